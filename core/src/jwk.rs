@@ -1,0 +1,233 @@
+//! JSON Web Keys (RFC 7517), public ones only.
+//!
+//! `alg` and `use` are always written: several consumers refuse a key without them.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+
+use crate::algorithm::{Algorithm, Curve};
+use crate::public_key::{PublicKey, PublicKeyError, VerifyingKey};
+
+/// A public key as JSON, in the member order in which people read it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Jwk {
+    /// Key type.
+    pub kty: String,
+    /// `sig`.
+    #[serde(rename = "use", default, skip_serializing_if = "Option::is_none")]
+    pub key_use: Option<String>,
+    /// Algorithm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alg: Option<String>,
+    /// Key id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kid: Option<String>,
+    /// Curve.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crv: Option<String>,
+    /// First coordinate, or the Ed25519 point.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub x: Option<String>,
+    /// Second coordinate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub y: Option<String>,
+    /// RSA modulus.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub n: Option<String>,
+    /// RSA exponent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub e: Option<String>,
+}
+
+/// A JWK Set (RFC 7517 §5).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JwkSet {
+    /// The keys.
+    pub keys: Vec<Jwk>,
+}
+
+impl From<&VerifyingKey> for Jwk {
+    fn from(key: &VerifyingKey) -> Self {
+        let b64 = |bytes: &[u8]| Some(URL_SAFE_NO_PAD.encode(bytes));
+        let mut jwk = Self {
+            kty: String::new(),
+            key_use: Some("sig".to_owned()),
+            alg: Some(key.algorithm().as_str().to_owned()),
+            kid: Some(key.kid().as_str().to_owned()),
+            crv: None,
+            x: None,
+            y: None,
+            n: None,
+            e: None,
+        };
+        match key.public() {
+            PublicKey::Rsa { n, e } => {
+                jwk.kty = "RSA".to_owned();
+                (jwk.n, jwk.e) = (b64(n), b64(e));
+            }
+            PublicKey::Ec { curve, x, y } => {
+                jwk.kty = "EC".to_owned();
+                jwk.crv = Some(curve.as_str().to_owned());
+                (jwk.x, jwk.y) = (b64(x), b64(y));
+            }
+            PublicKey::Ed25519 { x } => {
+                jwk.kty = "OKP".to_owned();
+                jwk.crv = Some("Ed25519".to_owned());
+                jwk.x = b64(x);
+            }
+        }
+        jwk
+    }
+}
+
+impl Jwk {
+    /// The key that the parameters describe. Whether it is on its curve shows when it is bound to an algorithm.
+    ///
+    /// # Errors
+    /// [`PublicKeyError::Unsupported`] or [`PublicKeyError::Member`].
+    pub fn public_key(&self) -> Result<PublicKey, PublicKeyError> {
+        match (self.kty.as_str(), self.crv.as_deref()) {
+            ("RSA", _) => Ok(PublicKey::Rsa {
+                n: unsigned("n", &self.n)?,
+                e: unsigned("e", &self.e)?,
+            }),
+            ("EC", Some(crv)) => {
+                let curve = [Curve::P256, Curve::P384, Curve::P521]
+                    .into_iter()
+                    .find(|curve| curve.as_str() == crv)
+                    .ok_or(PublicKeyError::Unsupported)?;
+                let len = curve.field_len();
+                Ok(PublicKey::Ec {
+                    curve,
+                    x: octets("x", &self.x, len)?,
+                    y: octets("y", &self.y, len)?,
+                })
+            }
+            ("OKP", Some("Ed25519")) => Ok(PublicKey::Ed25519 {
+                x: octets("x", &self.x, 32)?,
+            }),
+            _ => Err(PublicKeyError::Unsupported),
+        }
+    }
+
+    /// The key bound to the algorithm that its `alg` names.
+    ///
+    /// # Errors
+    /// As [`Jwk::public_key`]; and if `alg` is missing, unknown, or does not fit.
+    pub fn verifying_key(&self) -> Result<VerifyingKey, PublicKeyError> {
+        let alg = self.alg.as_deref().ok_or(PublicKeyError::Member("alg"))?;
+        let algorithm: Algorithm = alg.parse().map_err(|_| PublicKeyError::Unsupported)?;
+        self.public_key()?.for_algorithm(algorithm)
+    }
+}
+
+fn decode(name: &'static str, member: &Option<String>) -> Result<Vec<u8>, PublicKeyError> {
+    let text = member.as_deref().ok_or(PublicKeyError::Member(name))?;
+    URL_SAFE_NO_PAD.decode(text).map_err(|_| PublicKeyError::Member(name))
+}
+
+fn octets(name: &'static str, member: &Option<String>, len: usize) -> Result<Vec<u8>, PublicKeyError> {
+    decode(name, member).and_then(|bytes| {
+        if bytes.len() == len {
+            Ok(bytes)
+        } else {
+            Err(PublicKeyError::Member(name))
+        }
+    })
+}
+
+/// `Base64urlUInt` (RFC 7518 §2): no leading zero octet.
+fn unsigned(name: &'static str, member: &Option<String>) -> Result<Vec<u8>, PublicKeyError> {
+    decode(name, member).and_then(|bytes| match bytes.first() {
+        None | Some(0) => Err(PublicKeyError::Member(name)),
+        Some(_) => Ok(bytes),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 7638 §3.1.
+    #[test]
+    fn the_thumbprint_example_of_rfc_7638() {
+        let jwk: Jwk = serde_json::from_str(
+            r#"{"kty":"RSA","n":"0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw","e":"AQAB","alg":"RS256","kid":"2011-04-29"}"#,
+        )
+        .expect("the RFC's JSON");
+        assert_eq!(
+            jwk.public_key().expect("the RFC's key").kid().as_str(),
+            "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"
+        );
+    }
+
+    /// RFC 8037 appendix A.3.
+    #[test]
+    fn the_thumbprint_example_of_rfc_8037() {
+        let jwk: Jwk =
+            serde_json::from_str(r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#)
+                .expect("the RFC's JSON");
+        assert_eq!(
+            jwk.public_key().expect("the RFC's key").kid().as_str(),
+            "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
+        );
+    }
+
+    #[test]
+    fn a_point_off_the_curve_is_refused() {
+        let mut jwk = Jwk::from(
+            &crate::SigningKey::generate(Algorithm::ES256, Default::default())
+                .expect("key")
+                .verifying_key()
+                .clone(),
+        );
+        jwk.y = jwk.x.clone();
+        assert_eq!(
+            jwk.verifying_key().expect_err("off the curve"),
+            PublicKeyError::Unfit(Algorithm::ES256)
+        );
+    }
+
+    #[test]
+    fn every_algorithm_goes_through_a_jwk_and_a_der_and_comes_back() {
+        for algorithm in Algorithm::ALL {
+            let key = crate::SigningKey::generate(algorithm, Default::default()).expect("key");
+            let public = key.verifying_key();
+            let back = Jwk::from(public).verifying_key().expect("jwk");
+            assert_eq!(back.public(), public.public());
+            let der = public.to_spki_der().expect("der");
+            assert_eq!(PublicKey::from_spki_der(&der).expect("spki"), *public.public());
+        }
+    }
+
+    #[test]
+    fn members_that_are_not_canonical_are_refused() {
+        let key = |x: &str| Jwk {
+            kty: "OKP".into(),
+            crv: Some("Ed25519".into()),
+            x: Some(x.into()),
+            key_use: None,
+            alg: None,
+            kid: None,
+            y: None,
+            n: None,
+            e: None,
+        };
+        assert!(key("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo").public_key().is_ok());
+        assert!(
+            key("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURp").public_key().is_err(),
+            "stray trailing bits"
+        );
+        assert!(
+            key("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo=")
+                .public_key()
+                .is_err(),
+            "padding"
+        );
+        assert!(
+            key("11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo").public_key().is_err(),
+            "the other alphabet"
+        );
+    }
+}

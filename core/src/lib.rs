@@ -1,0 +1,27 @@
+//! The pure heart of Signet: algorithms, keys, the ring and its schedule, and the making and checking of tokens.
+//!
+//! This crate knows no runtime, no clock, no environment and no network. The instant is an argument of every function
+//! that needs one, and decisions come out as values for somebody else to carry out. Start reading at [`schedule()`].
+
+pub mod algorithm;
+pub mod json;
+pub mod jwk;
+pub mod mint;
+pub mod names;
+pub mod policy;
+pub mod public_key;
+pub mod ring;
+pub mod schedule;
+pub mod signing_key;
+pub mod time;
+pub mod token;
+pub mod verify;
+
+pub use algorithm::Algorithm;
+pub use names::{Audience, Issuer, Kid};
+pub use policy::{Durations, Policy, PolicyProblem};
+pub use public_key::{PublicKey, VerifyingKey};
+pub use ring::{KeyRecord, KeyState, Revocation, Terms};
+pub use schedule::{Phase, Schedule, schedule};
+pub use signing_key::SigningKey;
+pub use time::Timestamp;

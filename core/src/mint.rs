@@ -1,0 +1,347 @@
+//! Making tokens: Signet's own claims, the caller's claims beside them, and nothing that contradicts.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::json::{JsonError, Object};
+use crate::names::{Audience, Issuer};
+use crate::public_key::VerifyingKey;
+use crate::time::Timestamp;
+use crate::token;
+
+/// Why no token is made of the claims. The words of [`MintRefusal::code`] are part of the interface.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MintRefusal {
+    /// The claims are not a strict JSON object.
+    #[error("claims: {0}")]
+    Claims(#[from] JsonError),
+    /// A claim that Signet sets itself.
+    #[error("claims.{claim}: Signet sets it; leave it out{hint}")]
+    Contradiction {
+        /// Which.
+        claim: &'static str,
+        /// What to do instead.
+        hint: &'static str,
+    },
+    /// A registered claim that is missing, without a default in the configuration.
+    #[error("claims.{claim}: missing; give it, or set {setting}")]
+    Missing {
+        /// Which.
+        claim: &'static str,
+        /// The setting of its default.
+        setting: &'static str,
+    },
+    /// A registered claim of the wrong form.
+    #[error("claims.{claim}: must be {must}")]
+    Form {
+        /// Which.
+        claim: &'static str,
+        /// What it must be.
+        must: &'static str,
+    },
+    /// A life of no second.
+    #[error("ttl: must be at least 1 second")]
+    Ttl,
+    /// A `typ` that cannot stand in a header.
+    #[error("typ: must be 1 to 64 characters of a media type without parameters, such as at+jwt (RFC 7515 §4.1.9)")]
+    Typ,
+    /// The token would be longer than any verifier takes.
+    #[error("claims: the token would be {0} octets long; at most 16384 are accepted")]
+    TooLarge(usize),
+}
+
+impl MintRefusal {
+    /// The word for it in answers, logs and metrics.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Claims(_) => "invalid_claims",
+            Self::Contradiction { .. } => "contradicting_claim",
+            Self::Missing { .. } => "missing_claim",
+            Self::Form { .. } => "invalid_claim",
+            Self::Ttl => "invalid_ttl",
+            Self::Typ => "invalid_typ",
+            Self::TooLarge(_) => "too_large",
+        }
+    }
+}
+
+/// What is asked for.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignRequest<'a> {
+    /// The caller's claims, a JSON object.
+    #[serde(borrow)]
+    pub claims: &'a RawValue,
+    /// The token's life in seconds.
+    #[serde(default)]
+    pub ttl: Option<u64>,
+    /// The header's `typ`.
+    #[serde(default)]
+    pub typ: Option<String>,
+}
+
+/// What every token of this sidecar has in common, encoded once.
+#[derive(Clone, Debug)]
+pub struct Template {
+    issuer: Issuer,
+    /// `{"iss":"…","iat":`
+    opening: String,
+    /// `,"aud":…` of the configuration.
+    default_audience: Option<String>,
+    /// `,"sub":…` of the configuration.
+    default_subject: Option<String>,
+    token_ttl: Duration,
+    token_max_ttl: Duration,
+}
+
+impl Template {
+    /// Encodes what does not change.
+    #[must_use]
+    pub fn new(
+        issuer: &Issuer,
+        default_audience: &[Audience],
+        default_subject: Option<&str>,
+        token_ttl: Duration,
+        token_max_ttl: Duration,
+    ) -> Self {
+        let json = |text: &str| serde_json::Value::from(text).to_string();
+        let audience = match default_audience {
+            [] => None,
+            [one] => Some(format!(r#","aud":{}"#, json(one.as_str()))),
+            many => {
+                let many: Vec<String> = many.iter().map(|one| json(one.as_str())).collect();
+                Some(format!(r#","aud":[{}]"#, many.join(",")))
+            }
+        };
+        Self {
+            opening: format!(r#"{{"iss":{},"iat":"#, json(issuer.as_str())),
+            issuer: issuer.clone(),
+            default_audience: audience,
+            default_subject: default_subject.map(|subject| format!(r#","sub":{}"#, json(subject))),
+            token_ttl,
+            token_max_ttl,
+        }
+    }
+
+    /// Makes the token up to its signature. `longest` is the key's own bound on a token's life, and `unique` the random
+    /// octets that become its `jti`.
+    ///
+    /// # Errors
+    /// [`MintRefusal`].
+    pub fn mint(
+        &self,
+        request: &SignRequest<'_>,
+        headers: &Headers,
+        longest: Duration,
+        now: Timestamp,
+        unique: [u8; 16],
+    ) -> Result<Unsigned, MintRefusal> {
+        let claims = Object::parse(request.claims.get())?;
+        let present = self.check(&claims)?;
+
+        let ttl = match request.ttl {
+            Some(0) => return Err(MintRefusal::Ttl),
+            Some(seconds) => Duration::from_secs(seconds),
+            None => self.token_ttl,
+        };
+        let issued_at = now.as_secs();
+        let life = ttl.min(self.token_max_ttl).min(longest).as_secs();
+        let expires_at = issued_at.saturating_add(i64::try_from(life).unwrap_or(i64::MAX));
+
+        let mut payload = String::with_capacity(self.opening.len() + request.claims.get().len() + 128);
+        payload.push_str(&self.opening);
+        // Writing to a String cannot fail.
+        let _ = write!(payload, r#"{issued_at},"exp":{expires_at},"jti":""#);
+        URL_SAFE_NO_PAD.encode_string(unique, &mut payload);
+        payload.push('"');
+        if !present.audience {
+            payload.push_str(self.default_audience.as_deref().unwrap_or_default());
+        }
+        if !present.subject {
+            payload.push_str(self.default_subject.as_deref().unwrap_or_default());
+        }
+        append_claims(&mut payload, request.claims.get(), &claims, present.issuer);
+        payload.push('}');
+
+        let mut token = headers.encoded(request.typ.as_deref())?;
+        token.reserve(payload.len().div_ceil(3) * 4 + 120);
+        token.push('.');
+        URL_SAFE_NO_PAD.encode_string(&payload, &mut token);
+        if token.len() > token::LONGEST {
+            return Err(MintRefusal::TooLarge(token.len()));
+        }
+        Ok(Unsigned { token, expires_at })
+    }
+
+    fn check(&self, claims: &Object<'_>) -> Result<Present, MintRefusal> {
+        let mut present = Present::default();
+        for (name, value) in claims.members() {
+            let contradiction = |claim, hint| Err(MintRefusal::Contradiction { claim, hint });
+            match name.as_ref() {
+                "iss" => {
+                    if serde_json::from_str::<String>(value.get()).ok().as_deref() != Some(self.issuer.as_str()) {
+                        return contradiction("iss", ", or give the configured issuer");
+                    }
+                    present.issuer = true;
+                }
+                "iat" => return contradiction("iat", ""),
+                "jti" => return contradiction("jti", "; the answer's token carries it"),
+                "exp" => return contradiction("exp", ", and ask for a life in seconds with ttl"),
+                "nbf" if serde_json::from_str::<u64>(value.get()).is_err() => {
+                    return Err(MintRefusal::Form {
+                        claim: "nbf",
+                        must: "a whole number of seconds (RFC 7519 §4.1.5)",
+                    });
+                }
+                "sub" => {
+                    if !is_filled_string(value) {
+                        return Err(MintRefusal::Form {
+                            claim: "sub",
+                            must: "a string that is not empty",
+                        });
+                    }
+                    present.subject = true;
+                }
+                "aud" => {
+                    if !is_filled_string(value) && !is_list_of_filled_strings(value) {
+                        let must = "a string that is not empty, or a list of them (RFC 7519 §4.1.3)";
+                        return Err(MintRefusal::Form { claim: "aud", must });
+                    }
+                    present.audience = true;
+                }
+                _ => {}
+            }
+        }
+        if !present.audience && self.default_audience.is_none() {
+            return Err(MintRefusal::Missing {
+                claim: "aud",
+                setting: "SIGNET_SIGN_AUDIENCE",
+            });
+        }
+        if !present.subject && self.default_subject.is_none() {
+            return Err(MintRefusal::Missing {
+                claim: "sub",
+                setting: "SIGNET_SIGN_SUBJECT",
+            });
+        }
+        Ok(present)
+    }
+}
+
+#[derive(Default)]
+struct Present {
+    issuer: bool,
+    subject: bool,
+    audience: bool,
+}
+
+fn is_filled_string(value: &RawValue) -> bool {
+    // A JSON string of more than its two quotes; `Object::parse` has already read it.
+    value.get().starts_with('"') && value.get().len() > 2
+}
+
+fn is_list_of_filled_strings(value: &RawValue) -> bool {
+    serde_json::from_str::<Vec<&RawValue>>(value.get())
+        .is_ok_and(|list| !list.is_empty() && list.into_iter().all(is_filled_string))
+}
+
+/// Appends the members as they were written; the whole text at once, unless `iss` has to be left out of it.
+fn append_claims(payload: &mut String, text: &str, claims: &Object<'_>, without_issuer: bool) {
+    if without_issuer {
+        for (name, value) in claims.members().iter().filter(|(name, _)| name != "iss") {
+            let _ = write!(payload, ",{}:{}", serde_json::Value::from(name.as_ref()), value.get());
+        }
+    } else if !claims.members().is_empty() {
+        let members = text
+            .trim_ascii()
+            .strip_prefix('{')
+            .and_then(|text| text.strip_suffix('}'));
+        payload.push(',');
+        payload.push_str(members.unwrap_or_default());
+    }
+}
+
+/// The protected headers of one key's tokens, encoded once for the usual types.
+#[derive(Clone, Debug)]
+pub struct Headers {
+    alg: &'static str,
+    kid: String,
+    jwt: String,
+    at_jwt: String,
+}
+
+impl Headers {
+    /// Encodes the headers of a key.
+    #[must_use]
+    pub fn new(key: &VerifyingKey) -> Self {
+        let mut headers = Self {
+            alg: key.algorithm().as_str(),
+            kid: key.kid().as_str().to_owned(),
+            jwt: String::new(),
+            at_jwt: String::new(),
+        };
+        headers.jwt = headers.encode("JWT");
+        headers.at_jwt = headers.encode("at+jwt");
+        headers
+    }
+
+    fn encode(&self, typ: &str) -> String {
+        // None of the three can hold a character that JSON would escape.
+        URL_SAFE_NO_PAD.encode(format!(
+            r#"{{"alg":"{}","kid":"{}","typ":"{typ}"}}"#,
+            self.alg, self.kid
+        ))
+    }
+
+    fn encoded(&self, typ: Option<&str>) -> Result<String, MintRefusal> {
+        match typ {
+            None | Some("JWT") => Ok(self.jwt.clone()),
+            Some("at+jwt") => Ok(self.at_jwt.clone()),
+            Some(typ) if is_media_type(typ) => Ok(self.encode(typ)),
+            Some(_) => Err(MintRefusal::Typ),
+        }
+    }
+}
+
+fn is_media_type(typ: &str) -> bool {
+    (1..=64).contains(&typ.len())
+        && typ
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"+-._/!#$&^".contains(&byte))
+        && typ.bytes().filter(|byte| *byte == b'/').count() <= 1
+}
+
+/// A token that lacks its signature.
+#[derive(Debug)]
+pub struct Unsigned {
+    token: String,
+    expires_at: i64,
+}
+
+impl Unsigned {
+    /// What the signature is over (RFC 7515 §5.1).
+    #[must_use]
+    pub fn signing_input(&self) -> &[u8] {
+        self.token.as_bytes()
+    }
+
+    /// The token's `exp`, in seconds since the epoch.
+    #[must_use]
+    pub fn expires_at(&self) -> i64 {
+        self.expires_at
+    }
+
+    /// The token, with this signature in JWS form.
+    #[must_use]
+    pub fn finish(mut self, signature: &[u8]) -> String {
+        self.token.push('.');
+        URL_SAFE_NO_PAD.encode_string(signature, &mut self.token);
+        self.token
+    }
+}

@@ -1,0 +1,248 @@
+//! Public keys: read from a provider's DER or from a JWK, named by their thumbprint, ready to verify.
+
+use std::fmt;
+
+use aws_lc_rs::digest;
+use aws_lc_rs::encoding::AsDer;
+use aws_lc_rs::signature::{ParsedPublicKey, RsaPublicKeyComponents};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use pkcs1::der::Decode as _;
+use spki::{ObjectIdentifier, SubjectPublicKeyInfoRef};
+
+use crate::algorithm::{Algorithm, Curve, KeyType};
+use crate::names::Kid;
+
+const OID_RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+const OID_EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
+const OID_P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
+const OID_P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
+const OID_P521: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.35");
+const OID_ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
+
+/// Why a public key was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PublicKeyError {
+    /// Not a DER `SubjectPublicKeyInfo` (RFC 5280 §4.1.2.7), or one with trailing or malformed parts.
+    #[error("not a DER SubjectPublicKeyInfo (RFC 5280 §4.1.2.7)")]
+    Der,
+    /// A key type or curve that no algorithm of Signet uses.
+    #[error("the key is neither RSA, nor EC on P-256, P-384 or P-521, nor Ed25519")]
+    Unsupported,
+    /// A well-formed key that does not fit the algorithm it is meant for, or lies off its curve, or is too short.
+    #[error("the key does not fit {0}: wrong type, not on the curve, or an RSA modulus outside 2048 to 8192 bits")]
+    Unfit(Algorithm),
+    /// A JWK whose members are missing or not canonical base64url of the right length.
+    #[error("JWK member {0:?} is missing or not canonical base64url of the right length (RFC 7518 §6)")]
+    Member(&'static str),
+}
+
+/// The parameters of a public key, as a JWK holds them.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub enum PublicKey {
+    /// Modulus and exponent, big-endian without leading zeros.
+    Rsa {
+        /// `n`
+        n: Vec<u8>,
+        /// `e`
+        e: Vec<u8>,
+    },
+    /// Affine coordinates, big-endian, padded to the length of the field.
+    Ec {
+        /// `crv`
+        curve: Curve,
+        /// `x`
+        x: Vec<u8>,
+        /// `y`
+        y: Vec<u8>,
+    },
+    /// The encoded point of RFC 8032.
+    Ed25519 {
+        /// `x`
+        x: Vec<u8>,
+    },
+}
+
+impl PublicKey {
+    /// Reads a DER `SubjectPublicKeyInfo`, the form in which the cloud providers hand out public keys.
+    ///
+    /// # Errors
+    /// [`PublicKeyError::Der`] or [`PublicKeyError::Unsupported`].
+    pub fn from_spki_der(der: &[u8]) -> Result<Self, PublicKeyError> {
+        let info = SubjectPublicKeyInfoRef::try_from(der).map_err(|_| PublicKeyError::Der)?;
+        let bits = info.subject_public_key.as_bytes().ok_or(PublicKeyError::Der)?;
+        match info.algorithm.oid {
+            OID_RSA => Self::from_pkcs1_der(bits),
+            OID_EC => {
+                let curve = match info
+                    .algorithm
+                    .parameters_oid()
+                    .map_err(|_| PublicKeyError::Unsupported)?
+                {
+                    OID_P256 => Curve::P256,
+                    OID_P384 => Curve::P384,
+                    OID_P521 => Curve::P521,
+                    _ => return Err(PublicKeyError::Unsupported),
+                };
+                Self::from_ec_point(curve, bits)
+            }
+            OID_ED25519 => Self::from_ed25519(bits),
+            _ => Err(PublicKeyError::Unsupported),
+        }
+    }
+
+    /// Reads a DER `RSAPublicKey` (RFC 8017 appendix A.1.1).
+    ///
+    /// # Errors
+    /// [`PublicKeyError::Der`].
+    pub fn from_pkcs1_der(der: &[u8]) -> Result<Self, PublicKeyError> {
+        let key = pkcs1::RsaPublicKeyRef::from_der(der).map_err(|_| PublicKeyError::Der)?;
+        Ok(Self::Rsa {
+            n: key.modulus.as_bytes().to_vec(),
+            e: key.public_exponent.as_bytes().to_vec(),
+        })
+    }
+
+    /// Reads an uncompressed elliptic curve point (SEC 1 §2.3.3).
+    ///
+    /// # Errors
+    /// [`PublicKeyError::Der`] if it is compressed or of the wrong length.
+    pub fn from_ec_point(curve: Curve, point: &[u8]) -> Result<Self, PublicKeyError> {
+        let len = curve.field_len();
+        match point.split_first() {
+            Some((4, coordinates)) if coordinates.len() == 2 * len => {
+                let (x, y) = coordinates.split_at(len);
+                Ok(Self::Ec {
+                    curve,
+                    x: x.to_vec(),
+                    y: y.to_vec(),
+                })
+            }
+            _ => Err(PublicKeyError::Der),
+        }
+    }
+
+    /// Takes the 32 octets of an Ed25519 public key.
+    ///
+    /// # Errors
+    /// [`PublicKeyError::Der`] if they are not 32.
+    pub fn from_ed25519(x: &[u8]) -> Result<Self, PublicKeyError> {
+        if x.len() == 32 {
+            Ok(Self::Ed25519 { x: x.to_vec() })
+        } else {
+            Err(PublicKeyError::Der)
+        }
+    }
+
+    /// What the key is made of.
+    #[must_use]
+    pub const fn key_type(&self) -> KeyType {
+        match self {
+            Self::Rsa { .. } => KeyType::Rsa,
+            Self::Ec { curve, .. } => KeyType::Ec(*curve),
+            Self::Ed25519 { .. } => KeyType::Ed25519,
+        }
+    }
+
+    /// The key id: the SHA-256 thumbprint of RFC 7638, in base64url.
+    #[must_use]
+    pub fn kid(&self) -> Kid {
+        let b64 = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        // RFC 7638 §3.3: exactly the required members, in lexicographic order, without white space.
+        let canonical = match self {
+            Self::Rsa { n, e } => format!(r#"{{"e":"{}","kty":"RSA","n":"{}"}}"#, b64(e), b64(n)),
+            Self::Ec { curve, x, y } => {
+                format!(
+                    r#"{{"crv":"{}","kty":"EC","x":"{}","y":"{}"}}"#,
+                    curve.as_str(),
+                    b64(x),
+                    b64(y)
+                )
+            }
+            Self::Ed25519 { x } => format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, b64(x)),
+        };
+        Kid::new(b64(digest::digest(&digest::SHA256, canonical.as_bytes()).as_ref()))
+    }
+
+    /// Makes it ready to verify signatures of one algorithm, and of no other.
+    ///
+    /// # Errors
+    /// [`PublicKeyError::Unfit`] if the key is of another type, off its curve, or its modulus too short or too long.
+    pub fn for_algorithm(&self, algorithm: Algorithm) -> Result<VerifyingKey, PublicKeyError> {
+        let unfit = || PublicKeyError::Unfit(algorithm);
+        if self.key_type() != algorithm.key_type() {
+            return Err(unfit());
+        }
+        let encoded = match self {
+            Self::Rsa { n, e } => RsaPublicKeyComponents { n, e }
+                .as_der()
+                .map_err(|_| unfit())?
+                .as_ref()
+                .to_vec(),
+            Self::Ec { x, y, .. } => [&[4], x.as_slice(), y].concat(),
+            Self::Ed25519 { x } => x.clone(),
+        };
+        let parsed = ParsedPublicKey::new(algorithm.verification(), encoded).map_err(|_| unfit())?;
+        Ok(VerifyingKey {
+            kid: self.kid(),
+            algorithm,
+            public: self.clone(),
+            parsed,
+        })
+    }
+}
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PublicKey({:?} {})", self.key_type(), self.kid())
+    }
+}
+
+/// A public key bound to one algorithm, parsed once.
+#[derive(Clone)]
+pub struct VerifyingKey {
+    kid: Kid,
+    algorithm: Algorithm,
+    public: PublicKey,
+    parsed: ParsedPublicKey,
+}
+
+impl VerifyingKey {
+    /// The key's id.
+    #[must_use]
+    pub fn kid(&self) -> &Kid {
+        &self.kid
+    }
+
+    /// The one algorithm that it verifies.
+    #[must_use]
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// Its parameters.
+    #[must_use]
+    pub fn public(&self) -> &PublicKey {
+        &self.public
+    }
+
+    /// The key as a DER `SubjectPublicKeyInfo` (PKIX).
+    ///
+    /// # Errors
+    /// [`PublicKeyError::Der`] if the library cannot encode it, which for a parsed key means it is out of memory.
+    pub fn to_spki_der(&self) -> Result<Vec<u8>, PublicKeyError> {
+        Ok(self.parsed.as_der().map_err(|_| PublicKeyError::Der)?.as_ref().to_vec())
+    }
+
+    /// Whether `signature`, in JWS form, is this key's over `message`.
+    #[must_use]
+    pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        self.parsed.verify_sig(message, signature).is_ok()
+    }
+}
+
+impl fmt::Debug for VerifyingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "VerifyingKey({} {})", self.algorithm, self.kid)
+    }
+}

@@ -1,0 +1,80 @@
+//! The ring as the provider lists it: facts about keys, none of them computed here.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::names::Kid;
+use crate::public_key::VerifyingKey;
+use crate::time::Timestamp;
+
+/// What a key was bound to when it was created. It stands in the provider's record where the provider can hold it, so
+/// that a change of policy, rolled out replica by replica, changes nothing for keys that already exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
+    /// Time between the key's creation and its activation.
+    #[serde(rename = "lead_ms", with = "as_millis")]
+    pub lead: Duration,
+    /// The longest life of a token that this key may sign.
+    #[serde(rename = "token_max_ttl_ms", with = "as_millis")]
+    pub token_max_ttl: Duration,
+    /// How long the key stays published after its successor's activation: T + R + 2S.
+    #[serde(rename = "retention_ms", with = "as_millis")]
+    pub retention: Duration,
+}
+
+/// Whether the provider will sign with the key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyState {
+    /// It will.
+    Enabled,
+    /// It will not, until somebody enables it again.
+    Disabled,
+}
+
+/// That a key is never to be used again. The mark lives in the provider.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revocation {
+    /// When, by the clock of whoever revoked it.
+    pub at: Timestamp,
+    /// Why, in the operator's words.
+    pub reason: String,
+}
+
+/// One key as the provider's own record has it.
+#[derive(Clone, Debug)]
+pub struct KeyRecord {
+    /// The public key, its id and its algorithm.
+    pub public: VerifyingKey,
+    /// When the provider says that it was created.
+    pub created_at: Timestamp,
+    /// What it was bound to at creation, if the provider can hold that.
+    pub terms: Option<Terms>,
+    /// Whether it can sign.
+    pub state: KeyState,
+    /// The mark of its revocation.
+    pub revoked: Option<Revocation>,
+}
+
+impl KeyRecord {
+    /// The key's id.
+    #[must_use]
+    pub fn kid(&self) -> &Kid {
+        self.public.kid()
+    }
+}
+
+mod as_millis {
+    use std::time::Duration;
+
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(span: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(u64::try_from(span.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        u64::deserialize(deserializer).map(Duration::from_millis)
+    }
+}

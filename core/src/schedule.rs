@@ -1,0 +1,292 @@
+//! What each key is to do now, what is due, and when to look again: a pure function of the provider's list.
+//!
+//! There is no state. Every replica that reads the same list computes the same schedule, which is why none of them
+//! needs to lead.
+
+use std::cmp::Ordering;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::names::Kid;
+use crate::policy::Policy;
+use crate::ring::{KeyRecord, KeyState};
+use crate::time::Timestamp;
+
+/// Where a key is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Published, not signing yet.
+    Pending,
+    /// The one that signs.
+    Active,
+    /// Published, no longer signing.
+    Retiring,
+    /// No longer published.
+    Expired,
+    /// Never to be used again.
+    Revoked,
+}
+
+impl Phase {
+    /// The word for it in logs, metrics and answers.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Active => "active",
+            Self::Retiring => "retiring",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+        }
+    }
+
+    /// Whether a key in this phase stands in the JWKS, and its signatures are accepted.
+    #[must_use]
+    pub const fn is_published(self) -> bool {
+        matches!(self, Self::Pending | Self::Active | Self::Retiring)
+    }
+}
+
+/// One key of the schedule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScheduledKey {
+    /// Which.
+    pub kid: Kid,
+    /// Its phase now.
+    pub phase: Phase,
+    /// From when it signs, or signed. `None` for a key that was revoked before it ever did.
+    pub activates_at: Option<Timestamp>,
+    /// When its successor takes over, if there is one yet.
+    pub superseded_at: Option<Timestamp>,
+    /// When it leaves the JWKS, if that is known yet.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// Why a new key is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The ring has no key at all.
+    Empty,
+    /// The active key has been active for P − L.
+    Period,
+    /// The active key is for another algorithm than the configured one.
+    Algorithm,
+    /// The active key was revoked and no other waits.
+    Revoked,
+    /// The active key was disabled in the provider by somebody else.
+    Disabled,
+}
+
+/// Something to do in the provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// Create the successor of this key, which is the newest of the ring, or the first key.
+    Successor {
+        /// The newest key of the ring.
+        of: Option<Kid>,
+        /// Why.
+        reason: Reason,
+    },
+    /// Disable or destroy a key that is no longer published.
+    Retire(Kid),
+}
+
+/// The answer of [`schedule()`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Schedule {
+    /// Every key, in order of creation.
+    pub keys: Vec<ScheduledKey>,
+    /// What is to be done in the provider.
+    pub due: Vec<Due>,
+    /// The next instant at which any of this changes by itself. `None`: not until the list changes.
+    pub next_look: Option<Timestamp>,
+    /// The next instant at which the published set must change; no cache may keep the JWKS beyond it.
+    pub set_changes_at: Option<Timestamp>,
+}
+
+impl Schedule {
+    /// The key that signs.
+    #[must_use]
+    pub fn active(&self) -> Option<&ScheduledKey> {
+        self.keys.iter().find(|key| key.phase == Phase::Active)
+    }
+}
+
+/// Computes the schedule of a ring. The order of the list does not matter.
+#[must_use]
+pub fn schedule(keys: &[KeyRecord], policy: &Policy, now: Timestamp) -> Schedule {
+    let mut records: Vec<&KeyRecord> = keys.iter().collect();
+    records.sort_by(|a, b| creation_order(a, b));
+
+    let activations = activations(&records, policy);
+    let active = active_index(&records, &activations, now);
+
+    let scheduled: Vec<ScheduledKey> = (0..records.len())
+        .map(|index| scheduled_key(&records, &activations, active, index, policy, now))
+        .collect();
+
+    let mut instants = Vec::new();
+    let mut set_changes = Vec::new();
+    for key in &scheduled {
+        if key.phase.is_published() {
+            instants.extend(key.activates_at.into_iter().chain(key.expires_at));
+            set_changes.extend(key.expires_at);
+        }
+    }
+
+    let mut due = Vec::new();
+    match successor(&records, &scheduled, active, policy, now) {
+        Successor::Due(reason) => due.push(Due::Successor {
+            of: records.last().map(|key| key.kid().clone()),
+            reason,
+        }),
+        Successor::At(instant) => {
+            instants.push(instant);
+            set_changes.push(instant);
+        }
+        Successor::Waits => {}
+    }
+    due.extend(
+        scheduled
+            .iter()
+            .zip(&records)
+            .filter(|(key, record)| key.phase == Phase::Expired && record.state == KeyState::Enabled)
+            .map(|(key, _)| Due::Retire(key.kid.clone())),
+    );
+
+    let next = |instants: &[Timestamp]| instants.iter().copied().filter(|instant| *instant > now).min();
+    Schedule {
+        next_look: next(&instants),
+        set_changes_at: next(&set_changes),
+        keys: scheduled,
+        due,
+    }
+}
+
+/// The provider's record decides; the kid only where two keys were created in the same millisecond.
+fn creation_order(a: &KeyRecord, b: &KeyRecord) -> Ordering {
+    a.created_at.cmp(&b.created_at).then_with(|| a.kid().cmp(b.kid()))
+}
+
+fn lead(key: &KeyRecord, policy: &Policy) -> Duration {
+    key.terms.unwrap_or_else(|| policy.terms()).lead
+}
+
+/// The longer of what the key was bound to and what the policy says now: publishing too long harms nobody.
+fn retention(key: &KeyRecord, policy: &Policy) -> Duration {
+    let now = policy.terms().retention;
+    key.terms.map_or(now, |terms| terms.retention.max(now))
+}
+
+/// From when each key signs: its creation plus its lead; but the first key of a ring, and the successor of a revoked
+/// signer, at once. `None` for a key that was revoked before that.
+fn activations(records: &[&KeyRecord], policy: &Policy) -> Vec<Option<Timestamp>> {
+    let mut signer: Option<&KeyRecord> = None;
+    records
+        .iter()
+        .map(|key| {
+            let regular = key.created_at.plus(lead(key, policy));
+            let at = match signer.map(|signer| signer.revoked.as_ref()) {
+                None => key.created_at,
+                Some(Some(revocation)) => regular.min(revocation.at).max(key.created_at),
+                Some(None) => regular,
+            };
+            let ever = key.revoked.as_ref().is_none_or(|revocation| revocation.at >= at);
+            if ever {
+                signer = Some(key);
+            }
+            ever.then_some(at)
+        })
+        .collect()
+}
+
+/// The newest key whose activation has come. If that one is revoked, or none has come yet (a ring just made by a
+/// replica whose clock is ahead of ours), the next one waiting signs at once: there is nothing better to wait for.
+fn active_index(records: &[&KeyRecord], activations: &[Option<Timestamp>], now: Timestamp) -> Option<usize> {
+    let reached = activations.iter().rposition(|at| at.is_some_and(|at| at <= now));
+    match reached {
+        Some(index) if records[index].revoked.is_none() => Some(index),
+        _ => {
+            let from = reached.map_or(0, |index| index + 1);
+            (from..records.len()).find(|index| records[*index].revoked.is_none())
+        }
+    }
+}
+
+fn scheduled_key(
+    records: &[&KeyRecord],
+    activations: &[Option<Timestamp>],
+    active: Option<usize>,
+    index: usize,
+    policy: &Policy,
+    now: Timestamp,
+) -> ScheduledKey {
+    let key = records[index];
+    // A later key takes over when it starts to sign, even if this one's own activation lies after that.
+    let superseded_at = activations[index + 1..].iter().flatten().min().copied();
+    let expires_at = superseded_at.map(|at| at.plus(retention(key, policy)));
+    let phase = if key.revoked.is_some() {
+        Phase::Revoked
+    } else if active == Some(index) {
+        Phase::Active
+    } else if expires_at.is_some_and(|at| at <= now) {
+        Phase::Expired
+    } else if active.is_some_and(|active| active > index) || superseded_at.is_some_and(|at| at <= now) {
+        Phase::Retiring
+    } else {
+        Phase::Pending
+    };
+    ScheduledKey {
+        kid: key.kid().clone(),
+        phase,
+        activates_at: activations[index],
+        superseded_at,
+        expires_at,
+    }
+}
+
+enum Successor {
+    /// Create it now.
+    Due(Reason),
+    /// It falls due then.
+    At(Timestamp),
+    /// One is waiting already. Never two: replicas that disagree on the algorithm would create keys without end.
+    Waits,
+}
+
+fn successor(
+    records: &[&KeyRecord],
+    scheduled: &[ScheduledKey],
+    active: Option<usize>,
+    policy: &Policy,
+    now: Timestamp,
+) -> Successor {
+    let Some(index) = active else {
+        return Successor::Due(if records.is_empty() {
+            Reason::Empty
+        } else {
+            Reason::Revoked
+        });
+    };
+    if scheduled.iter().any(|key| key.phase == Phase::Pending) {
+        return Successor::Waits;
+    }
+    let key = records[index];
+    if key.state == KeyState::Disabled {
+        return Successor::Due(Reason::Disabled);
+    }
+    if key.public.algorithm() != policy.algorithm() {
+        return Successor::Due(Reason::Algorithm);
+    }
+    let at = scheduled[index]
+        .activates_at
+        .unwrap_or(key.created_at)
+        .plus(policy.successor_after());
+    if at <= now {
+        Successor::Due(Reason::Period)
+    } else {
+        Successor::At(at)
+    }
+}

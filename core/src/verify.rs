@@ -1,0 +1,309 @@
+//! Checking tokens by the rules of RFC 8725.
+//!
+//! In two steps, as the first is expensive and does not depend on who asks: [`authenticate`] proves that a key of the
+//! ring signed the token, [`Authentic::verify`] that the token is good now and for this caller. Only these two make
+//! their types.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::json::Object;
+use crate::names::{Issuer, Kid};
+use crate::public_key::VerifyingKey;
+use crate::time::Timestamp;
+use crate::token::Compact;
+
+/// Why a token was refused. The words of [`Refusal::code`] are part of the interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Longer than [`crate::token::LONGEST`].
+    #[error("the token is longer than 16 KiB")]
+    TooLarge,
+    /// Not a JWS in compact form with JSON claims.
+    #[error("{0}")]
+    Malformed(&'static str),
+    /// It asks for an extension.
+    #[error("{0}")]
+    Critical(&'static str),
+    /// No key of the ring has its kid, or it names none.
+    #[error("no published key has this kid")]
+    UnknownKey,
+    /// Its `alg` is not the one of its key.
+    #[error("alg in the header is not the algorithm of the key (RFC 8725 §3.1)")]
+    WrongAlgorithm,
+    /// The signature is not its key's.
+    #[error("the signature does not verify")]
+    BadSignature,
+    /// `iss` is another.
+    #[error("iss is not the issuer (RFC 8725 §3.8)")]
+    WrongIssuer,
+    /// `aud` names none of the audiences asked for.
+    #[error("aud names none of the required audiences (RFC 8725 §3.9)")]
+    WrongAudience,
+    /// `typ` is not the one asked for, or a kind of token that is not for access.
+    #[error("typ is not the required type of token (RFC 8725 §3.11)")]
+    WrongType,
+    /// `exp` has passed.
+    #[error("exp has passed")]
+    Expired,
+    /// `nbf` or `iat` lie in the future.
+    #[error("nbf or iat lies in the future")]
+    NotYetValid,
+    /// `scope` lacks one that was asked for.
+    #[error("scope lacks a required value")]
+    InsufficientScope,
+}
+
+impl Refusal {
+    /// One of each, for documentation and tests.
+    pub const ALL: [Self; 12] = [
+        Self::TooLarge,
+        Self::Malformed(""),
+        Self::Critical(""),
+        Self::UnknownKey,
+        Self::WrongAlgorithm,
+        Self::BadSignature,
+        Self::WrongIssuer,
+        Self::WrongAudience,
+        Self::WrongType,
+        Self::Expired,
+        Self::NotYetValid,
+        Self::InsufficientScope,
+    ];
+
+    /// The word for it in answers, logs and metrics.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::TooLarge => "too_large",
+            Self::Malformed(_) => "malformed",
+            Self::Critical(_) => "unsupported_critical",
+            Self::UnknownKey => "unknown_key",
+            Self::WrongAlgorithm => "wrong_algorithm",
+            Self::BadSignature => "bad_signature",
+            Self::WrongIssuer => "wrong_issuer",
+            Self::WrongAudience => "wrong_audience",
+            Self::WrongType => "wrong_type",
+            Self::Expired => "expired",
+            Self::NotYetValid => "not_yet_valid",
+            Self::InsufficientScope => "insufficient_scope",
+        }
+    }
+}
+
+/// A token that a key of the ring signed. It may be expired, or meant for somebody else.
+#[derive(Debug)]
+pub struct Authentic {
+    kid: Kid,
+    typ: Option<String>,
+    payload: Box<str>,
+    issuer: Option<String>,
+    subject: Option<String>,
+    audience: Vec<String>,
+    scope: Option<String>,
+    expires_at: Timestamp,
+    not_before: Option<Timestamp>,
+    issued_at: Option<Timestamp>,
+}
+
+/// Proves that a key signed the token: the key is chosen by kid alone, and the algorithm by the key.
+///
+/// # Errors
+/// Every [`Refusal`] that does not depend on the time or on the caller.
+pub fn authenticate<'k>(
+    token: &str,
+    key_of: impl FnOnce(&str) -> Option<&'k VerifyingKey>,
+) -> Result<Authentic, Refusal> {
+    let token = Compact::parse(token)?;
+    let key = key_of(&token.kid).ok_or(Refusal::UnknownKey)?;
+    if !key.algorithm().is_named(&token.alg) {
+        return Err(Refusal::WrongAlgorithm);
+    }
+    if !key.verifies(token.signing_input, &token.signature) {
+        return Err(Refusal::BadSignature);
+    }
+    // Only now is the payload worth parsing: whoever wrote it holds the key.
+    let claims = Object::parse(&token.payload)
+        .map_err(|_| Refusal::Malformed("the claims are not a JSON object without duplicate members (RFC 7519 §4)"))?;
+    let expires_at = date(&claims, "exp", "exp is not a NumericDate (RFC 7519 §4.1.4)")?
+        .ok_or(Refusal::Malformed("the token has no exp (RFC 8725 §3)"))?;
+    let not_before = date(&claims, "nbf", "nbf is not a NumericDate (RFC 7519 §4.1.5)")?;
+    let issued_at = date(&claims, "iat", "iat is not a NumericDate (RFC 7519 §4.1.6)")?;
+    let issuer = member::<String>(&claims, "iss", "iss is not a string (RFC 7519 §4.1.1)")?;
+    let subject = member::<String>(&claims, "sub", "sub is not a string (RFC 7519 §4.1.2)")?;
+    let audience = member::<OneOrMany>(
+        &claims,
+        "aud",
+        "aud is neither a string nor an array of them (RFC 7519 §4.1.3)",
+    )?
+    .map_or_else(Vec::new, OneOrMany::into_vec);
+    let scope = match member::<String>(&claims, "scope", "scope is not a string (RFC 8693 §4.2)")? {
+        Some(scope) => Some(scope),
+        // Some issuers write an array under another name.
+        None => member::<OneOrMany>(&claims, "scp", "scp is neither a string nor an array of them")?
+            .map(|scopes| scopes.into_vec().join(" ")),
+    };
+    drop(claims);
+    Ok(Authentic {
+        kid: key.kid().clone(),
+        typ: token.typ,
+        payload: token.payload.into_boxed_str(),
+        issuer,
+        subject,
+        audience,
+        scope,
+        expires_at,
+        not_before,
+        issued_at,
+    })
+}
+
+/// What the caller asks of a token.
+#[derive(Clone, Copy, Debug)]
+pub struct Requirements<'a> {
+    /// `iss` must be this.
+    pub issuer: &'a Issuer,
+    /// `aud` must name one of these. Empty refuses every token: an audience is always required.
+    pub audience: &'a [&'a str],
+    /// `scope` must hold each of these, separated by spaces.
+    pub scope: Option<&'a str>,
+    /// `typ` must be this; without, `JWT`, `at+jwt` or none.
+    pub typ: Option<&'a str>,
+    /// How far clocks may be apart.
+    pub clock_skew: Duration,
+}
+
+/// A token that is good now, for this caller. Only [`Authentic::verify`] makes it.
+#[derive(Clone, Copy, Debug)]
+pub struct Verified<'a>(&'a Authentic);
+
+impl Authentic {
+    /// Checks all that depends on the time and on the caller.
+    ///
+    /// # Errors
+    /// The first [`Refusal`] that applies.
+    pub fn verify(&self, require: &Requirements<'_>, now: Timestamp) -> Result<Verified<'_>, Refusal> {
+        if self.issuer.as_deref() != Some(require.issuer.as_str()) {
+            return Err(Refusal::WrongIssuer);
+        }
+        if !typ_fits(self.typ.as_deref(), require.typ) {
+            return Err(Refusal::WrongType);
+        }
+        if now >= self.expires_at.plus(require.clock_skew) {
+            return Err(Refusal::Expired);
+        }
+        let latest = now.plus(require.clock_skew);
+        if self.not_before.is_some_and(|at| at > latest) || self.issued_at.is_some_and(|at| at > latest) {
+            return Err(Refusal::NotYetValid);
+        }
+        if !self
+            .audience
+            .iter()
+            .any(|audience| require.audience.contains(&audience.as_str()))
+        {
+            return Err(Refusal::WrongAudience);
+        }
+        let held = self.scope.as_deref().unwrap_or("");
+        let lacks = |wanted: &str| !held.split(' ').any(|scope| scope == wanted);
+        if require
+            .scope
+            .is_some_and(|wanted| wanted.split(' ').filter(|scope| !scope.is_empty()).any(lacks))
+        {
+            return Err(Refusal::InsufficientScope);
+        }
+        Ok(Verified(self))
+    }
+
+    /// The key that signed it. A cache that keeps the token must check that this key is still published.
+    #[must_use]
+    pub fn kid(&self) -> &Kid {
+        &self.kid
+    }
+
+    /// The claims as they were signed, a JSON object.
+    #[must_use]
+    pub fn payload(&self) -> &str {
+        &self.payload
+    }
+}
+
+impl<'a> Verified<'a> {
+    /// The key that signed it.
+    #[must_use]
+    pub fn kid(&self) -> &'a Kid {
+        &self.0.kid
+    }
+
+    /// The claims as they were signed, a JSON object.
+    #[must_use]
+    pub fn payload(&self) -> &'a str {
+        &self.0.payload
+    }
+
+    /// `sub`.
+    #[must_use]
+    pub fn subject(&self) -> Option<&'a str> {
+        self.0.subject.as_deref()
+    }
+
+    /// `scope`, values separated by spaces.
+    #[must_use]
+    pub fn scope(&self) -> Option<&'a str> {
+        self.0.scope.as_deref()
+    }
+}
+
+/// RFC 7515 §4.1.9: compared without case, and `application/` may be left out where no other `/` follows.
+fn typ_fits(typ: Option<&str>, required: Option<&str>) -> bool {
+    let short = |typ: &str| {
+        let typ = typ.to_ascii_lowercase();
+        typ.strip_prefix("application/")
+            .filter(|rest| !rest.contains('/'))
+            .map(str::to_owned)
+            .unwrap_or(typ)
+    };
+    match (typ, required) {
+        (Some(typ), Some(required)) => short(typ) == short(required),
+        (None, Some(_)) => false,
+        (None, None) => true,
+        // Other types are tokens for other purposes (logout, DPoP proofs, security events): RFC 8725 §2.8.
+        (Some(typ), None) => matches!(short(typ).as_str(), "jwt" | "at+jwt"),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl OneOrMany {
+    fn into_vec(self) -> Vec<String> {
+        match self {
+            Self::One(one) => vec![one],
+            Self::Many(many) => many,
+        }
+    }
+}
+
+fn member<'a, T: Deserialize<'a>>(claims: &Object<'a>, name: &str, why: &'static str) -> Result<Option<T>, Refusal> {
+    claims
+        .member(name)
+        .map(|value| serde_json::from_str(value.get()).map_err(|_| Refusal::Malformed(why)))
+        .transpose()
+}
+
+/// A `NumericDate` may have a fraction (RFC 7519 §2). Beyond the year 9999 it is an error of the issuer.
+fn date(claims: &Object<'_>, name: &str, why: &'static str) -> Result<Option<Timestamp>, Refusal> {
+    const YEAR_10000: f64 = 253_402_300_800.0;
+    let Some(seconds) = member::<f64>(claims, name, why)? else {
+        return Ok(None);
+    };
+    if !(0.0..YEAR_10000).contains(&seconds) {
+        return Err(Refusal::Malformed(why));
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "bounded above and below")]
+    Ok(Some(Timestamp::from_millis((seconds * 1000.0) as i64)))
+}

@@ -1,0 +1,14 @@
+//! The contract between Signet and the places where keys are kept.
+//!
+//! [`KeyProvider`] is the one trait. Its clauses are numbered in its documentation, and `signet-testkit` has a test for
+//! each under the same number; every provider runs them. What differs between providers is data, [`Capabilities`], and
+//! is checked at start, never discovered at a rotation. This crate knows no vendor and no runtime.
+
+mod clock;
+mod error;
+mod provider;
+
+pub use async_trait::async_trait;
+pub use clock::Clock;
+pub use error::{ErrorKind, Operation, ProviderError};
+pub use provider::{Capabilities, Check, Claim, Custody, Fate, KeyProvider, NewKey};
