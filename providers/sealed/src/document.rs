@@ -1,0 +1,262 @@
+//! The ring document, `signet-ring/1`: JSON that a person can read, authenticated as a whole.
+//!
+//! ```json
+//! {
+//!   "format": "signet-ring/1",
+//!   "ring": "signet",
+//!   "generation": 7,
+//!   "ring_key": "the wrapped ring key, base64",
+//!   "mac": "HMAC-SHA-256 under the ring key, base64",
+//!   "body": { "keys": [ … ] }
+//! }
+//! ```
+//!
+//! The MAC covers the exact octets of the body together with every other member, each behind its length. Nothing of the
+//! body is looked at before it holds.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use aws_lc_rs::hmac;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use zeroize::Zeroizing;
+
+use crate::context::push;
+use crate::entry::{Entry, EntryJson};
+
+const FORMAT: &str = "signet-ring/1";
+/// A ring of a thousand RSA-4096 keys is smaller. Whatever is larger is not a ring.
+pub(crate) const LONGEST: usize = 8 * 1024 * 1024;
+
+/// Why a document is not believed, in words for the operator.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Damage(String);
+
+impl Damage {
+    pub(crate) fn new(what: impl Into<String>) -> Self {
+        Self(what.into())
+    }
+}
+
+/// The key that authenticates the document: 32 octets, wiped when dropped.
+#[derive(PartialEq, Eq)]
+pub(crate) struct RingKey(Zeroizing<[u8; 32]>);
+
+impl RingKey {
+    pub(crate) fn generate() -> Result<Self, Damage> {
+        let mut octets = Zeroizing::new([0; 32]);
+        aws_lc_rs::rand::fill(&mut *octets).map_err(|_| Damage::new("the machine gave no random numbers"))?;
+        Ok(Self(octets))
+    }
+
+    pub(crate) fn from_octets(octets: &[u8]) -> Result<Self, Damage> {
+        let octets: [u8; 32] = octets
+            .try_into()
+            .map_err(|_| Damage::new("its ring key is not of 32 octets"))?;
+        Ok(Self(Zeroizing::new(octets)))
+    }
+
+    pub(crate) fn octets(&self) -> &[u8] {
+        &*self.0
+    }
+
+    fn hmac(&self) -> hmac::Key {
+        hmac::Key::new(hmac::HMAC_SHA256, &*self.0)
+    }
+}
+
+impl fmt::Debug for RingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RingKey")
+    }
+}
+
+/// A document whose MAC was not looked at yet. Its body cannot be reached.
+#[derive(Debug)]
+pub(crate) struct Unverified {
+    generation: u64,
+    wrapped_ring_key: Vec<u8>,
+    mac: Vec<u8>,
+    message: Vec<u8>,
+    body: Box<RawValue>,
+}
+
+/// A document that is believed.
+#[derive(Clone, Debug)]
+pub(crate) struct Document {
+    /// Counts the writes.
+    pub(crate) generation: u64,
+    /// Told apart from another document of the same generation by this.
+    pub(crate) mac: Vec<u8>,
+    pub(crate) wrapped_ring_key: Vec<u8>,
+    /// In order of creation.
+    pub(crate) keys: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+struct Tag {
+    format: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DocumentJson {
+    format: String,
+    ring: String,
+    generation: u64,
+    ring_key: String,
+    mac: String,
+    body: Box<RawValue>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BodyJson {
+    keys: Vec<EntryJson>,
+}
+
+impl Unverified {
+    /// Reads the outer members.
+    pub(crate) fn parse(bytes: &[u8], ring: &str) -> Result<Self, Damage> {
+        if bytes.len() > LONGEST {
+            return Err(Damage::new(format!("it is longer than {LONGEST} octets")));
+        }
+        if bytes.iter().all(u8::is_ascii_whitespace) {
+            return Err(Damage::new("it is empty"));
+        }
+        let not_json = |error: serde_json::Error| {
+            Damage::new(format!(
+                "it is truncated or not a ring document (line {}, column {})",
+                error.line(),
+                error.column()
+            ))
+        };
+        // The format alone first: another version may have other members, and deserves a better answer than that.
+        let tag: Tag = serde_json::from_slice(bytes).map_err(not_json)?;
+        if tag.format != FORMAT {
+            return Err(Damage::new(format!(
+                "its format is {:?}, and this version of Signet reads {FORMAT:?} only; \
+                 run the version that wrote it",
+                tag.format
+            )));
+        }
+        let json: DocumentJson = serde_json::from_slice(bytes).map_err(not_json)?;
+        if json.ring != ring {
+            return Err(Damage::new(format!(
+                "it is the ring {:?}, not the configured {ring:?}",
+                json.ring
+            )));
+        }
+        let decode = |what: &str, text: &str| {
+            STANDARD
+                .decode(text)
+                .map_err(|_| Damage::new(format!("its {what} is not base64")))
+        };
+        let wrapped_ring_key = decode("ring_key", &json.ring_key)?;
+        Ok(Self {
+            generation: json.generation,
+            mac: decode("mac", &json.mac)?,
+            message: message(ring, json.generation, &wrapped_ring_key, json.body.get()),
+            wrapped_ring_key,
+            body: json.body,
+        })
+    }
+
+    pub(crate) fn wrapped_ring_key(&self) -> &[u8] {
+        &self.wrapped_ring_key
+    }
+
+    /// Checks the MAC, and only then reads and validates the keys.
+    pub(crate) fn verify(self, key: &RingKey) -> Result<Document, Damage> {
+        hmac::verify(&key.hmac(), &self.message, &self.mac)
+            .map_err(|_| Damage::new("its authentication code does not hold: it was changed by other hands"))?;
+        let body: BodyJson =
+            serde_json::from_str(self.body.get()).map_err(|error| Damage::new(format!("its body: {error}")))?;
+        let keys = body
+            .keys
+            .into_iter()
+            .map(Entry::try_from)
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut kids = HashSet::new();
+        if let Some(twice) = keys.iter().find(|key| !kids.insert(key.kid())) {
+            return Err(Damage::new(format!("key {} stands in it twice", twice.kid())));
+        }
+        if !keys.is_sorted_by(|a, b| a.record.created_at < b.record.created_at) {
+            return Err(Damage::new("its keys are not in order of creation"));
+        }
+        Ok(Document {
+            generation: self.generation,
+            mac: self.mac,
+            wrapped_ring_key: self.wrapped_ring_key,
+            keys,
+        })
+    }
+}
+
+impl Document {
+    pub(crate) fn newest(&self) -> Option<&Entry> {
+        self.keys.last()
+    }
+
+    pub(crate) fn find(&self, kid: &str) -> Option<&Entry> {
+        self.keys.iter().find(|key| key.kid().as_str() == kid)
+    }
+
+    /// Writes the keys as the next document, and returns it with its bytes.
+    pub(crate) fn compose(
+        ring: &str,
+        generation: u64,
+        key: &RingKey,
+        wrapped_ring_key: Vec<u8>,
+        keys: Vec<Entry>,
+    ) -> Result<(Self, Vec<u8>), Damage> {
+        let library = |error: serde_json::Error| Damage::new(format!("cannot be written: {error}"));
+        let body = BodyJson {
+            keys: keys.iter().map(Entry::to_json).collect::<Result<_, _>>()?,
+        };
+        // No JSON string holds a bare line feed, so this moves lines and nothing else.
+        let body = serde_json::to_string_pretty(&body)
+            .map_err(library)?
+            .replace('\n', "\n  ");
+        let mac = hmac::sign(&key.hmac(), &message(ring, generation, &wrapped_ring_key, &body));
+        let json = DocumentJson {
+            format: FORMAT.to_owned(),
+            ring: ring.to_owned(),
+            generation,
+            ring_key: STANDARD.encode(&wrapped_ring_key),
+            mac: STANDARD.encode(mac.as_ref()),
+            body: RawValue::from_string(body).map_err(library)?,
+        };
+        let mut bytes = serde_json::to_vec_pretty(&json).map_err(library)?;
+        bytes.push(b'\n');
+        if bytes.len() > LONGEST {
+            return Err(Damage::new(format!("would be longer than {LONGEST} octets")));
+        }
+        let document = Self {
+            generation,
+            mac: mac.as_ref().to_vec(),
+            wrapped_ring_key,
+            keys,
+        };
+        Ok((document, bytes))
+    }
+}
+
+/// What the MAC is computed over.
+fn message(ring: &str, generation: u64, wrapped_ring_key: &[u8], body: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(body.len() + wrapped_ring_key.len() + ring.len() + 128);
+    for part in [
+        FORMAT.as_bytes(),
+        ring.as_bytes(),
+        &generation.to_be_bytes(),
+        wrapped_ring_key,
+        body.as_bytes(),
+    ] {
+        push(&mut bytes, part);
+    }
+    bytes
+}

@@ -1,0 +1,156 @@
+//! One key of the ring document: its JSON, and everything that must hold before it is believed.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+use signet_core::jwk::Jwk;
+use signet_core::{KeyRecord, KeyState, Kid, Revocation, Terms, Timestamp};
+
+use crate::context::{Context, Purpose};
+use crate::document::Damage;
+
+/// 9999-12-31T23:59:59.999Z, the last instant that RFC 3339 can write.
+const LAST_INSTANT: i64 = 253_402_300_799_999;
+
+/// A key with what only the store needs to know of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) record: KeyRecord,
+    pub(crate) terms: Terms,
+    pub(crate) predecessor: Option<Kid>,
+    /// The sealer's ciphertext of the private key. Present exactly while the key may sign.
+    pub(crate) wrapped: Option<Vec<u8>>,
+}
+
+/// A key as it stands in the document, in the order in which people read it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EntryJson {
+    kid: Kid,
+    alg: String,
+    state: KeyState,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    revoked: Option<Revocation>,
+    created_at: String,
+    created_at_ms: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    predecessor: Option<Kid>,
+    terms: Terms,
+    public: Jwk,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    wrapped: Option<String>,
+}
+
+impl Entry {
+    pub(crate) fn kid(&self) -> &Kid {
+        self.record.kid()
+    }
+
+    pub(crate) fn is_enabled(&self) -> bool {
+        self.record.state == KeyState::Enabled
+    }
+
+    /// What the ciphertext of the private key is bound to.
+    pub(crate) fn context(&self, ring: &str) -> Context {
+        Context::new(
+            ring,
+            Purpose::PrivateKey {
+                kid: self.kid().clone(),
+                algorithm: self.record.public.algorithm(),
+                created_at: self.record.created_at,
+                terms: self.terms,
+            },
+        )
+    }
+
+    /// Takes the private key away: it can never sign again.
+    pub(crate) fn disable(&mut self) {
+        self.record.state = KeyState::Disabled;
+        self.wrapped = None;
+    }
+
+    pub(crate) fn to_json(&self) -> Result<EntryJson, Damage> {
+        Ok(EntryJson {
+            kid: self.kid().clone(),
+            alg: self.record.public.algorithm().as_str().to_owned(),
+            state: self.record.state,
+            revoked: self.record.revoked.clone(),
+            created_at: rfc3339(self.record.created_at)?,
+            created_at_ms: self.record.created_at,
+            predecessor: self.predecessor.clone(),
+            terms: self.terms,
+            public: Jwk::from(&self.record.public),
+            wrapped: self.wrapped.as_ref().map(|bytes| STANDARD.encode(bytes)),
+        })
+    }
+}
+
+impl TryFrom<EntryJson> for Entry {
+    type Error = Damage;
+
+    fn try_from(json: EntryJson) -> Result<Self, Damage> {
+        let kid = &json.kid;
+        let damage = |what: &str| Damage::new(format!("key {kid}: {what}"));
+        let public = json
+            .public
+            .verifying_key()
+            .map_err(|error| damage(&format!("its public key is refused: {error}")))?;
+        if public.kid() != kid {
+            return Err(damage("its kid is not the thumbprint of its public key"));
+        }
+        if json.public.kid.as_deref() != Some(kid.as_str()) || json.alg != public.algorithm().as_str() {
+            return Err(damage("its kid or algorithm is not that of its public key"));
+        }
+        if rfc3339(json.created_at_ms)? != json.created_at {
+            return Err(damage("its two creation instants differ"));
+        }
+        let wrapped = json
+            .wrapped
+            .as_deref()
+            .map(|text| STANDARD.decode(text))
+            .transpose()
+            .map_err(|_| damage("its wrapped private key is not base64"))?;
+        let may_sign = json.state == KeyState::Enabled;
+        if may_sign != wrapped.is_some() || (may_sign && json.revoked.is_some()) {
+            return Err(damage(
+                "its state, its revocation and its private key contradict each other",
+            ));
+        }
+        Ok(Self {
+            record: KeyRecord {
+                public,
+                created_at: json.created_at_ms,
+                terms: Some(json.terms),
+                state: json.state,
+                revoked: json.revoked,
+            },
+            terms: json.terms,
+            predecessor: json.predecessor,
+            wrapped,
+        })
+    }
+}
+
+/// The document holds whole milliseconds; what was created must equal what will be read.
+pub(crate) fn in_whole_milliseconds(terms: Terms) -> Terms {
+    let whole = |span: Duration| Duration::from_millis(u64::try_from(span.as_millis()).unwrap_or(u64::MAX));
+    Terms {
+        lead: whole(terms.lead),
+        token_max_ttl: whole(terms.token_max_ttl),
+        retention: whole(terms.retention),
+    }
+}
+
+fn rfc3339(instant: Timestamp) -> Result<String, Damage> {
+    let millis = instant.as_millis();
+    match u64::try_from(millis) {
+        Ok(since_epoch) if millis <= LAST_INSTANT => {
+            Ok(humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(since_epoch)).to_string())
+        }
+        _ => Err(Damage::new(format!(
+            "a creation instant of {millis} ms lies outside the years 1970 to 9999"
+        ))),
+    }
+}

@@ -1,0 +1,117 @@
+//! The `file:` store: one file, swapped under a lock, safe for several processes on one directory.
+
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use aws_lc_rs::digest;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use signet_api::{Check, ErrorKind, ProviderError};
+
+use crate::disk::{Disk, Rules, directory_of, with_suffix};
+use crate::document::LONGEST;
+use crate::store::{RingStore, Stored, Swap, Version};
+
+const RULES: Rules = Rules {
+    follow_links: false,
+    forbidden_mode: 0o022,
+    kind: ErrorKind::BadAnswer,
+    longest: LONGEST as u64,
+    remedy: "Somebody else could have written it. Compare it with a backup, then give it to the user of this process \
+             with mode 0600",
+};
+
+/// A ring document in one file of mode 0600, in a directory that is made with mode 0700 if it is missing.
+///
+/// Next to it stand `<file>.lock`, whose lock a writer holds, and during a write `<file>.tmp`. Reading needs no lock,
+/// as the file is only ever replaced as a whole.
+#[derive(Clone, Debug)]
+pub struct FileStore {
+    path: PathBuf,
+    disk: Disk,
+}
+
+impl FileStore {
+    /// The store in this file. `disk` carries the words for errors.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>, disk: Disk) -> Self {
+        Self {
+            path: path.into(),
+            disk,
+        }
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn read(&self) -> Result<Option<Stored>, ProviderError> {
+        let content = self.disk.read(&self.path, &RULES)?;
+        Ok(content.map(|bytes| Stored {
+            version: version(&bytes),
+            bytes: bytes.to_vec(),
+        }))
+    }
+
+    fn swap(&self, expected: Option<&Version>, bytes: &[u8]) -> Result<Swap, ProviderError> {
+        self.disk.make_directory(directory_of(&self.path))?;
+        let _lock = self.disk.lock(&with_suffix(&self.path, ".lock"))?;
+        if self.read()?.map(|stored| stored.version).as_ref() != expected {
+            return Ok(Swap::Lost);
+        }
+        self.disk.replace(&self.path, bytes)?;
+        Ok(Swap::Stored(version(bytes)))
+    }
+
+    fn try_writing(&self) -> Result<(), ProviderError> {
+        self.disk.make_directory(directory_of(&self.path))?;
+        let _lock = self.disk.lock(&with_suffix(&self.path, ".lock"))?;
+        self.disk.try_writing(&self.path)
+    }
+
+    /// Runs file work where blocking is allowed. It is carried to its end even if nobody waits for it any more.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> Result<T, ProviderError> + Send + 'static,
+    ) -> Result<T, ProviderError> {
+        let store = self.clone();
+        match tokio::task::spawn_blocking(move || work(&store)).await {
+            Ok(result) => result,
+            Err(_) => Err(self.disk.refusal(
+                ErrorKind::Unavailable,
+                "the file operation was broken off, as the process is stopping",
+            )),
+        }
+    }
+}
+
+/// The content is its own version: a hash cannot be forgotten or reused, as a counter beside the file could.
+fn version(bytes: &[u8]) -> Version {
+    Version::new(URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, bytes)))
+}
+
+#[async_trait]
+impl RingStore for FileStore {
+    fn location(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    async fn load(&self) -> Result<Option<Stored>, ProviderError> {
+        self.blocking(Self::read).await
+    }
+
+    async fn compare_and_swap(&self, expected: Option<&Version>, bytes: &[u8]) -> Result<Swap, ProviderError> {
+        let (expected, bytes) = (expected.cloned(), bytes.to_vec());
+        self.blocking(move |store| store.swap(expected.as_ref(), &bytes)).await
+    }
+
+    async fn check(&self) -> Vec<Check> {
+        vec![Check {
+            permission: format!("write files in {}", directory_of(&self.path).display()),
+            needed_for: "creating, retiring and revoking keys",
+            outcome: self.blocking(Self::try_writing).await,
+        }]
+    }
+}

@@ -1,0 +1,363 @@
+//! [`Sealed`]: the contract's calls as decisions about the ring document.
+//!
+//! Every change is one compare-and-swap of the whole document, so that no call can leave anything half done: whatever
+//! came before it (a key pair in memory, a ciphertext) is gone with the call.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use signet_api::{
+    Capabilities, Check, Claim, Clock, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError,
+};
+use signet_core::algorithm::KeyType;
+use signet_core::signing_key::{Signature, SigningKeyError};
+use signet_core::{Algorithm, KeyRecord, KeyState, Kid, Revocation, SigningKey};
+use tokio::sync::Mutex;
+
+use crate::context::{Context, Purpose};
+use crate::document::Document;
+use crate::entry::{Entry, in_whole_milliseconds};
+use crate::ring::Ring;
+use crate::sealer::Sealer;
+use crate::store::RingStore;
+
+/// A swap is lost only when somebody else's was stored: so often in a row is no longer a race.
+const TRIES: usize = 64;
+/// Disabled keys are kept for the record, and not forever. Revoked ones are not counted, and are.
+const MOST_DISABLED: usize = 64;
+
+/// A key provider made of a sealer and a store.
+pub struct Sealed<S, R> {
+    ring: Ring<S, R>,
+    clock: Arc<dyn Clock>,
+    /// One creation at a time in this process: the others would make key pairs only to throw them away.
+    creating: Mutex<()>,
+}
+
+impl<S: Sealer, R: RingStore> Sealed<S, R> {
+    /// The ring of this name in `store`, sealed by `sealer`. Nothing is read or written yet.
+    ///
+    /// `provider` is the word that errors and metrics use.
+    pub fn new(ring: impl Into<String>, provider: &'static str, sealer: S, store: R, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            ring: Ring::new(ring.into(), provider, sealer, store),
+            clock,
+            creating: Mutex::new(()),
+        }
+    }
+
+    /// A new key pair with its private half wrapped, newer than every key of the ring.
+    async fn entry(&self, new: &NewKey, key: &SigningKey, newest: Option<&Entry>) -> Result<Entry, ProviderError> {
+        let now = self.clock.now();
+        // Two keys never share an instant, and a clock that was set back makes no key older than its predecessor.
+        let created_at = newest.map_or(now, |newest| {
+            now.max(newest.record.created_at.plus(Duration::from_millis(1)))
+        });
+        let terms = in_whole_milliseconds(new.terms);
+        let mut entry = Entry {
+            record: KeyRecord {
+                public: key.verifying_key().clone(),
+                created_at,
+                terms: Some(terms),
+                state: KeyState::Enabled,
+                revoked: None,
+            },
+            terms,
+            predecessor: newest.map(|newest| newest.kid().clone()),
+            wrapped: None,
+        };
+        let plaintext = key
+            .to_pkcs8()
+            .map_err(|error| self.library(Operation::Create, &error))?;
+        let wrapped = self
+            .ring
+            .sealer
+            .wrap(&plaintext, &entry.context(&self.ring.name))
+            .await
+            .map_err(self.ring.own(Operation::Create))?;
+        entry.wrapped = Some(wrapped);
+        Ok(entry)
+    }
+
+    /// Changes one key of the ring. `change` answers `None` if there is nothing to write.
+    async fn change(
+        &self,
+        operation: Operation,
+        kid: &Kid,
+        change: impl Fn(&Document, usize) -> Result<Option<Vec<Entry>>, String> + Send + Sync,
+    ) -> Result<(), ProviderError> {
+        for _ in 0..TRIES {
+            let reading = self.ring.read(operation).await?;
+            let Some((reading, index)) = reading.and_then(|reading| {
+                let index = reading.document.keys.iter().position(|key| key.kid() == kid)?;
+                Some((reading, index))
+            }) else {
+                return Err(self.unknown(operation, kid));
+            };
+            let keys = change(&reading.document, index)
+                .map_err(|text| self.ring.error(operation, ErrorKind::KeyUnusable, text))?;
+            let Some(keys) = keys else {
+                return Ok(());
+            };
+            if self.ring.write(operation, Some(&reading), keys).await? {
+                return Ok(());
+            }
+        }
+        Err(self.outrun(operation))
+    }
+
+    /// The private key of a key that may sign.
+    async fn unsealed(&self, operation: Operation, kid: &Kid) -> Result<SigningKey, ProviderError> {
+        let reading = self.ring.read(operation).await?;
+        let entry = reading
+            .as_ref()
+            .and_then(|reading| reading.document.find(kid.as_str()))
+            .ok_or_else(|| self.unknown(operation, kid))?;
+        if entry.record.revoked.is_some() {
+            return Err(self
+                .ring
+                .error(operation, ErrorKind::KeyUnusable, format!("key {kid} was revoked")));
+        }
+        let Some(wrapped) = entry.wrapped.as_deref() else {
+            let text = format!("key {kid} was retired, and its private key erased");
+            return Err(self.ring.error(operation, ErrorKind::KeyUnusable, text));
+        };
+        let pkcs8 = self
+            .ring
+            .sealer
+            .unwrap(wrapped, &entry.context(&self.ring.name))
+            .await
+            .map_err(self.ring.own(operation))?;
+        let algorithm = entry.record.public.algorithm();
+        let key = self
+            .compute(operation, algorithm, move || SigningKey::from_pkcs8(algorithm, &pkcs8))
+            .await?
+            .map_err(|error| self.mismatch(operation, kid, &error.to_string()))?;
+        if key.verifying_key().public() != entry.record.public.public() {
+            return Err(self.mismatch(operation, kid, "it is the private half of another public key"));
+        }
+        Ok(key)
+    }
+
+    /// Runs what may take long where no other request waits for it.
+    async fn compute<T: Send + 'static>(
+        &self,
+        operation: Operation,
+        algorithm: Algorithm,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, ProviderError> {
+        if algorithm.key_type() != KeyType::Rsa {
+            return Ok(work());
+        }
+        tokio::task::spawn_blocking(work).await.map_err(|_| {
+            self.ring.error(
+                operation,
+                ErrorKind::Unavailable,
+                "the computation was broken off, as the process is stopping",
+            )
+        })
+    }
+
+    fn unknown(&self, operation: Operation, kid: &Kid) -> ProviderError {
+        let text = format!("the ring in {} has no key {kid}", self.ring.store.location());
+        self.ring.error(operation, ErrorKind::NotFound, text)
+    }
+
+    fn outrun(&self, operation: Operation) -> ProviderError {
+        let text = format!(
+            "others changed the ring in {} {TRIES} times in a row; nothing was done, and it is tried again",
+            self.ring.store.location()
+        );
+        self.ring.error(operation, ErrorKind::Unavailable, text)
+    }
+
+    fn mismatch(&self, operation: Operation, kid: &Kid, why: &str) -> ProviderError {
+        let text = format!(
+            "what the sealer unwrapped for key {kid} in {} is not its private key: {why}. \
+             Restore the ring from a backup; if nobody of yours changed it, treat it as an attack",
+            self.ring.store.location()
+        );
+        self.ring.error(operation, ErrorKind::BadAnswer, text)
+    }
+
+    fn library(&self, operation: Operation, error: &SigningKeyError) -> ProviderError {
+        self.ring.error(operation, ErrorKind::Unavailable, error.to_string())
+    }
+}
+
+#[async_trait]
+impl<S: Sealer, R: RingStore> KeyProvider for Sealed<S, R> {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            provider: self.ring.provider,
+            custody: Custody::Sealed,
+            algorithms: &Algorithm::ALL,
+            claim: Claim::Atomic,
+            longest_message: None,
+        }
+    }
+
+    async fn list(&self) -> Result<Vec<KeyRecord>, ProviderError> {
+        let reading = self.ring.read(Operation::List).await?;
+        Ok(reading.map_or_else(Vec::new, |reading| {
+            reading.document.keys.into_iter().map(|key| key.record).collect()
+        }))
+    }
+
+    async fn create(&self, new: &NewKey) -> Result<KeyRecord, ProviderError> {
+        const CREATE: Operation = Operation::Create;
+        let _turn = self.creating.lock().await;
+        let mut pair = None;
+        for _ in 0..TRIES {
+            let reading = self.ring.read(CREATE).await?;
+            let newest = reading.as_ref().and_then(|reading| reading.document.newest());
+            match (newest, &new.successor_of) {
+                (None, None) => {}
+                (Some(newest), Some(kid)) if newest.kid() == kid => {}
+                (Some(newest), _) => return Ok(newest.record.clone()),
+                // The caller knows a ring that is not here. Whatever happened to it, this is no place to begin another.
+                (None, Some(kid)) => return Err(self.unknown(CREATE, kid)),
+            }
+            let key = match &pair {
+                Some(key) => key,
+                None => {
+                    let (algorithm, bits) = (new.algorithm, new.rsa_bits);
+                    let key = self
+                        .compute(CREATE, algorithm, move || SigningKey::generate(algorithm, bits))
+                        .await?
+                        .map_err(|error| self.library(CREATE, &error))?;
+                    pair.insert(key)
+                }
+            };
+            let entry = self.entry(new, key, newest).await?;
+            let record = entry.record.clone();
+            let mut keys = reading
+                .as_ref()
+                .map_or_else(Vec::new, |reading| reading.document.keys.clone());
+            keys.push(entry);
+            if self.ring.write(CREATE, reading.as_ref(), keys).await? {
+                return Ok(record);
+            }
+        }
+        Err(self.outrun(CREATE))
+    }
+
+    async fn sign(&self, kid: &Kid, message: &[u8]) -> Result<Signature, ProviderError> {
+        let key = self.unsealed(Operation::Sign, kid).await?;
+        let message = message.to_vec();
+        self.compute(Operation::Sign, key.verifying_key().algorithm(), move || {
+            key.sign(&message)
+        })
+        .await?
+        .map_err(|error| self.library(Operation::Sign, &error))
+    }
+
+    async fn unseal(&self, kid: &Kid) -> Result<Option<SigningKey>, ProviderError> {
+        self.unsealed(Operation::Unseal, kid).await.map(Some)
+    }
+
+    async fn retire(&self, kid: &Kid, fate: Fate) -> Result<(), ProviderError> {
+        self.change(Operation::Retire, kid, |document, index| {
+            let newest_enabled = document.keys.iter().rposition(Entry::is_enabled);
+            if newest_enabled == Some(index) {
+                return Err(format!(
+                    "key {kid} is the newest key of the ring that can sign; without it nothing could. \
+                     Create its successor first, or revoke it"
+                ));
+            }
+            let mut keys = document.keys.clone();
+            let key = &mut keys[index];
+            match fate {
+                // A revoked key stays revoked: its mark goes last, which is never.
+                _ if key.record.revoked.is_some() => return Ok(None),
+                Fate::Disable if !key.is_enabled() => return Ok(None),
+                Fate::Disable => {
+                    key.disable();
+                    forget_oldest_disabled(&mut keys);
+                }
+                Fate::Destroy => {
+                    keys.remove(index);
+                }
+            }
+            Ok(Some(keys))
+        })
+        .await
+    }
+
+    async fn revoke(&self, kid: &Kid, revocation: &Revocation) -> Result<(), ProviderError> {
+        self.change(Operation::Revoke, kid, |document, index| {
+            let mut keys = document.keys.clone();
+            let key = &mut keys[index];
+            if key.record.revoked.is_some() {
+                return Ok(None);
+            }
+            key.record.revoked = Some(revocation.clone());
+            key.disable();
+            Ok(Some(keys))
+        })
+        .await
+    }
+
+    async fn check(&self) -> Vec<Check> {
+        let mut checks = self.ring.store.check().await;
+        checks.extend(self.ring.sealer.check().await);
+        checks.push(Check {
+            permission: format!("read and authenticate the ring in {}", self.ring.store.location()),
+            needed_for: "publishing and verifying",
+            outcome: self.ring.read(Operation::Check).await.map(|_| ()),
+        });
+        checks.push(Check {
+            permission: "wrap a secret and unwrap it again".to_owned(),
+            needed_for: "creating keys and signing with them",
+            outcome: self.round_trip().await,
+        });
+        for check in &mut checks {
+            if let Err(error) = &mut check.outcome {
+                error.provider = self.ring.provider;
+            }
+        }
+        checks
+    }
+
+    /// A swap leaves nothing behind, so there is nothing to delete.
+    async fn prune(&self) -> Result<Vec<String>, ProviderError> {
+        Ok(Vec::new())
+    }
+}
+
+impl<S: Sealer, R: RingStore> Sealed<S, R> {
+    async fn round_trip(&self) -> Result<(), ProviderError> {
+        const TRIAL: &[u8] = b"signet check";
+        let context = Context::new(&self.ring.name, Purpose::Trial);
+        let wrapped = self.ring.sealer.wrap(TRIAL, &context).await?;
+        let unwrapped = self.ring.sealer.unwrap(&wrapped, &context).await?;
+        if unwrapped.as_slice() == TRIAL {
+            Ok(())
+        } else {
+            let text = "the sealer unwrapped something else than it had wrapped";
+            Err(self.ring.error(Operation::Check, ErrorKind::BadAnswer, text))
+        }
+    }
+}
+
+impl<S, R> fmt::Debug for Sealed<S, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sealed({} {:?})", self.ring.provider, self.ring.name)
+    }
+}
+
+fn forget_oldest_disabled(keys: &mut Vec<Entry>) {
+    let counts = |key: &Entry| !key.is_enabled() && key.record.revoked.is_none();
+    let mut surplus = keys
+        .iter()
+        .filter(|key| counts(key))
+        .count()
+        .saturating_sub(MOST_DISABLED);
+    keys.retain(|key| {
+        let goes = surplus > 0 && counts(key);
+        surplus -= usize::from(goes);
+        !goes
+    });
+}

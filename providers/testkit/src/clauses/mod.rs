@@ -1,0 +1,13 @@
+//! The clauses. Each function is one test; [`conformance!`](crate::conformance) calls them all.
+
+mod cancellation;
+mod errors;
+mod handles;
+mod keys;
+mod signing;
+
+pub use cancellation::*;
+pub use errors::*;
+pub use handles::*;
+pub use keys::*;
+pub use signing::*;

@@ -1,0 +1,96 @@
+//! The few things that every test of a ring does.
+
+use std::collections::HashSet;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use signet_api::{KeyProvider, NewKey};
+use signet_core::algorithm::{KeyType, RsaBits};
+use signet_core::{Algorithm, KeyRecord, Kid, Terms};
+
+/// Terms whose three spans differ, so that a provider that mixes them up is caught.
+#[must_use]
+pub fn terms() -> Terms {
+    Terms {
+        lead: Duration::from_secs(3600),
+        token_max_ttl: Duration::from_secs(1800),
+        retention: Duration::from_secs(2040),
+    }
+}
+
+/// The first key of a ring, or the successor of the one that is named.
+#[must_use]
+pub fn new_key(algorithm: Algorithm, successor_of: Option<&Kid>) -> NewKey {
+    NewKey {
+        successor_of: successor_of.cloned(),
+        algorithm,
+        rsa_bits: RsaBits::B2048,
+        terms: terms(),
+    }
+}
+
+pub(crate) async fn create(provider: &dyn KeyProvider, algorithm: Algorithm, of: Option<&Kid>) -> KeyRecord {
+    provider.create(&new_key(algorithm, of)).await.expect("a key")
+}
+
+pub(crate) async fn list(provider: &dyn KeyProvider) -> Vec<KeyRecord> {
+    let keys = provider.list().await.expect("the ring lists");
+    let kids: HashSet<&Kid> = keys.iter().map(KeyRecord::kid).collect();
+    assert_eq!(kids.len(), keys.len(), "no key is listed twice");
+    keys
+}
+
+pub(crate) fn find<'a>(keys: &'a [KeyRecord], kid: &Kid) -> Option<&'a KeyRecord> {
+    keys.iter().find(|key| key.kid() == kid)
+}
+
+/// The newest key, as the schedule orders them.
+pub(crate) fn newest(keys: &[KeyRecord]) -> Option<&KeyRecord> {
+    keys.iter()
+        .max_by(|a, b| a.created_at.cmp(&b.created_at).then_with(|| a.kid().cmp(b.kid())))
+}
+
+/// Every algorithm that the provider declares, but only one of RSA: their keys take long to make.
+pub(crate) fn few_algorithms(provider: &dyn KeyProvider) -> Vec<Algorithm> {
+    let mut rsa_seen = false;
+    let declared = provider.capabilities().algorithms.iter().copied();
+    declared
+        .filter(|algorithm| algorithm.key_type() != KeyType::Rsa || !std::mem::replace(&mut rsa_seen, true))
+        .collect()
+}
+
+/// The algorithm whose keys are the quickest to make.
+pub(crate) fn quickest(provider: &dyn KeyProvider) -> Algorithm {
+    let declared = provider.capabilities().algorithms;
+    [Algorithm::EdDSA, Algorithm::ES256]
+        .into_iter()
+        .find(|algorithm| declared.contains(algorithm))
+        .unwrap_or_else(|| *declared.first().expect("a provider declares an algorithm"))
+}
+
+/// What two records of one key must have in common for ever.
+pub(crate) fn assert_same_key(a: &KeyRecord, b: &KeyRecord) {
+    assert_eq!(a.kid(), b.kid());
+    assert_eq!(a.kid(), &a.public.public().kid(), "the kid is the thumbprint");
+    assert_eq!(a.public.public(), b.public.public());
+    assert_eq!(a.public.algorithm(), b.public.algorithm());
+    assert_eq!(a.created_at, b.created_at);
+    assert_eq!(a.terms, b.terms);
+}
+
+/// Carries a future on for so many steps and drops it then, as a caller does that was told to stop. `None`: dropped.
+pub(crate) async fn cancelled_after<T>(steps: usize, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    let mut waits = 0;
+    poll_fn(|context| match future.as_mut().poll(context) {
+        Poll::Ready(answer) => Poll::Ready(Some(answer)),
+        Poll::Pending if waits == steps => Poll::Ready(None),
+        Poll::Pending => {
+            waits += 1;
+            Poll::Pending
+        }
+    })
+    .await
+}

@@ -1,0 +1,264 @@
+//! The command line: `serve`, `check`, `keys`, `token`, `schedule`.
+//!
+//! Every verb takes the flags of all settings; those that print take `--json`.
+
+mod check;
+mod keys;
+mod schedule;
+mod token;
+
+use std::error::Error;
+use std::ffi::OsString;
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use signet_api::{ErrorKind, ProviderError};
+
+use crate::app;
+use crate::keeper::chain;
+use crate::settings::{Settings, SettingsError, flags};
+use crate::telemetry::logs;
+
+/// What a command leaves behind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// For standard output.
+    pub stdout: String,
+    /// For standard error.
+    pub stderr: String,
+    /// The exit code; `docs/errors.md` has the table.
+    pub code: u8,
+}
+
+/// Why a command failed, in the words of its user.
+#[derive(Clone, Debug)]
+pub(crate) struct Failure {
+    text: String,
+    code: u8,
+}
+
+impl Failure {
+    pub(crate) fn usage(text: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            code: 64,
+        }
+    }
+
+    pub(crate) fn new(code: u8, error: &dyn Error) -> Self {
+        Self {
+            text: chain(error),
+            code,
+        }
+    }
+}
+
+impl From<SettingsError> for Failure {
+    fn from(error: SettingsError) -> Self {
+        Self {
+            code: error.exit_code(),
+            text: error.to_string(),
+        }
+    }
+}
+
+impl From<ProviderError> for Failure {
+    fn from(error: ProviderError) -> Self {
+        Self::new(exit_code(error.kind), &error)
+    }
+}
+
+/// The exit code for an error of a provider, in the meanings of sysexits(3).
+#[must_use]
+pub const fn exit_code(kind: ErrorKind) -> u8 {
+    match kind {
+        ErrorKind::InvalidConfig => 64,
+        ErrorKind::Unauthenticated | ErrorKind::PermissionDenied => 77,
+        ErrorKind::NotFound => 66,
+        ErrorKind::KeyUnusable => 78,
+        ErrorKind::Throttled | ErrorKind::Unavailable | ErrorKind::TimedOut => 75,
+        ErrorKind::BadAnswer => 76,
+    }
+}
+
+/// Runs a command line.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> Outcome {
+    let matches = match command().try_get_matches_from(args) {
+        Ok(matches) => matches,
+        // Help and version are no errors, and go to standard output.
+        Err(told) if !told.use_stderr() => {
+            return Outcome {
+                stdout: told.to_string(),
+                ..Outcome::default()
+            };
+        }
+        Err(told) => {
+            return Outcome {
+                stderr: told.to_string(),
+                code: 64,
+                ..Outcome::default()
+            };
+        }
+    };
+    match dispatch(&matches) {
+        Ok(stdout) => Outcome {
+            stdout,
+            ..Outcome::default()
+        },
+        Err(failure) => Outcome {
+            stderr: format!("signet: {}\n", failure.text),
+            code: failure.code,
+            ..Outcome::default()
+        },
+    }
+}
+
+fn command() -> Command {
+    let json = || {
+        Arg::new("json")
+            .long("json")
+            .action(ArgAction::SetTrue)
+            .help("Print JSON")
+    };
+    let verb = |name: &'static str, about: &'static str| Command::new(name).about(about).args(flags());
+    let kid = Arg::new("kid").value_name("KID").required(true).help("The key's id");
+    let reason = || {
+        Arg::new("reason")
+            .long("reason")
+            .value_name("TEXT")
+            .help("Why, for the record")
+    };
+    let token = || {
+        Arg::new("token")
+            .value_name("TOKEN")
+            .help("The token; without it, or with -, it is read from standard input")
+    };
+    Command::new("signet")
+        .about("A key-management sidecar for API gateways")
+        .version(env!("CARGO_PKG_VERSION"))
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(verb("serve", "Hold the ring and serve, until SIGTERM"))
+        .subcommand(
+            verb(
+                "check",
+                "Check the settings, then every permission that the provider needs",
+            )
+            .arg(json()),
+        )
+        .subcommand(
+            Command::new("keys")
+                .about("Look at and act on the ring, in the provider itself; needs no running sidecar")
+                .subcommand_required(true)
+                .arg_required_else_help(true)
+                .subcommand(verb("list", "List the keys with their phases").arg(json()))
+                .subcommand(
+                    verb("rotate", "Create the next key now; it signs after the usual lead").args([reason(), json()]),
+                )
+                .subcommand(
+                    verb("revoke", "Refuse a key, and all that it signed, from now on").args([kid, reason(), json()]),
+                )
+                .subcommand(verb("prune", "Delete what a crash left and no ring owns").arg(json())),
+        )
+        .subcommand(
+            Command::new("token")
+                .about("Sign, verify and look at tokens, through the local socket")
+                .subcommand_required(true)
+                .arg_required_else_help(true)
+                .subcommand(
+                    verb("sign", "Sign a token").args([
+                        Arg::new("claims")
+                            .value_name("JSON")
+                            .help("The claims; without them, or with -, standard input"),
+                        Arg::new("ttl")
+                            .long("ttl")
+                            .value_name("SECONDS")
+                            .help("The token's life"),
+                        Arg::new("typ")
+                            .long("typ")
+                            .value_name("TYPE")
+                            .help("The header's typ, such as at+jwt"),
+                        json(),
+                    ]),
+                )
+                .subcommand(
+                    verb("verify", "Verify a token; exits with 1 if it is not good").args([
+                        token(),
+                        Arg::new("scope")
+                            .long("scope")
+                            .value_name("SCOPE")
+                            .help("The scopes it must hold"),
+                        Arg::new("typ")
+                            .long("typ")
+                            .value_name("TYPE")
+                            .help("The type it must be"),
+                        json(),
+                    ]),
+                )
+                .subcommand(verb("decode", "Show what a token says, without verifying it").args([token(), json()])),
+        )
+        .subcommand(verb("schedule", "Print the timeline that the policy gives").arg(json()))
+}
+
+fn dispatch(matches: &ArgMatches) -> Result<String, Failure> {
+    let (verb, args) = matches.subcommand().unwrap_or(("", matches));
+    let (sub, args) = args.subcommand().unwrap_or(("", args));
+    let settings = Settings::of_this_process(args)?;
+    logs::start(settings.log_format, settings.log.clone());
+    match (verb, sub) {
+        ("serve", _) => serve(settings),
+        ("check", _) => runtime(1)?.block_on(check::check(&settings, is_json(args))),
+        ("keys", sub) => runtime(1)?.block_on(keys::keys(&settings, sub, args)),
+        ("token", sub) => runtime(1)?.block_on(token::token(&settings, sub, args)),
+        ("schedule", _) => Ok(schedule::schedule(&settings, is_json(args))),
+        _ => Err(Failure::usage("no such command; see signet --help")),
+    }
+}
+
+fn is_json(args: &ArgMatches) -> bool {
+    args.get_flag("json")
+}
+
+fn runtime(threads: usize) -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .thread_name("signet")
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(71, &error))
+}
+
+fn serve(settings: Settings) -> Result<String, Failure> {
+    let runtime = runtime(settings.limits.threads.into())?;
+    let outcome = runtime.block_on(app::serve(settings));
+    // What is still blocked after the drain time-out is cut off.
+    runtime.shutdown_background();
+    outcome.map(|()| String::new()).map_err(|error| match &error {
+        app::StartError::Provider(cause) => Failure::new(exit_code(cause.kind), &error),
+        _ => Failure::new(78, &error),
+    })
+}
+
+/// JSON for standard output, with a line end.
+pub(crate) fn to_json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string_pretty(value)
+        .map(|text| text + "\n")
+        .unwrap_or_default()
+}
+
+/// Lines of columns, each as wide as its widest cell.
+pub(crate) fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count())
+            .max()
+    };
+    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+    rows.iter()
+        .map(|row| {
+            let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+            cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
+        })
+        .collect()
+}

@@ -1,0 +1,78 @@
+//! `signet schedule`: the timeline that the policy gives. A policy that is refused says so while the settings are read.
+
+use std::time::Duration;
+
+use humantime::format_duration;
+use serde::Serialize;
+
+use crate::cli::{table, to_json};
+use crate::settings::Settings;
+
+/// How many keys are shown.
+const KEYS: u32 = 4;
+
+/// One key's life, each instant counted from the first key's creation.
+#[derive(Serialize)]
+struct Life {
+    key: u32,
+    published_at_ms: u64,
+    signs_from_ms: u64,
+    superseded_at_ms: u64,
+    leaves_jwks_at_ms: u64,
+}
+
+pub(super) fn schedule(settings: &Settings, json: bool) -> String {
+    let policy = &settings.policy;
+    let terms = policy.terms();
+    let period = policy.successor_after() + terms.lead;
+    let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+    let lives: Vec<Life> = (0..KEYS)
+        .map(|key| {
+            let signs_from = period * key;
+            Life {
+                key: key + 1,
+                // The first key of a ring is the one that does not wait.
+                published_at_ms: millis(signs_from.saturating_sub(terms.lead)),
+                signs_from_ms: millis(signs_from),
+                superseded_at_ms: millis(signs_from + period),
+                leaves_jwks_at_ms: millis(signs_from + period + terms.retention),
+            }
+        })
+        .collect();
+    if json {
+        return to_json(&lives);
+    }
+    let after = |ms: u64| format!("+{}", format_duration(Duration::from_millis(ms)));
+    let heading = ["KEY", "PUBLISHED", "SIGNS FROM", "UNTIL", "LEAVES THE JWKS"];
+    let mut rows = vec![heading.map(str::to_owned).to_vec()];
+    rows.extend(lives.iter().map(|life| {
+        vec![
+            life.key.to_string(),
+            after(life.published_at_ms),
+            after(life.signs_from_ms),
+            after(life.superseded_at_ms),
+            after(life.leaves_jwks_at_ms),
+        ]
+    }));
+    let durations = policy.durations();
+    format!(
+        "{}\nEvery verifier has a key {} before it signs: {} is needed = refresh {} + the longer of max-age {} and \
+         verifier cache {} + 2 × skew {}.\nA key stays published for {} after its last signature: the longest token \
+         life {} + refresh {} + 2 × skew {}.\n",
+        table(&rows),
+        format_duration(terms.lead),
+        format_duration(
+            durations.refresh_interval
+                + durations.jwks_max_age.max(durations.verifier_cache)
+                + durations.clock_skew * 2
+        ),
+        format_duration(durations.refresh_interval),
+        format_duration(durations.jwks_max_age),
+        format_duration(durations.verifier_cache),
+        format_duration(durations.clock_skew),
+        format_duration(terms.retention),
+        format_duration(durations.token_max_ttl),
+        format_duration(durations.refresh_interval),
+        format_duration(durations.clock_skew),
+    )
+}

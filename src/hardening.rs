@@ -1,0 +1,80 @@
+//! What the process does to keep its memory to itself: no core dumps, no debugger, no swap, no readable files.
+
+use rustix::fs::Mode;
+use rustix::mm::{MlockAllFlags, mlockall};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, setrlimit, umask};
+use tracing::{info, warn};
+
+/// With a lower limit than this, locking all memory would make a later allocation fail instead.
+const ENOUGH: u64 = 256 * 1024 * 1024;
+
+/// The memory could not be locked, and the configuration requires it.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "SIGNET_REQUIRE_LOCKED_MEMORY is set, and memory cannot be locked: {0}; allow it (ulimit -l unlimited, systemd \
+     LimitMEMLOCK=infinity, or the capability IPC_LOCK), or unset the setting"
+)]
+pub struct NotLocked(String);
+
+/// Forbids core dumps and debuggers, and makes new files and sockets private. To be called before anything secret is
+/// read, and before there are threads.
+pub fn seal_process() {
+    umask(Mode::from_raw_mode(0o077));
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    let no_core = setrlimit(Resource::Core, none);
+    // Also keeps other processes of this user from attaching (ptrace(2)) and reading /proc/PID/mem.
+    let no_dump = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    if let Err(error) = no_core.and(no_dump) {
+        warn!(%error, "core dumps could not be turned off; a crash may write keys to disk");
+    }
+}
+
+/// Keeps all memory, present and future, out of swap.
+///
+/// # Errors
+/// [`NotLocked`] if it must be possible and is not.
+pub fn lock_memory(required: bool) -> Result<(), NotLocked> {
+    let reason = match attempt() {
+        Ok(()) => {
+            info!("memory is locked: keys cannot reach swap");
+            return Ok(());
+        }
+        Err(reason) => reason,
+    };
+    if required {
+        return Err(NotLocked(reason));
+    }
+    match has_swap() {
+        Some(false) => info!("memory is not locked ({reason}), but this machine has no swap"),
+        _ => warn!(
+            "memory is not locked ({reason}) and this machine may swap: keys could reach its disk; allow it with \
+             ulimit -l unlimited, systemd LimitMEMLOCK=infinity, or the capability IPC_LOCK"
+        ),
+    }
+    Ok(())
+}
+
+fn attempt() -> Result<(), String> {
+    let flags = MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT;
+    let limit = getrlimit(Resource::Memlock).current.unwrap_or(u64::MAX);
+    // With the capability the limit does not count; raising it fails without.
+    let unlimited = Rlimit {
+        current: None,
+        maximum: None,
+    };
+    if limit < ENOUGH && setrlimit(Resource::Memlock, unlimited).is_err() {
+        return Err(format!("the limit of {limit} octets is too low"));
+    }
+    mlockall(flags).map_err(|error| error.to_string())
+}
+
+/// Whether the machine has swap; `None` where it does not say.
+fn has_swap() -> Option<bool> {
+    // A line of headings, then one for each swap area (proc(5)).
+    std::fs::read_to_string("/proc/swaps")
+        .ok()
+        .map(|swaps| swaps.lines().count() > 1)
+}

@@ -1,0 +1,252 @@
+//! The accept loop of every listener, and the life of each connection.
+//!
+//! The server of `warp` has no limits, no time-outs and no peer credentials; this one has. A connection that has not
+//! sent a request in time is closed, whether it is silent or sends a byte a second; so is one that has been idle.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use http::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, warn};
+
+use crate::http::Response;
+use crate::http::peer::{AllowList, Peer};
+use crate::http::tls::Tls;
+use crate::telemetry::metrics::Metrics;
+
+/// How long a connection may rest between two requests. Longer than the keep-alive of common gateway pools.
+const IDLE: Duration = Duration::from_secs(90);
+/// The wait after a failed `accept`, such as too many open files.
+const BREATH: Duration = Duration::from_millis(50);
+const MAX_STREAMS: u32 = 256;
+const MAX_BUFFER: usize = 64 * 1024;
+
+/// What answers requests. Called once a request.
+pub trait Handler: Clone + Send + Sync + 'static {
+    /// Answers.
+    fn handle(&self, request: Request<Incoming>) -> impl Future<Output = Response> + Send;
+}
+
+/// The bounds of a listener.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Connections at once.
+    pub connections: usize,
+    /// How long a new connection may take to send its first request, and to finish its TLS handshake.
+    pub header_timeout: Duration,
+}
+
+/// What all listeners share.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// The bounds.
+    pub limits: Limits,
+    /// Shutdown: no new connections, and those at work finish their requests.
+    pub shutdown: CancellationToken,
+    /// Every connection's task, to wait for at shutdown.
+    pub tasks: TaskTracker,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Serves a TCP listener until shutdown.
+pub async fn serve_tcp<H: Handler>(
+    name: &'static str,
+    listener: TcpListener,
+    tls: Option<Tls>,
+    handler: H,
+    context: Context,
+) {
+    let slots = Arc::new(Semaphore::new(context.limits.connections));
+    while let Some(slot) = slot(&slots, &context.shutdown).await {
+        let stream = tokio::select! {
+            () = context.shutdown.cancelled() => return,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => { pause(name, &error).await; continue }
+            },
+        };
+        if let Err(error) = stream.set_nodelay(true) {
+            debug!(listener = name, %error, "TCP_NODELAY was refused");
+        }
+        let (handler, tls, context_) = (handler.clone(), tls.clone(), context.clone());
+        context.tasks.spawn(async move {
+            let _slot = slot;
+            match tls {
+                None => serve_connection(stream, handler, &context_).await,
+                Some(tls) => match tokio::time::timeout(context_.limits.header_timeout, tls.accept(stream)).await {
+                    Ok(Ok(stream)) => serve_connection(stream, handler, &context_).await,
+                    Ok(Err(error)) => debug!(listener = name, %error, "a TLS handshake failed"),
+                    Err(_) => debug!(listener = name, "a TLS handshake took too long"),
+                },
+            }
+        });
+    }
+}
+
+/// Serves a Unix socket until shutdown, to those on the list.
+pub async fn serve_unix<H: Handler>(
+    name: &'static str,
+    listener: UnixListener,
+    allow: AllowList,
+    handler: impl Fn(Peer) -> H,
+    context: Context,
+) {
+    let slots = Arc::new(Semaphore::new(context.limits.connections));
+    while let Some(slot) = slot(&slots, &context.shutdown).await {
+        let stream = tokio::select! {
+            () = context.shutdown.cancelled() => return,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => { pause(name, &error).await; continue }
+            },
+        };
+        let peer = match stream.peer_cred() {
+            Ok(cred) => Peer {
+                uid: cred.uid(),
+                gid: cred.gid(),
+                pid: cred.pid(),
+            },
+            Err(error) => {
+                warn!(listener = name, %error, "a peer without credentials was turned away");
+                continue;
+            }
+        };
+        if !allow.allows(&peer) {
+            context.metrics.peers_refused.inc();
+            warn!(
+                listener = name,
+                uid = peer.uid,
+                gid = peer.gid,
+                pid = peer.pid,
+                "a peer was turned away; to let it in, add its uid to SIGNET_SOCKET_ALLOW_UIDS or its gid to \
+                 SIGNET_SOCKET_ALLOW_GIDS"
+            );
+            continue;
+        }
+        let (handler, context_) = (handler(peer), context.clone());
+        context.tasks.spawn(async move {
+            let _slot = slot;
+            serve_connection(stream, handler, &context_).await;
+        });
+    }
+}
+
+async fn slot(slots: &Arc<Semaphore>, shutdown: &CancellationToken) -> Option<tokio::sync::OwnedSemaphorePermit> {
+    tokio::select! {
+        () = shutdown.cancelled() => None,
+        permit = Arc::clone(slots).acquire_owned() => permit.ok(),
+    }
+}
+
+async fn pause(name: &'static str, error: &std::io::Error) {
+    warn!(listener = name, %error, "accept failed; if it says too many open files, raise the limit (ulimit -n)");
+    tokio::time::sleep(BREATH).await;
+}
+
+/// Requests of one connection: how many came in, and how many are being answered.
+#[derive(Debug, Default)]
+struct Traffic {
+    received: AtomicU64,
+    at_work: AtomicUsize,
+}
+
+/// Counts a request as being answered until it is dropped.
+struct AtWork(Arc<Traffic>);
+
+impl AtWork {
+    fn begin(traffic: &Arc<Traffic>) -> Self {
+        traffic.received.fetch_add(1, Ordering::Relaxed);
+        traffic.at_work.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(traffic))
+    }
+}
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        self.0.at_work.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+async fn serve_connection<S, H>(stream: S, handler: H, context: &Context)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    H: Handler,
+{
+    let traffic = Arc::new(Traffic::default());
+    let service = service_fn(|request| {
+        let at_work = AtWork::begin(&traffic);
+        let handler = handler.clone();
+        async move {
+            let response = handler.handle(request).await;
+            drop(at_work);
+            Ok::<_, Infallible>(response)
+        }
+    });
+
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    // The connection's own watch (below) bounds headers too; hyper's timer would be made anew for every request.
+    builder
+        .http1()
+        .header_read_timeout(None)
+        .max_buf_size(MAX_BUFFER)
+        .pipeline_flush(true)
+        .timer(TokioTimer::new());
+    builder
+        .http2()
+        .max_concurrent_streams(MAX_STREAMS)
+        .timer(TokioTimer::new());
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+
+    context.metrics.connections.inc();
+    let mut watch = pin!(until_idle(&traffic, context.limits.header_timeout));
+    let mut draining = false;
+    loop {
+        tokio::select! {
+            biased;
+            outcome = connection.as_mut() => {
+                if let Err(error) = outcome {
+                    debug!(%error, "a connection ended early");
+                }
+                break;
+            }
+            () = context.shutdown.cancelled(), if !draining => {
+                draining = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            () = watch.as_mut() => {
+                debug!("a silent connection was closed");
+                break;
+            }
+        }
+    }
+    context.metrics.connections.dec();
+}
+
+/// Returns when a connection's first request has not come in time, or no other for the idle time. A connection on
+/// which a request is being answered is never idle. Costs a request two counters, and no timer.
+async fn until_idle(traffic: &Traffic, first: Duration) {
+    tokio::time::sleep(first).await;
+    let mut seen = 0;
+    loop {
+        let received = traffic.received.load(Ordering::Relaxed);
+        if received == seen && traffic.at_work.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        seen = received;
+        tokio::time::sleep(IDLE).await;
+    }
+}

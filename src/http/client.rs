@@ -1,0 +1,86 @@
+//! A small HTTP client on a Unix socket: what the command line uses to talk to the sidecar beside it.
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HOST};
+use http::{Method, Request, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::rt::TokioIo;
+use tokio::net::UnixStream;
+
+/// How long one exchange may take.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nobody listens, or we may not connect.
+    #[error("connecting to {path} failed; is `signet serve` running, and may this user use its socket?")]
+    Connect {
+        /// The socket.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The exchange broke off. A peer that is not on the allow-list is cut off like this.
+    #[error("the sidecar closed the connection; its log says why (is this user in SIGNET_SOCKET_ALLOW_UIDS?)")]
+    Exchange(#[source] hyper::Error),
+    /// It took too long.
+    #[error("the sidecar did not answer within 10 s")]
+    TimedOut,
+}
+
+/// Sends one request and reads the whole answer.
+///
+/// # Errors
+/// [`ClientError`].
+pub async fn send(
+    socket: &Path,
+    method: Method,
+    path: &str,
+    body: Vec<u8>,
+) -> Result<(StatusCode, Bytes), ClientError> {
+    tokio::time::timeout(DEADLINE, exchange(socket, method, path, body))
+        .await
+        .map_err(|_| ClientError::TimedOut)?
+}
+
+async fn exchange(
+    socket: &Path,
+    method: Method,
+    path: &str,
+    body: Vec<u8>,
+) -> Result<(StatusCode, Bytes), ClientError> {
+    let stream = UnixStream::connect(socket)
+        .await
+        .map_err(|source| ClientError::Connect {
+            path: socket.display().to_string(),
+            source,
+        })?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(ClientError::Exchange)?;
+    let connection = tokio::spawn(connection);
+    let mut request = Request::new(Full::new(Bytes::from(body)));
+    *request.method_mut() = method;
+    *request.uri_mut() = path.parse().unwrap_or_default();
+    request
+        .headers_mut()
+        .insert(HOST, http::HeaderValue::from_static("signet"));
+    request
+        .headers_mut()
+        .insert(CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+    let response = sender.send_request(request).await.map_err(ClientError::Exchange)?;
+    let status = response.status();
+    let body = response
+        .into_body()
+        .collect()
+        .await
+        .map_err(ClientError::Exchange)?
+        .to_bytes();
+    connection.abort();
+    Ok((status, body))
+}

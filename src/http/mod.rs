@@ -1,0 +1,29 @@
+//! HTTP on sockets of our own: the accept loop, its limits, who the peer is, TLS, and how errors look.
+
+pub mod accept;
+pub mod body;
+pub mod client;
+pub mod peer;
+pub mod problem;
+pub mod tls;
+pub mod unix;
+
+use bytes::Bytes;
+use http_body_util::{Either, Full};
+
+/// A body: whole, or as a `warp` filter made it.
+pub type Body = Either<Full<Bytes>, WarpBody>;
+/// The body type of `warp` replies, which `warp` does not name.
+pub type WarpBody = <warp::reply::Response as Carries>::Body;
+/// An answer.
+pub type Response = http::Response<Body>;
+
+/// Names the body type of a response.
+pub trait Carries {
+    /// The body type.
+    type Body;
+}
+
+impl<B> Carries for http::Response<B> {
+    type Body = B;
+}

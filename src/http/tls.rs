@@ -1,0 +1,133 @@
+//! TLS for the public listener, with certificate files that may change under it (cert-manager replaces them).
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+/// How often the files are looked at.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// Why the files could not be used. The key is never shown.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// The certificate file.
+    #[error("SIGNET_TLS_CERT_FILE {0}: no readable PEM certificate chain")]
+    Certificate(PathBuf, #[source] rustls::pki_types::pem::Error),
+    /// The key file.
+    #[error("SIGNET_TLS_KEY_FILE {0}: no readable PEM private key")]
+    Key(PathBuf, #[source] rustls::pki_types::pem::Error),
+    /// Both together.
+    #[error("SIGNET_TLS_CERT_FILE and SIGNET_TLS_KEY_FILE do not fit each other")]
+    Pair(#[source] rustls::Error),
+}
+
+/// The current certificate, shared by all connections.
+#[derive(Clone)]
+pub struct Tls {
+    config: Arc<ArcSwap<ServerConfig>>,
+    files: Arc<Files>,
+}
+
+struct Files {
+    certificate: PathBuf,
+    key: PathBuf,
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tls({})", self.files.certificate.display())
+    }
+}
+
+impl Tls {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// [`TlsError`].
+    pub fn load(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
+        let files = Files {
+            certificate: certificate.to_owned(),
+            key: key.to_owned(),
+        };
+        let config = files.read()?;
+        Ok(Self {
+            config: Arc::new(ArcSwap::from(config)),
+            files: Arc::new(files),
+        })
+    }
+
+    /// Shakes hands with a client, by the certificate that is current now.
+    ///
+    /// # Errors
+    /// If the client does not speak TLS 1.2 or 1.3.
+    pub async fn accept(&self, stream: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
+        TlsAcceptor::from(self.config.load_full()).accept(stream).await
+    }
+
+    /// Takes up changed files until shutdown. Files that do not fit leave the last good certificate in use.
+    pub async fn follow_files(self, shutdown: CancellationToken) {
+        let mut seen = self.files.stamp();
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = tokio::time::sleep(LOOK) => {}
+            }
+            let stamp = self.files.stamp();
+            if stamp == seen {
+                continue;
+            }
+            seen = stamp;
+            match self.files.read() {
+                Ok(config) => {
+                    self.config.store(config);
+                    info!(file = %self.files.certificate.display(), "the changed TLS certificate is in use");
+                }
+                Err(failure) => {
+                    let failure = crate::keeper::chain(&failure);
+                    error!("the changed TLS files are not usable, the last certificate stays in use: {failure}");
+                }
+            }
+        }
+    }
+}
+
+impl Files {
+    fn read(&self) -> Result<Arc<ServerConfig>, TlsError> {
+        let certificates = CertificateDer::pem_file_iter(&self.certificate)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .map_err(|error| TlsError::Certificate(self.certificate.clone(), error))?;
+        let key = PrivateKeyDer::from_pem_file(&self.key).map_err(|error| TlsError::Key(self.key.clone(), error))?;
+        let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(TlsError::Pair)?
+            .with_no_client_auth()
+            .with_single_cert(certificates, key)
+            .map_err(TlsError::Pair)?;
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(Arc::new(config))
+    }
+
+    /// Changes when a file does, also when a mounted secret's link is switched to another directory.
+    fn stamp(&self) -> Vec<Option<(std::time::SystemTime, u64)>> {
+        [&self.certificate, &self.key]
+            .into_iter()
+            .map(|path| {
+                std::fs::metadata(path)
+                    .ok()
+                    .and_then(|file| Some((file.modified().ok()?, file.len())))
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,77 @@
+//! Where slow signatures are computed: a few threads of lower priority, with a bounded queue before them.
+//!
+//! An RSA signature takes 250 µs and more of a core. On the threads that serve sockets it would stand in the way of
+//! every other request; here it waits for its turn, and the sockets go first.
+
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::oneshot;
+
+/// How many signatures may wait. With RSA-2048 on one core this is a quarter of a second of work.
+const QUEUE: usize = 1024;
+/// How much the threads yield to those that serve sockets (`nice`).
+const NICE: i32 = 5;
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// The queue to the threads.
+#[derive(Clone, Debug)]
+pub struct Lane {
+    jobs: SyncSender<Job>,
+}
+
+/// The queue is full, or its threads are gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("more signatures are asked for than this machine can compute; {QUEUE} are waiting")]
+pub struct Full;
+
+impl Lane {
+    /// Starts the threads.
+    ///
+    /// # Errors
+    /// If the system gives none.
+    pub fn start(threads: usize) -> std::io::Result<Self> {
+        let (jobs, queue) = sync_channel::<Job>(QUEUE);
+        let queue = Arc::new(Mutex::new(queue));
+        for n in 0..threads.max(1) {
+            let queue = Arc::clone(&queue);
+            std::thread::Builder::new()
+                .name(format!("signet-lane-{n}"))
+                .spawn(move || work(&queue))?;
+        }
+        Ok(Self { jobs })
+    }
+
+    /// Computes off the sockets' threads.
+    ///
+    /// # Errors
+    /// [`Full`].
+    pub async fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Result<T, Full> {
+        let (answer, wait) = oneshot::channel();
+        let job: Job = Box::new(move || {
+            // Nobody waits any more when the client has gone: then the work is not worth doing.
+            if !answer.is_closed() {
+                let _ = answer.send(job());
+            }
+        });
+        self.jobs
+            .try_send(job)
+            .map_err(|(TrySendError::Full(_) | TrySendError::Disconnected(_))| Full)?;
+        wait.await.map_err(|_| Full)
+    }
+}
+
+fn work(queue: &Mutex<Receiver<Job>>) {
+    // On Linux this is the calling thread's own priority. Without the right to change it the lane works all the same.
+    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+        tracing::debug!(%error, "the signing threads keep their priority");
+    }
+    loop {
+        let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        match job {
+            Ok(job) => job(),
+            Err(_) => return,
+        }
+    }
+}

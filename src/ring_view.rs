@@ -1,0 +1,86 @@
+//! The ring as people and machines see it: `GET /v1/ring`, `signet keys list`, the status page.
+
+use serde::Serialize;
+use signet_core::{Issuer, KeyRecord, Phase, Policy, Schedule};
+
+use crate::clock::rfc3339;
+
+/// Every key with its phase and instants.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RingView {
+    /// The `iss` of its tokens.
+    pub issuer: String,
+    /// The algorithm that new keys are made for.
+    pub algorithm: &'static str,
+    /// The keys, oldest first.
+    pub keys: Vec<KeyView>,
+    /// When any of this next changes by itself.
+    pub next_change_at: Option<String>,
+}
+
+/// One key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct KeyView {
+    /// Its id.
+    pub kid: String,
+    /// Its algorithm.
+    pub alg: &'static str,
+    /// Where it is in its life.
+    pub phase: Phase,
+    /// When the provider says that it was created.
+    pub created_at: String,
+    /// From when it signs.
+    pub activates_at: Option<String>,
+    /// When its successor takes over.
+    pub superseded_at: Option<String>,
+    /// When it leaves the JWKS.
+    pub expires_at: Option<String>,
+    /// When and why it was revoked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revoked: Option<RevokedView>,
+}
+
+/// When and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RevokedView {
+    /// When.
+    pub at: String,
+    /// The operator's reason.
+    pub reason: String,
+}
+
+impl RingView {
+    /// Puts the provider's records and the schedule computed from them side by side.
+    #[must_use]
+    pub fn new(issuer: &Issuer, policy: &Policy, records: &[KeyRecord], schedule: &Schedule) -> Self {
+        let keys = schedule
+            .keys
+            .iter()
+            .filter_map(|key| {
+                records
+                    .iter()
+                    .find(|record| *record.kid() == key.kid)
+                    .map(|record| (key, record))
+            })
+            .map(|(key, record)| KeyView {
+                kid: key.kid.to_string(),
+                alg: record.public.algorithm().as_str(),
+                phase: key.phase,
+                created_at: rfc3339(record.created_at),
+                activates_at: key.activates_at.map(rfc3339),
+                superseded_at: key.superseded_at.map(rfc3339),
+                expires_at: key.expires_at.map(rfc3339),
+                revoked: record.revoked.as_ref().map(|revocation| RevokedView {
+                    at: rfc3339(revocation.at),
+                    reason: revocation.reason.clone(),
+                }),
+            })
+            .collect();
+        Self {
+            issuer: issuer.to_string(),
+            algorithm: policy.algorithm().as_str(),
+            keys,
+            next_change_at: schedule.next_look.map(rfc3339),
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! `/v1/authorize`: the answer that nginx `auth_request`, Caddy `forward_auth` and Traefik `ForwardAuth` understand.
+//!
+//! `200` with the identity in headers, `401` or `403` with the challenge of RFC 6750 §3.
+
+use http::header::AUTHORIZATION;
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, StatusCode};
+use signet_core::verify::Refusal;
+
+use crate::http::Response;
+use crate::http::body::empty;
+use crate::http::problem::Problem;
+use crate::routes::Service;
+use crate::routes::verify::Asked;
+
+const SUBJECT: HeaderName = HeaderName::from_static("x-auth-subject");
+const SCOPE: HeaderName = HeaderName::from_static("x-auth-scope");
+const CLAIMS: HeaderName = HeaderName::from_static("x-auth-claims");
+
+impl Service {
+    /// Decides on a request by its `Authorization` header; `?audience=` (repeatable) and `?scope=` say what is required.
+    ///
+    /// # Errors
+    /// [`Problem`] with the challenge.
+    pub fn authorize(&self, request: &Parts) -> Result<Response, Problem> {
+        let query = Query::parse(request.uri.query().unwrap_or_default())?;
+        let token = bearer(request)?;
+        let audience: Vec<&str> = query.audience.iter().map(String::as_str).collect();
+        let asked = Asked {
+            audience: &audience,
+            scope: query.scope.as_deref(),
+            typ: None,
+        };
+        let entry = self
+            .check(&self.published.load(), token, asked, self.clock.now())?
+            .map_err(|refusal| refused(refusal, query.scope.as_deref()))?;
+        let Some(headers) = &entry.headers else {
+            return Err(challenge(
+                StatusCode::UNAUTHORIZED,
+                "invalid_token",
+                "sub or scope holds a character that cannot stand in a header",
+                None,
+            ));
+        };
+        let mut response = empty(StatusCode::OK);
+        let out = response.headers_mut();
+        out.insert(SUBJECT, headers.subject.clone());
+        out.insert(SCOPE, headers.scope.clone());
+        out.insert(CLAIMS, headers.claims.clone());
+        Ok(response)
+    }
+}
+
+#[derive(Default)]
+struct Query {
+    audience: Vec<String>,
+    scope: Option<String>,
+}
+
+impl Query {
+    /// An unknown parameter is refused: a misspelt `scope` must not let everybody in.
+    fn parse(query: &str) -> Result<Self, Problem> {
+        let mut parsed = Self::default();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            match name.as_ref() {
+                "audience" if !value.is_empty() => parsed.audience.push(value.into_owned()),
+                "scope" if parsed.scope.is_none() => parsed.scope = Some(value.into_owned()),
+                _ => {
+                    return Err(Problem::request(
+                        "invalid_request",
+                        "the query takes audience (one or more, not empty) and scope (one, values separated by spaces)",
+                    ));
+                }
+            }
+        }
+        Ok(parsed)
+    }
+}
+
+/// RFC 6750 §2.1. Two headers, or two schemes in one, are no request that a gateway should let through.
+fn bearer(request: &Parts) -> Result<&str, Problem> {
+    let mut headers = request.headers.get_all(AUTHORIZATION).iter();
+    let (first, second) = (headers.next(), headers.next());
+    let Some(first) = first else {
+        // RFC 6750 §3.1: no error code for a request without any credentials.
+        return Err(Problem::new(
+            StatusCode::UNAUTHORIZED,
+            "token_required",
+            "A token is required",
+            "no Authorization",
+        )
+        .challenge(HeaderValue::from_static("Bearer")));
+    };
+    let malformed = |detail| challenge(StatusCode::BAD_REQUEST, "invalid_request", detail, None);
+    if second.is_some() {
+        return Err(malformed("more than one Authorization header"));
+    }
+    let value = first
+        .to_str()
+        .map_err(|_| malformed("the Authorization header is not ASCII"))?;
+    let Some((scheme, token)) = value.split_once(' ') else {
+        return Err(malformed("the Authorization header is not Bearer and a token"));
+    };
+    if !scheme.eq_ignore_ascii_case("Bearer") {
+        return Err(Problem::new(
+            StatusCode::UNAUTHORIZED,
+            "token_required",
+            "A token is required",
+            "not a Bearer token",
+        )
+        .challenge(HeaderValue::from_static("Bearer")));
+    }
+    Ok(token.trim_matches(' '))
+}
+
+fn refused(refusal: Refusal, scope: Option<&str>) -> Problem {
+    let detail = format!("{}: {refusal}", refusal.code());
+    match refusal {
+        Refusal::InsufficientScope => challenge(StatusCode::FORBIDDEN, "insufficient_scope", &detail, scope),
+        _ => challenge(StatusCode::UNAUTHORIZED, "invalid_token", &detail, None),
+    }
+}
+
+/// The characters that a quoted value of RFC 6750 §3 may hold are ASCII without quote and backslash.
+fn challenge(status: StatusCode, error: &str, detail: &str, scope: Option<&str>) -> Problem {
+    let plain = |text: &str| -> String {
+        text.chars()
+            .filter(|c| (' '..='~').contains(c) && !matches!(c, '"' | '\\'))
+            .collect()
+    };
+    let mut value = format!(r#"Bearer error="{error}", error_description="{}""#, plain(detail));
+    if let Some(scope) = scope {
+        value.push_str(&format!(r#", scope="{}""#, plain(scope)));
+    }
+    let title = match status {
+        StatusCode::FORBIDDEN => "The token does not allow this",
+        StatusCode::UNAUTHORIZED => "The token is not accepted",
+        _ => "The request is not acceptable",
+    };
+    let header = HeaderValue::from_str(&value).unwrap_or_else(|_| HeaderValue::from_static("Bearer"));
+    Problem::new(status, error, title, detail).challenge(header)
+}

@@ -1,0 +1,206 @@
+//! The local socket.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Method, Request, StatusCode};
+use http_body_util::Either;
+use hyper::body::Incoming;
+use hyper::service::Service as _;
+use hyper_util::service::TowerToHyperService;
+use tokio_stream::wrappers::WatchStream;
+use tokio_util::sync::CancellationToken;
+use warp::filters::BoxedFilter;
+use warp::{Filter as _, Reply as _};
+
+use crate::http::Response;
+use crate::http::accept::Handler;
+use crate::http::body;
+use crate::http::peer::Peer;
+use crate::http::problem::Problem;
+use crate::routes::Service;
+
+/// The longest body of a single request: a token of 16 KiB with room for all else.
+const SINGLE: usize = 64 * 1024;
+/// The longest body of a batch.
+const BATCH: usize = 4 * 1024 * 1024;
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The `warp` filters of a listener. `warp` does not name its service's type, hence the box.
+pub type Filters = Arc<dyn Fn(Request<Incoming>) -> Pin<Box<dyn Future<Output = Response> + Send>> + Send + Sync>;
+
+/// Answers one peer.
+#[derive(Clone)]
+pub struct Local {
+    service: Arc<Service>,
+    filters: Filters,
+    requests: Arc<RequestIds>,
+    peer: Peer,
+}
+
+/// Makes a [`Local`] for every peer.
+pub fn routes(service: Arc<Service>, shutdown: CancellationToken) -> impl Fn(Peer) -> Local {
+    let filters = filters(&service, shutdown);
+    let requests = Arc::new(RequestIds::default());
+    move |peer| Local {
+        service: Arc::clone(&service),
+        filters: filters.clone(),
+        requests: Arc::clone(&requests),
+        peer,
+    }
+}
+
+impl Handler for Local {
+    async fn handle(&self, request: Request<Incoming>) -> Response {
+        let (parts, body) = request.into_parts();
+        let outcome = match (&parts.method, parts.uri.path()) {
+            (&Method::POST, "/v1/sign") => self.sign(body).await,
+            (&Method::POST, "/v1/verify") => self.verify(body).await,
+            (_, "/v1/authorize") => self.service.authorize(&parts),
+            (&Method::POST, "/v1/sign/batch") => self.sign_batch(body).await,
+            (&Method::POST, "/v1/verify/batch") => self.verify_batch(body).await,
+            (_, path @ ("/v1/sign" | "/v1/verify" | "/v1/sign/batch" | "/v1/verify/batch")) => {
+                Err(method_not_allowed(path, "POST"))
+            }
+            _ => return (self.filters)(Request::from_parts(parts, body)).await,
+        };
+        outcome.unwrap_or_else(|problem| self.failed(&parts, problem))
+    }
+}
+
+impl Local {
+    async fn sign(&self, body: Incoming) -> Result<Response, Problem> {
+        self.service.sign(&body::read(body, SINGLE).await?).await
+    }
+
+    async fn sign_batch(&self, body: Incoming) -> Result<Response, Problem> {
+        self.service.sign_batch(&body::read(body, BATCH).await?).await
+    }
+
+    async fn verify(&self, body: Incoming) -> Result<Response, Problem> {
+        self.service.verify(&body::read(body, SINGLE).await?)
+    }
+
+    async fn verify_batch(&self, body: Incoming) -> Result<Response, Problem> {
+        self.service.verify_batch(&body::read(body, BATCH).await?).await
+    }
+
+    /// Logs a problem under an id that the client gets too. Nothing of the request but its path is logged.
+    fn failed(&self, request: &Parts, problem: Problem) -> Response {
+        let id = self.requests.of(request);
+        let (status, path) = (problem.status(), request.uri.path());
+        let id_text = id.to_str().unwrap_or_default();
+        if status.is_server_error() {
+            tracing::warn!(
+                request_id = id_text,
+                status = status.as_u16(),
+                path,
+                uid = self.peer.uid,
+                "a request failed"
+            );
+        } else {
+            tracing::debug!(
+                request_id = id_text,
+                status = status.as_u16(),
+                path,
+                uid = self.peer.uid,
+                "a request was refused"
+            );
+        }
+        let mut response = problem.into_response();
+        response.headers_mut().insert(REQUEST_ID, id);
+        response
+    }
+}
+
+/// Ids of requests: the client's own, if it fits a log line, or a number of ours.
+#[derive(Debug, Default)]
+struct RequestIds(AtomicU64);
+
+impl RequestIds {
+    fn of(&self, request: &Parts) -> HeaderValue {
+        let given = request.headers.get(REQUEST_ID).filter(|id| {
+            (1..=64).contains(&id.len())
+                && id
+                    .as_bytes()
+                    .iter()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(byte))
+        });
+        given
+            .cloned()
+            .unwrap_or_else(|| HeaderValue::from(self.0.fetch_add(1, Ordering::Relaxed) + 1))
+    }
+}
+
+fn method_not_allowed(path: &str, allowed: &str) -> Problem {
+    let detail = format!("{path} takes {allowed}");
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        "The method is not allowed",
+        detail,
+    )
+}
+
+/// Makes a service of a listener's filters; what none of them takes is a problem document.
+#[must_use]
+pub fn into_filters(routes: BoxedFilter<(warp::reply::Response,)>) -> Filters {
+    let service = TowerToHyperService::new(warp::service(routes.recover(refused).unify().boxed()));
+    Arc::new(move |request| {
+        let answer = service.call(request);
+        Box::pin(async move {
+            match answer.await {
+                Ok(response) => response.map(Either::Right),
+                Err(never) => match never {},
+            }
+        })
+    })
+}
+
+async fn refused(rejection: warp::Rejection) -> Result<warp::reply::Response, Infallible> {
+    let problem = if rejection.is_not_found() {
+        let detail = "no such path here; docs/architecture.md lists the routes of each listener";
+        Problem::new(StatusCode::NOT_FOUND, "not_found", "There is nothing here", detail)
+    } else if rejection.find::<warp::reject::MethodNotAllowed>().is_some() {
+        method_not_allowed("this path", "GET")
+    } else {
+        Problem::request("invalid_request", "the request is not one that this path takes")
+    };
+    let response = warp::reply::with_status(problem.to_json(), problem.status());
+    Ok(warp::reply::with_header(response, "content-type", "application/problem+json").into_response())
+}
+
+fn filters(service: &Arc<Service>, shutdown: CancellationToken) -> Filters {
+    let published = Arc::clone(&service.published);
+    let ring = warp::path!("v1" / "ring").and(warp::get()).map({
+        let published = Arc::clone(&published);
+        move || json(published.load().ring_json.clone())
+    });
+    let events = warp::path!("v1" / "ring" / "events").and(warp::get()).map(move || {
+        let changes = WatchStream::new(published.follow())
+            .map(|ring: Bytes| Ok::<_, Infallible>(warp::sse::Event::default().event("ring").data(text(&ring))))
+            .take_until(shutdown.clone().cancelled_owned());
+        warp::sse::reply(warp::sse::keep_alive().stream(changes)).into_response()
+    });
+    into_filters(ring.or(events).unify().boxed())
+}
+
+fn text(json: &Bytes) -> String {
+    String::from_utf8_lossy(json).into_owned()
+}
+
+/// A JSON answer of a filter.
+pub fn json(body: Bytes) -> warp::reply::Response {
+    warp::reply::with_header(
+        warp::reply::Response::new(body.into()),
+        "content-type",
+        "application/json",
+    )
+    .into_response()
+}

@@ -1,0 +1,46 @@
+//! What each listener answers. `Service` is what the routes share; the routes of each listener are in a file each.
+//!
+//! The requests that a gateway sends for every one of its own (`sign`, `verify`, `authorize`, and the JWKS) are told
+//! apart by hand, before the `warp` filters that serve the rest: `docs/decisions/0002-warp.md` has the figures.
+
+pub mod admin;
+pub mod authorize;
+pub mod local;
+pub mod public;
+pub mod sign;
+pub mod verify;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use signet_api::Clock;
+use signet_core::mint::Template;
+use signet_core::{Audience, Issuer};
+
+use crate::lane::Lane;
+use crate::snapshot::Published;
+use crate::telemetry::metrics::Metrics;
+use crate::token_cache::TokenCache;
+
+/// What the routes of the local socket share.
+#[derive(Debug)]
+pub struct Service {
+    /// The latest snapshot.
+    pub published: Arc<Published>,
+    /// What every token has in common.
+    pub template: Template,
+    /// The `iss` that `verify` requires.
+    pub issuer: Issuer,
+    /// The audiences that `verify` requires when the request names none.
+    pub audience: Vec<Audience>,
+    /// How far clocks may be apart.
+    pub clock_skew: Duration,
+    /// Tokens verified before.
+    pub cache: TokenCache,
+    /// Where slow signatures are computed.
+    pub lane: Lane,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+}

@@ -1,0 +1,176 @@
+//! The public listener: the JWKS, and the discovery documents that lead to it.
+//!
+//! `/.well-known/openid-configuration` (OpenID Connect Discovery 1.0 §4), `/.well-known/oauth-authorization-server`
+//! (RFC 8414 §3), `/.well-known/jwks.json` (RFC 7517 §5), cacheable as RFC 9111 and RFC 5861 have it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{
+    ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use http_body_util::{Either, Full};
+use hyper::body::Incoming;
+use serde_json::json;
+use signet_api::Clock;
+use signet_core::{Algorithm, Issuer, Policy, Timestamp};
+
+use crate::http::Response;
+use crate::http::accept::Handler;
+use crate::http::body::empty;
+use crate::http::problem::Problem;
+use crate::snapshot::{Document, Published};
+
+const JWKS: &str = "/.well-known/jwks.json";
+
+/// Answers everybody.
+#[derive(Clone)]
+pub struct Public {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    published: Arc<Published>,
+    discovery: Document,
+    freshness: Freshness,
+    clock: Arc<dyn Clock>,
+}
+
+impl Public {
+    /// Encodes what does not change.
+    #[must_use]
+    pub fn new(published: Arc<Published>, issuer: &Issuer, policy: &Policy, clock: Arc<dyn Clock>) -> Self {
+        let discovery = Document::new(discovery(issuer, policy.algorithm()));
+        Self {
+            shared: Arc::new(Shared {
+                published,
+                discovery,
+                freshness: Freshness::new(policy),
+                clock,
+            }),
+        }
+    }
+}
+
+impl Handler for Public {
+    async fn handle(&self, request: Request<Incoming>) -> Response {
+        let shared = &self.shared;
+        let discovery;
+        let snapshot;
+        let (document, freshness) = match request.uri().path() {
+            JWKS => {
+                snapshot = shared.published.load();
+                (
+                    &snapshot.jwks,
+                    shared.freshness.until(snapshot.set_changes_at, &*shared.clock),
+                )
+            }
+            "/.well-known/openid-configuration" | "/.well-known/oauth-authorization-server" => {
+                discovery = &shared.discovery;
+                (discovery, shared.freshness.regular.clone())
+            }
+            _ => {
+                let detail = format!("the keys are at {JWKS}");
+                return Problem::new(StatusCode::NOT_FOUND, "not_found", "There is nothing here", detail)
+                    .into_response();
+            }
+        };
+        serve(request.method(), request.headers(), document, freshness)
+    }
+}
+
+fn serve(method: &Method, headers: &HeaderMap, document: &Document, freshness: HeaderValue) -> Response {
+    if !matches!(*method, Method::GET | Method::HEAD) {
+        let mut response = empty(StatusCode::METHOD_NOT_ALLOWED);
+        response
+            .headers_mut()
+            .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return response;
+    }
+    let known = headers
+        .get_all(IF_NONE_MATCH)
+        .iter()
+        .any(|tags| names(tags, &document.etag));
+    let mut response = if known {
+        empty(StatusCode::NOT_MODIFIED)
+    } else {
+        // For HEAD the server sends the length of this body, and not the body.
+        http::Response::new(Either::Left(Full::new(document.body.clone())))
+    };
+    let out = response.headers_mut();
+    out.reserve(5);
+    if !known {
+        out.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        out.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    }
+    out.insert(ETAG, document.etag.clone());
+    out.insert(CACHE_CONTROL, freshness);
+    out.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    response
+}
+
+/// RFC 9110 §13.1.2: a list of tags or `*`, compared weakly.
+fn names(tags: &HeaderValue, etag: &HeaderValue) -> bool {
+    tags.as_bytes()
+        .split(|byte| *byte == b',')
+        .map(|tag| tag.trim_ascii())
+        .any(|tag| tag == b"*" || tag.strip_prefix(b"W/").unwrap_or(tag) == etag.as_bytes())
+}
+
+/// `Cache-Control`: M, but never beyond the instant at which the set must change. A cache may go on with a stale set
+/// while it refreshes, or while we are gone, for as long as the lead allows verifiers anyway (V).
+#[derive(Clone, Debug)]
+struct Freshness {
+    max_age: Duration,
+    stale: u64,
+    regular: HeaderValue,
+}
+
+impl Freshness {
+    fn new(policy: &Policy) -> Self {
+        let durations = policy.durations();
+        let stale = durations
+            .verifier_cache
+            .saturating_sub(durations.jwks_max_age)
+            .as_secs();
+        let regular = cache_control(durations.jwks_max_age.as_secs(), stale);
+        Self {
+            max_age: durations.jwks_max_age,
+            stale,
+            regular,
+        }
+    }
+
+    fn until(&self, change: Option<Timestamp>, clock: &dyn Clock) -> HeaderValue {
+        let Some(change) = change else {
+            return self.regular.clone();
+        };
+        let left = change.since(clock.now());
+        if left >= self.max_age {
+            self.regular.clone()
+        } else {
+            cache_control(left.as_secs(), self.stale)
+        }
+    }
+}
+
+fn cache_control(max_age: u64, stale: u64) -> HeaderValue {
+    let text = format!("public, max-age={max_age}, stale-while-revalidate={stale}, stale-if-error={stale}");
+    HeaderValue::from_maybe_shared(Bytes::from(text)).unwrap_or_else(|_| HeaderValue::from_static("no-cache"))
+}
+
+/// The members that both specifications require of a server which issues tokens to machines and has no endpoints.
+fn discovery(issuer: &Issuer, algorithm: Algorithm) -> Vec<u8> {
+    let base = issuer.as_str().trim_end_matches('/');
+    let document = json!({
+        "issuer": issuer.as_str(),
+        "jwks_uri": format!("{base}{JWKS}"),
+        "response_types_supported": [],
+        "grant_types_supported": [],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": [algorithm.as_str()],
+    });
+    document.to_string().into_bytes()
+}

@@ -1,0 +1,192 @@
+//! `POST /v1/sign` and `/v1/sign/batch`.
+
+use std::sync::Arc;
+
+use aws_lc_rs::rand;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use signet_core::mint::{SignRequest, Unsigned};
+use signet_core::signing_key::{Signature, SigningKeyError};
+
+use crate::http::Response;
+use crate::http::body;
+use crate::http::problem::Problem;
+use crate::routes::Service;
+use crate::snapshot::{Signer, Snapshot};
+
+/// How many items a batch may have.
+pub const MOST_ITEMS: usize = 1024;
+/// After so many quick signatures, other requests get their turn.
+const TURN: usize = 8;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Batch<'a> {
+    #[serde(borrow)]
+    items: Vec<&'a RawValue>,
+}
+
+/// The items of a batch, in order.
+///
+/// # Errors
+/// [`Problem`] if it is not `{"items":[…]}`, or has none or too many.
+pub fn items(body: &[u8]) -> Result<Vec<&str>, Problem> {
+    let batch: Batch<'_> = serde_json::from_slice(body).map_err(|error| malformed(&error, r#"{"items":[…]}"#))?;
+    if batch.items.is_empty() || batch.items.len() > MOST_ITEMS {
+        let detail = format!("items: {} given; 1 to {MOST_ITEMS} are taken", batch.items.len());
+        return Err(Problem::request("invalid_batch", detail));
+    }
+    Ok(batch.items.into_iter().map(RawValue::get).collect())
+}
+
+/// A body that is not the expected JSON. The error's own text may quote the body, which may hold a token: only the
+/// kind and the place are told.
+#[must_use]
+pub fn malformed(error: &serde_json::Error, expected: &str) -> Problem {
+    let place = format!("line {}, column {}", error.line(), error.column());
+    let what = match error.classify() {
+        serde_json::error::Category::Data => "a member is unknown, missing, given twice or of the wrong type",
+        _ => "not JSON",
+    };
+    Problem::request("invalid_request", format!("{what}, at {place}; expected {expected}"))
+}
+
+const EXPECTED: &str = r#"{"claims":{…},"ttl":300,"typ":"at+jwt"}, of which ttl and typ may be left out"#;
+
+impl Service {
+    /// Signs one token.
+    ///
+    /// # Errors
+    /// [`Problem`].
+    pub async fn sign(&self, request: &[u8]) -> Result<Response, Problem> {
+        let snapshot = self.published.load_full();
+        let signer = snapshot.signer.as_ref().map_err(Problem::signing_unavailable)?;
+        let unsigned = self.unsigned(signer, request)?;
+        let answer = if signer.key.verifying_key().algorithm().is_slow_to_sign() {
+            let key = Arc::clone(&signer.key);
+            let signed = self.lane.run(move || {
+                key.sign(unsigned.signing_input())
+                    .map(|signature| (unsigned, signature))
+            });
+            let (unsigned, signature) = signed
+                .await
+                .map_err(|full| Problem::overloaded(full.to_string()))?
+                .map_err(|error| broken(&error))?;
+            finish(signer, unsigned, &signature)
+        } else {
+            let signature = signer
+                .key
+                .sign(unsigned.signing_input())
+                .map_err(|error| broken(&error))?;
+            finish(signer, unsigned, &signature)
+        };
+        self.metrics.signed.inc();
+        Ok(body::json(answer))
+    }
+
+    /// Signs a batch; each item succeeds or fails for itself.
+    ///
+    /// # Errors
+    /// [`Problem`] if the batch as a whole is not acceptable, or no key can sign.
+    pub async fn sign_batch(self: &Arc<Self>, request: &[u8]) -> Result<Response, Problem> {
+        let items = items(request)?;
+        let snapshot = self.published.load_full();
+        let signer = snapshot.signer.as_ref().map_err(Problem::signing_unavailable)?;
+        let answers = if signer.key.verifying_key().algorithm().is_slow_to_sign() {
+            self.sign_slow_batch(&snapshot, signer, &items).await?
+        } else {
+            let mut answers = Vec::with_capacity(items.len());
+            for (index, item) in items.into_iter().enumerate() {
+                if index % TURN == TURN - 1 {
+                    tokio::task::yield_now().await;
+                }
+                answers.push(self.unsigned(signer, item.as_bytes()).and_then(|unsigned| {
+                    let signature = signer
+                        .key
+                        .sign(unsigned.signing_input())
+                        .map_err(|error| broken(&error))?;
+                    Ok(finish(signer, unsigned, &signature))
+                }));
+            }
+            answers
+        };
+        let signed = answers.iter().filter(|answer| answer.is_ok()).count();
+        self.metrics.signed.inc_by(u64::try_from(signed).unwrap_or(0));
+        Ok(join(answers))
+    }
+
+    /// Each item waits in the lane by itself, so that one batch does not hold a thread that others wait for.
+    async fn sign_slow_batch(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        signer: &Signer,
+        items: &[&str],
+    ) -> Result<Vec<Result<Vec<u8>, Problem>>, Problem> {
+        let mut answers = Vec::with_capacity(items.len());
+        for item in items {
+            answers.push(match self.unsigned(signer, item.as_bytes()) {
+                Err(problem) => Err(problem),
+                Ok(unsigned) => {
+                    let snapshot = Arc::clone(snapshot);
+                    let job = self.lane.run(move || {
+                        let signer = snapshot.signer.as_ref().map_err(Problem::signing_unavailable)?;
+                        let signature = signer
+                            .key
+                            .sign(unsigned.signing_input())
+                            .map_err(|error| broken(&error))?;
+                        Ok(finish(signer, unsigned, &signature))
+                    });
+                    job.await.map_err(|full| Problem::overloaded(full.to_string()))?
+                }
+            });
+        }
+        Ok(answers)
+    }
+
+    fn unsigned(&self, signer: &Signer, request: &[u8]) -> Result<Unsigned, Problem> {
+        let request: SignRequest<'_> = serde_json::from_slice(request).map_err(|error| malformed(&error, EXPECTED))?;
+        let mut unique = [0; 16];
+        rand::fill(&mut unique).map_err(|_| broken(&SigningKeyError::Library))?;
+        let minted = self
+            .template
+            .mint(&request, &signer.headers, signer.longest, self.clock.now(), unique);
+        minted.map_err(|refusal| {
+            self.metrics.refused_to_sign(refusal.code());
+            refusal.into()
+        })
+    }
+}
+
+/// `{"token":…,"kid":…,"exp":…}`: base64url and digits need no escapes.
+fn finish(signer: &Signer, unsigned: Unsigned, signature: &Signature) -> Vec<u8> {
+    let expires_at = unsigned.expires_at();
+    let token = unsigned.finish(signature.as_ref());
+    format!(
+        r#"{{"token":"{token}","kid":"{}","exp":{expires_at}}}"#,
+        signer.key.verifying_key().kid()
+    )
+    .into_bytes()
+}
+
+fn broken(error: &SigningKeyError) -> Problem {
+    tracing::error!(%error, "a signature could not be computed");
+    Problem::new(
+        http::StatusCode::INTERNAL_SERVER_ERROR,
+        "internal",
+        "Signet failed",
+        "the cryptographic library failed; the log has more",
+    )
+}
+
+/// `{"items":[…]}` of answers and problems, in order.
+pub fn join(answers: Vec<Result<Vec<u8>, Problem>>) -> Response {
+    let mut joined = br#"{"items":["#.to_vec();
+    for (index, answer) in answers.into_iter().enumerate() {
+        if index > 0 {
+            joined.push(b',');
+        }
+        joined.extend(answer.unwrap_or_else(|problem| problem.to_json()));
+    }
+    joined.extend(b"]}");
+    body::json(joined)
+}

@@ -1,0 +1,302 @@
+//! Puts the settings together, and judges those that concern one another.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::time::Duration;
+
+use signet_api::{Custody, Fate};
+use signet_core::{Algorithm, Durations, Issuer, Policy};
+
+use super::names::{LogFormat, ProviderName, choice, provider, store};
+use super::problem::SettingsError;
+use super::reader::Reader;
+use super::sources::{Source, Sources};
+use super::table::Setting;
+use super::{Limits, Machine, Settings, Socket, TlsFiles, parse};
+
+pub(super) fn assemble(sources: Sources, machine: &Machine) -> Result<Settings, SettingsError> {
+    let mut reader = Reader::new(sources);
+    let r = &mut reader;
+
+    let log = r.required("log", parse::log);
+    let log_format = log_format(r, machine);
+    r.derive("data_dir", &machine.data_dir());
+    let data_dir = r.required("data_dir", parse::path);
+    let in_data_dir = |file: &str| {
+        let dir = data_dir.as_deref().unwrap_or(Path::new("/"));
+        dir.join(file).display().to_string()
+    };
+
+    let provider = r.required("provider", provider);
+    let custody = custody(r, provider);
+    let key = r.required("key", parse::text);
+    r.derive("store", &format!("file:{}", in_data_dir("ring.json")));
+    let store = r.required("store", store);
+    r.derive("local_key_file", &in_data_dir("local.key"));
+    let local_key_file = r.required("local_key_file", parse::path);
+    let fates = [
+        ("keep", None),
+        ("disable", Some(Fate::Disable)),
+        ("destroy", Some(Fate::Destroy)),
+    ];
+    let expired_keys = r.required("expired_keys", |text| choice(text, &fates));
+
+    let issuer = r.required("issuer", parse::issuer);
+    let audience = r.optional("audience", parse::audiences).unwrap_or_default();
+    let sign_audience = r.optional("sign_audience", parse::audiences).unwrap_or_default();
+    let sign_subject = r.optional("sign_subject", parse::text);
+    let policy = policy(r);
+    let rsa_bits = r.required("rsa_bits", parse::rsa_bits);
+
+    let listen = r.required("listen", parse::address);
+    let admin_listen = r.required("admin_listen", parse::address);
+    let tls = tls(r);
+    let socket = socket(r, machine);
+    let limits = limits(r, machine);
+
+    if let (Some(issuer), Some(listen), Some(admin_listen)) = (&issuer, listen, admin_listen)
+        && r.knows(&["issuer", "listen", "admin_listen"])
+    {
+        judge(r, issuer, listen, admin_listen);
+    }
+    let settings = (|| {
+        Some(Settings {
+            provider: provider?,
+            custody: custody?,
+            key: key?,
+            store: store?,
+            data_dir: data_dir?,
+            local_key_file: local_key_file?,
+            expired_keys: expired_keys?,
+            issuer: issuer?,
+            audience,
+            sign_audience,
+            sign_subject,
+            policy: policy?,
+            rsa_bits: rsa_bits?,
+            listen: listen?,
+            tls,
+            admin_listen: admin_listen?,
+            socket: socket?,
+            limits: limits?,
+            log: log?,
+            log_format: log_format?,
+            warnings: Vec::new(),
+            effective: Vec::new(),
+        })
+    })();
+    reader.finish(settings)
+}
+
+fn log_format(r: &mut Reader, machine: &Machine) -> Option<LogFormat> {
+    let formats = [
+        ("auto", None),
+        ("text", Some(LogFormat::Text)),
+        ("json", Some(LogFormat::Json)),
+    ];
+    let asked = r.required("log_format", |text| choice(text, &formats))?;
+    let format = asked.unwrap_or(match machine.stderr_is_terminal {
+        true => LogFormat::Text,
+        false => LogFormat::Json,
+    });
+    r.resolve("log_format", format.as_str());
+    Some(format)
+}
+
+fn custody(r: &mut Reader, provider: Option<ProviderName>) -> Option<Custody> {
+    r.derive("custody", provider.map_or("remote", ProviderName::default_custody));
+    let custodies = [("remote", Custody::Remote), ("sealed", Custody::Sealed)];
+    let custody = r.required("custody", |text| choice(text, &custodies))?;
+    if (provider, custody) == (Some(ProviderName::Local), Custody::Remote) && r.knows(&["provider", "custody"]) {
+        let text = "\"remote\" is not possible with the local provider, as it computes no signatures; write sealed";
+        r.refuse("custody", text.to_owned());
+    }
+    Some(custody)
+}
+
+fn policy(r: &mut Reader) -> Option<Policy> {
+    let algorithm = r.required("algorithm", parse::algorithm);
+    let names = Durations::default().named().map(|(name, _)| name);
+    let spans: BTreeMap<_, _> = names.map(|name| (name, r.required(name, parse::duration))).into();
+    let span = |name| spans.get(name).copied().flatten();
+    let durations = Durations {
+        rotation_period: span("rotation_period")?,
+        publish_lead: span("publish_lead")?,
+        token_ttl: span("token_ttl")?,
+        token_max_ttl: span("token_max_ttl")?,
+        refresh_interval: span("refresh_interval")?,
+        jwks_max_age: span("jwks_max_age")?,
+        verifier_cache: span("verifier_cache")?,
+        clock_skew: span("clock_skew")?,
+    };
+    // The spans are judged whatever the algorithm: a wrong name there must not hide that a lead is too short.
+    match Policy::new(durations, algorithm.unwrap_or(Algorithm::ES256)) {
+        Ok(policy) => algorithm.map(|_| policy),
+        Err(problems) => {
+            if r.knows(&names) {
+                for problem in problems {
+                    r.refuse(problem.setting, with_variables(&problem.text));
+                }
+            }
+            None
+        }
+    }
+}
+
+/// The policy speaks of `verifier_cache`; an operator has `SIGNET_VERIFIER_CACHE` to change.
+fn with_variables(text: &str) -> String {
+    let names = Durations::default().named().map(|(name, _)| name);
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    text.split_inclusive(|c| !is_part(c))
+        .map(|piece| {
+            let word = piece.trim_end_matches(|c| !is_part(c));
+            match Setting::named(word).filter(|_| names.contains(&word)) {
+                Some(setting) => piece.replacen(word, &setting.variable(), 1),
+                None => piece.to_owned(),
+            }
+        })
+        .collect()
+}
+
+fn tls(r: &mut Reader) -> Option<TlsFiles> {
+    let certificate = r.optional("tls_cert_file", parse::path);
+    let key = r.optional("tls_key_file", parse::path);
+    for (given, missing) in [("tls_cert_file", "tls_key_file"), ("tls_key_file", "tls_cert_file")] {
+        if r.is_given(given) && !r.is_given(missing) && r.knows(&[given, missing]) {
+            let text = format!(
+                "is missing, and TLS needs it with {}; write both or neither",
+                r.place(given)
+            );
+            r.refuse(missing, text);
+        }
+    }
+    Some(TlsFiles {
+        certificate: certificate?,
+        key: key?,
+    })
+}
+
+fn socket(r: &mut Reader, machine: &Machine) -> Option<Socket> {
+    r.derive("socket", &machine.socket());
+    let path = r.required("socket", parse::socket_path);
+    let mode = r.required("socket_mode", parse::socket_mode);
+    r.derive("socket_allow_uids", &machine.allowed_uids());
+    let allow_uids = r.required("socket_allow_uids", parse::ids);
+    let allow_gids = r.optional("socket_allow_gids", parse::ids).unwrap_or_default();
+    Some(Socket {
+        path: path?,
+        mode: mode?,
+        allow_uids: allow_uids?,
+        allow_gids,
+    })
+}
+
+fn limits(r: &mut Reader, machine: &Machine) -> Option<Limits> {
+    const HOUR: Duration = Duration::from_secs(3600);
+    let max_connections = r.required("max_connections", |text| parse::number(text, 1..=1_000_000));
+    let header_timeout = r.required("header_timeout", |text| {
+        parse::duration_in(text, Duration::from_millis(1)..=HOUR)
+    });
+    let drain_timeout = r.required("drain_timeout", |text| parse::duration_in(text, Duration::ZERO..=HOUR));
+    let verify_cache_entries = r.required("verify_cache_entries", |text| parse::number(text, 0..=10_000_000));
+    let require_locked_memory = r.required("require_locked_memory", parse::switch);
+    let threads = r.required("threads", |text| parse::number(text, 0..=1024))?;
+    let threads = NonZeroUsize::new(threads).unwrap_or_else(|| machine.default_threads());
+    r.resolve("threads", &threads.to_string());
+    Some(Limits {
+        max_connections: NonZeroUsize::new(max_connections?)?,
+        header_timeout: header_timeout?,
+        drain_timeout: drain_timeout?,
+        verify_cache_entries: NonZeroUsize::new(verify_cache_entries?),
+        require_locked_memory: require_locked_memory?,
+        threads,
+    })
+}
+
+fn judge(r: &mut Reader, issuer: &Issuer, listen: SocketAddr, admin: SocketAddr) {
+    if collide(listen, admin) {
+        let place = r.place("listen");
+        let text = format!("{admin} is taken by the public listener, {listen} from {place}; write another port");
+        r.refuse("admin_listen", text);
+    }
+    if !admin.ip().is_loopback() {
+        let text = "is not a loopback address: who reaches it sees health, metrics and the state of the ring";
+        r.warn("admin_listen", text);
+    }
+    if issuer.as_str().starts_with("http:") && !parse::is_loopback(issuer) {
+        let text = "is not https: who stands between a verifier and this URL can give the verifier other keys";
+        r.warn("issuer", text);
+    }
+    if r.source("issuer") == Source::Default && !listen.ip().is_loopback() {
+        let text = "names this machine only, while the public listener is open to others: they cannot find the keys \
+                    of such an issuer; write the URL under which they reach it";
+        r.warn("issuer", text);
+    }
+}
+
+/// Whether the second of two listeners could not be opened.
+fn collide(one: SocketAddr, other: SocketAddr) -> bool {
+    one.port() != 0
+        && one.port() == other.port()
+        && (one.ip() == other.ip()
+            || one.is_ipv4() == other.is_ipv4() && (one.ip().is_unspecified() || other.ip().is_unspecified()))
+}
+
+impl Machine {
+    fn data_dir(&self) -> String {
+        // `/` is the home of a user that has none, as in most containers; nothing can be made there.
+        let home = self.home.as_deref().filter(|home| *home != Path::new("/"));
+        let dir = match (&self.xdg_state_home, home) {
+            (Some(state), _) => state.join("signet"),
+            (None, Some(home)) if self.uid != 0 => home.join(".local/state/signet"),
+            _ => "/var/lib/signet".into(),
+        };
+        dir.display().to_string()
+    }
+
+    fn socket(&self) -> String {
+        let dir = self.xdg_runtime_dir.as_deref();
+        dir.map_or("/run/signet".into(), Path::to_path_buf)
+            .join("signet.sock")
+            .display()
+            .to_string()
+    }
+
+    fn allowed_uids(&self) -> String {
+        match self.uid {
+            0 => "0".to_owned(),
+            uid => format!("{uid},0"),
+        }
+    }
+
+    fn default_threads(&self) -> NonZeroUsize {
+        const MOST: NonZeroUsize = NonZeroUsize::new(4).expect("4 is not 0");
+        self.cores.min(MOST)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_of_durations_become_those_of_variables_and_other_words_stay() {
+        assert_eq!(
+            with_variables("10m: refresh_interval 1m + (jwks_max_age), key log 2 × clock_skew"),
+            "10m: SIGNET_REFRESH_INTERVAL 1m + (SIGNET_JWKS_MAX_AGE), key log 2 × SIGNET_CLOCK_SKEW"
+        );
+    }
+
+    #[test]
+    fn listeners_collide_on_the_same_port_of_the_same_or_of_any_address() {
+        let collide = |one: &str, other: &str| collide(one.parse().expect("one"), other.parse().expect("other"));
+        assert!(collide("127.0.0.1:80", "127.0.0.1:80"));
+        assert!(collide("0.0.0.0:80", "127.0.0.1:80"));
+        assert!(!collide("127.0.0.1:80", "127.0.0.1:81"));
+        assert!(!collide("127.0.0.1:80", "127.0.0.2:80"));
+        assert!(!collide("127.0.0.1:0", "127.0.0.1:0"));
+        assert!(!collide("0.0.0.0:80", "[::1]:80"));
+    }
+}

@@ -1,0 +1,195 @@
+//! The settings of the sidecar: default < settings file < environment < flag.
+//!
+//! [`SETTINGS`] is the one table; flags, variables, file keys and documentation follow from it. [`Settings::load`] is a
+//! pure function of all that it is given, and either returns values that are typed and fit together, with a
+//! [`Policy`] that is safe, or every problem at once. This module opens nothing but the settings file: whether a
+//! directory can be written or a certificate be read is for those to find out who use it.
+
+mod assemble;
+mod effective;
+mod flags;
+mod names;
+mod parse;
+mod problem;
+mod reader;
+mod sources;
+mod table;
+#[cfg(test)]
+mod tests;
+mod unknown;
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::io::{self, IsTerminal};
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::ArgMatches;
+use signet_api::{Custody, Fate};
+use signet_core::algorithm::RsaBits;
+use signet_core::{Audience, Issuer, Policy};
+use tracing_subscriber::filter::Targets;
+
+pub use effective::Effective;
+pub use flags::flags;
+pub use names::{LogFormat, ProviderName, Store};
+pub use problem::{Fault, Problem, SettingsError};
+pub use sources::Source;
+pub use table::{Fallback, Kind, SETTINGS, Setting};
+
+/// The settings, each of its type. None of them is secret: keys are named by their files.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where keys are kept.
+    pub provider: ProviderName,
+    /// Who computes signatures.
+    pub custody: Custody,
+    /// The provider's name for the key.
+    pub key: String,
+    /// Where a sealed ring is kept.
+    pub store: Store,
+    /// Directory of what this machine keeps.
+    pub data_dir: PathBuf,
+    /// The key file of the local provider.
+    pub local_key_file: PathBuf,
+    /// What becomes of keys that are no longer published; `None` keeps them as they are.
+    pub expired_keys: Option<Fate>,
+    /// `iss` of tokens, and the base of the discovery documents.
+    pub issuer: Issuer,
+    /// Of these a token must have one, when a request to verify names none.
+    pub audience: Vec<Audience>,
+    /// `aud` of signed tokens when the request has none.
+    pub sign_audience: Vec<Audience>,
+    /// `sub` of signed tokens when the request has none.
+    pub sign_subject: Option<String>,
+    /// The schedule's spans, and the algorithm of new keys.
+    pub policy: Policy,
+    /// Modulus of new RSA keys.
+    pub rsa_bits: RsaBits,
+    /// The public listener.
+    pub listen: SocketAddr,
+    /// What the public listener speaks TLS with; `None` is plain HTTP.
+    pub tls: Option<TlsFiles>,
+    /// The listener of health, metrics and status page.
+    pub admin_listen: SocketAddr,
+    /// The local socket.
+    pub socket: Socket,
+    /// What bounds the process.
+    pub limits: Limits,
+    /// What is logged.
+    pub log: Targets,
+    /// How it is written; `auto` is resolved.
+    pub log_format: LogFormat,
+    /// What will do but is likely not meant, a sentence each, to be logged at start.
+    pub warnings: Vec<String>,
+    effective: Vec<Effective>,
+}
+
+/// Certificate and key of the public listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate chain, in PEM.
+    pub certificate: PathBuf,
+    /// The private key, in PEM.
+    pub key: PathBuf,
+}
+
+/// The local socket, and who may connect: whose user id or whose group id is allowed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Socket {
+    /// Its path, at most 107 bytes long.
+    pub path: PathBuf,
+    /// Permission bits of its file; none for other users.
+    pub mode: u32,
+    /// User ids that may connect.
+    pub allow_uids: BTreeSet<u32>,
+    /// Group ids that may connect.
+    pub allow_gids: BTreeSet<u32>,
+}
+
+/// What bounds the process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The most connections open at once, per listener.
+    pub max_connections: NonZeroUsize,
+    /// How long a client may take to send a request's headers.
+    pub header_timeout: Duration,
+    /// How long requests under way may take to finish at the end; may be zero.
+    pub drain_timeout: Duration,
+    /// The most verified tokens remembered; `None` is no cache.
+    pub verify_cache_entries: Option<NonZeroUsize>,
+    /// Whether not to start when key memory cannot be locked.
+    pub require_locked_memory: bool,
+    /// Worker threads; 0 is resolved.
+    pub threads: NonZeroUsize,
+}
+
+/// The facts of machine and user from which defaults are derived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Machine {
+    /// The effective user id, which is what peers see of us and we of them (`SO_PEERCRED`).
+    pub uid: u32,
+    /// Whether standard error is a terminal.
+    pub stderr_is_terminal: bool,
+    /// Cores that this process may use.
+    pub cores: NonZeroUsize,
+    /// `$HOME`.
+    pub home: Option<PathBuf>,
+    /// `$XDG_STATE_HOME`.
+    pub xdg_state_home: Option<PathBuf>,
+    /// `$XDG_RUNTIME_DIR`.
+    pub xdg_runtime_dir: Option<PathBuf>,
+}
+
+impl Machine {
+    /// The facts of this process.
+    #[must_use]
+    pub fn of_this_process() -> Self {
+        // The XDG specification has relative paths ignored; one that is not UTF-8 could not be shown in a message.
+        let dir = |variable| {
+            let path = PathBuf::from(std::env::var(variable).ok()?);
+            path.is_absolute().then_some(path)
+        };
+        Self {
+            uid: rustix::process::geteuid().as_raw(),
+            stderr_is_terminal: io::stderr().is_terminal(),
+            cores: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            home: dir("HOME"),
+            xdg_state_home: dir("XDG_STATE_HOME"),
+            xdg_runtime_dir: dir("XDG_RUNTIME_DIR"),
+        }
+    }
+}
+
+impl Settings {
+    /// Reads the settings from the flags and from this process's environment.
+    ///
+    /// # Errors
+    /// Every problem.
+    pub fn of_this_process(flags: &ArgMatches) -> Result<Self, SettingsError> {
+        let read_file = |path: &Path| std::fs::read_to_string(path);
+        Self::load(std::env::vars_os(), flags, read_file, &Machine::of_this_process())
+    }
+
+    /// Reads the settings. Of the environment only `SIGNET_*` counts; `read_file` is asked for the settings file, if one
+    /// is named.
+    ///
+    /// # Errors
+    /// Every problem.
+    pub fn load(
+        env: impl IntoIterator<Item = (OsString, OsString)>,
+        flags: &ArgMatches,
+        read_file: impl FnOnce(&Path) -> io::Result<String>,
+        machine: &Machine,
+    ) -> Result<Self, SettingsError> {
+        assemble::assemble(sources::collect(env, flags, read_file), machine)
+    }
+
+    /// Every setting with its value and where that came from, in the order of the documentation.
+    #[must_use]
+    pub fn effective(&self) -> &[Effective] {
+        &self.effective
+    }
+}

@@ -1,0 +1,355 @@
+//! From text to values. Each parser refuses with what is wrong and what to write, and never panics.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use signet_core::algorithm::RsaBits;
+use signet_core::{Algorithm, Audience, Issuer};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+
+/// What `sun_path` holds besides its closing zero (unix(7)).
+const LONGEST_SOCKET_PATH: usize = 107;
+
+/// A span of time in the syntax of humantime: `90s`, `5m`, `1h30m`, `1500ms`.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(format!(
+            "{text:?} has no unit; write for example {text}s for seconds, {text}m for minutes"
+        ));
+    }
+    // humantime 2.4 panics near u64::MAX seconds ("18446744073709551615s1000ms"). Numbers of ten digits, as many as go
+    // into 64 octets, stay far below even if all are years.
+    let is_short = text.len() <= 64 && text.split(|c: char| !c.is_ascii_digit()).all(|run| run.len() <= 10);
+    is_short
+        .then(|| humantime::parse_duration(text).ok())
+        .flatten()
+        .ok_or_else(|| format!("{text:?} is not a duration; write for example 90s, 5m, 1h30m"))
+}
+
+/// A span of time within bounds.
+pub(super) fn duration_in(text: &str, bounds: RangeInclusive<Duration>) -> Result<Duration, String> {
+    let span = duration(text)?;
+    if bounds.contains(&span) {
+        return Ok(span);
+    }
+    let (least, most) = bounds.into_inner();
+    Err(format!(
+        "{text:?} is out of bounds; write a duration from {} to {}",
+        humantime::format_duration(least),
+        humantime::format_duration(most)
+    ))
+}
+
+/// A whole number within bounds.
+pub(super) fn number(text: &str, bounds: RangeInclusive<usize>) -> Result<usize, String> {
+    text.parse()
+        .ok()
+        .filter(|n| bounds.contains(n))
+        .ok_or_else(|| format!("{text:?} is not a number from {} to {}", bounds.start(), bounds.end()))
+}
+
+pub(super) fn switch(text: &str) -> Result<bool, String> {
+    text.parse()
+        .map_err(|_| format!("{text:?} is neither true nor false; write one of them"))
+}
+
+/// A text as it is.
+pub(super) fn text(text: &str) -> Result<String, String> {
+    Ok(text.to_owned())
+}
+
+pub(super) fn path(text: &str) -> Result<PathBuf, String> {
+    Ok(PathBuf::from(text))
+}
+
+pub(super) fn algorithm(text: &str) -> Result<Algorithm, String> {
+    text.parse().map_err(|_| {
+        let names = Algorithm::ALL.map(Algorithm::as_str).join(", ");
+        format!("{text:?} is not an algorithm; write one of: {names}")
+    })
+}
+
+pub(super) fn rsa_bits(text: &str) -> Result<RsaBits, String> {
+    text.parse()
+        .ok()
+        .and_then(RsaBits::from_bits)
+        .ok_or_else(|| format!("{text:?} is not a length of RSA keys; write 2048, 3072 or 4096"))
+}
+
+pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        format!(
+            "{text:?} is not an IP address with a port; write for example 127.0.0.1:8080, [::1]:8080 or 0.0.0.0:8080"
+        )
+    })
+}
+
+/// An issuer: an absolute http or https URL without query and fragment (RFC 8414 §2), kept as it was written, since
+/// verifiers compare it octet by octet (RFC 7519 §4.1.1).
+pub(super) fn issuer(text: &str) -> Result<Issuer, String> {
+    let refuse = |wrong: &str| {
+        Err(format!(
+            "{text:?} {wrong}; write for example https://tokens.example.com"
+        ))
+    };
+    if !text.is_ascii() {
+        return refuse("contains characters that a URL must percent-encode");
+    }
+    // `http::Uri` drops a fragment without a word.
+    if text.contains(['?', '#']) {
+        return refuse("has a query or a fragment, which an issuer may not have (RFC 8414 §2)");
+    }
+    let Ok(uri) = text.parse::<http::Uri>() else {
+        return refuse("is not a URL");
+    };
+    if !matches!(uri.scheme_str(), Some("https" | "http")) {
+        return refuse("is not an absolute http or https URL");
+    }
+    let Some(authority) = uri.authority() else {
+        return refuse("has no host");
+    };
+    let host = authority.host();
+    let is_plain = authority
+        .as_str()
+        .strip_prefix(host)
+        .is_some_and(|rest| rest.is_empty() || rest.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok()));
+    if host.is_empty() || !is_plain {
+        return refuse("has something else than a host and a port before its path");
+    }
+    Ok(Issuer::new(text))
+}
+
+/// Whether what the issuer names can be reached from this machine only.
+pub(super) fn is_loopback(issuer: &Issuer) -> bool {
+    let Ok(uri) = issuer.as_str().parse::<http::Uri>() else {
+        return false;
+    };
+    let host = uri.host().unwrap_or_default().to_ascii_lowercase();
+    host == "localhost"
+        || host.ends_with(".localhost")
+        || host
+            .trim_matches(['[', ']'])
+            .parse()
+            .is_ok_and(|address: IpAddr| address.is_loopback())
+}
+
+pub(super) fn audiences(text: &str) -> Result<Vec<Audience>, String> {
+    items(text)?.into_iter().map(|item| Ok(Audience::new(item))).collect()
+}
+
+/// User or group ids.
+pub(super) fn ids(text: &str) -> Result<BTreeSet<u32>, String> {
+    let id = |item: &str| {
+        item.parse()
+            .ok()
+            // (uid_t) -1 is nobody: system calls take it for "unchanged".
+            .filter(|id| *id != u32::MAX)
+            .ok_or_else(|| format!("{item:?} is not an id; write numbers, for example 0,1000 (`id NAME` prints them)"))
+    };
+    items(text)?.into_iter().map(id).collect()
+}
+
+/// The members of a comma list; an empty text is an empty list.
+fn items(text: &str) -> Result<Vec<&str>, String> {
+    if text.is_empty() {
+        return Ok(Vec::new());
+    }
+    let items: Vec<_> = text.split(',').map(str::trim).collect();
+    if items.contains(&"") {
+        return Err(format!("{text:?} has an empty item; remove the extra comma"));
+    }
+    Ok(items)
+}
+
+pub(super) fn socket_path(text: &str) -> Result<PathBuf, String> {
+    if text.len() > LONGEST_SOCKET_PATH {
+        return Err(format!(
+            "{text:?} is {} bytes long, and a socket's path may have {LONGEST_SOCKET_PATH}; write a shorter one",
+            text.len()
+        ));
+    }
+    path(text)
+}
+
+/// Permission bits, in octal.
+pub(super) fn socket_mode(text: &str) -> Result<u32, String> {
+    let example = "write for example 0660 or 0600";
+    let mode = u32::from_str_radix(text.strip_prefix("0o").unwrap_or(text), 8)
+        .ok()
+        .filter(|mode| *mode <= 0o777)
+        .ok_or_else(|| format!("{text:?} is not a mode of three octal digits; {example}"))?;
+    if mode & 0o007 != 0 {
+        return Err(format!(
+            "{text:?} would give every user of this machine access to the socket; the last digit must be 0: {example}"
+        ));
+    }
+    if mode & 0o600 != 0o600 {
+        return Err(format!("{text:?} would lock out signet's own user; {example}"));
+    }
+    Ok(mode)
+}
+
+/// What is logged. Read here, as the crate's own parser takes any mistyped level for a module's name and logs nothing.
+pub(super) fn log(text: &str) -> Result<Targets, String> {
+    let refuse = |item: &str| {
+        format!(
+            "{item:?} is not a level; write one of off, error, warn, info, debug, trace, \
+             or for one module for example info,signet::keeper=debug"
+        )
+    };
+    let level = |word: &str| {
+        let levels = [
+            ("off", LevelFilter::OFF),
+            ("error", LevelFilter::ERROR),
+            ("warn", LevelFilter::WARN),
+            ("info", LevelFilter::INFO),
+            ("debug", LevelFilter::DEBUG),
+            ("trace", LevelFilter::TRACE),
+        ];
+        super::names::choice(word, &levels).ok()
+    };
+    let is_module = |module: &str| {
+        let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
+        !module.is_empty() && module.chars().all(is_part)
+    };
+    if text.is_empty() {
+        return Err(refuse(text));
+    }
+    items(text)?.into_iter().try_fold(Targets::new(), |targets, item| {
+        let more = match item.split_once('=') {
+            Some((module, word)) if is_module(module) => level(word).map(|level| (Some(module), level)),
+            Some(_) => None,
+            None => level(item).map(|level| (None, level)),
+        };
+        match more {
+            Some((Some(module), level)) => Ok(targets.with_target(module, level)),
+            Some((None, level)) => Ok(targets.with_default(level)),
+            None => Err(refuse(item)),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_need_units() {
+        for (text, millis) in [
+            ("90s", 90_000),
+            ("5m", 300_000),
+            ("1h30m", 5_400_000),
+            ("1500ms", 1500),
+            ("1h 30m", 5_400_000),
+            ("0s", 0),
+        ] {
+            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        assert_eq!(
+            duration("300").expect_err("no unit"),
+            "\"300\" has no unit; write for example 300s for seconds, 300m for minutes"
+        );
+        for text in ["5 minuts", "", "-5m", "5m-", "m", "1.5", "18446744073709551615s1000ms"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_issuer_is_an_absolute_url_without_query_and_fragment() {
+        for text in [
+            "https://tokens.example.com",
+            "https://tokens.example.com/",
+            "https://example.com:8443/realms/a",
+            "http://localhost:8080",
+            "http://[::1]:8080",
+        ] {
+            assert_eq!(issuer(text), Ok(Issuer::new(text)), "{text}");
+        }
+        for text in [
+            "tokens.example.com",
+            "/path",
+            "ftp://example.com",
+            "https://",
+            "https:///path",
+            "https://example.com?x=1",
+            "https://example.com/#here",
+            "https://me@example.com",
+            "https://example.com:99999",
+            "https://example.com:",
+            "https://exämple.com",
+            "https://example.com/a b",
+            "urn:example:issuer",
+        ] {
+            assert!(issuer(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn loopback_hosts_are_recognised() {
+        for host in ["localhost", "LOCALHOST:80", "a.localhost", "127.0.0.9", "[::1]:8080"] {
+            assert!(is_loopback(&Issuer::new(format!("http://{host}"))), "{host}");
+        }
+        for host in [
+            "example.com",
+            "localhost.example.com",
+            "notlocalhost",
+            "10.0.0.1",
+            "[::2]",
+        ] {
+            assert!(!is_loopback(&Issuer::new(format!("http://{host}"))), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_socket_that_others_could_open_is_refused() {
+        for (text, mode) in [("0660", 0o660), ("660", 0o660), ("0o600", 0o600), ("0770", 0o770)] {
+            assert_eq!(socket_mode(text), Ok(mode));
+        }
+        for text in ["0666", "0662", "0664", "0661", "0777"] {
+            assert!(socket_mode(text).expect_err(text).contains("every user"), "{text}");
+        }
+        for text in ["0060", "0400", "0000", "1777", "rw", "0x1b0", "-0660", "689", ""] {
+            assert!(socket_mode(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_socket_path_of_108_bytes_is_refused() {
+        assert!(socket_path(&"a".repeat(107)).is_ok());
+        assert!(socket_path(&"a".repeat(108)).expect_err("long").contains("108 bytes"));
+    }
+
+    #[test]
+    fn ids_are_numbers() {
+        assert_eq!(ids("0, 1000,1000"), Ok(BTreeSet::from([0, 1000])));
+        assert_eq!(ids(""), Ok(BTreeSet::new()));
+        for text in ["nginx", "0,", ",", "-1", "4294967295", "4294967296"] {
+            assert!(ids(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_mistyped_level_is_not_taken_for_a_module() {
+        use tracing_subscriber::filter::LevelFilter as Level;
+        let targets = log("warn, signet::keeper=debug").expect("a filter");
+        assert_eq!(targets.default_level(), Some(Level::WARN));
+        assert!(targets.would_enable("signet::keeper", &tracing::Level::DEBUG));
+        assert!(!targets.would_enable("hyper", &tracing::Level::INFO));
+        for text in ["inof", "", "info,", "signet=", "=debug", "signet=loud", "[span]=info"] {
+            assert!(log(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_keep_their_bounds() {
+        assert_eq!(number("10", 1..=10), Ok(10));
+        for text in ["0", "11", "ten", "1.0", "-1", "99999999999999999999"] {
+            assert!(number(text, 1..=10).is_err(), "{text}");
+        }
+        assert_eq!(rsa_bits("3072"), Ok(RsaBits::B3072));
+        assert!(rsa_bits("1024").is_err());
+    }
+}

@@ -1,0 +1,169 @@
+//! The one table of settings. Flags, environment variables, keys of the settings file, `--help` and the tables of
+//! `docs/configuration.md` all come from it, so that none can know a setting that the others do not.
+
+/// One setting.
+#[derive(Debug)]
+pub struct Setting {
+    /// Its name, and its key in the settings file: `publish_lead`.
+    pub name: &'static str,
+    /// The heading under which `--help` and the documentation show it.
+    pub group: &'static str,
+    /// What its values look like.
+    pub kind: Kind,
+    /// Its value when none is given.
+    pub fallback: Fallback,
+    /// What it is, in one line.
+    pub help: &'static str,
+}
+
+/// What the values of a setting look like: the placeholder in `--help`, and the TOML types that it may be written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A word or a name.
+    Text,
+    /// A span of time with units.
+    Duration,
+    /// A whole number.
+    Number,
+    /// `true` or `false`.
+    Switch,
+    /// Permission bits in octal.
+    Mode,
+    /// A path.
+    Path,
+    /// An absolute URL.
+    Url,
+    /// An IP address and a port.
+    Address,
+    /// Words separated by commas.
+    List,
+}
+
+/// The value of a setting that is not given anywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fallback {
+    /// This text, read like any other.
+    Literal(&'static str),
+    /// It depends on the machine or on other settings; this text tells how.
+    Derived(&'static str),
+    /// There is none: the setting is optional.
+    Absent,
+}
+
+impl Setting {
+    /// The environment variable: `SIGNET_PUBLISH_LEAD`.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        format!("SIGNET_{}", self.name.to_ascii_uppercase())
+    }
+
+    /// The flag: `--publish-lead`.
+    #[must_use]
+    pub fn flag(&self) -> String {
+        format!("--{}", self.name.replace('_', "-"))
+    }
+
+    /// The setting of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<&'static Self> {
+        SETTINGS.iter().find(|setting| setting.name == name)
+    }
+}
+
+impl Kind {
+    /// The placeholder in `--help`.
+    #[must_use]
+    pub const fn placeholder(self) -> &'static str {
+        match self {
+            Self::Text => "NAME",
+            Self::Duration => "DURATION",
+            Self::Number => "NUMBER",
+            Self::Switch => "BOOL",
+            Self::Mode => "MODE",
+            Self::Path => "PATH",
+            Self::Url => "URL",
+            Self::Address => "IP:PORT",
+            Self::List => "LIST",
+        }
+    }
+}
+
+impl Fallback {
+    /// How the documentation and `--help` tell it.
+    #[must_use]
+    pub const fn told(self) -> &'static str {
+        match self {
+            Self::Literal(text) | Self::Derived(text) => text,
+            Self::Absent => "none",
+        }
+    }
+}
+
+const fn row(group: &'static str, name: &'static str, kind: Kind, fallback: Fallback, help: &'static str) -> Setting {
+    Setting {
+        name,
+        group,
+        kind,
+        fallback,
+        help,
+    }
+}
+
+const GENERAL: &str = "General";
+const KEYS: &str = "Where keys are kept";
+const TOKENS: &str = "Tokens";
+const ROTATION: &str = "Rotation";
+const LISTENERS: &str = "Listeners";
+const SOCKET: &str = "Local socket";
+const PROCESS: &str = "Process";
+
+use Fallback::{Absent, Derived, Literal};
+
+/// Every setting, in the order of the documentation.
+#[rustfmt::skip] // One setting, one row.
+pub const SETTINGS: &[Setting] = &[
+    row(GENERAL, "config", Kind::Path, Absent, "settings file (TOML)"),
+    row(GENERAL, "log", Kind::List, Literal("info"), "what is logged: off, error, warn, info, debug, trace; per module as signet::keeper=debug"),
+    row(GENERAL, "log_format", Kind::Text, Literal("auto"), "text, json, or auto: json when standard error is not a terminal"),
+    row(GENERAL, "data_dir", Kind::Path, Derived("$XDG_STATE_HOME/signet, else $HOME/.local/state/signet; /var/lib/signet for root or without a home"), "directory of the local ring and of the last good public ring"),
+
+    row(KEYS, "provider", Kind::Text, Literal("local"), "provider: local"),
+    row(KEYS, "custody", Kind::Text, Derived("remote (sealed for local)"), "who computes signatures: remote (the provider) or sealed (signet, with keys that the provider wraps)"),
+    row(KEYS, "key", Kind::Text, Literal("signet"), "the provider's name for the key"),
+    row(KEYS, "store", Kind::Text, Derived("file:ring.json in the data directory"), "where a sealed ring is kept: file:PATH"),
+    row(KEYS, "local_key_file", Kind::Path, Derived("local.key in the data directory"), "key file under which the local provider wraps the ring; made on the first start"),
+    row(KEYS, "expired_keys", Kind::Text, Literal("disable"), "what becomes of keys that are no longer published: keep, disable or destroy"),
+
+    row(TOKENS, "issuer", Kind::Url, Literal("http://localhost:8080"), "iss of tokens, and the base of the discovery documents"),
+    row(TOKENS, "audience", Kind::List, Absent, "audiences of which a token must have one when verify or authorize names none; with neither, the request is refused"),
+    row(TOKENS, "sign_audience", Kind::List, Absent, "aud of signed tokens when the request has none"),
+    row(TOKENS, "sign_subject", Kind::Text, Absent, "sub of signed tokens when the request has none"),
+    row(TOKENS, "algorithm", Kind::Text, Literal("ES256"), "algorithm of new keys: RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA"),
+    row(TOKENS, "rsa_bits", Kind::Number, Literal("2048"), "modulus of new RSA keys: 2048, 3072 or 4096"),
+
+    row(ROTATION, "rotation_period", Kind::Duration, Literal("24h"), "P: how long a key signs"),
+    row(ROTATION, "publish_lead", Kind::Duration, Literal("1h"), "L: how long a key is published before it signs"),
+    row(ROTATION, "token_ttl", Kind::Duration, Literal("5m"), "life of a token for which none was asked"),
+    row(ROTATION, "token_max_ttl", Kind::Duration, Literal("1h"), "T: longest life of any token"),
+    row(ROTATION, "refresh_interval", Kind::Duration, Literal("1m"), "R: time between two readings of the provider"),
+    row(ROTATION, "jwks_max_age", Kind::Duration, Literal("5m"), "M: max-age of the JWKS"),
+    row(ROTATION, "verifier_cache", Kind::Duration, Literal("20m"), "V: how long a verifier may keep the JWKS whatever its max-age says"),
+    row(ROTATION, "clock_skew", Kind::Duration, Literal("1m"), "S: the most that any clock is off, the provider's included"),
+
+    row(LISTENERS, "listen", Kind::Address, Literal("127.0.0.1:8080"), "public HTTP: JWKS and discovery documents"),
+    row(LISTENERS, "tls_cert_file", Kind::Path, Absent, "certificate chain (PEM) of the public listener; together with tls_key_file"),
+    row(LISTENERS, "tls_key_file", Kind::Path, Absent, "private key (PEM) of the public listener; together with tls_cert_file"),
+    row(LISTENERS, "admin_listen", Kind::Address, Literal("127.0.0.1:9464"), "health, metrics and status page"),
+
+    row(SOCKET, "socket", Kind::Path, Derived("$XDG_RUNTIME_DIR/signet.sock, else /run/signet/signet.sock"), "path of the local socket"),
+    row(SOCKET, "socket_mode", Kind::Mode, Literal("0660"), "permission bits of the socket file"),
+    row(SOCKET, "socket_allow_uids", Kind::List, Derived("own uid and 0"), "user ids that may connect"),
+    row(SOCKET, "socket_allow_gids", Kind::List, Absent, "group ids that may connect, whatever their user id"),
+
+    row(PROCESS, "max_connections", Kind::Number, Literal("1024"), "most connections open at once, per listener"),
+    row(PROCESS, "header_timeout", Kind::Duration, Literal("10s"), "how long a client may take to send a request's headers"),
+    row(PROCESS, "drain_timeout", Kind::Duration, Literal("20s"), "how long requests under way may take to finish after SIGTERM"),
+    row(PROCESS, "verify_cache_entries", Kind::Number, Literal("10000"), "most verified tokens remembered; 0 turns the cache off"),
+    row(PROCESS, "require_locked_memory", Kind::Switch, Literal("false"), "refuse to start when key memory cannot be locked"),
+    row(PROCESS, "threads", Kind::Number, Literal("0"), "worker threads; 0 is one per core, at most 4"),
+];

@@ -1,0 +1,24 @@
+//! The log, on standard error: text for people at a terminal, JSON for machines elsewhere.
+
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{Layer as _, fmt};
+
+use crate::settings::LogFormat;
+
+/// Starts logging. A second call has no effect.
+pub fn start(format: LogFormat, targets: Targets) {
+    let json = format == LogFormat::Json;
+    let as_json = json.then(|| fmt::layer().json().flatten_event(true).with_writer(std::io::stderr));
+    let as_text = (!json).then(|| fmt::layer().with_writer(std::io::stderr));
+    let layers = as_json
+        .map(|layer| layer.boxed())
+        .into_iter()
+        .chain(as_text.map(|layer| layer.boxed()));
+    let layers: Vec<_> = layers.collect();
+    // The one way in which this fails is that logging has been started already.
+    let _ = tracing_subscriber::registry()
+        .with(layers.with_filter(targets))
+        .try_init();
+}

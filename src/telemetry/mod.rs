@@ -1,0 +1,5 @@
+//! What operators see: logs and metrics.
+
+pub mod logs;
+pub mod metered;
+pub mod metrics;
