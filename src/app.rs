@@ -20,6 +20,7 @@ use crate::http::accept::{Context, Limits, serve_tcp, serve_unix};
 use crate::http::peer::AllowList;
 use crate::http::tls::{Tls, TlsError};
 use crate::http::unix::{SocketError, bind};
+use crate::http::workers::Workers;
 use crate::keeper::{Charge, Keeper};
 use crate::lane::Lane;
 use crate::routes::admin::Admin;
@@ -144,6 +145,7 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
             connections: settings.limits.max_connections.into(),
             header_timeout: settings.limits.header_timeout,
         },
+        workers: Workers::start(settings.limits.threads.into()).map_err(system("threads"))?,
         shutdown: shutdown.clone(),
         tasks: tasks.clone(),
         metrics: Arc::clone(&metrics),

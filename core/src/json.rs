@@ -77,8 +77,8 @@ impl<'de> Visitor<'de> for ObjectVisitor {
         while let Some(name) = map.next_key_seed(Name)? {
             let value: &'de RawValue = map.next_value()?;
             let text = value.get();
-            // The raw form was only skipped over so far. Numbers and literals need no second look.
-            if text.starts_with(['{', '[']) || (text.starts_with('"') && text.contains('\\')) {
+            // The raw form was only skipped over so far: neither is an escape decoded, nor is 1e400 out of range.
+            if !text.starts_with('"') || text.contains('\\') {
                 let mut inner = serde_json::Deserializer::from_str(text);
                 Strict { depth: 1 }.deserialize(&mut inner).map_err(de::Error::custom)?;
             }
@@ -89,14 +89,28 @@ impl<'de> Visitor<'de> for ObjectVisitor {
     }
 }
 
-/// Sorting finds duplicates in n log n, whatever names an attacker chooses.
-fn refuse_duplicates<'a, E: de::Error>(names: impl Iterator<Item = &'a str>) -> Result<(), E> {
-    let mut names: Vec<&str> = names.collect();
-    names.sort_unstable();
-    if names.windows(2).any(|pair| pair[0] == pair[1]) {
-        return Err(E::custom("duplicate member"));
+/// Few names are compared each with each, without an allocation; sorting finds duplicates among many in n log n,
+/// whatever names an attacker chooses.
+fn refuse_duplicates<'a, E: de::Error>(names: impl Iterator<Item = &'a str> + Clone) -> Result<(), E> {
+    const FEW: usize = 12;
+    let duplicate = if names.clone().nth(FEW).is_none() {
+        let mut rest = names;
+        loop {
+            let Some(name) = rest.next() else { break false };
+            if rest.clone().any(|other| other == name) {
+                break true;
+            }
+        }
+    } else {
+        let mut names: Vec<&str> = names.collect();
+        names.sort_unstable();
+        names.windows(2).any(|pair| pair[0] == pair[1])
+    };
+    if duplicate {
+        Err(E::custom("duplicate member"))
+    } else {
+        Ok(())
     }
-    Ok(())
 }
 
 /// A member's name, borrowed where it has no escapes; names are compared after unescaping.
@@ -218,6 +232,7 @@ mod tests {
             "{",
             r#"{"a":01}"#,
             r#"{"a":NaN}"#,
+            r#"{"a":1e400}"#,
             r#"{a:1}"#,
             "{\"a\":\"\u{1}\"}",
             "\u{feff}{}",

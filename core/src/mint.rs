@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use crate::json::{JsonError, Object};
 use crate::names::{Audience, Issuer};
 use crate::public_key::VerifyingKey;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, YEAR_10000};
 use crate::token;
 
 /// Why no token is made of the claims. The words of [`MintRefusal::code`] are part of the interface.
@@ -170,11 +170,12 @@ impl Template {
         payload.push('}');
 
         let mut token = headers.encoded(request.typ.as_deref())?;
-        token.reserve(payload.len().div_ceil(3) * 4 + 120);
+        token.reserve(payload.len().div_ceil(3) * 4 + headers.signature);
         token.push('.');
         URL_SAFE_NO_PAD.encode_string(&payload, &mut token);
-        if token.len() > token::LONGEST {
-            return Err(MintRefusal::TooLarge(token.len()));
+        let finished = token.len() + headers.signature;
+        if finished > token::LONGEST {
+            return Err(MintRefusal::TooLarge(finished));
         }
         Ok(Unsigned { token, expires_at })
     }
@@ -193,10 +194,23 @@ impl Template {
                 "iat" => return contradiction("iat", ""),
                 "jti" => return contradiction("jti", "; the answer's token carries it"),
                 "exp" => return contradiction("exp", ", and ask for a life in seconds with ttl"),
-                "nbf" if serde_json::from_str::<u64>(value.get()).is_err() => {
+                "nbf" if !serde_json::from_str::<u64>(value.get()).is_ok_and(|nbf| nbf < YEAR_10000) => {
                     return Err(MintRefusal::Form {
                         claim: "nbf",
                         must: "a whole number of seconds (RFC 7519 §4.1.5)",
+                    });
+                }
+                // Verify reads these two, and refuses a token in which they are anything else.
+                "scope" if !is_string(value) => {
+                    return Err(MintRefusal::Form {
+                        claim: "scope",
+                        must: "a string (RFC 8693 §4.2)",
+                    });
+                }
+                "scp" if !is_string(value) && !is_list_of(value, 0, is_string) => {
+                    return Err(MintRefusal::Form {
+                        claim: "scp",
+                        must: "a string, or a list of them",
                     });
                 }
                 "sub" => {
@@ -209,7 +223,7 @@ impl Template {
                     present.subject = true;
                 }
                 "aud" => {
-                    if !is_filled_string(value) && !is_list_of_filled_strings(value) {
+                    if !is_filled_string(value) && !is_list_of(value, 1, is_filled_string) {
                         let must = "a string that is not empty, or a list of them (RFC 7519 §4.1.3)";
                         return Err(MintRefusal::Form { claim: "aud", must });
                     }
@@ -241,14 +255,19 @@ struct Present {
     audience: bool,
 }
 
-fn is_filled_string(value: &RawValue) -> bool {
-    // A JSON string of more than its two quotes; `Object::parse` has already read it.
-    value.get().starts_with('"') && value.get().len() > 2
+// `Object::parse` has already read the values: what begins like a string is one.
+
+fn is_string(value: &RawValue) -> bool {
+    value.get().starts_with('"')
 }
 
-fn is_list_of_filled_strings(value: &RawValue) -> bool {
+fn is_filled_string(value: &RawValue) -> bool {
+    is_string(value) && value.get().len() > 2
+}
+
+fn is_list_of(value: &RawValue, least: usize, item: fn(&RawValue) -> bool) -> bool {
     serde_json::from_str::<Vec<&RawValue>>(value.get())
-        .is_ok_and(|list| !list.is_empty() && list.into_iter().all(is_filled_string))
+        .is_ok_and(|list| list.len() >= least && list.into_iter().all(item))
 }
 
 /// Appends the members as they were written; the whole text at once, unless `iss` has to be left out of it.
@@ -274,6 +293,8 @@ pub struct Headers {
     kid: String,
     jwt: String,
     at_jwt: String,
+    /// Characters of the signature, its dot included.
+    signature: usize,
 }
 
 impl Headers {
@@ -285,6 +306,7 @@ impl Headers {
             kid: key.kid().as_str().to_owned(),
             jwt: String::new(),
             at_jwt: String::new(),
+            signature: 1 + (key.public().signature_len() * 4).div_ceil(3),
         };
         headers.jwt = headers.encode("JWT");
         headers.at_jwt = headers.encode("at+jwt");

@@ -30,7 +30,10 @@ pub enum PublicKeyError {
     #[error("the key is neither RSA, nor EC on P-256, P-384 or P-521, nor Ed25519")]
     Unsupported,
     /// A well-formed key that does not fit the algorithm it is meant for, or lies off its curve, or is too short.
-    #[error("the key does not fit {0}: wrong type, not on the curve, or an RSA modulus outside 2048 to 8192 bits")]
+    #[error(
+        "the key does not fit {0}: wrong type, not on the curve, an RSA modulus outside 2048 to 8192 bits, \
+         or an RSA exponent that is even, 1, or longer than 33 bits"
+    )]
     Unfit(Algorithm),
     /// A JWK whose members are missing or not canonical base64url of the right length.
     #[error("JWK member {0:?} is missing or not canonical base64url of the right length (RFC 7518 §6)")]
@@ -144,6 +147,16 @@ impl PublicKey {
         }
     }
 
+    /// Octets of a signature of this key in JWS form (RFC 7518 §3.3 to §3.5, RFC 8037 §3.1).
+    #[must_use]
+    pub fn signature_len(&self) -> usize {
+        match self {
+            Self::Rsa { n, .. } => n.len(),
+            Self::Ec { curve, .. } => 2 * curve.field_len(),
+            Self::Ed25519 { .. } => 64,
+        }
+    }
+
     /// The key id: the SHA-256 thumbprint of RFC 7638, in base64url.
     #[must_use]
     pub fn kid(&self) -> Kid {
@@ -174,6 +187,8 @@ impl PublicKey {
             return Err(unfit());
         }
         let encoded = match self {
+            // The library would take such a key, and look at its length only when it verifies.
+            Self::Rsa { n, e } if !is_strong_rsa(n, e) => return Err(unfit()),
             Self::Rsa { n, e } => RsaPublicKeyComponents { n, e }
                 .as_der()
                 .map_err(|_| unfit())?
@@ -190,6 +205,16 @@ impl PublicKey {
             parsed,
         })
     }
+}
+
+/// RFC 7518 §3.3 for the modulus. With an exponent of 1 everybody signs; AWS-LC takes none of more than 33 bits.
+fn is_strong_rsa(n: &[u8], e: &[u8]) -> bool {
+    let bits = |number: &[u8]| match number.first() {
+        None | Some(0) => 0,
+        Some(first) => number.len() * 8 - first.leading_zeros() as usize,
+    };
+    let is_odd = |number: &[u8]| number.last().is_some_and(|last| last % 2 == 1);
+    (2048..=8192).contains(&bits(n)) && is_odd(n) && (2..=33).contains(&bits(e)) && is_odd(e)
 }
 
 impl fmt::Debug for PublicKey {

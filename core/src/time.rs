@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 #[serde(transparent)]
 pub struct Timestamp(i64);
 
+/// The first second after the year 9999. A `NumericDate` beyond it is an error, such as milliseconds for seconds.
+pub(crate) const YEAR_10000: u64 = 253_402_300_800;
+
 impl Timestamp {
     /// The instant that lies this many milliseconds after the Unix epoch.
     #[must_use]

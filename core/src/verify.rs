@@ -11,7 +11,7 @@ use serde::Deserialize;
 use crate::json::Object;
 use crate::names::{Issuer, Kid};
 use crate::public_key::VerifyingKey;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, YEAR_10000};
 use crate::token::Compact;
 
 /// Why a token was refused. The words of [`Refusal::code`] are part of the interface.
@@ -309,11 +309,10 @@ fn member<'a, T: Deserialize<'a>>(claims: &Object<'a>, name: &str, why: &'static
 
 /// A `NumericDate` may have a fraction (RFC 7519 §2). Beyond the year 9999 it is an error of the issuer.
 fn date(claims: &Object<'_>, name: &str, why: &'static str) -> Result<Option<Timestamp>, Refusal> {
-    const YEAR_10000: f64 = 253_402_300_800.0;
     let Some(seconds) = member::<f64>(claims, name, why)? else {
         return Ok(None);
     };
-    if !(0.0..YEAR_10000).contains(&seconds) {
+    if !(0.0..YEAR_10000 as f64).contains(&seconds) {
         return Err(Refusal::Malformed(why));
     }
     #[expect(clippy::cast_possible_truncation, reason = "bounded above and below")]

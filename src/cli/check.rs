@@ -56,7 +56,8 @@ pub(super) async fn check(settings: &Settings, json: bool) -> Result<String, Fai
     match worst {
         None => Ok(text),
         Some(code) => Err(Failure {
-            text: format!("not everything is in order\n{text}"),
+            text: "not everything is in order".to_owned(),
+            answer: text,
             code,
         }),
     }

@@ -33,6 +33,8 @@ pub struct Outcome {
 #[derive(Clone, Debug)]
 pub(crate) struct Failure {
     text: String,
+    /// What was asked for all the same, for standard output: the verdict that a machine reads.
+    answer: String,
     code: u8,
 }
 
@@ -40,6 +42,7 @@ impl Failure {
     pub(crate) fn usage(text: impl Into<String>) -> Self {
         Self {
             text: text.into(),
+            answer: String::new(),
             code: 64,
         }
     }
@@ -47,6 +50,7 @@ impl Failure {
     pub(crate) fn new(code: u8, error: &dyn Error) -> Self {
         Self {
             text: chain(error),
+            answer: String::new(),
             code,
         }
     }
@@ -56,6 +60,7 @@ impl From<SettingsError> for Failure {
     fn from(error: SettingsError) -> Self {
         Self {
             code: error.exit_code(),
+            answer: String::new(),
             text: error.to_string(),
         }
     }
@@ -105,9 +110,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Outcome {
             ..Outcome::default()
         },
         Err(failure) => Outcome {
+            stdout: failure.answer,
             stderr: format!("signet: {}\n", failure.text),
             code: failure.code,
-            ..Outcome::default()
         },
     }
 }
@@ -206,9 +211,9 @@ fn dispatch(matches: &ArgMatches) -> Result<String, Failure> {
     logs::start(settings.log_format, settings.log.clone());
     match (verb, sub) {
         ("serve", _) => serve(settings),
-        ("check", _) => runtime(1)?.block_on(check::check(&settings, is_json(args))),
-        ("keys", sub) => runtime(1)?.block_on(keys::keys(&settings, sub, args)),
-        ("token", sub) => runtime(1)?.block_on(token::token(&settings, sub, args)),
+        ("check", _) => runtime()?.block_on(check::check(&settings, is_json(args))),
+        ("keys", sub) => runtime()?.block_on(keys::keys(&settings, sub, args)),
+        ("token", sub) => runtime()?.block_on(token::token(&settings, sub, args)),
         ("schedule", _) => Ok(schedule::schedule(&settings, is_json(args))),
         _ => Err(Failure::usage("no such command; see signet --help")),
     }
@@ -218,17 +223,17 @@ fn is_json(args: &ArgMatches) -> bool {
     args.get_flag("json")
 }
 
-fn runtime(threads: usize) -> Result<tokio::runtime::Runtime, Failure> {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(threads)
-        .thread_name("signet")
+/// The control path's runtime: one thread, with others for file work. Connections are served on threads of their own.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .thread_name("signet-files")
         .enable_all()
         .build()
         .map_err(|error| Failure::new(71, &error))
 }
 
 fn serve(settings: Settings) -> Result<String, Failure> {
-    let runtime = runtime(settings.limits.threads.into())?;
+    let runtime = runtime()?;
     let outcome = runtime.block_on(app::serve(settings));
     // What is still blocked after the drain time-out is cut off.
     runtime.shutdown_background();

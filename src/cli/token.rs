@@ -57,33 +57,31 @@ async fn verify(settings: &Settings, args: &ArgMatches) -> Result<String, Failur
         }
     }
     let answer = ask(settings, "/v1/verify", request.to_string().into_bytes()).await?;
-    let active = answer["active"] == true;
-    let text = if is_json(args) {
-        to_json(&answer)
-    } else if active {
-        to_json(&answer["claims"])
-    } else {
-        let word = |name: &str| answer[name].as_str().unwrap_or_default().to_owned();
-        format!("not good: {}: {}\n", word("error"), word("detail"))
+    let text = match is_json(args) {
+        true => to_json(&answer),
+        false => to_json(&answer["claims"]),
     };
-    if active {
-        Ok(text)
-    } else {
-        Err(Failure {
-            text: text.trim_end().to_owned(),
-            code: 1,
-        })
+    if answer["active"] == true {
+        return Ok(text);
     }
+    let word = |name: &str| answer[name].as_str().unwrap_or_default();
+    Err(Failure {
+        text: format!("not good: {}: {}", word("error"), word("detail")),
+        answer: if is_json(args) { text } else { String::new() },
+        code: 1,
+    })
 }
 
 fn decode(args: &ArgMatches) -> Result<String, Failure> {
     let token = input(args, "token")?;
     let parts = Compact::parse(&token).map_err(|refusal| Failure {
         text: refusal.to_string(),
+        answer: String::new(),
         code: 1,
     })?;
     let claims: Value = serde_json::from_str(&parts.payload).map_err(|error| Failure {
         text: format!("the claims are not JSON: {error}"),
+        answer: String::new(),
         code: 1,
     })?;
     let header = json!({ "alg": parts.alg, "kid": parts.kid, "typ": parts.typ });
@@ -120,6 +118,7 @@ async fn ask(settings: &Settings, path: &str, body: Vec<u8>) -> Result<Value, Fa
         .map_or_else(|| format!("the sidecar answered {status}"), str::to_owned);
     Err(Failure {
         text,
+        answer: String::new(),
         code: if status.is_server_error() { 75 } else { 64 },
     })
 }

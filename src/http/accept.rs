@@ -5,26 +5,30 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::{self, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::Request;
+use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use crate::http::Response;
 use crate::http::peer::{AllowList, Peer};
 use crate::http::tls::Tls;
+use crate::http::workers::Workers;
+use crate::http::{Body, Response};
 use crate::telemetry::metrics::Metrics;
 
 /// How long a connection may rest between two requests. Longer than the keep-alive of common gateway pools.
@@ -56,6 +60,8 @@ pub struct Context {
     pub limits: Limits,
     /// Shutdown: no new connections, and those at work finish their requests.
     pub shutdown: CancellationToken,
+    /// Where connections are served.
+    pub workers: Workers,
     /// Every connection's task, to wait for at shutdown.
     pub tasks: TaskTracker,
     /// Counters.
@@ -82,9 +88,15 @@ pub async fn serve_tcp<H: Handler>(
         if let Err(error) = stream.set_nodelay(true) {
             debug!(listener = name, %error, "TCP_NODELAY was refused");
         }
+        let Some(stream) = leave(name, stream.into_std()) else {
+            continue;
+        };
         let (handler, tls, context_) = (handler.clone(), tls.clone(), context.clone());
-        context.tasks.spawn(async move {
+        let serve = async move {
             let _slot = slot;
+            let Some(stream) = leave(name, TcpStream::from_std(stream)) else {
+                return;
+            };
             match tls {
                 None => serve_connection(stream, handler, &context_).await,
                 Some(tls) => match tokio::time::timeout(context_.limits.header_timeout, tls.accept(stream)).await {
@@ -93,7 +105,8 @@ pub async fn serve_tcp<H: Handler>(
                     Err(_) => debug!(listener = name, "a TLS handshake took too long"),
                 },
             }
-        });
+        };
+        context.tasks.spawn_on(serve, context.workers.next());
     }
 }
 
@@ -137,11 +150,18 @@ pub async fn serve_unix<H: Handler>(
             );
             continue;
         }
+        let Some(stream) = leave(name, stream.into_std()) else {
+            continue;
+        };
         let (handler, context_) = (handler(peer), context.clone());
-        context.tasks.spawn(async move {
+        let serve = async move {
             let _slot = slot;
+            let Some(stream) = leave(name, UnixStream::from_std(stream)) else {
+                return;
+            };
             serve_connection(stream, handler, &context_).await;
-        });
+        };
+        context.tasks.spawn_on(serve, context.workers.next());
     }
 }
 
@@ -150,6 +170,13 @@ async fn slot(slots: &Arc<Semaphore>, shutdown: &CancellationToken) -> Option<to
         () = shutdown.cancelled() => None,
         permit = Arc::clone(slots).acquire_owned() => permit.ok(),
     }
+}
+
+/// A connection changes from the acceptor's runtime to a worker's; the system may refuse that for want of memory.
+fn leave<S>(name: &'static str, moved: std::io::Result<S>) -> Option<S> {
+    moved
+        .inspect_err(|error| warn!(listener = name, %error, "a connection could not be handed to a worker"))
+        .ok()
 }
 
 async fn pause(name: &'static str, error: &std::io::Error) {
@@ -164,8 +191,34 @@ struct Traffic {
     at_work: AtomicUsize,
 }
 
-/// Counts a request as being answered until it is dropped.
+/// Counts a request as being answered until it is dropped: with the last of its body, as a stream of events may be.
 struct AtWork(Arc<Traffic>);
+
+/// A body that holds its request at work.
+struct Held {
+    body: Body,
+    _at_work: AtWork,
+}
+
+impl http_body::Body for Held {
+    type Data = Bytes;
+    type Error = <Body as http_body::Body>::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut task::Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
 
 impl AtWork {
     fn begin(traffic: &Arc<Traffic>) -> Self {
@@ -192,8 +245,10 @@ where
         let handler = handler.clone();
         async move {
             let response = handler.handle(request).await;
-            drop(at_work);
-            Ok::<_, Infallible>(response)
+            Ok::<_, Infallible>(response.map(|body| Held {
+                body,
+                _at_work: at_work,
+            }))
         }
     });
 

@@ -7,6 +7,7 @@ pub mod peer;
 pub mod problem;
 pub mod tls;
 pub mod unix;
+pub mod workers;
 
 use bytes::Bytes;
 use http_body_util::{Either, Full};

@@ -60,7 +60,7 @@ pub fn conditions(snapshot: &Snapshot, policy: &Policy, now: Timestamp) -> Vec<C
             ok: age < bearable,
             since: Some(rfc3339(outage.since)),
             detail: format!(
-                "reading the provider fails, the ring of {} ago is in use, which is safe up to {}: {}",
+                "the provider fails, and the ring read {} ago is in use, which is safe up to {}: {}",
                 humantime::format_duration(whole),
                 humantime::format_duration(bearable),
                 outage.reason

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use aws_lc_rs::rand;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use signet_core::mint::{SignRequest, Unsigned};
@@ -13,6 +12,7 @@ use crate::http::body;
 use crate::http::problem::Problem;
 use crate::routes::Service;
 use crate::snapshot::{Signer, Snapshot};
+use crate::unique;
 
 /// How many items a batch may have.
 pub const MOST_ITEMS: usize = 1024;
@@ -31,7 +31,7 @@ struct Batch<'a> {
 /// # Errors
 /// [`Problem`] if it is not `{"items":[…]}`, or has none or too many.
 pub fn items(body: &[u8]) -> Result<Vec<&str>, Problem> {
-    let batch: Batch<'_> = serde_json::from_slice(body).map_err(|error| malformed(&error, r#"{"items":[…]}"#))?;
+    let batch: Batch<'_> = object(body, r#"{"items":[…]}"#)?;
     if batch.items.is_empty() || batch.items.len() > MOST_ITEMS {
         let detail = format!("items: {} given; 1 to {MOST_ITEMS} are taken", batch.items.len());
         return Err(Problem::request("invalid_batch", detail));
@@ -39,10 +39,25 @@ pub fn items(body: &[u8]) -> Result<Vec<&str>, Problem> {
     Ok(batch.items.into_iter().map(RawValue::get).collect())
 }
 
+/// A request's members. An array is refused, which serde takes for an object whose members come in order.
+///
+/// # Errors
+/// [`Problem`] if it is not what is expected.
+pub fn object<'a, T: Deserialize<'a>>(body: &'a [u8], expected: &str) -> Result<T, Problem> {
+    let request = serde_json::from_slice(body).map_err(|error| malformed(&error, expected))?;
+    if body.trim_ascii_start().starts_with(b"{") {
+        Ok(request)
+    } else {
+        Err(Problem::request(
+            "invalid_request",
+            format!("not a JSON object; expected {expected}"),
+        ))
+    }
+}
+
 /// A body that is not the expected JSON. The error's own text may quote the body, which may hold a token: only the
 /// kind and the place are told.
-#[must_use]
-pub fn malformed(error: &serde_json::Error, expected: &str) -> Problem {
+fn malformed(error: &serde_json::Error, expected: &str) -> Problem {
     let place = format!("line {}, column {}", error.line(), error.column());
     let what = match error.classify() {
         serde_json::error::Category::Data => "a member is unknown, missing, given twice or of the wrong type",
@@ -144,9 +159,8 @@ impl Service {
     }
 
     fn unsigned(&self, signer: &Signer, request: &[u8]) -> Result<Unsigned, Problem> {
-        let request: SignRequest<'_> = serde_json::from_slice(request).map_err(|error| malformed(&error, EXPECTED))?;
-        let mut unique = [0; 16];
-        rand::fill(&mut unique).map_err(|_| broken(&SigningKeyError::Library))?;
+        let request: SignRequest<'_> = object(request, EXPECTED)?;
+        let unique = unique::octets().map_err(|_| broken(&SigningKeyError::Library))?;
         let minted = self
             .template
             .mint(&request, &signer.headers, signer.longest, self.clock.now(), unique);

@@ -12,7 +12,7 @@ use crate::http::Response;
 use crate::http::body;
 use crate::http::problem::Problem;
 use crate::routes::Service;
-use crate::routes::sign::{items, join, malformed};
+use crate::routes::sign::{items, join, object};
 use crate::snapshot::Snapshot;
 use crate::token_cache::{Entry, Fingerprint};
 
@@ -84,8 +84,7 @@ impl Service {
     }
 
     fn answer(&self, snapshot: &Snapshot, request: &[u8], now: Timestamp) -> Result<Bytes, Problem> {
-        let request: VerifyRequest<'_> =
-            serde_json::from_slice(request).map_err(|error| malformed(&error, EXPECTED))?;
+        let request: VerifyRequest<'_> = object(request, EXPECTED)?;
         let audience: Vec<&str> = match &request.audience {
             None => Vec::new(),
             Some(Audiences::One(one)) => vec![one],

@@ -146,6 +146,10 @@ pub struct Machine {
 impl Machine {
     /// The facts of this process.
     #[must_use]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the place where the environment is read"
+    )]
     pub fn of_this_process() -> Self {
         // The XDG specification has relative paths ignored; one that is not UTF-8 could not be shown in a message.
         let dir = |variable| {

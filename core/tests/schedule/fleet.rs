@@ -125,12 +125,18 @@ impl Fleet {
             }
             self.retire(&schedule, now);
             self.maybe_revoke(now);
-            wakes[replica] = now + self.dice.between(1 + self.refresh / 2, self.refresh.max(1 + self.refresh / 2));
+            wakes[replica] = now
+                + self
+                    .dice
+                    .between(1 + self.refresh / 2, self.refresh.max(1 + self.refresh / 2));
         }
     }
 
     fn newest(&self, now: i64) -> Option<signet_core::Kid> {
-        let listed = self.keys.iter().filter(|key| key.destroyed.is_none_or(|when| when > now));
+        let listed = self
+            .keys
+            .iter()
+            .filter(|key| key.destroyed.is_none_or(|when| when > now));
         let newest = listed.max_by_key(|key| (key.record.created_at, key.record.kid().clone()));
         newest.map(|key| key.record.kid().clone())
     }
@@ -162,7 +168,7 @@ impl Fleet {
 
     /// Revokes a key that, by every clock and every list, does not sign now and will not before all have read the mark.
     fn maybe_revoke(&mut self, now: i64) {
-        if !self.plan.revokes || self.keys.is_empty() || self.dice.roll() % 64 != 0 {
+        if !self.plan.revokes || self.keys.is_empty() || !self.dice.roll().is_multiple_of(64) {
             return;
         }
         let chosen = self.dice.index(self.keys.len());
@@ -231,10 +237,15 @@ impl Fleet {
         let Some(active) = schedule.active() else {
             return Err(TestCaseError::fail(format!("nobody signs at {signed}: {schedule:?}")));
         };
-        let fact = self.keys.iter().find(|key| *key.record.kid() == active.kid).expect("known");
+        let fact = self
+            .keys
+            .iter()
+            .find(|key| *key.record.kid() == active.kid)
+            .expect("known");
         if fact.revoked.is_some() {
             return Ok(());
         }
+        let created = fact.created;
         let longest = ms(fact.record.terms.expect("terms").token_max_ttl) / 1000;
         let exp = (clock.div_euclid(1000) + self.dice.between(1, longest)) * 1000;
 
@@ -248,13 +259,18 @@ impl Fleet {
         let mut server = self.dice.index(self.plan.replicas);
         if self.dice.roll().is_multiple_of(2) {
             // From the replica that was the last to read of the key, just before it did.
-            let first_read = |replica: &usize| self.refreshes[*replica].iter().find(|when| **when >= fact.created);
-            server = (0..self.plan.replicas).max_by_key(first_read).expect("at least one");
-            fetched = first_read(&server).map_or(fetched, |when| when - 1).clamp(oldest, shown);
+            let first_read = |replica: &usize| self.refreshes[*replica].iter().find(|when| **when >= created);
+            server = (0..self.plan.replicas).max_by_key(&first_read).expect("at least one");
+            fetched = first_read(&server)
+                .map_or(fetched, |when| when - 1)
+                .clamp(oldest, shown);
         }
         let offset = self.offset();
         let jwks = self.schedule(server, fetched, fetched + offset);
-        let known = jwks.keys.iter().any(|key| key.kid == active.kid && key.phase.is_published());
+        let known = jwks
+            .keys
+            .iter()
+            .any(|key| key.kid == active.kid && key.phase.is_published());
         prop_assert!(
             known,
             "token of {} signed at {signed} (clock {clock}) with exp {exp}, shown at {shown} to a verifier that \

@@ -25,9 +25,7 @@ pub(crate) const RETENTION: i64 = HOUR + MIN + 2 * MIN;
 static EDDSA: LazyLock<Vec<VerifyingKey>> = LazyLock::new(|| {
     let mut keys: Vec<VerifyingKey> = (0..96u8)
         .map(|seed| {
-            let mut pkcs8 = vec![
-                0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20,
-            ];
+            let mut pkcs8 = vec![0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
             pkcs8.extend([seed; 32]);
             let key = SigningKey::from_pkcs8(Algorithm::EdDSA, &pkcs8).expect("RFC 8410 §7 PKCS#8");
             key.verifying_key().clone()
@@ -45,7 +43,9 @@ static RS256: LazyLock<Vec<VerifyingKey>> = LazyLock::new(|| {
             n[100] = number;
             let e = vec![1, 0, 1];
             let public = PublicKey::Rsa { n, e };
-            public.for_algorithm(Algorithm::RS256).expect("an odd modulus of 2048 bits")
+            public
+                .for_algorithm(Algorithm::RS256)
+                .expect("an odd modulus of 2048 bits")
         })
         .collect()
 });

@@ -50,7 +50,7 @@ fn no_successor_is_due_while_one_is_pending_whatever_the_reason() {
         key.public = public(0, Algorithm::RS256);
         key
     };
-    for active in [key(0, -PERIOD), disabled(key(0, 0)), other_algorithm.clone()] {
+    for active in [key(0, -PERIOD), disabled(key(0, 0)), other_algorithm] {
         assert!(successor_due(&look(std::slice::from_ref(&active), HOUR)).is_some());
         let schedule = look(&[active, pending.clone()], HOUR);
         assert_eq!(phases(&schedule), [Phase::Active, Phase::Pending]);

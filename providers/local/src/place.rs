@@ -13,9 +13,9 @@ use crate::error::Refusal;
 use crate::key_file::{self, Found, Key};
 
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct Place<R = FileStore> {
     layout: Arc<Layout>,
-    store: FileStore,
+    store: R,
     key: Arc<Key>,
     /// Whether the key file has its name, as far as this process knows.
     key_is_named: AtomicBool,
@@ -23,8 +23,14 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) fn new(layout: Arc<Layout>, found: Found) -> Self {
+        Self::over(FileStore::new(&layout.ring_file, layout.data_disk), layout, found)
+    }
+}
+
+impl<R: RingStore> Place<R> {
+    fn over(store: R, layout: Arc<Layout>, found: Found) -> Self {
         Self {
-            store: FileStore::new(&layout.ring_file, layout.data_disk),
+            store,
             layout,
             key: Arc::new(found.key),
             key_is_named: AtomicBool::new(found.is_named),
@@ -62,7 +68,7 @@ impl Place {
 }
 
 #[async_trait]
-impl RingStore for Place {
+impl<R: RingStore> RingStore for Place<R> {
     fn location(&self) -> String {
         self.store.location()
     }
@@ -126,5 +132,55 @@ pub(crate) async fn blocking<T: Send + 'static>(
             ErrorKind::Unavailable,
             "the file operation was broken off, as the process is stopping",
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::LocalConfig;
+
+    /// Finds no ring; and before it has said so, another process has made its first start.
+    #[derive(Debug)]
+    struct Overtaken(Arc<Layout>);
+
+    #[async_trait]
+    impl RingStore for Overtaken {
+        fn location(&self) -> String {
+            "overtaken".to_owned()
+        }
+
+        async fn load(&self) -> Result<Option<Stored>, ProviderError> {
+            for file in [&self.0.ring_file, &self.0.key_file] {
+                std::fs::write(file, "made by the other process").expect("written");
+            }
+            Ok(None)
+        }
+
+        async fn compare_and_swap(&self, _: Option<&Version>, _: &[u8]) -> Result<Swap, ProviderError> {
+            Ok(Swap::Lost)
+        }
+
+        async fn check(&self) -> Vec<Check> {
+            Vec::new()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_first_start_that_was_overtaken_does_not_look_like_a_lost_ring() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let layout = Arc::new(Layout::new(&LocalConfig {
+            data_dir: directory.path().to_owned(),
+            key_file: None,
+            ring: "signet".to_owned(),
+        }));
+        let found = key_file::read_or_make(&layout).expect("a key");
+        let place = Place::over(Overtaken(Arc::clone(&layout)), layout, found);
+        assert_eq!(place.load().await.expect("no ring yet"), None);
+        let error = place
+            .load()
+            .await
+            .expect_err("the traces were there before the ring was looked for");
+        assert_eq!(error.kind, ErrorKind::BadAnswer);
     }
 }

@@ -90,3 +90,58 @@ impl fmt::Debug for KeyFileSealer {
         write!(f, "KeyFileSealer({})", self.layout.key_file.display())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use signet_api::ErrorKind;
+    use signet_sealed::Purpose;
+
+    use super::*;
+    use crate::LocalConfig;
+
+    fn sealer(directory: &std::path::Path) -> KeyFileSealer {
+        let layout = Arc::new(Layout::new(&LocalConfig {
+            data_dir: directory.to_owned(),
+            key_file: None,
+            ring: "signet".to_owned(),
+        }));
+        let found = key_file::read_or_make(&layout).expect("a key");
+        KeyFileSealer::new(Arc::new(found.key), layout).expect("a sealer")
+    }
+
+    #[tokio::test]
+    async fn what_was_wrapped_unwraps_whole_in_its_own_context_and_under_its_own_key_alone() {
+        let (here, there) = (tempfile::tempdir().expect("one"), tempfile::tempdir().expect("two"));
+        let (sealer, other) = (sealer(here.path()), sealer(there.path()));
+        let context = Context::new("ring", Purpose::RingKey);
+        let wrapped = sealer.wrap(b"secret", &context).await.expect("wrapped");
+        assert_eq!(
+            sealer.unwrap(&wrapped, &context).await.expect("unwrapped").as_slice(),
+            b"secret"
+        );
+        assert_ne!(
+            wrapped,
+            sealer.wrap(b"secret", &context).await.expect("wrapped"),
+            "each under its own nonce"
+        );
+
+        let mut refusals = vec![other.unwrap(&wrapped, &context).await];
+        for context in [
+            Context::new("ring", Purpose::Trial),
+            Context::new("gnir", Purpose::RingKey),
+        ] {
+            refusals.push(sealer.unwrap(&wrapped, &context).await);
+        }
+        for len in 0..wrapped.len() {
+            refusals.push(sealer.unwrap(&wrapped[..len], &context).await);
+        }
+        for index in 0..wrapped.len() {
+            let mut flipped = wrapped.clone();
+            flipped[index] ^= 1;
+            refusals.push(sealer.unwrap(&flipped, &context).await);
+        }
+        for refusal in refusals {
+            assert_eq!(refusal.expect_err("refused").kind, ErrorKind::BadAnswer);
+        }
+    }
+}

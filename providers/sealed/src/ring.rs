@@ -115,8 +115,18 @@ impl<S: Sealer, R: RingStore> Ring<S, R> {
                 Arc::new(RingKey::from_octets(&octets).map_err(damaged)?)
             }
         };
-        let document = unverified.verify(&ring_key).map_err(damaged)?;
-        if let Some(seen) = seen
+        let document = unverified.verify(&ring_key).map_err(|damage| {
+            self.damaged(
+                operation,
+                &match seen {
+                    None => damage,
+                    Some(_) => Damage::new(format!(
+                        "{damage} (or it is a new ring: if you started one on purpose, restart Signet to accept it)"
+                    )),
+                },
+            )
+        })?;
+        if let Some(seen) = &seen
             && (document.generation < seen.generation
                 || (document.generation == seen.generation && document.mac != seen.mac))
         {

@@ -8,10 +8,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use common::process::{again_on_a_small_disk, again_unprivileged, directory, left_out, passes};
 use common::{chain, disk, ed25519, grow, handle};
 use signet_api::{ErrorKind, KeyProvider};
 use signet_sealed::FileStore;
+use signet_testkit::process::{again_on_a_small_disk, again_unprivileged, directory, left_out, passes};
 
 /// What must hold after any write that the system refused: the error names the file and the way out, the ring is
 /// untouched, nothing half-written lies about, and what needs no writing goes on.
@@ -58,6 +58,7 @@ fn a_full_disk_refuses_the_next_ring_and_keeps_the_last() {
         let mut file = File::create(&filler).expect("made");
         while file.write_all(&[0; 512]).is_ok() {}
         a_write_fails(&small, ErrorKind::Unavailable, &["make room", "untouched"]).await;
+        drop(file);
         fs::remove_file(&filler).expect("removed");
         start(&small, 1).await;
         // And at every amount of room from none to enough.

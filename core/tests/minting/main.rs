@@ -1,0 +1,5 @@
+//! Minting: what becomes of claims, and which are refused.
+
+mod mint;
+mod property;
+mod table;

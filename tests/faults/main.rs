@@ -1,0 +1,7 @@
+//! What happens when the disk lies, fails or forbids: promise 5, the refusals at start, and promise 9 in the logs.
+
+#[path = "../harness/mod.rs"]
+mod harness;
+mod running;
+mod secrets;
+mod start;

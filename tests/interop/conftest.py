@@ -1,0 +1,125 @@
+"""What the tests stand on: a sidecar for each algorithm, a Node process, a verifier for each library."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pytest
+
+from sidecar import Sidecar, binary
+from verifiers import Jose, Joserfc, Node, PyJwt, Trust, Verifier
+
+ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+LIBRARIES = ["PyJWT", "joserfc", "jose"]
+AUDIENCE = "https://orders.example.com"
+CLAIMS = {"sub": "user-7", "aud": AUDIENCE, "scope": "orders:read orders:write", "org": {"id": 42, "name": "Ærø"}}
+
+FIGURES = pytest.StashKey[list[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[FIGURES] = []
+    # A proxy that the environment names has no business between two processes of this machine.
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = "127.0.0.1"
+    if not binary().is_file():
+        raise pytest.UsageError(f"no binary at {binary()}: run `cargo build -p signet`, or set SIGNET_BIN")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for figure in config.stash[FIGURES]:
+        terminalreporter.write_line(figure)
+
+
+@dataclass
+class Issued:
+    """A sidecar, and a token of one second that was signed when it started: expired long before a test needs it."""
+
+    sidecar: Sidecar
+    algorithm: str
+    short_lived: str
+    expires_at: int
+
+    @cached_property
+    def trust(self) -> Trust:
+        """What a service learns from the discovery document."""
+        found = self.sidecar.discovery()
+        assert found["issuer"] == self.sidecar.issuer
+        assert self.algorithm in found["id_token_signing_alg_values_supported"]
+        return Trust(found["issuer"], found["jwks_uri"], self.algorithm)
+
+
+@pytest.fixture(scope="session")
+def sidecars() -> Iterator[Callable[[str], Issued]]:
+    """Starts the sidecar of an algorithm when it is first asked for, and stops all in the end."""
+    started: dict[str, Issued] = {}
+
+    def of(algorithm: str) -> Issued:
+        if algorithm not in started:
+            sidecar = Sidecar(algorithm=algorithm)
+            short = sidecar.sign(CLAIMS, ttl=1)
+            started[algorithm] = Issued(sidecar, algorithm, short["token"], short["exp"])
+        return started[algorithm]
+
+    yield of
+    codes = {algorithm: issued.sidecar.stop() for algorithm, issued in started.items()}
+    assert set(codes.values()) <= {0}, f"exit codes after SIGTERM: {codes}"
+
+
+@pytest.fixture(params=ALGORITHMS)
+def issued(request: pytest.FixtureRequest, sidecars: Callable[[str], Issued]) -> Issued:
+    """The sidecar of one algorithm."""
+    return sidecars(request.param)
+
+
+def node_directory() -> Path:
+    """Where `verify.mjs` has a `node_modules` beside it."""
+    return Path(os.environ.get("SIGNET_INTEROP_NODE") or Path(__file__).parent / "node")
+
+
+def why_no_jose() -> str | None:
+    """What this machine lacks to run jose (npm)."""
+    if shutil.which("node") is None:
+        return "this machine has no Node"
+    if not (node_directory() / "node_modules" / "jose").is_dir():
+        return f"jose is not installed in {node_directory()}: run `npm ci` there, or tests/run.sh, which does"
+    return None
+
+
+@pytest.fixture(scope="session")
+def node() -> Iterator[Node]:
+    """The Node process. Where there is none that is said aloud, and where there could be one it fails in CI."""
+    if lack := why_no_jose():
+        if os.environ.get("CI") and shutil.which("node"):
+            pytest.fail(lack)
+        pytest.skip(f"LEFT OUT: jose (npm): {lack}")
+    process = Node(node_directory())
+    yield process
+    process.stop()
+
+
+@pytest.fixture
+def verifier_of(request: pytest.FixtureRequest) -> Callable[[str, Trust], Verifier]:
+    """Makes a verifier of a library's name; Node is started only for jose."""
+
+    def make(library: str, trust: Trust) -> Verifier:
+        match library:
+            case "PyJWT":
+                return PyJwt(trust)
+            case "joserfc":
+                return Joserfc(trust)
+            case "jose":
+                return Jose(trust, request.getfixturevalue("node"))
+        raise LookupError(library)
+
+    return make
+
+
+@pytest.fixture
+def figure(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Keeps a line for the end of the run."""
+    return request.config.stash[FIGURES].append

@@ -1,0 +1,64 @@
+//! RSA must not delay others: while 16 clients sign RS256, the ring is answered as if nobody did.
+//!
+//! The bound is wide, as this is the debug profile on a machine that also runs the clients; `benches/run.sh` holds the
+//! release build to 5 ms.
+
+mod harness;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use harness::time::instant;
+use harness::{AUDIENCE, Home, Spec, say};
+use serde_json::json;
+
+const CLIENTS: usize = 16;
+const SAMPLES: usize = 1000;
+const BOUND: Duration = Duration::from_millis(25);
+
+#[test]
+fn the_ring_is_answered_in_time_while_16_clients_sign_rs256() {
+    let sidecar = Spec::new(&Home::new())
+        .set("SIGNET_ALGORITHM", "RS256")
+        .set("SIGNET_LOG", "info")
+        .start();
+    let (done, signed) = (AtomicBool::new(false), AtomicU64::new(0));
+    let request = json!({ "claims": { "sub": "client", "aud": AUDIENCE } }).to_string();
+    let mut samples = Vec::with_capacity(SAMPLES);
+    std::thread::scope(|scope| {
+        for _ in 0..CLIENTS {
+            scope.spawn(|| {
+                let mut connection = sidecar.socket();
+                while !done.load(Ordering::Relaxed) {
+                    let answer = connection.post("/v1/sign", request.as_bytes()).expect("an answer");
+                    assert_eq!(answer.status, 200, "{}", answer.text());
+                    signed.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        let mut connection = sidecar.socket();
+        // From when all of them are at it, until each has signed many times.
+        harness::time::wait_for("the clients to sign", harness::PATIENCE, || {
+            (signed.load(Ordering::Relaxed) > 100).then_some(())
+        });
+        for _ in 0..SAMPLES {
+            let start = instant();
+            let answer = connection.get("/v1/ring").expect("an answer");
+            samples.push(start.elapsed());
+            assert_eq!(answer.status, 200);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    samples.sort_unstable();
+    let at = |percent: usize| samples[SAMPLES * percent / 100];
+    let signed = signed.load(Ordering::Relaxed);
+    say(format!(
+        "GET /v1/ring while {CLIENTS} clients signed {signed} times RS256: p50 {:?}, p99 {:?}, most {:?}",
+        at(50),
+        at(99),
+        samples[SAMPLES - 1]
+    ));
+    assert!(signed > 300, "only {signed} signatures: the signing itself was starved");
+    assert!(at(99) < BOUND, "p99 {:?}", at(99));
+}

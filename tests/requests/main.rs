@@ -1,0 +1,36 @@
+//! Requests through the real sockets, most of them wrong: each gets its status, its problem and its error code, and the
+//! next good request works.
+
+mod authorize;
+mod batch;
+mod events;
+#[path = "../harness/mod.rs"]
+mod harness;
+mod http2;
+mod public;
+mod remembered;
+mod sign;
+mod tokens;
+mod transport;
+mod verify;
+
+use harness::http::{Answer, Connection};
+use harness::{AUDIENCE, Home, Sidecar, Signed, Spec};
+use serde_json::json;
+
+/// A sidecar with the default spans: nothing rotates while these tests run.
+fn sidecar() -> Sidecar {
+    Spec::new(&Home::new()).start()
+}
+
+/// A good request, and its token.
+fn works(sidecar: &Sidecar, connection: &mut Connection) -> Signed {
+    let claims = json!({ "sub": "client", "aud": AUDIENCE, "scope": "read write" });
+    sidecar.sign_over(connection, &json!({ "claims": claims }))
+}
+
+/// Holds an answer against what is expected, in one readable line.
+fn expect(name: &str, answer: &Answer, status: u16, problem: &str) {
+    let given = (answer.status, answer.problem());
+    assert_eq!(given, (status, problem.to_owned()), "{name}: {}", answer.text());
+}

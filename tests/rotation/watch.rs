@@ -1,0 +1,162 @@
+//! Watches the JWKS: when each key was first and last seen in it, and whether a cache could outlive a change.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::harness::http::Connection;
+use crate::harness::time::{instant, next_beat};
+use crate::harness::{kids, say};
+use crate::traffic::Signer;
+use crate::verifier::max_age;
+
+const POLL: Duration = Duration::from_millis(20);
+
+/// One key's time in the JWKS.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    /// When the last answer without it was asked for, or when the sidecar was started.
+    not_before: Instant,
+    first: Instant,
+    last: Instant,
+    /// When the first answer without it came.
+    gone: Option<Instant>,
+}
+
+/// What was seen.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Seen {
+    spans: HashMap<String, Span>,
+    pub(crate) most_keys: usize,
+    pub(crate) polls: u64,
+    pub(crate) changes: u64,
+    fresh_until: Option<Instant>,
+}
+
+pub(crate) struct Watch {
+    seen: Arc<Mutex<Seen>>,
+    done: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+impl Watch {
+    /// `since` is an instant before the sidecar was started.
+    pub(crate) fn start(address: SocketAddr, since: Instant) -> Self {
+        let (seen, done) = (Arc::<Mutex<Seen>>::default(), Arc::<AtomicBool>::default());
+        let thread = std::thread::spawn({
+            let (seen, done) = (Arc::clone(&seen), Arc::clone(&done));
+            move || {
+                let mut connection = Connection::tcp(address).expect("the JWKS is served");
+                let mut asked_before = None;
+                let mut beat = instant();
+                while !done.load(Ordering::Relaxed) {
+                    let asked = instant();
+                    let answer = connection.get("/.well-known/jwks.json").expect("an answer");
+                    let life = max_age(answer.header("cache-control").expect("Cache-Control"));
+                    let set = kids(&answer.json());
+                    seen.lock()
+                        .expect("no panic")
+                        .take(asked_before.unwrap_or(since), asked, &set, life);
+                    asked_before = Some(asked);
+                    next_beat(&mut beat, POLL);
+                }
+            }
+        });
+        Self { seen, done, thread }
+    }
+
+    pub(crate) fn gone_at(&self, kid: &str) -> Option<Instant> {
+        self.seen.lock().expect("no panic").spans.get(kid)?.gone
+    }
+
+    pub(crate) fn stop(self) -> Seen {
+        self.done.store(true, Ordering::Relaxed);
+        self.thread.join().expect("the watch saw nothing wrong");
+        self.seen.lock().expect("no panic").clone()
+    }
+}
+
+impl Seen {
+    fn take(&mut self, asked_before: Instant, asked: Instant, set: &[String], life: Duration) {
+        let now = instant();
+        let mut changed = false;
+        for kid in set {
+            let span = self.spans.entry(kid.clone()).or_insert_with(|| {
+                changed = true;
+                Span {
+                    not_before: asked_before,
+                    first: now,
+                    last: now,
+                    gone: None,
+                }
+            });
+            assert!(span.gone.is_none(), "{kid} came back into the JWKS");
+            span.last = now;
+        }
+        for (kid, span) in &mut self.spans {
+            if span.gone.is_none() && !set.contains(kid) {
+                span.gone = Some(now);
+                changed = true;
+            }
+        }
+        if changed && self.polls > 0 {
+            self.changes += 1;
+            assert!(
+                self.fresh_until.is_none_or(|until| until <= now),
+                "a cache that does as max-age says would have outlived this change of the set"
+            );
+        }
+        self.fresh_until = self.fresh_until.max(Some(asked + life));
+        self.most_keys = self.most_keys.max(set.len());
+        self.polls += 1;
+    }
+
+    pub(crate) fn kids(&self) -> impl Iterator<Item = &String> {
+        self.spans.keys()
+    }
+
+    /// Every key but the first signed its first token the lead after it was published, or later.
+    pub(crate) fn check_leads(&self, signers: &[Signer], lead: Duration, write: Duration) {
+        let mut shortest = Duration::MAX;
+        for signer in &signers[1..] {
+            let span = self.spans.get(&signer.kid).expect("a key that signs was published");
+            let measured = signer.first_seen.saturating_duration_since(span.not_before);
+            assert!(
+                measured + write >= lead,
+                "{} signed {measured:?} after the last JWKS without it; the lead is {lead:?}",
+                signer.kid
+            );
+            shortest = shortest.min(signer.first_asked.saturating_duration_since(span.first));
+        }
+        say(format!(
+            "shortest time from first seen in the JWKS to first signature: {shortest:?} (lead {lead:?})"
+        ));
+    }
+
+    /// Every key that was superseded long enough ago has left, and none left before its last token had died.
+    pub(crate) fn check_departures(&self, signers: &[Signer], retention: Duration) {
+        let mut departed = 0;
+        for pair in signers.windows(2) {
+            let Some(gone) = self.spans[&pair[0].kid].gone else {
+                continue;
+            };
+            let stayed = gone.saturating_duration_since(pair[1].first_asked);
+            let least = retention.saturating_sub(Duration::from_millis(200));
+            assert!(
+                stayed >= least,
+                "{} left {stayed:?} after it was superseded",
+                pair[0].kid
+            );
+            assert!(
+                stayed <= retention + Duration::from_secs(1),
+                "{} stayed {stayed:?}",
+                pair[0].kid
+            );
+            departed += 1;
+        }
+        assert!(departed > 0, "no retired key left the JWKS");
+    }
+}

@@ -1,0 +1,140 @@
+//! The socket's file: one sidecar to a socket, whatever a crash left.
+
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::process::Stdio;
+use std::time::Duration;
+
+use crate::harness::time::wait_for;
+use crate::harness::{Home, PATIENCE, Spec};
+
+/// A start that must fail because of its surroundings; what it said.
+fn refused(spec: &Spec) -> String {
+    let ran = spec.run(&["serve"]);
+    assert_eq!(ran.code, 78, "{}", ran.stderr);
+    ran.stderr.lines().last().expect("a text").to_owned()
+}
+
+#[test]
+fn a_second_start_on_a_live_socket_is_refused_and_the_first_goes_on() {
+    let sidecar = Spec::new(&Home::new()).start();
+    let before = sidecar.sign_for("client");
+    let second = Spec::new(&Home::new()).set("SIGNET_SOCKET", sidecar.spec().socket_path().display());
+    let text = refused(&second);
+    assert!(
+        text.contains("is in use: another signet serves on it; stop that one, or set SIGNET_SOCKET"),
+        "{text}"
+    );
+    assert!(!second.home().data().exists(), "it got as far as the ring");
+    assert_eq!(sidecar.verify(&before.token)["active"], true);
+    assert_eq!(sidecar.sign_for("client").kid, before.kid);
+}
+
+#[test]
+fn of_many_starts_at_once_on_one_socket_exactly_one_serves() {
+    let home = Home::new();
+    let socket = home.path("one.sock").display().to_string();
+    // What a crash left, so that each of them has reason to replace it.
+    drop(std::os::unix::net::UnixListener::bind(&socket).expect("a stale socket"));
+    let specs: Vec<Spec> = (0..4).map(|_| Spec::new(&home).set("SIGNET_SOCKET", &socket)).collect();
+    let start = |spec: &Spec| spec.command(&["serve"]).stderr(Stdio::null()).spawn().expect("started");
+    let mut children: Vec<_> = specs.iter().map(start).collect();
+    let ended = wait_for("three of four to end", PATIENCE, || {
+        let codes: Vec<Option<i32>> = children
+            .iter_mut()
+            .filter_map(|child| child.try_wait().expect("a child"))
+            .map(|status| status.code())
+            .collect();
+        (codes.len() >= 3).then_some(codes)
+    });
+    assert_eq!(ended, [Some(78); 3]);
+    let winner = children
+        .iter_mut()
+        .position(|child| child.try_wait().expect("a child").is_none())
+        .expect("one serves");
+    wait_for("it to serve", PATIENCE, || {
+        let mut connection = crate::harness::http::Connection::unix(&home.path("one.sock")).ok()?;
+        (connection.get("/v1/ring").ok()?.status == 200).then_some(())
+    });
+    children[winner].kill().expect("killed");
+    children[winner].wait().expect("ended");
+}
+
+#[test]
+fn a_socket_that_a_crash_left_is_replaced_and_a_clean_stop_leaves_none() {
+    let spec = Spec::new(&Home::new());
+    let mut sidecar = spec.start();
+    let signed = sidecar.sign_for("client");
+    sidecar.kill();
+    assert!(spec.socket_path().exists(), "the crash left it");
+    let sidecar = spec.start();
+    assert_eq!(sidecar.verify(&signed.token)["active"], true);
+    sidecar.stop();
+    assert!(!spec.socket_path().exists());
+}
+
+#[test]
+fn what_is_not_a_socket_is_left_alone() {
+    let home = Home::new();
+    let spec = Spec::new(&home);
+    std::fs::write(spec.socket_path(), "precious").expect("written");
+    let text = refused(&spec);
+    assert!(
+        text.contains("exists and is not a socket; remove it, or set SIGNET_SOCKET"),
+        "{text}"
+    );
+    assert_eq!(
+        std::fs::read_to_string(spec.socket_path()).expect("still there"),
+        "precious"
+    );
+
+    std::fs::remove_file(spec.socket_path()).expect("removed");
+    std::fs::write(home.path("elsewhere"), "precious").expect("written");
+    symlink(home.path("elsewhere"), spec.socket_path()).expect("linked");
+    let text = refused(&spec);
+    assert!(text.contains("is not a socket"), "a link is not followed: {text}");
+    assert_eq!(
+        std::fs::read_to_string(home.path("elsewhere")).expect("still there"),
+        "precious"
+    );
+}
+
+#[test]
+fn the_files_mode_is_as_configured() {
+    for (mode, bits) in [(None, 0o660), (Some("0600"), 0o600), (Some("0770"), 0o770)] {
+        let mut spec = Spec::new(&Home::new());
+        if let Some(mode) = mode {
+            spec = spec.set("SIGNET_SOCKET_MODE", mode);
+        }
+        let sidecar = spec.start();
+        let mode = sidecar
+            .spec()
+            .socket_path()
+            .metadata()
+            .expect("a socket")
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o7777, bits);
+    }
+}
+
+#[test]
+fn a_port_that_is_taken_is_named_with_its_setting() {
+    let home = Home::new();
+    for (setting, taken) in [
+        ("SIGNET_LISTEN", Spec::new(&home).listen()),
+        ("SIGNET_ADMIN_LISTEN", Spec::new(&home).admin_listen()),
+    ] {
+        let _listener = std::net::TcpListener::bind(taken).expect("bound");
+        let spec = Spec::new(&home).set(setting, taken);
+        let text = refused(&spec);
+        assert!(
+            text.contains(&format!(
+                "listening on {taken} failed; free the port, or change {setting}"
+            )),
+            "{text}"
+        );
+        wait_for("the socket to be gone", Duration::from_secs(1), || {
+            (!spec.socket_path().exists()).then_some(())
+        });
+    }
+}

@@ -1,0 +1,26 @@
+//! The listeners as operators and attackers meet them: the socket's file, its peers, limits, shutdown, TLS.
+
+mod file;
+#[path = "../harness/mod.rs"]
+mod harness;
+mod limits;
+mod peers;
+mod shutdown;
+mod tls;
+
+use harness::{Home, Spec};
+
+#[test]
+fn the_process_leaves_no_core_dump() {
+    let sidecar = Spec::new(&Home::new()).start();
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", sidecar.pid())).expect("the limits");
+    let core = limits
+        .lines()
+        .find(|line| line.starts_with("Max core file size"))
+        .expect("a line");
+    let numbers: Vec<&str> = core
+        .split_whitespace()
+        .filter(|word| word.parse::<u64>().is_ok())
+        .collect();
+    assert_eq!(numbers, ["0", "0"], "{core}");
+}

@@ -1,0 +1,78 @@
+//! Who may use the socket, as the kernel tells who is there.
+
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use crate::harness::{Home, STRANGER, Sidecar, Spec};
+
+#[test]
+fn a_peer_that_is_not_on_the_list_is_cut_off_also_if_it_owns_the_socket() {
+    let sidecar = Spec::new(&Home::new())
+        .set("SIGNET_SOCKET_ALLOW_UIDS", STRANGER)
+        .start();
+    for _ in 0..3 {
+        let mut connection = sidecar.socket();
+        // Cut off before or after it is written to.
+        let _ = connection.send(b"GET /v1/ring HTTP/1.1\r\nhost: signet\r\n\r\n");
+        assert!(connection.head().is_err(), "it was answered");
+    }
+    let turned_away = sidecar.logged("a peer was turned away");
+    assert_eq!(turned_away.len(), 3);
+    assert_eq!(turned_away[0]["uid"], rustix::process::geteuid().as_raw());
+    let metrics = sidecar.admin().get("/metrics").expect("an answer").text();
+    assert!(metrics.contains("signet_peers_refused_total 3"), "{metrics}");
+}
+
+#[test]
+fn a_peer_is_let_in_by_its_group() {
+    let gid = rustix::process::getegid().as_raw();
+    let sidecar = Spec::new(&Home::new())
+        .set("SIGNET_SOCKET_ALLOW_UIDS", STRANGER)
+        .set("SIGNET_SOCKET_ALLOW_GIDS", gid)
+        .start();
+    assert_eq!(sidecar.ring()["keys"].as_array().map(Vec::len), Some(1));
+}
+
+/// Signs with the command line, as another user that the socket file's mode lets through.
+fn sign_as_stranger(binary: &Path, sidecar: &Sidecar) -> (i32, String) {
+    let socket = sidecar.spec().socket_path();
+    chown(&socket, None, Some(STRANGER)).expect("given to the group");
+    let output = Command::new(binary)
+        .args(["token", "sign", r#"{"sub":"stranger","aud":"a"}"#])
+        .env_clear()
+        .env("SIGNET_SOCKET", &socket)
+        .uid(STRANGER)
+        .gid(STRANGER)
+        .current_dir("/")
+        .output()
+        .expect("ran");
+    (
+        output.status.code().unwrap_or(-1),
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    )
+}
+
+#[test]
+fn another_user_gets_in_only_if_it_is_on_the_list() {
+    let home = Home::new();
+    let Some(binary) = home.open_to_strangers() else { return };
+    let sign_as_stranger = |sidecar: &Sidecar| sign_as_stranger(&binary, sidecar);
+
+    let sidecar = Spec::new(&home).start();
+    let (code, text) = sign_as_stranger(&sidecar);
+    assert_eq!(code, 69, "{text}");
+    assert!(text.contains("SIGNET_SOCKET_ALLOW_UIDS"), "{text}");
+    assert_eq!(sidecar.logged("a peer was turned away")[0]["uid"], STRANGER);
+
+    let sidecar = Spec::new(&home)
+        .set("SIGNET_SOCKET_ALLOW_UIDS", format!("0,{STRANGER}"))
+        .start();
+    let (code, text) = sign_as_stranger(&sidecar);
+    assert_eq!(code, 0, "{text}");
+
+    let sidecar = Spec::new(&home).set("SIGNET_SOCKET_ALLOW_GIDS", STRANGER).start();
+    let (code, text) = sign_as_stranger(&sidecar);
+    assert_eq!(code, 0, "{text}");
+}

@@ -1,0 +1,94 @@
+//! SIGTERM: requests under way finish, new ones do not begin, and nobody can hold the process up for longer than agreed.
+
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::harness::http::Connection;
+use crate::harness::time::{instant, wait_for};
+use crate::harness::{AUDIENCE, Home, PATIENCE, Sidecar, Spec};
+
+/// A request whose body has begun and is being waited for; the rest of the body.
+fn begin(sidecar: &Sidecar) -> (Connection, String) {
+    let body = json!({ "claims": { "sub": "slow", "aud": AUDIENCE } }).to_string();
+    let (first, rest) = body.split_at(10);
+    let mut connection = sidecar.socket();
+    let length = body.len();
+    let head = format!("POST /v1/sign HTTP/1.1\r\nhost: s\r\nexpect: 100-continue\r\ncontent-length: {length}\r\n\r\n");
+    connection.send(head.as_bytes()).expect("sent");
+    // Sent when the body is asked for: from here on the request is under way.
+    assert_eq!(connection.head().expect("a head").status, 100);
+    connection.send(first.as_bytes()).expect("sent");
+    (connection, rest.to_owned())
+}
+
+fn refuses_connections(sidecar: &Sidecar) {
+    wait_for("new connections to be refused", PATIENCE, || {
+        let socket = UnixStream::connect(sidecar.spec().socket_path()).is_err();
+        let public = TcpStream::connect(sidecar.spec().listen()).is_err();
+        let admin = TcpStream::connect(sidecar.spec().admin_listen()).is_err();
+        (socket && public && admin).then_some(())
+    });
+}
+
+#[test]
+fn a_request_under_way_finishes_while_new_connections_are_refused() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut sidecar = Spec::new(&Home::new()).start();
+        let (mut slow, rest) = begin(&sidecar);
+        let mut resting = sidecar.socket();
+        resting.get("/v1/ring").expect("an answer");
+        let start = instant();
+        sidecar.signal(signal);
+        refuses_connections(&sidecar);
+        assert!(
+            resting.is_closed_within(PATIENCE),
+            "a connection at rest is closed at once"
+        );
+        slow.send(rest.as_bytes()).expect("sent");
+        let answer = slow.answer("POST").expect("an answer");
+        assert_eq!(
+            (answer.status, answer.header("connection")),
+            (200, Some("close")),
+            "{}",
+            answer.text()
+        );
+        sidecar.remember(answer.json()["token"].as_str().expect("a token"));
+        assert_eq!(sidecar.wait(PATIENCE).code(), Some(0));
+        assert!(
+            start.elapsed() < Duration::from_secs(10),
+            "it did not wait for the drain time-out"
+        );
+        assert!(sidecar.logged("did not finish").is_empty());
+        assert!(!sidecar.spec().socket_path().exists());
+    }
+}
+
+#[test]
+fn a_client_that_is_stuck_is_cut_off_after_the_drain_time_out() {
+    let mut sidecar = Spec::new(&Home::new()).set("SIGNET_DRAIN_TIMEOUT", "1s").start();
+    let (mut stuck, _) = begin(&sidecar);
+    let start = instant();
+    sidecar.signal(Signal::TERM);
+    let status = sidecar.wait(PATIENCE);
+    let elapsed = start.elapsed();
+    assert_eq!(status.code(), Some(0));
+    assert!(elapsed >= Duration::from_secs(1), "{elapsed:?}");
+    assert!(elapsed < Duration::from_secs(5), "{elapsed:?}");
+    assert!(stuck.is_closed_within(PATIENCE));
+    assert_eq!(sidecar.logged("did not finish in SIGNET_DRAIN_TIMEOUT").len(), 1);
+}
+
+#[test]
+fn with_nothing_under_way_it_ends_at_once() {
+    let mut sidecar = Spec::new(&Home::new()).start();
+    let silent = [sidecar.socket(), sidecar.public(), sidecar.admin()];
+    let start = instant();
+    sidecar.signal(Signal::TERM);
+    assert_eq!(sidecar.wait(PATIENCE).code(), Some(0));
+    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    drop(silent);
+}
