@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use signet_api::{Clock, KeyProvider, ProviderError};
@@ -26,7 +27,7 @@ use crate::lane::Lane;
 use crate::routes::admin::Admin;
 use crate::routes::public::Public;
 use crate::routes::{Service, local};
-use crate::settings::{ProviderName, Settings};
+use crate::settings::{ProviderName, Settings, Store};
 use crate::telemetry::metered::Metered;
 use crate::telemetry::metrics::Metrics;
 use crate::token_cache::TokenCache;
@@ -73,9 +74,13 @@ pub enum StartError {
 pub async fn open_provider(settings: &Settings, clock: Arc<dyn Clock>) -> Result<Arc<dyn KeyProvider>, ProviderError> {
     match settings.provider {
         ProviderName::Local => {
+            // A path that is the default one is told as such, so that errors name the setting that led to it.
+            let unless_default = |path: &Path, name| (path != settings.data_dir.join(name)).then(|| path.to_owned());
+            let Store::File(ring_file) = &settings.store;
             let config = LocalConfig {
                 data_dir: settings.data_dir.clone(),
-                key_file: Some(settings.local_key_file.clone()),
+                key_file: unless_default(&settings.local_key_file, "local.key"),
+                ring_file: unless_default(ring_file, "ring.json"),
                 ring: settings.key.clone(),
             };
             signet_local::open(config, clock).await

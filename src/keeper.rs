@@ -8,7 +8,7 @@ use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
-use signet_api::{Clock, ErrorKind, Fate, KeyProvider, NewKey, ProviderError};
+use signet_api::{Clock, Fate, KeyProvider, NewKey, ProviderError};
 use signet_core::algorithm::RsaBits;
 use signet_core::schedule::Due;
 use signet_core::{Issuer, KeyRecord, KeyState, Kid, Phase, Policy, Schedule, SigningKey, Timestamp, schedule};
@@ -189,7 +189,7 @@ impl Keeper {
             // Only ever earlier than the interval: the lead is computed from it.
             0 => interval.mul_f64(0.9 + 0.1 * fraction()),
             failures => FIRST_RETRY
-                .saturating_mul(1 << failures.min(16))
+                .saturating_mul(1 << (failures - 1).min(16))
                 .min(interval)
                 .mul_f64(0.5 + 0.5 * fraction()),
         };
@@ -288,12 +288,6 @@ impl Keeper {
         self.phases
             .retain(|kid, _| schedule.keys.iter().any(|key| key.kid == *kid));
     }
-}
-
-/// Whether the sidecar can go on without this provider for now, or a human must act first.
-#[must_use]
-pub fn is_fatal_at_start(error: &ProviderError) -> bool {
-    !error.kind.is_transient() && error.kind != ErrorKind::NotFound
 }
 
 /// An error with its causes, in one line.

@@ -8,6 +8,7 @@
 pub mod app;
 pub mod cli;
 pub mod clock;
+pub mod discovery;
 pub mod hardening;
 pub mod http;
 pub mod keeper;

@@ -69,7 +69,8 @@ impl RingView {
                 created_at: rfc3339(record.created_at),
                 activates_at: key.activates_at.map(rfc3339),
                 superseded_at: key.superseded_at.map(rfc3339),
-                expires_at: key.expires_at.map(rfc3339),
+                // A revoked key has left already.
+                expires_at: key.expires_at.filter(|_| record.revoked.is_none()).map(rfc3339),
                 revoked: record.revoked.as_ref().map(|revocation| RevokedView {
                     at: rfc3339(revocation.at),
                     reason: revocation.reason.clone(),

@@ -14,9 +14,10 @@ use bytes::Bytes;
 use http::HeaderValue;
 use signet_core::jwk::{Jwk, JwkSet};
 use signet_core::mint::Headers;
-use signet_core::{KeyRecord, Kid, Phase, Policy, Schedule, SigningKey, Timestamp, VerifyingKey};
+use signet_core::{Algorithm, KeyRecord, Kid, Phase, Policy, Schedule, SigningKey, Timestamp, VerifyingKey};
 use tokio::sync::watch;
 
+use crate::discovery;
 use crate::ring_view::RingView;
 
 /// The sidecar's state at one instant.
@@ -28,6 +29,8 @@ pub struct Snapshot {
     pub signer: Result<Signer, Outage>,
     /// `/.well-known/jwks.json`.
     pub jwks: Document,
+    /// The discovery documents.
+    pub discovery: Document,
     /// The next instant at which the published set must change.
     pub set_changes_at: Option<Timestamp>,
     /// The ring with phases.
@@ -115,6 +118,10 @@ impl Snapshot {
         let jwks = JwkSet {
             keys: in_set.iter().map(|key| Jwk::from(*key)).collect(),
         };
+        let mut algorithms: Vec<Algorithm> = in_set.iter().map(|key| key.algorithm()).collect();
+        algorithms.push(parts.policy.algorithm());
+        algorithms.sort_unstable();
+        algorithms.dedup();
         let signer = parts.signing_key.map(|key| {
             let bound = record(key.verifying_key().kid()).and_then(|record| record.terms);
             Signer {
@@ -127,6 +134,7 @@ impl Snapshot {
             published: in_set.iter().map(|key| (key.kid().clone(), (*key).clone())).collect(),
             signer,
             jwks: Document::new(serde_json::to_vec(&jwks).unwrap_or_default()),
+            discovery: Document::new(discovery::document(&parts.view.issuer, &algorithms)),
             set_changes_at: parts.schedule.set_changes_at,
             ring_json: serde_json::to_vec(&parts.view).unwrap_or_default().into(),
             ring: Arc::new(parts.view),

@@ -128,13 +128,17 @@ impl Ring<'_> {
         }
         let durations = self.settings.policy.durations();
         let bound = humantime::format_duration(durations.refresh_interval + durations.clock_skew);
+        let cached = humantime::format_duration(durations.jwks_max_age.max(durations.verifier_cache));
         if json {
             let successor = successor.as_ref().map(Kid::as_str);
             return Ok(to_json(
                 &json!({ "revoked": kid.as_str(), "successor": successor, "bound": bound.to_string() }),
             ));
         }
-        let mut text = format!("revoked {kid}; every sidecar refuses it within {bound}\n");
+        let mut text = format!(
+            "revoked {kid}; every sidecar refuses it within {bound}, and services that keep the JWKS themselves within \
+             {cached} more\n"
+        );
         if let Some(successor) = successor {
             text.push_str(&format!("created {successor}; it signs at once\n"));
         }

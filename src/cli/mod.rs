@@ -125,7 +125,12 @@ fn command() -> Command {
             .help("Print JSON")
     };
     let verb = |name: &'static str, about: &'static str| Command::new(name).about(about).args(flags());
-    let kid = Arg::new("kid").value_name("KID").required(true).help("The key's id");
+    // One kid in 64 begins with a hyphen: it must not be taken for a flag when a key has to go at once.
+    let kid = Arg::new("kid")
+        .value_name("KID")
+        .required(true)
+        .allow_hyphen_values(true)
+        .help("The key's id");
     let reason = || {
         Arg::new("reason")
             .long("reason")

@@ -3,6 +3,7 @@
 pub mod accept;
 pub mod body;
 pub mod client;
+pub mod filters;
 pub mod peer;
 pub mod problem;
 pub mod tls;

@@ -1,7 +1,7 @@
 //! Errors as the client sees them: problem documents (RFC 9457). What the log says is another text.
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use http_body_util::{Either, Full};
 use serde::Serialize;
@@ -14,8 +14,8 @@ use crate::snapshot::Outage;
 #[derive(Clone, Debug, Serialize)]
 pub struct Problem {
     /// `urn:signet:problem:` and the word.
-    #[serde(rename = "type")]
-    kind: String,
+    #[serde(rename = "type", serialize_with = "as_urn")]
+    code: &'static str,
     /// A short sentence for this kind of problem.
     title: &'static str,
     /// The HTTP status.
@@ -25,24 +25,31 @@ pub struct Problem {
     #[serde(skip)]
     retry_after: Option<u32>,
     #[serde(skip)]
-    challenge: Option<HeaderValue>,
+    challenge: Option<Box<HeaderValue>>,
+    #[serde(skip)]
+    allow: Option<&'static str>,
+}
+
+fn as_urn<S: serde::Serializer>(code: &&'static str, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("urn:signet:problem:{code}"))
 }
 
 impl Problem {
     /// A problem with the client's request.
-    pub fn request(code: &str, detail: impl Into<String>) -> Self {
+    pub fn request(code: &'static str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, code, "The request is not acceptable", detail)
     }
 
     /// A problem of any kind.
-    pub fn new(status: StatusCode, code: &str, title: &'static str, detail: impl Into<String>) -> Self {
+    pub fn new(status: StatusCode, code: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
         Self {
-            kind: format!("urn:signet:problem:{code}"),
+            code,
             title,
             status: status.as_u16(),
             detail: detail.into(),
             retry_after: None,
             challenge: None,
+            allow: None,
         }
     }
 
@@ -72,6 +79,30 @@ impl Problem {
         .retry_after(1)
     }
 
+    /// There is nothing at this path.
+    #[must_use]
+    pub fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", "There is nothing here", detail)
+    }
+
+    /// The path takes other methods (RFC 9110 §15.5.6).
+    #[must_use]
+    pub fn method_not_allowed(allow: &'static str) -> Self {
+        let detail = format!("this path takes {allow}");
+        let title = "The method is not allowed";
+        let problem = Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", title, detail);
+        Self {
+            allow: Some(allow),
+            ..problem
+        }
+    }
+
+    /// The word in its `type`.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+
     /// Says when to try again, in seconds.
     #[must_use]
     pub fn retry_after(mut self, seconds: u32) -> Self {
@@ -82,7 +113,7 @@ impl Problem {
     /// Adds a `WWW-Authenticate` challenge.
     #[must_use]
     pub fn challenge(mut self, challenge: HeaderValue) -> Self {
-        self.challenge = Some(challenge);
+        self.challenge = Some(Box::new(challenge));
         self
     }
 
@@ -109,8 +140,11 @@ impl Problem {
         if let Some(seconds) = self.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
+        if let Some(allow) = self.allow {
+            headers.insert(ALLOW, HeaderValue::from_static(allow));
+        }
         if let Some(challenge) = self.challenge {
-            headers.insert(WWW_AUTHENTICATE, challenge);
+            headers.insert(WWW_AUTHENTICATE, *challenge);
         }
         response
     }

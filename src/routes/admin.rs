@@ -14,7 +14,7 @@ use warp::{Filter as _, Reply as _};
 use crate::clock::rfc3339;
 use crate::http::Response;
 use crate::http::accept::Handler;
-use crate::routes::local::{Filters, into_filters, json};
+use crate::http::filters::{Filters, into_filters, json};
 use crate::snapshot::{Published, Snapshot};
 use crate::telemetry::metrics::Metrics;
 

@@ -122,7 +122,7 @@ fn refused(refusal: Refusal, scope: Option<&str>) -> Problem {
 }
 
 /// The characters that a quoted value of RFC 6750 §3 may hold are ASCII without quote and backslash.
-fn challenge(status: StatusCode, error: &str, detail: &str, scope: Option<&str>) -> Problem {
+fn challenge(status: StatusCode, error: &'static str, detail: &str, scope: Option<&str>) -> Problem {
     let plain = |text: &str| -> String {
         text.chars()
             .filter(|c| (' '..='~').contains(c) && !matches!(c, '"' | '\\'))

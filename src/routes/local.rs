@@ -1,27 +1,22 @@
 //! The local socket.
 
 use std::convert::Infallible;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Method, Request, StatusCode};
-use http_body_util::Either;
+use http::{HeaderName, HeaderValue, Method, Request};
 use hyper::body::Incoming;
-use hyper::service::Service as _;
-use hyper_util::service::TowerToHyperService;
 use tokio_stream::wrappers::WatchStream;
 use tokio_util::sync::CancellationToken;
-use warp::filters::BoxedFilter;
 use warp::{Filter as _, Reply as _};
 
 use crate::http::Response;
 use crate::http::accept::Handler;
 use crate::http::body;
+use crate::http::filters::{Filters, into_filters, json};
 use crate::http::peer::Peer;
 use crate::http::problem::Problem;
 use crate::routes::Service;
@@ -31,9 +26,6 @@ const SINGLE: usize = 64 * 1024;
 /// The longest body of a batch.
 const BATCH: usize = 4 * 1024 * 1024;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// The `warp` filters of a listener. `warp` does not name its service's type, hence the box.
-pub type Filters = Arc<dyn Fn(Request<Incoming>) -> Pin<Box<dyn Future<Output = Response> + Send>> + Send + Sync>;
 
 /// Answers one peer.
 #[derive(Clone)]
@@ -65,8 +57,8 @@ impl Handler for Local {
             (_, "/v1/authorize") => self.service.authorize(&parts),
             (&Method::POST, "/v1/sign/batch") => self.sign_batch(body).await,
             (&Method::POST, "/v1/verify/batch") => self.verify_batch(body).await,
-            (_, path @ ("/v1/sign" | "/v1/verify" | "/v1/sign/batch" | "/v1/verify/batch")) => {
-                Err(method_not_allowed(path, "POST"))
+            (_, "/v1/sign" | "/v1/verify" | "/v1/sign/batch" | "/v1/verify/batch") => {
+                Err(Problem::method_not_allowed("POST"))
             }
             _ => return (self.filters)(Request::from_parts(parts, body)).await,
         };
@@ -96,6 +88,9 @@ impl Local {
         let id = self.requests.of(request);
         let (status, path) = (problem.status(), request.uri.path());
         let id_text = id.to_str().unwrap_or_default();
+        if path.starts_with("/v1/sign") {
+            self.service.metrics.refused_to_sign(problem.code());
+        }
         if status.is_server_error() {
             tracing::warn!(
                 request_id = id_text,
@@ -138,44 +133,6 @@ impl RequestIds {
     }
 }
 
-fn method_not_allowed(path: &str, allowed: &str) -> Problem {
-    let detail = format!("{path} takes {allowed}");
-    Problem::new(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "method_not_allowed",
-        "The method is not allowed",
-        detail,
-    )
-}
-
-/// Makes a service of a listener's filters; what none of them takes is a problem document.
-#[must_use]
-pub fn into_filters(routes: BoxedFilter<(warp::reply::Response,)>) -> Filters {
-    let service = TowerToHyperService::new(warp::service(routes.recover(refused).unify().boxed()));
-    Arc::new(move |request| {
-        let answer = service.call(request);
-        Box::pin(async move {
-            match answer.await {
-                Ok(response) => response.map(Either::Right),
-                Err(never) => match never {},
-            }
-        })
-    })
-}
-
-async fn refused(rejection: warp::Rejection) -> Result<warp::reply::Response, Infallible> {
-    let problem = if rejection.is_not_found() {
-        let detail = "no such path here; docs/architecture.md lists the routes of each listener";
-        Problem::new(StatusCode::NOT_FOUND, "not_found", "There is nothing here", detail)
-    } else if rejection.find::<warp::reject::MethodNotAllowed>().is_some() {
-        method_not_allowed("this path", "GET")
-    } else {
-        Problem::request("invalid_request", "the request is not one that this path takes")
-    };
-    let response = warp::reply::with_status(problem.to_json(), problem.status());
-    Ok(warp::reply::with_header(response, "content-type", "application/problem+json").into_response())
-}
-
 fn filters(service: &Arc<Service>, shutdown: CancellationToken) -> Filters {
     let published = Arc::clone(&service.published);
     let ring = warp::path!("v1" / "ring").and(warp::get()).map({
@@ -193,14 +150,4 @@ fn filters(service: &Arc<Service>, shutdown: CancellationToken) -> Filters {
 
 fn text(json: &Bytes) -> String {
     String::from_utf8_lossy(json).into_owned()
-}
-
-/// A JSON answer of a filter.
-pub fn json(body: Bytes) -> warp::reply::Response {
-    warp::reply::with_header(
-        warp::reply::Response::new(body.into()),
-        "content-type",
-        "application/json",
-    )
-    .into_response()
 }

@@ -8,22 +8,20 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
-    ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, X_CONTENT_TYPE_OPTIONS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
-use serde_json::json;
 use signet_api::Clock;
-use signet_core::{Algorithm, Issuer, Policy, Timestamp};
+use signet_core::{Issuer, Policy, Timestamp};
 
+use crate::discovery::{JWKS, Paths, Which};
 use crate::http::Response;
 use crate::http::accept::Handler;
 use crate::http::body::empty;
 use crate::http::problem::Problem;
 use crate::snapshot::{Document, Published};
-
-const JWKS: &str = "/.well-known/jwks.json";
 
 /// Answers everybody.
 #[derive(Clone)]
@@ -33,7 +31,7 @@ pub struct Public {
 
 struct Shared {
     published: Arc<Published>,
-    discovery: Document,
+    paths: Paths,
     freshness: Freshness,
     clock: Arc<dyn Clock>,
 }
@@ -42,11 +40,10 @@ impl Public {
     /// Encodes what does not change.
     #[must_use]
     pub fn new(published: Arc<Published>, issuer: &Issuer, policy: &Policy, clock: Arc<dyn Clock>) -> Self {
-        let discovery = Document::new(discovery(issuer, policy.algorithm()));
         Self {
             shared: Arc::new(Shared {
                 published,
-                discovery,
+                paths: Paths::new(issuer),
                 freshness: Freshness::new(policy),
                 clock,
             }),
@@ -57,24 +54,16 @@ impl Public {
 impl Handler for Public {
     async fn handle(&self, request: Request<Incoming>) -> Response {
         let shared = &self.shared;
-        let discovery;
-        let snapshot;
-        let (document, freshness) = match request.uri().path() {
-            JWKS => {
-                snapshot = shared.published.load();
-                (
-                    &snapshot.jwks,
-                    shared.freshness.until(snapshot.set_changes_at, &*shared.clock),
-                )
-            }
-            "/.well-known/openid-configuration" | "/.well-known/oauth-authorization-server" => {
-                discovery = &shared.discovery;
-                (discovery, shared.freshness.regular.clone())
-            }
-            _ => {
+        let snapshot = shared.published.load();
+        let (document, freshness) = match shared.paths.find(request.uri().path()) {
+            Some(Which::Jwks) => (
+                &snapshot.jwks,
+                shared.freshness.until(snapshot.set_changes_at, &*shared.clock),
+            ),
+            Some(Which::Discovery) => (&snapshot.discovery, shared.freshness.regular.clone()),
+            None => {
                 let detail = format!("the keys are at {JWKS}");
-                return Problem::new(StatusCode::NOT_FOUND, "not_found", "There is nothing here", detail)
-                    .into_response();
+                return Problem::not_found(detail).into_response();
             }
         };
         serve(request.method(), request.headers(), document, freshness)
@@ -83,11 +72,7 @@ impl Handler for Public {
 
 fn serve(method: &Method, headers: &HeaderMap, document: &Document, freshness: HeaderValue) -> Response {
     if !matches!(*method, Method::GET | Method::HEAD) {
-        let mut response = empty(StatusCode::METHOD_NOT_ALLOWED);
-        response
-            .headers_mut()
-            .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-        return response;
+        return Problem::method_not_allowed("GET, HEAD").into_response();
     }
     let known = headers
         .get_all(IF_NONE_MATCH)
@@ -159,18 +144,4 @@ impl Freshness {
 fn cache_control(max_age: u64, stale: u64) -> HeaderValue {
     let text = format!("public, max-age={max_age}, stale-while-revalidate={stale}, stale-if-error={stale}");
     HeaderValue::from_maybe_shared(Bytes::from(text)).unwrap_or_else(|_| HeaderValue::from_static("no-cache"))
-}
-
-/// The members that both specifications require of a server which issues tokens to machines and has no endpoints.
-fn discovery(issuer: &Issuer, algorithm: Algorithm) -> Vec<u8> {
-    let base = issuer.as_str().trim_end_matches('/');
-    let document = json!({
-        "issuer": issuer.as_str(),
-        "jwks_uri": format!("{base}{JWKS}"),
-        "response_types_supported": [],
-        "grant_types_supported": [],
-        "subject_types_supported": ["public"],
-        "id_token_signing_alg_values_supported": [algorithm.as_str()],
-    });
-    document.to_string().into_bytes()
 }

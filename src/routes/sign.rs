@@ -125,8 +125,12 @@ impl Service {
             }
             answers
         };
-        let signed = answers.iter().filter(|answer| answer.is_ok()).count();
-        self.metrics.signed.inc_by(u64::try_from(signed).unwrap_or(0));
+        for answer in &answers {
+            match answer {
+                Ok(_) => self.metrics.signed.inc(),
+                Err(problem) => self.metrics.refused_to_sign(problem.code()),
+            };
+        }
         Ok(join(answers))
     }
 
@@ -164,10 +168,7 @@ impl Service {
         let minted = self
             .template
             .mint(&request, &signer.headers, signer.longest, self.clock.now(), unique);
-        minted.map_err(|refusal| {
-            self.metrics.refused_to_sign(refusal.code());
-            refusal.into()
-        })
+        minted.map_err(Problem::from)
     }
 }
 

@@ -9,6 +9,8 @@ use crate::settings::LogFormat;
 
 /// Starts logging. A second call has no effect.
 pub fn start(format: LogFormat, targets: Targets) {
+    // Who changed the ring is on record whatever else is wanted.
+    let targets = targets.with_target("audit", tracing::Level::INFO);
     let json = format == LogFormat::Json;
     let as_json = json.then(|| fmt::layer().json().flatten_event(true).with_writer(std::io::stderr));
     let as_text = (!json).then(|| fmt::layer().with_writer(std::io::stderr));

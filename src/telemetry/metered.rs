@@ -40,7 +40,6 @@ impl Metered {
 }
 
 /// The runtime's clock, which tests can hold: a span is measured, no instant is told.
-#[expect(clippy::disallowed_methods, reason = "measures a span at the edge")]
 fn now() -> Instant {
     Instant::now()
 }

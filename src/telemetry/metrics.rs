@@ -105,7 +105,7 @@ impl Default for Metrics {
         );
         registry.register(
             "refresh_failing",
-            "1 while the provider cannot be read",
+            "1 while the provider cannot be read, or refuses what is due",
             metrics.refresh_failing.clone(),
         );
         registry.register(
@@ -139,8 +139,8 @@ impl Metrics {
     }
 
     /// Counts a refused request to sign.
-    pub fn refused_to_sign(&self, code: &'static str) {
-        self.sign_refused.get_or_create(&ByCode { code }).inc();
+    pub fn refused_to_sign(&self, code: &'static str) -> u64 {
+        self.sign_refused.get_or_create(&ByCode { code }).inc()
     }
 
     /// Counts a refused token.

@@ -59,6 +59,7 @@ async fn pkcs8_of_every_key(home: &Home, kids: &[String]) -> Vec<Vec<u8>> {
     let config = LocalConfig {
         data_dir: home.data(),
         key_file: None,
+        ring_file: None,
         ring: "signet".to_owned(),
     };
     let provider = signet_local::open(config, Arc::new(SystemClock))

@@ -168,3 +168,22 @@ fn has_anchor(text: &str, anchor: &str) -> bool {
             kept.map(|c| if c == ' ' { '-' } else { c }).collect::<String>() == anchor
         })
 }
+
+#[test]
+fn every_document_that_a_source_names_exists() {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || "/-_.".contains(c);
+    let mut faults = Vec::new();
+    for path in files("rs") {
+        let text = read(&path);
+        let documents = text
+            .split(|c| !is_part(c))
+            .map(|word| word.trim_end_matches('.'))
+            .filter(|word| word.starts_with("docs/") && word.ends_with(".md"));
+        faults.extend(
+            documents
+                .filter(|document| !root().join(document).is_file())
+                .map(|document| format!("{path}: {document}")),
+        );
+    }
+    fail_with(&faults, "a comment sends its reader to a document that is not there");
+}

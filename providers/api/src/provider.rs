@@ -85,7 +85,7 @@ pub struct Check {
 /// 4. *A signature is by the key that was asked for.* `sign` returns JWS form that verifies under the listed public key.
 /// 5. *Custody is as declared.* `unseal` returns the private key for sealed custody, and `None` for remote.
 /// 6. *A retired key cannot sign.* After `retire`, `sign` and `unseal` refuse the key as unusable or unknown; a retired
-///    key that is still listed is `Disabled`; one that was destroyed is not listed. Retiring twice is no error.
+///    key that is still listed is `Disabled`; one that was destroyed is not listed. Retiring a listed key twice is no error.
 /// 7. *A revoked key never signs again.* After `revoke`, `list` shows the mark with the reason of the first call, `sign`
 ///    and `unseal` refuse, whatever state the provider gives the key; revoking twice is no error.
 /// 8. *Unknown keys are not found.* Every call that names a key that the ring does not have fails as `NotFound`.

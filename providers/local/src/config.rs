@@ -14,6 +14,8 @@ pub struct LocalConfig {
     pub data_dir: PathBuf,
     /// The key file (`SIGNET_LOCAL_KEY_FILE`); `<data_dir>/local.key` if there is none. Made if it is missing.
     pub key_file: Option<PathBuf>,
+    /// The ring file (`SIGNET_STORE`); `<data_dir>/ring.json` if there is none. Its directory must exist.
+    pub ring_file: Option<PathBuf>,
     /// The ring's name (`SIGNET_KEY`), bound into everything that is sealed.
     pub ring: String,
 }
@@ -31,6 +33,7 @@ pub(crate) struct Layout {
     /// Files that are there only after a ring was.
     pub(crate) traces: Vec<PathBuf>,
     pub(crate) data_disk: Disk,
+    pub(crate) ring_disk: Disk,
     pub(crate) key_disk: Disk,
 }
 
@@ -49,12 +52,17 @@ impl Layout {
             Some(_) => "SIGNET_LOCAL_KEY_FILE",
             None => "SIGNET_DATA_DIR",
         };
+        let ring_setting = match config.ring_file {
+            Some(_) => "SIGNET_STORE",
+            None => "SIGNET_DATA_DIR",
+        };
         Self {
-            ring_file: data_dir.join("ring.json"),
+            ring_file: config.ring_file.clone().unwrap_or_else(|| data_dir.join("ring.json")),
             new_key_file: with_suffix(&key_file, ".new"),
             start_lock: data_dir.join("start.lock"),
             traces,
             data_disk: disk("SIGNET_DATA_DIR"),
+            ring_disk: disk(ring_setting),
             key_disk: disk(key_setting),
             key_file,
             data_dir,

@@ -108,7 +108,7 @@ pub(crate) fn read_or_make(layout: &Layout) -> Result<Found, ProviderError> {
         return named(layout, key);
     }
     let traces = layout.traces_found()?;
-    let ring_exists = layout.data_disk.exists(&layout.ring_file)?;
+    let ring_exists = layout.ring_disk.exists(&layout.ring_file)?;
     let unnamed = read_one(&layout.key_disk, &layout.new_key_file);
     match (unnamed, ring_exists) {
         // An earlier start died after the ring and before the name: the ring was made with this key.
@@ -154,7 +154,7 @@ pub(crate) fn name(layout: &Layout, key: &Key) -> Result<(), ProviderError> {
 
 fn named(layout: &Layout, key: Key) -> Result<Found, ProviderError> {
     let traces = layout.traces_found()?;
-    if !layout.data_disk.exists(&layout.ring_file)? {
+    if !layout.ring_disk.exists(&layout.ring_file)? {
         if !traces.is_empty() {
             return Err(Refusal::ring_missing(&layout.ring_file, &traces).into());
         }

@@ -23,7 +23,7 @@ pub(crate) struct Place<R = FileStore> {
 
 impl Place {
     pub(crate) fn new(layout: Arc<Layout>, found: Found) -> Self {
-        Self::over(FileStore::new(&layout.ring_file, layout.data_disk), layout, found)
+        Self::over(FileStore::new(&layout.ring_file, layout.ring_disk), layout, found)
     }
 }
 
@@ -172,6 +172,7 @@ mod tests {
         let layout = Arc::new(Layout::new(&LocalConfig {
             data_dir: directory.path().to_owned(),
             key_file: None,
+            ring_file: None,
             ring: "signet".to_owned(),
         }));
         let found = key_file::read_or_make(&layout).expect("a key");

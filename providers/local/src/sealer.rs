@@ -103,6 +103,7 @@ mod tests {
         let layout = Arc::new(Layout::new(&LocalConfig {
             data_dir: directory.to_owned(),
             key_file: None,
+            ring_file: None,
             ring: "signet".to_owned(),
         }));
         let found = key_file::read_or_make(&layout).expect("a key");

@@ -11,6 +11,7 @@ async fn fresh() -> Subject {
     let config = LocalConfig {
         data_dir: directory.path().join("state"),
         key_file: None,
+        ring_file: None,
         ring: "signet".to_owned(),
     };
     let clock = Arc::new(ManualClock::default());

@@ -199,6 +199,7 @@ async fn a_ring_of_another_name_is_refused() {
     let config = signet_local::LocalConfig {
         data_dir: home.data.clone(),
         key_file: None,
+        ring_file: None,
         ring: "other".to_owned(),
     };
     let clock = std::sync::Arc::new(signet_testkit::ManualClock::default());

@@ -47,6 +47,7 @@ impl Home {
         let config = LocalConfig {
             data_dir: self.data.clone(),
             key_file: self.key_file.clone(),
+            ring_file: None,
             ring: "signet".to_owned(),
         };
         open(config, Arc::new(ManualClock::default())).await

@@ -1,0 +1,115 @@
+//! The discovery documents, and the paths at which clients look for them.
+
+use serde_json::json;
+use signet_core::{Algorithm, Issuer};
+
+/// The path of the JWKS below an issuer.
+pub const JWKS: &str = "/.well-known/jwks.json";
+const OPENID: &str = "/.well-known/openid-configuration";
+const OAUTH: &str = "/.well-known/oauth-authorization-server";
+
+/// The one document that serves OpenID Connect Discovery 1.0 §3 and RFC 8414 §2: the members that both require of a
+/// server which issues tokens to machines and has no endpoints. During a switch there is more than one algorithm.
+#[must_use]
+pub fn document(issuer: &str, algorithms: &[Algorithm]) -> Vec<u8> {
+    let base = issuer.trim_end_matches('/');
+    let algorithms: Vec<&str> = algorithms.iter().map(|algorithm| algorithm.as_str()).collect();
+    let document = json!({
+        "issuer": issuer,
+        "jwks_uri": format!("{base}{JWKS}"),
+        "response_types_supported": [],
+        "grant_types_supported": [],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": algorithms,
+    });
+    document.to_string().into_bytes()
+}
+
+/// Which document a path of the public listener leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// The keys.
+    Jwks,
+    /// Where the keys are.
+    Discovery,
+}
+
+/// The paths of an issuer. One with a path of its own is found below it (OpenID Connect Discovery 1.0 §4) or with it
+/// behind the well-known part (RFC 8414 §3.1); the plain paths serve a gateway that strips it.
+#[derive(Clone, Debug)]
+pub struct Paths(Vec<(String, Which)>);
+
+impl Paths {
+    /// The paths of this issuer.
+    #[must_use]
+    pub fn new(issuer: &Issuer) -> Self {
+        let below = issuer
+            .as_str()
+            .trim_end_matches('/')
+            .splitn(4, '/')
+            .nth(3)
+            .map_or(String::new(), |path| format!("/{path}"));
+        let mut paths = vec![
+            (JWKS.to_owned(), Which::Jwks),
+            (OPENID.to_owned(), Which::Discovery),
+            (OAUTH.to_owned(), Which::Discovery),
+        ];
+        if !below.is_empty() {
+            paths.push((format!("{below}{JWKS}"), Which::Jwks));
+            paths.push((format!("{below}{OPENID}"), Which::Discovery));
+            paths.push((format!("{OAUTH}{below}"), Which::Discovery));
+        }
+        Self(paths)
+    }
+
+    /// What is at a path.
+    #[must_use]
+    pub fn find(&self, path: &str) -> Option<Which> {
+        self.0.iter().find(|(known, _)| known == path).map(|(_, which)| *which)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_issuer_with_a_path_is_found_where_each_specification_looks() {
+        let paths = Paths::new(&Issuer::new("https://auth.example.com/tenant/a/"));
+        for (path, which) in [
+            ("/.well-known/jwks.json", Some(Which::Jwks)),
+            ("/tenant/a/.well-known/jwks.json", Some(Which::Jwks)),
+            ("/tenant/a/.well-known/openid-configuration", Some(Which::Discovery)),
+            (
+                "/.well-known/oauth-authorization-server/tenant/a",
+                Some(Which::Discovery),
+            ),
+            ("/.well-known/openid-configuration", Some(Which::Discovery)),
+            ("/tenant/.well-known/jwks.json", None),
+            ("/tenant/a/.well-known/oauth-authorization-server", None),
+            ("/", None),
+        ] {
+            assert_eq!(paths.find(path), which, "{path}");
+        }
+    }
+
+    #[test]
+    fn an_issuer_without_a_path_has_the_plain_paths_only() {
+        let paths = Paths::new(&Issuer::new("http://localhost:8080"));
+        assert_eq!(paths.find("/.well-known/jwks.json"), Some(Which::Jwks));
+        assert_eq!(paths.0.len(), 3);
+    }
+
+    #[test]
+    fn the_document_leads_to_the_keys_of_the_issuer() {
+        let document: serde_json::Value =
+            serde_json::from_slice(&document("https://a.example/t", &[Algorithm::ES256, Algorithm::EdDSA]))
+                .expect("JSON");
+        assert_eq!(document["jwks_uri"], "https://a.example/t/.well-known/jwks.json");
+        assert_eq!(document["issuer"], "https://a.example/t");
+        assert_eq!(
+            document["id_token_signing_alg_values_supported"],
+            json!(["ES256", "EdDSA"])
+        );
+    }
+}

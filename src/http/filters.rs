@@ -1,0 +1,60 @@
+//! `warp` filters on connections of our own: what is not asked for at every request of a gateway is routed by them.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::Request;
+use http::header::CONTENT_TYPE;
+use http_body_util::Either;
+use hyper::body::Incoming;
+use hyper::service::Service as _;
+use hyper_util::service::TowerToHyperService;
+use warp::filters::BoxedFilter;
+use warp::{Filter as _, Reply as _};
+
+use crate::http::Response;
+use crate::http::problem::Problem;
+
+/// The filters of a listener. `warp` does not name its service's type, hence the box.
+pub type Filters = Arc<dyn Fn(Request<Incoming>) -> Pin<Box<dyn Future<Output = Response> + Send>> + Send + Sync>;
+
+/// Makes a service of a listener's filters; what none of them takes is a problem document.
+#[must_use]
+pub fn into_filters(routes: BoxedFilter<(warp::reply::Response,)>) -> Filters {
+    let service = TowerToHyperService::new(warp::service(routes.recover(refused).unify().boxed()));
+    Arc::new(move |request| {
+        let answer = service.call(request);
+        Box::pin(async move {
+            match answer.await {
+                Ok(response) => response.map(Either::Right),
+                Err(never) => match never {},
+            }
+        })
+    })
+}
+
+async fn refused(rejection: warp::Rejection) -> Result<warp::reply::Response, Infallible> {
+    let problem = if rejection.is_not_found() {
+        Problem::not_found("no such path here; docs/architecture.md lists the routes of each listener")
+    } else if rejection.find::<warp::reject::MethodNotAllowed>().is_some() {
+        Problem::method_not_allowed("GET, HEAD")
+    } else {
+        Problem::request("invalid_request", "the request is not one that this path takes")
+    };
+    let body = problem.to_json();
+    let (parts, _) = problem.into_response().into_parts();
+    Ok(http::Response::from_parts(parts, body.into()))
+}
+
+/// A JSON answer of a filter.
+pub fn json(body: Bytes) -> warp::reply::Response {
+    warp::reply::with_header(
+        warp::reply::Response::new(body.into()),
+        CONTENT_TYPE,
+        "application/json",
+    )
+    .into_response()
+}

@@ -1,0 +1,150 @@
+//! Help, versions, wrong usage; and the verbs that only look: `check` and `schedule`.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use crate::harness::{Home, Spec};
+
+const VERBS: [&[&str]; 13] = [
+    &[],
+    &["serve"],
+    &["check"],
+    &["keys"],
+    &["keys", "list"],
+    &["keys", "rotate"],
+    &["keys", "revoke"],
+    &["keys", "prune"],
+    &["token"],
+    &["token", "sign"],
+    &["token", "verify"],
+    &["token", "decode"],
+    &["schedule"],
+];
+
+#[test]
+fn every_verb_has_help_with_its_settings() {
+    let spec = Spec::new(&Home::new());
+    for verb in VERBS {
+        let ran = spec.run(&[verb, &["--help"]].concat());
+        assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{verb:?}");
+        let usage = format!("Usage: signet {}", verb.join(" "));
+        assert!(ran.stdout.contains(usage.trim_end()), "{verb:?}: {}", ran.stdout);
+        let groups = verb.is_empty() || matches!(verb, ["keys"] | ["token"]);
+        assert_eq!(ran.stdout.contains("--publish-lead <DURATION>"), !groups, "{verb:?}");
+        let json = !groups && verb != ["serve"];
+        assert_eq!(
+            ran.stdout.contains("--json"),
+            json,
+            "{verb:?}: a machine may want to read this"
+        );
+    }
+    let ran = spec.run(&["--version"]);
+    assert_eq!(
+        (ran.code, ran.stdout.trim()),
+        (0, concat!("signet ", env!("CARGO_PKG_VERSION")))
+    );
+}
+
+#[test]
+fn wrong_usage_exits_with_64_and_says_what_is_right() {
+    let spec = Spec::new(&Home::new());
+    for (arguments, text) in [
+        (&[][..], "Usage: signet"),
+        (&["keys"], "list"),
+        (&["token"], "verify"),
+        (&["srve"], "serve"),
+        (&["keys", "revoke"], "<KID>"),
+        (&["serve", "--publish-leed", "1h"], "--publish-lead"),
+        (&["serve", "--publish-lead"], "a value is required"),
+        (
+            &["token", "sign", "{}", "--ttl", "5m"],
+            "--ttl takes a whole number of seconds",
+        ),
+        (&["token", "sign", "not JSON"], "the claims are not JSON"),
+        (&["keys", "list", "extra"], "unexpected argument"),
+    ] {
+        let ran = spec.run(arguments);
+        assert_eq!((ran.code, ran.stdout.as_str()), (64, ""), "{arguments:?}");
+        assert!(ran.stderr.contains(text), "{arguments:?}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_flag_goes_before_the_environment() {
+    let spec = Spec::new(&Home::new()).set("SIGNET_ROTATION_PERIOD", "48h");
+    let ran = spec.run(&["schedule", "--json", "--rotation-period", "12h"]);
+    assert_eq!(ran.json()[0]["superseded_at_ms"], 12 * 3600 * 1000);
+    let ran = spec.run(&["schedule", "--json"]);
+    assert_eq!(ran.json()[0]["superseded_at_ms"], 48 * 3600 * 1000);
+}
+
+#[test]
+fn schedule_prints_the_timeline_and_why_a_policy_is_refused() {
+    let spec = Spec::new(&Home::new());
+    let ran = spec.run(&["schedule"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    for text in [
+        "SIGNS FROM",
+        "+23h",
+        "+1day",
+        "23m is needed = refresh 1m",
+        "verifier cache 20m",
+        "1h 3m after its last",
+    ] {
+        assert!(ran.stdout.contains(text), "no {text:?} in {}", ran.stdout);
+    }
+    let lives = spec.run(&["schedule", "--json"]).json();
+    assert_eq!(lives.as_array().map(Vec::len), Some(4));
+    for pair in lives.as_array().expect("lives").windows(2) {
+        assert_eq!(pair[0]["superseded_at_ms"], pair[1]["signs_from_ms"]);
+        let ms = |name: &str| pair[1][name].as_u64().expect(name);
+        assert_eq!(ms("signs_from_ms") - ms("published_at_ms"), 3600 * 1000);
+    }
+    let ran = spec.run(&["schedule", "--clock-skew", "1h"]);
+    assert_eq!(ran.code, 64);
+    assert!(ran.stderr.contains("At least 2h 21m is needed"), "{}", ran.stderr);
+    assert!(!spec.home().data().exists(), "it looks at nothing but the settings");
+}
+
+#[test]
+fn check_tries_every_permission_and_fails_with_the_one_that_is_missing() {
+    let spec = Spec::new(&Home::new());
+    spec.start().stop();
+    let ran = spec.run(&["check"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    for text in [
+        "PERMISSION",
+        "read and authenticate the ring",
+        "wrap a secret and unwrap it again",
+        "SIGNET_",
+    ] {
+        assert!(ran.stdout.contains(text), "no {text:?} in {}", ran.stdout);
+    }
+    let report = spec.run(&["check", "--json"]).json();
+    assert_eq!(report["ok"], true);
+    let checks = report["checks"].as_array().expect("checks");
+    assert!(
+        checks.len() >= 3 && checks.iter().all(|check| check["granted"] == true),
+        "{report}"
+    );
+
+    std::fs::set_permissions(spec.home().ring_file(), std::fs::Permissions::from_mode(0o666)).expect("set");
+    for arguments in [&["check"][..], &["check", "--json"]] {
+        let ran = spec.run(arguments);
+        assert_eq!(ran.code, 76, "{}", ran.stderr);
+        assert!(ran.stderr.contains("not everything is in order"), "{}", ran.stderr);
+        assert!(
+            ran.stdout.contains("Somebody else could have written it"),
+            "{}",
+            ran.stdout
+        );
+        if arguments.contains(&"--json") {
+            let report = ran.json();
+            let refused = report["checks"]
+                .as_array()
+                .expect("checks")
+                .iter()
+                .filter(|check| check["granted"] == false);
+            assert_eq!((&report["ok"], refused.count()), (&false.into(), 1), "{report}");
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! `signet keys`: in the provider itself, with and without a sidecar.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::harness::time::{instant, wait_for};
+use crate::harness::{FAST, Home, PATIENCE, Ran, Spec, kid_in_phase, kids};
+
+/// The audit events that a command logged.
+fn audited(ran: &Ran) -> Vec<Value> {
+    let lines = ran
+        .stderr
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    lines.filter(|line| line["target"] == "audit").collect()
+}
+
+fn word(json: &Value, name: &str) -> String {
+    json[name]
+        .as_str()
+        .unwrap_or_else(|| panic!("no {name} in {json}"))
+        .to_owned()
+}
+
+#[test]
+fn without_a_sidecar_a_ring_is_made_rotated_and_revoked() {
+    let spec = Spec::new(&Home::new());
+    let ran = spec.run(&["keys", "list", "--json"]);
+    assert_eq!((ran.code, kids(&ran.json())), (0, Vec::new()), "{}", ran.stderr);
+
+    let first = spec.run(&["keys", "rotate", "--reason", "a first key", "--json"]);
+    assert_eq!(first.code, 0, "{}", first.stderr);
+    let events = audited(&first);
+    assert_eq!(events.len(), 1, "{}", first.stderr);
+    assert_eq!(
+        (&events[0]["action"], &events[0]["reason"]),
+        (&"rotate".into(), &"a first key".into())
+    );
+    assert_eq!(events[0]["uid"], rustix::process::getuid().as_raw());
+    assert_eq!(events[0]["kid"], first.json()["kid"]);
+    let first = word(&first.json(), "kid");
+
+    let ran = spec.run(&["keys", "rotate"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(
+        ran.stdout.contains("it is published now and signs from"),
+        "{}",
+        ran.stdout
+    );
+    let ran = spec.run(&["keys", "rotate"]);
+    assert_eq!(ran.code, 64, "never two keys that wait: {}", ran.stderr);
+    assert!(ran.stderr.contains("waits already and signs from"), "{}", ran.stderr);
+
+    let ran = spec.run(&["keys", "list"]);
+    let lines: Vec<&str> = ran.stdout.lines().collect();
+    assert_eq!(lines.len(), 3, "{}", ran.stdout);
+    assert!(
+        lines[0].starts_with("PHASE") && lines[1].starts_with("active") && lines[2].starts_with("pending"),
+        "{lines:?}"
+    );
+    let ring = spec.run(&["keys", "list", "--json"]).json();
+    let second = kid_in_phase(&ring, "pending").expect("the second key");
+    assert_eq!(kid_in_phase(&ring, "active"), Some(first.clone()));
+
+    // One waits: it takes over at once, and no other is made.
+    let ran = spec.run(&["keys", "revoke", &first, "--reason", "lost laptop", "--json"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert_eq!(
+        (word(&ran.json(), "revoked"), &ran.json()["successor"]),
+        (first.clone(), &Value::Null)
+    );
+    let ring = spec.run(&["keys", "list", "--json"]).json();
+    assert_eq!(kid_in_phase(&ring, "active"), Some(second.clone()), "{ring}");
+    assert_eq!(ring["keys"][0]["revoked"]["reason"], "lost laptop", "{ring}");
+
+    // None waits: the successor is made.
+    let ran = spec.run(&["keys", "revoke", &second]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(
+        ran.stdout.contains("every sidecar refuses it within 2m"),
+        "{}",
+        ran.stdout
+    );
+    assert!(ran.stdout.contains("it signs at once"), "{}", ran.stdout);
+    assert_eq!(
+        audited(&ran).len(),
+        2,
+        "the revocation and the creation: {}",
+        ran.stderr
+    );
+    let ring = spec.run(&["keys", "list", "--json"]).json();
+    assert_eq!(kids(&ring).len(), 3);
+    assert!(kid_in_phase(&ring, "active").is_some(), "{ring}");
+
+    // Again is no error, and changes nothing.
+    let ran = spec.run(&["keys", "revoke", &first, "--reason", "another"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert_eq!(spec.run(&["keys", "list", "--json"]).json(), ring);
+
+    // One kid in 64 begins with a hyphen.
+    for kid in [
+        "no-such-key",
+        "-no-such-key",
+        "--no-such-key",
+        "-",
+        "-hV3dWXIKVEr4G9NR",
+        "-Vh",
+        "--hV3dWXIKVEr4G9NR",
+    ] {
+        for arguments in [
+            &["keys", "revoke", kid, "--reason", "r", "--json"][..],
+            &["keys", "revoke", "--json", "--reason", "r", kid],
+        ] {
+            let ran = spec.run(arguments);
+            assert_eq!(ran.code, 66, "{arguments:?}: {}", ran.stderr);
+            assert!(ran.stderr.contains(&format!("has no key {kid}")), "{}", ran.stderr);
+        }
+    }
+    let ran = spec.run(&["keys", "prune"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, "nothing to remove\n"));
+    assert_eq!(
+        spec.run(&["keys", "prune", "--json"]).json()["pruned"],
+        serde_json::json!([])
+    );
+}
+
+#[test]
+fn a_rotation_is_seen_by_a_running_sidecar_and_keeps_the_lead() {
+    let spec = Spec::new(&Home::new());
+    let sidecar = spec.start();
+    let first = sidecar.sign_for("client").kid;
+    let ran = spec.run(&["keys", "rotate", "--json"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let second = word(&ran.json(), "kid");
+    sidecar.hang_up();
+    wait_for("the key in the JWKS", PATIENCE, || {
+        sidecar.jwks_kids().contains(&second).then_some(())
+    });
+    assert_eq!(sidecar.sign_for("client").kid, first, "it signs an hour from now");
+    let list = spec.run(&["keys", "list", "--json"]).json();
+    assert_eq!(
+        list["keys"],
+        sidecar.ring()["keys"],
+        "the command and the sidecar show one ring"
+    );
+}
+
+#[test]
+fn a_revoked_key_is_refused_by_a_running_sidecar_within_the_refresh_interval() {
+    let interval = Duration::from_millis(500);
+    let spec = Spec::new(&Home::new())
+        .set_all(FAST)
+        .set("SIGNET_ROTATION_PERIOD", "1h")
+        .set("SIGNET_PUBLISH_LEAD", "10s")
+        .set("SIGNET_REFRESH_INTERVAL", "500ms")
+        .set("SIGNET_TOKEN_MAX_TTL", "10m")
+        .set("SIGNET_TOKEN_TTL", "10m");
+    let sidecar = spec.start();
+    let signed = sidecar.sign_for("client");
+    let other = sidecar.sign_for("another client");
+    assert_eq!(sidecar.verify(&signed.token)["active"], true);
+    let ran = spec.run(&["keys", "revoke", &signed.kid, "--json"]);
+    let revoked = instant();
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let successor = word(&ran.json(), "successor");
+    wait_for("the token to be refused", PATIENCE, || {
+        (sidecar.verify(&signed.token)["active"] == false).then_some(())
+    });
+    let bound = revoked.elapsed();
+    // A busy machine may be late, by less than another interval.
+    assert!(bound < interval * 2, "{bound:?}");
+    assert_eq!(
+        sidecar.verify(&other.token)["error"],
+        "unknown_key",
+        "also one that was never seen"
+    );
+    let next = sidecar.sign_for("client");
+    assert_eq!(next.kid, successor, "it signs at once");
+    assert_eq!(sidecar.verify(&next.token)["active"], true);
+    assert_eq!(sidecar.jwks_kids(), [successor]);
+    assert_eq!(sidecar.logged("a key is revoked").len(), 1);
+    crate::harness::say(format!(
+        "a revoked key was refused {bound:?} after the command had ended (R is {interval:?})"
+    ));
+}
+
+#[test]
+fn the_pending_key_can_be_revoked_and_another_takes_its_place() {
+    let spec = Spec::new(&Home::new());
+    let sidecar = spec.start();
+    let first = sidecar.sign_for("client").kid;
+    let pending = word(&spec.run(&["keys", "rotate", "--json"]).json(), "kid");
+    assert_eq!(spec.run(&["keys", "revoke", &pending]).code, 0);
+    sidecar.hang_up();
+    wait_for("the revocation", PATIENCE, || {
+        (kid_in_phase(&sidecar.ring(), "revoked")? == pending).then_some(())
+    });
+    assert_eq!(sidecar.jwks_kids(), [first.as_str()]);
+    assert_eq!(sidecar.sign_for("client").kid, first);
+    let ran = spec.run(&["keys", "rotate"]);
+    assert_eq!(ran.code, 0, "none waits any more: {}", ran.stderr);
+}

@@ -1,0 +1,7 @@
+//! The command line as people and scripts use it: every verb, its exit codes, and JSON that parses.
+
+#[path = "../harness/mod.rs"]
+mod harness;
+mod help;
+mod keys;
+mod token;
