@@ -155,6 +155,8 @@ fn after_120_kills_of_a_rotating_ring_it_loads_with_every_key_that_signed_and_at
     let spec = Spec::new(&home).set_all(FASTEST);
     let record = Record::default();
     let (mut unfinished, mut keys_seen) = (0, BTreeSet::new());
+    // Kills of a first start, which leaves other files for a moment, are the next test's.
+    spec.start().stop();
     let start = instant();
     for _ in 0..KILLS_OF_A_LIVING_RING {
         let delay = Duration::from_millis(random.below(120));

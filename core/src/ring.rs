@@ -49,6 +49,8 @@ pub struct KeyRecord {
     pub public: VerifyingKey,
     /// When the provider says that it was created.
     pub created_at: Timestamp,
+    /// The key whose successor it was created as. `None` for the first key of a ring, and where the provider cannot tell.
+    pub predecessor: Option<Kid>,
     /// What it was bound to at creation, if the provider can hold that.
     pub terms: Option<Terms>,
     /// Whether it can sign.

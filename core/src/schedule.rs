@@ -191,6 +191,8 @@ fn activations(records: &[&KeyRecord], policy: &Policy) -> Vec<Option<Timestamp>
         .map(|key| {
             let regular = key.created_at.plus(lead(key, policy));
             let at = match signer.map(|signer| signer.revoked.as_ref()) {
+                // Not the first one if it had a predecessor, which was destroyed since.
+                None if key.predecessor.is_some() => regular,
                 None => key.created_at,
                 Some(Some(revocation)) => regular.min(revocation.at).max(key.created_at),
                 Some(None) => regular,

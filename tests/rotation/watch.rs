@@ -32,7 +32,7 @@ pub(crate) struct Seen {
     spans: HashMap<String, Span>,
     pub(crate) most_keys: usize,
     pub(crate) polls: u64,
-    pub(crate) changes: u64,
+    pub(crate) changes: usize,
     fresh_until: Option<Instant>,
 }
 

@@ -30,6 +30,16 @@ fn a_second_start_on_a_live_socket_is_refused_and_the_first_goes_on() {
 }
 
 #[test]
+fn a_socket_that_another_program_serves_is_not_taken_from_it() {
+    let spec = Spec::new(&Home::new());
+    let listener = std::os::unix::net::UnixListener::bind(spec.socket_path()).expect("bound");
+    let text = refused(&spec);
+    assert!(text.contains("is in use"), "{text}");
+    listener.accept().expect("the look at it");
+    crate::harness::http::Connection::unix(&spec.socket_path()).expect("it is still there");
+}
+
+#[test]
 fn of_many_starts_at_once_on_one_socket_exactly_one_serves() {
     let home = Home::new();
     let socket = home.path("one.sock").display().to_string();

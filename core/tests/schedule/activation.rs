@@ -156,3 +156,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_key_whose_predecessor_was_destroyed_is_not_taken_for_the_first_of_its_ring() {
+    let first = key(0, 0);
+    let mut second = key(1, PERIOD - LEAD);
+    second.predecessor = Some(first.kid().clone());
+    let now = PERIOD + RETENTION;
+    let (with, without) = (look(&[first, second.clone()], now), look(&[second], now));
+    assert_eq!(without.keys[0], with.keys[1]);
+    assert_eq!(without.keys[0].activates_at, Some(at(PERIOD)));
+    assert_eq!(without.next_look, with.next_look);
+}

@@ -19,16 +19,22 @@ fn any_record(number: usize) -> impl Strategy<Value = KeyRecord> {
     let state = prop_oneof![4 => Just(KeyState::Enabled), 1 => Just(KeyState::Disabled)];
     let revoked = prop_oneof![3 => Just(None), 1 => (-50_000..1_300_000i64).prop_map(Some)];
     let algorithm = prop_oneof![4 => Just(Algorithm::EdDSA), 1 => Just(Algorithm::RS256)];
-    (created, terms, state, revoked, algorithm).prop_map(move |(created, terms, state, revoked, algorithm)| KeyRecord {
-        public: public(number, algorithm),
-        created_at: at(created),
-        terms,
-        state,
-        revoked: revoked.map(|when| Revocation {
-            at: at(when),
-            reason: String::new(),
-        }),
-    })
+    let predecessor = prop::option::of(0..16usize);
+    let record = (created, predecessor, terms, state, revoked, algorithm);
+    record.prop_map(
+        move |(created, predecessor, terms, state, revoked, algorithm)| KeyRecord {
+            public: public(number, algorithm),
+            created_at: at(created),
+            // One that the list holds, or one that it no longer does.
+            predecessor: predecessor.map(|number| public(number, Algorithm::EdDSA).kid().clone()),
+            terms,
+            state,
+            revoked: revoked.map(|when| Revocation {
+                at: at(when),
+                reason: String::new(),
+            }),
+        },
+    )
 }
 
 pub(crate) fn any_ring() -> impl Strategy<Value = (Vec<KeyRecord>, Policy)> {

@@ -4,7 +4,7 @@
 
 use proptest::prelude::*;
 use signet_core::schedule::Due;
-use signet_core::{Algorithm, KeyRecord, KeyState, Phase, Policy, Schedule};
+use signet_core::{Algorithm, KeyRecord, KeyState, Kid, Phase, Policy, Schedule};
 
 use crate::ring::{any_policy, at, config, public, revoked, successor_due};
 
@@ -53,6 +53,8 @@ struct Plan {
     claims: bool,
     /// Whether expired keys vanish from the list.
     destroys: bool,
+    /// Whether the provider's record of a key names its predecessor.
+    links: bool,
     /// Whether the algorithm changes on the way, replica by replica.
     switches: bool,
     /// Whether keys that do not sign are revoked on the way.
@@ -105,7 +107,7 @@ impl Fleet {
         let replicas = self.plan.replicas;
         let mut wakes: Vec<i64> = (0..replicas).map(|_| self.dice.between(0, self.refresh)).collect();
         // What a replica has decided to create, and when its call arrives.
-        let mut calls: Vec<Option<(i64, Option<signet_core::Kid>)>> = vec![None; replicas];
+        let mut calls: Vec<Option<(i64, Option<Kid>)>> = vec![None; replicas];
         loop {
             let next = |replica: &usize| calls[*replica].as_ref().map_or(wakes[*replica], |(when, _)| *when);
             let replica = (0..replicas).min_by_key(next).expect("at least one");
@@ -115,7 +117,7 @@ impl Fleet {
             }
             if let Some((_, of)) = calls[replica].take() {
                 if !self.plan.claims || self.newest(now) == of {
-                    self.create(replica, now);
+                    self.create(replica, now, of);
                 }
                 wakes[replica] = wakes[replica].max(now);
                 continue;
@@ -135,7 +137,7 @@ impl Fleet {
         }
     }
 
-    fn newest(&self, now: i64) -> Option<signet_core::Kid> {
+    fn newest(&self, now: i64) -> Option<Kid> {
         let listed = self
             .keys
             .iter()
@@ -144,16 +146,19 @@ impl Fleet {
         newest.map(|key| key.record.kid().clone())
     }
 
-    fn create(&mut self, replica: usize, now: i64) {
+    fn create(&mut self, replica: usize, now: i64, of: Option<Kid>) {
         if self.keys.len() == POOL {
             return; // More than any fleet should make; the tests count them.
         }
         let policy = self.policy(replica, now);
+        // Some providers cannot hold it.
+        let predecessor = of.filter(|_| self.plan.links);
         let created_at = at(now + self.offset());
         self.keys.push(Fact {
             record: KeyRecord {
                 public: public(self.keys.len(), policy.algorithm()),
                 created_at,
+                predecessor,
                 terms: Some(policy.terms()),
                 state: KeyState::Enabled,
                 revoked: None,
@@ -288,10 +293,10 @@ impl Fleet {
 }
 
 fn any_plan() -> impl Strategy<Value = Plan> {
-    let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
+    let flags = prop::array::uniform5(any::<bool>());
     let plan = (any_policy(), 1..4usize, flags, any::<u64>());
     plan.prop_filter_map("too many keys or refreshes", |(policy, replicas, flags, seed)| {
-        let (claims, destroys, switches, revokes) = flags;
+        let [claims, destroys, links, switches, revokes] = flags;
         let d = policy.durations();
         let small = d.token_max_ttl <= 5 * d.rotation_period && d.rotation_period <= 400 * d.refresh_interval;
         small.then_some(Plan {
@@ -299,6 +304,7 @@ fn any_plan() -> impl Strategy<Value = Plan> {
             replicas,
             claims,
             destroys,
+            links,
             switches,
             revokes,
             seed,

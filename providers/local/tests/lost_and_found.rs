@@ -193,6 +193,32 @@ async fn the_key_of_another_ring_is_refused_with_both_names() {
 }
 
 #[tokio::test]
+async fn a_ring_file_elsewhere_is_where_the_ring_is_kept() {
+    let home = Home::new();
+    let ring_file = home.data.with_file_name("elsewhere.json");
+    let open = || {
+        let config = signet_local::LocalConfig {
+            data_dir: home.data.clone(),
+            key_file: None,
+            ring_file: Some(ring_file.clone()),
+            ring: "signet".to_owned(),
+        };
+        signet_local::open(config, std::sync::Arc::new(signet_testkit::ManualClock::default()))
+    };
+    let kid = create(&*open().await.expect("opens"), None)
+        .await
+        .expect("a key")
+        .kid()
+        .clone();
+    assert!(ring_file.exists() && !home.path("ring.json").exists());
+    let listed = open().await.expect("opens again").list().await.expect("lists");
+    assert_eq!(listed[0].kid(), &kid);
+    fs::remove_file(&ring_file).expect("removed");
+    let text = chain(&open().await.expect_err("a lost ring"));
+    assert!(text.contains("elsewhere.json"), "{text}");
+}
+
+#[tokio::test]
 async fn a_ring_of_another_name_is_refused() {
     let home = Home::new();
     with_a_key(&home).await;

@@ -19,7 +19,6 @@ const LAST_INSTANT: i64 = 253_402_300_799_999;
 pub(crate) struct Entry {
     pub(crate) record: KeyRecord,
     pub(crate) terms: Terms,
-    pub(crate) predecessor: Option<Kid>,
     /// The sealer's ciphertext of the private key. Present exactly while the key may sign.
     pub(crate) wrapped: Option<Vec<u8>>,
 }
@@ -79,7 +78,7 @@ impl Entry {
             revoked: self.record.revoked.clone(),
             created_at: rfc3339(self.record.created_at)?,
             created_at_ms: self.record.created_at,
-            predecessor: self.predecessor.clone(),
+            predecessor: self.record.predecessor.clone(),
             terms: self.terms,
             public: Jwk::from(&self.record.public),
             wrapped: self.wrapped.as_ref().map(|bytes| STANDARD.encode(bytes)),
@@ -122,12 +121,12 @@ impl TryFrom<EntryJson> for Entry {
             record: KeyRecord {
                 public,
                 created_at: json.created_at_ms,
+                predecessor: json.predecessor,
                 terms: Some(json.terms),
                 state: json.state,
                 revoked: json.revoked,
             },
             terms: json.terms,
-            predecessor: json.predecessor,
             wrapped,
         })
     }

@@ -60,12 +60,12 @@ impl<S: Sealer, R: RingStore> Sealed<S, R> {
             record: KeyRecord {
                 public: key.verifying_key().clone(),
                 created_at,
+                predecessor: newest.map(|newest| newest.kid().clone()),
                 terms: Some(terms),
                 state: KeyState::Enabled,
                 revoked: None,
             },
             terms,
-            predecessor: newest.map(|newest| newest.kid().clone()),
             wrapped: None,
         };
         let plaintext = key
