@@ -1,5 +1,6 @@
 //! Making tokens: Signet's own claims, the caller's claims beside them, and nothing that contradicts.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -169,8 +170,9 @@ impl Template {
         append_claims(&mut payload, request.claims.get(), &claims, present.issuer);
         payload.push('}');
 
-        let mut token = headers.encoded(request.typ.as_deref())?;
-        token.reserve(payload.len().div_ceil(3) * 4 + headers.signature);
+        let header = headers.encoded(request.typ.as_deref())?;
+        let mut token = String::with_capacity(header.len() + 1 + payload.len().div_ceil(3) * 4 + headers.signature);
+        token.push_str(&header);
         token.push('.');
         URL_SAFE_NO_PAD.encode_string(&payload, &mut token);
         let finished = token.len() + headers.signature;
@@ -321,11 +323,11 @@ impl Headers {
         ))
     }
 
-    fn encoded(&self, typ: Option<&str>) -> Result<String, MintRefusal> {
+    fn encoded(&self, typ: Option<&str>) -> Result<Cow<'_, str>, MintRefusal> {
         match typ {
-            None | Some("JWT") => Ok(self.jwt.clone()),
-            Some("at+jwt") => Ok(self.at_jwt.clone()),
-            Some(typ) if is_media_type(typ) => Ok(self.encode(typ)),
+            None | Some("JWT") => Ok(Cow::Borrowed(&self.jwt)),
+            Some("at+jwt") => Ok(Cow::Borrowed(&self.at_jwt)),
+            Some(typ) if is_media_type(typ) => Ok(Cow::Owned(self.encode(typ))),
             Some(_) => Err(MintRefusal::Typ),
         }
     }

@@ -170,7 +170,7 @@ pub struct Requirements<'a> {
     pub scope: Option<&'a str>,
     /// `typ` must be this; without, `JWT`, `at+jwt` or none.
     pub typ: Option<&'a str>,
-    /// How far clocks may be apart.
+    /// S: the most that any clock is off, so that two may be twice that apart.
     pub clock_skew: Duration,
 }
 
@@ -193,7 +193,8 @@ impl Authentic {
         if now >= self.expires_at.plus(require.clock_skew) {
             return Err(Refusal::Expired);
         }
-        let latest = now.plus(require.clock_skew);
+        // The signer's clock may be ahead and ours behind.
+        let latest = now.plus(require.clock_skew * 2);
         if self.not_before.is_some_and(|at| at > latest) || self.issued_at.is_some_and(|at| at > latest) {
             return Err(Refusal::NotYetValid);
         }

@@ -33,7 +33,7 @@ pub struct Service {
     pub issuer: Issuer,
     /// The audiences that `verify` requires when the request names none.
     pub audience: Vec<Audience>,
-    /// How far clocks may be apart.
+    /// S: the most that any clock is off.
     pub clock_skew: Duration,
     /// Tokens verified before.
     pub cache: TokenCache,

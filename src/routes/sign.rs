@@ -1,5 +1,6 @@
 //! `POST /v1/sign` and `/v1/sign/batch`.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -176,11 +177,14 @@ impl Service {
 fn finish(signer: &Signer, unsigned: Unsigned, signature: &Signature) -> Vec<u8> {
     let expires_at = unsigned.expires_at();
     let token = unsigned.finish(signature.as_ref());
-    format!(
-        r#"{{"token":"{token}","kid":"{}","exp":{expires_at}}}"#,
-        signer.key.verifying_key().kid()
-    )
-    .into_bytes()
+    let mut answer = String::with_capacity(token.len() + 128);
+    answer.push_str(r#"{"token":""#);
+    answer.push_str(&token);
+    answer.push_str(r#"","kid":""#);
+    answer.push_str(signer.key.verifying_key().kid().as_str());
+    // Writing to a String cannot fail.
+    let _ = write!(answer, r#"","exp":{expires_at}}}"#);
+    answer.into_bytes()
 }
 
 fn broken(error: &SigningKeyError) -> Problem {
@@ -195,7 +199,12 @@ fn broken(error: &SigningKeyError) -> Problem {
 
 /// `{"items":[…]}` of answers and problems, in order.
 pub fn join(answers: Vec<Result<Vec<u8>, Problem>>) -> Response {
-    let mut joined = br#"{"items":["#.to_vec();
+    let length: usize = answers
+        .iter()
+        .map(|answer| answer.as_ref().map_or(512, Vec::len) + 1)
+        .sum();
+    let mut joined = Vec::with_capacity(length + 16);
+    joined.extend(br#"{"items":["#);
     for (index, answer) in answers.into_iter().enumerate() {
         if index > 0 {
             joined.push(b',');

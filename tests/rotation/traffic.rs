@@ -84,7 +84,7 @@ impl<'a> Traffic<'a> {
         let index = self.tokens % self.sidecars.len();
         // Half of the tokens live for the common time, half for the longest; asking for more gives no more.
         let mut request = json!({ "claims": { "sub": format!("client {}", self.tokens), "aud": AUDIENCE } });
-        if self.tokens % 2 == 0 {
+        if self.tokens.is_multiple_of(2) {
             request["ttl"] = 3600.into();
         }
         let asked = instant();

@@ -19,7 +19,9 @@ fn everywhere(sidecar: &Sidecar) -> [(&'static str, Connection); 3] {
     LISTENERS.map(|(name, open)| (name, open(sidecar)))
 }
 
-const LISTENERS: [(&str, fn(&Sidecar) -> Connection); 3] = [
+type Open = fn(&Sidecar) -> Connection;
+
+const LISTENERS: [(&str, Open); 3] = [
     ("socket", Sidecar::socket),
     ("public", Sidecar::public),
     ("admin", Sidecar::admin),

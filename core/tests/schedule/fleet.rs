@@ -325,10 +325,10 @@ proptest! {
         }
     }
 
-    /// With claims, at most one key per rotation: races leave nothing behind.
+    /// Races leave nothing behind, and a key whose predecessor was destroyed signs no shorter than any other.
     #[test]
     fn with_an_atomic_claim_a_fleet_makes_one_key_per_period(plan in any_plan()) {
-        let plan = Plan { claims: true, destroys: false, switches: false, revokes: false, ..plan };
+        let plan = Plan { claims: true, links: true, switches: false, revokes: false, ..plan };
         let fleet = Fleet::run(plan);
         let period = plan.policy.durations().rotation_period;
         let slack = fleet.skew * 2 + 1;
