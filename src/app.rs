@@ -137,7 +137,7 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
         audience: settings.audience.clone(),
         clock_skew: durations.clock_skew,
         cache: TokenCache::new(settings.limits.verify_cache_entries.map_or(0, Into::into)),
-        lane: Lane::start(settings.limits.threads.into()).map_err(system("threads"))?,
+        lane: Lane::start().map_err(system("threads"))?,
         clock: Arc::clone(&clock),
         metrics: Arc::clone(&metrics),
     });

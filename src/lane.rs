@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 
 /// How many signatures may wait. With RSA-2048 on one core this is a quarter of a second of work.
 const QUEUE: usize = 1024;
+const MOST_THREADS: usize = 4;
 /// How much the threads yield to those that serve sockets (`nice`).
 const NICE: i32 = 5;
 
@@ -27,14 +28,15 @@ pub struct Lane {
 pub struct Full;
 
 impl Lane {
-    /// Starts the threads.
+    /// Starts a thread for every core, up to a few: they yield to all others, so that more of them harm nobody.
     ///
     /// # Errors
     /// If the system gives none.
-    pub fn start(threads: usize) -> std::io::Result<Self> {
+    pub fn start() -> std::io::Result<Self> {
+        let threads = std::thread::available_parallelism()?.get().min(MOST_THREADS);
         let (jobs, queue) = sync_channel::<Job>(QUEUE);
         let queue = Arc::new(Mutex::new(queue));
-        for n in 0..threads.max(1) {
+        for n in 0..threads {
             let queue = Arc::clone(&queue);
             std::thread::Builder::new()
                 .name(format!("signet-lane-{n}"))

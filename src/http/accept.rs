@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{self, Poll};
 use std::time::Duration;
 
@@ -184,20 +184,13 @@ async fn pause(name: &'static str, error: &std::io::Error) {
     tokio::time::sleep(BREATH).await;
 }
 
-/// Requests of one connection: how many came in, and how many are being answered.
-#[derive(Debug, Default)]
-struct Traffic {
-    received: AtomicU64,
-    at_work: AtomicUsize,
-}
+/// Counts what shows that a connection is alive: its requests, and the pieces of the bodies that it takes.
+type Activity = Arc<AtomicU64>;
 
-/// Counts a request as being answered until it is dropped: with the last of its body, as a stream of events may be.
-struct AtWork(Arc<Traffic>);
-
-/// A body that holds its request at work.
+/// A body whose pieces count. A client that stops reading takes no more of them, and the server no more of its requests.
 struct Held {
     body: Body,
-    _at_work: AtWork,
+    activity: Activity,
 }
 
 impl http_body::Body for Held {
@@ -208,7 +201,11 @@ impl http_body::Body for Held {
         mut self: Pin<&mut Self>,
         cx: &mut task::Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        if frame.is_ready() {
+            self.activity.fetch_add(1, Ordering::Relaxed);
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {
@@ -220,35 +217,18 @@ impl http_body::Body for Held {
     }
 }
 
-impl AtWork {
-    fn begin(traffic: &Arc<Traffic>) -> Self {
-        traffic.received.fetch_add(1, Ordering::Relaxed);
-        traffic.at_work.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(traffic))
-    }
-}
-
-impl Drop for AtWork {
-    fn drop(&mut self) {
-        self.0.at_work.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 async fn serve_connection<S, H>(stream: S, handler: H, context: &Context)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Handler,
 {
-    let traffic = Arc::new(Traffic::default());
+    let activity = Activity::default();
     let service = service_fn(|request| {
-        let at_work = AtWork::begin(&traffic);
-        let handler = handler.clone();
+        activity.fetch_add(1, Ordering::Relaxed);
+        let (handler, activity) = (handler.clone(), Arc::clone(&activity));
         async move {
             let response = handler.handle(request).await;
-            Ok::<_, Infallible>(response.map(|body| Held {
-                body,
-                _at_work: at_work,
-            }))
+            Ok::<_, Infallible>(response.map(|body| Held { body, activity }))
         }
     });
 
@@ -267,7 +247,7 @@ where
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
 
     context.metrics.connections.inc();
-    let mut watch = pin!(until_idle(&traffic, context.limits.header_timeout));
+    let mut watch = pin!(until_idle(&activity, context.limits.header_timeout));
     let mut draining = false;
     loop {
         tokio::select! {
@@ -291,17 +271,17 @@ where
     context.metrics.connections.dec();
 }
 
-/// Returns when a connection's first request has not come in time, or no other for the idle time. A connection on
-/// which a request is being answered is never idle. Costs a request two counters, and no timer.
-async fn until_idle(traffic: &Traffic, first: Duration) {
+/// Returns when a connection's first request has not come in time, or nothing has happened for the idle time: no other
+/// request, and no piece of a body taken. No request takes that long to answer. Costs a request two counters, and no timer.
+async fn until_idle(activity: &AtomicU64, first: Duration) {
     tokio::time::sleep(first).await;
     let mut seen = 0;
     loop {
-        let received = traffic.received.load(Ordering::Relaxed);
-        if received == seen && traffic.at_work.load(Ordering::Relaxed) == 0 {
+        let now = activity.load(Ordering::Relaxed);
+        if now == seen {
             return;
         }
-        seen = received;
+        seen = now;
         tokio::time::sleep(IDLE).await;
     }
 }

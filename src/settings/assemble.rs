@@ -273,7 +273,9 @@ impl Machine {
 
     fn default_threads(&self) -> NonZeroUsize {
         const MOST: NonZeroUsize = NonZeroUsize::new(4).expect("4 is not 0");
-        self.cores.min(MOST)
+        // The other half is the gateway's. Fewer threads also take more requests each time they wake.
+        let half = NonZeroUsize::new(self.cores.get().div_ceil(2)).unwrap_or(NonZeroUsize::MIN);
+        half.min(MOST)
     }
 }
 

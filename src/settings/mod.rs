@@ -122,7 +122,7 @@ pub struct Limits {
     pub verify_cache_entries: Option<NonZeroUsize>,
     /// Whether not to start when key memory cannot be locked.
     pub require_locked_memory: bool,
-    /// Worker threads; 0 is resolved.
+    /// Threads that serve connections; 0 is resolved.
     pub threads: NonZeroUsize,
 }
 

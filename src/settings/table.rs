@@ -165,5 +165,5 @@ pub const SETTINGS: &[Setting] = &[
     row(PROCESS, "drain_timeout", Kind::Duration, Literal("20s"), "how long requests under way may take to finish after SIGTERM"),
     row(PROCESS, "verify_cache_entries", Kind::Number, Literal("10000"), "most verified tokens remembered; 0 turns the cache off"),
     row(PROCESS, "require_locked_memory", Kind::Switch, Literal("false"), "refuse to start when key memory cannot be locked"),
-    row(PROCESS, "threads", Kind::Number, Literal("0"), "worker threads; 0 is one per core, at most 4"),
+    row(PROCESS, "threads", Kind::Number, Literal("0"), "threads that serve connections; 0 is one for every two cores, at most 4"),
 ];
