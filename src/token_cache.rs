@@ -5,7 +5,7 @@
 //! its key, nor its `exp`, nor a revocation. Nothing is remembered of tokens that were refused, so garbage takes no
 //! room. The key of the map is a SHA-256 of the whole text: two texts with one entry would be a collision of SHA-256.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use aws_lc_rs::digest;
 use base64::Engine as _;
@@ -16,15 +16,13 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use signet_core::verify::Authentic;
 
-/// A token that a key signed, with the answers it leads to, encoded once.
+/// A token that a key signed, with the answers it leads to: each encoded once, when it is first asked for.
 #[derive(Debug)]
 pub struct Entry {
     /// The proof.
     pub authentic: Authentic,
-    /// The answer of `verify` when it is good.
-    pub active: Bytes,
-    /// The headers of `authorize` when it is good; `None` if its subject or scope cannot stand in a header.
-    pub headers: Option<IdentityHeaders>,
+    active: OnceLock<Bytes>,
+    headers: OnceLock<Option<IdentityHeaders>>,
 }
 
 /// The values of the headers that name the client to the service behind the gateway.
@@ -39,20 +37,31 @@ pub struct IdentityHeaders {
 }
 
 impl Entry {
-    /// Encodes the answers.
+    /// Keeps a proof.
     #[must_use]
     pub fn new(authentic: Authentic) -> Self {
-        let active = format!(
-            r#"{{"active":true,"claims":{},"kid":"{}"}}"#,
-            authentic.payload(),
-            authentic.kid()
-        );
-        let headers = IdentityHeaders::new(&authentic);
         Self {
-            active: active.into(),
-            headers,
             authentic,
+            active: OnceLock::new(),
+            headers: OnceLock::new(),
         }
+    }
+
+    /// The answer of `verify` when the token is good.
+    #[must_use]
+    pub fn active(&self) -> &Bytes {
+        self.active.get_or_init(|| {
+            let (claims, kid) = (self.authentic.payload(), self.authentic.kid());
+            format!(r#"{{"active":true,"claims":{claims},"kid":"{kid}"}}"#).into()
+        })
+    }
+
+    /// The headers of `authorize` when the token is good; `None` if its subject or scope cannot stand in a header.
+    #[must_use]
+    pub fn headers(&self) -> Option<&IdentityHeaders> {
+        self.headers
+            .get_or_init(|| IdentityHeaders::new(&self.authentic))
+            .as_ref()
     }
 }
 
@@ -99,8 +108,8 @@ const SHARE: usize = 4096;
 
 impl Weighter<Fingerprint, Arc<Entry>> for BySize {
     fn weight(&self, _: &Fingerprint, entry: &Arc<Entry>) -> u64 {
-        let claims = entry.headers.as_ref().map_or(0, |headers| headers.claims.len());
-        let octets = entry.active.len() + entry.authentic.payload().len() + claims;
+        // The claims, the answer that holds them, and the header that holds them in base64, made or not.
+        let octets = size_of::<Entry>() + entry.authentic.payload().len() * 10 / 3;
         u64::try_from(octets.div_ceil(SHARE)).unwrap_or(u64::MAX)
     }
 }

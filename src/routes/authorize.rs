@@ -34,7 +34,7 @@ impl Service {
         let entry = self
             .check(&self.published.load(), token, asked, self.clock.now())?
             .map_err(|refusal| refused(refusal, query.scope.as_deref()))?;
-        let Some(headers) = &entry.headers else {
+        let Some(headers) = entry.headers() else {
             return Err(challenge(
                 StatusCode::UNAUTHORIZED,
                 "invalid_token",

@@ -96,7 +96,7 @@ impl Service {
             typ: request.typ.as_deref(),
         };
         Ok(match self.check(snapshot, &request.token, asked, now)? {
-            Ok(entry) => entry.active.clone(),
+            Ok(entry) => entry.active().clone(),
             Err(refusal) => format!(
                 r#"{{"active":false,"error":"{}","detail":"{refusal}"}}"#,
                 refusal.code()
