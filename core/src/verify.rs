@@ -267,21 +267,21 @@ impl<'a> Verified<'a> {
     }
 }
 
-/// RFC 7515 §4.1.9: compared without case, and `application/` may be left out where no other `/` follows.
+/// RFC 7515 §4.1.9: `application/` may be left out where no other `/` follows. Types are compared without case.
+fn short(typ: &str) -> &str {
+    match typ.split_at_checked("application/".len()) {
+        Some((prefix, rest)) if prefix.eq_ignore_ascii_case("application/") && !rest.contains('/') => rest,
+        _ => typ,
+    }
+}
+
 fn typ_fits(typ: Option<&str>, required: Option<&str>) -> bool {
-    let short = |typ: &str| {
-        let typ = typ.to_ascii_lowercase();
-        typ.strip_prefix("application/")
-            .filter(|rest| !rest.contains('/'))
-            .map(str::to_owned)
-            .unwrap_or(typ)
-    };
-    match (typ, required) {
-        (Some(typ), Some(required)) => short(typ) == short(required),
+    match (typ.map(short), required.map(short)) {
+        (Some(typ), Some(required)) => typ.eq_ignore_ascii_case(required),
         (None, Some(_)) => false,
         (None, None) => true,
         // Other types are tokens for other purposes (logout, DPoP proofs, security events): RFC 8725 §2.8.
-        (Some(typ), None) => matches!(short(typ).as_str(), "jwt" | "at+jwt"),
+        (Some(typ), None) => typ.eq_ignore_ascii_case("jwt") || typ.eq_ignore_ascii_case("at+jwt"),
     }
 }
 

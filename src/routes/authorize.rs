@@ -2,6 +2,8 @@
 //!
 //! `200` with the identity in headers, `401` or `403` with the challenge of RFC 6750 §3.
 
+use std::borrow::Cow;
+
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode};
@@ -25,7 +27,7 @@ impl Service {
     pub fn authorize(&self, request: &Parts) -> Result<Response, Problem> {
         let query = Query::parse(request.uri.query().unwrap_or_default())?;
         let token = bearer(request)?;
-        let audience: Vec<&str> = query.audience.iter().map(String::as_str).collect();
+        let audience: Vec<&str> = query.audience.iter().map(AsRef::as_ref).collect();
         let asked = Asked {
             audience: &audience,
             scope: query.scope.as_deref(),
@@ -52,19 +54,19 @@ impl Service {
 }
 
 #[derive(Default)]
-struct Query {
-    audience: Vec<String>,
-    scope: Option<String>,
+struct Query<'a> {
+    audience: Vec<Cow<'a, str>>,
+    scope: Option<Cow<'a, str>>,
 }
 
-impl Query {
+impl<'a> Query<'a> {
     /// An unknown parameter is refused: a misspelt `scope` must not let everybody in.
-    fn parse(query: &str) -> Result<Self, Problem> {
+    fn parse(query: &'a str) -> Result<Self, Problem> {
         let mut parsed = Self::default();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             match name.as_ref() {
-                "audience" if !value.is_empty() => parsed.audience.push(value.into_owned()),
-                "scope" if parsed.scope.is_none() => parsed.scope = Some(value.into_owned()),
+                "audience" if !value.is_empty() => parsed.audience.push(value),
+                "scope" if parsed.scope.is_none() => parsed.scope = Some(value),
                 _ => {
                     return Err(Problem::request(
                         "invalid_request",
