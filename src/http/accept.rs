@@ -5,6 +5,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,7 +21,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
@@ -77,14 +78,7 @@ pub async fn serve_tcp<H: Handler>(
     context: Context,
 ) {
     let slots = Arc::new(Semaphore::new(context.limits.connections));
-    while let Some(slot) = slot(&slots, &context.shutdown).await {
-        let stream = tokio::select! {
-            () = context.shutdown.cancelled() => return,
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
-                Err(error) => { pause(name, &error).await; continue }
-            },
-        };
+    while let Some((stream, slot)) = next(name, || listener.accept(), &slots, &context.shutdown).await {
         if let Err(error) = stream.set_nodelay(true) {
             debug!(listener = name, %error, "TCP_NODELAY was refused");
         }
@@ -119,14 +113,7 @@ pub async fn serve_unix<H: Handler>(
     context: Context,
 ) {
     let slots = Arc::new(Semaphore::new(context.limits.connections));
-    while let Some(slot) = slot(&slots, &context.shutdown).await {
-        let stream = tokio::select! {
-            () = context.shutdown.cancelled() => return,
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
-                Err(error) => { pause(name, &error).await; continue }
-            },
-        };
+    while let Some((stream, slot)) = next(name, || listener.accept(), &slots, &context.shutdown).await {
         let peer = match stream.peer_cred() {
             Ok(cred) => Peer {
                 uid: cred.uid(),
@@ -165,23 +152,40 @@ pub async fn serve_unix<H: Handler>(
     }
 }
 
-async fn slot(slots: &Arc<Semaphore>, shutdown: &CancellationToken) -> Option<tokio::sync::OwnedSemaphorePermit> {
-    tokio::select! {
-        () = shutdown.cancelled() => None,
-        permit = Arc::clone(slots).acquire_owned() => permit.ok(),
+/// The next connection, with the slot that it takes; `None` at shutdown. Without a free slot none is accepted.
+async fn next<S, Address, Accepting>(
+    name: &'static str,
+    accept: impl Fn() -> Accepting,
+    slots: &Arc<Semaphore>,
+    shutdown: &CancellationToken,
+) -> Option<(S, OwnedSemaphorePermit)>
+where
+    Accepting: Future<Output = io::Result<(S, Address)>>,
+{
+    loop {
+        let slot = tokio::select! {
+            () = shutdown.cancelled() => return None,
+            slot = Arc::clone(slots).acquire_owned() => slot.ok()?,
+        };
+        let accepted = tokio::select! {
+            () = shutdown.cancelled() => return None,
+            accepted = accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) => return Some((stream, slot)),
+            Err(error) => {
+                warn!(listener = name, %error, "accept failed; if it says too many open files, raise ulimit -n");
+                tokio::time::sleep(BREATH).await;
+            }
+        }
     }
 }
 
 /// A connection changes from the acceptor's runtime to a worker's; the system may refuse that for want of memory.
-fn leave<S>(name: &'static str, moved: std::io::Result<S>) -> Option<S> {
+fn leave<S>(name: &'static str, moved: io::Result<S>) -> Option<S> {
     moved
         .inspect_err(|error| warn!(listener = name, %error, "a connection could not be handed to a worker"))
         .ok()
-}
-
-async fn pause(name: &'static str, error: &std::io::Error) {
-    warn!(listener = name, %error, "accept failed; if it says too many open files, raise the limit (ulimit -n)");
-    tokio::time::sleep(BREATH).await;
 }
 
 /// Counts what shows that a connection is alive: its requests, and the pieces of the bodies that it takes.
