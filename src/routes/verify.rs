@@ -1,10 +1,12 @@
 //! `POST /v1/verify` and `/v1/verify/batch`, and the one place where a token is checked.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde::Deserialize;
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use signet_core::verify::{Refusal, Requirements, authenticate};
 use signet_core::{Timestamp, token};
 
@@ -33,13 +35,44 @@ struct VerifyRequest<'a> {
     typ: Option<Cow<'a, str>>,
 }
 
+/// One audience, or a list of them.
+struct Audiences<'a>(Vec<Text<'a>>);
+
+/// Borrowed from the request unless it has escapes.
 #[derive(Deserialize)]
-#[serde(untagged)]
-enum Audiences<'a> {
-    #[serde(borrow)]
-    One(Cow<'a, str>),
-    #[serde(borrow)]
-    Many(Vec<Cow<'a, str>>),
+#[serde(transparent)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Audiences<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OneOrMany;
+
+        impl<'de> Visitor<'de> for OneOrMany {
+            type Value = Audiences<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string or an array of strings")
+            }
+
+            fn visit_borrowed_str<E>(self, one: &'de str) -> Result<Self::Value, E> {
+                Ok(Audiences(vec![Text(Cow::Borrowed(one))]))
+            }
+
+            fn visit_str<E>(self, one: &str) -> Result<Self::Value, E> {
+                Ok(Audiences(vec![Text(Cow::Owned(one.to_owned()))]))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                let mut many = Vec::with_capacity(1);
+                while let Some(one) = seq.next_element()? {
+                    many.push(one);
+                }
+                Ok(Audiences(many))
+            }
+        }
+
+        deserializer.deserialize_any(OneOrMany)
+    }
 }
 
 /// What a caller asks of a token, before the configuration fills what it left out.
@@ -85,11 +118,8 @@ impl Service {
 
     fn answer(&self, snapshot: &Snapshot, request: &[u8], now: Timestamp) -> Result<Bytes, Problem> {
         let request: VerifyRequest<'_> = object(request, EXPECTED)?;
-        let audience: Vec<&str> = match &request.audience {
-            None => Vec::new(),
-            Some(Audiences::One(one)) => vec![one],
-            Some(Audiences::Many(many)) => many.iter().map(AsRef::as_ref).collect(),
-        };
+        let audience = request.audience.as_ref().map_or(&[][..], |audiences| &audiences.0);
+        let audience: Vec<&str> = audience.iter().map(|text| text.0.as_ref()).collect();
         let asked = Asked {
             audience: &audience,
             scope: request.scope.as_deref(),
