@@ -161,12 +161,7 @@ impl Keeper {
         for due in &schedule.due {
             match due {
                 Due::Successor { of, reason } => {
-                    let new = NewKey {
-                        successor_of: of.clone(),
-                        algorithm: self.charge.policy.algorithm(),
-                        rsa_bits: self.charge.rsa_bits,
-                        terms: self.charge.policy.terms(),
-                    };
+                    let new = NewKey::under(&self.charge.policy, self.charge.rsa_bits, of.clone());
                     let key = self.provider.create(&new).await?;
                     info!(kid = %key.kid(), alg = %key.public.algorithm(), ?reason, "a new key is in the ring");
                     done = true;

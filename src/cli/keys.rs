@@ -50,15 +50,10 @@ impl Ring<'_> {
         Ok((records, schedule))
     }
 
-    fn new_key(&self, records: &[KeyRecord], schedule: &Schedule) -> NewKey {
+    async fn create_next(&self, schedule: &Schedule) -> Result<KeyRecord, Failure> {
         let newest = schedule.keys.last().map(|key| key.kid.clone());
-        debug_assert_eq!(newest.is_none(), records.is_empty());
-        NewKey {
-            successor_of: newest,
-            algorithm: self.settings.policy.algorithm(),
-            rsa_bits: self.settings.rsa_bits,
-            terms: self.settings.policy.terms(),
-        }
+        let new = NewKey::under(&self.settings.policy, self.settings.rsa_bits, newest);
+        Ok(self.provider.create(&new).await?)
     }
 
     async fn list(&self, json: bool) -> Result<String, Failure> {
@@ -84,7 +79,7 @@ impl Ring<'_> {
     }
 
     async fn rotate(&self, reason: &str, json: bool) -> Result<String, Failure> {
-        let (records, schedule) = self.read().await?;
+        let (_, schedule) = self.read().await?;
         if let Some(pending) = schedule.keys.iter().find(|key| key.phase == Phase::Pending) {
             let at = pending.activates_at.map(rfc3339).unwrap_or_default();
             return Err(Failure::usage(format!(
@@ -93,7 +88,7 @@ impl Ring<'_> {
                 pending.kid
             )));
         }
-        let key = self.provider.create(&self.new_key(&records, &schedule)).await?;
+        let key = self.create_next(&schedule).await?;
         let (_, schedule) = self.read().await?;
         let at = schedule
             .keys
@@ -119,10 +114,10 @@ impl Ring<'_> {
         self.provider.revoke(kid, &revocation).await?;
         audit("revoke", kid, reason);
         // If nothing else can sign, the successor is made here: no sidecar needs to be running for it.
-        let (records, schedule) = self.read().await?;
+        let (_, schedule) = self.read().await?;
         let mut successor = None;
         if schedule.active().is_none() && schedule.due.iter().any(|due| matches!(due, Due::Successor { .. })) {
-            let key = self.provider.create(&self.new_key(&records, &schedule)).await?;
+            let key = self.create_next(&schedule).await?;
             audit("create", key.kid(), "successor of a revoked key");
             successor = Some(key.kid().clone());
         }

@@ -11,6 +11,7 @@ use signet_core::signing_key::{Signature, SigningKeyError};
 use crate::http::Response;
 use crate::http::body;
 use crate::http::problem::Problem;
+use crate::lane::Full;
 use crate::routes::Service;
 use crate::snapshot::{Signer, Snapshot};
 use crate::unique;
@@ -77,25 +78,7 @@ impl Service {
     pub async fn sign(&self, request: &[u8]) -> Result<Response, Problem> {
         let snapshot = self.published.load_full();
         let signer = snapshot.signer.as_ref().map_err(Problem::signing_unavailable)?;
-        let unsigned = self.unsigned(signer, request)?;
-        let answer = if signer.key.verifying_key().algorithm().is_slow_to_sign() {
-            let key = Arc::clone(&signer.key);
-            let signed = self.lane.run(move || {
-                key.sign(unsigned.signing_input())
-                    .map(|signature| (unsigned, signature))
-            });
-            let (unsigned, signature) = signed
-                .await
-                .map_err(|full| Problem::overloaded(full.to_string()))?
-                .map_err(|error| broken(&error))?;
-            finish(signer, unsigned, &signature)
-        } else {
-            let signature = signer
-                .key
-                .sign(unsigned.signing_input())
-                .map_err(|error| broken(&error))?;
-            finish(signer, unsigned, &signature)
-        };
+        let answer = self.sign_one(&snapshot, signer, request).await.map_err(overloaded)??;
         self.metrics.signed.inc();
         Ok(body::json(answer))
     }
@@ -108,24 +91,14 @@ impl Service {
         let items = items(request)?;
         let snapshot = self.published.load_full();
         let signer = snapshot.signer.as_ref().map_err(Problem::signing_unavailable)?;
-        let answers = if signer.key.verifying_key().algorithm().is_slow_to_sign() {
-            self.sign_slow_batch(&snapshot, signer, &items).await?
-        } else {
-            let mut answers = Vec::with_capacity(items.len());
-            for (index, item) in items.into_iter().enumerate() {
-                if index % TURN == TURN - 1 {
-                    tokio::task::yield_now().await;
-                }
-                answers.push(self.unsigned(signer, item.as_bytes()).and_then(|unsigned| {
-                    let signature = signer
-                        .key
-                        .sign(unsigned.signing_input())
-                        .map_err(|error| broken(&error))?;
-                    Ok(finish(signer, unsigned, &signature))
-                }));
+        let mut answers = Vec::with_capacity(items.len());
+        for (index, item) in items.into_iter().enumerate() {
+            if index % TURN == TURN - 1 {
+                tokio::task::yield_now().await;
             }
-            answers
-        };
+            let answer = self.sign_one(&snapshot, signer, item.as_bytes()).await;
+            answers.push(answer.map_err(overloaded)?);
+        }
         for answer in &answers {
             match answer {
                 Ok(_) => self.metrics.signed.inc(),
@@ -135,32 +108,29 @@ impl Service {
         Ok(join(answers))
     }
 
-    /// Each item waits in the lane by itself, so that one batch does not hold a thread that others wait for.
-    async fn sign_slow_batch(
+    /// The answer to one item: here if its signature is quick, else from the lane, where each item of a batch waits by
+    /// itself, so that one batch does not hold a thread that others wait for.
+    async fn sign_one(
         &self,
         snapshot: &Arc<Snapshot>,
         signer: &Signer,
-        items: &[&str],
-    ) -> Result<Vec<Result<Vec<u8>, Problem>>, Problem> {
-        let mut answers = Vec::with_capacity(items.len());
-        for item in items {
-            answers.push(match self.unsigned(signer, item.as_bytes()) {
-                Err(problem) => Err(problem),
-                Ok(unsigned) => {
-                    let snapshot = Arc::clone(snapshot);
-                    let job = self.lane.run(move || {
-                        let signer = snapshot.signer.as_ref().map_err(Problem::signing_unavailable)?;
-                        let signature = signer
-                            .key
-                            .sign(unsigned.signing_input())
-                            .map_err(|error| broken(&error))?;
-                        Ok(finish(signer, unsigned, &signature))
-                    });
-                    job.await.map_err(|full| Problem::overloaded(full.to_string()))?
-                }
-            });
+        item: &[u8],
+    ) -> Result<Result<Vec<u8>, Problem>, Full> {
+        let unsigned = match self.unsigned(signer, item) {
+            Ok(unsigned) => unsigned,
+            Err(problem) => return Ok(Err(problem)),
+        };
+        if !signer.key.verifying_key().algorithm().is_slow_to_sign() {
+            return Ok(signed(signer, unsigned));
         }
-        Ok(answers)
+        let snapshot = Arc::clone(snapshot);
+        let job = move || {
+            signed(
+                snapshot.signer.as_ref().map_err(Problem::signing_unavailable)?,
+                unsigned,
+            )
+        };
+        self.lane.run(job).await
     }
 
     fn unsigned(&self, signer: &Signer, request: &[u8]) -> Result<Unsigned, Problem> {
@@ -171,6 +141,18 @@ impl Service {
             .mint(&request, &signer.headers, signer.longest, self.clock.now(), unique);
         minted.map_err(Problem::from)
     }
+}
+
+fn signed(signer: &Signer, unsigned: Unsigned) -> Result<Vec<u8>, Problem> {
+    let signature = signer
+        .key
+        .sign(unsigned.signing_input())
+        .map_err(|error| broken(&error))?;
+    Ok(finish(signer, unsigned, &signature))
+}
+
+fn overloaded(full: Full) -> Problem {
+    Problem::overloaded(full.to_string())
 }
 
 /// `{"token":…,"kid":…,"exp":…}`: base64url and digits need no escapes.

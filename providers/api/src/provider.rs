@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use async_trait::async_trait;
 use signet_core::algorithm::RsaBits;
 use signet_core::signing_key::Signature;
-use signet_core::{Algorithm, KeyRecord, Kid, Revocation, SigningKey, Terms};
+use signet_core::{Algorithm, KeyRecord, Kid, Policy, Revocation, SigningKey, Terms};
 
 use crate::error::ProviderError;
 
@@ -62,6 +62,19 @@ pub struct NewKey {
     pub rsa_bits: RsaBits,
     /// What it is bound to for life.
     pub terms: Terms,
+}
+
+impl NewKey {
+    /// The next key of a ring under this policy.
+    #[must_use]
+    pub fn under(policy: &Policy, rsa_bits: RsaBits, successor_of: Option<Kid>) -> Self {
+        Self {
+            successor_of,
+            algorithm: policy.algorithm(),
+            rsa_bits,
+            terms: policy.terms(),
+        }
+    }
 }
 
 /// One permission or property that `signet check` tried.
