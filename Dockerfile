@@ -16,6 +16,8 @@ FROM debian:bookworm-slim
 LABEL org.opencontainers.image.title="Signet" \
       org.opencontainers.image.description="A key-management sidecar for API gateways" \
       org.opencontainers.image.licenses="Apache-2.0"
+# The authorities that vouch for the clouds' servers.
+RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates && rm -rf /var/lib/apt/lists/*
 RUN install -d -m 0700 -o 65532 -g 65532 /var/lib/signet \
     && install -d -m 0755 -o 65532 -g 65532 /run/signet
 COPY --from=build /out/signet /usr/local/bin/signet

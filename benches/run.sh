@@ -284,7 +284,28 @@ print(json.dumps({"input": base64.b64encode(payload).decode(), "marshaling_algor
 PY
     run openbao-h1 "http://127.0.0.1:$vault/v1/transit/sign/bench/sha2-256" "${h1[@]}" --pid "$bao_pid" \
         --header "X-Vault-Token: root" --body "$work/bao.json" --expect '"vault:v1:'
+
+    say "Signing with OpenBao through the sidecar (remote custody), and directly with as many clients"
+    export VAULT_ADDR=http://127.0.0.1:$vault VAULT_TOKEN=root SIGNET_SIGN_RATE=100000
+    SIGNET_PROVIDER=vault serve ES256
+    for clients in 1 4 16; do
+        few=(--protocol h1 --connections "$clients")
+        run "direct-$clients" "http://127.0.0.1:$vault/v1/transit/sign/bench/sha2-256" "${few[@]}" --pid "$bao_pid" \
+            --header "X-Vault-Token: root" --body "$work/bao.json" --expect '"vault:v1:'
+        run "remote-$clients" http://localhost/v1/sign --socket "$socket" "${few[@]}" --pid "$pid" \
+            --body "$work/sign.json" --expect '"token":"'
+    done
+    # What the sidecar asked of the provider for what it signed.
+    python3 - "http://127.0.0.1:$admin/metrics" >"$results/remote-calls.json" <<'PY'
+import json, re, sys, urllib.request
+text = urllib.request.urlopen(sys.argv[1]).read().decode()
+calls = sum(float(n) for n in re.findall(r'^signet_provider_calls_total\{[^}]*operation="sign"[^}]*\} (\S+)$', text, re.M))
+signed = float(re.search(r'^signet_tokens_signed_total (\S+)$', text, re.M)[1])
+print(json.dumps({"calls": calls, "signed": signed}))
+PY
+    stop "$pid"
     stop "$bao_pid"
+    unset VAULT_ADDR VAULT_TOKEN SIGNET_SIGN_RATE
 fi
 
 # ---------------------------------------------------------------------------------------------------------- EdDSA, RS256

@@ -1,224 +1,270 @@
-//! Puts the sidecar together from its settings, and takes it down again. The only module that names providers.
+//! The only module that names providers: it opens what the settings ask for, behind the guards that all share.
 
-use std::io;
-use std::net::SocketAddr;
+#![cfg_attr(
+    not(any(
+        feature = "vault",
+        feature = "aws-kms",
+        feature = "azure-key-vault",
+        feature = "gcp-kms"
+    )),
+    allow(unused_variables, reason = "without a vendor nothing reads them")
+)]
+
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use signet_api::{Clock, KeyProvider, ProviderError};
-use signet_core::mint::Template;
+use signet_api::{Clock, ErrorKind, KeyProvider, Operation, ProviderError, Variable, Variables};
+use signet_guards::{
+    Breaking, Breaks, Checked, Deadlines, Guard as _, Jitter, Pace, Paced, Retries, Retrying, TimeLimited,
+};
 use signet_local::LocalConfig;
-use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
-use tracing::{info, warn};
+use signet_sealed::disk::Disk;
+use signet_sealed::{FileStore, RingStore, Sealed, Sealer};
 
-use crate::clock::SystemClock;
-use crate::hardening::{NotLocked, lock_memory};
-use crate::http::accept::{Context, Limits, serve_tcp, serve_unix};
-use crate::http::peer::AllowList;
-use crate::http::tls::{Tls, TlsError};
-use crate::http::unix::{SocketError, bind};
-use crate::http::workers::Workers;
-use crate::keeper::{Charge, Keeper};
-use crate::lane::Lane;
-use crate::routes::admin::Admin;
-use crate::routes::public::Public;
-use crate::routes::{Service, local};
-use crate::settings::{ProviderName, Settings, Store};
+use crate::settings::{Origin, ProviderName, Settings, Store};
 use crate::telemetry::metered::Metered;
 use crate::telemetry::metrics::Metrics;
-use crate::token_cache::TokenCache;
 
-/// Why the sidecar did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The local socket.
-    #[error("the local socket cannot be opened")]
-    Socket(#[from] SocketError),
-    /// A TCP listener.
-    #[error("listening on {address} failed; free the port, or change {setting}")]
-    Listen {
-        /// Where.
-        address: SocketAddr,
-        /// The setting that says so.
-        setting: &'static str,
-        /// Why.
-        source: io::Error,
-    },
-    /// The certificate.
-    #[error("TLS cannot be set up")]
-    Tls(#[from] TlsError),
-    /// The memory.
-    #[error("memory cannot be locked")]
-    Memory(#[from] NotLocked),
-    /// The keys.
-    #[error("the ring cannot be opened")]
-    Provider(#[from] ProviderError),
-    /// Threads and signals.
-    #[error("the system refused {what}")]
-    System {
-        /// What.
-        what: &'static str,
-        /// Why.
-        source: io::Error,
-    },
-}
+/// What the control path asks of a provider at most. A refresh makes a handful of calls a minute; this is what stands
+/// between a fault of ours and the vendor's bill.
+const CONTROL: Pace = Pace {
+    per_second: NonZeroU32::new(10).expect("10 is not 0"),
+    burst: NonZeroU32::new(50).expect("50 is not 0"),
+    patience: Duration::from_secs(10),
+    setting: "SIGNET_REFRESH_INTERVAL",
+};
 
-/// Opens the configured provider.
+/// Opens the ring of this origin, without any guard. Except for the local one, nothing is called yet.
 ///
 /// # Errors
-/// [`ProviderError`].
-pub async fn open_provider(settings: &Settings, clock: Arc<dyn Clock>) -> Result<Arc<dyn KeyProvider>, ProviderError> {
-    match settings.provider {
-        ProviderName::Local => {
-            // A path that is the default one is told as such, so that errors name the setting that led to it.
-            let unless_default = |path: &Path, name| (path != settings.data_dir.join(name)).then(|| path.to_owned());
-            let Store::File(ring_file) = &settings.store;
-            let config = LocalConfig {
-                data_dir: settings.data_dir.clone(),
-                key_file: unless_default(&settings.local_key_file, "local.key"),
-                ring_file: unless_default(ring_file, "ring.json"),
-                ring: settings.key.clone(),
-            };
-            signet_local::open(config, clock).await
+/// [`ProviderError`], as `InvalidConfig` if a variable does not do.
+pub async fn open(
+    settings: &Settings,
+    origin: &Origin,
+    clock: Arc<dyn Clock>,
+) -> Result<Arc<dyn KeyProvider>, ProviderError> {
+    if origin.provider == ProviderName::Local {
+        return signet_local::open(local(settings, origin), clock).await;
+    }
+    let variables = variables(settings, origin)?;
+    match &origin.store {
+        None => remote(origin, &variables, clock).await,
+        Some(store) => {
+            let sealer = sealer(origin, &variables).await?;
+            let store = open_store(settings, origin, store, &variables).await?;
+            // The ring's name stands in all that is sealed: rings of two issuers under one wrapping key stay apart.
+            let ring = settings.issuer.to_string();
+            Ok(Arc::new(Sealed::new(
+                ring,
+                origin.provider.as_str(),
+                sealer,
+                store,
+                clock,
+            )))
         }
     }
 }
 
-/// Runs the sidecar until SIGTERM or SIGINT.
+/// Opens the ring of this origin behind the guards: each call is paced, bounded in time, repeated if that may help,
+/// counted, and its answer is not believed unseen.
 ///
 /// # Errors
-/// [`StartError`].
-pub async fn serve(settings: Settings) -> Result<(), StartError> {
-    for warning in &settings.warnings {
-        warn!("{warning}");
+/// As [`open`].
+pub async fn open_guarded(
+    settings: &Settings,
+    origin: &Origin,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+) -> Result<Arc<dyn KeyProvider>, ProviderError> {
+    let provider = open(settings, origin, Arc::clone(&clock)).await?;
+    let deadlines = Deadlines {
+        sign: settings.limits.sign_timeout,
+        ..Deadlines::default()
+    };
+    let sign = Pace {
+        per_second: settings.limits.sign_rate,
+        burst: settings.limits.sign_rate,
+        patience: settings.limits.sign_timeout,
+        setting: "SIGNET_SIGN_RATE",
+    };
+    let provider = provider
+        .guarded(TimeLimited::new(deadlines))
+        .guarded(Breaking::new(Breaks::default(), Jitter::default()))
+        .guarded(Paced::new(CONTROL, sign))
+        .guarded(Retrying::new(Retries::default(), Jitter::default()))
+        .guarded(Metered::new(metrics));
+    let skew = settings.policy.durations().clock_skew;
+    Ok(Arc::new(Checked::new(provider, clock, skew)))
+}
+
+/// The variables that a provider reads, for the documentation and for finding typing errors.
+#[must_use]
+pub const fn variables_of(provider: ProviderName) -> &'static [Variable] {
+    match provider {
+        #[cfg(feature = "vault")]
+        ProviderName::Vault => signet_vault::VARIABLES,
+        #[cfg(feature = "aws-kms")]
+        ProviderName::AwsKms => signet_aws_kms::VARIABLES,
+        #[cfg(feature = "azure-key-vault")]
+        ProviderName::AzureKeyVault => signet_azure_key_vault::VARIABLES,
+        #[cfg(feature = "gcp-kms")]
+        ProviderName::GcpKms => signet_gcp_kms::VARIABLES,
+        _ => &[],
     }
-    lock_memory(settings.limits.require_locked_memory)?;
-    let system = |what| move |source| StartError::System { what, source };
-    let mut terminate = signal(SignalKind::terminate()).map_err(system("a handler for SIGTERM"))?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(system("a handler for SIGINT"))?;
-    let mut hang_up = signal(SignalKind::hangup()).map_err(system("a handler for SIGHUP"))?;
+}
 
-    // The listeners first: a second start on the same socket must not get as far as the ring.
-    let tls = match &settings.tls {
-        Some(files) => Some(Tls::load(&files.certificate, &files.key)?),
-        None => None,
+fn local(settings: &Settings, origin: &Origin) -> LocalConfig {
+    // A path that is the default one is told as such, so that errors name the setting that led to it.
+    let unless_default = |path: &Path, name| (path != settings.data_dir.join(name)).then(|| path.to_owned());
+    let ring_file = match &origin.store {
+        Some(Store::File(file)) => unless_default(file, "ring.json"),
+        _ => None,
     };
-    let (socket, _bound) = bind(&settings.socket.path, settings.socket.mode)?;
-    let public = listen(settings.listen, "SIGNET_LISTEN").await?;
-    let admin = listen(settings.admin_listen, "SIGNET_ADMIN_LISTEN").await?;
-
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let metrics = Arc::new(Metrics::default());
-    let provider = open_provider(&settings, Arc::clone(&clock)).await?;
-    let provider = Arc::new(Metered::new(provider, Arc::clone(&metrics)));
-    let charge = Charge {
-        issuer: settings.issuer.clone(),
-        policy: settings.policy,
-        rsa_bits: settings.rsa_bits,
-        fate: settings.expired_keys,
-    };
-    let (keeper, published) = Keeper::start(provider, charge, Arc::clone(&clock), Arc::clone(&metrics)).await?;
-
-    let durations = settings.policy.durations();
-    let service = Arc::new(Service {
-        published: Arc::clone(&published),
-        template: Template::new(
-            &settings.issuer,
-            &settings.sign_audience,
-            settings.sign_subject.as_deref(),
-            durations.token_ttl,
-            durations.token_max_ttl,
-        ),
-        issuer: settings.issuer.clone(),
-        audience: settings.audience.clone(),
-        clock_skew: durations.clock_skew,
-        cache: TokenCache::new(settings.limits.verify_cache_entries.map_or(0, Into::into)),
-        lane: Lane::start().map_err(system("threads"))?,
-        clock: Arc::clone(&clock),
-        metrics: Arc::clone(&metrics),
-    });
-
-    let shutdown = CancellationToken::new();
-    let tasks = TaskTracker::new();
-    let nudge = Arc::new(Notify::new());
-    let context = Context {
-        limits: Limits {
-            connections: settings.limits.max_connections.into(),
-            header_timeout: settings.limits.header_timeout,
-        },
-        workers: Workers::start(settings.limits.threads.into()).map_err(system("threads"))?,
-        shutdown: shutdown.clone(),
-        tasks: tasks.clone(),
-        metrics: Arc::clone(&metrics),
-    };
-    if let Some(tls) = &tls {
-        tasks.spawn(tls.clone().follow_files(shutdown.clone()));
+    LocalConfig {
+        data_dir: settings.data_dir.clone(),
+        key_file: unless_default(&origin.local_key_file, "local.key"),
+        ring_file,
+        ring: origin.key.clone(),
     }
-    tasks.spawn(serve_unix(
-        "socket",
-        socket,
-        AllowList {
-            uids: settings.socket.allow_uids.clone(),
-            gids: settings.socket.allow_gids.clone(),
-        },
-        local::routes(service, shutdown.clone()),
-        context.clone(),
-    ));
-    let documents = Public::new(
-        Arc::clone(&published),
-        &settings.issuer,
-        &settings.policy,
-        Arc::clone(&clock),
-    );
-    tasks.spawn(serve_tcp("public", public, tls.clone(), documents, context.clone()));
-    let pages = Admin::new(Arc::clone(&published), settings.policy, clock, metrics);
-    tasks.spawn(serve_tcp("admin", admin, None, pages, context));
-    tasks.spawn(keeper.run(published, Arc::clone(&nudge), shutdown.clone()));
-    announce(&settings, tls.is_some());
+}
 
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            _ = hang_up.recv() => {
-                info!("SIGHUP: the provider is read now");
-                nudge.notify_one();
+async fn remote(
+    origin: &Origin,
+    variables: &Variables,
+    clock: Arc<dyn Clock>,
+) -> Result<Arc<dyn KeyProvider>, ProviderError> {
+    let key = &origin.key;
+    match origin.provider {
+        #[cfg(feature = "vault")]
+        ProviderName::Vault => {
+            use signet_vault::{VaultConfig, remote};
+            remote(VaultConfig::new(variables, key)?, clock).await
+        }
+        #[cfg(feature = "aws-kms")]
+        ProviderName::AwsKms => {
+            use signet_aws_kms::{AwsKmsConfig, remote};
+            remote(AwsKmsConfig::new(variables, key)?, clock).await
+        }
+        #[cfg(feature = "azure-key-vault")]
+        ProviderName::AzureKeyVault => {
+            use signet_azure_key_vault::{AzureConfig, remote};
+            remote(AzureConfig::new(variables, key)?, clock).await
+        }
+        #[cfg(feature = "gcp-kms")]
+        ProviderName::GcpKms => {
+            use signet_gcp_kms::{GcpConfig, remote};
+            remote(GcpConfig::new(variables, key)?, clock).await
+        }
+        other => Err(not_built_in(other)),
+    }
+}
+
+async fn sealer(origin: &Origin, variables: &Variables) -> Result<Arc<dyn Sealer>, ProviderError> {
+    let key = &origin.key;
+    match origin.provider {
+        #[cfg(feature = "vault")]
+        ProviderName::Vault => {
+            use signet_vault::{VaultConfig, sealer};
+            sealer(VaultConfig::new(variables, key)?).await
+        }
+        #[cfg(feature = "aws-kms")]
+        ProviderName::AwsKms => {
+            use signet_aws_kms::{AwsKmsConfig, sealer};
+            sealer(AwsKmsConfig::new(variables, key)?).await
+        }
+        #[cfg(feature = "azure-key-vault")]
+        ProviderName::AzureKeyVault => {
+            use signet_azure_key_vault::{AzureConfig, sealer};
+            sealer(AzureConfig::new(variables, key)?).await
+        }
+        #[cfg(feature = "gcp-kms")]
+        ProviderName::GcpKms => {
+            use signet_gcp_kms::{GcpConfig, sealer};
+            sealer(GcpConfig::new(variables, key)?).await
+        }
+        other => Err(not_built_in(other)),
+    }
+}
+
+async fn open_store(
+    settings: &Settings,
+    origin: &Origin,
+    store: &Store,
+    variables: &Variables,
+) -> Result<Arc<dyn RingStore>, ProviderError> {
+    let (with, location) = match store {
+        Store::File(path) => {
+            let disk = Disk {
+                provider: origin.provider.as_str(),
+                setting: "SIGNET_STORE",
+            };
+            return Ok(Arc::new(FileStore::new(path, disk)));
+        }
+        Store::With(with, location) => (*with, location),
+    };
+    // A store of another ecosystem than the sealer's has the process's own variables.
+    let variables = match with == origin.provider {
+        true => variables,
+        false => &settings.variables,
+    };
+    match with {
+        #[cfg(feature = "vault")]
+        ProviderName::Vault => signet_vault::store(variables, location).await,
+        #[cfg(feature = "aws-kms")]
+        ProviderName::AwsKms => signet_aws_kms::store(variables, location).await,
+        #[cfg(feature = "azure-key-vault")]
+        ProviderName::AzureKeyVault => signet_azure_key_vault::store(variables, location).await,
+        #[cfg(feature = "gcp-kms")]
+        ProviderName::GcpKms => signet_gcp_kms::store(variables, location).await,
+        other => Err(not_built_in(other)),
+    }
+}
+
+/// The process's variables with the origin's own over them, each of which must be one that the provider reads.
+fn variables(settings: &Settings, origin: &Origin) -> Result<Variables, ProviderError> {
+    let known = variables_of(origin.provider);
+    let strange = origin
+        .overrides
+        .names()
+        .find(|name| !known.iter().any(|variable| variable.name == *name));
+    match strange {
+        None => Ok(settings.variables.overlaid(&origin.overrides)),
+        Some(name) => {
+            let text = format!(
+                "SIGNET_ALSO_{}_{name} is given, but {} reads no {name}; docs/providers/{}.md lists what it reads",
+                origin.provider.in_variables(),
+                origin.provider,
+                origin.provider
+            );
+            Err(refused(origin.provider, text))
+        }
+    }
+}
+
+/// The settings refuse such a provider; this is for a match that must have an end.
+fn not_built_in(provider: ProviderName) -> ProviderError {
+    refused(provider, format!("{provider} is not built into this binary"))
+}
+
+fn refused(provider: ProviderName, text: String) -> ProviderError {
+    ProviderError::new(provider.as_str(), Operation::Open, ErrorKind::InvalidConfig, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_variable_of_a_provider_stands_on_its_page() {
+        for provider in ProviderName::ALL.iter().filter(|provider| provider.is_built_in()) {
+            let page = format!("{}/docs/providers/{provider}.md", env!("CARGO_MANIFEST_DIR"));
+            let text = std::fs::read_to_string(&page).expect("the page");
+            for variable in variables_of(*provider) {
+                let name = format!("`{}`", variable.name);
+                assert!(text.contains(&name), "{page} lacks {name}: {}", variable.help);
             }
         }
     }
-    info!(wait = %humantime::format_duration(settings.limits.drain_timeout), "stopping: requests under way may finish");
-    shutdown.cancel();
-    tasks.close();
-    if tokio::time::timeout(settings.limits.drain_timeout, tasks.wait())
-        .await
-        .is_err()
-    {
-        warn!("some connections did not finish in SIGNET_DRAIN_TIMEOUT and are cut off");
-    }
-    info!("stopped");
-    Ok(())
-}
-
-async fn listen(address: SocketAddr, setting: &'static str) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(|source| StartError::Listen {
-        address,
-        setting,
-        source,
-    })
-}
-
-fn announce(settings: &Settings, tls: bool) {
-    let scheme = if tls { "https" } else { "http" };
-    info!(
-        version = env!("CARGO_PKG_VERSION"),
-        issuer = %settings.issuer,
-        jwks = %format!("{scheme}://{}/.well-known/jwks.json", settings.listen),
-        socket = %settings.socket.path.display(),
-        admin = %format!("http://{}/", settings.admin_listen),
-        "signet is serving"
-    );
 }

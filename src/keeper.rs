@@ -8,20 +8,23 @@ use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
-use signet_api::{Clock, Fate, KeyProvider, NewKey, ProviderError};
+use signet_api::{Claim, Clock, Custody, Fate, KeyProvider, NewKey, ProviderError};
 use signet_core::algorithm::RsaBits;
-use signet_core::schedule::Due;
+use signet_core::schedule::{Due, Reason};
 use signet_core::{Issuer, KeyRecord, KeyState, Kid, Phase, Policy, Schedule, SigningKey, Timestamp, schedule};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::ring_view::RingView;
-use crate::snapshot::{Outage, Parts, Published, Snapshot};
+use crate::also::AlsoRing;
+use crate::ring_view::{AlsoView, RingView};
+use crate::snapshot::{Outage, Parts, Published, Signs, Snapshot};
 use crate::telemetry::metrics::Metrics;
 
 /// The first wait after a failure; it doubles up to the refresh interval.
 const FIRST_RETRY: Duration = Duration::from_millis(500);
+/// The longest that a replica waits for others to be faster.
+const LONGEST_JITTER: Duration = Duration::from_secs(5);
 
 /// What the keeper keeps to.
 #[derive(Clone, Debug)]
@@ -50,15 +53,18 @@ pub struct Keeper {
     unseal_failure: Option<(Kid, Outage)>,
     phases: HashMap<Kid, Phase>,
     failures: u32,
+    also: Vec<AlsoRing>,
 }
 
 impl Keeper {
-    /// Reads the ring for the first time, and creates its first key if it has none.
+    /// Reads the ring for the first time, and creates its first key if it has none. The other rings are published with
+    /// it.
     ///
     /// # Errors
     /// [`ProviderError`] if the ring cannot be read or made.
     pub async fn start(
         provider: Arc<dyn KeyProvider>,
+        also: Vec<AlsoRing>,
         charge: Charge,
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
@@ -75,6 +81,7 @@ impl Keeper {
             unseal_failure: None,
             phases: HashMap::new(),
             failures: 0,
+            also,
         };
         let first = keeper.schedule();
         if keeper.carry_out(&first).await? {
@@ -104,6 +111,9 @@ impl Keeper {
     /// Reads, does what is due, publishes. The snapshot is published also when the provider fails: phases move on.
     async fn turn(&mut self, published: &Published) {
         let outcome = self.refresh_and_carry_out().await;
+        for ring in &mut self.also {
+            ring.refresh(self.clock.now()).await;
+        }
         match outcome {
             Ok(()) => {
                 if let Some(outage) = self.refresh_failure.take() {
@@ -161,6 +171,10 @@ impl Keeper {
         for due in &schedule.due {
             match due {
                 Due::Successor { of, reason } => {
+                    if self.is_outrun(*reason).await? {
+                        done = true;
+                        continue;
+                    }
                     let new = NewKey::under(&self.charge.policy, self.charge.rsa_bits, of.clone());
                     let key = self.provider.create(&new).await?;
                     info!(kid = %key.kid(), alg = %key.public.algorithm(), ?reason, "a new key is in the ring");
@@ -177,6 +191,25 @@ impl Keeper {
         Ok(done)
     }
 
+    /// Where nothing in the provider settles a race, replicas that find a successor due at the same time would each make
+    /// one. That is borne, but every key costs: each waits for a moment of its own and looks again. `true`: somebody
+    /// else was faster.
+    async fn is_outrun(&self, reason: Reason) -> Result<bool, ProviderError> {
+        let is_urgent = matches!(reason, Reason::Revoked | Reason::Disabled);
+        if is_urgent || self.provider.capabilities().claim == Claim::Atomic {
+            return Ok(false);
+        }
+        let interval = self.charge.policy.durations().refresh_interval;
+        tokio::time::sleep((interval / 2).min(LONGEST_JITTER).mul_f64(fraction())).await;
+        let newest = |records: &[KeyRecord]| {
+            records
+                .iter()
+                .max_by(|a, b| a.creation_order(b))
+                .map(|key| key.kid().clone())
+        };
+        Ok(newest(&self.provider.list().await?) != newest(&self.records))
+    }
+
     /// How long until there is something to do: the next reading, or the next change of a phase.
     fn wait(&self) -> Duration {
         let interval = self.charge.policy.durations().refresh_interval;
@@ -188,23 +221,36 @@ impl Keeper {
                 .min(interval)
                 .mul_f64(0.5 + 0.5 * fraction()),
         };
-        let change = self
-            .schedule()
-            .next_look
-            .map_or(refresh, |at| at.since(self.clock.now()));
-        refresh.min(change)
+        let now = self.clock.now();
+        let also = self.also.iter().map(|ring| ring.schedule(&self.charge.policy, now));
+        let changes = also.chain([self.schedule()]).filter_map(|schedule| schedule.next_look);
+        changes.min().map_or(refresh, |at| refresh.min(at.since(now)))
     }
 
     async fn snapshot(&mut self) -> Snapshot {
         let schedule = self.schedule();
         self.log_phases(&schedule);
-        let signing_key = self.signing_key(&schedule).await;
+        let signer = self.signer(&schedule).await;
+        let now = self.clock.now();
+        let policy = &self.charge.policy;
+        let also: Vec<_> = self
+            .also
+            .iter()
+            .map(|ring| (ring, ring.schedule(policy, now)))
+            .collect();
+        let mut view = RingView::new(&self.charge.issuer, policy, &self.records, &schedule);
+        view.also = also
+            .iter()
+            .map(|(ring, schedule)| AlsoView::new(ring.name(), ring.records(), schedule))
+            .collect();
         let snapshot = Snapshot::new(Parts {
             records: &self.records,
             schedule: &schedule,
-            policy: &self.charge.policy,
-            view: RingView::new(&self.charge.issuer, &self.charge.policy, &self.records, &schedule),
-            signing_key,
+            policy,
+            view,
+            signer,
+            longest_message: self.provider.capabilities().longest_message,
+            also: &also,
             refreshed_at: self.refreshed_at,
             refresh_failure: self.refresh_failure.clone(),
         });
@@ -212,8 +258,32 @@ impl Keeper {
         snapshot
     }
 
-    /// Unseals the active key and those that wait, so that an activation needs no provider.
-    async fn signing_key(&mut self, schedule: &Schedule) -> Result<Arc<SigningKey>, Outage> {
+    /// The active key, and who signs with it. Private keys are unsealed also for keys that wait, so that an activation
+    /// needs no provider.
+    async fn signer(&mut self, schedule: &Schedule) -> Result<(Kid, Signs), Outage> {
+        let custody = self.provider.capabilities().custody;
+        if custody == Custody::Sealed {
+            self.unseal(schedule).await;
+        }
+        let now = self.clock.now();
+        let outage = |reason| Outage { since: now, reason };
+        let active = schedule
+            .active()
+            .map(|key| key.kid.clone())
+            .ok_or_else(|| outage("no key of the ring is active".to_owned()))?;
+        match (custody, self.unsealed.get(&active), &self.unseal_failure) {
+            (Custody::Remote, ..) if self.is_enabled(&active) => Ok((active, Signs::Remote)),
+            (Custody::Sealed, Some(key), _) => {
+                let signs = Signs::Here(Arc::clone(key));
+                self.unseal_failure = None;
+                Ok((active, signs))
+            }
+            (Custody::Sealed, None, Some((kid, failure))) if *kid == active => Err(failure.clone()),
+            _ => Err(outage(format!("the active key {active} is disabled"))),
+        }
+    }
+
+    async fn unseal(&mut self, schedule: &Schedule) {
         let wanted: Vec<Kid> = schedule
             .keys
             .iter()
@@ -222,11 +292,7 @@ impl Keeper {
             .collect();
         self.unsealed.retain(|kid, _| wanted.contains(kid));
         for kid in wanted {
-            let enabled = self
-                .records
-                .iter()
-                .any(|key| *key.kid() == kid && key.state == KeyState::Enabled);
-            if !enabled || self.unsealed.contains_key(&kid) {
+            if !self.is_enabled(&kid) || self.unsealed.contains_key(&kid) {
                 continue;
             }
             match self.provider.unseal(&kid).await {
@@ -237,25 +303,11 @@ impl Keeper {
                 Err(failure) => self.unseal_failed(&kid, chain(&failure)),
             }
         }
-        let now = self.clock.now();
-        let Some(active) = schedule.active() else {
-            return Err(Outage {
-                since: now,
-                reason: "no key of the ring is active".to_owned(),
-            });
-        };
-        match (self.unsealed.get(&active.kid), &self.unseal_failure) {
-            (Some(key), _) => {
-                let key = Arc::clone(key);
-                self.unseal_failure = None;
-                Ok(key)
-            }
-            (None, Some((kid, outage))) if *kid == active.kid => Err(outage.clone()),
-            (None, _) => Err(Outage {
-                since: now,
-                reason: format!("the active key {} is disabled", active.kid),
-            }),
-        }
+    }
+
+    fn is_enabled(&self, kid: &Kid) -> bool {
+        let key = self.records.iter().find(|key| key.kid() == kid);
+        key.is_some_and(|key| key.state == KeyState::Enabled)
     }
 
     fn unseal_failed(&mut self, kid: &Kid, reason: String) {

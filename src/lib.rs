@@ -1,20 +1,25 @@
 //! Signet: the process that holds the signing keys of an API gateway.
 //!
 //! It runs beside each gateway pod, takes its keys from a secrets provider, rotates them on schedule, publishes them as
-//! a JWKS, and signs and validates tokens over a local socket. [`app`] puts the parts together, and is the only module
-//! that names providers. The data path ([`routes`]) reads one immutable [`snapshot`] and never waits for the control
+//! a JWKS, and signs and validates tokens over a local socket. [`serve`] puts the parts together; [`app`] is the only
+//! module that names providers. The data path ([`routes`]) reads one immutable [`snapshot`] and never waits for the control
 //! path ([`keeper`]). `docs/architecture.md` has the map and what must always hold.
 
+pub mod also;
 pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod discovery;
+pub mod fits;
 pub mod hardening;
 pub mod http;
 pub mod keeper;
+pub mod kinds;
 pub mod lane;
+pub mod remote;
 pub mod ring_view;
 pub mod routes;
+pub mod serve;
 pub mod settings;
 pub mod snapshot;
 pub mod telemetry;

@@ -14,8 +14,20 @@ pub struct RingView {
     pub algorithm: &'static str,
     /// The keys, oldest first.
     pub keys: Vec<KeyView>,
+    /// The rings of other providers whose keys are published and accepted too.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<AlsoView>,
     /// When any of this next changes by itself.
     pub next_change_at: Option<String>,
+}
+
+/// A ring that is published beside the one that signs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AlsoView {
+    /// Where its keys are kept.
+    pub provider: &'static str,
+    /// The keys, oldest first.
+    pub keys: Vec<KeyView>,
 }
 
 /// One key.
@@ -53,35 +65,50 @@ impl RingView {
     /// Puts the provider's records and the schedule computed from them side by side.
     #[must_use]
     pub fn new(issuer: &Issuer, policy: &Policy, records: &[KeyRecord], schedule: &Schedule) -> Self {
-        let keys = schedule
-            .keys
-            .iter()
-            .filter_map(|key| {
-                records
-                    .iter()
-                    .find(|record| *record.kid() == key.kid)
-                    .map(|record| (key, record))
-            })
-            .map(|(key, record)| KeyView {
-                kid: key.kid.to_string(),
-                alg: record.public.algorithm().as_str(),
-                phase: key.phase,
-                created_at: rfc3339(record.created_at),
-                activates_at: key.activates_at.map(rfc3339),
-                superseded_at: key.superseded_at.map(rfc3339),
-                // A revoked key has left already.
-                expires_at: key.expires_at.filter(|_| record.revoked.is_none()).map(rfc3339),
-                revoked: record.revoked.as_ref().map(|revocation| RevokedView {
-                    at: rfc3339(revocation.at),
-                    reason: revocation.reason.clone(),
-                }),
-            })
-            .collect();
         Self {
             issuer: issuer.to_string(),
             algorithm: policy.algorithm().as_str(),
-            keys,
+            keys: key_views(records, schedule),
+            also: Vec::new(),
             next_change_at: schedule.next_look.map(rfc3339),
         }
     }
+}
+
+impl AlsoView {
+    /// Puts the provider's records and the schedule computed from them side by side.
+    #[must_use]
+    pub fn new(provider: &'static str, records: &[KeyRecord], schedule: &Schedule) -> Self {
+        Self {
+            provider,
+            keys: key_views(records, schedule),
+        }
+    }
+}
+
+fn key_views(records: &[KeyRecord], schedule: &Schedule) -> Vec<KeyView> {
+    schedule
+        .keys
+        .iter()
+        .filter_map(|key| {
+            records
+                .iter()
+                .find(|record| *record.kid() == key.kid)
+                .map(|record| (key, record))
+        })
+        .map(|(key, record)| KeyView {
+            kid: key.kid.to_string(),
+            alg: record.public.algorithm().as_str(),
+            phase: key.phase,
+            created_at: rfc3339(record.created_at),
+            activates_at: key.activates_at.map(rfc3339),
+            superseded_at: key.superseded_at.map(rfc3339),
+            // A revoked key has left already.
+            expires_at: key.expires_at.filter(|_| record.revoked.is_none()).map(rfc3339),
+            revoked: record.revoked.as_ref().map(|revocation| RevokedView {
+                at: rfc3339(revocation.at),
+                reason: revocation.reason.clone(),
+            }),
+        })
+        .collect()
 }

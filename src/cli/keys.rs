@@ -11,7 +11,7 @@ use signet_core::schedule::Due;
 use signet_core::{KeyRecord, Kid, Phase, Revocation, Schedule, schedule};
 use tracing::info;
 
-use crate::app::open_provider;
+use crate::app;
 use crate::cli::{Failure, is_json, table, to_json};
 use crate::clock::{SystemClock, rfc3339};
 use crate::ring_view::RingView;
@@ -19,7 +19,7 @@ use crate::settings::Settings;
 
 pub(super) async fn keys(settings: &Settings, verb: &str, args: &ArgMatches) -> Result<String, Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let provider = open_provider(settings, Arc::clone(&clock)).await?;
+    let provider = app::open_guarded(settings, &settings.origin, Arc::clone(&clock), Arc::default()).await?;
     let ring = Ring {
         provider,
         settings,

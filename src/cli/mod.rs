@@ -4,6 +4,7 @@
 
 mod check;
 mod keys;
+mod live;
 mod schedule;
 mod token;
 
@@ -11,10 +12,11 @@ use std::error::Error;
 use std::ffi::OsString;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use signet_api::{ErrorKind, ProviderError};
+use signet_api::ProviderError;
 
-use crate::app;
 use crate::keeper::chain;
+use crate::kinds::exit_code;
+use crate::serve::{self, StartError};
 use crate::settings::{Settings, SettingsError, flags};
 use crate::telemetry::logs;
 
@@ -69,19 +71,6 @@ impl From<SettingsError> for Failure {
 impl From<ProviderError> for Failure {
     fn from(error: ProviderError) -> Self {
         Self::new(exit_code(error.kind), &error)
-    }
-}
-
-/// The exit code for an error of a provider, in the meanings of sysexits(3).
-#[must_use]
-pub const fn exit_code(kind: ErrorKind) -> u8 {
-    match kind {
-        ErrorKind::InvalidConfig => 64,
-        ErrorKind::Unauthenticated | ErrorKind::PermissionDenied => 77,
-        ErrorKind::NotFound => 66,
-        ErrorKind::KeyUnusable => 78,
-        ErrorKind::Throttled | ErrorKind::Unavailable | ErrorKind::TimedOut => 75,
-        ErrorKind::BadAnswer => 76,
     }
 }
 
@@ -206,7 +195,15 @@ fn command() -> Command {
                 )
                 .subcommand(verb("decode", "Show what a token says, without verifying it").args([token(), json()])),
         )
-        .subcommand(verb("schedule", "Print the timeline that the policy gives").arg(json()))
+        .subcommand(
+            verb("schedule", "Print the timeline that the policy gives").args([
+                Arg::new("live")
+                    .long("live")
+                    .action(ArgAction::SetTrue)
+                    .help("Of the real rings, read from their providers, with when a switch between them is safe"),
+                json(),
+            ]),
+        )
 }
 
 fn dispatch(matches: &ArgMatches) -> Result<String, Failure> {
@@ -219,6 +216,7 @@ fn dispatch(matches: &ArgMatches) -> Result<String, Failure> {
         ("check", _) => runtime()?.block_on(check::check(&settings, is_json(args))),
         ("keys", sub) => runtime()?.block_on(keys::keys(&settings, sub, args)),
         ("token", sub) => runtime()?.block_on(token::token(&settings, sub, args)),
+        ("schedule", _) if args.get_flag("live") => runtime()?.block_on(live::live(&settings, is_json(args))),
         ("schedule", _) => Ok(schedule::schedule(&settings, is_json(args))),
         _ => Err(Failure::usage("no such command; see signet --help")),
     }
@@ -239,11 +237,11 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 
 fn serve(settings: Settings) -> Result<String, Failure> {
     let runtime = runtime()?;
-    let outcome = runtime.block_on(app::serve(settings));
+    let outcome = runtime.block_on(serve::serve(settings));
     // What is still blocked after the drain time-out is cut off.
     runtime.shutdown_background();
     outcome.map(|()| String::new()).map_err(|error| match &error {
-        app::StartError::Provider(cause) => Failure::new(exit_code(cause.kind), &error),
+        StartError::Provider(cause) => Failure::new(exit_code(cause.kind), &error),
         _ => Failure::new(78, &error),
     })
 }

@@ -5,9 +5,11 @@ use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use http_body_util::{Either, Full};
 use serde::Serialize;
+use signet_api::ProviderError;
 use signet_core::mint::MintRefusal;
 
 use crate::http::Response;
+use crate::kinds::http_status;
 use crate::snapshot::Outage;
 
 /// A problem document. The word in its `type` is part of the interface; `docs/errors.md` has them all.
@@ -65,6 +67,22 @@ impl Problem {
             format!("no key can sign since {since}; the reason stands in /readyz of the admin listener"),
         )
         .retry_after(5)
+    }
+
+    /// The provider did not sign. What it said may name accounts and hosts: that is for the log.
+    #[must_use]
+    pub fn not_signed(error: &ProviderError) -> Self {
+        let (status, kind) = (http_status(error.kind), error.kind.as_str());
+        let detail = format!("{} did not sign ({kind}); the log has more", error.provider);
+        if !error.kind.is_transient() {
+            return Self::new(status, "provider_refused", "The provider refused to sign", detail);
+        }
+        // Whole seconds, rounded up: sooner than asked for would be refused again.
+        let wait = error
+            .retry_after
+            .map_or(0, |span| u32::try_from(span.as_secs()).unwrap_or(u32::MAX));
+        Self::new(status, "provider_unavailable", "The provider does not sign now", detail)
+            .retry_after(wait.saturating_add(1))
     }
 
     /// Too much at once.

@@ -15,7 +15,8 @@ use crate::clock::rfc3339;
 use crate::http::Response;
 use crate::http::accept::Handler;
 use crate::http::filters::{Filters, into_filters, json};
-use crate::snapshot::{Published, Snapshot};
+use crate::remote::Remote;
+use crate::snapshot::{Published, Signer, Signs, Snapshot};
 use crate::telemetry::metrics::Metrics;
 
 /// One named condition of readiness.
@@ -43,7 +44,7 @@ struct Readiness {
 /// The ring is too old once another replica may sign with a key that is not in it: such a key is created after the last
 /// reading, and signs a lead later, by clocks that may be off by S each.
 #[must_use]
-pub fn conditions(snapshot: &Snapshot, policy: &Policy, now: Timestamp) -> Vec<Condition> {
+pub fn conditions(snapshot: &Snapshot, remote: &Remote, policy: &Policy, now: Timestamp) -> Vec<Condition> {
     let durations = policy.durations();
     let bearable = durations.publish_lead.saturating_sub(durations.clock_skew * 2);
     let age = now.since(snapshot.refreshed_at);
@@ -67,14 +68,26 @@ pub fn conditions(snapshot: &Snapshot, policy: &Policy, now: Timestamp) -> Vec<C
             ),
         },
     };
-    let signing = match &snapshot.signer {
-        Ok(signer) => Condition {
+    let signing = match (&snapshot.signer, remote.outage()) {
+        // All replicas share the provider: no other would do better, and the rest goes on. So it is told, and no more.
+        (
+            Ok(Signer {
+                signs: Signs::Remote, ..
+            }),
+            Some(outage),
+        ) => Condition {
+            name: "signing",
+            ok: true,
+            since: Some(rfc3339(outage.since)),
+            detail: format!("the provider does not sign: {}", outage.reason),
+        },
+        (Ok(signer), _) => Condition {
             name: "signing",
             ok: true,
             since: None,
-            detail: format!("key {} signs", signer.key.verifying_key().kid()),
+            detail: format!("key {} signs", signer.public.kid()),
         },
-        Err(outage) => Condition {
+        (Err(outage), _) => Condition {
             name: "signing",
             ok: false,
             since: Some(rfc3339(outage.since)),
@@ -88,7 +101,17 @@ pub fn conditions(snapshot: &Snapshot, policy: &Policy, now: Timestamp) -> Vec<C
         since: None,
         detail: format!("{count} keys are published"),
     };
-    vec![ring, signing, jwks]
+    let also = snapshot.also_failures.iter().map(|(provider, outage)| Condition {
+        name: "also_publish",
+        // Its last keys stay published, and nobody else's promise hangs on newer ones for now.
+        ok: true,
+        since: Some(rfc3339(outage.since)),
+        detail: format!(
+            "the ring of {provider} cannot be read, and its last keys stay: {}",
+            outage.reason
+        ),
+    });
+    [ring, signing, jwks].into_iter().chain(also).collect()
 }
 
 /// Answers operators and their machines.
@@ -100,10 +123,16 @@ pub struct Admin {
 impl Admin {
     /// Makes the filters.
     #[must_use]
-    pub fn new(published: Arc<Published>, policy: Policy, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        published: Arc<Published>,
+        remote: Arc<Remote>,
+        policy: Policy,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let state = move || {
             let snapshot = published.load_full();
-            let conditions = conditions(&snapshot, &policy, clock.now());
+            let conditions = conditions(&snapshot, &remote, &policy, clock.now());
             (snapshot, conditions)
         };
         let live = warp::path!("livez").and(warp::get()).map(|| "ok\n".into_response());

@@ -18,6 +18,7 @@ use signet_core::mint::Template;
 use signet_core::{Audience, Issuer};
 
 use crate::lane::Lane;
+use crate::remote::Remote;
 use crate::snapshot::Published;
 use crate::telemetry::metrics::Metrics;
 use crate::token_cache::TokenCache;
@@ -39,6 +40,8 @@ pub struct Service {
     pub cache: TokenCache,
     /// Where slow signatures are computed.
     pub lane: Lane,
+    /// The way to signatures that the provider computes.
+    pub remote: Arc<Remote>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Counters.

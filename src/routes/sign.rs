@@ -3,8 +3,11 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use futures_util::TryStreamExt as _;
+use futures_util::stream::FuturesOrdered;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use signet_core::SigningKey;
 use signet_core::mint::{SignRequest, Unsigned};
 use signet_core::signing_key::{Signature, SigningKeyError};
 
@@ -13,13 +16,15 @@ use crate::http::body;
 use crate::http::problem::Problem;
 use crate::lane::Full;
 use crate::routes::Service;
-use crate::snapshot::{Signer, Snapshot};
+use crate::snapshot::{Signer, Signs, Snapshot};
 use crate::unique;
 
 /// How many items a batch may have.
 pub const MOST_ITEMS: usize = 1024;
 /// After so many quick signatures, other requests get their turn.
 const TURN: usize = 8;
+
+type Answers = Vec<Result<Vec<u8>, Problem>>;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -91,14 +96,10 @@ impl Service {
         let items = items(request)?;
         let snapshot = self.published.load_full();
         let signer = snapshot.signer.as_ref().map_err(Problem::signing_unavailable)?;
-        let mut answers = Vec::with_capacity(items.len());
-        for (index, item) in items.into_iter().enumerate() {
-            if index % TURN == TURN - 1 {
-                tokio::task::yield_now().await;
-            }
-            let answer = self.sign_one(&snapshot, signer, item.as_bytes()).await;
-            answers.push(answer.map_err(overloaded)?);
-        }
+        let answers = match signer.signs {
+            Signs::Here(_) => self.sign_in_turns(&snapshot, signer, items).await?,
+            Signs::Remote => self.sign_at_once(&snapshot, signer, items).await?,
+        };
         for answer in &answers {
             match answer {
                 Ok(_) => self.metrics.signed.inc(),
@@ -108,8 +109,40 @@ impl Service {
         Ok(join(answers))
     }
 
-    /// The answer to one item: here if its signature is quick, else from the lane, where each item of a batch waits by
-    /// itself, so that one batch does not hold a thread that others wait for.
+    /// One after another: this thread computes them, and others wait for it.
+    async fn sign_in_turns(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        signer: &Signer,
+        items: Vec<&str>,
+    ) -> Result<Answers, Problem> {
+        let mut answers = Vec::with_capacity(items.len());
+        for (index, item) in items.into_iter().enumerate() {
+            if index % TURN == TURN - 1 {
+                tokio::task::yield_now().await;
+            }
+            let answer = self.sign_one(snapshot, signer, item.as_bytes()).await;
+            answers.push(answer.map_err(overloaded)?);
+        }
+        Ok(answers)
+    }
+
+    /// Side by side: they wait for the provider, which bounds how many.
+    async fn sign_at_once(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        signer: &Signer,
+        items: Vec<&str>,
+    ) -> Result<Answers, Problem> {
+        let mut waiting = FuturesOrdered::new();
+        for item in items {
+            waiting.push_back(self.sign_one(snapshot, signer, item.as_bytes()));
+        }
+        waiting.try_collect().await.map_err(overloaded)
+    }
+
+    /// The answer to one item. If its signature is quick, it is computed here; else in the lane, where each item of a
+    /// batch waits by itself, so that one batch does not hold a thread that others wait for; or by the provider.
     async fn sign_one(
         &self,
         snapshot: &Arc<Snapshot>,
@@ -120,17 +153,35 @@ impl Service {
             Ok(unsigned) => unsigned,
             Err(problem) => return Ok(Err(problem)),
         };
-        if !signer.key.verifying_key().algorithm().is_slow_to_sign() {
-            return Ok(signed(signer, unsigned));
+        match &signer.signs {
+            Signs::Remote => Ok(self.sign_remotely(signer, unsigned).await),
+            Signs::Here(key) if !key.verifying_key().algorithm().is_slow_to_sign() => Ok(signed(signer, key, unsigned)),
+            Signs::Here(key) => {
+                let (snapshot, key) = (Arc::clone(snapshot), Arc::clone(key));
+                let job = move || {
+                    let signer = snapshot.signer.as_ref().map_err(Problem::signing_unavailable)?;
+                    signed(signer, &key, unsigned)
+                };
+                self.lane.run(job).await
+            }
         }
-        let snapshot = Arc::clone(snapshot);
-        let job = move || {
-            signed(
-                snapshot.signer.as_ref().map_err(Problem::signing_unavailable)?,
-                unsigned,
-            )
-        };
-        self.lane.run(job).await
+    }
+
+    async fn sign_remotely(&self, signer: &Signer, unsigned: Unsigned) -> Result<Vec<u8>, Problem> {
+        let message = unsigned.signing_input();
+        if let Some(longest) = signer.longest_message.filter(|longest| message.len() > *longest) {
+            let detail = format!(
+                "header and claims have {} octets, and the provider signs at most {longest} for {}; ask for fewer \
+                 claims, or have the operator choose another algorithm or sealed custody",
+                message.len(),
+                signer.public.algorithm()
+            );
+            return Err(Problem::request("token_too_long", detail));
+        }
+        let signature = self.remote.sign(signer.public.kid(), message.to_vec()).await;
+        signature
+            .map(|signature| finish(signer, unsigned, &signature))
+            .map_err(|error| Problem::not_signed(&error))
     }
 
     fn unsigned(&self, signer: &Signer, request: &[u8]) -> Result<Unsigned, Problem> {
@@ -143,11 +194,8 @@ impl Service {
     }
 }
 
-fn signed(signer: &Signer, unsigned: Unsigned) -> Result<Vec<u8>, Problem> {
-    let signature = signer
-        .key
-        .sign(unsigned.signing_input())
-        .map_err(|error| broken(&error))?;
+fn signed(signer: &Signer, key: &SigningKey, unsigned: Unsigned) -> Result<Vec<u8>, Problem> {
+    let signature = key.sign(unsigned.signing_input()).map_err(|error| broken(&error))?;
     Ok(finish(signer, unsigned, &signature))
 }
 
@@ -163,7 +211,7 @@ fn finish(signer: &Signer, unsigned: Unsigned, signature: &Signature) -> Vec<u8>
     answer.push_str(r#"{"token":""#);
     answer.push_str(&token);
     answer.push_str(r#"","kid":""#);
-    answer.push_str(signer.key.verifying_key().kid().as_str());
+    answer.push_str(signer.public.kid().as_str());
     // Writing to a String cannot fail.
     let _ = write!(answer, r#"","exp":{expires_at}}}"#);
     answer.into_bytes()

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::Path;
 use std::time::Duration;
 
-use signet_api::{Custody, Fate};
+use signet_api::{Custody, Fate, Variables};
 use signet_core::{Algorithm, Durations, Issuer, Policy};
 
-use super::names::{LogFormat, ProviderName, choice, provider, store};
+use super::names::{self, LogFormat, ProviderName, choice};
+use super::origin::{self, Defaults, NO_STORE, Origin, custody_of};
 use super::problem::SettingsError;
 use super::reader::Reader;
 use super::sources::{Source, Sources};
@@ -29,13 +30,14 @@ pub(super) fn assemble(sources: Sources, machine: &Machine) -> Result<Settings, 
         dir.join(file).display().to_string()
     };
 
-    let provider = r.required("provider", provider);
-    let custody = custody(r, provider);
-    let key = r.required("key", parse::text);
-    r.derive("store", &format!("file:{}", in_data_dir("ring.json")));
-    let store = r.required("store", store);
-    r.derive("local_key_file", &in_data_dir("local.key"));
-    let local_key_file = r.required("local_key_file", parse::path);
+    let defaults = Defaults {
+        ring_file: in_data_dir("ring.json"),
+        key_file: in_data_dir("local.key"),
+    };
+    let origin = origin(r, &defaults);
+    let (also, variables) = r.take_ecosystems();
+    let also = origin::also(r, also, &defaults, origin.as_ref());
+    let replicas = r.required("replicas", |text| parse::number(text, 1..=1_000_000));
     let fates = [
         ("keep", None),
         ("disable", Some(Fate::Disable)),
@@ -63,12 +65,11 @@ pub(super) fn assemble(sources: Sources, machine: &Machine) -> Result<Settings, 
     }
     let settings = (|| {
         Some(Settings {
-            provider: provider?,
-            custody: custody?,
-            key: key?,
-            store: store?,
+            origin: origin?,
+            also,
+            variables,
+            replicas: u32::try_from(replicas?).ok()?,
             data_dir: data_dir?,
-            local_key_file: local_key_file?,
             expired_keys: expired_keys?,
             issuer: issuer?,
             audience,
@@ -105,15 +106,49 @@ fn log_format(r: &mut Reader, machine: &Machine) -> Option<LogFormat> {
     Some(format)
 }
 
+/// The ring that signs.
+fn origin(r: &mut Reader, defaults: &Defaults) -> Option<Origin> {
+    let provider = r.required("provider", names::provider);
+    let custody = custody(r, provider);
+    let key = r.required("key", parse::text);
+    let natural = provider
+        .zip(key.as_deref())
+        .and_then(|(provider, key)| defaults.store(provider, key));
+    let store = match custody {
+        Some(Custody::Remote) => {
+            if r.is_given("store") && r.knows(&["custody", "store"]) {
+                let text = "is not used: with remote custody the provider keeps the whole ring";
+                r.warn("store", text);
+            }
+            None
+        }
+        _ => {
+            if let Some(natural) = &natural {
+                r.derive("store", natural);
+            } else if custody.is_some() && !r.is_given("store") {
+                r.refuse("store", NO_STORE.to_owned());
+            }
+            r.optional("store", names::store)
+        }
+    };
+    r.derive("local_key_file", &defaults.key_file);
+    let local_key_file = r.required("local_key_file", parse::path);
+    Some(Origin {
+        provider: provider?,
+        custody: custody?,
+        key: key?,
+        store,
+        local_key_file: local_key_file?,
+        overrides: Variables::default(),
+    })
+}
+
 fn custody(r: &mut Reader, provider: Option<ProviderName>) -> Option<Custody> {
     r.derive("custody", provider.map_or("remote", ProviderName::default_custody));
-    let custodies = [("remote", Custody::Remote), ("sealed", Custody::Sealed)];
-    let custody = r.required("custody", |text| choice(text, &custodies))?;
-    if (provider, custody) == (Some(ProviderName::Local), Custody::Remote) && r.knows(&["provider", "custody"]) {
-        let text = "\"remote\" is not possible with the local provider, as it computes no signatures; write sealed";
-        r.refuse("custody", text.to_owned());
-    }
-    Some(custody)
+    let judged = provider
+        .filter(|_| r.knows(&["provider"]))
+        .unwrap_or(ProviderName::Vault);
+    r.required("custody", |text| custody_of(judged, text))
 }
 
 fn policy(r: &mut Reader) -> Option<Policy> {
@@ -202,6 +237,11 @@ fn limits(r: &mut Reader, machine: &Machine) -> Option<Limits> {
     let drain_timeout = r.required("drain_timeout", |text| parse::duration_in(text, Duration::ZERO..=HOUR));
     let verify_cache_entries = r.required("verify_cache_entries", |text| parse::number(text, 0..=10_000_000));
     let require_locked_memory = r.required("require_locked_memory", parse::switch);
+    let sign_timeout = r.required("sign_timeout", |text| {
+        parse::duration_in(text, Duration::from_millis(1)..=HOUR)
+    });
+    let sign_concurrency = r.required("sign_concurrency", |text| parse::number(text, 1..=100_000));
+    let sign_rate = r.required("sign_rate", |text| parse::number(text, 1..=1_000_000));
     let threads = r.required("threads", |text| parse::number(text, 0..=1024))?;
     let threads = NonZeroUsize::new(threads).unwrap_or_else(|| machine.default_threads());
     r.resolve("threads", &threads.to_string());
@@ -210,6 +250,9 @@ fn limits(r: &mut Reader, machine: &Machine) -> Option<Limits> {
         header_timeout: header_timeout?,
         drain_timeout: drain_timeout?,
         verify_cache_entries: NonZeroUsize::new(verify_cache_entries?),
+        sign_timeout: sign_timeout?,
+        sign_concurrency: sign_concurrency?,
+        sign_rate: NonZeroU32::new(u32::try_from(sign_rate?).ok()?)?,
         require_locked_memory: require_locked_memory?,
         threads,
     })

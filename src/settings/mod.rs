@@ -9,6 +9,7 @@ mod assemble;
 mod effective;
 mod flags;
 mod names;
+mod origin;
 mod parse;
 mod problem;
 mod reader;
@@ -22,12 +23,12 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::ArgMatches;
-use signet_api::{Custody, Fate};
+use signet_api::{Fate, Variables};
 use signet_core::algorithm::RsaBits;
 use signet_core::{Audience, Issuer, Policy};
 use tracing_subscriber::filter::Targets;
@@ -35,25 +36,24 @@ use tracing_subscriber::filter::Targets;
 pub use effective::Effective;
 pub use flags::flags;
 pub use names::{LogFormat, ProviderName, Store};
+pub use origin::Origin;
 pub use problem::{Fault, Problem, SettingsError};
 pub use sources::Source;
 pub use table::{Fallback, Kind, SETTINGS, Setting};
 
-/// The settings, each of its type. None of them is secret: keys are named by their files.
+/// The settings, each of its type. Secret are only the variables of ecosystems, which do not show themselves.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Where keys are kept.
-    pub provider: ProviderName,
-    /// Who computes signatures.
-    pub custody: Custody,
-    /// The provider's name for the key.
-    pub key: String,
-    /// Where a sealed ring is kept.
-    pub store: Store,
+    /// The ring that signs, and where it is kept.
+    pub origin: Origin,
+    /// The rings whose public keys are published and accepted too.
+    pub also: Vec<Origin>,
+    /// The variables of the providers' ecosystems, such as `VAULT_ADDR`.
+    pub variables: Variables,
+    /// How many replicas share the provider's quota.
+    pub replicas: u32,
     /// Directory of what this machine keeps.
     pub data_dir: PathBuf,
-    /// The key file of the local provider.
-    pub local_key_file: PathBuf,
     /// What becomes of keys that are no longer published; `None` keeps them as they are.
     pub expired_keys: Option<Fate>,
     /// `iss` of tokens, and the base of the discovery documents.
@@ -120,6 +120,12 @@ pub struct Limits {
     pub drain_timeout: Duration,
     /// The most verified tokens remembered; `None` is no cache.
     pub verify_cache_entries: Option<NonZeroUsize>,
+    /// How long a request may wait for a signature that the provider computes.
+    pub sign_timeout: Duration,
+    /// The most such signatures at once.
+    pub sign_concurrency: usize,
+    /// The most such signatures a second.
+    pub sign_rate: NonZeroU32,
     /// Whether not to start when key memory cannot be locked.
     pub require_locked_memory: bool,
     /// Threads that serve connections; 0 is resolved.

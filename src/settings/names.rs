@@ -1,17 +1,18 @@
 //! The words that name a choice.
 
 use std::fmt;
+use std::path::PathBuf;
 
 macro_rules! providers {
-    ($($(#[$doc:meta])* $variant:ident = $word:literal, $custody:literal;)+) => {
-        /// A provider that is built into this binary. Its one word is also its folder, crate, feature and metric label.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    ($($(#[$doc:meta])* $variant:ident = $word:literal, $custody:literal, $built_in:expr, $ecosystem:expr;)+) => {
+        /// A provider. Its one word is also its folder, crate, feature and metric label.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub enum ProviderName {
             $($(#[$doc])* $variant,)+
         }
 
         impl ProviderName {
-            /// All of them.
+            /// All of them, built in or not.
             pub const ALL: &[Self] = &[$(Self::$variant),+];
 
             /// The word.
@@ -22,10 +23,25 @@ macro_rules! providers {
                 }
             }
 
+            /// Whether it is part of this binary.
+            #[must_use]
+            pub const fn is_built_in(self) -> bool {
+                match self {
+                    $(Self::$variant => $built_in,)+
+                }
+            }
+
             /// The custody that it has unless another is asked for.
             pub(super) const fn default_custody(self) -> &'static str {
                 match self {
                     $(Self::$variant => $custody,)+
+                }
+            }
+
+            /// How the variables of its own ecosystem begin.
+            pub(super) const fn ecosystem(self) -> &'static [&'static str] {
+                match self {
+                    $(Self::$variant => $ecosystem,)+
                 }
             }
         }
@@ -34,12 +50,32 @@ macro_rules! providers {
 
 providers! {
     /// Keys on this machine's disk.
-    Local = "local", "sealed";
+    Local = "local", "sealed", true, &[];
+    /// HashiCorp Vault or OpenBao.
+    Vault = "vault", "remote", cfg!(feature = "vault"), &["VAULT_"];
+    /// AWS Key Management Service.
+    AwsKms = "aws-kms", "remote", cfg!(feature = "aws-kms"), &["AWS_"];
+    /// Azure Key Vault.
+    AzureKeyVault = "azure-key-vault", "remote", cfg!(feature = "azure-key-vault"), &["AZURE_", "IDENTITY_", "MSI_"];
+    /// Google Cloud Key Management Service.
+    GcpKms = "gcp-kms", "remote", cfg!(feature = "gcp-kms"), &["GOOGLE_", "GCE_", "CLOUDSDK_", "STORAGE_"];
 }
 
-/// The providers of Signet, built in or not: who names one that is not deserves another answer than who mistypes.
-const PROVIDERS: [&str; 5] = ["local", "vault", "aws-kms", "azure-key-vault", "gcp-kms"];
-/// The stores of Signet, likewise.
+impl ProviderName {
+    /// The word as part of an environment variable: `AWS_KMS`.
+    #[must_use]
+    pub fn in_variables(self) -> String {
+        self.as_str().to_ascii_uppercase().replace('-', "_")
+    }
+
+    /// The names of those that are part of this binary.
+    fn built_in() -> String {
+        let names = Self::ALL.iter().filter(|name| name.is_built_in());
+        names.map(|name| name.as_str()).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// The stores of Signet, built in or not: who names one that is not deserves another answer than who mistypes.
 const STORES: [&str; 6] = ["file", "vault", "s3", "gs", "az", "k8s"];
 
 impl fmt::Display for ProviderName {
@@ -52,7 +88,9 @@ impl fmt::Display for ProviderName {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Store {
     /// A file on this machine.
-    File(std::path::PathBuf),
+    File(PathBuf),
+    /// A place that the provider of this name knows how to reach, with its credentials.
+    With(ProviderName, String),
 }
 
 /// How log lines are written.
@@ -76,36 +114,44 @@ impl LogFormat {
 }
 
 pub(super) fn provider(text: &str) -> Result<ProviderName, String> {
-    let built_in = ProviderName::ALL.iter().map(|name| name.as_str()).collect::<Vec<_>>();
-    ProviderName::ALL
-        .iter()
-        .copied()
-        .find(|name| name.as_str() == text)
-        .ok_or_else(|| {
-            let wrong = if PROVIDERS.contains(&text) {
-                "is not built into this binary"
-            } else {
-                "is not a provider"
-            };
-            format!("{text:?} {wrong}; write one of: {}", built_in.join(", "))
-        })
+    let found = ProviderName::ALL.iter().copied().find(|name| name.as_str() == text);
+    let wrong = match found {
+        Some(name) if name.is_built_in() => return Ok(name),
+        Some(_) => "is not built into this binary",
+        None => "is not a provider",
+    };
+    Err(format!("{text:?} {wrong}; write one of: {}", ProviderName::built_in()))
 }
 
 pub(super) fn store(text: &str) -> Result<Store, String> {
-    let example = "write for example file:/var/lib/signet/ring.json";
+    let example = "write for example file:/var/lib/signet/ring.json, vault:secret/signet/ring, s3://bucket/ring.json, \
+                   gs://bucket/ring.json or az://account/container/ring.json";
     let Some((scheme, rest)) = text.split_once(':') else {
         return Err(format!("{text:?} is not a store; {example}"));
     };
-    match scheme {
+    let keeper = match scheme {
         // `file://host/path` would name a file of another machine.
         "file" if rest.is_empty() || (rest.starts_with("//") && !rest.starts_with("///")) => {
-            Err(format!("{text:?} names no file of this machine; {example}"))
+            return Err(format!("{text:?} names no file of this machine; {example}"));
         }
-        "file" => Ok(Store::File(rest.into())),
-        _ if STORES.contains(&scheme) => Err(format!(
-            "{text:?} is a store that is not built into this binary; {example}"
-        )),
-        _ => Err(format!("{text:?} is not a store; {example}")),
+        "file" => return Ok(Store::File(rest.into())),
+        "vault" => ProviderName::Vault,
+        "s3" => ProviderName::AwsKms,
+        "gs" => ProviderName::GcpKms,
+        "az" => ProviderName::AzureKeyVault,
+        _ if STORES.contains(&scheme) => {
+            return Err(format!(
+                "{text:?} is a store that is not built into this binary; {example}"
+            ));
+        }
+        _ => return Err(format!("{text:?} is not a store; {example}")),
+    };
+    if keeper.is_built_in() {
+        Ok(Store::With(keeper, text.to_owned()))
+    } else {
+        Err(format!(
+            "{text:?} needs the feature {keeper}, which is not built into this binary; {example}"
+        ))
     }
 }
 
@@ -126,28 +172,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_provider_that_is_built_in_reads_back() {
+    fn every_provider_that_is_built_in_reads_back_and_others_are_told_from_a_typing_error() {
         for name in ProviderName::ALL {
-            assert_eq!(provider(name.as_str()), Ok(*name));
-            assert!(PROVIDERS.contains(&name.as_str()), "{name}");
-        }
-    }
-
-    #[test]
-    fn a_provider_that_is_not_built_in_is_told_from_a_typing_error() {
-        for name in ["vault", "aws-kms", "azure-key-vault", "gcp-kms"] {
-            let text = provider(name).expect_err(name);
-            assert_eq!(
-                text,
-                format!("{name:?} is not built into this binary; write one of: local")
-            );
+            match provider(name.as_str()) {
+                Ok(read) => assert!(read == *name && name.is_built_in()),
+                Err(text) => assert!(
+                    !name.is_built_in() && text.contains("is not built into this binary"),
+                    "{text}"
+                ),
+            }
         }
         let text = provider("lokal").expect_err("no provider");
-        assert_eq!(text, "\"lokal\" is not a provider; write one of: local");
+        assert!(
+            text.starts_with("\"lokal\" is not a provider; write one of: local"),
+            "{text}"
+        );
     }
 
     #[test]
-    fn only_files_of_this_machine_are_stores_so_far() {
+    fn a_store_is_a_file_of_this_machine_or_with_a_provider() {
         for (text, path) in [
             ("file:/a/ring.json", "/a/ring.json"),
             ("file:///a", "///a"),
@@ -155,9 +198,20 @@ mod tests {
         ] {
             assert_eq!(store(text), Ok(Store::File(path.into())));
         }
-        for text in ["file:", "file://host/ring", "/a/ring.json", "floppy:a", ":", "s3://b/k"] {
+        for (text, keeper) in [
+            ("vault:secret/a", ProviderName::Vault),
+            ("s3://b/k", ProviderName::AwsKms),
+            ("gs://b/k", ProviderName::GcpKms),
+            ("az://a/c/k", ProviderName::AzureKeyVault),
+        ] {
+            match store(text) {
+                Ok(read) => assert_eq!(read, Store::With(keeper, text.to_owned())),
+                Err(why) => assert!(!keeper.is_built_in() && why.contains(keeper.as_str()), "{why}"),
+            }
+        }
+        for text in ["file:", "file://host/ring", "/a/ring.json", "floppy:a", ":"] {
             assert!(store(text).is_err(), "{text}");
         }
-        assert!(store("s3://b/k").expect_err("not yet").contains("not built"));
+        assert!(store("k8s:a").expect_err("not yet").contains("not built"));
     }
 }

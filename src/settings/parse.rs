@@ -56,6 +56,12 @@ pub(super) fn switch(text: &str) -> Result<bool, String> {
         .map_err(|_| format!("{text:?} is neither true nor false; write one of them"))
 }
 
+/// Words separated by commas.
+pub(super) fn names(text: &str) -> Result<Vec<String>, String> {
+    let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+    Ok(names.map(str::to_owned).collect())
+}
+
 /// A text as it is.
 pub(super) fn text(text: &str) -> Result<String, String> {
     Ok(text.to_owned())

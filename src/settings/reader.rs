@@ -1,7 +1,9 @@
 //! Reads typed values out of the texts, and gathers what is wrong with them.
 
+use signet_api::Variables;
+
 use super::problem::{Fault, Problem, SettingsError};
-use super::sources::{Given, Source, Sources};
+use super::sources::{Also, Given, Source, Sources};
 use super::table::{Fallback, SETTINGS, Setting};
 use super::{Effective, Settings};
 
@@ -96,6 +98,22 @@ impl Reader {
             text,
             fault: Fault::Text,
         });
+    }
+
+    /// Refuses what is no setting of the table.
+    pub(super) fn refuse_at(&mut self, place: String, text: String) {
+        self.sources.problems.push(Problem {
+            setting: None,
+            place,
+            text,
+            fault: Fault::Text,
+        });
+    }
+
+    /// The settings of the providers that are also published, and the variables of all ecosystems.
+    pub(super) fn take_ecosystems(&mut self) -> (Also, Variables) {
+        let variables = std::mem::take(&mut self.sources.variables);
+        (std::mem::take(&mut self.sources.also), variables.into_iter().collect())
     }
 
     pub(super) fn warn(&mut self, name: &'static str, text: &str) {

@@ -9,7 +9,10 @@ use std::path::{Path, PathBuf};
 
 use clap::ArgMatches;
 use toml::{Table, Value};
+use zeroize::Zeroizing;
 
+use super::names::ProviderName;
+use super::origin::NAMES;
 use super::problem::{Fault, Problem};
 use super::table::{Kind, SETTINGS, Setting};
 use super::unknown::{is_from_kubernetes, nearest};
@@ -53,12 +56,25 @@ pub(super) struct Given {
     pub(super) source: Source,
 }
 
+/// A setting of a provider that is also published. It may be secret, as a variable of its ecosystem is.
+#[derive(Debug)]
+pub(super) struct AlsoValue {
+    pub(super) text: Zeroizing<String>,
+    pub(super) place: String,
+}
+
+/// Those settings, by provider and by the name after the prefix.
+pub(super) type Also = BTreeMap<ProviderName, BTreeMap<String, AlsoValue>>;
+
 /// All texts that were given, for each setting the strongest.
 #[derive(Debug, Default)]
 pub(super) struct Sources {
     pub(super) given: BTreeMap<&'static str, Given>,
     pub(super) file: Option<PathBuf>,
     pub(super) problems: Vec<Problem>,
+    pub(super) also: Also,
+    /// The variables of the providers' ecosystems.
+    pub(super) variables: Vec<(String, String)>,
     /// The file could not be read, so that nothing may be concluded from a setting that is not given.
     pub(super) is_file_lost: bool,
 }
@@ -112,6 +128,11 @@ impl Sources {
         for (variable, value) in env {
             let variable = variable.to_string_lossy();
             let Some(name) = variable.strip_prefix("SIGNET_") else {
+                if is_of_an_ecosystem(&variable, ProviderName::ALL)
+                    && let Some(text) = value.to_str()
+                {
+                    self.variables.push((variable.into_owned(), text.to_owned()));
+                }
                 continue;
             };
             let text = value.to_string_lossy();
@@ -126,6 +147,7 @@ impl Sources {
                 }
                 Some(setting) => self.give(setting, Source::Environment, &text),
                 None if is_from_kubernetes(&variable, &text) => {}
+                None if self.take_also(name.strip_prefix("ALSO_"), &text, &format!("{variable} (environment)")) => {}
                 None => {
                     let meant = nearest(name);
                     let hint = meant.map(Setting::variable);
@@ -150,11 +172,49 @@ impl Sources {
                     Ok(text) => self.give(setting, Source::File, &text),
                     Err(text) => self.refuse(Some(setting), self.place_in_file(setting.name), text),
                 },
+                None if key == "also" && value.is_table() => self.take_also_tables(value),
                 None => {
                     let meant = nearest(&key);
                     let hint = meant.map(|setting| setting.name.to_owned());
                     // The key is quoted as TOML would, as it may be any text.
                     self.refuse(meant, self.place_in_file(&format!("{key:?}")), not_a_setting(hint));
+                }
+            }
+        }
+    }
+
+    /// Keeps a setting of a provider that is also published, the environment's before the file's. `false`: it is none.
+    fn take_also(&mut self, name: Option<&str>, text: &str, place: &str) -> bool {
+        let Some((provider, name)) = name.and_then(of_a_provider) else {
+            return false;
+        };
+        let value = AlsoValue {
+            text: Zeroizing::new(text.trim().to_owned()),
+            place: place.to_owned(),
+        };
+        let settings = self.also.entry(provider).or_default();
+        settings.entry(name.to_owned()).or_insert(value);
+        true
+    }
+
+    /// `[also.vault]` with `key = "…"`, `VAULT_ADDR = "…"` and the like.
+    fn take_also_tables(&mut self, tables: Value) {
+        for (provider, table) in tables.as_table().into_iter().flatten() {
+            for (key, value) in table.as_table().into_iter().flatten() {
+                let place = self.place_in_file(&format!("also.{provider}.{key}"));
+                let name = format!(
+                    "{}_{}",
+                    provider.to_ascii_uppercase().replace('-', "_"),
+                    key.to_ascii_uppercase()
+                );
+                let taken = value
+                    .as_str()
+                    .is_some_and(|text| self.take_also(Some(&name), text, &place));
+                if !taken {
+                    let text = "is not a setting of a provider that is also published: write [also.PROVIDER] with \
+                                custody, key, store, local_key_file or a variable of the provider's own ecosystem, each \
+                                a text in quotes";
+                    self.refuse(None, place, text.to_owned());
                 }
             }
         }
@@ -200,6 +260,20 @@ impl Sources {
             fault: Fault::Text,
         });
     }
+}
+
+/// Whether a variable is one of these providers' own.
+fn is_of_an_ecosystem(variable: &str, providers: &[ProviderName]) -> bool {
+    let mut beginnings = providers.iter().flat_map(|provider| provider.ecosystem());
+    beginnings.any(|beginning| variable.starts_with(beginning))
+}
+
+/// `AWS_KMS_KEY` is the setting `KEY` of `aws-kms`.
+fn of_a_provider(name: &str) -> Option<(ProviderName, &str)> {
+    ProviderName::ALL.iter().find_map(|provider| {
+        let rest = name.strip_prefix(&provider.in_variables())?.strip_prefix('_')?;
+        (NAMES.contains(&rest) || is_of_an_ecosystem(rest, &[*provider])).then_some((*provider, rest))
+    })
 }
 
 fn not_a_setting(meant: Option<String>) -> String {

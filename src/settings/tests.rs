@@ -1,11 +1,14 @@
 //! The settings as a whole: order, defaults, refusals, and that nothing makes them panic.
 
+#[cfg(all(feature = "vault", feature = "aws-kms"))]
+mod also;
 mod file;
 mod properties;
 
 use std::collections::BTreeMap;
 
 use clap::Command;
+use signet_api::Custody;
 
 use super::*;
 
@@ -124,15 +127,15 @@ fn the_settings_file_of_the_documentation_loads() {
 #[test]
 fn without_any_setting_the_defaults_hold() {
     let settings = Start::default().loaded();
-    assert_eq!(settings.provider, ProviderName::Local);
-    assert_eq!(settings.custody, Custody::Sealed);
+    assert_eq!(settings.origin.provider, ProviderName::Local);
+    assert_eq!(settings.origin.custody, Custody::Sealed);
     assert_eq!(settings.data_dir, Path::new("/home/ann/.local/state/signet"));
     assert_eq!(
-        settings.store,
-        Store::File("/home/ann/.local/state/signet/ring.json".into())
+        settings.origin.store,
+        Some(Store::File("/home/ann/.local/state/signet/ring.json".into()))
     );
     assert_eq!(
-        settings.local_key_file,
+        settings.origin.local_key_file,
         Path::new("/home/ann/.local/state/signet/local.key")
     );
     assert_eq!(settings.expired_keys, Some(Fate::Disable));
@@ -163,7 +166,7 @@ fn directories_follow_the_user_and_xdg() {
         .env("SIGNET_DATA_DIR", "/data/")
         .loaded();
     assert_eq!(settings.socket.path, Path::new("/run/user/1000/signet.sock"));
-    assert_eq!(settings.store, Store::File("/data/ring.json".into()));
+    assert_eq!(settings.origin.store, Some(Store::File("/data/ring.json".into())));
     let root = Start::default().machine(|m| m.uid = 0).loaded();
     assert_eq!(root.socket.allow_uids, BTreeSet::from([0]));
 }
@@ -173,7 +176,7 @@ fn a_flag_beats_the_environment_beats_the_file_beats_the_default() {
     let key = |start: Start| {
         let settings = start.loaded();
         let row = settings.effective().iter().find(|row| row.setting.name == "key");
-        (settings.key.clone(), row.expect("a row").source)
+        (settings.origin.key.clone(), row.expect("a row").source)
     };
     let file = || Start::default().file("key = 'file'");
     let env = || file().env("SIGNET_KEY", "env");
@@ -195,6 +198,7 @@ fn an_empty_variable_counts_as_unset_and_an_empty_flag_is_refused() {
     );
 }
 
+#[cfg(feature = "vault")]
 #[test]
 fn every_setting_is_taken_from_flag_environment_and_file() {
     let values = [
@@ -206,8 +210,13 @@ fn every_setting_is_taken_from_flag_environment_and_file() {
         ("custody", "sealed"),
         ("key", "other"),
         ("store", "file:/r"),
+        ("also_publish", "vault"),
+        ("replicas", "3"),
         ("local_key_file", "/k"),
         ("expired_keys", "keep"),
+        ("sign_timeout", "1s"),
+        ("sign_concurrency", "5"),
+        ("sign_rate", "7"),
         ("issuer", "https://a.example"),
         ("audience", "a,b"),
         ("sign_audience", "c"),
@@ -438,7 +447,7 @@ fn a_verb_without_these_flags_loads_from_the_environment() {
     let matches = Command::new("signet").get_matches_from(["signet"]);
     let env = [("SIGNET_KEY".into(), "other".into())];
     let settings = Settings::load(env, &matches, |_| Ok(String::new()), &machine()).expect("settings");
-    assert_eq!(settings.key, "other");
+    assert_eq!(settings.origin.key, "other");
 }
 
 #[test]

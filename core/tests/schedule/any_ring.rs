@@ -25,6 +25,7 @@ fn any_record(number: usize) -> impl Strategy<Value = KeyRecord> {
         move |(created, predecessor, terms, state, revoked, algorithm)| KeyRecord {
             public: public(number, algorithm),
             created_at: at(created),
+            sequence: 0,
             // One that the list holds, or one that it no longer does.
             predecessor: predecessor.map(|number| public(number, Algorithm::EdDSA).kid().clone()),
             terms,

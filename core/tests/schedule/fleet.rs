@@ -158,6 +158,7 @@ impl Fleet {
             record: KeyRecord {
                 public: public(self.keys.len(), policy.algorithm()),
                 created_at,
+                sequence: 0,
                 predecessor,
                 terms: Some(policy.terms()),
                 state: KeyState::Enabled,

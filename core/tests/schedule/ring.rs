@@ -76,6 +76,7 @@ pub(crate) fn key(number: usize, created_at: i64) -> KeyRecord {
     KeyRecord {
         public: public(number, Algorithm::EdDSA),
         created_at: at(created_at),
+        sequence: 0,
         predecessor: None,
         terms: Some(policy().terms()),
         state: KeyState::Enabled,

@@ -148,6 +148,7 @@ fn two_replicas_that_disagree_on_the_algorithm_create_at_most_one_key_per_lead()
                 ring.push(KeyRecord {
                     public: public(ring.len(), mine.algorithm()),
                     created_at: at(now),
+                    sequence: 0,
                     predecessor: None,
                     terms: Some(mine.terms()),
                     state: KeyState::Enabled,

@@ -7,8 +7,10 @@
 mod clock;
 mod error;
 mod provider;
+mod variables;
 
 pub use async_trait::async_trait;
 pub use clock::Clock;
 pub use error::{ErrorKind, Operation, ProviderError};
-pub use provider::{Capabilities, Check, Claim, Custody, Fate, KeyProvider, NewKey};
+pub use provider::{Capabilities, Check, Claim, Custody, Fate, KeyProvider, NewKey, ReadQuota};
+pub use variables::{Variable, Variables};

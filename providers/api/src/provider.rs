@@ -1,6 +1,7 @@
 //! The trait, and what its calls carry.
 
 use std::fmt::Debug;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use signet_core::algorithm::RsaBits;
@@ -47,8 +48,24 @@ pub struct Capabilities {
     pub algorithms: &'static [Algorithm],
     /// What settles races.
     pub claim: Claim,
-    /// The longest message that `sign` takes, in octets, if there is a bound.
-    pub longest_message: Option<usize>,
+    /// The longest message that `sign` takes for keys of this algorithm, in octets, if there is a bound.
+    pub longest_message: fn(Algorithm) -> Option<usize>,
+    /// How often the ring may be read, if the vendor bounds it.
+    pub reads: Option<ReadQuota>,
+}
+
+/// How many calls the vendor lets all replicas together make, and how many of them reading a ring takes. A policy whose
+/// refresh interval asks for more is refused at start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadQuota {
+    /// The vendor's bound on calls, over the span.
+    pub calls: u32,
+    /// The span.
+    pub per: Duration,
+    /// The calls that one `list` makes once the ring is known, for a ring of four keys.
+    pub calls_per_list: u32,
+    /// The vendor's page that says so.
+    pub page: &'static str,
 }
 
 /// The key to create.
@@ -86,6 +103,9 @@ pub struct Check {
     pub needed_for: &'static str,
     /// Whether it is there.
     pub outcome: Result<(), ProviderError>,
+    /// The policy text that grants it, in the provider's own language and with the configured names filled in. `None`
+    /// for what no policy can grant.
+    pub grant: Option<String>,
 }
 
 /// A place where the keys of one ring are kept.

@@ -81,6 +81,7 @@ impl Sealer for KeyFileSealer {
             ),
             needed_for: "sealing and unsealing private keys",
             outcome: blocking(unchanged).await,
+            grant: None,
         }]
     }
 }

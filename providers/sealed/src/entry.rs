@@ -121,6 +121,7 @@ impl TryFrom<EntryJson> for Entry {
             record: KeyRecord {
                 public,
                 created_at: json.created_at_ms,
+                sequence: 0,
                 predecessor: json.predecessor,
                 terms: Some(json.terms),
                 state: json.state,

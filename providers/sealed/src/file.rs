@@ -112,6 +112,7 @@ impl RingStore for FileStore {
             permission: format!("write files in {}", directory_of(&self.path).display()),
             needed_for: "creating, retiring and revoking keys",
             outcome: self.blocking(Self::try_writing).await,
+            grant: None,
         }]
     }
 }

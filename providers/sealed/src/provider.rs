@@ -60,6 +60,7 @@ impl<S: Sealer, R: RingStore> Sealed<S, R> {
             record: KeyRecord {
                 public: key.verifying_key().clone(),
                 created_at,
+                sequence: 0,
                 predecessor: newest.map(|newest| newest.kid().clone()),
                 terms: Some(terms),
                 state: KeyState::Enabled,
@@ -195,7 +196,8 @@ impl<S: Sealer, R: RingStore> KeyProvider for Sealed<S, R> {
             custody: Custody::Sealed,
             algorithms: &Algorithm::ALL,
             claim: Claim::Atomic,
-            longest_message: None,
+            longest_message: |_| None,
+            reads: None,
         }
     }
 
@@ -307,11 +309,13 @@ impl<S: Sealer, R: RingStore> KeyProvider for Sealed<S, R> {
             permission: format!("read and authenticate the ring in {}", self.ring.store.location()),
             needed_for: "publishing and verifying",
             outcome: self.ring.read(Operation::Check).await.map(|_| ()),
+            grant: None,
         });
         checks.push(Check {
             permission: "wrap a secret and unwrap it again".to_owned(),
             needed_for: "creating keys and signing with them",
             outcome: self.round_trip().await,
+            grant: None,
         });
         for check in &mut checks {
             if let Err(error) = &mut check.outcome {

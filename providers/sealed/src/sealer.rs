@@ -1,6 +1,7 @@
 //! The one thing that a provider must keep secret for us: a key that wraps other keys.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use signet_api::{Check, ProviderError};
@@ -24,4 +25,19 @@ pub trait Sealer: Debug + Send + Sync {
 
     /// Tries what only this sealer knows of. That wrapping and unwrapping work is tried by whoever calls this.
     async fn check(&self) -> Vec<Check>;
+}
+
+#[async_trait]
+impl Sealer for Arc<dyn Sealer> {
+    async fn wrap(&self, plaintext: &[u8], context: &Context) -> Result<Vec<u8>, ProviderError> {
+        (**self).wrap(plaintext, context).await
+    }
+
+    async fn unwrap(&self, wrapped: &[u8], context: &Context) -> Result<Zeroizing<Vec<u8>>, ProviderError> {
+        (**self).unwrap(wrapped, context).await
+    }
+
+    async fn check(&self) -> Vec<Check> {
+        (**self).check().await
+    }
 }

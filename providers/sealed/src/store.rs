@@ -1,6 +1,7 @@
 //! The place of the ring document: one value, and a swap that loses against anybody who was faster.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use signet_api::{Check, ProviderError};
@@ -59,4 +60,23 @@ pub trait RingStore: Debug + Send + Sync {
 
     /// Tries the permissions that the other calls need, and leaves nothing behind.
     async fn check(&self) -> Vec<Check>;
+}
+
+#[async_trait]
+impl RingStore for Arc<dyn RingStore> {
+    fn location(&self) -> String {
+        (**self).location()
+    }
+
+    async fn load(&self) -> Result<Option<Stored>, ProviderError> {
+        (**self).load().await
+    }
+
+    async fn compare_and_swap(&self, expected: Option<&Version>, bytes: &[u8]) -> Result<Swap, ProviderError> {
+        (**self).compare_and_swap(expected, bytes).await
+    }
+
+    async fn check(&self) -> Vec<Check> {
+        (**self).check().await
+    }
 }

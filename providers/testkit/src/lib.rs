@@ -16,10 +16,12 @@ pub mod clauses;
 pub mod process;
 
 mod clock;
+mod faulty_provider;
 mod ring;
 mod subject;
 
 pub use clock::ManualClock;
+pub use faulty_provider::{Fault, FaultyProvider};
 pub use ring::{new_key, terms};
 pub use subject::{Subject, run};
 
@@ -46,6 +48,7 @@ macro_rules! conformance {
             another_handle_sees_the_same_ring,
             changes_at_once_through_two_handles_all_come_true,
             checks_pass_and_leave_nothing_behind,
+            every_algorithm_signs_or_is_refused,
         );
     };
     (@ $name:ident, $factory:expr, $($clause:ident),+ $(,)?) => {

@@ -48,8 +48,7 @@ pub(crate) fn find<'a>(keys: &'a [KeyRecord], kid: &Kid) -> Option<&'a KeyRecord
 
 /// The newest key, as the schedule orders them.
 pub(crate) fn newest(keys: &[KeyRecord]) -> Option<&KeyRecord> {
-    keys.iter()
-        .max_by(|a, b| a.created_at.cmp(&b.created_at).then_with(|| a.kid().cmp(b.kid())))
+    keys.iter().max_by(|a, b| a.creation_order(b))
 }
 
 /// Every algorithm that the provider declares, but only one of RSA: their keys take long to make.

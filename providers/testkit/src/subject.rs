@@ -15,6 +15,7 @@ pub struct Subject {
     /// The handle.
     pub provider: Arc<dyn KeyProvider>,
     reopen: Reopen,
+    against: &'static str,
     _guard: Box<dyn Any + Send + Sync>,
 }
 
@@ -29,8 +30,21 @@ impl Subject {
         Self {
             provider,
             reopen: Box::new(move || Box::pin(reopen())),
+            against: "files",
             _guard: Box::new(guard),
         }
+    }
+
+    /// Names what the provider is tested against, for the documentation: a server with its version, or our own. Without
+    /// it, that is the files of this machine.
+    #[must_use]
+    pub fn against(mut self, server: &'static str) -> Self {
+        self.against = server;
+        self
+    }
+
+    pub(crate) fn tested_against(&self) -> &'static str {
+        self.against
     }
 
     /// Another handle onto the same storage.

@@ -27,11 +27,17 @@ pub async fn clause_04_a_signature_is_by_the_key_that_was_asked_for<F: Future<Ou
     for algorithm in provider.capabilities().algorithms {
         of = Some(create(provider, *algorithm, of.as_ref()).await.kid().clone());
     }
-    let longest = provider.capabilities().longest_message.unwrap_or(20_000);
     let keys = list(provider).await;
     assert_eq!(keys.len(), provider.capabilities().algorithms.len());
     for key in &keys {
-        for message in [MESSAGE, b"", &vec![b'a'; longest]] {
+        let bound = (provider.capabilities().longest_message)(key.public.algorithm());
+        let longest = vec![b'a'; bound.unwrap_or(20_000)];
+        if bound.is_some() {
+            let beyond = [longest.as_slice(), b"a"].concat();
+            let error = provider.sign(key.kid(), &beyond).await.expect_err("too long");
+            assert_eq!(error.kind, ErrorKind::InvalidConfig, "{error:?}");
+        }
+        for message in [MESSAGE, b"", &longest] {
             let signature = provider.sign(key.kid(), message).await.expect("signed");
             let algorithm = key.public.algorithm();
             assert!(key.public.verifies(message, signature.as_ref()), "{algorithm}");

@@ -1,0 +1,58 @@
+//! Signet's algorithms in KMS's words: <https://docs.aws.amazon.com/kms/latest/developerguide/symm-asymm-choose-key-spec.html>.
+
+use std::borrow::Cow;
+
+use aws_lc_rs::digest::{self, SHA256, SHA384, SHA512};
+use signet_core::Algorithm;
+use signet_core::algorithm::RsaBits;
+
+/// "Messages can be 0-4096 bytes" for all that KMS hashes itself; Ed25519 hashes twice, so that nobody can do it for it.
+pub(crate) const LONGEST_RAW: usize = 4096;
+
+/// The longest message of an algorithm: what we hash ourselves has no bound.
+pub(crate) fn longest_message(algorithm: Algorithm) -> Option<usize> {
+    (algorithm == Algorithm::EdDSA).then_some(LONGEST_RAW)
+}
+
+/// What `Sign` is given.
+pub(crate) struct Signing<'a> {
+    pub(crate) spec: &'static str,
+    pub(crate) input: Cow<'a, [u8]>,
+    pub(crate) is_digest: bool,
+}
+
+impl<'a> Signing<'a> {
+    pub(crate) fn new(algorithm: Algorithm, message: &'a [u8]) -> Self {
+        let (spec, hash) = match algorithm {
+            Algorithm::RS256 => ("RSASSA_PKCS1_V1_5_SHA_256", &SHA256),
+            Algorithm::RS384 => ("RSASSA_PKCS1_V1_5_SHA_384", &SHA384),
+            Algorithm::RS512 => ("RSASSA_PKCS1_V1_5_SHA_512", &SHA512),
+            Algorithm::PS256 => ("RSASSA_PSS_SHA_256", &SHA256),
+            Algorithm::PS384 => ("RSASSA_PSS_SHA_384", &SHA384),
+            Algorithm::PS512 => ("RSASSA_PSS_SHA_512", &SHA512),
+            Algorithm::ES256 => ("ECDSA_SHA_256", &SHA256),
+            Algorithm::ES384 => ("ECDSA_SHA_384", &SHA384),
+            Algorithm::ES512 => ("ECDSA_SHA_512", &SHA512),
+            Algorithm::EdDSA => {
+                return Self { spec: "ED25519_SHA_512", input: Cow::Borrowed(message), is_digest: false };
+            }
+        };
+        let digest = digest::digest(hash, message).as_ref().to_vec();
+        Self { spec, input: Cow::Owned(digest), is_digest: true }
+    }
+}
+
+/// The `KeySpec` of a key for this algorithm.
+pub(crate) fn spec(algorithm: Algorithm, bits: RsaBits) -> &'static str {
+    match algorithm {
+        Algorithm::ES256 => "ECC_NIST_P256",
+        Algorithm::ES384 => "ECC_NIST_P384",
+        Algorithm::ES512 => "ECC_NIST_P521",
+        Algorithm::EdDSA => "ECC_NIST_EDWARDS25519",
+        _ => match bits {
+            RsaBits::B2048 => "RSA_2048",
+            RsaBits::B3072 => "RSA_3072",
+            RsaBits::B4096 => "RSA_4096",
+        },
+    }
+}

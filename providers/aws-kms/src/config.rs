@@ -1,0 +1,257 @@
+//! What the provider is told: where KMS is, and what the keys are called. Who we are is the session's business.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use http::Uri;
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use signet_api::{ErrorKind, Operation, ProviderError, Variable, Variables};
+
+use crate::NAME;
+
+const fn variable(name: &'static str, help: &'static str) -> Variable {
+    Variable { name, help }
+}
+
+/// The variables that the provider and the `s3://` store read. All are AWS's own, with AWS's meaning.
+pub const VARIABLES: &[Variable] = &[
+    variable("AWS_REGION", "region of the keys and the bucket, such as eu-central-1"),
+    variable("AWS_DEFAULT_REGION", "the same, if AWS_REGION is not set"),
+    variable("AWS_ACCESS_KEY_ID", "access key of static credentials"),
+    variable("AWS_SECRET_ACCESS_KEY", "secret of static credentials"),
+    variable("AWS_SESSION_TOKEN", "session token of temporary static credentials"),
+    variable("AWS_PROFILE", "profile in the shared configuration files"),
+    variable("AWS_CONFIG_FILE", "shared configuration file (~/.aws/config)"),
+    variable("AWS_SHARED_CREDENTIALS_FILE", "shared credentials file (~/.aws/credentials)"),
+    variable("HOME", "directory that ~ stands for in the two files above"),
+    variable("AWS_ROLE_ARN", "role to assume with the web identity token"),
+    variable("AWS_WEB_IDENTITY_TOKEN_FILE", "web identity token (EKS service accounts)"),
+    variable("AWS_ROLE_SESSION_NAME", "name of that session in the audit log"),
+    variable("AWS_CONTAINER_CREDENTIALS_FULL_URI", "credentials endpoint of EKS Pod Identity"),
+    variable("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "credentials endpoint of ECS"),
+    variable("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "token for that endpoint, by file"),
+    variable("AWS_CONTAINER_AUTHORIZATION_TOKEN", "token for that endpoint"),
+    variable("AWS_EC2_METADATA_DISABLED", "true: never ask the instance metadata service"),
+    variable("AWS_EC2_METADATA_SERVICE_ENDPOINT", "another address of the instance metadata service"),
+    variable("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", "IPv4 or IPv6"),
+    variable("AWS_USE_FIPS_ENDPOINT", "true: the FIPS endpoints"),
+    variable("AWS_USE_DUALSTACK_ENDPOINT", "true: the endpoints with IPv6"),
+    variable("AWS_ENDPOINT_URL", "another endpoint for all services"),
+    variable("AWS_ENDPOINT_URL_KMS", "another endpoint for KMS"),
+    variable("AWS_ENDPOINT_URL_S3", "another endpoint for S3"),
+    variable("AWS_ENDPOINT_URL_STS", "another endpoint for STS, which web identities need"),
+    variable("AWS_CA_BUNDLE", "PEM file of the authorities to trust instead of the system's"),
+];
+
+/// The configuration of the provider. It holds secrets only within [`Variables`], which keep them.
+pub struct AwsKmsConfig {
+    pub(crate) key: KeyName,
+    pub(crate) place: Place,
+}
+
+/// What `SIGNET_KEY` says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum KeyName {
+    /// A bare name, or an alias without `alias/`.
+    Name(String),
+    /// A key id or an ARN: one key that is there.
+    Key(String),
+}
+
+/// Where the services are and how one gets there.
+#[derive(Clone)]
+pub(crate) struct Place {
+    /// `None`: the profile must say.
+    pub(crate) region: Option<String>,
+    pub(crate) kms: Option<String>,
+    pub(crate) s3: Option<String>,
+    /// The PEM text of `AWS_CA_BUNDLE`.
+    pub(crate) authorities: Option<Vec<u8>>,
+    pub(crate) variables: Variables,
+}
+
+impl AwsKmsConfig {
+    /// Reads the configuration. No file but the CA bundle is opened, and nothing is called.
+    ///
+    /// # Errors
+    /// `InvalidConfig` with every problem there is.
+    pub fn new(variables: &Variables, key: &str) -> Result<Self, ProviderError> {
+        let mut problems = Vec::new();
+        let key = key_name(key, &mut problems);
+        let mut place = place(variables, &mut problems);
+        if let KeyName::Key(arn) = &key
+            && let Some(region) = arn_region(arn)
+        {
+            match &place.region {
+                Some(other) if other != region => problems.push(format!(
+                    "SIGNET_KEY names a key in {region}, but AWS_REGION is {other}: write AWS_REGION={region}"
+                )),
+                _ => place.region = Some(region.to_owned()),
+            }
+        }
+        refused(problems)?;
+        Ok(Self { key, place })
+    }
+}
+
+impl Place {
+    pub(crate) fn new(variables: &Variables) -> Result<Self, ProviderError> {
+        let mut problems = Vec::new();
+        let place = place(variables, &mut problems);
+        refused(problems)?;
+        Ok(place)
+    }
+}
+
+fn refused(problems: Vec<String>) -> Result<(), ProviderError> {
+    match problems.is_empty() {
+        true => Ok(()),
+        false => Err(invalid(problems.join("; "))),
+    }
+}
+
+pub(crate) fn invalid(text: String) -> ProviderError {
+    ProviderError::new(NAME, Operation::Open, ErrorKind::InvalidConfig, text)
+}
+
+fn place(variables: &Variables, problems: &mut Vec<String>) -> Place {
+    let owned = |name| variables.get(name).map(str::to_owned);
+    for (one, other) in [
+        ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
+        ("AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID"),
+        ("AWS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID"),
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN"),
+    ] {
+        if variables.get(one).is_some() && variables.get(other).is_none() {
+            problems.push(format!("{one} is set without {other}: set both or neither"));
+        }
+    }
+    let region = owned("AWS_REGION").or_else(|| owned("AWS_DEFAULT_REGION"));
+    if let Some(region) = &region
+        && !region.bytes().all(|octet| octet.is_ascii_lowercase() || octet.is_ascii_digit() || octet == b'-')
+    {
+        problems.push(format!("AWS_REGION is {region:?}: write a region such as eu-central-1"));
+    }
+    let mut endpoint = |name: &str| {
+        let name = [name, "AWS_ENDPOINT_URL"].into_iter().find(|name| variables.get(name).is_some())?;
+        let url = variables.get(name)?;
+        match endpoint_problem(url) {
+            None => Some(url.trim_end_matches('/').to_owned()),
+            Some(problem) => {
+                let problem = format!("{name} {problem}");
+                if !problems.contains(&problem) {
+                    problems.push(problem);
+                }
+                None
+            }
+        }
+    };
+    let (kms, s3) = (endpoint("AWS_ENDPOINT_URL_KMS"), endpoint("AWS_ENDPOINT_URL_S3"));
+    let ca_bundle = owned("AWS_CA_BUNDLE").map(PathBuf::from);
+    let authorities = ca_bundle.as_ref().and_then(|path| match std::fs::read(path) {
+        Ok(pem) if are_authorities(&pem) => Some(pem),
+        Ok(_) => {
+            problems.push(format!("AWS_CA_BUNDLE names {}, which does not hold certificates in PEM", path.display()));
+            None
+        }
+        Err(error) => {
+            problems.push(format!("AWS_CA_BUNDLE names {}, which cannot be read: {error}", path.display()));
+            None
+        }
+    });
+    Place { region, kms, s3, authorities, variables: variables.clone() }
+}
+
+/// The SDK panics at a bundle that is none.
+fn are_authorities(pem: &[u8]) -> bool {
+    let mut roots = RootCertStore::empty();
+    CertificateDer::pem_slice_iter(pem).all(|found| found.is_ok_and(|found| roots.add(found).is_ok())) && !roots.is_empty()
+}
+
+/// Plaintext keys pass through it: https, or a server on this machine.
+fn endpoint_problem(url: &str) -> Option<String> {
+    let Ok(uri) = url.parse::<Uri>() else {
+        return Some("is not a URL: write one such as https://kms.eu-central-1.amazonaws.com".to_owned());
+    };
+    if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) || uri.query().is_some() {
+        return Some("holds a user or a query: write scheme, host and port alone".to_owned());
+    }
+    match (uri.scheme_str(), uri.host()) {
+        (Some("https"), Some(_)) => None,
+        (Some("http"), Some(host)) if is_loopback(host) => None,
+        (Some("http"), Some(host)) => {
+            Some(format!("is http to {host}: write https; http is taken for a loopback address alone"))
+        }
+        _ => Some("is not a URL: write one such as https://kms.eu-central-1.amazonaws.com".to_owned()),
+    }
+}
+
+pub(crate) fn is_loopback(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// <https://docs.aws.amazon.com/kms/latest/APIReference/API_CreateAlias.html>: letters, digits, `/`, `_` and `-`, and
+/// not `alias/aws/`. An alias has at most 256 characters, of which a sequence takes up to 21.
+fn key_name(key: &str, problems: &mut Vec<String>) -> KeyName {
+    if key.starts_with("arn:") {
+        if arn_region(key).is_none() {
+            problems.push(
+                "SIGNET_KEY is not the ARN of a KMS key or alias: write arn:aws:kms:REGION:ACCOUNT:key/ID or a name"
+                    .to_owned(),
+            );
+        }
+        return KeyName::Key(key.to_owned());
+    }
+    if is_key_id(key) {
+        return KeyName::Key(key.to_owned());
+    }
+    let name = key.strip_prefix("alias/").unwrap_or(key);
+    let allowed = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'/' | b'_' | b'-');
+    let segments_are_named = name.split('/').all(|segment| !segment.is_empty());
+    if !name.bytes().all(allowed) || !segments_are_named || name.len() > 200 {
+        problems.push(format!(
+            "SIGNET_KEY is {key:?}: KMS takes letters, digits, /, _ and - in an alias; write at most 200 of them"
+        ));
+    } else if name.starts_with("aws/") {
+        problems.push("SIGNET_KEY begins with aws/, which AWS keeps for itself: write another name".to_owned());
+    }
+    KeyName::Name(name.to_owned())
+}
+
+fn arn_region(arn: &str) -> Option<&str> {
+    let mut parts = arn.splitn(6, ':').skip(2);
+    let (service, region, account, resource) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let named = resource.starts_with("key/") || resource.starts_with("alias/");
+    (service == "kms" && !region.is_empty() && !account.is_empty() && named).then_some(region)
+}
+
+/// A UUID, or `mrk-` and 32 hexadecimal digits.
+fn is_key_id(key: &str) -> bool {
+    let hex = |text: &str| text.bytes().all(|octet| octet.is_ascii_hexdigit());
+    match key.strip_prefix("mrk-") {
+        Some(digits) => digits.len() == 32 && hex(digits),
+        None => {
+            let lengths: Vec<usize> = key.split('-').map(str::len).collect();
+            lengths == [8, 4, 4, 4, 12] && key.split('-').all(hex)
+        }
+    }
+}
+
+impl fmt::Debug for AwsKmsConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AwsKmsConfig({:?} in {:?})", self.key, self.place)
+    }
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Place").field("region", &self.region).field("kms", &self.kms).field("s3", &self.s3).finish()
+    }
+}
+
+#[cfg(test)]
+#[path = "config_tests.rs"]
+mod tests;

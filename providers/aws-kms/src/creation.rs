@@ -1,0 +1,263 @@
+//! How a key comes into the ring, and what becomes of one that did not make it.
+//!
+//! KMS has no way to make a key under a name of ours, so a key comes to be in two calls: `CreateKey`, then
+//! `CreateAlias`, which is the claim, as an alias names one key. Who dies between the two leaves a key that nobody pays
+//! attention to and somebody pays for. Its description says for which place it was made; the next who wants that place
+//! looks for it among the keys without an alias, and takes it instead of making another.
+//!
+//! A racer that finds another's key before that one gave it its alias takes it too: they then claim the place for the
+//! same key, and both have won.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use signet_api::{ErrorKind, NewKey, Operation, ProviderError};
+use signet_core::algorithm::RsaBits;
+use signet_core::{Algorithm, KeyRecord, Kid, Terms, Timestamp};
+use tokio::sync::Mutex;
+
+use crate::client::{Alias, Claimed, State};
+use crate::error::{Call, Failure};
+use crate::label::Label;
+use crate::policy::tags;
+use crate::ring::{AT_ONCE, Reading, Ring, lock};
+
+const CREATE: Operation = Operation::Create;
+/// Between calls that wait for KMS to show what was made: about 20 s.
+const SHOWING: [u64; 12] = [20, 50, 100, 200, 400, 800, 1500, 2500, 3000, 3500, 4000, 4000];
+/// No more keys without an alias are looked at in one search.
+const MOST_STRANGERS: usize = 2000;
+/// Nobody is still about to give a key of this age its alias.
+const SURELY_LEFT: Duration = Duration::from_secs(3600);
+/// The same, if an operator asks.
+const LEFT: Duration = Duration::from_secs(600);
+
+/// Makes keys for one ring, one at a time.
+#[derive(Debug, Default)]
+pub(crate) struct Creation {
+    turn: Mutex<()>,
+    /// Keys that are not the ring's, which is for good.
+    strangers: std::sync::Mutex<HashSet<String>>,
+}
+
+/// A key that was made for the ring, and that no alias names.
+#[derive(Debug)]
+struct Orphan {
+    id: String,
+    arn: String,
+    label: Label,
+    spec: String,
+    state: State,
+    created_at: Option<Timestamp>,
+}
+
+impl Creation {
+    pub(crate) async fn create(&self, ring: &Ring, new: &NewKey) -> Result<KeyRecord, ProviderError> {
+        let _turn = self.turn.lock().await;
+        let reading = ring.read(CREATE).await?;
+        match (reading.newest(), &new.successor_of) {
+            (None, None) => {}
+            (Some(newest), Some(kid)) if newest.record.kid() == kid => {}
+            (Some(newest), _) => return Ok(newest.record.clone()),
+            (None, Some(kid)) => return Err(lost(ring, kid)),
+        }
+        let label = Label {
+            ring: ring.name.clone(),
+            sequence: reading.last_sequence + 1,
+            algorithm: new.algorithm,
+            predecessor: new.successor_of.clone(),
+            terms: in_whole_milliseconds(new.terms),
+            revoked: None,
+        };
+        let key_id = match self.adopt(ring, &reading, &label, new.rsa_bits).await? {
+            Some(orphan) => orphan,
+            None => make(ring, &label, new.rsa_bits).await?,
+        };
+        let name = ring.alias(label.sequence);
+        let claimed = claim(ring, &name, &key_id).await?;
+        let alias = shown(ring, &name).await?;
+        if claimed == Claimed::Taken && alias.key_id.as_ref() != Some(&key_id) {
+            abandon(ring, &key_id).await?;
+        }
+        ring.remember(&alias);
+        let call = Call { operation: CREATE, action: "kms:CreateAlias", on: &name };
+        let member = ring.member(CREATE, label.sequence, &alias).await?.ok_or_else(|| {
+            call.error(ErrorKind::KeyUnusable, "somebody is deleting the key that was just made. It is tried again")
+        })?;
+        Ok(member.record)
+    }
+
+    /// A key that somebody made for this very place and could not name. Keys that were made for places that are taken
+    /// are deleted on the way.
+    async fn adopt(
+        &self,
+        ring: &Ring,
+        reading: &Reading,
+        wanted: &Label,
+        bits: RsaBits,
+    ) -> Result<Option<String>, ProviderError> {
+        let orphans = self.orphans(ring, CREATE, &reading.named).await?;
+        let spec = crate::algorithms::spec(wanted.algorithm, bits);
+        let now = ring.clock.now();
+        let mut found: Vec<String> = Vec::new();
+        for orphan in orphans {
+            if orphan.state == State::Enabled && orphan.label == *wanted && orphan.spec == spec {
+                found.push(orphan.id);
+            } else if orphan.label.sequence < wanted.sequence && orphan.is_older_than(SURELY_LEFT, now)
+                // It is the sidecar's to try and the operator's (signet keys prune) to succeed.
+                && let Err(failure) = ring.client.schedule_deletion(CREATE, &orphan.arn).await
+            {
+                tracing::warn!(key = %orphan.arn, error = %ProviderError::from(failure).source, "a key that no ring owns could not be deleted");
+            }
+        }
+        // All who search find the same one.
+        Ok(found.into_iter().min())
+    }
+
+    async fn orphans(&self, ring: &Ring, operation: Operation, named: &[String]) -> Result<Vec<Orphan>, Failure> {
+        let mut ids = ring.client.list_keys(operation).await?;
+        {
+            let named: HashSet<&String> = named.iter().collect();
+            let strangers = lock(&self.strangers);
+            ids.retain(|id| !named.contains(id) && !strangers.contains(id));
+        }
+        if ids.len() > MOST_STRANGERS {
+            tracing::warn!(
+                keys = ids.len(),
+                looked_at = MOST_STRANGERS,
+                "the account has so many keys without an alias that not all were searched for what a crash left"
+            );
+            ids.truncate(MOST_STRANGERS);
+        }
+        let orphans: Vec<Option<Orphan>> = futures_util::stream::iter(ids)
+            .map(|id| self.orphan(ring, operation, id))
+            .buffer_unordered(AT_ONCE)
+            .try_collect()
+            .await?;
+        Ok(orphans.into_iter().flatten().collect())
+    }
+
+    async fn orphan(&self, ring: &Ring, operation: Operation, id: String) -> Result<Option<Orphan>, Failure> {
+        let key = match ring.client.describe(operation, &id).await {
+            Ok(key) => key,
+            // A policy that lets Signet see its own keys alone hides all others.
+            Err(failure) if matches!(failure.kind(), ErrorKind::PermissionDenied | ErrorKind::NotFound) => {
+                return Ok(None);
+            }
+            Err(failure) => return Err(failure),
+        };
+        let label = Label::from_description(&key.description).filter(|label| label.ring == ring.name);
+        let Some(label) = label else {
+            lock(&self.strangers).insert(id);
+            return Ok(None);
+        };
+        if key.state == State::PendingDeletion {
+            return Ok(None);
+        }
+        let (arn, spec, state, created_at) = (key.arn, key.spec, key.state, key.created_at);
+        Ok(Some(Orphan { id, arn, label, spec, state, created_at }))
+    }
+
+    /// Deletes what no ring owns.
+    pub(crate) async fn prune(&self, ring: &Ring) -> Result<Vec<String>, ProviderError> {
+        const RETIRE: Operation = Operation::Retire;
+        let _turn = self.turn.lock().await;
+        let mut pruned = Vec::new();
+        let reading = ring.read(RETIRE).await?;
+        for alias in &reading.leaving {
+            ring.client.delete_alias(RETIRE, alias).await?;
+            pruned.push(format!("{alias}, the name of a key that is being deleted"));
+        }
+        let now = ring.clock.now();
+        let mut orphans = self.orphans(ring, RETIRE, &reading.named).await?;
+        orphans.retain(|orphan| orphan.is_older_than(LEFT, now));
+        if orphans.is_empty() {
+            return Ok(pruned);
+        }
+        // Somebody may have taken one meanwhile.
+        let named = ring.read(RETIRE).await?.named;
+        for orphan in orphans.into_iter().filter(|orphan| !named.contains(&orphan.id)) {
+            ring.client.schedule_deletion(RETIRE, &orphan.arn).await?;
+            pruned.push(format!(
+                "{}, made for {} and never named; deleted in 7 days",
+                orphan.arn,
+                ring.alias(orphan.label.sequence)
+            ));
+        }
+        Ok(pruned)
+    }
+}
+
+impl Orphan {
+    fn is_older_than(&self, span: Duration, now: Timestamp) -> bool {
+        self.created_at.is_some_and(|created_at| created_at.plus(span) <= now)
+    }
+}
+
+async fn make(ring: &Ring, label: &Label, bits: RsaBits) -> Result<String, ProviderError> {
+    let call = Call { operation: CREATE, action: "kms:CreateKey", on: "" };
+    let description = label.to_description().map_err(|error| call.error(ErrorKind::InvalidConfig, error))?;
+    let tags = tags(&ring.name, Some(label));
+    let key = ring.client.create_key((label.algorithm, bits), &description, &tags).await?;
+    Ok(key.id)
+}
+
+/// Names the key. One that was made a moment ago may be unknown still, or its tags not yet count for permissions.
+async fn claim(ring: &Ring, alias: &str, key_id: &str) -> Result<Claimed, Failure> {
+    for wait in SHOWING {
+        match ring.client.create_alias(CREATE, alias, key_id).await {
+            Err(failure) if matches!(failure.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => {
+                // A permission that is missing for good is not worth the whole wait.
+                if failure.kind() == ErrorKind::PermissionDenied && wait > 400 {
+                    return Err(failure);
+                }
+                tokio::time::sleep(Duration::from_millis(wait)).await;
+            }
+            other => return other,
+        }
+    }
+    ring.client.create_alias(CREATE, alias, key_id).await
+}
+
+/// The alias, once KMS shows it.
+async fn shown(ring: &Ring, name: &str) -> Result<Alias, Failure> {
+    for wait in SHOWING {
+        let aliases = ring.client.list_aliases(CREATE).await?;
+        if let Some(alias) = aliases.into_iter().find(|alias| alias.name == name) {
+            return Ok(alias);
+        }
+        tokio::time::sleep(Duration::from_millis(wait)).await;
+    }
+    let call = Call { operation: CREATE, action: "kms:ListAliases", on: name };
+    let text = "the key was made, but KMS does not show its alias yet. It is looked for again";
+    Err(call.error(ErrorKind::Unavailable, text).into())
+}
+
+/// Deletes a key whose place another has. Nobody else uses it: its description names that place.
+async fn abandon(ring: &Ring, key_id: &str) -> Result<(), Failure> {
+    match ring.client.schedule_deletion(CREATE, key_id).await {
+        // Another that had taken up the same key was faster.
+        Err(failure) if failure.is("KMSInvalidStateException") => Ok(()),
+        other => other,
+    }
+}
+
+/// The caller knows a ring that is not here. Whatever happened to it, this is no place to begin another.
+fn lost(ring: &Ring, kid: &Kid) -> ProviderError {
+    let text = format!(
+        "the ring of the aliases alias/{}/* is empty, but key {kid} was its newest. See SIGNET_KEY, AWS_REGION and the \
+         account; if the aliases were deleted, restore them",
+        ring.name
+    );
+    ProviderError::new(crate::NAME, CREATE, ErrorKind::NotFound, text)
+}
+
+/// A label holds whole milliseconds; what was created must equal what will be read.
+fn in_whole_milliseconds(terms: Terms) -> Terms {
+    let whole = |span: Duration| Duration::from_millis(u64::try_from(span.as_millis()).unwrap_or(u64::MAX));
+    Terms { lead: whole(terms.lead), token_max_ttl: whole(terms.token_max_ttl), retention: whole(terms.retention) }
+}
+
+/// Whether the provider makes keys for it: every algorithm that Signet has.
+pub(crate) const ALGORITHMS: &[Algorithm] = &Algorithm::ALL;

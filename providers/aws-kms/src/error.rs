@@ -1,0 +1,271 @@
+//! AWS's errors as kinds, and what each asks of the operator.
+//!
+//! Codes are those of <https://docs.aws.amazon.com/kms/latest/APIReference/CommonErrors.html> and of each call's page.
+
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_kms::config::http::HttpResponse;
+use aws_sdk_kms::error::{ProvideErrorMetadata, SdkError};
+use signet_api::{ErrorKind, Operation, ProviderError};
+
+use crate::NAME;
+
+/// The most characters of a message of AWS's that an error shows.
+const LONGEST_MESSAGE: usize = 400;
+
+/// A call that failed: AWS's code, for whoever can go on from it, and the error, for whoever cannot.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    code: Option<String>,
+    error: ProviderError,
+}
+
+impl Failure {
+    /// Whether AWS gave this code.
+    pub(crate) fn is(&self, code: &str) -> bool {
+        self.code.as_deref() == Some(code)
+    }
+
+    pub(crate) fn kind(&self) -> ErrorKind {
+        self.error.kind
+    }
+
+    pub(crate) fn text(&self) -> String {
+        self.error.source.to_string()
+    }
+}
+
+impl From<Failure> for ProviderError {
+    fn from(failure: Failure) -> Self {
+        failure.error
+    }
+}
+
+impl From<ProviderError> for Failure {
+    fn from(error: ProviderError) -> Self {
+        Self { code: None, error }
+    }
+}
+
+/// What a call was about, in the operator's words.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Call<'a> {
+    pub(crate) operation: Operation,
+    /// The IAM action, such as `kms:Sign`.
+    pub(crate) action: &'static str,
+    /// The key or alias.
+    pub(crate) on: &'a str,
+}
+
+impl Call<'_> {
+    pub(crate) fn error(self, kind: ErrorKind, text: impl fmt::Display) -> ProviderError {
+        let text = match self.on {
+            "" => format!("{}: {text}", self.action),
+            on => format!("{} on {on}: {text}", self.action),
+        };
+        ProviderError::new(NAME, self.operation, kind, text)
+    }
+
+    /// An answer that cannot be.
+    pub(crate) fn bad(self, text: impl fmt::Display) -> Failure {
+        let text = format!("{text}. See what stands between this machine and KMS");
+        self.error(ErrorKind::BadAnswer, text).into()
+    }
+
+    pub(crate) fn failed<E>(self, error: &SdkError<E, HttpResponse>) -> Failure
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+    {
+        if let Some(credentials) = credentials_error(error) {
+            return self.without_credentials(credentials).into();
+        }
+        match error {
+            SdkError::ServiceError(refused) => {
+                let status = refused.raw().status().as_u16();
+                let code = error.code().map(str::to_owned);
+                let (kind, advice) = classify(code.as_deref(), status);
+                let what = match (&code, error.message()) {
+                    (Some(code), Some(message)) => format!("{code}: {}", shown(message)),
+                    (Some(code), None) => code.clone(),
+                    (None, _) => format!("HTTP status {status} without a code of AWS's"),
+                };
+                let mut error = self.error(kind, format!("{what}. {}", advice.text(self)));
+                error.retry_after = retry_after(refused.raw());
+                Failure { code, error }
+            }
+            SdkError::TimeoutError(_) => self
+                .error(
+                    ErrorKind::TimedOut,
+                    "no answer in time. See that this machine reaches KMS in the configured region (or through its VPC endpoint)",
+                )
+                .into(),
+            SdkError::DispatchFailure(failure) if failure.is_timeout() => self
+                .error(
+                    ErrorKind::TimedOut,
+                    format!(
+                        "no connection in time ({}). See that this machine reaches KMS in the configured region",
+                        chain(error)
+                    ),
+                )
+                .into(),
+            SdkError::DispatchFailure(_) => self
+                .error(
+                    ErrorKind::Unavailable,
+                    format!(
+                        "no connection to KMS ({}). See AWS_REGION, AWS_ENDPOINT_URL, AWS_CA_BUNDLE, and the network",
+                        chain(error)
+                    ),
+                )
+                .into(),
+            SdkError::ResponseError(answer) => {
+                let status = answer.raw().status().as_u16();
+                let kind = match status {
+                    429 => ErrorKind::Throttled,
+                    500.. => ErrorKind::Unavailable,
+                    _ => ErrorKind::BadAnswer,
+                };
+                self.error(kind, format!("HTTP status {status} and no answer of KMS's. See what stands between"))
+                    .into()
+            }
+            _ => self
+                .error(ErrorKind::InvalidConfig, format!("the call could not be made: {}", chain(error)))
+                .into(),
+        }
+    }
+
+    fn without_credentials(self, error: &CredentialsError) -> ProviderError {
+        let (kind, what) = match error {
+            CredentialsError::CredentialsNotLoaded(_) => (
+                ErrorKind::Unauthenticated,
+                "no credentials. These sources were asked: environment, profile, web identity, container (EKS Pod \
+                 Identity, ECS), instance metadata. Set up one of them",
+            ),
+            CredentialsError::ProviderTimedOut(_) => (
+                ErrorKind::TimedOut,
+                "the source of the credentials was too slow. See that STS, the Pod Identity agent or the instance \
+                 metadata answers, whichever this machine uses",
+            ),
+            CredentialsError::InvalidConfiguration(_) => (
+                ErrorKind::InvalidConfig,
+                "the credentials are set up wrongly. Correct the AWS_* variables or the profile",
+            ),
+            _ => (
+                ErrorKind::Unauthenticated,
+                "the source of the credentials refused or failed. See the role, its trust policy and the token file",
+            ),
+        };
+        self.error(kind, format!("{what} ({})", chain(error)))
+    }
+}
+
+/// What the operator does.
+enum Advice {
+    Grant,
+    Credentials,
+    Wait,
+    Quota,
+    Key,
+    Exists,
+    Tampered,
+    Setting,
+}
+
+impl Advice {
+    fn text(&self, call: Call<'_>) -> String {
+        match self {
+            Self::Grant => format!(
+                "Grant {} to these credentials (signet check prints the statement). For a key made a moment ago, tags \
+                 take up to five minutes to count",
+                call.action
+            ),
+            Self::Credentials => {
+                "Renew or correct the credentials, and see that this machine's clock is right".to_owned()
+            }
+            Self::Wait => "It is tried again".to_owned(),
+            Self::Quota => "The account's quota is used up. Run signet keys prune, set SIGNET_EXPIRED_KEYS=destroy, \
+                            or raise the quota in Service Quotas"
+                .to_owned(),
+            Self::Key => "The key is disabled, being deleted, or of the wrong kind".to_owned(),
+            Self::Exists => "See that SIGNET_KEY and AWS_REGION are right, and that nobody deleted it".to_owned(),
+            Self::Tampered => "It was not made by this key in this context: see SIGNET_KEY and SIGNET_STORE; if they \
+                               are right, treat it as an attack"
+                .to_owned(),
+            Self::Setting => "Correct the setting that it names".to_owned(),
+        }
+    }
+}
+
+fn classify(code: Option<&str>, status: u16) -> (ErrorKind, Advice) {
+    match code.unwrap_or_default() {
+        "AccessDeniedException" | "AccessDenied" => (ErrorKind::PermissionDenied, Advice::Grant),
+        // "The request signature does not conform to AWS standards", "The X.509 certificate or AWS access key ID
+        // provided does not exist in our records", and what STS says of a session that is over.
+        "IncompleteSignature" | "InvalidClientTokenId" | "InvalidSignatureException" | "MissingAuthenticationToken"
+        | "MissingAuthenticationTokenException" | "NotAuthorized" | "OptInRequired" | "RequestExpired"
+        | "SignatureDoesNotMatch" | "UnrecognizedClientException" | "ExpiredToken" | "ExpiredTokenException"
+        | "InvalidToken" => (ErrorKind::Unauthenticated, Advice::Credentials),
+        "ThrottlingException" | "Throttling" | "TooManyRequestsException" | "RequestLimitExceeded" => {
+            (ErrorKind::Throttled, Advice::Wait)
+        }
+        // "The request was rejected because a length constraint or quota was exceeded."
+        "LimitExceededException" => (ErrorKind::InvalidConfig, Advice::Quota),
+        "NotFoundException" => (ErrorKind::NotFound, Advice::Exists),
+        // "… the state of the specified resource is not valid for this request", "the specified KMS key is not enabled",
+        // "the KeyUsage value of the KMS key is incompatible with the API operation".
+        "KMSInvalidStateException" | "DisabledException" | "InvalidKeyUsageException" => {
+            (ErrorKind::KeyUnusable, Advice::Key)
+        }
+        // "The request was rejected because the specified KMS key was not available. You can retry the request."
+        "KeyUnavailableException" | "DependencyTimeoutException" | "KMSInternalException" | "InternalFailure"
+        | "ServiceUnavailable" | "ServiceUnavailableException" => (ErrorKind::Unavailable, Advice::Wait),
+        "InvalidCiphertextException" | "IncorrectKeyException" => (ErrorKind::BadAnswer, Advice::Tampered),
+        "ValidationException" | "ValidationError" | "InvalidAliasNameException" | "InvalidArnException"
+        | "MalformedPolicyDocumentException" | "TagException" | "UnsupportedOperationException" => {
+            (ErrorKind::InvalidConfig, Advice::Setting)
+        }
+        _ if status == 429 => (ErrorKind::Throttled, Advice::Wait),
+        _ if status >= 500 => (ErrorKind::Unavailable, Advice::Wait),
+        _ if status == 403 => (ErrorKind::PermissionDenied, Advice::Grant),
+        _ => (ErrorKind::BadAnswer, Advice::Setting),
+    }
+}
+
+fn retry_after(answer: &HttpResponse) -> Option<Duration> {
+    let seconds = answer.headers().get("retry-after")?.parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
+fn credentials_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a CredentialsError> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<CredentialsError>() {
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// The causes below an error, on one line.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let (mut texts, mut next) = (Vec::new(), error.source());
+    while let Some(error) = next {
+        let text = shown(&error.to_string());
+        if texts.last() != Some(&text) {
+            texts.push(text);
+        }
+        next = error.source();
+    }
+    texts.join(": ")
+}
+
+fn shown(message: &str) -> String {
+    let line = message.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(LONGEST_MESSAGE) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}

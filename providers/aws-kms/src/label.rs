@@ -1,0 +1,124 @@
+//! What Signet writes into a key's description: the one field of KMS that is set together with the key, comes back with
+//! the key's state in one call, and holds 8,192 characters. Tags hold 256 of few kinds, and would take a second call.
+//!
+//! The text is ASCII, as AWS does not say which other characters a description takes.
+
+use serde::{Deserialize, Serialize};
+use signet_core::{Algorithm, Kid, Revocation, Terms};
+
+/// <https://docs.aws.amazon.com/kms/latest/APIReference/API_CreateKey.html#KMS-CreateKey-request-Description>
+const LONGEST: usize = 8192;
+const MARK: &str = "A key of a Signet ring; do not edit: ";
+
+/// What a key's description says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Label {
+    /// The ring that it was made for.
+    pub(crate) ring: String,
+    /// Its number in the ring, which its alias ends in.
+    pub(crate) sequence: u64,
+    #[serde(rename = "alg", with = "algorithm")]
+    pub(crate) algorithm: Algorithm,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) predecessor: Option<Kid>,
+    pub(crate) terms: Terms,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) revoked: Option<Revocation>,
+}
+
+/// A label that no description can hold.
+#[derive(Debug, thiserror::Error)]
+#[error("takes {0} of the {LONGEST} characters that KMS gives a description: give a shorter reason")]
+pub(crate) struct TooLong(usize);
+
+impl Label {
+    pub(crate) fn to_description(&self) -> Result<String, TooLong> {
+        let json = serde_json::to_string(self).unwrap_or_default();
+        let mut text = MARK.to_owned();
+        for character in json.chars() {
+            match character {
+                ' '..='~' => text.push(character),
+                _ => {
+                    let mut units = [0; 2];
+                    for unit in character.encode_utf16(&mut units) {
+                        text.push_str(&format!("\\u{unit:04x}"));
+                    }
+                }
+            }
+        }
+        match text.len() {
+            len if len > LONGEST => Err(TooLong(len)),
+            _ => Ok(text),
+        }
+    }
+
+    /// `None`: not a key of Signet's, or one whose description somebody changed.
+    pub(crate) fn from_description(text: &str) -> Option<Self> {
+        serde_json::from_str(text.strip_prefix(MARK)?).ok()
+    }
+}
+
+mod algorithm {
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+    use signet_core::Algorithm;
+
+    pub(super) fn serialize<S: Serializer>(algorithm: &Algorithm, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(algorithm.as_str())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Algorithm, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use signet_core::Timestamp;
+
+    use super::*;
+
+    fn label(reason: &str) -> Label {
+        Label {
+            ring: "gateway".to_owned(),
+            sequence: 7,
+            algorithm: Algorithm::EdDSA,
+            predecessor: Some(Kid::new("kid")),
+            terms: Terms {
+                lead: Duration::from_millis(1),
+                token_max_ttl: Duration::from_millis(2),
+                retention: Duration::from_millis(3),
+            },
+            revoked: Some(Revocation { at: Timestamp::from_millis(-5), reason: reason.to_owned() }),
+        }
+    }
+
+    #[test]
+    fn a_description_is_ascii_and_gives_the_label_back_exactly() {
+        for reason in ["", "stolen; \"quoted\" \\ ü 🔑 \u{7f} \u{0} \n", "\u{ffff}\u{10ffff}"] {
+            let text = label(reason).to_description().expect("it fits");
+            assert!(text.bytes().all(|octet| (b' '..=b'~').contains(&octet)), "{text}");
+            assert_eq!(Label::from_description(&text), Some(label(reason)));
+        }
+    }
+
+    #[test]
+    fn a_reason_that_does_not_fit_is_refused_and_never_cut() {
+        let longest = (0..LONGEST)
+            .rev()
+            .find(|len| label(&"r".repeat(*len)).to_description().is_ok())
+            .expect("some reason fits");
+        assert!(longest > 7_800, "{longest}");
+        assert_eq!(label(&"r".repeat(longest)).to_description().expect("fits").len(), LONGEST);
+        assert!(label(&"🔑".repeat(700)).to_description().is_err());
+    }
+
+    #[test]
+    fn what_others_write_is_no_label() {
+        for text in ["", "billing key", "A key of a Signet ring; do not edit: {}", "{\"ring\":\"gateway\"}"] {
+            assert_eq!(Label::from_description(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Keys from AWS KMS, in both custodies, and the ring store in S3.
+//!
+//! How it meets the contract. *Remote*: one KMS key for each key of the ring, as asymmetric KMS keys have no versions.
+//! The alias `alias/<ring>/<sequence>` names it: an alias is unique, which is the atomic claim, and its creation instant
+//! is the key's. Terms, predecessor and the mark of a revocation stand in the key's description (`label.rs`), which is
+//! written with the key and read with its state. *Sealed*: `Encrypt` and `Decrypt` of one symmetric KMS key, with the
+//! context of each secret as the encryption context; [`signet_sealed`] does the rest, over any store.
+//!
+//! Besides the five files that every provider has: `session.rs` (credentials), `ring.rs` (reading), `creation.rs`
+//! (creating, adopting, pruning), `sealer.rs`, `store.rs`, `check.rs`, `policy.rs`, and `algorithms.rs`, `der.rs`,
+//! `label.rs` for KMS's forms.
+//!
+//! The entry points are [`remote`], [`sealer`] and [`store`].
+
+mod algorithms;
+mod check;
+mod client;
+mod config;
+mod creation;
+mod der;
+mod error;
+mod label;
+mod policy;
+mod provider;
+mod ring;
+mod sealer;
+mod session;
+mod store;
+
+use std::sync::Arc;
+
+use signet_api::{Clock, KeyProvider, ProviderError, Variables};
+use signet_sealed::{RingStore, Sealer};
+
+pub use config::{AwsKmsConfig, VARIABLES};
+pub use policy::{Role, policy};
+
+use client::Client;
+use config::{KeyName, Place, invalid};
+
+/// The provider's name in settings, logs and metrics.
+pub const NAME: &str = "aws-kms";
+
+/// The ring of the KMS keys whose aliases begin with the configured name. Nothing is called yet.
+///
+/// # Errors
+/// `InvalidConfig` if `SIGNET_KEY` names one key, or if there is no region.
+pub async fn remote(config: AwsKmsConfig, clock: Arc<dyn Clock>) -> Result<Arc<dyn KeyProvider>, ProviderError> {
+    let name = match config.key {
+        KeyName::Name(name) => name,
+        KeyName::Key(key) => {
+            return Err(invalid(format!(
+                "SIGNET_KEY is {key}, which is one key; with SIGNET_CUSTODY=remote it is the name of a ring, whose keys \
+                 get the aliases alias/NAME/1 and so on. Write a name"
+            )));
+        }
+    };
+    let session = session::session(&config.place).await?;
+    let client = Client::new(&session, config.place.kms.as_deref());
+    Ok(Arc::new(provider::Remote::new(name, client, clock)))
+}
+
+/// Wraps and unwraps under the configured KMS key. Nothing is called yet.
+///
+/// # Errors
+/// `InvalidConfig` if there is no region.
+pub async fn sealer(config: AwsKmsConfig) -> Result<Arc<dyn Sealer>, ProviderError> {
+    let key = match config.key {
+        KeyName::Name(name) => format!("alias/{name}"),
+        KeyName::Key(key) => key,
+    };
+    let session = session::session(&config.place).await?;
+    let client = Client::new(&session, config.place.kms.as_deref());
+    Ok(Arc::new(sealer::KmsSealer::new(key, client)))
+}
+
+/// The ring store at `s3://bucket/path`. Nothing is called yet.
+///
+/// # Errors
+/// `InvalidConfig` if the location is none, or if there is no region.
+pub async fn store(variables: &Variables, location: &str) -> Result<Arc<dyn RingStore>, ProviderError> {
+    let place = Place::new(variables)?;
+    store::open(&place, location).await
+}

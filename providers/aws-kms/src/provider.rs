@@ -1,0 +1,189 @@
+//! [`Remote`]: the contract's calls as calls of KMS, with one KMS key for each key of the ring.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use signet_api::{
+    Capabilities, Check, Claim, Clock, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError, ReadQuota,
+};
+use signet_core::algorithm::KeyType;
+use signet_core::signing_key::Signature;
+use signet_core::{KeyRecord, Kid, Revocation, SigningKey};
+
+use crate::NAME;
+use crate::algorithms::{LONGEST_RAW, Signing, longest_message};
+use crate::client::{Client, State};
+use crate::creation::{ALGORITHMS, Creation};
+use crate::der;
+use crate::error::{Call, Failure};
+use crate::label::Label;
+use crate::ring::{Held, Ring, settled};
+
+/// A ring whose private keys never leave KMS.
+pub(crate) struct Remote {
+    pub(crate) ring: Ring,
+    creation: Creation,
+}
+
+impl Remote {
+    pub(crate) fn new(name: String, client: Client, clock: Arc<dyn Clock>) -> Self {
+        Self { ring: Ring::new(name, client, clock), creation: Creation::default() }
+    }
+
+    /// The key, if it may sign.
+    async fn usable(&self, operation: Operation, kid: &Kid) -> Result<Held, ProviderError> {
+        let held = self.ring.find(operation, kid).await?;
+        let refuse = |what: &str| {
+            let text = format!("key {kid} ({}) {what}", held.arn);
+            Err(ProviderError::new(NAME, operation, ErrorKind::KeyUnusable, text))
+        };
+        match (held.revoked, held.disabled) {
+            (true, _) => refuse("was revoked"),
+            (_, true) => refuse("is disabled"),
+            _ => Ok(held),
+        }
+    }
+
+    async fn disable(&self, operation: Operation, kid: &Kid, held: &Held) -> Result<(), ProviderError> {
+        match self.ring.client.disable(operation, &held.arn).await {
+            Ok(()) => {}
+            // It is being deleted, which is more than disabled.
+            Err(failure) if failure.is("KMSInvalidStateException") => {}
+            Err(failure) => return Err(failure.into()),
+        }
+        self.ring.change(kid, |held| held.disabled = true);
+        Ok(())
+    }
+
+    async fn destroy(&self, kid: &Kid, held: &Held) -> Result<(), ProviderError> {
+        const RETIRE: Operation = Operation::Retire;
+        match self.ring.client.schedule_deletion(RETIRE, &held.arn).await {
+            Ok(()) => {}
+            // "… is pending deletion": somebody was faster.
+            Err(failure) if failure.is("KMSInvalidStateException") => {}
+            Err(failure) => return Err(failure.into()),
+        }
+        self.ring.forget(kid);
+        self.ring.disown(&held.alias);
+        // KMS takes the alias away with the key, in a week. Until then every reading would ask for it.
+        match self.ring.client.delete_alias(RETIRE, &held.alias).await {
+            Err(failure) if failure.kind() == ErrorKind::NotFound => Ok(()),
+            other => other.map_err(ProviderError::from),
+        }
+    }
+
+    /// Writes the mark, unless there is one.
+    async fn mark(&self, held: &Held, revocation: &Revocation) -> Result<(), ProviderError> {
+        const REVOKE: Operation = Operation::Revoke;
+        let call = Call { operation: REVOKE, action: "kms:UpdateKeyDescription", on: &held.arn };
+        let key = settled(|| self.ring.client.describe(REVOKE, &held.arn)).await?;
+        if key.state == State::PendingDeletion {
+            return Err(call.error(ErrorKind::NotFound, "the key is being deleted, and is no longer of the ring"));
+        }
+        let mut label = Label::from_description(&key.description)
+            .ok_or_else(|| call.bad("somebody changed the key's description"))?;
+        if label.revoked.is_some() {
+            return Ok(());
+        }
+        label.revoked = Some(revocation.clone());
+        let description = label.to_description().map_err(|error| call.error(ErrorKind::InvalidConfig, error))?;
+        self.ring.client.describe_as(REVOKE, &held.arn, &description).await?;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl KeyProvider for Remote {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            provider: NAME,
+            custody: Custody::Remote,
+            algorithms: ALGORITHMS,
+            claim: Claim::Atomic,
+            longest_message,
+            // ListAliases 500 and DescribeKey 2,000 a second, shared by all in the account and region. A ring of four
+            // keys takes one of those and four of these, which uses both up at the same rate.
+            reads: Some(ReadQuota {
+                calls: 2_500,
+                per: Duration::from_secs(1),
+                calls_per_list: 5,
+                page: "https://docs.aws.amazon.com/kms/latest/developerguide/requests-per-second.html",
+            }),
+        }
+    }
+
+    async fn list(&self) -> Result<Vec<KeyRecord>, ProviderError> {
+        let reading = self.ring.read(Operation::List).await?;
+        Ok(reading.members.into_iter().map(|member| member.record).collect())
+    }
+
+    async fn create(&self, new: &NewKey) -> Result<KeyRecord, ProviderError> {
+        self.creation.create(&self.ring, new).await
+    }
+
+    async fn sign(&self, kid: &Kid, message: &[u8]) -> Result<Signature, ProviderError> {
+        const SIGN: Operation = Operation::Sign;
+        let held = self.usable(SIGN, kid).await?;
+        let call = Call { operation: SIGN, action: "kms:Sign", on: &held.arn };
+        if longest_message(held.algorithm).is_some_and(|longest| message.len() > longest) {
+            let text = format!(
+                "a message of {} octets is too long: for EdDSA KMS takes {LONGEST_RAW}. Sign fewer claims, or set \
+                 SIGNET_ALGORITHM to another algorithm or SIGNET_CUSTODY=sealed, which have no such bound",
+                message.len()
+            );
+            return Err(call.error(ErrorKind::InvalidConfig, text));
+        }
+        let signing = Signing::new(held.algorithm, message);
+        // Not found: a key that was just made.
+        let signed = settled(|| self.ring.client.sign(SIGN, &held.arn, &signing, false)).await;
+        let signature = match signed {
+            Err(failure) if failure.kind() == ErrorKind::KeyUnusable => {
+                self.ring.change(kid, |held| held.disabled = true);
+                return Err(failure.into());
+            }
+            other => other?.unwrap_or_default(),
+        };
+        let octets = match held.algorithm.key_type() {
+            KeyType::Ec(curve) => der::to_jose(&signature, curve.field_len())
+                .ok_or_else(|| Failure::from(call.bad("a signature that is not the DER of two numbers")))?,
+            _ => signature,
+        };
+        Ok(Signature::from_jws(octets))
+    }
+
+    async fn unseal(&self, kid: &Kid) -> Result<Option<SigningKey>, ProviderError> {
+        self.usable(Operation::Unseal, kid).await.map(|_| None)
+    }
+
+    async fn retire(&self, kid: &Kid, fate: Fate) -> Result<(), ProviderError> {
+        let held = self.ring.find(Operation::Retire, kid).await?;
+        match fate {
+            Fate::Disable => self.disable(Operation::Retire, kid, &held).await,
+            Fate::Destroy => self.destroy(kid, &held).await,
+        }
+    }
+
+    /// The mark first: a key that is disabled without a mark could be enabled again and sign.
+    async fn revoke(&self, kid: &Kid, revocation: &Revocation) -> Result<(), ProviderError> {
+        let held = self.ring.find(Operation::Revoke, kid).await?;
+        self.mark(&held, revocation).await?;
+        self.ring.change(kid, |held| held.revoked = true);
+        self.disable(Operation::Revoke, kid, &held).await
+    }
+
+    async fn check(&self) -> Vec<Check> {
+        crate::check::remote(&self.ring).await
+    }
+
+    async fn prune(&self) -> Result<Vec<String>, ProviderError> {
+        self.creation.prune(&self.ring).await
+    }
+}
+
+impl fmt::Debug for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Remote({NAME} {:?})", self.ring.name)
+    }
+}

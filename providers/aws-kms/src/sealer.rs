@@ -1,0 +1,75 @@
+//! Sealing under one symmetric KMS key: <https://docs.aws.amazon.com/kms/latest/APIReference/API_Encrypt.html>.
+//!
+//! The context of a secret is its encryption context: KMS authenticates it, refuses another one, writes it to the audit
+//! log, and lets a policy demand it.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use signet_api::{Check, ErrorKind, Operation, ProviderError};
+use signet_sealed::{Context, Purpose, Sealer};
+use zeroize::Zeroizing;
+
+use crate::client::Client;
+use crate::error::Call;
+use crate::policy::{TRIAL_RING, sealing_grant};
+
+/// "Data to be encrypted … maximum length of 4096"; the largest private key, RSA with 4096 bits, takes 2,400.
+const LONGEST: usize = 4096;
+
+pub(crate) struct KmsSealer {
+    key: String,
+    client: Client,
+}
+
+impl KmsSealer {
+    pub(crate) fn new(key: String, client: Client) -> Self {
+        Self { key, client }
+    }
+}
+
+#[async_trait]
+impl Sealer for KmsSealer {
+    async fn wrap(&self, plaintext: &[u8], context: &Context) -> Result<Vec<u8>, ProviderError> {
+        let call = Call { operation: Operation::Create, action: "kms:Encrypt", on: &self.key };
+        if plaintext.len() > LONGEST {
+            let text = format!("{} octets are too many to encrypt: KMS takes {LONGEST}", plaintext.len());
+            return Err(call.error(ErrorKind::InvalidConfig, text));
+        }
+        Ok(self.client.encrypt(call, plaintext, &context.pairs()).await?)
+    }
+
+    async fn unwrap(&self, wrapped: &[u8], context: &Context) -> Result<Zeroizing<Vec<u8>>, ProviderError> {
+        let call = Call { operation: Operation::Unseal, action: "kms:Decrypt", on: &self.key };
+        Ok(self.client.decrypt(call, wrapped, &context.pairs()).await?)
+    }
+
+    async fn check(&self) -> Vec<Check> {
+        const TRIAL: &[u8] = b"signet check";
+        let context = Context::new(TRIAL_RING, Purpose::Trial).pairs();
+        let call = |action| Call { operation: Operation::Check, action, on: &self.key };
+        let wrapped = self.client.encrypt(call("kms:Encrypt"), TRIAL, &context).await;
+        let check = |action: &str, needed_for, outcome| Check {
+            permission: format!("{action} on {}", self.key),
+            needed_for,
+            outcome,
+            grant: Some(sealing_grant(action, &self.key)),
+        };
+        let (encrypted, decrypted) = match wrapped {
+            Ok(wrapped) => (Ok(()), Some(self.client.decrypt(call("kms:Decrypt"), &wrapped, &context).await)),
+            Err(failure) => (Err(failure.into()), None),
+        };
+        let mut checks = vec![check("kms:Encrypt", "sealing new private keys", encrypted)];
+        if let Some(decrypted) = decrypted {
+            let outcome = decrypted.map(drop).map_err(ProviderError::from);
+            checks.push(check("kms:Decrypt", "unsealing private keys and reading the ring", outcome));
+        }
+        checks
+    }
+}
+
+impl fmt::Debug for KmsSealer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KmsSealer({})", self.key)
+    }
+}

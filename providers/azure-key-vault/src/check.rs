@@ -1,0 +1,112 @@
+//! What `signet check` tries, one permission at a time, leaving nothing behind.
+//!
+//! The vault authorises a call before it looks at what the call names, so an operation on a version that does not exist
+//! is answered with 404 to those who may do it, and with 403 to the others. Creating has no such harmless form. It is
+//! tried with a kind of key that no vault has: a refusal of the caller is then certain, a grant is not.
+
+use signet_api::{Check, ErrorKind, Operation, ProviderError};
+use signet_core::Algorithm;
+
+use crate::client::{Change, Vault, action};
+
+/// A version that no key ever has: names of versions are random.
+const NO_VERSION: &str = "00000000000000000000000000000000";
+
+/// The roles of `deploy/policies`, with the names filled in.
+const REMOTE_ROLE: &str = include_str!("../../../deploy/policies/azure-sidecar-remote.json");
+const SEALED_ROLE: &str = include_str!("../../../deploy/policies/azure-sidecar-sealed.json");
+
+/// The text of a role and the command that assigns it for this key.
+fn grant(role: &str, file: &str, vault: &Vault) -> String {
+    let host = vault.url().trim_start_matches("https://");
+    let name = host.split('.').next().unwrap_or(host);
+    format!(
+        "{role}\n\
+         az role definition create --role-definition @deploy/policies/{file}\n\
+         az role assignment create --assignee <the identity's object id> --role <Name above> \\\n  \
+         --scope /subscriptions/<subscription>/resourceGroups/<group>/providers/Microsoft.KeyVault/vaults/{name}/keys/{}",
+        vault.name()
+    )
+}
+
+fn remote_grant(vault: &Vault) -> Option<String> {
+    Some(grant(REMOTE_ROLE, "azure-sidecar-remote.json", vault))
+}
+
+fn sealed_grant(vault: &Vault) -> Option<String> {
+    Some(grant(SEALED_ROLE, "azure-sidecar-sealed.json", vault))
+}
+
+/// Not found is what those are told who may.
+fn permitted<T>(outcome: Result<T, ProviderError>) -> Result<(), ProviderError> {
+    match outcome {
+        Err(error) if error.kind == ErrorKind::NotFound => Ok(()),
+        other => other.map(drop),
+    }
+}
+
+async fn sign(vault: &Vault, algorithm: Algorithm) -> Result<(), ProviderError> {
+    permitted(vault.sign(Operation::Check, NO_VERSION, algorithm, vec![0; 32]).await)
+}
+
+pub(crate) async fn remote(vault: &Vault) -> Vec<Check> {
+    let grant = || remote_grant(vault);
+    let created = match vault.create_impossible().await {
+        // BadParameter: the vault got as far as looking at the kind of key.
+        Err(error) if error.kind == ErrorKind::InvalidConfig => Ok(()),
+        other => other,
+    };
+    vec![
+        Check {
+            permission: action::READ.to_owned(),
+            needed_for: "publishing and verifying",
+            outcome: vault.versions(Operation::Check).await.map(drop),
+            grant: grant(),
+        },
+        Check {
+            permission: format!(
+                "{} (not denied; that it is granted cannot be tried without creating a version)",
+                action::CREATE
+            ),
+            needed_for: "creating keys",
+            outcome: created,
+            grant: grant(),
+        },
+        Check {
+            permission: action::UPDATE.to_owned(),
+            needed_for: "retiring and revoking keys",
+            outcome: permitted(vault.change(Operation::Check, NO_VERSION, Change::default()).await),
+            grant: grant(),
+        },
+        Check {
+            permission: action::SIGN.to_owned(),
+            needed_for: "signing",
+            outcome: sign(vault, Algorithm::ES256).await,
+            grant: grant(),
+        },
+    ]
+}
+
+pub(crate) async fn sealed(vault: &Vault) -> Vec<Check> {
+    let grant = || sealed_grant(vault);
+    vec![
+        Check {
+            permission: action::READ.to_owned(),
+            needed_for: "sealing, and verifying what was sealed",
+            outcome: vault.get(Operation::Check, None).await.map(drop),
+            grant: grant(),
+        },
+        Check {
+            permission: action::SIGN.to_owned(),
+            needed_for: "sealing private keys",
+            outcome: sign(vault, Algorithm::PS256).await,
+            grant: grant(),
+        },
+        Check {
+            permission: action::UNWRAP.to_owned(),
+            needed_for: "unsealing private keys",
+            outcome: permitted(vault.unwrap_key(Operation::Check, NO_VERSION, vec![0; 256]).await),
+            grant: grant(),
+        },
+    ]
+}

@@ -1,0 +1,392 @@
+//! The calls of the vault that Signet makes, and no others: each with its deadline, on one key, on a named version.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use azure_core::http::{RequestContent, Url};
+use azure_core::time::OffsetDateTime;
+use azure_security_keyvault_keys::models::{
+    CreateKeyParameters, CurveName, EncryptionAlgorithm, Key, KeyAttributes, KeyClientGetKeyOptions,
+    KeyClientSignOptions, KeyClientUpdateKeyPropertiesOptions, KeyOperation,
+    KeyOperationParameters, KeyType, SignParameters, SignatureAlgorithm, UpdateKeyPropertiesParameters,
+};
+use azure_security_keyvault_keys::{KeyClient, KeyClientOptions};
+use futures_util::TryStreamExt as _;
+use signet_api::{ErrorKind, Operation, ProviderError};
+use signet_core::algorithm::{Curve, RsaBits};
+use signet_core::{Algorithm, PublicKey, Timestamp};
+
+use crate::NAME;
+use crate::config::{AzureConfig, is_loopback};
+use crate::error::Doing;
+use crate::http::client_options;
+use crate::identity::{Caller, Identity};
+use crate::jwk::public_key;
+use crate::tags::Tags;
+
+/// For one request.
+const REQUEST: Duration = Duration::from_secs(5);
+/// For one that makes a key: RSA takes its time.
+const CREATION: Duration = Duration::from_secs(30);
+/// For what comes before a request: the challenge and a token.
+const BEFORE: Duration = Duration::from_secs(15);
+/// The longest list of versions that is read: a version a minute for three weeks.
+const MOST_VERSIONS: usize = 30_000;
+
+/// The data actions, as Azure's roles name them.
+pub(crate) mod action {
+    pub(crate) const READ: &str = "Microsoft.KeyVault/vaults/keys/read";
+    pub(crate) const CREATE: &str = "Microsoft.KeyVault/vaults/keys/create/action";
+    pub(crate) const UPDATE: &str = "Microsoft.KeyVault/vaults/keys/update/action";
+    pub(crate) const SIGN: &str = "Microsoft.KeyVault/vaults/keys/sign/action";
+    pub(crate) const UNWRAP: &str = "Microsoft.KeyVault/vaults/keys/unwrap/action";
+}
+
+/// A version as lists and answers have it.
+#[derive(Clone, Debug)]
+pub(crate) struct Version {
+    pub(crate) id: String,
+    pub(crate) created: Timestamp,
+    pub(crate) enabled: bool,
+    pub(crate) not_before: Option<Timestamp>,
+    pub(crate) expires: Option<Timestamp>,
+    pub(crate) tags: Tags,
+}
+
+/// What a change of a version sets; the rest stays.
+#[derive(Default)]
+pub(crate) struct Change {
+    pub(crate) enabled: Option<bool>,
+    pub(crate) not_before: Option<Timestamp>,
+    pub(crate) expires: Option<Timestamp>,
+    pub(crate) tags: Option<Tags>,
+}
+
+/// One key of one vault.
+pub(crate) struct Vault {
+    client: KeyClient,
+    /// The same with the patience that making a key needs.
+    maker: KeyClient,
+    name: String,
+    url: String,
+    hsm: bool,
+}
+
+impl Vault {
+    pub(crate) fn open(config: &AzureConfig) -> Result<Arc<Self>, ProviderError> {
+        let identity = Identity::open(config.source.clone(), config.trust.clone())?;
+        let loopback = is_loopback(&config.vault);
+        let client = |request: Duration| -> Result<KeyClient, ProviderError> {
+            let options = KeyClientOptions {
+                client_options: client_options(&config.trust, request, loopback)?,
+                // A vault that asks for a token of another domain gets none. A server on this machine has no domain.
+                verify_challenge_resource: Some(!loopback),
+                ..KeyClientOptions::default()
+            };
+            KeyClient::new(config.vault.as_str(), Caller::new(&identity), Some(options)).map_err(|error| {
+                ProviderError::new(NAME, Operation::Open, ErrorKind::InvalidConfig, format!("SIGNET_KEY: {error}"))
+            })
+        };
+        Ok(Arc::new(Self {
+            client: client(REQUEST)?,
+            maker: client(CREATION)?,
+            name: config.name.clone(),
+            url: config.key_url(),
+            hsm: config.hsm,
+        }))
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The key's URL, as it stands in `SIGNET_KEY`.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    fn doing(&self, operation: Operation, action: &'static str, what: &str, version: &str) -> Doing {
+        let what = match version {
+            "" => format!("{what} {}", self.url),
+            version => format!("{what} version {version} of {}", self.url),
+        };
+        Doing {
+            operation,
+            what,
+            action,
+        }
+    }
+
+    /// The id of a version from its URL, which must be one of this key.
+    fn id(&self, kid: Option<&str>, doing: &Doing) -> Result<String, ProviderError> {
+        let kid = kid.unwrap_or_default();
+        let parsed = Url::parse(kid).ok();
+        let id = parsed.as_ref().and_then(|url| {
+            // Names of keys do not mind the case.
+            let (key, id) = url.as_str().rsplit_once('/')?;
+            key.eq_ignore_ascii_case(&self.url).then_some(id)
+        });
+        match id {
+            Some(id) if !id.is_empty() && id.bytes().all(|octet| octet.is_ascii_alphanumeric()) => Ok(id.to_owned()),
+            _ => Err(doing.refuse(ErrorKind::BadAnswer, "the answer is about another key than the one that was asked for")),
+        }
+    }
+
+    fn version(
+        &self,
+        kid: Option<&str>,
+        attributes: Option<KeyAttributes>,
+        tags: Option<HashMap<String, String>>,
+        doing: &Doing,
+    ) -> Result<Version, ProviderError> {
+        let instant = |at: Option<OffsetDateTime>| at.map(|at| Timestamp::from_secs(at.unix_timestamp()));
+        let id = self.id(kid, doing)?;
+        let attributes = attributes.unwrap_or_default();
+        let (Some(created), Some(enabled)) = (instant(attributes.created), attributes.enabled) else {
+            return Err(doing.refuse(
+                ErrorKind::BadAnswer,
+                "the answer lacks when the version was created or whether it is enabled",
+            ));
+        };
+        Ok(Version {
+            id,
+            created,
+            enabled,
+            not_before: instant(attributes.not_before),
+            expires: instant(attributes.expires),
+            tags: tags.unwrap_or_default(),
+        })
+    }
+
+    fn key(&self, key: Key, doing: &Doing) -> Result<(Version, PublicKey), ProviderError> {
+        let jwk = key.key.unwrap_or_default();
+        let version = self.version(jwk.kid.as_deref(), key.attributes, key.tags, doing)?;
+        let public = public_key(&jwk).map_err(|why| {
+            doing.refuse(ErrorKind::BadAnswer, &format!("version {} has no usable public key: {why}", version.id))
+        })?;
+        Ok((version, public))
+    }
+
+    /// Every version, in no order. A key that is not there has none.
+    pub(crate) async fn versions(&self, operation: Operation) -> Result<Vec<Version>, ProviderError> {
+        let doing = self.doing(operation, action::READ, "listing the versions of", "");
+        let mut pages = self
+            .client
+            .list_key_properties_versions(&self.name, None)
+            .map_err(|error| doing.failed(&error))?;
+        let mut versions = Vec::new();
+        loop {
+            let next = match within(&doing, REQUEST, pages.try_next()).await {
+                Ok(next) => next,
+                Err(error) if error.kind == ErrorKind::NotFound && versions.is_empty() => None,
+                Err(error) => return Err(error),
+            };
+            let Some(item) = next else { return Ok(versions) };
+            if versions.len() == MOST_VERSIONS {
+                let why = format!("there are more than {MOST_VERSIONS}. Move the ring to a new key: see the documentation");
+                return Err(doing.refuse(ErrorKind::BadAnswer, &why));
+            }
+            versions.push(self.version(item.kid.as_deref(), item.attributes, item.tags, &doing)?);
+        }
+    }
+
+    /// One version with its public key; without a name, the latest.
+    pub(crate) async fn get(
+        &self,
+        operation: Operation,
+        version: Option<&str>,
+    ) -> Result<(Version, PublicKey), ProviderError> {
+        let doing = self.doing(operation, action::READ, "reading", version.unwrap_or_default());
+        let options = KeyClientGetKeyOptions {
+            key_version: version.map(str::to_owned),
+            ..KeyClientGetKeyOptions::default()
+        };
+        let answer = within(&doing, REQUEST, self.client.get_key(&self.name, Some(options))).await?;
+        let key = answer.into_model().map_err(|error| doing.failed(&error))?;
+        let (found, public) = self.key(key, &doing)?;
+        self.expect(&found.id, version.unwrap_or(&found.id), &doing)?;
+        Ok((found, public))
+    }
+
+    /// A new version with its tags, in one step.
+    pub(crate) async fn create(
+        &self,
+        algorithm: Algorithm,
+        bits: RsaBits,
+        tags: Tags,
+    ) -> Result<(Version, PublicKey), ProviderError> {
+        let doing = self.doing(Operation::Create, action::CREATE, "creating a version of", "");
+        let (kty, curve, key_size) = match algorithm.key_type() {
+            signet_core::algorithm::KeyType::Ec(curve) => {
+                let curve = match curve {
+                    Curve::P256 => CurveName::P256,
+                    Curve::P384 => CurveName::P384,
+                    Curve::P521 => CurveName::P521,
+                };
+                (if self.hsm { KeyType::EcHsm } else { KeyType::Ec }, Some(curve), None)
+            }
+            _ => {
+                let kty = if self.hsm { KeyType::RsaHsm } else { KeyType::Rsa };
+                (kty, None, i32::try_from(bits.bits()).ok())
+            }
+        };
+        let parameters = CreateKeyParameters {
+            kty: Some(kty),
+            curve,
+            key_size,
+            key_ops: Some(vec![KeyOperation::Sign, KeyOperation::Verify]),
+            tags: Some(tags),
+            ..CreateKeyParameters::default()
+        };
+        let key = self.make(&doing, parameters).await?;
+        self.key(key, &doing)
+    }
+
+    async fn make(&self, doing: &Doing, parameters: CreateKeyParameters) -> Result<Key, ProviderError> {
+        let content = RequestContent::try_from(parameters).map_err(|error| doing.failed(&error))?;
+        let answer = within(doing, CREATION, self.maker.create_key(&self.name, content, None)).await?;
+        answer.into_model().map_err(|error| doing.failed(&error))
+    }
+
+    /// Asks for a key of a kind that no vault has, for `check`: it must be refused.
+    pub(crate) async fn create_impossible(&self) -> Result<(), ProviderError> {
+        let doing = self.doing(Operation::Check, action::CREATE, "creating a version of", "");
+        let parameters = CreateKeyParameters {
+            kty: Some(KeyType::UnknownValue("signet-check".to_owned())),
+            ..CreateKeyParameters::default()
+        };
+        self.make(&doing, parameters).await.map(drop)
+    }
+
+    pub(crate) async fn change(
+        &self,
+        operation: Operation,
+        version: &str,
+        change: Change,
+    ) -> Result<Version, ProviderError> {
+        let doing = self.doing(operation, action::UPDATE, "changing", version);
+        let instant = |at: Timestamp| OffsetDateTime::from_unix_timestamp(at.as_secs()).ok();
+        let parameters = UpdateKeyPropertiesParameters {
+            key_attributes: Some(KeyAttributes {
+                enabled: change.enabled,
+                not_before: change.not_before.and_then(instant),
+                expires: change.expires.and_then(instant),
+                ..KeyAttributes::default()
+            }),
+            tags: change.tags,
+            ..UpdateKeyPropertiesParameters::default()
+        };
+        let content = RequestContent::try_from(parameters).map_err(|error| doing.failed(&error))?;
+        let options = KeyClientUpdateKeyPropertiesOptions {
+            key_version: Some(version.to_owned()),
+            ..KeyClientUpdateKeyPropertiesOptions::default()
+        };
+        let call = self.client.update_key_properties(&self.name, content, Some(options));
+        let key = within(&doing, REQUEST, call)
+            .await?
+            .into_model()
+            .map_err(|error| doing.failed(&error))?;
+        let (changed, _) = self.key(key, &doing)?;
+        self.expect(&changed.id, version, &doing)?;
+        Ok(changed)
+    }
+
+    /// The signature in JWS form: the vault's is `R || S` already.
+    pub(crate) async fn sign(
+        &self,
+        operation: Operation,
+        version: &str,
+        algorithm: Algorithm,
+        digest: Vec<u8>,
+    ) -> Result<Vec<u8>, ProviderError> {
+        let doing = self.doing(operation, action::SIGN, "signing with", version);
+        let algorithm = match algorithm {
+            Algorithm::RS256 => SignatureAlgorithm::Rs256,
+            Algorithm::RS384 => SignatureAlgorithm::Rs384,
+            Algorithm::RS512 => SignatureAlgorithm::Rs512,
+            Algorithm::PS256 => SignatureAlgorithm::Ps256,
+            Algorithm::PS384 => SignatureAlgorithm::Ps384,
+            Algorithm::PS512 => SignatureAlgorithm::Ps512,
+            Algorithm::ES256 => SignatureAlgorithm::Es256,
+            Algorithm::ES384 => SignatureAlgorithm::Es384,
+            Algorithm::ES512 => SignatureAlgorithm::Es512,
+            Algorithm::EdDSA => return Err(doing.refuse(ErrorKind::InvalidConfig, "Key Vault has no EdDSA")),
+        };
+        let parameters = SignParameters {
+            algorithm: Some(algorithm),
+            value: Some(digest),
+        };
+        let content = RequestContent::try_from(parameters).map_err(|error| doing.failed(&error))?;
+        let options = KeyClientSignOptions {
+            key_version: Some(version.to_owned()),
+            ..KeyClientSignOptions::default()
+        };
+        let call = self.client.sign(&self.name, content, Some(options));
+        let answer = within(&doing, REQUEST, call)
+            .await?
+            .into_model()
+            .map_err(|error| doing.failed(&error))?;
+        self.expect(&self.id(answer.kid.as_deref(), &doing)?, version, &doing)?;
+        answer
+            .result
+            .ok_or_else(|| doing.refuse(ErrorKind::BadAnswer, "the answer holds no signature"))
+    }
+
+    /// Decrypts what was encrypted to this version with RSA-OAEP-256.
+    pub(crate) async fn unwrap_key(
+        &self,
+        operation: Operation,
+        version: &str,
+        wrapped: Vec<u8>,
+    ) -> Result<Vec<u8>, ProviderError> {
+        let doing = self.doing(operation, action::UNWRAP, "unwrapping with", version);
+        let parameters = KeyOperationParameters {
+            algorithm: Some(EncryptionAlgorithm::RsaOaep256),
+            value: Some(wrapped),
+            ..KeyOperationParameters::default()
+        };
+        let content = RequestContent::try_from(parameters).map_err(|error| doing.failed(&error))?;
+        let call = self.client.unwrap_key(&self.name, version, content, None);
+        let answer = within(&doing, REQUEST, call)
+            .await?
+            .into_model()
+            .map_err(|error| doing.failed(&error))?;
+        self.expect(&self.id(answer.kid.as_deref(), &doing)?, version, &doing)?;
+        answer
+            .result
+            .ok_or_else(|| doing.refuse(ErrorKind::BadAnswer, "the answer holds no key"))
+    }
+
+    fn expect(&self, answered: &str, asked: &str, doing: &Doing) -> Result<(), ProviderError> {
+        if answered == asked {
+            return Ok(());
+        }
+        let why = format!("the answer is by version {}", answered.get(..32).unwrap_or(answered));
+        Err(doing.refuse(ErrorKind::BadAnswer, &why))
+    }
+}
+
+impl fmt::Debug for Vault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Vault({})", self.url)
+    }
+}
+
+/// Carries a call out within its time.
+async fn within<T>(
+    doing: &Doing,
+    request: Duration,
+    call: impl Future<Output = azure_core::Result<T>>,
+) -> Result<T, ProviderError> {
+    match tokio::time::timeout(BEFORE + request, call).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) => Err(doing.failed(&error)),
+        Err(_) => {
+            let why = format!("no answer within {} s", (BEFORE + request).as_secs());
+            Err(doing.refuse(ErrorKind::TimedOut, &why))
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! What the provider is told: the key's URL, and how to prove who we are.
+
+use std::fmt;
+
+use azure_core::http::Url;
+use signet_api::{ErrorKind, Operation, ProviderError, Variables};
+
+use crate::NAME;
+use crate::http::Trust;
+use crate::identity::Source;
+
+/// The longest name of a key: <https://learn.microsoft.com/azure/key-vault/general/about-keys-secrets-certificates>.
+const LONGEST_NAME: usize = 127;
+
+/// The configuration of the provider, checked as far as that needs no network.
+pub struct AzureConfig {
+    /// The vault, such as `https://acme.vault.azure.net/`.
+    pub(crate) vault: Url,
+    /// The key's name in it.
+    pub(crate) name: String,
+    /// Whether new keys are made in hardware.
+    pub(crate) hsm: bool,
+    pub(crate) source: Source,
+    pub(crate) trust: Trust,
+}
+
+impl AzureConfig {
+    /// Reads the configuration. `key` is `SIGNET_KEY`: the key's URL, such as
+    /// `https://acme.vault.azure.net/keys/signet`, without a version.
+    ///
+    /// # Errors
+    /// `InvalidConfig` with all problems at once, each with its setting and what to write.
+    pub fn new(variables: &Variables, key: &str) -> Result<Self, ProviderError> {
+        let mut problems = Problems::default();
+        let key = problems.or_note(place(key));
+        let protection = match variables.get("AZURE_KEY_VAULT_PROTECTION") {
+            None | Some("software") => Ok(false),
+            Some("hsm") => Ok(true),
+            Some(other) => Err(format!(
+                "AZURE_KEY_VAULT_PROTECTION is {other:?}: write hsm or software"
+            )),
+        };
+        let hsm = problems.or_note(protection);
+        let source = problems.or_note(Source::choose(variables));
+        let trust = problems.or_note(Trust::new(variables));
+        match (key, hsm, source, trust) {
+            (Some((vault, name)), Some(hsm), Some(source), Some(trust)) => Ok(Self {
+                // A Managed HSM has no other keys than those in its hardware.
+                hsm: hsm || vault.host_str().is_some_and(|host| host.contains(".managedhsm.")),
+                vault,
+                name,
+                source,
+                trust,
+            }),
+            _ => Err(problems.into_error()),
+        }
+    }
+
+    /// The key's URL.
+    pub(crate) fn key_url(&self) -> String {
+        format!("{}keys/{}", self.vault, self.name)
+    }
+}
+
+impl fmt::Debug for AzureConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AzureConfig({} as {:?})", self.key_url(), self.source)
+    }
+}
+
+/// What is wrong with the settings, all of it.
+#[derive(Default)]
+pub(crate) struct Problems(Vec<String>);
+
+impl Problems {
+    pub(crate) fn or_note<T>(&mut self, result: Result<T, String>) -> Option<T> {
+        result.map_err(|problem| self.0.push(problem)).ok()
+    }
+
+    pub(crate) fn into_error(self) -> ProviderError {
+        ProviderError::new(NAME, Operation::Open, ErrorKind::InvalidConfig, self.0.join("; "))
+    }
+}
+
+/// Whether this machine itself is meant, as in tests: nothing leaves it, so nobody else can answer.
+pub(crate) fn is_loopback(url: &Url) -> bool {
+    match url.host_str() {
+        Some("localhost" | "[::1]") => true,
+        Some(host) => host.parse::<std::net::Ipv4Addr>().is_ok_and(|address| address.is_loopback()),
+        None => false,
+    }
+}
+
+/// The vault and the key's name.
+fn place(key: &str) -> Result<(Url, String), String> {
+    const WRITE: &str = "write the key's URL, such as https://acme.vault.azure.net/keys/signet";
+    // What was written is not repeated: somebody may have put a secret there.
+    let Ok(mut vault) = Url::parse(key) else {
+        return Err(format!("SIGNET_KEY is no URL: {WRITE}"));
+    };
+    if vault.scheme() != "https" || vault.host_str().is_none() {
+        return Err(format!("SIGNET_KEY does not begin with https:// and a host: {WRITE}"));
+    }
+    if !vault.username().is_empty() || vault.password().is_some() {
+        return Err(format!("SIGNET_KEY holds credentials, which do not belong there: {WRITE}"));
+    }
+    if vault.query().is_some() || vault.fragment().is_some() {
+        return Err(format!("SIGNET_KEY holds a ? or #: {WRITE}"));
+    }
+    let path = vault.path().to_owned();
+    let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+    let name = match parts.as_slice() {
+        ["keys", name] if !name.is_empty() => (*name).to_owned(),
+        ["keys", name, _] => {
+            return Err(format!(
+                "SIGNET_KEY names a version of the key {name:?}: leave it out, as Signet makes and chooses versions itself"
+            ));
+        }
+        _ => return Err(format!("SIGNET_KEY names no key: {WRITE}")),
+    };
+    if name.len() > LONGEST_NAME || !name.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-') {
+        return Err(format!(
+            "SIGNET_KEY names the key {name:?}, but names have letters, digits and hyphens only, {LONGEST_NAME} at most"
+        ));
+    }
+    vault.set_path("/");
+    Ok((vault, name))
+}

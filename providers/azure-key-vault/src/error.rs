@@ -1,0 +1,338 @@
+//! What Azure says when it refuses, and who must act.
+//!
+//! Vault: <https://learn.microsoft.com/azure/key-vault/general/rest-error-codes>. Entra:
+//! <https://learn.microsoft.com/entra/identity-platform/reference-error-codes>. Only `Display` of the SDK's errors is ever
+//! used, as their `Debug` has backtraces and whole answers.
+
+use std::error::Error as _;
+use std::time::Duration;
+
+use azure_core::http::RawResponse;
+use azure_core::http::headers::HeaderName;
+use serde::Deserialize;
+use signet_api::{ErrorKind, Operation, ProviderError};
+
+use crate::NAME;
+use crate::identity::Source;
+
+/// The most characters of a vendor's message that an error shows.
+const LONGEST_MESSAGE: usize = 300;
+
+/// The call that failed, for the text.
+#[derive(Clone, Debug)]
+pub(crate) struct Doing {
+    pub(crate) operation: Operation,
+    /// What was done, such as `signing with version 0123… of https://acme.vault.azure.net/keys/signet`.
+    pub(crate) what: String,
+    /// The data action that it needs.
+    pub(crate) action: &'static str,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Body {
+    error: Detail,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Detail {
+    code: Option<String>,
+    message: Option<String>,
+    innererror: Option<Box<Detail>>,
+}
+
+impl Doing {
+    pub(crate) fn refuse(&self, kind: ErrorKind, why: &str) -> ProviderError {
+        let text = format!("{}: {why}", self.what);
+        ProviderError::new(NAME, self.operation, kind, text)
+    }
+
+    pub(crate) fn failed(&self, error: &azure_core::Error) -> ProviderError {
+        if let Some(failure) = error.downcast_ref::<IdentityFailure>() {
+            let mut refusal = self.refuse(failure.kind, &failure.text);
+            refusal.retry_after = failure.retry_after;
+            return refusal;
+        }
+        match error.kind() {
+            azure_core::error::ErrorKind::HttpResponse {
+                status, raw_response, ..
+            } => self.answered(u16::from(*status), raw_response.as_deref()),
+            azure_core::error::ErrorKind::Connection | azure_core::error::ErrorKind::Io => {
+                let causes = causes(error);
+                let timed_out = causes.contains("timed out");
+                let advice = match causes.contains("certificate") || causes.contains("UnknownIssuer") {
+                    true => {
+                        "The vault's certificate is not trusted: if its authority is a private one, point SSL_CERT_FILE \
+                         to it; if not, somebody may be answering in the vault's place"
+                    }
+                    false => "See that this machine reaches the vault: name resolution, network policy, proxy, firewall",
+                };
+                let kind = match timed_out {
+                    true => ErrorKind::TimedOut,
+                    false => ErrorKind::Unavailable,
+                };
+                self.refuse(kind, &format!("{causes}. {advice}"))
+            }
+            // "challenge resource '…' doesn't match the requested domain": the vault wants a token for somebody else.
+            azure_core::error::ErrorKind::Other if error.to_string().contains("challenge resource") => self.refuse(
+                ErrorKind::BadAnswer,
+                "it asks for a token that is not for its own domain, and gets none. Check the host in SIGNET_KEY",
+            ),
+            _ => self.refuse(
+                ErrorKind::BadAnswer,
+                &format!("the answer was not understood: {}", shortened(&error.to_string())),
+            ),
+        }
+    }
+
+    fn answered(&self, status: u16, response: Option<&RawResponse>) -> ProviderError {
+        let body: Body = response
+            .and_then(|response| serde_json::from_slice(response.body().as_ref()).ok())
+            .unwrap_or_default();
+        let code = body.error.code.as_deref().unwrap_or_default();
+        let inner = body.error.innererror.as_ref().and_then(|inner| inner.code.as_deref());
+        let message = body.error.message.as_deref().unwrap_or_default();
+        let (kind, advice) = self.meaning(status, code, inner.unwrap_or_default(), message);
+        let mut text = format!("the vault answered {status}");
+        for part in [code, inner.unwrap_or_default()] {
+            if !part.is_empty() {
+                text.push(' ');
+                text.push_str(&shortened(part));
+            }
+        }
+        if !message.is_empty() {
+            text.push_str(&format!(" ({})", shortened(message)));
+        }
+        let mut refusal = self.refuse(kind, &format!("{text}. {advice}"));
+        refusal.retry_after = response.and_then(retry_after);
+        refusal
+    }
+
+    /// Who must act, and how. Each arm quotes the vendor's code.
+    fn meaning(&self, status: u16, code: &str, inner: &str, message: &str) -> (ErrorKind, String) {
+        let action = self.action;
+        match (status, code, inner) {
+            (401, ..) => (
+                ErrorKind::Unauthenticated,
+                "The token was refused: see that the identity belongs to the vault's tenant (AZURE_TENANT_ID)".to_owned(),
+            ),
+            (403, _, "KeyDisabled") => (
+                ErrorKind::KeyUnusable,
+                "The version is disabled: use another key, or enable it in the vault".to_owned(),
+            ),
+            (403, _, "KeyNotYetValidOrExpired") => (
+                ErrorKind::KeyUnusable,
+                "The version is outside its validity (nbf, exp): remove the expiry in the vault, or use another key"
+                    .to_owned(),
+            ),
+            (403, _, "KeyOperationForbidden") => (
+                ErrorKind::KeyUnusable,
+                "The key does not allow the operation: add it to the key's operations (key_ops)".to_owned(),
+            ),
+            // Older vaults have no inner code for it.
+            (403, ..) if message.contains("disabled key") => (
+                ErrorKind::KeyUnusable,
+                "The version is disabled: use another key, or enable it in the vault".to_owned(),
+            ),
+            (403, _, "ForbiddenByConnection" | "ForbiddenByFirewall") => (
+                ErrorKind::PermissionDenied,
+                "The vault's network rules do not let this machine in: allow its network or use a private endpoint"
+                    .to_owned(),
+            ),
+            (403, _, "ForbiddenByPolicy" | "AccessDenied") => (
+                ErrorKind::PermissionDenied,
+                format!(
+                    "Give the identity the permission for {action} in the vault's access policy, or correct the Azure \
+                     Policy that denies it"
+                ),
+            ),
+            // ForbiddenByRbac
+            (403, ..) => (
+                ErrorKind::PermissionDenied,
+                format!(
+                    "Assign the identity a role with the data action {action} on the vault or the key (a new assignment \
+                     takes minutes to work)"
+                ),
+            ),
+            (404, ..) => (
+                ErrorKind::NotFound,
+                "See that SIGNET_KEY names the vault and the key, and that the key was not deleted".to_owned(),
+            ),
+            (409, _, "ObjectIsDeletedButRecoverable" | "ObjectIsBeingDeleted") => (
+                ErrorKind::KeyUnusable,
+                "The key was deleted and its name is reserved: recover it, or purge it and lose every version".to_owned(),
+            ),
+            (409, ..) => (ErrorKind::Unavailable, "It is tried again".to_owned()),
+            (429, ..) => (
+                ErrorKind::Throttled,
+                "The vault's limits are shared by everybody who uses it: spread the load over vaults".to_owned(),
+            ),
+            (408 | 504, ..) => (ErrorKind::TimedOut, "It is tried again".to_owned()),
+            (500.., ..) => (ErrorKind::Unavailable, "It is tried again".to_owned()),
+            // BadParameter
+            (400, ..) => (
+                ErrorKind::InvalidConfig,
+                "The vault does not take what was asked: see that SIGNET_KEY names a key of a kind that can do this"
+                    .to_owned(),
+            ),
+            _ => (ErrorKind::BadAnswer, "Check the host in SIGNET_KEY".to_owned()),
+        }
+    }
+}
+
+/// Why there is no token. Nothing that was sent or received stands in it but Entra's error number.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub(crate) struct IdentityFailure {
+    kind: ErrorKind,
+    retry_after: Option<Duration>,
+    text: String,
+}
+
+impl From<IdentityFailure> for azure_core::Error {
+    fn from(failure: IdentityFailure) -> Self {
+        Self::new(azure_core::error::ErrorKind::Credential, failure)
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct EntraError {
+    error_codes: Vec<u64>,
+}
+
+impl IdentityFailure {
+    pub(crate) fn too_slow(source: &Source, patience: Duration) -> Self {
+        Self {
+            kind: ErrorKind::TimedOut,
+            retry_after: None,
+            text: format!(
+                "no token by {} within {} s. {}",
+                source.describe(),
+                patience.as_secs(),
+                whereabouts(source)
+            ),
+        }
+    }
+
+    pub(crate) fn new(source: &Source, error: &azure_core::Error) -> Self {
+        let (kind, why, retry_after) = match response(error) {
+            Some((status, raw)) => {
+                let body: EntraError = raw
+                    .and_then(|raw| serde_json::from_slice(raw.body().as_ref()).ok())
+                    .unwrap_or_default();
+                let (kind, why) = match body.error_codes.first() {
+                    Some(code) => entra(*code, status),
+                    None => unnumbered(status),
+                };
+                (kind, why, raw.and_then(retry_after))
+            }
+            None => {
+                let causes = causes(error);
+                let kind = match causes.contains("timed out") {
+                    true => ErrorKind::TimedOut,
+                    // A file that cannot be read is no weather.
+                    false if causes.contains("federated token") => ErrorKind::Unauthenticated,
+                    false => ErrorKind::Unavailable,
+                };
+                (kind, format!("{causes}. {}", whereabouts(source)), None)
+            }
+        };
+        Self {
+            kind,
+            retry_after,
+            text: format!("no token by {}: {why}", source.describe()),
+        }
+    }
+}
+
+fn whereabouts(source: &Source) -> &'static str {
+    match source {
+        Source::Managed { .. } => {
+            "See that the machine or pod has a managed identity (IDENTITY_ENDPOINT, or the metadata service at \
+             169.254.169.254), or set AZURE_FEDERATED_TOKEN_FILE or AZURE_CLIENT_SECRET"
+        }
+        _ => "See that this machine reaches Entra (AZURE_AUTHORITY_HOST)",
+    }
+}
+
+fn unnumbered(status: u16) -> (ErrorKind, String) {
+    match status {
+        429 => (ErrorKind::Throttled, "asked too often (429)".to_owned()),
+        400 => (
+            ErrorKind::Unauthenticated,
+            "the identity is not assigned to this machine (400): assign it, or correct AZURE_CLIENT_ID".to_owned(),
+        ),
+        500.. => (ErrorKind::Unavailable, format!("the source of tokens answered {status}")),
+        _ => (ErrorKind::Unauthenticated, format!("the source of tokens answered {status}")),
+    }
+}
+
+/// Entra's numbers, each with the setting behind it.
+fn entra(code: u64, status: u16) -> (ErrorKind, String) {
+    let refused = |advice: &str| (ErrorKind::Unauthenticated, format!("Entra answered AADSTS{code}: {advice}"));
+    match code {
+        7_000_215 => refused("the secret is wrong. Set AZURE_CLIENT_SECRET to the secret's value, not its id"),
+        7_000_222 => refused("the secret has expired. Make a new one and set AZURE_CLIENT_SECRET"),
+        700_016 => refused("the tenant has no such application. Correct AZURE_CLIENT_ID or AZURE_TENANT_ID"),
+        90_002 | 900_023 => refused("there is no such tenant. Correct AZURE_TENANT_ID or AZURE_AUTHORITY_HOST"),
+        70_021 | 700_211..=700_213 => refused(
+            "no federated credential of the application fits the token in AZURE_FEDERATED_TOKEN_FILE. Add one with the \
+             pod's issuer and system:serviceaccount:<namespace>:<name> as subject",
+        ),
+        700_024 => refused("the token in AZURE_FEDERATED_TOKEN_FILE has expired. See that the kubelet renews the file"),
+        500_011 => refused("the tenant does not know the vault's resource. Check the host in SIGNET_KEY"),
+        _ if status == 429 => (ErrorKind::Throttled, format!("Entra answered AADSTS{code}: asked too often")),
+        _ if status >= 500 => (ErrorKind::Unavailable, format!("Entra answered {status} AADSTS{code}")),
+        _ => refused("look the number up at https://login.microsoftonline.com/error"),
+    }
+}
+
+/// The answer somewhere behind the SDK's error: the credentials wrap it.
+fn response(error: &azure_core::Error) -> Option<(u16, Option<&RawResponse>)> {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        if let Some(azure) = error.downcast_ref::<azure_core::Error>()
+            && let azure_core::error::ErrorKind::HttpResponse {
+                status, raw_response, ..
+            } = azure.kind()
+        {
+            return Some((u16::from(*status), raw_response.as_deref()));
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// The deepest causes of a connection's failure, without the SDK's own wrapping.
+fn causes(error: &azure_core::Error) -> String {
+    let mut texts = Vec::new();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        texts.push(cause.to_string());
+        next = cause.source();
+    }
+    match texts.len() {
+        0 => shortened(&error.to_string()),
+        len => shortened(&texts[len.saturating_sub(2)..].join(": ")),
+    }
+}
+
+/// Seconds or milliseconds, as the services of Azure have it.
+fn retry_after(response: &RawResponse) -> Option<Duration> {
+    let field = |name: &'static str| {
+        let text = response.headers().get_optional_str(&HeaderName::from_static(name))?;
+        text.trim().parse::<u64>().ok()
+    };
+    field("retry-after-ms")
+        .or_else(|| field("x-ms-retry-after-ms"))
+        .map(Duration::from_millis)
+        .or_else(|| field("retry-after").map(Duration::from_secs))
+}
+
+/// One line of a text that others wrote.
+fn shortened(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    line.chars().filter(|c| !c.is_control()).take(LONGEST_MESSAGE).collect()
+}

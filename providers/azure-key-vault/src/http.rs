@@ -1,0 +1,71 @@
+//! The HTTP client under the SDK: its trust, its deadlines, and nothing that the SDK would do on its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use azure_core::http::{ClientOptions, RetryOptions, Transport};
+use reqwest::redirect::Policy;
+use reqwest::tls::Certificate;
+use signet_api::{ErrorKind, Operation, ProviderError, Variables};
+
+use crate::NAME;
+
+/// For a connection, TLS included.
+const CONNECT: Duration = Duration::from_secs(2);
+
+/// Whose certificates are believed.
+#[derive(Clone)]
+pub(crate) struct Trust {
+    /// The authorities of `SSL_CERT_FILE`; without it, those of the system.
+    pem: Option<Arc<Vec<u8>>>,
+}
+
+impl Trust {
+    pub(crate) fn new(variables: &Variables) -> Result<Self, String> {
+        let Some(path) = variables.get("SSL_CERT_FILE") else {
+            return Ok(Self { pem: None });
+        };
+        let pem = std::fs::read(path)
+            .map_err(|error| format!("SSL_CERT_FILE is {path:?}, which cannot be read: {error}. Correct the path"))?;
+        match Certificate::from_pem_bundle(&pem) {
+            Ok(certificates) if !certificates.is_empty() => Ok(Self {
+                pem: Some(Arc::new(pem)),
+            }),
+            _ => Err(format!(
+                "SSL_CERT_FILE is {path:?}, which holds no certificates: write the path of a PEM file"
+            )),
+        }
+    }
+
+    /// The file's content.
+    pub(crate) fn pem(&self) -> Option<&[u8]> {
+        self.pem.as_ref().map(|pem| pem.as_slice())
+    }
+}
+
+/// Options for a client of the SDK: no retries, as one layer retries and it stands around the provider; no redirects,
+/// which no vault answers with; and this long for a whole request. The SDK's own client takes 26 s to give up on an
+/// untrusted certificate.
+///
+/// `direct` is for addresses on this machine or link, which no proxy reaches.
+pub(crate) fn client_options(trust: &Trust, request: Duration, direct: bool) -> Result<ClientOptions, ProviderError> {
+    let failed = |error: reqwest::Error| {
+        let text = format!("the HTTP client could not be made: {error}");
+        ProviderError::new(NAME, Operation::Open, ErrorKind::InvalidConfig, text)
+    };
+    let mut builder = reqwest::Client::builder()
+        .connect_timeout(CONNECT)
+        .timeout(request)
+        .redirect(Policy::none());
+    if direct {
+        builder = builder.no_proxy();
+    }
+    if let Some(pem) = trust.pem() {
+        builder = builder.tls_certs_only(Certificate::from_pem_bundle(pem).map_err(failed)?);
+    }
+    Ok(ClientOptions {
+        transport: Some(Transport::new(Arc::new(builder.build().map_err(failed)?))),
+        retry: RetryOptions::none(),
+        ..ClientOptions::default()
+    })
+}

@@ -1,0 +1,322 @@
+//! The ring as the versions of one key: which of them are keys of ours, in which state, and what this process remembers.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream;
+use signet_api::{Clock, ErrorKind, Operation, ProviderError};
+use signet_core::{KeyRecord, KeyState, Kid, PublicKey, Revocation, Timestamp, VerifyingKey};
+use tokio::time::Instant;
+
+use crate::NAME;
+use crate::client::{Vault, Version};
+use crate::tags::{self, Facts};
+
+/// A destroyed version is not valid before the year 3000: versions cannot be deleted one by one, and this attribute can
+/// be set without touching tags, so that no mark is lost. Sharing the ring's past with the vault, it also holds if
+/// somebody enables the version again.
+pub(crate) const NEVER: Timestamp = Timestamp::from_secs(32_503_680_000);
+/// The most disabled keys that are listed, as in sealed custody: the vault keeps every version for ever, and each one
+/// costs a call when a process starts.
+const MOST_DISABLED: usize = 64;
+/// Public keys that are read at a time.
+const AT_ONCE: usize = 8;
+/// For how long a version that we made may be missing from the vault's list.
+const SETTLING: Duration = Duration::from_secs(60);
+
+/// A key of the ring, with what changes the vault's record of it.
+#[derive(Clone, Debug)]
+pub(crate) struct RingKey {
+    pub(crate) record: KeyRecord,
+    pub(crate) version: Version,
+}
+
+#[derive(Debug)]
+pub(crate) struct Ring {
+    pub(crate) vault: Arc<Vault>,
+    clock: Arc<dyn Clock>,
+    memory: Mutex<Memory>,
+}
+
+/// By version, what never changes about it, and the last that was seen of it.
+#[derive(Debug, Default)]
+struct Memory {
+    known: HashMap<String, Known>,
+    by_kid: HashMap<Kid, String>,
+}
+
+#[derive(Debug)]
+struct Known {
+    facts: Facts,
+    public: VerifyingKey,
+    created: Timestamp,
+    state: KeyState,
+    mark: Option<Revocation>,
+    made_here: Option<(Instant, Version)>,
+}
+
+/// What `sign` must know of a key.
+pub(crate) struct Signer {
+    pub(crate) version: String,
+    pub(crate) public: VerifyingKey,
+    pub(crate) state: KeyState,
+    pub(crate) is_revoked: bool,
+}
+
+impl Ring {
+    pub(crate) fn new(vault: Arc<Vault>, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            vault,
+            clock,
+            memory: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn error(&self, operation: Operation, kind: ErrorKind, text: String) -> ProviderError {
+        ProviderError::new(NAME, operation, kind, text)
+    }
+
+    pub(crate) fn unknown(&self, operation: Operation, kid: &Kid) -> ProviderError {
+        let text = format!("the ring in {} has no key {kid}", self.vault.url());
+        self.error(operation, ErrorKind::NotFound, text)
+    }
+
+    /// The keys as the vault has them now, the newest last.
+    pub(crate) async fn read(&self, operation: Operation) -> Result<Vec<RingKey>, ProviderError> {
+        let mut ours = Vec::new();
+        for version in self.vault.versions(operation).await? {
+            if let Some(facts) = self.facts(operation, &version)? {
+                ours.push((facts, version));
+            }
+        }
+        self.add_unsettled(&mut ours);
+        ours.retain(|(_, version)| !is_destroyed(version) || tags::mark(&version.tags).is_some());
+        ours.sort_by_key(|(facts, version)| (version.created, facts.sequence));
+        let counts = |version: &Version| self.state(version) == KeyState::Disabled && !self.is_marked(version);
+        let disabled = ours.iter().filter(|(_, version)| counts(version)).count();
+        let mut surplus = disabled.saturating_sub(MOST_DISABLED);
+        ours.retain(|(_, version)| {
+            let goes = surplus > 0 && counts(version);
+            surplus -= usize::from(goes);
+            !goes
+        });
+        let mut keys = Vec::with_capacity(ours.len());
+        let mut reading = stream::iter(ours)
+            .map(|(facts, version)| async move {
+                let public = self.public(operation, &facts, &version).await?;
+                Ok::<_, ProviderError>(self.remember(facts, version, public, false))
+            })
+            .buffer_unordered(AT_ONCE);
+        while let Some(key) = reading.next().await {
+            keys.push(key?);
+        }
+        keys.sort_by(|a, b| a.record.creation_order(&b.record));
+        self.forget_all_but(&keys);
+        Ok(keys)
+    }
+
+    /// What the tags say; `None` if the version is not of this ring.
+    fn facts(&self, operation: Operation, version: &Version) -> Result<Option<Facts>, ProviderError> {
+        let remembered = {
+            let memory = self.memory();
+            let known = memory.known.get(&version.id);
+            if known.is_some_and(|known| known.created != version.created) {
+                let text = format!("the vault gives version {} of {} a new past", version.id, self.vault.url());
+                return Err(self.error(operation, ErrorKind::BadAnswer, text));
+            }
+            known.map(|known| known.facts.clone())
+        };
+        let damaged = |what: String| {
+            let mut text = format!("{what} of version {} of {}", version.id, self.vault.url());
+            if let Some(facts) = &remembered {
+                let mut tags: Vec<String> = facts
+                    .to_tags(self.vault.name())
+                    .into_iter()
+                    .map(|(name, value)| format!("{name}={value}"))
+                    .collect();
+                tags.sort();
+                text.push_str(&format!(". Put them back: {}", tags.join(", ")));
+            } else {
+                text.push_str(". Put it back from another version's example, or destroy the version");
+            }
+            self.error(operation, ErrorKind::BadAnswer, text)
+        };
+        if !tags::is_ours(&version.tags, self.vault.name()) {
+            if remembered.is_some() {
+                return Err(damaged("somebody removed Signet's tags".to_owned()));
+            }
+            tracing::debug!(version = version.id, key = self.vault.url(), "a version that Signet did not make is left alone");
+            return Ok(None);
+        }
+        match Facts::from_tags(&version.tags) {
+            Ok(facts) if remembered.as_ref().is_some_and(|before| *before != facts) => {
+                Err(damaged("somebody changed Signet's tags".to_owned()))
+            }
+            Ok(facts) => Ok(Some(facts)),
+            Err(name) => Err(damaged(format!("somebody removed or damaged the tag {name}"))),
+        }
+    }
+
+    /// Versions that we made a moment ago and that the vault does not list yet.
+    fn add_unsettled(&self, ours: &mut Vec<(Facts, Version)>) {
+        for (id, known) in &self.memory().known {
+            if let Some((made, version)) = &known.made_here
+                && made.elapsed() < SETTLING
+                && !ours.iter().any(|(_, listed)| listed.id == *id)
+            {
+                ours.push((known.facts.clone(), version.clone()));
+            }
+        }
+    }
+
+    async fn public(
+        &self,
+        operation: Operation,
+        facts: &Facts,
+        version: &Version,
+    ) -> Result<VerifyingKey, ProviderError> {
+        if let Some(known) = self.memory().known.get(&version.id) {
+            return Ok(known.public.clone());
+        }
+        let (_, public) = self.vault.get(operation, Some(&version.id)).await?;
+        self.fit(operation, &public, facts, version)
+    }
+
+    fn fit(
+        &self,
+        operation: Operation,
+        public: &PublicKey,
+        facts: &Facts,
+        version: &Version,
+    ) -> Result<VerifyingKey, ProviderError> {
+        public.for_algorithm(facts.algorithm).map_err(|error| {
+            let text = format!(
+                "version {} of {} cannot have been made by Signet, although its tags say so: {error}. Destroy it",
+                version.id,
+                self.vault.url()
+            );
+            self.error(operation, ErrorKind::BadAnswer, text)
+        })
+    }
+
+    /// Takes in a version that this process made.
+    pub(crate) fn adopt(
+        &self,
+        facts: Facts,
+        version: Version,
+        public: &PublicKey,
+    ) -> Result<KeyRecord, ProviderError> {
+        let public = self.fit(Operation::Create, public, &facts, &version)?;
+        Ok(self.remember(facts, version, public, true).record)
+    }
+
+    fn remember(&self, facts: Facts, version: Version, public: VerifyingKey, made_here: bool) -> RingKey {
+        let state = self.state(&version);
+        let mut memory = self.memory();
+        let before = memory.known.get(&version.id);
+        let marked_before = before.and_then(|known| known.mark.clone());
+        let mut mark = tags::mark(&version.tags);
+        if mark.is_none() && marked_before.is_some() {
+            tracing::warn!(
+                version = version.id,
+                key = self.vault.url(),
+                kid = %public.kid(),
+                "somebody removed the mark of a revocation; this process keeps to it. Revoke the key again"
+            );
+            mark = marked_before;
+        }
+        let made_here = match before {
+            // Once the vault lists it, there is nothing to bridge.
+            Some(known) => known.made_here.clone(),
+            None => made_here.then(|| (Instant::now(), version.clone())),
+        };
+        memory.by_kid.insert(public.kid().clone(), version.id.clone());
+        let record = KeyRecord {
+            public: public.clone(),
+            created_at: version.created,
+            sequence: facts.sequence,
+            predecessor: facts.predecessor.clone(),
+            terms: Some(facts.terms),
+            state,
+            revoked: mark.clone(),
+        };
+        let known = Known {
+            facts,
+            public,
+            created: version.created,
+            state,
+            mark,
+            made_here,
+        };
+        memory.known.insert(version.id.clone(), known);
+        RingKey { record, version }
+    }
+
+    /// After a change, until the next reading.
+    pub(crate) fn changed(&self, version: &Version) {
+        let state = self.state(version);
+        let mut memory = self.memory();
+        let mark = tags::mark(&version.tags);
+        let gone = is_destroyed(version) && mark.is_none();
+        if let Some(known) = memory.known.get_mut(&version.id) {
+            known.state = state;
+            known.mark = mark.or_else(|| known.mark.take());
+            known.made_here = None;
+            if gone && known.mark.is_none() {
+                let kid = known.public.kid().clone();
+                memory.known.remove(&version.id);
+                memory.by_kid.remove(&kid);
+            }
+        }
+    }
+
+    fn forget_all_but(&self, keys: &[RingKey]) {
+        let mut memory = self.memory();
+        let Memory { known, by_kid } = &mut *memory;
+        known.retain(|id, one| {
+            // A key that was created while the list was on its way is not in it.
+            one.made_here.as_ref().is_some_and(|(made, _)| made.elapsed() < SETTLING)
+                || keys.iter().any(|key| key.version.id == *id)
+        });
+        by_kid.retain(|_, id| known.contains_key(id));
+    }
+
+    /// What is known of a key from the last reading.
+    pub(crate) fn known(&self, kid: &Kid) -> Option<Signer> {
+        let memory = self.memory();
+        let version = memory.by_kid.get(kid)?;
+        let known = memory.known.get(version)?;
+        Some(Signer {
+            version: version.clone(),
+            public: known.public.clone(),
+            state: known.state,
+            is_revoked: known.mark.is_some(),
+        })
+    }
+
+    fn is_marked(&self, version: &Version) -> bool {
+        let remembered = self.memory().known.get(&version.id).is_some_and(|known| known.mark.is_some());
+        remembered || tags::mark(&version.tags).is_some()
+    }
+
+    /// Whether the vault will sign with it.
+    fn state(&self, version: &Version) -> KeyState {
+        let now = self.clock.now();
+        let early = version.not_before.is_some_and(|at| now < at);
+        let late = version.expires.is_some_and(|at| now >= at);
+        match version.enabled && !early && !late {
+            true => KeyState::Enabled,
+            false => KeyState::Disabled,
+        }
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn is_destroyed(version: &Version) -> bool {
+    version.not_before.is_some_and(|at| at >= NEVER)
+}

@@ -1,0 +1,178 @@
+//! What the vault has no field for, in the tags of a version: at most 15 of 256 characters each.
+//!
+//! All but the mark of a revocation are written by the call that creates the version. A change of tags replaces all of
+//! them, so nothing but a revocation ever changes tags: disabling and destroying are changes of attributes, which leave
+//! tags alone, and so no race can undo a mark.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use signet_core::{Algorithm, Kid, Revocation, Terms, Timestamp};
+
+pub(crate) type Tags = HashMap<String, String>;
+
+/// The ring's name, on every version that Signet made for it.
+pub(crate) const RING: &str = "signet-ring";
+const ALGORITHM: &str = "signet-alg";
+const SEQUENCE: &str = "signet-sequence";
+const PREDECESSOR: &str = "signet-predecessor";
+const TERMS: &str = "signet-terms-ms";
+const REVOKED_AT: &str = "signet-revoked-at-ms";
+const REASON: &str = "signet-revoked-reason-";
+const MOST: usize = 15;
+const LONGEST: usize = 256;
+
+/// What the tags of one of our versions say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Facts {
+    pub(crate) algorithm: Algorithm,
+    pub(crate) sequence: u64,
+    pub(crate) predecessor: Option<Kid>,
+    pub(crate) terms: Terms,
+}
+
+impl Facts {
+    pub(crate) fn to_tags(&self, ring: &str) -> Tags {
+        let millis = |span: Duration| span.as_millis().to_string();
+        let terms = [self.terms.lead, self.terms.token_max_ttl, self.terms.retention].map(millis);
+        let mut tags = Tags::from([
+            (RING.to_owned(), ring.to_owned()),
+            (ALGORITHM.to_owned(), self.algorithm.to_string()),
+            (SEQUENCE.to_owned(), self.sequence.to_string()),
+            (TERMS.to_owned(), terms.join(" ")),
+        ]);
+        if let Some(kid) = &self.predecessor {
+            tags.insert(PREDECESSOR.to_owned(), kid.to_string());
+        }
+        tags
+    }
+
+    /// The facts, or the name of the tag that is missing or damaged.
+    pub(crate) fn from_tags(tags: &Tags) -> Result<Self, &'static str> {
+        let tag = |name: &'static str| tags.get(name).ok_or(name);
+        let mut terms = tag(TERMS)?.split(' ').map(|span| span.parse().map(Duration::from_millis));
+        let mut span = || terms.next().and_then(Result::ok).ok_or(TERMS);
+        Ok(Self {
+            algorithm: tag(ALGORITHM)?.parse().map_err(|_| ALGORITHM)?,
+            sequence: tag(SEQUENCE)?.parse().map_err(|_| SEQUENCE)?,
+            predecessor: tags.get(PREDECESSOR).map(Kid::new),
+            terms: Terms {
+                lead: span()?,
+                token_max_ttl: span()?,
+                retention: span()?,
+            },
+        })
+    }
+}
+
+pub(crate) fn is_ours(tags: &Tags, ring: &str) -> bool {
+    tags.get(RING).is_some_and(|name| name == ring)
+}
+
+/// The mark, if there is one. A mark whose reason was damaged is still a mark.
+pub(crate) fn mark(tags: &Tags) -> Option<Revocation> {
+    let at = tags.get(REVOKED_AT)?.parse().unwrap_or(0);
+    let encoded: String = (0..MOST).map_while(|index| tags.get(&format!("{REASON}{index}")).cloned()).collect();
+    let reason = URL_SAFE_NO_PAD
+        .decode(encoded)
+        .ok()
+        .and_then(|octets| String::from_utf8(octets).ok())
+        .unwrap_or_else(|| "(the reason in the vault's tags is damaged)".to_owned());
+    Some(Revocation {
+        at: Timestamp::from_millis(at),
+        reason,
+    })
+}
+
+/// These tags and the mark, with the reason exact in as many tags as it takes.
+///
+/// # Errors
+/// If the reason does not fit.
+pub(crate) fn marked(tags: &Tags, revocation: &Revocation) -> Result<Tags, String> {
+    let mut marked: Tags = tags.clone();
+    marked.retain(|name, _| !name.starts_with(REASON) && name != REVOKED_AT);
+    marked.insert(REVOKED_AT.to_owned(), revocation.at.as_millis().to_string());
+    let room = MOST.saturating_sub(marked.len());
+    let encoded = URL_SAFE_NO_PAD.encode(&revocation.reason);
+    // Base64 is ASCII.
+    let parts: Vec<&str> = (0..encoded.len())
+        .step_by(LONGEST)
+        .filter_map(|start| encoded.get(start..encoded.len().min(start + LONGEST)))
+        .collect();
+    if parts.len() > room || tags.len() > MOST {
+        return Err(format!(
+            "the reason of the revocation has {} octets, and the version's tags have room for {}: give a shorter \
+             reason, or remove tags of your own from the version",
+            revocation.reason.len(),
+            room * LONGEST / 4 * 3
+        ));
+    }
+    for (index, part) in parts.into_iter().enumerate() {
+        marked.insert(format!("{REASON}{index}"), part.to_owned());
+    }
+    Ok(marked)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts() -> Facts {
+        Facts {
+            algorithm: Algorithm::PS384,
+            sequence: 41,
+            predecessor: Some(Kid::new("NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs")),
+            terms: Terms {
+                lead: Duration::from_millis(3_600_001),
+                token_max_ttl: Duration::from_millis(2),
+                retention: Duration::from_millis(3),
+            },
+        }
+    }
+
+    fn reason(octets: usize) -> Revocation {
+        Revocation {
+            at: Timestamp::from_millis(1_767_229_200_123),
+            reason: "ü".repeat(octets / 2),
+        }
+    }
+
+    #[test]
+    fn facts_come_back_as_they_were_and_damaged_ones_are_named() {
+        let tags = facts().to_tags("ring");
+        assert_eq!(Facts::from_tags(&tags), Ok(facts()));
+        assert!(is_ours(&tags, "ring") && !is_ours(&tags, "other"));
+        for name in [ALGORITHM, SEQUENCE, TERMS] {
+            let mut without = tags.clone();
+            without.remove(name);
+            assert_eq!(Facts::from_tags(&without), Err(name));
+            let mut damaged = tags.clone();
+            damaged.insert(name.to_owned(), "1 x".to_owned());
+            assert_eq!(Facts::from_tags(&damaged), Err(name));
+        }
+    }
+
+    #[test]
+    fn a_mark_is_exact_within_the_vendors_limits_and_refused_beyond() {
+        let tags = facts().to_tags("ring");
+        for octets in [0, 2, 190, 192, 194, 1_726, 1_728] {
+            let revocation = reason(octets);
+            let marked = marked(&tags, &revocation).expect("it fits");
+            assert!(marked.len() <= MOST && marked.values().all(|value| value.len() <= LONGEST));
+            assert_eq!(mark(&marked), Some(revocation), "{octets}");
+            assert_eq!(Facts::from_tags(&marked), Ok(facts()), "nothing else was lost");
+        }
+        let text = marked(&tags, &reason(1_730)).expect_err("too long");
+        assert!(text.contains("1730") && text.contains("1728"), "{text}");
+    }
+
+    #[test]
+    fn a_mark_with_a_damaged_reason_is_still_a_mark() {
+        let mut tags = marked(&facts().to_tags("ring"), &reason(400)).expect("it fits");
+        tags.insert(format!("{REASON}0"), "?".to_owned());
+        tags.insert(REVOKED_AT.to_owned(), "yesterday".to_owned());
+        assert!(mark(&tags).is_some());
+    }
+}

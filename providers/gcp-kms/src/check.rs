@@ -1,0 +1,86 @@
+//! The permissions of `signet check`, each on its own, and what grants them.
+//!
+//! `testIamPermissions` says which of some permissions the caller has, does nothing and needs no permission itself. It
+//! does not know conditions on the value of a request, of which these roles have none.
+
+use signet_api::{Check, ErrorKind, Operation, ProviderError};
+
+use crate::NAME;
+use crate::client::Kms;
+
+/// A permission that the sidecar needs, and why. `deploy/policies/gcp-sidecar*.yaml` grant these.
+pub(crate) type Need = (&'static str, &'static str);
+
+/// On the crypto key, in remote custody.
+pub(crate) const REMOTE: &[Need] = &[
+    ("cloudkms.cryptoKeyVersions.list", "reading the ring"),
+    ("cloudkms.cryptoKeyVersions.viewPublicKey", "publishing and verifying"),
+    ("cloudkms.cryptoKeyVersions.useToSign", "signing"),
+    ("cloudkms.cryptoKeyVersions.create", "rotating"),
+    ("cloudkms.cryptoKeyVersions.get", "waiting for a new version"),
+    ("cloudkms.cryptoKeyVersions.update", "disabling expired keys"),
+    ("cloudkms.cryptoKeys.update", "setting the algorithm and the terms of new versions"),
+];
+
+/// On the key ring, in remote custody.
+pub(crate) const RING: &[Need] = &[("cloudkms.cryptoKeys.list", "seeing which keys were revoked")];
+
+/// On the crypto key, in sealed custody.
+pub(crate) const SEALED: &[Need] = &[
+    ("cloudkms.cryptoKeyVersions.useToEncrypt", "sealing new private keys"),
+    ("cloudkms.cryptoKeyVersions.useToDecrypt", "unsealing private keys"),
+];
+
+pub(crate) async fn remote(kms: &Kms) -> Vec<Check> {
+    let mut checks = ask(kms, kms.key.as_str(), REMOTE, &on_key(kms, "remote", "Remote")).await;
+    checks.extend(ask(kms, kms.key.ring(), RING, &on_ring(kms)).await);
+    checks
+}
+
+pub(crate) async fn sealed(kms: &Kms) -> Vec<Check> {
+    ask(kms, kms.key.as_str(), SEALED, &on_key(kms, "sealed", "Sealed")).await
+}
+
+async fn ask(kms: &Kms, resource: &str, needs: &[Need], grant: &str) -> Vec<Check> {
+    let mut checks = Vec::new();
+    for (permission, needed_for) in needs {
+        let outcome = match kms.granted(resource, [*permission].into_iter()).await {
+            Ok(granted) if granted.iter().any(|granted| granted == permission) => Ok(()),
+            Ok(_) => Err(missing(resource, permission)),
+            Err(error) => Err(error),
+        };
+        checks.push(Check {
+            permission: format!("{permission} on {resource}"),
+            needed_for,
+            outcome,
+            grant: Some(grant.to_owned()),
+        });
+    }
+    checks
+}
+
+fn missing(resource: &str, permission: &str) -> ProviderError {
+    let text = format!("{permission} is not granted on {resource}, or that does not exist");
+    ProviderError::new(NAME, Operation::Check, ErrorKind::PermissionDenied, text)
+}
+
+fn on_key(kms: &Kms, file: &str, role: &str) -> String {
+    let key = &kms.key;
+    let (project, location, ring, id) = (key.project(), key.location(), key.ring_id(), key.id());
+    format!(
+        "gcloud iam roles create signetSidecar{role} --project={project} \
+         --file=deploy/policies/gcp-sidecar-{file}.yaml\n\
+         gcloud kms keys add-iam-policy-binding {id} --project={project} --location={location} --keyring={ring} \
+         --member=serviceAccount:SIDECAR --role=projects/{project}/roles/signetSidecar{role}"
+    )
+}
+
+fn on_ring(kms: &Kms) -> String {
+    let key = &kms.key;
+    let (project, location, ring) = (key.project(), key.location(), key.ring_id());
+    format!(
+        "gcloud iam roles create signetSidecarRing --project={project} --file=deploy/policies/gcp-sidecar-ring.yaml\n\
+         gcloud kms keyrings add-iam-policy-binding {ring} --project={project} --location={location} \
+         --member=serviceAccount:SIDECAR --role=projects/{project}/roles/signetSidecarRing"
+    )
+}

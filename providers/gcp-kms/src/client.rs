@@ -1,0 +1,379 @@
+//! The few calls of Cloud KMS that Signet makes, each within its time and checked as far as one answer can be.
+//!
+//! The client's own retries are off: one layer retries, and it stands around the provider.
+
+use std::fmt;
+use std::future::Future;
+use std::time::Duration;
+
+use bytes::Bytes;
+use google_cloud_gax::error::rpc::Code;
+use google_cloud_gax::retry_policy::NeverRetry;
+use google_cloud_kms_v1::client::KeyManagementService;
+use google_cloud_kms_v1::model::crypto_key_version::CryptoKeyVersionState as State;
+use google_cloud_kms_v1::model::{
+    AsymmetricSignResponse, CryptoKey, CryptoKeyVersion, DecryptResponse, Digest, EncryptResponse, PublicKey,
+};
+use google_cloud_kms_v1::{Error, Result as Answer};
+use google_cloud_wkt::FieldMask;
+use signet_api::{ErrorKind, Operation, ProviderError};
+
+use crate::algorithm::ToSign;
+use crate::config::GcpConfig;
+use crate::credentials::Adc;
+use crate::error::Call;
+use crate::name::KeyName;
+
+/// For one request, once it has credentials.
+const REQUEST: Duration = Duration::from_secs(5);
+/// For one call with all that belongs to it.
+const WHOLE: Duration = Duration::from_secs(10);
+/// Resources on a page; Google's most.
+const PAGE: i32 = 1000;
+/// Pages that are read of one list. Beyond it the list is not a ring of ours.
+const MOST_PAGES: usize = 100;
+
+pub(crate) struct Kms {
+    service: KeyManagementService,
+    pub(crate) key: KeyName,
+}
+
+/// A crypto key as it is to be made.
+pub(crate) struct NewCryptoKey {
+    pub(crate) id: String,
+    pub(crate) key: CryptoKey,
+}
+
+impl Kms {
+    /// No call is made.
+    pub(crate) async fn new(config: GcpConfig) -> Result<Self, ProviderError> {
+        let adc = Adc::new(config.login);
+        let mut builder = KeyManagementService::builder()
+            .with_credentials(adc.credentials())
+            .with_universe_domain(adc.universe())
+            .with_retry_policy(NeverRetry)
+            .with_attempt_timeout(REQUEST);
+        if let Some(endpoint) = config.endpoint {
+            builder = builder.with_endpoint(endpoint);
+        }
+        let service = builder.build().await.map_err(|error| {
+            let text = format!("the client of Cloud KMS cannot be made: {}", crate::error::quote(&error.to_string()));
+            crate::config::invalid(&[text])
+        })?;
+        let key = config.key;
+        Ok(Self { service, key })
+    }
+
+    /// Every version of the key, destroyed ones included. `None` if there is no such key.
+    pub(crate) async fn versions(&self, operation: Operation) -> Result<Option<Vec<CryptoKeyVersion>>, ProviderError> {
+        let call = Call {
+            operation,
+            doing: "list the versions of",
+            permission: "cloudkms.cryptoKeyVersions.list",
+            resource: self.key.as_str(),
+        };
+        let (mut all, mut token) = (Vec::new(), String::new());
+        for _ in 0..MOST_PAGES {
+            let page = within(&call, async {
+                let request = self.service.list_crypto_key_versions().set_parent(call.resource);
+                request.set_page_size(PAGE).set_page_token(token.as_str()).send().await
+            })
+            .await?;
+            let page = match page {
+                Err(error) if code(&error) == Some(Code::NotFound) => return Ok(None),
+                page => page.map_err(|error| call.failed(&error))?,
+            };
+            all.extend(page.crypto_key_versions);
+            token = page.next_page_token;
+            if token.is_empty() {
+                return Ok(Some(all));
+            }
+        }
+        Err(call.lie("the list has no end"))
+    }
+
+    /// Every crypto key of the key ring.
+    pub(crate) async fn keys(&self, operation: Operation) -> Result<Vec<CryptoKey>, ProviderError> {
+        let call = Call {
+            operation,
+            doing: "list the keys of",
+            permission: "cloudkms.cryptoKeys.list",
+            resource: self.key.ring(),
+        };
+        let (mut all, mut token) = (Vec::new(), String::new());
+        for _ in 0..MOST_PAGES {
+            let page = within(&call, async {
+                let request = self.service.list_crypto_keys().set_parent(call.resource);
+                request.set_page_size(PAGE).set_page_token(token.as_str()).send().await
+            })
+            .await?
+            .map_err(|error| call.failed(&error))?;
+            all.extend(page.crypto_keys);
+            token = page.next_page_token;
+            if token.is_empty() {
+                return Ok(all);
+            }
+        }
+        Err(call.lie("the list has no end"))
+    }
+
+    /// A version as it stands now. `None` if it cannot be seen (yet).
+    pub(crate) async fn version(
+        &self,
+        operation: Operation,
+        number: u64,
+    ) -> Result<Option<CryptoKeyVersion>, ProviderError> {
+        let name = self.key.version(number);
+        let call = Call {
+            operation,
+            doing: "look at",
+            permission: "cloudkms.cryptoKeyVersions.get",
+            resource: &name,
+        };
+        let request = self.service.get_crypto_key_version().set_name(&name);
+        match within(&call, request.send()).await? {
+            Err(error) if code(&error) == Some(Code::NotFound) => Ok(None),
+            Ok(version) if version.name != name => Err(call.lie("the answer is about another version")),
+            answer => answer.map(Some).map_err(|error| call.failed(&error)),
+        }
+    }
+
+    /// The public key of a version, in DER. `None` if Google does not show it, as the version is not enabled (any more).
+    pub(crate) async fn public_key(&self, operation: Operation, number: u64) -> Result<Option<Vec<u8>>, ProviderError> {
+        let name = self.key.version(number);
+        let call = Call {
+            operation,
+            doing: "read the public key of",
+            permission: "cloudkms.cryptoKeyVersions.viewPublicKey",
+            resource: &name,
+        };
+        let request = self.service.get_public_key().set_name(&name);
+        let found = match within(&call, request.send()).await? {
+            Err(error) if code(&error) == Some(Code::FailedPrecondition) => return Ok(None),
+            // It was listed a moment ago, so it will come.
+            Err(error) if code(&error) == Some(Code::NotFound) => {
+                let mut failed = call.failed(&error);
+                failed.kind = ErrorKind::Unavailable;
+                return Err(failed);
+            }
+            answer => answer.map_err(|error| call.failed(&error))?,
+        };
+        der(&found, &name).map(Some).map_err(|what| call.lie(what))
+    }
+
+    pub(crate) async fn create_version(&self) -> Result<CryptoKeyVersion, ProviderError> {
+        let call = Call {
+            operation: Operation::Create,
+            doing: "create a version of",
+            permission: "cloudkms.cryptoKeyVersions.create",
+            resource: self.key.as_str(),
+        };
+        let request = self.service.create_crypto_key_version().set_parent(call.resource);
+        let request = request.set_crypto_key_version(CryptoKeyVersion::default());
+        within(&call, request.send()).await?.map_err(|error| call.failed(&error))
+    }
+
+    /// Creates a crypto key without versions. `false` if it was there.
+    pub(crate) async fn create_key(&self, operation: Operation, new: NewCryptoKey) -> Result<bool, ProviderError> {
+        let name = format!("{}/cryptoKeys/{}", self.key.ring(), new.id);
+        let call = Call {
+            operation,
+            doing: "create",
+            permission: "cloudkms.cryptoKeys.create",
+            resource: &name,
+        };
+        let request = self.service.create_crypto_key().set_parent(self.key.ring());
+        let request = request.set_crypto_key_id(new.id).set_crypto_key(new.key);
+        match within(&call, request.set_skip_initial_version_creation(true).send()).await? {
+            Err(error) if code(&error) == Some(Code::AlreadyExists) => Ok(false),
+            answer => answer.map(|_| true).map_err(|error| call.failed(&error)),
+        }
+    }
+
+    pub(crate) async fn update_key(&self, key: CryptoKey, mask: &[&str]) -> Result<(), ProviderError> {
+        let call = Call {
+            operation: Operation::Create,
+            doing: "set the algorithm or the terms of new versions of",
+            permission: "cloudkms.cryptoKeys.update",
+            resource: self.key.as_str(),
+        };
+        let key = key.set_name(call.resource);
+        let mask = FieldMask::default().set_paths(mask.iter().copied());
+        let request = self.service.update_crypto_key().set_crypto_key(key).set_update_mask(mask);
+        within(&call, request.send())
+            .await?
+            .map(drop)
+            .map_err(|error| call.failed(&error))
+    }
+
+    pub(crate) async fn disable(&self, operation: Operation, number: u64) -> Result<(), ProviderError> {
+        let name = self.key.version(number);
+        let call = Call {
+            operation,
+            doing: "disable",
+            permission: "cloudkms.cryptoKeyVersions.update",
+            resource: &name,
+        };
+        let version = CryptoKeyVersion::default().set_name(&name).set_state(State::Disabled);
+        let request = self.service.update_crypto_key_version().set_crypto_key_version(version);
+        let request = request.set_update_mask(FieldMask::default().set_paths(["state"]));
+        let version = within(&call, request.send()).await?.map_err(|error| call.failed(&error))?;
+        match version.name == name && version.state == State::Disabled {
+            true => Ok(()),
+            false => Err(call.lie("the answer shows it in another state, or another version")),
+        }
+    }
+
+    pub(crate) async fn destroy(&self, operation: Operation, number: u64) -> Result<(), ProviderError> {
+        let name = self.key.version(number);
+        let call = Call {
+            operation,
+            doing: "destroy",
+            permission: "cloudkms.cryptoKeyVersions.destroy",
+            resource: &name,
+        };
+        let request = self.service.destroy_crypto_key_version().set_name(&name);
+        let version = within(&call, request.send()).await?.map_err(|error| call.failed(&error))?;
+        match version.name == name && matches!(version.state, State::DestroyScheduled | State::Destroyed) {
+            true => Ok(()),
+            false => Err(call.lie("the answer shows it in another state, or another version")),
+        }
+    }
+
+    /// The answer has been found to be about this version, and whole both ways.
+    pub(crate) async fn sign(&self, number: u64, what: ToSign) -> Result<AsymmetricSignResponse, ProviderError> {
+        let name = self.key.version(number);
+        let call = sign_call(&name);
+        let request = self.service.asymmetric_sign().set_name(&name);
+        let is_data = matches!(what, ToSign::Data(_));
+        let request = match what {
+            ToSign::Sha256(d) => request.set_digest_crc32c(crc(&d)).set_digest(Digest::default().set_sha256(d)),
+            ToSign::Sha384(d) => request.set_digest_crc32c(crc(&d)).set_digest(Digest::default().set_sha384(d)),
+            ToSign::Sha512(d) => request.set_digest_crc32c(crc(&d)).set_digest(Digest::default().set_sha512(d)),
+            ToSign::Data(data) => request.set_data_crc32c(crc(&data)).set_data(data),
+        };
+        let signed = within(&call, request.send()).await?.map_err(|error| call.failed(&error))?;
+        let verified = match is_data {
+            true => signed.verified_data_crc32c,
+            false => signed.verified_digest_crc32c,
+        };
+        if signed.name != name {
+            Err(call.lie("the signature is by another version than the one that was asked for"))
+        } else if !verified {
+            Err(call.lie("Google did not verify the checksum of what was to be signed"))
+        } else if signed.signature_crc32c != Some(crc(&signed.signature)) {
+            Err(call.lie("the signature does not have the checksum that came with it"))
+        } else {
+            Ok(signed)
+        }
+    }
+
+    /// The answer has been found to be of this key, and whole both ways.
+    pub(crate) async fn encrypt(&self, plaintext: &[u8], aad: Vec<u8>) -> Result<EncryptResponse, ProviderError> {
+        let call = Call {
+            operation: Operation::Create,
+            doing: "encrypt with",
+            permission: "cloudkms.cryptoKeyVersions.useToEncrypt",
+            resource: self.key.as_str(),
+        };
+        let request = self.service.encrypt().set_name(call.resource);
+        let request = request.set_plaintext_crc32c(crc(plaintext)).set_plaintext(Bytes::copy_from_slice(plaintext));
+        let request = request.set_additional_authenticated_data_crc32c(crc(&aad)).set_additional_authenticated_data(aad);
+        let sealed = within(&call, request.send()).await?.map_err(|error| call.failed(&error))?;
+        if self.key.number(&sealed.name).is_none() {
+            Err(call.lie("the ciphertext is of another key than the one that was asked for"))
+        } else if !(sealed.verified_plaintext_crc32c && sealed.verified_additional_authenticated_data_crc32c) {
+            Err(call.lie("Google did not verify the checksums of what was to be encrypted"))
+        } else if sealed.ciphertext_crc32c != Some(crc(&sealed.ciphertext)) {
+            Err(call.lie("the ciphertext does not have the checksum that came with it"))
+        } else {
+            Ok(sealed)
+        }
+    }
+
+    pub(crate) async fn decrypt(&self, ciphertext: &[u8], aad: Vec<u8>) -> Result<DecryptResponse, ProviderError> {
+        let call = Call {
+            operation: Operation::Unseal,
+            doing: "decrypt with",
+            permission: "cloudkms.cryptoKeyVersions.useToDecrypt",
+            resource: self.key.as_str(),
+        };
+        let request = self.service.decrypt().set_name(call.resource);
+        let request = request.set_ciphertext_crc32c(crc(ciphertext)).set_ciphertext(Bytes::copy_from_slice(ciphertext));
+        let request = request.set_additional_authenticated_data_crc32c(crc(&aad)).set_additional_authenticated_data(aad);
+        let opened = within(&call, request.send()).await?;
+        let opened = opened.map_err(|error| {
+            let mut failed = call.failed(&error);
+            // It was not made by this key, or not in this context.
+            if code(&error) == Some(Code::InvalidArgument) {
+                failed.kind = ErrorKind::BadAnswer;
+            }
+            failed
+        })?;
+        match opened.plaintext_crc32c == Some(crc(&opened.plaintext)) {
+            true => Ok(opened),
+            false => Err(call.lie("the plaintext does not have the checksum that came with it")),
+        }
+    }
+
+    /// Those of the permissions that the credentials have on the resource. Anybody may ask, and nothing is done.
+    pub(crate) async fn granted(
+        &self,
+        resource: &str,
+        permissions: impl Iterator<Item = &'static str>,
+    ) -> Result<Vec<String>, ProviderError> {
+        let call = Call {
+            operation: Operation::Check,
+            doing: "ask for permissions on",
+            permission: "testIamPermissions, which anybody has",
+            resource,
+        };
+        let request = self.service.test_iam_permissions().set_resource(resource).set_permissions(permissions);
+        let answer = within(&call, request.send()).await?.map_err(|error| call.failed(&error))?;
+        Ok(answer.permissions)
+    }
+}
+
+pub(crate) fn sign_call(version: &str) -> Call<'_> {
+    Call {
+        operation: Operation::Sign,
+        doing: "sign with",
+        permission: "cloudkms.cryptoKeyVersions.useToSign",
+        resource: version,
+    }
+}
+
+async fn within<T>(call: &Call<'_>, request: impl Future<Output = Answer<T>>) -> Result<Answer<T>, ProviderError> {
+    tokio::time::timeout(WHOLE, request).await.map_err(|_| call.slow(WHOLE))
+}
+
+fn code(error: &Error) -> Option<Code> {
+    error.status().map(|status| status.code)
+}
+
+fn crc(octets: &[u8]) -> i64 {
+    i64::from(crc32c::crc32c(octets))
+}
+
+/// The key that an answer has, in DER, if the answer is about this version and whole.
+fn der(found: &PublicKey, name: &str) -> Result<Vec<u8>, &'static str> {
+    use base64::Engine as _;
+    if found.name != name {
+        return Err("the answer is about another version");
+    }
+    if found.pem_crc32c != Some(crc(found.pem.as_bytes())) {
+        return Err("the public key does not have the checksum that came with it");
+    }
+    let lines = found.pem.trim().strip_prefix("-----BEGIN PUBLIC KEY-----");
+    let lines = lines.and_then(|lines| lines.strip_suffix("-----END PUBLIC KEY-----"));
+    let text: String = lines.ok_or("the public key is not in PEM")?.split_ascii_whitespace().collect();
+    base64::engine::general_purpose::STANDARD
+        .decode(text)
+        .map_err(|_| "the public key is not in PEM")
+}
+
+impl fmt::Debug for Kms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Kms({})", self.key)
+    }
+}

@@ -1,0 +1,187 @@
+//! Google's credentials, kept from hanging and from dying.
+//!
+//! `google-cloud-auth` fetches tokens ahead of their expiry in a task of its own. Two things about it do not suit a
+//! process that must go on for months: its requests have no deadline, and after one refusal that it takes for lasting (a
+//! token file that was missing for a moment, a login refused while its policy was being corrected) it never asks again.
+//! So each use has a deadline here, and credentials that failed are made anew, at a pace that no server minds.
+//!
+//! They are made at the first use: opening a provider makes no call.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use google_cloud_auth::credentials::{
+    AccessTokenCredentials, CacheableResource, Credentials, CredentialsProvider, external_account, impersonated, mds,
+    service_account, user_account,
+};
+use google_cloud_auth::errors::CredentialsError;
+use http::{Extensions, HeaderMap};
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+
+use crate::config::{Kind, Login, Source, kind, read};
+
+/// What the tokens are for. What they allow is decided by IAM.
+const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
+/// For a token to come. Most uses find one there.
+const PATIENCE: Duration = Duration::from_secs(4);
+/// Between two logins when they are refused.
+const PAUSE_AFTER_REFUSAL: Duration = Duration::from_secs(2);
+/// And when they hang: each leaves a connection behind that only the other side closes.
+const PAUSE_AFTER_SILENCE: Duration = Duration::from_secs(60);
+
+/// Credentials as the client libraries take them.
+#[derive(Clone)]
+pub(crate) struct Adc(Arc<Inner>);
+
+struct Inner {
+    login: Login,
+    /// Where tokens are fetched ahead of their expiry: the runtime that the provider was opened on. The one of a first use
+    /// may be a connection's, and end with it.
+    runtime: Handle,
+    current: Mutex<Option<(AccessTokenCredentials, Instant)>>,
+}
+
+type Answer<T> = Result<T, CredentialsError>;
+
+impl Adc {
+    /// Call it on the runtime that lives as long as the process.
+    pub(crate) fn new(login: Login) -> Self {
+        Self(Arc::new(Inner {
+            login,
+            runtime: Handle::current(),
+            current: Mutex::new(None),
+        }))
+    }
+
+    pub(crate) fn credentials(&self) -> Credentials {
+        Credentials::from(self.clone())
+    }
+
+    pub(crate) fn universe(&self) -> &str {
+        &self.0.login.universe
+    }
+
+    /// A token for clients that are not Google's.
+    pub(crate) async fn token(&self) -> Answer<String> {
+        let credentials = self.current()?;
+        self.within(async { credentials.access_token().await.map(|token| token.token) })
+            .await
+    }
+
+    async fn within<T>(&self, use_of_it: impl Future<Output = Answer<T>>) -> Answer<T> {
+        match tokio::time::timeout(PATIENCE, use_of_it).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => {
+                self.forget(PAUSE_AFTER_REFUSAL);
+                Err(error)
+            }
+            Err(_) => {
+                self.forget(PAUSE_AFTER_SILENCE);
+                let text = format!("no token came within {} s from {}", PATIENCE.as_secs(), self.0.login.source);
+                Err(CredentialsError::from_msg(true, text))
+            }
+        }
+    }
+
+    fn current(&self) -> Answer<AccessTokenCredentials> {
+        let mut current = self.0.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((credentials, _)) = &*current {
+            return Ok(credentials.clone());
+        }
+        let guard = self.0.runtime.enter();
+        let made = self.0.login.build()?;
+        drop(guard);
+        *current = Some((made.clone(), Instant::now()));
+        Ok(made)
+    }
+
+    /// Lets the next use make credentials anew, if these are not from a moment ago.
+    fn forget(&self, pause: Duration) {
+        let mut current = self.0.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.as_ref().is_some_and(|(_, made)| made.elapsed() >= pause) {
+            *current = None;
+        }
+    }
+}
+
+impl CredentialsProvider for Adc {
+    async fn headers(&self, extensions: Extensions) -> Answer<CacheableResource<HeaderMap>> {
+        let credentials = self.current()?;
+        self.within(credentials.headers(extensions)).await
+    }
+
+    // Google's own would ask the metadata server when a client is made.
+    async fn universe_domain(&self) -> Option<String> {
+        Some(self.0.login.universe.clone())
+    }
+}
+
+impl fmt::Debug for Adc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Adc({})", self.0.login.source)
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "the login of {}", path.display()),
+            Self::Metadata { host: Some(host) } => write!(f, "the metadata server {host}"),
+            Self::Metadata { host: None } => f.write_str("the metadata server"),
+        }
+    }
+}
+
+impl Login {
+    fn build(&self) -> Answer<AccessTokenCredentials> {
+        /// The five builders have the same methods and no trait.
+        macro_rules! finish {
+            ($builder:expr) => {{
+                let builder = $builder.with_universe_domain(self.universe.as_str());
+                match &self.quota_project {
+                    Some(project) => builder.with_quota_project_id(project).build_access_token_credentials(),
+                    None => builder.build_access_token_credentials(),
+                }
+            }};
+        }
+        let path = match &self.source {
+            Source::Metadata { host } => {
+                let mut builder = mds::Builder::default().with_scopes([SCOPE]);
+                if let Some(host) = host {
+                    builder = builder.with_endpoint(format!("http://{host}"));
+                }
+                return finish!(builder).map_err(|error| CredentialsError::from_source(false, error));
+            }
+            Source::File(path) => path,
+        };
+        // Anew each time: a key file may have been replaced.
+        let refused = |what: String| CredentialsError::from_msg(false, what);
+        let json = read(path).map_err(refused)?;
+        let built = match kind(&json).map_err(refused)? {
+            Kind::ServiceAccount => finish!(
+                service_account::Builder::new(json)
+                    .with_access_specifier(service_account::AccessSpecifier::from_scopes([SCOPE]))
+            ),
+            Kind::ExternalAccount => finish!(external_account::Builder::new(json).with_scopes([SCOPE])),
+            Kind::Impersonation => finish!(impersonated::Builder::new(json).with_scopes([SCOPE])),
+            Kind::User => {
+                let builder = user_account::Builder::new(json);
+                match &self.quota_project {
+                    Some(project) => builder.with_quota_project_id(project).build_access_token_credentials(),
+                    None => builder.build_access_token_credentials(),
+                }
+            }
+        };
+        built.map_err(|error| {
+            // Its chain may quote the file.
+            let what = if error.is_missing_field() || error.is_parsing() {
+                "lacks a field that its type needs, or one is not as it should be"
+            } else {
+                "was refused by Google's library"
+            };
+            refused(format!("the credentials file {} {what}", path.display()))
+        })
+    }
+}

@@ -1,0 +1,102 @@
+//! ECDSA signatures from DER (RFC 3279 §2.2.3) to the form of a JWS (RFC 7518 §3.4): R and S, each as long as the field.
+
+/// R and S of `field_len` octets each. `None` for anything but the one DER encoding of two positive numbers that fit.
+pub(crate) fn fixed(der: &[u8], field_len: usize) -> Option<Vec<u8>> {
+    let (body, rest) = value(0x30, der)?;
+    let (r, body_rest) = value(0x02, body)?;
+    let (s, end) = value(0x02, body_rest)?;
+    if !rest.is_empty() || !end.is_empty() {
+        return None;
+    }
+    let mut fixed = vec![0; 2 * field_len];
+    for (number, place) in [r, s].into_iter().zip(fixed.chunks_exact_mut(field_len)) {
+        let digits = positive(number)?;
+        let start = field_len.checked_sub(digits.len())?;
+        place[start..].copy_from_slice(digits);
+    }
+    Some(fixed)
+}
+
+/// The content of one element with this tag, and what follows. Lengths are in their shortest form; none here is beyond 255.
+fn value(tag: u8, der: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (found, rest) = der.split_first()?;
+    let (first, rest) = rest.split_first()?;
+    let (len, rest) = match first {
+        0..=0x7f => (*first, rest),
+        0x81 => match rest.split_first()? {
+            (len, rest) if *len >= 0x80 => (*len, rest),
+            _ => return None,
+        },
+        _ => return None,
+    };
+    (*found == tag).then(|| rest.split_at_checked(usize::from(len)))?
+}
+
+/// The digits of a positive number: no sign bit, no zero octet in front that is not needed, not zero.
+fn positive(number: &[u8]) -> Option<&[u8]> {
+    match number {
+        [] | [0] | [0x80..=0xff, ..] | [0, 0..=0x7f, ..] => None,
+        [0, digits @ ..] => Some(digits),
+        digits => Some(digits),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_lc_rs::rand::SystemRandom;
+    use aws_lc_rs::signature::{
+        ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_ASN1_SIGNING,
+        ECDSA_P384_SHA384_FIXED, EcdsaKeyPair, KeyPair as _, UnparsedPublicKey,
+    };
+
+    use super::*;
+
+    #[test]
+    fn signatures_of_real_keys_hold_in_their_fixed_form() {
+        let random = SystemRandom::new();
+        for (signing, verifying, len) in [
+            (&ECDSA_P256_SHA256_ASN1_SIGNING, &ECDSA_P256_SHA256_FIXED, 32),
+            (&ECDSA_P384_SHA384_ASN1_SIGNING, &ECDSA_P384_SHA384_FIXED, 48),
+        ] {
+            let pair = EcdsaKeyPair::generate(signing).expect("a key");
+            let public = UnparsedPublicKey::new(verifying, pair.public_key().as_ref().to_vec());
+            // Enough that some numbers begin with a zero octet, and some with the sign bit.
+            for message in 0..600_u32 {
+                let der = pair.sign(&random, &message.to_be_bytes()).expect("signed");
+                let fixed = fixed(der.as_ref(), len).expect("two numbers");
+                assert_eq!(fixed.len(), 2 * len);
+                public.verify(&message.to_be_bytes(), &fixed).expect("the signature holds");
+            }
+        }
+    }
+
+    #[test]
+    fn short_numbers_are_filled_up_in_front() {
+        assert_eq!(fixed(&[0x30, 6, 2, 1, 1, 2, 1, 0x7f], 2), Some(vec![0, 1, 0, 0x7f]));
+        assert_eq!(fixed(&[0x30, 7, 2, 2, 0, 0x80, 2, 1, 5], 1), Some(vec![0x80, 5]));
+    }
+
+    #[test]
+    fn anything_but_the_one_encoding_is_refused() {
+        for wrong in [
+            &[][..],
+            &[0x30],
+            &[0x31, 6, 2, 1, 1, 2, 1, 1],
+            &[0x30, 5, 2, 1, 1, 2, 1, 1],
+            &[0x30, 6, 2, 1, 1, 2, 1, 1, 0],
+            &[0x30, 7, 2, 1, 1, 2, 1, 1, 0],
+            &[0x30, 6, 3, 1, 1, 2, 1, 1],
+            &[0x30, 6, 2, 1, 0, 2, 1, 1],
+            &[0x30, 6, 2, 1, 1, 2, 1, 0],
+            &[0x30, 6, 2, 1, 0x80, 2, 1, 1],
+            &[0x30, 7, 2, 2, 0, 1, 2, 1, 1],
+            &[0x30, 5, 2, 0, 2, 1, 1],
+            &[0x30, 0x81, 6, 2, 1, 1, 2, 1, 1],
+            &[0x30, 0x80, 2, 1, 1, 2, 1, 1, 0, 0],
+            &[0x30, 0x82, 0, 6, 2, 1, 1, 2, 1, 1],
+            &[0x30, 7, 2, 2, 1, 1, 2, 1, 1],
+        ] {
+            assert_eq!(fixed(wrong, 1), None, "{wrong:02x?}");
+        }
+    }
+}

@@ -1,0 +1,418 @@
+//! Remote custody: the contract's calls as calls of Cloud KMS.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use google_cloud_kms_v1::model::crypto_key::CryptoKeyPurpose;
+use google_cloud_kms_v1::model::crypto_key_version::{
+    CryptoKeyVersionAlgorithm as Vendor, CryptoKeyVersionState as State,
+};
+use google_cloud_kms_v1::model::{CryptoKey, CryptoKeyVersion, CryptoKeyVersionTemplate, ProtectionLevel};
+use signet_api::{
+    Capabilities, Check, Claim, Clock, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError,
+    ReadQuota, async_trait,
+};
+use signet_core::algorithm::Curve;
+use signet_core::public_key::VerifyingKey;
+use signet_core::signing_key::Signature;
+use signet_core::{Algorithm, KeyRecord, KeyState, Kid, Revocation, SigningKey, Terms};
+use tokio::time::Instant;
+
+use crate::NAME;
+use crate::algorithm::{self, ALGORITHMS, ToSign};
+use crate::client::{Kms, NewCryptoKey, sign_call};
+use crate::config::{GcpConfig, invalid};
+use crate::der;
+use crate::known::{Entry, Known};
+use crate::labels::{self, Labels, Mark};
+use crate::reading::{Listed, Publics, Reading, read};
+
+/// Looks at the ring in one `create`: before and after what it makes, and again after each race.
+const TRIES: u32 = 8;
+/// For a version to be generated. The next `create` goes on waiting for the same.
+const GENERATION: Duration = Duration::from_secs(25);
+/// A version that is still being generated after this long is given up.
+const STUCK: Duration = Duration::from_secs(3600);
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// Opens the ring of a crypto key whose versions Google signs with. No call is made.
+///
+/// # Errors
+/// `InvalidConfig` if the client cannot be made, or the key's name leaves no room for marks.
+pub async fn remote(config: GcpConfig, clock: Arc<dyn Clock>) -> Result<Arc<dyn KeyProvider>, ProviderError> {
+    config
+        .key
+        .leaves_room_for_marks()
+        .map_err(|text| invalid(&[format!("SIGNET_KEY: {text}")]))?;
+    Ok(Arc::new(Remote {
+        kms: Kms::new(config).await?,
+        clock,
+        known: Mutex::default(),
+        creating: tokio::sync::Mutex::default(),
+    }))
+}
+
+struct Remote {
+    kms: Kms,
+    clock: Arc<dyn Clock>,
+    known: Mutex<Known>,
+    /// One creation at a time in this process: the others find what it made.
+    creating: tokio::sync::Mutex<()>,
+}
+
+impl Remote {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn error(&self, operation: Operation, kind: ErrorKind, text: impl Into<String>) -> ProviderError {
+        let text: String = text.into();
+        ProviderError::new(NAME, operation, kind, text)
+    }
+
+    fn unknown(&self, operation: Operation, kid: &Kid) -> ProviderError {
+        let text = format!("no version of {} that Google shows the public key of is key {kid}", self.kms.key);
+        self.error(operation, ErrorKind::NotFound, text)
+    }
+
+    async fn read(&self, operation: Operation) -> Result<Reading, ProviderError> {
+        let since = self.known().changes();
+        let reading = read(&self.kms, operation, self).await?;
+        let entries = reading.listed.iter().map(|listed| Entry {
+            number: listed.number,
+            public: listed.record.public.clone(),
+            protection: listed.protection.clone(),
+            state: listed.record.state,
+            revoked: listed.record.revoked.is_some(),
+        });
+        self.known().take(entries, since);
+        Ok(reading)
+    }
+
+    /// The key as the last look showed it; a look if it did not.
+    async fn entry(&self, operation: Operation, kid: &Kid) -> Result<Entry, ProviderError> {
+        if let Some(entry) = self.known().entry(kid) {
+            return Ok(entry);
+        }
+        self.read(operation).await?;
+        self.known().entry(kid).ok_or_else(|| self.unknown(operation, kid))
+    }
+
+    /// The key, if it may be used.
+    async fn usable(&self, operation: Operation, kid: &Kid) -> Result<Entry, ProviderError> {
+        let entry = self.entry(operation, kid).await?;
+        let why = match (entry.revoked, entry.state) {
+            (true, _) => "was revoked",
+            (false, KeyState::Disabled) => "is disabled",
+            (false, KeyState::Enabled) => return Ok(entry),
+        };
+        let text = format!("key {kid}, {}, {why}", self.kms.key.version(entry.number));
+        Err(self.error(operation, ErrorKind::KeyUnusable, text))
+    }
+
+    async fn found(&self, operation: Operation, kid: &Kid) -> Result<(Reading, Listed), ProviderError> {
+        let reading = self.read(operation).await?;
+        let listed = reading.find(kid).cloned();
+        let listed = listed.ok_or_else(|| self.unknown(operation, kid))?;
+        Ok((reading, listed))
+    }
+
+    /// The version that is on its way, and would be the newest.
+    fn unfinished(&self, reading: &Reading) -> Option<u64> {
+        let made = self.known().made;
+        if made > reading.highest {
+            return Some(made);
+        }
+        let newest = reading.newest().map_or(0, |newest| newest.number);
+        reading
+            .pending
+            .filter(|(number, since)| *number > newest && self.clock.now().since(*since) < STUCK)
+            .map(|(number, _)| number)
+    }
+
+    /// Waits until a version is generated.
+    async fn generated(&self, number: u64) -> Result<(), ProviderError> {
+        const CREATE: Operation = Operation::Create;
+        let (begin, mut pause) = (Instant::now(), FIRST_PAUSE);
+        loop {
+            let version = self.kms.version(CREATE, number).await?;
+            match version.as_ref().map(|version| &version.state) {
+                // Not to be seen yet.
+                None | Some(State::PendingGeneration) => {}
+                Some(State::GenerationFailed) => {
+                    let reason = version.map(|version| crate::error::quote(&version.generation_failure_reason));
+                    let text = format!(
+                        "Google failed to generate {}: {}. Another version is made at the next try",
+                        self.kms.key.version(number),
+                        reason.filter(|reason| !reason.is_empty()).as_deref().unwrap_or("no reason was given")
+                    );
+                    return Err(self.error(CREATE, ErrorKind::Unavailable, text));
+                }
+                Some(_) => return Ok(()),
+            }
+            if begin.elapsed() + pause > GENERATION {
+                // One that never shows was deleted, and must not be waited for again.
+                if version.is_none() {
+                    self.known().made = 0;
+                }
+                let text = format!(
+                    "{} is still being generated after {} s; the next try goes on waiting for it",
+                    self.kms.key.version(number),
+                    GENERATION.as_secs()
+                );
+                return Err(self.error(CREATE, ErrorKind::TimedOut, text));
+            }
+            tokio::time::sleep(pause).await;
+            pause = (2 * pause).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Makes the crypto key, or sets what new versions of it become. `false` if there is nothing to do.
+    async fn prepared(&self, reading: &Reading, vendor: &Vendor, terms: Terms) -> Result<bool, ProviderError> {
+        let template = CryptoKeyVersionTemplate::default().set_algorithm(vendor.clone());
+        let Some(key) = &reading.key else {
+            let new = NewCryptoKey {
+                id: self.kms.key.id().to_owned(),
+                key: CryptoKey::default()
+                    .set_purpose(CryptoKeyPurpose::AsymmetricSign)
+                    .set_version_template(template)
+                    .set_labels(labels::with_terms(&Labels::new(), 1, terms, &[])),
+            };
+            self.kms.create_key(Operation::Create, new).await?;
+            return Ok(true);
+        };
+        let next = reading.highest + 1;
+        let mut mask = Vec::new();
+        let mut changed = CryptoKey::default();
+        if key.version_template.as_ref().map(|template| &template.algorithm) != Some(vendor) {
+            changed = changed.set_version_template(template);
+            mask.push("version_template.algorithm");
+        }
+        if labels::terms(&key.labels, next) != Some(terms) {
+            changed = changed.set_labels(labels::with_terms(&key.labels, next, terms, &reading.in_use));
+            mask.push("labels");
+        }
+        if mask.is_empty() {
+            return Ok(false);
+        }
+        self.kms.update_key(changed, &mask).await?;
+        Ok(true)
+    }
+
+    fn number(&self, version: &CryptoKeyVersion) -> Result<u64, ProviderError> {
+        self.kms.key.number(&version.name).ok_or_else(|| {
+            let text = format!("Google answered with a version of another key than {}", self.kms.key);
+            self.error(Operation::Create, ErrorKind::BadAnswer, text)
+        })
+    }
+
+    async fn mark(&self, listed: &Listed, revocation: &Revocation, protection: ProtectionLevel) -> Result<(), ProviderError> {
+        const REVOKE: Operation = Operation::Revoke;
+        let public = listed.record.public.to_spki_der();
+        let mark = Mark {
+            revocation: revocation.clone(),
+            public: Some(public.map_err(|error| self.error(REVOKE, ErrorKind::Unavailable, error.to_string()))?),
+        };
+        let labels = mark
+            .to_labels()
+            .map_err(|text| self.error(REVOKE, ErrorKind::InvalidConfig, text))?;
+        // Of any purpose, as it will never have a version. A policy of the organization may demand the level.
+        let template = CryptoKeyVersionTemplate::default()
+            .set_algorithm(Vendor::GoogleSymmetricEncryption)
+            .set_protection_level(protection);
+        let new = NewCryptoKey {
+            id: self.kms.key.mark(listed.number),
+            key: CryptoKey::default()
+                .set_purpose(CryptoKeyPurpose::EncryptDecrypt)
+                .set_version_template(template)
+                .set_labels(labels),
+        };
+        // If it is there, somebody else revoked the key, and their reason stays.
+        self.kms.create_key(REVOKE, new).await.map(drop)
+    }
+}
+
+#[async_trait]
+impl KeyProvider for Remote {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            provider: NAME,
+            custody: Custody::Remote,
+            algorithms: ALGORITHMS,
+            claim: Claim::Tolerated,
+            longest_message: algorithm::longest_message,
+            reads: Some(ReadQuota {
+                calls: 300,
+                per: Duration::from_secs(60),
+                calls_per_list: 2,
+                page: "https://cloud.google.com/kms/quotas",
+            }),
+        }
+    }
+
+    async fn list(&self) -> Result<Vec<KeyRecord>, ProviderError> {
+        let reading = self.read(Operation::List).await?;
+        Ok(reading.listed.into_iter().map(|listed| listed.record).collect())
+    }
+
+    async fn create(&self, new: &NewKey) -> Result<KeyRecord, ProviderError> {
+        const CREATE: Operation = Operation::Create;
+        let Some(vendor) = algorithm::vendor(new.algorithm, new.rsa_bits) else {
+            let names: Vec<&str> = ALGORITHMS.iter().map(|algorithm| algorithm.as_str()).collect();
+            let text = format!(
+                "Google Cloud KMS does not sign with {}. Set SIGNET_ALGORITHM to one of {}, or SIGNET_CUSTODY=sealed",
+                new.algorithm,
+                names.join(" ")
+            );
+            return Err(self.error(CREATE, ErrorKind::InvalidConfig, text));
+        };
+        let terms = in_whole_milliseconds(new.terms);
+        let _turn = self.creating.lock().await;
+        let mut pause = FIRST_PAUSE;
+        // Each step is followed by another look, which shows what it did, and what others did meanwhile.
+        for _ in 0..TRIES {
+            let reading = self.read(CREATE).await?;
+            if let Some(number) = self.unfinished(&reading) {
+                self.generated(number).await?;
+                tokio::time::sleep(pause).await;
+                pause = (2 * pause).min(LONGEST_PAUSE);
+                continue;
+            }
+            match (reading.newest(), &new.successor_of) {
+                (None, None) => {}
+                (Some(newest), Some(kid)) if newest.record.kid() == kid => {}
+                (Some(newest), _) => return Ok(newest.record.clone()),
+                // The caller knows a ring that is not here. Whatever happened to it, this is no place to begin another.
+                (None, Some(kid)) => return Err(self.unknown(CREATE, kid)),
+            }
+            if self.prepared(&reading, &vendor, terms).await? {
+                continue;
+            }
+            // If somebody sets another algorithm at this moment, the version is of that one. It says so itself, and is
+            // listed and returned as what it is: whoever wants another makes its successor.
+            let version = self.kms.create_version().await?;
+            let number = self.number(&version)?;
+            self.known().made = number;
+            if version.state != State::Enabled {
+                self.generated(number).await?;
+            }
+        }
+        let text = format!(
+            "{} was changed by others {TRIES} times in a row, or does not show yet what was made; the next try adopts it",
+            self.kms.key
+        );
+        Err(self.error(CREATE, ErrorKind::Unavailable, text))
+    }
+
+    async fn sign(&self, kid: &Kid, message: &[u8]) -> Result<Signature, ProviderError> {
+        let entry = self.usable(Operation::Sign, kid).await?;
+        let algorithm = entry.public.algorithm();
+        if let Some(longest) = algorithm::longest_message(algorithm).filter(|longest| message.len() > *longest) {
+            let text = format!(
+                "a message of {} octets is too long for {algorithm}, of which Google Cloud KMS takes {longest} octets, as it \
+                 signs the message itself and not its digest. Mint smaller tokens, or set another SIGNET_ALGORITHM",
+                message.len()
+            );
+            return Err(self.error(Operation::Sign, ErrorKind::InvalidConfig, text));
+        }
+        let name = self.kms.key.version(entry.number);
+        let call = sign_call(&name);
+        let signed = self.kms.sign(entry.number, ToSign::new(algorithm, message)).await?;
+        if signed.protection_level != entry.protection {
+            return Err(call.lie("the signature was made at another protection level than the version has"));
+        }
+        let octets = match algorithm {
+            Algorithm::ES256 => der::fixed(&signed.signature, Curve::P256.field_len()),
+            Algorithm::ES384 => der::fixed(&signed.signature, Curve::P384.field_len()),
+            _ => Some(signed.signature.to_vec()),
+        };
+        octets
+            .filter(|octets| octets.len() == entry.public.public().signature_len())
+            .map(Signature::from_jws)
+            .ok_or_else(|| call.lie("the signature is not in the form of its algorithm"))
+    }
+
+    async fn unseal(&self, kid: &Kid) -> Result<Option<SigningKey>, ProviderError> {
+        self.usable(Operation::Unseal, kid).await.map(|_| None)
+    }
+
+    async fn retire(&self, kid: &Kid, fate: Fate) -> Result<(), ProviderError> {
+        const RETIRE: Operation = Operation::Retire;
+        let (reading, listed) = self.found(RETIRE, kid).await?;
+        let enabled = reading.listed.iter().map(|listed| &listed.record);
+        let enabled = enabled.filter(|record| record.state == KeyState::Enabled && record.revoked.is_none());
+        let newest = enabled.max_by(|a, b| a.creation_order(b));
+        if newest.is_some_and(|newest| newest.kid() == kid) {
+            let text = format!(
+                "key {kid} is the newest key of the ring that can sign; without it nothing could. Create its successor \
+                 first, or revoke it"
+            );
+            return Err(self.error(RETIRE, ErrorKind::KeyUnusable, text));
+        }
+        match fate {
+            Fate::Disable if listed.record.state == KeyState::Disabled => return Ok(()),
+            Fate::Disable => self.kms.disable(RETIRE, listed.number).await?,
+            Fate::Destroy => self.kms.destroy(RETIRE, listed.number).await?,
+        }
+        self.known().close(kid, listed.number, false);
+        Ok(())
+    }
+
+    async fn revoke(&self, kid: &Kid, revocation: &Revocation) -> Result<(), ProviderError> {
+        const REVOKE: Operation = Operation::Revoke;
+        let (_, listed) = self.found(REVOKE, kid).await?;
+        if listed.record.revoked.is_none() {
+            self.mark(&listed, revocation, listed.protection.clone()).await?;
+            self.known().close(kid, listed.number, true);
+        }
+        // That takes Google up to hours to mean, and anybody may undo it. What holds is the mark.
+        if listed.record.state == KeyState::Enabled {
+            self.kms.disable(REVOKE, listed.number).await?;
+        }
+        Ok(())
+    }
+
+    async fn check(&self) -> Vec<Check> {
+        let mut checks = crate::check::remote(&self.kms).await;
+        checks.push(Check {
+            permission: format!("read the ring in {}", self.kms.key),
+            needed_for: "publishing, verifying and signing",
+            outcome: self.read(Operation::Check).await.map(drop),
+            grant: None,
+        });
+        checks
+    }
+
+    /// A version that a crash left is a key of the ring, or becomes one: the next `create` adopts it. Marks stay for ever.
+    async fn prune(&self) -> Result<Vec<String>, ProviderError> {
+        Ok(Vec::new())
+    }
+}
+
+impl Publics for Remote {
+    fn known(&self, number: u64) -> Option<VerifyingKey> {
+        Self::known(self).public(number)
+    }
+
+    fn learn(&self, number: u64, public: &VerifyingKey) {
+        Self::known(self).learn(number, public);
+    }
+}
+
+impl fmt::Debug for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Remote({})", self.kms.key)
+    }
+}
+
+/// Terms as they are kept.
+fn in_whole_milliseconds(terms: Terms) -> Terms {
+    let whole = |span: Duration| Duration::from_millis(u64::try_from(span.as_millis()).unwrap_or(u64::MAX));
+    Terms {
+        lead: whole(terms.lead),
+        token_max_ttl: whole(terms.token_max_ttl),
+        retention: whole(terms.retention),
+    }
+}

@@ -1,0 +1,215 @@
+//! One look at the ring: the versions, the marks and the labels, put together into the contract's records.
+
+use std::collections::{BTreeMap, HashMap};
+
+use google_cloud_kms_v1::model::crypto_key::CryptoKeyPurpose;
+use google_cloud_kms_v1::model::crypto_key_version::CryptoKeyVersionState as State;
+use google_cloud_kms_v1::model::{CryptoKey, CryptoKeyVersion, ProtectionLevel};
+use signet_api::{ErrorKind, Operation, ProviderError};
+use signet_core::public_key::{PublicKey, VerifyingKey};
+use signet_core::{Algorithm, KeyRecord, KeyState, Kid, Timestamp};
+
+use crate::algorithm::jose;
+use crate::client::Kms;
+use crate::error::Call;
+use crate::labels::{self, Mark};
+
+/// What the versions' numbers and states say, and the records of those that are keys of the ring.
+#[derive(Debug, Default)]
+pub(crate) struct Reading {
+    /// The crypto key itself; `None` if it does not exist, which is an empty ring.
+    pub(crate) key: Option<CryptoKey>,
+    pub(crate) listed: Vec<Listed>,
+    /// The newest version that is still being generated, with its creation instant.
+    pub(crate) pending: Option<(u64, Timestamp)>,
+    /// The highest number of a version in any state.
+    pub(crate) highest: u64,
+    /// The numbers of those that are not destroyed.
+    pub(crate) in_use: Vec<u64>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Listed {
+    pub(crate) number: u64,
+    pub(crate) protection: ProtectionLevel,
+    pub(crate) record: KeyRecord,
+}
+
+impl Reading {
+    pub(crate) fn newest(&self) -> Option<&Listed> {
+        self.listed.iter().max_by(|a, b| a.record.creation_order(&b.record))
+    }
+
+    pub(crate) fn find(&self, kid: &Kid) -> Option<&Listed> {
+        self.listed.iter().find(|listed| listed.record.kid() == kid)
+    }
+}
+
+/// How a version counts.
+enum Role {
+    Key(KeyState),
+    Pending,
+    /// It never was a key of the ring.
+    Failed,
+    Gone,
+}
+
+/// <https://cloud.google.com/kms/docs/key-states>
+fn role(state: &State) -> Option<Role> {
+    Some(match state {
+        State::Enabled => Role::Key(KeyState::Enabled),
+        State::Disabled => Role::Key(KeyState::Disabled),
+        State::PendingGeneration => Role::Pending,
+        State::GenerationFailed | State::PendingImport | State::ImportFailed => Role::Failed,
+        // One that is only scheduled can be restored by hand, for 30 days if nothing else was said.
+        State::DestroyScheduled
+        | State::Destroyed
+        | State::PendingExternalDestruction
+        | State::ExternalDestructionFailed => Role::Gone,
+        _ => return None,
+    })
+}
+
+/// Where public keys are remembered.
+pub(crate) trait Publics: Send + Sync {
+    fn known(&self, number: u64) -> Option<VerifyingKey>;
+    fn learn(&self, number: u64, public: &VerifyingKey);
+}
+
+/// Looks: two calls, and one more for each version whose public key is not known yet.
+pub(crate) async fn read(kms: &Kms, operation: Operation, publics: &impl Publics) -> Result<Reading, ProviderError> {
+    // The versions first: what is marked meanwhile is seen as marked.
+    let versions = kms.versions(operation).await?;
+    let keys = kms.keys(operation).await?;
+    let marks = marks(kms, &keys);
+    let key = keys.into_iter().find(|key| key.name == kms.key.as_str());
+    let call = Call {
+        operation,
+        doing: "read the ring in",
+        permission: "cloudkms.cryptoKeyVersions.list",
+        resource: kms.key.as_str(),
+    };
+    let (versions, key) = match (versions, key) {
+        (Some(versions), Some(key)) => (versions, key),
+        (None, None) => return Ok(Reading::default()),
+        // It was made between the two calls, or one of them lags.
+        _ => {
+            let text = "Google shows the key in one list and not in the other; it is read again";
+            return Err(call.error(ErrorKind::Unavailable, text));
+        }
+    };
+    if key.purpose != CryptoKeyPurpose::AsymmetricSign {
+        let purpose = key.purpose.name().unwrap_or("unknown");
+        let text = format!(
+            "its purpose is {purpose}, but remote custody needs ASYMMETRIC_SIGN. Make another key (`gcloud kms keys create \
+             --purpose=asymmetric-signing`), or set SIGNET_CUSTODY=sealed"
+        );
+        return Err(call.error(ErrorKind::InvalidConfig, text));
+    }
+    let mut sorted = BTreeMap::new();
+    for version in versions {
+        let number = kms.key.number(&version.name);
+        let number = number.ok_or_else(|| call.lie("the list has a version of another key"))?;
+        let role = role(&version.state).ok_or_else(|| call.lie("the list has a version in a state that is not known"))?;
+        sorted.insert(number, (role, version));
+    }
+    let mut reading = Reading {
+        highest: sorted.keys().next_back().copied().unwrap_or(0),
+        ..Reading::default()
+    };
+    for (number, (role, version)) in &sorted {
+        let state = match role {
+            Role::Key(state) => *state,
+            Role::Pending => {
+                reading.pending = Some((*number, created_at(&call, version)?));
+                reading.in_use.push(*number);
+                continue;
+            }
+            Role::Failed | Role::Gone => continue,
+        };
+        reading.in_use.push(*number);
+        let mark = marks.get(number);
+        let Some(public) = public(kms, &call, *number, version, state, mark, publics).await? else {
+            continue;
+        };
+        let record = KeyRecord {
+            created_at: created_at(&call, version)?,
+            sequence: *number,
+            predecessor: predecessor(*number, &sorted, &reading.listed),
+            terms: labels::terms(&key.labels, *number),
+            state,
+            revoked: mark.map(|mark| mark.revocation.clone()),
+            public,
+        };
+        let protection = version.protection_level.clone();
+        reading.listed.push(Listed { number: *number, protection, record });
+    }
+    reading.key = Some(key);
+    Ok(reading)
+}
+
+fn marks(kms: &Kms, keys: &[CryptoKey]) -> HashMap<u64, Mark> {
+    keys.iter()
+        .filter_map(|key| Some((kms.key.marked(&key.name)?, Mark::from_labels(&key.labels))))
+        .collect()
+}
+
+/// The public key of a version. `None` for a disabled version that this process never saw enabled and that is not marked:
+/// Google does not show its key, so nobody can say what to list.
+async fn public(
+    kms: &Kms,
+    call: &Call<'_>,
+    number: u64,
+    version: &CryptoKeyVersion,
+    state: KeyState,
+    mark: Option<&Mark>,
+    publics: &impl Publics,
+) -> Result<Option<VerifyingKey>, ProviderError> {
+    if let Some(public) = publics.known(number) {
+        return Ok(Some(public));
+    }
+    let Some(algorithm) = jose(&version.algorithm) else {
+        let name = version.algorithm.name().unwrap_or("unknown");
+        let text = format!(
+            "version {number} is of the algorithm {name}, which Signet does not sign with. Give Signet a key of its own, or \
+             destroy that version"
+        );
+        return Err(call.error(ErrorKind::InvalidConfig, text));
+    };
+    let shown = match state {
+        KeyState::Enabled => kms.public_key(call.operation, number).await?,
+        KeyState::Disabled => None,
+    };
+    if let Some(der) = shown {
+        let public = parse(&der, algorithm).ok_or_else(|| call.lie("a public key is not one of the version's algorithm"))?;
+        publics.learn(number, &public);
+        return Ok(Some(public));
+    }
+    // What a mark says is not remembered as if Google had said it.
+    let marked = mark.and_then(|mark| mark.public.as_deref());
+    Ok(marked.and_then(|der| parse(der, algorithm)))
+}
+
+fn parse(der: &[u8], algorithm: Algorithm) -> Option<VerifyingKey> {
+    PublicKey::from_spki_der(der).ok()?.for_algorithm(algorithm).ok()
+}
+
+fn created_at(call: &Call<'_>, version: &CryptoKeyVersion) -> Result<Timestamp, ProviderError> {
+    let instant = version.create_time.as_ref();
+    let instant = instant.ok_or_else(|| call.lie("the list has a version without a creation instant"))?;
+    let millis = instant.seconds().saturating_mul(1000);
+    Ok(Timestamp::from_millis(millis.saturating_add(i64::from(instant.nanos() / 1_000_000))))
+}
+
+/// The key before it in the ring. Of one that was destroyed nothing is left but its number, which is named in its place:
+/// that there was one is what the schedule must know.
+fn predecessor(
+    number: u64,
+    sorted: &BTreeMap<u64, (Role, CryptoKeyVersion)>,
+    listed: &[Listed],
+) -> Option<Kid> {
+    let is_key = |number: &u64| !matches!(sorted.get(number), Some((Role::Failed | Role::Pending, _)));
+    let before = (1..number).rev().find(is_key)?;
+    let record = listed.iter().find(|listed| listed.number == before);
+    Some(record.map_or_else(|| Kid::new(before.to_string()), |listed| listed.record.kid().clone()))
+}

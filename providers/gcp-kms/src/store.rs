@@ -1,0 +1,96 @@
+//! `gs://bucket/path`: the sealed ring as an object in Cloud Storage, swapped under its generation number.
+//!
+//! <https://cloud.google.com/storage/docs/request-preconditions>
+
+use std::sync::Arc;
+
+use object_store::CredentialProvider;
+use object_store::client::StaticCredentialProvider;
+use object_store::gcp::{GcpCredential, GcpCredentialProvider, GoogleCloudStorageBuilder};
+use signet_api::{ProviderError, Variables, async_trait};
+use signet_objects::{Grants, ObjectRing, client_options, no_retries, split};
+use signet_sealed::RingStore;
+
+use crate::NAME;
+use crate::config::{Login, emulator, invalid, storage};
+use crate::credentials::Adc;
+
+/// Opens the store that `SIGNET_STORE` names. No call is made.
+///
+/// # Errors
+/// `InvalidConfig`, with all that is wrong.
+pub async fn store(variables: &Variables, location: &str) -> Result<Arc<dyn RingStore>, ProviderError> {
+    let (bucket, path) = split(location, "gs")?;
+    // https://cloud.google.com/storage/docs/buckets#naming
+    let is_bucket = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.".contains(c);
+    if !bucket.chars().all(is_bucket) {
+        let text = "lower-case letters, digits, - _ and . make the name of a bucket";
+        return Err(invalid(&[format!("SIGNET_STORE: {bucket:?} is not a bucket: {text}")]));
+    }
+    let refuse = |text: String| invalid(&[text]);
+    let (base, credentials, options): (String, GcpCredentialProvider, _) = match emulator(variables).map_err(refuse)? {
+        Some(base) => {
+            let nobody = GcpCredential { bearer: String::new() };
+            (base, Arc::new(StaticCredentialProvider::new(nobody)), client_options().with_allow_http(true))
+        }
+        None => {
+            let login = Login::new(variables).map_err(refuse)?;
+            let other = storage(variables).map_err(refuse)?;
+            let base = other.unwrap_or_else(|| format!("https://storage.{}", login.universe));
+            // It was looked at: plain http is for the loopback interface alone.
+            let options = client_options().with_allow_http(base.starts_with("http://"));
+            (base, Arc::new(Bearer(Adc::new(login))), options)
+        }
+    };
+    let client = GoogleCloudStorageBuilder::new()
+        .with_bucket_name(&bucket)
+        .with_base_url(&base)
+        .with_credentials(credentials)
+        .with_client_options(options)
+        .with_retry(no_retries())
+        .build()
+        .map_err(|error| invalid(&[format!("SIGNET_STORE: the client of Cloud Storage cannot be made: {error}")]))?;
+    Ok(Arc::new(ObjectRing::new(Arc::new(client), &path, location, grants(&bucket))?))
+}
+
+/// The commands that grant what is missing. A custom role has both sides, so they are the same.
+fn grants(bucket: &str) -> Grants {
+    let grant = format!(
+        "gcloud iam roles create signetSidecarStore --project=PROJECT --file=deploy/policies/gcp-sidecar-store.yaml && \
+         gcloud storage buckets add-iam-policy-binding gs://{bucket} --member=serviceAccount:SIDECAR \
+         --role=projects/PROJECT/roles/signetSidecarStore"
+    );
+    Grants {
+        read: Some(grant.clone()),
+        write: Some(grant),
+    }
+}
+
+/// The same credentials as for Cloud KMS, as this client takes them.
+#[derive(Debug)]
+struct Bearer(Adc);
+
+#[async_trait]
+impl CredentialProvider for Bearer {
+    type Credential = GcpCredential;
+
+    async fn get_credential(&self) -> object_store::Result<Arc<GcpCredential>> {
+        match self.0.token().await {
+            Ok(bearer) => Ok(Arc::new(GcpCredential { bearer })),
+            Err(error) => {
+                let passing = error.is_transient();
+                let (_, text) = crate::error::credentials(Some(&error));
+                Err(match passing {
+                    true => object_store::Error::Generic {
+                        store: NAME,
+                        source: text.into(),
+                    },
+                    false => object_store::Error::Unauthenticated {
+                        path: String::new(),
+                        source: text.into(),
+                    },
+                })
+            }
+        }
+    }
+}

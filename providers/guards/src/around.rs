@@ -1,0 +1,173 @@
+//! What a guard is, and the one provider that all guards share.
+
+use std::fmt::Debug;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use signet_api::{Capabilities, Check, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError};
+use signet_core::signing_key::Signature;
+use signet_core::{KeyRecord, Kid, Revocation, SigningKey};
+
+use crate::words;
+
+/// Which call a guard stands around.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'a> {
+    /// The provider's name, as in its capabilities.
+    pub provider: &'static str,
+    /// What is being done.
+    pub operation: Operation,
+    /// The key that the call names, if it names one that exists.
+    pub kid: Option<&'a Kid>,
+}
+
+impl Call<'_> {
+    /// An error of the guard itself.
+    pub fn error(&self, kind: ErrorKind, text: impl Into<String>) -> ProviderError {
+        ProviderError::new(self.provider, self.operation, kind, text.into())
+    }
+}
+
+/// A guard around the calls of a provider: it decides whether, when and how often each is made.
+pub trait Around: Debug + Send + Sync {
+    /// Carries out a call. `attempt` makes it once, and may be called not at all, or again: the contract makes every
+    /// call one that may be repeated. The future may be dropped at any point.
+    fn around<T, F, Fut>(&self, call: Call<'_>, attempt: F) -> impl Future<Output = Result<T, ProviderError>> + Send
+    where
+        T: Send,
+        F: Fn() -> Fut + Send + Sync,
+        Fut: Future<Output = Result<T, ProviderError>> + Send;
+
+    /// Is told of each key that `create` returned.
+    fn created(&self, _kid: &Kid) {}
+
+    /// Is told of each key that `retire` took out of use: it may well not be found any more.
+    fn retired(&self, _kid: &Kid) {}
+
+    /// How long `check` and `prune` may take. They are an operator's, who waits and sees: no guard repeats, paces or
+    /// breaks them.
+    fn patience(&self) -> Option<Duration> {
+        None
+    }
+}
+
+/// A provider with a guard around each of its calls.
+#[derive(Debug)]
+pub struct Guarded<A> {
+    around: A,
+    inner: Arc<dyn KeyProvider>,
+}
+
+impl<A: Around> Guarded<A> {
+    /// Puts a guard around a provider.
+    pub fn new(inner: Arc<dyn KeyProvider>, around: A) -> Self {
+        Self { around, inner }
+    }
+
+    fn call<'a>(&self, operation: Operation, kid: Option<&'a Kid>) -> Call<'a> {
+        Call {
+            provider: self.inner.capabilities().provider,
+            operation,
+            kid,
+        }
+    }
+}
+
+/// Puts guards around a provider, one after the other, the first next to it.
+pub trait Guard {
+    /// The provider with one more guard.
+    fn guarded(self, around: impl Around + 'static) -> Arc<dyn KeyProvider>;
+}
+
+impl Guard for Arc<dyn KeyProvider> {
+    fn guarded(self, around: impl Around + 'static) -> Arc<dyn KeyProvider> {
+        Arc::new(Guarded::new(self, around))
+    }
+}
+
+#[async_trait]
+impl<A: Around> KeyProvider for Guarded<A> {
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    async fn list(&self) -> Result<Vec<KeyRecord>, ProviderError> {
+        let call = self.call(Operation::List, None);
+        self.around.around(call, || self.inner.list()).await
+    }
+
+    async fn create(&self, new: &NewKey) -> Result<KeyRecord, ProviderError> {
+        let call = self.call(Operation::Create, None);
+        let created = self.around.around(call, || self.inner.create(new)).await?;
+        self.around.created(created.kid());
+        Ok(created)
+    }
+
+    async fn sign(&self, kid: &Kid, message: &[u8]) -> Result<Signature, ProviderError> {
+        let call = self.call(Operation::Sign, Some(kid));
+        self.around.around(call, || self.inner.sign(kid, message)).await
+    }
+
+    async fn unseal(&self, kid: &Kid) -> Result<Option<SigningKey>, ProviderError> {
+        let call = self.call(Operation::Unseal, Some(kid));
+        self.around.around(call, || self.inner.unseal(kid)).await
+    }
+
+    async fn retire(&self, kid: &Kid, fate: Fate) -> Result<(), ProviderError> {
+        let repeated = AtomicBool::new(false);
+        let attempt = || async {
+            let repeats = repeated.swap(true, Ordering::Relaxed);
+            match self.inner.retire(kid, fate).await {
+                // The attempt before destroyed the key, and its answer was lost.
+                Err(error) if repeats && fate == Fate::Destroy && error.kind == ErrorKind::NotFound => Ok(()),
+                outcome => outcome,
+            }
+        };
+        let call = self.call(Operation::Retire, Some(kid));
+        self.around.around(call, attempt).await?;
+        self.around.retired(kid);
+        Ok(())
+    }
+
+    async fn revoke(&self, kid: &Kid, revocation: &Revocation) -> Result<(), ProviderError> {
+        let call = self.call(Operation::Revoke, Some(kid));
+        self.around.around(call, || self.inner.revoke(kid, revocation)).await
+    }
+
+    async fn check(&self) -> Vec<Check> {
+        let Some(patience) = self.around.patience() else {
+            return self.inner.check().await;
+        };
+        let checks = tokio::time::timeout(patience, self.inner.check()).await;
+        checks.unwrap_or_else(|_| {
+            vec![Check {
+                permission: "an answer to every trial".to_owned(),
+                needed_for: "everything",
+                outcome: Err(too_slow(self.call(Operation::Check, None), patience)),
+                grant: None,
+            }]
+        })
+    }
+
+    async fn prune(&self) -> Result<Vec<String>, ProviderError> {
+        let Some(patience) = self.around.patience() else {
+            return self.inner.prune().await;
+        };
+        let pruned = tokio::time::timeout(patience, self.inner.prune()).await;
+        pruned.unwrap_or_else(|_| Err(too_slow(self.call(Operation::Retire, None), patience)))
+    }
+}
+
+pub(crate) fn too_slow(call: Call<'_>, deadline: Duration) -> ProviderError {
+    let text = format!(
+        "{} did not answer {} within {}. It is overloaded, or something on the way drops packets: look at its status \
+         page, then at name resolution, network policies and proxies of this machine",
+        call.provider,
+        call.operation.as_str(),
+        words::span(deadline)
+    );
+    call.error(ErrorKind::TimedOut, text)
+}

@@ -1,0 +1,280 @@
+//! [`Checked`]: every answer is looked at before it is believed.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use signet_api::{Capabilities, Check, Clock, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError};
+use signet_core::signing_key::Signature;
+use signet_core::{KeyRecord, Kid, Revocation, SigningKey, Timestamp};
+
+use crate::memory::{Lie, Memory};
+use crate::words;
+
+/// Distrusts a provider: the right key, unchanged, and a signature that verifies under the published key.
+///
+/// | answer | refused, as `BadAnswer`, if |
+/// |---|---|
+/// | `list`, `create` | a kid stands there twice; a key seen before has another public key, algorithm, creation instant or terms; another key has its place; a mark of revocation is gone |
+/// | `create` | it is the key whose successor was asked for, or older; it is for another algorithm |
+/// | `sign` | the signature does not verify under the public key that was listed for the kid |
+/// | `unseal` | the private key is not that of the listed public key; one left a provider of remote custody |
+///
+/// That a kid is the thumbprint of its key needs no check: `VerifyingKey` computes it. A key that this process saw
+/// revoked is refused by `sign` and `unseal` here, whatever the provider would do, for the life of the process.
+///
+/// For a minute, what this process was answered is believed over a list that does not show it yet: a key that it created
+/// is added to the list, a mark is put back.
+///
+/// *A clock that is off* by more than the skew refuses nothing. A provider ahead of us only makes its keys activate
+/// later, and what is published stays published; refusing its list would take away the ring that promise 1 needs. But a
+/// provider that is behind lets a key activate before all have it (promise 2). Neither may stay unknown: each is logged,
+/// once for each key, and `check` fails a line of its own while a key from the future is listed.
+#[derive(Debug)]
+pub struct Checked {
+    inner: Arc<dyn KeyProvider>,
+    clock: Arc<dyn Clock>,
+    skew: Duration,
+    memory: Mutex<Memory>,
+    watch: Mutex<Watch>,
+}
+
+/// What is needed to judge creation instants.
+#[derive(Debug, Default)]
+struct Watch {
+    /// When the last list was asked for: a key that it lacks is younger.
+    listed_at: Option<Timestamp>,
+    /// The keys that were logged.
+    logged: BTreeSet<Kid>,
+}
+
+impl Checked {
+    /// `skew` is the most that any clock is off (`SIGNET_CLOCK_SKEW`).
+    #[must_use]
+    pub fn new(inner: Arc<dyn KeyProvider>, clock: Arc<dyn Clock>, skew: Duration) -> Self {
+        Self {
+            inner,
+            clock,
+            skew,
+            memory: Mutex::default(),
+            watch: Mutex::default(),
+        }
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn watch(&self) -> MutexGuard<'_, Watch> {
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn error(&self, operation: Operation, kind: ErrorKind, text: impl Into<String>) -> ProviderError {
+        ProviderError::new(self.inner.capabilities().provider, operation, kind, text.into())
+    }
+
+    fn bad_answer(&self, operation: Operation, what: impl AsRef<str>) -> ProviderError {
+        let text = format!(
+            "the answer is refused: {}. The ring stays as it was. Somebody changed the key or its record, or stands \
+             between Signet and the provider: tell the security engineer, and look at the provider's audit log",
+            what.as_ref()
+        );
+        self.error(operation, ErrorKind::BadAnswer, text)
+    }
+
+    fn lie(&self, operation: Operation, lie: &Lie) -> ProviderError {
+        let what = match lie {
+            Lie::Twice(kid) => format!("key {kid} is listed twice"),
+            Lie::Changed(kid, what) => {
+                format!("the {what} of key {kid} is not what this process saw before, and a key never changes")
+            }
+            Lie::Exchanged(old, new) => format!(
+                "key {old} is gone, and key {new}, with the same creation record, has its place: tokens that the old \
+                 one signed would be refused, and tokens of a foreign key accepted"
+            ),
+            Lie::Unmarked(kid) => format!(
+                "key {kid} was revoked, and its mark is gone: a key that may be stolen would be accepted again. This \
+                 process goes on to refuse it; revoke it again (`signet keys revoke {kid}`) before others restart"
+            ),
+        };
+        self.bad_answer(operation, what)
+    }
+
+    /// The refusal of a key that this process knows to be revoked.
+    fn refuse_revoked(&self, operation: Operation, kid: &Kid) -> Result<(), ProviderError> {
+        if !self.memory().is_revoked(kid) {
+            return Ok(());
+        }
+        let text = format!("key {kid} is revoked and never used again. Use the newest key of the ring");
+        Err(self.error(operation, ErrorKind::KeyUnusable, text))
+    }
+
+    /// What is wrong with a key that says it was created after `last`, or before `first`.
+    fn drift(&self, key: &KeyRecord, first: Option<Timestamp>, last: Timestamp) -> Option<String> {
+        let created = key.created_at;
+        let ahead = created.since(last);
+        let behind = first.map_or(Duration::ZERO, |first| first.since(created));
+        let (off, direction, meaning) = match () {
+            () if ahead > self.skew => (ahead, "ahead of", "Its keys activate later than the policy says"),
+            () if behind > self.skew => (behind, "behind", "Its keys may sign before every verifier has them"),
+            () => return None,
+        };
+        Some(format!(
+            "the clock of {} is {} {direction} ours, by the creation instant of key {}, and SIGNET_CLOCK_SKEW allows {}. \
+             {meaning}. See that the clock of this machine is right (NTP); if it is, raise SIGNET_CLOCK_SKEW",
+            self.capabilities().provider,
+            words::span(off),
+            key.kid(),
+            words::span(self.skew)
+        ))
+    }
+
+    fn log_drift(&self, key: &KeyRecord, first: Option<Timestamp>, last: Timestamp) {
+        if let Some(text) = self.drift(key, first, last)
+            && self.watch().logged.insert(key.kid().clone())
+        {
+            tracing::warn!(kid = %key.kid(), "{text}");
+        }
+    }
+
+    /// Whether a key that is new to us is one that was asked for so.
+    fn judge_created(&self, new: &NewKey, key: &KeyRecord) -> Result<(), ProviderError> {
+        const CREATE: Operation = Operation::Create;
+        let memory = self.memory();
+        let predecessor = new.successor_of.as_ref();
+        if predecessor == Some(key.kid()) {
+            let what = format!("the successor of key {} cannot be that key itself", key.kid());
+            return Err(self.bad_answer(CREATE, what));
+        }
+        if let Some(before) = predecessor.and_then(|kid| memory.record(kid))
+            && key.creation_order(before).is_lt()
+        {
+            let what = format!(
+                "key {} is the successor of key {}, yet its creation instant is before that one's. The provider's \
+                 clock may have been set back",
+                key.kid(),
+                before.kid()
+            );
+            return Err(self.bad_answer(CREATE, what));
+        }
+        // Somebody else's key is for the algorithm that they asked for, with their terms; this one bears ours.
+        let is_ours = memory.record(key.kid()).is_none()
+            && key.terms.is_none_or(|terms| terms == new.terms)
+            && key.predecessor.as_ref().is_none_or(|kid| Some(kid) == predecessor);
+        if is_ours && key.public.algorithm() != new.algorithm {
+            let what = format!(
+                "a key for {} was asked for, and key {} is for {}. If another replica has another SIGNET_ALGORITHM, it \
+                 may have made it at the same moment",
+                new.algorithm,
+                key.kid(),
+                key.public.algorithm()
+            );
+            return Err(self.bad_answer(CREATE, what));
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl KeyProvider for Checked {
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    async fn list(&self) -> Result<Vec<KeyRecord>, ProviderError> {
+        let began = self.clock.now();
+        let listed = self.inner.list().await?;
+        let believed = self.memory().take_list(listed);
+        let believed = believed.map_err(|lie| self.lie(Operation::List, &lie))?;
+        self.watch().listed_at = Some(began);
+        let now = self.clock.now();
+        for key in &believed {
+            self.log_drift(key, None, now);
+        }
+        Ok(believed)
+    }
+
+    async fn create(&self, new: &NewKey) -> Result<KeyRecord, ProviderError> {
+        let began = self.clock.now();
+        let mut key = self.inner.create(new).await?;
+        self.judge_created(new, &key)?;
+        let is_new = self.memory().record(key.kid()).is_none();
+        let taken = self.memory().take_created(&mut key);
+        taken.map_err(|lie| self.lie(Operation::Create, &lie))?;
+        // Whoever created it, a key that the last list lacked is younger than that.
+        let listed_at = self.watch().listed_at.filter(|_| is_new);
+        let first = listed_at.map(|listed_at| listed_at.min(began));
+        self.log_drift(&key, first, self.clock.now());
+        Ok(key)
+    }
+
+    async fn sign(&self, kid: &Kid, message: &[u8]) -> Result<Signature, ProviderError> {
+        self.refuse_revoked(Operation::Sign, kid)?;
+        let signature = self.inner.sign(kid, message).await?;
+        // Somebody may have revoked it while the provider computed.
+        self.refuse_revoked(Operation::Sign, kid)?;
+        let public = self.memory().public(kid);
+        match public {
+            Some(public) if !public.verifies(message, signature.as_ref()) => {
+                let what = format!("the signature does not verify under the public key that was listed for key {kid}");
+                Err(self.bad_answer(Operation::Sign, what))
+            }
+            // A key that was never listed here is between the provider and the caller.
+            _ => Ok(signature),
+        }
+    }
+
+    async fn unseal(&self, kid: &Kid) -> Result<Option<SigningKey>, ProviderError> {
+        const UNSEAL: Operation = Operation::Unseal;
+        self.refuse_revoked(UNSEAL, kid)?;
+        let unsealed = self.inner.unseal(kid).await?;
+        self.refuse_revoked(UNSEAL, kid)?;
+        let Some(private) = &unsealed else {
+            return Ok(None);
+        };
+        if self.capabilities().custody == Custody::Remote {
+            let what = format!("the private key of {kid} left a provider that is to keep it");
+            return Err(self.bad_answer(UNSEAL, what));
+        }
+        let (is, public) = (private.verifying_key(), self.memory().public(kid));
+        if is.kid() != kid || public.is_some_and(|public| public.algorithm() != is.algorithm()) {
+            let what = format!("the private key is not the one of the public key that was listed for key {kid}");
+            return Err(self.bad_answer(UNSEAL, what));
+        }
+        Ok(unsealed)
+    }
+
+    async fn retire(&self, kid: &Kid, fate: Fate) -> Result<(), ProviderError> {
+        self.inner.retire(kid, fate).await?;
+        if fate == Fate::Destroy {
+            self.memory().destroyed(kid);
+        }
+        Ok(())
+    }
+
+    async fn revoke(&self, kid: &Kid, revocation: &Revocation) -> Result<(), ProviderError> {
+        self.inner.revoke(kid, revocation).await?;
+        self.memory().revoked(kid, revocation);
+        Ok(())
+    }
+
+    async fn check(&self) -> Vec<Check> {
+        let mut checks = self.inner.check().await;
+        // Only the ring tells what the provider's clock says. That reading it works was tried above.
+        let listed = self.list().await.unwrap_or_default();
+        let now = self.clock.now();
+        let drift = listed.iter().find_map(|key| self.drift(key, None, now));
+        checks.extend(drift.map(|text| Check {
+            permission: "a clock that agrees with ours".to_owned(),
+            needed_for: "publishing keys before they sign",
+            outcome: Err(self.error(Operation::Check, ErrorKind::BadAnswer, text)),
+            grant: None,
+        }));
+        checks
+    }
+
+    async fn prune(&self) -> Result<Vec<String>, ProviderError> {
+        self.inner.prune().await
+    }
+}

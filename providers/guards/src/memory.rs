@@ -1,0 +1,173 @@
+//! What a process knows of a ring, and does not believe anybody who says otherwise.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use signet_core::{KeyRecord, Kid, Revocation, VerifyingKey};
+use tokio::time::Instant;
+
+/// How long a provider may take until everything it was told shows in its answers.
+pub(crate) const SETTLING: Duration = Duration::from_secs(60);
+
+/// The keys of one ring as they were last seen. Marks of revocation are kept for the life of the process.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    keys: BTreeMap<Kid, Known>,
+}
+
+#[derive(Clone, Debug)]
+struct Known {
+    record: KeyRecord,
+    /// The record's public key, at hand for every signature.
+    public: Arc<VerifyingKey>,
+    /// When it was created, until a list has shown it.
+    unlisted_since: Option<Instant>,
+    /// When this process learned of the mark that the record bears.
+    marked_at: Option<Instant>,
+}
+
+impl Known {
+    /// Whether a list may still lack the key.
+    fn settles(&self) -> bool {
+        self.unlisted_since.is_some_and(|since| since.elapsed() < SETTLING)
+    }
+}
+
+/// What is wrong with an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Lie {
+    /// A key stands in the list twice.
+    Twice(Kid),
+    /// A key is not what it was.
+    Changed(Kid, &'static str),
+    /// Another key has the place of one that is gone.
+    Exchanged(Kid, Kid),
+    /// A mark of revocation is gone.
+    Unmarked(Kid),
+}
+
+impl Memory {
+    pub(crate) fn is_revoked(&self, kid: &Kid) -> bool {
+        self.keys.get(kid).is_some_and(|known| known.record.revoked.is_some())
+    }
+
+    pub(crate) fn public(&self, kid: &Kid) -> Option<Arc<VerifyingKey>> {
+        self.keys.get(kid).map(|known| Arc::clone(&known.public))
+    }
+
+    pub(crate) fn record(&self, kid: &Kid) -> Option<&KeyRecord> {
+        self.keys.get(kid).map(|known| &known.record)
+    }
+
+    /// Takes a list in, once all of it is found right, and gives back what is to be believed: the same, with what the
+    /// provider will show in a moment.
+    pub(crate) fn take_list(&mut self, mut listed: Vec<KeyRecord>) -> Result<Vec<KeyRecord>, Lie> {
+        let mut kids = BTreeSet::new();
+        for key in &listed {
+            if !kids.insert(key.kid().clone()) {
+                return Err(Lie::Twice(key.kid().clone()));
+            }
+        }
+        for key in &mut listed {
+            self.compare(key)?;
+        }
+        for key in listed.iter().filter(|key| !self.keys.contains_key(key.kid())) {
+            self.find_exchange(key, &kids)?;
+        }
+        // A key that is neither listed nor marked is gone; if it comes back, it may as well be another ring's.
+        self.keys
+            .retain(|kid, known| kids.contains(kid) || known.record.revoked.is_some() || known.settles());
+        for key in &listed {
+            self.learn(key, None);
+        }
+        let missing = self.keys.values().filter(|known| known.settles());
+        listed.extend(missing.map(|known| known.record.clone()));
+        Ok(listed)
+    }
+
+    /// Takes in what `create` answered.
+    pub(crate) fn take_created(&mut self, created: &mut KeyRecord) -> Result<(), Lie> {
+        self.compare(created)?;
+        self.learn(created, Some(Instant::now()));
+        Ok(())
+    }
+
+    /// Notes that this process revoked the key.
+    pub(crate) fn revoked(&mut self, kid: &Kid, revocation: &Revocation) {
+        if let Some(known) = self.keys.get_mut(kid)
+            && known.record.revoked.is_none()
+        {
+            known.record.revoked = Some(revocation.clone());
+            known.marked_at = Some(Instant::now());
+        }
+    }
+
+    /// Notes that this process destroyed the key.
+    pub(crate) fn destroyed(&mut self, kid: &Kid) {
+        if let Some(known) = self.keys.get_mut(kid) {
+            known.unlisted_since = None;
+        }
+    }
+
+    /// Holds a record against what is known of the key; puts a mark back that is only slow to show.
+    fn compare(&self, key: &mut KeyRecord) -> Result<(), Lie> {
+        let Some(known) = self.keys.get(key.kid()) else {
+            return Ok(());
+        };
+        let changed = |what| Err(Lie::Changed(key.kid().clone(), what));
+        let before = &known.record;
+        if before.public.public() != key.public.public() {
+            return changed("public key");
+        }
+        if before.public.algorithm() != key.public.algorithm() {
+            return changed("algorithm");
+        }
+        if before.created_at != key.created_at {
+            return changed("creation instant");
+        }
+        if before.terms != key.terms {
+            return changed("terms");
+        }
+        if let (Some(mark), None) = (&before.revoked, &key.revoked) {
+            if known.marked_at.is_none_or(|at| at.elapsed() >= SETTLING) {
+                return Err(Lie::Unmarked(key.kid().clone()));
+            }
+            key.revoked = Some(mark.clone());
+        }
+        Ok(())
+    }
+
+    /// The kid is the thumbprint, so another public key is another kid: it gives itself away by bearing the creation
+    /// record of a key that went at the same moment. One that no list has shown yet may have a twin of a lost race.
+    fn find_exchange(&self, new: &KeyRecord, listed: &BTreeSet<Kid>) -> Result<(), Lie> {
+        let gone = self.keys.values().find(|known| {
+            let record = &known.record;
+            (record.created_at, record.sequence) == (new.created_at, new.sequence)
+                && known.unlisted_since.is_none()
+                && !listed.contains(record.kid())
+        });
+        match gone {
+            Some(gone) => Err(Lie::Exchanged(gone.record.kid().clone(), new.kid().clone())),
+            None => Ok(()),
+        }
+    }
+
+    fn learn(&mut self, key: &KeyRecord, created: Option<Instant>) {
+        let known = self.keys.get(key.kid());
+        let marked_at = match (known.and_then(|known| known.marked_at), &key.revoked) {
+            (None, Some(_)) => Some(Instant::now()),
+            (at, _) => at,
+        };
+        // A key that is known already, and now adopted, was listed before.
+        let unlisted_since = created.filter(|_| known.is_none_or(|known| known.unlisted_since.is_some()));
+        let public = known.map(|known| Arc::clone(&known.public));
+        let known = Known {
+            record: key.clone(),
+            public: public.unwrap_or_else(|| Arc::new(key.public.clone())),
+            unlisted_since,
+            marked_at,
+        };
+        self.keys.insert(key.kid().clone(), known);
+    }
+}

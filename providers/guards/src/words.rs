@@ -1,0 +1,55 @@
+//! Spans and errors as operators read them.
+
+use std::error::Error;
+use std::time::Duration;
+
+use signet_api::ProviderError;
+
+/// The most characters of one error that another one repeats.
+const LONGEST: usize = 400;
+
+/// A span in the unit that a person would choose.
+pub(crate) fn span(span: Duration) -> String {
+    let millis = span.as_millis();
+    match millis {
+        0..1000 => format!("{millis} ms"),
+        1000..10_000 if !millis.is_multiple_of(1000) => format!("{}.{} s", millis / 1000, millis % 1000 / 100),
+        1000..120_000 => format!("{} s", millis / 1000),
+        _ => format!("{} min", millis / 60_000),
+    }
+}
+
+/// An error with what it came from, bounded, for a text that is about another call.
+pub(crate) fn chain(error: &ProviderError) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_read_as_a_person_says_them() {
+        for (millis, words) in [
+            (0, "0 ms"),
+            (250, "250 ms"),
+            (2000, "2 s"),
+            (2500, "2.5 s"),
+            (59_999, "59 s"),
+            (119_000, "119 s"),
+            (600_000, "10 min"),
+        ] {
+            assert_eq!(span(Duration::from_millis(millis)), words);
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The whole line of guards over a sealed ring in memory, and calls for guards without a provider.
+#![allow(dead_code, reason = "each test file uses its own part")]
+
+#[path = "../../../objects/tests/common/mod.rs"]
+mod sealer;
+
+use std::error::Error as _;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use signet_api::{ErrorKind, KeyProvider, NewKey, Operation, ProviderError};
+use signet_core::{Algorithm, KeyRecord, Kid, Revocation, Timestamp};
+use signet_guards::{
+    Breaking, Breaks, Call, Checked, Deadlines, Guard as _, Jitter, Pace, Paced, Retries, Retrying, TimeLimited,
+};
+use signet_sealed::{MemoryStore, RingStore};
+use signet_testkit::{FaultyProvider, ManualClock, new_key};
+
+pub(crate) const SKEW: Duration = Duration::from_secs(60);
+
+pub(crate) fn sealed<R: RingStore + 'static>(store: R) -> Arc<dyn KeyProvider> {
+    Arc::new(sealer::handle(store))
+}
+
+pub(crate) const fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+pub(crate) const fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+pub(crate) fn pace(per_second: u32, burst: u32, patience: Duration) -> Pace {
+    Pace {
+        per_second: NonZeroU32::new(per_second).expect("not zero"),
+        burst: NonZeroU32::new(burst).expect("not zero"),
+        patience,
+        setting: "SIGNET_PROVIDER_RATE",
+    }
+}
+
+/// The line as the sidecar composes it, but for the meter.
+pub(crate) fn line(
+    provider: Arc<dyn KeyProvider>,
+    clock: Arc<ManualClock>,
+    seed: u64,
+    control: Pace,
+) -> Arc<dyn KeyProvider> {
+    let provider = provider
+        .guarded(TimeLimited::new(Deadlines::default()))
+        .guarded(Breaking::new(Breaks::default(), Jitter::seeded(seed)))
+        .guarded(Paced::new(control, pace(1000, 1000, seconds(1))))
+        .guarded(Retrying::new(Retries::default(), Jitter::seeded(seed)));
+    Arc::new(Checked::new(provider, clock, SKEW))
+}
+
+/// A provider that can be scripted, the line around it, and the clock.
+pub(crate) struct Scene {
+    pub(crate) faulty: FaultyProvider,
+    pub(crate) provider: Arc<dyn KeyProvider>,
+    pub(crate) clock: Arc<ManualClock>,
+}
+
+pub(crate) fn scene() -> Scene {
+    let faulty = FaultyProvider::new(sealed(MemoryStore::default()));
+    let clock = Arc::new(ManualClock::default());
+    let provider = line(
+        Arc::new(faulty.clone()),
+        Arc::clone(&clock),
+        1,
+        pace(20, 40, seconds(5)),
+    );
+    Scene {
+        faulty,
+        provider,
+        clock,
+    }
+}
+
+impl Scene {
+    /// A ring of two keys, listed once; the first is revoked a while ago.
+    pub(crate) async fn with_two_keys(self) -> (Self, KeyRecord, KeyRecord) {
+        let provider = &self.provider;
+        let old = provider.create(&ed25519(None)).await.expect("a key");
+        let new = provider.create(&ed25519(Some(old.kid()))).await.expect("a key");
+        provider.revoke(old.kid(), &mark()).await.expect("revoked");
+        provider.list().await.expect("lists");
+        // Whatever the provider may be slow to show has shown by now.
+        tokio::time::advance(seconds(61)).await;
+        provider.list().await.expect("lists");
+        (self, old, new)
+    }
+
+    pub(crate) fn calls(&self, operation: Operation) -> usize {
+        self.faulty.calls(operation)
+    }
+}
+
+pub(crate) fn ed25519(of: Option<&Kid>) -> NewKey {
+    new_key(Algorithm::EdDSA, of)
+}
+
+pub(crate) fn mark() -> Revocation {
+    Revocation {
+        at: Timestamp::from_secs(1_767_225_600),
+        reason: "stolen".to_owned(),
+    }
+}
+
+pub(crate) fn call(operation: Operation) -> Call<'static> {
+    Call {
+        provider: "test",
+        operation,
+        kid: None,
+    }
+}
+
+pub(crate) fn failure(kind: ErrorKind) -> ProviderError {
+    ProviderError::new("test", Operation::List, kind, "the test says so")
+}
+
+/// The text of an error with all that it came from, as the edge would print it.
+pub(crate) fn chain(error: &ProviderError) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,288 @@
+//! What an object store said, as who must act.
+//!
+//! The client's own texts carry whole URLs, in which a shared access signature may stand, and whole bodies, in which S3
+//! and Azure repeat the string that was to be signed. None of it is passed on: only the status, the vendor's code and
+//! message, bounded, and what stands after a `?` taken out.
+
+use std::error::Error;
+use std::iter::successors;
+use std::time::Duration;
+
+use object_store::Error as StoreError;
+use object_store::client::{HttpError, HttpErrorKind};
+use signet_api::{ErrorKind, ProviderError};
+
+pub(crate) const NAME: &str = "object-store";
+
+/// The most characters of the vendor's message that an error shows.
+const LONGEST_MESSAGE: usize = 300;
+
+/// What went wrong, before it is said where.
+#[derive(Debug)]
+pub(crate) struct Cause {
+    pub(crate) kind: ErrorKind,
+    /// In the vendor's words.
+    pub(crate) what: String,
+    /// What to do; empty if the kind says it all.
+    pub(crate) advice: &'static str,
+    pub(crate) retry_after: Option<Duration>,
+    pub(crate) refusal: Refusal,
+}
+
+/// Which errors are answers to a conditional write rather than failures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// The condition does not hold.
+    Condition,
+    /// The store was busy with another write of the same object, and did not do this one.
+    Conflict,
+    /// There is no such object.
+    NoObject,
+    /// None: it failed.
+    None,
+}
+
+/// What is wrong, by the vendor's code. S3: "Error responses" of its API reference; Azure: "Blob Storage error codes";
+/// Google: "HTTP status and error codes for XML".
+fn by_code(code: &str) -> Option<(ErrorKind, &'static str)> {
+    use ErrorKind::{InvalidConfig, NotFound, PermissionDenied, Throttled, TimedOut, Unauthenticated, Unavailable};
+    Some(match code {
+        // S3, also of the token service. 403, or 400 for tokens.
+        "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "InvalidToken" | "InvalidIdentityToken" => {
+            (Unauthenticated, "Renew or correct the credentials")
+        }
+        "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" => {
+            (Unauthenticated, "The credentials have expired: renew them")
+        }
+        "RequestTimeTooSkewed" => (Unauthenticated, "The clock of this machine is off: set it right"),
+        // Azure. 403, 401, 401.
+        "AuthenticationFailed" | "InvalidAuthenticationInfo" | "NoAuthenticationInformation" => (
+            Unauthenticated,
+            "Renew or correct the credentials, and see that the clock of this machine is right",
+        ),
+        // Google. 401.
+        "AuthenticationRequired" => (Unauthenticated, "Renew or correct the credentials"),
+        // S3 and Google. 403.
+        "AccessDenied" | "AllAccessDisabled" | "AccountProblem" => (PermissionDenied, ""),
+        // Azure. 403.
+        "AuthorizationFailure"
+        | "AuthorizationPermissionMismatch"
+        | "InsufficientAccountPermissions"
+        | "AccountIsDisabled" => (PermissionDenied, ""),
+        // S3 and Google; Azure. 404.
+        "NoSuchBucket" | "ContainerNotFound" => (NotFound, "Create it, or correct SIGNET_STORE"),
+        "ContainerBeingDeleted" | "AccountBeingCreated" => (Unavailable, ""),
+        // S3 503, Azure 503, the token service 400.
+        "SlowDown" | "ServerBusy" | "RequestLimitExceeded" | "Throttling" | "TooManyRequests" => (Throttled, ""),
+        // Azure 500, S3 400.
+        "OperationTimedOut" | "RequestTimeout" => (TimedOut, ""),
+        // S3 501: a store that speaks S3 without conditional writes.
+        "NotImplemented" => (
+            InvalidConfig,
+            "The store does not write conditionally, and without that replicas would overwrite each other's ring. \
+             Point SIGNET_STORE to one that does",
+        ),
+        // S3 301 and 400.
+        "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" => {
+            (InvalidConfig, "The bucket is in another region: set the region")
+        }
+        // Azure 412 and 409, S3 403.
+        "LeaseIdMissing" | "LeaseAlreadyPresent" => (InvalidConfig, "Somebody holds a lease on the blob: break it"),
+        "BlobImmutableDueToPolicy" | "ObjectLockConfigurationNotFoundError" => (
+            InvalidConfig,
+            "The object must be writable: take the retention policy off it, or change SIGNET_STORE",
+        ),
+        "BlobArchived" | "InvalidObjectState" => (
+            InvalidConfig,
+            "The object was moved to an archive: restore it, and exclude it from the lifecycle rule",
+        ),
+        _ => return None,
+    })
+}
+
+fn by_status(status: u16) -> (ErrorKind, &'static str) {
+    match status {
+        401 => (ErrorKind::Unauthenticated, "Renew or correct the credentials"),
+        403 => (ErrorKind::PermissionDenied, ""),
+        404 => (ErrorKind::NotFound, "Correct SIGNET_STORE"),
+        408 => (ErrorKind::TimedOut, ""),
+        409 | 425 | 500.. => (ErrorKind::Unavailable, ""),
+        429 => (ErrorKind::Throttled, ""),
+        300..400 => (
+            ErrorKind::InvalidConfig,
+            "The store is elsewhere: correct SIGNET_STORE, the region or the endpoint",
+        ),
+        400..500 => (
+            ErrorKind::InvalidConfig,
+            "Correct SIGNET_STORE, the region or the endpoint",
+        ),
+        _ => (ErrorKind::BadAnswer, ""),
+    }
+}
+
+fn by_transport(kind: HttpErrorKind) -> (ErrorKind, &'static str) {
+    match kind {
+        HttpErrorKind::Timeout => (ErrorKind::TimedOut, ""),
+        HttpErrorKind::Connect => (
+            ErrorKind::Unavailable,
+            "See that this machine reaches the store: name resolution, network policy, proxy, certificate authority",
+        ),
+        HttpErrorKind::Decode => (ErrorKind::BadAnswer, ""),
+        _ => (ErrorKind::Unavailable, ""),
+    }
+}
+
+/// Reads the client's error.
+pub(crate) fn cause(error: &StoreError) -> Cause {
+    let text = error.to_string();
+    let answer = Answer::find(&text);
+    let chain = || successors(Some(error as &(dyn Error + 'static)), |&error| error.source());
+    let transport = chain().find_map(|error| error.downcast_ref::<HttpError>());
+    // A credential source of ours in the client's hands has already judged.
+    let own = chain().find_map(|error| error.downcast_ref::<ProviderError>());
+
+    let mut cause = Cause {
+        kind: ErrorKind::Unavailable,
+        what: answer.as_ref().map_or_else(|| shown(&text), Answer::shown),
+        advice: "",
+        retry_after: own.and_then(|own| own.retry_after),
+        refusal: refusal(error, answer.as_ref()),
+    };
+    (cause.kind, cause.advice) = if let Some(own) = own {
+        cause.what = shown(&own.source.to_string());
+        (own.kind, "")
+    } else if let Some(judged) = answer.as_ref().and_then(|answer| by_code(answer.code?)) {
+        judged
+    } else if let Some(answer) = &answer {
+        by_status(answer.status)
+    } else if let Some(transport) = transport {
+        let deepest = successors(transport.source(), |&error| error.source()).last();
+        let deepest = deepest.map_or_else(String::new, |error| format!(" ({error})"));
+        cause.what = shown(&format!("{transport}{deepest}"));
+        by_transport(transport.kind())
+    } else {
+        by_variant(error, &text)
+    };
+    cause
+}
+
+/// For what did not come over HTTP.
+fn by_variant(error: &StoreError, text: &str) -> (ErrorKind, &'static str) {
+    match error {
+        StoreError::NotFound { .. } => (ErrorKind::NotFound, "Correct SIGNET_STORE"),
+        StoreError::PermissionDenied { .. } => (ErrorKind::PermissionDenied, ""),
+        StoreError::Unauthenticated { .. } => (ErrorKind::Unauthenticated, "Renew or correct the credentials"),
+        StoreError::NotSupported { .. } | StoreError::NotImplemented { .. } => (
+            ErrorKind::InvalidConfig,
+            "The ring needs a store that writes conditionally: change SIGNET_STORE",
+        ),
+        StoreError::InvalidPath { .. } | StoreError::UnknownConfigurationKey { .. } => {
+            (ErrorKind::InvalidConfig, "Correct SIGNET_STORE")
+        }
+        _ if text.contains("Header missing from response") => (
+            ErrorKind::BadAnswer,
+            "Without it no write can be conditional. Point SIGNET_STORE to a store that sends it, and see that no \
+             proxy between takes it out",
+        ),
+        _ => (ErrorKind::Unavailable, ""),
+    }
+}
+
+fn refusal(error: &StoreError, answer: Option<&Answer<'_>>) -> Refusal {
+    let code = answer.and_then(|answer| answer.code);
+    // A bucket that is missing answers like an object that is, and a lease like a condition.
+    if code.is_some_and(|code| by_code(code).is_some()) {
+        return Refusal::None;
+    }
+    match error {
+        StoreError::NotFound { .. } => Refusal::NoObject,
+        StoreError::Precondition { .. } | StoreError::NotModified { .. } => Refusal::Condition,
+        StoreError::AlreadyExists { .. } => match (answer.map(|answer| answer.status), code) {
+            // S3 on PutObject: "If a conflicting operation occurs during the upload S3 returns a 409
+            // ConditionalRequestConflict response. On a 409 failure you should fetch the object's ETag and retry the
+            // upload": what one does after a lost race. OperationAborted: "A conflicting conditional action is
+            // currently in progress against this resource. Try again."
+            (Some(409), Some("ConditionalRequestConflict" | "OperationAborted")) => Refusal::Conflict,
+            // Azure answers a create of what exists with 409 BlobAlreadyExists.
+            (Some(409), Some("BlobAlreadyExists")) => Refusal::Condition,
+            // Any other conflict (a retention policy, a lease) is no race, and would be lost for ever.
+            (Some(409), _) => Refusal::None,
+            _ => Refusal::Condition,
+        },
+        _ => Refusal::None,
+    }
+}
+
+/// An HTTP answer, as it stands in the client's text: its type is private.
+struct Answer<'a> {
+    status: u16,
+    code: Option<&'a str>,
+    message: Option<&'a str>,
+    rest: &'a str,
+}
+
+impl<'a> Answer<'a> {
+    fn find(text: &'a str) -> Option<Self> {
+        let (_, rest) = text.split_once("status code: ")?;
+        let status = rest.get(..3)?.parse().ok()?;
+        let (_, rest) = rest.split_once(": ").unwrap_or((rest, ""));
+        Some(Self {
+            status,
+            code: element(rest, "Code"),
+            message: element(rest, "Message"),
+            rest,
+        })
+    }
+
+    fn shown(&self) -> String {
+        let status = self.status;
+        match (self.code, self.message) {
+            (Some(code), Some(message)) => format!("the store answered {status} {} ({})", shown(code), shown(message)),
+            (Some(code), None) => format!("the store answered {status} {}", shown(code)),
+            // Not a body of the vendor's, so it may be a proxy's page: its beginning tells.
+            _ if self.rest.is_empty() => format!("the store answered {status}"),
+            _ => format!("the store answered {status} ({})", shown(self.rest)),
+        }
+    }
+}
+
+/// The text of the first XML element of this name.
+fn element<'a>(body: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = body.split_once(&format!("<{name}>"))?;
+    let (text, _) = rest.split_once(&format!("</{name}>"))?;
+    Some(text).filter(|text| !text.is_empty())
+}
+
+/// One line of bounded length without the query of any URL.
+fn shown(text: &str) -> String {
+    let mut line = String::new();
+    let mut in_query = false;
+    for character in text.chars() {
+        if line.chars().count() >= LONGEST_MESSAGE {
+            line.push('…');
+            break;
+        }
+        let ends = character.is_whitespace() || matches!(character, '"' | '\'' | ')' | '<' | '>');
+        in_query &= !ends;
+        if in_query {
+            continue;
+        }
+        match character {
+            '?' => {
+                line.push_str("?…");
+                in_query = true;
+            }
+            _ if character.is_whitespace() || character.is_control() => {
+                if !line.ends_with(' ') {
+                    line.push(' ');
+                }
+            }
+            _ => line.push(character),
+        }
+    }
+    line.trim().to_owned()
+}
+
+#[cfg(test)]
+#[path = "error_tests.rs"]
+mod tests;

@@ -1,0 +1,106 @@
+//! `s3://bucket/path` and its like, taken apart.
+
+use signet_api::{ErrorKind, Operation, ProviderError};
+
+use crate::error::NAME;
+
+/// The bucket and the object's path of a location such as `s3://bucket/path`.
+///
+/// # Errors
+/// `InvalidConfig`, with what to write. What stands after a `?` or `@` is never repeated, as it may be a secret.
+pub fn split(location: &str, scheme: &str) -> Result<(String, String), ProviderError> {
+    let [bucket, path] = parts(location, scheme, ["bucket", "path"])?;
+    Ok((bucket, path))
+}
+
+/// The account, the container and the blob's path of a location such as `az://account/container/path`.
+///
+/// # Errors
+/// As [`split`].
+pub fn split_account(location: &str, scheme: &str) -> Result<(String, String, String), ProviderError> {
+    let [account, container, path] = parts(location, scheme, ["account", "container", "path"])?;
+    Ok((account, container, path))
+}
+
+fn parts<const N: usize>(location: &str, scheme: &str, names: [&str; N]) -> Result<[String; N], ProviderError> {
+    let refuse = |what: String| {
+        let text = format!("SIGNET_STORE {what}. Write {scheme}://{}", names.join("/"));
+        Err(ProviderError::new(
+            NAME,
+            Operation::Open,
+            ErrorKind::InvalidConfig,
+            text,
+        ))
+    };
+    let Some(rest) = location.strip_prefix(scheme).and_then(|rest| rest.strip_prefix("://")) else {
+        return refuse(format!("does not begin with {scheme}://"));
+    };
+    if rest.contains(['?', '#', '@']) || rest.contains(|character: char| character.is_whitespace()) {
+        return refuse(
+            "holds one of ? # @ or white space. Keys and signatures do not belong into it: give credentials in the \
+             variables of the provider"
+                .to_owned(),
+        );
+    }
+    let mut found = rest.splitn(N, '/');
+    let mut parts = [const { String::new() }; N];
+    for (part, name) in parts.iter_mut().zip(names) {
+        match found.next() {
+            Some(text) if !text.is_empty() => text.clone_into(part),
+            _ => return refuse(format!("{location:?} names no {name}")),
+        }
+    }
+    if rest.ends_with('/') || rest.contains("//") {
+        return refuse(format!(
+            "{location:?} must end with an object's name, and have no empty part"
+        ));
+    }
+    Ok(parts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_location_is_taken_apart() {
+        let owned = |text: &str| text.to_owned();
+        assert_eq!(
+            split("s3://rings/eu/ring.json", "s3").expect("split"),
+            (owned("rings"), owned("eu/ring.json"))
+        );
+        assert_eq!(
+            split_account("az://acme/rings/a/b", "az").expect("split"),
+            (owned("acme"), owned("rings"), owned("a/b"))
+        );
+    }
+
+    #[test]
+    fn what_is_no_location_is_refused_with_what_to_write() {
+        for (wrong, says) in [
+            ("gs://bucket/path", "does not begin with s3://"),
+            ("s3:bucket/path", "does not begin with s3://"),
+            ("s3://", "names no bucket"),
+            ("s3:///path", "names no bucket"),
+            ("s3://bucket", "names no path"),
+            ("s3://bucket/", "names no path"),
+            ("s3://bucket/a/", "must end with an object's name"),
+            ("s3://bucket/a//b", "no empty part"),
+            ("s3://bucket/a b", "white space"),
+            ("s3://key:hush@bucket/a", "do not belong into it"),
+            ("s3://bucket/a?sig=hush", "do not belong into it"),
+        ] {
+            let error = split(wrong, "s3").expect_err(wrong);
+            assert_eq!(error.kind, ErrorKind::InvalidConfig, "{wrong}");
+            let text = error.source.to_string();
+            assert!(text.contains(says), "{wrong}: {text}");
+            assert!(text.ends_with("Write s3://bucket/path"), "{wrong}: {text}");
+            assert!(
+                text.contains("SIGNET_STORE") && !text.contains("hush"),
+                "{wrong}: {text}"
+            );
+        }
+        let error = split_account("az://account/container", "az").expect_err("no path");
+        assert!(error.source.to_string().ends_with("Write az://account/container/path"));
+    }
+}

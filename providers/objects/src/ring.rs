@@ -1,0 +1,391 @@
+//! [`ObjectRing`]: the ring document as one object, swapped by conditional writes.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload};
+use signet_api::{Check, ErrorKind, Operation, ProviderError};
+use signet_sealed::{RingStore, Stored, Swap, Version};
+
+use crate::error::{Cause, NAME, Refusal, cause};
+use crate::version::{decode, encode, impossible};
+
+/// The most octets that a ring document has (signet-sealed writes none longer).
+const LONGEST: u64 = 8 * 1024 * 1024;
+/// The client's requests have deadlines of their own; this one also ends the search for credentials.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// The most characters of a policy text that an error shows.
+const LONGEST_GRANT: usize = 1200;
+
+/// The texts that grant the store's two permissions in the vendor's own language, with the names filled in.
+///
+/// On S3, reading must include `s3:ListBucket` on the bucket: without it a missing object answers 403, not 404.
+#[derive(Clone, Debug, Default)]
+pub struct Grants {
+    /// Grants reading the object.
+    pub read: Option<String>,
+    /// Grants writing it.
+    pub write: Option<String>,
+}
+
+/// A ring store in one object.
+///
+/// `load` is one request and `compare_and_swap` is one; the first swap that a process makes, or the first of the other
+/// kind (into an empty place, or in place of a version), is one more, which proves that the store honours conditions.
+pub struct ObjectRing {
+    store: Arc<dyn ObjectStore>,
+    path: Path,
+    location: String,
+    grants: Grants,
+    creates: Proof,
+    updates: Proof,
+}
+
+/// What a process knows of a store's conditional writes of one kind.
+#[derive(Debug, Default)]
+struct Proof {
+    honoured: AtomicBool,
+    /// A store that was seen to ignore a condition is not asked again.
+    ignored: AtomicBool,
+}
+
+#[derive(Clone, Copy)]
+enum Access {
+    Read,
+    Write,
+}
+
+/// A conditional write that did not fail.
+enum Put {
+    Stored(Version),
+    Refused(Refusal),
+}
+
+impl ObjectRing {
+    /// The ring in the object `key` of this store. `location` is what errors call it, such as `s3://bucket/key`.
+    /// Nothing is read or written yet.
+    ///
+    /// # Errors
+    /// `InvalidConfig` if no object can have that key.
+    pub fn new(
+        store: Arc<dyn ObjectStore>,
+        key: &str,
+        location: impl Into<String>,
+        grants: Grants,
+    ) -> Result<Self, ProviderError> {
+        let location = location.into();
+        let refuse = |what: String| {
+            let text = format!("{location} cannot hold the ring: {what}. Correct SIGNET_STORE");
+            ProviderError::new(NAME, Operation::Open, ErrorKind::InvalidConfig, text)
+        };
+        if key.is_empty() || key.starts_with('/') || key.ends_with('/') {
+            return Err(refuse(format!("{key:?} is not the name of an object")));
+        }
+        let path = Path::parse(key).map_err(|error| refuse(error.to_string()))?;
+        Ok(Self {
+            store,
+            path,
+            location,
+            grants,
+            creates: Proof::default(),
+            updates: Proof::default(),
+        })
+    }
+
+    fn error(&self, kind: ErrorKind, text: impl Into<String>) -> ProviderError {
+        ProviderError::new(NAME, Operation::Open, kind, text.into())
+    }
+
+    /// The store's error, with what to do about it.
+    fn failed(&self, access: Access, cause: Cause) -> ProviderError {
+        let (doing, grant) = match access {
+            Access::Read => ("read", &self.grants.read),
+            Access::Write => ("write", &self.grants.write),
+        };
+        let mut text = format!(
+            "cannot {doing} {}, which SIGNET_STORE names: {}",
+            self.location, cause.what
+        );
+        if cause.kind == ErrorKind::PermissionDenied {
+            text.push_str(&format!(". The credentials may not {doing} it"));
+            if let Some(grant) = grant {
+                let line = grant.split_whitespace().collect::<Vec<_>>().join(" ");
+                let line: String = line.chars().take(LONGEST_GRANT).collect();
+                text.push_str(&format!("; this grants it: {line}"));
+            }
+        } else if !cause.advice.is_empty() {
+            text.push_str(&format!(". {}", cause.advice));
+        }
+        let mut error = self.error(cause.kind, text);
+        error.retry_after = cause.retry_after;
+        error
+    }
+
+    /// Carries a request out within the time that it has.
+    async fn within<T>(
+        &self,
+        access: Access,
+        request: impl Future<Output = Result<T, ProviderError>> + Send,
+    ) -> Result<T, ProviderError> {
+        tokio::time::timeout(PATIENCE, request).await.unwrap_or_else(|_| {
+            let what = format!("no answer within {} s", PATIENCE.as_secs());
+            Err(self.failed(
+                access,
+                Cause {
+                    kind: ErrorKind::TimedOut,
+                    what,
+                    advice: "See that this machine reaches the store and the source of its credentials",
+                    retry_after: None,
+                    refusal: Refusal::None,
+                },
+            ))
+        })
+    }
+
+    fn version(&self, e_tag: Option<&str>, version: Option<&str>) -> Result<Version, ProviderError> {
+        encode(e_tag, version).ok_or_else(|| {
+            let text = format!(
+                "the store of {} names neither an entity tag nor a version of the object, so that no write can be \
+                 conditional. Point SIGNET_STORE to a store that does",
+                self.location
+            );
+            self.error(ErrorKind::BadAnswer, text)
+        })
+    }
+
+    fn too_long(&self) -> ProviderError {
+        let text = format!(
+            "the object {} is refused: it is longer than {LONGEST} octets, which no ring is. Nothing was changed. \
+             Restore the ring from a backup, or correct SIGNET_STORE",
+            self.location
+        );
+        self.error(ErrorKind::BadAnswer, text)
+    }
+
+    async fn read(&self) -> Result<Option<Stored>, ProviderError> {
+        let failed = |error: &object_store::Error| self.failed(Access::Read, cause(error));
+        let answer = match self.store.get(&self.path).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                let cause = cause(&error);
+                return match cause.refusal {
+                    Refusal::NoObject => Ok(None),
+                    _ => Err(self.failed(Access::Read, cause)),
+                };
+            }
+        };
+        let version = self.version(answer.meta.e_tag.as_deref(), answer.meta.version.as_deref())?;
+        if answer.meta.size > LONGEST {
+            return Err(self.too_long());
+        }
+        let announced = answer.meta.size;
+        let mut bytes = Vec::with_capacity(usize::try_from(announced).unwrap_or(0));
+        let mut stream = answer.into_stream();
+        while let Some(part) = stream.next().await {
+            let part = part.map_err(|error| failed(&error))?;
+            if (bytes.len() + part.len()) as u64 > LONGEST {
+                return Err(self.too_long());
+            }
+            bytes.extend_from_slice(&part);
+        }
+        if bytes.len() as u64 != announced {
+            let text = format!(
+                "reading {} was broken off: {} of {announced} octets came",
+                self.location,
+                bytes.len()
+            );
+            return Err(self.error(ErrorKind::Unavailable, text));
+        }
+        Ok(Some(Stored { bytes, version }))
+    }
+
+    async fn put(&self, mode: PutMode, bytes: &Bytes) -> Result<Put, ProviderError> {
+        let payload = PutPayload::from(bytes.clone());
+        match self.store.put_opts(&self.path, payload, PutOptions::from(mode)).await {
+            Ok(answer) => self
+                .version(answer.e_tag.as_deref(), answer.version.as_deref())
+                .map(Put::Stored),
+            Err(error) => {
+                let cause = cause(&error);
+                match cause.refusal {
+                    Refusal::None => Err(self.failed(Access::Write, cause)),
+                    refusal => Ok(Put::Refused(refusal)),
+                }
+            }
+        }
+    }
+
+    /// Puts the object where there is none.
+    async fn create(&self, bytes: &Bytes) -> Result<Swap, ProviderError> {
+        let stored = match self.put(PutMode::Create, bytes).await? {
+            Put::Stored(version) => version,
+            Put::Refused(Refusal::NoObject) => return Err(self.no_bucket()),
+            Put::Refused(Refusal::Condition) => {
+                self.creates.hold();
+                return Ok(Swap::Lost);
+            }
+            Put::Refused(_) => return Ok(Swap::Lost),
+        };
+        if !self.creates.holds() {
+            // Now there is one, so the same again has to lose. If it does not, it at least changed nothing.
+            match self.put(PutMode::Create, bytes).await? {
+                Put::Stored(_) => {
+                    return Err(self.ignores(&self.creates, "to write where nothing is, where the ring was"));
+                }
+                Put::Refused(Refusal::Condition) => self.creates.hold(),
+                Put::Refused(_) => {}
+            }
+        }
+        Ok(Swap::Stored(stored))
+    }
+
+    /// Puts the object in place of one version of it.
+    async fn update(&self, expected: &Version, bytes: &Bytes) -> Result<Swap, ProviderError> {
+        if !self.updates.holds() && !self.refuses_the_impossible(bytes).await? {
+            return Ok(Swap::Lost);
+        }
+        match self.put(PutMode::Update(decode(expected)), bytes).await? {
+            Put::Stored(version) => Ok(Swap::Stored(version)),
+            Put::Refused(_) => Ok(Swap::Lost),
+        }
+    }
+
+    /// Tries to write in place of a version that never was. `false`: the store was busy, and proved nothing.
+    ///
+    /// On a store that ignores the condition the bytes are written, so they must be what may stand there.
+    async fn refuses_the_impossible(&self, bytes: &Bytes) -> Result<bool, ProviderError> {
+        match self.put(PutMode::Update(impossible()), bytes).await? {
+            Put::Stored(_) => Err(self.ignores(&self.updates, "to write in place of a version that never was")),
+            Put::Refused(Refusal::Condition | Refusal::NoObject) => {
+                self.updates.hold();
+                Ok(true)
+            }
+            Put::Refused(_) => Ok(false),
+        }
+    }
+
+    fn ignores(&self, proof: &Proof, asked: &str) -> ProviderError {
+        proof.ignored.store(true, Ordering::SeqCst);
+        self.unsafe_store(asked)
+    }
+
+    fn unsafe_store(&self, asked: &str) -> ProviderError {
+        let text = format!(
+            "the store of {} ignores the conditions of a write: asked {asked}, it wrote. Replicas would overwrite each \
+             other's ring, revocations included, so this process writes nothing more to it. Point SIGNET_STORE to a \
+             store that writes conditionally (If-Match and If-None-Match)",
+            self.location
+        );
+        self.error(ErrorKind::BadAnswer, text)
+    }
+
+    fn no_bucket(&self) -> ProviderError {
+        let text = format!(
+            "cannot write {}: the store says that there is no such place. Create the bucket or container, or correct \
+             SIGNET_STORE",
+            self.location
+        );
+        self.error(ErrorKind::NotFound, text)
+    }
+
+    async fn swap(&self, expected: Option<&Version>, bytes: &Bytes) -> Result<Swap, ProviderError> {
+        if self.creates.failed() || self.updates.failed() {
+            return Err(self.unsafe_store("earlier to keep a condition"));
+        }
+        match expected {
+            None => self.create(bytes).await,
+            Some(version) => self.update(version, bytes).await,
+        }
+    }
+
+    /// Tries to write without changing anything, given what reading the object said.
+    async fn try_writing(&self, read: &Result<Option<Stored>, ProviderError>) -> Result<(), ProviderError> {
+        if self.creates.failed() || self.updates.failed() {
+            return Err(self.unsafe_store("earlier to keep a condition"));
+        }
+        // If the store ignores the condition, this stands there afterwards.
+        let bytes = match read {
+            Ok(Some(stored)) => Bytes::from(stored.bytes.clone()),
+            Ok(None) => Bytes::new(),
+            Err(error) => {
+                let text = format!(
+                    "writing {} was not tried, as reading it failed: a store that ignores conditions would have lost \
+                     the ring. Correct that first",
+                    self.location
+                );
+                return Err(self.error(error.kind, text));
+            }
+        };
+        let tried = self.refuses_the_impossible(&bytes).await;
+        if tried.is_err() && self.updates.failed() && bytes.is_empty() {
+            // Best effort: the error already says what kind of store this is.
+            drop(self.store.delete(&self.path).await);
+        }
+        tried.map(|_| ())
+    }
+}
+
+impl Proof {
+    fn holds(&self) -> bool {
+        self.honoured.load(Ordering::SeqCst)
+    }
+
+    fn hold(&self) {
+        self.honoured.store(true, Ordering::SeqCst);
+    }
+
+    fn failed(&self) -> bool {
+        self.ignored.load(Ordering::SeqCst)
+    }
+}
+
+#[async_trait]
+impl RingStore for ObjectRing {
+    fn location(&self) -> String {
+        self.location.clone()
+    }
+
+    async fn load(&self) -> Result<Option<Stored>, ProviderError> {
+        self.within(Access::Read, self.read()).await
+    }
+
+    async fn compare_and_swap(&self, expected: Option<&Version>, bytes: &[u8]) -> Result<Swap, ProviderError> {
+        let bytes = Bytes::copy_from_slice(bytes);
+        self.within(Access::Write, self.swap(expected, &bytes)).await
+    }
+
+    /// Reading is tried by reading, writing by a write in place of a version that never was: it needs the permission,
+    /// and changes nothing.
+    async fn check(&self) -> Vec<Check> {
+        let read = self.load().await;
+        let written = self.within(Access::Write, self.try_writing(&read)).await;
+        vec![
+            Check {
+                permission: format!("read the object {}", self.location),
+                needed_for: "publishing and verifying",
+                outcome: read.map(|_| ()),
+                grant: self.grants.read.clone(),
+            },
+            Check {
+                permission: format!("write the object {} on a condition", self.location),
+                needed_for: "creating, retiring and revoking keys",
+                outcome: written,
+                grant: self.grants.write.clone(),
+            },
+        ]
+    }
+}
+
+impl fmt::Debug for ObjectRing {
+    /// The client's own `Debug` is not asked: it may show credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ObjectRing({:?})", self.location)
+    }
+}

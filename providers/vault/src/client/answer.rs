@@ -1,0 +1,84 @@
+//! What came back: a status, and a body that may hold a secret.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use signet_api::ErrorKind;
+use zeroize::Zeroizing;
+
+use super::Call;
+use crate::error::{Failure, GoneVersion, Refused};
+
+/// An answer whose body was read whole.
+pub(crate) struct Answer {
+    pub(super) status: u16,
+    pub(super) retry_after: Option<Duration>,
+    pub(super) body: Zeroizing<Vec<u8>>,
+}
+
+#[derive(Deserialize)]
+struct Data<T> {
+    data: T,
+}
+
+/// KV version 2 answers 404 with the state of a version that was deleted, and without errors.
+#[derive(Deserialize)]
+struct Gone {
+    metadata: GoneVersion,
+}
+
+#[derive(Deserialize)]
+struct Errors {
+    #[serde(default)]
+    errors: Vec<String>,
+}
+
+impl Answer {
+    pub(crate) const fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The `data` of a success. `request` is for the error alone.
+    pub(crate) fn data<T: DeserializeOwned>(&self, request: &str) -> Result<T, Failure> {
+        Ok(self.json::<Data<T>>(request)?.data)
+    }
+
+    pub(super) fn json<T: DeserializeOwned>(&self, request: &str) -> Result<T, Failure> {
+        // The parser's own words may quote the value that it did not expect.
+        serde_json::from_slice(&self.body).map_err(|error| {
+            Failure::new(
+                ErrorKind::BadAnswer,
+                format!(
+                    "{request} was answered {} with a body that is not what Vault sends ({:?} error at octet {} of {}). Is \
+                     the right kind of engine mounted there, and VAULT_ADDR the address of Vault itself?",
+                    self.status,
+                    error.classify(),
+                    error.column(),
+                    self.body.len()
+                ),
+            )
+        })
+    }
+
+    pub(super) fn or_refused(self, call: &Call<'_>) -> Result<Self, Refused> {
+        if (200..300).contains(&self.status) {
+            return Ok(self);
+        }
+        Err(self.refused(call))
+    }
+
+    pub(super) fn refused(&self, call: &Call<'_>) -> Refused {
+        let errors = serde_json::from_slice::<Errors>(&self.body).map_or_else(|_| Vec::new(), |body| body.errors);
+        Refused {
+            request: call.name(),
+            status: self.status,
+            errors,
+            gone: serde_json::from_slice::<Data<Gone>>(&self.body)
+                .ok()
+                .map(|body| body.data.metadata),
+            retry_after: self.retry_after,
+            grant: call.grant(),
+        }
+    }
+}

@@ -1,0 +1,422 @@
+//! The token's life: obtained when it is first needed, renewed before it expires, replaced when it has died.
+//!
+//! One token serves all calls. At most one login is under way at a time, and whoever needs a token meanwhile waits for that
+//! one. A login that failed is remembered for a moment, so that those who waited do not each fail again in turn.
+
+use std::fs;
+use std::sync::{Arc, Mutex as StdMutex, PoisonError, Weak};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use serde::{Deserialize, Serialize};
+use signet_api::ErrorKind;
+use tokio::sync::Mutex;
+use tokio::task::{AbortHandle, JoinHandle};
+use tokio::time::sleep;
+use zeroize::Zeroizing;
+
+use super::Call;
+use super::token::Token;
+use super::wire::Wire;
+use crate::config::{Login, SecretId};
+use crate::error::Failure;
+
+/// A token that is replaced is not replaced again so soon: a permission that is really missing, seen by a token that may
+/// not look itself up, must not become a storm of logins.
+const BETWEEN_LOGINS: Duration = Duration::from_secs(10);
+/// How long the others who want to log in are answered with the failure of the one who tried.
+const AFTER_FAILURE: Duration = Duration::from_secs(1);
+/// How often a token file is looked at, and a renewal that failed is tried again.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+
+pub(super) struct Session {
+    wire: Arc<Wire>,
+    login: Login,
+    token: ArcSwapOption<Token>,
+    turn: Mutex<Turn>,
+    tending: StdMutex<Option<AbortHandle>>,
+}
+
+/// Whose turn it is to log in, and what came of the last one's.
+#[derive(Default)]
+struct Turn {
+    replaced: Pause,
+    failed: Pause,
+    failure: Option<(ErrorKind, String, Option<Duration>)>,
+}
+
+/// A span that is passing, or not.
+#[derive(Default)]
+struct Pause(Option<JoinHandle<()>>);
+
+impl Pause {
+    fn begin(&mut self, span: Duration) {
+        if let Some(before) = self.0.replace(tokio::spawn(sleep(span))) {
+            before.abort();
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.0.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+}
+
+/// For how long a token is good.
+#[derive(Clone, Copy)]
+struct Lease {
+    /// Zero: for ever.
+    left: Duration,
+    renewable: bool,
+}
+
+#[derive(Deserialize)]
+struct Granted {
+    auth: Auth,
+}
+
+#[derive(Deserialize)]
+struct Auth {
+    client_token: String,
+    lease_duration: u64,
+    renewable: bool,
+}
+
+#[derive(Deserialize)]
+struct LookedUp {
+    ttl: u64,
+    #[serde(default)]
+    renewable: bool,
+}
+
+#[derive(Serialize)]
+struct AppRole<'a> {
+    role_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret_id: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Kubernetes<'a> {
+    role: &'a str,
+    jwt: &'a str,
+}
+
+#[derive(Serialize)]
+struct Nothing {}
+
+const LOOK_UP: &str = "auth/token/lookup-self";
+const RENEW: &str = "auth/token/renew-self";
+
+impl Session {
+    pub(super) fn new(wire: Arc<Wire>, login: Login) -> Arc<Self> {
+        Arc::new(Self {
+            wire,
+            login,
+            token: ArcSwapOption::empty(),
+            turn: Mutex::default(),
+            tending: StdMutex::default(),
+        })
+    }
+
+    /// Where the token comes from, for people.
+    pub(super) fn login(&self) -> String {
+        match &self.login {
+            Login::Token(_) => "VAULT_TOKEN".to_owned(),
+            Login::TokenFile(path) => format!("VAULT_TOKEN_FILE {}", path.display()),
+            Login::AppRole { mount, .. } => format!("AppRole at auth/{mount}"),
+            Login::Kubernetes { mount, role, .. } => format!("Kubernetes at auth/{mount}, role {role}"),
+        }
+    }
+
+    /// The token, obtained if there is none yet.
+    pub(super) async fn token(self: &Arc<Self>) -> Result<Arc<Token>, Failure> {
+        if let Some(token) = self.token.load_full() {
+            return Ok(token);
+        }
+        let mut turn = self.turn.lock().await;
+        match self.token.load_full() {
+            Some(token) => Ok(token),
+            None => self.obtained(&mut turn).await,
+        }
+    }
+
+    /// The token to use in place of one that Vault refused. `None`: that one lives, and lacks a permission.
+    pub(super) async fn replaced(self: &Arc<Self>, refused: &Token) -> Result<Option<Arc<Token>>, Failure> {
+        if let Some(token) = self.token.load_full().filter(|token| !token.is(refused)) {
+            return Ok(Some(token));
+        }
+        let call = Call::get(LOOK_UP);
+        let answer = self.wire.exchange(&call, Some(refused)).await?;
+        match answer.status() {
+            200 => return Ok(None),
+            403 => {}
+            _ => return Err(answer.refused(&call).into()),
+        }
+        let mut turn = self.turn.lock().await;
+        if let Some(token) = self.token.load_full().filter(|token| !token.is(refused)) {
+            return Ok(Some(token));
+        }
+        match &self.login {
+            Login::Token(_) => {
+                Err(self.died("set a new one and restart Signet, or let it log in by AppRole or Kubernetes"))
+            }
+            Login::TokenFile(_) => {
+                let token = self.obtained(&mut turn).await?;
+                match token.is(refused) {
+                    true => Err(self.died("write a new one into it; Signet reads it again by itself")),
+                    false => Ok(Some(token)),
+                }
+            }
+            Login::AppRole { .. } | Login::Kubernetes { .. } => {
+                // A token from a moment ago that may not look itself up: it is the permission that is missing.
+                if !turn.replaced.is_over() {
+                    return Ok(None);
+                }
+                tracing::info!(login = %self.login(), "the token was refused; logging in again");
+                let token = self.obtained(&mut turn).await?;
+                turn.replaced.begin(BETWEEN_LOGINS);
+                Ok(Some(token))
+            }
+        }
+    }
+
+    fn died(&self, remedy: &str) -> Failure {
+        let text = format!(
+            "the token of {} is invalid, expired or revoked, or belongs to another namespace or server: {remedy}",
+            self.login()
+        );
+        Failure::new(ErrorKind::Unauthenticated, text)
+    }
+
+    /// Obtains a token and holds it; or fails as a moment ago.
+    async fn obtained(self: &Arc<Self>, turn: &mut Turn) -> Result<Arc<Token>, Failure> {
+        if let Some((kind, text, retry_after)) = turn.failure.as_ref().filter(|_| !turn.failed.is_over()) {
+            let mut failure = Failure::new(*kind, text.clone());
+            failure.retry_after = *retry_after;
+            return Err(failure);
+        }
+        match self.obtain().await {
+            Ok((token, lease)) => {
+                turn.failure = None;
+                Ok(self.hold(token, lease))
+            }
+            Err(failure) => {
+                turn.failure = Some((failure.kind, failure.text.clone(), failure.retry_after));
+                turn.failed.begin(AFTER_FAILURE);
+                Err(failure)
+            }
+        }
+    }
+
+    async fn obtain(&self) -> Result<(Token, Option<Lease>), Failure> {
+        match &self.login {
+            Login::Token(token) => Ok((Token::new(token, "VAULT_TOKEN")?, None)),
+            Login::TokenFile(path) => {
+                let text = read_file("VAULT_TOKEN_FILE", path)?;
+                Ok((
+                    Token::new(&text, &format!("VAULT_TOKEN_FILE {}", path.display()))?,
+                    None,
+                ))
+            }
+            Login::AppRole {
+                mount,
+                role_id,
+                secret_id,
+            } => {
+                let from_file;
+                let secret_id = match secret_id {
+                    SecretId::None => None,
+                    SecretId::Value(value) => Some(value.as_str()),
+                    SecretId::File(path) => {
+                        from_file = read_file("VAULT_SECRET_ID_FILE", path)?;
+                        Some(from_file.trim())
+                    }
+                };
+                self.log_in(mount, &AppRole { role_id, secret_id }).await
+            }
+            Login::Kubernetes {
+                mount,
+                role,
+                token_file,
+            } => {
+                let jwt = read_file("VAULT_K8S_TOKEN_FILE", token_file)?;
+                self.log_in(mount, &Kubernetes { role, jwt: jwt.trim() }).await
+            }
+        }
+    }
+
+    async fn log_in(&self, mount: &str, body: &impl Serialize) -> Result<(Token, Option<Lease>), Failure> {
+        let path = format!("auth/{mount}/login");
+        let call = Call::post(&path, body)?;
+        let answer = self.wire.exchange(&call, None).await?.or_refused(&call)?;
+        let Granted { auth } = answer.json(&call.name())?;
+        let text = Zeroizing::new(auth.client_token);
+        let lease = Lease {
+            left: Duration::from_secs(auth.lease_duration),
+            renewable: auth.renewable,
+        };
+        Ok((Token::new(&text, "the answer to the login")?, Some(lease)))
+    }
+
+    /// Puts the token in the place of the one before, and somebody to look after it.
+    fn hold(self: &Arc<Self>, token: Token, lease: Option<Lease>) -> Arc<Token> {
+        let token = Arc::new(token);
+        self.token.store(Some(Arc::clone(&token)));
+        let tending = tokio::spawn(tend(Arc::downgrade(self), Arc::clone(&token), lease));
+        let mut place = self.tending.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(before) = place.replace(tending.abort_handle()) {
+            before.abort();
+        }
+        token
+    }
+
+    fn holds(&self, token: &Token) -> bool {
+        self.token.load().as_ref().is_some_and(|held| held.is(token))
+    }
+
+    fn can_log_in(&self) -> bool {
+        matches!(self.login, Login::AppRole { .. } | Login::Kubernetes { .. })
+    }
+
+    async fn look_up(&self, token: &Token) -> Result<Lease, Failure> {
+        let call = Call::get(LOOK_UP);
+        let answer = self.wire.exchange(&call, Some(token)).await?.or_refused(&call)?;
+        let found: LookedUp = answer.data(&call.name())?;
+        Ok(Lease {
+            left: Duration::from_secs(found.ttl),
+            renewable: found.renewable,
+        })
+    }
+
+    async fn renew(&self, token: &Token) -> Result<Lease, Failure> {
+        let call = Call::post(RENEW, &Nothing {})?;
+        let answer = self.wire.exchange(&call, Some(token)).await?.or_refused(&call)?;
+        let Granted { auth } = answer.json(&call.name())?;
+        drop(Zeroizing::new(auth.client_token));
+        Ok(Lease {
+            left: Duration::from_secs(auth.lease_duration),
+            renewable: auth.renewable,
+        })
+    }
+
+    /// The token's next lease. `None`: it was replaced by another token, or has no more leases.
+    async fn prolonged(self: &Arc<Self>, token: &Token, lease: Lease, longest: Duration) -> Option<Lease> {
+        let refused = if lease.renewable {
+            match self.renew(token).await {
+                // Close to its longest life Vault renews a token for less and less. A login begins a new life.
+                Ok(next) if !self.can_log_in() || next.left * 2 >= longest => return Some(next),
+                Ok(_) => None,
+                Err(failure) => Some(failure),
+            }
+        } else {
+            None
+        };
+        if self.can_log_in() {
+            let mut turn = self.turn.lock().await;
+            if !self.holds(token) {
+                return None;
+            }
+            match self.obtained(&mut turn).await {
+                Ok(_) => return None,
+                Err(failure) => tracing::warn!(login = %self.login(), %failure, "the login failed; it is tried again"),
+            }
+        } else if let Some(failure) = refused {
+            tracing::warn!(login = %self.login(), %failure, "the token was not renewed; it is tried again");
+        } else {
+            tracing::warn!(
+                login = %self.login(),
+                "the token cannot be renewed, and expires in {}",
+                humantime::format_duration(lease.left / 3)
+            );
+            return None;
+        }
+        Some(Lease {
+            left: LOOK_AGAIN * 3 / 2,
+            ..lease
+        })
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let place = self.tending.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(tending) = place.take() {
+            tending.abort();
+        }
+    }
+}
+
+/// Looks after one token: renews it when two thirds of its lease have passed, and notices a new one in the token file.
+async fn tend(session: Weak<Session>, token: Arc<Token>, lease: Option<Lease>) {
+    let mut lease = match lease {
+        Some(lease) => lease,
+        None => {
+            let Some(here) = session.upgrade() else { return };
+            match here.look_up(&token).await {
+                Ok(lease) => lease,
+                Err(failure) => {
+                    tracing::debug!(login = %here.login(), %failure, "the token's lease is not known");
+                    Lease {
+                        left: Duration::ZERO,
+                        renewable: false,
+                    }
+                }
+            }
+        }
+    };
+    let longest = lease.left;
+    let mut due = due_in(lease);
+    loop {
+        let Some(here) = session.upgrade() else { return };
+        let path = match &here.login {
+            Login::TokenFile(path) => Some(path.clone()),
+            _ => None,
+        };
+        drop(here);
+        let wait = match (due, &path) {
+            (Some(due), None) => due,
+            (Some(due), Some(_)) => due.min(LOOK_AGAIN),
+            (None, Some(_)) => LOOK_AGAIN,
+            (None, None) => return,
+        };
+        sleep(wait).await;
+        let Some(here) = session.upgrade().filter(|here| here.holds(&token)) else {
+            return;
+        };
+        if let Some(path) = path
+            && let Ok(text) = read_file("VAULT_TOKEN_FILE", &path)
+            && let Ok(found) = Token::new(&text, "VAULT_TOKEN_FILE")
+            && !found.is(&token)
+        {
+            tracing::info!(login = %here.login(), "there is a new token in the file");
+            here.hold(found, None);
+            return;
+        }
+        due = due.map(|due| due.saturating_sub(wait));
+        if due.is_some_and(|due| due.is_zero()) {
+            lease = match here.prolonged(&token, lease, longest).await {
+                Some(lease) => lease,
+                None if here.holds(&token) => Lease {
+                    left: Duration::ZERO,
+                    renewable: false,
+                },
+                None => return,
+            };
+            due = due_in(lease);
+        }
+    }
+}
+
+/// `None`: never.
+fn due_in(lease: Lease) -> Option<Duration> {
+    (!lease.left.is_zero()).then(|| (lease.left * 2 / 3).max(Duration::from_secs(1)))
+}
+
+fn read_file(variable: &str, path: &std::path::Path) -> Result<Zeroizing<String>, Failure> {
+    fs::read_to_string(path).map(Zeroizing::new).map_err(|error| {
+        Failure::new(
+            ErrorKind::Unauthenticated,
+            format!("{variable} is {}, which cannot be read: {error}", path.display()),
+        )
+    })
+}

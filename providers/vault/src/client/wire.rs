@@ -1,0 +1,183 @@
+//! The HTTP of it: TLS, timeouts, the namespace, one redirect at most, and a bound on what is read.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use http::header::{LOCATION, RETRY_AFTER};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::{Response, Url};
+use signet_api::{ErrorKind, Operation, ProviderError};
+use zeroize::Zeroizing;
+
+use super::token::Token;
+use super::{Answer, Call};
+use crate::config::{Connection, Login, is_loopback};
+use crate::error::{Failure, transport};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Vault closes idle connections after five minutes.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
+/// A ring document of 8 MiB in base64, with room.
+const LONGEST_ANSWER: usize = 16 * 1024 * 1024;
+
+const TOKEN: HeaderName = HeaderName::from_static("x-vault-token");
+const NAMESPACE: HeaderName = HeaderName::from_static("x-vault-namespace");
+/// Without it, Vault Agent and Proxy may be set up to refuse a request, as one that a browser was tricked into.
+const REQUEST: HeaderName = HeaderName::from_static("x-vault-request");
+
+pub(super) struct Wire {
+    http: reqwest::Client,
+    /// What requests name as the host; not always where they go.
+    base: Url,
+    address: String,
+    timeout: Duration,
+    /// Whether only the authorities of `VAULT_CACERT` are trusted.
+    is_private: bool,
+}
+
+impl Wire {
+    pub(super) fn new(connection: Connection) -> Result<(Self, Login), ProviderError> {
+        let invalid = |text: String| Failure::new(ErrorKind::InvalidConfig, text).at(Operation::Open);
+        let mut headers = HeaderMap::new();
+        headers.insert(REQUEST, HeaderValue::from_static("true"));
+        if let Some(namespace) = &connection.namespace {
+            let value = HeaderValue::from_str(namespace)
+                .map_err(|_| invalid("VAULT_NAMESPACE holds characters that no namespace has".to_owned()))?;
+            headers.insert(NAMESPACE, value);
+        }
+        let mut builder = reqwest::Client::builder()
+            .default_headers(headers)
+            .connect_timeout(CONNECT_TIMEOUT.min(connection.timeout))
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .http1_only()
+            .no_proxy()
+            .retry(reqwest::retry::never())
+            .redirect(reqwest::redirect::Policy::none());
+        let is_private = !connection.authorities.is_empty();
+        if is_private {
+            builder = builder.tls_certs_only(connection.authorities);
+        }
+        let address = connection.address.as_str().trim_end_matches('/').to_owned();
+        let mut base = connection.address;
+        if let Some(name) = connection.server_name {
+            let resolver = Elsewhere {
+                host: base.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned(),
+                name: name.clone(),
+            };
+            builder = builder.dns_resolver(resolver);
+            base.set_host(Some(&name))
+                .map_err(|_| invalid(format!("VAULT_TLS_SERVER_NAME is {name:?}, which is no host name")))?;
+        }
+        let http = builder
+            .build()
+            .map_err(|error| invalid(format!("TLS to {address} cannot be set up: {error}")))?;
+        let wire = Self {
+            http,
+            base,
+            address,
+            timeout: connection.timeout,
+            is_private,
+        };
+        Ok((wire, connection.login))
+    }
+
+    pub(super) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Sends the request and reads the answer, whatever its status.
+    pub(super) async fn exchange(&self, call: &Call<'_>, token: Option<&Token>) -> Result<Answer, Failure> {
+        let within = self.timeout.max(call.at_least);
+        let failed = |error: reqwest::Error| transport(&call.name(), &self.address, within, &error);
+        let mut url = self.base.clone();
+        url.set_path(&["/v1/", call.path].concat());
+        let mut response = self.send(call, url, token, within).await.map_err(failed)?;
+        if response.status() == 307 {
+            let elsewhere = self.redirected(call, &response)?;
+            response = self.send(call, elsewhere, token, within).await.map_err(failed)?;
+        }
+        let status = response.status().as_u16();
+        let retry_after = response
+            .headers()
+            .get(RETRY_AFTER)
+            .and_then(|value| value.to_str().ok()?.trim().parse().ok())
+            .map(Duration::from_secs);
+        let expected = response.content_length().and_then(|len| usize::try_from(len).ok());
+        let mut body = Zeroizing::new(Vec::with_capacity(expected.unwrap_or(4096).min(LONGEST_ANSWER)));
+        while let Some(chunk) = response.chunk().await.map_err(failed)? {
+            if body.len() + chunk.len() > LONGEST_ANSWER {
+                let text = format!("{} was answered with more than {LONGEST_ANSWER} octets", call.name());
+                return Err(Failure::new(ErrorKind::BadAnswer, text));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Answer {
+            status,
+            retry_after,
+            body,
+        })
+    }
+
+    async fn send(
+        &self,
+        call: &Call<'_>,
+        url: Url,
+        token: Option<&Token>,
+        within: Duration,
+    ) -> Result<Response, reqwest::Error> {
+        let mut request = self.http.request(call.method.clone(), url).timeout(within);
+        if let Some(token) = token {
+            request = request.header(TOKEN, token.header());
+        }
+        if let Some(body) = &call.body {
+            request = request.body(body.clone());
+        }
+        request.send().await
+    }
+
+    /// Where a standby sends us. The token goes along, so it goes to nobody whom the configuration does not vouch for:
+    /// never from https to http, and to another host only if the private authority of `VAULT_CACERT` is all we trust.
+    fn redirected(&self, call: &Call<'_>, response: &Response) -> Result<Url, Failure> {
+        let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+        let target = location.and_then(|location| response.url().join(location).ok());
+        let is_safe = |target: &Url| match (self.base.scheme(), target.scheme()) {
+            ("https", "https") => self.is_private || target.host_str() == self.base.host_str(),
+            ("http", "http") => is_loopback(target),
+            _ => false,
+        };
+        match target {
+            Some(target) if is_safe(&target) => Ok(target),
+            target => Err(Failure::new(
+                ErrorKind::InvalidConfig,
+                format!(
+                    "{}: the standby at {} redirects to {}, which Signet does not send its token to. Point VAULT_ADDR to a \
+                     load balancer or the active node, or let standbys forward requests (cluster_addr)",
+                    call.name(),
+                    self.address,
+                    target.map_or_else(|| "nowhere".to_owned(), |url| url.origin().ascii_serialization())
+                ),
+            )),
+        }
+    }
+}
+
+/// Looks up the host of `VAULT_ADDR` for requests that name `VAULT_TLS_SERVER_NAME` as their host, so that the
+/// certificate is held against that name.
+struct Elsewhere {
+    name: String,
+    host: String,
+}
+
+impl Resolve for Elsewhere {
+    fn resolve(&self, name: Name) -> Resolving {
+        let host = match name.as_str() == self.name {
+            true => self.host.clone(),
+            false => name.as_str().to_owned(),
+        };
+        Box::pin(async move {
+            let addresses: Vec<SocketAddr> = tokio::net::lookup_host((host, 0)).await?.collect();
+            Ok(Box::new(addresses.into_iter()) as Addrs)
+        })
+    }
+}

@@ -1,0 +1,493 @@
+//! The variables, which are those of Vault's own tools where these have them.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use reqwest::{Certificate, Url};
+use signet_api::{ErrorKind, Operation, ProviderError, Variable, Variables};
+use zeroize::Zeroizing;
+
+use crate::error::Failure;
+use crate::names::{key_problem, path_problem};
+
+/// Every variable that this provider reads.
+pub const VARIABLES: &[Variable] = &[
+    variable(
+        "VAULT_ADDR",
+        "address of Vault or OpenBao, such as https://vault.example:8200",
+    ),
+    variable("VAULT_NAMESPACE", "namespace that mounts and logins are in"),
+    variable(
+        "VAULT_CACERT",
+        "PEM file of the authority that signed the server's certificate; it replaces the system's",
+    ),
+    variable(
+        "VAULT_TLS_SERVER_NAME",
+        "name that the server's certificate must have, if it is not the one in VAULT_ADDR",
+    ),
+    variable(
+        "VAULT_CLIENT_TIMEOUT",
+        "longest time for one request, such as 5s (the default)",
+    ),
+    variable("VAULT_TOKEN", "token to use as it is; it is renewed while it can be"),
+    variable(
+        "VAULT_TOKEN_FILE",
+        "file with a token, such as Vault Agent's sink; it is read again when it changes",
+    ),
+    variable("VAULT_ROLE_ID", "role id of an AppRole login"),
+    variable("VAULT_SECRET_ID", "secret id of an AppRole login"),
+    variable(
+        "VAULT_SECRET_ID_FILE",
+        "file with the secret id; it is read at each login",
+    ),
+    variable("VAULT_K8S_ROLE", "role of a Kubernetes login"),
+    variable(
+        "VAULT_K8S_TOKEN_FILE",
+        "service account token of a Kubernetes login; default is the one that every pod has",
+    ),
+    variable(
+        "VAULT_AUTH_MOUNT",
+        "where the login method is mounted; default approle or kubernetes",
+    ),
+    variable("VAULT_TRANSIT_MOUNT", "where transit is mounted; default transit"),
+    variable(
+        "VAULT_KV_MOUNT",
+        "where KV version 2 is mounted, for the record of remote custody; default secret",
+    ),
+    variable(
+        "VAULT_SKIP_VERIFY",
+        "refused: a server whose certificate nobody checked must not see the token",
+    ),
+];
+
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
+const K8S_TOKEN_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+
+const fn variable(name: &'static str, help: &'static str) -> Variable {
+    Variable { name, help }
+}
+
+/// How to reach Vault, and what to use there.
+#[derive(Debug)]
+pub struct VaultConfig {
+    pub(crate) connection: Connection,
+    pub(crate) transit_mount: String,
+    pub(crate) kv_mount: String,
+    /// `SIGNET_KEY`: the ring of remote custody, the transit key of sealed custody.
+    pub(crate) key: String,
+}
+
+/// How to reach Vault, and as whom.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    /// Without a path, query, or credentials.
+    pub(crate) address: Url,
+    pub(crate) namespace: Option<String>,
+    /// The only authorities to trust; the system's if there are none.
+    pub(crate) authorities: Vec<Certificate>,
+    pub(crate) server_name: Option<String>,
+    pub(crate) timeout: Duration,
+    pub(crate) login: Login,
+}
+
+/// Where the token comes from.
+pub(crate) enum Login {
+    Token(Zeroizing<String>),
+    TokenFile(PathBuf),
+    AppRole {
+        mount: String,
+        role_id: String,
+        secret_id: SecretId,
+    },
+    Kubernetes {
+        mount: String,
+        role: String,
+        token_file: PathBuf,
+    },
+}
+
+pub(crate) enum SecretId {
+    /// The role has `bind_secret_id=false`.
+    None,
+    Value(Zeroizing<String>),
+    File(PathBuf),
+}
+
+impl std::fmt::Debug for Login {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Token(_) => f.write_str("Token"),
+            Self::TokenFile(path) => write!(f, "TokenFile({})", path.display()),
+            Self::AppRole { mount, .. } => write!(f, "AppRole(auth/{mount})"),
+            Self::Kubernetes { mount, role, .. } => write!(f, "Kubernetes(auth/{mount}, {role})"),
+        }
+    }
+}
+
+impl VaultConfig {
+    /// Reads the variables; `key` is `SIGNET_KEY`.
+    ///
+    /// # Errors
+    /// `InvalidConfig`, with every problem that there is: the variable, what is wrong, and what to write.
+    pub fn new(variables: &Variables, key: &str) -> Result<Self, ProviderError> {
+        let mut reader = Reader::new(variables);
+        if let Some(problem) = key_problem(key) {
+            reader.problem(format!("SIGNET_KEY is {key:?}, but {problem}"));
+        }
+        let transit_mount = reader.mount("VAULT_TRANSIT_MOUNT", "transit");
+        let kv_mount = reader.mount("VAULT_KV_MOUNT", "secret");
+        let connection = reader.connection();
+        match connection {
+            Some(connection) if reader.problems.is_empty() => Ok(Self {
+                connection,
+                transit_mount,
+                kv_mount,
+                key: key.to_owned(),
+            }),
+            _ => Err(reader.into_error()),
+        }
+    }
+
+    /// The place of a sealed ring that suggests itself, as `SIGNET_STORE` would have it.
+    #[must_use]
+    pub fn natural_store(&self) -> String {
+        format!("vault:{}/signet-sealed/{}", self.kv_mount, self.key)
+    }
+}
+
+/// Reads the variables and collects what is wrong with them.
+pub(crate) struct Reader<'a> {
+    variables: &'a Variables,
+    problems: Vec<String>,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) const fn new(variables: &'a Variables) -> Self {
+        Self {
+            variables,
+            problems: Vec::new(),
+        }
+    }
+
+    pub(crate) fn problem(&mut self, text: impl Into<String>) {
+        self.problems.push(text.into());
+    }
+
+    pub(crate) fn has_problems(&self) -> bool {
+        !self.problems.is_empty()
+    }
+
+    pub(crate) fn into_error(self) -> ProviderError {
+        Failure::new(ErrorKind::InvalidConfig, self.problems.join("; ")).at(Operation::Open)
+    }
+
+    fn mount(&mut self, name: &str, default: &str) -> String {
+        let mount = self.variables.get(name).unwrap_or(default).to_owned();
+        if let Some(problem) = path_problem(&mount) {
+            self.problem(format!("{name} is {mount:?}, but a mount {problem}"));
+        }
+        mount
+    }
+
+    /// `None` only where a problem was noted.
+    pub(crate) fn connection(&mut self) -> Option<Connection> {
+        if self.variables.get("VAULT_SKIP_VERIFY").is_some_and(is_true) {
+            self.problem(
+                "VAULT_SKIP_VERIFY is refused: whoever stands between Signet and an unverified server gets the token and \
+                 with it the keys. Set VAULT_CACERT to the PEM file of the authority that signed its certificate",
+            );
+        }
+        let address = self.address();
+        let login = self.login();
+        let authorities = self.authorities();
+        let timeout = self.timeout();
+        let namespace = self
+            .variables
+            .get("VAULT_NAMESPACE")
+            .map(|name| name.trim_matches('/').to_owned());
+        if let Some(problem) = namespace.as_deref().and_then(path_problem) {
+            self.problem(format!("VAULT_NAMESPACE {problem}"));
+        }
+        Some(Connection {
+            address: address?,
+            namespace,
+            authorities,
+            server_name: self.variables.get("VAULT_TLS_SERVER_NAME").map(str::to_owned),
+            timeout,
+            login: login?,
+        })
+    }
+
+    fn address(&mut self) -> Option<Url> {
+        let Some(text) = self.variables.get("VAULT_ADDR") else {
+            self.problem("VAULT_ADDR is not set; write the address of the server, such as https://vault.example:8200");
+            return None;
+        };
+        let Ok(url) = Url::parse(text) else {
+            self.problem("VAULT_ADDR is no URL; write one such as https://vault.example:8200");
+            return None;
+        };
+        let is_bare = url.has_host()
+            && matches!(url.path(), "" | "/")
+            && url.query().is_none()
+            && url.fragment().is_none()
+            && url.username().is_empty()
+            && url.password().is_none();
+        if !is_bare {
+            // Not quoted: it may hold a password.
+            self.problem("VAULT_ADDR must be a scheme, a host and a port alone, such as https://vault.example:8200");
+            return None;
+        }
+        match url.scheme() {
+            "https" => Some(url),
+            "http" if is_loopback(&url) => Some(url),
+            "http" => {
+                self.problem(
+                    "VAULT_ADDR begins with http://, which would send the token in clear text; write https://. Only a \
+                     server or agent on this machine (127.0.0.1, ::1, localhost) may be reached by http",
+                );
+                None
+            }
+            other => {
+                self.problem(format!("VAULT_ADDR begins with {other}://; write https://"));
+                None
+            }
+        }
+    }
+
+    fn login(&mut self) -> Option<Login> {
+        let get = |name| self.variables.get(name).map(str::trim);
+        let (token, token_file) = (get("VAULT_TOKEN"), get("VAULT_TOKEN_FILE"));
+        let (role_id, k8s_role) = (get("VAULT_ROLE_ID"), get("VAULT_K8S_ROLE"));
+        let (secret_id, secret_id_file) = (get("VAULT_SECRET_ID"), get("VAULT_SECRET_ID_FILE"));
+        let (auth_mount, k8s_token_file) = (get("VAULT_AUTH_MOUNT"), get("VAULT_K8S_TOKEN_FILE"));
+        let methods: Vec<&str> = [
+            ("VAULT_TOKEN", token),
+            ("VAULT_TOKEN_FILE", token_file),
+            ("VAULT_ROLE_ID", role_id),
+            ("VAULT_K8S_ROLE", k8s_role),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| value.map(|_| name))
+        .collect();
+        if methods.len() != 1 {
+            let found = match methods.as_slice() {
+                [] => "none of them is set".to_owned(),
+                several => format!("set are {}", several.join(" and ")),
+            };
+            self.problem(format!(
+                "exactly one login must be configured, and {found}: VAULT_TOKEN, VAULT_TOKEN_FILE, VAULT_ROLE_ID (AppRole) or \
+                 VAULT_K8S_ROLE (Kubernetes)"
+            ));
+            return None;
+        }
+        for (name, value, needs) in [
+            ("VAULT_SECRET_ID", secret_id, role_id),
+            ("VAULT_SECRET_ID_FILE", secret_id_file, role_id),
+            ("VAULT_K8S_TOKEN_FILE", k8s_token_file, k8s_role),
+            ("VAULT_AUTH_MOUNT", auth_mount, role_id.or(k8s_role)),
+        ] {
+            if value.is_some() && needs.is_none() {
+                self.problem(format!(
+                    "{name} is set, but {} does not use it: remove one of them",
+                    methods[0]
+                ));
+            }
+        }
+        if secret_id.is_some() && secret_id_file.is_some() {
+            self.problem("VAULT_SECRET_ID and VAULT_SECRET_ID_FILE are both set: remove one of them");
+        }
+        if let Some(token) = token {
+            if !is_header(token) {
+                self.problem(
+                    "VAULT_TOKEN holds characters that no token has: is it the whole token, and nothing else?",
+                );
+            }
+            return Some(Login::Token(Zeroizing::new(token.to_owned())));
+        }
+        if let Some(file) = token_file {
+            return Some(Login::TokenFile(file.into()));
+        }
+        let mount = self.mount(
+            "VAULT_AUTH_MOUNT",
+            if role_id.is_some() { "approle" } else { "kubernetes" },
+        );
+        Some(match (role_id, k8s_role) {
+            (Some(role_id), _) => Login::AppRole {
+                mount,
+                role_id: role_id.to_owned(),
+                secret_id: match (secret_id, secret_id_file) {
+                    (Some(value), _) => SecretId::Value(Zeroizing::new(value.to_owned())),
+                    (None, Some(file)) => SecretId::File(file.into()),
+                    (None, None) => SecretId::None,
+                },
+            },
+            (None, role) => Login::Kubernetes {
+                mount,
+                role: role?.to_owned(),
+                token_file: k8s_token_file.unwrap_or(K8S_TOKEN_FILE).into(),
+            },
+        })
+    }
+
+    fn authorities(&mut self) -> Vec<Certificate> {
+        let Some(path) = self.variables.get("VAULT_CACERT") else {
+            return Vec::new();
+        };
+        let read = std::fs::read(path).map_err(|error| error.to_string());
+        let parsed = read.and_then(|pem| Certificate::from_pem_bundle(&pem).map_err(|error| error.to_string()));
+        match parsed {
+            Ok(authorities) if !authorities.is_empty() => return authorities,
+            Ok(_) => self.problem(format!("VAULT_CACERT is {path}, which holds no certificate in PEM")),
+            Err(error) => self.problem(format!("VAULT_CACERT is {path}, which cannot be used: {error}")),
+        }
+        Vec::new()
+    }
+
+    fn timeout(&mut self) -> Duration {
+        let Some(text) = self.variables.get("VAULT_CLIENT_TIMEOUT") else {
+            return DEFAULT_TIMEOUT;
+        };
+        // Vault's own tools take a bare number as seconds.
+        let parsed = match text.parse::<u64>() {
+            Ok(seconds) => Some(Duration::from_secs(seconds)),
+            Err(_) => humantime::parse_duration(text).ok(),
+        };
+        match parsed {
+            Some(timeout) if (Duration::from_millis(100)..=Duration::from_secs(60)).contains(&timeout) => timeout,
+            _ => {
+                self.problem(format!(
+                    "VAULT_CLIENT_TIMEOUT is {text:?}; write 100ms to 60s, such as 5s"
+                ));
+                DEFAULT_TIMEOUT
+            }
+        }
+    }
+}
+
+pub(crate) fn is_loopback(url: &Url) -> bool {
+    match url.host_str().map(|host| host.trim_matches(['[', ']'])) {
+        Some("localhost") => true,
+        Some(host) => host
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback()),
+        None => false,
+    }
+}
+
+/// As Vault's own tools read it: everything but these words is a yes.
+fn is_true(text: &str) -> bool {
+    !matches!(text.to_ascii_lowercase().as_str(), "0" | "f" | "false")
+}
+
+pub(crate) fn is_header(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_graphic())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(pairs: &[(&str, &str)]) -> Result<VaultConfig, String> {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let variables: Variables = pairs.iter().map(owned).collect();
+        VaultConfig::new(&variables, "signet").map_err(|error| {
+            assert_eq!(error.kind, ErrorKind::InvalidConfig);
+            error.source.to_string()
+        })
+    }
+
+    const ADDRESS: (&str, &str) = ("VAULT_ADDR", "https://vault.example:8200");
+    const TOKEN: (&str, &str) = ("VAULT_TOKEN", "hvs.secret");
+
+    #[test]
+    fn the_defaults_are_those_of_vault() {
+        let config = read(&[ADDRESS, TOKEN]).expect("good");
+        assert_eq!(
+            (config.transit_mount.as_str(), config.kv_mount.as_str()),
+            ("transit", "secret")
+        );
+        assert_eq!(config.connection.timeout, Duration::from_secs(5));
+        let k8s = read(&[ADDRESS, ("VAULT_K8S_ROLE", "signet")]).expect("good");
+        assert!(
+            matches!(&k8s.connection.login, Login::Kubernetes { mount, token_file, .. }
+            if mount == "kubernetes" && token_file.starts_with("/var/run/secrets"))
+        );
+        let minute = read(&[ADDRESS, TOKEN, ("VAULT_CLIENT_TIMEOUT", "30")]).expect("good");
+        assert_eq!(minute.connection.timeout, Duration::from_secs(30));
+    }
+
+    #[test]
+    fn all_problems_are_told_at_once_each_with_its_variable() {
+        let text = read(&[
+            ("VAULT_KV_MOUNT", "/x"),
+            ("VAULT_CLIENT_TIMEOUT", "soon"),
+            ("VAULT_SKIP_VERIFY", "true"),
+        ])
+        .expect_err("bad");
+        for name in [
+            "VAULT_ADDR",
+            "VAULT_TOKEN",
+            "VAULT_KV_MOUNT",
+            "VAULT_CLIENT_TIMEOUT",
+            "VAULT_SKIP_VERIFY",
+        ] {
+            assert!(text.contains(name), "{name}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_token_goes_in_clear_to_this_machine_alone() {
+        for address in ["http://127.0.0.1:8200", "http://[::1]:8200", "http://localhost:8200"] {
+            assert!(read(&[("VAULT_ADDR", address), TOKEN]).is_ok(), "{address}");
+        }
+        for address in [
+            "http://vault.example:8200",
+            "http://127.0.0.1.example:8200",
+            "ftp://vault.example",
+            "vault.example:8200",
+            "https://user:pass@vault.example",
+            "https://vault.example/v1",
+        ] {
+            let text = read(&[("VAULT_ADDR", address), TOKEN]).expect_err(address);
+            assert!(text.contains("VAULT_ADDR") && !text.contains("pass"), "{text}");
+        }
+    }
+
+    #[test]
+    fn exactly_one_login_is_configured() {
+        let role = ("VAULT_ROLE_ID", "r");
+        for (pairs, words) in [
+            (vec![ADDRESS], "none of them is set"),
+            (vec![ADDRESS, TOKEN, role], "VAULT_TOKEN and VAULT_ROLE_ID"),
+            (
+                vec![ADDRESS, TOKEN, ("VAULT_SECRET_ID", "s")],
+                "VAULT_TOKEN does not use it",
+            ),
+            (
+                vec![ADDRESS, TOKEN, ("VAULT_AUTH_MOUNT", "a")],
+                "VAULT_TOKEN does not use it",
+            ),
+            (
+                vec![ADDRESS, role, ("VAULT_SECRET_ID", "s"), ("VAULT_SECRET_ID_FILE", "/f")],
+                "both set",
+            ),
+            (
+                vec![ADDRESS, role, ("VAULT_K8S_TOKEN_FILE", "/f")],
+                "VAULT_ROLE_ID does not use it",
+            ),
+            (vec![ADDRESS, ("VAULT_TOKEN", "a b")], "no token has"),
+        ] {
+            let text = read(&pairs).expect_err(words);
+            assert!(text.contains(words), "{text}");
+        }
+    }
+
+    #[test]
+    fn no_secret_stands_in_debug_or_in_a_problem() {
+        let config = read(&[ADDRESS, ("VAULT_ROLE_ID", "r"), ("VAULT_SECRET_ID", "hush")]).expect("good");
+        assert!(!format!("{config:?}").contains("hush"));
+        let text = read(&[ADDRESS, ("VAULT_TOKEN", "hu sh"), ("VAULT_SECRET_ID", "hush")]).expect_err("bad");
+        assert!(!text.contains("hu sh") && !text.contains("hush"), "{text}");
+    }
+}

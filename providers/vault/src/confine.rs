@@ -1,0 +1,182 @@
+//! How a key goes out of use: the record first, which Signet obeys, then transit, as far as it goes.
+//!
+//! Transit forbids and destroys prefixes only: every version below some number. So a key that is older than one in use
+//! stays able to sign in transit until that one is retired too; Signet refuses it at once.
+
+use signet_api::{ErrorKind, Fate};
+use signet_core::{KeyState, Kid, Revocation};
+
+use crate::error::Failure;
+use crate::provider::Remote;
+use crate::record::{Entry, Record};
+use crate::transit::TransitKey;
+
+/// A swap is lost only when somebody else's was stored: so often in a row is no longer a race.
+const TRIES: usize = 64;
+
+impl Remote {
+    pub(crate) async fn retired(&self, kid: &Kid, fate: Fate) -> Result<(), Failure> {
+        for _ in 0..TRIES {
+            let ring = self.read_ring().await?;
+            if let Some(key) = ring.claimed.as_ref().filter(|key| key.kid() == kid) {
+                self.committed(&ring, key).await?;
+                continue;
+            }
+            let index = ring.record.entry(kid).ok_or_else(|| self.unknown(kid))?;
+            let entry = &ring.record.keys[index];
+            if entry.destroyed && fate == Fate::Disable {
+                return Err(self.unknown(kid));
+            }
+            if ring.record.keys.iter().rposition(Entry::may_sign) == Some(index) {
+                return Err(Failure::new(
+                    ErrorKind::KeyUnusable,
+                    format!(
+                        "key {kid} is the newest key of the ring that can sign; without it nothing could. Create its \
+                         successor first, or revoke it"
+                    ),
+                ));
+            }
+            let name = entry.place.transit_key.clone();
+            // A revoked key stays in the record: its mark goes last, which is never.
+            let is_marked = entry.revoked.is_some() || entry.destroyed;
+            let mut record = ring.record.clone();
+            let changed = &mut record.keys[index];
+            match fate {
+                Fate::Disable => changed.state = KeyState::Disabled,
+                Fate::Destroy if !is_marked => changed.destroyed = true,
+                Fate::Destroy => {}
+            }
+            let is_new = changed.destroyed != entry.destroyed || (changed.state != entry.state && !is_marked);
+            record.forget_oldest_disabled();
+            let mut version = ring.version;
+            if is_new {
+                version = self.write_record(version, &record).await?;
+                let Some(version) = version else {
+                    continue;
+                };
+                self.forbid(kid, "was retired", version);
+            }
+            let held = match ring.transit.into_iter().find(|(other, _)| *other == name) {
+                Some((_, held)) => held,
+                None => self.transit.read(&name).await?,
+            };
+            let Some(held) = held else {
+                return Ok(());
+            };
+            self.confined(&record, &name, &held).await?;
+            if fate == Fate::Destroy {
+                self.trimmed(&record, &name, &held).await?;
+                if record.keys.iter().any(|entry| entry.kid == *kid && entry.destroyed) {
+                    record.keys.retain(|entry| entry.kid != *kid);
+                    if self.write_record(version, &record).await?.is_none() {
+                        continue;
+                    }
+                }
+            }
+            return Ok(());
+        }
+        Err(self.outrun())
+    }
+
+    /// The mark goes into the record whatever transit says, or no longer has.
+    pub(crate) async fn revoked(&self, kid: &Kid, revocation: &Revocation) -> Result<(), Failure> {
+        for _ in 0..TRIES {
+            let (mut record, version) = self.read_record().await?;
+            let Some(index) = record.entry(kid) else {
+                let ring = self.read_ring().await?;
+                match ring.claimed.as_ref().filter(|key| key.kid() == kid) {
+                    Some(key) => self.committed(&ring, key).await?,
+                    // It was committed between the two readings, or it is not there.
+                    None if ring.record.entry(kid).is_some() => true,
+                    None => return Err(self.unknown(kid)),
+                };
+                continue;
+            };
+            let entry = &mut record.keys[index];
+            if entry.destroyed {
+                return Err(self.unknown(kid));
+            }
+            if entry.revoked.is_none() {
+                entry.revoked = Some(revocation.clone());
+                entry.state = KeyState::Disabled;
+                let Some(version) = self.write_record(version, &record).await? else {
+                    continue;
+                };
+                self.forbid(kid, "was revoked", version);
+            }
+            let name = record.keys[index].place.transit_key.clone();
+            // The mark is what counts, and it is there. What follows makes it harder for whoever else has a token.
+            if let Err(failure) = self.confined_by_name(&record, &name).await {
+                tracing::warn!(%kid, %failure, "the key is revoked, but transit may still sign with it");
+            }
+            return Ok(());
+        }
+        Err(self.outrun())
+    }
+
+    async fn confined_by_name(&self, record: &Record, name: &str) -> Result<(), Failure> {
+        match self.transit.read(name).await? {
+            Some(held) => self.confined(record, name, &held).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Forbids transit to sign with versions below the least that may.
+    pub(crate) async fn confined(&self, record: &Record, name: &str, held: &TransitKey) -> Result<(), Failure> {
+        let least = record
+            .least_that_signs(name)
+            .unwrap_or(u64::MAX)
+            .min(held.latest_version);
+        if least > 1 && held.min_encryption_version < least {
+            self.transit.forbid_below(name, least).await?;
+        }
+        Ok(())
+    }
+
+    /// Has transit destroy the versions below the least that is needed. `None`: there was none.
+    async fn trimmed(&self, record: &Record, name: &str, held: &TransitKey) -> Result<Option<u64>, Failure> {
+        let least = record
+            .least_that_is_needed(name)
+            .unwrap_or(u64::MAX)
+            .min(held.latest_version);
+        if least <= held.min_available_version.max(1) {
+            return Ok(None);
+        }
+        self.transit.trim(name, held, least).await?;
+        Ok(Some(least))
+    }
+
+    /// Destroys the versions that no ring needs, as far as transit lets us, and forgets keys whose destruction was cut off.
+    pub(crate) async fn pruned(&self) -> Result<Vec<String>, Failure> {
+        let mut gone = Vec::new();
+        let (record, _) = self.read_record().await?;
+        let mut names: Vec<&str> = record
+            .keys
+            .iter()
+            .map(|entry| entry.place.transit_key.as_str())
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        for name in names {
+            let Some(held) = self.transit.read(name).await? else {
+                continue;
+            };
+            if let Some(least) = self.trimmed(&record, name, &held).await? {
+                gone.push(format!("the versions of {} below {least}", self.transit.key_path(name)));
+            }
+        }
+        for _ in 0..TRIES {
+            let (mut record, version) = self.read_record().await?;
+            let before = record.keys.len();
+            record.keys.retain(|entry| !entry.destroyed);
+            if record.keys.len() == before {
+                return Ok(gone);
+            }
+            if self.write_record(version, &record).await?.is_some() {
+                gone.push(format!("{} destroyed keys in the record", before - record.keys.len()));
+                return Ok(gone);
+            }
+        }
+        Err(self.outrun())
+    }
+}

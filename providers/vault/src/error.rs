@@ -1,0 +1,332 @@
+//! What Vault refuses and what fails on the way there: who must act, and the words for it.
+//!
+//! Of what the server said, only the strings of its `errors` array are quoted, and not much of them. The body of an answer
+//! that succeeded may hold a secret and is never quoted, not even by the position of a parse error's text.
+
+use std::time::Duration;
+
+use signet_api::{ErrorKind, Operation, ProviderError};
+
+use crate::NAME;
+
+/// The most of the server's own words that are quoted, in octets.
+const LONGEST_QUOTE: usize = 300;
+
+/// A failure that does not know yet what it was part of.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub(crate) struct Failure {
+    pub(crate) kind: ErrorKind,
+    pub(crate) text: String,
+    pub(crate) retry_after: Option<Duration>,
+}
+
+impl Failure {
+    pub(crate) fn new(kind: ErrorKind, text: impl Into<String>) -> Self {
+        Self {
+            kind,
+            text: text.into(),
+            retry_after: None,
+        }
+    }
+
+    pub(crate) fn at(self, operation: Operation) -> ProviderError {
+        let mut error = ProviderError::new(NAME, operation, self.kind, self.text);
+        error.retry_after = self.retry_after;
+        error
+    }
+}
+
+/// An answer of Vault that is not a success.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    /// Such as `POST transit/sign/signet.es256`.
+    pub(crate) request: String,
+    pub(crate) status: u16,
+    /// The strings of the `errors` array.
+    pub(crate) errors: Vec<String>,
+    pub(crate) gone: Option<GoneVersion>,
+    pub(crate) retry_after: Option<Duration>,
+    /// The policy that allows the request.
+    pub(crate) grant: String,
+}
+
+/// A version of a secret in KV v2 that was deleted.
+#[derive(Clone, Copy, Debug, serde::Deserialize)]
+pub(crate) struct GoneVersion {
+    pub(crate) version: u64,
+    /// For good.
+    pub(crate) destroyed: bool,
+}
+
+impl Refused {
+    pub(crate) fn says(&self, words: &str) -> bool {
+        self.errors.iter().any(|error| error.contains(words))
+    }
+
+    fn says_one_of(&self, words: &[&str]) -> bool {
+        words.iter().any(|words| self.says(words))
+    }
+
+    /// Who must act, and what to do. The order matters: the words of the server tell more than its status, which for
+    /// some refusals of transit is 500.
+    fn verdict(&self) -> (ErrorKind, String) {
+        let fixed = |kind, advice: &str| (kind, advice.to_owned());
+        if self.says_one_of(&[
+            // 500
+            "requested version for signing is less than the minimum encryption key version",
+            // 500
+            "requested version for signing is higher than the latest key version",
+            // 400
+            "does not support signing",
+            // 400, for example "message encryption not supported for key type ed25519"
+            "not supported for key type",
+            // 400
+            "ciphertext or signature version is disallowed by policy (too old)",
+        ]) {
+            return fixed(
+                ErrorKind::KeyUnusable,
+                "this version of the transit key may not be used, or the key is of the wrong type. `vault read \
+                 transit/keys/<name>` shows its type, min_encryption_version and min_decryption_version",
+            );
+        }
+        if self.says_one_of(&[
+            // 400
+            "signing key not found",
+            // 400
+            "encryption key not found",
+            // 400, of keys/<name>/rotate
+            "key not found",
+            // 400, of keys/<name>/trim
+            "invalid key name",
+            // 400, of keys/<name>/config
+            "no existing key named",
+        ]) {
+            return fixed(ErrorKind::NotFound, "there is no transit key of this name");
+        }
+        if self.says_one_of(&[
+            // 400: another context, another key, or changed octets
+            "cipher: message authentication failed",
+            // 400: "invalid ciphertext: no prefix", "invalid ciphertext length", "invalid ciphertext: version is too new"
+            "invalid ciphertext",
+        ]) {
+            return fixed(
+                ErrorKind::BadAnswer,
+                "this ciphertext was not made by this transit key in this context. If nobody of yours changed the \
+                 ring or replaced the transit key, treat it as an attack",
+            );
+        }
+        match self.status {
+            // "missing client token"
+            400 if self.says("missing client token") => fixed(ErrorKind::Unauthenticated, "no token was sent"),
+            // "invalid role or secret ID", "invalid role name"
+            400 if self.request.ends_with("/login") => fixed(
+                ErrorKind::Unauthenticated,
+                "the login was refused: check the role, its credential, and VAULT_AUTH_MOUNT",
+            ),
+            400 => fixed(ErrorKind::InvalidConfig, "Vault does not take this request"),
+            403 if self.request.ends_with("/login") => fixed(
+                ErrorKind::Unauthenticated,
+                "the login was refused: check the role, its credential, VAULT_AUTH_MOUNT and VAULT_NAMESPACE",
+            ),
+            // "permission denied"
+            403 => (
+                ErrorKind::PermissionDenied,
+                format!("the token's policies lack: {}", self.grant),
+            ),
+            // "no handler for route", "unsupported path"
+            404 if self.says_one_of(&["no handler for route", "unsupported path"]) => fixed(
+                ErrorKind::InvalidConfig,
+                "no secrets engine of the right kind is mounted there: `vault secrets list`; then correct \
+                 VAULT_TRANSIT_MOUNT, VAULT_KV_MOUNT, SIGNET_STORE or VAULT_NAMESPACE, or mount it with \
+                 `vault secrets enable -path=<mount> transit` (or kv-v2)",
+            ),
+            404 => fixed(ErrorKind::NotFound, "there is nothing of this name"),
+            // "unsupported operation"
+            405 => fixed(
+                ErrorKind::InvalidConfig,
+                "the engine mounted there does not know this operation: is it transit, and KV version 2?",
+            ),
+            // "required index state not present"
+            412 => fixed(
+                ErrorKind::Unavailable,
+                "this node has not caught up with the active one yet; it is tried again",
+            ),
+            // "request body too large"
+            413 => fixed(
+                ErrorKind::InvalidConfig,
+                "the request is larger than the listener's max_request_size",
+            ),
+            // "request path \"…\": rate limit quota exceeded", "lease count quota exceeded"
+            429 => fixed(
+                ErrorKind::Throttled,
+                "a quota of the server was reached; it is tried again. `vault list sys/quotas/rate-limit` shows them",
+            ),
+            472 => fixed(
+                ErrorKind::Unavailable,
+                "this is a disaster recovery secondary, which serves nobody: point VAULT_ADDR to the primary",
+            ),
+            473 => fixed(
+                ErrorKind::Unavailable,
+                "this is a performance standby: point VAULT_ADDR to a load balancer or the active node",
+            ),
+            // "Vault is sealed", "OpenBao is sealed", or a load balancer without a healthy node behind it
+            503 => fixed(
+                ErrorKind::Unavailable,
+                "the server is sealed or a standby without an active node. `vault status` shows it, `vault operator \
+                 unseal` unseals it",
+            ),
+            // "put failed due to value being too large"
+            500.. if self.says("too large") => fixed(
+                ErrorKind::InvalidConfig,
+                "the value is larger than the server's storage takes",
+            ),
+            500.. => fixed(
+                ErrorKind::Unavailable,
+                "the server failed; it is tried again. Its log says why",
+            ),
+            _ => fixed(
+                ErrorKind::BadAnswer,
+                "that is no answer of Vault: is VAULT_ADDR the address of Vault itself?",
+            ),
+        }
+    }
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        let (kind, advice) = refused.verdict();
+        let said = match quote(&refused.errors) {
+            Some(said) => format!("{} ({said})", refused.status),
+            None => refused.status.to_string(),
+        };
+        Self {
+            kind,
+            text: format!("{} was answered {said}: {advice}", refused.request),
+            retry_after: refused.retry_after,
+        }
+    }
+}
+
+/// The server's words in one line of bounded length.
+fn quote(errors: &[String]) -> Option<String> {
+    let words: Vec<&str> = errors.iter().flat_map(|error| error.split_whitespace()).collect();
+    let mut text = words.join(" ");
+    if text.is_empty() {
+        return None;
+    }
+    if text.len() > LONGEST_QUOTE {
+        text.truncate(text.floor_char_boundary(LONGEST_QUOTE));
+        text.push('…');
+    }
+    text.retain(|character| !character.is_control());
+    Some(format!("{text:?}"))
+}
+
+/// What happened on the way to the server.
+pub(crate) fn transport(request: &str, address: &str, within: Duration, error: &reqwest::Error) -> Failure {
+    let mut causes = Vec::new();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        causes.push(cause.to_string());
+        source = cause.source();
+    }
+    let cause = causes.pop().unwrap_or_else(|| "no cause given".to_owned());
+    let certificate = [&cause]
+        .into_iter()
+        .chain(&causes)
+        .find(|cause| cause.contains("certificate"));
+    if let Some(certificate) = certificate {
+        return Failure::new(
+            ErrorKind::InvalidConfig,
+            format!(
+                "{request}: the certificate of {address} is not trusted ({certificate}). Set VAULT_CACERT to the PEM \
+                 file of the authority that signed it; its name must be the one in VAULT_ADDR, or VAULT_TLS_SERVER_NAME"
+            ),
+        );
+    }
+    if error.is_timeout() {
+        return Failure::new(
+            ErrorKind::TimedOut,
+            format!(
+                "{request}: {address} did not answer within {}. It is tried again; VAULT_CLIENT_TIMEOUT sets the time",
+                humantime::format_duration(within)
+            ),
+        );
+    }
+    Failure::new(
+        ErrorKind::Unavailable,
+        format!("{request}: {address} cannot be reached ({cause}). It is tried again; is VAULT_ADDR right?"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(status: u16, errors: &[&str]) -> Failure {
+        Refused {
+            request: "GET transit/keys/a".to_owned(),
+            status,
+            errors: errors.iter().map(|error| (*error).to_owned()).collect(),
+            gone: None,
+            retry_after: None,
+            grant: "path \"transit/keys/a\" { capabilities = [\"read\"] }".to_owned(),
+        }
+        .into()
+    }
+
+    #[test]
+    fn each_answer_of_the_vendor_has_its_kind() {
+        let below =
+            "1 error occurred:\n\t* requested version for signing is less than the minimum encryption key version";
+        for (status, error, kind) in [
+            (500, below, ErrorKind::KeyUnusable),
+            (
+                400,
+                "key type aes256-gcm96 does not support signing",
+                ErrorKind::KeyUnusable,
+            ),
+            (400, "signing key not found", ErrorKind::NotFound),
+            (400, "cipher: message authentication failed", ErrorKind::BadAnswer),
+            (400, "invalid ciphertext: no prefix", ErrorKind::BadAnswer),
+            (400, "missing client token", ErrorKind::Unauthenticated),
+            (400, "something else", ErrorKind::InvalidConfig),
+            (403, "permission denied", ErrorKind::PermissionDenied),
+            (404, "no handler for route \"nomount/keys/a\"", ErrorKind::InvalidConfig),
+            (404, "", ErrorKind::NotFound),
+            (405, "unsupported operation", ErrorKind::InvalidConfig),
+            (412, "required index state not present", ErrorKind::Unavailable),
+            (413, "request body too large", ErrorKind::InvalidConfig),
+            (429, "rate limit quota exceeded", ErrorKind::Throttled),
+            (472, "", ErrorKind::Unavailable),
+            (473, "", ErrorKind::Unavailable),
+            (500, "put failed due to value being too large", ErrorKind::InvalidConfig),
+            (500, "internal error", ErrorKind::Unavailable),
+            (502, "", ErrorKind::Unavailable),
+            (503, "Vault is sealed", ErrorKind::Unavailable),
+            (302, "", ErrorKind::BadAnswer),
+        ] {
+            let failure = failure(status, &[error]);
+            assert_eq!(failure.kind, kind, "{status} {error}");
+            assert!(failure.text.contains(&status.to_string()), "{}", failure.text);
+        }
+    }
+
+    #[test]
+    fn a_denial_names_the_line_that_the_policy_lacks() {
+        let text = failure(403, &["1 error occurred:\n\t* permission denied\n\n"]).text;
+        assert!(
+            text.contains("path \"transit/keys/a\" { capabilities = [\"read\"] }"),
+            "{text}"
+        );
+        assert!(!text.contains('\n'), "{text}");
+    }
+
+    #[test]
+    fn the_words_of_the_server_are_quoted_in_one_line_and_not_at_length() {
+        let text = failure(500, &["é\u{1b}[31m".repeat(1000).as_str()]).text;
+        assert!(text.len() < 2 * LONGEST_QUOTE, "{}", text.len());
+        assert!(!text.chars().any(char::is_control));
+    }
+}

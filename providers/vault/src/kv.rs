@@ -1,0 +1,144 @@
+//! One secret in KV version 2, changed by check-and-set alone.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use signet_api::ErrorKind;
+
+use crate::client::{Call, Client};
+use crate::error::Failure;
+use crate::mount;
+
+/// A secret at a path of a mount.
+#[derive(Clone, Debug)]
+pub(crate) struct Secret {
+    client: Client,
+    mount: String,
+    path: String,
+    data_path: String,
+}
+
+/// What the secret holds, with the number that Vault gave to this version of it.
+#[derive(Debug)]
+pub(crate) struct Versioned<T> {
+    pub(crate) data: T,
+    pub(crate) version: u64,
+}
+
+#[derive(Deserialize)]
+struct Found<T> {
+    data: T,
+    metadata: Metadata,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    version: u64,
+}
+
+#[derive(Serialize)]
+struct Written<'a, T> {
+    options: Options,
+    data: &'a T,
+}
+
+#[derive(Serialize)]
+struct Options {
+    cas: u64,
+}
+
+impl Secret {
+    pub(crate) fn new(client: Client, mount: &str, path: &str) -> Self {
+        Self {
+            client,
+            mount: mount.to_owned(),
+            path: path.to_owned(),
+            data_path: format!("{mount}/data/{path}"),
+        }
+    }
+
+    /// The mount that it is in.
+    pub(crate) fn mount(&self) -> &str {
+        &self.mount
+    }
+
+    /// The path of the API, which is that of policies.
+    pub(crate) fn data_path(&self) -> &str {
+        &self.data_path
+    }
+
+    /// `mount/path`, as the command line of Vault takes it.
+    pub(crate) fn location(&self) -> String {
+        format!("{}/{}", self.mount, self.path)
+    }
+
+    /// The newest version; `None` if there never was one.
+    pub(crate) async fn read<T: DeserializeOwned>(&self) -> Result<Option<Versioned<T>>, Failure> {
+        let call = Call::get(&self.data_path);
+        let refused = match self.client.call(call).await? {
+            Ok(answer) => {
+                let found: Found<T> = answer.data(&format!("GET {}", self.data_path))?;
+                return Ok(Some(Versioned {
+                    data: found.data,
+                    version: found.metadata.version,
+                }));
+            }
+            Err(refused) => refused,
+        };
+        match refused.gone {
+            Some(gone) if refused.status == 404 => Err(self.deleted(gone.version, gone.destroyed)),
+            _ if refused.status == 404 && refused.errors.iter().all(String::is_empty) => Ok(None),
+            _ => Err(refused.into()),
+        }
+    }
+
+    /// Writes the next version in place of `expected`, or the first. `None`: somebody else was faster.
+    pub(crate) async fn swap(&self, expected: Option<u64>, data: &impl Serialize) -> Result<Option<u64>, Failure> {
+        if expected.is_none() {
+            // Version 1 of the engine would store the request as it is, whoever was faster.
+            mount::expect_kv_2(&self.client, &self.mount).await?;
+        }
+        let body = Written {
+            options: Options {
+                cas: expected.unwrap_or(0),
+            },
+            data,
+        };
+        let call = Call::post(&self.data_path, &body)?.needing("\"create\", \"update\"");
+        match self.client.call(call).await? {
+            Ok(answer) => {
+                let stored: Metadata = answer.data(&format!("POST {}", self.data_path))?;
+                Ok(Some(stored.version))
+            }
+            Err(refused) if refused.says("check-and-set parameter did not match") => Ok(None),
+            Err(refused) => Err(refused.into()),
+        }
+    }
+
+    fn deleted(&self, version: u64, destroyed: bool) -> Failure {
+        let (what, remedy) = if destroyed {
+            (
+                "destroyed",
+                format!(
+                    "restore an older one with `vault kv rollback -version=<n> {0}`. To begin a new ring, and have every \
+                     token of this one refused: `vault kv metadata delete {0}`",
+                    self.location()
+                ),
+            )
+        } else {
+            (
+                "deleted",
+                format!(
+                    "bring it back: `vault kv undelete -versions={version} {}`",
+                    self.location()
+                ),
+            )
+        };
+        Failure::new(
+            ErrorKind::BadAnswer,
+            format!(
+                "version {version} of {}, which Signet's ring depends on, was {what}. No new ring is made in its place: {remedy}",
+                self.location()
+            ),
+        )
+    }
+}

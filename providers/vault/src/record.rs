@@ -1,0 +1,189 @@
+//! The record: what Signet must know of a ring's keys, and transit cannot hold. One document in KV v2.
+//!
+//! It names every version that is in the ring, and the one that is about to be, *before* transit makes it. What it does
+//! not name is not in the ring. It is not trusted with public keys, but for keys that were revoked, which nobody verifies
+//! with; a creation instant it can only move later.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use signet_api::ErrorKind;
+use signet_core::jwk::Jwk;
+use signet_core::{Algorithm, KeyState, Kid, Revocation, Terms, Timestamp};
+
+use crate::error::Failure;
+use crate::names::transit_keys;
+
+const FORMAT: u32 = 1;
+/// Disabled keys are kept for the record, and not forever. Revoked ones are not counted, and are.
+const MOST_DISABLED: usize = 32;
+
+/// The document.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Record {
+    format: u32,
+    ring: String,
+    /// The number of the last key that was claimed.
+    pub(crate) last_number: u64,
+    pub(crate) keys: Vec<Entry>,
+    /// The key that is being made.
+    pub(crate) claim: Option<ClaimOf>,
+}
+
+/// A version of a transit key.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct Place {
+    pub(crate) transit_key: String,
+    pub(crate) version: u64,
+}
+
+/// One key.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Entry {
+    /// Counts up; decides between keys of the same instant.
+    pub(crate) number: u64,
+    pub(crate) place: Place,
+    pub(crate) algorithm: Algorithm,
+    pub(crate) kid: Kid,
+    pub(crate) public: Jwk,
+    pub(crate) created_at_ms: Timestamp,
+    pub(crate) predecessor: Option<Kid>,
+    pub(crate) terms: Terms,
+    pub(crate) state: KeyState,
+    /// It is being destroyed, and is no longer in the ring.
+    pub(crate) destroyed: bool,
+    pub(crate) revoked: Option<Revocation>,
+}
+
+/// That somebody is about to make this version.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ClaimOf {
+    pub(crate) number: u64,
+    pub(crate) place: Place,
+    pub(crate) algorithm: Algorithm,
+    pub(crate) predecessor: Option<Kid>,
+    pub(crate) terms: Terms,
+    /// Whose claim it is.
+    pub(crate) nonce: String,
+    pub(crate) claimed_at_ms: Timestamp,
+}
+
+impl Record {
+    pub(crate) fn empty(ring: &str) -> Self {
+        Self {
+            format: FORMAT,
+            ring: ring.to_owned(),
+            last_number: 0,
+            keys: Vec::new(),
+            claim: None,
+        }
+    }
+
+    /// What must hold before anything in it is believed.
+    pub(crate) fn checked(self, ring: &str, location: &str) -> Result<Self, Failure> {
+        let bad = |what: String| {
+            let text = format!(
+                "the record in {location} is refused: {what}. Restore an older version (`vault kv rollback`); if nobody of \
+                 yours changed it, treat it as an attack"
+            );
+            Failure::new(ErrorKind::BadAnswer, text)
+        };
+        if self.format != FORMAT {
+            return Err(bad(format!(
+                "its format is {}, and this Signet knows {FORMAT}",
+                self.format
+            )));
+        }
+        if self.ring != ring {
+            return Err(bad(format!("it is of the ring {:?}", self.ring)));
+        }
+        let names = transit_keys(ring);
+        let claimed = self.claim.as_ref().map(|claim| &claim.place);
+        let mut places = BTreeSet::new();
+        for place in self.keys.iter().map(|entry| &entry.place).chain(claimed) {
+            if !names.contains(&place.transit_key) || place.version == 0 || !places.insert(place) {
+                return Err(bad(format!(
+                    "it names version {} of {:?}, which is no key of this ring or is named twice",
+                    place.version, place.transit_key
+                )));
+            }
+        }
+        let kids: BTreeSet<&str> = self.keys.iter().map(|entry| entry.kid.as_str()).collect();
+        if kids.len() != self.keys.len() {
+            return Err(bad("two of its keys have one kid".to_owned()));
+        }
+        Ok(self)
+    }
+
+    pub(crate) fn entry(&self, kid: &Kid) -> Option<usize> {
+        self.keys.iter().position(|entry| entry.kid == *kid)
+    }
+
+    /// Drops what was disabled long ago.
+    pub(crate) fn forget_oldest_disabled(&mut self) {
+        let is_plain = |entry: &Entry| entry.state == KeyState::Disabled && !entry.destroyed && entry.revoked.is_none();
+        let mut surplus = self
+            .keys
+            .iter()
+            .filter(|entry| is_plain(entry))
+            .count()
+            .saturating_sub(MOST_DISABLED);
+        self.keys.retain(|entry| {
+            let goes = surplus > 0 && is_plain(entry);
+            surplus -= usize::from(goes);
+            !goes
+        });
+    }
+
+    /// The transit keys of which `list` must read something.
+    pub(crate) fn transit_keys_to_read(&self) -> BTreeSet<&str> {
+        let entries = self
+            .keys
+            .iter()
+            .filter(|entry| entry.is_listed() && entry.revoked.is_none());
+        let claimed = self.claim.as_ref().map(|claim| &claim.place);
+        let places = entries.map(|entry| &entry.place).chain(claimed);
+        places.map(|place| place.transit_key.as_str()).collect()
+    }
+
+    /// The least version of a transit key that somebody may still sign with.
+    pub(crate) fn least_that_signs(&self, transit_key: &str) -> Option<u64> {
+        self.least(transit_key, |entry| entry.may_sign())
+    }
+
+    /// The least version of a transit key that the ring still needs something of.
+    pub(crate) fn least_that_is_needed(&self, transit_key: &str) -> Option<u64> {
+        self.least(transit_key, |entry| entry.is_listed() && entry.revoked.is_none())
+    }
+
+    fn least(&self, transit_key: &str, counts: impl Fn(&Entry) -> bool) -> Option<u64> {
+        let entries = self.keys.iter().filter(|entry| counts(entry)).map(|entry| &entry.place);
+        let claimed = self.claim.as_ref().map(|claim| &claim.place);
+        let places = entries.chain(claimed).filter(|place| place.transit_key == transit_key);
+        places.map(|place| place.version).min()
+    }
+}
+
+impl Entry {
+    pub(crate) const fn is_listed(&self) -> bool {
+        !self.destroyed
+    }
+
+    pub(crate) fn may_sign(&self) -> bool {
+        self.is_listed() && self.revoked.is_none() && self.state == KeyState::Enabled
+    }
+}
+
+/// The record holds whole milliseconds; what was created must equal what will be read.
+pub(crate) fn in_whole_milliseconds(terms: Terms) -> Terms {
+    let whole = |span: Duration| Duration::from_millis(u64::try_from(span.as_millis()).unwrap_or(u64::MAX));
+    Terms {
+        lead: whole(terms.lead),
+        token_max_ttl: whole(terms.token_max_ttl),
+        retention: whole(terms.retention),
+    }
+}

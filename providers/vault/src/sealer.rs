@@ -1,0 +1,140 @@
+//! Sealed custody's wrapping: transit's `encrypt` and `decrypt` under an `aes256-gcm96` key, with the context as
+//! associated data. GCM authenticates both, so what `decrypt` accepts was made by `encrypt` in the same context.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+use signet_api::{Check, ErrorKind, Operation, ProviderError};
+use signet_sealed::{Context, Sealer};
+use zeroize::Zeroizing;
+
+use crate::check;
+use crate::client::{Call, Client};
+use crate::config::VaultConfig;
+use crate::error::{Failure, Refused};
+
+/// A sealer over the transit key named by `SIGNET_KEY`. Nothing is sent yet.
+///
+/// # Errors
+/// If TLS cannot be set up as configured.
+pub async fn sealer(config: VaultConfig) -> Result<Arc<dyn Sealer>, ProviderError> {
+    Ok(Arc::new(TransitSealer {
+        client: Client::new(config.connection)?,
+        encrypt: format!("{}/encrypt/{}", config.transit_mount, config.key),
+        decrypt: format!("{}/decrypt/{}", config.transit_mount, config.key),
+        mount: config.transit_mount,
+        key: config.key,
+    }))
+}
+
+#[derive(Debug)]
+struct TransitSealer {
+    client: Client,
+    mount: String,
+    key: String,
+    encrypt: String,
+    decrypt: String,
+}
+
+#[derive(Serialize)]
+struct Encrypt<'a> {
+    plaintext: &'a str,
+    associated_data: String,
+}
+
+#[derive(Deserialize)]
+struct Encrypted {
+    ciphertext: String,
+}
+
+#[derive(Serialize)]
+struct Decrypt<'a> {
+    ciphertext: &'a str,
+    associated_data: String,
+}
+
+#[derive(Deserialize)]
+struct Decrypted {
+    plaintext: String,
+}
+
+impl TransitSealer {
+    /// Vault asks for `create` on `encrypt/<name>` where no such key exists, and says that the permission is missing.
+    fn explained(&self, refused: Refused) -> Failure {
+        let missing = refused.says("encryption key not found") || refused.status == 403;
+        let mut failure = Failure::from(refused);
+        if missing {
+            failure.text.push_str(&format!(
+                ". Or the transit key does not exist: `vault write -f {}/keys/{}` makes it",
+                self.mount, self.key
+            ));
+        }
+        failure
+    }
+
+    async fn wrapped(&self, plaintext: &[u8], context: &Context) -> Result<Vec<u8>, Failure> {
+        let plaintext = Zeroizing::new(STANDARD.encode(plaintext));
+        let body = Encrypt {
+            plaintext: &plaintext,
+            associated_data: STANDARD.encode(context.to_bytes()),
+        };
+        let answer = self.client.call(Call::post(&self.encrypt, &body)?).await?;
+        let answer = answer.map_err(|refused| self.explained(refused))?;
+        let encrypted: Encrypted = answer.data(&format!("POST {}", self.encrypt))?;
+        if !encrypted.ciphertext.starts_with("vault:v") {
+            let text = format!(
+                "POST {} was answered with something that is no ciphertext of transit",
+                self.encrypt
+            );
+            return Err(Failure::new(ErrorKind::BadAnswer, text));
+        }
+        Ok(encrypted.ciphertext.into_bytes())
+    }
+
+    async fn unwrapped(&self, wrapped: &[u8], context: &Context) -> Result<Zeroizing<Vec<u8>>, Failure> {
+        let foreign = || {
+            let text = format!(
+                "a ciphertext in the ring was not made by the transit key {}/keys/{}: was the ring sealed by another \
+                 provider?",
+                self.mount, self.key
+            );
+            Failure::new(ErrorKind::BadAnswer, text)
+        };
+        let ciphertext = std::str::from_utf8(wrapped).map_err(|_| foreign())?;
+        if !ciphertext.starts_with("vault:v") {
+            return Err(foreign());
+        }
+        let body = Decrypt {
+            ciphertext,
+            associated_data: STANDARD.encode(context.to_bytes()),
+        };
+        let answer = self.client.call(Call::post(&self.decrypt, &body)?).await?;
+        let answer = answer.map_err(|refused| self.explained(refused))?;
+        let decrypted: Decrypted = answer.data(&format!("POST {}", self.decrypt))?;
+        let text = Zeroizing::new(decrypted.plaintext);
+        STANDARD.decode(text.as_bytes()).map(Zeroizing::new).map_err(|_| {
+            let text = format!("POST {} was answered with a plaintext that is not base64", self.decrypt);
+            Failure::new(ErrorKind::BadAnswer, text)
+        })
+    }
+}
+
+#[async_trait]
+impl Sealer for TransitSealer {
+    async fn wrap(&self, plaintext: &[u8], context: &Context) -> Result<Vec<u8>, ProviderError> {
+        let wrapped = self.wrapped(plaintext, context).await;
+        wrapped.map_err(|failure| failure.at(Operation::Create))
+    }
+
+    async fn unwrap(&self, wrapped: &[u8], context: &Context) -> Result<Zeroizing<Vec<u8>>, ProviderError> {
+        let unwrapped = self.unwrapped(wrapped, context).await;
+        unwrapped.map_err(|failure| failure.at(Operation::Unseal))
+    }
+
+    async fn check(&self) -> Vec<Check> {
+        check::sealer(&self.client, &self.mount, &self.encrypt, &self.decrypt).await
+    }
+}

@@ -1,0 +1,193 @@
+//! How the successor of a key comes to be: claim, make, commit.
+//!
+//! 1. *Claim*: the record names the version that is about to be, one more than transit's latest, by check-and-set.
+//! 2. *Make*: transit makes the key, or rotates it.
+//! 3. *Commit*: the claim becomes a key of the record, by check-and-set.
+//!
+//! The key is in the ring as soon as transit has the version that the claim names, whoever made it, so that it is listed
+//! from its creation instant on. A crash after any step leaves what the next call goes on from. A claim that was given up
+//! is taken over after a while; if its owner then wakes and rotates too, that makes a version which no claim names, and
+//! which is never in the ring.
+
+use std::time::Duration;
+
+use signet_api::{ErrorKind, NewKey};
+use signet_core::jwk::Jwk;
+use signet_core::{KeyRecord, KeyState, Timestamp};
+use tokio::time::sleep;
+
+use crate::error::Failure;
+use crate::names::{transit_key, transit_keys, transit_type};
+use crate::provider::{Remote, Ring};
+use crate::record::{ClaimOf, Entry, Place, in_whole_milliseconds};
+
+/// A swap is lost only when somebody else's was stored: so often in a row is no longer a race.
+const TRIES: usize = 64;
+/// How long another's claim is waited for, in steps.
+const STEP: Duration = Duration::from_millis(100);
+const MOST_STEPS: usize = 50;
+/// A claim whose owner has done nothing for so long is one that was given up.
+const STALE: Duration = Duration::from_secs(30);
+
+impl Remote {
+    /// The key that succeeds the named one, made here or by somebody else.
+    pub(crate) async fn successor(&self, new: &NewKey) -> Result<KeyRecord, Failure> {
+        let _turn = self.creating.lock().await;
+        let (mut waited, mut made) = (0, false);
+        for _ in 0..TRIES + MOST_STEPS {
+            let ring = self.read_ring().await?;
+            if let Some(key) = &ring.claimed {
+                // Whoever made it: it is the newest now.
+                let key = key.clone();
+                if self.committed(&ring, &key).await? && new.successor_of.as_ref() != Some(key.kid()) {
+                    return Ok(key);
+                }
+                continue;
+            }
+            match (ring.newest(), &new.successor_of) {
+                (None, None) => {}
+                (Some(newest), Some(kid)) if newest.kid() == kid => {}
+                (Some(newest), _) => return Ok(newest.clone()),
+                (None, Some(kid)) => return Err(self.unknown(kid)),
+            }
+            if let Some(claim) = &ring.record.claim
+                && (made || self.is_another_s(claim))
+            {
+                if waited == MOST_STEPS {
+                    return Err(self.unanswered(claim));
+                }
+                waited += 1;
+                sleep(STEP).await;
+                continue;
+            }
+            made = self.claimed_and_made(new, ring).await?;
+        }
+        Err(self.outrun())
+    }
+
+    /// Claims the next version and has it made. `false`: somebody else was faster.
+    async fn claimed_and_made(&self, new: &NewKey, ring: Ring) -> Result<bool, Failure> {
+        let name = transit_key(&self.ring, new.algorithm, new.rsa_bits);
+        let wanted = transit_type(new.algorithm, new.rsa_bits);
+        if ring.version.is_none() {
+            self.expect_a_new_ring().await?;
+        }
+        let from_transit;
+        let held = match ring.transit.get(&name) {
+            Some(held) => held.as_ref(),
+            None => {
+                from_transit = self.transit.read(&name).await?;
+                from_transit.as_ref()
+            }
+        };
+        if let Some(held) = held.filter(|held| held.key_type != wanted || held.soft_deleted) {
+            let text = format!(
+                "{} is of type {}{}, and must be {wanted}: choose another SIGNET_KEY, or delete that transit key if nobody \
+                 needs it",
+                self.transit.key_path(&name),
+                held.key_type,
+                if held.soft_deleted { " and soft-deleted" } else { "" }
+            );
+            return Err(Failure::new(ErrorKind::KeyUnusable, text));
+        }
+        let latest = held.map_or(0, |held| held.latest_version);
+        let number = ring.record.last_number + 1;
+        let mut record = ring.record;
+        record.last_number = number;
+        record.claim = Some(ClaimOf {
+            number,
+            place: Place {
+                transit_key: name.clone(),
+                version: latest + 1,
+            },
+            algorithm: new.algorithm,
+            predecessor: new.successor_of.clone(),
+            terms: in_whole_milliseconds(new.terms),
+            nonce: self.nonce.clone(),
+            claimed_at_ms: self.clock.now(),
+        });
+        if self.write_record(ring.version, &record).await?.is_none() {
+            return Ok(false);
+        }
+        match latest {
+            0 => self.transit.create(&name, wanted).await?,
+            _ => self.transit.rotate(&name).await?,
+        }
+        Ok(true)
+    }
+
+    /// Makes a key of the record out of the claim. `false`: somebody else was faster.
+    pub(crate) async fn committed(&self, ring: &Ring, key: &KeyRecord) -> Result<bool, Failure> {
+        let mut record = ring.record.clone();
+        let Some(claim) = record.claim.take() else {
+            return Ok(false);
+        };
+        let name = claim.place.transit_key.clone();
+        record.keys.push(Entry {
+            number: claim.number,
+            place: claim.place,
+            algorithm: claim.algorithm,
+            kid: key.kid().clone(),
+            public: Jwk::from(&key.public),
+            created_at_ms: key.created_at,
+            predecessor: claim.predecessor,
+            terms: claim.terms,
+            state: KeyState::Enabled,
+            destroyed: false,
+            revoked: None,
+        });
+        let Some(version) = self.write_record(ring.version, &record).await? else {
+            return Ok(false);
+        };
+        let keys: Vec<KeyRecord> = ring.keys.iter().chain([key]).cloned().collect();
+        self.remember(version, &record, &keys, None);
+        // A revoked key that was the newest could not be forbidden in transit before there was a newer one.
+        if let Some(held) = ring.transit.get(&name).and_then(Option::as_ref)
+            && let Err(failure) = self.confined(&record, &name, held).await
+        {
+            tracing::warn!(%failure, "transit may still sign with a key that was retired or revoked; Signet does not");
+        }
+        Ok(true)
+    }
+
+    /// Whether a claim is another handle's, and that one may still be at work.
+    fn is_another_s(&self, claim: &ClaimOf) -> bool {
+        let (now, then): (Timestamp, Timestamp) = (self.clock.now(), claim.claimed_at_ms);
+        claim.nonce != self.nonce && now.since(then) <= STALE && then.since(now) <= STALE
+    }
+
+    fn unanswered(&self, claim: &ClaimOf) -> Failure {
+        let text = format!(
+            "version {} of {} was claimed, and transit has not made it yet. It is tried again; a claim that was given up is \
+             taken over after {} s",
+            claim.place.version,
+            self.transit.key_path(&claim.place.transit_key),
+            STALE.as_secs()
+        );
+        Failure::new(ErrorKind::Unavailable, text)
+    }
+
+    /// Fails if there are keys of this ring in transit without a record: then the record was lost.
+    async fn expect_a_new_ring(&self) -> Result<(), Failure> {
+        for name in transit_keys(&self.ring) {
+            let found = match self.transit.read(&name).await {
+                // A policy may cover the algorithms in use alone.
+                Err(failure) if failure.kind == ErrorKind::PermissionDenied => None,
+                found => found?,
+            };
+            if found.is_some() {
+                let location = self.record.location();
+                return Err(Failure::new(
+                    ErrorKind::BadAnswer,
+                    format!(
+                        "{} exists, but the record of its keys in {location} does not. If there was a ring, restore the \
+                         record from a backup. To begin a new ring, choose another SIGNET_KEY, or delete that transit key \
+                         and have every token of its keys refused",
+                        self.transit.key_path(&name)
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,363 @@
+//! The calls of transit that remote custody makes: <https://developer.hashicorp.com/vault/api-docs/secret/transit>.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, UNIX_EPOCH};
+
+use aws_lc_rs::digest;
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
+use signet_api::ErrorKind;
+use signet_core::algorithm::KeyType;
+use signet_core::public_key::PublicKey;
+use signet_core::{Algorithm, Timestamp};
+
+use crate::client::{Call, Client};
+use crate::error::Failure;
+
+/// The server makes the key pair before it answers, and an RSA key of 4096 bits takes a slow machine this long.
+const MAKING_A_KEY: Duration = Duration::from_secs(30);
+
+/// Transit at its mount.
+#[derive(Clone, Debug)]
+pub(crate) struct Transit {
+    client: Client,
+    mount: String,
+}
+
+/// A transit key with its versions.
+#[derive(Debug, Deserialize)]
+pub(crate) struct TransitKey {
+    #[serde(rename = "type")]
+    pub(crate) key_type: String,
+    pub(crate) latest_version: u64,
+    #[serde(default)]
+    pub(crate) min_available_version: u64,
+    #[serde(default)]
+    pub(crate) min_encryption_version: u64,
+    #[serde(default)]
+    pub(crate) min_decryption_version: u64,
+    #[serde(default)]
+    pub(crate) exportable: bool,
+    #[serde(default)]
+    pub(crate) allow_plaintext_backup: bool,
+    /// OpenBao alone.
+    #[serde(default)]
+    pub(crate) soft_deleted: bool,
+    keys: BTreeMap<String, VersionInfo>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum VersionInfo {
+    Pair {
+        creation_time: String,
+        public_key: String,
+    },
+    /// Of a key that is no key pair.
+    Other(IgnoredAny),
+}
+
+/// A public key, and when transit made it.
+#[derive(Debug)]
+pub(crate) struct Made {
+    pub(crate) public: PublicKey,
+    pub(crate) at: Timestamp,
+}
+
+#[derive(Serialize)]
+struct Create {
+    #[serde(rename = "type")]
+    key_type: &'static str,
+    exportable: bool,
+    allow_plaintext_backup: bool,
+}
+
+#[derive(Serialize)]
+struct Nothing {}
+
+#[derive(Serialize)]
+struct Config {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    min_decryption_version: Option<u64>,
+    min_encryption_version: u64,
+}
+
+#[derive(Serialize)]
+struct Trim {
+    min_available_version: u64,
+}
+
+#[derive(Serialize)]
+struct Sign<'a> {
+    input: String,
+    key_version: u64,
+    #[serde(flatten)]
+    digest: Option<Digest>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signature_algorithm: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    salt_length: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    marshaling_algorithm: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Digest {
+    prehashed: bool,
+    hash_algorithm: &'static str,
+}
+
+#[derive(Deserialize)]
+struct Signed {
+    signature: String,
+}
+
+impl TransitKey {
+    /// What transit has of a version; `None` if it never made it, or trimmed it away.
+    pub(crate) fn version(&self, version: u64) -> Option<Result<Made, Failure>> {
+        let info = self.keys.get(&version.to_string())?;
+        let damaged = |what: &str| {
+            let text = format!("version {version} of a transit key of type {}: {what}", self.key_type);
+            Failure::new(ErrorKind::BadAnswer, text)
+        };
+        let VersionInfo::Pair {
+            creation_time,
+            public_key,
+        } = info
+        else {
+            return Some(Err(damaged("it has no public key")));
+        };
+        let public = public_of(&self.key_type, public_key).ok_or_else(|| damaged("its public key cannot be read"));
+        let at = rfc3339(creation_time).ok_or_else(|| damaged("its creation_time cannot be read"));
+        Some(public.and_then(|public| Ok(Made { public, at: at? })))
+    }
+
+    /// Whether the private half of a version can still sign.
+    pub(crate) const fn signs_with(&self, version: u64) -> bool {
+        !self.soft_deleted && self.min_encryption_version <= version
+    }
+}
+
+impl Transit {
+    pub(crate) fn new(client: Client, mount: &str) -> Self {
+        Self {
+            client,
+            mount: mount.to_owned(),
+        }
+    }
+
+    pub(crate) fn mount(&self) -> &str {
+        &self.mount
+    }
+
+    /// The path of the API where a key is signed with.
+    pub(crate) fn sign_path(&self, name: &str) -> String {
+        format!("{}/sign/{name}", self.mount)
+    }
+
+    /// The path of the API where a key is read and made.
+    pub(crate) fn key_path(&self, name: &str) -> String {
+        format!("{}/keys/{name}", self.mount)
+    }
+
+    /// The key; `None` if there is none of this name.
+    pub(crate) async fn read(&self, name: &str) -> Result<Option<TransitKey>, Failure> {
+        let path = self.key_path(name);
+        match self.client.call(Call::get(&path)).await? {
+            Ok(answer) => Ok(Some(answer.data(&format!("GET {path}"))?)),
+            Err(refused) if refused.status == 404 && refused.errors.iter().all(String::is_empty) => Ok(None),
+            Err(refused) => Err(refused.into()),
+        }
+    }
+
+    /// Makes version 1 of a key. If the key is there already, nothing happens.
+    pub(crate) async fn create(&self, name: &str, key_type: &'static str) -> Result<(), Failure> {
+        let path = self.key_path(name);
+        let body = Create {
+            key_type,
+            exportable: false,
+            allow_plaintext_backup: false,
+        };
+        let call = Call::post(&path, &body)?.needing("\"create\", \"update\"");
+        self.client.call(call.at_least(MAKING_A_KEY)).await??;
+        Ok(())
+    }
+
+    /// Makes the next version of a key.
+    pub(crate) async fn rotate(&self, name: &str) -> Result<(), Failure> {
+        let path = format!("{}/rotate", self.key_path(name));
+        let call = Call::post(&path, &Nothing {})?.at_least(MAKING_A_KEY);
+        self.client.call(call).await??;
+        Ok(())
+    }
+
+    /// Forbids signing with versions below `least`.
+    pub(crate) async fn forbid_below(&self, name: &str, least: u64) -> Result<(), Failure> {
+        let config = Config {
+            min_decryption_version: None,
+            min_encryption_version: least,
+        };
+        self.configure(name, &config).await
+    }
+
+    /// Destroys versions below `least`.
+    pub(crate) async fn trim(&self, name: &str, key: &TransitKey, least: u64) -> Result<(), Failure> {
+        let config = Config {
+            min_decryption_version: Some(least.max(key.min_decryption_version)),
+            min_encryption_version: least.max(key.min_encryption_version),
+        };
+        self.configure(name, &config).await?;
+        let path = format!("{}/trim", self.key_path(name));
+        let body = Trim {
+            min_available_version: least,
+        };
+        self.client.call(Call::post(&path, &body)?).await??;
+        Ok(())
+    }
+
+    async fn configure(&self, name: &str, config: &Config) -> Result<(), Failure> {
+        let path = format!("{}/config", self.key_path(name));
+        self.client.call(Call::post(&path, config)?).await??;
+        Ok(())
+    }
+
+    /// Signs with exactly this version; the answer is in JWS form.
+    ///
+    /// What is signed goes as its digest where the algorithm allows it, so that a large token is no large request.
+    pub(crate) async fn sign(
+        &self,
+        path: &str,
+        version: u64,
+        algorithm: Algorithm,
+        message: &[u8],
+    ) -> Result<Vec<u8>, Failure> {
+        let body = request(version, algorithm, message);
+        let signed: Signed = self.client.read(Call::post(path, &body)?).await?;
+        let bad = |what: String| Failure::new(ErrorKind::BadAnswer, format!("POST {path} was answered with {what}"));
+        let parts = signed
+            .signature
+            .strip_prefix("vault:v")
+            .and_then(|rest| rest.split_once(':'));
+        let (by, signature) = parts.ok_or_else(|| bad("something that is no signature of transit".to_owned()))?;
+        if by.parse() != Ok(version) {
+            return Err(bad(format!(
+                "a signature of another version than {version}, which was asked for; it was thrown away"
+            )));
+        }
+        let decoded = match algorithm.key_type() {
+            KeyType::Ec(_) => URL_SAFE_NO_PAD.decode(signature),
+            KeyType::Rsa | KeyType::Ed25519 => STANDARD.decode(signature),
+        };
+        decoded.map_err(|_| bad("a signature that is not in base64".to_owned()))
+    }
+}
+
+fn request(version: u64, algorithm: Algorithm, message: &[u8]) -> Sign<'static> {
+    let hash = match algorithm {
+        Algorithm::RS256 | Algorithm::PS256 | Algorithm::ES256 => Some((&digest::SHA256, "sha2-256")),
+        Algorithm::RS384 | Algorithm::PS384 | Algorithm::ES384 => Some((&digest::SHA384, "sha2-384")),
+        Algorithm::RS512 | Algorithm::PS512 | Algorithm::ES512 => Some((&digest::SHA512, "sha2-512")),
+        // Pure Ed25519 takes the message itself (RFC 8032 §5.1.6).
+        Algorithm::EdDSA => None,
+    };
+    let (signature_algorithm, salt_length, marshaling_algorithm) = match algorithm {
+        // Transit's own default for RSA is PSS with the longest salt, which JWS takes neither for RS nor for PS.
+        Algorithm::RS256 | Algorithm::RS384 | Algorithm::RS512 => (Some("pkcs1v15"), None, None),
+        Algorithm::PS256 | Algorithm::PS384 | Algorithm::PS512 => (Some("pss"), Some("hash"), None),
+        Algorithm::ES256 | Algorithm::ES384 | Algorithm::ES512 => (None, None, Some("jws")),
+        Algorithm::EdDSA => (None, None, None),
+    };
+    Sign {
+        input: match hash {
+            Some((hash, _)) => STANDARD.encode(digest::digest(hash, message)),
+            None => STANDARD.encode(message),
+        },
+        key_version: version,
+        digest: hash.map(|(_, hash_algorithm)| Digest {
+            prehashed: true,
+            hash_algorithm,
+        }),
+        signature_algorithm,
+        salt_length,
+        marshaling_algorithm,
+    }
+}
+
+/// Transit shows Ed25519 keys as the base64 of their 32 octets, and all others as PEM of a `SubjectPublicKeyInfo`.
+fn public_of(key_type: &str, text: &str) -> Option<PublicKey> {
+    if key_type == "ed25519" {
+        return PublicKey::from_ed25519(&STANDARD.decode(text.trim()).ok()?).ok();
+    }
+    let body = text.trim().strip_prefix("-----BEGIN PUBLIC KEY-----")?;
+    let body = body.strip_suffix("-----END PUBLIC KEY-----")?;
+    let base64: String = body.split_ascii_whitespace().collect();
+    PublicKey::from_spki_der(&STANDARD.decode(base64).ok()?).ok()
+}
+
+/// An instant of RFC 3339, in whole milliseconds. The server writes it in the time zone of its machine.
+fn rfc3339(text: &str) -> Option<Timestamp> {
+    let (local, offset) = match text.strip_suffix('Z') {
+        Some(utc) => (utc, 0),
+        None => {
+            let (local, zone) = text.split_at_checked(text.len().checked_sub(6)?)?;
+            let sign = match zone.as_bytes().first()? {
+                b'+' => 1,
+                b'-' => -1,
+                _ => return None,
+            };
+            let (hours, minutes) = zone[1..].split_once(':')?;
+            (
+                local,
+                sign * (hours.parse::<i64>().ok()? * 60 + minutes.parse::<i64>().ok()?),
+            )
+        }
+    };
+    let instant = humantime::parse_rfc3339(&format!("{local}Z")).ok()?;
+    let millis = i64::try_from(instant.duration_since(UNIX_EPOCH).ok()?.as_millis()).ok()?;
+    Some(Timestamp::from_millis(millis - offset * 60_000))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instants_are_read_in_any_time_zone() {
+        let utc = rfc3339("2026-11-24T16:21:33.235174637Z").expect("an instant");
+        assert_eq!(utc.as_millis(), 1_795_537_293_235);
+        assert_eq!(rfc3339("2026-11-24T18:21:33.235174637+02:00"), Some(utc));
+        assert_eq!(rfc3339("2026-11-24T11:51:33.235174637-04:30"), Some(utc));
+        for text in ["", "Z", "now", "2026-11-24T16:21:33", "2026-11-24T16:21:33+0200"] {
+            assert_eq!(rfc3339(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn every_algorithm_says_how_it_is_to_be_signed() {
+        let json = |algorithm| serde_json::to_string(&request(3, algorithm, b"m")).expect("JSON");
+        for algorithm in Algorithm::ALL {
+            let text = json(algorithm);
+            assert!(text.contains("\"key_version\":3"), "{text}");
+            assert_eq!(
+                text.contains("\"prehashed\":true"),
+                algorithm != Algorithm::EdDSA,
+                "{text}"
+            );
+            let name = algorithm.as_str();
+            assert_eq!(text.contains("pkcs1v15"), name.starts_with("RS"), "{text}");
+            assert_eq!(
+                text.contains("\"salt_length\":\"hash\""),
+                name.starts_with("PS"),
+                "{text}"
+            );
+            assert_eq!(
+                text.contains("\"marshaling_algorithm\":\"jws\""),
+                name.starts_with("ES"),
+                "{text}"
+            );
+        }
+        assert_eq!(json(Algorithm::EdDSA), r#"{"input":"bQ==","key_version":3}"#);
+    }
+}

@@ -1,0 +1,167 @@
+//! `signet schedule --live`: the real rings, and from when which step of a switch between providers is safe.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use humantime::format_duration;
+use serde::Serialize;
+use signet_api::{Clock, KeyProvider};
+use signet_core::{KeyRecord, Phase, Policy, Schedule, Timestamp, schedule};
+
+use crate::app;
+use crate::cli::{Failure, table, to_json};
+use crate::clock::{SystemClock, rfc3339};
+use crate::ring_view::AlsoView;
+use crate::settings::Settings;
+
+#[derive(Serialize)]
+struct Live {
+    now: String,
+    /// The one that signs first.
+    rings: Vec<AlsoView>,
+    switches: Vec<Switch>,
+}
+
+/// Moving from the ring that signs to one that is also published. Instants hold if the last replica took the step now.
+#[derive(Serialize)]
+struct Switch {
+    from: &'static str,
+    to: &'static str,
+    /// Whether the other ring has a key to sign with.
+    has_keys: bool,
+    /// How long after the last replica publishes the other ring every verifier has its keys: R + max(M, V) + 2S.
+    publish_for_ms: u64,
+    sign_with_it_from: String,
+    /// How long after the last replica signs with the other ring the last token of this one is dead: T + R + 2S.
+    keep_for_ms: u64,
+    remove_the_first_from: String,
+}
+
+struct Ring {
+    provider: Arc<dyn KeyProvider>,
+    records: Vec<KeyRecord>,
+    schedule: Schedule,
+}
+
+pub(super) async fn live(settings: &Settings, json: bool) -> Result<String, Failure> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let mut rings = Vec::new();
+    for origin in [&settings.origin].into_iter().chain(&settings.also) {
+        let provider = app::open_guarded(settings, origin, Arc::clone(&clock), Arc::default()).await?;
+        let records = provider.list().await?;
+        rings.push(Ring {
+            schedule: schedule(&records, &settings.policy, clock.now()),
+            provider,
+            records,
+        });
+    }
+    let now = clock.now();
+    let live = Live {
+        now: rfc3339(now),
+        switches: rings
+            .split_first()
+            .map(|(from, others)| {
+                others
+                    .iter()
+                    .map(|to| switch(from, to, &settings.policy, now))
+                    .collect()
+            })
+            .unwrap_or_default(),
+        rings: rings
+            .iter()
+            .map(|ring| AlsoView::new(name(ring), &ring.records, &ring.schedule))
+            .collect(),
+    };
+    Ok(if json { to_json(&live) } else { as_text(live) })
+}
+
+fn name(ring: &Ring) -> &'static str {
+    ring.provider.capabilities().provider
+}
+
+fn switch(from: &Ring, to: &Ring, policy: &Policy, now: Timestamp) -> Switch {
+    let durations = policy.durations();
+    let skew = durations.clock_skew * 2;
+    let publish_for = durations.refresh_interval + durations.jwks_max_age.max(durations.verifier_cache) + skew;
+    // A key may be bound to a longer life of its tokens than the policy has now.
+    let bound = from
+        .records
+        .iter()
+        .filter_map(|key| key.terms)
+        .map(|terms| terms.token_max_ttl);
+    let longest = bound.max().unwrap_or_default().max(durations.token_max_ttl);
+    let keep_for = longest + durations.refresh_interval + skew;
+    let signs = |phase| matches!(phase, Phase::Active | Phase::Pending);
+    let newest = to
+        .schedule
+        .keys
+        .iter()
+        .filter(|key| signs(key.phase))
+        .filter_map(|key| to.records.iter().find(|record| *record.kid() == key.kid))
+        .map(|record| record.created_at)
+        .max();
+    let publish_from = newest.map_or(now, |created| created.max(now));
+    Switch {
+        from: name(from),
+        to: name(to),
+        has_keys: newest.is_some(),
+        publish_for_ms: millis(publish_for),
+        sign_with_it_from: rfc3339(publish_from.plus(publish_for)),
+        keep_for_ms: millis(keep_for),
+        remove_the_first_from: rfc3339(now.plus(keep_for)),
+    }
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn as_text(live: Live) -> String {
+    let heading = [
+        "PROVIDER",
+        "PHASE",
+        "KID",
+        "CREATED",
+        "SIGNS FROM",
+        "UNTIL",
+        "LEAVES THE JWKS",
+    ];
+    let mut rows = vec![heading.map(str::to_owned).to_vec()];
+    let dash = || "-".to_owned();
+    for ring in live.rings {
+        rows.extend(ring.keys.into_iter().map(|key| {
+            vec![
+                ring.provider.to_owned(),
+                key.phase.as_str().to_owned(),
+                key.kid,
+                key.created_at,
+                key.activates_at.unwrap_or_else(dash),
+                key.superseded_at.unwrap_or_else(dash),
+                key.expires_at.unwrap_or_else(dash),
+            ]
+        }));
+    }
+    let mut text = format!("Now: {}\n\n{}", live.now, table(&rows));
+    for switch in live.switches {
+        let Switch { from, to, .. } = switch;
+        let span = |ms| format_duration(Duration::from_millis(ms)).to_string();
+        text.push_str(&format!("\nFrom {from} to {to}:\n"));
+        if !switch.has_keys {
+            text.push_str(&format!(
+                "  {to} has no key yet. Make its first one with SIGNET_PROVIDER={to} signet keys rotate, then ask again.\n"
+            ));
+            continue;
+        }
+        text.push_str(&format!(
+            "  1. Every verifier has the keys of {to} {} after the last replica was started with \
+             SIGNET_ALSO_PUBLISH={to}.\n     If that is now, sign with it from {}: set SIGNET_PROVIDER={to} and \
+             SIGNET_ALSO_PUBLISH={from}.\n  2. The last token of {from} is dead {} after the last replica was started \
+             so.\n     If that is now, remove SIGNET_ALSO_PUBLISH={from} from {}.\n",
+            span(switch.publish_for_ms),
+            switch.sign_with_it_from,
+            span(switch.keep_for_ms),
+            switch.remove_the_first_from,
+        ));
+    }
+    text
+}

@@ -1,0 +1,140 @@
+//! Whether a policy and a provider fit together: found out at start, never at a rotation.
+
+use signet_api::{Capabilities, ErrorKind, Operation, ProviderError, ReadQuota};
+
+use crate::settings::Settings;
+
+/// The settings against what the provider can do and bears.
+///
+/// # Errors
+/// `InvalidConfig`, with the numbers and the variable to change.
+pub fn fits(settings: &Settings, provider: &Capabilities) -> Result<(), ProviderError> {
+    let refuse = |text| {
+        Err(ProviderError::new(
+            provider.provider,
+            Operation::Open,
+            ErrorKind::InvalidConfig,
+            text,
+        ))
+    };
+    let algorithm = settings.policy.algorithm();
+    if !provider.algorithms.contains(&algorithm) {
+        let has = provider.algorithms.iter().map(|has| has.as_str()).collect::<Vec<_>>();
+        return refuse(format!(
+            "SIGNET_ALGORITHM={algorithm}: {} does not have it in this custody; write one of {}, or SIGNET_CUSTODY=sealed, \
+             where Signet itself signs with any",
+            provider.provider,
+            has.join(", ")
+        ));
+    }
+    let interval = settings.policy.durations().refresh_interval;
+    if let Some(quota) = &provider.reads {
+        let asked = calls_asked(settings.replicas, quota) * per_interval(quota, interval);
+        if asked > f64::from(quota.calls) {
+            let least = quota
+                .per
+                .mul_f64(calls_asked(settings.replicas, quota) / f64::from(quota.calls));
+            return refuse(format!(
+                "{} replicas (SIGNET_REPLICAS) that read the ring every {} (SIGNET_REFRESH_INTERVAL) with {} calls each \
+                 make {asked:.0} calls in {}, and the vendor allows {} ({}). Write a refresh interval of at least {} \
+                 (the lead grows with it), or have the vendor raise the quota and state fewer replicas",
+                settings.replicas,
+                humantime::format_duration(interval),
+                quota.calls_per_list,
+                humantime::format_duration(quota.per),
+                quota.calls,
+                quota.page,
+                humantime::format_duration(std::time::Duration::from_secs(least.as_secs() + 1)),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The calls of one round of readings by all replicas.
+fn calls_asked(replicas: u32, quota: &ReadQuota) -> f64 {
+    f64::from(replicas) * f64::from(quota.calls_per_list)
+}
+
+/// How many rounds there are in the quota's span. The keeper reads up to a tenth sooner than the interval says.
+fn per_interval(quota: &ReadQuota, interval: std::time::Duration) -> f64 {
+    quota.per.as_secs_f64() / (interval.as_secs_f64() * 0.95)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use clap::Command;
+    use signet_api::{Claim, Custody};
+    use signet_core::Algorithm;
+
+    use super::*;
+    use crate::keeper::chain;
+    use crate::settings::{Machine, flags};
+
+    fn settings(given: &[&str]) -> Settings {
+        let command = Command::new("signet").no_binary_name(true).args(flags());
+        let matches = command.try_get_matches_from(given).expect("flags");
+        let none = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
+        Settings::load([], &matches, none, &Machine::of_this_process()).expect("settings")
+    }
+
+    fn provider(reads: Option<ReadQuota>) -> Capabilities {
+        Capabilities {
+            provider: "cloud",
+            custody: Custody::Remote,
+            algorithms: &[Algorithm::ES256],
+            claim: Claim::Tolerated,
+            longest_message: |_| None,
+            reads,
+        }
+    }
+
+    fn quota() -> ReadQuota {
+        ReadQuota {
+            calls: 300,
+            per: Duration::from_secs(60),
+            calls_per_list: 2,
+            page: "https://cloud.example/quotas",
+        }
+    }
+
+    #[test]
+    fn more_replicas_than_the_quota_bears_are_refused_with_the_numbers() {
+        let cloud = provider(Some(quota()));
+        // 2 calls each, every 57 s at the soonest: 142 replicas make 299 calls a minute.
+        fits(&settings(&["--replicas=142"]), &cloud).expect("just fits");
+        let refused = fits(&settings(&["--replicas=143"]), &cloud).expect_err("one too many");
+        assert_eq!(refused.kind, ErrorKind::InvalidConfig);
+        let text = chain(&refused);
+        for part in [
+            "143 replicas (SIGNET_REPLICAS)",
+            "every 1m",
+            "2 calls each",
+            "301 calls in 1m",
+            "allows 300",
+            "quotas",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        fits(&settings(&["--replicas=10000"]), &provider(None)).expect("no quota, no bound");
+        let slower = [
+            "--replicas=10000",
+            "--refresh-interval=75m",
+            "--publish-lead=2h",
+            "--rotation-period=24h",
+        ];
+        fits(&settings(&slower), &cloud).expect("a long interval fits any fleet");
+    }
+
+    #[test]
+    fn an_algorithm_that_the_provider_lacks_is_refused_with_those_that_it_has() {
+        let refused = fits(&settings(&["--algorithm=EdDSA"]), &provider(None)).expect_err("lacks it");
+        let text = chain(&refused);
+        assert!(
+            text.contains("SIGNET_ALGORITHM=EdDSA") && text.contains("write one of ES256"),
+            "{text}"
+        );
+    }
+}

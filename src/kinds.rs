@@ -1,0 +1,30 @@
+//! What an error of a provider means to those who see it: the one table from its kind to an exit code and an HTTP status.
+//! `docs/errors.md` shows it, with what the operator does.
+
+use http::StatusCode;
+use signet_api::ErrorKind;
+
+/// The exit code of a command that failed so, in the meanings of sysexits(3).
+#[must_use]
+pub const fn exit_code(kind: ErrorKind) -> u8 {
+    faces(kind).0
+}
+
+/// The status of a request that failed so.
+#[must_use]
+pub const fn http_status(kind: ErrorKind) -> StatusCode {
+    faces(kind).1
+}
+
+/// 502 where the provider answered and somebody must act, 503 where waiting may help, 504 where it did not answer in time.
+const fn faces(kind: ErrorKind) -> (u8, StatusCode) {
+    match kind {
+        ErrorKind::InvalidConfig => (64, StatusCode::BAD_GATEWAY),
+        ErrorKind::Unauthenticated | ErrorKind::PermissionDenied => (77, StatusCode::BAD_GATEWAY),
+        ErrorKind::NotFound => (66, StatusCode::BAD_GATEWAY),
+        ErrorKind::KeyUnusable => (78, StatusCode::BAD_GATEWAY),
+        ErrorKind::Throttled | ErrorKind::Unavailable => (75, StatusCode::SERVICE_UNAVAILABLE),
+        ErrorKind::TimedOut => (75, StatusCode::GATEWAY_TIMEOUT),
+        ErrorKind::BadAnswer => (76, StatusCode::BAD_GATEWAY),
+    }
+}

@@ -1,0 +1,138 @@
+//! Signatures that the provider computes: the one thing on the data path that waits for it.
+//!
+//! It waits behind a deadline and a bound on how many wait at once; the breaker is a guard of the provider itself. A call
+//! once begun is carried to its end even if its client has gone: a connection that is cut off in the middle of an answer
+//! would have to be made anew, with a TLS handshake, and a client that comes and goes could have us make thousands.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use signet_api::{Clock, ErrorKind, KeyProvider, Operation, ProviderError};
+use signet_core::Kid;
+use signet_core::signing_key::Signature;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tracing::{error, info};
+
+use crate::clock::rfc3339;
+use crate::keeper::chain;
+use crate::snapshot::Outage;
+
+/// A failure is told in the log once in so many seconds; the metrics count each.
+const LOG_PAUSE_SECONDS: i64 = 10;
+
+/// The way to the provider's signatures.
+#[derive(Debug)]
+pub struct Remote {
+    provider: Arc<dyn KeyProvider>,
+    permits: Arc<Semaphore>,
+    deadline: Duration,
+    clock: Arc<dyn Clock>,
+    logged_at: AtomicI64,
+    /// Looked at by each signature; the lock only if it changes.
+    is_failing: AtomicBool,
+    outage: Mutex<Option<Outage>>,
+}
+
+impl Remote {
+    /// At most `concurrency` calls at once, each answered within the deadline.
+    #[must_use]
+    pub fn new(provider: Arc<dyn KeyProvider>, concurrency: usize, deadline: Duration, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            provider,
+            permits: Arc::new(Semaphore::new(concurrency)),
+            deadline,
+            clock,
+            logged_at: AtomicI64::new(i64::MIN),
+            is_failing: AtomicBool::new(false),
+            outage: Mutex::default(),
+        }
+    }
+
+    /// Has the message signed. The signature was verified under the published key by the provider's guards.
+    ///
+    /// # Errors
+    /// As the provider says, `TimedOut` after the deadline, and `Throttled` if the whole of it went by in the queue.
+    pub async fn sign(&self, kid: &Kid, message: Vec<u8>) -> Result<Signature, ProviderError> {
+        let outcome = self.within_the_deadline(kid, message).await;
+        match &outcome {
+            Ok(_) if !self.is_failing.load(Ordering::Relaxed) => {}
+            Ok(_) => self.recovered(),
+            Err(failure) => self.failed(kid, failure),
+        }
+        outcome
+    }
+
+    /// Since when no signature was had, and why not the last one.
+    #[must_use]
+    pub fn outage(&self) -> Option<Outage> {
+        self.outage.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn within_the_deadline(&self, kid: &Kid, message: Vec<u8>) -> Result<Signature, ProviderError> {
+        let permits = Arc::clone(&self.permits);
+        let begun = Arc::new(AtomicBool::new(false));
+        let (provider, kid, has_begun) = (Arc::clone(&self.provider), kid.clone(), Arc::clone(&begun));
+        let call = async move {
+            // Never closed.
+            let permit = permits.acquire_owned().await.ok()?;
+            has_begun.store(true, Ordering::Relaxed);
+            let work = tokio::spawn(async move {
+                let signature = provider.sign(&kid, &message).await;
+                drop(permit);
+                signature
+            });
+            work.await.ok()
+        };
+        match timeout(self.deadline, call).await {
+            Ok(Some(outcome)) => outcome,
+            Ok(None) => Err(self.error(ErrorKind::Unavailable, "the process is stopping".to_owned())),
+            Err(_) if begun.load(Ordering::Relaxed) => Err(self.error(
+                ErrorKind::TimedOut,
+                format!(
+                    "no signature within {} (SIGNET_SIGN_TIMEOUT); look at the provider's latency, or move to sealed \
+                     custody, which signs here",
+                    humantime::format_duration(self.deadline)
+                ),
+            )),
+            Err(_) => Err(self.error(
+                ErrorKind::Throttled,
+                format!(
+                    "as many signatures as SIGNET_SIGN_CONCURRENCY allows were under way for {}; raise it, if the \
+                     provider's quota bears more, or move to sealed custody, which signs here",
+                    humantime::format_duration(self.deadline)
+                ),
+            )),
+        }
+    }
+
+    fn error(&self, kind: ErrorKind, text: String) -> ProviderError {
+        ProviderError::new(self.provider.capabilities().provider, Operation::Sign, kind, text)
+    }
+
+    fn recovered(&self) {
+        let outage = self.outage.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.is_failing.store(false, Ordering::Relaxed);
+        if let Some(outage) = outage {
+            info!(since = %rfc3339(outage.since), "the provider signs again");
+        }
+    }
+
+    fn failed(&self, kid: &Kid, failure: &ProviderError) {
+        let (now, reason) = (self.clock.now(), chain(failure));
+        let last = self.logged_at.load(Ordering::Relaxed);
+        let is_due = now.as_secs().saturating_sub(last) >= LOG_PAUSE_SECONDS;
+        let swap = |to| {
+            self.logged_at
+                .compare_exchange(last, to, Ordering::Relaxed, Ordering::Relaxed)
+        };
+        if is_due && swap(now.as_secs()).is_ok() {
+            error!(%kid, kind = failure.kind.as_str(), "a signature was not had: {reason}");
+        }
+        let mut outage = self.outage.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = outage.as_ref().map_or(now, |outage| outage.since);
+        *outage = Some(Outage { since, reason });
+        self.is_failing.store(true, Ordering::Relaxed);
+    }
+}

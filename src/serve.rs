@@ -1,0 +1,216 @@
+//! Puts the sidecar together from its settings, and takes it down again.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use signet_api::{Clock, ProviderError};
+use signet_core::mint::Template;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+use crate::also::AlsoRing;
+use crate::app;
+use crate::clock::SystemClock;
+use crate::fits::fits;
+use crate::hardening::{NotLocked, lock_memory};
+use crate::http::accept::{Context, Limits, serve_tcp, serve_unix};
+use crate::http::peer::AllowList;
+use crate::http::tls::{Tls, TlsError};
+use crate::http::unix::{SocketError, bind};
+use crate::http::workers::Workers;
+use crate::keeper::{Charge, Keeper};
+use crate::lane::Lane;
+use crate::remote::Remote;
+use crate::routes::admin::Admin;
+use crate::routes::public::Public;
+use crate::routes::{Service, local};
+use crate::settings::Settings;
+use crate::telemetry::metrics::Metrics;
+use crate::token_cache::TokenCache;
+
+/// Why the sidecar did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The local socket.
+    #[error("the local socket cannot be opened")]
+    Socket(#[from] SocketError),
+    /// A TCP listener.
+    #[error("listening on {address} failed; free the port, or change {setting}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// The setting that says so.
+        setting: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// The certificate.
+    #[error("TLS cannot be set up")]
+    Tls(#[from] TlsError),
+    /// The memory.
+    #[error("memory cannot be locked")]
+    Memory(#[from] NotLocked),
+    /// The keys.
+    #[error("the ring cannot be opened")]
+    Provider(#[from] ProviderError),
+    /// Threads and signals.
+    #[error("the system refused {what}")]
+    System {
+        /// What.
+        what: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Runs the sidecar until SIGTERM or SIGINT.
+///
+/// # Errors
+/// [`StartError`].
+pub async fn serve(settings: Settings) -> Result<(), StartError> {
+    for warning in &settings.warnings {
+        warn!("{warning}");
+    }
+    lock_memory(settings.limits.require_locked_memory)?;
+    let system = |what| move |source| StartError::System { what, source };
+    let mut terminate = signal(SignalKind::terminate()).map_err(system("a handler for SIGTERM"))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(system("a handler for SIGINT"))?;
+    let mut hang_up = signal(SignalKind::hangup()).map_err(system("a handler for SIGHUP"))?;
+
+    // The listeners first: a second start on the same socket must not get as far as the ring.
+    let tls = match &settings.tls {
+        Some(files) => Some(Tls::load(&files.certificate, &files.key)?),
+        None => None,
+    };
+    let (socket, _bound) = bind(&settings.socket.path, settings.socket.mode)?;
+    let public = listen(settings.listen, "SIGNET_LISTEN").await?;
+    let admin = listen(settings.admin_listen, "SIGNET_ADMIN_LISTEN").await?;
+
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let metrics = Arc::new(Metrics::default());
+    let open = |origin| app::open_guarded(&settings, origin, Arc::clone(&clock), Arc::clone(&metrics));
+    let provider = open(&settings.origin).await?;
+    fits(&settings, &provider.capabilities())?;
+    let mut also = Vec::new();
+    for origin in &settings.also {
+        also.push(AlsoRing::open(open(origin).await?).await?);
+    }
+    let remote = Arc::new(Remote::new(
+        Arc::clone(&provider),
+        settings.limits.sign_concurrency,
+        settings.limits.sign_timeout,
+        Arc::clone(&clock),
+    ));
+    let charge = Charge {
+        issuer: settings.issuer.clone(),
+        policy: settings.policy,
+        rsa_bits: settings.rsa_bits,
+        fate: settings.expired_keys,
+    };
+    let (keeper, published) = Keeper::start(provider, also, charge, Arc::clone(&clock), Arc::clone(&metrics)).await?;
+
+    let durations = settings.policy.durations();
+    let service = Arc::new(Service {
+        published: Arc::clone(&published),
+        template: Template::new(
+            &settings.issuer,
+            &settings.sign_audience,
+            settings.sign_subject.as_deref(),
+            durations.token_ttl,
+            durations.token_max_ttl,
+        ),
+        issuer: settings.issuer.clone(),
+        audience: settings.audience.clone(),
+        clock_skew: durations.clock_skew,
+        cache: TokenCache::new(settings.limits.verify_cache_entries.map_or(0, Into::into)),
+        lane: Lane::start().map_err(system("threads"))?,
+        remote: Arc::clone(&remote),
+        clock: Arc::clone(&clock),
+        metrics: Arc::clone(&metrics),
+    });
+
+    let shutdown = CancellationToken::new();
+    let tasks = TaskTracker::new();
+    let nudge = Arc::new(Notify::new());
+    let context = Context {
+        limits: Limits {
+            connections: settings.limits.max_connections.into(),
+            header_timeout: settings.limits.header_timeout,
+        },
+        workers: Workers::start(settings.limits.threads.into()).map_err(system("threads"))?,
+        shutdown: shutdown.clone(),
+        tasks: tasks.clone(),
+        metrics: Arc::clone(&metrics),
+    };
+    if let Some(tls) = &tls {
+        tasks.spawn(tls.clone().follow_files(shutdown.clone()));
+    }
+    tasks.spawn(serve_unix(
+        "socket",
+        socket,
+        AllowList {
+            uids: settings.socket.allow_uids.clone(),
+            gids: settings.socket.allow_gids.clone(),
+        },
+        local::routes(service, shutdown.clone()),
+        context.clone(),
+    ));
+    let documents = Public::new(
+        Arc::clone(&published),
+        &settings.issuer,
+        &settings.policy,
+        Arc::clone(&clock),
+    );
+    tasks.spawn(serve_tcp("public", public, tls.clone(), documents, context.clone()));
+    let pages = Admin::new(Arc::clone(&published), remote, settings.policy, clock, metrics);
+    tasks.spawn(serve_tcp("admin", admin, None, pages, context));
+    tasks.spawn(keeper.run(published, Arc::clone(&nudge), shutdown.clone()));
+    announce(&settings, tls.is_some());
+
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hang_up.recv() => {
+                info!("SIGHUP: the provider is read now");
+                nudge.notify_one();
+            }
+        }
+    }
+    info!(wait = %humantime::format_duration(settings.limits.drain_timeout), "stopping: requests under way may finish");
+    shutdown.cancel();
+    tasks.close();
+    if tokio::time::timeout(settings.limits.drain_timeout, tasks.wait())
+        .await
+        .is_err()
+    {
+        warn!("some connections did not finish in SIGNET_DRAIN_TIMEOUT and are cut off");
+    }
+    info!("stopped");
+    Ok(())
+}
+
+async fn listen(address: SocketAddr, setting: &'static str) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|source| StartError::Listen {
+        address,
+        setting,
+        source,
+    })
+}
+
+fn announce(settings: &Settings, tls: bool) {
+    let scheme = if tls { "https" } else { "http" };
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        issuer = %settings.issuer,
+        jwks = %format!("{scheme}://{}/.well-known/jwks.json", settings.listen),
+        socket = %settings.socket.path.display(),
+        admin = %format!("http://{}/", settings.admin_listen),
+        "signet is serving"
+    );
+}

@@ -1,0 +1,173 @@
+//! Where a ring comes from: the provider with all that it must be told. There is one that signs, and with
+//! `SIGNET_ALSO_PUBLISH` there are others whose public keys are published and accepted too.
+//!
+//! The others have settings of their own, under a prefix: `SIGNET_ALSO_VAULT_KEY`, or `key` in the table `[also.vault]`
+//! of the settings file. The variables of their ecosystem can be given under the same prefix where they differ from
+//! those of the process: `SIGNET_ALSO_VAULT_VAULT_ADDR`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use signet_api::{Custody, Variables};
+
+use super::names::{self, ProviderName, Store};
+use super::parse;
+use super::reader::Reader;
+use super::sources::{Also, AlsoValue};
+
+/// One ring, and how to reach it.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// Where its keys are kept.
+    pub provider: ProviderName,
+    /// Who computes signatures.
+    pub custody: Custody,
+    /// The provider's name for the key.
+    pub key: String,
+    /// Where a sealed ring is kept; `None` for remote custody.
+    pub store: Option<Store>,
+    /// The key file of the local provider.
+    pub local_key_file: PathBuf,
+    /// Variables of the ecosystem that differ from the process's own.
+    pub overrides: Variables,
+}
+
+impl Origin {
+    /// Whether both name the same ring, as far as names can tell.
+    fn is_same_ring(&self, other: &Self) -> bool {
+        let name = |origin: &Self| {
+            (
+                origin.provider,
+                origin.custody,
+                origin.key.clone(),
+                origin.store.clone(),
+            )
+        };
+        name(self) == name(other) && self.overrides.names().eq(other.overrides.names())
+    }
+}
+
+/// The settings that an origin has besides the variables of its ecosystem.
+pub(super) const NAMES: [&str; 4] = ["CUSTODY", "KEY", "STORE", "LOCAL_KEY_FILE"];
+
+/// What an origin has when nothing is written.
+pub(super) struct Defaults {
+    /// The local ring's file.
+    pub(super) ring_file: String,
+    /// The local key file.
+    pub(super) key_file: String,
+}
+
+impl Defaults {
+    /// The natural store of a sealed ring. `None`: there is none, as a bucket has no default name.
+    pub(super) fn store(&self, provider: ProviderName, key: &str) -> Option<String> {
+        match provider {
+            ProviderName::Local => Some(format!("file:{}", self.ring_file)),
+            // Beside the record of remote custody, which is `secret/signet/<key>`.
+            ProviderName::Vault => Some(format!("vault:secret/signet/{key}-ring")),
+            ProviderName::AwsKms | ProviderName::AzureKeyVault | ProviderName::GcpKms => None,
+        }
+    }
+}
+
+pub(super) const NO_STORE: &str = "is missing: a sealed ring of this provider has no natural place. A file would be a \
+    ring of its own for each replica; write for example s3://bucket/ring.json, gs://bucket/ring.json, \
+    az://account/container/ring.json or vault:secret/signet/ring";
+
+/// The origins of `SIGNET_ALSO_PUBLISH`, in its order; `signs` is the one that signs.
+pub(super) fn also(r: &mut Reader, mut given: Also, defaults: &Defaults, signs: Option<&Origin>) -> Vec<Origin> {
+    let listed = r.optional("also_publish", parse::names).unwrap_or_default();
+    let mut origins: Vec<Origin> = Vec::new();
+    let mut named = Vec::new();
+    for name in listed {
+        match names::provider(&name) {
+            Err(text) => r.refuse("also_publish", text),
+            Ok(provider) if named.contains(&provider) => {
+                r.refuse("also_publish", format!("names {provider} twice; write it once"));
+            }
+            Ok(provider) => {
+                named.push(provider);
+                let values = given.remove(&provider).unwrap_or_default();
+                origins.extend(origin(r, provider, values, defaults));
+            }
+        }
+    }
+    for (provider, values) in given {
+        for value in values.into_values() {
+            let text =
+                format!("is given, but SIGNET_ALSO_PUBLISH does not name {provider}; add it there, or remove this");
+            r.refuse_at(value.place, text);
+        }
+    }
+    if let Some(signs) = signs.filter(|signs| origins.iter().any(|origin| origin.is_same_ring(signs))) {
+        let text = format!(
+            "names the ring of {} that signs; it is published anyway, so remove it",
+            signs.provider
+        );
+        r.refuse("also_publish", text);
+    }
+    origins
+}
+
+fn origin(
+    r: &mut Reader,
+    provider: ProviderName,
+    mut values: BTreeMap<String, AlsoValue>,
+    defaults: &Defaults,
+) -> Option<Origin> {
+    let prefix = format!("SIGNET_ALSO_{}_", provider.in_variables());
+    let mut take = |name: &str| {
+        let value = values.remove(name);
+        let place = value
+            .as_ref()
+            .map_or_else(|| format!("{prefix}{name} (default)"), |value| value.place.clone());
+        (value.map(|value| value.text.to_string()), place)
+    };
+    let (custody, custody_at) = take("CUSTODY");
+    let (key, _) = take("KEY");
+    let (store, store_at) = take("STORE");
+    let (local_key_file, _) = take("LOCAL_KEY_FILE");
+    let key = key.unwrap_or_else(|| "signet".to_owned());
+    let custody = custody.unwrap_or_else(|| provider.default_custody().to_owned());
+    let custody = match custody_of(provider, &custody) {
+        Ok(custody) => custody,
+        Err(text) => {
+            r.refuse_at(custody_at, text);
+            return None;
+        }
+    };
+    let store = match (custody, store.or_else(|| defaults.store(provider, &key))) {
+        (Custody::Remote, _) => None,
+        (Custody::Sealed, None) => {
+            r.refuse_at(store_at, NO_STORE.to_owned());
+            return None;
+        }
+        (Custody::Sealed, Some(text)) => match names::store(&text) {
+            Ok(store) => Some(store),
+            Err(text) => {
+                r.refuse_at(store_at, text);
+                return None;
+            }
+        },
+    };
+    let overrides = values.into_iter().map(|(name, value)| (name, value.text.to_string()));
+    Some(Origin {
+        provider,
+        custody,
+        key,
+        store,
+        local_key_file: local_key_file.unwrap_or_else(|| defaults.key_file.clone()).into(),
+        overrides: overrides.collect(),
+    })
+}
+
+/// The custody of this word, if the provider has it.
+pub(super) fn custody_of(provider: ProviderName, text: &str) -> Result<Custody, String> {
+    let custody = names::choice(text, &[("remote", Custody::Remote), ("sealed", Custody::Sealed)])?;
+    match (provider, custody) {
+        (ProviderName::Local, Custody::Remote) => Err(
+            "\"remote\" is not possible with the local provider, as it computes no signatures; write sealed".to_owned(),
+        ),
+        _ => Ok(custody),
+    }
+}

@@ -1,0 +1,244 @@
+//! Azure Key Vault's keys, the Entra token endpoint and a managed identity, as one server.
+//!
+//! It follows the REST reference (<https://learn.microsoft.com/rest/api/keyvault/keys>, api-version 2025-07-01): the
+//! challenge before the first token, audiences, `api-version`, limits, pages, whole seconds, the error bodies with their
+//! inner codes, and what a disabled key still does (verify, wrap, encrypt) and no longer does (sign, unwrap, decrypt).
+//! Keys, signatures and RSA-OAEP are real. Permissions are the data actions of Azure's roles, for each caller.
+//!
+//! Not there, because no call of ours needs it: import, backup, release, rotation policies, certificates, secrets.
+
+mod answers;
+mod identity;
+mod keys;
+mod vault;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::UNIX_EPOCH;
+
+use http::Method;
+
+use crate::server::{Request, Response, Service};
+
+pub use answers::{forbidden, throttled};
+
+/// The tenant that the server knows.
+pub const TENANT: &str = "11111111-2222-3333-4444-555555555555";
+/// An application with a secret and a federated identity; it may do everything until it is told otherwise.
+pub const CLIENT: &str = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee";
+/// The application's secret.
+pub const SECRET: &str = "s3cret~of-the.application";
+/// What the application's federated token file holds.
+pub const ASSERTION: &str = "header.federated-assertion.signature";
+/// What a caller of the managed identity must know (`IDENTITY_HEADER`).
+pub const IDENTITY_HEADER: &str = "a1b2c3-identity-header";
+
+/// How the server differs from a vault at its best.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// How long tokens live, in seconds. Azure's live for about an hour; SDKs renew theirs five minutes before the end.
+    pub token_life: i64,
+    /// The most results of a page; the vendor's own maximum is 25.
+    pub page: usize,
+    /// For how many readings a new version stays invisible.
+    pub hidden_for: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            token_life: 3600,
+            page: 25,
+            hidden_for: 0,
+        }
+    }
+}
+
+/// The service. Several servers may share one.
+pub struct Azure {
+    settings: Settings,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    keys: BTreeMap<String, Vec<keys::Version>>,
+    deleted: BTreeMap<String, Vec<keys::Version>>,
+    tokens: BTreeMap<String, identity::Token>,
+    /// The actions of each caller; one that is not here may do everything.
+    allowed: BTreeMap<String, BTreeSet<String>>,
+    shift: i64,
+    issued: u64,
+}
+
+/// A service at its best.
+#[must_use]
+pub fn service() -> Arc<Azure> {
+    Azure::new(Settings::default())
+}
+
+impl Azure {
+    /// A service without keys.
+    #[must_use]
+    pub fn new(settings: Settings) -> Arc<Self> {
+        Arc::new(Self {
+            settings,
+            state: Mutex::default(),
+        })
+    }
+
+    /// From now on the caller may take these data actions (`Microsoft.KeyVault/vaults/keys/sign/action`) and no others.
+    pub fn allow_only<'a>(&self, caller: &str, actions: impl IntoIterator<Item = &'a str>) {
+        let actions = actions.into_iter().map(str::to_owned).collect();
+        self.state().allowed.insert(caller.to_owned(), actions);
+    }
+
+    /// Every token issued so far is refused from now on, whatever its expiry says.
+    pub fn forget_tokens(&self) {
+        self.state().tokens.clear();
+    }
+
+    /// Moves the server's clock, in seconds.
+    pub fn shift_clock(&self, seconds: i64) {
+        self.state().shift += seconds;
+    }
+
+    /// Creates a key as somebody does who is not Signet: from the portal, or by Azure's own rotation policy.
+    pub fn create_elsewhere(&self, name: &str, kty: &str, crv_or_bits: &str) {
+        let now = self.now();
+        let version = keys::Version::generate(kty, crv_or_bits, now).expect("a key");
+        self.state().keys.entry(name.to_owned()).or_default().push(version);
+    }
+
+    /// Enables or disables every version of a key, as somebody does in the portal.
+    pub fn set_enabled(&self, name: &str, enabled: bool) {
+        for version in self.state().keys.get_mut(name).into_iter().flatten() {
+            version.enabled = enabled;
+        }
+    }
+
+    /// Replaces the tags of every version of a key, as somebody does in the portal.
+    pub fn set_tags(&self, name: &str, tags: &[(&str, &str)]) {
+        for version in self.state().keys.get_mut(name).into_iter().flatten() {
+            version.tags = tags.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        }
+    }
+
+    /// The tags of a key's latest version.
+    #[must_use]
+    pub fn tags(&self, name: &str) -> BTreeMap<String, String> {
+        let state = self.state();
+        let latest = state.keys.get(name).and_then(|versions| versions.last());
+        latest.map(|version| version.tags.clone()).unwrap_or_default()
+    }
+
+    /// The name of a key's oldest version.
+    #[must_use]
+    pub fn first_version(&self, name: &str) -> Option<String> {
+        let state = self.state();
+        Some(state.keys.get(name)?.first()?.id.clone())
+    }
+
+    /// How many versions a key has, destroyed and hidden ones included.
+    #[must_use]
+    pub fn versions(&self, name: &str) -> usize {
+        self.state().keys.get(name).map_or(0, Vec::len)
+    }
+
+    /// What the application's processes must be told to reach a server of this service: the secret's identity.
+    #[must_use]
+    pub fn variables(base: &str, ca_file: &str) -> Vec<(String, String)> {
+        [
+            ("AZURE_TENANT_ID", TENANT),
+            ("AZURE_CLIENT_ID", CLIENT),
+            ("AZURE_CLIENT_SECRET", SECRET),
+            ("AZURE_AUTHORITY_HOST", base),
+            ("SSL_CERT_FILE", ca_file),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> i64 {
+        #[expect(clippy::disallowed_methods, reason = "a server has a clock of its own")]
+        let now = std::time::SystemTime::now();
+        let seconds = now.duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+        i64::try_from(seconds).expect("a time") + self.state().shift
+    }
+}
+
+/// What a request asks for.
+enum Route<'a> {
+    Token,
+    OpenId,
+    ManagedIdentity,
+    Vault(vault::Call<'a>),
+    Nothing,
+}
+
+fn route(request: &Request) -> Route<'_> {
+    let parts: Vec<&str> = request.path.trim_start_matches('/').split('/').collect();
+    let call = match (&request.method, parts.as_slice()) {
+        (&Method::POST, [_, "oauth2", "v2.0", "token"]) => return Route::Token,
+        (&Method::GET, [_, "v2.0", ".well-known", "openid-configuration"]) => return Route::OpenId,
+        (&Method::GET, ["msi", "token"]) => return Route::ManagedIdentity,
+        (&Method::GET, ["keys"]) => vault::Call::new("GetKeys", "read", "", ""),
+        (&Method::POST, ["keys", name, "create"]) => vault::Call::new("CreateKey", "create/action", name, ""),
+        (&Method::GET, ["keys", name, "versions"]) => vault::Call::new("GetKeyVersions", "read", name, ""),
+        (&Method::GET, ["keys", name]) => vault::Call::new("GetKey", "read", name, ""),
+        (&Method::GET, ["keys", name, version]) => vault::Call::new("GetKey", "read", name, version),
+        (&Method::PATCH, ["keys", name]) => vault::Call::new("UpdateKey", "update/action", name, ""),
+        (&Method::PATCH, ["keys", name, version]) => vault::Call::new("UpdateKey", "update/action", name, version),
+        (&Method::DELETE, ["keys", name]) => vault::Call::new("DeleteKey", "delete", name, ""),
+        (&Method::GET, ["deletedkeys", name]) => vault::Call::new("GetDeletedKey", "read", name, ""),
+        (&Method::DELETE, ["deletedkeys", name]) => vault::Call::new("PurgeDeletedKey", "purge/action", name, ""),
+        (&Method::POST, ["deletedkeys", name, "recover"]) => {
+            vault::Call::new("RecoverDeletedKey", "recover/action", name, "")
+        }
+        (&Method::POST, ["keys", name, version, operation]) => match *operation {
+            "sign" => vault::Call::new("Sign", "sign/action", name, version),
+            "verify" => vault::Call::new("Verify", "verify/action", name, version),
+            "wrapkey" => vault::Call::new("WrapKey", "wrap/action", name, version),
+            "unwrapkey" => vault::Call::new("UnwrapKey", "unwrap/action", name, version),
+            "encrypt" => vault::Call::new("Encrypt", "encrypt/action", name, version),
+            "decrypt" => vault::Call::new("Decrypt", "decrypt/action", name, version),
+            _ => return Route::Nothing,
+        },
+        _ => return Route::Nothing,
+    };
+    Route::Vault(call)
+}
+
+impl Service for Azure {
+    /// The vendor's operation; `Challenge` for a call of the vault that comes without a token.
+    fn operation(&self, request: &Request) -> String {
+        match route(request) {
+            Route::Token => "Token",
+            Route::OpenId => "OpenIdConfiguration",
+            Route::ManagedIdentity => "ManagedIdentity",
+            Route::Vault(_) if request.header("authorization").is_none() => "Challenge",
+            Route::Vault(call) => call.operation,
+            Route::Nothing => "Nothing",
+        }
+        .to_owned()
+    }
+
+    fn answer(&self, request: &Request) -> Response {
+        match route(request) {
+            Route::Token => self.token(request),
+            Route::OpenId => identity::openid(request),
+            Route::ManagedIdentity => self.managed_identity(request),
+            Route::Vault(call) => self.vault(request, &call),
+            Route::Nothing => answers::not_found("Resource not found"),
+        }
+    }
+}
+
+/// The server as its client addressed it.
+fn base(request: &Request) -> String {
+    format!("https://{}", request.header("host").unwrap_or("localhost"))
+}

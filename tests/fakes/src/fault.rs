@@ -1,0 +1,63 @@
+//! What can go wrong between a client and a cloud, played by script.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::server::Response;
+
+/// One thing that goes wrong, once.
+#[derive(Clone)]
+pub enum Fault {
+    /// The call does not happen; this is the answer.
+    Answer(Response),
+    /// The call does not happen; the connection is closed without an answer.
+    Refused,
+    /// The call does not happen, and no answer ever comes.
+    Hang,
+    /// The call happens after this long.
+    Slow(Duration),
+    /// The call happens, but its answer is lost with the connection.
+    LostAnswer,
+    /// The call happens, and its answer is changed on the way.
+    Changed(Arc<dyn Fn(Response) -> Response + Send + Sync>),
+}
+
+impl fmt::Debug for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Answer(_) => "Answer",
+            Self::Refused => "Refused",
+            Self::Hang => "Hang",
+            Self::Slow(_) => "Slow",
+            Self::LostAnswer => "LostAnswer",
+            Self::Changed(_) => "Changed",
+        })
+    }
+}
+
+/// Faults in the order in which they will happen, each for calls of one operation.
+#[derive(Debug, Default)]
+pub(crate) struct Script(Mutex<VecDeque<(String, Fault)>>);
+
+impl Script {
+    pub(crate) fn add(&self, operation: &str, fault: Fault) {
+        self.lines().push_back((operation.to_owned(), fault));
+    }
+
+    pub(crate) fn clear(&self) {
+        self.lines().clear();
+    }
+
+    /// The next fault for this operation, or for any (`*`).
+    pub(crate) fn next(&self, operation: &str) -> Option<Fault> {
+        let mut lines = self.lines();
+        let index = lines.iter().position(|(of, _)| of == operation || of == "*")?;
+        lines.remove(index).map(|(_, fault)| fault)
+    }
+
+    fn lines(&self) -> std::sync::MutexGuard<'_, VecDeque<(String, Fault)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

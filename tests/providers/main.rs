@@ -1,0 +1,20 @@
+//! The real binary over every provider: a real OpenBao, and servers of ours that speak the clouds' protocols.
+//!
+//! What the conformance kit cannot see is here: rings that are switched while tokens flow, starts that are killed, and
+//! how many calls a replica makes.
+
+#[path = "../harness/mod.rs"]
+mod harness;
+#[path = "../rotation/traffic.rs"]
+mod traffic;
+#[path = "../rotation/verifier.rs"]
+mod verifier;
+#[path = "../rotation/watch.rs"]
+mod watch;
+
+mod calls;
+mod check;
+mod crash_loop;
+mod remote;
+mod servers;
+mod switch;
