@@ -257,6 +257,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_variable_of_a_provider_is_taken_from_the_environment() {
+        let flags = clap::Command::new("signet")
+            .no_binary_name(true)
+            .args(crate::settings::flags());
+        let none = flags.try_get_matches_from([""; 0]).expect("no flags");
+        let machine = crate::settings::Machine::of_this_process();
+        for variable in ProviderName::ALL.iter().flat_map(|provider| variables_of(*provider)) {
+            let env = [(variable.name.into(), "value".into())];
+            let no_file = |_: &Path| Err(std::io::ErrorKind::NotFound.into());
+            let settings = Settings::load(env, &none, no_file, &machine).expect("settings");
+            assert_eq!(
+                settings.variables.get(variable.name),
+                Some("value"),
+                "src/settings/names.rs lacks {}",
+                variable.name
+            );
+        }
+    }
+
+    #[test]
     fn every_variable_of_a_provider_stands_on_its_page() {
         for provider in ProviderName::ALL.iter().filter(|provider| provider.is_built_in()) {
             let page = format!("{}/docs/providers/{provider}.md", env!("CARGO_MANIFEST_DIR"));

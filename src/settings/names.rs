@@ -38,7 +38,7 @@ macro_rules! providers {
                 }
             }
 
-            /// How the variables of its own ecosystem begin.
+            /// The variables of its own ecosystem: names, and beginnings of names that end with `_`.
             pub(super) const fn ecosystem(self) -> &'static [&'static str] {
                 match self {
                     $(Self::$variant => $ecosystem,)+
@@ -54,11 +54,11 @@ providers! {
     /// HashiCorp Vault or OpenBao.
     Vault = "vault", "remote", cfg!(feature = "vault"), &["VAULT_"];
     /// AWS Key Management Service.
-    AwsKms = "aws-kms", "remote", cfg!(feature = "aws-kms"), &["AWS_"];
+    AwsKms = "aws-kms", "remote", cfg!(feature = "aws-kms"), &["AWS_", "HOME"];
     /// Azure Key Vault.
-    AzureKeyVault = "azure-key-vault", "remote", cfg!(feature = "azure-key-vault"), &["AZURE_", "IDENTITY_", "MSI_"];
+    AzureKeyVault = "azure-key-vault", "remote", cfg!(feature = "azure-key-vault"), &["AZURE_", "IDENTITY_", "MSI_", "SSL_CERT_FILE"];
     /// Google Cloud Key Management Service.
-    GcpKms = "gcp-kms", "remote", cfg!(feature = "gcp-kms"), &["GOOGLE_", "GCE_", "CLOUDSDK_", "STORAGE_"];
+    GcpKms = "gcp-kms", "remote", cfg!(feature = "gcp-kms"), &["GOOGLE_", "GCE_", "CLOUDSDK_", "STORAGE_", "HOME", "SSL_CERT_FILE"];
 }
 
 impl ProviderName {

@@ -264,8 +264,8 @@ impl Sources {
 
 /// Whether a variable is one of these providers' own.
 fn is_of_an_ecosystem(variable: &str, providers: &[ProviderName]) -> bool {
-    let mut beginnings = providers.iter().flat_map(|provider| provider.ecosystem());
-    beginnings.any(|beginning| variable.starts_with(beginning))
+    let mut known = providers.iter().flat_map(|provider| provider.ecosystem());
+    known.any(|name| variable == *name || (name.ends_with('_') && variable.starts_with(name)))
 }
 
 /// `AWS_KMS_KEY` is the setting `KEY` of `aws-kms`.

@@ -260,6 +260,8 @@ impl Spec {
                 .filter(|line| !line.is_empty() && !line.starts_with('#'))
                 .map(str::to_owned),
         );
+        let secret_variables = ["VAULT_TOKEN", "AWS_SECRET_ACCESS_KEY", "AZURE_CLIENT_SECRET"];
+        secrets.extend(secret_variables.iter().filter_map(|name| self.settings.get(*name).cloned()));
         let found = log::leaks(text, &secrets);
         assert!(found.is_empty(), "the log of {whose} holds secrets: {found:?}");
         assert!(!text.contains("panicked at"), "{whose} panicked:\n{text}");
@@ -435,7 +437,8 @@ impl Drop for Sidecar {
         self.kill();
         let log = self.log_text();
         if std::thread::panicking() {
-            let tail: Vec<&str> = log.lines().filter(|line| !line.contains("TRACE")).collect();
+            let telling = |line: &&str| !line.contains("\"TRACE\"") && !line.contains("\"DEBUG\"");
+            let tail: Vec<&str> = log.lines().filter(telling).collect();
             say(format!(
                 "--- log of {}\n{}",
                 self.spec.socket_path().display(),

@@ -16,18 +16,28 @@ fn says_what_is_missing(good: &Place, bad: &Place, grant: &str) {
     assert_eq!(refused.code, 77, "{}{}", refused.stdout, refused.stderr);
     let table = &refused.stdout;
     assert!(table.contains("GRANTED") && table.contains("NO"), "{table}");
-    let (_, granted) = table.split_once("What grants it:").unwrap_or_else(|| panic!("no policy text in {table}"));
+    let (_, granted) = table
+        .split_once("What grants it:")
+        .unwrap_or_else(|| panic!("no policy text in {table}"));
     assert!(granted.contains(grant), "{grant}: {granted}");
 }
 
 #[test]
 fn what_vault_does_not_grant_is_named_with_the_policy_line() {
     let bao = Openbao::start();
-    says_what_is_missing(&bao.remote("check"), &bao.without_permission_to_sign("check"), "transit/sign/");
+    says_what_is_missing(
+        &bao.remote("check"),
+        &bao.without_permission_to_sign("check"),
+        "transit/sign/",
+    );
 }
 
 #[test]
 fn what_aws_does_not_grant_is_named_with_the_statement() {
     let aws = Aws::start();
-    says_what_is_missing(&aws.remote("check"), &aws.without_permission_to_sign("check"), "kms:Sign");
+    says_what_is_missing(
+        &aws.remote("check"),
+        &aws.without_permission_to_sign("check"),
+        "kms:Sign",
+    );
 }

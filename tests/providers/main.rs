@@ -6,11 +6,17 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 #[path = "../rotation/traffic.rs"]
+#[allow(dead_code, reason = "the rotation tests use the rest")]
 mod traffic;
 #[path = "../rotation/verifier.rs"]
 mod verifier;
 #[path = "../rotation/watch.rs"]
+#[allow(dead_code, reason = "the rotation tests use the rest")]
 mod watch;
+
+#[path = "../../providers/vault/tests/openbao/server.rs"]
+#[allow(dead_code, reason = "the provider's tests use the rest")]
+mod openbao;
 
 mod calls;
 mod check;

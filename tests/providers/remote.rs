@@ -12,7 +12,9 @@ use crate::harness::{AUDIENCE, Home, PATIENCE, Sidecar, Spec};
 use crate::servers::{Aws, Counted as _, Openbao};
 
 fn started(at: &crate::servers::Place) -> Sidecar {
-    at.configure(&Spec::new(&Home::new()), None).set("SIGNET_SIGN_TIMEOUT", "1s").start()
+    at.configure(&Spec::new(&Home::new()), None)
+        .set("SIGNET_SIGN_TIMEOUT", "1s")
+        .start()
 }
 
 fn request() -> Value {
@@ -20,7 +22,10 @@ fn request() -> Value {
 }
 
 fn code(answer: &Value) -> &str {
-    answer["type"].as_str().unwrap_or_default().trim_start_matches("urn:signet:problem:")
+    answer["type"]
+        .as_str()
+        .unwrap_or_default()
+        .trim_start_matches("urn:signet:problem:")
 }
 
 #[test]
@@ -31,11 +36,21 @@ fn whatever_the_provider_does_a_client_gets_an_answer_in_time_and_the_rest_goes_
     let broken = Arc::new(|answer: Response| {
         let mut json: Value = serde_json::from_slice(&answer.body).expect("JSON");
         // A signature that has the form of one, by no key.
-        json["Signature"] = "MEUCIQDKZokqnCjrRtw5tni+2Ltvl/uYMM1EVkHHJjLQWU0cXAIgVc0jRQVyfDZPMhUrpPLaKDvyLZlm9MeKJ2Z/KZGDkFg=".into();
-        Response { body: json.to_string().into(), ..answer }
+        json["Signature"] =
+            "MEUCIQDKZokqnCjrRtw5tni+2Ltvl/uYMM1EVkHHJjLQWU0cXAIgVc0jRQVyfDZPMhUrpPLaKDvyLZlm9MeKJ2Z/KZGDkFg=".into();
+        Response {
+            body: json.to_string().into(),
+            ..answer
+        }
     });
-    let throttled = Response::json(400, &json!({ "__type": "ThrottlingException", "message": "Rate exceeded" }));
-    let denied = Response::json(400, &json!({ "__type": "AccessDeniedException", "message": "not allowed" }));
+    let throttled = Response::json(
+        400,
+        &json!({ "__type": "ThrottlingException", "message": "Rate exceeded" }),
+    );
+    let denied = Response::json(
+        400,
+        &json!({ "__type": "AccessDeniedException", "message": "not allowed" }),
+    );
     for (fault, times, status, word) in [
         (Fault::Answer(throttled), 4, 503, "provider_unavailable"),
         (Fault::Refused, 4, 503, "provider_unavailable"),
@@ -48,15 +63,27 @@ fn whatever_the_provider_does_a_client_gets_an_answer_in_time_and_the_rest_goes_
         }
         let start = instant();
         let answer = sidecar.post("/v1/sign", &request());
-        assert!(start.elapsed() < Duration::from_millis(1500), "{fault:?} took {:?}", start.elapsed());
-        assert_eq!((answer.status, code(&answer.json())), (status, word), "{fault:?}: {}", answer.text());
+        assert!(
+            start.elapsed() < Duration::from_millis(1500),
+            "{fault:?} took {:?}",
+            start.elapsed()
+        );
+        assert_eq!(
+            (answer.status, code(&answer.json())),
+            (status, word),
+            "{fault:?}: {}",
+            answer.text()
+        );
         assert_eq!(answer.header("retry-after").is_some(), word == "provider_unavailable");
         // What the provider said is not for every client.
         assert!(!answer.text().contains("Rate exceeded") && !answer.text().contains("not allowed"));
         assert_eq!(sidecar.verify(&token)["active"], true);
         let (ready, conditions) = sidecar.readiness();
         assert_eq!(ready, 200);
-        assert!(conditions.to_string().contains("the provider does not sign"), "{conditions}");
+        assert!(
+            conditions.to_string().contains("the provider does not sign"),
+            "{conditions}"
+        );
         aws.unscript();
         wait_for("signing to go on by itself", PATIENCE, || {
             (sidecar.post("/v1/sign", &request()).status == 200).then_some(())
@@ -75,7 +102,9 @@ fn with_the_provider_down_the_breaker_answers_at_once() {
     let calls = aws.calls();
     let mut socket = sidecar.socket();
     for _ in 0..200 {
-        let answer = socket.post("/v1/sign", request().to_string().as_bytes()).expect("an answer");
+        let answer = socket
+            .post("/v1/sign", request().to_string().as_bytes())
+            .expect("an answer");
         assert_eq!(answer.status, 503);
     }
     let asked = aws.calls() - calls;
@@ -97,7 +126,12 @@ fn a_message_that_is_longer_than_the_provider_signs_is_refused_by_name() {
     let claims = |length: usize| json!({ "claims": { "sub": "client", "aud": AUDIENCE, "x": "x".repeat(length) } });
     assert_eq!(sidecar.post("/v1/sign", &claims(2500)).status, 200);
     let answer = sidecar.post("/v1/sign", &claims(3500));
-    assert_eq!((answer.status, code(&answer.json())), (400, "token_too_long"), "{}", answer.text());
+    assert_eq!(
+        (answer.status, code(&answer.json())),
+        (400, "token_too_long"),
+        "{}",
+        answer.text()
+    );
     let batch = json!({ "items": [claims(10), claims(3500), claims(20)] });
     let items = sidecar.post("/v1/sign/batch", &batch).json();
     assert_eq!(code(&items["items"][1]), "token_too_long");

@@ -86,7 +86,9 @@ impl Fleet {
         assert_eq!(to.configure(&self.specs[0], None).run(&["check"]).code, 0);
 
         self.roll_out(from, Some(to));
-        let told = from.configure(&self.specs[0], Some(to)).run(&["schedule", "--live", "--json"]);
+        let told = from
+            .configure(&self.specs[0], Some(to))
+            .run(&["schedule", "--live", "--json"]);
         assert_eq!(told.code, 0, "{}", told.stderr);
         let step = told.json()["switches"][0].clone();
         assert_eq!(step["has_keys"], true, "{step}");
@@ -98,10 +100,18 @@ impl Fleet {
         self.run(span("keep_for_ms"), |traffic| traffic.signers.len() > before);
 
         let former = self.signers[before - 1].kid.clone();
-        assert!(!self.alive.iter().any(|signed| signed.kid == former && signed.is_alive()));
+        assert!(
+            !self
+                .alive
+                .iter()
+                .any(|signed| signed.kid == former && signed.is_alive())
+        );
         self.roll_out(to, None);
         self.run(Duration::from_secs(1), |_| true);
-        assert!(!self.running[0].jwks_kids().contains(&former), "the former ring is gone from the JWKS");
+        assert!(
+            !self.running[0].jwks_kids().contains(&former),
+            "the former ring is gone from the JWKS"
+        );
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use signet::cli::exit_code;
+use signet::kinds::{exit_code, http_status};
 use signet::settings::SETTINGS;
 use signet_api::ErrorKind;
 use signet_core::verify::Refusal;
@@ -27,7 +27,7 @@ fn every_setting_stands_in_the_configuration_document() {
 }
 
 #[test]
-fn every_error_kind_stands_in_the_errors_document_with_its_exit_code() {
+fn every_error_kind_stands_in_the_errors_document_with_its_exit_code_and_status() {
     const HEADING: &str = "## Error kinds of a provider";
     let kinds = ErrorKind::ALL.map(|kind| kind.as_str().to_owned()).into();
     same_words("docs/errors.md", HEADING, kinds, "ErrorKind");
@@ -37,15 +37,25 @@ fn every_error_kind_stands_in_the_errors_document_with_its_exit_code() {
         .into_iter()
         .filter(|kind| {
             let begin = format!("| `{}` |", kind.as_str());
-            let code = format!(" {} ", exit_code(*kind));
             let row = rows.iter().find(|row| row.starts_with(&begin));
-            row.and_then(|row| row.split('|').nth(4)) != Some(&code)
+            let cells: Vec<&str> = row
+                .map(|row| row.split('|').map(str::trim).collect())
+                .unwrap_or_default();
+            let (code, status) = (exit_code(*kind).to_string(), http_status(*kind).as_str().to_owned());
+            cells.get(4..6) != Some(&[code.as_str(), status.as_str()])
         })
-        .map(|kind| format!("`{}`: exit code {}", kind.as_str(), exit_code(kind)))
+        .map(|kind| {
+            format!(
+                "`{}`: exit code {}, status {}",
+                kind.as_str(),
+                exit_code(kind),
+                http_status(kind)
+            )
+        })
         .collect();
     fail_with(
         &wrong,
-        "the column of exit codes in docs/errors.md must be what signet::cli::exit_code says",
+        "the columns of exit codes and statuses in docs/errors.md must be what signet::kinds says",
     );
 }
 

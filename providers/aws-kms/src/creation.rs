@@ -75,11 +75,18 @@ impl Creation {
             None => make(ring, &label, new.rsa_bits).await?,
         };
         let name = ring.alias(label.sequence);
-        let claimed = claim(ring, &name, &key_id).await?;
-        let alias = shown(ring, &name).await?;
-        if claimed == Claimed::Taken && alias.key_id.as_ref() != Some(&key_id) {
-            abandon(ring, &key_id).await?;
-        }
+        let alias = match claim(ring, &name, &key_id).await {
+            // Somebody else lost the race with the key that we took up, and is deleting it: another has won.
+            Err(failure) if failure.is("KMSInvalidStateException") => won_by_another(ring, &name, failure).await?,
+            claimed => {
+                let claimed = claimed?;
+                let alias = shown(ring, &name).await?;
+                if claimed == Claimed::Taken && alias.key_id.as_ref() != Some(&key_id) {
+                    abandon(ring, &key_id).await?;
+                }
+                alias
+            }
+        };
         ring.remember(&alias);
         let call = Call { operation: CREATE, action: "kms:CreateAlias", on: &name };
         let member = ring.member(CREATE, label.sequence, &alias).await?.ok_or_else(|| {
@@ -166,8 +173,11 @@ impl Creation {
         let mut pruned = Vec::new();
         let reading = ring.read(RETIRE).await?;
         for alias in &reading.leaving {
-            ring.client.delete_alias(RETIRE, alias).await?;
-            pruned.push(format!("{alias}, the name of a key that is being deleted"));
+            match ring.client.delete_alias(RETIRE, alias).await {
+                Ok(()) => pruned.push(format!("{alias}, the name of a key that is being deleted")),
+                Err(failure) if failure.kind() == ErrorKind::NotFound => {}
+                Err(failure) => return Err(failure.into()),
+            }
         }
         let now = ring.clock.now();
         let mut orphans = self.orphans(ring, RETIRE, &reading.named).await?;
@@ -232,6 +242,15 @@ async fn shown(ring: &Ring, name: &str) -> Result<Alias, Failure> {
     let call = Call { operation: CREATE, action: "kms:ListAliases", on: name };
     let text = "the key was made, but KMS does not show its alias yet. It is looked for again";
     Err(call.error(ErrorKind::Unavailable, text).into())
+}
+
+async fn won_by_another(ring: &Ring, name: &str, failure: Failure) -> Result<Alias, ProviderError> {
+    let aliases = ring.client.list_aliases(CREATE).await?;
+    aliases.into_iter().find(|alias| alias.name == name).ok_or_else(|| {
+        let call = Call { operation: CREATE, action: "kms:CreateAlias", on: name };
+        let text = format!("somebody is deleting the key that was to get it ({}). Another is made", failure.text());
+        call.error(ErrorKind::Unavailable, text)
+    })
 }
 
 /// Deletes a key whose place another has. Nobody else uses it: its description names that place.

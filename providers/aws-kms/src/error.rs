@@ -88,8 +88,10 @@ impl Call<'_> {
                 let code = error.code().map(str::to_owned);
                 let (kind, advice) = classify(code.as_deref(), status);
                 let what = match (&code, error.message()) {
-                    (Some(code), Some(message)) => format!("{code}: {}", shown(message)),
-                    (Some(code), None) => code.clone(),
+                    (Some(code), Some(message)) if !message.is_empty() => {
+                        format!("{code}: {}", shown(message).trim_end_matches('.'))
+                    }
+                    (Some(code), _) => code.clone(),
                     (None, _) => format!("HTTP status {status} without a code of AWS's"),
                 };
                 let mut error = self.error(kind, format!("{what}. {}", advice.text(self)));

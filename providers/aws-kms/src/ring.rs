@@ -118,7 +118,10 @@ impl Ring {
         for (alias, member) in read {
             match member {
                 Some(member) => members.push(member),
-                None => leaving.push(alias),
+                None => {
+                    self.disown(&alias);
+                    leaving.push(alias);
+                }
             }
         }
         let reading = Reading { members, leaving, last_sequence, named };

@@ -10,8 +10,8 @@ use azure_core::http::{RequestContent, Url};
 use azure_core::time::OffsetDateTime;
 use azure_security_keyvault_keys::models::{
     CreateKeyParameters, CurveName, EncryptionAlgorithm, Key, KeyAttributes, KeyClientGetKeyOptions,
-    KeyClientSignOptions, KeyClientUpdateKeyPropertiesOptions, KeyOperation,
-    KeyOperationParameters, KeyType, SignParameters, SignatureAlgorithm, UpdateKeyPropertiesParameters,
+    KeyClientSignOptions, KeyClientUpdateKeyPropertiesOptions, KeyOperation, KeyOperationParameters, KeyType,
+    SignParameters, SignatureAlgorithm, UpdateKeyPropertiesParameters,
 };
 use azure_security_keyvault_keys::{KeyClient, KeyClientOptions};
 use futures_util::TryStreamExt as _;
@@ -87,7 +87,12 @@ impl Vault {
                 ..KeyClientOptions::default()
             };
             KeyClient::new(config.vault.as_str(), Caller::new(&identity), Some(options)).map_err(|error| {
-                ProviderError::new(NAME, Operation::Open, ErrorKind::InvalidConfig, format!("SIGNET_KEY: {error}"))
+                ProviderError::new(
+                    NAME,
+                    Operation::Open,
+                    ErrorKind::InvalidConfig,
+                    format!("SIGNET_KEY: {error}"),
+                )
             })
         };
         Ok(Arc::new(Self {
@@ -131,7 +136,10 @@ impl Vault {
         });
         match id {
             Some(id) if !id.is_empty() && id.bytes().all(|octet| octet.is_ascii_alphanumeric()) => Ok(id.to_owned()),
-            _ => Err(doing.refuse(ErrorKind::BadAnswer, "the answer is about another key than the one that was asked for")),
+            _ => Err(doing.refuse(
+                ErrorKind::BadAnswer,
+                "the answer is about another key than the one that was asked for",
+            )),
         }
     }
 
@@ -165,7 +173,10 @@ impl Vault {
         let jwk = key.key.unwrap_or_default();
         let version = self.version(jwk.kid.as_deref(), key.attributes, key.tags, doing)?;
         let public = public_key(&jwk).map_err(|why| {
-            doing.refuse(ErrorKind::BadAnswer, &format!("version {} has no usable public key: {why}", version.id))
+            doing.refuse(
+                ErrorKind::BadAnswer,
+                &format!("version {} has no usable public key: {why}", version.id),
+            )
         })?;
         Ok((version, public))
     }
@@ -186,7 +197,8 @@ impl Vault {
             };
             let Some(item) = next else { return Ok(versions) };
             if versions.len() == MOST_VERSIONS {
-                let why = format!("there are more than {MOST_VERSIONS}. Move the ring to a new key: see the documentation");
+                let why =
+                    format!("there are more than {MOST_VERSIONS}. Move the ring to a new key: see the documentation");
                 return Err(doing.refuse(ErrorKind::BadAnswer, &why));
             }
             versions.push(self.version(item.kid.as_deref(), item.attributes, item.tags, &doing)?);

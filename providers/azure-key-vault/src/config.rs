@@ -86,7 +86,9 @@ impl Problems {
 pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host_str() {
         Some("localhost" | "[::1]") => true,
-        Some(host) => host.parse::<std::net::Ipv4Addr>().is_ok_and(|address| address.is_loopback()),
+        Some(host) => host
+            .parse::<std::net::Ipv4Addr>()
+            .is_ok_and(|address| address.is_loopback()),
         None => false,
     }
 }
@@ -102,7 +104,9 @@ fn place(key: &str) -> Result<(Url, String), String> {
         return Err(format!("SIGNET_KEY does not begin with https:// and a host: {WRITE}"));
     }
     if !vault.username().is_empty() || vault.password().is_some() {
-        return Err(format!("SIGNET_KEY holds credentials, which do not belong there: {WRITE}"));
+        return Err(format!(
+            "SIGNET_KEY holds credentials, which do not belong there: {WRITE}"
+        ));
     }
     if vault.query().is_some() || vault.fragment().is_some() {
         return Err(format!("SIGNET_KEY holds a ? or #: {WRITE}"));

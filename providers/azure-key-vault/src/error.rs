@@ -66,7 +66,9 @@ impl Doing {
                         "The vault's certificate is not trusted: if its authority is a private one, point SSL_CERT_FILE \
                          to it; if not, somebody may be answering in the vault's place"
                     }
-                    false => "See that this machine reaches the vault: name resolution, network policy, proxy, firewall",
+                    false => {
+                        "See that this machine reaches the vault: name resolution, network policy, proxy, firewall"
+                    }
                 };
                 let kind = match timed_out {
                     true => ErrorKind::TimedOut,
@@ -115,7 +117,8 @@ impl Doing {
         match (status, code, inner) {
             (401, ..) => (
                 ErrorKind::Unauthenticated,
-                "The token was refused: see that the identity belongs to the vault's tenant (AZURE_TENANT_ID)".to_owned(),
+                "The token was refused: see that the identity belongs to the vault's tenant (AZURE_TENANT_ID)"
+                    .to_owned(),
             ),
             (403, _, "KeyDisabled") => (
                 ErrorKind::KeyUnusable,
@@ -161,7 +164,8 @@ impl Doing {
             ),
             (409, _, "ObjectIsDeletedButRecoverable" | "ObjectIsBeingDeleted") => (
                 ErrorKind::KeyUnusable,
-                "The key was deleted and its name is reserved: recover it, or purge it and lose every version".to_owned(),
+                "The key was deleted and its name is reserved: recover it, or purge it and lose every version"
+                    .to_owned(),
             ),
             (409, ..) => (ErrorKind::Unavailable, "It is tried again".to_owned()),
             (429, ..) => (
@@ -193,6 +197,23 @@ pub(crate) struct IdentityFailure {
 impl From<IdentityFailure> for azure_core::Error {
     fn from(failure: IdentityFailure) -> Self {
         Self::new(azure_core::error::ErrorKind::Credential, failure)
+    }
+}
+
+/// Why the object store's client got no token, in the form in which its own judge takes it.
+pub(crate) fn without_token(error: &azure_core::Error) -> ProviderError {
+    match error.downcast_ref::<IdentityFailure>() {
+        Some(failure) => {
+            let mut refusal = ProviderError::new(NAME, Operation::Open, failure.kind, failure.text.clone());
+            refusal.retry_after = failure.retry_after;
+            refusal
+        }
+        None => ProviderError::new(
+            NAME,
+            Operation::Open,
+            ErrorKind::Unauthenticated,
+            shortened(&error.to_string()),
+        ),
     }
 }
 
@@ -264,14 +285,25 @@ fn unnumbered(status: u16) -> (ErrorKind, String) {
             ErrorKind::Unauthenticated,
             "the identity is not assigned to this machine (400): assign it, or correct AZURE_CLIENT_ID".to_owned(),
         ),
-        500.. => (ErrorKind::Unavailable, format!("the source of tokens answered {status}")),
-        _ => (ErrorKind::Unauthenticated, format!("the source of tokens answered {status}")),
+        500.. => (
+            ErrorKind::Unavailable,
+            format!("the source of tokens answered {status}"),
+        ),
+        _ => (
+            ErrorKind::Unauthenticated,
+            format!("the source of tokens answered {status}"),
+        ),
     }
 }
 
 /// Entra's numbers, each with the setting behind it.
 fn entra(code: u64, status: u16) -> (ErrorKind, String) {
-    let refused = |advice: &str| (ErrorKind::Unauthenticated, format!("Entra answered AADSTS{code}: {advice}"));
+    let refused = |advice: &str| {
+        (
+            ErrorKind::Unauthenticated,
+            format!("Entra answered AADSTS{code}: {advice}"),
+        )
+    };
     match code {
         7_000_215 => refused("the secret is wrong. Set AZURE_CLIENT_SECRET to the secret's value, not its id"),
         7_000_222 => refused("the secret has expired. Make a new one and set AZURE_CLIENT_SECRET"),
@@ -283,7 +315,10 @@ fn entra(code: u64, status: u16) -> (ErrorKind, String) {
         ),
         700_024 => refused("the token in AZURE_FEDERATED_TOKEN_FILE has expired. See that the kubelet renews the file"),
         500_011 => refused("the tenant does not know the vault's resource. Check the host in SIGNET_KEY"),
-        _ if status == 429 => (ErrorKind::Throttled, format!("Entra answered AADSTS{code}: asked too often")),
+        _ if status == 429 => (
+            ErrorKind::Throttled,
+            format!("Entra answered AADSTS{code}: asked too often"),
+        ),
         _ if status >= 500 => (ErrorKind::Unavailable, format!("Entra answered {status} AADSTS{code}")),
         _ => refused("look the number up at https://login.microsoftonline.com/error"),
     }

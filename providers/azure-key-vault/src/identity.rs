@@ -65,7 +65,11 @@ enum Choice {
 
 impl Source {
     pub(crate) fn choose(variables: &Variables) -> Result<Self, String> {
-        let choice = match variables.get("AZURE_TOKEN_CREDENTIALS").map(str::to_ascii_lowercase).as_deref() {
+        let choice = match variables
+            .get("AZURE_TOKEN_CREDENTIALS")
+            .map(str::to_ascii_lowercase)
+            .as_deref()
+        {
             Some("workloadidentitycredential") => Choice::Workload,
             Some("managedidentitycredential") => Choice::Managed,
             Some("environmentcredential") => Choice::Secret,

@@ -185,7 +185,10 @@ impl KeyProvider for Remote {
                 enabled: Some(false),
                 not_before: Some(NEVER),
                 // The end of a validity must come after its beginning.
-                expires: key.version.expires.map(|_| NEVER.plus(std::time::Duration::from_secs(86_400))),
+                expires: key
+                    .version
+                    .expires
+                    .map(|_| NEVER.plus(std::time::Duration::from_secs(86_400))),
                 tags: None,
             },
         };

@@ -15,8 +15,7 @@ use crate::client::{Vault, Version};
 use crate::tags::{self, Facts};
 
 /// A destroyed version is not valid before the year 3000: versions cannot be deleted one by one, and this attribute can
-/// be set without touching tags, so that no mark is lost. Sharing the ring's past with the vault, it also holds if
-/// somebody enables the version again.
+/// be set without touching tags, so that no mark is lost. It also holds if somebody enables the version again.
 pub(crate) const NEVER: Timestamp = Timestamp::from_secs(32_503_680_000);
 /// The most disabled keys that are listed, as in sealed custody: the vault keeps every version for ever, and each one
 /// costs a call when a process starts.
@@ -85,14 +84,17 @@ impl Ring {
 
     /// The keys as the vault has them now, the newest last.
     pub(crate) async fn read(&self, operation: Operation) -> Result<Vec<RingKey>, ProviderError> {
-        let mut ours = Vec::new();
-        for version in self.vault.versions(operation).await? {
+        let versions = self.vault.versions(operation).await?;
+        let mut ours = self.unsettled(&versions);
+        for version in versions {
+            // Whatever became of its tags.
+            if is_destroyed(&version) && !self.is_marked(&version) {
+                continue;
+            }
             if let Some(facts) = self.facts(operation, &version)? {
                 ours.push((facts, version));
             }
         }
-        self.add_unsettled(&mut ours);
-        ours.retain(|(_, version)| !is_destroyed(version) || tags::mark(&version.tags).is_some());
         ours.sort_by_key(|(facts, version)| (version.created, facts.sequence));
         let counts = |version: &Version| self.state(version) == KeyState::Disabled && !self.is_marked(version);
         let disabled = ours.iter().filter(|(_, version)| counts(version)).count();
@@ -123,7 +125,11 @@ impl Ring {
             let memory = self.memory();
             let known = memory.known.get(&version.id);
             if known.is_some_and(|known| known.created != version.created) {
-                let text = format!("the vault gives version {} of {} a new past", version.id, self.vault.url());
+                let text = format!(
+                    "the vault gives version {} of {} a new past",
+                    version.id,
+                    self.vault.url()
+                );
                 return Err(self.error(operation, ErrorKind::BadAnswer, text));
             }
             known.map(|known| known.facts.clone())
@@ -139,7 +145,7 @@ impl Ring {
                 tags.sort();
                 text.push_str(&format!(". Put them back: {}", tags.join(", ")));
             } else {
-                text.push_str(". Put it back from another version's example, or destroy the version");
+                text.push_str(". Put it back, or set the version's nbf to the year 3000, which destroys the key");
             }
             self.error(operation, ErrorKind::BadAnswer, text)
         };
@@ -147,7 +153,11 @@ impl Ring {
             if remembered.is_some() {
                 return Err(damaged("somebody removed Signet's tags".to_owned()));
             }
-            tracing::debug!(version = version.id, key = self.vault.url(), "a version that Signet did not make is left alone");
+            tracing::debug!(
+                version = version.id,
+                key = self.vault.url(),
+                "a version that Signet did not make is left alone"
+            );
             return Ok(None);
         }
         match Facts::from_tags(&version.tags) {
@@ -160,15 +170,14 @@ impl Ring {
     }
 
     /// Versions that we made a moment ago and that the vault does not list yet.
-    fn add_unsettled(&self, ours: &mut Vec<(Facts, Version)>) {
-        for (id, known) in &self.memory().known {
-            if let Some((made, version)) = &known.made_here
-                && made.elapsed() < SETTLING
-                && !ours.iter().any(|(_, listed)| listed.id == *id)
-            {
-                ours.push((known.facts.clone(), version.clone()));
-            }
-        }
+    fn unsettled(&self, listed: &[Version]) -> Vec<(Facts, Version)> {
+        let memory = self.memory();
+        let missing = memory.known.iter().filter_map(|(id, known)| {
+            let (made, version) = known.made_here.as_ref()?;
+            let is_missing = made.elapsed() < SETTLING && !listed.iter().any(|version| version.id == *id);
+            is_missing.then(|| (known.facts.clone(), version.clone()))
+        });
+        missing.collect()
     }
 
     async fn public(
@@ -202,12 +211,7 @@ impl Ring {
     }
 
     /// Takes in a version that this process made.
-    pub(crate) fn adopt(
-        &self,
-        facts: Facts,
-        version: Version,
-        public: &PublicKey,
-    ) -> Result<KeyRecord, ProviderError> {
+    pub(crate) fn adopt(&self, facts: Facts, version: Version, public: &PublicKey) -> Result<KeyRecord, ProviderError> {
         let public = self.fit(Operation::Create, public, &facts, &version)?;
         Ok(self.remember(facts, version, public, true).record)
     }
@@ -277,7 +281,9 @@ impl Ring {
         let Memory { known, by_kid } = &mut *memory;
         known.retain(|id, one| {
             // A key that was created while the list was on its way is not in it.
-            one.made_here.as_ref().is_some_and(|(made, _)| made.elapsed() < SETTLING)
+            one.made_here
+                .as_ref()
+                .is_some_and(|(made, _)| made.elapsed() < SETTLING)
                 || keys.iter().any(|key| key.version.id == *id)
         });
         by_kid.retain(|_, id| known.contains_key(id));
@@ -297,7 +303,11 @@ impl Ring {
     }
 
     fn is_marked(&self, version: &Version) -> bool {
-        let remembered = self.memory().known.get(&version.id).is_some_and(|known| known.mark.is_some());
+        let remembered = self
+            .memory()
+            .known
+            .get(&version.id)
+            .is_some_and(|known| known.mark.is_some());
         remembered || tags::mark(&version.tags).is_some()
     }
 

@@ -83,15 +83,20 @@ impl AzureSealer {
 
     /// The public key of the version that a blob names, as the vault has it.
     async fn of_version(&self, version: &str) -> Result<VerifyingKey, ProviderError> {
-        let known = self.seen.lock().unwrap_or_else(PoisonError::into_inner).get(version).cloned();
+        let known = self
+            .seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(version)
+            .cloned();
         if let Some(known) = known {
             return Ok(known);
         }
         match self.vault.get(OPERATION, Some(version)).await {
             Ok((_, public)) => self.verifying(version, &public),
-            Err(error) if error.kind == ErrorKind::NotFound => {
-                Err(self.not_ours(&format!("it was sealed under version {version}, which the key does not have")))
-            }
+            Err(error) if error.kind == ErrorKind::NotFound => Err(self.not_ours(&format!(
+                "it was sealed under version {version}, which the key does not have"
+            ))),
             Err(error) => Err(error),
         }
     }
@@ -140,7 +145,8 @@ impl Sealer for AzureSealer {
     }
 
     async fn unwrap(&self, wrapped: &[u8], context: &Context) -> Result<Zeroizing<Vec<u8>>, ProviderError> {
-        let blob = Blob::from_bytes(wrapped).ok_or_else(|| self.not_ours("this is no secret that Signet sealed here"))?;
+        let blob =
+            Blob::from_bytes(wrapped).ok_or_else(|| self.not_ours("this is no secret that Signet sealed here"))?;
         let context = context.to_bytes();
         // First the signature: what the vault did not sign is not sent to it for decryption.
         let verifying = self.of_version(&blob.version).await?;

@@ -14,6 +14,7 @@ use signet_sealed::RingStore;
 
 use crate::NAME;
 use crate::config::{Problems, is_loopback};
+use crate::error::without_token;
 use crate::http::Trust;
 use crate::identity::{Identity, Source};
 
@@ -68,7 +69,9 @@ pub async fn store(variables: &Variables, location: &str) -> Result<Arc<dyn Ring
     let client = builder
         // Its text may repeat what was given, an account key included.
         .build()
-        .map_err(|_| refuse("AZURE_STORAGE_ACCOUNT_KEY or the account in SIGNET_STORE is not well-formed".to_owned()))?;
+        .map_err(|_| {
+            refuse("AZURE_STORAGE_ACCOUNT_KEY or the account in SIGNET_STORE is not well-formed".to_owned())
+        })?;
     let grant = grant(&account, &container);
     let grants = Grants {
         read: Some(grant.clone()),
@@ -108,9 +111,9 @@ impl CredentialProvider for Bearer {
     async fn get_credential(&self) -> object_store::Result<Arc<AzureCredential>> {
         match self.0.get_token(&[SCOPE], None).await {
             Ok(token) => Ok(Arc::new(AzureCredential::BearerToken(token.token.secret().to_owned()))),
-            Err(error) => Err(object_store::Error::Unauthenticated {
-                path: String::new(),
-                source: error.to_string().into(),
+            Err(error) => Err(object_store::Error::Generic {
+                store: "MicrosoftAzure",
+                source: Box::new(without_token(&error)),
             }),
         }
     }

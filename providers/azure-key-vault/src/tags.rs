@@ -52,7 +52,9 @@ impl Facts {
     /// The facts, or the name of the tag that is missing or damaged.
     pub(crate) fn from_tags(tags: &Tags) -> Result<Self, &'static str> {
         let tag = |name: &'static str| tags.get(name).ok_or(name);
-        let mut terms = tag(TERMS)?.split(' ').map(|span| span.parse().map(Duration::from_millis));
+        let mut terms = tag(TERMS)?
+            .split(' ')
+            .map(|span| span.parse().map(Duration::from_millis));
         let mut span = || terms.next().and_then(Result::ok).ok_or(TERMS);
         Ok(Self {
             algorithm: tag(ALGORITHM)?.parse().map_err(|_| ALGORITHM)?,
@@ -74,7 +76,9 @@ pub(crate) fn is_ours(tags: &Tags, ring: &str) -> bool {
 /// The mark, if there is one. A mark whose reason was damaged is still a mark.
 pub(crate) fn mark(tags: &Tags) -> Option<Revocation> {
     let at = tags.get(REVOKED_AT)?.parse().unwrap_or(0);
-    let encoded: String = (0..MOST).map_while(|index| tags.get(&format!("{REASON}{index}")).cloned()).collect();
+    let encoded: String = (0..MOST)
+        .map_while(|index| tags.get(&format!("{REASON}{index}")).cloned())
+        .collect();
     let reason = URL_SAFE_NO_PAD
         .decode(encoded)
         .ok()

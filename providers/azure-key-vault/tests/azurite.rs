@@ -51,7 +51,13 @@ impl Azurite {
             .args(["-c", UNTIL_THE_END, "sh"])
             .arg(Path::new(&programs).join("azurite-blob"))
             // The port is a free one, and the ring stands in memory.
-            .args(["--blobPort", "0", "--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry"])
+            .args([
+                "--blobPort",
+                "0",
+                "--inMemoryPersistence",
+                "--skipApiVersionCheck",
+                "--disableTelemetry",
+            ])
             .args(["--oauth", "basic", "--silent", "--cert"])
             .arg(&certificate)
             .arg("--key")
@@ -62,7 +68,10 @@ impl Azurite {
             .expect("Azurite starts");
         let output = BufReader::new(child.stdout.take().expect("its output"));
         let mut lines = output.lines().map_while(Result::ok);
-        let port = lines.find_map(|line| line.rsplit_once("listens on https://127.0.0.1:").map(|(_, port)| port.to_owned()));
+        let port = lines.find_map(|line| {
+            line.rsplit_once("listens on https://127.0.0.1:")
+                .map(|(_, port)| port.to_owned())
+        });
         // Nobody may stop reading, or Azurite stops writing.
         std::thread::spawn(move || lines.for_each(drop));
         let port = port.expect("Azurite says where it listens");
@@ -73,12 +82,17 @@ impl Azurite {
             _child: child,
         };
         let making = azurite.make_container();
-        std::thread::spawn(move || signet_testkit::run(making)).join().expect("the container is made");
+        std::thread::spawn(move || signet_testkit::run(making))
+            .join()
+            .expect("the container is made");
         azurite
     }
 
     fn variables(&self, more: &[(&str, &str)]) -> Variables {
-        let own = [("AZURE_STORAGE_ENDPOINT", self.endpoint.as_str()), ("SSL_CERT_FILE", &self.trust)];
+        let own = [
+            ("AZURE_STORAGE_ENDPOINT", self.endpoint.as_str()),
+            ("SSL_CERT_FILE", &self.trust),
+        ];
         self.fake.variables_but(&[&own, more].concat())
     }
 
@@ -89,7 +103,11 @@ impl Azurite {
         let container = format!("{}/{CONTAINER}?restype=container", self.endpoint);
         async move {
             let trust = reqwest::tls::Certificate::from_pem_bundle(&trust).expect("certificates");
-            let client = reqwest::Client::builder().no_proxy().tls_certs_only(trust).build().expect("a client");
+            let client = reqwest::Client::builder()
+                .no_proxy()
+                .tls_certs_only(trust)
+                .build()
+                .expect("a client");
             let form = format!(
                 "grant_type=client_credentials&client_id={CLIENT}&client_secret={SECRET}&\
                  scope=https%3A%2F%2Fstorage.azure.com%2F.default"
@@ -150,10 +168,18 @@ fn a_shared_key_opens_the_same_ring_and_a_wrong_one_says_who_must_act() {
         let with_key = open(&shared, &name).await;
         assert_eq!(with_key.load().await.expect("loaded"), None);
         let swap = with_key.compare_and_swap(None, b"first").await.expect("swapped");
-        let Swap::Stored(version) = swap else { panic!("nobody else writes") };
+        let Swap::Stored(version) = swap else {
+            panic!("nobody else writes")
+        };
         let stored = as_identity.load().await.expect("loaded").expect("it is there");
-        assert_eq!((stored.bytes.as_slice(), &stored.version), (b"first".as_slice(), &version));
-        assert_eq!(as_identity.compare_and_swap(None, b"other").await.expect("an answer"), Swap::Lost);
+        assert_eq!(
+            (stored.bytes.as_slice(), &stored.version),
+            (b"first".as_slice(), &version)
+        );
+        assert_eq!(
+            as_identity.compare_and_swap(None, b"other").await.expect("an answer"),
+            Swap::Lost
+        );
         for check in with_key.check().await {
             assert!(check.outcome.is_ok(), "{}: {:?}", check.permission, check.outcome);
         }
@@ -169,8 +195,13 @@ fn a_shared_key_opens_the_same_ring_and_a_wrong_one_says_who_must_act() {
         assert!(!format!("{error:?}").contains("aHVzaC1odXNo"));
 
         let missing = azurite().variables(&[]);
-        let elsewhere = store(&missing, &format!("az://{ACCOUNT}/nowhere/ring.json")).await.expect("opens");
-        let error = elsewhere.compare_and_swap(None, b"x").await.expect_err("there is no container");
+        let elsewhere = store(&missing, &format!("az://{ACCOUNT}/nowhere/ring.json"))
+            .await
+            .expect("opens");
+        let error = elsewhere
+            .compare_and_swap(None, b"x")
+            .await
+            .expect_err("there is no container");
         assert_eq!(error.kind, ErrorKind::NotFound, "{}", error.source);
     });
 }

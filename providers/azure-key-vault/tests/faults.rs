@@ -23,7 +23,10 @@ async fn a_vault_that_wants_fewer_calls_is_throttled_with_its_own_word_on_when_t
     fake.server.forget_calls();
     fake.server.script("Sign", Fault::Answer(throttled(7)));
     let error = provider.sign(key.kid(), b"message").await.expect_err("throttled");
-    assert_eq!((error.kind, error.retry_after), (ErrorKind::Throttled, Some(Duration::from_secs(7))));
+    assert_eq!(
+        (error.kind, error.retry_after),
+        (ErrorKind::Throttled, Some(Duration::from_secs(7)))
+    );
     assert_eq!(fake.called("Sign"), 1, "nothing but the guards retries");
     let in_millis = throttled(1).with("retry-after-ms", "250");
     fake.server.script("GetKeyVersions", Fault::Answer(in_millis));
@@ -38,31 +41,69 @@ async fn each_refusal_of_the_vault_says_who_must_act_and_how() {
     let key = create(&*provider, None).await;
     let json = |status: u16, body: &str| Response::new(status, "application/json", body.to_owned());
     for (answer, kind, says) in [
-        (forbidden("ForbiddenByRbac"), ErrorKind::PermissionDenied, "Microsoft.KeyVault/vaults/keys/sign/action"),
-        (forbidden("ForbiddenByPolicy"), ErrorKind::PermissionDenied, "access policy"),
-        (forbidden("ForbiddenByConnection"), ErrorKind::PermissionDenied, "private endpoint"),
+        (
+            forbidden("ForbiddenByRbac"),
+            ErrorKind::PermissionDenied,
+            "Microsoft.KeyVault/vaults/keys/sign/action",
+        ),
+        (
+            forbidden("ForbiddenByPolicy"),
+            ErrorKind::PermissionDenied,
+            "access policy",
+        ),
+        (
+            forbidden("ForbiddenByConnection"),
+            ErrorKind::PermissionDenied,
+            "private endpoint",
+        ),
         (forbidden("ForbiddenByFirewall"), ErrorKind::PermissionDenied, "network"),
         (forbidden("KeyDisabled"), ErrorKind::KeyUnusable, "disabled"),
         (forbidden("KeyNotYetValidOrExpired"), ErrorKind::KeyUnusable, "validity"),
         (forbidden("KeyOperationForbidden"), ErrorKind::KeyUnusable, "key_ops"),
         (
-            json(403, r#"{"error":{"code":"Forbidden","message":"Operation sign is not allowed on a disabled key."}}"#),
+            json(
+                403,
+                r#"{"error":{"code":"Forbidden","message":"Operation sign is not allowed on a disabled key."}}"#,
+            ),
             ErrorKind::KeyUnusable,
             "disabled",
         ),
-        (json(404, r#"{"error":{"code":"KeyNotFound","message":"A key was not found"}}"#), ErrorKind::NotFound, "SIGNET_KEY"),
-        (json(400, r#"{"error":{"code":"BadParameter","message":"no"}}"#), ErrorKind::InvalidConfig, "SIGNET_KEY"),
-        (json(500, r#"{"error":{"code":"InternalServerError"}}"#), ErrorKind::Unavailable, "tried again"),
+        (
+            json(
+                404,
+                r#"{"error":{"code":"KeyNotFound","message":"A key was not found"}}"#,
+            ),
+            ErrorKind::NotFound,
+            "SIGNET_KEY",
+        ),
+        (
+            json(400, r#"{"error":{"code":"BadParameter","message":"no"}}"#),
+            ErrorKind::InvalidConfig,
+            "SIGNET_KEY",
+        ),
+        (
+            json(500, r#"{"error":{"code":"InternalServerError"}}"#),
+            ErrorKind::Unavailable,
+            "tried again",
+        ),
         (json(503, "<html>busy</html>"), ErrorKind::Unavailable, "503"),
         (json(504, ""), ErrorKind::TimedOut, "504"),
-        (json(200, "<html>hotel wifi</html>"), ErrorKind::BadAnswer, "not understood"),
+        (
+            json(200, "<html>hotel wifi</html>"),
+            ErrorKind::BadAnswer,
+            "not understood",
+        ),
         (json(302, ""), ErrorKind::BadAnswer, "302"),
     ] {
         fake.server.script("Sign", Fault::Answer(answer));
         let error = provider.sign(key.kid(), b"message").await.expect_err("refused");
         assert_eq!(error.kind, kind, "{}", text(&error));
         assert!(text(&error).contains(says), "{says}: {}", text(&error));
-        assert!(text(&error).contains("/keys/ring"), "it names the key: {}", text(&error));
+        assert!(
+            text(&error).contains("/keys/ring"),
+            "it names the key: {}",
+            text(&error)
+        );
         assert!(!format!("{error:?}").contains("fake-token"), "no token in an error");
     }
 }
@@ -144,7 +185,11 @@ async fn a_creation_whose_answer_is_lost_at_any_call_is_adopted_by_the_next() {
         let made = create(&*fake.remote("ring").await, Some(&of)).await;
         assert_eq!(made.predecessor.as_ref(), Some(&of));
         let grown = fake.azure.versions("ring") - before;
-        assert_eq!(grown, usize::from(operation != "CreateKey"), "what was made is adopted, not made twice");
+        assert_eq!(
+            grown,
+            usize::from(operation != "CreateKey"),
+            "what was made is adopted, not made twice"
+        );
     }
     assert_eq!(provider.list().await.expect("listed").len(), 3);
     assert!(find(&provider.list().await.expect("listed"), first.kid()).is_some());
@@ -169,15 +214,27 @@ async fn a_retirement_or_revocation_whose_answer_is_lost_at_any_call_comes_to_it
     // Once disabled, there is nothing left to lose.
     fake.server.script("UpdateKey", Fault::LostAnswer);
     provider.retire(disabled.kid(), Fate::Disable).await.expect_err("lost");
-    provider.retire(disabled.kid(), Fate::Disable).await.expect("it happened");
+    provider
+        .retire(disabled.kid(), Fate::Disable)
+        .await
+        .expect("it happened");
     fake.server.script("UpdateKey", Fault::LostAnswer);
     provider.retire(destroyed.kid(), Fate::Destroy).await.expect_err("lost");
-    let gone = provider.retire(destroyed.kid(), Fate::Destroy).await.expect_err("it happened");
+    let gone = provider
+        .retire(destroyed.kid(), Fate::Destroy)
+        .await
+        .expect_err("it happened");
     assert_eq!(gone.kind, ErrorKind::NotFound);
 
     fake.server.script("UpdateKey", Fault::LostAnswer);
-    provider.revoke(revoked.kid(), &revocation("stolen")).await.expect_err("lost");
-    provider.revoke(revoked.kid(), &revocation("later")).await.expect("it happened");
+    provider
+        .revoke(revoked.kid(), &revocation("stolen"))
+        .await
+        .expect_err("lost");
+    provider
+        .revoke(revoked.kid(), &revocation("later"))
+        .await
+        .expect("it happened");
     let other = create(&*provider, Some(newest.kid())).await;
     losing_each(&fake, &["GetKeyVersions", "GetKey"], || async {
         // A fresh key each time would hide nothing: the mark is checked below.
@@ -188,7 +245,13 @@ async fn a_retirement_or_revocation_whose_answer_is_lost_at_any_call_comes_to_it
     let keys = provider.list().await.expect("listed");
     assert_eq!(find(&keys, disabled.kid()).expect("listed").state, KeyState::Disabled);
     assert!(find(&keys, destroyed.kid()).is_none());
-    assert_eq!(find(&keys, revoked.kid()).expect("listed").revoked, Some(revocation("stolen")));
-    assert_eq!(find(&keys, other.kid()).expect("listed").revoked, Some(revocation("stolen")));
+    assert_eq!(
+        find(&keys, revoked.kid()).expect("listed").revoked,
+        Some(revocation("stolen"))
+    );
+    assert_eq!(
+        find(&keys, other.kid()).expect("listed").revoked,
+        Some(revocation("stolen"))
+    );
     provider.sign(newest.kid(), b"message").await.expect("the newest signs");
 }

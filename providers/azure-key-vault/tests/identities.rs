@@ -35,7 +35,12 @@ async fn workload_identity_goes_before_a_secret_and_takes_the_token_from_its_fil
         ("AZURE_FEDERATED_TOKEN_FILE", "/nowhere"),
         ("AZURE_TOKEN_CREDENTIALS", "EnvironmentCredential"),
     ]);
-    opened(&fake, &secret).await.expect("opens").list().await.expect("listed");
+    opened(&fake, &secret)
+        .await
+        .expect("opens")
+        .list()
+        .await
+        .expect("listed");
 
     let missing = fake.variables_but(&[("AZURE_FEDERATED_TOKEN_FILE", "/nowhere/token")]);
     let error = opened(&fake, &missing).await.expect_err("refused");
@@ -48,10 +53,22 @@ async fn what_entra_refuses_names_the_variable_that_is_wrong_and_no_secret() {
     let fake = Fake::start();
     let stale = fake.file("stale", "header.another.signature");
     for (change, says) in [
-        (("AZURE_CLIENT_SECRET", "hush-hush"), "AADSTS7000215: the secret is wrong. Set AZURE_CLIENT_SECRET"),
-        (("AZURE_CLIENT_ID", "12345678-0000-0000-0000-000000000000"), "AZURE_CLIENT_ID or AZURE_TENANT_ID"),
-        (("AZURE_TENANT_ID", "12345678-0000-0000-0000-000000000000"), "Correct AZURE_TENANT_ID"),
-        (("AZURE_FEDERATED_TOKEN_FILE", stale.to_str().expect("a path")), "AADSTS700213"),
+        (
+            ("AZURE_CLIENT_SECRET", "hush-hush"),
+            "AADSTS7000215: the secret is wrong. Set AZURE_CLIENT_SECRET",
+        ),
+        (
+            ("AZURE_CLIENT_ID", "12345678-0000-0000-0000-000000000000"),
+            "AZURE_CLIENT_ID or AZURE_TENANT_ID",
+        ),
+        (
+            ("AZURE_TENANT_ID", "12345678-0000-0000-0000-000000000000"),
+            "Correct AZURE_TENANT_ID",
+        ),
+        (
+            ("AZURE_FEDERATED_TOKEN_FILE", stale.to_str().expect("a path")),
+            "AADSTS700213",
+        ),
     ] {
         let provider = opened(&fake, &fake.variables_but(&[change])).await.expect("opens");
         let error = provider.list().await.expect_err("refused");
@@ -60,7 +77,10 @@ async fn what_entra_refuses_names_the_variable_that_is_wrong_and_no_secret() {
         assert!(text.contains(says), "{text}");
         assert!(text.contains("no token by"), "it says which identity was tried: {text}");
         let all = format!("{error:?} {error} {text} {provider:?}");
-        assert!(!all.contains("hush-hush") && !all.contains(SECRET) && !all.contains("another.signature"), "{all}");
+        assert!(
+            !all.contains("hush-hush") && !all.contains(SECRET) && !all.contains("another.signature"),
+            "{all}"
+        );
     }
     fake.server.script("Token", Fault::Answer(throttled(9)));
     let provider = opened(&fake, &fake.variables()).await.expect("opens");
@@ -70,7 +90,11 @@ async fn what_entra_refuses_names_the_variable_that_is_wrong_and_no_secret() {
     fake.server.script("Token", Fault::Refused);
     let error = provider.list().await.expect_err("down");
     assert_eq!(error.kind, ErrorKind::Unavailable);
-    assert!(error.source.to_string().contains("AZURE_AUTHORITY_HOST"), "{}", error.source);
+    assert!(
+        error.source.to_string().contains("AZURE_AUTHORITY_HOST"),
+        "{}",
+        error.source
+    );
     provider.list().await.expect("up again");
 }
 
@@ -81,7 +105,10 @@ async fn a_token_that_the_vault_refuses_before_its_end_is_replaced_at_once() {
     let key = create(&*provider, None).await;
     let tokens = fake.called("Token");
     fake.azure.forget_tokens();
-    provider.sign(key.kid(), b"message").await.expect("signed under a new token");
+    provider
+        .sign(key.kid(), b"message")
+        .await
+        .expect("signed under a new token");
     assert_eq!(fake.called("Token"), tokens + 1);
     // Within half a minute a second one is not asked for: the vault may refuse that too.
     fake.azure.forget_tokens();
@@ -96,7 +123,10 @@ async fn a_token_that_expired_by_the_vaults_clock_is_replaced() {
     let provider = fake.remote("ring").await;
     let key = create(&*provider, None).await;
     fake.azure.shift_clock(3_700);
-    provider.sign(key.kid(), b"message").await.expect("signed under a new token");
+    provider
+        .sign(key.kid(), b"message")
+        .await
+        .expect("signed under a new token");
 }
 
 #[tokio::test]
@@ -128,7 +158,10 @@ fn a_managed_identity_is_asked_at_its_endpoint() {
             .env("SIGNET_TEST_KEY", fake.key("ring"))
             .env("SIGNET_TEST_CA", &fake.ca);
         process::passes(command);
-        assert_eq!((plain.calls().get("ManagedIdentity"), fake.called("Token")), (Some(&1), 0));
+        assert_eq!(
+            (plain.calls().get("ManagedIdentity"), fake.called("Token")),
+            (Some(&1), 0)
+        );
         return;
     }
     signet_testkit::run(async {
@@ -136,7 +169,10 @@ fn a_managed_identity_is_asked_at_its_endpoint() {
         let set = variables(&[
             ("IDENTITY_ENDPOINT", &env("IDENTITY_ENDPOINT")),
             ("IDENTITY_HEADER", &env("IDENTITY_HEADER")),
-            ("AZURE_CLIENT_SECRET", "not taken, as the managed identity goes before it"),
+            (
+                "AZURE_CLIENT_SECRET",
+                "not taken, as the managed identity goes before it",
+            ),
             ("AZURE_CLIENT_ID", CLIENT),
             ("SSL_CERT_FILE", &env("SIGNET_TEST_CA")),
         ]);
@@ -172,7 +208,10 @@ fn all_problems_of_a_configuration_are_told_at_once_with_what_to_write() {
         ("https://acme.vault.azure.net/", "names no key"),
         ("https://acme.vault.azure.net/secrets/signet", "names no key"),
         ("https://acme.vault.azure.net/keys/signet/0123", "leave it out"),
-        ("https://acme.vault.azure.net/keys/sig_net", "letters, digits and hyphens"),
+        (
+            "https://acme.vault.azure.net/keys/sig_net",
+            "letters, digits and hyphens",
+        ),
         ("https://me:hush@acme.vault.azure.net/keys/signet", "credentials"),
         ("https://acme.vault.azure.net/keys/signet?sig=hush", "holds a ?"),
     ] {
@@ -180,7 +219,10 @@ fn all_problems_of_a_configuration_are_told_at_once_with_what_to_write() {
         assert!(text.contains(says) && !text.contains("hush"), "{key}: {text}");
     }
     let mut good = vec!["https://acme.vault.azure.net/keys/signet"];
-    good.extend(["https://acme.managedhsm.azure.net/keys/signet", "https://acme.vault.usgovcloudapi.net/keys/signet/"]);
+    good.extend([
+        "https://acme.managedhsm.azure.net/keys/signet",
+        "https://acme.vault.usgovcloudapi.net/keys/signet/",
+    ]);
     for key in good {
         let config = AzureConfig::new(&none, key).expect("without variables it is the machine's identity");
         assert!(format!("{config:?}").contains("managed identity"), "{config:?}");
@@ -189,10 +231,19 @@ fn all_problems_of_a_configuration_are_told_at_once_with_what_to_write() {
     for (set, says) in [
         (vec![("AZURE_CLIENT_CERTIFICATE_PATH", "/c.pem")], "OpenSSL"),
         (vec![("AZURE_FEDERATED_TOKEN_FILE", "/t")], "AZURE_TENANT_ID"),
-        (vec![("AZURE_TOKEN_CREDENTIALS", "AzureCliCredential")], "WorkloadIdentityCredential"),
-        (vec![("AZURE_TENANT_ID", TENANT), ("AZURE_CLIENT_SECRET", SECRET)], "AZURE_CLIENT_ID is missing"),
         (
-            vec![("AZURE_AUTHORITY_HOST", "login.microsoftonline.us"), ("AZURE_CLIENT_ID", CLIENT)],
+            vec![("AZURE_TOKEN_CREDENTIALS", "AzureCliCredential")],
+            "WorkloadIdentityCredential",
+        ),
+        (
+            vec![("AZURE_TENANT_ID", TENANT), ("AZURE_CLIENT_SECRET", SECRET)],
+            "AZURE_CLIENT_ID is missing",
+        ),
+        (
+            vec![
+                ("AZURE_AUTHORITY_HOST", "login.microsoftonline.us"),
+                ("AZURE_CLIENT_ID", CLIENT),
+            ],
             "https://login.microsoftonline.us",
         ),
     ] {
@@ -206,9 +257,21 @@ fn all_problems_of_a_configuration_are_told_at_once_with_what_to_write() {
 async fn a_store_is_refused_with_what_to_write_before_any_call() {
     for (set, location, says) in [
         (vec![], "az://account/container", "az://account/container/path"),
-        (vec![("AZURE_STORAGE_ENDPOINT", "http://example.com")], "az://a/b/c", "neither an https URL"),
-        (vec![("AZURE_CLIENT_SECRET", "s")], "az://a/b/c", "AZURE_TENANT_ID is missing"),
-        (vec![("AZURE_STORAGE_ACCOUNT_KEY", "hush-hush")], "az://a/b/c", "AZURE_STORAGE_ACCOUNT_KEY"),
+        (
+            vec![("AZURE_STORAGE_ENDPOINT", "http://example.com")],
+            "az://a/b/c",
+            "neither an https URL",
+        ),
+        (
+            vec![("AZURE_CLIENT_SECRET", "s")],
+            "az://a/b/c",
+            "AZURE_TENANT_ID is missing",
+        ),
+        (
+            vec![("AZURE_STORAGE_ACCOUNT_KEY", "hush-hush")],
+            "az://a/b/c",
+            "AZURE_STORAGE_ACCOUNT_KEY",
+        ),
     ] {
         let error = store(&variables(&set), location).await.expect_err(says);
         assert_eq!(error.kind, ErrorKind::InvalidConfig);
@@ -217,11 +280,31 @@ async fn a_store_is_refused_with_what_to_write_before_any_call() {
     }
 }
 
+#[tokio::test]
+async fn a_store_whose_identity_is_refused_says_so_as_the_vault_does() {
+    let fake = Fake::start();
+    let endpoint = ("AZURE_STORAGE_ENDPOINT", "http://127.0.0.1:9/a");
+    let wrong = fake.variables_but(&[endpoint, ("AZURE_CLIENT_SECRET", "hush-hush")]);
+    let opened = store(&wrong, "az://a/b/c").await.expect("opens");
+    let error = opened.load().await.expect_err("refused");
+    assert_eq!(error.kind, ErrorKind::Unauthenticated, "{}", error.source);
+    let text = error.source.to_string();
+    assert!(text.contains("AADSTS7000215") && !text.contains("hush-hush"), "{text}");
+    fake.server.script("Token", Fault::Answer(throttled(9)));
+    let error = opened.load().await.expect_err("throttled");
+    assert_eq!(error.kind, ErrorKind::Throttled, "{}", error.source);
+    assert_eq!(error.retry_after, Some(std::time::Duration::from_secs(9)));
+}
+
 #[test]
 fn each_variable_is_named_once_with_a_line_of_help() {
     let names: std::collections::BTreeSet<&str> = VARIABLES.iter().map(|variable| variable.name).collect();
     assert_eq!(names.len(), VARIABLES.len());
-    assert!(VARIABLES.iter().all(|variable| variable.help.len() > 20 && !variable.help.contains('\n')));
+    assert!(
+        VARIABLES
+            .iter()
+            .all(|variable| variable.help.len() > 20 && !variable.help.contains('\n'))
+    );
     let sources = ["config", "http", "identity", "store"].map(|file| {
         std::fs::read_to_string(format!("{}/src/{file}.rs", env!("CARGO_MANIFEST_DIR"))).expect("a source")
     });

@@ -16,12 +16,17 @@ use support::{Fake, create, new_key, revocation};
 
 /// The data actions of a role's file.
 fn actions(file: &str) -> BTreeSet<String> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/policies").join(file);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../deploy/policies")
+        .join(file);
     let role: Value = serde_json::from_str(&std::fs::read_to_string(path).expect("the role")).expect("JSON");
     assert_eq!(role["IsCustom"], true);
     assert_eq!(role["Actions"], serde_json::json!([]), "nothing on the control plane");
     let list = role["DataActions"].as_array().expect("a list").clone();
-    let actions: BTreeSet<String> = list.iter().map(|action| action.as_str().expect("text").to_owned()).collect();
+    let actions: BTreeSet<String> = list
+        .iter()
+        .map(|action| action.as_str().expect("text").to_owned())
+        .collect();
     assert!(actions.iter().all(|action| !action.contains('*')), "no wildcards");
     actions
 }
@@ -34,7 +39,13 @@ fn allow(fake: &Fake, actions: &BTreeSet<String>) {
 fn assert_only_missing(checks: &[Check], missing: &str) {
     for check in checks {
         let is_missing = check.permission.starts_with(missing);
-        assert_eq!(check.outcome.is_err(), is_missing, "{}: {:?}", check.permission, check.outcome);
+        assert_eq!(
+            check.outcome.is_err(),
+            is_missing,
+            "{}: {:?}",
+            check.permission,
+            check.outcome
+        );
         if let Err(error) = &check.outcome {
             assert_eq!(error.kind, ErrorKind::PermissionDenied);
             assert!(error.source.to_string().contains(missing), "{}", error.source);
@@ -42,7 +53,10 @@ fn assert_only_missing(checks: &[Check], missing: &str) {
             assert!(grant.contains(missing) && grant.contains("keys/ring"), "{grant}");
         }
     }
-    assert!(checks.iter().any(|check| check.permission.starts_with(missing)), "{missing} is tried");
+    assert!(
+        checks.iter().any(|check| check.permission.starts_with(missing)),
+        "{missing} is tried"
+    );
 }
 
 #[tokio::test]
@@ -58,7 +72,10 @@ async fn the_role_of_a_sidecar_in_remote_custody_is_enough_and_each_of_its_actio
     provider.sign(third.kid(), b"message").await.expect("signed");
     provider.retire(first.kid(), Fate::Disable).await.expect("disabled");
     provider.retire(first.kid(), Fate::Destroy).await.expect("destroyed");
-    provider.revoke(second.kid(), &revocation("why")).await.expect("revoked");
+    provider
+        .revoke(second.kid(), &revocation("why"))
+        .await
+        .expect("revoked");
     for check in provider.check().await {
         assert!(check.outcome.is_ok(), "{}: {:?}", check.permission, check.outcome);
     }
@@ -76,7 +93,10 @@ async fn the_role_of_a_sidecar_in_remote_custody_is_enough_and_each_of_its_actio
             handle.create(&new_key(Some(key.kid()))).await.err(),
             handle.revoke(key.kid(), &revocation("why")).await.err(),
         ];
-        let denied = outcomes.into_iter().flatten().filter(|error| error.kind == ErrorKind::PermissionDenied);
+        let denied = outcomes
+            .into_iter()
+            .flatten()
+            .filter(|error| error.kind == ErrorKind::PermissionDenied);
         assert!(denied.count() > 0, "without {missing} something fails");
     }
 }
@@ -89,7 +109,13 @@ async fn the_role_of_a_sidecar_in_sealed_custody_is_enough_and_each_of_its_actio
     allow(&fake, &role);
     let open = || async {
         let sealer = sealer(fake.config("ring")).await.expect("opens");
-        Sealed::new("ring", NAME, sealer, MemoryStore::default(), Arc::new(ManualClock::default()))
+        Sealed::new(
+            "ring",
+            NAME,
+            sealer,
+            MemoryStore::default(),
+            Arc::new(ManualClock::default()),
+        )
     };
     let provider = open().await;
     let key = create(&provider, None).await;
@@ -130,7 +156,12 @@ async fn the_role_of_an_operator_makes_marks_and_disables_keys_and_cannot_use_th
 
 #[test]
 fn no_role_can_delete_export_or_grant() {
-    for file in ["azure-sidecar-remote.json", "azure-sidecar-sealed.json", "azure-operator.json", "azure-blob.json"] {
+    for file in [
+        "azure-sidecar-remote.json",
+        "azure-sidecar-sealed.json",
+        "azure-operator.json",
+        "azure-blob.json",
+    ] {
         for action in actions(file) {
             for forbidden in ["delete", "backup", "release", "purge", "import", "decrypt", "rotate"] {
                 assert!(!action.contains(forbidden), "{file}: {action}");

@@ -49,7 +49,11 @@ fn the_vendors_sdk_takes_every_signature_and_wrapped_key() {
     let action = |name: &str| format!("Microsoft.KeyVault/vaults/keys/{name}/action");
     let all = ["sign", "verify", "wrap", "unwrap", "encrypt", "decrypt"].map(action);
     fake.azure.allow_only(CLIENT, all.iter().map(String::as_str));
-    steps(&fake, &["without_reading"], &fake.azure.first_version("py-wrap").expect("made above"));
+    steps(
+        &fake,
+        &["without_reading"],
+        &fake.azure.first_version("py-wrap").expect("made above"),
+    );
     for operation in ["Verify", "WrapKey", "UnwrapKey", "Encrypt", "Decrypt"] {
         assert!(fake.called(operation) > 0, "{operation} was left to the server");
     }

@@ -36,13 +36,21 @@ async fn each_call_of_the_contract_makes_as_few_calls_of_the_vault_as_the_docume
     fake.counted();
 
     provider.list().await.expect("listed");
-    assert_eq!(fake.counted(), counts(&[("GetKeyVersions", 1)]), "a steady ring of four keys");
+    assert_eq!(
+        fake.counted(),
+        counts(&[("GetKeyVersions", 1)]),
+        "a steady ring of four keys"
+    );
     provider.sign(newest.kid(), b"message").await.expect("signed");
     assert_eq!(fake.counted(), counts(&[("Sign", 1)]));
     provider.retire(first.kid(), Fate::Disable).await.expect("retired");
     assert_eq!(fake.counted(), counts(&[("GetKeyVersions", 1), ("UpdateKey", 1)]));
     provider.retire(first.kid(), Fate::Disable).await.expect("retired");
-    assert_eq!(fake.counted(), counts(&[("GetKeyVersions", 1)]), "it is disabled already");
+    assert_eq!(
+        fake.counted(),
+        counts(&[("GetKeyVersions", 1)]),
+        "it is disabled already"
+    );
     provider.revoke(first.kid(), &revocation("why")).await.expect("revoked");
     assert_eq!(
         fake.counted(),
@@ -91,7 +99,10 @@ async fn keys_of_one_second_are_in_the_order_of_their_creation_and_pages_hide_no
     assert_eq!(kids(&keys), kids(&made));
     for (index, key) in keys.iter().enumerate() {
         assert_eq!(key.sequence, index as u64);
-        assert_eq!(key.predecessor.as_ref(), index.checked_sub(1).map(|before| made[before].kid()));
+        assert_eq!(
+            key.predecessor.as_ref(),
+            index.checked_sub(1).map(|before| made[before].kid())
+        );
     }
 }
 
@@ -150,7 +161,10 @@ async fn a_reason_that_does_not_fit_into_the_tags_is_refused_and_nothing_is_chan
     let fake = Fake::start();
     let provider = fake.remote("ring").await;
     let key = create(&*provider, None).await;
-    let error = provider.revoke(key.kid(), &revocation(&"x".repeat(2_000))).await.expect_err("refused");
+    let error = provider
+        .revoke(key.kid(), &revocation(&"x".repeat(2_000)))
+        .await
+        .expect_err("refused");
     assert_eq!(error.kind, ErrorKind::InvalidConfig);
     assert!(error.source.to_string().contains("shorter reason"), "{}", error.source);
     assert_eq!(fake.called("UpdateKey"), 0);
@@ -167,13 +181,19 @@ async fn a_mark_that_a_change_of_tags_wipes_at_the_same_moment_is_written_again(
     fake.server.script(
         "UpdateKey",
         Fault::Changed(Arc::new(move |response| {
-            let mut old: Vec<(&str, &str)> = tags.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            let mut old: Vec<(&str, &str)> = tags
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.as_str()))
+                .collect();
             old.push(("cost-centre", "4711"));
             azure.set_tags("ring", &old);
             response
         })),
     );
-    provider.revoke(key.kid(), &revocation("stolen")).await.expect("revoked");
+    provider
+        .revoke(key.kid(), &revocation("stolen"))
+        .await
+        .expect("revoked");
     assert_eq!(fake.called("UpdateKey"), 2);
     let keys = fake.remote("ring").await.list().await.expect("listed");
     assert_eq!(keys[0].revoked, Some(revocation("stolen")));
@@ -187,8 +207,14 @@ async fn a_mark_that_was_wiped_later_still_binds_the_process_that_saw_it_and_can
     let provider = fake.remote("ring").await;
     let key = create(&*provider, None).await;
     let clean = fake.azure.tags("ring");
-    let clean: Vec<(&str, &str)> = clean.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    provider.revoke(key.kid(), &revocation("stolen")).await.expect("revoked");
+    let clean: Vec<(&str, &str)> = clean
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    provider
+        .revoke(key.kid(), &revocation("stolen"))
+        .await
+        .expect("revoked");
     fake.azure.set_tags("ring", &clean);
     fake.azure.set_enabled("ring", true);
     let listed = find(&provider.list().await.expect("listed"), key.kid()).expect("listed");
@@ -206,7 +232,10 @@ async fn tags_that_somebody_removed_or_changed_are_an_error_that_says_how_to_put
     let provider = fake.remote("ring").await;
     create(&*provider, None).await;
     let good = fake.azure.tags("ring");
-    let good: Vec<(&str, &str)> = good.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let good: Vec<(&str, &str)> = good
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
     let but = |name: &str, value: Option<&'static str>| {
         let mut tags = good.clone();
         tags.retain(|(tag, _)| *tag != name);
@@ -218,7 +247,10 @@ async fn tags_that_somebody_removed_or_changed_are_an_error_that_says_how_to_put
         let error = provider.list().await.expect_err("refused");
         assert_eq!(error.kind, ErrorKind::BadAnswer);
         let text = error.source.to_string();
-        assert!(text.contains("signet-alg=ES256") && text.contains("signet-ring=ring"), "{text}");
+        assert!(
+            text.contains("signet-alg=ES256") && text.contains("signet-ring=ring"),
+            "{text}"
+        );
     }
     // A process that has not seen the key cannot tell a version of ours without tags from one of somebody else's.
     fake.azure.set_tags("ring", &but("signet-alg", None));
@@ -234,25 +266,52 @@ async fn an_answer_about_another_version_or_key_is_not_believed() {
     let provider = fake.remote("ring").await;
     let first = create(&*provider, None).await;
     let second = create(&*provider, Some(first.kid())).await;
-    let elsewhere = ["https://evil.example/keys/ring/0123", "", "https://localhost/keys/other/0123"];
+    let elsewhere = [
+        "https://evil.example/keys/ring/0123",
+        "",
+        "https://localhost/keys/other/0123",
+    ];
     let other_version = format!("{}/{}", fake.key("ring"), "0".repeat(32));
     for kid in elsewhere.into_iter().chain([other_version.as_str()]) {
         let lie = kid.to_owned();
-        fake.server.script("Sign", changed(move |body| body["kid"] = json!(lie)));
+        fake.server
+            .script("Sign", changed(move |body| body["kid"] = json!(lie)));
         let error = provider.sign(second.kid(), b"message").await.expect_err("refused");
         assert_eq!(error.kind, ErrorKind::BadAnswer, "{kid}");
 
         let lie = kid.to_owned();
-        fake.server.script("GetKey", changed(move |body| body["key"]["kid"] = json!(lie)));
+        fake.server
+            .script("GetKey", changed(move |body| body["key"]["kid"] = json!(lie)));
         let error = fake.remote("ring").await.list().await.expect_err("refused");
         assert_eq!(error.kind, ErrorKind::BadAnswer, "{kid}");
     }
+    // The same version of another key, and of another vault.
+    for (from, to) in [("/keys/ring/", "/keys/other/"), ("localhost", "evil.example")] {
+        let elsewhere = move |kid: &Value| json!(kid.as_str().expect("text").replace(from, to));
+        fake.server
+            .script("Sign", changed(move |body| body["kid"] = elsewhere(&body["kid"])));
+        let error = provider.sign(second.kid(), b"message").await.expect_err("refused");
+        assert_eq!(error.kind, ErrorKind::BadAnswer, "{to}");
+        fake.server.script(
+            "GetKeyVersions",
+            changed(move |body| body["value"][0]["kid"] = elsewhere(&body["value"][0]["kid"])),
+        );
+        assert_eq!(
+            provider.list().await.expect_err("refused").kind,
+            ErrorKind::BadAnswer,
+            "{to}"
+        );
+    }
     for short in ["", "AAAA"] {
-        fake.server.script("Sign", changed(move |body| body["value"] = json!(short)));
+        fake.server
+            .script("Sign", changed(move |body| body["value"] = json!(short)));
         let error = provider.sign(second.kid(), b"message").await.expect_err("refused");
         assert_eq!(error.kind, ErrorKind::BadAnswer);
     }
-    fake.server.script("GetKeyVersions", changed(|body| body["value"][0]["attributes"] = json!({})));
+    fake.server.script(
+        "GetKeyVersions",
+        changed(|body| body["value"][0]["attributes"] = json!({})),
+    );
     assert_eq!(provider.list().await.expect_err("refused").kind, ErrorKind::BadAnswer);
     fake.server.script(
         "GetKeyVersions",
@@ -282,6 +341,29 @@ async fn a_version_of_which_the_vault_does_not_know_yet_is_listed_by_who_made_it
 }
 
 #[tokio::test]
+async fn a_key_that_another_process_destroyed_a_moment_after_it_was_made_is_gone() {
+    let fake = Fake::start();
+    let provider = fake.remote("ring").await;
+    let first = create(&*provider, None).await;
+    let second = create(&*provider, Some(first.kid())).await;
+    let other = fake.remote("ring").await;
+    other.retire(first.kid(), Fate::Destroy).await.expect("destroyed");
+    let keys = provider.list().await.expect("listed");
+    assert_eq!((keys.len(), keys[0].kid()), (1, second.kid()));
+}
+
+#[tokio::test]
+async fn the_tags_of_a_destroyed_version_do_not_matter_any_more() {
+    let fake = Fake::start();
+    let provider = fake.remote("ring").await;
+    let first = create(&*provider, None).await;
+    provider.retire(first.kid(), Fate::Destroy).await.expect("destroyed");
+    fake.azure.set_tags("ring", &[("signet-ring", "ring")]);
+    create(&*provider, None).await;
+    assert_eq!(provider.list().await.expect("listed").len(), 1);
+}
+
+#[tokio::test]
 async fn a_version_outside_its_validity_is_disabled() {
     let fake = Fake::start();
     let provider = fake.remote("ring").await;
@@ -307,7 +389,10 @@ async fn of_disabled_keys_the_newest_64_are_listed_and_a_revoked_one_always() {
     for _ in 0..70 {
         newest = create(&*provider, Some(newest.kid())).await;
     }
-    provider.revoke(revoked.kid(), &revocation("stolen")).await.expect("revoked");
+    provider
+        .revoke(revoked.kid(), &revocation("stolen"))
+        .await
+        .expect("revoked");
     fake.azure.set_enabled("ring", false);
     let keys = fake.remote("ring").await.list().await.expect("listed");
     assert_eq!(keys.len(), 65);
@@ -320,7 +405,8 @@ async fn a_name_that_belongs_to_a_deleted_key_is_refused_with_what_to_do() {
     let provider = fake.remote("ring").await;
     let body = json!({"error": {"code": "Conflict", "message": "Key ring is currently in a deleted but recoverable state",
         "innererror": {"code": "ObjectIsDeletedButRecoverable"}}});
-    fake.server.script("CreateKey", Fault::Answer(Response::json(409, &body)));
+    fake.server
+        .script("CreateKey", Fault::Answer(Response::json(409, &body)));
     let error = provider.create(&new_key(None)).await.expect_err("refused");
     assert_eq!(error.kind, ErrorKind::KeyUnusable);
     assert!(error.source.to_string().contains("recover it"), "{}", error.source);

@@ -32,7 +32,10 @@ async fn what_was_wrapped_unwraps_whole_in_its_own_context_alone() {
     assert_eq!(unwrapped.as_slice(), secret);
     assert_eq!(fake.counted(), [("UnwrapKey".to_owned(), 1)]);
     assert_ne!(wrapped, sealer.wrap(&secret, &context()).await.expect("wrapped"));
-    for other in [Context::new("ring", Purpose::Trial), Context::new("gnir", Purpose::RingKey)] {
+    for other in [
+        Context::new("ring", Purpose::Trial),
+        Context::new("gnir", Purpose::RingKey),
+    ] {
         let error = sealer.unwrap(&wrapped, &other).await.expect_err("refused");
         assert_eq!(error.kind, ErrorKind::BadAnswer);
     }
@@ -53,14 +56,20 @@ async fn a_blob_that_was_changed_anywhere_is_refused_before_the_vault_decrypts_i
         let error = sealer.unwrap(&flipped, &context()).await.expect_err("refused");
         assert_eq!(error.kind, ErrorKind::BadAnswer, "flipped at {index}");
     }
-    assert!(!fake.server.calls().contains_key("UnwrapKey"), "{:?}", fake.server.calls());
+    assert!(
+        !fake.server.calls().contains_key("UnwrapKey"),
+        "{:?}",
+        fake.server.calls()
+    );
 }
 
 #[tokio::test]
 async fn a_blob_of_another_key_is_refused_and_so_is_one_that_only_its_version_moved() {
     let (fake, sealer) = fresh().await;
     fake.azure.create_elsewhere("other", "RSA", "2048");
-    let other = signet_azure_key_vault::sealer(fake.config("other")).await.expect("opens");
+    let other = signet_azure_key_vault::sealer(fake.config("other"))
+        .await
+        .expect("opens");
     let wrapped = other.wrap(b"secret", &context()).await.expect("wrapped");
     let error = sealer.unwrap(&wrapped, &context()).await.expect_err("refused");
     assert_eq!(error.kind, ErrorKind::BadAnswer);
@@ -73,7 +82,9 @@ async fn secrets_of_earlier_versions_open_after_the_key_was_rotated_also_in_a_ne
     let mut wrapped = vec![sealer.wrap(b"first", &context()).await.expect("wrapped")];
     fake.azure.create_elsewhere("ring", "RSA", "3072");
     wrapped.push(sealer.wrap(b"second", &context()).await.expect("wrapped"));
-    let other = signet_azure_key_vault::sealer(fake.config("ring")).await.expect("opens");
+    let other = signet_azure_key_vault::sealer(fake.config("ring"))
+        .await
+        .expect("opens");
     for (blob, secret) in wrapped.iter().zip(["first", "second"]) {
         for sealer in [&sealer, &other] {
             let unwrapped = sealer.unwrap(blob, &context()).await.expect("unwrapped");

@@ -91,7 +91,10 @@ mod tests {
             for bits in [RsaBits::B2048, RsaBits::B3072, RsaBits::B4096] {
                 let vendor = vendor(algorithm, bits);
                 assert_eq!(vendor.is_some(), ALGORITHMS.contains(&algorithm), "{algorithm}");
-                assert_eq!(vendor.as_ref().and_then(jose), ALGORITHMS.contains(&algorithm).then_some(algorithm));
+                assert_eq!(
+                    vendor.as_ref().and_then(jose),
+                    ALGORITHMS.contains(&algorithm).then_some(algorithm)
+                );
             }
         }
         assert_eq!(jose(&Vendor::EcSignSecp256K1Sha256), None);

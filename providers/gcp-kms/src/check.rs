@@ -19,7 +19,10 @@ pub(crate) const REMOTE: &[Need] = &[
     ("cloudkms.cryptoKeyVersions.create", "rotating"),
     ("cloudkms.cryptoKeyVersions.get", "waiting for a new version"),
     ("cloudkms.cryptoKeyVersions.update", "disabling expired keys"),
-    ("cloudkms.cryptoKeys.update", "setting the algorithm and the terms of new versions"),
+    (
+        "cloudkms.cryptoKeys.update",
+        "setting the algorithm and the terms of new versions",
+    ),
 ];
 
 /// On the key ring, in remote custody.

@@ -35,6 +35,7 @@ const MOST_PAGES: usize = 100;
 
 pub(crate) struct Kms {
     service: KeyManagementService,
+    adc: Adc,
     pub(crate) key: KeyName,
 }
 
@@ -57,11 +58,30 @@ impl Kms {
             builder = builder.with_endpoint(endpoint);
         }
         let service = builder.build().await.map_err(|error| {
-            let text = format!("the client of Cloud KMS cannot be made: {}", crate::error::quote(&error.to_string()));
+            let text = format!(
+                "the client of Cloud KMS cannot be made: {}",
+                crate::error::quote(&error.to_string())
+            );
             crate::config::invalid(&[text])
         })?;
         let key = config.key;
-        Ok(Self { service, key })
+        Ok(Self { service, adc, key })
+    }
+
+    async fn within<T>(
+        &self,
+        call: &Call<'_>,
+        request: impl Future<Output = Answer<T>>,
+    ) -> Result<Answer<T>, ProviderError> {
+        let answer = tokio::time::timeout(WHOLE, request)
+            .await
+            .map_err(|_| call.slow(WHOLE))?;
+        if let Err(error) = &answer
+            && (code(error) == Some(Code::Unauthenticated) || error.http_status_code() == Some(401))
+        {
+            self.adc.refused();
+        }
+        Ok(answer)
     }
 
     /// Every version of the key, destroyed ones included. `None` if there is no such key.
@@ -74,11 +94,12 @@ impl Kms {
         };
         let (mut all, mut token) = (Vec::new(), String::new());
         for _ in 0..MOST_PAGES {
-            let page = within(&call, async {
-                let request = self.service.list_crypto_key_versions().set_parent(call.resource);
-                request.set_page_size(PAGE).set_page_token(token.as_str()).send().await
-            })
-            .await?;
+            let page = self
+                .within(&call, async {
+                    let request = self.service.list_crypto_key_versions().set_parent(call.resource);
+                    request.set_page_size(PAGE).set_page_token(token.as_str()).send().await
+                })
+                .await?;
             let page = match page {
                 Err(error) if code(&error) == Some(Code::NotFound) => return Ok(None),
                 page => page.map_err(|error| call.failed(&error))?,
@@ -102,12 +123,13 @@ impl Kms {
         };
         let (mut all, mut token) = (Vec::new(), String::new());
         for _ in 0..MOST_PAGES {
-            let page = within(&call, async {
-                let request = self.service.list_crypto_keys().set_parent(call.resource);
-                request.set_page_size(PAGE).set_page_token(token.as_str()).send().await
-            })
-            .await?
-            .map_err(|error| call.failed(&error))?;
+            let page = self
+                .within(&call, async {
+                    let request = self.service.list_crypto_keys().set_parent(call.resource);
+                    request.set_page_size(PAGE).set_page_token(token.as_str()).send().await
+                })
+                .await?
+                .map_err(|error| call.failed(&error))?;
             all.extend(page.crypto_keys);
             token = page.next_page_token;
             if token.is_empty() {
@@ -131,7 +153,7 @@ impl Kms {
             resource: &name,
         };
         let request = self.service.get_crypto_key_version().set_name(&name);
-        match within(&call, request.send()).await? {
+        match self.within(&call, request.send()).await? {
             Err(error) if code(&error) == Some(Code::NotFound) => Ok(None),
             Ok(version) if version.name != name => Err(call.lie("the answer is about another version")),
             answer => answer.map(Some).map_err(|error| call.failed(&error)),
@@ -148,7 +170,7 @@ impl Kms {
             resource: &name,
         };
         let request = self.service.get_public_key().set_name(&name);
-        let found = match within(&call, request.send()).await? {
+        let found = match self.within(&call, request.send()).await? {
             Err(error) if code(&error) == Some(Code::FailedPrecondition) => return Ok(None),
             // It was listed a moment ago, so it will come.
             Err(error) if code(&error) == Some(Code::NotFound) => {
@@ -170,7 +192,9 @@ impl Kms {
         };
         let request = self.service.create_crypto_key_version().set_parent(call.resource);
         let request = request.set_crypto_key_version(CryptoKeyVersion::default());
-        within(&call, request.send()).await?.map_err(|error| call.failed(&error))
+        self.within(&call, request.send())
+            .await?
+            .map_err(|error| call.failed(&error))
     }
 
     /// Creates a crypto key without versions. `false` if it was there.
@@ -184,7 +208,10 @@ impl Kms {
         };
         let request = self.service.create_crypto_key().set_parent(self.key.ring());
         let request = request.set_crypto_key_id(new.id).set_crypto_key(new.key);
-        match within(&call, request.set_skip_initial_version_creation(true).send()).await? {
+        match self
+            .within(&call, request.set_skip_initial_version_creation(true).send())
+            .await?
+        {
             Err(error) if code(&error) == Some(Code::AlreadyExists) => Ok(false),
             answer => answer.map(|_| true).map_err(|error| call.failed(&error)),
         }
@@ -199,8 +226,12 @@ impl Kms {
         };
         let key = key.set_name(call.resource);
         let mask = FieldMask::default().set_paths(mask.iter().copied());
-        let request = self.service.update_crypto_key().set_crypto_key(key).set_update_mask(mask);
-        within(&call, request.send())
+        let request = self
+            .service
+            .update_crypto_key()
+            .set_crypto_key(key)
+            .set_update_mask(mask);
+        self.within(&call, request.send())
             .await?
             .map(drop)
             .map_err(|error| call.failed(&error))
@@ -217,7 +248,10 @@ impl Kms {
         let version = CryptoKeyVersion::default().set_name(&name).set_state(State::Disabled);
         let request = self.service.update_crypto_key_version().set_crypto_key_version(version);
         let request = request.set_update_mask(FieldMask::default().set_paths(["state"]));
-        let version = within(&call, request.send()).await?.map_err(|error| call.failed(&error))?;
+        let version = self
+            .within(&call, request.send())
+            .await?
+            .map_err(|error| call.failed(&error))?;
         match version.name == name && version.state == State::Disabled {
             true => Ok(()),
             false => Err(call.lie("the answer shows it in another state, or another version")),
@@ -233,7 +267,10 @@ impl Kms {
             resource: &name,
         };
         let request = self.service.destroy_crypto_key_version().set_name(&name);
-        let version = within(&call, request.send()).await?.map_err(|error| call.failed(&error))?;
+        let version = self
+            .within(&call, request.send())
+            .await?
+            .map_err(|error| call.failed(&error))?;
         match version.name == name && matches!(version.state, State::DestroyScheduled | State::Destroyed) {
             true => Ok(()),
             false => Err(call.lie("the answer shows it in another state, or another version")),
@@ -247,12 +284,21 @@ impl Kms {
         let request = self.service.asymmetric_sign().set_name(&name);
         let is_data = matches!(what, ToSign::Data(_));
         let request = match what {
-            ToSign::Sha256(d) => request.set_digest_crc32c(crc(&d)).set_digest(Digest::default().set_sha256(d)),
-            ToSign::Sha384(d) => request.set_digest_crc32c(crc(&d)).set_digest(Digest::default().set_sha384(d)),
-            ToSign::Sha512(d) => request.set_digest_crc32c(crc(&d)).set_digest(Digest::default().set_sha512(d)),
+            ToSign::Sha256(d) => request
+                .set_digest_crc32c(crc(&d))
+                .set_digest(Digest::default().set_sha256(d)),
+            ToSign::Sha384(d) => request
+                .set_digest_crc32c(crc(&d))
+                .set_digest(Digest::default().set_sha384(d)),
+            ToSign::Sha512(d) => request
+                .set_digest_crc32c(crc(&d))
+                .set_digest(Digest::default().set_sha512(d)),
             ToSign::Data(data) => request.set_data_crc32c(crc(&data)).set_data(data),
         };
-        let signed = within(&call, request.send()).await?.map_err(|error| call.failed(&error))?;
+        let signed = self
+            .within(&call, request.send())
+            .await?
+            .map_err(|error| call.failed(&error))?;
         let verified = match is_data {
             true => signed.verified_data_crc32c,
             false => signed.verified_digest_crc32c,
@@ -277,9 +323,16 @@ impl Kms {
             resource: self.key.as_str(),
         };
         let request = self.service.encrypt().set_name(call.resource);
-        let request = request.set_plaintext_crc32c(crc(plaintext)).set_plaintext(Bytes::copy_from_slice(plaintext));
-        let request = request.set_additional_authenticated_data_crc32c(crc(&aad)).set_additional_authenticated_data(aad);
-        let sealed = within(&call, request.send()).await?.map_err(|error| call.failed(&error))?;
+        let request = request
+            .set_plaintext_crc32c(crc(plaintext))
+            .set_plaintext(Bytes::copy_from_slice(plaintext));
+        let request = request
+            .set_additional_authenticated_data_crc32c(crc(&aad))
+            .set_additional_authenticated_data(aad);
+        let sealed = self
+            .within(&call, request.send())
+            .await?
+            .map_err(|error| call.failed(&error))?;
         if self.key.number(&sealed.name).is_none() {
             Err(call.lie("the ciphertext is of another key than the one that was asked for"))
         } else if !(sealed.verified_plaintext_crc32c && sealed.verified_additional_authenticated_data_crc32c) {
@@ -299,9 +352,13 @@ impl Kms {
             resource: self.key.as_str(),
         };
         let request = self.service.decrypt().set_name(call.resource);
-        let request = request.set_ciphertext_crc32c(crc(ciphertext)).set_ciphertext(Bytes::copy_from_slice(ciphertext));
-        let request = request.set_additional_authenticated_data_crc32c(crc(&aad)).set_additional_authenticated_data(aad);
-        let opened = within(&call, request.send()).await?;
+        let request = request
+            .set_ciphertext_crc32c(crc(ciphertext))
+            .set_ciphertext(Bytes::copy_from_slice(ciphertext));
+        let request = request
+            .set_additional_authenticated_data_crc32c(crc(&aad))
+            .set_additional_authenticated_data(aad);
+        let opened = self.within(&call, request.send()).await?;
         let opened = opened.map_err(|error| {
             let mut failed = call.failed(&error);
             // It was not made by this key, or not in this context.
@@ -328,8 +385,15 @@ impl Kms {
             permission: "testIamPermissions, which anybody has",
             resource,
         };
-        let request = self.service.test_iam_permissions().set_resource(resource).set_permissions(permissions);
-        let answer = within(&call, request.send()).await?.map_err(|error| call.failed(&error))?;
+        let request = self
+            .service
+            .test_iam_permissions()
+            .set_resource(resource)
+            .set_permissions(permissions);
+        let answer = self
+            .within(&call, request.send())
+            .await?
+            .map_err(|error| call.failed(&error))?;
         Ok(answer.permissions)
     }
 }
@@ -341,10 +405,6 @@ pub(crate) fn sign_call(version: &str) -> Call<'_> {
         permission: "cloudkms.cryptoKeyVersions.useToSign",
         resource: version,
     }
-}
-
-async fn within<T>(call: &Call<'_>, request: impl Future<Output = Answer<T>>) -> Result<Answer<T>, ProviderError> {
-    tokio::time::timeout(WHOLE, request).await.map_err(|_| call.slow(WHOLE))
 }
 
 fn code(error: &Error) -> Option<Code> {
@@ -366,7 +426,10 @@ fn der(found: &PublicKey, name: &str) -> Result<Vec<u8>, &'static str> {
     }
     let lines = found.pem.trim().strip_prefix("-----BEGIN PUBLIC KEY-----");
     let lines = lines.and_then(|lines| lines.strip_suffix("-----END PUBLIC KEY-----"));
-    let text: String = lines.ok_or("the public key is not in PEM")?.split_ascii_whitespace().collect();
+    let text: String = lines
+        .ok_or("the public key is not in PEM")?
+        .split_ascii_whitespace()
+        .collect();
     base64::engine::general_purpose::STANDARD
         .decode(text)
         .map_err(|_| "the public key is not in PEM")

@@ -95,7 +95,10 @@ impl GcpConfig {
     /// One `InvalidConfig` with all that is wrong.
     pub fn new(variables: &Variables, key: &str) -> Result<Self, ProviderError> {
         let mut problems = Vec::new();
-        let key = note(&mut problems, KeyName::parse(key).map_err(|text| format!("SIGNET_KEY: {text}")));
+        let key = note(
+            &mut problems,
+            KeyName::parse(key).map_err(|text| format!("SIGNET_KEY: {text}")),
+        );
         let endpoint = note(&mut problems, endpoint(variables, ENDPOINT));
         let login = note(&mut problems, Login::new(variables));
         match (key, endpoint, login) {
@@ -150,7 +153,10 @@ pub(crate) fn emulator(variables: &Variables) -> Result<Option<String>, String> 
         true => text.to_owned(),
         false => format!("http://{text}"),
     };
-    let host = with_scheme.parse::<Uri>().ok().and_then(|uri| uri.host().map(str::to_owned));
+    let host = with_scheme
+        .parse::<Uri>()
+        .ok()
+        .and_then(|uri| uri.host().map(str::to_owned));
     match host {
         Some(host) if is_loopback(&host) => Ok(Some(with_scheme.trim_end_matches('/').to_owned())),
         _ => Err(format!(
@@ -162,7 +168,10 @@ pub(crate) fn emulator(variables: &Variables) -> Result<Option<String>, String> 
 
 fn is_loopback(host: &str) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
+    host == "localhost"
+        || host
+            .parse()
+            .is_ok_and(|address: std::net::IpAddr| address.is_loopback())
 }
 
 impl Login {
@@ -183,9 +192,14 @@ impl Login {
         if let (Some(set), Some(found)) = (universe, &of_file)
             && set != found
         {
-            return Err(format!("{UNIVERSE} is {set:?}, but the credentials are for {found:?}; they must be the same"));
+            return Err(format!(
+                "{UNIVERSE} is {set:?}, but the credentials are for {found:?}; they must be the same"
+            ));
         }
-        let universe = universe.map(str::to_owned).or(of_file).unwrap_or_else(|| GOOGLE.to_owned());
+        let universe = universe
+            .map(str::to_owned)
+            .or(of_file)
+            .unwrap_or_else(|| GOOGLE.to_owned());
         let is_domain = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-';
         if !universe.chars().all(is_domain) {
             return Err(format!("{UNIVERSE} is not a domain such as {GOOGLE}"));
@@ -204,7 +218,9 @@ fn metadata_host(variables: &Variables) -> Result<Option<String>, String> {
     };
     match host.parse::<http::uri::Authority>() {
         Ok(authority) if !host.contains('@') => Ok(Some(authority.to_string())),
-        _ => Err(format!("{METADATA} is not a host, with a port or without. Write HOST or HOST:PORT, or unset it")),
+        _ => Err(format!(
+            "{METADATA} is not a host, with a port or without. Write HOST or HOST:PORT, or unset it"
+        )),
     }
 }
 
@@ -228,7 +244,10 @@ pub(crate) fn read(path: &Path) -> Result<Value, String> {
     let text = text.map_err(|error| format!("cannot read the credentials file {}: {error}", path.display()))?;
     serde_json::from_slice(&text).map_err(|error| {
         let (line, column) = (error.line(), error.column());
-        format!("the credentials file {} is not JSON (line {line}, column {column})", path.display())
+        format!(
+            "the credentials file {} is not JSON (line {line}, column {column})",
+            path.display()
+        )
     })
 }
 
@@ -285,7 +304,13 @@ mod tests {
         .expect_err("refused");
         assert_eq!(error.kind, ErrorKind::InvalidConfig);
         let text = error.source.to_string();
-        for part in ["SIGNET_KEY", ENDPOINT, CREDENTIALS, "/nowhere/key.json", "projects/PROJECT"] {
+        for part in [
+            "SIGNET_KEY",
+            ENDPOINT,
+            CREDENTIALS,
+            "/nowhere/key.json",
+            "projects/PROJECT",
+        ] {
             assert!(text.contains(part), "{part}: {text}");
         }
         assert!(!text.contains("hush"), "{text}");
@@ -303,9 +328,17 @@ mod tests {
             ("https://kms.example.com/v1", false),
             ("kms.example.com", false),
         ] {
-            assert_eq!(endpoint(&variables(&[(ENDPOINT, url)]), ENDPOINT).is_ok(), good, "{url}");
+            assert_eq!(
+                endpoint(&variables(&[(ENDPOINT, url)]), ENDPOINT).is_ok(),
+                good,
+                "{url}"
+            );
         }
-        for (host, good) in [("127.0.0.1:4443", true), ("http://localhost:1/", true), ("storage.example.com", false)] {
+        for (host, good) in [
+            ("127.0.0.1:4443", true),
+            ("http://localhost:1/", true),
+            ("storage.example.com", false),
+        ] {
             assert_eq!(emulator(&variables(&[(EMULATOR, host)])).is_ok(), good, "{host}");
         }
     }
@@ -317,7 +350,10 @@ mod tests {
         for (content, says) in [
             ("hush", "is not JSON"),
             ("{\"hush\":1}", "no \"type\""),
-            ("{\"type\":\"gdch_service_account\",\"key\":\"hush\"}", "known are service_account"),
+            (
+                "{\"type\":\"gdch_service_account\",\"key\":\"hush\"}",
+                "known are service_account",
+            ),
         ] {
             std::fs::write(&path, content).expect("written");
             let set = variables(&[(CREDENTIALS, path.to_str().expect("text"))]);

@@ -70,16 +70,25 @@ impl Adc {
             .await
     }
 
+    /// Notes that a service did not take a token, which was thought to be good: the next use logs in again.
+    pub(crate) fn refused(&self) {
+        self.forget(PAUSE_AFTER_REFUSAL);
+    }
+
     async fn within<T>(&self, use_of_it: impl Future<Output = Answer<T>>) -> Answer<T> {
         match tokio::time::timeout(PATIENCE, use_of_it).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => {
-                self.forget(PAUSE_AFTER_REFUSAL);
+                self.refused();
                 Err(error)
             }
             Err(_) => {
                 self.forget(PAUSE_AFTER_SILENCE);
-                let text = format!("no token came within {} s from {}", PATIENCE.as_secs(), self.0.login.source);
+                let text = format!(
+                    "no token came within {} s from {}",
+                    PATIENCE.as_secs(),
+                    self.0.login.source
+                );
                 Err(CredentialsError::from_msg(true, text))
             }
         }
@@ -141,7 +150,9 @@ impl Login {
             ($builder:expr) => {{
                 let builder = $builder.with_universe_domain(self.universe.as_str());
                 match &self.quota_project {
-                    Some(project) => builder.with_quota_project_id(project).build_access_token_credentials(),
+                    Some(project) => builder
+                        .with_quota_project_id(project)
+                        .build_access_token_credentials(),
                     None => builder.build_access_token_credentials(),
                 }
             }};

@@ -65,7 +65,9 @@ mod tests {
                 let der = pair.sign(&random, &message.to_be_bytes()).expect("signed");
                 let fixed = fixed(der.as_ref(), len).expect("two numbers");
                 assert_eq!(fixed.len(), 2 * len);
-                public.verify(&message.to_be_bytes(), &fixed).expect("the signature holds");
+                public
+                    .verify(&message.to_be_bytes(), &fixed)
+                    .expect("the signature holds");
             }
         }
     }

@@ -111,7 +111,10 @@ impl Call<'_> {
                 500.. => ErrorKind::Unavailable,
                 _ => ErrorKind::BadAnswer,
             };
-            return (kind, format!("HTTP status {status}, and not in Google's form. Look for a proxy on the way"));
+            return (
+                kind,
+                format!("HTTP status {status}, and not in Google's form. Look for a proxy on the way"),
+            );
         }
         let chain = chain(error);
         if error.is_timeout() {
@@ -163,7 +166,10 @@ pub(crate) fn credentials(error: Option<&(dyn std::error::Error + 'static)>) -> 
 
 /// When the server said to come again: the detail `google.rpc.RetryInfo`, or the header field.
 fn retry_after(error: &Error) -> Option<Duration> {
-    let details = error.status().map(|status| status.details.as_slice()).unwrap_or_default();
+    let details = error
+        .status()
+        .map(|status| status.details.as_slice())
+        .unwrap_or_default();
     let told = details.iter().find_map(|detail| match detail {
         StatusDetails::RetryInfo(info) => info.retry_delay,
         _ => None,
@@ -200,7 +206,10 @@ pub(crate) fn quote(text: &str) -> String {
     while let Some(first) = rest.chars().next() {
         let len = rest.find(|c| !is_token(c)).unwrap_or(rest.len()).max(first.len_utf8());
         let (word, after) = rest.split_at(len);
-        if ["eyJ", "ya29.", "ey.", "1//"].iter().any(|start| word.starts_with(start)) {
+        if ["eyJ", "ya29.", "ey.", "1//"]
+            .iter()
+            .any(|start| word.starts_with(start))
+        {
             quoted.push_str("(token)");
         } else if first.is_control() {
             quoted.push(' ');
@@ -232,7 +241,11 @@ mod tests {
     #[test]
     fn every_code_has_its_kind_and_says_what_to_do() {
         for (code, kind, says) in [
-            (Code::Unauthenticated, ErrorKind::Unauthenticated, "GOOGLE_APPLICATION_CREDENTIALS"),
+            (
+                Code::Unauthenticated,
+                ErrorKind::Unauthenticated,
+                "GOOGLE_APPLICATION_CREDENTIALS",
+            ),
             (Code::PermissionDenied, ErrorKind::PermissionDenied, CALL.permission),
             (Code::NotFound, ErrorKind::NotFound, "SIGNET_KEY"),
             (Code::FailedPrecondition, ErrorKind::KeyUnusable, "versions list"),

@@ -28,7 +28,9 @@ const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 /// version is a guess that somebody else may take first.
 pub(crate) fn terms(labels: &Labels, version: u64) -> Option<Terms> {
     let (_, value) = epochs(labels).filter(|(from, _)| *from <= version).max()?;
-    let mut spans = value.splitn(3, '-').map(|text| text.parse().ok().map(Duration::from_millis));
+    let mut spans = value
+        .splitn(3, '-')
+        .map(|text| text.parse().ok().map(Duration::from_millis));
     Some(Terms {
         lead: spans.next()??,
         token_max_ttl: spans.next()??,
@@ -40,7 +42,12 @@ pub(crate) fn terms(labels: &Labels, version: u64) -> Option<Terms> {
 pub(crate) fn with_terms(labels: &Labels, next: u64, terms: Terms, in_use: &[u64]) -> Labels {
     let needed: Vec<u64> = in_use
         .iter()
-        .filter_map(|version| epochs(labels).map(|(from, _)| from).filter(|from| from <= version).max())
+        .filter_map(|version| {
+            epochs(labels)
+                .map(|(from, _)| from)
+                .filter(|from| from <= version)
+                .max()
+        })
         .collect();
     let kept = |key: &str| match epoch(key) {
         Some(from) => from < next && needed.contains(&from),
@@ -57,7 +64,9 @@ pub(crate) fn with_terms(labels: &Labels, next: u64, terms: Terms, in_use: &[u64
 }
 
 fn epochs(labels: &Labels) -> impl Iterator<Item = (u64, &str)> {
-    labels.iter().filter_map(|(key, value)| Some((epoch(key)?, value.as_str())))
+    labels
+        .iter()
+        .filter_map(|(key, value)| Some((epoch(key)?, value.as_str())))
 }
 
 fn epoch(key: &str) -> Option<u64> {
@@ -95,7 +104,10 @@ impl Mark {
     /// What the labels of a mark say. A key with the name of a mark revokes, whatever its labels say: somebody may have
     /// changed them, and that must not bring a key back.
     pub(crate) fn from_labels(labels: &Labels) -> Self {
-        let at = labels.get(AT).and_then(|text| text.parse().ok()).map(Timestamp::from_millis);
+        let at = labels
+            .get(AT)
+            .and_then(|text| text.parse().ok())
+            .map(Timestamp::from_millis);
         let len: Option<usize> = labels.get(REASON).and_then(|text| text.parse().ok());
         let reason = extract(labels, REASON).filter(|reason| Some(reason.len()) == len);
         let reason = reason.and_then(|octets| String::from_utf8(octets).ok());
@@ -182,7 +194,13 @@ mod tests {
 
     #[test]
     fn base32_is_that_of_rfc_4648_and_reads_back() {
-        for (octets, text) in [("", ""), ("f", "my"), ("fo", "mzxq"), ("foob", "mzxw6yq"), ("foobar", "mzxw6ytboi")] {
+        for (octets, text) in [
+            ("", ""),
+            ("f", "my"),
+            ("fo", "mzxq"),
+            ("foob", "mzxw6yq"),
+            ("foobar", "mzxw6ytboi"),
+        ] {
             assert_eq!(base32(octets.as_bytes()), text);
         }
         for len in 0..200 {
@@ -196,7 +214,12 @@ mod tests {
 
     #[test]
     fn a_mark_reads_back_exactly_and_fits_also_at_its_longest() {
-        for reason in ["", "laptop stolen; \"quoted\", ü, 🔑\n", &"🔑".repeat(250), &"a".repeat(39)] {
+        for reason in [
+            "",
+            "laptop stolen; \"quoted\", ü, 🔑\n",
+            &"🔑".repeat(250),
+            &"a".repeat(39),
+        ] {
             let mark = Mark {
                 revocation: Revocation {
                     at: Timestamp::from_millis(1_767_229_200_123),
@@ -224,7 +247,12 @@ mod tests {
         let mut labels = mark.to_labels().expect("fits");
         labels.remove("signet-reason-02");
         assert!(Mark::from_labels(&labels).revocation.reason.contains("were changed"));
-        assert!(Mark::from_labels(&Labels::new()).revocation.reason.contains("were changed"));
+        assert!(
+            Mark::from_labels(&Labels::new())
+                .revocation
+                .reason
+                .contains("were changed")
+        );
     }
 
     #[test]
@@ -235,7 +263,9 @@ mod tests {
         let second = with_terms(&first, 4, of(2), &[2, 3]);
         fits(&second);
         assert_eq!(second["team"], "gateway");
-        let leads: Vec<_> = [1, 3, 4, 5].map(|n| terms(&second, n).expect("terms").lead.as_millis()).into();
+        let leads: Vec<_> = [1, 3, 4, 5]
+            .map(|n| terms(&second, n).expect("terms").lead.as_millis())
+            .into();
         assert_eq!(leads, [1, 1, 2, 2]);
         assert_eq!(terms(&second, 9), Some(of(2)));
         let third = with_terms(&second, 9, of(3), &[7, 8]);

@@ -22,11 +22,12 @@ impl KeyName {
     /// # Errors
     /// What is wrong, and what to write.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        const FORM: &str =
-            "write projects/PROJECT/locations/LOCATION/keyRings/RING/cryptoKeys/KEY, as `gcloud kms keys list` shows it";
+        const FORM: &str = "write projects/PROJECT/locations/LOCATION/keyRings/RING/cryptoKeys/KEY, as `gcloud kms keys list` shows it";
         let words: Vec<&str> = text.split('/').collect();
         if words.get(8).is_some_and(|word| *word == "cryptoKeyVersions") {
-            return Err(format!("{text:?} names a version of a key; Signet makes the versions. End it before /cryptoKeyVersions"));
+            return Err(format!(
+                "{text:?} names a version of a key; Signet makes the versions. End it before /cryptoKeyVersions"
+            ));
         }
         let named = ["projects", "locations", "keyRings", "cryptoKeys"];
         let collections = words.iter().step_by(2);
@@ -151,7 +152,10 @@ mod tests {
             ["acme.com:p-1", "europe-west3", "signet", "tokens"]
         );
         assert_eq!(key.number(&key.version(12)), Some(12));
-        assert_eq!(key.marked(&format!("{}/cryptoKeys/{}", key.ring(), key.mark(12))), Some(12));
+        assert_eq!(
+            key.marked(&format!("{}/cryptoKeys/{}", key.ring(), key.mark(12))),
+            Some(12)
+        );
         for other in [
             format!("{NAME}/cryptoKeyVersions/012"),
             format!("{NAME}/cryptoKeyVersions/+1"),

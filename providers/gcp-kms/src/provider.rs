@@ -73,7 +73,10 @@ impl Remote {
     }
 
     fn unknown(&self, operation: Operation, kid: &Kid) -> ProviderError {
-        let text = format!("no version of {} that Google shows the public key of is key {kid}", self.kms.key);
+        let text = format!(
+            "no version of {} that Google shows the public key of is key {kid}",
+            self.kms.key
+        );
         self.error(operation, ErrorKind::NotFound, text)
     }
 
@@ -146,7 +149,10 @@ impl Remote {
                     let text = format!(
                         "Google failed to generate {}: {}. Another version is made at the next try",
                         self.kms.key.version(number),
-                        reason.filter(|reason| !reason.is_empty()).as_deref().unwrap_or("no reason was given")
+                        reason
+                            .filter(|reason| !reason.is_empty())
+                            .as_deref()
+                            .unwrap_or("no reason was given")
                     );
                     return Err(self.error(CREATE, ErrorKind::Unavailable, text));
                 }
@@ -208,7 +214,12 @@ impl Remote {
         })
     }
 
-    async fn mark(&self, listed: &Listed, revocation: &Revocation, protection: ProtectionLevel) -> Result<(), ProviderError> {
+    async fn mark(
+        &self,
+        listed: &Listed,
+        revocation: &Revocation,
+        protection: ProtectionLevel,
+    ) -> Result<(), ProviderError> {
         const REVOKE: Operation = Operation::Revoke;
         let public = listed.record.public.to_spki_der();
         let mark = Mark {

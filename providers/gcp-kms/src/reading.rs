@@ -1,6 +1,7 @@
 //! One look at the ring: the versions, the marks and the labels, put together into the contract's records.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
 use google_cloud_kms_v1::model::crypto_key::CryptoKeyPurpose;
 use google_cloud_kms_v1::model::crypto_key_version::CryptoKeyVersionState as State;
@@ -78,25 +79,14 @@ pub(crate) trait Publics: Send + Sync {
 
 /// Looks: two calls, and one more for each version whose public key is not known yet.
 pub(crate) async fn read(kms: &Kms, operation: Operation, publics: &impl Publics) -> Result<Reading, ProviderError> {
-    // The versions first: what is marked meanwhile is seen as marked.
-    let versions = kms.versions(operation).await?;
-    let keys = kms.keys(operation).await?;
-    let marks = marks(kms, &keys);
-    let key = keys.into_iter().find(|key| key.name == kms.key.as_str());
     let call = Call {
         operation,
         doing: "read the ring in",
         permission: "cloudkms.cryptoKeyVersions.list",
         resource: kms.key.as_str(),
     };
-    let (versions, key) = match (versions, key) {
-        (Some(versions), Some(key)) => (versions, key),
-        (None, None) => return Ok(Reading::default()),
-        // It was made between the two calls, or one of them lags.
-        _ => {
-            let text = "Google shows the key in one list and not in the other; it is read again";
-            return Err(call.error(ErrorKind::Unavailable, text));
-        }
+    let Some((versions, key, marks)) = lists(kms, &call).await? else {
+        return Ok(Reading::default());
     };
     if key.purpose != CryptoKeyPurpose::AsymmetricSign {
         let purpose = key.purpose.name().unwrap_or("unknown");
@@ -110,7 +100,8 @@ pub(crate) async fn read(kms: &Kms, operation: Operation, publics: &impl Publics
     for version in versions {
         let number = kms.key.number(&version.name);
         let number = number.ok_or_else(|| call.lie("the list has a version of another key"))?;
-        let role = role(&version.state).ok_or_else(|| call.lie("the list has a version in a state that is not known"))?;
+        let role =
+            role(&version.state).ok_or_else(|| call.lie("the list has a version in a state that is not known"))?;
         sorted.insert(number, (role, version));
     }
     let mut reading = Reading {
@@ -142,10 +133,37 @@ pub(crate) async fn read(kms: &Kms, operation: Operation, publics: &impl Publics
             public,
         };
         let protection = version.protection_level.clone();
-        reading.listed.push(Listed { number: *number, protection, record });
+        reading.listed.push(Listed {
+            number: *number,
+            protection,
+            record,
+        });
     }
     reading.key = Some(key);
     Ok(reading)
+}
+
+/// The versions, the key and the marks. `None` if there is no such key.
+async fn lists(
+    kms: &Kms,
+    call: &Call<'_>,
+) -> Result<Option<(Vec<CryptoKeyVersion>, CryptoKey, HashMap<u64, Mark>)>, ProviderError> {
+    for pause in [Some(100), Some(400), None] {
+        // The versions first: what is marked meanwhile is seen as marked.
+        let versions = kms.versions(call.operation).await?;
+        let keys = kms.keys(call.operation).await?;
+        let marks = marks(kms, &keys);
+        let key = keys.into_iter().find(|key| key.name == kms.key.as_str());
+        match (versions, key, pause) {
+            (Some(versions), Some(key), _) => return Ok(Some((versions, key, marks))),
+            (None, None, _) => return Ok(None),
+            // Another replica made it between the two calls.
+            (_, _, Some(millis)) => tokio::time::sleep(Duration::from_millis(millis)).await,
+            (_, _, None) => {}
+        }
+    }
+    let text = "Google shows the key in one list and not in the other. It is tried again";
+    Err(call.error(ErrorKind::Unavailable, text))
 }
 
 fn marks(kms: &Kms, keys: &[CryptoKey]) -> HashMap<u64, Mark> {
@@ -181,7 +199,8 @@ async fn public(
         KeyState::Disabled => None,
     };
     if let Some(der) = shown {
-        let public = parse(&der, algorithm).ok_or_else(|| call.lie("a public key is not one of the version's algorithm"))?;
+        let public =
+            parse(&der, algorithm).ok_or_else(|| call.lie("a public key is not one of the version's algorithm"))?;
         publics.learn(number, &public);
         return Ok(Some(public));
     }
@@ -198,16 +217,14 @@ fn created_at(call: &Call<'_>, version: &CryptoKeyVersion) -> Result<Timestamp, 
     let instant = version.create_time.as_ref();
     let instant = instant.ok_or_else(|| call.lie("the list has a version without a creation instant"))?;
     let millis = instant.seconds().saturating_mul(1000);
-    Ok(Timestamp::from_millis(millis.saturating_add(i64::from(instant.nanos() / 1_000_000))))
+    Ok(Timestamp::from_millis(
+        millis.saturating_add(i64::from(instant.nanos() / 1_000_000)),
+    ))
 }
 
 /// The key before it in the ring. Of one that was destroyed nothing is left but its number, which is named in its place:
 /// that there was one is what the schedule must know.
-fn predecessor(
-    number: u64,
-    sorted: &BTreeMap<u64, (Role, CryptoKeyVersion)>,
-    listed: &[Listed],
-) -> Option<Kid> {
+fn predecessor(number: u64, sorted: &BTreeMap<u64, (Role, CryptoKeyVersion)>, listed: &[Listed]) -> Option<Kid> {
     let is_key = |number: &u64| !matches!(sorted.get(number), Some((Role::Failed | Role::Pending, _)));
     let before = (1..number).rev().find(is_key)?;
     let record = listed.iter().find(|listed| listed.number == before);

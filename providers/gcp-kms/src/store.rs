@@ -7,9 +7,9 @@ use std::sync::Arc;
 use object_store::CredentialProvider;
 use object_store::client::StaticCredentialProvider;
 use object_store::gcp::{GcpCredential, GcpCredentialProvider, GoogleCloudStorageBuilder};
-use signet_api::{ProviderError, Variables, async_trait};
+use signet_api::{Check, ErrorKind, ProviderError, Variables, async_trait};
 use signet_objects::{Grants, ObjectRing, client_options, no_retries, split};
-use signet_sealed::RingStore;
+use signet_sealed::{RingStore, Stored, Swap, Version};
 
 use crate::NAME;
 use crate::config::{Login, emulator, invalid, storage};
@@ -28,10 +28,15 @@ pub async fn store(variables: &Variables, location: &str) -> Result<Arc<dyn Ring
         return Err(invalid(&[format!("SIGNET_STORE: {bucket:?} is not a bucket: {text}")]));
     }
     let refuse = |text: String| invalid(&[text]);
+    let mut adc = None;
     let (base, credentials, options): (String, GcpCredentialProvider, _) = match emulator(variables).map_err(refuse)? {
         Some(base) => {
             let nobody = GcpCredential { bearer: String::new() };
-            (base, Arc::new(StaticCredentialProvider::new(nobody)), client_options().with_allow_http(true))
+            (
+                base,
+                Arc::new(StaticCredentialProvider::new(nobody)),
+                client_options().with_allow_http(true),
+            )
         }
         None => {
             let login = Login::new(variables).map_err(refuse)?;
@@ -39,7 +44,8 @@ pub async fn store(variables: &Variables, location: &str) -> Result<Arc<dyn Ring
             let base = other.unwrap_or_else(|| format!("https://storage.{}", login.universe));
             // It was looked at: plain http is for the loopback interface alone.
             let options = client_options().with_allow_http(base.starts_with("http://"));
-            (base, Arc::new(Bearer(Adc::new(login))), options)
+            let bearer = Bearer(adc.insert(Adc::new(login)).clone());
+            (base, Arc::new(bearer), options)
         }
     };
     let client = GoogleCloudStorageBuilder::new()
@@ -49,8 +55,50 @@ pub async fn store(variables: &Variables, location: &str) -> Result<Arc<dyn Ring
         .with_client_options(options)
         .with_retry(no_retries())
         .build()
-        .map_err(|error| invalid(&[format!("SIGNET_STORE: the client of Cloud Storage cannot be made: {error}")]))?;
-    Ok(Arc::new(ObjectRing::new(Arc::new(client), &path, location, grants(&bucket))?))
+        .map_err(|error| {
+            invalid(&[format!(
+                "SIGNET_STORE: the client of Cloud Storage cannot be made: {error}"
+            )])
+        })?;
+    let ring = ObjectRing::new(Arc::new(client), &path, location, grants(&bucket))?;
+    Ok(Arc::new(Renewing { ring, adc }))
+}
+
+/// A ring whose credentials log in again after a token was refused.
+#[derive(Debug)]
+struct Renewing {
+    ring: ObjectRing,
+    adc: Option<Adc>,
+}
+
+impl Renewing {
+    fn look<T>(&self, answer: Result<T, ProviderError>) -> Result<T, ProviderError> {
+        if let (Err(error), Some(adc)) = (&answer, &self.adc)
+            && error.kind == ErrorKind::Unauthenticated
+        {
+            adc.refused();
+        }
+        answer
+    }
+}
+
+#[async_trait]
+impl RingStore for Renewing {
+    fn location(&self) -> String {
+        self.ring.location()
+    }
+
+    async fn load(&self) -> Result<Option<Stored>, ProviderError> {
+        self.look(self.ring.load().await)
+    }
+
+    async fn compare_and_swap(&self, expected: Option<&Version>, bytes: &[u8]) -> Result<Swap, ProviderError> {
+        self.look(self.ring.compare_and_swap(expected, bytes).await)
+    }
+
+    async fn check(&self) -> Vec<Check> {
+        self.ring.check().await
+    }
 }
 
 /// The commands that grant what is missing. A custom role has both sides, so they are the same.

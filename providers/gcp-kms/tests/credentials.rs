@@ -54,7 +54,10 @@ fn two_configurations_live_in_one_process_each_with_its_own_credentials() {
     run(async {
         let cloud = Cloud::new();
         let federated = federated(&cloud);
-        let (one, two) = (open(&cloud.usual(), &key("one")).await, open(&federated, &key("two")).await);
+        let (one, two) = (
+            open(&cloud.usual(), &key("one")).await,
+            open(&federated, &key("two")).await,
+        );
         create(&*one, None).await;
         create(&*two, None).await;
         cloud.google.allow(WORKLOAD, Some(&[]));
@@ -76,9 +79,16 @@ fn the_metadata_server_is_asked_where_no_file_is_named() {
             ("HOME", cloud.directory.path().to_str().expect("text")),
         ]);
         let provider = open(&set, &key("metadata")).await;
-        assert!(!cloud.server.calls().contains_key("MetadataToken"), "opening makes no call");
+        assert!(
+            !cloud.server.calls().contains_key("MetadataToken"),
+            "opening makes no call"
+        );
         create(&*provider, None).await;
-        assert_eq!(cloud.server.calls().get("MetadataToken"), Some(&1), "a token serves many calls");
+        assert_eq!(
+            cloud.server.calls().get("MetadataToken"),
+            Some(&1),
+            "a token serves many calls"
+        );
     });
 }
 
@@ -91,7 +101,11 @@ fn a_login_that_was_refused_is_tried_again_and_says_what_to_look_at() {
         let provider = open(&set, &key("refused")).await;
         let error = provider.list().await.expect_err("refused");
         assert_eq!(error.kind, ErrorKind::Unauthenticated, "{}", error.source);
-        assert!(error.source.to_string().contains("GOOGLE_APPLICATION_CREDENTIALS"), "{}", error.source);
+        assert!(
+            error.source.to_string().contains("GOOGLE_APPLICATION_CREDENTIALS"),
+            "{}",
+            error.source
+        );
         assert_no_secret(&error);
         // Google's library alone would never ask again.
         std::fs::write(cloud.file("subject"), "subject").expect("written");
@@ -154,10 +168,16 @@ fn a_token_server_that_is_silent_or_down_holds_no_call() {
         let error = provider.list().await.expect_err("silence");
         assert_eq!(error.kind, ErrorKind::Unavailable);
         assert!(begin.elapsed() < Duration::from_secs(6), "{:?}", begin.elapsed());
-        assert!(error.source.to_string().contains("no token came within 4 s"), "{}", error.source);
+        assert!(
+            error.source.to_string().contains("no token came within 4 s"),
+            "{}",
+            error.source
+        );
 
         for _ in 0..3 {
-            cloud.server.script("ExchangeToken", Fault::Answer(Response::new(503, "text/html", "down")));
+            cloud
+                .server
+                .script("ExchangeToken", Fault::Answer(Response::new(503, "text/html", "down")));
         }
         let other = open(&set, &key("down")).await;
         let error = other.list().await.expect_err("down");
@@ -175,20 +195,39 @@ fn the_store_uses_the_same_credentials_and_says_what_grants_what_is_missing() {
         let key = key("store");
         cloud.google.create_symmetric_key(&key);
         let sealed = async || {
-            let sealer = sealer(GcpConfig::new(&set, &key).expect("a configuration")).await.expect("opens");
-            let store = store(&set, "gs://rings/tenant a/ring.json".replace(' ', "-").as_str()).await.expect("opens");
+            let sealer = sealer(GcpConfig::new(&set, &key).expect("a configuration"))
+                .await
+                .expect("opens");
+            let store = store(&set, "gs://rings/tenant a/ring.json".replace(' ', "-").as_str())
+                .await
+                .expect("opens");
             Sealed::new("signet", NAME, sealer, store, clock())
         };
         let provider = sealed().await;
         let first = create(&provider, None).await;
         assert_eq!(sealed().await.list().await.expect("lists")[0].kid(), first.kid());
         let store_permissions = ["storage.objects.get", "storage.objects.list", "storage.objects.create"];
-        let kms = ["cloudkms.cryptoKeyVersions.useToEncrypt", "cloudkms.cryptoKeyVersions.useToDecrypt"];
-        cloud.google.allow(WORKLOAD, Some(&[&store_permissions[..], &kms].concat()));
-        let error = provider.create(&es256(Some(first.kid()))).await.expect_err("overwriting needs delete");
+        let kms = [
+            "cloudkms.cryptoKeyVersions.useToEncrypt",
+            "cloudkms.cryptoKeyVersions.useToDecrypt",
+        ];
+        cloud
+            .google
+            .allow(WORKLOAD, Some(&[&store_permissions[..], &kms].concat()));
+        let error = provider
+            .create(&es256(Some(first.kid())))
+            .await
+            .expect_err("overwriting needs delete");
         assert_eq!(error.kind, ErrorKind::PermissionDenied, "{}", error.source);
-        assert!(error.source.to_string().contains("gcp-sidecar-store.yaml"), "{}", error.source);
-        cloud.google.allow(WORKLOAD, Some(&[&store_permissions[..], &kms, &["storage.objects.delete"]].concat()));
+        assert!(
+            error.source.to_string().contains("gcp-sidecar-store.yaml"),
+            "{}",
+            error.source
+        );
+        cloud.google.allow(
+            WORKLOAD,
+            Some(&[&store_permissions[..], &kms, &["storage.objects.delete"]].concat()),
+        );
         create(&provider, Some(first.kid())).await;
         for check in provider.check().await {
             assert!(check.outcome.is_ok(), "{}: {:?}", check.permission, check.outcome);
@@ -207,9 +246,15 @@ fn an_emulator_on_the_loopback_interface_is_called_without_credentials() {
         let open = store(&set, "gs://open/ring.json").await.expect("opens");
         assert!(open.load().await.expect("an answer").is_none());
         let closed = store(&set, "gs://rings/ring.json").await.expect("opens");
-        assert_eq!(closed.load().await.expect_err("no credentials").kind, ErrorKind::Unauthenticated);
+        assert_eq!(
+            closed.load().await.expect_err("no credentials").kind,
+            ErrorKind::Unauthenticated
+        );
         for wrong in ["gs://Rings/ring.json", "gs://rings", "s3://rings/ring.json"] {
-            assert_eq!(store(&set, wrong).await.expect_err(wrong).kind, ErrorKind::InvalidConfig);
+            assert_eq!(
+                store(&set, wrong).await.expect_err(wrong).kind,
+                ErrorKind::InvalidConfig
+            );
         }
     });
 }
@@ -217,6 +262,10 @@ fn an_emulator_on_the_loopback_interface_is_called_without_credentials() {
 #[test]
 fn every_variable_has_a_line_of_help() {
     for variable in VARIABLES {
-        assert!(!variable.help.is_empty() && !variable.help.contains('\n'), "{}", variable.name);
+        assert!(
+            !variable.help.is_empty() && !variable.help.contains('\n'),
+            "{}",
+            variable.name
+        );
     }
 }

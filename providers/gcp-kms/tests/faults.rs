@@ -50,7 +50,9 @@ fn a_create_that_fails_at_any_call_is_finished_by_another_process_without_a_seco
                 let key = format!("{RING}/cryptoKeys/create-{index}-{number}");
                 if operation == "UpdateCryptoKey" {
                     // One that an operator made, for another algorithm.
-                    cloud.google.create_empty_signing_key(&key, "RSA_SIGN_PKCS1_2048_SHA256");
+                    cloud
+                        .google
+                        .create_empty_signing_key(&key, "RSA_SIGN_PKCS1_2048_SHA256");
                 }
                 cloud.server.script(operation, fault.clone());
                 let first = cloud.remote(&key).await.create(&es256(None)).await;
@@ -77,7 +79,12 @@ fn a_create_that_fails_at_any_call_is_finished_by_another_process_without_a_seco
 fn a_revocation_that_fails_at_any_call_comes_true_when_it_is_repeated() {
     run(async {
         let cloud = Cloud::new();
-        for operation in ["ListCryptoKeyVersions", "ListCryptoKeys", "CreateCryptoKey", "UpdateCryptoKeyVersion"] {
+        for operation in [
+            "ListCryptoKeyVersions",
+            "ListCryptoKeys",
+            "CreateCryptoKey",
+            "UpdateCryptoKeyVersion",
+        ] {
             for (number, (fault, kind)) in faults().into_iter().enumerate() {
                 let key = format!("{RING}/cryptoKeys/revoke-{}-{number}", operation.to_lowercase());
                 let first = cloud.remote(&key).await;
@@ -95,7 +102,10 @@ fn a_revocation_that_fails_at_any_call_comes_true_when_it_is_repeated() {
                 assert_eq!(refused.kind, ErrorKind::KeyUnusable);
                 assert_eq!(cloud.google.states(&key), ["DISABLED", "ENABLED"]);
                 let keys = cloud.remote(&key).await.list().await.expect("lists");
-                let found = keys.iter().find(|found| found.kid() == revoked.kid()).expect("still listed");
+                let found = keys
+                    .iter()
+                    .find(|found| found.kid() == revoked.kid())
+                    .expect("still listed");
                 assert_eq!(found.revoked.as_ref(), Some(&mark), "{operation} {fault:?}");
             }
         }
@@ -124,7 +134,10 @@ fn a_retirement_that_fails_at_any_call_comes_true_when_it_is_repeated() {
                     assert_eq!(error.kind, ErrorKind::NotFound);
                 }
                 assert_eq!(cloud.google.states(&key), [state, "ENABLED"]);
-                assert!(provider.retire(newest.kid(), fate).await.is_err(), "the last one that signs stays");
+                assert!(
+                    provider.retire(newest.kid(), fate).await.is_err(),
+                    "the last one that signs stays"
+                );
                 let keys = provider.list().await.expect("lists");
                 let found = keys.iter().find(|found| found.kid() == retired.kid());
                 assert!(found.is_none_or(|found| found.state == KeyState::Disabled));
@@ -166,7 +179,11 @@ fn opening_makes_no_call_and_a_cloud_that_is_not_there_is_said_to_be_down() {
         drop(cloud);
         let error = provider.list().await.expect_err("gone");
         assert_eq!(error.kind, ErrorKind::Unavailable);
-        assert!(error.source.to_string().contains("It is tried again"), "{}", error.source);
+        assert!(
+            error.source.to_string().contains("It is tried again"),
+            "{}",
+            error.source
+        );
     });
 }
 
@@ -177,7 +194,10 @@ fn a_refusal_says_which_permission_is_missing_and_what_grants_it() {
         let key = format!("{RING}/cryptoKeys/denied");
         let provider = cloud.remote(&key).await;
         let made = create(&*provider, None).await;
-        cloud.google.allow(SIDECAR, Some(&["cloudkms.cryptoKeyVersions.list", "cloudkms.cryptoKeys.list"]));
+        cloud.google.allow(
+            SIDECAR,
+            Some(&["cloudkms.cryptoKeyVersions.list", "cloudkms.cryptoKeys.list"]),
+        );
         let permission = "cloudkms.cryptoKeyVersions.useToSign";
         let error = provider.sign(made.kid(), b"message").await.expect_err("denied");
         assert_eq!(error.kind, ErrorKind::PermissionDenied);
@@ -189,12 +209,21 @@ fn a_refusal_says_which_permission_is_missing_and_what_grants_it() {
         let checks = provider.check().await;
         assert_eq!(checks.len(), 9);
         let (good, bad): (Vec<_>, Vec<_>) = checks.into_iter().partition(|check| check.outcome.is_ok());
-        assert_eq!(good.len(), 3, "the two that are granted, and the ring that is read with them");
+        assert_eq!(
+            good.len(),
+            3,
+            "the two that are granted, and the ring that is read with them"
+        );
         for check in bad {
             let error = check.outcome.expect_err("missing");
             assert_eq!(error.kind, ErrorKind::PermissionDenied);
             let grant = check.grant.expect("what grants it");
-            let parts = ["--file=deploy/policies/gcp-sidecar-", "--project=p", "--keyring=signet", "binding denied"];
+            let parts = [
+                "--file=deploy/policies/gcp-sidecar-",
+                "--project=p",
+                "--keyring=signet",
+                "binding denied",
+            ];
             for part in parts {
                 assert!(grant.contains(part), "{part}: {grant}");
             }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use common::{Cloud, RING, create, es256, revocation};
-use signet_api::{ErrorKind, Fate, KeyProvider, NewKey};
+use signet_api::{ErrorKind, Fate, NewKey};
 use signet_core::algorithm::RsaBits;
 use signet_core::{Algorithm, KeyState, Kid, Terms};
 use signet_testkit::{new_key, run, terms};
@@ -27,7 +27,13 @@ fn a_list_of_a_known_ring_is_two_calls_and_a_signature_is_one() {
         }
         let count = |operation: &str| cloud.server.calls().get(operation).copied().unwrap_or(0);
         assert_eq!(cloud.server.calls().len(), 4, "{:?}", cloud.server.calls());
-        let rotation = ["ListCryptoKeyVersions", "ListCryptoKeys", "CreateCryptoKeyVersion", "GetPublicKey"].map(count);
+        let rotation = [
+            "ListCryptoKeyVersions",
+            "ListCryptoKeys",
+            "CreateCryptoKeyVersion",
+            "GetPublicKey",
+        ]
+        .map(count);
         assert_eq!(rotation, [2, 2, 1, 1], "a rotation");
 
         let kid = of.expect("a key");
@@ -43,8 +49,17 @@ fn a_list_of_a_known_ring_is_two_calls_and_a_signature_is_one() {
         assert_eq!(reads.calls_per_list, 2);
 
         cloud.server.forget_calls();
-        cloud.remote(&key("calls")).await.sign(&kid, b"message").await.expect("signed");
-        assert_eq!(count("GetPublicKey"), 4, "a process that knows nothing asks once for each");
+        cloud
+            .remote(&key("calls"))
+            .await
+            .sign(&kid, b"message")
+            .await
+            .expect("signed");
+        assert_eq!(
+            count("GetPublicKey"),
+            4,
+            "a process that knows nothing asks once for each"
+        );
     });
 }
 
@@ -74,10 +89,18 @@ fn a_version_that_google_cannot_generate_is_said_to_have_failed_and_another_is_m
         let provider = cloud.remote(&name).await;
         let error = provider.create(&es256(None)).await.expect_err("it fails");
         assert_eq!(error.kind, ErrorKind::Unavailable);
-        assert!(error.source.to_string().contains("the module has no more room"), "{}", error.source);
+        assert!(
+            error.source.to_string().contains("the module has no more room"),
+            "{}",
+            error.source
+        );
         cloud.google.set_failing(false);
         let made = create(&*provider, None).await;
-        assert_eq!((made.sequence, made.predecessor), (2, None), "what failed was never a key");
+        assert_eq!(
+            (made.sequence, made.predecessor),
+            (2, None),
+            "what failed was never a key"
+        );
     });
 }
 
@@ -112,14 +135,27 @@ fn another_algorithm_is_set_on_the_key_and_versions_keep_their_own() {
                 ..new_key(algorithm, of.as_ref())
             };
             let made = provider.create(&new).await.expect("a key");
-            assert_eq!((made.public.algorithm(), made.public.public().signature_len()), (algorithm, octets));
+            assert_eq!(
+                (made.public.algorithm(), made.public.public().signature_len()),
+                (algorithm, octets)
+            );
             of = Some(made.kid().clone());
         }
         let keys = cloud.remote(&key("switch")).await.list().await.expect("lists");
         let algorithms: Vec<_> = keys.iter().map(|key| key.public.algorithm().as_str()).collect();
         assert_eq!(algorithms, ["ES256", "RS256", "EdDSA", "PS512", "ES384"]);
-        let error = provider.create(&new_key(Algorithm::ES512, of.as_ref())).await.expect_err("not there");
-        assert!(error.source.to_string().contains("RS256 RS512 PS256 PS512 ES256 ES384 EdDSA"), "{}", error.source);
+        let error = provider
+            .create(&new_key(Algorithm::ES512, of.as_ref()))
+            .await
+            .expect_err("not there");
+        assert!(
+            error
+                .source
+                .to_string()
+                .contains("RS256 RS512 PS256 PS512 ES256 ES384 EdDSA"),
+            "{}",
+            error.source
+        );
     });
 }
 
@@ -135,7 +171,10 @@ fn terms_are_written_once_for_a_policy_and_each_key_keeps_its_own() {
         };
         let mut of: Option<Kid> = None;
         for terms in [terms(), terms(), longer, longer] {
-            let new = NewKey { terms, ..es256(of.as_ref()) };
+            let new = NewKey {
+                terms,
+                ..es256(of.as_ref())
+            };
             of = Some(provider.create(&new).await.expect("a key").kid().clone());
         }
         let keys = cloud.remote(&name).await.list().await.expect("lists");
@@ -146,7 +185,9 @@ fn terms_are_written_once_for_a_policy_and_each_key_keeps_its_own() {
         assert_eq!(epochs, ["signet-terms-1", "signet-terms-3"]);
 
         // Another tool may take them away, and its own labels stay.
-        cloud.google.set_labels(&name, BTreeMap::from([("team".to_owned(), "gateway".to_owned())]));
+        cloud
+            .google
+            .set_labels(&name, BTreeMap::from([("team".to_owned(), "gateway".to_owned())]));
         let keys = provider.list().await.expect("lists");
         assert!(keys.iter().all(|key| key.terms.is_none()));
         create(&*provider, of.as_ref()).await;
@@ -164,7 +205,10 @@ fn replicas_with_different_policies_and_algorithms_settle_without_a_key_too_many
         let handles = [cloud.remote(&name).await, cloud.remote(&name).await];
         for round in 1..=5 {
             let keys = handles[0].list().await.expect("lists");
-            let newest = keys.iter().max_by(|a, b| a.creation_order(b)).map(|key| key.kid().clone());
+            let newest = keys
+                .iter()
+                .max_by(|a, b| a.creation_order(b))
+                .map(|key| key.kid().clone());
             let [old, new] = [Algorithm::ES256, Algorithm::EdDSA].map(|algorithm| NewKey {
                 terms: Terms {
                     lead: Duration::from_secs(if algorithm == Algorithm::ES256 { 60 } else { 120 }),
@@ -173,12 +217,18 @@ fn replicas_with_different_policies_and_algorithms_settle_without_a_key_too_many
                 ..new_key(algorithm, newest.as_ref())
             });
             let (a, b) = tokio::join!(handles[0].create(&old), handles[1].create(&new));
-            let (here, there) = (handles[0].list().await.expect("lists"), handles[1].list().await.expect("lists"));
+            let (here, there) = (
+                handles[0].list().await.expect("lists"),
+                handles[1].list().await.expect("lists"),
+            );
             assert_eq!(here.len(), there.len());
             assert!((1..=2 * round).contains(&here.len()));
             for made in [a, b] {
                 let made = made.expect("a key");
-                let found = here.iter().find(|key| key.kid() == made.kid()).expect("what was answered is listed");
+                let found = here
+                    .iter()
+                    .find(|key| key.kid() == made.kid())
+                    .expect("what was answered is listed");
                 assert!(found.terms.is_some());
             }
         }
@@ -213,7 +263,10 @@ fn a_revoked_key_stays_revoked_though_google_still_signs_or_somebody_enables_it_
         here.revoke(stolen.kid(), &revocation("another")).await.expect("again");
         assert_eq!(cloud.google.states(&name)[0], "DISABLED");
         assert!(cloud.google.keys().contains(&format!("{name}-revoked-1")));
-        assert!(cloud.google.states(&format!("{name}-revoked-1")).is_empty(), "a mark has no versions");
+        assert!(
+            cloud.google.states(&format!("{name}-revoked-1")).is_empty(),
+            "a mark has no versions"
+        );
     });
 }
 
@@ -230,12 +283,19 @@ fn two_revocations_at_once_leave_two_marks_and_one_reason_each() {
         }
         let mut tasks = tokio::task::JoinSet::new();
         for index in 0..8 {
-            let (handle, kid) = (std::sync::Arc::clone(&handles[index % 2]), keys[index / 2].kid().clone());
+            let (handle, kid) = (
+                std::sync::Arc::clone(&handles[index % 2]),
+                keys[index / 2].kid().clone(),
+            );
             tasks.spawn(async move { handle.revoke(&kid, &revocation(&format!("by {}", index % 2))).await });
         }
         assert!(tasks.join_all().await.iter().all(Result::is_ok));
         let listed = cloud.remote(&name).await.list().await.expect("lists");
-        assert_eq!(listed.iter().filter(|key| key.revoked.is_some()).count(), 4, "none was lost");
+        assert_eq!(
+            listed.iter().filter(|key| key.revoked.is_some()).count(),
+            4,
+            "none was lost"
+        );
         for key in listed.iter().filter_map(|key| key.revoked.as_ref()) {
             assert!(["by 0", "by 1"].contains(&key.reason.as_str()));
         }
@@ -248,14 +308,26 @@ fn a_reason_too_long_for_labels_is_refused_before_anything_happens() {
         let cloud = Cloud::new();
         let name = key("reason");
         let provider = cloud.remote(&name).await;
-        let made = provider.create(&NewKey { rsa_bits: RsaBits::B4096, ..new_key(Algorithm::RS256, None) });
-        let made = made.await.expect("a key");
-        let error = provider.revoke(made.kid(), &revocation(&"ü".repeat(501))).await.expect_err("too long");
+        let new = NewKey {
+            rsa_bits: RsaBits::B4096,
+            ..new_key(Algorithm::RS256, None)
+        };
+        let made = provider.create(&new).await.expect("a key");
+        let error = provider
+            .revoke(made.kid(), &revocation(&"ü".repeat(501)))
+            .await
+            .expect_err("too long");
         assert_eq!(error.kind, ErrorKind::InvalidConfig);
         assert_eq!(cloud.google.states(&name), ["ENABLED"]);
-        provider.revoke(made.kid(), &revocation(&"ü".repeat(500))).await.expect("fits beside RSA-4096");
+        provider
+            .revoke(made.kid(), &revocation(&"ü".repeat(500)))
+            .await
+            .expect("fits beside RSA-4096");
         let listed = cloud.remote(&name).await.list().await.expect("lists");
-        assert_eq!(listed[0].revoked.as_ref().map(|mark| mark.reason.chars().count()), Some(500));
+        assert_eq!(
+            listed[0].revoked.as_ref().map(|mark| mark.reason.chars().count()),
+            Some(500)
+        );
     });
 }
 
@@ -275,7 +347,10 @@ fn what_somebody_does_by_hand_is_seen_as_it_is() {
         let other = cloud.remote(&name).await.list().await.expect("lists");
         assert_eq!(other.len(), 1);
         assert!(other[0].predecessor.is_some(), "that there was one is known");
-        assert_eq!(provider.sign(first.kid(), b"m").await.expect_err("disabled").kind, ErrorKind::KeyUnusable);
+        assert_eq!(
+            provider.sign(first.kid(), b"m").await.expect_err("disabled").kind,
+            ErrorKind::KeyUnusable
+        );
         cloud.google.set_state(&name, 1, "ENABLED");
         provider.list().await.expect("lists");
         provider.sign(first.kid(), b"m").await.expect("enabled again");
@@ -283,18 +358,32 @@ fn what_somebody_does_by_hand_is_seen_as_it_is() {
         // Destroyed, and restored.
         provider.retire(first.kid(), Fate::Destroy).await.expect("destroyed");
         assert_eq!(provider.list().await.expect("lists").len(), 1);
-        assert_eq!(provider.sign(first.kid(), b"m").await.expect_err("gone").kind, ErrorKind::NotFound);
+        assert_eq!(
+            provider.sign(first.kid(), b"m").await.expect_err("gone").kind,
+            ErrorKind::NotFound
+        );
         cloud.google.set_state(&name, 1, "ENABLED");
         assert_eq!(provider.list().await.expect("lists").len(), 2);
 
         // Of an algorithm that is not ours.
-        cloud.google.create_signing_key(&key("foreign"), "EC_SIGN_SECP256K1_SHA256");
+        cloud
+            .google
+            .create_signing_key(&key("foreign"), "EC_SIGN_SECP256K1_SHA256");
         let error = cloud.remote(&key("foreign")).await.list().await.expect_err("not ours");
         assert_eq!(error.kind, ErrorKind::InvalidConfig);
-        assert!(error.source.to_string().contains("EC_SIGN_SECP256K1_SHA256"), "{}", error.source);
+        assert!(
+            error.source.to_string().contains("EC_SIGN_SECP256K1_SHA256"),
+            "{}",
+            error.source
+        );
         // Of another purpose.
         cloud.google.create_symmetric_key(&key("symmetric"));
-        let error = cloud.remote(&key("symmetric")).await.list().await.expect_err("wrong purpose");
+        let error = cloud
+            .remote(&key("symmetric"))
+            .await
+            .list()
+            .await
+            .expect_err("wrong purpose");
         assert_eq!(error.kind, ErrorKind::InvalidConfig);
         assert!(error.source.to_string().contains("ENCRYPT_DECRYPT"), "{}", error.source);
         assert_eq!(second.sequence, 2);
@@ -312,7 +401,10 @@ fn a_ring_on_many_pages_is_read_whole() {
             of = Some(create(&*provider, of.as_ref()).await.kid().clone());
         }
         let first = provider.list().await.expect("lists")[0].kid().clone();
-        provider.revoke(&first, &revocation("on a late page")).await.expect("revoked");
+        provider
+            .revoke(&first, &revocation("on a late page"))
+            .await
+            .expect("revoked");
         for other in 0..5 {
             cloud.google.create_symmetric_key(&key(&format!("a-{other}")));
         }
@@ -327,7 +419,9 @@ fn a_ring_on_many_pages_is_read_whole() {
 fn a_key_ring_that_is_not_there_is_not_an_empty_ring() {
     run(async {
         let cloud = Cloud::new();
-        let provider = cloud.remote("projects/p/locations/global/keyRings/other/cryptoKeys/k").await;
+        let provider = cloud
+            .remote("projects/p/locations/global/keyRings/other/cryptoKeys/k")
+            .await;
         for error in [
             provider.list().await.expect_err("no key ring"),
             provider.create(&es256(None)).await.expect_err("no key ring"),

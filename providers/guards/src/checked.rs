@@ -16,7 +16,7 @@ use crate::words;
 ///
 /// | answer | refused, as `BadAnswer`, if |
 /// |---|---|
-/// | `list`, `create` | a kid stands there twice; a key seen before has another public key, algorithm, creation instant or terms; another key has its place; a mark of revocation is gone |
+/// | `list`, `create` | a kid stands there twice; a key seen before has another algorithm, creation instant or terms; another key has its place; a mark of revocation is gone |
 /// | `create` | it is the key whose successor was asked for, or older; it is for another algorithm |
 /// | `sign` | the signature does not verify under the public key that was listed for the kid |
 /// | `unseal` | the private key is not that of the listed public key; one left a provider of remote custody |
@@ -87,7 +87,7 @@ impl Checked {
         let what = match lie {
             Lie::Twice(kid) => format!("key {kid} is listed twice"),
             Lie::Changed(kid, what) => {
-                format!("the {what} of key {kid} is not what this process saw before, and a key never changes")
+                format!("the {what} of key {kid} changed since this process last saw it, and a key never changes")
             }
             Lie::Exchanged(old, new) => format!(
                 "key {old} is gone, and key {new}, with the same creation record, has its place: tokens that the old \
@@ -261,8 +261,11 @@ impl KeyProvider for Checked {
 
     async fn check(&self) -> Vec<Check> {
         let mut checks = self.inner.check().await;
-        // Only the ring tells what the provider's clock says. That reading it works was tried above.
-        let listed = self.list().await.unwrap_or_default();
+        // Only the ring tells what the provider's clock says. Whether it can be read was tried above.
+        let listed = match checks.iter().any(|check| check.outcome.is_ok()) {
+            true => self.list().await.unwrap_or_default(),
+            false => Vec::new(),
+        };
         let now = self.clock.now();
         let drift = listed.iter().find_map(|key| self.drift(key, None, now));
         checks.extend(drift.map(|text| Check {

@@ -117,9 +117,7 @@ impl Memory {
         };
         let changed = |what| Err(Lie::Changed(key.kid().clone(), what));
         let before = &known.record;
-        if before.public.public() != key.public.public() {
-            return changed("public key");
-        }
+        // That the public key is the same needs no check: the kid is its thumbprint.
         if before.public.algorithm() != key.public.algorithm() {
             return changed("algorithm");
         }
@@ -169,5 +167,33 @@ impl Memory {
             marked_at,
         };
         self.keys.insert(key.kid().clone(), known);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use signet_core::algorithm::RsaBits;
+    use signet_core::{Algorithm, KeyState, SigningKey, Timestamp};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_key_is_for_one_algorithm_for_ever() {
+        let private = SigningKey::generate(Algorithm::RS256, RsaBits::B2048).expect("a key");
+        let public = private.verifying_key().public();
+        let listed = |algorithm| KeyRecord {
+            public: public.for_algorithm(algorithm).expect("fits"),
+            created_at: Timestamp::from_secs(1_767_225_600),
+            sequence: 0,
+            predecessor: None,
+            terms: None,
+            state: KeyState::Enabled,
+            revoked: None,
+        };
+        let mut memory = Memory::default();
+        memory.take_list(vec![listed(Algorithm::RS256)]).expect("believed");
+        let lie = memory.take_list(vec![listed(Algorithm::PS256)]).expect_err("a lie");
+        assert_eq!(lie, Lie::Changed(public.kid(), "algorithm"));
+        memory.take_list(vec![listed(Algorithm::RS256)]).expect("believed");
     }
 }

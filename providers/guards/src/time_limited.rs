@@ -75,6 +75,6 @@ impl Around for TimeLimited {
     }
 
     fn patience(&self) -> Option<Duration> {
-        None
+        Some(self.0.check)
     }
 }

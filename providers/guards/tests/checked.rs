@@ -57,14 +57,21 @@ async fn a_mark_outlives_the_provider_that_lost_it() {
 #[tokio::test(start_paused = true)]
 async fn a_mark_outlives_the_listing_of_its_key() {
     let (scene, old, new) = scene().with_two_keys().await;
-    // The oldest key is the revoked one; for a while another replica's view lacks it.
-    scene.provider.retire(old.kid(), Fate::Destroy).await.expect("retired");
-    let third = scene.provider.create(&ed25519(Some(new.kid()))).await.expect("a key");
-    scene.faulty.script(Operation::List, [Fault::NewestMissing]);
-    scene.provider.list().await.expect("lists");
+    scene.faulty.script(Operation::List, [Fault::OldestMissing]);
+    assert_eq!(
+        kids(&*scene.provider).await,
+        [new.kid().clone()],
+        "destroyed, for all we know"
+    );
     let refused = scene.provider.sign(old.kid(), b"m").await.expect_err("revoked");
-    assert_eq!(refused.kind, ErrorKind::KeyUnusable);
-    scene.provider.sign(third.kid(), b"m").await.expect("others go on");
+    assert_eq!(
+        (refused.kind, scene.calls(Operation::Sign)),
+        (ErrorKind::KeyUnusable, 0)
+    );
+    scene.faulty.script(Operation::List, [Fault::MarksRemoved]);
+    let error = scene.provider.list().await.expect_err("back without its mark");
+    assert_eq!(error.kind, ErrorKind::BadAnswer);
+    scene.provider.list().await.expect("lists");
 }
 
 #[tokio::test(start_paused = true)]
@@ -87,7 +94,7 @@ async fn a_mark_that_is_slow_to_show_is_put_back_for_a_minute() {
 #[tokio::test(start_paused = true)]
 async fn a_revocation_reaches_a_signature_that_is_being_made() {
     let (scene, _, key) = scene().with_two_keys().await;
-    scene.faulty.script(Operation::Sign, [Fault::Slow(millis(500))]);
+    scene.faulty.script(Operation::Sign, [Fault::SlowAnswer(millis(500))]);
     let revoke = async {
         tokio::time::sleep(millis(100)).await;
         scene.provider.revoke(key.kid(), &mark()).await.expect("revoked");

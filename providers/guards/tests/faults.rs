@@ -168,7 +168,7 @@ async fn each_fault_is_borne_or_told() {
             1,
             1,
             Some(
-                "test: list failed (bad_answer): the answer is refused: the creation instant of key OLD is not what this process saw before, and a key never changes. ",
+                "test: list failed (bad_answer): the answer is refused: the creation instant of key OLD changed since this process last saw it, and a key never changes. ",
             ),
         ),
         row(
@@ -177,7 +177,7 @@ async fn each_fault_is_borne_or_told() {
             1,
             1,
             Some(
-                "test: list failed (bad_answer): the answer is refused: the terms of key OLD is not what this process saw before, and a key never changes. ",
+                "test: list failed (bad_answer): the answer is refused: the terms of key OLD changed since this process last saw it, and a key never changes. ",
             ),
         ),
         row(

@@ -203,3 +203,22 @@ async fn when_the_provider_names_a_time_nobody_calls_it_before() {
         .await
         .expect("an hour is not believed");
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_longest_of_the_times_that_the_provider_named_counts() {
+    let guard = paced(pace(1000, 1000, seconds(5)));
+    let throttled = |after, span| {
+        let attempt = move || async move {
+            sleep(after).await;
+            let mut error = failure(ErrorKind::Throttled);
+            error.retry_after = Some(span);
+            Err::<(), _>(error)
+        };
+        guard.around(call(Operation::List), attempt)
+    };
+    let (first, second) = tokio::join!(throttled(millis(10), seconds(4)), throttled(millis(20), seconds(1)));
+    assert!(first.is_err() && second.is_err());
+    let (began, made) = (Instant::now(), Mutex::default());
+    make(&guard, Operation::List, &made).await.expect("after the time");
+    assert_eq!(began.elapsed(), seconds(4) - millis(10));
+}

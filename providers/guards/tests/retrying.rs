@@ -224,6 +224,20 @@ async fn a_repeated_create_returns_the_key_whose_answer_was_lost() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_key_that_was_destroyed_is_not_waited_for() {
+    let scene = scene();
+    let old = scene.provider.create(&ed25519(None)).await.expect("a key");
+    scene.provider.create(&ed25519(Some(old.kid()))).await.expect("a key");
+    scene
+        .provider
+        .retire(old.kid(), Fate::Destroy)
+        .await
+        .expect("destroyed");
+    let error = scene.provider.sign(old.kid(), b"m").await.expect_err("gone");
+    assert_eq!((error.kind, scene.calls(Operation::Sign)), (ErrorKind::NotFound, 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_key_that_was_destroyed_without_an_answer_is_destroyed() {
     let scene = scene();
     let old = scene.provider.create(&ed25519(None)).await.expect("a key");

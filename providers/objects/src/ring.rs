@@ -12,13 +12,11 @@ use futures_util::StreamExt as _;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload};
 use signet_api::{Check, ErrorKind, Operation, ProviderError};
-use signet_sealed::{RingStore, Stored, Swap, Version};
+use signet_sealed::{LONGEST, RingStore, Stored, Swap, Version};
 
 use crate::error::{Cause, NAME, Refusal, cause};
 use crate::version::{decode, encode, impossible};
 
-/// The most octets that a ring document has (signet-sealed writes none longer).
-const LONGEST: u64 = 8 * 1024 * 1024;
 /// The client's requests have deadlines of their own; this one also ends the search for credentials.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// The most characters of a policy text that an error shows.
@@ -182,7 +180,7 @@ impl ObjectRing {
             }
         };
         let version = self.version(answer.meta.e_tag.as_deref(), answer.meta.version.as_deref())?;
-        if answer.meta.size > LONGEST {
+        if answer.meta.size > LONGEST as u64 {
             return Err(self.too_long());
         }
         let announced = answer.meta.size;
@@ -190,7 +188,7 @@ impl ObjectRing {
         let mut stream = answer.into_stream();
         while let Some(part) = stream.next().await {
             let part = part.map_err(|error| failed(&error))?;
-            if (bytes.len() + part.len()) as u64 > LONGEST {
+            if bytes.len() + part.len() > LONGEST {
                 return Err(self.too_long());
             }
             bytes.extend_from_slice(&part);

@@ -256,7 +256,12 @@ async fn a_document_that_is_too_long_or_broken_off_is_refused() {
     let error = ring.load().await.expect_err("refused");
     assert_eq!(error.kind, ErrorKind::BadAnswer);
     assert!(text(&error).contains("longer than 8388608 octets"), "{}", text(&error));
+    // What says that it is too long is not read.
+    overwrite(&store, b"short").await;
+    store.claims_size(LONGEST as u64 + 1);
+    assert_eq!(ring.load().await.expect_err("refused").kind, ErrorKind::BadAnswer);
     // A store that lies about the length.
+    overwrite(&store, &vec![b'x'; LONGEST + 1]).await;
     store.claims_size(10);
     assert_eq!(ring.load().await.expect_err("refused").kind, ErrorKind::BadAnswer);
     overwrite(&store, b"short").await;

@@ -29,7 +29,7 @@ use crate::entry::{Entry, EntryJson};
 
 const FORMAT: &str = "signet-ring/1";
 /// A ring of a thousand RSA-4096 keys is smaller. Whatever is larger is not a ring.
-pub(crate) const LONGEST: usize = 8 * 1024 * 1024;
+pub const LONGEST: usize = 8 * 1024 * 1024;
 
 /// Why a document is not believed, in words for the operator.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

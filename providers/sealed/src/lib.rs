@@ -26,6 +26,7 @@ mod sealer;
 mod store;
 
 pub use context::{Context, Purpose};
+pub use document::LONGEST;
 pub use faulty::{Fault, FaultyStore};
 pub use file::FileStore;
 pub use memory::MemoryStore;

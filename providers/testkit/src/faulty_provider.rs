@@ -21,12 +21,16 @@ pub enum Fault {
     Throttled(Duration),
     /// The call goes through after this time.
     Slow(Duration),
+    /// The call is carried out, and answered after this time.
+    SlowAnswer(Duration),
     /// The call never ends.
     Hangs,
     /// The call is carried out, but the answer does not arrive.
     AnswerLost,
     /// `list` lacks the newest key.
     NewestMissing,
+    /// `list` lacks the oldest key.
+    OldestMissing,
     /// `sign` answers with a signature of a foreign key of the same algorithm.
     ForeignSignature,
     /// `sign` answers with one bit wrong.
@@ -130,13 +134,17 @@ impl FaultyProvider {
         }
     }
 
-    fn end<T>(&self, operation: Operation, fault: Fault, answer: T) -> Result<T, ProviderError> {
+    async fn end<T>(&self, operation: Operation, fault: Fault, answer: T) -> Result<T, ProviderError> {
         match fault {
             Fault::AnswerLost => Err(self.error(
                 operation,
                 ErrorKind::Unavailable,
                 "the script says that this answer is lost",
             )),
+            Fault::SlowAnswer(span) => {
+                sleep(span).await;
+                Ok(answer)
+            }
             _ => Ok(answer),
         }
     }
@@ -161,6 +169,9 @@ fn distort(fault: Fault, keys: &mut Vec<KeyRecord>) {
     keys.sort_by(KeyRecord::creation_order);
     if fault == Fault::NewestMissing {
         keys.pop();
+    }
+    if fault == Fault::OldestMissing && !keys.is_empty() {
+        keys.remove(0);
     }
     if fault == Fault::MarksRemoved {
         keys.iter_mut().for_each(|key| key.revoked = None);
@@ -196,7 +207,7 @@ impl KeyProvider for FaultyProvider {
         let mut keys = self.inner.list().await?;
         distort(fault, &mut keys);
         let keys = keys.into_iter().map(|key| self.told(key)).collect();
-        self.end(Operation::List, fault, keys)
+        self.end(Operation::List, fault, keys).await
     }
 
     async fn create(&self, new: &NewKey) -> Result<KeyRecord, ProviderError> {
@@ -222,7 +233,7 @@ impl KeyProvider for FaultyProvider {
             _ => {}
         }
         let key = self.inner.create(&new).await?;
-        self.end(Operation::Create, fault, self.told(key))
+        self.end(Operation::Create, fault, self.told(key)).await
     }
 
     async fn sign(&self, kid: &Kid, message: &[u8]) -> Result<Signature, ProviderError> {
@@ -241,7 +252,7 @@ impl KeyProvider for FaultyProvider {
             }
             _ => signature,
         };
-        self.end(Operation::Sign, fault, signature)
+        self.end(Operation::Sign, fault, signature).await
     }
 
     async fn unseal(&self, kid: &Kid) -> Result<Option<SigningKey>, ProviderError> {
@@ -251,19 +262,19 @@ impl KeyProvider for FaultyProvider {
             Fault::ForeignPrivateKey => unsealed.map(|key| foreign_key(key.verifying_key().algorithm())),
             _ => unsealed,
         };
-        self.end(Operation::Unseal, fault, unsealed)
+        self.end(Operation::Unseal, fault, unsealed).await
     }
 
     async fn retire(&self, kid: &Kid, fate: Fate) -> Result<(), ProviderError> {
         let fault = self.begin(Operation::Retire).await?;
         let retired = self.inner.retire(kid, fate).await?;
-        self.end(Operation::Retire, fault, retired)
+        self.end(Operation::Retire, fault, retired).await
     }
 
     async fn revoke(&self, kid: &Kid, revocation: &Revocation) -> Result<(), ProviderError> {
         let fault = self.begin(Operation::Revoke).await?;
         let revoked = self.inner.revoke(kid, revocation).await?;
-        self.end(Operation::Revoke, fault, revoked)
+        self.end(Operation::Revoke, fault, revoked).await
     }
 
     async fn check(&self) -> Vec<Check> {

@@ -104,13 +104,15 @@ impl Record {
         let names = transit_keys(ring);
         let claimed = self.claim.as_ref().map(|claim| &claim.place);
         let mut places = BTreeSet::new();
-        for place in self.keys.iter().map(|entry| &entry.place).chain(claimed) {
-            if !names.contains(&place.transit_key) || place.version == 0 || !places.insert(place) {
-                return Err(bad(format!(
-                    "it names version {} of {:?}, which is no key of this ring or is named twice",
-                    place.version, place.transit_key
-                )));
+        for entry in &self.keys {
+            // The transit key of a revoked key may have been deleted, and begun again at version 1.
+            let is_alone = entry.revoked.is_some() || entry.destroyed || places.insert(&entry.place);
+            if !names.contains(&entry.place.transit_key) || !is_alone {
+                return Err(bad(entry.place.is_bad()));
             }
+        }
+        if let Some(place) = claimed.filter(|place| !names.contains(&place.transit_key) || places.contains(place)) {
+            return Err(bad(place.is_bad()));
         }
         let kids: BTreeSet<&str> = self.keys.iter().map(|entry| entry.kid.as_str()).collect();
         if kids.len() != self.keys.len() {
@@ -165,6 +167,15 @@ impl Record {
         let claimed = self.claim.as_ref().map(|claim| &claim.place);
         let places = entries.chain(claimed).filter(|place| place.transit_key == transit_key);
         places.map(|place| place.version).min()
+    }
+}
+
+impl Place {
+    fn is_bad(&self) -> String {
+        format!(
+            "it names version {} of {:?}, which is no key of this ring or is named twice",
+            self.version, self.transit_key
+        )
     }
 }
 

@@ -69,8 +69,8 @@ impl Remote {
     async fn claimed_and_made(&self, new: &NewKey, ring: Ring) -> Result<bool, Failure> {
         let name = transit_key(&self.ring, new.algorithm, new.rsa_bits);
         let wanted = transit_type(new.algorithm, new.rsa_bits);
-        if ring.version.is_none() {
-            self.expect_a_new_ring().await?;
+        if ring.version.is_none() && !self.is_a_new_ring().await? {
+            return Ok(false);
         }
         let from_transit;
         let held = match ring.transit.get(&name) {
@@ -167,8 +167,9 @@ impl Remote {
         Failure::new(ErrorKind::Unavailable, text)
     }
 
-    /// Fails if there are keys of this ring in transit without a record: then the record was lost.
-    async fn expect_a_new_ring(&self) -> Result<(), Failure> {
+    /// Fails if there are keys of this ring in transit without a record: then the record was lost. `false`: there is a
+    /// record meanwhile.
+    async fn is_a_new_ring(&self) -> Result<bool, Failure> {
         for name in transit_keys(&self.ring) {
             let found = match self.transit.read(&name).await {
                 // A policy may cover the algorithms in use alone.
@@ -176,6 +177,10 @@ impl Remote {
                 found => found?,
             };
             if found.is_some() {
+                // The record comes first, so that of a faster replica is there by now.
+                if self.read_record().await?.1.is_some() {
+                    return Ok(false);
+                }
                 let location = self.record.location();
                 return Err(Failure::new(
                     ErrorKind::BadAnswer,
@@ -188,6 +193,6 @@ impl Remote {
                 ));
             }
         }
-        Ok(())
+        Ok(true)
     }
 }

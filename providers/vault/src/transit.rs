@@ -235,23 +235,27 @@ impl Transit {
     ) -> Result<Vec<u8>, Failure> {
         let body = request(version, algorithm, message);
         let signed: Signed = self.client.read(Call::post(path, &body)?).await?;
-        let bad = |what: String| Failure::new(ErrorKind::BadAnswer, format!("POST {path} was answered with {what}"));
-        let parts = signed
-            .signature
-            .strip_prefix("vault:v")
-            .and_then(|rest| rest.split_once(':'));
-        let (by, signature) = parts.ok_or_else(|| bad("something that is no signature of transit".to_owned()))?;
-        if by.parse() != Ok(version) {
-            return Err(bad(format!(
-                "a signature of another version than {version}, which was asked for; it was thrown away"
-            )));
-        }
-        let decoded = match algorithm.key_type() {
-            KeyType::Ec(_) => URL_SAFE_NO_PAD.decode(signature),
-            KeyType::Rsa | KeyType::Ed25519 => STANDARD.decode(signature),
-        };
-        decoded.map_err(|_| bad("a signature that is not in base64".to_owned()))
+        signature_of(&signed.signature, version, algorithm).map_err(|what| {
+            let text = format!("POST {path} was answered with {what}; it was thrown away");
+            Failure::new(ErrorKind::BadAnswer, text)
+        })
     }
+}
+
+/// The octets in `vault:v<version>:<base64>`, or what that is instead.
+fn signature_of(text: &str, version: u64, algorithm: Algorithm) -> Result<Vec<u8>, String> {
+    let parts = text.strip_prefix("vault:v").and_then(|rest| rest.split_once(':'));
+    let (by, signature) = parts.ok_or("something that is no signature of transit")?;
+    if by.parse() != Ok(version) {
+        return Err(format!(
+            "a signature of another version than {version}, which was asked for"
+        ));
+    }
+    let decoded = match algorithm.key_type() {
+        KeyType::Ec(_) => URL_SAFE_NO_PAD.decode(signature),
+        KeyType::Rsa | KeyType::Ed25519 => STANDARD.decode(signature),
+    };
+    decoded.map_err(|_| "a signature that is not in base64".to_owned())
 }
 
 fn request(version: u64, algorithm: Algorithm, message: &[u8]) -> Sign<'static> {
@@ -332,6 +336,25 @@ mod tests {
         for text in ["", "Z", "now", "2026-11-24T16:21:33", "2026-11-24T16:21:33+0200"] {
             assert_eq!(rfc3339(text), None, "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_signature_by_another_version_is_thrown_away() {
+        let read = |text| signature_of(text, 2, Algorithm::ES256);
+        assert_eq!(read("vault:v2:AQI"), Ok(vec![1, 2]));
+        for text in [
+            "vault:v1:AQI",
+            "vault:v22:AQI",
+            "vault:v:AQI",
+            "vault:v2",
+            "AQI",
+            "",
+            "vault:v2:AQI=",
+            "vault:v2:+/8",
+        ] {
+            assert!(read(text).is_err(), "{text}");
+        }
+        assert_eq!(signature_of("vault:v2:+/8=", 2, Algorithm::RS256), Ok(vec![251, 255]));
     }
 
     #[test]

@@ -59,7 +59,9 @@ impl Fake {
 
     /// The variables with some taken away or set otherwise.
     pub(crate) fn variables_but(&self, changes: &[(&str, &str)]) -> Variables {
-        let set = changes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let set = changes
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         self.pairs().into_iter().chain(set).collect()
     }
 
@@ -73,7 +75,9 @@ impl Fake {
 
     pub(crate) async fn remote(&self, name: &str) -> Arc<dyn KeyProvider> {
         let clock = Arc::new(ManualClock::default());
-        signet_azure_key_vault::remote(self.config(name), clock).await.expect("opens")
+        signet_azure_key_vault::remote(self.config(name), clock)
+            .await
+            .expect("opens")
     }
 
     pub(crate) fn called(&self, operation: &str) -> u64 {

@@ -3,9 +3,9 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::Arc;
 
 use signet_api::{Clock, KeyProvider, NewKey, Variables};
 use signet_core::{Algorithm, KeyRecord, Kid, Revocation, Timestamp};

@@ -44,12 +44,27 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Initialised and unsealed, with transit, KV and AppRole mounted where Vault has them by default.
+    /// Initialised and unsealed, with transit, KV and AppRole mounted where Vault has them by default. What it keeps, it
+    /// keeps in memory.
     pub(crate) async fn start() -> Self {
+        Self::start_on("storage \"inmem\" {}").await
+    }
+
+    /// The same, but it keeps what it keeps on the disk.
+    pub(crate) async fn start_on_disk() -> Self {
+        let port = free_port();
+        Self::start_on(&format!(
+            "storage \"raft\" {{ path = \"DIRECTORY\" node_id = \"a\" }}\ncluster_addr = \"https://127.0.0.1:{port}\""
+        ))
+        .await
+    }
+
+    async fn start_on(storage: &str) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let authority = certificates(directory.path());
         let port = free_port();
-        let (shell, pid) = spawn(directory.path(), port);
+        configure(directory.path(), port, storage);
+        let (shell, pid) = spawn(directory.path());
         let mut server = Self {
             shell,
             pid,
@@ -82,6 +97,12 @@ impl Server {
         &self.root
     }
 
+    /// One line of JSON for each request, and one for each answer.
+    #[allow(dead_code, reason = "read by the tests of the sidecar, which share this file")]
+    pub(crate) fn audit_log(&self) -> PathBuf {
+        self.directory.path().join("audit.log")
+    }
+
     pub(crate) fn authority(&self) -> &Path {
         &self.authority
     }
@@ -102,6 +123,10 @@ impl Server {
 
     /// A request as root; the status and the body.
     pub(crate) async fn request(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+        self.request_as(&self.root, method, path, body).await
+    }
+
+    pub(crate) async fn request_as(&self, token: &str, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
         let pem = std::fs::read(&self.authority).expect("the authority");
         let authority = reqwest::Certificate::from_pem(&pem).expect("a certificate");
         let client = reqwest::Client::builder()
@@ -112,7 +137,7 @@ impl Server {
             .expect("a client");
         let method = reqwest::Method::from_bytes(method.as_bytes()).expect("a method");
         let url = format!("{}/v1/{path}", self.address());
-        let mut request = client.request(method, url).header("x-vault-token", &self.root);
+        let mut request = client.request(method, url).header("x-vault-token", token);
         if let Some(body) = body {
             request = request.body(body.to_string());
         }
@@ -189,13 +214,13 @@ impl Server {
 
     /// Starts it again on the same storage and port.
     pub(crate) async fn restart(&mut self) {
-        (self.shell, self.pid) = spawn(self.directory.path(), self.port);
+        (self.shell, self.pid) = spawn(self.directory.path());
         self.listens().await;
         self.unseal().await;
     }
 
     async fn listens(&self) {
-        for _ in 0..400 {
+        for _ in 0..800 {
             if self.request("GET", "sys/seal-status", None).await.0 == 200 {
                 return;
             }
@@ -226,14 +251,19 @@ fn binary() -> String {
     )
 }
 
-fn spawn(directory: &Path, port: u16) -> (Child, Pid) {
+fn configure(directory: &Path, port: u16, storage: &str) {
+    let place = directory.display().to_string();
     let config = format!(
-        "storage \"file\" {{ path = \"{0}/data\" }}\n\
-         listener \"tcp\" {{ address = \"127.0.0.1:{port}\" tls_cert_file = \"{0}/cert.pem\" tls_key_file = \"{0}/key.pem\" }}\n\
-         api_addr = \"https://127.0.0.1:{port}\"\n",
-        directory.display()
+        "{}\n\
+         listener \"tcp\" {{ address = \"127.0.0.1:{port}\" tls_cert_file = \"{place}/cert.pem\" tls_key_file = \"{place}/key.pem\" }}\n\
+         api_addr = \"https://127.0.0.1:{port}\"\n\
+         audit \"file\" \"requests\" {{\n options {{\n file_path = \"{place}/audit.log\"\n }}\n}}\n",
+        storage.replace("DIRECTORY", &place)
     );
     std::fs::write(directory.join("config.hcl"), config).expect("written");
+}
+
+fn spawn(directory: &Path) -> (Child, Pid) {
     let script = "\"$1\" server -config=\"$2/config.hcl\" >> \"$2/log\" 2>&1 & echo $!; read -r _; kill -9 $!";
     let mut shell = Command::new("sh")
         .args(["-c", script, "sh", &binary()])

@@ -113,9 +113,9 @@ fn find(state: &mut State, input: &Map<String, Value>, name: &str) -> Result<Str
     let prefix = alias_arn("");
     let given = given.strip_prefix(&prefix).unwrap_or(given);
     let id = if given.starts_with("alias/") {
-        let alias = state.aliases.get_mut(given).filter(|alias| visible(&mut alias.hidden));
-        match alias {
-            Some(alias) => alias.key.clone(),
+        let alias = state.aliases.get_mut(given);
+        match alias.and_then(|alias| visible(&mut alias.hidden).then(|| alias.key.clone())) {
+            Some(key) => key,
             None => {
                 let text = format!("Alias {} is not found.", alias_arn(given));
                 return Err(Problem::new("NotFoundException", text));
@@ -126,8 +126,8 @@ fn find(state: &mut State, input: &Map<String, Value>, name: &str) -> Result<Str
     } else {
         given.strip_prefix("key/").unwrap_or(given).to_owned()
     };
-    match state.keys.get_mut(&id) {
-        Some(key) if visible(&mut key.hidden) => Ok(id),
+    match state.keys.get_mut(&id).map(|key| visible(&mut key.hidden)) {
+        Some(true) => Ok(id),
         _ => Err(Problem::unknown_key(&id)),
     }
 }
@@ -174,7 +174,7 @@ fn create_key(aws: &Aws, who: &str, input: &Map<String, Value>) -> Answer {
     let spec = input.get("KeySpec").and_then(Value::as_str).unwrap_or("SYMMETRIC_DEFAULT").to_owned();
     let usage = match (spec.as_str(), input.get("KeyUsage").and_then(Value::as_str)) {
         ("SYMMETRIC_DEFAULT", None | Some("ENCRYPT_DECRYPT")) => "ENCRYPT_DECRYPT",
-        ("SYMMETRIC_DEFAULT", _) | (_, None) => {
+        ("SYMMETRIC_DEFAULT", _) | (_, None) | ("ECC_NIST_P256" | "ECC_NIST_EDWARDS25519", Some("ENCRYPT_DECRYPT")) => {
             return Err(Problem::validation("The KeyUsage is not compatible with the KeySpec"));
         }
         (_, Some("SIGN_VERIFY")) => "SIGN_VERIFY",
@@ -229,6 +229,16 @@ pub(crate) fn symmetric(state: &mut State) -> String {
     let id = key_id();
     state.keys.insert(id.clone(), made);
     key_arn(&id)
+}
+
+/// Another's key, and its id.
+pub(crate) fn signing(state: &mut State, description: &str) -> String {
+    let spec = "ECC_NIST_P256".to_owned();
+    let material = Material::new(&spec).unwrap();
+    let made = key(state, spec, "SIGN_VERIFY", material, description.to_owned(), BTreeMap::new());
+    let id = key_id();
+    state.keys.insert(id.clone(), made);
+    id
 }
 
 fn described(input: &Map<String, Value>) -> Result<String, Problem> {

@@ -52,6 +52,12 @@ impl Aws {
         self.state().callers.insert(access_key.to_owned(), caller);
     }
 
+    /// The same with temporary credentials, which come with a token.
+    pub fn admit_session(&self, access_key: &str, secret: &str, token: &str) {
+        self.admit(access_key, secret);
+        self.state().callers.get_mut(access_key).unwrap().token = Some(token.to_owned());
+    }
+
     /// From now on this caller may do these actions alone (`kms:Sign`).
     pub fn allow(&self, access_key: &str, actions: &[&str]) {
         let allowed = actions.iter().map(|action| (*action).to_owned()).collect();
@@ -98,6 +104,16 @@ impl Aws {
     /// Enables a key, as an operator does who does not know why it is disabled.
     pub fn enable(&self, id: &str) {
         self.state().keys.get_mut(id).unwrap().state = state::KeyState::Enabled;
+    }
+
+    /// Changes what a key says of itself, as somebody does who should not.
+    pub fn describe(&self, id: &str, description: &str) {
+        self.state().keys.get_mut(id).unwrap().description = description.to_owned();
+    }
+
+    /// Makes a key that signs, as others in the account do, and returns its id.
+    pub fn create_signing_key(&self, description: &str) -> String {
+        kms::signing(&mut self.state(), description)
     }
 
     /// Every key: its id, state, description, and whether an alias names it.

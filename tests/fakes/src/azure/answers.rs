@@ -62,7 +62,8 @@ pub fn forbidden(inner: &str) -> Response {
 /// What a vault answers that was asked too much: <https://learn.microsoft.com/azure/key-vault/general/overview-throttling>.
 #[must_use]
 pub fn throttled(seconds: u64) -> Response {
-    let message = "Request was not processed because too many requests were received. Reason: VaultRequestTypeLimitReached";
+    let message =
+        "Request was not processed because too many requests were received. Reason: VaultRequestTypeLimitReached";
     error(429, "Throttled", None, message).with("retry-after", &seconds.to_string())
 }
 

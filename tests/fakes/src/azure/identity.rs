@@ -54,17 +54,35 @@ impl Azure {
             return refused(400, "unsupported_grant_type", 70003, "The grant type is not supported.");
         }
         if field("client_id") != CLIENT {
-            return refused(400, "unauthorized_client", 700_016, "Application was not found in the directory.");
+            return refused(
+                400,
+                "unauthorized_client",
+                700_016,
+                "Application was not found in the directory.",
+            );
         }
         let federated = field("client_assertion_type") == ASSERTION_TYPE;
         if federated && field("client_assertion").trim() != ASSERTION {
-            return refused(400, "invalid_client", 700_213, "No matching federated identity record found.");
+            return refused(
+                400,
+                "invalid_client",
+                700_213,
+                "No matching federated identity record found.",
+            );
         }
         if !federated && field("client_secret") != SECRET {
             return refused(401, "invalid_client", 7_000_215, "Invalid client secret provided.");
         }
-        let Some(audience) = field("scope").split(' ').find_map(|scope| scope.strip_suffix("/.default")) else {
-            return refused(400, "invalid_scope", 70011, "The provided value for scope is not valid.");
+        let Some(audience) = field("scope")
+            .split(' ')
+            .find_map(|scope| scope.strip_suffix("/.default"))
+        else {
+            return refused(
+                400,
+                "invalid_scope",
+                70011,
+                "The provided value for scope is not valid.",
+            );
         };
         let (token, _) = self.issue(CLIENT, audience);
         let life = self.settings.token_life;
@@ -75,14 +93,23 @@ impl Azure {
     /// <https://learn.microsoft.com/azure/app-service/overview-managed-identity#rest-endpoint-reference>
     pub(super) fn managed_identity(&self, request: &Request) -> Response {
         if request.header("x-identity-header") != Some(IDENTITY_HEADER) {
-            return Response::json(401, &json!({ "statusCode": 401, "message": "The identity header is wrong" }));
+            return Response::json(
+                401,
+                &json!({ "statusCode": 401, "message": "The identity header is wrong" }),
+            );
         }
         let (Some("2019-08-01"), Some(resource)) = (request.parameter("api-version"), request.parameter("resource"))
         else {
-            return Response::json(400, &json!({ "statusCode": 400, "message": "api-version or resource is wrong" }));
+            return Response::json(
+                400,
+                &json!({ "statusCode": 400, "message": "api-version or resource is wrong" }),
+            );
         };
         if request.parameter("client_id").is_some_and(|id| id != CLIENT) {
-            return Response::json(400, &json!({ "statusCode": 400, "message": "No User Assigned Identity found" }));
+            return Response::json(
+                400,
+                &json!({ "statusCode": 400, "message": "No User Assigned Identity found" }),
+            );
         }
         let (token, expires) = self.issue(CLIENT, resource);
         let body = json!({

@@ -156,7 +156,8 @@ impl Version {
                     _ => return Err(self.incompatible(algorithm)),
                 };
                 let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign_digest(encoding, &digest, &mut signature).expect("a signature");
+                pair.sign_digest(encoding, &digest, &mut signature)
+                    .expect("a signature");
                 Ok(signature)
             }
             Private::Ec { pair, curve } if fits(curve, algorithm) => {

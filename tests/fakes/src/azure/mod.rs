@@ -7,6 +7,11 @@
 //!
 //! Not there, because no call of ours needs it: import, backup, release, rotation policies, certificates, secrets.
 
+#![allow(
+    clippy::result_large_err,
+    reason = "a refusal is an answer, and a test server may copy it"
+)]
+
 mod answers;
 mod identity;
 mod keys;
@@ -17,8 +22,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::UNIX_EPOCH;
 
 use http::Method;
+use serde_json::json;
 
-use crate::server::{Request, Response, Service};
+use crate::authority::Authority;
+use crate::server::{Request, Response, Server, Service};
+use crate::started::Started;
 
 pub use answers::{forbidden, throttled};
 
@@ -169,6 +177,26 @@ impl Azure {
         let seconds = now.duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
         i64::try_from(seconds).expect("a time") + self.state().shift
     }
+}
+
+/// A vault for a client outside of this process, over https, with an RSA key to seal with.
+#[must_use]
+pub fn start(authority: &Authority) -> Started {
+    let azure = service();
+    azure.create_elsewhere("sealing", "RSA", "2048");
+    let server = Server::start(azure, Some(authority)).unwrap();
+    let told = json!({
+        "vault": server.url(),
+        "authority_host": server.url(),
+        "key": format!("{}/keys/ring", server.url()),
+        "sealing_key": format!("{}/keys/sealing", server.url()),
+        "tenant": TENANT,
+        "client_id": CLIENT,
+        "client_secret": SECRET,
+        "assertion": ASSERTION,
+    });
+    let servers = vec![server];
+    Started { servers, told }
 }
 
 /// What a request asks for.

@@ -50,7 +50,11 @@ impl Azure {
             None => return bad_parameter("The request URI does not have an api-version."),
         }
         let action = format!("Microsoft.KeyVault/vaults/keys/{}", call.action);
-        let allowed = self.state().allowed.get(&caller).is_none_or(|set| set.contains(&action));
+        let allowed = self
+            .state()
+            .allowed
+            .get(&caller)
+            .is_none_or(|set| set.contains(&action));
         if !allowed {
             return no_permission(&caller, &action, call.name);
         }
@@ -82,7 +86,8 @@ impl Azure {
         };
         let now = self.now();
         if self.state().deleted.contains_key(name) {
-            let message = format!("Key {name} is currently in a deleted but recoverable state, and its name cannot be reused.");
+            let message =
+                format!("Key {name} is currently in a deleted but recoverable state, and its name cannot be reused.");
             return Err(error(409, "Conflict", Some("ObjectIsDeletedButRecoverable"), &message));
         }
         let mut version = Version::generate(kty, &shape, now)?;
@@ -166,7 +171,10 @@ impl Azure {
             (Some((id, _)), Some(_)) => {
                 let version = request.parameter("api-version").unwrap_or_default();
                 let path = &request.path;
-                json!(format!("{}{path}?api-version={version}&$skiptoken={id}&maxresults={most}", base(request)))
+                json!(format!(
+                    "{}{path}?api-version={version}&$skiptoken={id}&maxresults={most}",
+                    base(request)
+                ))
             }
             _ => Value::Null,
         };
@@ -217,7 +225,8 @@ impl Azure {
             let early = version.nbf.is_some_and(|nbf| now < nbf);
             let late = version.exp.is_some_and(|exp| now >= exp);
             if (early || late) && !matches!(call.operation, "Decrypt" | "UnwrapKey" | "Verify") {
-                let message = format!("Operation {operation} is not allowed on a key that is not yet valid or expired.");
+                let message =
+                    format!("Operation {operation} is not allowed on a key that is not yet valid or expired.");
                 return Err(error(403, "Forbidden", Some("KeyNotYetValidOrExpired"), &message));
             }
             if !version.operations.iter().any(|allowed| allowed == operation) {
@@ -236,7 +245,10 @@ impl Azure {
                 _ => version.decrypt(algorithm, &value)?,
             };
             let kid = format!("{}/keys/{}/{}", base(request), call.name, version.id);
-            Ok(Response::json(200, &json!({ "kid": kid, "value": URL_SAFE_NO_PAD.encode(result) })))
+            Ok(Response::json(
+                200,
+                &json!({ "kid": kid, "value": URL_SAFE_NO_PAD.encode(result) }),
+            ))
         })
     }
 }
@@ -255,7 +267,9 @@ fn change(version: &mut Version, body: &Value) -> Result<(), Response> {
         }
         let mut taken = BTreeMap::new();
         for (name, value) in tags {
-            let value = value.as_str().ok_or_else(|| bad_parameter("A tag's value must be text."))?;
+            let value = value
+                .as_str()
+                .ok_or_else(|| bad_parameter("A tag's value must be text."))?;
             if name.chars().count() > LONGEST_TAG || value.chars().count() > LONGEST_TAG {
                 return Err(bad_parameter("The tag name or value exceeds 256 characters."));
             }
@@ -279,9 +293,14 @@ fn change(version: &mut Version, body: &Value) -> Result<(), Response> {
             true => &RSA_OPERATIONS,
             false => &EC_OPERATIONS,
         };
-        let wanted: Vec<String> = operations.iter().filter_map(|one| one.as_str().map(str::to_owned)).collect();
+        let wanted: Vec<String> = operations
+            .iter()
+            .filter_map(|one| one.as_str().map(str::to_owned))
+            .collect();
         if let Some(wrong) = wanted.iter().find(|one| !possible.contains(&one.as_str())) {
-            return Err(bad_parameter(&format!("Operation {wrong} is not supported by this key.")));
+            return Err(bad_parameter(&format!(
+                "Operation {wrong} is not supported by this key."
+            )));
         }
         version.operations = wanted;
     }

@@ -104,7 +104,9 @@ impl Material {
         let Self::Symmetric(key) = self else { return None };
         let (nonce, sealed) = ciphertext.split_first_chunk::<NONCE_LEN>()?;
         let mut buffer = sealed.to_vec();
-        let plaintext = key.open_in_place(Nonce::from(nonce), Aad::from(aad), &mut buffer).ok()?;
+        let plaintext = key
+            .open_in_place(Nonce::from(nonce), Aad::from(aad), &mut buffer)
+            .ok()?;
         Some(plaintext.to_vec())
     }
 }

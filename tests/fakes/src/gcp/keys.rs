@@ -5,17 +5,17 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::Google;
-use super::cipher::{LONGEST, Material};
 use super::login::caller;
 use super::routes::Route;
-use super::state::{Key, State, Version};
-use super::wire::{
-    LEVELS, PURPOSES, Problem, STATES, SYMMETRIC, algorithms, base64, body, chosen, crc, instant, octets, only, pem,
-    symbol, verified,
+use super::state::{Key, State};
+use super::using::{decrypt, encrypt, sign};
+use super::versions::{
+    create_version, list_versions, make_version, one_version, public_key, show_version, with_version,
 };
+use super::wire::{LEVELS, PURPOSES, Problem, SYMMETRIC, algorithms, body, chosen, instant, only, symbol};
 use crate::server::{Request, Response};
 
-type Answer = Result<Value, Problem>;
+pub(crate) type Answer = Result<Value, Problem>;
 
 pub(crate) fn answer(google: &Google, request: &Request, route: &Route) -> Result<Response, Problem> {
     let who = caller(&mut google.state(), request)?;
@@ -46,29 +46,11 @@ pub(crate) fn answer(google: &Google, request: &Request, route: &Route) -> Resul
     Ok(Response::json(200, &answer?))
 }
 
-fn key<'a>(state: &'a State, name: &str) -> Result<&'a Key, Problem> {
-    state.keys.get(name).ok_or_else(|| Problem::not_found(&format!("CryptoKey {name}")))
-}
-
-fn parted(name: &str) -> (&str, Option<u64>) {
-    let (key, number) = name.split_once("/cryptoKeyVersions/").unwrap_or((name, ""));
-    (key, number.parse().ok())
-}
-
-fn with_version<T>(
-    state: &mut State,
-    name: &str,
-    use_of_it: impl FnOnce(&mut Version) -> Result<T, Problem>,
-) -> Result<T, Problem> {
-    let missing = || Problem::not_found(&format!("CryptoKeyVersion {name}"));
-    let (key, number) = parted(name);
-    let key = state.keys.get_mut(key).ok_or_else(missing)?;
-    let version = key.versions.iter_mut().find(|version| Some(version.number) == number);
-    let version = version.ok_or_else(missing)?;
-    if !version.look() {
-        return Err(missing());
-    }
-    use_of_it(version)
+pub(crate) fn key<'a>(state: &'a State, name: &str) -> Result<&'a Key, Problem> {
+    state
+        .keys
+        .get(name)
+        .ok_or_else(|| Problem::not_found(&format!("CryptoKey {name}")))
 }
 
 fn permissions(state: &State, request: &Request, who: &str) -> Answer {
@@ -79,26 +61,11 @@ fn permissions(state: &State, request: &Request, who: &str) -> Answer {
         .filter(|permission| state.may(who, permission.as_str().unwrap_or_default()))
         .collect();
     // A repeated field with nothing in it is left out.
-    Ok(if granted.is_empty() { json!({}) } else { json!({ "permissions": granted }) })
-}
-
-fn show_version(request: &Request, key: &str, version: &Version) -> Value {
-    let mut shown = json!({
-        "name": format!("{key}/cryptoKeyVersions/{}", version.number),
-        "state": symbol(request, version.state),
-        "protectionLevel": symbol(request, version.protection),
-        "algorithm": symbol(request, version.algorithm),
-        "createTime": instant(version.created),
-    });
-    if version.state == "GENERATION_FAILED" {
-        shown["generationFailureReason"] = json!("the module has no more room");
-    } else if version.state != "PENDING_GENERATION" {
-        shown["generateTime"] = json!(instant(version.created));
-    }
-    if version.state == "DESTROY_SCHEDULED" {
-        shown["destroyTime"] = json!(instant(version.created + 30 * 86_400_000_000));
-    }
-    shown
+    Ok(if granted.is_empty() {
+        json!({})
+    } else {
+        json!({ "permissions": granted })
+    })
 }
 
 fn show_key(request: &Request, name: &str, key: &Key) -> Value {
@@ -122,7 +89,7 @@ fn show_key(request: &Request, name: &str, key: &Key) -> Value {
 }
 
 /// One page of a list, with the token of the next and the number of all.
-fn page(state: &State, request: &Request, field: &str, all: &[Value]) -> Answer {
+pub(crate) fn page(state: &State, request: &Request, field: &str, all: &[Value]) -> Answer {
     let number = |name: &str| request.parameter(name).filter(|text| !text.is_empty());
     let size = match number("pageSize").map(str::parse) {
         None | Some(Ok(0)) => 100,
@@ -151,12 +118,17 @@ fn page(state: &State, request: &Request, field: &str, all: &[Value]) -> Answer 
 fn list_rings(state: &State, request: &Request, location: &str) -> Answer {
     let prefix = format!("{location}/keyRings/");
     let rings = state.rings.iter().filter(|(name, _)| name.starts_with(&prefix));
-    let all: Vec<Value> = rings.map(|(name, at)| json!({ "name": name, "createTime": instant(*at) })).collect();
+    let all: Vec<Value> = rings
+        .map(|(name, at)| json!({ "name": name, "createTime": instant(*at) }))
+        .collect();
     page(state, request, "keyRings", &all)
 }
 
 fn get_ring(state: &State, name: &str) -> Answer {
-    let created = state.rings.get(name).ok_or_else(|| Problem::not_found(&format!("KeyRing {name}")))?;
+    let created = state
+        .rings
+        .get(name)
+        .ok_or_else(|| Problem::not_found(&format!("KeyRing {name}")))?;
     Ok(json!({ "name": name, "createTime": instant(*created) }))
 }
 
@@ -164,7 +136,11 @@ fn create_ring(state: &mut State, request: &Request, location: &str) -> Answer {
     body(request, &["name", "createTime"])?;
     let name = format!("{location}/keyRings/{}", id(request, "keyRingId")?);
     if state.rings.contains_key(&name) {
-        return Err(Problem::new(409, "ALREADY_EXISTS", &format!("KeyRing {name} already exists.")));
+        return Err(Problem::new(
+            409,
+            "ALREADY_EXISTS",
+            &format!("KeyRing {name} already exists."),
+        ));
     }
     let now = state.now();
     state.rings.insert(name.clone(), now);
@@ -176,7 +152,9 @@ fn id<'a>(request: &'a Request, parameter: &str) -> Result<&'a str, Problem> {
     let good = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     match (1..=63).contains(&id.len()) && id.chars().all(good) {
         true => Ok(id),
-        false => Err(Problem::invalid(&format!("{parameter} must match [a-zA-Z0-9_-]{{1,63}}"))),
+        false => Err(Problem::invalid(&format!(
+            "{parameter} must match [a-zA-Z0-9_-]{{1,63}}"
+        ))),
     }
 }
 
@@ -199,12 +177,16 @@ fn labels(value: &Value) -> Result<BTreeMap<String, String>, Problem> {
     for (key, value) in object {
         let value = value.as_str().unwrap_or("?");
         if !good(key) || !good(value) || !key.starts_with(|c: char| c.is_ascii_lowercase()) {
-            return Err(Problem::invalid(&format!("Label {key}: {value} does not match [a-z0-9_-]{{0,63}}")));
+            return Err(Problem::invalid(&format!(
+                "Label {key}: {value} does not match [a-z0-9_-]{{0,63}}"
+            )));
         }
         labels.insert(key.clone(), value.to_owned());
     }
     match labels.len() > 64 {
-        true => Err(Problem::invalid("No more than 64 labels can be associated with a given resource.")),
+        true => Err(Problem::invalid(
+            "No more than 64 labels can be associated with a given resource.",
+        )),
         false => Ok(labels),
     }
 }
@@ -214,12 +196,23 @@ fn algorithm(value: &Value, purpose: &str) -> Result<&'static str, Problem> {
     let algorithm = chosen(value, &algorithms())?;
     match (algorithm == SYMMETRIC) == (purpose == "ENCRYPT_DECRYPT") {
         true => Ok(algorithm),
-        false => Err(Problem::invalid(&format!("Algorithm {algorithm} is not valid for purpose {purpose}."))),
+        false => Err(Problem::invalid(&format!(
+            "Algorithm {algorithm} is not valid for purpose {purpose}."
+        ))),
     }
 }
 
 fn create_key(google: &Google, request: &Request, ring: &str) -> Answer {
-    let sent = body(request, &["purpose", "versionTemplate", "labels", "name", "destroyScheduledDuration"])?;
+    let sent = body(
+        request,
+        &[
+            "purpose",
+            "versionTemplate",
+            "labels",
+            "name",
+            "destroyScheduledDuration",
+        ],
+    )?;
     let name = format!("{ring}/cryptoKeys/{}", id(request, "cryptoKeyId")?);
     let purpose = chosen(&sent["purpose"], PURPOSES)?;
     let template = &sent["versionTemplate"];
@@ -228,7 +221,11 @@ fn create_key(google: &Google, request: &Request, ring: &str) -> Answer {
     }
     let algorithm = match &template["algorithm"] {
         Value::Null if purpose == "ENCRYPT_DECRYPT" => SYMMETRIC,
-        Value::Null => return Err(Problem::invalid("version_template.algorithm is required for this purpose.")),
+        Value::Null => {
+            return Err(Problem::invalid(
+                "version_template.algorithm is required for this purpose.",
+            ));
+        }
         value => algorithm(value, purpose)?,
     };
     let protection = match &template["protectionLevel"] {
@@ -241,7 +238,11 @@ fn create_key(google: &Google, request: &Request, ring: &str) -> Answer {
         let mut state = google.state();
         get_ring(&state, ring)?;
         if state.keys.contains_key(&name) {
-            return Err(Problem::new(409, "ALREADY_EXISTS", &format!("CryptoKey {name} already exists.")));
+            return Err(Problem::new(
+                409,
+                "ALREADY_EXISTS",
+                &format!("CryptoKey {name} already exists."),
+            ));
         }
         let key = Key {
             purpose,
@@ -277,7 +278,7 @@ pub(crate) fn insert(google: &Google, name: &str, purpose: &'static str, algorit
 }
 
 /// The paths of a mask, as JSON has them.
-fn mask(request: &Request) -> Result<Vec<String>, Problem> {
+pub(crate) fn mask(request: &Request) -> Result<Vec<String>, Problem> {
     let text = request.parameter("updateMask").unwrap_or_default();
     if text.is_empty() {
         return Err(Problem::invalid("update_mask is required."));
@@ -291,13 +292,26 @@ fn mask(request: &Request) -> Result<Vec<String>, Problem> {
 }
 
 fn update_key(state: &mut State, request: &Request, name: &str) -> Answer {
-    let sent = body(request, &["name", "purpose", "versionTemplate", "labels", "createTime", "primary", "destroyScheduledDuration"])?;
+    let sent = body(
+        request,
+        &[
+            "name",
+            "purpose",
+            "versionTemplate",
+            "labels",
+            "createTime",
+            "primary",
+            "destroyScheduledDuration",
+        ],
+    )?;
     let purpose = key(state, name)?.purpose;
     let (mut new_labels, mut new_algorithm) = (None, None);
     for path in mask(request)? {
         match path.as_str() {
             "labels" => new_labels = Some(labels(&sent["labels"])?),
-            "versionTemplate.algorithm" => new_algorithm = Some(algorithm(&sent["versionTemplate"]["algorithm"], purpose)?),
+            "versionTemplate.algorithm" => {
+                new_algorithm = Some(algorithm(&sent["versionTemplate"]["algorithm"], purpose)?)
+            }
             other => return Err(Problem::invalid(&format!("The field {other} cannot be updated."))),
         }
     }
@@ -309,187 +323,4 @@ fn update_key(state: &mut State, request: &Request, name: &str) -> Answer {
         key.algorithm = algorithm;
     }
     Ok(show_key(request, name, key))
-}
-
-fn create_version(google: &Google, request: &Request, name: &str) -> Answer {
-    body(request, &["name", "state"])?;
-    let number = make_version(google, name)?;
-    let state = google.state();
-    let versions = &key(&state, name)?.versions;
-    Ok(show_version(request, name, versions.iter().find(|version| version.number == number).unwrap()))
-}
-
-fn make_version(google: &Google, name: &str) -> Result<u64, Problem> {
-    let algorithm = key(&google.state(), name)?.algorithm;
-    // Without the lock: an RSA key takes long.
-    let material = Material::generate(algorithm);
-    let mut state = google.state();
-    let (created, pending, invisible, fails) = (state.now(), state.pending, state.invisible, state.failing);
-    let key = state.keys.get_mut(name).ok_or_else(|| Problem::not_found(name))?;
-    let number = key.versions.last().map_or(1, |last| last.number + 1);
-    let asymmetric = key.purpose == "ASYMMETRIC_SIGN";
-    let waits = asymmetric && (pending > 0 || fails);
-    key.versions.push(Version {
-        number,
-        state: if waits { "PENDING_GENERATION" } else { "ENABLED" },
-        algorithm,
-        protection: key.protection,
-        created,
-        invisible,
-        pending,
-        fails,
-        material,
-    });
-    Ok(number)
-}
-
-fn list_versions(state: &mut State, request: &Request, name: &str) -> Answer {
-    key(state, name)?;
-    let versions = &mut state.keys.get_mut(name).unwrap().versions;
-    let seen: Vec<u64> = versions.iter_mut().filter_map(|version| version.look().then_some(version.number)).collect();
-    let versions = state.keys[name].versions.iter().filter(|version| seen.contains(&version.number));
-    let all: Vec<Value> = versions.map(|version| show_version(request, name, version)).collect();
-    page(state, request, "cryptoKeyVersions", &all)
-}
-
-fn one_version(request: &Request, operation: &str, name: &str, version: &mut Version) -> Answer {
-    let (key, _) = parted(name);
-    let wrong = |version: &Version| {
-        let message = format!("The request cannot be fulfilled. Resource {name} has value {} in field state.", version.state);
-        Err(Problem::new(400, "FAILED_PRECONDITION", &message))
-    };
-    match operation {
-        "GetCryptoKeyVersion" => {}
-        "UpdateCryptoKeyVersion" => {
-            let sent = body(request, &["name", "state"])?;
-            if mask(request)? != ["state"] {
-                return Err(Problem::invalid("Only the field state can be updated."));
-            }
-            if !STATES.contains(&version.state) {
-                return wrong(version);
-            }
-            version.state = chosen(&sent["state"], STATES)?;
-        }
-        "DestroyCryptoKeyVersion" if STATES.contains(&version.state) => version.state = "DESTROY_SCHEDULED",
-        "RestoreCryptoKeyVersion" if version.state == "DESTROY_SCHEDULED" => version.state = "DISABLED",
-        _ => return wrong(version),
-    }
-    Ok(show_version(request, key, version))
-}
-
-fn public_key(state: &mut State, request: &Request, name: &str) -> Answer {
-    with_version(state, name, |version| {
-        if version.algorithm == SYMMETRIC {
-            return Err(Problem::invalid("The key's purpose does not have a public key."));
-        }
-        if version.state != "ENABLED" {
-            return Err(Problem::state(name, version.state));
-        }
-        let pem = pem("PUBLIC KEY", &version.material.public());
-        Ok(json!({
-            "pem": pem,
-            "pemCrc32c": crc(pem.as_bytes()),
-            "algorithm": symbol(request, version.algorithm),
-            "name": name,
-            "protectionLevel": symbol(request, version.protection),
-            "publicKeyFormat": symbol(request, "PEM"),
-        }))
-    })
-}
-
-fn sign(state: &State, request: &Request, name: &str) -> Answer {
-    let sent = body(request, &["name", "digest", "digestCrc32c", "data", "dataCrc32c"])?;
-    let (key_name, number) = parted(name);
-    let missing = || Problem::not_found(&format!("CryptoKeyVersion {name}"));
-    let key = state.keys.get(key_name).ok_or_else(missing)?;
-    let version = key.versions.iter().find(|version| Some(version.number) == number).ok_or_else(missing)?;
-    let lagging = state.disabling_lags && version.state == "DISABLED";
-    if version.state != "ENABLED" && !lagging {
-        return Err(Problem::state(name, version.state));
-    }
-    let algorithm = version.algorithm;
-    let (signature, flag, whole) = if sent["digest"].is_object() {
-        let hash = if algorithm.ends_with("SHA512") { "sha512" } else if algorithm.ends_with("SHA384") { "sha384" } else { "sha256" };
-        only(&sent["digest"], &[hash]).map_err(|_| Problem::invalid(&format!("The digest must be {hash} for {algorithm}.")))?;
-        let digest = octets(&sent["digest"][hash])?;
-        let whole = verified(&sent["digestCrc32c"], &digest, "digest_crc32c")?;
-        (version.material.sign(algorithm, &digest), "verifiedDigestCrc32c", whole)
-    } else {
-        let data = octets(&sent["data"])?;
-        if data.len() > LONGEST {
-            return Err(Problem::invalid("data must be at most 65536 bytes."));
-        }
-        let whole = verified(&sent["dataCrc32c"], &data, "data_crc32c")?;
-        (version.material.sign_data(algorithm, &data), "verifiedDataCrc32c", whole)
-    };
-    let signature = signature.ok_or_else(|| Problem::invalid(&format!("The request is not valid for {algorithm}.")))?;
-    let mut answer = json!({
-        "signature": base64(&signature),
-        "signatureCrc32c": crc(&signature),
-        "name": name,
-        "protectionLevel": symbol(request, version.protection),
-    });
-    if whole {
-        answer[flag] = json!(true);
-    }
-    Ok(answer)
-}
-
-fn encrypt(state: &State, request: &Request, name: &str) -> Answer {
-    let fields = ["name", "plaintext", "plaintextCrc32c", "additionalAuthenticatedData", "additionalAuthenticatedDataCrc32c"];
-    let sent = body(request, &fields)?;
-    let version = key(state, name)?.versions.last();
-    let version = version.ok_or_else(|| Problem::new(400, "FAILED_PRECONDITION", "The key has no primary version."))?;
-    let full = format!("{name}/cryptoKeyVersions/{}", version.number);
-    if version.state != "ENABLED" {
-        return Err(Problem::state(&full, version.state));
-    }
-    let (plaintext, aad) = (octets(&sent["plaintext"])?, octets(&sent["additionalAuthenticatedData"])?);
-    if plaintext.len() > LONGEST || aad.len() > LONGEST {
-        return Err(Problem::invalid("plaintext and additional_authenticated_data must be at most 65536 bytes each."));
-    }
-    let whole = verified(&sent["plaintextCrc32c"], &plaintext, "plaintext_crc32c")?;
-    let aad_whole = verified(&sent["additionalAuthenticatedDataCrc32c"], &aad, "additional_authenticated_data_crc32c")?;
-    let sealed = version.material.encrypt(&plaintext, &aad);
-    let sealed = sealed.ok_or_else(|| Problem::new(400, "FAILED_PRECONDITION", "The key's purpose is not ENCRYPT_DECRYPT."))?;
-    let mut framed = version.number.to_be_bytes().to_vec();
-    framed.extend(sealed);
-    let mut answer = json!({
-        "name": full,
-        "ciphertext": base64(&framed),
-        "ciphertextCrc32c": crc(&framed),
-        "protectionLevel": symbol(request, version.protection),
-    });
-    for (flag, whole) in [("verifiedPlaintextCrc32c", whole), ("verifiedAdditionalAuthenticatedDataCrc32c", aad_whole)] {
-        if whole {
-            answer[flag] = json!(true);
-        }
-    }
-    Ok(answer)
-}
-
-fn decrypt(state: &State, request: &Request, name: &str) -> Answer {
-    let fields = ["name", "ciphertext", "ciphertextCrc32c", "additionalAuthenticatedData", "additionalAuthenticatedDataCrc32c"];
-    let sent = body(request, &fields)?;
-    let (framed, aad) = (octets(&sent["ciphertext"])?, octets(&sent["additionalAuthenticatedData"])?);
-    verified(&sent["ciphertextCrc32c"], &framed, "ciphertext_crc32c")?;
-    verified(&sent["additionalAuthenticatedDataCrc32c"], &aad, "additional_authenticated_data_crc32c")?;
-    let versions = &key(state, name)?.versions;
-    let wrong = || Problem::invalid("Decryption failed: verify that 'name' refers to the correct CryptoKey.");
-    let (number, sealed) = framed.split_first_chunk::<8>().ok_or_else(wrong)?;
-    let number = u64::from_be_bytes(*number);
-    let version = versions.iter().find(|version| version.number == number).ok_or_else(wrong)?;
-    if version.state != "ENABLED" {
-        return Err(Problem::state(&format!("{name}/cryptoKeyVersions/{number}"), version.state));
-    }
-    let plaintext = version.material.decrypt(sealed, &aad).ok_or_else(wrong)?;
-    let mut answer = json!({
-        "plaintextCrc32c": crc(&plaintext),
-        "usedPrimary": versions.last().is_some_and(|last| last.number == number),
-        "protectionLevel": symbol(request, version.protection),
-    });
-    if !plaintext.is_empty() {
-        answer["plaintext"] = base64(&plaintext);
-    }
-    Ok(answer)
 }

@@ -14,7 +14,9 @@ const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
 /// The account that a request is made by.
 pub(crate) fn caller(state: &mut State, request: &Request) -> Result<String, Problem> {
     let now = state.now();
-    let token = request.header("authorization").and_then(|field| field.strip_prefix("Bearer "));
+    let token = request
+        .header("authorization")
+        .and_then(|field| field.strip_prefix("Bearer "));
     let token = token.ok_or_else(Problem::unauthenticated)?;
     if let Some((email, until)) = state.tokens.get(token) {
         return match *until > now {
@@ -76,7 +78,10 @@ pub(crate) fn exchange(google: &Google, request: &Request) -> Response {
     let mut state = google.state();
     match state.subjects.get(&form(request, "subject_token")).cloned() {
         Some(email) => Response::json(200, &issued(&mut state, &email)),
-        None => refused("invalid_grant", "The given credential is rejected by the attribute condition."),
+        None => refused(
+            "invalid_grant",
+            "The given credential is rejected by the attribute condition.",
+        ),
     }
 }
 

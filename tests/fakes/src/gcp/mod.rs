@@ -17,6 +17,8 @@ mod login;
 mod routes;
 mod state;
 mod storage;
+mod using;
+mod versions;
 mod wire;
 
 use std::fmt;
@@ -25,10 +27,12 @@ use std::time::Duration;
 
 use signet_core::{Algorithm, SigningKey};
 
-use crate::server::{Request, Response, Service};
+use crate::authority::Authority;
+use crate::server::{Request, Response, Server, Service};
+use crate::started::Started;
 use routes::Route;
-pub use wire::{exhausted, problem};
 use state::{Principal, State};
+pub use wire::{exhausted, problem};
 
 /// The cloud.
 #[derive(Clone, Default)]
@@ -205,7 +209,11 @@ impl Google {
     pub fn set_state(&self, key: &str, number: u64, to: &'static str) {
         let mut state = self.state();
         let versions = &mut state.keys.get_mut(key).unwrap().versions;
-        versions.iter_mut().find(|version| version.number == number).unwrap().state = to;
+        versions
+            .iter_mut()
+            .find(|version| version.number == number)
+            .unwrap()
+            .state = to;
     }
 
     /// The labels of a key, if there is such a key.
@@ -226,6 +234,34 @@ impl Google {
     }
 }
 
+/// A cloud for clients in other processes: a key ring, keys of every kind as an operator makes them, buckets, and somebody
+/// with a key file.
+#[must_use]
+pub fn start(_authority: &Authority) -> Started {
+    const RING: &str = "projects/p/locations/global/keyRings/signet";
+    let google = Google::new();
+    google.create_ring(RING);
+    google.create_bucket("rings", false);
+    // As for an RSA key at Google's: the first looks at a version find it unfinished.
+    google.set_pending(2);
+    google.create_symmetric_key(&format!("{RING}/cryptoKeys/sealing"));
+    google.federate("workload@p.iam.gserviceaccount.com", "subject");
+    let service_account = google.service_account("sidecar@p.iam.gserviceaccount.com");
+    // Over http: Google's own clients take no certificates of a private authority but by the environment of the process.
+    let server = Server::start(google.service(), None).unwrap();
+    let told = serde_json::json!({
+        "url": server.url(),
+        "key_ring": RING,
+        "signing_key": format!("{RING}/cryptoKeys/tokens"),
+        "sealing_key": format!("{RING}/cryptoKeys/sealing"),
+        "bucket": "rings",
+        "service_account": service_account,
+        "subject_token": "subject",
+    });
+    let servers = vec![server];
+    Started { servers, told }
+}
+
 impl Service for Google {
     fn operation(&self, request: &Request) -> String {
         Route::of(request).operation.to_owned()
@@ -237,7 +273,9 @@ impl Service for Google {
             "ExchangeToken" => login::exchange(self, request),
             "OauthToken" => login::oauth(self, request),
             "MetadataToken" => login::metadata(self, request),
-            "GetObject" | "PutObject" | "HeadObject" => storage::answer(self, request, &route),
+            "GetObject" | "PutObject" | "HeadObject" | "JsonUpload" | "JsonGet" | "JsonDownload" => {
+                storage::answer(self, request, &route)
+            }
             _ => keys::answer(self, request, &route).unwrap_or_else(|problem| problem.response()),
         }
     }

@@ -30,6 +30,19 @@ impl Route {
         if let Some(name) = path.strip_prefix("/v1/projects/") {
             return kms(&request.method, &format!("projects/{name}")).unwrap_or_else(|| fixed("Unknown"));
         }
+        for (prefix, method, operation) in [
+            ("/upload/storage/v1/b/", Method::POST, "JsonUpload"),
+            ("/storage/v1/b/", Method::GET, "JsonGet"),
+            ("/download/storage/v1/b/", Method::GET, "JsonDownload"),
+        ] {
+            if let (Some(resource), true) = (path.strip_prefix(prefix), request.method == method) {
+                let resource = resource.to_owned();
+                return Self {
+                    resource,
+                    ..fixed(operation)
+                };
+            }
+        }
         let operation = match request.method {
             Method::GET => "GetObject",
             Method::PUT => "PutObject",
@@ -63,23 +76,31 @@ fn kms(method: &Method, path: &str) -> Option<Route> {
         ("PATCH", 8, _, "") => ("UpdateCryptoKey", "cloudkms.cryptoKeys.update", path.to_owned()),
         ("POST", 8, _, "encrypt") => ("Encrypt", "cloudkms.cryptoKeyVersions.useToEncrypt", path.to_owned()),
         ("POST", 8, _, "decrypt") => ("Decrypt", "cloudkms.cryptoKeyVersions.useToDecrypt", path.to_owned()),
-        ("GET", 9, "cryptoKeyVersions", "") => {
-            ("ListCryptoKeyVersions", "cloudkms.cryptoKeyVersions.list", parent())
-        }
+        ("GET", 9, "cryptoKeyVersions", "") => ("ListCryptoKeyVersions", "cloudkms.cryptoKeyVersions.list", parent()),
         ("POST", 9, "cryptoKeyVersions", "") => {
             ("CreateCryptoKeyVersion", "cloudkms.cryptoKeyVersions.create", parent())
         }
         ("GET", 10, _, "") => ("GetCryptoKeyVersion", "cloudkms.cryptoKeyVersions.get", path.to_owned()),
-        ("PATCH", 10, _, "") => ("UpdateCryptoKeyVersion", "cloudkms.cryptoKeyVersions.update", path.to_owned()),
-        ("POST", 10, _, "destroy") => {
-            ("DestroyCryptoKeyVersion", "cloudkms.cryptoKeyVersions.destroy", path.to_owned())
-        }
-        ("POST", 10, _, "restore") => {
-            ("RestoreCryptoKeyVersion", "cloudkms.cryptoKeyVersions.restore", path.to_owned())
-        }
-        ("POST", 10, _, "asymmetricSign") => {
-            ("AsymmetricSign", "cloudkms.cryptoKeyVersions.useToSign", path.to_owned())
-        }
+        ("PATCH", 10, _, "") => (
+            "UpdateCryptoKeyVersion",
+            "cloudkms.cryptoKeyVersions.update",
+            path.to_owned(),
+        ),
+        ("POST", 10, _, "destroy") => (
+            "DestroyCryptoKeyVersion",
+            "cloudkms.cryptoKeyVersions.destroy",
+            path.to_owned(),
+        ),
+        ("POST", 10, _, "restore") => (
+            "RestoreCryptoKeyVersion",
+            "cloudkms.cryptoKeyVersions.restore",
+            path.to_owned(),
+        ),
+        ("POST", 10, _, "asymmetricSign") => (
+            "AsymmetricSign",
+            "cloudkms.cryptoKeyVersions.useToSign",
+            path.to_owned(),
+        ),
         ("GET", 11, "publicKey", "") => ("GetPublicKey", "cloudkms.cryptoKeyVersions.viewPublicKey", parent()),
         _ => return None,
     };

@@ -42,7 +42,11 @@ pub(crate) const SYMMETRIC: &str = "GOOGLE_SYMMETRIC_ENCRYPTION";
 
 pub(crate) fn algorithms() -> Vec<&'static str> {
     let signs = |name: &str| name.contains("_SIGN_") || name == SYMMETRIC;
-    NUMBERS.iter().map(|(name, _)| *name).filter(|name| signs(name) && !name.starts_with("ASYMMETRIC")).collect()
+    NUMBERS
+        .iter()
+        .map(|(name, _)| *name)
+        .filter(|name| signs(name) && !name.starts_with("ASYMMETRIC"))
+        .collect()
 }
 
 /// An enumeration in an answer: a number if the client asked for numbers, else the name.
@@ -56,7 +60,14 @@ pub(crate) fn symbol(request: &Request, name: &str) -> Value {
 
 /// An enumeration in a request, by name or number, among those that may stand there.
 pub(crate) fn chosen(value: &Value, among: &[&'static str]) -> Result<&'static str, Problem> {
-    let of = |name: &&str| value.as_str() == Some(name) || value.as_i64() == NUMBERS.iter().find(|(known, _)| known == name).map(|(_, number)| *number);
+    let of = |name: &&str| {
+        value.as_str() == Some(name)
+            || value.as_i64()
+                == NUMBERS
+                    .iter()
+                    .find(|(known, _)| known == name)
+                    .map(|(_, number)| *number)
+    };
     among
         .iter()
         .find(|name| of(name))
@@ -77,7 +88,9 @@ pub(crate) fn body(request: &Request, known: &[&str]) -> Result<Value, Problem> 
 
 pub(crate) fn only(value: &Value, known: &[&str]) -> Result<(), Problem> {
     let Some(object) = value.as_object() else {
-        return Err(Problem::invalid("Invalid JSON payload received. Root element must be a message."));
+        return Err(Problem::invalid(
+            "Invalid JSON payload received. Root element must be a message.",
+        ));
     };
     match object.keys().find(|key| !known.contains(&key.as_str())) {
         Some(unknown) => Err(Problem::invalid(&format!(
@@ -112,13 +125,18 @@ pub(crate) fn verified(value: &Value, octets: &[u8], what: &str) -> Result<bool,
     };
     match given == Some(i64::from(crc32c::crc32c(octets))) {
         true => Ok(true),
-        false => Err(Problem::invalid(&format!("The checksum in field {what} did not match the data in field"))),
+        false => Err(Problem::invalid(&format!(
+            "The checksum in field {what} did not match the data in field"
+        ))),
     }
 }
 
 pub(crate) fn pem(label: &str, der: &[u8]) -> String {
     let text = STANDARD.encode(der);
-    let lines: Vec<&str> = (0..text.len()).step_by(64).map(|at| &text[at..text.len().min(at + 64)]).collect();
+    let lines: Vec<&str> = (0..text.len())
+        .step_by(64)
+        .map(|at| &text[at..text.len().min(at + 64)])
+        .collect();
     format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
 }
 
@@ -130,7 +148,10 @@ pub(crate) fn unpem(text: &str) -> Vec<u8> {
 /// RFC 3339 with microseconds, in UTC.
 pub(crate) fn instant(at: Micros) -> String {
     let (date, time, micros) = civil(at);
-    format!("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{micros:06}Z", date[0], date[1], date[2], time[0], time[1], time[2])
+    format!(
+        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{micros:06}Z",
+        date[0], date[1], date[2], time[0], time[1], time[2]
+    )
 }
 
 /// Year, month, day; hour, minute, second; microseconds.
@@ -146,12 +167,18 @@ fn civil(at: Micros) -> ([u64; 3], [u64; 3], u64) {
     let of_month = of_year - (153 * march + 2) / 5 + 1;
     let month = if march < 10 { march + 3 } else { march - 9 };
     let year = year + era * 400 + u64::from(month <= 2);
-    ([year, month, of_month], [rest / 3600, rest / 60 % 60, rest % 60], micros)
+    (
+        [year, month, of_month],
+        [rest / 3600, rest / 60 % 60, rest % 60],
+        micros,
+    )
 }
 
 /// A date as HTTP has it.
 pub(crate) fn http_date(at: Micros) -> String {
-    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    const MONTHS: [&str; 12] = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
     const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
     let ([year, month, day], [hour, minute, second], _) = civil(at);
     let week = DAYS[usize::try_from(at / 86_400_000_000 % 7).unwrap()];

@@ -1,0 +1,327 @@
+//! The servers, and what a sidecar must be told to keep its ring there.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use signet_fakes::{Authority, Fault, Server, aws, azure, gcp};
+use tempfile::TempDir;
+
+use crate::harness::Spec;
+use crate::openbao;
+
+/// A provider with its settings and the variables of its ecosystem.
+#[derive(Clone)]
+pub(crate) struct Place {
+    provider: &'static str,
+    key: String,
+    variables: Vec<(String, String)>,
+}
+
+impl Place {
+    pub(crate) fn local() -> Self {
+        Self {
+            provider: "local",
+            key: "signet".to_owned(),
+            variables: Vec::new(),
+        }
+    }
+
+    /// A sidecar that signs here, and publishes the ring of another place.
+    pub(crate) fn configure(&self, spec: &Spec, also: Option<&Self>) -> Spec {
+        let mut spec = spec
+            .clone()
+            .set("SIGNET_PROVIDER", self.provider)
+            .set("SIGNET_KEY", &self.key);
+        for (name, value) in also.iter().flat_map(|also| &also.variables).chain(&self.variables) {
+            spec = spec.set(name, value);
+        }
+        if let Some(also) = also {
+            let name = also.provider.to_ascii_uppercase().replace('-', "_");
+            spec = spec
+                .set("SIGNET_ALSO_PUBLISH", also.provider)
+                .set(&format!("SIGNET_ALSO_{name}_KEY"), &also.key);
+        }
+        spec
+    }
+}
+
+/// A server that counts the calls that it gets.
+pub(crate) trait Counted {
+    fn provider(&self) -> &'static str;
+    fn calls(&self) -> u64;
+    /// A ring of this name, with remote custody.
+    fn place(&self, name: &str) -> Place;
+}
+
+/// A server of ours, with the files that its clients read.
+struct Fake {
+    server: Server,
+    directory: TempDir,
+}
+
+impl Fake {
+    fn start(service: Arc<dyn signet_fakes::Service>) -> Self {
+        let (directory, authority) = (tempfile::tempdir().expect("a directory"), Authority::new());
+        authority.write(&directory.path().join("ca.pem"));
+        Self {
+            server: Server::start(service, Some(&authority)).expect("a server"),
+            directory,
+        }
+    }
+
+    fn file(&self, name: &str) -> String {
+        self.directory.path().join(name).display().to_string()
+    }
+
+    fn calls(&self) -> u64 {
+        self.server.calls().values().sum()
+    }
+}
+
+fn owned<'a>(pairs: impl IntoIterator<Item = (&'a str, String)>) -> Vec<(String, String)> {
+    pairs
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+}
+
+/// A policy as operators find it.
+fn policy(name: &str) -> String {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/policies/");
+    std::fs::read_to_string(format!("{folder}{name}")).expect("the policy")
+}
+
+/// AWS KMS.
+pub(crate) struct Aws {
+    cloud: aws::Aws,
+    fake: Fake,
+}
+
+impl Aws {
+    pub(crate) fn start() -> Self {
+        let cloud = aws::Aws::new();
+        cloud.admit("AKIDSIDECAR", "a-secret-of-tests");
+        Self {
+            fake: Fake::start(cloud.service()),
+            cloud,
+        }
+    }
+
+    pub(crate) fn remote(&self, name: &str) -> Place {
+        self.of(name, "AKIDSIDECAR")
+    }
+
+    /// The same as a caller who may do everything but sign.
+    pub(crate) fn without_permission_to_sign(&self, name: &str) -> Place {
+        self.cloud.admit("AKIDRESTRICTED", "a-secret-of-tests");
+        let policy = policy("aws-sidecar-remote.json");
+        let actions = policy
+            .split('"')
+            .filter(|word| word.starts_with("kms:") && *word != "kms:Sign");
+        let actions: Vec<&str> = actions
+            .filter(|word| word.chars().skip(4).all(char::is_alphanumeric))
+            .collect();
+        self.cloud.allow("AKIDRESTRICTED", &actions);
+        self.of(name, "AKIDRESTRICTED")
+    }
+
+    fn of(&self, name: &str, caller: &str) -> Place {
+        Place {
+            provider: "aws-kms",
+            key: name.to_owned(),
+            variables: owned([
+                ("AWS_ENDPOINT_URL", self.fake.server.url()),
+                ("AWS_CA_BUNDLE", self.fake.file("ca.pem")),
+                ("AWS_REGION", aws::REGION.to_owned()),
+                ("AWS_ACCESS_KEY_ID", caller.to_owned()),
+                ("AWS_SECRET_ACCESS_KEY", "a-secret-of-tests".to_owned()),
+            ]),
+        }
+    }
+
+    /// How many KMS keys there are that are not being deleted.
+    pub(crate) fn keys_left(&self) -> usize {
+        self.cloud.paid_keys()
+    }
+
+    pub(crate) fn script(&self, operation: &str, fault: Fault) {
+        self.fake.server.script(operation, fault);
+    }
+
+    pub(crate) fn unscript(&self) {
+        self.fake.server.unscript();
+    }
+}
+
+impl Counted for Aws {
+    fn provider(&self) -> &'static str {
+        "aws-kms"
+    }
+
+    fn calls(&self) -> u64 {
+        self.fake.calls()
+    }
+
+    fn place(&self, name: &str) -> Place {
+        self.remote(name)
+    }
+}
+
+/// Azure Key Vault.
+pub(crate) struct Azure {
+    fake: Fake,
+}
+
+impl Azure {
+    pub(crate) fn start() -> Self {
+        Self {
+            fake: Fake::start(azure::service()),
+        }
+    }
+
+    pub(crate) fn remote(&self, name: &str) -> Place {
+        let url = self.fake.server.url();
+        Place {
+            provider: "azure-key-vault",
+            key: format!("{url}/keys/{name}"),
+            variables: azure::Azure::variables(&url, &self.fake.file("ca.pem")),
+        }
+    }
+}
+
+impl Counted for Azure {
+    fn provider(&self) -> &'static str {
+        "azure-key-vault"
+    }
+
+    fn calls(&self) -> u64 {
+        self.fake.calls()
+    }
+
+    fn place(&self, name: &str) -> Place {
+        self.remote(name)
+    }
+}
+
+const RING: &str = "projects/p/locations/global/keyRings/signet";
+const ACCOUNT: &str = "sidecar@p.iam.gserviceaccount.com";
+
+/// Google Cloud KMS.
+pub(crate) struct Gcp {
+    fake: Fake,
+}
+
+impl Gcp {
+    pub(crate) fn start() -> Self {
+        let google = gcp::Google::new();
+        google.create_ring(RING);
+        let account = google.service_account(ACCOUNT);
+        let directory = tempfile::tempdir().expect("a directory");
+        std::fs::write(directory.path().join("account.json"), account).expect("written");
+        // Plain HTTP: its client takes no authority of ours.
+        let server = Server::start(google.service(), None).expect("a server");
+        Self {
+            fake: Fake { server, directory },
+        }
+    }
+
+    pub(crate) fn remote(&self, name: &str) -> Place {
+        Place {
+            provider: "gcp-kms",
+            key: format!("{RING}/cryptoKeys/{name}"),
+            variables: owned([
+                ("CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDKMS", self.fake.server.url()),
+                ("GOOGLE_APPLICATION_CREDENTIALS", self.fake.file("account.json")),
+            ]),
+        }
+    }
+}
+
+impl Counted for Gcp {
+    fn provider(&self) -> &'static str {
+        "gcp-kms"
+    }
+
+    fn calls(&self) -> u64 {
+        self.fake.calls()
+    }
+
+    fn place(&self, name: &str) -> Place {
+        self.remote(name)
+    }
+}
+
+/// A real OpenBao over https. Its audit log counts.
+pub(crate) struct Openbao {
+    server: openbao::Server,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Openbao {
+    pub(crate) fn start() -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        Self {
+            server: runtime.block_on(openbao::Server::start()),
+            runtime,
+        }
+    }
+
+    pub(crate) fn remote(&self, name: &str) -> Place {
+        self.of(name, self.server.root().to_owned())
+    }
+
+    /// The same with a token of the sidecar's policy, without the line that lets it sign.
+    pub(crate) fn without_permission_to_sign(&self, name: &str) -> Place {
+        let policy = policy("vault-sidecar-remote.hcl").replace("/sign/", "/no-sign/");
+        let token = self.runtime.block_on(async {
+            self.server.policy("no-sign", &policy).await;
+            self.server.token(&["no-sign"], "10m").await
+        });
+        self.of(name, token)
+    }
+
+    fn of(&self, name: &str, token: String) -> Place {
+        Place {
+            provider: "vault",
+            key: name.to_owned(),
+            variables: owned([
+                ("VAULT_ADDR", self.server.address()),
+                ("VAULT_CACERT", self.server.authority().display().to_string()),
+                ("VAULT_TOKEN", token),
+            ]),
+        }
+    }
+
+    /// How many signatures were asked for.
+    pub(crate) fn signatures(&self) -> u64 {
+        self.audited("transit/sign/")
+    }
+
+    fn audited(&self, path: &str) -> u64 {
+        let log = std::fs::read_to_string(self.audit_log()).unwrap_or_default();
+        let is_request =
+            |line: &&str| line.contains("\"type\":\"request\"") && line.contains(&format!("\"path\":\"{path}"));
+        log.lines().filter(is_request).count() as u64
+    }
+
+    fn audit_log(&self) -> PathBuf {
+        self.server.audit_log()
+    }
+}
+
+impl Counted for Openbao {
+    fn provider(&self) -> &'static str {
+        "vault"
+    }
+
+    fn calls(&self) -> u64 {
+        self.audited("")
+    }
+
+    fn place(&self, name: &str) -> Place {
+        self.remote(name)
+    }
+}
