@@ -140,7 +140,7 @@ END
 # Cargo prints one "test result:" line for each test program.
 cargo_test() {
     local status=0 ok bad
-    local -a features=(openbao signet-vault/openbao)
+    local -a features=(openbao signet-vault/openbao signet-azure-key-vault/python-sdk)
     set_up_clouds || return
     ! set_up_localstack || features+=(signet-aws-kms/localstack)
     ! set_up_azurite || features+=(signet-azure-key-vault/azurite)

@@ -114,7 +114,7 @@ impl Aws {
     /// The same as a caller who may do everything but sign.
     pub(crate) fn without_permission_to_sign(&self, name: &str) -> Place {
         self.cloud.admit("AKIDRESTRICTED", "a-secret-of-tests");
-        let policy = policy("aws-sidecar-remote.json");
+        let policy = policy("aws-kms-remote-sidecar.json");
         let actions = policy
             .split('"')
             .filter(|word| word.starts_with("kms:") && *word != "kms:Sign");

@@ -34,11 +34,19 @@ impl<'a> Signing<'a> {
             Algorithm::ES384 => ("ECDSA_SHA_384", &SHA384),
             Algorithm::ES512 => ("ECDSA_SHA_512", &SHA512),
             Algorithm::EdDSA => {
-                return Self { spec: "ED25519_SHA_512", input: Cow::Borrowed(message), is_digest: false };
+                return Self {
+                    spec: "ED25519_SHA_512",
+                    input: Cow::Borrowed(message),
+                    is_digest: false,
+                };
             }
         };
         let digest = digest::digest(hash, message).as_ref().to_vec();
-        Self { spec, input: Cow::Owned(digest), is_digest: true }
+        Self {
+            spec,
+            input: Cow::Owned(digest),
+            is_digest: true,
+        }
     }
 }
 

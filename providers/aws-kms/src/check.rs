@@ -16,9 +16,24 @@ const CHECK: Operation = Operation::Check;
 
 pub(crate) async fn remote(ring: &Ring) -> Vec<Check> {
     let mut checks = vec![
-        check(ring, "kms:ListAliases", "reading the ring", ring.client.list_aliases(CHECK).await),
-        check(ring, "kms:ListKeys", "finding what a crash left", ring.client.list_keys(CHECK).await),
-        check(ring, "kms:CreateKey", "creating keys, with kms:TagResource for their tags", creating(ring).await),
+        check(
+            ring,
+            "kms:ListAliases",
+            "reading the ring",
+            ring.client.list_aliases(CHECK).await,
+        ),
+        check(
+            ring,
+            "kms:ListKeys",
+            "finding what a crash left",
+            ring.client.list_keys(CHECK).await,
+        ),
+        check(
+            ring,
+            "kms:CreateKey",
+            "creating keys, with kms:TagResource for their tags",
+            creating(ring).await,
+        ),
     ];
     let reading = ring.read(CHECK).await;
     let mut not_tried = vec!["kms:ScheduleKeyDeletion", "kms:DeleteAlias"];
@@ -29,12 +44,24 @@ pub(crate) async fn remote(ring: &Ring) -> Vec<Check> {
         },
         Err(failure) => {
             let on = format!("alias/{}/*", ring.name);
-            let call = Call { operation: CHECK, action: "kms:DescribeKey", on: &on };
+            let call = Call {
+                operation: CHECK,
+                action: "kms:DescribeKey",
+                on: &on,
+            };
             let error = call.error(failure.kind(), format!("the ring cannot be read: {}", failure.text()));
-            checks.push(check(ring, "kms:DescribeKey", "reading the ring", Err::<(), _>(error.into())));
+            checks.push(check(
+                ring,
+                "kms:DescribeKey",
+                "reading the ring",
+                Err::<(), _>(error.into()),
+            ));
         }
     }
-    let disabled = reading.iter().flat_map(|reading| &reading.members).find(|member| member.key.state == State::Disabled);
+    let disabled = reading
+        .iter()
+        .flat_map(|reading| &reading.members)
+        .find(|member| member.key.state == State::Disabled);
     match disabled {
         Some(member) => {
             let again = ring.client.disable(CHECK, &member.key.arn).await;

@@ -78,12 +78,19 @@ impl Client {
         if let Some(endpoint) = endpoint {
             config = config.endpoint_url(endpoint);
         }
-        Self { sdk: Sdk::from_conf(config.build()), creation: deadlines(CREATION) }
+        Self {
+            sdk: Sdk::from_conf(config.build()),
+            creation: deadlines(CREATION),
+        }
     }
 
     /// Every alias of the account in this region: KMS lists them all or those of one key.
     pub(crate) async fn list_aliases(&self, operation: Operation) -> Answer<Vec<Alias>> {
-        let call = Call { operation, action: "kms:ListAliases", on: "" };
+        let call = Call {
+            operation,
+            action: "kms:ListAliases",
+            on: "",
+        };
         let (mut aliases, mut marker) = (Vec::new(), None);
         loop {
             let page = self.sdk.list_aliases().limit(100).set_marker(marker).send().await;
@@ -104,7 +111,11 @@ impl Client {
 
     /// The ids of every key of the account in this region.
     pub(crate) async fn list_keys(&self, operation: Operation) -> Answer<Vec<String>> {
-        let call = Call { operation, action: "kms:ListKeys", on: "" };
+        let call = Call {
+            operation,
+            action: "kms:ListKeys",
+            on: "",
+        };
         let (mut ids, mut marker) = (Vec::new(), None);
         loop {
             let page = self.sdk.list_keys().limit(1000).set_marker(marker).send().await;
@@ -118,7 +129,11 @@ impl Client {
     }
 
     pub(crate) async fn describe(&self, operation: Operation, key: &str) -> Answer<Described> {
-        let call = Call { operation, action: "kms:DescribeKey", on: key };
+        let call = Call {
+            operation,
+            action: "kms:DescribeKey",
+            on: key,
+        };
         let answer = self.sdk.describe_key().key_id(key).send().await;
         let answer = answer.map_err(|error| call.failed(&error))?;
         let described = answer.key_metadata.ok_or_else(|| call.bad("an answer without a key"))?;
@@ -126,13 +141,22 @@ impl Client {
     }
 
     pub(crate) async fn public_key(&self, operation: Operation, arn: &str) -> Answer<Public> {
-        let call = Call { operation, action: "kms:GetPublicKey", on: arn };
+        let call = Call {
+            operation,
+            action: "kms:GetPublicKey",
+            on: arn,
+        };
         let answer = self.sdk.get_public_key().key_id(arn).send().await;
         let answer = answer.map_err(|error| call.failed(&error))?;
         same_key(call, answer.key_id.as_deref())?;
-        let der = answer.public_key.ok_or_else(|| call.bad("an answer without a public key"))?;
+        let der = answer
+            .public_key
+            .ok_or_else(|| call.bad("an answer without a public key"))?;
         let spec = answer.key_spec.map(|spec| spec.as_str().to_owned()).unwrap_or_default();
-        Ok(Public { der: der.into_inner(), spec })
+        Ok(Public {
+            der: der.into_inner(),
+            spec,
+        })
     }
 
     pub(crate) async fn create_key(
@@ -141,7 +165,11 @@ impl Client {
         description: &str,
         tags: &[(&str, String)],
     ) -> Answer<Described> {
-        let call = Call { operation: Operation::Create, action: "kms:CreateKey", on: "" };
+        let call = Call {
+            operation: Operation::Create,
+            action: "kms:CreateKey",
+            on: "",
+        };
         let spec = crate::algorithms::spec(algorithm, bits);
         let config = aws_sdk_kms::config::Builder::new().timeout_config(self.creation.clone());
         let answer = self
@@ -166,38 +194,81 @@ impl Client {
 
     /// Gives the key a name that only one key can have.
     pub(crate) async fn create_alias(&self, operation: Operation, alias: &str, key_id: &str) -> Answer<Claimed> {
-        let call = Call { operation, action: "kms:CreateAlias", on: alias };
-        match self.sdk.create_alias().alias_name(alias).target_key_id(key_id).send().await {
+        let call = Call {
+            operation,
+            action: "kms:CreateAlias",
+            on: alias,
+        };
+        match self
+            .sdk
+            .create_alias()
+            .alias_name(alias)
+            .target_key_id(key_id)
+            .send()
+            .await
+        {
             Ok(_) => Ok(Claimed::Won),
             Err(error) => {
                 let failure = call.failed(&error);
                 // "The request was rejected because it attempted to create a resource that already exists."
-                if failure.is("AlreadyExistsException") { Ok(Claimed::Taken) } else { Err(failure) }
+                if failure.is("AlreadyExistsException") {
+                    Ok(Claimed::Taken)
+                } else {
+                    Err(failure)
+                }
             }
         }
     }
 
     pub(crate) async fn delete_alias(&self, operation: Operation, alias: &str) -> Answer<()> {
-        let call = Call { operation, action: "kms:DeleteAlias", on: alias };
+        let call = Call {
+            operation,
+            action: "kms:DeleteAlias",
+            on: alias,
+        };
         let answer = self.sdk.delete_alias().alias_name(alias).send().await;
         answer.map(drop).map_err(|error| call.failed(&error))
     }
 
     pub(crate) async fn describe_as(&self, operation: Operation, arn: &str, description: &str) -> Answer<()> {
-        let call = Call { operation, action: "kms:UpdateKeyDescription", on: arn };
-        let answer = self.sdk.update_key_description().key_id(arn).description(description).send().await;
+        let call = Call {
+            operation,
+            action: "kms:UpdateKeyDescription",
+            on: arn,
+        };
+        let answer = self
+            .sdk
+            .update_key_description()
+            .key_id(arn)
+            .description(description)
+            .send()
+            .await;
         answer.map(drop).map_err(|error| call.failed(&error))
     }
 
     pub(crate) async fn disable(&self, operation: Operation, arn: &str) -> Answer<()> {
-        let call = Call { operation, action: "kms:DisableKey", on: arn };
+        let call = Call {
+            operation,
+            action: "kms:DisableKey",
+            on: arn,
+        };
         let answer = self.sdk.disable_key().key_id(arn).send().await;
         answer.map(drop).map_err(|error| call.failed(&error))
     }
 
     pub(crate) async fn schedule_deletion(&self, operation: Operation, key: &str) -> Answer<()> {
-        let call = Call { operation, action: "kms:ScheduleKeyDeletion", on: key };
-        let answer = self.sdk.schedule_key_deletion().key_id(key).pending_window_in_days(DELETION_DAYS).send().await;
+        let call = Call {
+            operation,
+            action: "kms:ScheduleKeyDeletion",
+            on: key,
+        };
+        let answer = self
+            .sdk
+            .schedule_key_deletion()
+            .key_id(key)
+            .pending_window_in_days(DELETION_DAYS)
+            .send()
+            .await;
         answer.map(drop).map_err(|error| call.failed(&error))
     }
 
@@ -209,14 +280,22 @@ impl Client {
         signing: &Signing<'_>,
         dry_run: bool,
     ) -> Answer<Option<Vec<u8>>> {
-        let call = Call { operation, action: "kms:Sign", on: arn };
+        let call = Call {
+            operation,
+            action: "kms:Sign",
+            on: arn,
+        };
         let spec = SigningAlgorithmSpec::from(signing.spec);
         let answer = self
             .sdk
             .sign()
             .key_id(arn)
             .message(Blob::new(signing.input.as_ref()))
-            .message_type(if signing.is_digest { MessageType::Digest } else { MessageType::Raw })
+            .message_type(if signing.is_digest {
+                MessageType::Digest
+            } else {
+                MessageType::Raw
+            })
             .signing_algorithm(spec.clone())
             .set_dry_run(dry_run.then_some(true))
             .send()
@@ -229,7 +308,9 @@ impl Client {
         if answer.signing_algorithm.as_ref() != Some(&spec) {
             return Err(call.bad(format!("asked for {}, KMS signed with another algorithm", signing.spec)));
         }
-        let signature = answer.signature.ok_or_else(|| call.bad("an answer without a signature"))?;
+        let signature = answer
+            .signature
+            .ok_or_else(|| call.bad("an answer without a signature"))?;
         Ok(Some(signature.into_inner()))
     }
 
@@ -245,7 +326,9 @@ impl Client {
         }
         let answer = request.send().await.map_err(|error| call.failed(&error))?;
         same_key(call, answer.key_id.as_deref())?;
-        let ciphertext = answer.ciphertext_blob.ok_or_else(|| call.bad("an answer without a ciphertext"))?;
+        let ciphertext = answer
+            .ciphertext_blob
+            .ok_or_else(|| call.bad("an answer without a ciphertext"))?;
         Ok(ciphertext.into_inner())
     }
 
@@ -256,7 +339,11 @@ impl Client {
         ciphertext: &[u8],
         context: &[(&'static str, String)],
     ) -> Answer<Zeroizing<Vec<u8>>> {
-        let mut request = self.sdk.decrypt().key_id(call.on).ciphertext_blob(Blob::new(ciphertext));
+        let mut request = self
+            .sdk
+            .decrypt()
+            .key_id(call.on)
+            .ciphertext_blob(Blob::new(ciphertext));
         for (name, value) in context {
             request = request.encryption_context(*name, value);
         }
@@ -268,7 +355,11 @@ impl Client {
 
     /// Asks for a key under a key policy that KMS must refuse, and returns the key if it did not.
     pub(crate) async fn try_create_key(&self, tags: &[(&str, String)]) -> Answer<Option<String>> {
-        let call = Call { operation: Operation::Check, action: "kms:CreateKey", on: "" };
+        let call = Call {
+            operation: Operation::Check,
+            action: "kms:CreateKey",
+            on: "",
+        };
         let answer = self
             .sdk
             .create_key()
@@ -283,7 +374,11 @@ impl Client {
             Err(error) => {
                 let failure = call.failed(&error);
                 // "The request was rejected because the specified policy is not syntactically or semantically correct."
-                if failure.is("MalformedPolicyDocumentException") { Ok(None) } else { Err(failure) }
+                if failure.is("MalformedPolicyDocumentException") {
+                    Ok(None)
+                } else {
+                    Err(failure)
+                }
             }
         }
     }

@@ -24,25 +24,49 @@ pub const VARIABLES: &[Variable] = &[
     variable("AWS_SESSION_TOKEN", "session token of temporary static credentials"),
     variable("AWS_PROFILE", "profile in the shared configuration files"),
     variable("AWS_CONFIG_FILE", "shared configuration file (~/.aws/config)"),
-    variable("AWS_SHARED_CREDENTIALS_FILE", "shared credentials file (~/.aws/credentials)"),
+    variable(
+        "AWS_SHARED_CREDENTIALS_FILE",
+        "shared credentials file (~/.aws/credentials)",
+    ),
     variable("HOME", "directory that ~ stands for in the two files above"),
     variable("AWS_ROLE_ARN", "role to assume with the web identity token"),
-    variable("AWS_WEB_IDENTITY_TOKEN_FILE", "web identity token (EKS service accounts)"),
+    variable(
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "web identity token (EKS service accounts)",
+    ),
     variable("AWS_ROLE_SESSION_NAME", "name of that session in the audit log"),
-    variable("AWS_CONTAINER_CREDENTIALS_FULL_URI", "credentials endpoint of EKS Pod Identity"),
+    variable(
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        "credentials endpoint of EKS Pod Identity",
+    ),
     variable("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "credentials endpoint of ECS"),
-    variable("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "token for that endpoint, by file"),
+    variable(
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+        "token for that endpoint, by file",
+    ),
     variable("AWS_CONTAINER_AUTHORIZATION_TOKEN", "token for that endpoint"),
-    variable("AWS_EC2_METADATA_DISABLED", "true: never ask the instance metadata service"),
-    variable("AWS_EC2_METADATA_SERVICE_ENDPOINT", "another address of the instance metadata service"),
+    variable(
+        "AWS_EC2_METADATA_DISABLED",
+        "true: never ask the instance metadata service",
+    ),
+    variable(
+        "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+        "another address of the instance metadata service",
+    ),
     variable("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", "IPv4 or IPv6"),
     variable("AWS_USE_FIPS_ENDPOINT", "true: the FIPS endpoints"),
     variable("AWS_USE_DUALSTACK_ENDPOINT", "true: the endpoints with IPv6"),
     variable("AWS_ENDPOINT_URL", "another endpoint for all services"),
     variable("AWS_ENDPOINT_URL_KMS", "another endpoint for KMS"),
     variable("AWS_ENDPOINT_URL_S3", "another endpoint for S3"),
-    variable("AWS_ENDPOINT_URL_STS", "another endpoint for STS, which web identities need"),
-    variable("AWS_CA_BUNDLE", "PEM file of the authorities to trust instead of the system's"),
+    variable(
+        "AWS_ENDPOINT_URL_STS",
+        "another endpoint for STS, which web identities need",
+    ),
+    variable(
+        "AWS_CA_BUNDLE",
+        "PEM file of the authorities to trust instead of the system's",
+    ),
 ];
 
 /// The configuration of the provider. It holds secrets only within [`Variables`], which keep them.
@@ -130,12 +154,16 @@ fn place(variables: &Variables, problems: &mut Vec<String>) -> Place {
     }
     let region = owned("AWS_REGION").or_else(|| owned("AWS_DEFAULT_REGION"));
     if let Some(region) = &region
-        && !region.bytes().all(|octet| octet.is_ascii_lowercase() || octet.is_ascii_digit() || octet == b'-')
+        && !region
+            .bytes()
+            .all(|octet| octet.is_ascii_lowercase() || octet.is_ascii_digit() || octet == b'-')
     {
         problems.push(format!("AWS_REGION is {region:?}: write a region such as eu-central-1"));
     }
     let mut endpoint = |name: &str| {
-        let name = [name, "AWS_ENDPOINT_URL"].into_iter().find(|name| variables.get(name).is_some())?;
+        let name = [name, "AWS_ENDPOINT_URL"]
+            .into_iter()
+            .find(|name| variables.get(name).is_some())?;
         let url = variables.get(name)?;
         match endpoint_problem(url) {
             None => Some(url.trim_end_matches('/').to_owned()),
@@ -153,21 +181,34 @@ fn place(variables: &Variables, problems: &mut Vec<String>) -> Place {
     let authorities = ca_bundle.as_ref().and_then(|path| match std::fs::read(path) {
         Ok(pem) if are_authorities(&pem) => Some(pem),
         Ok(_) => {
-            problems.push(format!("AWS_CA_BUNDLE names {}, which does not hold certificates in PEM", path.display()));
+            problems.push(format!(
+                "AWS_CA_BUNDLE names {}, which does not hold certificates in PEM",
+                path.display()
+            ));
             None
         }
         Err(error) => {
-            problems.push(format!("AWS_CA_BUNDLE names {}, which cannot be read: {error}", path.display()));
+            problems.push(format!(
+                "AWS_CA_BUNDLE names {}, which cannot be read: {error}",
+                path.display()
+            ));
             None
         }
     });
-    Place { region, kms, s3, authorities, variables: variables.clone() }
+    Place {
+        region,
+        kms,
+        s3,
+        authorities,
+        variables: variables.clone(),
+    }
 }
 
 /// The SDK panics at a bundle that is none.
 fn are_authorities(pem: &[u8]) -> bool {
     let mut roots = RootCertStore::empty();
-    CertificateDer::pem_slice_iter(pem).all(|found| found.is_ok_and(|found| roots.add(found).is_ok())) && !roots.is_empty()
+    CertificateDer::pem_slice_iter(pem).all(|found| found.is_ok_and(|found| roots.add(found).is_ok()))
+        && !roots.is_empty()
 }
 
 /// Plaintext keys pass through it: https, or a server on this machine.
@@ -175,22 +216,29 @@ fn endpoint_problem(url: &str) -> Option<String> {
     let Ok(uri) = url.parse::<Uri>() else {
         return Some("is not a URL: write one such as https://kms.eu-central-1.amazonaws.com".to_owned());
     };
-    if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) || uri.query().is_some() {
+    if uri
+        .authority()
+        .is_some_and(|authority| authority.as_str().contains('@'))
+        || uri.query().is_some()
+    {
         return Some("holds a user or a query: write scheme, host and port alone".to_owned());
     }
     match (uri.scheme_str(), uri.host()) {
         (Some("https"), Some(_)) => None,
         (Some("http"), Some(host)) if is_loopback(host) => None,
-        (Some("http"), Some(host)) => {
-            Some(format!("is http to {host}: write https; http is taken for a loopback address alone"))
-        }
+        (Some("http"), Some(host)) => Some(format!(
+            "is http to {host}: write https; http is taken for a loopback address alone"
+        )),
         _ => Some("is not a URL: write one such as https://kms.eu-central-1.amazonaws.com".to_owned()),
     }
 }
 
 pub(crate) fn is_loopback(host: &str) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    host == "localhost"
+        || host
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
 }
 
 /// <https://docs.aws.amazon.com/kms/latest/APIReference/API_CreateAlias.html>: letters, digits, `/`, `_` and `-`, and
@@ -248,7 +296,11 @@ impl fmt::Debug for AwsKmsConfig {
 
 impl fmt::Debug for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Place").field("region", &self.region).field("kms", &self.kms).field("s3", &self.s3).finish()
+        f.debug_struct("Place")
+            .field("region", &self.region)
+            .field("kms", &self.kms)
+            .field("s3", &self.s3)
+            .finish()
     }
 }
 

@@ -1,7 +1,10 @@
 use super::*;
 
 fn variables(pairs: &[(&str, &str)]) -> Variables {
-    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    pairs
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect()
 }
 
 fn problem(pairs: &[(&str, &str)], key: &str) -> String {
@@ -22,11 +25,21 @@ fn every_problem_is_named_at_once_and_no_secret_is_shown() {
         ],
         "ring with blanks",
     );
-    for part in ["AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL_KMS", "AWS_ENDPOINT_URL_S3", "AWS_CA_BUNDLE", "AWS_REGION", "SIGNET_KEY"] {
+    for part in [
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_ENDPOINT_URL_KMS",
+        "AWS_ENDPOINT_URL_S3",
+        "AWS_CA_BUNDLE",
+        "AWS_REGION",
+        "SIGNET_KEY",
+    ] {
         assert!(text.contains(part), "{part} is not in {text}");
     }
     let config = AwsKmsConfig::new(
-        &variables(&[("AWS_ACCESS_KEY_ID", "AKID"), ("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI")]),
+        &variables(&[
+            ("AWS_ACCESS_KEY_ID", "AKID"),
+            ("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI"),
+        ]),
         "ring",
     )
     .expect("a configuration");
@@ -61,10 +74,21 @@ fn the_region_of_an_arn_counts_and_must_not_contradict_the_variable() {
 
 #[test]
 fn http_is_for_loopback_alone() {
-    for url in ["http://127.0.0.1:4566", "http://localhost:4566/", "http://[::1]:1", "https://kms.example"] {
+    for url in [
+        "http://127.0.0.1:4566",
+        "http://localhost:4566/",
+        "http://[::1]:1",
+        "https://kms.example",
+    ] {
         assert_eq!(endpoint_problem(url), None, "{url}");
     }
-    for url in ["http://10.0.0.1", "http://localhost.example", "kms.example", "https://u:p@kms.example", "https://h/?a=b"] {
+    for url in [
+        "http://10.0.0.1",
+        "http://localhost.example",
+        "kms.example",
+        "https://u:p@kms.example",
+        "https://h/?a=b",
+    ] {
         assert!(endpoint_problem(url).is_some(), "{url}");
     }
 }

@@ -88,9 +88,16 @@ impl Creation {
             }
         };
         ring.remember(&alias);
-        let call = Call { operation: CREATE, action: "kms:CreateAlias", on: &name };
+        let call = Call {
+            operation: CREATE,
+            action: "kms:CreateAlias",
+            on: &name,
+        };
         let member = ring.member(CREATE, label.sequence, &alias).await?.ok_or_else(|| {
-            call.error(ErrorKind::KeyUnusable, "somebody is deleting the key that was just made. It is tried again")
+            call.error(
+                ErrorKind::KeyUnusable,
+                "somebody is deleting the key that was just made. It is tried again",
+            )
         })?;
         Ok(member.record)
     }
@@ -163,7 +170,14 @@ impl Creation {
             return Ok(None);
         }
         let (arn, spec, state, created_at) = (key.arn, key.spec, key.state, key.created_at);
-        Ok(Some(Orphan { id, arn, label, spec, state, created_at }))
+        Ok(Some(Orphan {
+            id,
+            arn,
+            label,
+            spec,
+            state,
+            created_at,
+        }))
     }
 
     /// Deletes what no ring owns.
@@ -206,10 +220,19 @@ impl Orphan {
 }
 
 async fn make(ring: &Ring, label: &Label, bits: RsaBits) -> Result<String, ProviderError> {
-    let call = Call { operation: CREATE, action: "kms:CreateKey", on: "" };
-    let description = label.to_description().map_err(|error| call.error(ErrorKind::InvalidConfig, error))?;
+    let call = Call {
+        operation: CREATE,
+        action: "kms:CreateKey",
+        on: "",
+    };
+    let description = label
+        .to_description()
+        .map_err(|error| call.error(ErrorKind::InvalidConfig, error))?;
     let tags = tags(&ring.name, Some(label));
-    let key = ring.client.create_key((label.algorithm, bits), &description, &tags).await?;
+    let key = ring
+        .client
+        .create_key((label.algorithm, bits), &description, &tags)
+        .await?;
     Ok(key.id)
 }
 
@@ -239,7 +262,11 @@ async fn shown(ring: &Ring, name: &str) -> Result<Alias, Failure> {
         }
         tokio::time::sleep(Duration::from_millis(wait)).await;
     }
-    let call = Call { operation: CREATE, action: "kms:ListAliases", on: name };
+    let call = Call {
+        operation: CREATE,
+        action: "kms:ListAliases",
+        on: name,
+    };
     let text = "the key was made, but KMS does not show its alias yet. It is looked for again";
     Err(call.error(ErrorKind::Unavailable, text).into())
 }
@@ -247,8 +274,15 @@ async fn shown(ring: &Ring, name: &str) -> Result<Alias, Failure> {
 async fn won_by_another(ring: &Ring, name: &str, failure: Failure) -> Result<Alias, ProviderError> {
     let aliases = ring.client.list_aliases(CREATE).await?;
     aliases.into_iter().find(|alias| alias.name == name).ok_or_else(|| {
-        let call = Call { operation: CREATE, action: "kms:CreateAlias", on: name };
-        let text = format!("somebody is deleting the key that was to get it ({}). Another is made", failure.text());
+        let call = Call {
+            operation: CREATE,
+            action: "kms:CreateAlias",
+            on: name,
+        };
+        let text = format!(
+            "somebody is deleting the key that was to get it ({}). Another is made",
+            failure.text()
+        );
         call.error(ErrorKind::Unavailable, text)
     })
 }
@@ -275,7 +309,11 @@ fn lost(ring: &Ring, kid: &Kid) -> ProviderError {
 /// A label holds whole milliseconds; what was created must equal what will be read.
 fn in_whole_milliseconds(terms: Terms) -> Terms {
     let whole = |span: Duration| Duration::from_millis(u64::try_from(span.as_millis()).unwrap_or(u64::MAX));
-    Terms { lead: whole(terms.lead), token_max_ttl: whole(terms.token_max_ttl), retention: whole(terms.retention) }
+    Terms {
+        lead: whole(terms.lead),
+        token_max_ttl: whole(terms.token_max_ttl),
+        retention: whole(terms.retention),
+    }
 }
 
 /// Whether the provider makes keys for it: every algorithm that Signet has.

@@ -68,9 +68,16 @@ mod tests {
 
     #[test]
     fn short_numbers_are_padded_and_the_sign_octet_goes() {
-        assert_eq!(to_jose(&der(&[1], &[0, 0xff]), 4), Some(vec![0, 0, 0, 1, 0, 0, 0, 0xff]));
+        assert_eq!(
+            to_jose(&der(&[1], &[0, 0xff]), 4),
+            Some(vec![0, 0, 0, 1, 0, 0, 0, 0xff])
+        );
         let long = [&[0], [0x80; 66].as_slice()].concat();
-        assert_eq!(to_jose(&der(&long, &long), 66).map(|jose| jose.len()), Some(132), "the long form of a length");
+        assert_eq!(
+            to_jose(&der(&long, &long), 66).map(|jose| jose.len()),
+            Some(132),
+            "the long form of a length"
+        );
     }
 
     #[test]

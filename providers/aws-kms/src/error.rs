@@ -205,9 +205,18 @@ fn classify(code: Option<&str>, status: u16) -> (ErrorKind, Advice) {
         "AccessDeniedException" | "AccessDenied" => (ErrorKind::PermissionDenied, Advice::Grant),
         // "The request signature does not conform to AWS standards", "The X.509 certificate or AWS access key ID
         // provided does not exist in our records", and what STS says of a session that is over.
-        "IncompleteSignature" | "InvalidClientTokenId" | "InvalidSignatureException" | "MissingAuthenticationToken"
-        | "MissingAuthenticationTokenException" | "NotAuthorized" | "OptInRequired" | "RequestExpired"
-        | "SignatureDoesNotMatch" | "UnrecognizedClientException" | "ExpiredToken" | "ExpiredTokenException"
+        "IncompleteSignature"
+        | "InvalidClientTokenId"
+        | "InvalidSignatureException"
+        | "MissingAuthenticationToken"
+        | "MissingAuthenticationTokenException"
+        | "NotAuthorized"
+        | "OptInRequired"
+        | "RequestExpired"
+        | "SignatureDoesNotMatch"
+        | "UnrecognizedClientException"
+        | "ExpiredToken"
+        | "ExpiredTokenException"
         | "InvalidToken" => (ErrorKind::Unauthenticated, Advice::Credentials),
         "ThrottlingException" | "Throttling" | "TooManyRequestsException" | "RequestLimitExceeded" => {
             (ErrorKind::Throttled, Advice::Wait)
@@ -221,13 +230,20 @@ fn classify(code: Option<&str>, status: u16) -> (ErrorKind, Advice) {
             (ErrorKind::KeyUnusable, Advice::Key)
         }
         // "The request was rejected because the specified KMS key was not available. You can retry the request."
-        "KeyUnavailableException" | "DependencyTimeoutException" | "KMSInternalException" | "InternalFailure"
-        | "ServiceUnavailable" | "ServiceUnavailableException" => (ErrorKind::Unavailable, Advice::Wait),
+        "KeyUnavailableException"
+        | "DependencyTimeoutException"
+        | "KMSInternalException"
+        | "InternalFailure"
+        | "ServiceUnavailable"
+        | "ServiceUnavailableException" => (ErrorKind::Unavailable, Advice::Wait),
         "InvalidCiphertextException" | "IncorrectKeyException" => (ErrorKind::BadAnswer, Advice::Tampered),
-        "ValidationException" | "ValidationError" | "InvalidAliasNameException" | "InvalidArnException"
-        | "MalformedPolicyDocumentException" | "TagException" | "UnsupportedOperationException" => {
-            (ErrorKind::InvalidConfig, Advice::Setting)
-        }
+        "ValidationException"
+        | "ValidationError"
+        | "InvalidAliasNameException"
+        | "InvalidArnException"
+        | "MalformedPolicyDocumentException"
+        | "TagException"
+        | "UnsupportedOperationException" => (ErrorKind::InvalidConfig, Advice::Setting),
         _ if status == 429 => (ErrorKind::Throttled, Advice::Wait),
         _ if status >= 500 => (ErrorKind::Unavailable, Advice::Wait),
         _ if status == 403 => (ErrorKind::PermissionDenied, Advice::Grant),

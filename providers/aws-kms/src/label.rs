@@ -91,7 +91,10 @@ mod tests {
                 token_max_ttl: Duration::from_millis(2),
                 retention: Duration::from_millis(3),
             },
-            revoked: Some(Revocation { at: Timestamp::from_millis(-5), reason: reason.to_owned() }),
+            revoked: Some(Revocation {
+                at: Timestamp::from_millis(-5),
+                reason: reason.to_owned(),
+            }),
         }
     }
 
@@ -111,13 +114,21 @@ mod tests {
             .find(|len| label(&"r".repeat(*len)).to_description().is_ok())
             .expect("some reason fits");
         assert!(longest > 7_800, "{longest}");
-        assert_eq!(label(&"r".repeat(longest)).to_description().expect("fits").len(), LONGEST);
+        assert_eq!(
+            label(&"r".repeat(longest)).to_description().expect("fits").len(),
+            LONGEST
+        );
         assert!(label(&"🔑".repeat(700)).to_description().is_err());
     }
 
     #[test]
     fn what_others_write_is_no_label() {
-        for text in ["", "billing key", "A key of a Signet ring; do not edit: {}", "{\"ring\":\"gateway\"}"] {
+        for text in [
+            "",
+            "billing key",
+            "A key of a Signet ring; do not edit: {}",
+            "{\"ring\":\"gateway\"}",
+        ] {
             assert_eq!(Label::from_description(text), None, "{text}");
         }
     }

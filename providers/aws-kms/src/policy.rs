@@ -90,7 +90,13 @@ pub(crate) fn tags(ring: &str, label: Option<&Label>) -> Vec<(&'static str, Stri
     if let Some(label) = label {
         tags.push(("signet-sequence", label.sequence.to_string()));
         tags.push(("signet-alg", label.algorithm.to_string()));
-        tags.extend(label.predecessor.as_ref().map(Kid::to_string).map(|kid| ("signet-predecessor", kid)));
+        tags.extend(
+            label
+                .predecessor
+                .as_ref()
+                .map(Kid::to_string)
+                .map(|kid| ("signet-predecessor", kid)),
+        );
     }
     tags
 }

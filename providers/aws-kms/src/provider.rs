@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use signet_api::{
-    Capabilities, Check, Claim, Clock, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError, ReadQuota,
+    Capabilities, Check, Claim, Clock, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError,
+    ReadQuota,
 };
 use signet_core::algorithm::KeyType;
 use signet_core::signing_key::Signature;
@@ -17,7 +18,7 @@ use crate::algorithms::{LONGEST_RAW, Signing, longest_message};
 use crate::client::{Client, State};
 use crate::creation::{ALGORITHMS, Creation};
 use crate::der;
-use crate::error::{Call, Failure};
+use crate::error::Call;
 use crate::label::Label;
 use crate::ring::{Held, Ring, settled};
 
@@ -29,7 +30,10 @@ pub(crate) struct Remote {
 
 impl Remote {
     pub(crate) fn new(name: String, client: Client, clock: Arc<dyn Clock>) -> Self {
-        Self { ring: Ring::new(name, client, clock), creation: Creation::default() }
+        Self {
+            ring: Ring::new(name, client, clock),
+            creation: Creation::default(),
+        }
     }
 
     /// The key, if it may sign.
@@ -77,10 +81,17 @@ impl Remote {
     /// Writes the mark, unless there is one.
     async fn mark(&self, held: &Held, revocation: &Revocation) -> Result<(), ProviderError> {
         const REVOKE: Operation = Operation::Revoke;
-        let call = Call { operation: REVOKE, action: "kms:UpdateKeyDescription", on: &held.arn };
+        let call = Call {
+            operation: REVOKE,
+            action: "kms:UpdateKeyDescription",
+            on: &held.arn,
+        };
         let key = settled(|| self.ring.client.describe(REVOKE, &held.arn)).await?;
         if key.state == State::PendingDeletion {
-            return Err(call.error(ErrorKind::NotFound, "the key is being deleted, and is no longer of the ring"));
+            return Err(call.error(
+                ErrorKind::NotFound,
+                "the key is being deleted, and is no longer of the ring",
+            ));
         }
         let mut label = Label::from_description(&key.description)
             .ok_or_else(|| call.bad("somebody changed the key's description"))?;
@@ -88,7 +99,9 @@ impl Remote {
             return Ok(());
         }
         label.revoked = Some(revocation.clone());
-        let description = label.to_description().map_err(|error| call.error(ErrorKind::InvalidConfig, error))?;
+        let description = label
+            .to_description()
+            .map_err(|error| call.error(ErrorKind::InvalidConfig, error))?;
         self.ring.client.describe_as(REVOKE, &held.arn, &description).await?;
         Ok(())
     }
@@ -126,7 +139,11 @@ impl KeyProvider for Remote {
     async fn sign(&self, kid: &Kid, message: &[u8]) -> Result<Signature, ProviderError> {
         const SIGN: Operation = Operation::Sign;
         let held = self.usable(SIGN, kid).await?;
-        let call = Call { operation: SIGN, action: "kms:Sign", on: &held.arn };
+        let call = Call {
+            operation: SIGN,
+            action: "kms:Sign",
+            on: &held.arn,
+        };
         if longest_message(held.algorithm).is_some_and(|longest| message.len() > longest) {
             let text = format!(
                 "a message of {} octets is too long: for EdDSA KMS takes {LONGEST_RAW}. Sign fewer claims, or set \
@@ -147,7 +164,7 @@ impl KeyProvider for Remote {
         };
         let octets = match held.algorithm.key_type() {
             KeyType::Ec(curve) => der::to_jose(&signature, curve.field_len())
-                .ok_or_else(|| Failure::from(call.bad("a signature that is not the DER of two numbers")))?,
+                .ok_or_else(|| call.bad("a signature that is not the DER of two numbers"))?,
             _ => signature,
         };
         Ok(Signature::from_jws(octets))

@@ -92,7 +92,10 @@ impl Ring {
 
     /// The number at the end of an alias of this ring.
     fn sequence(&self, alias: &str) -> Option<u64> {
-        let number = alias.strip_prefix("alias/")?.strip_prefix(&self.name)?.strip_prefix('/')?;
+        let number = alias
+            .strip_prefix("alias/")?
+            .strip_prefix(&self.name)?
+            .strip_prefix('/')?;
         let sequence = number.parse().ok()?;
         (self.alias(sequence) == alias).then_some(sequence)
     }
@@ -124,7 +127,12 @@ impl Ring {
                 }
             }
         }
-        let reading = Reading { members, leaving, last_sequence, named };
+        let reading = Reading {
+            members,
+            leaving,
+            last_sequence,
+            named,
+        };
         self.hold(&reading.members);
         Ok(reading)
     }
@@ -136,7 +144,11 @@ impl Ring {
         sequence: u64,
         alias: &Alias,
     ) -> Result<Option<Member>, Failure> {
-        let call = Call { operation, action: "kms:ListAliases", on: &alias.name };
+        let call = Call {
+            operation,
+            action: "kms:ListAliases",
+            on: &alias.name,
+        };
         let (Some(key_id), Some(created_at)) = (&alias.key_id, alias.created_at) else {
             return Err(call.bad("an alias without a key or without an instant"));
         };
@@ -170,7 +182,11 @@ impl Ring {
             state,
             revoked: label.revoked,
         };
-        Ok(Some(Member { record, alias: alias.name.clone(), key }))
+        Ok(Some(Member {
+            record,
+            alias: alias.name.clone(),
+            key,
+        }))
     }
 
     async fn public_key(
@@ -183,7 +199,11 @@ impl Ring {
             return Ok(known.clone());
         }
         let public = settled(|| self.client.public_key(operation, &key.arn)).await?;
-        let call = Call { operation, action: "kms:GetPublicKey", on: &key.arn };
+        let call = Call {
+            operation,
+            action: "kms:GetPublicKey",
+            on: &key.arn,
+        };
         let verifying = PublicKey::from_spki_der(&public.der)
             .and_then(|key| key.for_algorithm(algorithm))
             .map_err(|error| call.bad(format!("a public key ({}) that is refused: {error}", public.spec)))?;
@@ -268,9 +288,7 @@ impl fmt::Debug for Ring {
 }
 
 /// Repeats a call while it does not find what must be there.
-pub(crate) async fn settled<T, F: Future<Output = Result<T, Failure>>>(
-    call: impl Fn() -> F,
-) -> Result<T, Failure> {
+pub(crate) async fn settled<T, F: Future<Output = Result<T, Failure>>>(call: impl Fn() -> F) -> Result<T, Failure> {
     for wait in SETTLING {
         match call().await {
             Err(failure) if failure.kind() == ErrorKind::NotFound => {

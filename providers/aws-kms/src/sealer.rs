@@ -31,23 +31,38 @@ impl KmsSealer {
 #[async_trait]
 impl Sealer for KmsSealer {
     async fn wrap(&self, plaintext: &[u8], context: &Context) -> Result<Vec<u8>, ProviderError> {
-        let call = Call { operation: Operation::Create, action: "kms:Encrypt", on: &self.key };
+        let call = Call {
+            operation: Operation::Create,
+            action: "kms:Encrypt",
+            on: &self.key,
+        };
         if plaintext.len() > LONGEST {
-            let text = format!("{} octets are too many to encrypt: KMS takes {LONGEST}", plaintext.len());
+            let text = format!(
+                "{} octets are too many to encrypt: KMS takes {LONGEST}",
+                plaintext.len()
+            );
             return Err(call.error(ErrorKind::InvalidConfig, text));
         }
         Ok(self.client.encrypt(call, plaintext, &context.pairs()).await?)
     }
 
     async fn unwrap(&self, wrapped: &[u8], context: &Context) -> Result<Zeroizing<Vec<u8>>, ProviderError> {
-        let call = Call { operation: Operation::Unseal, action: "kms:Decrypt", on: &self.key };
+        let call = Call {
+            operation: Operation::Unseal,
+            action: "kms:Decrypt",
+            on: &self.key,
+        };
         Ok(self.client.decrypt(call, wrapped, &context.pairs()).await?)
     }
 
     async fn check(&self) -> Vec<Check> {
         const TRIAL: &[u8] = b"signet check";
         let context = Context::new(TRIAL_RING, Purpose::Trial).pairs();
-        let call = |action| Call { operation: Operation::Check, action, on: &self.key };
+        let call = |action| Call {
+            operation: Operation::Check,
+            action,
+            on: &self.key,
+        };
         let wrapped = self.client.encrypt(call("kms:Encrypt"), TRIAL, &context).await;
         let check = |action: &str, needed_for, outcome| Check {
             permission: format!("{action} on {}", self.key),
@@ -56,13 +71,20 @@ impl Sealer for KmsSealer {
             grant: Some(sealing_grant(action, &self.key)),
         };
         let (encrypted, decrypted) = match wrapped {
-            Ok(wrapped) => (Ok(()), Some(self.client.decrypt(call("kms:Decrypt"), &wrapped, &context).await)),
+            Ok(wrapped) => (
+                Ok(()),
+                Some(self.client.decrypt(call("kms:Decrypt"), &wrapped, &context).await),
+            ),
             Err(failure) => (Err(failure.into()), None),
         };
         let mut checks = vec![check("kms:Encrypt", "sealing new private keys", encrypted)];
         if let Some(decrypted) = decrypted {
             let outcome = decrypted.map(drop).map_err(ProviderError::from);
-            checks.push(check("kms:Decrypt", "unsealing private keys and reading the ring", outcome));
+            checks.push(check(
+                "kms:Decrypt",
+                "unsealing private keys and reading the ring",
+                outcome,
+            ));
         }
         checks
     }

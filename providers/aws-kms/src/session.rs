@@ -77,7 +77,9 @@ fn loader(place: &Place, over: &[(&str, &str)]) -> Result<ConfigLoader, Provider
     };
     let trust = TrustStore::empty().with_pem_certificate(pem.clone());
     let context = TlsContext::builder().with_trust_store(trust).build().map_err(|error| {
-        invalid(format!("AWS_CA_BUNDLE holds no certificates that can be trusted: {error}"))
+        invalid(format!(
+            "AWS_CA_BUNDLE holds no certificates that can be trusted: {error}"
+        ))
     })?;
     let client = aws_smithy_http_client::Builder::new()
         .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
@@ -91,6 +93,9 @@ fn environment(variables: &Variables, over: &[(&str, &str)]) -> Env {
         .iter()
         .filter_map(|variable| Some((variable.name.to_owned(), variables.get(variable.name)?.to_owned())))
         .collect();
-    all.extend(over.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    all.extend(
+        over.iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+    );
     Env::from(all)
 }

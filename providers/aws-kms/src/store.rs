@@ -27,15 +27,22 @@ const PAUSE: Duration = Duration::from_secs(15);
 pub(crate) async fn open(place: &Place, location: &str) -> Result<Arc<dyn RingStore>, ProviderError> {
     let (bucket, key) = split(location, "s3")?;
     let session = session(place).await?;
-    let region = session.region().map(|region| region.as_ref().to_owned()).unwrap_or_default();
+    let region = session
+        .region()
+        .map(|region| region.as_ref().to_owned())
+        .unwrap_or_default();
     let mut options = client_options();
     if let Some(pem) = &place.authorities {
         let bundle = Certificate::from_pem_bundle(pem).map_err(|error| {
-            invalid(format!("AWS_CA_BUNDLE holds no certificates that can be trusted: {error}"))
+            invalid(format!(
+                "AWS_CA_BUNDLE holds no certificates that can be trusted: {error}"
+            ))
         })?;
-        options = bundle.into_iter().fold(options.with_no_system_certificates(true), |options, certificate| {
-            options.with_root_certificate(certificate)
-        });
+        options = bundle
+            .into_iter()
+            .fold(options.with_no_system_certificates(true), |options, certificate| {
+                options.with_root_certificate(certificate)
+            });
     }
     let mut builder = AmazonS3Builder::new()
         .with_bucket_name(&bucket)
@@ -80,7 +87,11 @@ impl Credentials {
         let chain = session
             .credentials_provider()
             .ok_or_else(|| invalid("the SDK has no credential chain".to_owned()))?;
-        Ok(Self { chain, session: session.clone(), kept: Mutex::new(None) })
+        Ok(Self {
+            chain,
+            session: session.clone(),
+            kept: Mutex::new(None),
+        })
     }
 
     fn now(&self) -> SystemTime {
@@ -128,7 +139,10 @@ impl CredentialProvider for Credentials {
                     kept.renewal = Some(now + PAUSE);
                     Ok(Arc::clone(&kept.credential))
                 }
-                _ => Err(object_store::Error::Unauthenticated { path: String::new(), source: text.into() }),
+                _ => Err(object_store::Error::Unauthenticated {
+                    path: String::new(),
+                    source: text.into(),
+                }),
             },
         }
     }

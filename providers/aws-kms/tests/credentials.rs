@@ -12,7 +12,11 @@ use signet_fakes::{Fault, Request, Response, Server, Service};
 
 const TOKEN: &str = "the-token-of-the-session";
 /// No source but the one under test.
-const NONE: [(&str, &str); 3] = [("AWS_ACCESS_KEY_ID", ""), ("AWS_SECRET_ACCESS_KEY", ""), ("HOME", "/nonexistent")];
+const NONE: [(&str, &str); 3] = [
+    ("AWS_ACCESS_KEY_ID", ""),
+    ("AWS_SECRET_ACCESS_KEY", ""),
+    ("HOME", "/nonexistent"),
+];
 
 /// STS, the agent of Pod Identity, and the instance metadata, each of which gives out a session of its own.
 struct Sources;
@@ -84,7 +88,11 @@ impl World {
         }
         let start = || Server::start(Arc::new(Sources), None).expect("a server");
         let sources = std::thread::spawn(start).join().expect("a server");
-        Self { cloud, sources, directory: tempfile::tempdir().expect("a directory") }
+        Self {
+            cloud,
+            sources,
+            directory: tempfile::tempdir().expect("a directory"),
+        }
     }
 
     fn file(&self, name: &str, text: &str) -> String {
@@ -123,7 +131,10 @@ fn each_source_gives_credentials_in_the_order_of_the_chain() {
         let token = world.file("token", "a.web.token");
         let pod_token = world.file("pod-token", "a.pod.token");
         let pod_url = format!("{url}/pod");
-        let credentials = world.file("credentials", &format!("[gateway]\naws_access_key_id={KEY}\naws_secret_access_key={SECRET}\n"));
+        let credentials = world.file(
+            "credentials",
+            &format!("[gateway]\naws_access_key_id={KEY}\naws_secret_access_key={SECRET}\n"),
+        );
         let imds = vec![("AWS_EC2_METADATA_SERVICE_ENDPOINT", url.as_str())];
         let mut pod = imds.clone();
         pod.extend([
@@ -137,7 +148,10 @@ fn each_source_gives_credentials_in_the_order_of_the_chain() {
             ("AWS_ENDPOINT_URL_STS", url.as_str()),
         ]);
         let mut profile = web.clone();
-        profile.extend([("AWS_PROFILE", "gateway"), ("AWS_SHARED_CREDENTIALS_FILE", credentials.as_str())]);
+        profile.extend([
+            ("AWS_PROFILE", "gateway"),
+            ("AWS_SHARED_CREDENTIALS_FILE", credentials.as_str()),
+        ]);
         for (variables, source, calls) in [(&imds, "imds", "node-role"), (&pod, "pod", "pod"), (&web, "sts", "sts")] {
             world.only(&session(source));
             world.sources.forget_calls();
@@ -146,10 +160,22 @@ fn each_source_gives_credentials_in_the_order_of_the_chain() {
             assert_eq!(world.sources.calls().get(calls), Some(&1), "{source}");
         }
         world.only("");
-        assert_eq!(world.list(&profile).await.map_err(|error| told(&error)), Ok(0), "profile");
+        assert_eq!(
+            world.list(&profile).await.map_err(|error| told(&error)),
+            Ok(0),
+            "profile"
+        );
         let mut environment = profile.clone();
-        environment.extend([("AWS_ACCESS_KEY_ID", KEY), ("AWS_SECRET_ACCESS_KEY", SECRET), ("AWS_PROFILE", "missing")]);
-        assert_eq!(world.list(&environment).await.map_err(|error| told(&error)), Ok(0), "environment");
+        environment.extend([
+            ("AWS_ACCESS_KEY_ID", KEY),
+            ("AWS_SECRET_ACCESS_KEY", SECRET),
+            ("AWS_PROFILE", "missing"),
+        ]);
+        assert_eq!(
+            world.list(&environment).await.map_err(|error| told(&error)),
+            Ok(0),
+            "environment"
+        );
     });
 }
 
@@ -172,7 +198,11 @@ fn the_store_has_the_same_credentials() {
         assert_eq!(world.sources.calls().get("pod"), Some(&1), "they are kept");
         world.cloud.aws.expire(&session("pod"));
         let error = store.load().await.expect_err("refused");
-        assert!(matches!(error.kind, ErrorKind::Unauthenticated | ErrorKind::PermissionDenied), "{}", told(&error));
+        assert!(
+            matches!(error.kind, ErrorKind::Unauthenticated | ErrorKind::PermissionDenied),
+            "{}",
+            told(&error)
+        );
     });
 }
 
@@ -180,13 +210,27 @@ fn the_store_has_the_same_credentials() {
 fn without_credentials_the_error_names_the_sources() {
     signet_testkit::run(async {
         let world = World::new();
-        let error = world.list(&[("AWS_EC2_METADATA_DISABLED", "true")]).await.expect_err("nobody");
+        let error = world
+            .list(&[("AWS_EC2_METADATA_DISABLED", "true")])
+            .await
+            .expect_err("nobody");
         assert_eq!(error.kind, ErrorKind::Unauthenticated, "{}", told(&error));
-        for source in ["environment", "profile", "web identity", "container", "instance metadata"] {
+        for source in [
+            "environment",
+            "profile",
+            "web identity",
+            "container",
+            "instance metadata",
+        ] {
             assert!(told(&error).contains(source), "{}", told(&error));
         }
-        let variables: Vec<_> = NONE.into_iter().chain([("AWS_EC2_METADATA_DISABLED", "true")]).collect();
-        let store = store(&world.cloud.variables(&variables), "s3://rings/ring.json").await.expect("a store");
+        let variables: Vec<_> = NONE
+            .into_iter()
+            .chain([("AWS_EC2_METADATA_DISABLED", "true")])
+            .collect();
+        let store = store(&world.cloud.variables(&variables), "s3://rings/ring.json")
+            .await
+            .expect("a store");
         let error = store.load().await.expect_err("nobody");
         assert_eq!(error.kind, ErrorKind::Unauthenticated, "{}", told(&error));
     });
@@ -201,10 +245,16 @@ fn a_source_that_hangs_ends_within_the_deadline_of_a_call() {
             world.sources.script("*", Fault::Hang);
         }
         let started = tokio::time::Instant::now();
-        let error = world.list(&[("AWS_EC2_METADATA_SERVICE_ENDPOINT", &url)]).await.expect_err("too slow");
+        let error = world
+            .list(&[("AWS_EC2_METADATA_SERVICE_ENDPOINT", &url)])
+            .await
+            .expect_err("too slow");
         assert!(started.elapsed() < Duration::from_secs(7), "{:?}", started.elapsed());
         assert!(
-            matches!(error.kind, ErrorKind::TimedOut | ErrorKind::Unauthenticated | ErrorKind::Unavailable),
+            matches!(
+                error.kind,
+                ErrorKind::TimedOut | ErrorKind::Unauthenticated | ErrorKind::Unavailable
+            ),
             "{}",
             told(&error)
         );
@@ -216,7 +266,8 @@ fn a_source_that_hangs_ends_within_the_deadline_of_a_call() {
 fn wrong_expired_and_unknown_credentials_are_the_operators_to_renew() {
     signet_testkit::run(async {
         let world = World::new();
-        let with = |secret: &'static str, key: &'static str| [("AWS_ACCESS_KEY_ID", key), ("AWS_SECRET_ACCESS_KEY", secret)];
+        let with =
+            |secret: &'static str, key: &'static str| [("AWS_ACCESS_KEY_ID", key), ("AWS_SECRET_ACCESS_KEY", secret)];
         for variables in [with("another secret", KEY), with(SECRET, "AKIDNOBODY")] {
             let error = world.list(&variables).await.expect_err("refused");
             assert_eq!(error.kind, ErrorKind::Unauthenticated, "{}", told(&error));
@@ -234,7 +285,11 @@ fn the_region_may_stand_in_the_profile_and_must_stand_somewhere() {
     signet_testkit::run(async {
         let world = World::new();
         let with_region = world.file("with", "[default]\nregion=eu-central-1\n");
-        let keys = [("AWS_ACCESS_KEY_ID", KEY), ("AWS_SECRET_ACCESS_KEY", SECRET), ("AWS_REGION", "")];
+        let keys = [
+            ("AWS_ACCESS_KEY_ID", KEY),
+            ("AWS_SECRET_ACCESS_KEY", SECRET),
+            ("AWS_REGION", ""),
+        ];
         let mut variables = keys.to_vec();
         variables.push(("AWS_CONFIG_FILE", &with_region));
         assert_eq!(world.list(&variables).await.map_err(|error| told(&error)), Ok(0));

@@ -5,7 +5,10 @@
 //!
 //! `SIGNET_TEST_LOCALSTACK` names a Python 3.13 with `tests/clouds/localstack-requirements.txt` installed.
 
-#![allow(clippy::disallowed_methods, reason = "the test is told by its environment where LocalStack is")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the test is told by its environment where LocalStack is"
+)]
 
 mod common;
 
@@ -15,9 +18,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use common::{clock, unique};
-use signet_api::{
-    Capabilities, Check, Fate, KeyProvider, NewKey, ProviderError, Variables, async_trait,
-};
+use signet_api::{Capabilities, Check, Fate, KeyProvider, NewKey, ProviderError, Variables, async_trait};
 use signet_aws_kms::{AwsKmsConfig, NAME, remote, sealer, store};
 use signet_core::signing_key::Signature;
 use signet_core::{Algorithm, KeyRecord, Kid, Revocation, SigningKey};
@@ -74,14 +75,22 @@ impl LocalStack {
             .env("GATEWAY_LISTEN", address.to_string())
             .env("SERVICES", "kms,sts,s3")
             .env("EAGER_SERVICE_LOADING", "1")
-            .envs([("DISABLE_EVENTS", "1"), ("SKIP_SSL_CERT_DOWNLOAD", "1"), ("DNS_ADDRESS", "0")])
+            .envs([
+                ("DISABLE_EVENTS", "1"),
+                ("SKIP_SSL_CERT_DOWNLOAD", "1"),
+                ("DNS_ADDRESS", "0"),
+            ])
             .env("TMPDIR", &directory)
             .env("HOME", &directory)
             .env("XDG_CACHE_HOME", &directory)
             .stdin(Stdio::piped())
             .spawn()
             .expect("a shell");
-        let mut server = Self { address, key: String::new(), _shell: shell };
+        let mut server = Self {
+            address,
+            key: String::new(),
+            _shell: shell,
+        };
         server.wait(&directory);
         server.key = server.prepare(&python);
         server
@@ -95,7 +104,10 @@ impl LocalStack {
             }
             std::thread::sleep(Duration::from_millis(100));
         }
-        panic!("LocalStack was not ready in 60 s: {:?}", std::fs::read_to_string(directory.join("log")));
+        panic!(
+            "LocalStack was not ready in 60 s: {:?}",
+            std::fs::read_to_string(directory.join("log"))
+        );
     }
 
     /// What an operator makes: a bucket and a key for sealing.
@@ -108,7 +120,10 @@ boto3.client('s3', **a).create_bucket(
 print(boto3.client('kms', **a).create_key()['KeyMetadata']['Arn'])
 ";
         let url = format!("http://{}", self.address);
-        let output = Command::new(python).args(["-c", OPERATOR, &url]).output().expect("python");
+        let output = Command::new(python)
+            .args(["-c", OPERATOR, &url])
+            .output()
+            .expect("python");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).expect("text").trim().to_owned()
     }
@@ -135,7 +150,9 @@ print(boto3.client('kms', **a).create_key()['KeyMetadata']['Arn'])
         let variables = self.variables();
         let config = AwsKmsConfig::new(&variables, &self.key).expect("a configuration");
         let sealer = sealer(config).await.expect("a sealer");
-        let store = store(&variables, &format!("s3://rings/{object}")).await.expect("a store");
+        let store = store(&variables, &format!("s3://rings/{object}"))
+            .await
+            .expect("a store");
         Arc::new(Sealed::new("https://issuer.example", NAME, sealer, store, clock()))
     }
 }
@@ -147,7 +164,10 @@ struct WithoutEdDsa(Arc<dyn KeyProvider>);
 #[async_trait]
 impl KeyProvider for WithoutEdDsa {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { algorithms: WITHOUT_EDDSA, ..self.0.capabilities() }
+        Capabilities {
+            algorithms: WITHOUT_EDDSA,
+            ..self.0.capabilities()
+        }
     }
 
     async fn list(&self) -> Result<Vec<KeyRecord>, ProviderError> {

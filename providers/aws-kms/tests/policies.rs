@@ -19,7 +19,9 @@ fn actions(policy: &str) -> BTreeSet<String> {
         .split('"')
         .filter(|text| {
             let (service, action) = text.split_once(':').unwrap_or_default();
-            ["kms", "s3"].contains(&service) && !action.is_empty() && action.bytes().all(|octet| octet.is_ascii_alphabetic())
+            ["kms", "s3"].contains(&service)
+                && !action.is_empty()
+                && action.bytes().all(|octet| octet.is_ascii_alphabetic())
         })
         .map(str::to_owned)
         .collect()
@@ -28,7 +30,11 @@ fn actions(policy: &str) -> BTreeSet<String> {
 #[test]
 fn the_files_are_what_the_crate_says() {
     for role in Role::ALL {
-        let path = format!("{}/../../deploy/policies/{}.json", env!("CARGO_MANIFEST_DIR"), role.file());
+        let path = format!(
+            "{}/../../deploy/policies/{}.json",
+            env!("CARGO_MANIFEST_DIR"),
+            role.file()
+        );
         let file = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
         assert_eq!(file.trim_end(), policy(role, "signet"), "{path}");
         assert!(actions(&file).len() >= 5, "{path}");
@@ -37,16 +43,29 @@ fn the_files_are_what_the_crate_says() {
 
 #[test]
 fn the_key_policy_gives_the_sidecar_the_same_as_its_iam_policy() {
-    let path = format!("{}/../../deploy/policies/aws-kms-sealed-key-policy.json", env!("CARGO_MANIFEST_DIR"));
+    let path = format!(
+        "{}/../../deploy/policies/aws-kms-sealed-key-policy.json",
+        env!("CARGO_MANIFEST_DIR")
+    );
     let file = std::fs::read_to_string(path).expect("the file");
     let (operator, sidecar) = file.split_once("The sidecar seals").expect("two statements");
     let whole = policy(Role::Sealed, "signet");
     let (iam, _) = whole.split_once("s3:").expect("the statement of KMS first");
     assert_eq!(actions(sidecar), actions(iam));
-    assert!(actions(operator).is_disjoint(&actions(sidecar)), "who administers the key does not use it");
+    assert!(
+        actions(operator).is_disjoint(&actions(sidecar)),
+        "who administers the key does not use it"
+    );
     let condition = |text: &str| {
-        let (_, condition) = text.split_once("\"kms:EncryptionContext:signet-ring\"").expect("a condition");
-        condition.split(']').next().expect("a list").split_whitespace().collect::<String>()
+        let (_, condition) = text
+            .split_once("\"kms:EncryptionContext:signet-ring\"")
+            .expect("a condition");
+        condition
+            .split(']')
+            .next()
+            .expect("a list")
+            .split_whitespace()
+            .collect::<String>()
     };
     assert_eq!(condition(sidecar), condition(iam));
 }
@@ -64,14 +83,23 @@ async fn sidecar(cloud: &Cloud, ring: &str) -> Result<(), ProviderError> {
 async fn operator(cloud: &Cloud, ring: &str, clock: Arc<ManualClock>) -> Result<(), ProviderError> {
     let provider = cloud.remote_with(ring, &[], clock.clone()).await;
     let first = provider.create(&new_key(Algorithm::ES256, None)).await?;
-    let mark = Revocation { at: Timestamp::from_secs(1), reason: "tried".to_owned() };
+    let mark = Revocation {
+        at: Timestamp::from_secs(1),
+        reason: "tried".to_owned(),
+    };
     provider.revoke(first.kid(), &mark).await?;
     let second = provider.create(&new_key(Algorithm::ES256, Some(first.kid()))).await?;
     // A crash at each of the two places where one leaves something.
     cloud.server.script("CreateAlias", Fault::Refused);
-    provider.create(&new_key(Algorithm::ES256, Some(second.kid()))).await.expect_err("broken off");
+    provider
+        .create(&new_key(Algorithm::ES256, Some(second.kid())))
+        .await
+        .expect_err("broken off");
     cloud.server.script("DeleteAlias", Fault::Refused);
-    provider.retire(first.kid(), Fate::Destroy).await.expect_err("broken off");
+    provider
+        .retire(first.kid(), Fate::Destroy)
+        .await
+        .expect_err("broken off");
     cloud.server.unscript();
     clock.advance(Duration::from_secs(700));
     let pruned = provider.prune().await?;
@@ -103,11 +131,17 @@ fn each_policy_is_enough_and_no_action_of_it_is_too_much() {
             let key = cloud.aws.create_symmetric_key();
             let all = actions(&policy(role, "signet"));
             let allow = |without: Option<&String>| {
-                let rest: Vec<&str> = all.iter().filter(|action| Some(*action) != without).map(String::as_str).collect();
+                let rest: Vec<&str> = all
+                    .iter()
+                    .filter(|action| Some(*action) != without)
+                    .map(String::as_str)
+                    .collect();
                 cloud.aws.allow(KEY, &rest);
             };
             allow(None);
-            live(role, &cloud, &key, "whole").await.unwrap_or_else(|error| panic!("{role:?}: {}", told(&error)));
+            live(role, &cloud, &key, "whole")
+                .await
+                .unwrap_or_else(|error| panic!("{role:?}: {}", told(&error)));
             for (index, action) in all.iter().enumerate() {
                 allow(Some(action));
                 let outcome = live(role, &cloud, &key, &format!("without-{index}")).await;
@@ -129,21 +163,43 @@ fn check_names_the_permission_that_is_missing_and_the_statement_that_grants_it()
         let cloud = Cloud::new();
         let provider = cloud.remote("gateway").await;
         let first = provider.create(&new_key(Algorithm::ES256, None)).await.expect("a key");
-        provider.create(&new_key(Algorithm::ES256, Some(first.kid()))).await.expect("a key");
+        provider
+            .create(&new_key(Algorithm::ES256, Some(first.kid())))
+            .await
+            .expect("a key");
         provider.retire(first.kid(), Fate::Disable).await.expect("disabled");
         let all = actions(&policy(Role::RemoteSidecar, "gateway"));
-        let tried = ["kms:ListKeys", "kms:CreateKey", "kms:TagResource", "kms:GetPublicKey", "kms:Sign", "kms:CreateAlias", "kms:DisableKey"];
+        let tried = [
+            "kms:ListKeys",
+            "kms:CreateKey",
+            "kms:TagResource",
+            "kms:GetPublicKey",
+            "kms:Sign",
+            "kms:CreateAlias",
+            "kms:DisableKey",
+        ];
         for missing in tried {
-            let rest: Vec<&str> = all.iter().map(String::as_str).filter(|action| *action != missing).collect();
+            let rest: Vec<&str> = all
+                .iter()
+                .map(String::as_str)
+                .filter(|action| *action != missing)
+                .collect();
             cloud.aws.allow(KEY, &rest);
             let checks = provider.check().await;
             let failed: Vec<_> = checks.iter().filter(|check| check.outcome.is_err()).collect();
             assert_eq!(failed.len(), 1, "{missing}: {failed:?}");
             let grant = failed[0].grant.as_deref().expect("a statement");
-            assert!(grant.contains(missing) && (grant.contains("gateway") || missing == "kms:ListKeys"), "{grant}");
+            assert!(
+                grant.contains(missing) && (grant.contains("gateway") || missing == "kms:ListKeys"),
+                "{grant}"
+            );
             assert!(actions(grant).is_subset(&all), "{grant}");
         }
-        assert_eq!(provider.list().await.expect("listed").len(), 2, "nothing was left behind");
+        assert_eq!(
+            provider.list().await.expect("listed").len(),
+            2,
+            "nothing was left behind"
+        );
         assert_eq!(cloud.aws.keys().len(), 2);
     });
 }
@@ -156,13 +212,26 @@ fn check_of_a_sealed_ring_tries_both_permissions_of_the_key() {
         let provider = cloud.sealed(&key, "ring.json", clock()).await;
         for missing in ["kms:Encrypt", "kms:Decrypt"] {
             let all = actions(&policy(Role::Sealed, "gateway"));
-            let rest: Vec<&str> = all.iter().map(String::as_str).filter(|action| *action != missing).collect();
+            let rest: Vec<&str> = all
+                .iter()
+                .map(String::as_str)
+                .filter(|action| *action != missing)
+                .collect();
             cloud.aws.allow(KEY, &rest);
             let checks = provider.check().await;
-            let failed = checks.iter().find(|check| check.permission.starts_with(missing)).expect("it is tried");
-            assert_eq!(failed.outcome.as_ref().expect_err("missing").kind, ErrorKind::PermissionDenied);
+            let failed = checks
+                .iter()
+                .find(|check| check.permission.starts_with(missing))
+                .expect("it is tried");
+            assert_eq!(
+                failed.outcome.as_ref().expect_err("missing").kind,
+                ErrorKind::PermissionDenied
+            );
             let grant = failed.grant.as_deref().expect("a statement");
-            assert!(grant.contains(missing) && grant.contains(&key) && grant.contains("EncryptionContext"), "{grant}");
+            assert!(
+                grant.contains(missing) && grant.contains(&key) && grant.contains("EncryptionContext"),
+                "{grant}"
+            );
         }
     });
 }

@@ -19,7 +19,10 @@ async fn create(provider: &dyn KeyProvider, of: Option<&Kid>) -> KeyRecord {
 }
 
 fn mark(reason: &str) -> Revocation {
-    Revocation { at: Timestamp::from_secs(1_767_229_200), reason: reason.to_owned() }
+    Revocation {
+        at: Timestamp::from_secs(1_767_229_200),
+        reason: reason.to_owned(),
+    }
 }
 
 #[test]
@@ -30,11 +33,21 @@ fn rings_whose_names_begin_alike_stay_apart() {
         for name in ["a", "a/1", "a-1", "a/1/2", "A"] {
             let provider = cloud.remote(name).await;
             let first = create(&*provider, None).await;
-            keys.push((provider, create(&*provider_of(&cloud, name).await, Some(first.kid())).await, first));
+            keys.push((
+                provider,
+                create(&*provider_of(&cloud, name).await, Some(first.kid())).await,
+                first,
+            ));
         }
         let stranger = cloud.aws.create_signing_key("somebody's");
-        cloud.aws.create_alias("alias/a/01", &format!("arn:aws:kms:eu-central-1:111122223333:key/{stranger}"));
-        cloud.aws.create_alias("alias/a/x", &format!("arn:aws:kms:eu-central-1:111122223333:key/{stranger}"));
+        cloud.aws.create_alias(
+            "alias/a/01",
+            &format!("arn:aws:kms:eu-central-1:111122223333:key/{stranger}"),
+        );
+        cloud.aws.create_alias(
+            "alias/a/x",
+            &format!("arn:aws:kms:eu-central-1:111122223333:key/{stranger}"),
+        );
         for (provider, second, first) in &keys {
             let mut listed = provider.list().await.expect("listed");
             listed.sort_by(KeyRecord::creation_order);
@@ -77,20 +90,37 @@ fn a_revoked_key_that_somebody_enables_again_stays_revoked_for_every_handle() {
         let provider = cloud.remote("ring").await;
         let key = create(&*provider, None).await;
         create(&*provider, Some(key.kid())).await;
-        let id = cloud.aws.keys().iter().find(|(_, _, description, _)| description.contains("\"sequence\":1")).expect("it").0.clone();
+        let id = cloud
+            .aws
+            .keys()
+            .iter()
+            .find(|(_, _, description, _)| description.contains("\"sequence\":1"))
+            .expect("it")
+            .0
+            .clone();
         let reason = "laptop stolen; \"quoted\" \\ ü 🔑 \u{7f}\n";
         provider.revoke(key.kid(), &mark(reason)).await.expect("revoked");
         cloud.aws.enable(&id);
         let other = cloud.remote("ring").await;
         for handle in [&provider, &other] {
             let listed = handle.list().await.expect("listed");
-            let listed = listed.iter().find(|listed| listed.kid() == key.kid()).expect("it is listed");
+            let listed = listed
+                .iter()
+                .find(|listed| listed.kid() == key.kid())
+                .expect("it is listed");
             assert_eq!(listed.revoked.as_ref(), Some(&mark(reason)));
             let error = handle.sign(key.kid(), b"message").await.expect_err("never");
             assert_eq!(error.kind, ErrorKind::KeyUnusable);
         }
         // Whoever takes the mark away takes it from new processes, not from those that saw it.
-        let label = cloud.aws.keys().iter().find(|(found, ..)| *found == id).expect("it").2.clone();
+        let label = cloud
+            .aws
+            .keys()
+            .iter()
+            .find(|(found, ..)| *found == id)
+            .expect("it")
+            .2
+            .clone();
         let (unmarked, _) = label.split_once(",\"revoked\"").expect("a mark");
         cloud.aws.describe(&id, &format!("{unmarked}}}"));
         provider.list().await.expect("listed");
@@ -104,7 +134,10 @@ fn a_reason_that_kms_cannot_hold_is_refused_before_anything_is_changed() {
         let cloud = Cloud::new();
         let provider = cloud.remote("ring").await;
         let key = create(&*provider, None).await;
-        let error = provider.revoke(key.kid(), &mark(&"r".repeat(9000))).await.expect_err("too long");
+        let error = provider
+            .revoke(key.kid(), &mark(&"r".repeat(9000)))
+            .await
+            .expect_err("too long");
         assert_eq!(error.kind, ErrorKind::InvalidConfig);
         assert!(told(&error).contains("shorter reason"), "{}", told(&error));
         provider.sign(key.kid(), b"message").await.expect("nothing was changed");
@@ -136,12 +169,22 @@ fn prune_deletes_what_a_crash_left_and_nobody_elses() {
         let key = create(&*provider, None).await;
         let neighbour = cloud.remote("ring-2").await;
         cloud.server.script("CreateAlias", Fault::Refused);
-        neighbour.create(&new_key(Algorithm::ES256, None)).await.expect_err("broken off");
+        neighbour
+            .create(&new_key(Algorithm::ES256, None))
+            .await
+            .expect_err("broken off");
         cloud.aws.create_signing_key("A key of a Signet ring; do not edit: {}");
         cloud.server.script("CreateAlias", Fault::Refused);
-        provider.create(&new_key(Algorithm::ES256, Some(key.kid()))).await.expect_err("broken off");
+        provider
+            .create(&new_key(Algorithm::ES256, Some(key.kid())))
+            .await
+            .expect_err("broken off");
         assert_eq!(cloud.aws.paid_keys(), 4);
-        assert_eq!(provider.prune().await.expect("pruned"), Vec::<String>::new(), "somebody may still be at it");
+        assert_eq!(
+            provider.prune().await.expect("pruned"),
+            Vec::<String>::new(),
+            "somebody may still be at it"
+        );
         clock.advance(Duration::from_secs(700));
         let pruned = provider.prune().await.expect("pruned");
         assert_eq!(pruned.len(), 1, "{pruned:?}");
@@ -176,12 +219,18 @@ fn a_key_that_was_adopted_is_as_old_as_its_name() {
         let cloud = Cloud::new();
         let provider = cloud.remote("ring").await;
         cloud.server.script("CreateAlias", Fault::Refused);
-        provider.create(&new_key(Algorithm::ES256, None)).await.expect_err("broken off");
+        provider
+            .create(&new_key(Algorithm::ES256, None))
+            .await
+            .expect_err("broken off");
         cloud.aws.advance(Duration::from_secs(3000));
         let key = create(&*provider, None).await;
         assert_eq!(cloud.aws.paid_keys(), 1, "it was adopted");
         let now = signet_api::Clock::now(&*clock());
-        assert!(key.created_at.since(now) > Duration::from_secs(2900), "or its lead would be over before it is published");
+        assert!(
+            key.created_at.since(now) > Duration::from_secs(2900),
+            "or its lead would be over before it is published"
+        );
     });
 }
 
@@ -191,7 +240,10 @@ fn a_ring_that_vanished_is_not_begun_anew() {
         let cloud = Cloud::new();
         let provider = cloud.remote("ring").await;
         let unknown = Kid::new("NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs");
-        let error = provider.create(&new_key(Algorithm::ES256, Some(&unknown))).await.expect_err("refused");
+        let error = provider
+            .create(&new_key(Algorithm::ES256, Some(&unknown)))
+            .await
+            .expect_err("refused");
         assert_eq!(error.kind, ErrorKind::NotFound);
         assert_eq!(cloud.aws.paid_keys(), 0);
     });
@@ -205,7 +257,14 @@ fn a_destroyed_key_that_somebody_takes_back_is_no_longer_of_the_ring() {
         let first = create(&*provider, None).await;
         create(&*provider, Some(first.kid())).await;
         provider.retire(first.kid(), Fate::Destroy).await.expect("destroyed");
-        let id = cloud.aws.keys().iter().find(|(_, state, ..)| state == "PendingDeletion").expect("it").0.clone();
+        let id = cloud
+            .aws
+            .keys()
+            .iter()
+            .find(|(_, state, ..)| state == "PendingDeletion")
+            .expect("it")
+            .0
+            .clone();
         cloud.aws.enable(&id);
         assert_eq!(provider.list().await.expect("listed").len(), 1);
         provider.sign(first.kid(), b"message").await.expect_err("never");

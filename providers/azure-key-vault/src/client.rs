@@ -70,6 +70,7 @@ pub(crate) struct Vault {
     client: KeyClient,
     /// The same with the patience that making a key needs.
     maker: KeyClient,
+    identity: Arc<Identity>,
     name: String,
     url: String,
     hsm: bool,
@@ -98,6 +99,7 @@ impl Vault {
         Ok(Arc::new(Self {
             client: client(REQUEST)?,
             maker: client(CREATION)?,
+            identity,
             name: config.name.clone(),
             url: config.key_url(),
             hsm: config.hsm,
@@ -190,7 +192,7 @@ impl Vault {
             .map_err(|error| doing.failed(&error))?;
         let mut versions = Vec::new();
         loop {
-            let next = match within(&doing, REQUEST, pages.try_next()).await {
+            let next = match self.within(&doing, REQUEST, pages.try_next()).await {
                 Ok(next) => next,
                 Err(error) if error.kind == ErrorKind::NotFound && versions.is_empty() => None,
                 Err(error) => return Err(error),
@@ -216,7 +218,9 @@ impl Vault {
             key_version: version.map(str::to_owned),
             ..KeyClientGetKeyOptions::default()
         };
-        let answer = within(&doing, REQUEST, self.client.get_key(&self.name, Some(options))).await?;
+        let answer = self
+            .within(&doing, REQUEST, self.client.get_key(&self.name, Some(options)))
+            .await?;
         let key = answer.into_model().map_err(|error| doing.failed(&error))?;
         let (found, public) = self.key(key, &doing)?;
         self.expect(&found.id, version.unwrap_or(&found.id), &doing)?;
@@ -259,7 +263,9 @@ impl Vault {
 
     async fn make(&self, doing: &Doing, parameters: CreateKeyParameters) -> Result<Key, ProviderError> {
         let content = RequestContent::try_from(parameters).map_err(|error| doing.failed(&error))?;
-        let answer = within(doing, CREATION, self.maker.create_key(&self.name, content, None)).await?;
+        let answer = self
+            .within(doing, CREATION, self.maker.create_key(&self.name, content, None))
+            .await?;
         answer.into_model().map_err(|error| doing.failed(&error))
     }
 
@@ -297,7 +303,8 @@ impl Vault {
             ..KeyClientUpdateKeyPropertiesOptions::default()
         };
         let call = self.client.update_key_properties(&self.name, content, Some(options));
-        let key = within(&doing, REQUEST, call)
+        let key = self
+            .within(&doing, REQUEST, call)
             .await?
             .into_model()
             .map_err(|error| doing.failed(&error))?;
@@ -337,7 +344,8 @@ impl Vault {
             ..KeyClientSignOptions::default()
         };
         let call = self.client.sign(&self.name, content, Some(options));
-        let answer = within(&doing, REQUEST, call)
+        let answer = self
+            .within(&doing, REQUEST, call)
             .await?
             .into_model()
             .map_err(|error| doing.failed(&error))?;
@@ -362,7 +370,8 @@ impl Vault {
         };
         let content = RequestContent::try_from(parameters).map_err(|error| doing.failed(&error))?;
         let call = self.client.unwrap_key(&self.name, version, content, None);
-        let answer = within(&doing, REQUEST, call)
+        let answer = self
+            .within(&doing, REQUEST, call)
             .await?
             .into_model()
             .map_err(|error| doing.failed(&error))?;
@@ -379,26 +388,30 @@ impl Vault {
         let why = format!("the answer is by version {}", answered.get(..32).unwrap_or(answered));
         Err(doing.refuse(ErrorKind::BadAnswer, &why))
     }
+
+    /// Carries a call out within its time.
+    async fn within<T>(
+        &self,
+        doing: &Doing,
+        request: Duration,
+        call: impl Future<Output = azure_core::Result<T>>,
+    ) -> Result<T, ProviderError> {
+        match tokio::time::timeout(BEFORE + request, call).await {
+            Ok(Ok(answer)) => {
+                self.identity.worked();
+                Ok(answer)
+            }
+            Ok(Err(error)) => Err(doing.failed(&error)),
+            Err(_) => {
+                let why = format!("no answer within {} s", (BEFORE + request).as_secs());
+                Err(doing.refuse(ErrorKind::TimedOut, &why))
+            }
+        }
+    }
 }
 
 impl fmt::Debug for Vault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Vault({})", self.url)
-    }
-}
-
-/// Carries a call out within its time.
-async fn within<T>(
-    doing: &Doing,
-    request: Duration,
-    call: impl Future<Output = azure_core::Result<T>>,
-) -> Result<T, ProviderError> {
-    match tokio::time::timeout(BEFORE + request, call).await {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(error)) => Err(doing.failed(&error)),
-        Err(_) => {
-            let why = format!("no answer within {} s", (BEFORE + request).as_secs());
-            Err(doing.refuse(ErrorKind::TimedOut, &why))
-        }
     }
 }

@@ -10,6 +10,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,7 +23,6 @@ use azure_identity::{
     ManagedIdentityCredentialOptions, UserAssignedId, WorkloadIdentityCredential, WorkloadIdentityCredentialOptions,
 };
 use signet_api::{ErrorKind, Operation, ProviderError, Variables};
-use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use crate::NAME;
@@ -34,8 +34,6 @@ use crate::http::{Trust, client_options};
 const REQUEST: Duration = Duration::from_secs(5);
 /// For a token, with the retries that the machine's metadata service needs while a pod starts.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// A refused token is replaced before its end at most this often: the vault may refuse the next one too.
-const RENEWAL: Duration = Duration::from_secs(30);
 
 /// Where tokens come from.
 #[derive(Clone)]
@@ -218,12 +216,9 @@ impl fmt::Debug for Source {
 pub(crate) struct Identity {
     source: Source,
     trust: Trust,
-    state: Mutex<State>,
-}
-
-struct State {
-    credential: Arc<dyn TokenCredential>,
-    renewed: Option<Instant>,
+    credential: Mutex<Arc<dyn TokenCredential>>,
+    /// Whether a call succeeded since the credential was made anew.
+    has_worked: AtomicBool,
 }
 
 impl Identity {
@@ -232,29 +227,31 @@ impl Identity {
         Ok(Arc::new(Self {
             source,
             trust,
-            state: Mutex::new(State {
-                credential,
-                renewed: None,
-            }),
+            credential: Mutex::new(credential),
+            has_worked: AtomicBool::new(false),
         }))
     }
 
+    /// A call was answered, so the token is good.
+    pub(crate) fn worked(&self) {
+        self.has_worked.store(true, Ordering::Relaxed);
+    }
+
     /// From now on tokens are new ones: the SDK's credential would hand out the same one until its end, an hour away.
+    /// If none has worked since the last time, the next one would be refused, too.
     fn renew(&self) -> bool {
-        let mut state = self.state();
-        if state.renewed.is_some_and(|at| at.elapsed() < RENEWAL) {
+        if !self.has_worked.swap(false, Ordering::Relaxed) {
             return false;
         }
         let Ok(credential) = self.source.open(&self.trust) else {
             return false;
         };
-        state.credential = credential;
-        state.renewed = Some(Instant::now());
+        *self.credential() = credential;
         true
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn credential(&self) -> MutexGuard<'_, Arc<dyn TokenCredential>> {
+        self.credential.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -265,7 +262,7 @@ impl TokenCredential for Identity {
         scopes: &[&str],
         options: Option<TokenRequestOptions<'_>>,
     ) -> azure_core::Result<AccessToken> {
-        let credential = Arc::clone(&self.state().credential);
+        let credential = Arc::clone(&self.credential());
         match tokio::time::timeout(PATIENCE, credential.get_token(scopes, options)).await {
             Ok(Ok(token)) => Ok(token),
             Ok(Err(error)) => Err(IdentityFailure::new(&self.source, &error).into()),

@@ -8,7 +8,6 @@ use futures_util::StreamExt as _;
 use futures_util::stream;
 use signet_api::{Clock, ErrorKind, Operation, ProviderError};
 use signet_core::{KeyRecord, KeyState, Kid, PublicKey, Revocation, Timestamp, VerifyingKey};
-use tokio::time::Instant;
 
 use crate::NAME;
 use crate::client::{Vault, Version};
@@ -53,7 +52,7 @@ struct Known {
     created: Timestamp,
     state: KeyState,
     mark: Option<Revocation>,
-    made_here: Option<(Instant, Version)>,
+    made_here: Option<(Timestamp, Version)>,
 }
 
 /// What `sign` must know of a key.
@@ -171,10 +170,11 @@ impl Ring {
 
     /// Versions that we made a moment ago and that the vault does not list yet.
     fn unsettled(&self, listed: &[Version]) -> Vec<(Facts, Version)> {
+        let now = self.clock.now();
         let memory = self.memory();
         let missing = memory.known.iter().filter_map(|(id, known)| {
             let (made, version) = known.made_here.as_ref()?;
-            let is_missing = made.elapsed() < SETTLING && !listed.iter().any(|version| version.id == *id);
+            let is_missing = now.since(*made) < SETTLING && !listed.iter().any(|version| version.id == *id);
             is_missing.then(|| (known.facts.clone(), version.clone()))
         });
         missing.collect()
@@ -217,7 +217,7 @@ impl Ring {
     }
 
     fn remember(&self, facts: Facts, version: Version, public: VerifyingKey, made_here: bool) -> RingKey {
-        let state = self.state(&version);
+        let (now, state) = (self.clock.now(), self.state(&version));
         let mut memory = self.memory();
         let before = memory.known.get(&version.id);
         let marked_before = before.and_then(|known| known.mark.clone());
@@ -234,7 +234,7 @@ impl Ring {
         let made_here = match before {
             // Once the vault lists it, there is nothing to bridge.
             Some(known) => known.made_here.clone(),
-            None => made_here.then(|| (Instant::now(), version.clone())),
+            None => made_here.then(|| (now, version.clone())),
         };
         memory.by_kid.insert(public.kid().clone(), version.id.clone());
         let record = KeyRecord {
@@ -277,13 +277,14 @@ impl Ring {
     }
 
     fn forget_all_but(&self, keys: &[RingKey]) {
+        let now = self.clock.now();
         let mut memory = self.memory();
         let Memory { known, by_kid } = &mut *memory;
         known.retain(|id, one| {
             // A key that was created while the list was on its way is not in it.
             one.made_here
                 .as_ref()
-                .is_some_and(|(made, _)| made.elapsed() < SETTLING)
+                .is_some_and(|(made, _)| now.since(*made) < SETTLING)
                 || keys.iter().any(|key| key.version.id == *id)
         });
         by_kid.retain(|_, id| known.contains_key(id));

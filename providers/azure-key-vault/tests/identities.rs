@@ -7,7 +7,7 @@ use std::sync::Arc;
 use signet_api::{ErrorKind, KeyProvider, ProviderError, Variables};
 use signet_azure_key_vault::{AzureConfig, NAME, VARIABLES, remote, store};
 use signet_fakes::azure::{ASSERTION, CLIENT, IDENTITY_HEADER, SECRET, Settings, TENANT, throttled};
-use signet_fakes::{Fault, Server};
+use signet_fakes::{Fault, Response, Server};
 use signet_testkit::{ManualClock, process};
 use support::{Fake, create};
 
@@ -110,11 +110,21 @@ async fn a_token_that_the_vault_refuses_before_its_end_is_replaced_at_once() {
         .await
         .expect("signed under a new token");
     assert_eq!(fake.called("Token"), tokens + 1);
-    // Within half a minute a second one is not asked for: the vault may refuse that too.
-    fake.azure.forget_tokens();
+    // A vault that refuses the new one as well is not asked with yet another: it would refuse that, too.
+    let challenge = "Bearer authorization=\"https://localhost/t\", resource=\"https://vault.azure.net\"";
+    for _ in 0..3 {
+        let refusal = Response::json(401, &serde_json::json!({})).with("www-authenticate", challenge);
+        fake.server.script("Sign", Fault::Answer(refusal));
+    }
     let error = provider.sign(key.kid(), b"message").await.expect_err("refused");
     assert_eq!(error.kind, ErrorKind::Unauthenticated, "{}", error.source);
     assert!(error.source.to_string().contains("AZURE_TENANT_ID"), "{}", error.source);
+    assert_eq!(fake.called("Token"), tokens + 2);
+    provider
+        .sign(key.kid(), b"message")
+        .await
+        .expect("the third refusal is met with the same token");
+    assert_eq!(fake.called("Token"), tokens + 2);
 }
 
 #[tokio::test]

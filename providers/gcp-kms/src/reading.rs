@@ -85,8 +85,30 @@ pub(crate) async fn read(kms: &Kms, operation: Operation, publics: &impl Publics
         permission: "cloudkms.cryptoKeyVersions.list",
         resource: kms.key.as_str(),
     };
-    let Some((versions, key, marks)) = lists(kms, &call).await? else {
-        return Ok(Reading::default());
+    for pause in [Some(100), Some(400), None] {
+        if let Some(reading) = look(kms, &call, publics).await? {
+            return Ok(reading);
+        }
+        if let Some(millis) = pause {
+            tokio::time::sleep(Duration::from_millis(millis)).await;
+        }
+    }
+    let text = "one answer contradicts another, as if it changed all the time. It is tried again";
+    Err(call.error(ErrorKind::Unavailable, text))
+}
+
+/// One look. `None` if others changed the ring between the calls, so that the answers do not make a whole.
+async fn look(kms: &Kms, call: &Call<'_>, publics: &impl Publics) -> Result<Option<Reading>, ProviderError> {
+    // The versions first: what is marked meanwhile is seen as marked.
+    let versions = kms.versions(call.operation).await?;
+    let keys = kms.keys(call.operation).await?;
+    let marks = marks(kms, &keys);
+    let key = keys.into_iter().find(|key| key.name == kms.key.as_str());
+    let (versions, key) = match (versions, key) {
+        (Some(versions), Some(key)) => (versions, key),
+        (None, None) => return Ok(Some(Reading::default())),
+        // Somebody made the key.
+        _ => return Ok(None),
     };
     if key.purpose != CryptoKeyPurpose::AsymmetricSign {
         let purpose = key.purpose.name().unwrap_or("unknown");
@@ -112,7 +134,7 @@ pub(crate) async fn read(kms: &Kms, operation: Operation, publics: &impl Publics
         let state = match role {
             Role::Key(state) => *state,
             Role::Pending => {
-                reading.pending = Some((*number, created_at(&call, version)?));
+                
                 reading.in_use.push(*number);
                 continue;
             }
@@ -120,11 +142,19 @@ pub(crate) async fn read(kms: &Kms, operation: Operation, publics: &impl Publics
         };
         reading.in_use.push(*number);
         let mark = marks.get(number);
-        let Some(public) = public(kms, &call, *number, version, state, mark, publics).await? else {
-            continue;
+        let public = match public(kms, call, *number, version, state, publics).await? {
+            Some(public) => public,
+            // Google does not show the key of a disabled version. If it is marked, the mark does; else nobody can say what
+            // to list, unless this process saw it enabled.
+            None => match (mark.and_then(|mark| mark.public_key(version)), state) {
+                (Some(public), _) => public,
+                (None, KeyState::Disabled) => continue,
+                // Somebody disabled it.
+                (None, KeyState::Enabled) => return Ok(None),
+            },
         };
         let record = KeyRecord {
-            created_at: created_at(&call, version)?,
+            created_at: created_at(call, version)?,
             sequence: *number,
             predecessor: predecessor(*number, &sorted, &reading.listed),
             terms: labels::terms(&key.labels, *number),
@@ -140,30 +170,7 @@ pub(crate) async fn read(kms: &Kms, operation: Operation, publics: &impl Publics
         });
     }
     reading.key = Some(key);
-    Ok(reading)
-}
-
-/// The versions, the key and the marks. `None` if there is no such key.
-async fn lists(
-    kms: &Kms,
-    call: &Call<'_>,
-) -> Result<Option<(Vec<CryptoKeyVersion>, CryptoKey, HashMap<u64, Mark>)>, ProviderError> {
-    for pause in [Some(100), Some(400), None] {
-        // The versions first: what is marked meanwhile is seen as marked.
-        let versions = kms.versions(call.operation).await?;
-        let keys = kms.keys(call.operation).await?;
-        let marks = marks(kms, &keys);
-        let key = keys.into_iter().find(|key| key.name == kms.key.as_str());
-        match (versions, key, pause) {
-            (Some(versions), Some(key), _) => return Ok(Some((versions, key, marks))),
-            (None, None, _) => return Ok(None),
-            // Another replica made it between the two calls.
-            (_, _, Some(millis)) => tokio::time::sleep(Duration::from_millis(millis)).await,
-            (_, _, None) => {}
-        }
-    }
-    let text = "Google shows the key in one list and not in the other. It is tried again";
-    Err(call.error(ErrorKind::Unavailable, text))
+    Ok(Some(reading))
 }
 
 fn marks(kms: &Kms, keys: &[CryptoKey]) -> HashMap<u64, Mark> {
@@ -172,15 +179,13 @@ fn marks(kms: &Kms, keys: &[CryptoKey]) -> HashMap<u64, Mark> {
         .collect()
 }
 
-/// The public key of a version. `None` for a disabled version that this process never saw enabled and that is not marked:
-/// Google does not show its key, so nobody can say what to list.
+/// The public key of a version, if this process knows it or Google shows it.
 async fn public(
     kms: &Kms,
     call: &Call<'_>,
     number: u64,
     version: &CryptoKeyVersion,
     state: KeyState,
-    mark: Option<&Mark>,
     publics: &impl Publics,
 ) -> Result<Option<VerifyingKey>, ProviderError> {
     if let Some(public) = publics.known(number) {
@@ -198,15 +203,18 @@ async fn public(
         KeyState::Enabled => kms.public_key(call.operation, number).await?,
         KeyState::Disabled => None,
     };
-    if let Some(der) = shown {
-        let public =
-            parse(&der, algorithm).ok_or_else(|| call.lie("a public key is not one of the version's algorithm"))?;
-        publics.learn(number, &public);
-        return Ok(Some(public));
+    let Some(der) = shown else { return Ok(None) };
+    let public =
+        parse(&der, algorithm).ok_or_else(|| call.lie("a public key is not one of the version's algorithm"))?;
+    publics.learn(number, &public);
+    Ok(Some(public))
+}
+
+impl Mark {
+    /// The public key that it says the version has. It is not remembered as if Google had said it.
+    fn public_key(&self, version: &CryptoKeyVersion) -> Option<VerifyingKey> {
+        parse(self.public.as_deref()?, jose(&version.algorithm)?)
     }
-    // What a mark says is not remembered as if Google had said it.
-    let marked = mark.and_then(|mark| mark.public.as_deref());
-    Ok(marked.and_then(|der| parse(der, algorithm)))
 }
 
 fn parse(der: &[u8], algorithm: Algorithm) -> Option<VerifyingKey> {

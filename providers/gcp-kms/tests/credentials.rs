@@ -144,6 +144,29 @@ fn tokens_are_renewed_before_they_end() {
 }
 
 #[test]
+fn credentials_outlive_the_runtime_that_used_them_first() {
+    run(async {
+        let cloud = Cloud::new();
+        cloud.google.set_token_life(Duration::from_secs(12));
+        let provider = open(&federated(&cloud), &key("outlive")).await;
+        let first = Arc::clone(&provider);
+        let short = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("a runtime");
+            runtime.block_on(first.list()).expect("lists");
+        });
+        tokio::task::spawn_blocking(|| short.join().expect("no panic"))
+            .await
+            .expect("joined");
+        // Beyond the end of the token that was fetched then.
+        tokio::time::sleep(Duration::from_secs(13)).await;
+        provider.list().await.expect("renewed meanwhile");
+    });
+}
+
+#[test]
 fn a_token_that_google_takes_back_is_an_error_of_the_login() {
     run(async {
         let cloud = Cloud::new();

@@ -10,7 +10,7 @@ use signet_api::{ErrorKind, Fate, KeyProvider, ProviderError};
 use signet_core::Algorithm;
 use signet_fakes::{Fault, Response};
 use signet_gcp_kms::{NAME, sealer, store};
-use signet_sealed::Sealed;
+use signet_sealed::{Context, Purpose, Sealed};
 use signet_testkit::{new_key, run};
 
 fn changed(change: impl Fn(&mut Value) + Send + Sync + 'static) -> Fault {
@@ -249,5 +249,32 @@ fn sealed_keys_are_checked_both_ways() {
             .await
             .expect_err("another key");
         assert_lie(&error, "another key");
+    });
+}
+
+#[test]
+fn a_secret_unwraps_in_its_own_context_and_under_its_own_key_alone() {
+    run(async {
+        let cloud = Cloud::new();
+        let keys = ["wrap-1", "wrap-2"].map(|name| format!("{RING}/cryptoKeys/{name}"));
+        for key in &keys {
+            cloud.google.create_symmetric_key(key);
+        }
+        let [one, two] = keys.map(|key| cloud.config(&key));
+        let (one, two) = (sealer(one).await.expect("opens"), sealer(two).await.expect("opens"));
+        let context = Context::new("ring", Purpose::RingKey);
+        let wrapped = one.wrap(b"secret", &context).await.expect("wrapped");
+        assert_eq!(one.unwrap(&wrapped, &context).await.expect("unwrapped").as_slice(), b"secret");
+        let mut flipped = wrapped.clone();
+        *flipped.last_mut().expect("octets") ^= 1;
+        for refused in [
+            one.unwrap(&wrapped, &Context::new("gnir", Purpose::RingKey)).await,
+            one.unwrap(&wrapped, &Context::new("ring", Purpose::Trial)).await,
+            one.unwrap(&flipped, &context).await,
+            one.unwrap(&[], &context).await,
+            two.unwrap(&wrapped, &context).await,
+        ] {
+            assert_lie(&refused.expect_err("another context, key or text"), "unwrap");
+        }
     });
 }

@@ -38,7 +38,12 @@ impl Cloud {
         let server = std::thread::spawn(move || Server::start(service, Some(&authority)).expect("a server"));
         let server = server.join().expect("a server");
         let bundle = bundle.to_str().expect("text").to_owned();
-        Self { aws, server, _directory: directory, bundle }
+        Self {
+            aws,
+            server,
+            _directory: directory,
+            bundle,
+        }
     }
 
     /// One for all tests of the program that do not disturb each other.
@@ -58,7 +63,10 @@ impl Cloud {
         ];
         pairs.retain(|(name, _)| !over.iter().any(|(other, _)| name == other));
         pairs.extend_from_slice(over);
-        pairs.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+        pairs
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect()
     }
 
     pub(crate) async fn remote(&self, ring: &str) -> Arc<dyn KeyProvider> {
@@ -79,7 +87,9 @@ impl Cloud {
         let variables = self.variables(&[]);
         let config = AwsKmsConfig::new(&variables, key).expect("a configuration");
         let sealer = sealer(config).await.expect("a sealer");
-        let store = store(&variables, &format!("s3://rings/{object}")).await.expect("a store");
+        let store = store(&variables, &format!("s3://rings/{object}"))
+            .await
+            .expect("a store");
         Arc::new(Sealed::new("https://issuer.example", NAME, sealer, store, clock))
     }
 }
@@ -87,8 +97,12 @@ impl Cloud {
 /// A clock that shows the real time and stands.
 pub(crate) fn clock() -> Arc<ManualClock> {
     #[allow(clippy::disallowed_methods, reason = "the fake has the real time, too")]
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after the epoch");
-    Arc::new(ManualClock::at(Timestamp::from_secs(i64::try_from(now.as_secs()).expect("a time"))))
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .expect("after the epoch");
+    Arc::new(ManualClock::at(Timestamp::from_secs(
+        i64::try_from(now.as_secs()).expect("a time"),
+    )))
 }
 
 /// A name that no other test of this program has.

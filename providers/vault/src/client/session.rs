@@ -28,6 +28,8 @@ const BETWEEN_LOGINS: Duration = Duration::from_secs(10);
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// How often a token file is looked at, and a renewal that failed is tried again.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
+/// How often a server that is down is asked how long a token lives.
+const ASK_AGAIN: Duration = Duration::from_secs(2);
 
 pub(super) struct Session {
     wire: Arc<Wire>,
@@ -348,22 +350,11 @@ impl Drop for Session {
 
 /// Looks after one token: renews it when two thirds of its lease have passed, and notices a new one in the token file.
 async fn tend(session: Weak<Session>, token: Arc<Token>, lease: Option<Lease>) {
-    let mut lease = match lease {
-        Some(lease) => lease,
-        None => {
-            let Some(here) = session.upgrade() else { return };
-            match here.look_up(&token).await {
-                Ok(lease) => lease,
-                Err(failure) => {
-                    tracing::debug!(login = %here.login(), %failure, "the token's lease is not known");
-                    Lease {
-                        left: Duration::ZERO,
-                        renewable: false,
-                    }
-                }
-            }
-        }
+    let lease = match lease {
+        Some(lease) => Some(lease),
+        None => looked_up(&session, &token).await,
     };
+    let Some(mut lease) = lease else { return };
     let longest = lease.left;
     let mut due = due_in(lease);
     loop {
@@ -404,6 +395,26 @@ async fn tend(session: Weak<Session>, token: Arc<Token>, lease: Option<Lease>) {
             };
             due = due_in(lease);
         }
+    }
+}
+
+/// The lease of a token that was not logged in for. While the server is down, this asks again: a token that is there before
+/// its server must be renewed all the same. `None`: the token was replaced meanwhile.
+async fn looked_up(session: &Weak<Session>, token: &Token) -> Option<Lease> {
+    loop {
+        let here = session.upgrade().filter(|here| here.holds(token))?;
+        match here.look_up(token).await {
+            Ok(lease) => return Some(lease),
+            Err(failure) if failure.kind.is_transient() => drop(here),
+            Err(failure) => {
+                tracing::debug!(login = %here.login(), %failure, "the token's lease is not known");
+                return Some(Lease {
+                    left: Duration::ZERO,
+                    renewable: false,
+                });
+            }
+        }
+        sleep(ASK_AGAIN).await;
     }
 }
 

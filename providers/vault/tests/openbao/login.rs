@@ -12,7 +12,7 @@ use signet_testkit::{new_key, run};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::JoinSet;
 
-use crate::server::{shared, unique};
+use crate::server::{Server, shared, unique};
 use crate::{chain, policy, remote};
 
 /// A ring with one key, and the name of a policy for its sidecar.
@@ -75,6 +75,29 @@ fn a_token_is_renewed_before_it_expires() {
         let token = shared().token(&[&policy], "3s").await;
         let provider = remote(shared().variables(&[("VAULT_TOKEN", &token)]), ring).await;
         signs_for(&*provider, key.kid(), Duration::from_secs(7)).await;
+    });
+}
+
+#[test]
+fn a_token_that_was_there_before_its_server_is_renewed_all_the_same() {
+    run(async {
+        let server = Server::start().await;
+        let ring = unique("ring");
+        let provider = remote(server.as_root(), ring.clone()).await;
+        let key = provider.create(&new_key(Algorithm::EdDSA, None)).await.expect("a key");
+        server
+            .policy("signet", &policy("vault-sidecar-remote.hcl", &ring))
+            .await;
+        let token = server.token(&["signet"], "6s").await;
+        let variables = [("VAULT_TOKEN", token.as_str()), ("VAULT_CLIENT_TIMEOUT", "1s")];
+        let provider = remote(server.variables(&variables), ring).await;
+        server.freeze();
+        let error = provider.list().await.expect_err("nobody answers");
+        assert_eq!(error.kind, ErrorKind::TimedOut);
+        // The question for the token's lease has failed by now, too.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        server.thaw();
+        signs_for(&*provider, key.kid(), Duration::from_secs(9)).await;
     });
 }
 

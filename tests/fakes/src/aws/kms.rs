@@ -1,6 +1,7 @@
 //! KMS: <https://docs.aws.amazon.com/kms/latest/APIReference/Welcome.html>, over the JSON protocol.
 
 mod crypto;
+mod lists;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,7 +25,10 @@ pub(crate) struct Problem {
 
 impl Problem {
     fn new(code: &'static str, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        Self {
+            code,
+            message: message.into(),
+        }
     }
 
     fn validation(message: impl Into<String>) -> Self {
@@ -36,7 +40,10 @@ impl Problem {
     }
 
     fn pending(id: &str) -> Self {
-        Self::new("KMSInvalidStateException", format!("{} is pending deletion.", key_arn(id)))
+        Self::new(
+            "KMSInvalidStateException",
+            format!("{} is pending deletion.", key_arn(id)),
+        )
     }
 }
 
@@ -44,7 +51,11 @@ pub(crate) fn answer(aws: &Aws, request: &Request) -> Response {
     match called(aws, request) {
         Ok(body) => Response::new(200, "application/x-amz-json-1.1", body.to_string()),
         Err(problem) => {
-            let status = if problem.code == "KMSInternalException" { 500 } else { 400 };
+            let status = if problem.code == "KMSInternalException" {
+                500
+            } else {
+                400
+            };
             let body = json!({"__type": problem.code, "message": problem.message});
             Response::new(status, "application/x-amz-json-1.1", body.to_string())
         }
@@ -70,12 +81,12 @@ fn called(aws: &Aws, request: &Request) -> Answer {
             match operation {
                 "DescribeKey" => find(state, input, "KeyId").map(|id| json!({"KeyMetadata": metadata(state, &id)})),
                 "GetPublicKey" => public_key(state, input),
-                "ListKeys" => list_keys(state, input),
-                "ListAliases" => list_aliases(state, input),
+                "ListKeys" => lists::keys(state, input),
+                "ListAliases" => lists::aliases(state, input),
                 "CreateAlias" => create_alias(state, input),
                 "DeleteAlias" => delete_alias(state, input),
                 "UpdateKeyDescription" => describe(state, input),
-                "ListResourceTags" => list_tags(state, input),
+                "ListResourceTags" => lists::tags(state, input),
                 "DisableKey" => change(state, input, KeyState::Disabled),
                 "EnableKey" => change(state, input, KeyState::Enabled),
                 "ScheduleKeyDeletion" => schedule(state, input),
@@ -102,7 +113,9 @@ fn authorize(state: &State, who: &str, operation: &str) -> Result<(), Problem> {
 
 fn text<'a>(input: &'a Map<String, Value>, name: &str) -> Result<&'a str, Problem> {
     input.get(name).and_then(Value::as_str).ok_or_else(|| {
-        Problem::validation(format!("1 validation error detected: Value at '{name}' failed to satisfy constraint: Member must not be null"))
+        Problem::validation(format!(
+            "1 validation error detected: Value at '{name}' failed to satisfy constraint: Member must not be null"
+        ))
     })
 }
 
@@ -171,14 +184,23 @@ fn metadata(state: &State, id: &str) -> Value {
 }
 
 fn create_key(aws: &Aws, who: &str, input: &Map<String, Value>) -> Answer {
-    let spec = input.get("KeySpec").and_then(Value::as_str).unwrap_or("SYMMETRIC_DEFAULT").to_owned();
+    let spec = input
+        .get("KeySpec")
+        .and_then(Value::as_str)
+        .unwrap_or("SYMMETRIC_DEFAULT")
+        .to_owned();
     let usage = match (spec.as_str(), input.get("KeyUsage").and_then(Value::as_str)) {
         ("SYMMETRIC_DEFAULT", None | Some("ENCRYPT_DECRYPT")) => "ENCRYPT_DECRYPT",
         ("SYMMETRIC_DEFAULT", _) | (_, None) | ("ECC_NIST_P256" | "ECC_NIST_EDWARDS25519", Some("ENCRYPT_DECRYPT")) => {
             return Err(Problem::validation("The KeyUsage is not compatible with the KeySpec"));
         }
         (_, Some("SIGN_VERIFY")) => "SIGN_VERIFY",
-        _ => return Err(Problem::new("UnsupportedOperationException", "this fake signs and seals only")),
+        _ => {
+            return Err(Problem::new(
+                "UnsupportedOperationException",
+                "this fake signs and seals only",
+            ));
+        }
     };
     let description = described(input)?;
     let tags = tags(input)?;
@@ -188,7 +210,10 @@ fn create_key(aws: &Aws, who: &str, input: &Map<String, Value>) -> Answer {
     if let Some(policy) = input.get("Policy").and_then(Value::as_str) {
         let policy: Value = serde_json::from_str(policy).unwrap_or(Value::Null);
         if !policy["Statement"].is_array() {
-            return Err(Problem::new("MalformedPolicyDocumentException", "Policy contains a statement with no actions"));
+            return Err(Problem::new(
+                "MalformedPolicyDocumentException",
+                "Policy contains a statement with no actions",
+            ));
         }
     }
     // Outside of the lock: the longest RSA keys take most of a second.
@@ -235,7 +260,14 @@ pub(crate) fn symmetric(state: &mut State) -> String {
 pub(crate) fn signing(state: &mut State, description: &str) -> String {
     let spec = "ECC_NIST_P256".to_owned();
     let material = Material::new(&spec).unwrap();
-    let made = key(state, spec, "SIGN_VERIFY", material, description.to_owned(), BTreeMap::new());
+    let made = key(
+        state,
+        spec,
+        "SIGN_VERIFY",
+        material,
+        description.to_owned(),
+        BTreeMap::new(),
+    );
     let id = key_id();
     state.keys.insert(id.clone(), made);
     id
@@ -258,30 +290,30 @@ fn tags(input: &Map<String, Value>) -> Result<BTreeMap<String, String>, Problem>
         let part = |name: &str| tag[name].as_str().unwrap_or_default().to_owned();
         let (name, value) = (part("TagKey"), part("TagValue"));
         let allowed = |text: &str| {
-            text.chars().all(|character| character.is_alphanumeric() || " _.:/=+-@".contains(character))
+            text.chars()
+                .all(|character| character.is_alphanumeric() || " _.:/=+-@".contains(character))
         };
         if name.is_empty() || name.len() > 128 || value.len() > 256 || !allowed(&name) || !allowed(&value) {
             return Err(Problem::new("TagException", "Invalid tag"));
         }
         if name.starts_with("aws:") || tags.insert(name, value).is_some() || tags.len() > 50 {
-            return Err(Problem::new("TagException", "Duplicate or reserved tag keys, or too many"));
+            return Err(Problem::new(
+                "TagException",
+                "Duplicate or reserved tag keys, or too many",
+            ));
         }
     }
     Ok(tags)
-}
-
-fn list_tags(state: &mut State, input: &Map<String, Value>) -> Answer {
-    let id = find(state, input, "KeyId")?;
-    let tags: Vec<Value> =
-        state.keys[&id].tags.iter().map(|(name, value)| json!({"TagKey": name, "TagValue": value})).collect();
-    Ok(json!({"Tags": tags, "Truncated": false}))
 }
 
 fn public_key(state: &mut State, input: &Map<String, Value>) -> Answer {
     let id = find(state, input, "KeyId")?;
     let key = &state.keys[&id];
     if key.usage != "SIGN_VERIFY" {
-        return Err(Problem::new("UnsupportedOperationException", "symmetric keys have no public key"));
+        return Err(Problem::new(
+            "UnsupportedOperationException",
+            "symmetric keys have no public key",
+        ));
     }
     if key.state == KeyState::PendingDeletion {
         return Err(Problem::pending(&id));
@@ -296,79 +328,20 @@ fn public_key(state: &mut State, input: &Map<String, Value>) -> Answer {
     }))
 }
 
-/// The entries of one page, and the marker of the next.
-fn page(
-    state: &State,
-    input: &Map<String, Value>,
-    all: Vec<(String, Value)>,
-    most: u64,
-    usual: u64,
-) -> Result<(Vec<Value>, Option<String>), Problem> {
-    let limit = input.get("Limit").map_or(Some(usual), Value::as_u64).filter(|limit| (1..=most).contains(limit));
-    let limit = usize::try_from(limit.ok_or_else(|| Problem::validation("Limit"))?).unwrap();
-    let limit = state.page.map_or(limit, |page| page.min(limit));
-    let after = input.get("Marker").and_then(Value::as_str).unwrap_or_default();
-    let mut rest = all.into_iter().filter(|(name, _)| name.as_str() > after);
-    let entries: Vec<(String, Value)> = rest.by_ref().take(limit).collect();
-    let marker = rest.next().and_then(|_| entries.last().map(|(name, _)| name.clone()));
-    Ok((entries.into_iter().map(|(_, entry)| entry).collect(), marker))
-}
-
-fn paged(name: &str, (entries, marker): (Vec<Value>, Option<String>)) -> Value {
-    let mut answer = json!({name: entries, "Truncated": marker.is_some()});
-    if let Some(marker) = marker {
-        answer["NextMarker"] = json!(marker);
-    }
-    answer
-}
-
-fn list_keys(state: &mut State, input: &Map<String, Value>) -> Answer {
-    let first = !input.contains_key("Marker");
-    let shown = |hidden: &mut u32| if first { visible(hidden) } else { *hidden == 0 };
-    let all = state
-        .keys
-        .iter_mut()
-        .filter_map(|(id, key)| shown(&mut key.hidden).then(|| id.clone()))
-        .map(|id| (id.clone(), json!({"KeyId": id, "KeyArn": key_arn(&id)})))
-        .collect();
-    page(state, input, all, 1000, 100).map(|page| paged("Keys", page))
-}
-
-fn list_aliases(state: &mut State, input: &Map<String, Value>) -> Answer {
-    let of = match input.contains_key("KeyId") {
-        true => Some(find(state, input, "KeyId")?),
-        false => None,
-    };
-    let first = !input.contains_key("Marker");
-    let mut all = Vec::new();
-    for (name, alias) in &mut state.aliases {
-        let shown = if first { visible(&mut alias.hidden) } else { alias.hidden == 0 };
-        if shown && of.as_ref().is_none_or(|of| *of == alias.key) {
-            let entry = json!({
-                "AliasName": name,
-                "AliasArn": alias_arn(name),
-                "TargetKeyId": alias.key,
-                "CreationDate": seconds(alias.created_at),
-                "LastUpdatedDate": seconds(alias.updated_at),
-            });
-            all.push((name.clone(), entry));
-        }
-    }
-    // Every account has some of these, without a key until the first use.
-    all.push(("alias/aws/s3".to_owned(), json!({"AliasName": "alias/aws/s3", "AliasArn": alias_arn("alias/aws/s3")})));
-    all.sort_by(|(one, _), (other, _)| one.cmp(other));
-    page(state, input, all, 100, 50).map(|page| paged("Aliases", page))
-}
-
 fn create_alias(state: &mut State, input: &Map<String, Value>) -> Answer {
     let alias = text(input, "AliasName")?.to_owned();
     let rest = alias.strip_prefix("alias/").unwrap_or_default();
     let allowed = |octet: u8| octet.is_ascii_alphanumeric() || b"/_-".contains(&octet);
     if rest.is_empty() || alias.len() > 256 || !rest.bytes().all(allowed) {
-        return Err(Problem::validation("1 validation error detected: Value at 'aliasName' failed to satisfy constraint"));
+        return Err(Problem::validation(
+            "1 validation error detected: Value at 'aliasName' failed to satisfy constraint",
+        ));
     }
     if rest.starts_with("aws/") {
-        return Err(Problem::new("InvalidAliasNameException", "Alias must not begin with alias/aws/"));
+        return Err(Problem::new(
+            "InvalidAliasNameException",
+            "Alias must not begin with alias/aws/",
+        ));
     }
     if text(input, "TargetKeyId")?.contains("alias/") {
         return Err(Problem::validation("Aliases must refer to keys. Not aliases"));
@@ -389,7 +362,10 @@ fn delete_alias(state: &mut State, input: &Map<String, Value>) -> Answer {
     let name = text(input, "AliasName")?;
     match state.aliases.remove(name) {
         Some(Alias { .. }) => Ok(json!({})),
-        None => Err(Problem::new("NotFoundException", format!("Alias {} is not found.", alias_arn(name)))),
+        None => Err(Problem::new(
+            "NotFoundException",
+            format!("Alias {} is not found.", alias_arn(name)),
+        )),
     }
 }
 
@@ -448,7 +424,10 @@ fn cancel(state: &mut State, input: &Map<String, Value>) -> Answer {
     let id = own(state, input)?;
     let key = state.keys.get_mut(&id).unwrap();
     if key.state != KeyState::PendingDeletion {
-        return Err(Problem::new("KMSInvalidStateException", format!("{} is not pending deletion.", key_arn(&id))));
+        return Err(Problem::new(
+            "KMSInvalidStateException",
+            format!("{} is not pending deletion.", key_arn(&id)),
+        ));
     }
     key.state = KeyState::Disabled;
     key.deleted_at = None;

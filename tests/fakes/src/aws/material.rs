@@ -114,7 +114,10 @@ impl Material {
         let Self::Symmetric(key) = self else { return None };
         let (nonce, body) = ciphertext.split_first_chunk::<NONCE_LEN>()?;
         let mut buffer = body.to_vec();
-        let len = key.open_in_place(Nonce::from(nonce), Aad::from(context), &mut buffer).ok()?.len();
+        let len = key
+            .open_in_place(Nonce::from(nonce), Aad::from(context), &mut buffer)
+            .ok()?
+            .len();
         buffer.truncate(len);
         Some(buffer)
     }
@@ -134,4 +137,3 @@ pub(crate) fn key_id() -> String {
     }
     id
 }
-

@@ -48,7 +48,12 @@ impl Aws {
 
     /// Lets somebody in who may do everything.
     pub fn admit(&self, access_key: &str, secret: &str) {
-        let caller = Caller { secret: secret.to_owned(), token: None, expired: false, allowed: None };
+        let caller = Caller {
+            secret: secret.to_owned(),
+            token: None,
+            expired: false,
+            allowed: None,
+        };
         self.state().callers.insert(access_key.to_owned(), caller);
     }
 
@@ -122,7 +127,12 @@ impl Aws {
         let state = self.state();
         let named = |id: &str| state.aliases.values().any(|alias| alias.key == id);
         let show = |(id, key): (&String, &state::Key)| {
-            (id.clone(), key.state.as_str().to_owned(), key.description.clone(), named(id))
+            (
+                id.clone(),
+                key.state.as_str().to_owned(),
+                key.description.clone(),
+                named(id),
+            )
         };
         state.keys.iter().map(show).collect()
     }
@@ -130,7 +140,10 @@ impl Aws {
     /// How many keys there are that nobody is deleting.
     #[must_use]
     pub fn paid_keys(&self) -> usize {
-        self.keys().iter().filter(|(_, state, ..)| state != "PendingDeletion").count()
+        self.keys()
+            .iter()
+            .filter(|(_, state, ..)| state != "PendingDeletion")
+            .count()
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -140,7 +153,10 @@ impl Aws {
 
 impl Service for Aws {
     fn operation(&self, request: &Request) -> String {
-        match request.header("x-amz-target").and_then(|target| target.strip_prefix("TrentService.")) {
+        match request
+            .header("x-amz-target")
+            .and_then(|target| target.strip_prefix("TrentService."))
+        {
             Some(operation) => operation.to_owned(),
             None => s3::operation(request).to_owned(),
         }
@@ -177,5 +193,8 @@ pub fn start(authority: &Authority) -> Started {
         "bucket": "rings",
         "symmetric_key": key,
     });
-    Started { servers: vec![server], told }
+    Started {
+        servers: vec![server],
+        told,
+    }
 }

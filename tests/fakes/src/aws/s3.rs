@@ -30,7 +30,11 @@ pub(crate) fn answer(state: &mut State, request: &Request) -> Response {
                 "MissingAuthenticationTokenException" => "AccessDenied",
                 other => other,
             };
-            let status = if code == "ExpiredToken" || code == "XAmzContentSHA256Mismatch" { 400 } else { 403 };
+            let status = if code == "ExpiredToken" || code == "XAmzContentSHA256Mismatch" {
+                400
+            } else {
+                403
+            };
             return problem(status, code, &message);
         }
     };
@@ -39,7 +43,11 @@ pub(crate) fn answer(state: &mut State, request: &Request) -> Response {
         allowed.as_ref().is_none_or(|allowed| allowed.contains(action))
     };
     let Some((bucket, key)) = request.path.trim_start_matches('/').split_once('/') else {
-        return problem(501, "NotImplemented", "A header you provided implies functionality that is not implemented");
+        return problem(
+            501,
+            "NotImplemented",
+            "A header you provided implies functionality that is not implemented",
+        );
     };
     let (bucket, key) = (bucket.to_owned(), key.to_owned());
     if !state.buckets.contains_key(&bucket) {
@@ -64,13 +72,23 @@ pub(crate) fn answer(state: &mut State, request: &Request) -> Response {
             }
             put(state, request, &bucket, key)
         }
-        _ => problem(501, "NotImplemented", "A header you provided implies functionality that is not implemented"),
+        _ => problem(
+            501,
+            "NotImplemented",
+            "A header you provided implies functionality that is not implemented",
+        ),
     }
 }
 
 fn put(state: &mut State, request: &Request, bucket: &str, key: String) -> Response {
     let before = state.buckets[bucket].get(&key).map(|object| object.e_tag.clone());
-    let failed = || problem(412, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold");
+    let failed = || {
+        problem(
+            412,
+            "PreconditionFailed",
+            "At least one of the pre-conditions you specified did not hold",
+        )
+    };
     match (request.header("if-none-match"), request.header("if-match")) {
         (Some("*"), None) if before.is_some() => return failed(),
         (Some("*"), None) | (None, None) => {}
@@ -79,11 +97,20 @@ fn put(state: &mut State, request: &Request, bucket: &str, key: String) -> Respo
             Some(before) if before != e_tag => return failed(),
             Some(_) => {}
         },
-        _ => return problem(501, "NotImplemented", "A header you provided implies functionality that is not implemented"),
+        _ => {
+            return problem(
+                501,
+                "NotImplemented",
+                "A header you provided implies functionality that is not implemented",
+            );
+        }
     }
     // Two objects of the same content have the same tag, as with the real one.
     let e_tag = format!("\"{}\"", &hex(&Sha256::digest(&request.body))[..32]);
-    let object = Object { bytes: request.body.to_vec(), e_tag: e_tag.clone() };
+    let object = Object {
+        bytes: request.body.to_vec(),
+        e_tag: e_tag.clone(),
+    };
     state.buckets.get_mut(bucket).unwrap().insert(key, object);
     Response::new(200, "application/xml", "").with("etag", &e_tag)
 }

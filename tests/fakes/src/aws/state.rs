@@ -77,7 +77,12 @@ impl State {
 
     pub(crate) fn name(&mut self, alias: &str, id: &str) {
         let now = self.now();
-        let alias_of = Alias { key: id.to_owned(), created_at: now, updated_at: now, hidden: self.hide_new };
+        let alias_of = Alias {
+            key: id.to_owned(),
+            created_at: now,
+            updated_at: now,
+            hidden: self.hide_new,
+        };
         self.aliases.insert(alias.to_owned(), alias_of);
     }
 }

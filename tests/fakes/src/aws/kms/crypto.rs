@@ -19,7 +19,9 @@ pub(crate) fn base64(octets: &[u8]) -> String {
 }
 
 fn blob(input: &Map<String, Value>, name: &str, most: usize) -> Result<Vec<u8>, Problem> {
-    let octets = STANDARD.decode(text(input, name)?).map_err(|_| Problem::validation(format!("{name} is not base64")))?;
+    let octets = STANDARD
+        .decode(text(input, name)?)
+        .map_err(|_| Problem::validation(format!("{name} is not base64")))?;
     match octets.len() {
         len if len > most => Err(Problem::validation(format!(
             "1 validation error detected: Value at '{name}' failed to satisfy constraint: Member must have length less \
@@ -61,12 +63,19 @@ fn usable(
     match key.state {
         KeyState::Enabled => {}
         KeyState::Disabled => {
-            return Err(Problem::new("DisabledException", format!("{} is disabled.", key_arn(&id))));
+            return Err(Problem::new(
+                "DisabledException",
+                format!("{} is disabled.", key_arn(&id)),
+            ));
         }
         KeyState::PendingDeletion => return Err(Problem::pending(&id)),
     }
     if key.usage != usage {
-        let text = format!("{} key usage is {} which is not valid for this call", key_arn(&id), key.usage);
+        let text = format!(
+            "{} key usage is {} which is not valid for this call",
+            key_arn(&id),
+            key.usage
+        );
         return Err(Problem::new("InvalidKeyUsageException", text));
     }
     Ok((id, key.spec.clone(), key.material.clone()))
@@ -85,7 +94,9 @@ fn sign(aws: &Aws, input: &Map<String, Value>) -> Answer {
         let text = format!("Algorithm {algorithm} is incompatible with key spec {spec}.");
         return Err(Problem::new("InvalidKeyUsageException", text));
     }
-    let signature = material.sign(&algorithm, &message, is_digest).map_err(Problem::validation)?;
+    let signature = material
+        .sign(&algorithm, &message, is_digest)
+        .map_err(Problem::validation)?;
     dry_run(input)?;
     Ok(json!({"KeyId": key_arn(&id), "Signature": base64(&signature), "SigningAlgorithm": algorithm}))
 }
@@ -93,7 +104,12 @@ fn sign(aws: &Aws, input: &Map<String, Value>) -> Answer {
 /// The names and values of the encryption context in the order of their names, each behind its length, and the key.
 fn context(input: &Map<String, Value>, id: &str) -> Result<Vec<u8>, Problem> {
     let mut pairs = BTreeMap::new();
-    for (name, value) in input.get("EncryptionContext").and_then(Value::as_object).into_iter().flatten() {
+    for (name, value) in input
+        .get("EncryptionContext")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+    {
         let value = value.as_str().ok_or_else(|| Problem::validation("EncryptionContext"))?;
         pairs.insert(name.as_str(), value);
     }
@@ -111,14 +127,18 @@ fn context(input: &Map<String, Value>, id: &str) -> Result<Vec<u8>, Problem> {
 fn encrypt(aws: &Aws, input: &Map<String, Value>) -> Answer {
     let plaintext = blob(input, "Plaintext", 4096)?;
     if plaintext.is_empty() {
-        return Err(Problem::validation("Plaintext must have length greater than or equal to 1"));
+        return Err(Problem::validation(
+            "Plaintext must have length greater than or equal to 1",
+        ));
     }
     let (id, _, material) = usable(aws, input, "ENCRYPT_DECRYPT")?;
     let context = context(input, &id)?;
     dry_run(input)?;
     let body = material.encrypt(&plaintext, &context).unwrap_or_default();
     let ciphertext = [id.as_bytes(), &body].concat();
-    Ok(json!({"KeyId": key_arn(&id), "CiphertextBlob": base64(&ciphertext), "EncryptionAlgorithm": "SYMMETRIC_DEFAULT"}))
+    Ok(
+        json!({"KeyId": key_arn(&id), "CiphertextBlob": base64(&ciphertext), "EncryptionAlgorithm": "SYMMETRIC_DEFAULT"}),
+    )
 }
 
 fn decrypt(aws: &Aws, input: &Map<String, Value>) -> Answer {
