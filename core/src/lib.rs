@@ -10,6 +10,7 @@ pub mod mint;
 pub mod names;
 pub mod policy;
 pub mod public_key;
+mod remote;
 pub mod ring;
 pub mod schedule;
 pub mod signing_key;

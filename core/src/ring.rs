@@ -24,6 +24,20 @@ pub struct Terms {
     pub retention: Duration,
 }
 
+impl Terms {
+    /// The same in whole milliseconds, which is what a provider's record holds: what was created must equal what will be
+    /// read.
+    #[must_use]
+    pub fn in_whole_milliseconds(self) -> Self {
+        let whole = |span: Duration| Duration::from_millis(u64::try_from(span.as_millis()).unwrap_or(u64::MAX));
+        Self {
+            lead: whole(self.lead),
+            token_max_ttl: whole(self.token_max_ttl),
+            retention: whole(self.retention),
+        }
+    }
+}
+
 /// Whether the provider will sign with the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

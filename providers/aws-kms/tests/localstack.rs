@@ -1,5 +1,8 @@
 //! The contract, on LocalStack: an implementation of KMS and S3 that is not ours.
 //!
+//! An object of its S3 cannot be read for seconds after a client that was writing it hung up. Calls of the store that were
+//! begun are therefore carried to their end here, also when their caller is gone; `conformance.rs` breaks them off.
+//!
 //! It has no Ed25519, so that a wrapper here declares nine algorithms. It does not check signatures of requests, and it
 //! does not know dry runs and bad key policies: `conformance.rs` has these.
 //!
@@ -22,7 +25,7 @@ use signet_api::{Capabilities, Check, Fate, KeyProvider, NewKey, ProviderError, 
 use signet_aws_kms::{AwsKmsConfig, NAME, remote, sealer, store};
 use signet_core::signing_key::Signature;
 use signet_core::{Algorithm, KeyRecord, Kid, Revocation, SigningKey};
-use signet_sealed::Sealed;
+use signet_sealed::{RingStore, Sealed, Stored, Swap, Version};
 use signet_testkit::Subject;
 use tokio::sync::Semaphore;
 
@@ -153,7 +156,13 @@ print(boto3.client('kms', **a).create_key()['KeyMetadata']['Arn'])
         let store = store(&variables, &format!("s3://rings/{object}"))
             .await
             .expect("a store");
-        Arc::new(Sealed::new("https://issuer.example", NAME, sealer, store, clock()))
+        Arc::new(Sealed::new(
+            "https://issuer.example",
+            NAME,
+            sealer,
+            Unbroken(store),
+            clock(),
+        ))
     }
 }
 
@@ -200,6 +209,33 @@ impl KeyProvider for WithoutEdDsa {
 
     async fn prune(&self) -> Result<Vec<String>, ProviderError> {
         self.0.prune().await
+    }
+}
+
+/// A store whose calls are never broken off.
+#[derive(Debug)]
+struct Unbroken(Arc<dyn RingStore>);
+
+#[async_trait]
+impl RingStore for Unbroken {
+    fn location(&self) -> String {
+        self.0.location()
+    }
+
+    async fn load(&self) -> Result<Option<Stored>, ProviderError> {
+        let store = Arc::clone(&self.0);
+        tokio::spawn(async move { store.load().await }).await.expect("it ends")
+    }
+
+    async fn compare_and_swap(&self, expected: Option<&Version>, bytes: &[u8]) -> Result<Swap, ProviderError> {
+        let (store, expected, bytes) = (Arc::clone(&self.0), expected.cloned(), bytes.to_vec());
+        tokio::spawn(async move { store.compare_and_swap(expected.as_ref(), &bytes).await })
+            .await
+            .expect("it ends")
+    }
+
+    async fn check(&self) -> Vec<Check> {
+        self.0.check().await
     }
 }
 

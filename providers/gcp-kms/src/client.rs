@@ -303,7 +303,7 @@ impl Kms {
             true => signed.verified_data_crc32c,
             false => signed.verified_digest_crc32c,
         };
-        if false && signed.name != name {
+        if signed.name != name {
             Err(call.lie("the signature is by another version than the one that was asked for"))
         } else if !verified {
             Err(call.lie("Google did not verify the checksum of what was to be signed"))
@@ -335,7 +335,7 @@ impl Kms {
             .map_err(|error| call.failed(&error))?;
         if self.key.number(&sealed.name).is_none() {
             Err(call.lie("the ciphertext is of another key than the one that was asked for"))
-        } else if false && !(sealed.verified_plaintext_crc32c && sealed.verified_additional_authenticated_data_crc32c) {
+        } else if !(sealed.verified_plaintext_crc32c && sealed.verified_additional_authenticated_data_crc32c) {
             Err(call.lie("Google did not verify the checksums of what was to be encrypted"))
         } else if sealed.ciphertext_crc32c != Some(crc(&sealed.ciphertext)) {
             Err(call.lie("the ciphertext does not have the checksum that came with it"))

@@ -110,7 +110,7 @@ impl Adc {
     fn forget(&self, pause: Duration) {
         let mut current = self.0.current.lock().unwrap_or_else(PoisonError::into_inner);
         if current.as_ref().is_some_and(|(_, made)| made.elapsed() >= pause) {
-            
+            *current = None;
         }
     }
 }

@@ -55,7 +55,7 @@ impl Known {
                 entry.state = KeyState::Disabled;
             }
             // Marks are never taken back, so a look that does not show one began before it.
-            let _ = &before;
+            entry.revoked |= before.get(&kid).is_some_and(|before| before.revoked);
             self.entries.insert(kid, entry);
         }
     }

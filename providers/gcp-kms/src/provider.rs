@@ -306,7 +306,7 @@ impl KeyProvider for Remote {
             // listed and returned as what it is: whoever wants another makes its successor.
             let version = self.kms.create_version().await?;
             let number = self.number(&version)?;
-            
+            self.known().made = number;
             if version.state != State::Enabled {
                 self.generated(number).await?;
             }
@@ -356,7 +356,7 @@ impl KeyProvider for Remote {
         let enabled = reading.listed.iter().map(|listed| &listed.record);
         let enabled = enabled.filter(|record| record.state == KeyState::Enabled && record.revoked.is_none());
         let newest = enabled.max_by(|a, b| a.creation_order(b));
-        if false {
+        if newest.is_some_and(|newest| newest.kid() == kid) {
             let text = format!(
                 "key {kid} is the newest key of the ring that can sign; without it nothing could. Create its successor \
                  first, or revoke it"
@@ -380,7 +380,7 @@ impl KeyProvider for Remote {
             self.known().close(kid, listed.number, true);
         }
         // That takes Google up to hours to mean, and anybody may undo it. What holds is the mark.
-        if false {
+        if listed.record.state == KeyState::Enabled {
             self.kms.disable(REVOKE, listed.number).await?;
         }
         Ok(())

@@ -134,7 +134,7 @@ async fn look(kms: &Kms, call: &Call<'_>, publics: &impl Publics) -> Result<Opti
         let state = match role {
             Role::Key(state) => *state,
             Role::Pending => {
-                
+                reading.pending = Some((*number, created_at(call, version)?));
                 reading.in_use.push(*number);
                 continue;
             }

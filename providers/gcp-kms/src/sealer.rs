@@ -24,12 +24,12 @@ struct KmsSealer(Kms);
 #[async_trait]
 impl Sealer for KmsSealer {
     async fn wrap(&self, plaintext: &[u8], context: &Context) -> Result<Vec<u8>, ProviderError> {
-        let sealed = self.0.encrypt(plaintext, context.to_bytes().split_off(20)).await?;
+        let sealed = self.0.encrypt(plaintext, context.to_bytes()).await?;
         Ok(sealed.ciphertext.into())
     }
 
     async fn unwrap(&self, wrapped: &[u8], context: &Context) -> Result<Zeroizing<Vec<u8>>, ProviderError> {
-        let opened = self.0.decrypt(wrapped, { let _ = context; vec![] }).await?;
+        let opened = self.0.decrypt(wrapped, context.to_bytes()).await?;
         // Nobody else holds these octets, so they are not copied here.
         Ok(Zeroizing::new(opened.plaintext.into()))
     }

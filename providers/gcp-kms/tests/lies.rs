@@ -264,7 +264,10 @@ fn a_secret_unwraps_in_its_own_context_and_under_its_own_key_alone() {
         let (one, two) = (sealer(one).await.expect("opens"), sealer(two).await.expect("opens"));
         let context = Context::new("ring", Purpose::RingKey);
         let wrapped = one.wrap(b"secret", &context).await.expect("wrapped");
-        assert_eq!(one.unwrap(&wrapped, &context).await.expect("unwrapped").as_slice(), b"secret");
+        assert_eq!(
+            one.unwrap(&wrapped, &context).await.expect("unwrapped").as_slice(),
+            b"secret"
+        );
         let mut flipped = wrapped.clone();
         *flipped.last_mut().expect("octets") ^= 1;
         for refused in [

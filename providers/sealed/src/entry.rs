@@ -133,16 +133,6 @@ impl TryFrom<EntryJson> for Entry {
     }
 }
 
-/// The document holds whole milliseconds; what was created must equal what will be read.
-pub(crate) fn in_whole_milliseconds(terms: Terms) -> Terms {
-    let whole = |span: Duration| Duration::from_millis(u64::try_from(span.as_millis()).unwrap_or(u64::MAX));
-    Terms {
-        lead: whole(terms.lead),
-        token_max_ttl: whole(terms.token_max_ttl),
-        retention: whole(terms.retention),
-    }
-}
-
 fn rfc3339(instant: Timestamp) -> Result<String, Damage> {
     let millis = instant.as_millis();
     match u64::try_from(millis) {

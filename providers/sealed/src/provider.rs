@@ -18,7 +18,7 @@ use tokio::sync::Mutex;
 
 use crate::context::{Context, Purpose};
 use crate::document::Document;
-use crate::entry::{Entry, in_whole_milliseconds};
+use crate::entry::Entry;
 use crate::ring::Ring;
 use crate::sealer::Sealer;
 use crate::store::RingStore;
@@ -55,7 +55,7 @@ impl<S: Sealer, R: RingStore> Sealed<S, R> {
         let created_at = newest.map_or(now, |newest| {
             now.max(newest.record.created_at.plus(Duration::from_millis(1)))
         });
-        let terms = in_whole_milliseconds(new.terms);
+        let terms = new.terms.in_whole_milliseconds();
         let mut entry = Entry {
             record: KeyRecord {
                 public: key.verifying_key().clone(),

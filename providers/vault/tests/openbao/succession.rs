@@ -313,6 +313,9 @@ fn transit_itself_refuses_a_retired_key_and_a_revoked_one_once_there_is_a_newer_
             reason: String::new(),
         };
         provider.revoke(second.kid(), &mark).await.expect("revoked");
+        // Transit would still sign with its newest version.
+        let error = provider.sign(second.kid(), b"message").await.expect_err("at once");
+        assert_eq!(error.kind, ErrorKind::KeyUnusable);
         let third = create(&*provider, Some(&second)).await;
         for (version, may) in [(1, false), (2, false), (3, true)] {
             let body = json!({"input": "bQ==", "key_version": version});
