@@ -63,8 +63,8 @@ impl Defaults {
     pub(super) fn store(&self, provider: ProviderName, key: &str) -> Option<String> {
         match provider {
             ProviderName::Local => Some(format!("file:{}", self.ring_file)),
-            // Beside the record of remote custody, which is `secret/signet/<key>`.
-            ProviderName::Vault => Some(format!("vault:secret/signet/{key}-ring")),
+            // Not below the record of remote custody, which has other policies.
+            ProviderName::Vault => Some(format!("vault:secret/signet-sealed/{key}")),
             ProviderName::AwsKms | ProviderName::AzureKeyVault | ProviderName::GcpKms => None,
         }
     }

@@ -130,7 +130,7 @@ pub const SETTINGS: &[Setting] = &[
     row(KEYS, "provider", Kind::Text, Literal("local"), "provider: local, vault, aws-kms, azure-key-vault or gcp-kms"),
     row(KEYS, "custody", Kind::Text, Derived("remote (sealed for local)"), "who computes signatures: remote (the provider) or sealed (signet, with keys that the provider wraps)"),
     row(KEYS, "key", Kind::Text, Literal("signet"), "the provider's name for the key: a name, ARN, resource path or URL"),
-    row(KEYS, "store", Kind::Text, Derived("file:ring.json in the data directory for local, vault:secret/signet/KEY-ring for vault, else none"), "where a sealed ring is kept: file:PATH, vault:MOUNT/PATH, s3://BUCKET/PATH, gs://BUCKET/PATH or az://ACCOUNT/CONTAINER/PATH"),
+    row(KEYS, "store", Kind::Text, Derived("file:ring.json in the data directory for local, vault:secret/signet-sealed/KEY for vault, else none"), "where a sealed ring is kept: file:PATH, vault:MOUNT/PATH, s3://BUCKET/PATH, gs://BUCKET/PATH or az://ACCOUNT/CONTAINER/PATH"),
     row(KEYS, "also_publish", Kind::List, Absent, "other providers whose public keys are published and accepted too, for switching between them; their settings are SIGNET_ALSO_PROVIDER_KEY and the like"),
     row(KEYS, "replicas", Kind::Number, Literal("10"), "how many replicas share the provider's quota; more than it bears are refused at start"),
     row(KEYS, "local_key_file", Kind::Path, Derived("local.key in the data directory"), "key file under which the local provider wraps the ring; made on the first start"),

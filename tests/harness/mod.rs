@@ -261,7 +261,11 @@ impl Spec {
                 .map(str::to_owned),
         );
         let secret_variables = ["VAULT_TOKEN", "AWS_SECRET_ACCESS_KEY", "AZURE_CLIENT_SECRET"];
-        secrets.extend(secret_variables.iter().filter_map(|name| self.settings.get(*name).cloned()));
+        secrets.extend(
+            secret_variables
+                .iter()
+                .filter_map(|name| self.settings.get(*name).cloned()),
+        );
         let found = log::leaks(text, &secrets);
         assert!(found.is_empty(), "the log of {whose} holds secrets: {found:?}");
         assert!(!text.contains("panicked at"), "{whose} panicked:\n{text}");

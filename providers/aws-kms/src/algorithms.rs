@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 
-use aws_lc_rs::digest::{self, SHA256, SHA384, SHA512};
 use signet_core::Algorithm;
 use signet_core::algorithm::RsaBits;
 
@@ -23,29 +22,23 @@ pub(crate) struct Signing<'a> {
 
 impl<'a> Signing<'a> {
     pub(crate) fn new(algorithm: Algorithm, message: &'a [u8]) -> Self {
-        let (spec, hash) = match algorithm {
-            Algorithm::RS256 => ("RSASSA_PKCS1_V1_5_SHA_256", &SHA256),
-            Algorithm::RS384 => ("RSASSA_PKCS1_V1_5_SHA_384", &SHA384),
-            Algorithm::RS512 => ("RSASSA_PKCS1_V1_5_SHA_512", &SHA512),
-            Algorithm::PS256 => ("RSASSA_PSS_SHA_256", &SHA256),
-            Algorithm::PS384 => ("RSASSA_PSS_SHA_384", &SHA384),
-            Algorithm::PS512 => ("RSASSA_PSS_SHA_512", &SHA512),
-            Algorithm::ES256 => ("ECDSA_SHA_256", &SHA256),
-            Algorithm::ES384 => ("ECDSA_SHA_384", &SHA384),
-            Algorithm::ES512 => ("ECDSA_SHA_512", &SHA512),
-            Algorithm::EdDSA => {
-                return Self {
-                    spec: "ED25519_SHA_512",
-                    input: Cow::Borrowed(message),
-                    is_digest: false,
-                };
-            }
+        let spec = match algorithm {
+            Algorithm::RS256 => "RSASSA_PKCS1_V1_5_SHA_256",
+            Algorithm::RS384 => "RSASSA_PKCS1_V1_5_SHA_384",
+            Algorithm::RS512 => "RSASSA_PKCS1_V1_5_SHA_512",
+            Algorithm::PS256 => "RSASSA_PSS_SHA_256",
+            Algorithm::PS384 => "RSASSA_PSS_SHA_384",
+            Algorithm::PS512 => "RSASSA_PSS_SHA_512",
+            Algorithm::ES256 => "ECDSA_SHA_256",
+            Algorithm::ES384 => "ECDSA_SHA_384",
+            Algorithm::ES512 => "ECDSA_SHA_512",
+            Algorithm::EdDSA => "ED25519_SHA_512",
         };
-        let digest = digest::digest(hash, message).as_ref().to_vec();
+        let digest = algorithm.digest(message);
         Self {
             spec,
-            input: Cow::Owned(digest),
-            is_digest: true,
+            is_digest: digest.is_some(),
+            input: digest.map_or(Cow::Borrowed(message), |digest| Cow::Owned(digest.as_ref().to_vec())),
         }
     }
 }

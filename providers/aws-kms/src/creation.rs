@@ -14,7 +14,7 @@ use std::time::Duration;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use signet_api::{ErrorKind, NewKey, Operation, ProviderError};
 use signet_core::algorithm::RsaBits;
-use signet_core::{Algorithm, KeyRecord, Kid, Terms, Timestamp};
+use signet_core::{Algorithm, KeyRecord, Kid, Timestamp};
 use tokio::sync::Mutex;
 
 use crate::client::{Alias, Claimed, State};
@@ -67,7 +67,7 @@ impl Creation {
             sequence: reading.last_sequence + 1,
             algorithm: new.algorithm,
             predecessor: new.successor_of.clone(),
-            terms: in_whole_milliseconds(new.terms),
+            terms: new.terms.in_whole_milliseconds(),
             revoked: None,
         };
         let key_id = match self.adopt(ring, &reading, &label, new.rsa_bits).await? {
@@ -304,16 +304,6 @@ fn lost(ring: &Ring, kid: &Kid) -> ProviderError {
         ring.name
     );
     ProviderError::new(crate::NAME, CREATE, ErrorKind::NotFound, text)
-}
-
-/// A label holds whole milliseconds; what was created must equal what will be read.
-fn in_whole_milliseconds(terms: Terms) -> Terms {
-    let whole = |span: Duration| Duration::from_millis(u64::try_from(span.as_millis()).unwrap_or(u64::MAX));
-    Terms {
-        lead: whole(terms.lead),
-        token_max_ttl: whole(terms.token_max_ttl),
-        retention: whole(terms.retention),
-    }
 }
 
 /// Whether the provider makes keys for it: every algorithm that Signet has.

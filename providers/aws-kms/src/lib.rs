@@ -17,7 +17,6 @@ mod check;
 mod client;
 mod config;
 mod creation;
-mod der;
 mod error;
 mod label;
 mod policy;

@@ -17,7 +17,6 @@ use crate::NAME;
 use crate::algorithms::{LONGEST_RAW, Signing, longest_message};
 use crate::client::{Client, State};
 use crate::creation::{ALGORITHMS, Creation};
-use crate::der;
 use crate::error::Call;
 use crate::label::Label;
 use crate::ring::{Held, Ring, settled};
@@ -162,12 +161,11 @@ impl KeyProvider for Remote {
             }
             other => other?.unwrap_or_default(),
         };
-        let octets = match held.algorithm.key_type() {
-            KeyType::Ec(curve) => der::to_jose(&signature, curve.field_len())
-                .ok_or_else(|| call.bad("a signature that is not the DER of two numbers"))?,
-            _ => signature,
-        };
-        Ok(Signature::from_jws(octets))
+        match held.algorithm.key_type() {
+            KeyType::Ec(curve) => Signature::from_ecdsa_der(curve, &signature)
+                .ok_or_else(|| call.bad("a signature that is not the DER of two numbers").into()),
+            _ => Ok(Signature::from_jws(signature)),
+        }
     }
 
     async fn unseal(&self, kid: &Kid) -> Result<Option<SigningKey>, ProviderError> {

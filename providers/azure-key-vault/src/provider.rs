@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use aws_lc_rs::digest;
 use signet_api::{
     Capabilities, Check, Claim, Clock, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError,
     ReadQuota,
@@ -144,12 +143,8 @@ impl KeyProvider for Remote {
             return Err(self.unusable(SIGN, kid, known.is_revoked));
         }
         let algorithm = known.public.algorithm();
-        let hash = match algorithm {
-            Algorithm::RS256 | Algorithm::PS256 | Algorithm::ES256 => &digest::SHA256,
-            Algorithm::RS384 | Algorithm::PS384 | Algorithm::ES384 => &digest::SHA384,
-            _ => &digest::SHA512,
-        };
-        let digest = digest::digest(hash, message).as_ref().to_vec();
+        let digest = algorithm.digest(message).map(|digest| digest.as_ref().to_vec());
+        let digest = digest.ok_or_else(|| self.unusable(SIGN, kid, false))?;
         let signature = self.ring.vault.sign(SIGN, &known.version, algorithm, digest).await?;
         let expected = known.public.public().signature_len();
         if signature.len() != expected {

@@ -3,7 +3,6 @@
 //! <https://cloud.google.com/kms/docs/algorithms#asymmetric_signing_algorithms>. There is no RS384, PS384 or ES512. RS512
 //! and PS512 are there for keys of 4096 bits alone.
 
-use aws_lc_rs::digest;
 use google_cloud_kms_v1::model::crypto_key_version::CryptoKeyVersionAlgorithm as Vendor;
 use signet_core::Algorithm;
 use signet_core::algorithm::RsaBits;
@@ -71,12 +70,14 @@ pub(crate) enum ToSign {
 
 impl ToSign {
     pub(crate) fn new(algorithm: Algorithm, message: &[u8]) -> Self {
-        let hash = |with| digest::digest(with, message).as_ref().to_vec();
-        match algorithm {
-            Algorithm::RS256 | Algorithm::PS256 | Algorithm::ES256 => Self::Sha256(hash(&digest::SHA256)),
-            Algorithm::RS384 | Algorithm::PS384 | Algorithm::ES384 => Self::Sha384(hash(&digest::SHA384)),
-            Algorithm::RS512 | Algorithm::PS512 | Algorithm::ES512 => Self::Sha512(hash(&digest::SHA512)),
-            Algorithm::EdDSA => Self::Data(message.to_vec()),
+        let Some(digest) = algorithm.digest(message) else {
+            return Self::Data(message.to_vec());
+        };
+        let octets = digest.as_ref().to_vec();
+        match octets.len() {
+            32 => Self::Sha256(octets),
+            48 => Self::Sha384(octets),
+            _ => Self::Sha512(octets),
         }
     }
 }

@@ -18,7 +18,6 @@ mod check;
 mod client;
 mod config;
 mod credentials;
-mod der;
 mod error;
 mod known;
 mod labels;

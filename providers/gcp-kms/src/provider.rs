@@ -13,17 +13,16 @@ use signet_api::{
     Capabilities, Check, Claim, Clock, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError,
     ReadQuota, async_trait,
 };
-use signet_core::algorithm::Curve;
+use signet_core::algorithm::KeyType;
 use signet_core::public_key::VerifyingKey;
 use signet_core::signing_key::Signature;
-use signet_core::{Algorithm, KeyRecord, KeyState, Kid, Revocation, SigningKey, Terms};
+use signet_core::{KeyRecord, KeyState, Kid, Revocation, SigningKey, Terms};
 use tokio::time::Instant;
 
 use crate::NAME;
 use crate::algorithm::{self, ALGORITHMS, ToSign};
 use crate::client::{Kms, NewCryptoKey, sign_call};
 use crate::config::{GcpConfig, invalid};
-use crate::der;
 use crate::known::{Entry, Known};
 use crate::labels::{self, Labels, Mark};
 use crate::reading::{Listed, Publics, Reading, read};
@@ -280,7 +279,7 @@ impl KeyProvider for Remote {
             );
             return Err(self.error(CREATE, ErrorKind::InvalidConfig, text));
         };
-        let terms = in_whole_milliseconds(new.terms);
+        let terms = new.terms.in_whole_milliseconds();
         let _turn = self.creating.lock().await;
         let mut pause = FIRST_PAUSE;
         // Each step is followed by another look, which shows what it did, and what others did meanwhile.
@@ -335,14 +334,12 @@ impl KeyProvider for Remote {
         if signed.protection_level != entry.protection {
             return Err(call.lie("the signature was made at another protection level than the version has"));
         }
-        let octets = match algorithm {
-            Algorithm::ES256 => der::fixed(&signed.signature, Curve::P256.field_len()),
-            Algorithm::ES384 => der::fixed(&signed.signature, Curve::P384.field_len()),
-            _ => Some(signed.signature.to_vec()),
+        let signature = match algorithm.key_type() {
+            KeyType::Ec(curve) => Signature::from_ecdsa_der(curve, &signed.signature),
+            _ => Some(Signature::from_jws(signed.signature.to_vec())),
         };
-        octets
-            .filter(|octets| octets.len() == entry.public.public().signature_len())
-            .map(Signature::from_jws)
+        signature
+            .filter(|signature| signature.as_ref().len() == entry.public.public().signature_len())
             .ok_or_else(|| call.lie("the signature is not in the form of its algorithm"))
     }
 
@@ -416,15 +413,5 @@ impl Publics for Remote {
 impl fmt::Debug for Remote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Remote({})", self.kms.key)
-    }
-}
-
-/// Terms as they are kept.
-fn in_whole_milliseconds(terms: Terms) -> Terms {
-    let whole = |span: Duration| Duration::from_millis(u64::try_from(span.as_millis()).unwrap_or(u64::MAX));
-    Terms {
-        lead: whole(terms.lead),
-        token_max_ttl: whole(terms.token_max_ttl),
-        retention: whole(terms.retention),
     }
 }

@@ -147,12 +147,6 @@ impl VaultConfig {
             _ => Err(reader.into_error()),
         }
     }
-
-    /// The place of a sealed ring that suggests itself, as `SIGNET_STORE` would have it.
-    #[must_use]
-    pub fn natural_store(&self) -> String {
-        format!("vault:{}/signet-sealed/{}", self.kv_mount, self.key)
-    }
 }
 
 /// Reads the variables and collects what is wrong with them.

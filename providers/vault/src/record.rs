@@ -5,7 +5,6 @@
 //! with; a creation instant it can only move later.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use signet_api::ErrorKind;
@@ -186,15 +185,5 @@ impl Entry {
 
     pub(crate) fn may_sign(&self) -> bool {
         self.is_listed() && self.revoked.is_none() && self.state == KeyState::Enabled
-    }
-}
-
-/// The record holds whole milliseconds; what was created must equal what will be read.
-pub(crate) fn in_whole_milliseconds(terms: Terms) -> Terms {
-    let whole = |span: Duration| Duration::from_millis(u64::try_from(span.as_millis()).unwrap_or(u64::MAX));
-    Terms {
-        lead: whole(terms.lead),
-        token_max_ttl: whole(terms.token_max_ttl),
-        retention: whole(terms.retention),
     }
 }

@@ -19,7 +19,7 @@ use tokio::time::sleep;
 use crate::error::Failure;
 use crate::names::{transit_key, transit_keys, transit_type};
 use crate::provider::{Remote, Ring};
-use crate::record::{ClaimOf, Entry, Place, in_whole_milliseconds};
+use crate::record::{ClaimOf, Entry, Place};
 
 /// A swap is lost only when somebody else's was stored: so often in a row is no longer a race.
 const TRIES: usize = 64;
@@ -102,7 +102,7 @@ impl Remote {
             },
             algorithm: new.algorithm,
             predecessor: new.successor_of.clone(),
-            terms: in_whole_milliseconds(new.terms),
+            terms: new.terms.in_whole_milliseconds(),
             nonce: self.nonce.clone(),
             claimed_at_ms: self.clock.now(),
         });

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, UNIX_EPOCH};
 
-use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde::de::IgnoredAny;
@@ -259,13 +258,8 @@ fn signature_of(text: &str, version: u64, algorithm: Algorithm) -> Result<Vec<u8
 }
 
 fn request(version: u64, algorithm: Algorithm, message: &[u8]) -> Sign<'static> {
-    let hash = match algorithm {
-        Algorithm::RS256 | Algorithm::PS256 | Algorithm::ES256 => Some((&digest::SHA256, "sha2-256")),
-        Algorithm::RS384 | Algorithm::PS384 | Algorithm::ES384 => Some((&digest::SHA384, "sha2-384")),
-        Algorithm::RS512 | Algorithm::PS512 | Algorithm::ES512 => Some((&digest::SHA512, "sha2-512")),
-        // Pure Ed25519 takes the message itself (RFC 8032 §5.1.6).
-        Algorithm::EdDSA => None,
-    };
+    // Pure Ed25519 takes the message itself (RFC 8032 §5.1.6).
+    let digest = algorithm.digest(message);
     let (signature_algorithm, salt_length, marshaling_algorithm) = match algorithm {
         // Transit's own default for RSA is PSS with the longest salt, which JWS takes neither for RS nor for PS.
         Algorithm::RS256 | Algorithm::RS384 | Algorithm::RS512 => (Some("pkcs1v15"), None, None),
@@ -274,14 +268,15 @@ fn request(version: u64, algorithm: Algorithm, message: &[u8]) -> Sign<'static> 
         Algorithm::EdDSA => (None, None, None),
     };
     Sign {
-        input: match hash {
-            Some((hash, _)) => STANDARD.encode(digest::digest(hash, message)),
-            None => STANDARD.encode(message),
-        },
+        input: STANDARD.encode(digest.as_ref().map_or(message, AsRef::as_ref)),
         key_version: version,
-        digest: hash.map(|(_, hash_algorithm)| Digest {
+        digest: digest.map(|digest| Digest {
             prehashed: true,
-            hash_algorithm,
+            hash_algorithm: match digest.as_ref().len() {
+                32 => "sha2-256",
+                48 => "sha2-384",
+                _ => "sha2-512",
+            },
         }),
         signature_algorithm,
         salt_length,

@@ -21,7 +21,7 @@ fn a_ring_that_is_also_published_has_settings_of_its_own() {
     assert_eq!(also.provider, ProviderName::Vault);
     assert_eq!(also.custody, Custody::Sealed);
     assert_eq!(also.key, "gateway");
-    let store = Store::With(ProviderName::Vault, "vault:secret/signet/gateway-ring".to_owned());
+    let store = Store::With(ProviderName::Vault, "vault:secret/signet-sealed/gateway".to_owned());
     assert_eq!(also.store, Some(store));
     assert_eq!(also.overrides.get("VAULT_TOKEN"), Some("hvs.secret"));
     assert_eq!(settings.variables.get("VAULT_ADDR"), Some("https://vault.example:8200"));

@@ -32,7 +32,7 @@ async fn remote_with(variables: Variables, ring: &str, clock: Arc<ManualClock>) 
 /// A handle in sealed custody, with the ring in KV.
 async fn sealed(variables: Variables, ring: String) -> Arc<dyn KeyProvider> {
     let config = VaultConfig::new(&variables, &ring).expect("a configuration");
-    let place = config.natural_store();
+    let place = format!("vault:secret/signet-sealed/{ring}");
     let sealer = signet_vault::sealer(config).await.expect("a sealer");
     let store = signet_vault::store(&variables, &place).await.expect("a store");
     let clock = Arc::new(ManualClock::default());

@@ -1,7 +1,12 @@
 //! Starts the servers of a cloud, tells a client on one line of JSON how to reach them, and runs until its standard input
 //! ends. For tests in other languages.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "a program for tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program for tests"
+)]
 
 use std::io::Read as _;
 use std::process::ExitCode;
