@@ -24,7 +24,9 @@ def read(records: Path) -> Outcomes:
     for file in sorted(records.glob("*.tsv")):
         for line in file.read_text().splitlines():
             provider, custody, against, algorithm, outcome = line.split("\t")
-            found[provider, custody, against][algorithm] = WORDS[outcome]
+            # The kit also runs over providers that exist in tests only.
+            if provider in PROVIDERS:
+                found[provider, custody, against][algorithm] = WORDS[outcome]
     return found
 
 

@@ -6,6 +6,8 @@ use crate::servers::{Aws, Openbao, Place};
 /// Everything is granted; then one thing is not.
 fn says_what_is_missing(good: &Place, bad: &Place, grant: &str) {
     let spec = good.configure(&Spec::new(&Home::new()), None);
+    // A permission to sign can only be tried with a key.
+    assert_eq!(spec.run(&["keys", "rotate"]).code, 0);
     let fine = spec.run(&["check", "--json"]);
     assert_eq!(fine.code, 0, "{}{}", fine.stdout, fine.stderr);
     let checks = fine.json()["checks"].as_array().expect("rows").len();

@@ -1,11 +1,11 @@
-//! The contract, on our server for KMS and S3: all ten algorithms, both custodies, signatures of requests verified.
+//! The contract, on our own server: all ten algorithms, both custodies, signatures of requests verified.
 
 mod common;
 
 use common::{Cloud, clock, unique};
 use signet_testkit::Subject;
 
-const AGAINST: &str = "our server for KMS and S3";
+const AGAINST: &str = "our own server";
 
 async fn fresh_remote() -> Subject {
     let ring = unique("ring");

@@ -163,7 +163,10 @@ where
 {
     for operation in operations {
         for fault in [Fault::LostAnswer, Fault::Refused] {
-            fake.server.script(operation, fault);
+            // More than once: a request that the run before gave up may still arrive, and would take the fault away.
+            for _ in 0..8 {
+                fake.server.script(operation, fault.clone());
+            }
             let outcome = run().await;
             assert!(outcome.is_err(), "the lost answer of {operation} is an error");
             fake.server.unscript();

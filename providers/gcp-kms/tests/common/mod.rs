@@ -16,7 +16,7 @@ use signet_testkit::{ManualClock, new_key};
 use tempfile::TempDir;
 
 /// What the documentation calls the cloud that these tests run against.
-pub(crate) const AGAINST: &str = "Signet's own fake of Google Cloud";
+pub(crate) const AGAINST: &str = "our own server";
 pub(crate) const SIDECAR: &str = "sidecar@p.iam.gserviceaccount.com";
 pub(crate) const RING: &str = "projects/p/locations/global/keyRings/signet";
 
