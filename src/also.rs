@@ -3,11 +3,10 @@
 
 use std::sync::Arc;
 
-use signet_api::{KeyProvider, ProviderError};
+use signet_api::{KeyProvider, ProviderError, chain};
 use signet_core::{KeyRecord, Policy, Schedule, Timestamp, schedule};
 use tracing::{error, info};
 
-use crate::keeper::chain;
 use crate::snapshot::Outage;
 
 /// One of them, as last read.

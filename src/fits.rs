@@ -66,11 +66,10 @@ mod tests {
     use std::time::Duration;
 
     use clap::Command;
-    use signet_api::{Claim, Custody};
+    use signet_api::{Claim, Custody, chain};
     use signet_core::Algorithm;
 
     use super::*;
-    use crate::keeper::chain;
     use crate::settings::{Machine, flags};
 
     fn settings(given: &[&str]) -> Settings {

@@ -3,13 +3,13 @@
 //! Nothing on the data path waits for it. When the provider fails, the last ring goes on by its schedule.
 
 use std::collections::HashMap;
-use std::error::Error;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
-use signet_api::{Claim, Clock, Custody, Fate, KeyProvider, NewKey, ProviderError};
+use signet_api::{Claim, Clock, Custody, Fate, KeyProvider, NewKey, ProviderError, chain};
 use signet_core::algorithm::RsaBits;
+use signet_core::ring::newest;
 use signet_core::schedule::{Due, Reason};
 use signet_core::{Issuer, KeyRecord, KeyState, Kid, Phase, Policy, Schedule, SigningKey, Timestamp, schedule};
 use tokio::sync::Notify;
@@ -171,7 +171,7 @@ impl Keeper {
         for due in &schedule.due {
             match due {
                 Due::Successor { of, reason } => {
-                    if self.is_outrun(*reason).await? {
+                    if self.is_outrun(of.as_ref(), *reason).await? {
                         done = true;
                         continue;
                     }
@@ -194,20 +194,14 @@ impl Keeper {
     /// Where nothing in the provider settles a race, replicas that find a successor due at the same time would each make
     /// one. That is borne, but every key costs: each waits for a moment of its own and looks again. `true`: somebody
     /// else was faster.
-    async fn is_outrun(&self, reason: Reason) -> Result<bool, ProviderError> {
+    async fn is_outrun(&self, of: Option<&Kid>, reason: Reason) -> Result<bool, ProviderError> {
         let is_urgent = matches!(reason, Reason::Revoked | Reason::Disabled);
         if is_urgent || self.provider.capabilities().claim == Claim::Atomic {
             return Ok(false);
         }
         let interval = self.charge.policy.durations().refresh_interval;
         tokio::time::sleep((interval / 2).min(LONGEST_JITTER).mul_f64(fraction())).await;
-        let newest = |records: &[KeyRecord]| {
-            records
-                .iter()
-                .max_by(|a, b| a.creation_order(b))
-                .map(|key| key.kid().clone())
-        };
-        Ok(newest(&self.provider.list().await?) != newest(&self.records))
+        Ok(newest(&self.provider.list().await?).map(KeyRecord::kid) != of)
     }
 
     /// How long until there is something to do: the next reading, or the next change of a phase.
@@ -335,19 +329,6 @@ impl Keeper {
         self.phases
             .retain(|kid, _| schedule.keys.iter().any(|key| key.kid == *kid));
     }
-}
-
-/// An error with its causes, in one line.
-#[must_use]
-pub fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 /// A number in [0, 1) to spread replicas with; nothing secret depends on it.

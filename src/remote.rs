@@ -8,15 +8,14 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use signet_api::{Clock, ErrorKind, KeyProvider, Operation, ProviderError};
+use signet_api::{Clock, ErrorKind, KeyProvider, Operation, ProviderError, chain};
 use signet_core::Kid;
 use signet_core::signing_key::Signature;
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tracing::{error, info};
 
 use crate::clock::rfc3339;
-use crate::keeper::chain;
 use crate::snapshot::Outage;
 
 /// A failure is told in the log once in so many seconds; the metrics count each.
@@ -71,36 +70,33 @@ impl Remote {
     }
 
     async fn within_the_deadline(&self, kid: &Kid, message: Vec<u8>) -> Result<Signature, ProviderError> {
-        let permits = Arc::clone(&self.permits);
-        let begun = Arc::new(AtomicBool::new(false));
-        let (provider, kid, has_begun) = (Arc::clone(&self.provider), kid.clone(), Arc::clone(&begun));
-        let call = async move {
-            // Never closed.
-            let permit = permits.acquire_owned().await.ok()?;
-            has_begun.store(true, Ordering::Relaxed);
-            let work = tokio::spawn(async move {
-                let signature = provider.sign(&kid, &message).await;
-                drop(permit);
-                signature
-            });
-            work.await.ok()
-        };
-        match timeout(self.deadline, call).await {
-            Ok(Some(outcome)) => outcome,
-            Ok(None) => Err(self.error(ErrorKind::Unavailable, "the process is stopping".to_owned())),
-            Err(_) if begun.load(Ordering::Relaxed) => Err(self.error(
-                ErrorKind::TimedOut,
-                format!(
-                    "no signature within {} (SIGNET_SIGN_TIMEOUT); look at the provider's latency, or move to sealed \
-                     custody, which signs here",
-                    humantime::format_duration(self.deadline)
-                ),
-            )),
-            Err(_) => Err(self.error(
+        let until = Instant::now() + self.deadline;
+        let stopping = || self.error(ErrorKind::Unavailable, "the process is stopping".to_owned());
+        let Ok(permit) = timeout_at(until, Arc::clone(&self.permits).acquire_owned()).await else {
+            return Err(self.error(
                 ErrorKind::Throttled,
                 format!(
                     "as many signatures as SIGNET_SIGN_CONCURRENCY allows were under way for {}; raise it, if the \
                      provider's quota bears more, or move to sealed custody, which signs here",
+                    humantime::format_duration(self.deadline)
+                ),
+            ));
+        };
+        // Never closed.
+        let permit = permit.map_err(|_| stopping())?;
+        let (provider, kid) = (Arc::clone(&self.provider), kid.clone());
+        let work = tokio::spawn(async move {
+            let signature = provider.sign(&kid, &message).await;
+            drop(permit);
+            signature
+        });
+        match timeout_at(until, work).await {
+            Ok(outcome) => outcome.map_err(|_| stopping())?,
+            Err(_) => Err(self.error(
+                ErrorKind::TimedOut,
+                format!(
+                    "no signature within {} (SIGNET_SIGN_TIMEOUT); look at the provider's latency, or move to sealed \
+                     custody, which signs here",
                     humantime::format_duration(self.deadline)
                 ),
             )),

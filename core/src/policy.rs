@@ -67,7 +67,8 @@ impl Durations {
     }
 
     /// How long any cache may go on without a key that the provider already lists: the least lead.
-    fn least_lead(&self) -> Duration {
+    #[must_use]
+    pub fn least_lead(&self) -> Duration {
         self.refresh_interval
             .saturating_add(self.jwks_max_age.max(self.verifier_cache))
             .saturating_add(self.clock_skew.saturating_mul(2))

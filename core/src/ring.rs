@@ -95,6 +95,12 @@ impl KeyRecord {
     }
 }
 
+/// The newest key, as the schedule orders them.
+#[must_use]
+pub fn newest(keys: &[KeyRecord]) -> Option<&KeyRecord> {
+    keys.iter().max_by(|a, b| a.creation_order(b))
+}
+
 mod as_millis {
     use std::time::Duration;
 

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use serde::Serialize;
+use signet_api::chain;
 
 use crate::app;
 use crate::cli::{Failure, table, to_json};
 use crate::clock::SystemClock;
 use crate::fits::fits;
-use crate::keeper::chain;
 use crate::kinds::exit_code;
 use crate::settings::Settings;
 
@@ -35,7 +35,7 @@ struct Row {
 
 pub(super) async fn check(settings: &Settings, json: bool) -> Result<String, Failure> {
     let (mut checks, mut worst) = (Vec::new(), None);
-    for origin in [&settings.origin].into_iter().chain(&settings.also) {
+    for (index, origin) in settings.origins().enumerate() {
         let provider = app::open(settings, origin, Arc::new(SystemClock)).await?;
         let capabilities = provider.capabilities();
         for check in provider.check().await {
@@ -52,7 +52,8 @@ pub(super) async fn check(settings: &Settings, json: bool) -> Result<String, Fai
                 needed_for: check.needed_for,
             });
         }
-        if std::ptr::eq(origin, &settings.origin) {
+        // The first is the one that signs.
+        if index == 0 {
             fits(settings, &capabilities)?;
         }
     }

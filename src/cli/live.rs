@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use humantime::format_duration;
 use serde::Serialize;
-use signet_api::{Clock, KeyProvider};
-use signet_core::{KeyRecord, Phase, Policy, Schedule, Timestamp, schedule};
+use signet_api::Clock;
+use signet_core::{Phase, Policy, Timestamp};
 
+use crate::also::AlsoRing;
 use crate::app;
-use crate::cli::{Failure, table, to_json};
+use crate::cli::{Failure, millis, table, to_json};
 use crate::clock::{SystemClock, rfc3339};
 use crate::ring_view::AlsoView;
 use crate::settings::Settings;
@@ -37,83 +38,51 @@ struct Switch {
     remove_the_first_from: String,
 }
 
-struct Ring {
-    provider: Arc<dyn KeyProvider>,
-    records: Vec<KeyRecord>,
-    schedule: Schedule,
-}
-
 pub(super) async fn live(settings: &Settings, json: bool) -> Result<String, Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let mut rings = Vec::new();
-    for origin in [&settings.origin].into_iter().chain(&settings.also) {
-        let provider = app::open_guarded(settings, origin, Arc::clone(&clock), Arc::default()).await?;
-        let records = provider.list().await?;
-        rings.push(Ring {
-            schedule: schedule(&records, &settings.policy, clock.now()),
-            provider,
-            records,
-        });
+    let open = |origin| app::open_guarded(settings, origin, Arc::clone(&clock), Arc::default());
+    let from = AlsoRing::open(open(&settings.origin).await?).await?;
+    let mut others = Vec::new();
+    for origin in &settings.also {
+        others.push(AlsoRing::open(open(origin).await?).await?);
     }
-    let now = clock.now();
+    let (policy, now) = (&settings.policy, clock.now());
+    let view = |ring: &AlsoRing| AlsoView::new(ring.name(), ring.records(), &ring.schedule(policy, now));
     let live = Live {
         now: rfc3339(now),
-        switches: rings
-            .split_first()
-            .map(|(from, others)| {
-                others
-                    .iter()
-                    .map(|to| switch(from, to, &settings.policy, now))
-                    .collect()
-            })
-            .unwrap_or_default(),
-        rings: rings
-            .iter()
-            .map(|ring| AlsoView::new(name(ring), &ring.records, &ring.schedule))
-            .collect(),
+        switches: others.iter().map(|to| switch(&from, to, policy, now)).collect(),
+        rings: [&from].into_iter().chain(&others).map(view).collect(),
     };
     Ok(if json { to_json(&live) } else { as_text(live) })
 }
 
-fn name(ring: &Ring) -> &'static str {
-    ring.provider.capabilities().provider
-}
-
-fn switch(from: &Ring, to: &Ring, policy: &Policy, now: Timestamp) -> Switch {
+fn switch(from: &AlsoRing, to: &AlsoRing, policy: &Policy, now: Timestamp) -> Switch {
     let durations = policy.durations();
-    let skew = durations.clock_skew * 2;
-    let publish_for = durations.refresh_interval + durations.jwks_max_age.max(durations.verifier_cache) + skew;
+    let publish_for = durations.least_lead();
     // A key may be bound to a longer life of its tokens than the policy has now.
-    let bound = from
-        .records
-        .iter()
-        .filter_map(|key| key.terms)
-        .map(|terms| terms.token_max_ttl);
-    let longest = bound.max().unwrap_or_default().max(durations.token_max_ttl);
-    let keep_for = longest + durations.refresh_interval + skew;
+    let bound = from.records().iter().filter_map(|key| key.terms);
+    let longest = bound.map(|terms| terms.token_max_ttl).max().unwrap_or_default();
+    let longer = longest.saturating_sub(durations.token_max_ttl);
+    let keep_for = policy.terms().retention + longer;
     let signs = |phase| matches!(phase, Phase::Active | Phase::Pending);
     let newest = to
-        .schedule
+        .schedule(policy, now)
         .keys
         .iter()
         .filter(|key| signs(key.phase))
-        .filter_map(|key| to.records.iter().find(|record| *record.kid() == key.kid))
+        .filter_map(|key| to.records().iter().find(|record| *record.kid() == key.kid))
         .map(|record| record.created_at)
         .max();
     let publish_from = newest.map_or(now, |created| created.max(now));
     Switch {
-        from: name(from),
-        to: name(to),
+        from: from.name(),
+        to: to.name(),
         has_keys: newest.is_some(),
         publish_for_ms: millis(publish_for),
         sign_with_it_from: rfc3339(publish_from.plus(publish_for)),
         keep_for_ms: millis(keep_for),
         remove_the_first_from: rfc3339(now.plus(keep_for)),
     }
-}
-
-fn millis(span: Duration) -> u64 {
-    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn as_text(live: Live) -> String {

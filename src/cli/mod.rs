@@ -10,11 +10,11 @@ mod token;
 
 use std::error::Error;
 use std::ffi::OsString;
+use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use signet_api::ProviderError;
+use signet_api::{ProviderError, chain};
 
-use crate::keeper::chain;
 use crate::kinds::exit_code;
 use crate::serve::{self, StartError};
 use crate::settings::{Settings, SettingsError, flags};
@@ -251,6 +251,11 @@ pub(crate) fn to_json(value: &impl serde::Serialize) -> String {
     serde_json::to_string_pretty(value)
         .map(|text| text + "\n")
         .unwrap_or_default()
+}
+
+/// A span for machines.
+pub(crate) fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Lines of columns, each as wide as its widest cell.

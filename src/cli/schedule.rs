@@ -5,7 +5,7 @@ use std::time::Duration;
 use humantime::format_duration;
 use serde::Serialize;
 
-use crate::cli::{table, to_json};
+use crate::cli::{millis, table, to_json};
 use crate::settings::Settings;
 
 /// How many keys are shown.
@@ -25,7 +25,6 @@ pub(super) fn schedule(settings: &Settings, json: bool) -> String {
     let policy = &settings.policy;
     let terms = policy.terms();
     let period = policy.successor_after() + terms.lead;
-    let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
     let lives: Vec<Life> = (0..KEYS)
         .map(|key| {
             let signs_from = period * key;
@@ -61,11 +60,7 @@ pub(super) fn schedule(settings: &Settings, json: bool) -> String {
          life {} + refresh {} + 2 × skew {}.\n",
         table(&rows),
         format_duration(terms.lead),
-        format_duration(
-            durations.refresh_interval
-                + durations.jwks_max_age.max(durations.verifier_cache)
-                + durations.clock_skew * 2
-        ),
+        format_duration(durations.least_lead()),
         format_duration(durations.refresh_interval),
         format_duration(durations.jwks_max_age),
         format_duration(durations.verifier_cache),

@@ -197,6 +197,11 @@ impl Settings {
         assemble::assemble(sources::collect(env, flags, read_file), machine)
     }
 
+    /// The ring that signs, and those that are published beside it.
+    pub fn origins(&self) -> impl Iterator<Item = &Origin> {
+        std::iter::once(&self.origin).chain(&self.also)
+    }
+
     /// Every setting with its value and where that came from, in the order of the documentation.
     #[must_use]
     pub fn effective(&self) -> &[Effective] {

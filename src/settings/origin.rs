@@ -35,15 +35,9 @@ pub struct Origin {
 impl Origin {
     /// Whether both name the same ring, as far as names can tell.
     fn is_same_ring(&self, other: &Self) -> bool {
-        let name = |origin: &Self| {
-            (
-                origin.provider,
-                origin.custody,
-                origin.key.clone(),
-                origin.store.clone(),
-            )
-        };
-        name(self) == name(other) && self.overrides.names().eq(other.overrides.names())
+        (self.provider, self.custody, &self.key, &self.store)
+            == (other.provider, other.custody, &other.key, &other.store)
+            && self.overrides.names().eq(other.overrides.names())
     }
 }
 

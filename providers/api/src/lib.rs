@@ -11,6 +11,6 @@ mod variables;
 
 pub use async_trait::async_trait;
 pub use clock::Clock;
-pub use error::{ErrorKind, Operation, ProviderError};
+pub use error::{ErrorKind, Operation, ProviderError, chain};
 pub use provider::{Capabilities, Check, Claim, Custody, Fate, KeyProvider, NewKey, ReadQuota};
 pub use variables::{Variable, Variables};

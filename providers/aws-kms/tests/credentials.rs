@@ -86,11 +86,9 @@ impl World {
         for source in ["sts", "pod", "imds"] {
             cloud.aws.admit_session(&session(source), SECRET, TOKEN);
         }
-        let start = || Server::start(Arc::new(Sources), None).expect("a server");
-        let sources = std::thread::spawn(start).join().expect("a server");
         Self {
             cloud,
-            sources,
+            sources: Server::start(Arc::new(Sources), None).expect("a server"),
             directory: tempfile::tempdir().expect("a directory"),
         }
     }

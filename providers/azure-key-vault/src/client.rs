@@ -6,15 +6,16 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use azure_core::http::{RequestContent, Url};
+use azure_core::http::{RequestContent, Response, Url};
 use azure_core::time::OffsetDateTime;
 use azure_security_keyvault_keys::models::{
     CreateKeyParameters, CurveName, EncryptionAlgorithm, Key, KeyAttributes, KeyClientGetKeyOptions,
-    KeyClientSignOptions, KeyClientUpdateKeyPropertiesOptions, KeyOperation, KeyOperationParameters, KeyType,
-    SignParameters, SignatureAlgorithm, UpdateKeyPropertiesParameters,
+    KeyClientSignOptions, KeyClientUpdateKeyPropertiesOptions, KeyOperation, KeyOperationParameters,
+    KeyOperationResult, KeyType, SignParameters, SignatureAlgorithm, UpdateKeyPropertiesParameters,
 };
 use azure_security_keyvault_keys::{KeyClient, KeyClientOptions};
 use futures_util::TryStreamExt as _;
+use serde::de::DeserializeOwned;
 use signet_api::{ErrorKind, Operation, ProviderError};
 use signet_core::algorithm::{Curve, RsaBits};
 use signet_core::{Algorithm, PublicKey, Timestamp};
@@ -218,10 +219,9 @@ impl Vault {
             key_version: version.map(str::to_owned),
             ..KeyClientGetKeyOptions::default()
         };
-        let answer = self
-            .within(&doing, REQUEST, self.client.get_key(&self.name, Some(options)))
+        let key = self
+            .answer(&doing, REQUEST, self.client.get_key(&self.name, Some(options)))
             .await?;
-        let key = answer.into_model().map_err(|error| doing.failed(&error))?;
         let (found, public) = self.key(key, &doing)?;
         self.expect(&found.id, version.unwrap_or(&found.id), &doing)?;
         Ok((found, public))
@@ -263,10 +263,8 @@ impl Vault {
 
     async fn make(&self, doing: &Doing, parameters: CreateKeyParameters) -> Result<Key, ProviderError> {
         let content = RequestContent::try_from(parameters).map_err(|error| doing.failed(&error))?;
-        let answer = self
-            .within(doing, CREATION, self.maker.create_key(&self.name, content, None))
-            .await?;
-        answer.into_model().map_err(|error| doing.failed(&error))
+        self.answer(doing, CREATION, self.maker.create_key(&self.name, content, None))
+            .await
     }
 
     /// Asks for a key of a kind that no vault has, for `check`: it must be refused.
@@ -303,11 +301,7 @@ impl Vault {
             ..KeyClientUpdateKeyPropertiesOptions::default()
         };
         let call = self.client.update_key_properties(&self.name, content, Some(options));
-        let key = self
-            .within(&doing, REQUEST, call)
-            .await?
-            .into_model()
-            .map_err(|error| doing.failed(&error))?;
+        let key = self.answer(&doing, REQUEST, call).await?;
         let (changed, _) = self.key(key, &doing)?;
         self.expect(&changed.id, version, &doing)?;
         Ok(changed)
@@ -344,15 +338,8 @@ impl Vault {
             ..KeyClientSignOptions::default()
         };
         let call = self.client.sign(&self.name, content, Some(options));
-        let answer = self
-            .within(&doing, REQUEST, call)
-            .await?
-            .into_model()
-            .map_err(|error| doing.failed(&error))?;
-        self.expect(&self.id(answer.kid.as_deref(), &doing)?, version, &doing)?;
-        answer
-            .result
-            .ok_or_else(|| doing.refuse(ErrorKind::BadAnswer, "the answer holds no signature"))
+        self.computed(&doing, version, call, "the answer holds no signature")
+            .await
     }
 
     /// Decrypts what was encrypted to this version with RSA-OAEP-256.
@@ -370,15 +357,7 @@ impl Vault {
         };
         let content = RequestContent::try_from(parameters).map_err(|error| doing.failed(&error))?;
         let call = self.client.unwrap_key(&self.name, version, content, None);
-        let answer = self
-            .within(&doing, REQUEST, call)
-            .await?
-            .into_model()
-            .map_err(|error| doing.failed(&error))?;
-        self.expect(&self.id(answer.kid.as_deref(), &doing)?, version, &doing)?;
-        answer
-            .result
-            .ok_or_else(|| doing.refuse(ErrorKind::BadAnswer, "the answer holds no key"))
+        self.computed(&doing, version, call, "the answer holds no key").await
     }
 
     fn expect(&self, answered: &str, asked: &str, doing: &Doing) -> Result<(), ProviderError> {
@@ -387,6 +366,30 @@ impl Vault {
         }
         let why = format!("the answer is by version {}", answered.get(..32).unwrap_or(answered));
         Err(doing.refuse(ErrorKind::BadAnswer, &why))
+    }
+
+    /// What this version computed.
+    async fn computed(
+        &self,
+        doing: &Doing,
+        version: &str,
+        call: impl Future<Output = azure_core::Result<Response<KeyOperationResult>>>,
+        missing: &str,
+    ) -> Result<Vec<u8>, ProviderError> {
+        let answer = self.answer(doing, REQUEST, call).await?;
+        self.expect(&self.id(answer.kid.as_deref(), doing)?, version, doing)?;
+        answer.result.ok_or_else(|| doing.refuse(ErrorKind::BadAnswer, missing))
+    }
+
+    /// Carries a call out within its time, and reads its answer.
+    async fn answer<T: DeserializeOwned>(
+        &self,
+        doing: &Doing,
+        request: Duration,
+        call: impl Future<Output = azure_core::Result<Response<T>>>,
+    ) -> Result<T, ProviderError> {
+        let answer = self.within(doing, request, call).await?;
+        answer.into_model().map_err(|error| doing.failed(&error))
     }
 
     /// Carries a call out within its time.

@@ -169,7 +169,7 @@ impl Breaker {
                 Outage {
                     began: Instant::now(),
                     failed_probes: 0,
-                    last: words::chain(error),
+                    last: words::bounded(error),
                 },
             );
         }
@@ -194,7 +194,7 @@ impl Probe<'_> {
             }
             Some(error) => {
                 outage.failed_probes = outage.failed_probes.saturating_add(1);
-                outage.last = words::chain(error);
+                outage.last = words::bounded(error);
                 State::opened(self.breaking, outage)
             }
         };

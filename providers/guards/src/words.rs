@@ -1,6 +1,5 @@
 //! Spans and errors as operators read them.
 
-use std::error::Error;
 use std::time::Duration;
 
 use signet_api::ProviderError;
@@ -20,14 +19,8 @@ pub(crate) fn span(span: Duration) -> String {
 }
 
 /// An error with what it came from, bounded, for a text that is about another call.
-pub(crate) fn chain(error: &ProviderError) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
+pub(crate) fn bounded(error: &ProviderError) -> String {
+    let text = signet_api::chain(error);
     match text.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use common::{call, chain, failure, millis, scene, seconds};
-use signet_api::{ErrorKind, Operation, ProviderError};
+use common::{call, failure, millis, scene, seconds};
+use signet_api::{ErrorKind, Operation, ProviderError, chain};
 use signet_guards::{Around as _, Breaking, Breaks, Jitter};
 use signet_testkit::Fault;
 use tokio::task::JoinSet;

@@ -5,8 +5,8 @@ mod common;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
-use common::{Scene, chain, ed25519, mark, millis, scene, sealed, seconds};
-use signet_api::{Custody, ErrorKind, Fate, KeyProvider, Operation};
+use common::{Scene, ed25519, mark, millis, scene, sealed, seconds};
+use signet_api::{Custody, ErrorKind, Fate, KeyProvider, Operation, chain};
 use signet_core::{KeyRecord, Kid, Timestamp};
 use signet_guards::Checked;
 use signet_sealed::MemoryStore;

@@ -2,8 +2,8 @@
 
 mod common;
 
-use common::{Scene, chain, ed25519, mark, scene, seconds};
-use signet_api::{ErrorKind, Fate, Operation, ProviderError};
+use common::{Scene, ed25519, mark, scene, seconds};
+use signet_api::{ErrorKind, Fate, Operation, ProviderError, chain};
 use signet_core::KeyRecord;
 use signet_testkit::Fault;
 use std::time::Duration;

@@ -5,9 +5,9 @@ mod common;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::{call, chain, failure, millis, pace, seconds};
+use common::{call, failure, millis, pace, seconds};
 use proptest::prelude::*;
-use signet_api::{ErrorKind, Operation, ProviderError};
+use signet_api::{ErrorKind, Operation, ProviderError, chain};
 use signet_guards::{Around as _, Pace, Paced};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};

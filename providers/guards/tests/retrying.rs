@@ -6,8 +6,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use common::{call, chain, ed25519, failure, millis, scene, seconds};
-use signet_api::{ErrorKind, Fate, Operation, ProviderError};
+use common::{call, ed25519, failure, millis, scene, seconds};
+use signet_api::{ErrorKind, Fate, Operation, ProviderError, chain};
 use signet_core::Kid;
 use signet_guards::{Around as _, Call, Jitter, Retries, Retrying};
 use signet_testkit::Fault;

@@ -2,11 +2,11 @@
 
 mod common;
 
-use common::{chain, ed25519, mark, sealed, seconds};
+use common::{ed25519, mark, sealed, seconds};
 use std::sync::Arc;
 use std::time::Duration;
 
-use signet_api::{ErrorKind, Fate, KeyProvider, Operation, ProviderError};
+use signet_api::{ErrorKind, Fate, KeyProvider, Operation, ProviderError, chain};
 use signet_guards::{Deadlines, Guard as _, TimeLimited};
 use signet_sealed::MemoryStore;
 use signet_testkit::{Fault, FaultyProvider};

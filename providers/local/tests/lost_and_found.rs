@@ -5,8 +5,8 @@ mod common;
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use common::{Home, chain, chmod, create, mode};
-use signet_api::ErrorKind;
+use common::{Home, chmod, create, mode};
+use signet_api::{ErrorKind, chain};
 use signet_testkit::process::{again_unprivileged, directory, left_out, passes};
 
 async fn with_a_key(home: &Home) -> signet_core::Kid {

@@ -8,8 +8,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use common::{chain, disk, ed25519, grow, handle};
-use signet_api::{ErrorKind, KeyProvider};
+use common::{disk, ed25519, grow, handle};
+use signet_api::{ErrorKind, KeyProvider, chain};
 use signet_sealed::FileStore;
 use signet_testkit::process::{again_on_a_small_disk, again_unprivileged, directory, left_out, passes};
 

@@ -8,8 +8,8 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::Path;
 use std::process::Stdio;
 
-use common::{chain, disk, ed25519, grow, handle, newest};
-use signet_api::{ErrorKind, KeyProvider, ProviderError};
+use common::{disk, ed25519, grow, handle, newest};
+use signet_api::{ErrorKind, KeyProvider, ProviderError, chain};
 use signet_core::Kid;
 use signet_sealed::{FileStore, RingStore as _, Swap, Version};
 use signet_testkit::process::{again, directory, left_out, passes};

@@ -5,9 +5,9 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{TestSealer, chain, ed25519, eventful, grow, handle, mark, sealed_by};
+use common::{TestSealer, ed25519, eventful, grow, handle, mark, sealed_by};
 use serde_json::Value;
-use signet_api::{Check, ErrorKind, Fate, KeyProvider, ProviderError, async_trait};
+use signet_api::{Check, ErrorKind, Fate, KeyProvider, ProviderError, async_trait, chain};
 use signet_core::{KeyRecord, KeyState, Kid, Terms, Timestamp};
 use signet_sealed::{MemoryStore, RingStore, Sealed, Stored, Swap, Version};
 use signet_testkit::{ManualClock, new_key};

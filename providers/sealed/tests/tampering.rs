@@ -3,9 +3,9 @@
 mod common;
 
 use common::forge::{decode, encode, with_ring_key, without_sealer};
-use common::{TestSealer, chain, ed25519, eventful, grow, handle, mark, sealed_by};
+use common::{TestSealer, ed25519, eventful, grow, handle, mark, sealed_by};
 use serde_json::Value;
-use signet_api::{ErrorKind, KeyProvider};
+use signet_api::{ErrorKind, KeyProvider, chain};
 use signet_core::algorithm::RsaBits;
 use signet_core::jwk::Jwk;
 use signet_core::{Algorithm, KeyRecord, SigningKey};

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use signet_api::{KeyProvider, NewKey};
 use signet_core::algorithm::{KeyType, RsaBits};
+pub(crate) use signet_core::ring::newest;
 use signet_core::{Algorithm, KeyRecord, Kid, Terms};
 
 /// Terms whose three spans differ, so that a provider that mixes them up is caught.
@@ -44,11 +45,6 @@ pub(crate) async fn list(provider: &dyn KeyProvider) -> Vec<KeyRecord> {
 
 pub(crate) fn find<'a>(keys: &'a [KeyRecord], kid: &Kid) -> Option<&'a KeyRecord> {
     keys.iter().find(|key| key.kid() == kid)
-}
-
-/// The newest key, as the schedule orders them.
-pub(crate) fn newest(keys: &[KeyRecord]) -> Option<&KeyRecord> {
-    keys.iter().max_by(|a, b| a.creation_order(b))
 }
 
 /// Every algorithm that the provider declares, but only one of RSA: their keys take long to make.

@@ -11,6 +11,7 @@ use signet_api::{
     Capabilities, Check, Claim, Clock, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError,
 };
 use signet_core::public_key::PublicKey;
+use signet_core::ring::newest;
 use signet_core::signing_key::Signature;
 use signet_core::{Algorithm, KeyRecord, KeyState, Kid, Revocation, SigningKey};
 use tokio::sync::Mutex;
@@ -99,10 +100,6 @@ impl Ring {
     pub(crate) fn newest(&self) -> Option<&KeyRecord> {
         newest(&self.keys)
     }
-}
-
-fn newest(keys: &[KeyRecord]) -> Option<&KeyRecord> {
-    keys.iter().max_by(|a, b| a.creation_order(b))
 }
 
 impl Remote {

@@ -233,7 +233,7 @@ impl Transit {
         message: &[u8],
     ) -> Result<Vec<u8>, Failure> {
         let body = request(version, algorithm, message);
-        let signed: Signed = self.client.read(Call::post(path, &body)?.signing()).await?;
+        let signed: Signed = self.client.read(Call::post(path, &body)?).await?;
         signature_of(&signed.signature, version, algorithm).map_err(|what| {
             let text = format!("POST {path} was answered with {what}; it was thrown away");
             Failure::new(ErrorKind::BadAnswer, text)

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{BasicConstraints, Certificate, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
@@ -43,15 +43,19 @@ impl Authority {
         std::fs::write(path, &self.pem).expect("the certificate is written");
     }
 
-    /// What a server on the loopback interface speaks TLS with, under these names too.
+    /// A certificate for a server of these names, and its key.
     #[must_use]
-    pub fn server_config(&self, names: &[&str]) -> Arc<ServerConfig> {
-        let mut all = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-        all.extend(names.iter().map(|name| (*name).to_owned()));
+    pub fn vouch_for(&self, names: &[&str]) -> (Certificate, KeyPair) {
         let key = KeyPair::generate().expect("a key");
-        let certificate = CertificateParams::new(all)
-            .and_then(|params| params.signed_by(&key, &self.issuer))
-            .expect("a certificate");
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let certificate = CertificateParams::new(names).and_then(|params| params.signed_by(&key, &self.issuer));
+        (certificate.expect("a certificate"), key)
+    }
+
+    /// What a server on the loopback interface speaks TLS with.
+    #[must_use]
+    pub fn server_config(&self) -> Arc<ServerConfig> {
+        let (certificate, key) = self.vouch_for(&["localhost", "127.0.0.1"]);
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ServerConfig::builder_with_provider(provider)

@@ -139,14 +139,20 @@ impl Server {
             .enable_all()
             .thread_name("fake")
             .build()?;
-        let listener = runtime.block_on(TcpListener::bind(address))?;
+        // Bound without waiting, so that a test may start a server from within a runtime of its own.
+        let listener = std::net::TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        let listener = {
+            let _inside = runtime.enter();
+            TcpListener::from_std(listener)?
+        };
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
             service,
             calls: Mutex::default(),
             script: Script::default(),
         });
-        let tls = authority.map(|authority| TlsAcceptor::from(authority.server_config(&[])));
+        let tls = authority.map(|authority| TlsAcceptor::from(authority.server_config()));
         let scheme = if tls.is_some() { "https" } else { "http" };
         runtime.spawn(accept(listener, tls, Arc::clone(&shared)));
         Ok(Self {

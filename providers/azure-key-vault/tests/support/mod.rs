@@ -31,9 +31,7 @@ impl Fake {
         let ca = directory.path().join("ca.pem");
         authority.write(&ca);
         let service = Arc::clone(&azure);
-        // On a thread of its own: the server waits for its port, which a runtime's thread may not.
-        let started = std::thread::spawn(move || Server::start(service, Some(&authority)));
-        let server = started.join().expect("a thread").expect("a server");
+        let server = Server::start(service, Some(&authority)).expect("a server");
         Self {
             azure,
             server,

@@ -34,10 +34,7 @@ impl Cloud {
         google.create_ring(RING);
         google.create_bucket("rings", false);
         google.create_bucket("open", true);
-        let service = google.service();
-        // On a thread without a runtime, as it makes one of its own.
-        let start = std::thread::spawn(|| Server::start(service, None).expect("a server"));
-        let server = start.join().expect("a server");
+        let server = Server::start(google.service(), None).expect("a server");
         let directory = tempfile::tempdir().expect("a directory");
         let cloud = Self {
             google,

@@ -4,7 +4,6 @@
 #[path = "../../../objects/tests/common/mod.rs"]
 mod sealer;
 
-use std::error::Error as _;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -118,16 +117,4 @@ pub(crate) fn call(operation: Operation) -> Call<'static> {
 
 pub(crate) fn failure(kind: ErrorKind) -> ProviderError {
     ProviderError::new("test", Operation::List, kind, "the test says so")
-}
-
-/// The text of an error with all that it came from, as the edge would print it.
-pub(crate) fn chain(error: &ProviderError) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

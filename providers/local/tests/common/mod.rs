@@ -85,17 +85,6 @@ pub(crate) async fn create(provider: &dyn KeyProvider, of: Option<&Kid>) -> Resu
     provider.create(&new_key(Algorithm::EdDSA, of)).await
 }
 
-pub(crate) fn chain(error: &ProviderError) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
-}
-
 pub(crate) fn mode(path: &Path) -> u32 {
     fs::metadata(path).expect("it is there").mode() & 0o7777
 }

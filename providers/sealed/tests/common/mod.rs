@@ -147,15 +147,3 @@ pub(crate) async fn eventful(store: &MemoryStore) -> Vec<KeyRecord> {
         .expect("retired");
     provider.list().await.expect("lists")
 }
-
-/// The text of an error with all that it came from, as the edge would print it.
-pub(crate) fn chain(error: &ProviderError) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
-}

@@ -38,8 +38,6 @@ pub(crate) struct Call<'a> {
     pub(crate) body: Option<Bytes>,
     /// At least so long may it take.
     pub(crate) at_least: Duration,
-    /// Whether a signature is asked for.
-    pub(crate) signs: bool,
 }
 
 impl<'a> Call<'a> {
@@ -50,7 +48,6 @@ impl<'a> Call<'a> {
             capabilities: "\"read\"",
             body: None,
             at_least: Duration::ZERO,
-            signs: false,
         }
     }
 
@@ -61,17 +58,11 @@ impl<'a> Call<'a> {
             capabilities: "\"update\"",
             body: Some(json(body)?),
             at_least: Duration::ZERO,
-            signs: false,
         })
     }
 
     pub(crate) const fn needing(mut self, capabilities: &'static str) -> Self {
         self.capabilities = capabilities;
-        self
-    }
-
-    pub(crate) const fn signing(mut self) -> Self {
-        self.signs = true;
         self
     }
 

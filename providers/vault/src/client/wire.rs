@@ -28,9 +28,6 @@ const REQUEST: HeaderName = HeaderName::from_static("x-vault-request");
 
 pub(super) struct Wire {
     http: reqwest::Client,
-    /// For signatures alone. A connection's task lives on the thread that opened it, and signatures are asked for from
-    /// other threads than the rest: over a shared connection each would wait for two threads to wake up.
-    signing: reqwest::Client,
     /// What requests name as the host; not always where they go.
     base: Url,
     address: String,
@@ -49,22 +46,18 @@ impl Wire {
                 .map_err(|_| invalid("VAULT_NAMESPACE holds characters that no namespace has".to_owned()))?;
             headers.insert(NAMESPACE, value);
         }
+        let mut builder = reqwest::Client::builder()
+            .default_headers(headers)
+            .connect_timeout(CONNECT_TIMEOUT.min(connection.timeout))
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .http1_only()
+            .no_proxy()
+            .retry(reqwest::retry::never())
+            .redirect(reqwest::redirect::Policy::none());
         let is_private = !connection.authorities.is_empty();
-        let builder = || {
-            let builder = reqwest::Client::builder()
-                .default_headers(headers.clone())
-                .connect_timeout(CONNECT_TIMEOUT.min(connection.timeout))
-                .pool_idle_timeout(IDLE_TIMEOUT)
-                .http1_only()
-                .no_proxy()
-                .retry(reqwest::retry::never())
-                .redirect(reqwest::redirect::Policy::none());
-            match is_private {
-                true => builder.tls_certs_only(connection.authorities.clone()),
-                false => builder,
-            }
-        };
-        let mut builders = [builder(), builder()];
+        if is_private {
+            builder = builder.tls_certs_only(connection.authorities);
+        }
         let address = connection.address.as_str().trim_end_matches('/').to_owned();
         let mut base = connection.address;
         if let Some(name) = connection.server_name {
@@ -72,18 +65,15 @@ impl Wire {
                 host: base.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned(),
                 name: name.clone(),
             };
-            builders = builders.map(|builder| builder.dns_resolver(resolver.clone()));
+            builder = builder.dns_resolver(resolver);
             base.set_host(Some(&name))
                 .map_err(|_| invalid(format!("VAULT_TLS_SERVER_NAME is {name:?}, which is no host name")))?;
         }
-        let build = |builder: reqwest::ClientBuilder| {
-            let client = builder.build();
-            client.map_err(|error| invalid(format!("TLS to {address} cannot be set up: {error}")))
-        };
-        let [http, signing] = builders.map(build);
+        let http = builder
+            .build()
+            .map_err(|error| invalid(format!("TLS to {address} cannot be set up: {error}")))?;
         let wire = Self {
-            http: http?,
-            signing: signing?,
+            http,
             base,
             address,
             timeout: connection.timeout,
@@ -136,8 +126,7 @@ impl Wire {
         token: Option<&Token>,
         within: Duration,
     ) -> Result<Response, reqwest::Error> {
-        let client = if call.signs { &self.signing } else { &self.http };
-        let mut request = client.request(call.method.clone(), url).timeout(within);
+        let mut request = self.http.request(call.method.clone(), url).timeout(within);
         if let Some(token) = token {
             request = request.header(TOKEN, token.header());
         }
@@ -175,7 +164,6 @@ impl Wire {
 
 /// Looks up the host of `VAULT_ADDR` for requests that name `VAULT_TLS_SERVER_NAME` as their host, so that the
 /// certificate is held against that name.
-#[derive(Clone)]
 struct Elsewhere {
     name: String,
     host: String,

@@ -8,10 +8,10 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use signet_api::Variables;
+use signet_fakes::Authority;
 use tempfile::TempDir;
 
 /// The server that most tests share.
@@ -286,23 +286,11 @@ pub(crate) fn free_port() -> u16 {
 
 /// An authority and a certificate of it for the server. The answer is the authority's file.
 fn certificates(directory: &Path) -> PathBuf {
-    let key = KeyPair::generate().expect("a key");
-    let mut params = CertificateParams::new(Vec::new()).expect("no names");
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
-    params
-        .distinguished_name
-        .push(DnType::CommonName, "Signet test authority");
-    let pem = params.self_signed(&key).expect("a certificate").pem();
-    let issuer = Issuer::new(params, key);
-    let server_key = KeyPair::generate().expect("a key");
-    let names = vec!["127.0.0.1".to_owned(), "vault.test".to_owned()];
-    let certificate = CertificateParams::new(names)
-        .and_then(|params| params.signed_by(&server_key, &issuer))
-        .expect("a certificate");
+    let authority = Authority::new();
+    let (certificate, key) = authority.vouch_for(&["127.0.0.1", "vault.test"]);
     let write = |name: &str, text: &str| std::fs::write(directory.join(name), text).expect("written");
     write("cert.pem", &certificate.pem());
-    write("key.pem", &server_key.serialize_pem());
-    write("ca.pem", &pem);
+    write("key.pem", &key.serialize_pem());
+    write("ca.pem", authority.pem());
     directory.join("ca.pem")
 }
