@@ -232,11 +232,16 @@ fn variables(settings: &Settings, origin: &Origin) -> Result<Variables, Provider
     match strange {
         None => Ok(settings.variables.overlaid(&origin.overrides)),
         Some(name) => {
+            let prefix = format!("SIGNET_ALSO_{}_", origin.provider.in_variables());
+            let meant = known
+                .iter()
+                .map(|variable| (strsim::osa_distance(name, variable.name), variable.name))
+                .filter(|(distance, meant)| *distance <= meant.len() / 3)
+                .min();
+            let meant = meant.map_or_else(String::new, |(_, meant)| format!("did you mean {prefix}{meant}? "));
             let text = format!(
-                "SIGNET_ALSO_{}_{name} is given, but {} reads no {name}; docs/providers/{}.md lists what it reads",
-                origin.provider.in_variables(),
-                origin.provider,
-                origin.provider
+                "{prefix}{name} is given, but {} reads no {name}; {meant}docs/providers/{}.md lists what it reads",
+                origin.provider, origin.provider
             );
             Err(refused(origin.provider, text))
         }

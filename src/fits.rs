@@ -9,24 +9,25 @@ use crate::settings::Settings;
 /// # Errors
 /// `InvalidConfig`, with the numbers and the variable to change.
 pub fn fits(settings: &Settings, provider: &Capabilities) -> Result<(), ProviderError> {
-    let refuse = |text| {
-        Err(ProviderError::new(
-            provider.provider,
-            Operation::Open,
-            ErrorKind::InvalidConfig,
-            text,
-        ))
-    };
     let algorithm = settings.policy.algorithm();
     if !provider.algorithms.contains(&algorithm) {
         let has = provider.algorithms.iter().map(|has| has.as_str()).collect::<Vec<_>>();
-        return refuse(format!(
+        let text = format!(
             "SIGNET_ALGORITHM={algorithm}: {} does not have it in this custody; write one of {}, or SIGNET_CUSTODY=sealed, \
              where Signet itself signs with any",
             provider.provider,
             has.join(", ")
-        ));
+        );
+        return Err(refused(provider, text));
     }
+    bears(settings, provider)
+}
+
+/// Whether the provider bears the readings of all replicas, be it the one that signs or one that is also published.
+///
+/// # Errors
+/// `InvalidConfig`, with the numbers and the variable to change.
+pub fn bears(settings: &Settings, provider: &Capabilities) -> Result<(), ProviderError> {
     let interval = settings.policy.durations().refresh_interval;
     if let Some(quota) = &provider.reads {
         let asked = calls_asked(settings.replicas, quota) * per_interval(quota, interval);
@@ -34,7 +35,7 @@ pub fn fits(settings: &Settings, provider: &Capabilities) -> Result<(), Provider
             let least = quota
                 .per
                 .mul_f64(calls_asked(settings.replicas, quota) / f64::from(quota.calls));
-            return refuse(format!(
+            let text = format!(
                 "{} replicas (SIGNET_REPLICAS) that read the ring every {} (SIGNET_REFRESH_INTERVAL) with {} calls each \
                  make {asked:.0} calls in {}, and the vendor allows {} ({}). Write a refresh interval of at least {} \
                  (the lead grows with it), or have the vendor raise the quota and state fewer replicas",
@@ -45,10 +46,15 @@ pub fn fits(settings: &Settings, provider: &Capabilities) -> Result<(), Provider
                 quota.calls,
                 quota.page,
                 humantime::format_duration(std::time::Duration::from_secs(least.as_secs() + 1)),
-            ));
+            );
+            return Err(refused(provider, text));
         }
     }
     Ok(())
+}
+
+fn refused(provider: &Capabilities, text: String) -> ProviderError {
+    ProviderError::new(provider.provider, Operation::Open, ErrorKind::InvalidConfig, text)
 }
 
 /// The calls of one round of readings by all replicas.

@@ -5,7 +5,6 @@
 //! module that names providers. The data path ([`routes`]) reads one immutable [`snapshot`] and never waits for the control
 //! path ([`keeper`]). `docs/architecture.md` has the map and what must always hold.
 
-pub mod also;
 pub mod app;
 pub mod cli;
 pub mod clock;
@@ -16,6 +15,10 @@ pub mod http;
 pub mod keeper;
 pub mod kinds;
 pub mod lane;
+pub mod last_good;
+pub mod published;
+pub mod readiness;
+pub mod reading;
 pub mod remote;
 pub mod ring_view;
 pub mod routes;
@@ -23,5 +26,6 @@ pub mod serve;
 pub mod settings;
 pub mod snapshot;
 pub mod telemetry;
+pub mod timeline;
 pub mod token_cache;
 pub mod unique;

@@ -6,25 +6,26 @@ use std::sync::Arc;
 
 use signet_api::{Clock, ProviderError};
 use signet_core::mint::Template;
+use signet_guards::Jitter;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use crate::also::AlsoRing;
 use crate::app;
 use crate::clock::SystemClock;
-use crate::fits::fits;
+use crate::fits::{bears, fits};
 use crate::hardening::{NotLocked, lock_memory};
 use crate::http::accept::{Context, Limits, serve_tcp, serve_unix};
 use crate::http::peer::AllowList;
 use crate::http::tls::{Tls, TlsError};
 use crate::http::unix::{SocketError, bind};
 use crate::http::workers::Workers;
-use crate::keeper::{Charge, Keeper};
+use crate::keeper::{Charge, Keeper, Means, NoRing, Source};
 use crate::lane::Lane;
+use crate::last_good::LastGood;
+use crate::readiness::Readiness;
 use crate::remote::Remote;
 use crate::routes::admin::Admin;
 use crate::routes::public::Public;
@@ -58,6 +59,13 @@ pub enum StartError {
     /// The keys.
     #[error("the ring cannot be opened")]
     Provider(#[from] ProviderError),
+    /// The keys of a ring that is also published.
+    #[error(
+        "the ring of {provider}, which SIGNET_ALSO_PUBLISH names, cannot be read, and without its keys good tokens would \
+         be refused; remove {provider} there if no token of it is alive",
+        provider = .0.provider
+    )]
+    Also(#[source] ProviderError),
     /// Threads and signals.
     #[error("the system refused {what}")]
     System {
@@ -87,7 +95,7 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
         Some(files) => Some(Tls::load(&files.certificate, &files.key)?),
         None => None,
     };
-    let (socket, _bound) = bind(&settings.socket.path, settings.socket.mode)?;
+    let (socket, bound) = bind(&settings.socket.path, settings.socket.mode)?;
     let public = listen(settings.listen, "SIGNET_LISTEN").await?;
     let admin = listen(settings.admin_listen, "SIGNET_ADMIN_LISTEN").await?;
 
@@ -98,7 +106,12 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
     fits(&settings, &provider.capabilities())?;
     let mut also = Vec::new();
     for origin in &settings.also {
-        also.push(AlsoRing::open(open(origin).await?).await?);
+        let provider = open(origin).await.map_err(StartError::Also)?;
+        bears(&settings, &provider.capabilities()).map_err(StartError::Also)?;
+        also.push(Source {
+            name: origin.name(),
+            provider,
+        });
     }
     let remote = Arc::new(Remote::new(
         Arc::clone(&provider),
@@ -112,11 +125,27 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
         rsa_bits: settings.rsa_bits,
         fate: settings.expired_keys,
     };
-    let (keeper, published) = Keeper::start(provider, also, charge, Arc::clone(&clock), Arc::clone(&metrics)).await?;
+    let means = Means {
+        ring: Source {
+            name: settings.origin.name(),
+            provider,
+        },
+        also,
+        clock: Arc::clone(&clock),
+        metrics: Arc::clone(&metrics),
+        jitter: Jitter::default(),
+        memory: Some(Arc::new(LastGood::new(&settings.data_dir, &settings.issuer))),
+    };
+    let keeper = Keeper::start(means, charge).await.map_err(|no_ring| match no_ring {
+        NoRing::Signing(failure) => StartError::Provider(failure),
+        NoRing::Also(failure) => StartError::Also(failure),
+    })?;
+    let (published, nudge) = (keeper.published(), keeper.nudge());
 
     let durations = settings.policy.durations();
     let service = Arc::new(Service {
         published: Arc::clone(&published),
+        nudge: Arc::clone(&nudge),
         template: Template::new(
             &settings.issuer,
             &settings.sign_audience,
@@ -136,7 +165,6 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
 
     let shutdown = CancellationToken::new();
     let tasks = TaskTracker::new();
-    let nudge = Arc::new(Notify::new());
     let context = Context {
         limits: Limits {
             connections: settings.limits.max_connections.into(),
@@ -167,9 +195,25 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
         Arc::clone(&clock),
     );
     tasks.spawn(serve_tcp("public", public, tls.clone(), documents, context.clone()));
-    let pages = Admin::new(Arc::clone(&published), remote, settings.policy, clock, metrics);
+    let readiness = Arc::new(Readiness::new(
+        Arc::clone(&published),
+        remote,
+        bound.file().clone(),
+        &settings.policy,
+        Arc::clone(&clock),
+    ));
+    tasks.spawn(Arc::clone(&readiness).watch(shutdown.clone()));
+    let provider = settings.origin.provider.as_str();
+    let pages = Admin::new(
+        Arc::clone(&published),
+        readiness,
+        provider,
+        settings.policy,
+        clock,
+        metrics,
+    );
     tasks.spawn(serve_tcp("admin", admin, None, pages, context));
-    tasks.spawn(keeper.run(published, Arc::clone(&nudge), shutdown.clone()));
+    tasks.spawn(keeper.run(shutdown.clone()));
     announce(&settings, tls.is_some());
 
     loop {
@@ -178,7 +222,7 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
             _ = interrupt.recv() => break,
             _ = hang_up.recv() => {
                 info!("SIGHUP: the provider is read now");
-                nudge.notify_one();
+                nudge.now();
             }
         }
     }

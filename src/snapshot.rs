@@ -6,7 +6,6 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -16,10 +15,9 @@ use signet_core::jwk::{Jwk, JwkSet};
 use signet_core::mint::Headers;
 use signet_core::schedule::ScheduledKey;
 use signet_core::{Algorithm, KeyRecord, Kid, Phase, Policy, Schedule, SigningKey, Timestamp, VerifyingKey};
-use tokio::sync::watch;
 
-use crate::also::AlsoRing;
 use crate::discovery;
+use crate::reading::Reading;
 use crate::ring_view::RingView;
 
 /// The sidecar's state at one instant.
@@ -45,6 +43,10 @@ pub struct Snapshot {
     pub refresh_failure: Option<Outage>,
     /// Which of the rings that are published beside it cannot be read, and why.
     pub also_failures: Vec<(&'static str, Outage)>,
+    /// From when the clock alone makes it untrue, if ever.
+    pub holds_until: Option<Timestamp>,
+    /// Set if this process was stopped for so long that others may sign with keys that it does not know.
+    pub asleep: Option<Outage>,
 }
 
 /// Who computes signatures.
@@ -69,6 +71,22 @@ pub struct Signer {
     pub headers: Headers,
     /// The longest life of a token that it may sign.
     pub longest: Duration,
+    /// Until when all others are sure to publish the key: a successor that this replica does not know of was created
+    /// after the last reading, signs a lead later, and keeps this key published for the retention, by clocks that may be
+    /// off by S each.
+    pub published_until: Timestamp,
+    /// The shortest life that is still worth a token, which is what it gets when no longer one is sure: the provider may
+    /// be down for all, and then none has a successor. By then this replica has long said that it is not ready.
+    pub least: Duration,
+}
+
+impl Signer {
+    /// The longest life of a token that is signed now.
+    #[must_use]
+    pub fn longest_at(&self, now: Timestamp) -> Duration {
+        let sure = self.published_until.since(now).max(self.least);
+        self.longest.min(sure)
+    }
 }
 
 /// Something that does not work, since when, and why.
@@ -104,8 +122,8 @@ impl Document {
 /// What a snapshot is made of.
 #[derive(Debug)]
 pub struct Parts<'a> {
-    /// The ring as listed.
-    pub records: &'a [KeyRecord],
+    /// The ring as last read.
+    pub ring: &'a Reading,
     /// What follows from it now.
     pub schedule: &'a Schedule,
     /// The policy.
@@ -117,21 +135,21 @@ pub struct Parts<'a> {
     /// The longest message that the provider signs for keys of an algorithm.
     pub longest_message: fn(Algorithm) -> Option<usize>,
     /// The rings that are published beside it, each with what follows from it now.
-    pub also: &'a [(&'a AlsoRing, Schedule)],
-    /// When the provider was last read.
-    pub refreshed_at: Timestamp,
-    /// Why reading it fails, if it does.
-    pub refresh_failure: Option<Outage>,
+    pub also: &'a [(&'a Reading, Schedule)],
+    /// From when the clock alone changes something.
+    pub holds_until: Option<Timestamp>,
+    /// Why nothing is to be answered, if so.
+    pub asleep: Option<Outage>,
 }
 
 impl Snapshot {
     /// Encodes all that requests will need.
     #[must_use]
     pub fn new(parts: Parts<'_>) -> Self {
-        let record = |kid: &Kid| parts.records.iter().find(|record| record.kid() == kid);
+        let records = parts.ring.records();
+        let record = |kid: &Kid| records.iter().find(|record| record.kid() == kid);
         let also = parts.also.iter().map(|(ring, schedule)| (ring.records(), schedule));
-        let rings: Vec<(&[KeyRecord], &Schedule)> =
-            std::iter::once((parts.records, parts.schedule)).chain(also).collect();
+        let rings: Vec<(&[KeyRecord], &Schedule)> = std::iter::once((records, parts.schedule)).chain(also).collect();
         let in_set = published(&rings);
         let jwks = JwkSet {
             keys: in_set.iter().map(|key| Jwk::from(*key)).collect(),
@@ -142,13 +160,20 @@ impl Snapshot {
         algorithms.dedup();
         let signer = parts.signer.and_then(|(kid, signs)| {
             let record = record(&kid).ok_or_else(|| Outage {
-                since: parts.refreshed_at,
+                since: parts.ring.at(),
                 reason: format!("the active key {kid} is not in the ring"),
             })?;
-            let longest = parts.policy.durations().token_max_ttl;
+            let durations = parts.policy.durations();
+            let terms = record.terms.unwrap_or_else(|| parts.policy.terms());
+            let skews = durations.clock_skew * 4;
             Ok(Signer {
                 headers: Headers::new(&record.public),
-                longest: record.terms.map_or(longest, |terms| terms.token_max_ttl),
+                longest: terms.token_max_ttl,
+                published_until: parts
+                    .ring
+                    .at()
+                    .plus((terms.lead + terms.retention).saturating_sub(skews)),
+                least: durations.token_ttl,
                 longest_message: (parts.longest_message)(record.public.algorithm()),
                 public: record.public.clone(),
                 signs,
@@ -162,14 +187,22 @@ impl Snapshot {
             set_changes_at: rings.iter().filter_map(|(_, schedule)| schedule.set_changes_at).min(),
             ring_json: serde_json::to_vec(&parts.view).unwrap_or_default().into(),
             ring: Arc::new(parts.view),
-            refreshed_at: parts.refreshed_at,
-            refresh_failure: parts.refresh_failure,
+            refreshed_at: parts.ring.at(),
+            refresh_failure: parts.ring.failure().cloned(),
             also_failures: parts
                 .also
                 .iter()
-                .filter_map(|(ring, _)| ring.failure().map(|outage| (ring.name(), outage.clone())))
+                .filter_map(|(ring, _)| ring.failure().map(|outage| (ring.provider(), outage.clone())))
                 .collect(),
+            holds_until: parts.holds_until,
+            asleep: parts.asleep,
         }
+    }
+
+    /// Whether the clock has not yet made it untrue.
+    #[must_use]
+    pub fn holds_at(&self, now: Timestamp) -> bool {
+        self.holds_until.is_none_or(|until| now < until)
     }
 
     /// How many keys are in a phase.
@@ -197,51 +230,4 @@ fn published<'a>(rings: &[(&'a [KeyRecord], &Schedule)]) -> Vec<&'a VerifyingKey
         }
     }
     keys
-}
-
-/// Where the keeper puts each snapshot, and everybody else finds the latest.
-#[derive(Debug)]
-pub struct Published {
-    current: ArcSwap<Snapshot>,
-    changes: watch::Sender<Bytes>,
-}
-
-impl Published {
-    /// Starts with a first snapshot.
-    #[must_use]
-    pub fn new(first: Snapshot) -> Self {
-        let changes = watch::Sender::new(first.ring_json.clone());
-        Self {
-            current: ArcSwap::from_pointee(first),
-            changes,
-        }
-    }
-
-    /// The latest snapshot. Never waits.
-    pub fn load(&self) -> arc_swap::Guard<Arc<Snapshot>> {
-        self.current.load()
-    }
-
-    /// The latest snapshot, to be kept across an await.
-    #[must_use]
-    pub fn load_full(&self) -> Arc<Snapshot> {
-        self.current.load_full()
-    }
-
-    /// Replaces it, and tells those who follow the ring if that changed.
-    pub fn store(&self, snapshot: Snapshot) {
-        let ring = snapshot.ring_json.clone();
-        self.current.store(Arc::new(snapshot));
-        self.changes.send_if_modified(|last| {
-            let changed = *last != ring;
-            *last = ring;
-            changed
-        });
-    }
-
-    /// Follows `GET /v1/ring`.
-    #[must_use]
-    pub fn follow(&self) -> watch::Receiver<Bytes> {
-        self.changes.subscribe()
-    }
 }

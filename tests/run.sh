@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Every check of this repository, with all its set-up, on a machine that has Rust (rustup) and Python 3.11 or later with
-# venv. What else it has (Node, Python 3.13, cargo-deny) is used; what it lacks is said at the end, and is a failure in CI.
-# Nothing is written into the checkout.
+# venv. What else it has (Node, Python 3.13, Chromium, cargo-deny) is used; what it lacks is said at the end, and is a
+# failure in CI. Nothing is written into the checkout.
 set -euo pipefail
 
 usage() {
@@ -116,6 +116,21 @@ set_up_azurite() {
     export SIGNET_TEST_AZURITE="$made/node_modules/.bin"
 }
 
+# The browser that the status page is looked at with. Where it is not installed, root on Debian can have it.
+set_up_chromium() {
+    local what="the status page in a real browser" candidate
+    if ! has chromium && [[ -n "${CI:-}" && "$EUID" -eq 0 ]] && has apt-get; then
+        apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium > /dev/null || true
+    fi
+    for candidate in chromium chromium-browser google-chrome; do
+        has "$candidate" || continue
+        SIGNET_TEST_CHROMIUM="$(command -v "$candidate")"
+        export SIGNET_TEST_CHROMIUM
+        return
+    done
+    lacks "$what" "there is no Chromium (Debian: apt install chromium)"
+}
+
 set_up_node() {
     make_modules node tests/interop/node || return
     export SIGNET_INTEROP_NODE="$made"
@@ -144,6 +159,7 @@ cargo_test() {
     set_up_clouds || return
     ! set_up_localstack || features+=(signet-aws-kms/localstack)
     ! set_up_azurite || features+=(signet-azure-key-vault/azurite)
+    set_up_chromium || true
     mkdir "$scratch/records"
     SIGNET_TEST_RECORDS="$scratch/records" cargo test --workspace --locked --no-fail-fast \
         --features "$(IFS=, && echo "${features[*]}")" | tee "$scratch/cargo" || status=$?
@@ -200,10 +216,13 @@ else
     left_out+=("cargo deny: cargo-deny is not installed (cargo install cargo-deny)")
 fi
 
+screenshots=("$CARGO_TARGET_DIR"/tmp/page/*.png)
+
 printf '\n== Summary, %d s\n' "$SECONDS"
 printf '%s\n' "${summary[@]}"
 for what in ${left_out[@]+"${left_out[@]}"}; do
     printf 'LEFT OUT: %s\n' "$what"
 done
+[[ -z "${SIGNET_TEST_CHROMIUM:-}" || ! -e "${screenshots[0]}" ]] || printf 'SCREENSHOT: %s\n' "${screenshots[@]}"
 printf '%d passed, %d failed\n' "$passed" "$failed"
 [[ "$failed" -eq 0 ]]

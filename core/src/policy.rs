@@ -74,6 +74,16 @@ impl Durations {
             .saturating_add(self.clock_skew.saturating_mul(2))
     }
 
+    /// How old a reading of the ring may be and still have every key that anybody signs with, also when what is served from
+    /// it was cached: a key that is not in it was created after it, and signs a lead later, by clocks that may be off by S
+    /// each; and whoever fetches the JWKS now may keep it for the longer of M and V. At least R, as the lead is.
+    #[must_use]
+    pub fn bearable_age(&self) -> Duration {
+        self.publish_lead
+            .saturating_sub(self.jwks_max_age.max(self.verifier_cache))
+            .saturating_sub(self.clock_skew.saturating_mul(2))
+    }
+
     /// How long a key is published after it stopped signing.
     fn retention(&self) -> Duration {
         self.token_max_ttl
@@ -245,6 +255,18 @@ mod tests {
     #[test]
     fn the_defaults_are_safe() {
         assert_eq!(refusal(|_| ()), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn a_ring_is_bearable_until_a_cache_filled_from_it_could_miss_a_key_that_signs() {
+        let minutes = |n: u64| Duration::from_secs(60 * n);
+        let defaults = Durations::default();
+        assert_eq!(defaults.bearable_age(), minutes(60 - 20 - 2));
+        let least = Durations {
+            publish_lead: defaults.least_lead(),
+            ..defaults
+        };
+        assert_eq!(least.bearable_age(), least.refresh_interval);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use signet_api::chain;
 use crate::app;
 use crate::cli::{Failure, table, to_json};
 use crate::clock::SystemClock;
-use crate::fits::fits;
+use crate::fits::{bears, fits};
 use crate::kinds::exit_code;
 use crate::settings::Settings;
 
@@ -36,7 +36,7 @@ struct Row {
 pub(super) async fn check(settings: &Settings, json: bool) -> Result<String, Failure> {
     let (mut checks, mut worst) = (Vec::new(), None);
     for (index, origin) in settings.origins().enumerate() {
-        let provider = app::open(settings, origin, Arc::new(SystemClock)).await?;
+        let provider = app::open_guarded(settings, origin, Arc::new(SystemClock), Arc::default()).await?;
         let capabilities = provider.capabilities();
         for check in provider.check().await {
             let failed = check.outcome.err();
@@ -53,8 +53,9 @@ pub(super) async fn check(settings: &Settings, json: bool) -> Result<String, Fai
             });
         }
         // The first is the one that signs.
-        if index == 0 {
-            fits(settings, &capabilities)?;
+        match index {
+            0 => fits(settings, &capabilities)?,
+            _ => bears(settings, &capabilities)?,
         }
     }
     let report = Report {

@@ -1,6 +1,8 @@
 //! `signet keys`: talks to the provider directly, so that it works when no sidecar runs.
 //!
-//! What changes the ring is logged as an audit event: who, when, what, why.
+//! What changes the ring is logged as audit events, before and after: who, when, what, why.
+
+mod audit;
 
 use std::sync::Arc;
 
@@ -9,7 +11,6 @@ use serde_json::json;
 use signet_api::{Clock, KeyProvider, NewKey};
 use signet_core::schedule::Due;
 use signet_core::{KeyRecord, Kid, Phase, Revocation, Schedule, schedule};
-use tracing::info;
 
 use crate::app;
 use crate::cli::{Failure, is_json, table, to_json};
@@ -17,23 +18,19 @@ use crate::clock::{SystemClock, rfc3339};
 use crate::ring_view::RingView;
 use crate::settings::Settings;
 
+use audit::Act;
+
 pub(super) async fn keys(settings: &Settings, verb: &str, args: &ArgMatches) -> Result<String, Failure> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let provider = app::open_guarded(settings, &settings.origin, Arc::clone(&clock), Arc::default()).await?;
-    let ring = Ring {
-        provider,
-        settings,
-        clock,
-    };
+    let json = is_json(args);
     let reason = || args.get_one::<String>("reason").map_or("", String::as_str);
     match verb {
-        "list" => ring.list(is_json(args)).await,
-        "rotate" => ring.rotate(reason(), is_json(args)).await,
+        "list" => Ring::open(settings).await?.list(json).await,
+        "rotate" => rotate(settings, reason(), json).await,
         "revoke" => {
             let kid = args.get_one::<String>("kid").map_or("", String::as_str);
-            ring.revoke(&Kid::new(kid), reason(), is_json(args)).await
+            revoke(settings, &Kid::new(kid), reason(), json).await
         }
-        _ => ring.prune(is_json(args)).await,
+        _ => prune(settings, json).await,
     }
 }
 
@@ -43,7 +40,17 @@ struct Ring<'a> {
     clock: Arc<dyn Clock>,
 }
 
-impl Ring<'_> {
+impl<'a> Ring<'a> {
+    async fn open(settings: &'a Settings) -> Result<Self, Failure> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let provider = app::open_guarded(settings, &settings.origin, Arc::clone(&clock), Arc::default()).await?;
+        Ok(Self {
+            provider,
+            settings,
+            clock,
+        })
+    }
+
     async fn read(&self) -> Result<(Vec<KeyRecord>, Schedule), Failure> {
         let records = self.provider.list().await?;
         let schedule = schedule(&records, &self.settings.policy, self.clock.now());
@@ -78,7 +85,8 @@ impl Ring<'_> {
         Ok(table(&rows))
     }
 
-    async fn rotate(&self, reason: &str, json: bool) -> Result<String, Failure> {
+    /// The next key, unless one waits already.
+    async fn create_early(&self) -> Result<KeyRecord, Failure> {
         let (_, schedule) = self.read().await?;
         if let Some(pending) = schedule.keys.iter().find(|key| key.phase == Phase::Pending) {
             let at = pending.activates_at.map(rfc3339).unwrap_or_default();
@@ -88,78 +96,87 @@ impl Ring<'_> {
                 pending.kid
             )));
         }
-        let key = self.create_next(&schedule).await?;
-        let (_, schedule) = self.read().await?;
-        let at = schedule
-            .keys
-            .iter()
-            .find(|scheduled| scheduled.kid == *key.kid())
-            .and_then(|key| key.activates_at);
-        let at = at.map(rfc3339).unwrap_or_default();
-        audit("rotate", key.kid(), reason);
-        if json {
-            return Ok(to_json(&json!({ "kid": key.kid().as_str(), "activates_at": at })));
-        }
-        Ok(format!(
-            "created {}; it is published now and signs from {at}\n",
-            key.kid()
-        ))
-    }
-
-    async fn revoke(&self, kid: &Kid, reason: &str, json: bool) -> Result<String, Failure> {
-        let revocation = Revocation {
-            at: self.clock.now(),
-            reason: reason.to_owned(),
-        };
-        self.provider.revoke(kid, &revocation).await?;
-        audit("revoke", kid, reason);
-        // If nothing else can sign, the successor is made here: no sidecar needs to be running for it.
-        let (_, schedule) = self.read().await?;
-        let mut successor = None;
-        if schedule.active().is_none() && schedule.due.iter().any(|due| matches!(due, Due::Successor { .. })) {
-            let key = self.create_next(&schedule).await?;
-            audit("create", key.kid(), "successor of a revoked key");
-            successor = Some(key.kid().clone());
-        }
-        let durations = self.settings.policy.durations();
-        let bound = humantime::format_duration(durations.refresh_interval + durations.clock_skew);
-        let cached = humantime::format_duration(durations.jwks_max_age.max(durations.verifier_cache));
-        if json {
-            let successor = successor.as_ref().map(Kid::as_str);
-            return Ok(to_json(
-                &json!({ "revoked": kid.as_str(), "successor": successor, "bound": bound.to_string() }),
-            ));
-        }
-        let mut text = format!(
-            "revoked {kid}; every sidecar refuses it within {bound}, and services that keep the JWKS themselves within \
-             {cached} more\n"
-        );
-        if let Some(successor) = successor {
-            text.push_str(&format!("created {successor}; it signs at once\n"));
-        }
-        Ok(text)
-    }
-
-    async fn prune(&self, json: bool) -> Result<String, Failure> {
-        let pruned = self.provider.prune().await?;
-        for what in &pruned {
-            info!(target: "audit", action = "prune", what, uid = uid(), "audit");
-        }
-        if json {
-            return Ok(to_json(&json!({ "pruned": pruned })));
-        }
-        let mut text: String = pruned.iter().map(|what| format!("removed {what}\n")).collect();
-        if text.is_empty() {
-            text.push_str("nothing to remove\n");
-        }
-        Ok(text)
+        self.create_next(&schedule).await
     }
 }
 
-fn audit(action: &str, kid: &Kid, reason: &str) {
-    info!(target: "audit", action, %kid, reason, uid = uid(), "audit");
+async fn rotate(settings: &Settings, reason: &str, json: bool) -> Result<String, Failure> {
+    let act = Act::attempt(settings, "rotate", None, reason);
+    let ring = Ring::open(settings).await.map_err(|failure| act.failed(failure))?;
+    let key = ring.create_early().await.map_err(|failure| act.failed(failure))?;
+    act.done(Some(key.kid()));
+    let (_, schedule) = ring.read().await?;
+    let at = schedule
+        .keys
+        .iter()
+        .find(|scheduled| scheduled.kid == *key.kid())
+        .and_then(|key| key.activates_at);
+    let at = at.map(rfc3339).unwrap_or_default();
+    if json {
+        return Ok(to_json(&json!({ "kid": key.kid().as_str(), "activates_at": at })));
+    }
+    Ok(format!(
+        "created {}; it is published now and signs from {at}\n",
+        key.kid()
+    ))
 }
 
-fn uid() -> u32 {
-    rustix::process::getuid().as_raw()
+async fn revoke(settings: &Settings, kid: &Kid, reason: &str, json: bool) -> Result<String, Failure> {
+    let act = Act::attempt(settings, "revoke", Some(kid), reason);
+    let ring = Ring::open(settings).await.map_err(|failure| act.failed(failure))?;
+    let revocation = Revocation {
+        at: ring.clock.now(),
+        reason: reason.to_owned(),
+    };
+    let revoked = ring.provider.revoke(kid, &revocation).await;
+    revoked.map_err(|error| act.failed(error.into()))?;
+    act.done(Some(kid));
+    // If nothing else can sign, the successor is made here: no sidecar needs to be running for it.
+    let (_, schedule) = ring.read().await?;
+    let mut successor = None;
+    if schedule.active().is_none() && schedule.due.iter().any(|due| matches!(due, Due::Successor { .. })) {
+        let act = Act::attempt(settings, "create", None, "successor of a revoked key");
+        let key = ring
+            .create_next(&schedule)
+            .await
+            .map_err(|failure| act.failed(failure))?;
+        act.done(Some(key.kid()));
+        successor = Some(key.kid().clone());
+    }
+    let durations = settings.policy.durations();
+    let bound = humantime::format_duration(durations.refresh_interval + durations.clock_skew);
+    let cached = humantime::format_duration(durations.jwks_max_age.max(durations.verifier_cache));
+    if json {
+        let successor = successor.as_ref().map(Kid::as_str);
+        return Ok(to_json(
+            &json!({ "revoked": kid.as_str(), "successor": successor, "bound": bound.to_string() }),
+        ));
+    }
+    let mut text = format!(
+        "revoked {kid}; every sidecar refuses it within {bound}, and services that keep the JWKS themselves within \
+         {cached} more\n"
+    );
+    if let Some(successor) = successor {
+        text.push_str(&format!("created {successor}; it signs at once\n"));
+    }
+    Ok(text)
+}
+
+async fn prune(settings: &Settings, json: bool) -> Result<String, Failure> {
+    let act = Act::attempt(settings, "prune", None, "");
+    let ring = Ring::open(settings).await.map_err(|failure| act.failed(failure))?;
+    let pruned = ring.provider.prune().await;
+    let pruned = pruned.map_err(|error| act.failed(error.into()))?;
+    for what in &pruned {
+        act.did(what);
+    }
+    act.done(None);
+    if json {
+        return Ok(to_json(&json!({ "pruned": pruned })));
+    }
+    let mut text: String = pruned.iter().map(|what| format!("removed {what}\n")).collect();
+    if text.is_empty() {
+        text.push_str("nothing to remove\n");
+    }
+    Ok(text)
 }

@@ -8,12 +8,13 @@ use serde::Serialize;
 use signet_api::Clock;
 use signet_core::{Phase, Policy, Timestamp};
 
-use crate::also::AlsoRing;
 use crate::app;
 use crate::cli::{Failure, millis, table, to_json};
 use crate::clock::{SystemClock, rfc3339};
+use crate::reading::Reading;
 use crate::ring_view::AlsoView;
 use crate::settings::Settings;
+use crate::timeline::{Timeline, text};
 
 #[derive(Serialize)]
 struct Live {
@@ -41,22 +42,29 @@ struct Switch {
 pub(super) async fn live(settings: &Settings, json: bool) -> Result<String, Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let open = |origin| app::open_guarded(settings, origin, Arc::clone(&clock), Arc::default());
-    let from = AlsoRing::open(open(&settings.origin).await?).await?;
+    let from = Reading::open(&*open(&settings.origin).await?, &*clock).await?;
     let mut others = Vec::new();
     for origin in &settings.also {
-        others.push(AlsoRing::open(open(origin).await?).await?);
+        others.push(Reading::open(&*open(origin).await?, &*clock).await?);
     }
     let (policy, now) = (&settings.policy, clock.now());
-    let view = |ring: &AlsoRing| AlsoView::new(ring.name(), ring.records(), &ring.schedule(policy, now));
+    let view = |ring: &Reading| AlsoView::new(ring.provider(), ring.records(), &ring.schedule(policy, now));
     let live = Live {
         now: rfc3339(now),
         switches: others.iter().map(|to| switch(&from, to, policy, now)).collect(),
         rings: [&from].into_iter().chain(&others).map(view).collect(),
     };
-    Ok(if json { to_json(&live) } else { as_text(live) })
+    if json {
+        return Ok(to_json(&live));
+    }
+    let picture = live.rings.split_first().map(|(signing, also)| {
+        let timeline = Timeline::of_rings(signing.provider, &signing.keys, also, policy, now);
+        text::draw(&timeline, true)
+    });
+    Ok(as_text(live, &picture.unwrap_or_default()))
 }
 
-fn switch(from: &AlsoRing, to: &AlsoRing, policy: &Policy, now: Timestamp) -> Switch {
+fn switch(from: &Reading, to: &Reading, policy: &Policy, now: Timestamp) -> Switch {
     let durations = policy.durations();
     let publish_for = durations.least_lead();
     // A key may be bound to a longer life of its tokens than the policy has now.
@@ -75,8 +83,8 @@ fn switch(from: &AlsoRing, to: &AlsoRing, policy: &Policy, now: Timestamp) -> Sw
         .max();
     let publish_from = newest.map_or(now, |created| created.max(now));
     Switch {
-        from: from.name(),
-        to: to.name(),
+        from: from.provider(),
+        to: to.provider(),
         has_keys: newest.is_some(),
         publish_for_ms: millis(publish_for),
         sign_with_it_from: rfc3339(publish_from.plus(publish_for)),
@@ -85,7 +93,7 @@ fn switch(from: &AlsoRing, to: &AlsoRing, policy: &Policy, now: Timestamp) -> Sw
     }
 }
 
-fn as_text(live: Live) -> String {
+fn as_text(live: Live, picture: &str) -> String {
     let heading = [
         "PROVIDER",
         "PHASE",
@@ -110,7 +118,7 @@ fn as_text(live: Live) -> String {
             ]
         }));
     }
-    let mut text = format!("Now: {}\n\n{}", live.now, table(&rows));
+    let mut text = format!("Now: {}\n\n{picture}\n{}", live.now, table(&rows));
     for switch in live.switches {
         let Switch { from, to, .. } = switch;
         let span = |ms| format_duration(Duration::from_millis(ms)).to_string();

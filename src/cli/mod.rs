@@ -241,7 +241,7 @@ fn serve(settings: Settings) -> Result<String, Failure> {
     // What is still blocked after the drain time-out is cut off.
     runtime.shutdown_background();
     outcome.map(|()| String::new()).map_err(|error| match &error {
-        StartError::Provider(cause) => Failure::new(exit_code(cause.kind), &error),
+        StartError::Provider(cause) | StartError::Also(cause) => Failure::new(exit_code(cause.kind), &error),
         _ => Failure::new(78, &error),
     })
 }

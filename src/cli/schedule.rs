@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::cli::{millis, table, to_json};
 use crate::settings::Settings;
+use crate::timeline::{Timeline, text};
 
 /// How many keys are shown.
 const KEYS: u32 = 4;
@@ -55,9 +56,10 @@ pub(super) fn schedule(settings: &Settings, json: bool) -> String {
     }));
     let durations = policy.durations();
     format!(
-        "{}\nEvery verifier has a key {} before it signs: {} is needed = refresh {} + the longer of max-age {} and \
+        "A ring that is made now:\n\n{}\n{}\nEvery verifier has a key {} before it signs: {} is needed = refresh {} + the longer of max-age {} and \
          verifier cache {} + 2 × skew {}.\nA key stays published for {} after its last signature: the longest token \
          life {} + refresh {} + 2 × skew {}.\n",
+        text::draw(&Timeline::of_policy(policy), false),
         table(&rows),
         format_duration(terms.lead),
         format_duration(durations.least_lead()),

@@ -69,6 +69,19 @@ impl Problem {
         .retry_after(5)
     }
 
+    /// This process was stopped for so long that what it knows of the ring may be wrong by now. Reading it is under way.
+    #[must_use]
+    pub fn asleep(outage: &Outage) -> Self {
+        let since = crate::clock::rfc3339(outage.since);
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "asleep",
+            "The ring must be read first",
+            format!("this process did not run since {since}, and reads its ring before it answers; try again in a second"),
+        )
+        .retry_after(1)
+    }
+
     /// The provider did not sign. What it said may name accounts and hosts: that is for the log.
     #[must_use]
     pub fn not_signed(error: &ProviderError) -> Self {

@@ -1,7 +1,7 @@
 //! The local socket's file: who else is there, what a crash left, and its mode.
 
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
@@ -28,17 +28,66 @@ pub enum SocketError {
     },
 }
 
+/// Which file the socket is. Its inode is not given to another file for as long as the socket is open.
+#[derive(Clone, Debug)]
+pub struct SocketFile {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl SocketFile {
+    fn of(path: &Path) -> io::Result<Self> {
+        let found = std::fs::symlink_metadata(path)?;
+        Ok(Self {
+            path: path.to_owned(),
+            device: found.dev(),
+            inode: found.ino(),
+        })
+    }
+
+    /// Whether it is still there, and not another in its place: connections that are open would go on, and nobody could
+    /// make a new one.
+    ///
+    /// # Errors
+    /// What is wrong, for an operator.
+    pub fn check(&self) -> Result<(), String> {
+        let path = self.path.display();
+        match Self::of(&self.path) {
+            Ok(found) if (found.device, found.inode) == (self.device, self.inode) => Ok(()),
+            Ok(_) => Err(format!(
+                "another file stands in place of {path}: whoever connects does not reach this process; restart it"
+            )),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(format!(
+                "somebody removed {path}: nobody can connect any more; restart this process"
+            )),
+            Err(error) => Err(format!("{path} cannot be looked at: {error}")),
+        }
+    }
+}
+
 /// A bound socket; its file goes when it is dropped.
 #[derive(Debug)]
 pub struct Bound {
-    path: PathBuf,
+    file: SocketFile,
     /// Held for as long as the socket is ours: two starts at once cannot both find it stale.
     _lock: std::fs::File,
 }
 
+impl Bound {
+    /// Which file it is.
+    #[must_use]
+    pub fn file(&self) -> &SocketFile {
+        &self.file
+    }
+}
+
 impl Drop for Bound {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
+        // One that somebody put in its place is theirs.
+        if self.file.check().is_ok() {
+            let _ = std::fs::remove_file(&self.file.path);
+        }
     }
 }
 
@@ -75,7 +124,7 @@ pub fn bind(path: &Path, mode: u32) -> Result<(UnixListener, Bound), SocketError
     }
     let listener = UnixListener::bind(path).map_err(failed("opening"))?;
     let bound = Bound {
-        path: path.to_owned(),
+        file: SocketFile::of(path).map_err(failed("looking at"))?,
         _lock: lock,
     };
     // The process's umask lets nobody but us in until here.
@@ -101,5 +150,45 @@ fn lock(path: &Path) -> Result<std::fs::File, SocketError> {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => Err(SocketError::InUse(path.to_owned())),
         Err(std::fs::TryLockError::Error(error)) => Err(failed(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bound() -> (tempfile::TempDir, PathBuf, UnixListener, Bound) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("s.sock");
+        let (listener, bound) = bind(&path, 0o600).expect("bound");
+        (directory, path, listener, bound)
+    }
+
+    #[tokio::test]
+    async fn a_socket_file_that_was_removed_or_replaced_is_noticed() {
+        let (_directory, path, _listener, bound) = bound();
+        assert_eq!(bound.file().check(), Ok(()));
+        std::fs::remove_file(&path).expect("removed");
+        let fault = bound.file().check().expect_err("it is gone");
+        assert!(
+            fault.contains("somebody removed") && fault.contains("restart"),
+            "{fault}"
+        );
+        // The inode is still ours, so a new file has another one.
+        let _theirs = std::os::unix::net::UnixListener::bind(&path).expect("bound");
+        let fault = bound.file().check().expect_err("it is another");
+        assert!(fault.contains("another file stands in place of"), "{fault}");
+    }
+
+    #[tokio::test]
+    async fn a_clean_end_removes_its_own_file_and_no_other() {
+        let (_directory, path, _listener, bound) = bound();
+        drop(bound);
+        assert!(!path.exists());
+        let (_directory, path, _listener, bound) = self::bound();
+        std::fs::remove_file(&path).expect("removed");
+        let _theirs = std::os::unix::net::UnixListener::bind(&path).expect("bound");
+        drop(bound);
+        assert!(path.exists());
     }
 }

@@ -33,8 +33,9 @@ impl Service {
             scope: query.scope.as_deref(),
             typ: None,
         };
+        let now = self.clock.now();
         let entry = self
-            .check(&self.published.load(), token, asked, self.clock.now())?
+            .check(&self.published.at(now), token, asked, now)?
             .map_err(|refusal| refused(refusal, query.scope.as_deref()))?;
         let Some(headers) = entry.headers() else {
             return Err(challenge(

@@ -137,7 +137,7 @@ fn filters(service: &Arc<Service>, shutdown: CancellationToken) -> Filters {
     let published = Arc::clone(&service.published);
     let ring = warp::path!("v1" / "ring").and(warp::get()).map({
         let published = Arc::clone(&published);
-        move || json(published.load().ring_json.clone())
+        move || json(published.latest().ring_json.clone())
     });
     let events = warp::path!("v1" / "ring" / "events").and(warp::get()).map(move || {
         let changes = WatchStream::new(published.follow())

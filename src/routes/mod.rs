@@ -17,9 +17,10 @@ use signet_api::Clock;
 use signet_core::mint::Template;
 use signet_core::{Audience, Issuer};
 
+use crate::keeper::Nudge;
 use crate::lane::Lane;
+use crate::published::Published;
 use crate::remote::Remote;
-use crate::snapshot::Published;
 use crate::telemetry::metrics::Metrics;
 use crate::token_cache::TokenCache;
 
@@ -28,6 +29,8 @@ use crate::token_cache::TokenCache;
 pub struct Service {
     /// The latest snapshot.
     pub published: Arc<Published>,
+    /// The way to a reading of the rings before its time.
+    pub nudge: Arc<Nudge>,
     /// What every token has in common.
     pub template: Template,
     /// The `iss` that `verify` requires.

@@ -21,7 +21,8 @@ use crate::http::Response;
 use crate::http::accept::Handler;
 use crate::http::body::empty;
 use crate::http::problem::Problem;
-use crate::snapshot::{Document, Published};
+use crate::published::Published;
+use crate::snapshot::Document;
 
 /// Answers everybody.
 #[derive(Clone)]
@@ -54,7 +55,10 @@ impl Public {
 impl Handler for Public {
     async fn handle(&self, request: Request<Incoming>) -> Response {
         let shared = &self.shared;
-        let snapshot = shared.published.load();
+        let snapshot = shared.published.at(shared.clock.now());
+        if let Some(outage) = &snapshot.asleep {
+            return Problem::asleep(outage).into_response();
+        }
         let (document, freshness) = match shared.paths.find(request.uri().path()) {
             Some(Which::Jwks) => (
                 &snapshot.jwks,

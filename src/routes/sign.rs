@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use arc_swap::Guard;
 use futures_util::TryStreamExt as _;
 use futures_util::stream::FuturesOrdered;
 use serde::Deserialize;
@@ -81,7 +82,7 @@ impl Service {
     /// # Errors
     /// [`Problem`].
     pub async fn sign(&self, request: &[u8]) -> Result<Response, Problem> {
-        let snapshot = self.published.load_full();
+        let snapshot = Guard::into_inner(self.published.at(self.clock.now()));
         let signer = snapshot.signer.as_ref().map_err(Problem::signing_unavailable)?;
         let answer = self.sign_one(&snapshot, signer, request).await.map_err(overloaded)??;
         self.metrics.signed.inc();
@@ -94,7 +95,7 @@ impl Service {
     /// [`Problem`] if the batch as a whole is not acceptable, or no key can sign.
     pub async fn sign_batch(self: &Arc<Self>, request: &[u8]) -> Result<Response, Problem> {
         let items = items(request)?;
-        let snapshot = self.published.load_full();
+        let snapshot = Guard::into_inner(self.published.at(self.clock.now()));
         let signer = snapshot.signer.as_ref().map_err(Problem::signing_unavailable)?;
         let answers = match signer.signs {
             Signs::Here(_) => self.sign_in_turns(&snapshot, signer, items).await?,
@@ -187,9 +188,10 @@ impl Service {
     fn unsigned(&self, signer: &Signer, request: &[u8]) -> Result<Unsigned, Problem> {
         let request: SignRequest<'_> = object(request, EXPECTED)?;
         let unique = unique::octets().map_err(|_| broken(&SigningKeyError::Library))?;
+        let now = self.clock.now();
         let minted = self
             .template
-            .mint(&request, &signer.headers, signer.longest, self.clock.now(), unique);
+            .mint(&request, &signer.headers, signer.longest_at(now), now, unique);
         minted.map_err(Problem::from)
     }
 }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
+use arc_swap::Guard;
 use bytes::Bytes;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -92,8 +93,8 @@ impl Service {
     /// # Errors
     /// [`Problem`] if the request is not acceptable. A bad token is not a problem, but an answer.
     pub fn verify(&self, request: &[u8]) -> Result<Response, Problem> {
-        self.answer(&self.published.load(), request, self.clock.now())
-            .map(body::json)
+        let now = self.clock.now();
+        self.answer(&self.published.at(now), request, now).map(body::json)
     }
 
     /// Checks a batch; each item is answered for itself.
@@ -102,7 +103,7 @@ impl Service {
     /// [`Problem`] if the batch as a whole is not acceptable.
     pub async fn verify_batch(&self, request: &[u8]) -> Result<Response, Problem> {
         let items = items(request)?;
-        let snapshot = self.published.load_full();
+        let snapshot = Guard::into_inner(self.published.at(self.clock.now()));
         let mut answers = Vec::with_capacity(items.len());
         for (index, item) in items.into_iter().enumerate() {
             if index % TURN == TURN - 1 {
@@ -138,7 +139,7 @@ impl Service {
     /// Whether a token is good now, for this caller.
     ///
     /// # Errors
-    /// [`Problem`] if no audience is asked for and none is configured (RFC 8725 §3.9).
+    /// [`Problem`] if no audience is asked for and none is configured (RFC 8725 §3.9), or the rings must be read first.
     pub fn check(
         &self,
         snapshot: &Snapshot,
@@ -146,6 +147,9 @@ impl Service {
         asked: Asked<'_>,
         now: Timestamp,
     ) -> Result<Result<Arc<Entry>, Refusal>, Problem> {
+        if let Some(outage) = &snapshot.asleep {
+            return Err(Problem::asleep(outage));
+        }
         let configured: Vec<&str>;
         let audience = if asked.audience.is_empty() {
             configured = self.audience.iter().map(signet_core::Audience::as_str).collect();
@@ -171,9 +175,16 @@ impl Service {
             Ok(entry)
         });
         match &outcome {
-            Ok(_) => self.metrics.accepted.inc(),
-            Err(refusal) => self.metrics.refused(refusal.code()),
-        };
+            Ok(_) => {
+                self.metrics.accepted.inc();
+            }
+            Err(refusal) => {
+                self.metrics.refused(refusal.code());
+                if *refusal == Refusal::UnknownKey {
+                    self.nudge.unknown_key(now);
+                }
+            }
+        }
         Ok(outcome)
     }
 

@@ -33,11 +33,21 @@ pub struct Origin {
 }
 
 impl Origin {
+    /// Tells this ring from others of the same issuer.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let custody = match self.custody {
+            Custody::Remote => "remote",
+            Custody::Sealed => "sealed",
+        };
+        format!("{} {custody} {}", self.provider, self.key)
+    }
+
     /// Whether both name the same ring, as far as names can tell.
     fn is_same_ring(&self, other: &Self) -> bool {
         (self.provider, self.custody, &self.key, &self.store)
             == (other.provider, other.custody, &other.key, &other.store)
-            && self.overrides.names().eq(other.overrides.names())
+            && self.overrides == other.overrides
     }
 }
 

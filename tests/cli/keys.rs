@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::harness::time::{instant, wait_for};
-use crate::harness::{FAST, Home, PATIENCE, Ran, Spec, kid_in_phase, kids};
+use crate::harness::{FAST, Home, ISSUER, PATIENCE, Ran, Spec, kid_in_phase, kids};
 
 /// The audit events that a command logged.
 fn audited(ran: &Ran) -> Vec<Value> {
@@ -14,6 +14,23 @@ fn audited(ran: &Ran) -> Vec<Value> {
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok());
     lines.filter(|line| line["target"] == "audit").collect()
+}
+
+/// What was done, and how it ended.
+fn acts(ran: &Ran) -> Vec<String> {
+    let word = |event: &Value, name: &str| event[name].as_str().map(str::to_owned);
+    let ended = |event: &Value| word(event, "outcome").or_else(|| word(event, "step"));
+    let events = audited(ran);
+    events
+        .iter()
+        .map(|event| {
+            format!(
+                "{} {}",
+                word(event, "action").unwrap_or_default(),
+                ended(event).unwrap_or_default()
+            )
+        })
+        .collect()
 }
 
 fn word(json: &Value, name: &str) -> String {
@@ -31,14 +48,8 @@ fn without_a_sidecar_a_ring_is_made_rotated_and_revoked() {
 
     let first = spec.run(&["keys", "rotate", "--reason", "a first key", "--json"]);
     assert_eq!(first.code, 0, "{}", first.stderr);
-    let events = audited(&first);
-    assert_eq!(events.len(), 1, "{}", first.stderr);
-    assert_eq!(
-        (&events[0]["action"], &events[0]["reason"]),
-        (&"rotate".into(), &"a first key".into())
-    );
-    assert_eq!(events[0]["uid"], rustix::process::getuid().as_raw());
-    assert_eq!(events[0]["kid"], first.json()["kid"]);
+    assert_eq!(acts(&first), ["rotate attempt", "rotate done"], "{}", first.stderr);
+    assert_eq!(audited(&first)[1]["kid"], first.json()["kid"]);
     let first = word(&first.json(), "kid");
 
     let ran = spec.run(&["keys", "rotate"]);
@@ -83,12 +94,8 @@ fn without_a_sidecar_a_ring_is_made_rotated_and_revoked() {
         ran.stdout
     );
     assert!(ran.stdout.contains("it signs at once"), "{}", ran.stdout);
-    assert_eq!(
-        audited(&ran).len(),
-        2,
-        "the revocation and the creation: {}",
-        ran.stderr
-    );
+    let expected = ["revoke attempt", "revoke done", "create attempt", "create done"];
+    assert_eq!(acts(&ran), expected, "{}", ran.stderr);
     let ring = spec.run(&["keys", "list", "--json"]).json();
     assert_eq!(kids(&ring).len(), 3);
     assert!(kid_in_phase(&ring, "active").is_some(), "{ring}");
@@ -123,6 +130,117 @@ fn without_a_sidecar_a_ring_is_made_rotated_and_revoked() {
         spec.run(&["keys", "prune", "--json"]).json()["pruned"],
         serde_json::json!([])
     );
+}
+
+/// Everything that a record must tell, in every event of a command.
+fn tells_all(ran: &Ran, action: &str, reason: &str) {
+    let events = audited(ran);
+    assert_eq!(events.len(), 2, "{}", ran.stderr);
+    for event in &events {
+        assert_eq!(event["action"], action, "{event}");
+        assert_eq!(event["reason"], reason, "{event}");
+        assert_eq!(event["uid"], rustix::process::getuid().as_raw(), "{event}");
+        assert_eq!(
+            event["host"],
+            rustix::system::uname().nodename().to_string_lossy().as_ref(),
+            "{event}"
+        );
+        assert_eq!(
+            (&event["issuer"], &event["provider"]),
+            (&ISSUER.into(), &"local".into()),
+            "{event}"
+        );
+        assert_eq!(event["sudo_user"], "operator", "{event}");
+        assert!(
+            event["timestamp"].as_str().is_some_and(|at| at.ends_with('Z')),
+            "{event}"
+        );
+    }
+    assert_eq!(events[0]["step"], "attempt");
+    assert_eq!(events[1]["step"], "outcome");
+}
+
+#[test]
+fn who_when_and_why_is_on_record_before_and_after_a_rotation_and_a_revocation() {
+    // Whatever else is logged: this is.
+    let spec = Spec::new(&Home::new())
+        .set("SIGNET_LOG", "off")
+        .set("SUDO_USER", "operator");
+    let reason = "lost: \"Schlüssel\"\n{\"target\":\"audit\"} 🔑";
+    let ran = spec.run(&["keys", "rotate", "--reason", reason, "--json"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    tells_all(&ran, "rotate", reason);
+    let first = word(&ran.json(), "kid");
+    assert_eq!(audited(&ran)[0]["kid"], Value::Null, "it has no key yet");
+    assert_eq!(audited(&ran)[1]["kid"], *first);
+    assert_eq!(spec.run(&["keys", "rotate"]).code, 0);
+
+    let ran = spec.run(&["keys", "rotate", "--reason", reason]);
+    assert_eq!(ran.code, 64, "one waits already");
+    tells_all(&ran, "rotate", reason);
+    assert_eq!(audited(&ran)[1]["outcome"], "failed");
+    assert!(
+        word(&audited(&ran)[1], "error").contains("waits already"),
+        "{}",
+        ran.stderr
+    );
+
+    let ran = spec.run(&["keys", "revoke", &first, "--reason", reason]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    tells_all(&ran, "revoke", reason);
+    for event in audited(&ran) {
+        assert_eq!(event["kid"], *first, "{event}");
+    }
+    let ran = spec.run(&["keys", "revoke", "no-such-key", "--reason", reason]);
+    assert_eq!(ran.code, 66, "{}", ran.stderr);
+    tells_all(&ran, "revoke", reason);
+    assert_eq!(acts(&ran), ["revoke attempt", "revoke failed"]);
+    assert_eq!(audited(&ran)[1]["kid"], "no-such-key");
+
+    // Looking changes nothing, and is not on record.
+    assert!(audited(&spec.run(&["keys", "list"])).is_empty());
+}
+
+#[test]
+fn an_attempt_is_on_record_also_if_the_provider_cannot_be_opened() {
+    let home = Home::new();
+    let spec = Spec::new(&home);
+    assert_eq!(spec.run(&["keys", "rotate"]).code, 0);
+    std::fs::write(home.data().join("local.key"), "no key").expect("damaged");
+    for arguments in [
+        &["keys", "rotate"][..],
+        &["keys", "revoke", "some-key"],
+        &["keys", "prune"],
+    ] {
+        let ran = spec.run(arguments);
+        assert_ne!(ran.code, 0);
+        let action = arguments[1];
+        assert_eq!(
+            acts(&ran),
+            [format!("{action} attempt"), format!("{action} failed")],
+            "{}",
+            ran.stderr
+        );
+    }
+}
+
+#[test]
+fn a_reason_forges_no_line_of_a_log_in_text() {
+    let spec = Spec::new(&Home::new()).set("SIGNET_LOG_FORMAT", "text");
+    let reason = "why\n2026-01-01T00:00:00Z  INFO audit: audit action=\"forged\"";
+    for arguments in [
+        &["keys", "rotate", "--reason", reason][..],
+        &["keys", "revoke", "a\nkid", "--reason", reason],
+    ] {
+        let ran = spec.run(arguments);
+        let lines = ran.stderr.lines().filter(|line| line.contains(" audit: "));
+        assert_eq!(lines.clone().count(), 2, "{}", ran.stderr);
+        assert!(
+            lines.into_iter().all(|line| !line.starts_with("2026-01-01T00:00:00Z")),
+            "{}",
+            ran.stderr
+        );
+    }
 }
 
 #[test]

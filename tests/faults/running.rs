@@ -99,7 +99,7 @@ fn a_ring_file_that_goes_bad_stops_nothing_and_is_taken_up_when_it_is_restored()
         fault(&ring, &good);
         let (_, readiness) = wait_for(name, PATIENCE, || {
             let (status, readiness) = sidecar.readiness();
-            condition(&readiness, "ring")["since"]
+            condition(&readiness, "ring")["failing_since"]
                 .is_string()
                 .then_some((status, readiness))
         });
@@ -163,7 +163,7 @@ fn an_older_ring_is_not_taken_for_the_ring() {
     restore(&ring, &new);
     wait_for("readiness to return", PATIENCE, || {
         let (status, readiness) = sidecar.readiness();
-        (status == 200 && condition(&readiness, "ring")["since"].is_null()).then_some(())
+        (status == 200 && condition(&readiness, "ring")["failing_since"].is_null()).then_some(())
     });
 }
 
@@ -182,7 +182,7 @@ fn a_rotation_that_cannot_be_written_is_made_good_when_it_can() {
             "the ring itself is read, and nothing is lost yet: {readiness}"
         );
         let ring = condition(&readiness, "ring");
-        ring["since"].is_string().then(|| ring["detail"].to_string())
+        ring["failing_since"].is_string().then(|| ring["detail"].to_string())
     });
     assert!(
         detail.contains("create failed") && detail.contains("ring.json.tmp"),

@@ -17,7 +17,7 @@ pub struct Variable {
 }
 
 /// Variables by name. The values may be secret: `Debug` shows names alone, and the memory is wiped when dropped.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Variables(Arc<BTreeMap<String, Zeroizing<String>>>);
 
 impl Variables {

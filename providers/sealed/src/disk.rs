@@ -3,8 +3,8 @@
 //! All of it blocks; call it where that is allowed.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -13,6 +13,8 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use signet_api::{ErrorKind, Operation, ProviderError};
 use zeroize::Zeroizing;
+
+use crate::content::{self, Demands, Unread};
 
 /// A lock is held for the time of one write; who holds it for this long hangs.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
@@ -64,51 +66,20 @@ impl Disk {
     /// # Errors
     /// By the rules, or as the system says.
     pub fn read(&self, path: &Path, rules: &Rules) -> Result<Option<Zeroizing<Vec<u8>>>, ProviderError> {
-        let refuse = |what: &str| {
-            let text = format!("{} is refused: {what}. {}", path.display(), rules.remedy);
-            Err(self.refusal(rules.kind, text))
+        let demands = Demands {
+            follow_links: rules.follow_links,
+            root_may_own: true,
+            forbidden_mode: rules.forbidden_mode,
+            longest: rules.longest,
         };
-        // Without NONBLOCK a named pipe in place of the file would hang us.
-        let mut flags = OFlags::NONBLOCK;
-        if !rules.follow_links {
-            flags |= OFlags::NOFOLLOW;
-        }
-        let file = match OpenOptions::new().read(true).custom_flags(bits(flags)).open(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) if !rules.follow_links && is_loop(&error) => return refuse("it is a symbolic link"),
-            Err(error) => return Err(self.failed("read", path, error)),
-        };
-        let metadata = file.metadata().map_err(|error| self.failed("read", path, error))?;
-        let (mode, us) = (metadata.mode() & 0o7777, rustix::process::geteuid().as_raw());
-        if metadata.is_dir() {
-            return Err(self.failed("read", path, Errno::ISDIR.into()));
-        }
-        if !metadata.is_file() {
-            return refuse("it is not a regular file");
-        }
-        if metadata.uid() != us && metadata.uid() != 0 {
-            return refuse(&format!(
-                "it belongs to user {}, neither to this process's user {us} nor to root",
-                metadata.uid()
-            ));
-        }
-        if mode & rules.forbidden_mode != 0 {
-            return refuse(&format!(
-                "its mode {mode:04o} gives others access ({:04o} must not be set)",
-                rules.forbidden_mode
-            ));
-        }
-        if metadata.len() > rules.longest {
-            return refuse(&format!("it is longer than {} octets", rules.longest));
-        }
-        // Room for everything at once: a buffer that grows leaves copies of a secret behind.
-        let room = usize::try_from(metadata.len()).unwrap_or(0).saturating_add(64);
-        let mut content = Zeroizing::new(Vec::with_capacity(room));
-        file.take(rules.longest.saturating_add(1))
-            .read_to_end(&mut content)
-            .map_err(|error| self.failed("read", path, error))?;
-        Ok(Some(content))
+        content::read(rustix::fs::CWD, path, &demands).map_err(|unread| match unread {
+            Unread::System(error) => self.failed("read", path, error),
+            Unread::Directory => self.failed("read", path, Errno::ISDIR.into()),
+            broken => {
+                let text = format!("{} is refused: {broken}. {}", path.display(), rules.remedy);
+                self.refusal(rules.kind, text)
+            }
+        })
     }
 
     /// Whether anything stands at this path, be it a dangling link.

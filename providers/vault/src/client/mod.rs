@@ -5,6 +5,7 @@
 //! for the sake of a token that has died.
 
 mod answer;
+mod pools;
 mod session;
 mod token;
 mod wire;

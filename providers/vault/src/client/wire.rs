@@ -1,6 +1,7 @@
 //! The HTTP of it: TLS, timeouts, the namespace, one redirect at most, and a bound on what is read.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{LOCATION, RETRY_AFTER};
@@ -10,6 +11,7 @@ use reqwest::{Response, Url};
 use signet_api::{ErrorKind, Operation, ProviderError};
 use zeroize::Zeroizing;
 
+use super::pools::Pools;
 use super::token::Token;
 use super::{Answer, Call};
 use crate::config::{Connection, Login, is_loopback};
@@ -27,7 +29,7 @@ const NAMESPACE: HeaderName = HeaderName::from_static("x-vault-namespace");
 const REQUEST: HeaderName = HeaderName::from_static("x-vault-request");
 
 pub(super) struct Wire {
-    http: reqwest::Client,
+    pools: Pools,
     /// What requests name as the host; not always where they go.
     base: Url,
     address: String,
@@ -46,34 +48,39 @@ impl Wire {
                 .map_err(|_| invalid("VAULT_NAMESPACE holds characters that no namespace has".to_owned()))?;
             headers.insert(NAMESPACE, value);
         }
-        let mut builder = reqwest::Client::builder()
-            .default_headers(headers)
-            .connect_timeout(CONNECT_TIMEOUT.min(connection.timeout))
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .http1_only()
-            .no_proxy()
-            .retry(reqwest::retry::never())
-            .redirect(reqwest::redirect::Policy::none());
-        let is_private = !connection.authorities.is_empty();
-        if is_private {
-            builder = builder.tls_certs_only(connection.authorities);
-        }
+        let connect_timeout = CONNECT_TIMEOUT.min(connection.timeout);
+        let authorities = connection.authorities;
+        let is_private = !authorities.is_empty();
         let address = connection.address.as_str().trim_end_matches('/').to_owned();
         let mut base = connection.address;
+        let mut resolver = None;
         if let Some(name) = connection.server_name {
-            let resolver = Elsewhere {
-                host: base.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned(),
-                name: name.clone(),
-            };
-            builder = builder.dns_resolver(resolver);
+            let host = base.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
             base.set_host(Some(&name))
                 .map_err(|_| invalid(format!("VAULT_TLS_SERVER_NAME is {name:?}, which is no host name")))?;
+            resolver = Some(Arc::new(Elsewhere { host, name }));
         }
-        let http = builder
-            .build()
-            .map_err(|error| invalid(format!("TLS to {address} cannot be set up: {error}")))?;
+        let build = move || {
+            let mut builder = reqwest::Client::builder()
+                .default_headers(headers.clone())
+                .connect_timeout(connect_timeout)
+                .pool_idle_timeout(IDLE_TIMEOUT)
+                .http1_only()
+                .no_proxy()
+                .retry(reqwest::retry::never())
+                .redirect(reqwest::redirect::Policy::none());
+            if is_private {
+                builder = builder.tls_certs_only(authorities.iter().cloned());
+            }
+            if let Some(resolver) = &resolver {
+                builder = builder.dns_resolver(Arc::clone(resolver));
+            }
+            builder.build()
+        };
+        let pools =
+            Pools::new(build).map_err(|error| invalid(format!("TLS to {address} cannot be set up: {error}")))?;
         let wire = Self {
-            http,
+            pools,
             base,
             address,
             timeout: connection.timeout,
@@ -126,7 +133,7 @@ impl Wire {
         token: Option<&Token>,
         within: Duration,
     ) -> Result<Response, reqwest::Error> {
-        let mut request = self.http.request(call.method.clone(), url).timeout(within);
+        let mut request = self.pools.own()?.request(call.method.clone(), url).timeout(within);
         if let Some(token) = token {
             request = request.header(TOKEN, token.header());
         }

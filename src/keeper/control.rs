@@ -1,0 +1,215 @@
+//! The loop of the ring that signs: reads it, does what is due, and unseals the private keys that sign now or next.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use signet_api::{Claim, Clock, Custody, KeyProvider, NewKey, ProviderError, chain};
+use signet_core::ring::newest;
+use signet_core::schedule::{Due, Reason};
+use signet_core::{KeyRecord, KeyState, Kid, Phase, Schedule, schedule};
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+use tracing::{error, info};
+
+use super::Charge;
+use super::known::Known;
+use super::pace::Pace;
+use crate::snapshot::Outage;
+
+/// The longest that a replica waits for others to be faster.
+const LONGEST_JITTER: Duration = Duration::from_secs(5);
+/// A reading with all its repetitions takes less: the guards of the provider bound it.
+pub(super) const LONGEST_READING: Duration = Duration::from_secs(60);
+/// How late a process that runs may be.
+const LATE: Duration = Duration::from_secs(1);
+/// So long a new list waits for the private keys of its keys, so that a key that signs at once is not published alone.
+const UNSEALING: Duration = Duration::from_millis(500);
+
+/// What the loop works with.
+#[derive(Debug)]
+pub(super) struct Control {
+    pub(super) provider: Arc<dyn KeyProvider>,
+    pub(super) charge: Charge,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) known: Arc<Known>,
+    pub(super) pace: Pace,
+}
+
+impl Control {
+    /// Runs for ever. Cancelled anywhere, it leaves a good ring behind (clause 10 of the contract).
+    pub(super) async fn run(mut self, mut nudged: watch::Receiver<()>) {
+        loop {
+            let wait = self.pace.wait();
+            self.expect_news_in(wait + LATE);
+            tokio::select! {
+                biased;
+                _ = nudged.changed() => {}
+                () = sleep(wait) => {}
+            }
+            self.turn().await;
+        }
+    }
+
+    /// What is due at the start. Without a key there is nothing to start for; with one, a failure is borne.
+    pub(super) async fn begin(&self) -> Result<(), ProviderError> {
+        if self.known.look(|facts| facts.ring.failure().is_some()) {
+            return Ok(());
+        }
+        let asked_at = self.clock.now();
+        if let Err(failure) = self.carry_out_and_read().await {
+            if self.known.look(|facts| facts.ring.records().is_empty()) {
+                return Err(failure);
+            }
+            self.known.change(|facts| facts.ring.failed(&failure, asked_at));
+        }
+        self.unseal().await;
+        Ok(())
+    }
+
+    async fn turn(&mut self) {
+        let asked_at = self.clock.now();
+        self.expect_news_in(LONGEST_READING);
+        match self.read_and_carry_out().await {
+            Ok(()) => {
+                self.pace.succeeded();
+                self.known.change(|facts| facts.ring.succeeded());
+            }
+            Err(failure) => {
+                self.pace.failed();
+                self.known.change(|facts| facts.ring.failed(&failure, asked_at));
+            }
+        }
+        self.unseal().await;
+    }
+
+    fn expect_news_in(&self, span: Duration) {
+        let news_by = self.clock.now().plus(span);
+        self.known.change_silently(|facts| facts.news_by = news_by);
+    }
+
+    async fn read_and_carry_out(&self) -> Result<(), ProviderError> {
+        self.read().await?;
+        self.carry_out_and_read().await
+    }
+
+    async fn carry_out_and_read(&self) -> Result<(), ProviderError> {
+        if self.carry_out(&self.schedule()).await? {
+            self.read().await?;
+        }
+        Ok(())
+    }
+
+    async fn read(&self) -> Result<(), ProviderError> {
+        let asked_at = self.clock.now();
+        let records = self.provider.list().await?;
+        // A key that signs as soon as it is listed should be able to.
+        let _ = timeout(UNSEALING, self.unseal_keys_of(&records)).await;
+        self.known.change(|facts| facts.ring.renew(records, asked_at));
+        Ok(())
+    }
+
+    fn schedule(&self) -> Schedule {
+        let now = self.clock.now();
+        self.known.look(|facts| facts.ring.schedule(&self.charge.policy, now))
+    }
+
+    /// Does what is due; whether anything was done.
+    async fn carry_out(&self, schedule: &Schedule) -> Result<bool, ProviderError> {
+        let mut done = false;
+        for due in &schedule.due {
+            match due {
+                Due::Successor { of, reason } => {
+                    if self.is_outrun(of.as_ref(), *reason).await? {
+                        done = true;
+                        continue;
+                    }
+                    let new = NewKey::under(&self.charge.policy, self.charge.rsa_bits, of.clone());
+                    let key = self.provider.create(&new).await?;
+                    info!(kid = %key.kid(), alg = %key.public.algorithm(), ?reason, "a new key is in the ring");
+                    done = true;
+                }
+                Due::Retire(kid) => {
+                    let Some(fate) = self.charge.fate else { continue };
+                    self.provider.retire(kid, fate).await?;
+                    info!(%kid, ?fate, "an expired key was taken out of use");
+                    done = true;
+                }
+            }
+        }
+        Ok(done)
+    }
+
+    /// Where nothing in the provider settles a race, replicas that find a successor due at the same time would each make
+    /// one. That is borne, but every key costs: each waits for a moment of its own and looks again. `true`: somebody
+    /// else was faster.
+    async fn is_outrun(&self, of: Option<&Kid>, reason: Reason) -> Result<bool, ProviderError> {
+        let is_urgent = matches!(reason, Reason::Revoked | Reason::Disabled);
+        if is_urgent || self.provider.capabilities().claim == Claim::Atomic {
+            return Ok(false);
+        }
+        let interval = self.charge.policy.durations().refresh_interval;
+        sleep(self.pace.apart((interval / 2).min(LONGEST_JITTER))).await;
+        Ok(newest(&self.provider.list().await?).map(KeyRecord::kid) != of)
+    }
+
+    /// Private keys are unsealed also for keys that wait, so that an activation needs no provider.
+    pub(super) async fn unseal(&self) {
+        let records = self.known.look(|facts| facts.ring.records().to_vec());
+        self.unseal_keys_of(&records).await;
+        self.forget();
+    }
+
+    async fn unseal_keys_of(&self, records: &[KeyRecord]) {
+        if self.provider.capabilities().custody != Custody::Sealed {
+            return;
+        }
+        let wanted = signing_now_or_next(&schedule(records, &self.charge.policy, self.clock.now()));
+        let is_enabled = |kid: &&Kid| is_enabled(records, kid);
+        for kid in wanted.iter().filter(is_enabled) {
+            if self.known.look(|facts| facts.unsealed.contains_key(kid)) {
+                continue;
+            }
+            match self.provider.unseal(kid).await {
+                Ok(Some(key)) => self.known.change(|facts| {
+                    facts.unsealed.insert(kid.clone(), Arc::new(key));
+                    facts.unseal_failures.remove(kid);
+                }),
+                Ok(None) => self.not_unsealed(kid, "the provider keeps this private key to itself".to_owned()),
+                Err(failure) => self.not_unsealed(kid, chain(&failure)),
+            }
+        }
+    }
+
+    /// What neither signs nor waits is wiped from memory.
+    fn forget(&self) {
+        let wanted = signing_now_or_next(&self.schedule());
+        self.known.change_silently(|facts| {
+            facts.unsealed.retain(|kid, _| wanted.contains(kid));
+            facts.unseal_failures.retain(|kid, _| wanted.contains(kid));
+        });
+    }
+
+    fn not_unsealed(&self, kid: &Kid, reason: String) {
+        let now = self.clock.now();
+        self.known.change(|facts| {
+            let known = facts.unseal_failures.get(kid);
+            if known.is_none_or(|outage| outage.reason != reason) {
+                error!(%kid, "a private key could not be unsealed: {reason}");
+            }
+            let since = known.map_or(now, |outage| outage.since);
+            facts.unseal_failures.insert(kid.clone(), Outage { since, reason });
+        });
+    }
+}
+
+fn signing_now_or_next(schedule: &Schedule) -> Vec<Kid> {
+    let signs = |phase| matches!(phase, Phase::Active | Phase::Pending);
+    let keys = schedule.keys.iter().filter(|key| signs(key.phase));
+    keys.map(|key| key.kid.clone()).collect()
+}
+
+/// Whether the provider would sign with it.
+pub(super) fn is_enabled(records: &[KeyRecord], kid: &Kid) -> bool {
+    let key = records.iter().find(|key| key.kid() == kid);
+    key.is_some_and(|key| key.state == KeyState::Enabled)
+}

@@ -1,0 +1,156 @@
+//! When a ring is read again: every R, a little sooner by chance; sooner after a failure; and at once when somebody asks.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use signet_core::Timestamp;
+use signet_guards::Jitter;
+use tokio::sync::watch;
+
+/// The first wait after a failure; it doubles up to the refresh interval.
+const FIRST_RETRY: Duration = Duration::from_millis(500);
+/// Tokens of unknown keys bring forward one reading in so many refresh intervals at most, whatever they are.
+const COOL_DOWN: u32 = 5;
+
+/// The waits between readings of one ring.
+#[derive(Debug)]
+pub(super) struct Pace {
+    interval: Duration,
+    failures: u32,
+    jitter: Jitter,
+}
+
+impl Pace {
+    pub(super) const fn new(interval: Duration, jitter: Jitter) -> Self {
+        Self {
+            interval,
+            failures: 0,
+            jitter,
+        }
+    }
+
+    pub(super) const fn succeeded(&mut self) {
+        self.failures = 0;
+    }
+
+    pub(super) const fn failed(&mut self) {
+        self.failures = self.failures.saturating_add(1);
+    }
+
+    /// How long until the next reading. Only ever shorter than the interval: the lead is computed from that.
+    pub(super) fn wait(&self) -> Duration {
+        let (longest, share) = match self.failures {
+            0 => (self.interval, 10),
+            failures => (
+                FIRST_RETRY
+                    .saturating_mul(1 << (failures - 1).min(16))
+                    .min(self.interval),
+                2,
+            ),
+        };
+        longest - self.jitter.up_to(longest / share)
+    }
+
+    /// A span up to `most` by which replicas are kept apart.
+    pub(super) fn apart(&self, most: Duration) -> Duration {
+        self.jitter.up_to(most)
+    }
+}
+
+/// Asks for a reading before its time.
+#[derive(Debug)]
+pub struct Nudge {
+    asks: watch::Sender<()>,
+    cool_down: Duration,
+    /// Milliseconds since the epoch.
+    cool_at: AtomicI64,
+}
+
+impl Nudge {
+    pub(super) fn new(interval: Duration) -> Self {
+        Self {
+            asks: watch::Sender::new(()),
+            cool_down: interval * COOL_DOWN,
+            cool_at: AtomicI64::new(i64::MIN),
+        }
+    }
+
+    /// All rings are read now.
+    pub fn now(&self) {
+        self.asks.send_replace(());
+    }
+
+    /// A token names a key that is in no ring. Perhaps it was created since the last reading, so the rings are read again;
+    /// but whoever sends random names can cause one reading per cool-down, all of them together, and none is sooner or
+    /// later refused for it: a good key is found by the next regular reading anyway.
+    pub fn unknown_key(&self, now: Timestamp) {
+        let cool_at = self.cool_at.load(Ordering::Relaxed);
+        if now.as_millis() < cool_at {
+            return;
+        }
+        let next = now.plus(self.cool_down).as_millis();
+        let won = self
+            .cool_at
+            .compare_exchange(cool_at, next, Ordering::Relaxed, Ordering::Relaxed);
+        if won.is_ok() {
+            self.now();
+        }
+    }
+
+    pub(super) fn follow(&self) -> watch::Receiver<()> {
+        self.asks.subscribe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_never_longer_than_the_interval_and_grows_with_failures() {
+        let interval = Duration::from_secs(60);
+        let mut pace = Pace::new(interval, Jitter::seeded(1));
+        let waits = |pace: &Pace| (0..1000).map(|_| pace.wait()).collect::<Vec<_>>();
+        assert!(
+            waits(&pace)
+                .iter()
+                .all(|wait| (interval * 9 / 10..=interval).contains(wait))
+        );
+        for longest in [500, 1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000] {
+            pace.failed();
+            let longest = Duration::from_millis(longest);
+            assert!(waits(&pace).iter().all(|wait| (longest / 2..=longest).contains(wait)));
+        }
+        pace.succeeded();
+        assert!(pace.wait() > interval / 2);
+    }
+
+    #[test]
+    fn unknown_keys_bring_one_reading_per_cool_down_however_many_they_are() {
+        let nudge = Nudge::new(Duration::from_secs(60));
+        let mut asks = nudge.follow();
+        let mut readings = 0;
+        // 100,000 a minute for half an hour, which is six cool-downs.
+        for token in 0..3_000_000_i64 {
+            nudge.unknown_key(Timestamp::from_millis(token * 600 / 1000));
+            if asks.has_changed().expect("open") {
+                asks.mark_unchanged();
+                readings += 1;
+            }
+        }
+        assert_eq!(readings, 6);
+    }
+
+    #[test]
+    fn a_clock_set_back_delays_the_next_reading_by_no_more_than_that() {
+        let nudge = Nudge::new(Duration::from_secs(60));
+        let mut asks = nudge.follow();
+        let at = Timestamp::from_secs(1_000_000);
+        nudge.unknown_key(at);
+        asks.mark_unchanged();
+        nudge.unknown_key(Timestamp::from_secs(999_000));
+        assert!(!asks.has_changed().expect("open"));
+        nudge.unknown_key(at.plus(Duration::from_secs(300)));
+        assert!(asks.has_changed().expect("open"));
+    }
+}

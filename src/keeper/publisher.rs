@@ -1,0 +1,125 @@
+//! Makes a snapshot of what is known: a function of the facts and the clock, which asks nobody and never waits.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use signet_api::{Capabilities, Clock, Custody};
+use signet_core::{Kid, Phase, Schedule, Timestamp};
+use tracing::{info, warn};
+
+use super::Charge;
+use super::control::is_enabled;
+use super::known::{Facts, Known};
+use crate::ring_view::{AlsoView, RingView};
+use crate::snapshot::{Outage, Parts, Signs, Snapshot};
+use crate::telemetry::metrics::Metrics;
+
+/// What snapshots are made from.
+#[derive(Debug)]
+pub(super) struct Publisher {
+    pub(super) known: Arc<Known>,
+    pub(super) charge: Charge,
+    pub(super) capabilities: Capabilities,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) metrics: Arc<Metrics>,
+    /// The phases of the last snapshot, so that each change is logged once.
+    pub(super) phases: HashMap<Kid, Phase>,
+}
+
+impl Publisher {
+    /// What holds now.
+    pub(super) fn snapshot(&mut self) -> Snapshot {
+        let known = Arc::clone(&self.known);
+        let snapshot = known.look(|facts| self.snapshot_of(facts));
+        self.metrics.ring(&snapshot);
+        snapshot
+    }
+
+    fn snapshot_of(&mut self, facts: &Facts) -> Snapshot {
+        let (policy, now) = (self.charge.policy, self.clock.now());
+        let schedule = facts.ring.schedule(&policy, now);
+        self.log_phases(&schedule);
+        let also: Vec<_> = facts
+            .also
+            .iter()
+            .map(|ring| (ring, ring.schedule(&policy, now)))
+            .collect();
+        let mut view = RingView::new(&self.charge.issuer, &policy, facts.ring.records(), &schedule);
+        view.also = also
+            .iter()
+            .map(|(ring, schedule)| AlsoView::new(ring.provider(), ring.records(), schedule))
+            .collect();
+
+        let asleep_at = self.asleep_at(facts);
+        let asleep = (asleep_at <= now).then(|| Outage {
+            since: facts.news_by,
+            reason: "this process did not run for a while, and reads its ring before it answers again".to_owned(),
+        });
+        let changes = also.iter().filter_map(|(_, schedule)| schedule.next_look);
+        let changes = changes
+            .chain(schedule.next_look)
+            .chain((asleep_at > now).then_some(asleep_at));
+        Snapshot::new(Parts {
+            ring: &facts.ring,
+            schedule: &schedule,
+            policy: &policy,
+            view,
+            signer: match &asleep {
+                Some(outage) => Err(outage.clone()),
+                None => self.signer(facts, &schedule, now),
+            },
+            longest_message: self.capabilities.longest_message,
+            also: &also,
+            holds_until: changes.min(),
+            asleep,
+        })
+    }
+
+    /// From when the facts are those of a process that was stopped, and not of a provider that fails: the next reading
+    /// is overdue, and others may by now sign with keys that this process never heard of.
+    fn asleep_at(&self, facts: &Facts) -> Timestamp {
+        let bearable = self.charge.policy.durations().bearable_age();
+        facts.news_by.max(facts.ring.at().plus(bearable))
+    }
+
+    /// The active key, and who signs with it.
+    fn signer(&self, facts: &Facts, schedule: &Schedule, now: Timestamp) -> Result<(Kid, Signs), Outage> {
+        let outage = |reason| Outage { since: now, reason };
+        let active = schedule.active().map(|key| key.kid.clone());
+        let active = active.ok_or_else(|| outage("no key of the ring is active".to_owned()))?;
+        if let Some(key) = facts.unsealed.get(&active) {
+            return Ok((active, Signs::Here(Arc::clone(key))));
+        }
+        if !is_enabled(facts.ring.records(), &active) {
+            return Err(outage(format!("the active key {active} is disabled")));
+        }
+        match self.capabilities.custody {
+            Custody::Remote => Ok((active, Signs::Remote)),
+            Custody::Sealed => Err(match (facts.unseal_failures.get(&active), facts.ring.failure()) {
+                (Some(failure), _) => failure.clone(),
+                (None, Some(failure)) => Outage {
+                    since: failure.since,
+                    reason: format!("the active key {active} cannot be unsealed: {}", failure.reason),
+                },
+                (None, None) => outage(format!("the active key {active} is being unsealed")),
+            }),
+        }
+    }
+
+    fn log_phases(&mut self, schedule: &Schedule) {
+        for key in &schedule.keys {
+            let before = self.phases.insert(key.kid.clone(), key.phase);
+            if before == Some(key.phase) {
+                continue;
+            }
+            let was = before.map_or("unseen", Phase::as_str);
+            if key.phase == Phase::Revoked {
+                warn!(kid = %key.kid, was, "a key is revoked: its tokens are refused from now on");
+            } else {
+                info!(kid = %key.kid, was, phase = key.phase.as_str(), "a key changed its phase");
+            }
+        }
+        self.phases
+            .retain(|kid, _| schedule.keys.iter().any(|key| key.kid == *kid));
+    }
+}

@@ -1,0 +1,114 @@
+//! Keeps the last good rings where a restart finds them: public keys, nothing secret.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use signet_core::{KeyRecord, Policy, Timestamp};
+use tracing::{error, info, warn};
+
+use super::known::Known;
+use crate::last_good::{Remembered, RememberedRing, Remembers};
+
+/// What was last remembered. None: nothing, or nothing that can be believed.
+pub(super) async fn recall(memory: Option<&dyn Remembers>, now: Timestamp) -> Option<Remembered> {
+    match memory?.recall() {
+        Ok(remembered) => remembered.map(|remembered| Remembered {
+            refreshed_at: remembered.refreshed_at.min(now),
+            ..remembered
+        }),
+        Err(error) => {
+            warn!("{error}");
+            None
+        }
+    }
+}
+
+/// The loop that writes it.
+#[derive(Debug)]
+pub(super) struct Remember {
+    memory: Arc<dyn Remembers>,
+    /// The rings' names, the one that signs first.
+    names: Vec<String>,
+    known: Arc<Known>,
+    /// An unchanged ring is written again after so long, since its age counts at the next start.
+    again_after: Duration,
+}
+
+impl Remember {
+    pub(super) fn new(memory: Arc<dyn Remembers>, names: Vec<String>, policy: &Policy, known: Arc<Known>) -> Self {
+        Self {
+            memory,
+            names,
+            known,
+            again_after: policy.durations().bearable_age() / 8,
+        }
+    }
+
+    /// Runs for ever.
+    pub(super) async fn run(self) {
+        let mut changes = self.known.follow();
+        let mut written: Option<Remembered> = None;
+        let mut is_failing = false;
+        loop {
+            let found = self.found();
+            if written.as_ref().is_none_or(|written| self.is_news(written, &found)) {
+                let (memory, kept) = (Arc::clone(&self.memory), found.clone());
+                // Writing waits for the disk. What became of it, if the process is stopping, no longer matters.
+                let outcome = tokio::task::spawn_blocking(move || memory.remember(&kept)).await;
+                match outcome {
+                    Ok(Err(error)) if !is_failing => {
+                        error!("{error}");
+                        is_failing = true;
+                    }
+                    Ok(Ok(())) if is_failing => {
+                        info!("the last good ring can be written again");
+                        is_failing = false;
+                    }
+                    _ => {}
+                }
+                // Also after a failure: a disk that is full is not asked again with every reading.
+                written = Some(found);
+            }
+            // The facts outlive their followers.
+            let _ = changes.changed().await;
+        }
+    }
+
+    fn found(&self) -> Remembered {
+        self.known.look(|facts| {
+            let rings = self.names.iter().zip(facts.rings());
+            Remembered {
+                // One instant stands for all: the oldest promises least.
+                refreshed_at: facts
+                    .also
+                    .iter()
+                    .fold(facts.ring.at(), |oldest, ring| oldest.min(ring.at())),
+                rings: rings
+                    .map(|(name, ring)| RememberedRing {
+                        provider: name.clone(),
+                        records: ring.records().to_vec(),
+                    })
+                    .collect(),
+            }
+        })
+    }
+
+    fn is_news(&self, written: &Remembered, found: &Remembered) -> bool {
+        let lists = written.rings.iter().zip(&found.rings);
+        found.refreshed_at.since(written.refreshed_at) >= self.again_after
+            || lists.into_iter().any(|(a, b)| !is_same(&a.records, &b.records))
+    }
+}
+
+/// Whether two lists say the same of the same keys, in whatever order.
+fn is_same(a: &[KeyRecord], b: &[KeyRecord]) -> bool {
+    let facts = |records: &[KeyRecord]| {
+        let mut facts: Vec<_> = records
+            .iter()
+            .map(|key| (key.kid().clone(), key.state, key.revoked.clone(), key.created_at))
+            .collect();
+        facts.sort_by(|a, b| a.0.cmp(&b.0));
+        facts
+    };
+    facts(a) == facts(b)
+}

@@ -1,0 +1,47 @@
+//! Whether the directory keeps the file in its place.
+//!
+//! Only the data directory itself is looked at, not those above it, and that suffices. What must never happen is that the
+//! file's *content* is another user's, and that is settled by the file itself: it is opened without following a link, and
+//! the open file must belong to us and be writable by nobody else. Nobody but root can make such a file with a content of
+//! their own. What a user who may write the directory can do is to put another file *of ours* in its place, such as an
+//! older one of this kind that they moved aside, and so bring back a key that was revoked since. Therefore others may not
+//! write here, unless the sticky bit keeps them from moving what is ours. A user who may write a directory further up
+//! could swap the data directory for another one of ours that holds such a file, which only a Signet of this issuer has
+//! written; the age of what it holds, which whoever reads it judges, bounds what that is worth until the provider answers.
+
+use std::fs::File;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::error::Refusal;
+
+const WRITABLE_BY_OTHERS: u32 = 0o022;
+const STICKY: u32 = 0o1000;
+
+/// The directory, open, if nobody else can move files of ours in it. `None` if it is missing.
+pub(super) fn open(path: &Path) -> Result<Option<File>, Refusal> {
+    // A link to it is followed: where it leads to is what is looked at.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::DIRECTORY;
+    let path = match path.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => path,
+    };
+    let directory = match rustix::fs::openat(CWD, path, flags, Mode::empty()) {
+        Ok(directory) => File::from(directory),
+        Err(Errno::NOENT) => return Ok(None),
+        Err(error) => return Err(Refusal::DirectoryUnreadable(error.into())),
+    };
+    let metadata = directory.metadata().map_err(Refusal::DirectoryUnreadable)?;
+    let (owner, us) = (metadata.uid(), rustix::process::geteuid().as_raw());
+    if owner != us && owner != 0 {
+        return Err(Refusal::DirectoryOwner { owner, us });
+    }
+    let mode = metadata.mode() & 0o7777;
+    if mode & WRITABLE_BY_OTHERS != 0 && mode & STICKY == 0 {
+        return Err(Refusal::DirectoryWritable { mode });
+    }
+    Ok(Some(directory))
+}

@@ -1,0 +1,191 @@
+//! The file's text: JSON that a person can read, taken only if every part of it is as Signet would have written it.
+//!
+//! ```json
+//! {
+//!   "format": "signet-last-good/1",
+//!   "issuer": "https://issuer.example",
+//!   "refreshed_at_ms": 1790000000000,
+//!   "rings": [ { "provider": "vault", "keys": [ … ] } ]
+//! }
+//! ```
+
+use std::collections::HashSet;
+
+use serde::{Deserialize, Serialize};
+use signet_core::json::Object;
+use signet_core::jwk::Jwk;
+use signet_core::{Issuer, KeyRecord, KeyState, Kid, Revocation, Terms, Timestamp};
+
+use super::error::Refusal;
+use super::{Remembered, RememberedRing};
+
+pub(super) const FORMAT: &str = "signet-last-good/1";
+/// The most octets of the file. Five rings, one of each provider, of [`MOST_KEYS`] RSA keys of 4096 bits fit in it.
+pub const LONGEST: usize = 1024 * 1024;
+/// The most keys of one ring. A policy lets at most 32 be published, and sealed custody keeps 64 that are out of use.
+pub const MOST_KEYS: usize = 128;
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DocumentJson {
+    format: String,
+    issuer: Issuer,
+    refreshed_at_ms: Timestamp,
+    rings: Vec<RingJson>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RingJson {
+    provider: String,
+    keys: Vec<KeyJson>,
+}
+
+/// A key with its name before its octets, as people look for it.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyJson {
+    kid: String,
+    state: KeyState,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    revoked: Option<Revocation>,
+    created_at_ms: Timestamp,
+    sequence: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    predecessor: Option<Kid>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    terms: Option<Terms>,
+    public: Jwk,
+}
+
+/// Reads the text, if it is this issuer's.
+pub(super) fn parse(bytes: &[u8], issuer: &Issuer) -> Result<Remembered, Refusal> {
+    let text = std::str::from_utf8(bytes).map_err(Refusal::NotText)?;
+    // Strict first: of two members with one name, no part of this may take one, and a person who looks the other.
+    let object = Object::parse(text).map_err(Refusal::NotJson)?;
+    // The format alone next: another version may have other members, and deserves a better answer than that.
+    let found: String = member(&object, "format")?;
+    if found != FORMAT {
+        return Err(Refusal::Format { found });
+    }
+    let found: String = member(&object, "issuer")?;
+    if found != issuer.as_str() {
+        return Err(Refusal::Issuer {
+            found,
+            ours: issuer.as_str().to_owned(),
+        });
+    }
+    let json: DocumentJson = serde_json::from_str(text).map_err(Refusal::Malformed)?;
+    if json.rings.is_empty() {
+        return Err(Refusal::NoRing);
+    }
+    Ok(Remembered {
+        refreshed_at: json.refreshed_at_ms,
+        rings: json.rings.into_iter().map(ring).collect::<Result<_, _>>()?,
+    })
+}
+
+fn member(object: &Object<'_>, name: &'static str) -> Result<String, Refusal> {
+    let value = object
+        .member(name)
+        .ok_or_else(|| Refusal::Malformed(serde::de::Error::missing_field(name)))?;
+    serde_json::from_str(value.get()).map_err(Refusal::Malformed)
+}
+
+fn ring(json: RingJson) -> Result<RememberedRing, Refusal> {
+    let RingJson { provider, keys } = json;
+    // Before any key is looked at: each costs a check of its point.
+    if keys.len() > MOST_KEYS {
+        return Err(Refusal::TooManyKeys {
+            provider,
+            found: keys.len(),
+        });
+    }
+    let records = keys.into_iter().map(record).collect::<Result<Vec<_>, _>>()?;
+    each_once(&provider, records.iter().map(KeyRecord::kid))?;
+    Ok(RememberedRing { provider, records })
+}
+
+fn each_once<'a>(provider: &str, kids: impl IntoIterator<Item = &'a Kid>) -> Result<(), Refusal> {
+    let mut seen = HashSet::new();
+    match kids.into_iter().find(|kid| !seen.insert(*kid)) {
+        None => Ok(()),
+        Some(twice) => Err(Refusal::KeyTwice {
+            provider: provider.to_owned(),
+            kid: twice.clone(),
+        }),
+    }
+}
+
+fn record(json: KeyJson) -> Result<KeyRecord, Refusal> {
+    let public = match json.public.verifying_key() {
+        Ok(public) => public,
+        Err(source) => return Err(Refusal::Key { kid: json.kid, source }),
+    };
+    // The name is computed from the key. What stands in the file must only agree with it, in both places.
+    for kid in [Some(json.kid.as_str()), json.public.kid.as_deref()] {
+        if kid != Some(public.kid().as_str()) {
+            return Err(Refusal::ForeignKid {
+                kid: kid.unwrap_or_default().to_owned(),
+                own: public.kid().clone(),
+            });
+        }
+    }
+    Ok(KeyRecord {
+        public,
+        created_at: json.created_at_ms,
+        sequence: json.sequence,
+        predecessor: json.predecessor,
+        terms: json.terms,
+        state: json.state,
+        revoked: json.revoked,
+    })
+}
+
+/// Writes the text.
+pub(super) fn compose(remembered: &Remembered, issuer: &Issuer) -> Result<Vec<u8>, Refusal> {
+    if remembered.rings.is_empty() {
+        return Err(Refusal::NoRing);
+    }
+    let mut rings = Vec::with_capacity(remembered.rings.len());
+    for ring in &remembered.rings {
+        let records = newest(&ring.records);
+        each_once(&ring.provider, records.iter().map(|record| record.kid()))?;
+        rings.push(RingJson {
+            provider: ring.provider.clone(),
+            keys: records.into_iter().map(key_json).collect(),
+        });
+    }
+    let json = DocumentJson {
+        format: FORMAT.to_owned(),
+        issuer: issuer.clone(),
+        refreshed_at_ms: remembered.refreshed_at,
+        rings,
+    };
+    // No line feed at the end: so that no text that was cut short, be it by one octet, is whole.
+    let bytes = serde_json::to_vec_pretty(&json).map_err(Refusal::Unencodable)?;
+    match bytes.len() {
+        octets if octets > LONGEST => Err(Refusal::TooLongToWrite { octets }),
+        _ => Ok(bytes),
+    }
+}
+
+/// The newest keys, the eldest of them first.
+fn newest(records: &[KeyRecord]) -> Vec<&KeyRecord> {
+    let mut records: Vec<&KeyRecord> = records.iter().collect();
+    records.sort_by(|a, b| a.creation_order(b));
+    records.split_off(records.len().saturating_sub(MOST_KEYS))
+}
+
+fn key_json(record: &KeyRecord) -> KeyJson {
+    KeyJson {
+        kid: record.kid().as_str().to_owned(),
+        state: record.state,
+        revoked: record.revoked.clone(),
+        created_at_ms: record.created_at,
+        sequence: record.sequence,
+        predecessor: record.predecessor.clone(),
+        terms: record.terms,
+        public: Jwk::from(&record.public),
+    }
+}

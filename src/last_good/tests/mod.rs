@@ -1,0 +1,105 @@
+//! The file as it is written, read back, damaged and forged.
+
+mod damage;
+mod refusals;
+mod round_trip;
+mod writing;
+
+use std::fs;
+use std::path::Path;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use serde_json::Value;
+use signet_core::{Algorithm, Issuer, KeyRecord, KeyState, Revocation, SigningKey, Terms, Timestamp, VerifyingKey};
+use tempfile::TempDir;
+
+use super::{LastGood, LastGoodError, Remembered, RememberedRing};
+
+const ISSUER: &str = "https://issuer.test";
+
+/// One key of every algorithm, made once: RSA keys take their time.
+static KEYS: LazyLock<Vec<VerifyingKey>> = LazyLock::new(|| Algorithm::ALL.map(make).to_vec());
+
+fn make(algorithm: Algorithm) -> VerifyingKey {
+    let key = SigningKey::generate(algorithm, Default::default()).expect("a key");
+    key.verifying_key().clone()
+}
+
+fn temporary() -> TempDir {
+    tempfile::Builder::new()
+        .prefix("signet")
+        .tempdir()
+        .expect("a directory")
+}
+
+fn in_directory(directory: &Path) -> LastGood {
+    LastGood::new(directory, &Issuer::new(ISSUER))
+}
+
+fn record(public: &VerifyingKey, created_at: i64) -> KeyRecord {
+    KeyRecord {
+        public: public.clone(),
+        created_at: Timestamp::from_millis(created_at),
+        sequence: 7,
+        predecessor: None,
+        terms: Some(Terms {
+            lead: Duration::from_secs(3600),
+            token_max_ttl: Duration::from_secs(3601),
+            retention: Duration::from_millis(3_720_001),
+        }),
+        state: KeyState::Enabled,
+        revoked: None,
+    }
+}
+
+fn remembered(records: Vec<KeyRecord>) -> Remembered {
+    Remembered {
+        refreshed_at: Timestamp::from_millis(1_790_000_000_000),
+        rings: vec![RememberedRing {
+            provider: "vault".to_owned(),
+            records,
+        }],
+    }
+}
+
+/// Two rings, keys of every algorithm, one of them revoked.
+fn sample() -> Remembered {
+    let mut remembered = remembered((0..).zip(KEYS.iter()).map(|(at, key)| record(key, at)).collect());
+    let records = &mut remembered.rings[0].records;
+    records[1].predecessor = Some(records[0].kid().clone());
+    records[1].revoked = Some(Revocation {
+        at: Timestamp::from_millis(5),
+        reason: "lost: \"Schlüssel\" 🔑 \u{0}\u{202e}\\ \n".to_owned(),
+    });
+    records[1].state = KeyState::Disabled;
+    records[2].terms = None;
+    remembered.rings.push(RememberedRing {
+        provider: "local".to_owned(),
+        records: vec![record(&KEYS[6], -1)],
+    });
+    remembered
+}
+
+/// What a text of the file says, so that two of them can be compared.
+fn facts(remembered: &Remembered) -> String {
+    format!("{remembered:?}")
+}
+
+/// Writes what `change` makes of the sample's JSON.
+fn forged(file: &LastGood, change: impl FnOnce(&mut Value)) {
+    file.write(&sample()).expect("written");
+    let text = fs::read(file.path()).expect("the file");
+    let mut json: Value = serde_json::from_slice(&text).expect("JSON");
+    change(&mut json);
+    fs::write(file.path(), json.to_string()).expect("forged");
+}
+
+/// What the error says, with its sources; it names the path and a way out.
+fn told(file: &LastGood, error: &LastGoodError) -> String {
+    let text = signet_api::chain(error);
+    let directory = file.path().parent().expect("a directory");
+    assert!(text.contains(&directory.display().to_string()), "{text}");
+    assert!(text.contains(error.refusal.advice()), "{text}");
+    text
+}

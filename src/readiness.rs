@@ -1,0 +1,349 @@
+//! Readiness: a few named conditions, each with since when it holds or does not. Liveness has none: a provider that is down
+//! is no reason to restart.
+//!
+//! Since when is computed where the facts tell it: a ring becomes too old at an instant that follows from its reading and
+//! the policy. Where they do not, it is remembered: [`Readiness::watch`] looks once a second, whether anybody asks or not.
+//! What to do about a condition stands in `docs/operations.md`.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde::Serialize;
+use signet_api::Clock;
+use signet_core::{Policy, Timestamp};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::clock::rfc3339;
+use crate::http::unix::SocketFile;
+use crate::published::Published;
+use crate::remote::Remote;
+use crate::snapshot::{Outage, Signer, Signs, Snapshot};
+use crate::timeline::brief;
+
+/// Between two looks: to the second is how instants are told.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The ring is fresh enough to be safe.
+pub const RING: &str = "ring";
+/// Tokens can be signed.
+pub const SIGNING: &str = "signing";
+/// There are keys to publish and to verify with, and they are known to be the right ones.
+pub const JWKS: &str = "jwks";
+/// The local socket can be reached.
+pub const SOCKET: &str = "socket";
+/// A ring that is published beside the one that signs can be read. Listed while it cannot.
+pub const ALSO_PUBLISH: &str = "also_publish";
+
+/// One named condition of readiness.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Condition {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether it holds.
+    pub ok: bool,
+    /// Since when it holds, or does not.
+    #[serde(serialize_with = "as_rfc3339")]
+    pub since: Timestamp,
+    /// Since when something fails that the condition bears, for a while or for good.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_rfc3339_if_any")]
+    pub failing_since: Option<Timestamp>,
+    /// What that means.
+    pub detail: String,
+}
+
+/// All conditions at one instant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// Whether all of them hold.
+    pub ready: bool,
+    /// Since when all of them hold, or not all do.
+    #[serde(serialize_with = "as_rfc3339")]
+    pub since: Timestamp,
+    /// Each of them.
+    pub conditions: Vec<Condition>,
+}
+
+fn as_rfc3339<S: serde::Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&rfc3339(*at))
+}
+
+fn as_rfc3339_if_any<S: serde::Serializer>(at: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_some(&at.map(rfc3339))
+}
+
+/// What the conditions are judged by.
+#[derive(Clone, Debug)]
+struct Facts {
+    refreshed_at: Timestamp,
+    refresh_failure: Option<Outage>,
+    /// The key that signs, or why none does.
+    signer: Result<String, Outage>,
+    /// Why the provider computes no signatures, with remote custody.
+    remote_failure: Option<Outage>,
+    published: usize,
+    /// Why nothing is answered at all until the ring was read again.
+    asleep: Option<Outage>,
+    /// What is wrong with the socket's file.
+    socket: Result<(), String>,
+    also_failures: Vec<(&'static str, Outage)>,
+}
+
+impl Facts {
+    fn new(snapshot: &Snapshot, remote: &Remote, socket: &SocketFile) -> Self {
+        let is_remote = matches!(
+            snapshot.signer,
+            Ok(Signer {
+                signs: Signs::Remote,
+                ..
+            })
+        );
+        Self {
+            refreshed_at: snapshot.refreshed_at,
+            refresh_failure: snapshot.refresh_failure.clone(),
+            signer: match &snapshot.signer {
+                Ok(signer) => Ok(signer.public.kid().to_string()),
+                Err(outage) => Err(outage.clone()),
+            },
+            remote_failure: remote.outage().filter(|_| is_remote),
+            published: snapshot.published.len(),
+            asleep: snapshot.asleep.clone(),
+            socket: socket.check(),
+            also_failures: snapshot.also_failures.clone(),
+        }
+    }
+}
+
+/// Since when a condition has been as it is.
+#[derive(Clone, Copy, Debug)]
+enum Since {
+    /// The facts tell it.
+    At(Timestamp),
+    /// It was so then at the latest.
+    ByNow(Timestamp),
+}
+
+/// Judges the facts, and remembers since when the verdict stands.
+#[derive(Debug)]
+struct Memory {
+    started_at: Timestamp,
+    /// The age from which a ring is too old.
+    bearable: Duration,
+    /// The last reading that was seen, and the first of the unbroken row that it belongs to.
+    readings: Option<(Timestamp, Timestamp)>,
+    verdicts: HashMap<&'static str, (bool, Timestamp)>,
+    ready: Option<(bool, Timestamp)>,
+}
+
+impl Memory {
+    /// The ring is too old once another replica may sign with a key that is not in it while what was served from it is still
+    /// cached.
+    fn new(policy: &Policy, started_at: Timestamp) -> Self {
+        let durations = policy.durations();
+        Self {
+            started_at,
+            bearable: durations.bearable_age(),
+            readings: None,
+            verdicts: HashMap::new(),
+            ready: None,
+        }
+    }
+
+    fn judge(&mut self, facts: &Facts, now: Timestamp) -> Report {
+        let mut conditions = vec![
+            self.ring(facts, now),
+            self.signing(facts, now),
+            self.jwks(facts, now),
+            self.socket(facts, now),
+        ];
+        conditions.extend(facts.also_failures.iter().map(|(provider, outage)| Condition {
+            name: ALSO_PUBLISH,
+            // Its last keys stay published, and nobody else's promise hangs on newer ones for now.
+            ok: true,
+            since: self.started_at,
+            failing_since: Some(outage.since),
+            detail: format!(
+                "the ring of {provider} cannot be read, and its last keys stay: {}",
+                outage.reason
+            ),
+        }));
+        let bad = conditions.iter().filter(|condition| !condition.ok);
+        let ready = bad.clone().next().is_none();
+        let since = match ready {
+            true => conditions.iter().map(|condition| condition.since).max(),
+            false => bad.map(|condition| condition.since).min(),
+        };
+        let since = since.unwrap_or(now);
+        let since = match self.ready {
+            // One that fails while another recovers leaves it as it was.
+            Some((before, since)) if before == ready => since,
+            _ => since,
+        };
+        self.ready = Some((ready, since));
+        Report {
+            ready,
+            since,
+            conditions,
+        }
+    }
+
+    fn ring(&mut self, facts: &Facts, now: Timestamp) -> Condition {
+        let read_at = facts.refreshed_at;
+        let first = match self.readings {
+            // Between these two it was too old, also if nobody looked: the process may have been stopped for an hour.
+            Some((last, _)) if read_at >= last.plus(self.bearable) => read_at,
+            Some((_, first)) => first,
+            None => read_at,
+        };
+        self.readings = Some((read_at, first));
+        let too_old_at = read_at.plus(self.bearable);
+        let ok = now < too_old_at;
+        let age = brief(now.since(read_at));
+        let detail = match &facts.refresh_failure {
+            failure if !ok => format!(
+                "read {age} ago, which is safe up to {}: another replica may sign with a key that is not in it. {}",
+                brief(self.bearable),
+                failure
+                    .as_ref()
+                    .map_or("No reading has come to an end since", |outage| &outage.reason)
+            ),
+            None => format!("read {age} ago"),
+            Some(outage) => format!(
+                "the provider fails, and the ring read {age} ago is in use, which is safe for another {}: {}",
+                brief(too_old_at.since(now)),
+                outage.reason
+            ),
+        };
+        let since = Since::At(if ok { first } else { too_old_at });
+        let failing_since = facts.refresh_failure.as_ref().map(|outage| outage.since);
+        self.condition(RING, ok, since, failing_since, detail)
+    }
+
+    fn signing(&mut self, facts: &Facts, now: Timestamp) -> Condition {
+        match (&facts.signer, &facts.remote_failure) {
+            (Err(outage), _) => {
+                let since = Since::ByNow(outage.since.min(now));
+                self.condition(SIGNING, false, since, None, outage.reason.clone())
+            }
+            // All replicas share the provider: no other would do better, and the rest goes on. So it is told, and no more.
+            (Ok(_), Some(outage)) => {
+                let detail = format!("the provider does not sign: {}", outage.reason);
+                self.condition(SIGNING, true, Since::ByNow(now), Some(outage.since), detail)
+            }
+            (Ok(kid), None) => self.condition(SIGNING, true, Since::ByNow(now), None, format!("key {kid} signs")),
+        }
+    }
+
+    fn jwks(&mut self, facts: &Facts, now: Timestamp) -> Condition {
+        if let Some(outage) = &facts.asleep {
+            let since = Since::ByNow(outage.since.min(now));
+            return self.condition(JWKS, false, since, None, outage.reason.clone());
+        }
+        let detail = match facts.published {
+            0 => "no key is published: every token is refused".to_owned(),
+            1 => "1 key is published".to_owned(),
+            count => format!("{count} keys are published"),
+        };
+        self.condition(JWKS, facts.published > 0, Since::ByNow(now), None, detail)
+    }
+
+    fn socket(&mut self, facts: &Facts, now: Timestamp) -> Condition {
+        let (ok, detail) = match &facts.socket {
+            Ok(()) => (true, "the socket's file is the one that was bound".to_owned()),
+            Err(fault) => (false, fault.clone()),
+        };
+        self.condition(SOCKET, ok, Since::ByNow(now), None, detail)
+    }
+
+    fn condition(
+        &mut self,
+        name: &'static str,
+        ok: bool,
+        since: Since,
+        failing_since: Option<Timestamp>,
+        detail: String,
+    ) -> Condition {
+        let before = self.verdicts.get(name).copied();
+        let since = match (since, before) {
+            (Since::At(since), _) => since,
+            (Since::ByNow(since), Some((was_ok, known))) if was_ok == ok => known.min(since),
+            // What held when the process began to look did so from its start.
+            (Since::ByNow(since), None) if ok => self.started_at.min(since),
+            (Since::ByNow(since), _) => since,
+        };
+        match before {
+            Some((was_ok, _)) if was_ok == ok => {}
+            None if ok => {}
+            _ if ok => info!(condition = name, "a condition of readiness holds again"),
+            _ => warn!(condition = name, since = %rfc3339(since), "a condition of readiness is lost: {detail}"),
+        }
+        self.verdicts.insert(name, (ok, since));
+        Condition {
+            name,
+            ok,
+            since,
+            failing_since,
+            detail,
+        }
+    }
+}
+
+/// Whether this replica should be sent traffic, and since when.
+#[derive(Debug)]
+pub struct Readiness {
+    published: Arc<Published>,
+    remote: Arc<Remote>,
+    socket: SocketFile,
+    clock: Arc<dyn Clock>,
+    memory: Mutex<Memory>,
+}
+
+impl Readiness {
+    /// Begins to remember.
+    #[must_use]
+    pub fn new(
+        published: Arc<Published>,
+        remote: Arc<Remote>,
+        socket: SocketFile,
+        policy: &Policy,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let memory = Mutex::new(Memory::new(policy, clock.now()));
+        Self {
+            published,
+            remote,
+            socket,
+            clock,
+            memory,
+        }
+    }
+
+    /// The conditions now.
+    #[must_use]
+    pub fn report(&self) -> Report {
+        self.report_on(&self.published.at(self.clock.now()))
+    }
+
+    /// The conditions now, of a snapshot that the caller shows beside them.
+    #[must_use]
+    pub fn report_on(&self, snapshot: &Snapshot) -> Report {
+        let facts = Facts::new(snapshot, &self.remote, &self.socket);
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        memory.judge(&facts, self.clock.now())
+    }
+
+    /// Looks again and again until shutdown, so that what changed is known to the second.
+    pub async fn watch(self: Arc<Self>, shutdown: CancellationToken) {
+        loop {
+            let _ = self.report();
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = tokio::time::sleep(LOOK_INTERVAL) => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

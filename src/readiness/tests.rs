@@ -1,0 +1,196 @@
+use signet_core::{Algorithm, Durations};
+
+use super::*;
+
+/// L − V − 2S of the default policy.
+const BEARABLE: i64 = 38 * 60;
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_secs(1_000_000 + seconds)
+}
+
+fn memory() -> Memory {
+    let policy = Policy::new(Durations::default(), Algorithm::ES256).expect("safe");
+    Memory::new(&policy, at(0))
+}
+
+fn outage(since: i64) -> Outage {
+    Outage {
+        since: at(since),
+        reason: "the provider is down".to_owned(),
+    }
+}
+
+fn good(refreshed_at: i64) -> Facts {
+    Facts {
+        refreshed_at: at(refreshed_at),
+        refresh_failure: None,
+        signer: Ok("kid".to_owned()),
+        remote_failure: None,
+        published: 2,
+        asleep: None,
+        socket: Ok(()),
+        also_failures: Vec::new(),
+    }
+}
+
+/// Name, verdict and since, in seconds.
+fn verdict(report: &Report, name: &str) -> (bool, i64) {
+    let condition = report.conditions.iter().find(|condition| condition.name == name);
+    let condition = condition.expect("a condition");
+    (condition.ok, condition.since.as_secs() - 1_000_000)
+}
+
+#[test]
+fn every_condition_says_since_when_it_holds() {
+    let report = memory().judge(&good(0), at(30));
+    let names: Vec<&str> = report.conditions.iter().map(|condition| condition.name).collect();
+    assert_eq!(names, [RING, SIGNING, JWKS, SOCKET]);
+    for name in names {
+        assert_eq!(verdict(&report, name), (true, 0), "{name}");
+    }
+    assert_eq!((report.ready, report.since), (true, at(0)));
+}
+
+#[test]
+fn a_ring_is_too_old_at_the_instant_that_follows_from_the_policy_also_if_nobody_looked_then() {
+    let mut memory = memory();
+    let failing = Facts {
+        refresh_failure: Some(outage(61)),
+        ..good(0)
+    };
+    let report = memory.judge(&failing, at(BEARABLE - 1));
+    assert_eq!((verdict(&report, RING), report.ready), ((true, 0), true));
+    assert_eq!(report.conditions[0].failing_since, Some(at(61)));
+    assert!(
+        report.conditions[0].detail.contains("safe for another 1s"),
+        "{report:?}"
+    );
+    let report = memory.judge(&failing, at(BEARABLE + 5000));
+    assert_eq!((verdict(&report, RING), report.ready), ((false, BEARABLE), false));
+    assert_eq!(report.since, at(BEARABLE));
+    assert!(
+        report.conditions[0].detail.contains("another replica may sign"),
+        "{report:?}"
+    );
+    assert!(
+        report.conditions[0].detail.contains("the provider is down"),
+        "{report:?}"
+    );
+}
+
+#[test]
+fn a_ring_is_too_old_also_without_a_failure_as_after_a_pause_of_the_process() {
+    let mut memory = memory();
+    memory.judge(&good(0), at(1));
+    let report = memory.judge(&good(0), at(3 * BEARABLE));
+    assert_eq!(verdict(&report, RING), (false, BEARABLE));
+}
+
+#[test]
+fn a_ring_that_was_too_old_between_two_looks_is_good_since_the_reading_that_mended_it() {
+    let mut memory = memory();
+    memory.judge(&good(0), at(1));
+    memory.judge(&good(60), at(61));
+    let report = memory.judge(&good(3 * BEARABLE), at(3 * BEARABLE + 9));
+    assert_eq!(verdict(&report, RING), (true, 3 * BEARABLE));
+    let report = memory.judge(&good(3 * BEARABLE + 60), at(3 * BEARABLE + 61));
+    assert_eq!(verdict(&report, RING), (true, 3 * BEARABLE), "and stays so");
+}
+
+#[test]
+fn signing_is_lost_since_its_outage_and_not_since_the_last_time_it_was_told() {
+    let mut memory = memory();
+    memory.judge(&good(0), at(1));
+    let lost = |since| Facts {
+        signer: Err(outage(since)),
+        ..good(0)
+    };
+    assert_eq!(verdict(&memory.judge(&lost(20), at(25)), SIGNING), (false, 20));
+    assert_eq!(verdict(&memory.judge(&lost(80), at(85)), SIGNING), (false, 20));
+    let report = memory.judge(&good(80), at(100));
+    assert_eq!(verdict(&report, SIGNING), (true, 100));
+    assert_eq!((report.ready, report.since), (true, at(100)));
+}
+
+#[test]
+fn a_start_without_the_provider_is_not_ready_for_signing_alone() {
+    let mut memory = memory();
+    let facts = Facts {
+        signer: Err(outage(0)),
+        refresh_failure: Some(outage(0)),
+        ..good(-600)
+    };
+    let report = memory.judge(&facts, at(30));
+    assert_eq!(verdict(&report, RING), (true, -600));
+    assert_eq!(verdict(&report, SIGNING), (false, 0));
+    assert_eq!(
+        (verdict(&report, JWKS), verdict(&report, SOCKET)),
+        ((true, 0), (true, 0))
+    );
+    assert_eq!((report.ready, report.since), (false, at(0)));
+}
+
+#[test]
+fn what_the_facts_do_not_date_is_remembered() {
+    let mut memory = memory();
+    memory.judge(&good(0), at(1));
+    let lost = Facts {
+        socket: Err("somebody removed it".to_owned()),
+        published: 0,
+        ..good(0)
+    };
+    memory.judge(&lost, at(10));
+    let report = memory.judge(&lost, at(50));
+    assert_eq!(
+        (verdict(&report, SOCKET), verdict(&report, JWKS)),
+        ((false, 10), (false, 10))
+    );
+    // The socket is mended while signing fails: it was not ready all the time.
+    let other = Facts {
+        signer: Err(outage(40)),
+        ..good(0)
+    };
+    let report = memory.judge(&other, at(60));
+    assert_eq!(verdict(&report, SOCKET), (true, 60));
+    assert_eq!((report.ready, report.since), (false, at(10)));
+}
+
+#[test]
+fn a_process_that_was_stopped_says_so_of_all_that_it_does_not_answer() {
+    let mut memory = memory();
+    memory.judge(&good(0), at(1));
+    let facts = Facts {
+        signer: Err(outage(70)),
+        asleep: Some(outage(70)),
+        ..good(0)
+    };
+    let report = memory.judge(&facts, at(2 * BEARABLE));
+    assert_eq!(
+        (verdict(&report, JWKS), verdict(&report, SIGNING)),
+        ((false, 70), (false, 70))
+    );
+    assert_eq!(verdict(&report, RING), (false, BEARABLE));
+    assert_eq!((report.ready, report.since), (false, at(70)));
+}
+
+#[test]
+fn what_all_replicas_lack_is_told_and_takes_no_traffic_away() {
+    let facts = Facts {
+        remote_failure: Some(outage(7)),
+        also_failures: vec![("local", outage(8))],
+        ..good(0)
+    };
+    let report = memory().judge(&facts, at(9));
+    assert!(report.ready, "{report:?}");
+    let failing: Vec<_> = report
+        .conditions
+        .iter()
+        .map(|condition| condition.failing_since)
+        .collect();
+    assert_eq!(failing, [None, Some(at(7)), None, None, Some(at(8))]);
+    let json = serde_json::to_value(&report).expect("JSON");
+    assert_eq!(json["conditions"][0]["since"], "1970-01-12T13:46:40Z");
+    assert_eq!(json["conditions"][1]["failing_since"], "1970-01-12T13:46:47Z");
+    assert!(json["conditions"][0].get("failing_since").is_none(), "{json}");
+}

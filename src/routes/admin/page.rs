@@ -1,0 +1,310 @@
+//! The status page: whether it is well, what to do if not, and which key does what, for somebody who has five seconds.
+//!
+//! No script runs on it and nothing is loaded from elsewhere. All that comes from outside is escaped: the reason of a
+//! revocation is a text that anybody who may revoke wrote.
+
+use std::fmt::Write as _;
+
+use signet_core::{Phase, Policy, Timestamp};
+
+use super::advice::{advice, is_good};
+use super::picture;
+use crate::clock::rfc3339;
+use crate::readiness::{Condition, Report};
+use crate::ring_view::{KeyView, RingView};
+use crate::timeline::{Timeline, brief};
+
+const STYLE: &str = include_str!("style.css");
+/// Events that are told.
+const MOST_COMING: usize = 3;
+/// Expired keys that are listed; `signet keys list` has all.
+const MOST_EXPIRED: usize = 3;
+
+/// What the page shows.
+#[derive(Debug)]
+pub(super) struct Page<'a> {
+    /// Where the keys of the ring that signs are kept.
+    pub(super) provider: &'static str,
+    pub(super) ring: &'a RingView,
+    pub(super) report: &'a Report,
+    pub(super) policy: &'a Policy,
+    pub(super) now: Timestamp,
+}
+
+impl Page<'_> {
+    pub(super) fn to_html(&self) -> String {
+        let timeline = Timeline::of_rings(self.provider, &self.ring.keys, &self.ring.also, self.policy, self.now);
+        let mut html = String::with_capacity(16 * 1024);
+        let title = match self.verdict().0 {
+            "bad" => "✖ NOT READY",
+            "warn" => "! ready, with a failure",
+            _ => "✔ ready",
+        };
+        let _ = write!(
+            html,
+            "<!doctype html><html lang=en><head><meta charset=utf-8>\
+             <meta name=viewport content='width=device-width,initial-scale=1'><title>{title} - Signet</title>\
+             <style>{STYLE}</style></head><body>"
+        );
+        self.banner(&mut html);
+        html.push_str("<main>");
+        self.tiles(&mut html);
+        self.what_to_do(&mut html);
+        html.push_str("<h2>Keys</h2>");
+        self.what_comes(&mut html, &timeline);
+        html.push_str(&picture::draw(&timeline));
+        self.keys(
+            &mut html,
+            &format!("Keys of the ring that signs ({})", self.provider),
+            &self.ring.keys,
+        );
+        for also in &self.ring.also {
+            let caption = format!("Also published and accepted: the keys of {}", also.provider);
+            self.keys(&mut html, &caption, &also.keys);
+        }
+        self.revoked(&mut html);
+        let _ = write!(
+            html,
+            "</main><footer><p>Issuer <code>{}</code> · new keys are for {} · signet {}</p><p>As of {}; reload for newer. \
+             Machines read <a href='readyz'>/readyz</a> and <a href='metrics'>/metrics</a>. Instants are in UTC.</p></footer>\
+             </body></html>",
+            escape(&self.ring.issuer),
+            escape(self.ring.algorithm),
+            env!("CARGO_PKG_VERSION"),
+            rfc3339(self.now)
+        );
+        html
+    }
+
+    /// The class, and the word for it.
+    fn verdict(&self) -> (&'static str, &'static str) {
+        match self.report.ready {
+            false => ("bad", "NOT READY"),
+            true if !self.report.conditions.iter().all(is_good) => ("warn", "Ready, but something fails"),
+            true => ("good", "Ready"),
+        }
+    }
+
+    fn banner(&self, html: &mut String) {
+        let (class, word) = self.verdict();
+        let sign = sign(class);
+        let _ = write!(
+            html,
+            "<header class='banner {class}'><h1>{sign} {word} <small>for {}</small></h1><p>",
+            brief(self.now.since(self.report.since))
+        );
+        let of = |which: fn(&Condition) -> bool| self.report.conditions.iter().filter(move |c| which(c));
+        let headlines = |which| of(which).map(|c| advice(c).headline).collect::<Vec<_>>().join("; ");
+        let _ = match class {
+            "bad" => write!(
+                html,
+                "<b>{}</b>, since {}. {}. See what to do below.",
+                headlines(|condition| !condition.ok),
+                rfc3339(self.report.since),
+                match of(|condition| condition.ok)
+                    .map(|c| c.name)
+                    .collect::<Vec<_>>()
+                    .join(", ")
+                {
+                    good if good.is_empty() => "Nothing else is left".to_owned(),
+                    good => format!("Still good: {good}"),
+                }
+            ),
+            "warn" => write!(
+                html,
+                "<b>{}</b>. No condition of readiness is lost. See what to do below.",
+                headlines(|condition| !is_good(condition))
+            ),
+            _ => write!(
+                html,
+                "{}, and tokens are validated. Nothing is to be done.",
+                match self.active() {
+                    Some(key) => format!("Key <code>{}</code> signs", escape(&crate::timeline::short(&key.kid))),
+                    None => "All conditions hold".to_owned(),
+                }
+            ),
+        };
+        html.push_str("</p></header>");
+    }
+
+    fn active(&self) -> Option<&KeyView> {
+        self.ring.keys.iter().find(|key| key.phase == Phase::Active)
+    }
+
+    fn tiles(&self, html: &mut String) {
+        html.push_str("<ul class=tiles aria-label='Conditions of readiness'>");
+        for condition in &self.report.conditions {
+            let class = class(condition);
+            // Of one that bears a failure, that is what matters.
+            let failing_since = condition.failing_since.filter(|_| condition.ok);
+            let since = failing_since.unwrap_or(condition.since);
+            let _ = write!(
+                html,
+                "<li class={class}><strong>{} {}: {}</strong><span>since {} ({})</span>",
+                sign(class),
+                condition.name,
+                match class {
+                    "bad" => "lost",
+                    "warn" => "failing",
+                    _ => "good",
+                },
+                rfc3339(since),
+                brief(self.now.since(since)),
+            );
+            if is_good(condition) {
+                let _ = write!(html, "<span>{}</span>", escape(&condition.detail));
+            }
+            html.push_str("</li>");
+        }
+        html.push_str("</ul>");
+    }
+
+    /// What is lost first.
+    fn what_to_do(&self, html: &mut String) {
+        let mut conditions: Vec<&Condition> = self.report.conditions.iter().filter(|c| !is_good(c)).collect();
+        conditions.sort_by_key(|condition| condition.ok);
+        for condition in conditions {
+            let advice = advice(condition);
+            let _ = write!(
+                html,
+                "<section class='todo {}'><h2>What to do about {}: {}</h2><dl><dt>What it means</dt><dd>{}</dd>\
+                 <dt>Why</dt><dd>{}</dd><dt>Still works</dt><dd>{}</dd><dt>Do next</dt><dd class=next>{}</dd>\
+                 <dt>More</dt><dd>docs/operations.md, section “{}”</dd></dl></section>",
+                class(condition),
+                condition.name,
+                escape(advice.headline),
+                escape(advice.means),
+                escape(&condition.detail),
+                escape(advice.still_works),
+                escape(advice.next),
+                advice.section
+            );
+        }
+    }
+
+    fn what_comes(&self, html: &mut String, timeline: &Timeline) {
+        let mut coming = timeline.coming.iter().take(MOST_COMING);
+        let Some(first) = coming.next() else {
+            html.push_str("<p class=soon>Nothing changes by itself.</p>");
+            return;
+        };
+        let _ = write!(
+            html,
+            "<p class=soon>Next: <b>{}, {}</b> <span class=dim>({})</span></p>",
+            self.until(first.at),
+            escape(&first.what),
+            rfc3339(first.at)
+        );
+        let later: Vec<String> = coming
+            .map(|coming| format!("{}, {}", self.until(coming.at), escape(&coming.what)))
+            .collect();
+        if !later.is_empty() {
+            let _ = write!(html, "<p class=dim>Then: {}.</p>", later.join("; "));
+        }
+    }
+
+    fn until(&self, at: Timestamp) -> String {
+        match at.since(self.now) {
+            span if span.is_zero() => "now".to_owned(),
+            span => format!("in {}", brief(span)),
+        }
+    }
+
+    fn keys(&self, html: &mut String, caption: &str, keys: &[KeyView]) {
+        let _ = write!(
+            html,
+            "<div class=scroll><table><caption>{}</caption><thead><tr><th scope=col>Phase</th><th scope=col>Key</th>\
+             <th scope=col>Algorithm</th><th scope=col>Created</th><th scope=col>Signs from</th><th scope=col>Signs until</th>\
+             <th scope=col>Leaves the JWKS</th></tr></thead><tbody>",
+            escape(caption)
+        );
+        let expired = keys.iter().filter(|key| key.phase == Phase::Expired).count();
+        let left_out = expired.saturating_sub(MOST_EXPIRED);
+        // The oldest stand first.
+        let first = keys.iter().filter(|key| key.phase == Phase::Expired).take(left_out);
+        let hidden: Vec<&str> = first.map(|key| key.kid.as_str()).collect();
+        for key in keys.iter().filter(|key| !hidden.contains(&key.kid.as_str())) {
+            let phase = key.phase.as_str();
+            let _ = write!(
+                html,
+                "<tr class={phase}><td>{phase}</td><th scope=row><code>{}</code></th><td>{}</td>{}{}{}{}</tr>",
+                escape(&key.kid),
+                escape(key.alg),
+                self.instant(Some(&key.created_at)),
+                self.instant(key.activates_at.as_ref()),
+                self.instant(key.superseded_at.as_ref()),
+                self.instant(key.expires_at.as_ref()),
+            );
+        }
+        html.push_str("</tbody></table></div>");
+        if left_out > 0 {
+            let _ = write!(
+                html,
+                "<p class=dim>{left_out} expired keys before these are left out; signet keys list has them.</p>"
+            );
+        }
+    }
+
+    /// A cell: the instant, and how far away it is.
+    fn instant(&self, at: Option<&String>) -> String {
+        let Some(at) = at else { return "<td>-</td>".to_owned() };
+        let when = crate::timeline::instant(at);
+        let distance = match when > self.now {
+            true => format!("in {}", brief(when.since(self.now))),
+            false => format!("{} ago", brief(self.now.since(when))),
+        };
+        format!("<td>{}<small>{distance}</small></td>", escape(at))
+    }
+
+    fn revoked(&self, html: &mut String) {
+        let also = self.ring.also.iter().flat_map(|also| &also.keys);
+        let revoked = self.ring.keys.iter().chain(also);
+        let revoked: Vec<_> = revoked.filter_map(|key| Some((key, key.revoked.as_ref()?))).collect();
+        if revoked.is_empty() {
+            return;
+        }
+        html.push_str(
+            "<div class=scroll><table><caption>Revoked keys: neither they nor their tokens are accepted</caption><thead><tr>\
+             <th scope=col>Key</th><th scope=col>Revoked</th><th scope=col>Reason</th></tr></thead><tbody>",
+        );
+        for (key, revocation) in revoked {
+            // `bdi` keeps a text that is written from right to left from turning its neighbours around.
+            let _ = write!(
+                html,
+                "<tr><th scope=row><code>{}</code></th>{}<td><bdi>{}</bdi></td></tr>",
+                escape(&key.kid),
+                self.instant(Some(&revocation.at)),
+                escape(&revocation.reason)
+            );
+        }
+        html.push_str("</tbody></table></div>");
+    }
+}
+
+fn class(condition: &Condition) -> &'static str {
+    match condition.ok {
+        false => "bad",
+        true if is_good(condition) => "good",
+        true => "warn",
+    }
+}
+
+fn sign(class: &str) -> &'static str {
+    match class {
+        "bad" => "✖",
+        "warn" => "!",
+        _ => "✔",
+    }
+}
+
+/// A text as HTML shows it, in content and in quoted attributes.
+pub(super) fn escape(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+        .replace('\'', "&#39;")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,209 @@
+use signet_core::{Algorithm, Durations};
+
+use super::*;
+use crate::readiness::{JWKS, RING, SIGNING, SOCKET};
+use crate::ring_view::{AlsoView, RevokedView};
+
+/// What somebody wrote who wants more than to give a reason.
+const HOSTILE: &str = "\"'><script>alert(1)</script><img src=x onerror=alert(2)>&amp;\u{202e}";
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_secs(1_800_000_000 + seconds)
+}
+
+fn key(kid: &str, phase: Phase, signs_from: i64) -> KeyView {
+    let is_over = matches!(phase, Phase::Retiring | Phase::Expired);
+    KeyView {
+        kid: kid.to_owned(),
+        alg: "ES256",
+        phase,
+        created_at: rfc3339(at(signs_from - 3600)),
+        activates_at: Some(rfc3339(at(signs_from))),
+        superseded_at: is_over.then(|| rfc3339(at(-600))),
+        expires_at: is_over.then(|| rfc3339(at(3000))),
+        revoked: None,
+    }
+}
+
+fn ring() -> RingView {
+    let mut revoked = key("revoked-key", Phase::Revoked, -7200);
+    revoked.revoked = Some(RevokedView {
+        at: rfc3339(at(-60)),
+        reason: HOSTILE.to_owned(),
+    });
+    let mut active = key("active-key", Phase::Active, -600);
+    active.superseded_at = Some(rfc3339(at(1800)));
+    active.expires_at = Some(rfc3339(at(5580)));
+    RingView {
+        issuer: format!("https://issuer.test/{HOSTILE}"),
+        algorithm: "ES256",
+        keys: vec![
+            revoked,
+            key("retiring-key", Phase::Retiring, -80_000),
+            active,
+            key("pending-key", Phase::Pending, 1800),
+        ],
+        also: vec![AlsoView {
+            provider: "local",
+            keys: vec![key("another-ring", Phase::Active, -900)],
+        }],
+        next_change_at: None,
+    }
+}
+
+fn condition(name: &'static str, ok: bool) -> Condition {
+    Condition {
+        name,
+        ok,
+        since: at(-242),
+        failing_since: None,
+        detail: format!("the detail of {name}"),
+    }
+}
+
+fn report(bad: &[&str]) -> Report {
+    Report {
+        ready: bad.is_empty(),
+        since: at(-242),
+        conditions: [RING, SIGNING, JWKS, SOCKET]
+            .map(|name| condition(name, !bad.contains(&name)))
+            .into(),
+    }
+}
+
+fn page(ring: &RingView, report: &Report) -> String {
+    let policy = Policy::new(Durations::default(), Algorithm::ES256).expect("safe");
+    let page = Page {
+        provider: "vault",
+        ring,
+        report,
+        policy: &policy,
+        now: at(0),
+    };
+    page.to_html()
+}
+
+#[test]
+fn a_hostile_reason_is_text_and_nothing_runs() {
+    let mut report = report(&[SIGNING]);
+    report.conditions[1].detail = HOSTILE.to_owned();
+    let html = page(&ring(), &report);
+    let escaped = "&quot;&#39;&gt;&lt;script&gt;alert(1)&lt;/script&gt;&lt;img src=x onerror=alert(2)&gt;&amp;amp;";
+    assert_eq!(html.matches(escaped).count(), 3, "reason, issuer and detail: {html}");
+    assert!(html.contains("<bdi>&quot;"), "{html}");
+    for evil in ["<script", "<img", "javascript:", "@import", "url("] {
+        assert!(!html.contains(evil), "{evil} in {html}");
+    }
+    // No handler, no source, and links only to its own listener.
+    for tag in html
+        .split('<')
+        .skip(1)
+        .map(|rest| rest.split('>').next().unwrap_or_default())
+    {
+        assert!(!tag.contains(" on") && !tag.contains("src="), "<{tag}>");
+        if let Some(link) = tag.split("href='").nth(1) {
+            assert!(["readyz'", "metrics'"].contains(&link), "<{tag}>");
+        }
+    }
+}
+
+#[test]
+fn every_phase_is_in_the_picture_and_in_the_table_beside_it() {
+    let html = page(&ring(), &report(&[]));
+    let (picture, table) = html.split_once("<table>").expect("a table");
+    for phase in ["pending", "active", "retiring", "revoked"] {
+        assert!(
+            picture.contains(&format!("<div class='row {phase}'>")),
+            "{phase}: {picture}"
+        );
+        assert!(
+            table.contains(&format!("<tr class={phase}><td>{phase}</td>")),
+            "{phase}: {table}"
+        );
+    }
+    for phase in ["pending", "active", "retiring"] {
+        assert!(
+            picture.contains(&format!("class='stretch {phase}'")),
+            "{phase}: {picture}"
+        );
+    }
+    assert!(picture.contains("<div class='row planned'>"), "what comes: {picture}");
+    assert!(picture.contains("role=img aria-label='Timeline"), "{picture}");
+    assert!(
+        picture.contains("Next: <b>in 30m, pending- signs, active-k retires</b>"),
+        "{picture}"
+    );
+    assert!(
+        table.contains("Also published and accepted: the keys of local"),
+        "{table}"
+    );
+    assert!(
+        table.contains("<small>in 30m</small>") && table.contains("<small>10m ago</small>"),
+        "{table}"
+    );
+}
+
+#[test]
+fn a_good_page_says_so_first_and_nothing_of_what_to_do() {
+    let html = page(&ring(), &report(&[]));
+    assert!(html.contains("<title>✔ ready - Signet</title>"), "{html}");
+    assert!(
+        html.contains("<header class='banner good'><h1>✔ Ready <small>for 4m 2s</small></h1>"),
+        "{html}"
+    );
+    assert!(html.contains("Key <code>active-k</code> signs"), "{html}");
+    assert!(!html.contains("What to do"), "{html}");
+    assert_eq!(html.matches("<li class=good>").count(), 4);
+}
+
+#[test]
+fn a_red_page_says_what_is_lost_since_when_what_still_works_and_what_to_do() {
+    let html = page(&ring(), &report(&[SIGNING]));
+    for text in [
+        "<title>✖ NOT READY - Signet</title>",
+        "<h1>✖ NOT READY <small>for 4m 2s</small></h1>",
+        "<b>No key can sign</b>, since 2027-01-15T07:55:58Z. Still good: ring, jwks, socket.",
+        "<strong>✖ signing: lost</strong><span>since 2027-01-15T07:55:58Z (4m 2s)</span>",
+        "<h2>What to do about signing: No key can sign</h2>",
+        "<dt>Why</dt><dd>the detail of signing</dd>",
+        "Validation and the JWKS go on",
+        "docs/operations.md, section “SigningUnavailable”",
+    ] {
+        assert!(html.contains(text), "no {text:?} in {html}");
+    }
+    assert_eq!(html.matches("<section class='todo").count(), 1);
+}
+
+#[test]
+fn what_is_lost_is_told_before_what_merely_fails() {
+    let mut report = report(&[SOCKET]);
+    report.conditions[0].failing_since = Some(at(-30));
+    let html = page(&ring(), &report);
+    let place = |text| html.find(text).expect(text);
+    assert!(place("What to do about socket") < place("What to do about ring"));
+    report.ready = true;
+    report.conditions[3].ok = true;
+    let html = page(&ring(), &report);
+    assert!(html.contains("banner warn"), "{html}");
+    assert!(
+        html.contains("<b>The provider fails</b>. No condition of readiness is lost."),
+        "{html}"
+    );
+    assert!(
+        html.contains("<li class=warn><strong>! ring: failing</strong>"),
+        "{html}"
+    );
+}
+
+#[test]
+fn a_ring_of_many_years_keeps_the_page_short() {
+    let mut ring = ring();
+    for number in 0..500 {
+        ring.keys
+            .insert(0, key(&format!("expired-{number}"), Phase::Expired, -900_000));
+    }
+    let html = page(&ring, &report(&[]));
+    assert_eq!(html.matches("<tr class=expired>").count(), 3);
+    assert!(html.contains("497 expired keys before these are left out"), "{html}");
+    assert!(html.len() < 32 * 1024, "{}", html.len());
+}

@@ -1,0 +1,168 @@
+//! The instants of a key's life, and what follows from them: its bar, and what happens next.
+
+use std::time::UNIX_EPOCH;
+
+use signet_core::{Phase, Policy, Timestamp};
+
+use super::{Bar, Coming, Stretch, short};
+use crate::ring_view::KeyView;
+
+/// One key, made or planned.
+#[derive(Clone, Debug)]
+pub(super) struct Life {
+    pub(super) name: String,
+    /// `None`: not made yet.
+    phase: Option<Phase>,
+    pub(super) published_at: Timestamp,
+    signs_from: Option<Timestamp>,
+    superseded_at: Option<Timestamp>,
+    pub(super) leaves_at: Option<Timestamp>,
+    revoked_at: Option<Timestamp>,
+}
+
+impl Life {
+    /// A key that keeps to the policy from its first signature on. The first key of a ring does not wait, which is what
+    /// an instant before the epoch comes down to.
+    pub(super) fn planned(name: String, signs_from: Timestamp, policy: &Policy) -> Self {
+        let terms = policy.terms();
+        let superseded_at = signs_from.plus(policy.durations().rotation_period);
+        Self {
+            name,
+            phase: None,
+            published_at: signs_from.minus(terms.lead).max(Timestamp::from_millis(0)),
+            signs_from: Some(signs_from),
+            superseded_at: Some(superseded_at),
+            leaves_at: Some(superseded_at.plus(terms.retention)),
+            revoked_at: None,
+        }
+    }
+
+    /// Keys that are not published are told in words; but one that was revoked must be seen.
+    pub(super) fn is_drawn(&self) -> bool {
+        self.phase != Some(Phase::Expired)
+    }
+
+    fn is_good(&self) -> bool {
+        self.is_drawn() && self.revoked_at.is_none()
+    }
+
+    pub(super) fn bar(&self, from: Timestamp, to: Timestamp) -> Bar {
+        let end = self.revoked_at.unwrap_or(to).min(to);
+        let superseded = self.superseded_at.unwrap_or(end);
+        // A key may be superseded before it ever signed.
+        let signs = self.signs_from.unwrap_or(end).min(superseded);
+        let leaves = self.leaves_at.unwrap_or(end);
+        let stretches = [
+            (Phase::Pending, self.published_at, signs),
+            (Phase::Active, signs, superseded),
+            (Phase::Retiring, superseded, leaves),
+        ];
+        let within = |(phase, begin, stop): (Phase, Timestamp, Timestamp)| Stretch {
+            phase,
+            from: begin.max(from),
+            to: stop.min(end),
+        };
+        Bar {
+            name: self.name.clone(),
+            phase: self.phase,
+            stretches: stretches
+                .map(within)
+                .into_iter()
+                .filter(|stretch| stretch.from < stretch.to)
+                .collect(),
+            revoked_at: self.revoked_at,
+        }
+    }
+}
+
+/// The lives of keys as the ring shows them.
+pub(super) fn of_keys(keys: &[KeyView], now: Timestamp) -> Vec<Life> {
+    keys.iter()
+        .map(|key| {
+            let signs_from = key.activates_at.as_deref().map(instant);
+            Life {
+                name: short(&key.kid),
+                phase: Some(key.phase),
+                published_at: instant(&key.created_at),
+                // One that signs already, for want of a better, does so whatever its own instant says.
+                signs_from: match key.phase {
+                    Phase::Active => Some(signs_from.map_or(now, |at| at.min(now))),
+                    _ => signs_from,
+                },
+                superseded_at: key.superseded_at.as_deref().map(instant),
+                leaves_at: key.expires_at.as_deref().map(instant),
+                revoked_at: key.revoked.as_ref().map(|revoked| instant(&revoked.at)),
+            }
+        })
+        .collect()
+}
+
+/// Adds the key that is not made yet, and what becomes of the newest one when it is.
+pub(super) fn plan_the_next(lives: &mut Vec<Life>, policy: &Policy, now: Timestamp) {
+    let terms = policy.terms();
+    let serves = |life: &&mut Life| matches!(life.phase, Some(Phase::Active | Phase::Pending));
+    let Some(newest) = lives.iter_mut().rfind(serves) else {
+        // The ring is empty, or all of it is revoked: the next one signs at once.
+        let mut next = Life::planned("next key".to_owned(), now, policy);
+        next.published_at = now;
+        lives.push(next);
+        return;
+    };
+    let begins = newest.signs_from.unwrap_or(newest.published_at);
+    // If it is overdue, its lead still lies ahead.
+    let takes_over = begins
+        .plus(policy.durations().rotation_period)
+        .max(now.plus(terms.lead));
+    newest.superseded_at = Some(takes_over);
+    newest.leaves_at = Some(takes_over.plus(terms.retention));
+    lives.push(Life::planned("next key".to_owned(), takes_over, policy));
+}
+
+/// What these keys will do, soonest first.
+pub(super) fn coming(lives: &[Life], now: Timestamp) -> Vec<Coming> {
+    let mut coming: Vec<Coming> = leaving(lives, now).collect();
+    for life in lives.iter().filter(|life| life.is_good()) {
+        let Life { name, .. } = life;
+        if life.phase.is_none() && life.published_at >= now {
+            coming.push(Coming {
+                at: life.published_at,
+                what: format!("{name} is created and published"),
+            });
+        }
+        let Some(at) = life.signs_from.filter(|at| *at > now || life.phase.is_none()) else {
+            continue;
+        };
+        let before = lives
+            .iter()
+            .find(|before| before.is_good() && before.superseded_at == Some(at));
+        coming.push(Coming {
+            at,
+            what: match before {
+                Some(before) => format!("{name} signs, {} retires", before.name),
+                None => format!("{name} signs"),
+            },
+        });
+    }
+    // A planned key does nothing that is worth telling after it took over; the sort keeps the order of equal instants.
+    coming.sort_by_key(|coming| coming.at);
+    coming
+}
+
+/// Which of them leave the JWKS, and when. What a planned key does in the end is too far off to tell.
+pub(super) fn leaving(lives: &[Life], now: Timestamp) -> impl Iterator<Item = Coming> {
+    let leaves = lives.iter().filter(move |life| life.is_good());
+    leaves.filter_map(move |life| {
+        life.leaves_at.filter(|at| *at > now).map(|at| Coming {
+            at,
+            what: format!("{} leaves the JWKS", life.name),
+        })
+    })
+}
+
+/// An instant as `rfc3339` writes it; the epoch if it is none, which is no time at which a key was made.
+#[must_use]
+pub fn instant(text: &str) -> Timestamp {
+    let at = humantime::parse_rfc3339(text).unwrap_or(UNIX_EPOCH);
+    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}

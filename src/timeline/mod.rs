@@ -1,0 +1,227 @@
+//! Keys as bars over time, and what comes next: the layout that `signet schedule` and the status page share.
+//!
+//! It knows no characters, no colours and no clock; only when a key is in which phase, also for the key that is not made
+//! yet. The entry points are [`Timeline::of_policy`] and [`Timeline::of_rings`]; [`text`] draws in a terminal.
+
+mod life;
+pub mod text;
+
+use std::time::Duration;
+
+use signet_core::{Phase, Policy, Timestamp};
+
+use crate::ring_view::{AlsoView, KeyView};
+use life::Life;
+pub use life::instant;
+
+/// The most keys of a policy that are drawn.
+const MOST_KEYS: u32 = 6;
+/// The most marks on the axis.
+const MOST_TICKS: u128 = 6;
+
+/// One key over time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bar {
+    /// What it is called in the picture: the first characters of its kid, or what it will be.
+    pub name: String,
+    /// Its phase now; `None` if it is not made yet.
+    pub phase: Option<Phase>,
+    /// Its phases within the window, in order; empty ones are left out.
+    pub stretches: Vec<Stretch>,
+    /// When it was revoked, which ended the last of them.
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// A phase of a key, from an instant to an instant, both within the window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stretch {
+    /// Pending, active or retiring.
+    pub phase: Phase,
+    /// From when.
+    pub from: Timestamp,
+    /// Until when.
+    pub to: Timestamp,
+}
+
+/// The bars of one ring.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lane {
+    /// The provider, where there are several rings. The first lane is of the ring that signs.
+    pub provider: Option<&'static str>,
+    /// Its keys, oldest first.
+    pub bars: Vec<Bar>,
+}
+
+/// Something that will happen by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Coming {
+    /// When.
+    pub at: Timestamp,
+    /// What, as a sentence without its full stop.
+    pub what: String,
+}
+
+/// The picture: lanes of bars on one axis.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timeline {
+    /// The instant of the mark.
+    pub now: Timestamp,
+    /// Where the axis begins.
+    pub from: Timestamp,
+    /// Where it ends.
+    pub to: Timestamp,
+    /// The ring that signs, then those that are published beside it.
+    pub lanes: Vec<Lane>,
+    /// What comes, soonest first.
+    pub coming: Vec<Coming>,
+}
+
+impl Timeline {
+    /// The first two periods of a ring that is made now, at the instant 0.
+    #[must_use]
+    pub fn of_policy(policy: &Policy) -> Self {
+        let (now, terms) = (Timestamp::from_millis(0), policy.terms());
+        let period = policy.durations().rotation_period;
+        let to = now.plus(period * 2).plus(terms.retention);
+        let lives: Vec<Life> = (0..MOST_KEYS)
+            .map(|index| Life::planned(format!("key {}", index + 1), now.plus(period * index), policy))
+            .take_while(|life| life.published_at < to)
+            .collect();
+        let mut coming = life::coming(&lives, now);
+        coming.retain(|coming| coming.at <= to);
+        Self::new(now, now, to, vec![(None, lives)], coming)
+    }
+
+    /// Rings as they are, with the key that the one that signs will get next.
+    #[must_use]
+    pub fn of_rings(
+        provider: &'static str,
+        keys: &[KeyView],
+        also: &[AlsoView],
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Self {
+        let terms = policy.terms();
+        let mut signing = life::of_keys(keys, now);
+        life::plan_the_next(&mut signing, policy, now);
+        let mut coming = life::coming(&signing, now);
+        let mut lanes = vec![((!also.is_empty()).then_some(provider), signing)];
+        for ring in also {
+            let lives = life::of_keys(&ring.keys, now);
+            let leave = life::leaving(&lives, now);
+            coming.extend(leave.map(|Coming { at, what }| Coming {
+                at,
+                what: format!("{what} ({})", ring.provider),
+            }));
+            lanes.push((Some(ring.provider), lives));
+        }
+        coming.sort_by_key(|coming| coming.at);
+
+        let back = policy.durations().rotation_period.saturating_add(terms.retention);
+        let drawn = || lanes.iter().flat_map(|(_, lives)| lives).filter(|life| life.is_drawn());
+        let earliest = drawn().map(|life| life.published_at).min().unwrap_or(now);
+        let latest = drawn().filter_map(|life| life.leaves_at).max().unwrap_or(now);
+        // A key that nobody rotates, or one that was revoked long ago, must not squeeze the rest into a corner.
+        let from = earliest.min(now).max(now.minus(back));
+        let to = latest.max(now.plus(terms.lead)).min(now.plus(back).plus(terms.lead));
+        Self::new(now, from, to, lanes, coming)
+    }
+
+    fn new(
+        now: Timestamp,
+        from: Timestamp,
+        to: Timestamp,
+        lanes: Vec<(Option<&'static str>, Vec<Life>)>,
+        coming: Vec<Coming>,
+    ) -> Self {
+        let lanes = lanes
+            .into_iter()
+            .map(|(provider, lives)| Lane {
+                provider,
+                bars: lives
+                    .iter()
+                    .filter(|life| life.is_drawn())
+                    .map(|life| life.bar(from, to))
+                    .filter(|bar| !bar.stretches.is_empty() || bar.revoked_at.is_some_and(|at| at >= from))
+                    .collect(),
+            })
+            .collect();
+        Self {
+            now,
+            from,
+            to,
+            lanes,
+            coming,
+        }
+    }
+
+    /// Where an instant stands on the axis: 0 at its begin, 1 at its end.
+    #[must_use]
+    pub fn position(&self, at: Timestamp) -> f64 {
+        let whole = self.to.since(self.from).as_secs_f64();
+        if whole == 0.0 {
+            return 0.0;
+        }
+        (at.since(self.from).as_secs_f64() / whole).clamp(0.0, 1.0)
+    }
+
+    /// Round spans from now, to both sides, for the axis; now itself is not among them.
+    #[must_use]
+    pub fn ticks(&self) -> Vec<(Timestamp, String)> {
+        let step = step(self.to.since(self.from));
+        let side = |limit: Duration| (1_u32..).map(move |n| step * n).take_while(move |span| *span <= limit);
+        let before = side(self.now.since(self.from)).map(|span| (self.now.minus(span), format!("-{}", brief(span))));
+        let after = side(self.to.since(self.now)).map(|span| (self.now.plus(span), format!("+{}", brief(span))));
+        let mut before: Vec<_> = before.collect();
+        before.reverse();
+        before.into_iter().chain(after).collect()
+    }
+}
+
+/// The least round span of which few fit.
+fn step(whole: Duration) -> Duration {
+    const MINUTE: u64 = 60;
+    const HOUR: u64 = 60 * MINUTE;
+    const DAY: u64 = 24 * HOUR;
+    let fine = [1, 2, 5, 10, 15, 30];
+    let round = fine
+        .into_iter()
+        .chain(fine.map(|n| n * MINUTE))
+        .chain([1, 2, 3, 6, 12].map(|n| n * HOUR))
+        .chain([1, 2, 7, 14, 30, 90, 180, 360].map(|n| n * DAY));
+    let fits = |seconds: &u64| whole.as_millis() / u128::from(seconds * 1000) <= MOST_TICKS;
+    Duration::from_secs(round.into_iter().find(fits).unwrap_or(1800 * DAY))
+}
+
+/// A span in its two largest units, such as `22h 58m`; `0s` below a second.
+#[must_use]
+pub fn brief(span: Duration) -> String {
+    let mut rest = span.as_secs();
+    let mut parts = Vec::new();
+    for (unit, seconds) in [("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)] {
+        let count = rest / seconds;
+        rest %= seconds;
+        if count > 0 {
+            parts.push(format!("{count}{unit}"));
+        } else if !parts.is_empty() {
+            // The unit after the largest one: `1d`, not `1d 5s`.
+            break;
+        }
+        if parts.len() == 2 {
+            break;
+        }
+    }
+    if parts.is_empty() {
+        return "0s".to_owned();
+    }
+    parts.join(" ")
+}
+
+/// As much of a kid as tells the keys of one ring apart at a glance.
+#[must_use]
+pub fn short(kid: &str) -> String {
+    kid.chars().take(8).collect()
+}
+
+#[cfg(test)]
+mod tests;

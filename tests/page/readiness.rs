@@ -1,0 +1,178 @@
+//! `/readyz` tells each condition with since when it holds or does not, and the page tells the same to people.
+
+use std::fs;
+use std::time::UNIX_EPOCH;
+
+use serde_json::Value;
+
+use crate::harness::time::{unix_millis, wait_for};
+use crate::harness::{AUDIENCE, Home, PATIENCE, Spec};
+use crate::{condition, three_phases};
+
+/// The seconds of an instant as `/readyz` writes it.
+fn seconds(value: &Value) -> i64 {
+    let text = value.as_str().unwrap_or_else(|| panic!("no instant: {value}"));
+    let at = humantime::parse_rfc3339(text).expect("an instant");
+    i64::try_from(at.duration_since(UNIX_EPOCH).expect("after 1970").as_secs()).expect("fits")
+}
+
+fn now() -> i64 {
+    unix_millis() / 1000
+}
+
+#[test]
+fn every_condition_says_since_when_it_holds() {
+    let before = now();
+    let sidecar = Spec::new(&Home::new()).start();
+    let (status, readiness) = sidecar.readiness();
+    assert_eq!((status, &readiness["ready"]), (200, &true.into()));
+    for name in ["ring", "signing", "jwks", "socket"] {
+        let condition = condition(&readiness, name);
+        assert_eq!(condition["ok"], true, "{readiness}");
+        assert!((before..=now()).contains(&seconds(&condition["since"])), "{readiness}");
+        assert!(condition["failing_since"].is_null(), "{readiness}");
+    }
+    assert!((before..=now()).contains(&seconds(&readiness["since"])), "{readiness}");
+}
+
+#[test]
+fn a_socket_that_somebody_removed_or_replaced_takes_readiness_away_since_it_happened() {
+    let spec = Spec::new(&Home::new());
+    let sidecar = spec.start();
+    let mut open = sidecar.socket();
+    let moved = spec.home().path("moved.sock");
+    fs::rename(spec.socket_path(), &moved).expect("moved");
+    let happened = now();
+    // Nobody asks for a while, and the answer knows all the same.
+    wait_for("two seconds to go by", PATIENCE, || {
+        (now() > happened + 2).then_some(())
+    });
+    let (status, readiness) = sidecar.readiness();
+    let socket = condition(&readiness, "socket");
+    assert_eq!(
+        (status, &readiness["ready"], &socket["ok"]),
+        (503, &false.into(), &false.into())
+    );
+    assert!(
+        (happened..=happened + 1).contains(&seconds(&socket["since"])),
+        "{happened}: {socket}"
+    );
+    assert_eq!(readiness["since"], socket["since"]);
+    assert!(
+        socket["detail"]
+            .as_str()
+            .is_some_and(|text| text.contains("somebody removed")),
+        "{socket}"
+    );
+    for name in ["ring", "signing", "jwks"] {
+        assert_eq!(condition(&readiness, name)["ok"], true, "{readiness}");
+    }
+    assert_eq!(
+        open.get("/v1/ring").expect("an answer").status,
+        200,
+        "open connections go on"
+    );
+
+    let theirs = std::os::unix::net::UnixListener::bind(spec.socket_path()).expect("bound");
+    let socket = condition(&sidecar.readiness().1, "socket");
+    assert_eq!(socket["ok"], false);
+    assert!(
+        socket["detail"]
+            .as_str()
+            .is_some_and(|text| text.contains("another file")),
+        "{socket}"
+    );
+    drop(theirs);
+    fs::rename(&moved, spec.socket_path()).expect("moved back");
+    let (status, readiness) = sidecar.readiness();
+    assert_eq!(status, 200, "{readiness}");
+    assert!(
+        seconds(&condition(&readiness, "socket")["since"]) >= happened + 2,
+        "{readiness}"
+    );
+}
+
+#[test]
+fn a_ring_is_too_old_since_the_instant_that_follows_from_the_policy() {
+    let sidecar = three_phases("a drill");
+    let ring_file = sidecar.spec().home().ring_file();
+    let before = now();
+    fs::write(&ring_file, "").expect("written");
+    let after = now();
+    let (_, failing) = wait_for("the failure to be told", PATIENCE, || {
+        let told = sidecar.readiness();
+        condition(&told.1, "ring")["failing_since"].is_string().then_some(told)
+    });
+    let ring = condition(&failing, "ring");
+    assert_eq!(
+        (&ring["ok"], &failing["ready"]),
+        (&true.into(), &true.into()),
+        "nothing is lost yet: {failing}"
+    );
+    assert!(
+        (before..=after + 1).contains(&seconds(&ring["failing_since"])),
+        "{ring}"
+    );
+    let (_, lost) = wait_for("the ring to be too old", PATIENCE, || {
+        let told = sidecar.readiness();
+        (told.0 == 503).then_some(told)
+    });
+    let ring = condition(&lost, "ring");
+    // L − 2 × S after a reading that was at most 200 ms before the file went bad; a second for rounding.
+    let since = seconds(&ring["since"]);
+    assert!(
+        (before + 9..=after + 11).contains(&since),
+        "{before} to {after}: {ring}"
+    );
+    assert_eq!(ring["ok"], false);
+    assert_eq!(lost["since"], ring["since"]);
+    wait_for("a later answer", PATIENCE, || (now() > since + 1).then_some(()));
+    let later = sidecar.readiness().1;
+    assert_eq!(condition(&later, "ring")["since"], ring["since"], "it stays true");
+}
+
+#[test]
+fn the_page_shows_every_phase_without_a_script_and_a_hostile_reason_as_text() {
+    let sidecar = three_phases("</bdi><script>alert(1)</script>");
+    let answer = sidecar.admin().get("/").expect("an answer");
+    let html = answer.text();
+    assert_eq!(answer.status, 200);
+    let policy = answer.header("content-security-policy").expect("a policy");
+    assert!(
+        policy.starts_with("default-src 'none'; style-src 'unsafe-inline';"),
+        "{policy}"
+    );
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    assert!(
+        !html.contains("<script") && !html.contains("http://") && !html.contains("src="),
+        "{html}"
+    );
+    assert!(
+        html.contains("&lt;/bdi&gt;&lt;script&gt;alert(1)&lt;/script&gt;"),
+        "{html}"
+    );
+    for phase in ["pending", "active", "retiring", "revoked"] {
+        assert!(html.contains(&format!("<div class='row {phase}'>")), "{phase}: {html}");
+        assert!(html.contains(&format!("<tr class={phase}>")), "{phase}: {html}");
+    }
+    assert!(html.contains("✔ Ready"), "{html}");
+    assert!(html.contains("Next: <b>"), "{html}");
+}
+
+#[test]
+fn both_schedules_draw_the_picture_above_their_table() {
+    let sidecar = three_phases("a drill");
+    for arguments in [&["schedule"][..], &["schedule", "--live"]] {
+        let ran = sidecar.spec().run(arguments);
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        let (picture, table) = ran.stdout.split_once("What comes next:").expect("a picture");
+        for character in ['·', '█', '▒', '▼', '▲'] {
+            assert!(picture.contains(character), "no {character} in {picture}");
+        }
+        assert!(picture.lines().all(|line| line.chars().count() <= 80), "{picture}");
+        assert!(table.contains("SIGNS FROM"), "{table}");
+    }
+    // A token of this ring is good: the sidecar was not disturbed.
+    let signed = sidecar.sign_for("client");
+    assert_eq!(sidecar.verify(&signed.token)["active"], true, "{AUDIENCE}");
+}
