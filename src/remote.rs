@@ -21,7 +21,7 @@ use crate::snapshot::Outage;
 
 /// A failure is told in the log once in so many seconds; the metrics count each.
 const LOG_PAUSE_SECONDS: i64 = 10;
-/// Less than any deadline of a signature, its provider's own ones included.
+/// Less than the deadlines of a signature usually are. A shorter one is kept all the same, for a system call.
 const BEAT: Duration = Duration::from_millis(100);
 
 /// The way to the provider's signatures.
@@ -142,8 +142,8 @@ thread_local! {
     static SIGNED: Cell<Option<bool>> = const { Cell::new(None) };
 }
 
-/// Sees that the runtime of this thread has a timer that is due before any deadline of a signature, until none is asked
-/// for any more.
+/// Sees that the runtime of this thread has a timer that is due before the deadlines of a signature, until no signature is
+/// asked for any more.
 ///
 /// A runtime that is given a timer due before all others wakes itself to look at it: a system call each time. A signature
 /// has a deadline here, in the guards and in the provider's client, and would pay for each.

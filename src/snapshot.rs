@@ -231,3 +231,28 @@ fn published<'a>(rings: &[(&'a [KeyRecord], &Schedule)]) -> Vec<&'a VerifyingKey
     }
     keys
 }
+
+#[cfg(test)]
+mod tests {
+    use signet_core::algorithm::RsaBits;
+
+    use super::*;
+
+    #[test]
+    fn a_token_lives_no_longer_than_its_key_is_sure_to_be_published() {
+        let key = SigningKey::generate(Algorithm::EdDSA, RsaBits::default()).expect("a key");
+        let at = Timestamp::from_secs;
+        let signer = Signer {
+            headers: Headers::new(key.verifying_key()),
+            public: key.verifying_key().clone(),
+            signs: Signs::Here(Arc::new(key)),
+            longest_message: None,
+            longest: Duration::from_secs(3600),
+            published_until: at(10_000),
+            least: Duration::from_secs(300),
+        };
+        for (now, longest) in [(0, 3600), (6_400, 3600), (6_401, 3599), (9_700, 300), (9_999, 300), (20_000, 300)] {
+            assert_eq!(signer.longest_at(at(now)).as_secs(), longest, "at {now}");
+        }
+    }
+}
