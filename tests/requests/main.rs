@@ -12,6 +12,7 @@ mod remembered;
 mod sign;
 mod tokens;
 mod transport;
+mod unknown_keys;
 mod verify;
 
 use harness::http::{Answer, Connection};
