@@ -4,7 +4,6 @@
 //! once begun is carried to its end even if its client has gone: a connection that is cut off in the middle of an answer
 //! would have to be made anew, with a TLS handshake, and a client that comes and goes could have us make thousands.
 
-use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,7 +12,7 @@ use signet_api::{Clock, ErrorKind, KeyProvider, Operation, ProviderError, chain}
 use signet_core::Kid;
 use signet_core::signing_key::Signature;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, timeout_at};
 use tracing::{error, info};
 
 use crate::clock::rfc3339;
@@ -21,8 +20,6 @@ use crate::snapshot::Outage;
 
 /// A failure is told in the log once in so many seconds; the metrics count each.
 const LOG_PAUSE_SECONDS: i64 = 10;
-/// Less than the deadlines of a signature usually are. A shorter one is kept all the same, for a system call.
-const BEAT: Duration = Duration::from_millis(100);
 
 /// The way to the provider's signatures.
 #[derive(Debug)]
@@ -57,7 +54,6 @@ impl Remote {
     /// # Errors
     /// As the provider says, `TimedOut` after the deadline, and `Throttled` if the whole of it went by in the queue.
     pub async fn sign(&self, kid: &Kid, message: Vec<u8>) -> Result<Signature, ProviderError> {
-        keep_the_beat();
         let outcome = self.within_the_deadline(kid, message).await;
         match &outcome {
             Ok(_) if !self.is_failing.load(Ordering::Relaxed) => {}
@@ -134,36 +130,5 @@ impl Remote {
         let since = outage.as_ref().map_or(now, |outage| outage.since);
         *outage = Some(Outage { since, reason });
         self.is_failing.store(true, Ordering::Relaxed);
-    }
-}
-
-thread_local! {
-    /// Whether there was a signature since the last beat; nothing if there is no beat.
-    static SIGNED: Cell<Option<bool>> = const { Cell::new(None) };
-}
-
-/// Sees that the runtime of this thread has a timer that is due before the deadlines of a signature, until no signature is
-/// asked for any more.
-///
-/// A runtime that is given a timer due before all others wakes itself to look at it: a system call each time. A signature
-/// has a deadline here, in the guards and in the provider's client, and would pay for each.
-fn keep_the_beat() {
-    if SIGNED.replace(Some(true)).is_none() {
-        let end = End;
-        tokio::spawn(async move {
-            let _end = end;
-            while SIGNED.replace(Some(false)) == Some(true) {
-                sleep(BEAT).await;
-            }
-        });
-    }
-}
-
-/// The beat ends, be it with its runtime.
-struct End;
-
-impl Drop for End {
-    fn drop(&mut self) {
-        SIGNED.set(None);
     }
 }

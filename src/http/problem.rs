@@ -77,7 +77,9 @@ impl Problem {
             StatusCode::SERVICE_UNAVAILABLE,
             "asleep",
             "The ring must be read first",
-            format!("this process did not run since {since}, and reads its ring before it answers; try again in a second"),
+            format!(
+                "this process did not run since {since}, and reads its ring before it answers; try again in a second"
+            ),
         )
         .retry_after(1)
     }

@@ -39,7 +39,10 @@ fn a_hundred_thousand_random_kids_a_minute_cause_one_reading_and_delay_no_good_t
                 next_beat(&mut beat, Duration::from_secs(1) / RATE);
                 let token = under_random_kid(&mut seed);
                 let body = json!({ "token": token, "audience": AUDIENCE }).to_string();
-                let answer = connection.post("/v1/verify", body.as_bytes()).expect("an answer").json();
+                let answer = connection
+                    .post("/v1/verify", body.as_bytes())
+                    .expect("an answer")
+                    .json();
                 assert_eq!(answer["error"], "unknown_key", "{answer}");
             }
             over.store(true, Ordering::Relaxed);
@@ -66,11 +69,17 @@ fn a_hundred_thousand_random_kids_a_minute_cause_one_reading_and_delay_no_good_t
     ));
     assert_eq!(readings, 1, "the regular reading is due after 54 s at the soonest");
     assert!(during.1 < BOUND, "p99 {:?}", during.1);
-    assert!(during.0 < before.1.0 * 4 + Duration::from_millis(1), "p50 {:?}", during.0);
+    assert!(
+        during.0 < before.1.0 * 4 + Duration::from_millis(1),
+        "p50 {:?}",
+        during.0
+    );
 }
 
 fn under_random_kid(seed: &mut Random) -> String {
-    let octets: Vec<u8> = (0..32).map(|_| u8::try_from(seed.below(256)).expect("an octet")).collect();
+    let octets: Vec<u8> = (0..32)
+        .map(|_| u8::try_from(seed.below(256)).expect("an octet"))
+        .collect();
     let kid = URL_SAFE_NO_PAD.encode(octets);
     let header = URL_SAFE_NO_PAD.encode(json!({ "alg": "ES256", "typ": "JWT", "kid": kid }).to_string());
     let claims = URL_SAFE_NO_PAD.encode(json!({ "sub": "client", "aud": AUDIENCE }).to_string());
