@@ -10,6 +10,7 @@ pub mod cli;
 pub mod clock;
 pub mod discovery;
 pub mod fits;
+pub mod grpc;
 pub mod hardening;
 pub mod http;
 pub mod keeper;

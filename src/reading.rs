@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use signet_api::{Clock, KeyProvider, ProviderError, chain};
-use signet_core::{KeyRecord, Policy, Schedule, Timestamp, schedule};
+use signet_core::{KeyRecord, Policy, Schedule, Timestamp, faults, schedule};
 use tracing::{error, info};
 
 use crate::clock::rfc3339;
@@ -42,7 +42,16 @@ impl Reading {
 
     /// A new list replaces the one before whole. `asked_at` is the instant before the call: what changes while it runs
     /// may not be in the answer.
-    pub fn renew(&mut self, records: Vec<KeyRecord>, asked_at: Timestamp) {
+    pub fn renew(&mut self, mut records: Vec<KeyRecord>, asked_at: Timestamp) {
+        if faults::has("a revocation is not shared") {
+            records.iter_mut().for_each(|key| key.revoked = None);
+        }
+        if faults::has("a key counts from when it was first seen") {
+            for key in &mut records {
+                let known = self.records.iter().find(|known| known.kid() == key.kid());
+                key.created_at = known.map_or(asked_at, |known| known.created_at);
+            }
+        }
         self.records = records.into();
         self.at = asked_at;
     }

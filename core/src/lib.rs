@@ -4,6 +4,8 @@
 //! that needs one, and decisions come out as values for somebody else to carry out. Start reading at [`schedule()`].
 
 pub mod algorithm;
+#[doc(hidden)]
+pub mod faults;
 pub mod json;
 pub mod jwk;
 pub mod mint;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use humantime::format_duration;
 
 use crate::algorithm::Algorithm;
+use crate::faults;
 use crate::ring::Terms;
 
 /// The longest span that any setting may take. Longer ones are typing errors, and would overflow nothing but trust.
@@ -79,6 +80,12 @@ impl Durations {
     /// each; and whoever fetches the JWKS now may keep it for the longer of M and V. At least R, as the lead is.
     #[must_use]
     pub fn bearable_age(&self) -> Duration {
+        if faults::has("a stale ring is ready for ever") {
+            return LONGEST;
+        }
+        if faults::has("a stale ring is judged without caches") {
+            return self.publish_lead.saturating_sub(self.clock_skew.saturating_mul(2));
+        }
         self.publish_lead
             .saturating_sub(self.jwks_max_age.max(self.verifier_cache))
             .saturating_sub(self.clock_skew.saturating_mul(2))
@@ -86,6 +93,12 @@ impl Durations {
 
     /// How long a key is published after it stopped signing.
     fn retention(&self) -> Duration {
+        if faults::has("a retention without the clocks") {
+            return self.token_max_ttl.saturating_add(self.refresh_interval);
+        }
+        if faults::has("a retention without the life of tokens") {
+            return self.refresh_interval.saturating_add(self.clock_skew.saturating_mul(2));
+        }
         self.token_max_ttl
             .saturating_add(self.refresh_interval)
             .saturating_add(self.clock_skew.saturating_mul(2))

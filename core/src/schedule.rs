@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::faults;
 use crate::names::Kid;
 use crate::policy::Policy;
 use crate::ring::{KeyRecord, KeyState};
@@ -154,6 +155,7 @@ pub fn schedule(keys: &[KeyRecord], policy: &Policy, now: Timestamp) -> Schedule
             .iter()
             .zip(&records)
             .filter(|(key, record)| key.phase == Phase::Expired && record.state == KeyState::Enabled)
+            .filter(|_| !faults::has("expired keys are left"))
             .map(|(key, _)| Due::Retire(key.kid.clone())),
     );
 
@@ -167,7 +169,17 @@ pub fn schedule(keys: &[KeyRecord], policy: &Policy, now: Timestamp) -> Schedule
 }
 
 fn lead(key: &KeyRecord, policy: &Policy) -> Duration {
-    key.terms.unwrap_or_else(|| policy.terms()).lead
+    if faults::has("no lead") {
+        return Duration::ZERO;
+    }
+    if faults::has("a lead by the policy of today") {
+        return policy.terms().lead;
+    }
+    let lead = key.terms.unwrap_or_else(|| policy.terms()).lead;
+    if faults::has("a lead one second short") {
+        return lead.saturating_sub(Duration::from_secs(1));
+    }
+    lead
 }
 
 /// The longer of what the key was bound to and what the policy says now: publishing too long harms nobody.
@@ -206,6 +218,7 @@ fn active_index(records: &[&KeyRecord], activations: &[Option<Timestamp>], now: 
     let reached = activations.iter().rposition(|at| at.is_some_and(|at| at <= now));
     match reached {
         Some(index) if records[index].revoked.is_none() => Some(index),
+        Some(_) if faults::has("what follows a revoked key waits its lead") => None,
         _ => {
             let from = reached.map_or(0, |index| index + 1);
             (from..records.len()).find(|index| records[*index].revoked.is_none())
@@ -268,7 +281,7 @@ fn successor(
             Reason::Revoked
         });
     };
-    if scheduled.iter().any(|key| key.phase == Phase::Pending) {
+    if scheduled.iter().any(|key| key.phase == Phase::Pending) && !faults::has("a successor beside one that waits") {
         return Successor::Waits;
     }
     let key = records[index];

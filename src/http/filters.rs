@@ -29,7 +29,7 @@ pub fn into_filters(routes: BoxedFilter<(warp::reply::Response,)>) -> Filters {
         let answer = service.call(request);
         Box::pin(async move {
             match answer.await {
-                Ok(response) => response.map(Either::Right),
+                Ok(response) => response.map(|body| Either::Right(Either::Left(body))),
                 Err(never) => match never {},
             }
         })

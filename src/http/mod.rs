@@ -13,8 +13,8 @@ pub mod workers;
 use bytes::Bytes;
 use http_body_util::{Either, Full};
 
-/// A body: whole, or as a `warp` filter made it.
-pub type Body = Either<Full<Bytes>, WarpBody>;
+/// A body: whole, or as a `warp` filter made it, or gRPC's.
+pub type Body = Either<Full<Bytes>, Either<WarpBody, tonic::body::Body>>;
 /// The body type of `warp` replies, which `warp` does not name.
 pub type WarpBody = <warp::reply::Response as Carries>::Body;
 /// An answer.

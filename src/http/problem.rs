@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body_util::{Either, Full};
 use serde::Serialize;
 use signet_api::ProviderError;
@@ -163,12 +163,10 @@ impl Problem {
         serde_json::to_vec(self).unwrap_or_default()
     }
 
-    /// The answer.
+    /// The headers that go with it.
     #[must_use]
-    pub fn into_response(self) -> Response {
-        let mut response = http::Response::new(Either::Left(Full::new(Bytes::from(self.to_json()))));
-        *response.status_mut() = self.status();
-        let headers = response.headers_mut();
+    pub fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::with_capacity(3);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(seconds) = self.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
@@ -176,9 +174,18 @@ impl Problem {
         if let Some(allow) = self.allow {
             headers.insert(ALLOW, HeaderValue::from_static(allow));
         }
-        if let Some(challenge) = self.challenge {
-            headers.insert(WWW_AUTHENTICATE, *challenge);
+        if let Some(challenge) = &self.challenge {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::clone(challenge));
         }
+        headers
+    }
+
+    /// The answer.
+    #[must_use]
+    pub fn into_response(self) -> Response {
+        let mut response = http::Response::new(Either::Left(Full::new(Bytes::from(self.to_json()))));
+        *response.status_mut() = self.status();
+        *response.headers_mut() = self.headers();
         response
     }
 }

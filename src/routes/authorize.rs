@@ -3,6 +3,7 @@
 //! `200` with the identity in headers, `401` or `403` with the challenge of RFC 6750 §3.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use http::header::AUTHORIZATION;
 use http::request::Parts;
@@ -14,10 +15,11 @@ use crate::http::body::empty;
 use crate::http::problem::Problem;
 use crate::routes::Service;
 use crate::routes::verify::Asked;
+use crate::token_cache::Entry;
 
-const SUBJECT: HeaderName = HeaderName::from_static("x-auth-subject");
-const SCOPE: HeaderName = HeaderName::from_static("x-auth-scope");
-const CLAIMS: HeaderName = HeaderName::from_static("x-auth-claims");
+pub(super) const SUBJECT: HeaderName = HeaderName::from_static("x-auth-subject");
+pub(super) const SCOPE: HeaderName = HeaderName::from_static("x-auth-scope");
+pub(super) const CLAIMS: HeaderName = HeaderName::from_static("x-auth-claims");
 
 impl Service {
     /// Decides on a request by its `Authorization` header; `?audience=` (repeatable) and `?scope=` say what is required.
@@ -26,25 +28,22 @@ impl Service {
     /// [`Problem`] with the challenge.
     pub fn authorize(&self, request: &Parts) -> Result<Response, Problem> {
         let query = Query::parse(request.uri.query().unwrap_or_default())?;
-        let token = bearer(request)?;
+        let mut given = request.headers.get_all(AUTHORIZATION).iter();
+        let (first, second) = (given.next(), given.next());
+        if second.is_some() {
+            return Err(malformed("more than one Authorization header"));
+        }
+        let authorization = first
+            .map(|value| value.to_str().map_err(|_| malformed(NOT_ASCII)))
+            .transpose()?;
         let audience: Vec<&str> = query.audience.iter().map(AsRef::as_ref).collect();
         let asked = Asked {
             audience: &audience,
             scope: query.scope.as_deref(),
             typ: None,
         };
-        let now = self.clock.now();
-        let entry = self
-            .check(&self.published.at(now), token, asked, now)?
-            .map_err(|refusal| refused(refusal, query.scope.as_deref()))?;
-        let Some(headers) = entry.headers() else {
-            return Err(challenge(
-                StatusCode::UNAUTHORIZED,
-                "invalid_token",
-                "sub or scope holds a character that cannot stand in a header",
-                None,
-            ));
-        };
+        let entry = self.decide(authorization, asked)?;
+        let headers = entry.headers().ok_or_else(unfit)?;
         let mut response = empty(StatusCode::OK);
         let out = response.headers_mut();
         out.insert(SUBJECT, headers.subject.clone());
@@ -52,7 +51,35 @@ impl Service {
         out.insert(CLAIMS, headers.claims.clone());
         Ok(response)
     }
+
+    /// Decides on a request that came with this `Authorization` header. The token has headers for the service.
+    ///
+    /// # Errors
+    /// [`Problem`] with the challenge.
+    pub fn decide(&self, authorization: Option<&str>, asked: Asked<'_>) -> Result<Arc<Entry>, Problem> {
+        let token = bearer(authorization)?;
+        let now = self.clock.now();
+        let entry = self
+            .check(&self.published.at(now), token, asked, now)?
+            .map_err(|refusal| refused(refusal, asked.scope))?;
+        match entry.headers() {
+            Some(_) => Ok(entry),
+            None => Err(unfit()),
+        }
+    }
 }
+
+fn unfit() -> Problem {
+    let detail = "sub or scope holds a character that cannot stand in a header";
+    challenge(StatusCode::UNAUTHORIZED, "invalid_token", detail, None)
+}
+
+/// What is no request that a gateway should let through.
+pub(super) fn malformed(detail: &str) -> Problem {
+    challenge(StatusCode::BAD_REQUEST, "invalid_request", detail, None)
+}
+
+pub(super) const NOT_ASCII: &str = "the Authorization header is not ASCII";
 
 #[derive(Default)]
 struct Query<'a> {
@@ -81,39 +108,25 @@ impl<'a> Query<'a> {
 }
 
 /// RFC 6750 §2.1. Two headers, or two schemes in one, are no request that a gateway should let through.
-fn bearer(request: &Parts) -> Result<&str, Problem> {
-    let mut headers = request.headers.get_all(AUTHORIZATION).iter();
-    let (first, second) = (headers.next(), headers.next());
-    let Some(first) = first else {
+fn bearer(authorization: Option<&str>) -> Result<&str, Problem> {
+    let required = |detail| {
         // RFC 6750 §3.1: no error code for a request without any credentials.
-        return Err(Problem::new(
+        Problem::new(
             StatusCode::UNAUTHORIZED,
             "token_required",
             "A token is required",
-            "no Authorization",
+            detail,
         )
-        .challenge(HeaderValue::from_static("Bearer")));
+        .challenge(HeaderValue::from_static("Bearer"))
     };
-    let malformed = |detail| challenge(StatusCode::BAD_REQUEST, "invalid_request", detail, None);
-    if second.is_some() {
-        return Err(malformed("more than one Authorization header"));
+    let value = authorization.ok_or_else(|| required("no Authorization"))?;
+    let (scheme, token) = value
+        .split_once(' ')
+        .ok_or_else(|| malformed("the Authorization header is not Bearer and a token"))?;
+    match scheme.eq_ignore_ascii_case("Bearer") {
+        true => Ok(token.trim_matches(' ')),
+        false => Err(required("not a Bearer token")),
     }
-    let value = first
-        .to_str()
-        .map_err(|_| malformed("the Authorization header is not ASCII"))?;
-    let Some((scheme, token)) = value.split_once(' ') else {
-        return Err(malformed("the Authorization header is not Bearer and a token"));
-    };
-    if !scheme.eq_ignore_ascii_case("Bearer") {
-        return Err(Problem::new(
-            StatusCode::UNAUTHORIZED,
-            "token_required",
-            "A token is required",
-            "not a Bearer token",
-        )
-        .challenge(HeaderValue::from_static("Bearer")));
-    }
-    Ok(token.trim_matches(' '))
 }
 
 fn refused(refusal: Refusal, scope: Option<&str>) -> Problem {

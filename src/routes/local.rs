@@ -13,6 +13,7 @@ use tokio_stream::wrappers::WatchStream;
 use tokio_util::sync::CancellationToken;
 use warp::{Filter as _, Reply as _};
 
+use crate::grpc;
 use crate::http::Response;
 use crate::http::accept::Handler;
 use crate::http::body;
@@ -50,6 +51,9 @@ pub fn routes(service: Arc<Service>, shutdown: CancellationToken) -> impl Fn(Pee
 
 impl Handler for Local {
     async fn handle(&self, request: Request<Incoming>) -> Response {
+        if grpc::is_grpc(request.headers()) {
+            return grpc::answer(Arc::clone(&self.service), request).await;
+        }
         let (parts, body) = request.into_parts();
         let outcome = match (&parts.method, parts.uri.path()) {
             (&Method::POST, "/v1/sign") => self.sign(body).await,

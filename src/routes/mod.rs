@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod authorize;
+pub mod check;
 pub mod local;
 pub mod public;
 pub mod sign;

@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use signet_api::Clock;
-use signet_core::{Issuer, Policy, Timestamp};
+use signet_core::{Issuer, Policy, Timestamp, faults};
 
 use crate::discovery::{JWKS, Paths, Which};
 use crate::http::Response;
@@ -133,15 +133,21 @@ impl Freshness {
     }
 
     fn until(&self, change: Option<Timestamp>, clock: &dyn Clock) -> HeaderValue {
-        let Some(change) = change else {
-            return self.regular.clone();
-        };
-        let left = change.since(clock.now());
-        if left >= self.max_age {
+        let max_age = max_age(self.max_age, change, clock.now());
+        if max_age >= self.max_age {
             self.regular.clone()
         } else {
-            cache_control(left.as_secs(), self.stale)
+            cache_control(max_age.as_secs(), self.stale)
         }
+    }
+}
+
+/// M, or the time until the set must change if that is shorter.
+#[must_use]
+pub fn max_age(most: Duration, change: Option<Timestamp>, now: Timestamp) -> Duration {
+    match change {
+        Some(change) if !faults::has("a cache outlives its key") => change.since(now).min(most),
+        _ => most,
     }
 }
 

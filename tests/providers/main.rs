@@ -18,9 +18,13 @@ mod watch;
 #[allow(dead_code, reason = "the provider's tests use the rest")]
 mod openbao;
 
+mod also;
 mod calls;
 mod check;
 mod crash_loop;
+mod race;
 mod remote;
+mod sealed;
 mod servers;
 mod switch;
+mod trouble;

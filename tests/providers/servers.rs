@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
+use serde_json::json;
 use signet_fakes::{Authority, Fault, Server, aws, azure, gcp};
 use tempfile::TempDir;
 
@@ -15,6 +17,8 @@ pub(crate) struct Place {
     provider: &'static str,
     key: String,
     variables: Vec<(String, String)>,
+    /// The store of a sealed ring; `None` for remote custody.
+    store: Option<String>,
 }
 
 impl Place {
@@ -23,7 +27,29 @@ impl Place {
             provider: "local",
             key: "signet".to_owned(),
             variables: Vec::new(),
+            store: None,
         }
+    }
+
+    /// The same key as one that seals a ring, which is kept there.
+    pub(crate) fn sealing(self, store: &str) -> Self {
+        Self {
+            store: Some(store.to_owned()),
+            ..self
+        }
+    }
+
+    /// The same with the variables of another ecosystem beside its own, where the store is there.
+    pub(crate) fn knowing(mut self, other: &Self) -> Self {
+        self.variables.extend(other.variables.iter().cloned());
+        self
+    }
+
+    /// The same with another value of one variable.
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
+        self.variables.retain(|(given, _)| given != name);
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
     }
 
     /// A sidecar that signs here, and publishes the ring of another place.
@@ -35,11 +61,19 @@ impl Place {
         for (name, value) in also.iter().flat_map(|also| &also.variables).chain(&self.variables) {
             spec = spec.set(name, value);
         }
+        if let Some(store) = &self.store {
+            spec = spec.set("SIGNET_CUSTODY", "sealed").set("SIGNET_STORE", store);
+        }
         if let Some(also) = also {
             let name = also.provider.to_ascii_uppercase().replace('-', "_");
             spec = spec
                 .set("SIGNET_ALSO_PUBLISH", also.provider)
                 .set(&format!("SIGNET_ALSO_{name}_KEY"), &also.key);
+            if let Some(store) = &also.store {
+                spec = spec
+                    .set(&format!("SIGNET_ALSO_{name}_CUSTODY"), "sealed")
+                    .set(&format!("SIGNET_ALSO_{name}_STORE"), store);
+            }
         }
         spec
     }
@@ -52,6 +86,15 @@ pub(crate) trait Counted {
     /// A ring of this name, with remote custody.
     fn place(&self, name: &str) -> Place;
 }
+
+/// A provider that can be made to answer nothing.
+pub(crate) trait Fails: Sync {
+    fn fail(&self);
+    fn recover(&self);
+}
+
+/// More calls than any test makes during an outage.
+const OUTAGE: usize = 5000;
 
 /// A server of ours, with the files that its clients read.
 struct Fake {
@@ -75,6 +118,18 @@ impl Fake {
 
     fn calls(&self) -> u64 {
         self.server.calls().values().sum()
+    }
+}
+
+impl Fails for Fake {
+    fn fail(&self) {
+        for _ in 0..OUTAGE {
+            self.server.script("*", Fault::Refused);
+        }
+    }
+
+    fn recover(&self) {
+        self.server.unscript();
     }
 }
 
@@ -125,6 +180,22 @@ impl Aws {
         self.of(name, "AKIDRESTRICTED")
     }
 
+    /// A new wrapping key, and a ring of this name in S3.
+    pub(crate) fn sealed(&self, name: &str) -> Place {
+        self.remote(&self.cloud.create_symmetric_key())
+            .sealing(&self.bucket(name))
+    }
+
+    /// A place in S3 for a ring.
+    pub(crate) fn bucket(&self, name: &str) -> String {
+        self.cloud.create_bucket("rings");
+        format!("s3://rings/{name}.json")
+    }
+
+    pub(crate) fn outage(&self) -> &dyn Fails {
+        &self.fake
+    }
+
     fn of(&self, name: &str, caller: &str) -> Place {
         Place {
             provider: "aws-kms",
@@ -136,12 +207,18 @@ impl Aws {
                 ("AWS_ACCESS_KEY_ID", caller.to_owned()),
                 ("AWS_SECRET_ACCESS_KEY", "a-secret-of-tests".to_owned()),
             ]),
+            store: None,
         }
     }
 
     /// How many KMS keys there are that are not being deleted.
     pub(crate) fn keys_left(&self) -> usize {
         self.cloud.paid_keys()
+    }
+
+    /// Every KMS key: its id, state and description, and whether an alias names it.
+    pub(crate) fn keys(&self) -> Vec<(String, String, String, bool)> {
+        self.cloud.keys()
     }
 
     pub(crate) fn script(&self, operation: &str, fault: Fault) {
@@ -169,14 +246,31 @@ impl Counted for Aws {
 
 /// Azure Key Vault.
 pub(crate) struct Azure {
+    cloud: Arc<azure::Azure>,
     fake: Fake,
 }
 
 impl Azure {
     pub(crate) fn start() -> Self {
+        let cloud = azure::service();
         Self {
-            fake: Fake::start(azure::service()),
+            fake: Fake::start(Arc::clone(&cloud) as Arc<dyn signet_fakes::Service>),
+            cloud,
         }
+    }
+
+    /// A new wrapping key of this name, and a ring in that store.
+    pub(crate) fn sealed(&self, name: &str, store: &str) -> Place {
+        self.cloud.create_elsewhere(name, "RSA", "2048");
+        self.remote(name).sealing(store)
+    }
+
+    pub(crate) fn shift_clock(&self, seconds: i64) {
+        self.cloud.shift_clock(seconds);
+    }
+
+    pub(crate) fn outage(&self) -> &dyn Fails {
+        &self.fake
     }
 
     pub(crate) fn remote(&self, name: &str) -> Place {
@@ -185,6 +279,7 @@ impl Azure {
             provider: "azure-key-vault",
             key: format!("{url}/keys/{name}"),
             variables: azure::Azure::variables(&url, &self.fake.file("ca.pem")),
+            store: None,
         }
     }
 }
@@ -208,6 +303,7 @@ const ACCOUNT: &str = "sidecar@p.iam.gserviceaccount.com";
 
 /// Google Cloud KMS.
 pub(crate) struct Gcp {
+    cloud: gcp::Google,
     fake: Fake,
 }
 
@@ -221,8 +317,24 @@ impl Gcp {
         // Plain HTTP: its client takes no authority of ours.
         let server = Server::start(google.service(), None).expect("a server");
         Self {
+            cloud: google,
             fake: Fake { server, directory },
         }
+    }
+
+    /// A new wrapping key of this name, and a ring in Cloud Storage.
+    pub(crate) fn sealed(&self, name: &str) -> Place {
+        self.cloud.create_symmetric_key(&format!("{RING}/cryptoKeys/{name}"));
+        self.cloud.create_bucket("rings", false);
+        self.remote(name).sealing(&format!("gs://rings/{name}.json"))
+    }
+
+    pub(crate) fn set_clock_ahead(&self, span: Duration) {
+        self.cloud.set_clock_ahead(span);
+    }
+
+    pub(crate) fn outage(&self) -> &dyn Fails {
+        &self.fake
     }
 
     pub(crate) fn remote(&self, name: &str) -> Place {
@@ -231,8 +343,10 @@ impl Gcp {
             key: format!("{RING}/cryptoKeys/{name}"),
             variables: owned([
                 ("CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDKMS", self.fake.server.url()),
+                ("CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE", self.fake.server.url()),
                 ("GOOGLE_APPLICATION_CREDENTIALS", self.fake.file("account.json")),
             ]),
+            store: None,
         }
     }
 }
@@ -273,6 +387,10 @@ impl Openbao {
         self.of(name, self.server.root().to_owned())
     }
 
+    pub(crate) fn outage(&self) -> &dyn Fails {
+        &self.server
+    }
+
     /// The same with a token of the sidecar's policy, without the line that lets it sign.
     pub(crate) fn without_permission_to_sign(&self, name: &str) -> Place {
         let policy = policy("vault-sidecar-remote.hcl").replace("/sign/", "/no-sign/");
@@ -292,7 +410,27 @@ impl Openbao {
                 ("VAULT_CACERT", self.server.authority().display().to_string()),
                 ("VAULT_TOKEN", token),
             ]),
+            store: None,
         }
+    }
+
+    /// A new wrapping key of this name, and a ring in the KV store.
+    pub(crate) fn sealed(&self, name: &str) -> Place {
+        let key = format!("transit/keys/{name}");
+        self.runtime
+            .block_on(self.server.post(&key, json!({ "type": "aes256-gcm96" })));
+        self.remote(name).sealing(&format!("vault:secret/signet/{name}-ring"))
+    }
+
+    /// A token of root's that can be taken back, and what takes it back.
+    pub(crate) fn mortal(&self, name: &str) -> (Place, String) {
+        let token = self.runtime.block_on(self.server.token(&["root"], "10m"));
+        (self.of(name, token.clone()), token)
+    }
+
+    pub(crate) fn take_back(&self, token: &str) {
+        let body = json!({ "token": token });
+        self.runtime.block_on(self.server.post("auth/token/revoke", body));
     }
 
     /// How many signatures were asked for.
@@ -309,6 +447,17 @@ impl Openbao {
 
     fn audit_log(&self) -> PathBuf {
         self.server.audit_log()
+    }
+}
+
+/// Stopped where it is: it takes connections and answers nothing.
+impl Fails for openbao::Server {
+    fn fail(&self) {
+        self.freeze();
+    }
+
+    fn recover(&self) {
+        self.thaw();
     }
 }
 

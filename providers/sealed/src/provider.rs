@@ -218,6 +218,7 @@ impl<S: Sealer, R: RingStore> KeyProvider for Sealed<S, R> {
             match (newest, &new.successor_of) {
                 (None, None) => {}
                 (Some(newest), Some(kid)) if newest.kid() == kid => {}
+                (Some(_), _) if signet_core::faults::has("the claim is ignored") => {}
                 (Some(newest), _) => return Ok(newest.record.clone()),
                 // The caller knows a ring that is not here. Whatever happened to it, this is no place to begin another.
                 (None, Some(kid)) => return Err(self.unknown(CREATE, kid)),

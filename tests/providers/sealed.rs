@@ -1,0 +1,161 @@
+//! Sealed custody through the real binary, over every provider: the private key is in memory, so that an outage of the
+//! provider takes nothing away, and what the store holds belongs to one issuer.
+
+use std::time::Duration;
+
+use crate::harness::time::{instant, wait_for};
+use crate::harness::{FAST, Home, PATIENCE, Sidecar, Spec, kid_in_phase, kids, say};
+use crate::servers::{Aws, Azure, Fails, Gcp, Openbao, Place};
+use crate::traffic::Traffic;
+use crate::verifier::{Keep, Verifier};
+
+/// The spans of [`FAST`], but that no rotation falls into the test.
+const STILL: &[(&str, &str)] = &[("SIGNET_ROTATION_PERIOD", "1h")];
+const OUTAGE: Duration = Duration::from_millis(1200);
+
+/// Two replicas on machines of their own, with nothing in common but the ring.
+fn replicas(at: &Place) -> [Spec; 2] {
+    [(); 2].map(|()| at.configure(&Spec::new(&Home::new()).set_all(FAST), None))
+}
+
+fn verifier(sidecar: &Sidecar, wait: u64) -> Verifier {
+    let address = sidecar.spec().listen();
+    Verifier::new(address, Keep::AsTold, Duration::from_millis(wait))
+}
+
+/// What one signs is good for both, and for a service that knows nothing of Signet.
+fn all_accept(running: &[Sidecar; 2]) {
+    for signer in running {
+        let signed = signer.sign_for("client");
+        for sidecar in running {
+            assert_eq!(sidecar.verify(&signed.token)["active"], true);
+            verifier(sidecar, 1000)
+                .verify(&signed.token, &signed.kid)
+                .expect("a good token");
+        }
+    }
+}
+
+/// Others may by now sign with a key that this replica has not heard of: it says so, and that nothing else is lost.
+fn ring_alone_is_too_old(sidecar: &Sidecar) {
+    let readiness = wait_for("readiness to be lost", PATIENCE, || {
+        let (status, readiness) = sidecar.readiness();
+        (status == 503).then_some(readiness)
+    });
+    let conditions = readiness["conditions"].as_array().expect("conditions");
+    let lost = conditions.iter().filter(|condition| condition["ok"] == false);
+    assert_eq!(
+        lost.map(|condition| &condition["name"]).collect::<Vec<_>>(),
+        ["ring"],
+        "{readiness}"
+    );
+}
+
+/// One life of a sealed ring: it is made, the provider falls silent, the replicas restart, and the keys rotate.
+fn lives(name: &str, at: &Place, provider: &[&dyn Fails]) {
+    let specs = replicas(at);
+    let running = specs.each_ref().map(|spec| spec.clone().set_all(STILL).start());
+    all_accept(&running);
+    let ring = running[0].ring();
+    assert_eq!(kids(&ring).len(), 1, "one key, whoever was first: {ring}");
+    let first = kid_in_phase(&ring, "active").expect("an active key");
+
+    provider.iter().for_each(|server| server.fail());
+    let start = instant();
+    let mut signed = 0;
+    while start.elapsed() < OUTAGE {
+        all_accept(&running);
+        assert_eq!(running[1].jwks_kids(), [first.as_str()]);
+        signed += 2;
+    }
+    ring_alone_is_too_old(&running[0]);
+    provider.iter().for_each(|server| server.recover());
+
+    let before = running[0].sign_for("from before");
+    running.into_iter().for_each(Sidecar::stop);
+    let running = specs.each_ref().map(Spec::start);
+    let mut verifiers = vec![verifier(&running[0], 0), verifier(&running[1], 300)];
+    verifiers[0].verify(&before.token, &before.kid).expect("a good token");
+    assert_eq!(before.kid, first, "the key is the same after a restart");
+    let both: Vec<&Sidecar> = running.iter().collect();
+    let mut traffic = Traffic::resumed(&both, verifiers, vec![before], Vec::new());
+    traffic.run_until(PATIENCE, |traffic| traffic.signers.len() == 2);
+    let until = instant() + Duration::from_secs(1);
+    traffic.run_until(PATIENCE, |_| instant() > until);
+    say(format!(
+        "{name}, sealed: {signed} tokens signed during an outage; {} tokens checked {} times through a rotation, none refused",
+        traffic.tokens, traffic.checks
+    ));
+    drop(running);
+
+    let stranger = specs[0].clone().set("SIGNET_ISSUER", "https://other.test");
+    let refused = stranger.run(&["keys", "list"]);
+    assert_eq!(refused.code, 76, "{}{}", refused.stdout, refused.stderr);
+    for word in ["https://other.test", crate::harness::ISSUER] {
+        assert!(refused.stderr.contains(word), "{word}: {}", refused.stderr);
+    }
+}
+
+#[test]
+fn a_ring_sealed_by_vault_in_its_own_store_lives_through_an_outage_and_a_rotation() {
+    let bao = Openbao::start();
+    lives("vault", &bao.sealed("sealed"), &[bao.outage()]);
+}
+
+#[test]
+fn a_ring_sealed_by_aws_kms_in_s3_lives_through_an_outage_and_a_rotation() {
+    let aws = Aws::start();
+    lives("aws-kms", &aws.sealed("sealed"), &[aws.outage()]);
+}
+
+#[test]
+fn a_ring_sealed_by_google_in_cloud_storage_lives_through_an_outage_and_a_rotation() {
+    let gcp = Gcp::start();
+    lives("gcp-kms", &gcp.sealed("sealed"), &[gcp.outage()]);
+}
+
+#[test]
+fn a_ring_sealed_by_azure_in_a_file_lives_through_an_outage_and_a_rotation() {
+    let (azure, shared) = (Azure::start(), Home::new());
+    std::fs::create_dir(shared.data()).expect("a directory");
+    let store = format!("file:{}", shared.ring_file().display());
+    lives("azure-key-vault", &azure.sealed("sealed", &store), &[azure.outage()]);
+}
+
+#[test]
+fn a_ring_sealed_by_vault_in_s3_lives_through_an_outage_of_both_and_a_rotation() {
+    let (bao, aws) = (Openbao::start(), Aws::start());
+    let at = bao
+        .sealed("mixed")
+        .knowing(&aws.remote("unused"))
+        .sealing(&aws.bucket("mixed"));
+    lives("vault with s3", &at, &[bao.outage(), aws.outage()]);
+}
+
+#[test]
+fn with_the_provider_silent_the_key_that_waits_signs_at_its_instant_and_no_token_is_refused() {
+    let bao = Openbao::start();
+    let specs = replicas(&bao.sealed("silent"));
+    let running = specs.each_ref().map(Spec::start);
+    let both: Vec<&Sidecar> = running.iter().collect();
+    let verifiers = vec![verifier(&running[0], 0), verifier(&running[1], 300)];
+    let mut traffic = Traffic::new(&both, verifiers);
+    let waits = |sidecar: &Sidecar| kid_in_phase(&sidecar.ring(), "pending").is_some();
+    traffic.run_until(PATIENCE, |_| running.iter().all(waits));
+    bao.outage().fail();
+    // The lead is 2 s. An outage may last for as long as it likes; the instant of the activation stands in the ring.
+    let start = instant();
+    traffic.run_until(PATIENCE, |traffic| {
+        traffic.signers.len() == 2 && start.elapsed() > Duration::from_secs(4)
+    });
+    let late = traffic.signers[1].first_seen - start;
+    bao.outage().recover();
+    assert!(
+        late < Duration::from_secs(3),
+        "activated {late:?} after it was seen to wait"
+    );
+    wait_for("the ring to be read again", PATIENCE, || {
+        let (status, conditions) = running[0].readiness();
+        (status == 200 && !conditions.to_string().contains("failing_since")).then_some(())
+    });
+}

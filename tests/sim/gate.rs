@@ -1,0 +1,120 @@
+//! What stands around a replica's one future: it can be stopped as by SIGSTOP and killed as by SIGKILL, at any await.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+
+/// The other end of a [`Gated`] future.
+#[derive(Debug, Default)]
+pub(crate) struct Gate(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    dies_in: Option<u32>,
+    stops_in: Option<u32>,
+    stopped: bool,
+    waker: Option<Waker>,
+}
+
+impl Gate {
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.0.lock().expect("no panic behind the gate")
+    }
+
+    /// It dies after so many polls more; with 0 at once, whatever it waits for.
+    pub(crate) fn kill_in(&self, polls: u32) {
+        let mut state = self.state();
+        state.dies_in = Some(polls);
+        if polls == 0 {
+            state.stopped = false;
+            state.waker.iter().for_each(Waker::wake_by_ref);
+        }
+    }
+
+    /// It stops after so many polls more. Until it is let on it is not polled, while time goes on.
+    pub(crate) fn stop_in(&self, polls: u32) {
+        let mut state = self.state();
+        state.stops_in = Some(polls);
+        if polls == 0 {
+            state.stops_in = None;
+            state.stopped = true;
+        }
+    }
+
+    /// Lets it on; whether it had stopped.
+    pub(crate) fn let_on(&self) -> bool {
+        let mut state = self.state();
+        state.stops_in = None;
+        state.waker.iter().for_each(Waker::wake_by_ref);
+        std::mem::take(&mut state.stopped)
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.state().stopped
+    }
+}
+
+/// A future behind a gate. It ends when the inner one does, or is killed.
+pub(crate) struct Gated<F, A> {
+    inner: Option<Pin<Box<F>>>,
+    gate: Arc<Gate>,
+    after: A,
+}
+
+/// `after` is called after every poll, with whether the gate has just shut.
+pub(crate) fn gated<F: Future<Output = ()>, A: FnMut(bool) + Unpin>(
+    gate: Arc<Gate>,
+    inner: F,
+    after: A,
+) -> Gated<F, A> {
+    Gated {
+        inner: Some(Box::pin(inner)),
+        gate,
+        after,
+    }
+}
+
+impl<F: Future<Output = ()>, A: FnMut(bool) + Unpin> Future for Gated<F, A> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        {
+            let mut state = this.gate.state();
+            state.waker = Some(context.waker().clone());
+            if state.dies_in == Some(0) {
+                drop(state);
+                this.inner = None;
+                return Poll::Ready(());
+            }
+            if state.stopped {
+                return Poll::Pending;
+            }
+        }
+        let Some(inner) = &mut this.inner else { return Poll::Ready(()) };
+        let polled = inner.as_mut().poll(context);
+        let (dies, stops) = {
+            let mut state = this.gate.state();
+            let down = |left: &mut Option<u32>| {
+                if let Some(left) = left {
+                    *left = left.saturating_sub(1);
+                }
+                *left == Some(0)
+            };
+            let dies = down(&mut state.dies_in);
+            let stops = down(&mut state.stops_in);
+            if stops {
+                state.stops_in = None;
+                state.stopped = true;
+            }
+            (dies, stops)
+        };
+        (this.after)(stops);
+        if dies {
+            this.inner = None;
+            return Poll::Ready(());
+        }
+        polled
+    }
+}

@@ -1,0 +1,68 @@
+//! All chance of a run comes from one seed, through generators that are forked for each purpose: a draw more in one place
+//! changes nothing in another.
+
+use std::sync::Mutex;
+
+use crate::sky::Ms;
+
+/// SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
+#[derive(Clone, Debug)]
+pub(crate) struct Rng(u64);
+
+impl Rng {
+    pub(crate) const fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// A generator of its own for a purpose.
+    pub(crate) fn fork(&self, purpose: u64) -> Self {
+        let mut forked = Self(self.0 ^ purpose.wrapping_mul(0xd134_2543_de82_ef95));
+        Self(forked.next())
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// Below `bound`, which is not 0.
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        u64::try_from((u128::from(self.next()) * u128::from(bound)) >> 64).unwrap_or(0)
+    }
+
+    pub(crate) fn index(&mut self, len: usize) -> usize {
+        usize::try_from(self.below(len as u64)).unwrap_or(0)
+    }
+
+    /// Between the two, both included.
+    pub(crate) fn between(&mut self, least: Ms, most: Ms) -> Ms {
+        let span = u64::try_from(most.saturating_sub(least)).unwrap_or(0);
+        least + i64::try_from(self.below(span + 1)).unwrap_or(0)
+    }
+
+    /// True this many times of a hundred.
+    pub(crate) fn percent(&mut self, of_hundred: u64) -> bool {
+        self.below(100) < of_hundred
+    }
+
+    pub(crate) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[self.index(from.len())]
+    }
+}
+
+/// A generator that many share, in the order in which they ask.
+#[derive(Debug)]
+pub(crate) struct SharedRng(Mutex<Rng>);
+
+impl SharedRng {
+    pub(crate) const fn new(rng: Rng) -> Self {
+        Self(Mutex::new(rng))
+    }
+
+    pub(crate) fn draw<T>(&self, draw: impl FnOnce(&mut Rng) -> T) -> T {
+        draw(&mut self.0.lock().expect("no panic while drawing"))
+    }
+}

@@ -1,0 +1,516 @@
+//! Sees all: what every provider holds, what every replica publishes and signs with, and when. It judges the promises at
+//! every change, for every verifier that there could be: not only for the caches of the run, but for any that may still
+//! hold what a replica served.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Arguments;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use signet::snapshot::Snapshot;
+use signet_api::{Claim, Custody, Fate, Operation};
+use signet_core::{KeyRecord, Kid, Phase};
+
+use crate::figures::Figures;
+use crate::seat::{Live, Past, Seat, View};
+use crate::sky::{MINUTE, Ms, Sun};
+use crate::trace::Trace;
+use crate::weather::{Caller, Weather};
+
+/// A promise that was broken.
+#[derive(Clone, Debug)]
+pub(crate) struct Violation {
+    /// Which check saw it.
+    pub(crate) check: &'static str,
+    pub(crate) at: Ms,
+    pub(crate) text: String,
+}
+
+/// A key that came to be, as its provider saw it.
+pub(crate) struct Born {
+    pub(crate) record: KeyRecord,
+    /// The ring just before.
+    pub(crate) before: Vec<KeyRecord>,
+    pub(crate) successor_of: Option<Kid>,
+}
+
+/// What is true of a key.
+#[derive(Debug)]
+pub(crate) struct Truth {
+    pub(crate) ring: usize,
+    pub(crate) born: Ms,
+    pub(crate) lead: Ms,
+    pub(crate) successor_of: Option<Kid>,
+    /// May sign before all have it: the first of its ring, or what follows a revoked key.
+    pub(crate) at_once: bool,
+    pub(crate) signed: bool,
+    /// Until when a token that it signed may be good somewhere.
+    pub(crate) dies: Ms,
+    pub(crate) revoked: Option<Ms>,
+    pub(crate) retired: bool,
+    pub(crate) gone: bool,
+}
+
+/// What the whole run is under.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    pub(crate) custody: Custody,
+    pub(crate) claim: Claim,
+    pub(crate) keeps_terms: bool,
+    /// S.
+    pub(crate) skew: Ms,
+    /// R.
+    pub(crate) refresh: Ms,
+    /// The longer of M and V.
+    pub(crate) hold: Ms,
+    /// How long the provider may take to show a key to all.
+    pub(crate) lag: Ms,
+}
+
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) trace: Trace,
+    pub(crate) keys: Vec<Truth>,
+    pub(crate) names: HashMap<Kid, usize>,
+    pub(crate) seats: Vec<Seat>,
+    pub(crate) figures: Figures,
+    pub(crate) violations: Vec<Violation>,
+    pub(crate) terms: Terms,
+    pub(crate) weather: Arc<Weather>,
+    documents: BTreeMap<Vec<u8>, Arc<[usize]>>,
+    agreed: BTreeMap<String, String>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Witness {
+    sun: Sun,
+    state: Mutex<State>,
+}
+
+impl Witness {
+    pub(crate) fn new(sun: Sun, terms: Terms, seats: Vec<Seat>, weather: Arc<Weather>, keeps_text: bool) -> Arc<Self> {
+        Arc::new(Self {
+            sun,
+            state: Mutex::new(State {
+                trace: Trace::new(keeps_text),
+                keys: Vec::new(),
+                names: HashMap::new(),
+                seats,
+                figures: Figures::default(),
+                violations: Vec::new(),
+                terms,
+                weather,
+                documents: BTreeMap::new(),
+                agreed: BTreeMap::new(),
+            }),
+        })
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no panic while judging")
+    }
+
+    pub(crate) fn note(&self, what: Arguments<'_>) {
+        self.state().trace.line(self.sun.now(), what);
+    }
+
+    pub(crate) fn call(&self, operation: Operation) {
+        self.state().figures.call(operation);
+    }
+
+    pub(crate) fn born(&self, ring: usize, by: Caller, born: Born) {
+        self.state().born(self.sun.now(), ring, by, born);
+    }
+
+    pub(crate) fn revoked(&self, ring: usize, kid: &Kid) {
+        let now = self.sun.now();
+        let mut state = self.state();
+        let name = state.names[kid];
+        state.keys[name].revoked.get_or_insert(now);
+        state.figures.revoked += 1;
+        state.trace.line(now, format_args!("ring {ring}: k{name} is revoked"));
+    }
+
+    pub(crate) fn retired(&self, ring: usize, kid: &Kid, fate: Fate) {
+        let now = self.sun.now();
+        let mut state = self.state();
+        let name = state.names[kid];
+        state.keys[name].retired = true;
+        state.keys[name].gone = fate == Fate::Destroy;
+        state.trace.line(now, format_args!("ring {ring}: k{name} is retired"));
+    }
+
+    /// After a poll of a replica: whatever it published is judged at once.
+    pub(crate) fn polled(&self, seat: usize, stopped: bool) {
+        let now = self.sun.now();
+        let mut state = self.state();
+        let Some(snapshot) = state.seats[seat].latest() else { return };
+        state.take(now, seat, snapshot);
+        if stopped {
+            state.trace.line(now, format_args!("replica {seat}: stops"));
+            state.leave_view(now, seat);
+        }
+    }
+
+    /// A replica goes on after it had stopped, with what it published then.
+    pub(crate) fn goes_on(&self, seat: usize) {
+        let now = self.sun.now();
+        let mut state = self.state();
+        state.trace.line(now, format_args!("replica {seat}: goes on"));
+        state.seats[seat].resumed = Some(now);
+        if let Some(snapshot) = state.seats[seat].answer(now) {
+            state.enter_view(now, seat, snapshot);
+        }
+    }
+
+    pub(crate) fn begins(&self, seat: usize, live: Live) {
+        let mut state = self.state();
+        state.trace.line(
+            self.sun.now(),
+            format_args!("replica {seat}: starts under policy {} on ring {}", live.config.policy, live.config.ring),
+        );
+        state.seats[seat].live = Some(live);
+    }
+
+    pub(crate) fn ends(&self, seat: usize) {
+        let now = self.sun.now();
+        let mut state = self.state();
+        state.leave_view(now, seat);
+        state.trace.line(now, format_args!("replica {seat}: is gone"));
+        state.seats[seat].live = None;
+    }
+}
+
+impl State {
+    pub(crate) fn broken(&mut self, at: Ms, check: &'static str, text: String) {
+        self.trace.line(at, format_args!("BROKEN {check}: {text}"));
+        self.violations.push(Violation { check, at, text });
+    }
+
+    fn born(&mut self, now: Ms, ring: usize, by: Caller, born: Born) {
+        let name = self.keys.len();
+        let of = born.successor_of.as_ref().map(|kid| self.names[kid]);
+        let twins = self
+            .keys
+            .iter()
+            .filter(|key| key.ring == ring && key.successor_of == born.successor_of)
+            .count();
+        let newest = born.before.iter().max_by(|a, b| a.creation_order(b));
+        let follows_revoked = newest.is_some_and(|key| key.revoked.is_some());
+        let policy_lead = match by {
+            Caller::Replica(seat) => self.seats[seat].live.as_ref().map(|live| live.policy.terms().lead),
+            Caller::Operator => None,
+        };
+        let lead = born.record.terms.map(|terms| terms.lead).or(policy_lead).map_or(0, crate::sky::ms);
+        self.trace.line(
+            now,
+            format_args!("ring {ring}: k{name} after {of:?} by {by:?}, {}", born.record.public.algorithm()),
+        );
+        self.figures.created += 1;
+        let at_once = !self.keys.iter().any(|key| key.ring == ring) || twins > 0 && of.is_none() || follows_revoked;
+        if twins > 0 {
+            self.figures.twins += 1;
+            self.figures.most_twins = self.figures.most_twins.max(twins as u64);
+            if self.terms.claim == Claim::Atomic {
+                self.broken(now, "7 one key per claim", format!("k{name} is not the only successor of {of:?}"));
+            } else if twins > self.most_twins() {
+                let text = format!("{} keys were made as successors of {of:?}", twins + 1);
+                self.broken(now, "7 a race makes few keys", text);
+            }
+        } else if let Caller::Replica(seat) = by
+            && self.terms.claim == Claim::Atomic
+            && let Some(live) = &self.seats[seat].live
+        {
+            use signet_core::schedule::Due;
+            let shown = self.seats[seat].clock.at(now);
+            let due = signet_core::schedule(&born.before, &live.policy, shown).due;
+            if !due.iter().any(|due| matches!(due, Due::Successor { .. })) {
+                self.broken(now, "7 no key that is not due", format!("k{name} was not due for replica {seat}"));
+            }
+        }
+        self.names.insert(born.record.kid().clone(), name);
+        self.keys.push(Truth {
+            ring,
+            born: now,
+            lead,
+            successor_of: born.successor_of,
+            at_once,
+            signed: false,
+            dies: 0,
+            revoked: None,
+            retired: false,
+            gone: false,
+        });
+    }
+
+    /// Asks a replica, which may find that what it published no longer holds.
+    pub(crate) fn look(&mut self, now: Ms, seat: usize) {
+        let stopped = self.seats[seat].live.as_ref().is_none_or(|live| live.gate.is_stopped());
+        if let Some(snapshot) = self.seats[seat].answer(now).filter(|_| !stopped) {
+            self.take(now, seat, snapshot);
+        }
+    }
+
+    fn take(&mut self, now: Ms, seat: usize, snapshot: Arc<Snapshot>) {
+        let same = |live: &Live| live.snapshot.as_ref().is_some_and(|known| Arc::ptr_eq(known, &snapshot));
+        if !self.seats[seat].live.as_ref().is_some_and(same) {
+            self.published(now, seat, snapshot);
+        }
+    }
+
+    /// A race may make few keys beside the first; but who cannot see what others made, makes one of its own.
+    fn most_twins(&self) -> usize {
+        match self.terms.lag {
+            0 => self.seats.len() / 4 + 1,
+            _ => self.seats.len() - 1,
+        }
+    }
+
+    fn published(&mut self, now: Ms, seat: usize, snapshot: Arc<Snapshot>) {
+        let active = self.active(&snapshot);
+        let live = self.seats[seat].live.as_mut().expect("it published");
+        let unchanged = live.view.as_ref().is_some_and(|view| {
+            view.active == active && live.snapshot.as_ref().is_some_and(|known| known.ring_json == snapshot.ring_json)
+        });
+        if unchanged {
+            live.snapshot = Some(snapshot);
+            return;
+        }
+        self.leave_view(now, seat);
+        self.enter_view(now, seat, snapshot);
+    }
+
+    fn active(&self, snapshot: &Snapshot) -> Option<usize> {
+        let signer = snapshot.signer.as_ref().ok()?;
+        self.names.get(signer.public.kid()).copied()
+    }
+
+    /// The names of the keys in the served document, in order.
+    fn document(&mut self, now: Ms, snapshot: &Snapshot) -> Arc<[usize]> {
+        let tag = snapshot.jwks.etag.as_bytes().to_vec();
+        if let Some(known) = self.documents.get(&tag) {
+            return Arc::clone(known);
+        }
+        let set: serde_json::Value = serde_json::from_slice(&snapshot.jwks.body).expect("a JWKS");
+        let mut names = Vec::new();
+        for key in set["keys"].as_array().expect("its keys") {
+            match self.names.get(key["kid"].as_str().expect("a kid")) {
+                Some(name) => names.push(*name),
+                None => self.broken(now, "9 no foreign key", "a key that no provider made is published".to_owned()),
+            }
+        }
+        names.sort_unstable();
+        let names: Arc<[usize]> = names.into();
+        self.documents.insert(tag, Arc::clone(&names));
+        names
+    }
+
+    /// From now on this is what the replica serves and signs with.
+    fn enter_view(&mut self, now: Ms, seat: usize, snapshot: Arc<Snapshot>) {
+        let names = self.document(now, &snapshot);
+        let active = self.active(&snapshot);
+        let before = {
+            let live = self.seats[seat].live.as_mut().expect("it lives");
+            live.snapshot = Some(Arc::clone(&snapshot));
+            let before = live.last_active;
+            live.last_active = active;
+            live.view = Some(View {
+                names: Arc::clone(&names),
+                active,
+                from: now,
+            });
+            before
+        };
+        let ready = self.seats[seat].is_ready(now);
+        self.trace.line(
+            now,
+            format_args!(
+                "replica {seat}: publishes {names:?}, signs with {active:?}, {}",
+                if ready { "ready" } else { "not ready" }
+            ),
+        );
+        self.figures.most_published = self.figures.most_published.max(names.len() as u64);
+        if names.len() > 32 {
+            self.broken(now, "4 at most 32 keys", format!("replica {seat} publishes {} keys", names.len()));
+        }
+        self.judge_form(now, seat, &snapshot, &names);
+        self.judge_revoked(now, seat, &snapshot, &names, active);
+        self.judge_agreement(now, seat, &snapshot);
+        self.judge_custody(now, seat, &snapshot, before);
+        if !ready {
+            return;
+        }
+        if let Some(name) = active {
+            self.judge_lead(now, seat, name);
+        }
+        self.judge_retention(now, seat, &names);
+    }
+
+    fn leave_view(&mut self, now: Ms, seat: usize) {
+        let Some(view) = self.seats[seat].live.as_mut().and_then(|live| live.view.take()) else {
+            return;
+        };
+        let Some(served_until) = self.seats[seat].served_until(view.from, now) else {
+            return;
+        };
+        let seat = &mut self.seats[seat];
+        if let (Some(name), Some(live)) = (view.active, &seat.live)
+            && let Some(Ok(signer)) = live.snapshot.as_ref().map(|snapshot| snapshot.signer.as_ref())
+        {
+            let longest = signer.longest_at(seat.clock.at(served_until));
+            let longest = longest.min(live.policy.durations().token_max_ttl);
+            let dies = served_until + seat.clock.offset() + crate::sky::ms(longest) + self.terms.skew;
+            let key = &mut self.keys[name];
+            key.dies = key.dies.max(dies);
+        }
+        let hold = self.terms.hold;
+        seat.past.retain(|past| past.served_until + hold >= now);
+        seat.past.push(Past {
+            names: view.names,
+            served_until,
+        });
+    }
+
+    /// A key may sign before all have it, for as long as its lead would have been.
+    fn is_excused(&self, name: usize, now: Ms) -> bool {
+        let key = &self.keys[name];
+        let follows_revoked = |key: &Truth| {
+            let older = self.keys.iter().filter(|old| old.ring == key.ring && old.born < key.born);
+            older.max_by_key(|old| old.born).is_some_and(|old| old.revoked.is_some())
+        };
+        now < key.born + key.lead && (key.at_once || follows_revoked(key))
+    }
+
+    pub(crate) fn is_excused_or_revoked(&self, name: usize, now: Ms) -> bool {
+        self.keys[name].revoked.is_some() || self.is_excused(name, now)
+    }
+
+    /// What verifies must be what is served, and one key of the ring is active.
+    fn judge_form(&mut self, now: Ms, seat: usize, snapshot: &Snapshot, names: &[usize]) {
+        let accepted = snapshot.published.keys().filter(|kid| {
+            let name = self.names.get(*kid);
+            name.is_some_and(|name| names.contains(name))
+        });
+        if accepted.count() != names.len() || snapshot.published.len() != names.len() {
+            self.broken(now, "1 verify accepts what is served", format!("replica {seat} differs from its own JWKS"));
+        }
+        let actives = snapshot.count(Phase::Active);
+        // Between the revocation of the newest key and the creation of its successor nothing can sign.
+        let none_is_right = snapshot.ring.keys.last().is_none_or(|key| key.phase == Phase::Revoked);
+        if actives > 1 || actives == 0 && !none_is_right {
+            self.broken(now, "2 exactly one key is active", format!("replica {seat} has {actives} active keys"));
+        }
+    }
+
+    fn judge_revoked(&mut self, now: Ms, seat: usize, snapshot: &Snapshot, names: &[usize], active: Option<usize>) {
+        let slack = 2 * self.terms.skew;
+        let read = self.seats[seat].clock.true_time_of(snapshot.refreshed_at);
+        let ring = self.seats[seat].live.as_ref().map(|live| live.config.ring);
+        let used = names.iter().copied().chain(active).find(|name| {
+            let key = &self.keys[*name];
+            Some(key.ring) == ring && key.revoked.is_some_and(|at| at + slack < read)
+        });
+        if let Some(name) = used {
+            self.broken(now, "8 a revoked key is never used again", format!("replica {seat} uses k{name}"));
+        }
+    }
+
+    /// Replicas that see the same list compute the same instants.
+    fn judge_agreement(&mut self, now: Ms, seat: usize, snapshot: &Snapshot) {
+        let Some(live) = &self.seats[seat].live else { return };
+        let policy = if self.terms.keeps_terms { 0 } else { live.config.policy };
+        let (mut list, mut instants) = (format!("{}/{policy}", live.config.ring), String::new());
+        for key in &snapshot.ring.keys {
+            list.push_str(&format!(" {} {}", key.kid, key.revoked.is_some()));
+            instants.push_str(&format!("{:?} {:?} ", key.activates_at, key.superseded_at));
+        }
+        let known = self.agreed.entry(list).or_insert_with(|| instants.clone());
+        if *known != instants {
+            let text = format!("replica {seat} has {instants}, another one {known}");
+            self.broken(now, "6 the same list, the same schedule", text);
+        }
+    }
+
+    /// With sealed keys signing needs no provider.
+    fn judge_custody(&mut self, now: Ms, seat: usize, snapshot: &Snapshot, before: Option<usize>) {
+        let Err(outage) = &snapshot.signer else { return };
+        if self.terms.custody != Custody::Sealed {
+            return;
+        }
+        let active = snapshot.ring.keys.iter().find(|key| key.phase == Phase::Active);
+        let Some(name) = active.and_then(|key| self.names.get(key.kid.as_str()).copied()) else {
+            return;
+        };
+        let started = self.seats[seat].live.as_ref().map_or(now, |live| live.started);
+        let known_from = self.keys[name].born.max(started);
+        let enough = known_from + self.terms.refresh + MINUTE;
+        if let Some(asleep) = &snapshot.asleep {
+            // It is about to read: what it was not asked while it was stopped it must not be asked before.
+            let stopped = self.seats[seat].resumed.is_some_and(|at| now - at < self.terms.refresh + 2 * MINUTE);
+            if !stopped {
+                self.broken(now, "5 who runs does not sleep", format!("replica {seat}: {}", asleep.reason));
+            }
+            return;
+        }
+        let had = before == Some(name);
+        let could = enough < now && self.weather.is_calm(seat, known_from, enough);
+        if self.keys[name].revoked.is_none() && (had || could) {
+            let text = format!("replica {seat} no longer signs with k{name}: {}", outage.reason);
+            self.broken(now, "5 sealed keys sign without the provider", text);
+        }
+    }
+
+    /// A key signs here: every cache that there could be must have it.
+    fn judge_lead(&mut self, now: Ms, seat: usize, name: usize) {
+        if std::mem::replace(&mut self.keys[name].signed, true) {
+            return;
+        }
+        self.figures.signers += 1;
+        let key = &self.keys[name];
+        if self.is_excused(name, now) || key.revoked.is_some() {
+            return;
+        }
+        let hold = self.terms.hold;
+        let mut lacking = None;
+        for (other, its) in self.seats.iter().enumerate() {
+            let current = its.live.as_ref().and_then(|live| live.view.as_ref());
+            let current = current
+                .filter(|view| !view.names.contains(&name))
+                .and_then(|view| its.served_until(view.from, now));
+            let past = its.past.iter().filter(|past| !past.names.contains(&name));
+            let last = past.map(|past| past.served_until).chain(current).max();
+            if let Some(last) = last.filter(|last| last + hold > now) {
+                lacking = lacking.max(Some((last, other)));
+            }
+        }
+        if let Some((last, other)) = lacking {
+            let text = format!(
+                "replica {seat} signs with k{name}, and replica {other} served a JWKS without it until {} s ago, which may \
+                 be cached for {} s",
+                (now - last) / 1000,
+                hold / 1000
+            );
+            self.broken(now, "2 every cache has a key before it signs", text);
+        }
+    }
+
+    /// Whoever may still be asked to accept a token must have its key.
+    pub(crate) fn judge_retention(&mut self, now: Ms, seat: usize, names: &[usize]) {
+        let signing = |state: &Self, name: usize| {
+            let uses = |seat: &Seat| {
+                let view = seat.live.as_ref().and_then(|live| live.view.as_ref());
+                view.is_some_and(|view| view.active == Some(name) && seat.is_ready(now))
+            };
+            state.seats.iter().any(uses)
+        };
+        let lost = (0..self.keys.len()).rev().find(|name| {
+            let key = &self.keys[*name];
+            let owed = key.signed && !self.is_excused_or_revoked(*name, now) && !names.contains(name);
+            owed && (key.dies > now || signing(self, *name))
+        });
+        if let Some(name) = lost {
+            let left = (self.keys[name].dies - now) / 1000;
+            let text = format!("replica {seat} does not publish k{name}, whose tokens may live for {left} s more");
+            self.broken(now, "3 a key stays as long as its tokens", text);
+        }
+    }
+}
