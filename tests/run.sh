@@ -116,6 +116,13 @@ set_up_azurite() {
     export SIGNET_TEST_AZURITE="$made/node_modules/.bin"
 }
 
+# The verifiers that a fleet is shown to.
+set_up_pyjwt() {
+    find_python && make_venv python "$python" tests/interop/requirements.txt \
+        || { lacks "a fleet before PyJWT" "pip could not install it"; return; }
+    export SIGNET_TEST_PYJWT="$made/bin/python"
+}
+
 # The browser that the status page is looked at with. Where it is not installed, root on Debian can have it.
 set_up_chromium() {
     local what="the status page in a real browser" candidate
@@ -159,6 +166,7 @@ cargo_test() {
     set_up_clouds || return
     ! set_up_localstack || features+=(signet-aws-kms/localstack)
     ! set_up_azurite || features+=(signet-azure-key-vault/azurite)
+    set_up_pyjwt || true
     set_up_chromium || true
     mkdir "$scratch/records"
     SIGNET_TEST_RECORDS="$scratch/records" cargo test --workspace --locked --no-fail-fast \

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, Request};
+use http::{Method, Request, StatusCode, Version};
 use http_body_util::Either;
 use hyper::body::Incoming;
 use prost::Message;
@@ -29,22 +29,34 @@ const LONGEST_MESSAGE: usize = 256 * 1024;
 /// How long a client may take to send its message.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Whether this is a gRPC request.
+/// Whether this is a gRPC request. What is asked under `/v1/` never is, whatever its content type: nginx, Caddy and Traefik
+/// hand `/v1/authorize` the content type of their client, and the status of an answer in gRPC would be a yes to them.
 #[must_use]
-pub fn is_grpc(headers: &HeaderMap) -> bool {
-    let kind = headers.get(CONTENT_TYPE).map(http::HeaderValue::as_bytes);
-    kind.is_some_and(|kind| kind.starts_with(b"application/grpc"))
+pub fn is_grpc<B>(request: &Request<B>) -> bool {
+    let kind = request.headers().get(CONTENT_TYPE).map(http::HeaderValue::as_bytes);
+    let kind = kind.and_then(|kind| kind.strip_prefix(b"application/grpc"));
+    let of_grpc = kind.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"+proto") || rest.starts_with(b";"));
+    of_grpc && !request.uri().path().starts_with("/v1/")
 }
 
 /// Answers one call.
 pub async fn answer(service: Arc<Service>, request: Request<Incoming>) -> Response {
+    if request.version() != Version::HTTP_2 || request.method() != Method::POST {
+        return not_here("gRPC is a POST over HTTP/2");
+    }
     match request.uri().path() {
         envoy::CHECK => call(request, move |message| ready(Ok(service.envoy_check(&message)))).await,
-        _ => refuse(Status::new(
-            Code::Unimplemented,
-            "no such method here; docs/architecture.md lists the services",
-        )),
+        _ => not_here("no such method here; docs/architecture.md lists the services"),
     }
+}
+
+/// `UNIMPLEMENTED`, under the HTTP status that the protocol maps to it: a gateway that asks at a wrong path, and looks at
+/// the HTTP status only, must not find a 200 there.
+/// <https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md>
+fn not_here(detail: &str) -> Response {
+    let mut response = refuse(Status::new(Code::Unimplemented, detail));
+    *response.status_mut() = StatusCode::NOT_FOUND;
+    response
 }
 
 async fn ready<T>(value: T) -> T {
@@ -87,5 +99,54 @@ where
     fn call(&mut self, request: tonic::Request<In>) -> Self::Future {
         let answer = (self.0)(request.into_inner());
         Box::pin(async move { answer.await.map(tonic::Response::new) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(path: &str, kind: Option<&str>) -> bool {
+        let request = Request::builder().uri(path);
+        let request = kind
+            .into_iter()
+            .fold(request, |request, kind| request.header(CONTENT_TYPE, kind));
+        is_grpc(&request.body(()).expect("a request"))
+    }
+
+    #[test]
+    fn the_content_type_tells_grpc_apart() {
+        for kind in [
+            "application/grpc",
+            "application/grpc+proto",
+            "application/grpc;charset=utf-8",
+        ] {
+            assert!(asked(envoy::CHECK, Some(kind)), "{kind}");
+        }
+        for kind in [
+            "application/json",
+            "application/grpc-web",
+            "application/grpc+json",
+            "application/grpcs",
+            "",
+        ] {
+            assert!(!asked(envoy::CHECK, Some(kind)), "{kind}");
+        }
+        assert!(!asked(envoy::CHECK, None));
+    }
+
+    #[test]
+    fn no_content_type_makes_a_path_of_http_one_of_grpc() {
+        for path in ["/v1/authorize", "/v1/authorize?audience=a", "/v1/sign", "/v1/anything"] {
+            assert!(!asked(path, Some("application/grpc")), "{path}");
+        }
+        assert!(asked("/v1.ExternalJWTSigner/Sign", Some("application/grpc")));
+    }
+
+    #[test]
+    fn what_is_not_here_is_no_yes_to_a_gateway_that_reads_the_http_status_only() {
+        let response = not_here("no such method");
+        assert_eq!(response.status(), StatusCode::NOT_FOUND);
+        assert_eq!(response.headers()["grpc-status"], "12");
     }
 }

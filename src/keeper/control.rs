@@ -1,12 +1,13 @@
 //! The loop of the ring that signs: reads it, does what is due, and unseals the private keys that sign now or next.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use signet_api::{Claim, Clock, Custody, KeyProvider, NewKey, ProviderError, chain};
 use signet_core::ring::newest;
 use signet_core::schedule::{Due, Reason};
-use signet_core::{KeyRecord, KeyState, Kid, Phase, Schedule, faults, schedule};
+use signet_core::{KeyRecord, KeyState, Kid, Phase, Schedule, Timestamp, faults, schedule};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tracing::{error, info};
@@ -18,10 +19,10 @@ use crate::snapshot::Outage;
 
 /// The longest that a replica waits for others to be faster.
 const LONGEST_JITTER: Duration = Duration::from_secs(5);
-/// A reading with all its repetitions takes less: the guards of the provider bound it.
-pub(super) const LONGEST_READING: Duration = Duration::from_secs(60);
 /// How late a process that runs may be.
-const LATE: Duration = Duration::from_secs(1);
+pub(super) const LATE: Duration = Duration::from_secs(1);
+/// While a reading is under way, so often it is seen that this process runs.
+const BEAT: Duration = Duration::from_millis(500);
 /// So long a new list waits for the private keys of its keys, so that a key that signs at once is not published alone.
 const UNSEALING: Duration = Duration::from_millis(500);
 
@@ -46,7 +47,8 @@ impl Control {
                 _ = nudged.changed() => {}
                 () = sleep(wait) => {}
             }
-            self.turn().await;
+            // If this process was stopped meanwhile, the answer may be as old as that.
+            while !self.turn().await {}
         }
     }
 
@@ -66,14 +68,15 @@ impl Control {
         Ok(())
     }
 
-    async fn turn(&mut self) {
+    /// Whether this process ran all the while.
+    async fn turn(&mut self) -> bool {
         let asked_at = self.clock.now();
         // If this comes too late, nothing is answered until it is known what was missed.
-        if self.known.look(|facts| asked_at <= facts.news_by) {
-            self.expect_news_in(LONGEST_READING);
+        self.still_runs(asked_at);
+        let (outcome, ran) = self.watched(self.read_and_carry_out()).await;
+        if ran {
+            self.expect_news_in(BEAT + LATE);
         }
-        let outcome = self.read_and_carry_out().await;
-        self.expect_news_in(LONGEST_READING);
         match outcome {
             Ok(()) => {
                 self.pace.succeeded();
@@ -84,10 +87,39 @@ impl Control {
                 self.known.change(|facts| facts.ring.failed(&failure, asked_at));
             }
         }
-        self.unseal().await;
+        let ((), ran_on) = self.watched(self.unseal()).await;
+        ran && ran_on
     }
 
-    fn expect_news_in(&self, span: Duration) {
+    /// Does the work, and looks every now and then whether this process runs: a provider may take its time, but one who
+    /// was stopped must not believe what it knew before. Whether it ran all the while.
+    async fn watched<T>(&self, work: impl Future<Output = T>) -> (T, bool) {
+        let mut work = pin!(work);
+        let mut ran = true;
+        loop {
+            let looked_at = self.clock.now();
+            let done = timeout(BEAT, &mut work).await;
+            let now = self.clock.now();
+            ran &= now <= looked_at.plus(BEAT + LATE);
+            if ran {
+                self.still_runs(now);
+            }
+            if let Ok(done) = done {
+                return (done, ran);
+            }
+        }
+    }
+
+    /// Puts off the instant from which this process counts as stopped, unless that has come.
+    fn still_runs(&self, now: Timestamp) {
+        self.known.change_silently(|facts| {
+            if now <= facts.news_by {
+                facts.news_by = facts.news_by.max(now.plus(BEAT + LATE));
+            }
+        });
+    }
+
+    pub(super) fn expect_news_in(&self, span: Duration) {
         let news_by = self.clock.now().plus(span);
         self.known.change_silently(|facts| facts.news_by = news_by);
     }
@@ -109,7 +141,11 @@ impl Control {
         let records = self.provider.list().await?;
         // A key that signs as soon as it is listed should be able to.
         let _ = timeout(UNSEALING, self.unseal_keys_of(&records)).await;
-        self.known.change(|facts| facts.ring.renew(records, asked_at));
+        self.known.change(|facts| {
+            facts.ring.renew(records, asked_at);
+            // Whoever came too late knows by now what was missed, however long what is due in it may take.
+            facts.news_by = facts.news_by.max(asked_at.plus(BEAT + LATE));
+        });
         Ok(())
     }
 

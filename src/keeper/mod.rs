@@ -25,7 +25,7 @@ use signet_core::{Issuer, Policy};
 use signet_guards::Jitter;
 use tokio_util::sync::CancellationToken;
 
-use self::control::{Control, LONGEST_READING};
+use self::control::{Control, LATE};
 use self::known::{Facts, Known};
 pub use self::pace::Nudge;
 use self::pace::Pace;
@@ -129,26 +129,35 @@ impl Keeper {
             also: others,
             unsealed: HashMap::new(),
             unseal_failures: HashMap::new(),
-            news_by: clock.now().plus(LONGEST_READING),
+            news_by: clock.now(),
         }));
 
         let interval = charge.policy.durations().refresh_interval;
         let seed =
             || Jitter::seeded(u64::try_from(jitter.up_to(Duration::from_nanos(u64::MAX)).as_nanos()).unwrap_or(0));
+        // A ring that could not be read is asked for again soon.
+        let pace = |failed: bool| {
+            let mut pace = Pace::new(interval, seed());
+            if failed {
+                pace.failed();
+            }
+            pace
+        };
         let control = Control {
             provider: Arc::clone(&ring.provider),
             charge: charge.clone(),
             clock: Arc::clone(&clock),
             known: Arc::clone(&known),
-            pace: Pace::new(interval, seed()),
+            pace: pace(known.look(|facts| facts.ring.failure().is_some())),
         };
         control.begin().await.map_err(NoRing::Signing)?;
+        control.expect_news_in(interval + LATE);
         let watches = also.iter().enumerate().map(|(index, source)| Watch {
             provider: Arc::clone(&source.provider),
             index,
             clock: Arc::clone(&clock),
+            pace: pace(known.look(|facts| facts.also[index].failure().is_some())),
             known: Arc::clone(&known),
-            pace: Pace::new(interval, seed()),
         });
         let watches = watches.collect();
         let names = [&ring]

@@ -52,29 +52,35 @@ struct Required<'a> {
     typ: Option<&'a str>,
 }
 
-/// An extension that is not known is refused: a misspelt `scope` must not let everybody in.
+/// An extension that is not known is refused, and an empty one: a misspelt `scope`, or a template that was filled with
+/// nothing, must not let everybody in.
 fn required(extensions: &HashMap<String, String>) -> Result<Required<'_>, Problem> {
     let mut required = Required::default();
     for (name, value) in extensions {
         match name.as_str() {
+            _ if value.trim_ascii().is_empty() => return Err(misconfigured(name, "is empty")),
             "audience" => required.audience = value.split_ascii_whitespace().collect(),
             "scope" => required.scope = Some(value),
             "typ" => required.typ = Some(value),
-            _ => {
-                tracing::error!(
-                    name,
-                    "a route of Envoy has a context extension that is not known; audience, scope and typ are"
-                );
-                return Err(Problem::new(
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    "unknown_requirement",
-                    "The gateway asks for something that is not known",
-                    "context_extensions of the route: audience, scope and typ are known",
-                ));
-            }
+            _ => return Err(misconfigured(name, "is not known")),
         }
     }
     Ok(required)
+}
+
+/// The client can do nothing about it, so the log has the name.
+fn misconfigured(name: &str, fault: &str) -> Problem {
+    tracing::error!(
+        name,
+        "a context extension of a route of Envoy {fault}, so all requests there are denied: audience, scope and typ are \
+         known, each with a value, or left out"
+    );
+    Problem::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "unknown_requirement",
+        "The gateway asks for something that is not known",
+        "context_extensions of the route: audience, scope and typ are known, each with a value, or left out",
+    )
 }
 
 fn authorization(request: &HttpRequest) -> Result<Option<&str>, Problem> {
@@ -157,5 +163,84 @@ fn header(name: &HeaderName, value: &http::HeaderValue) -> HeaderValueOption {
             raw_value: Vec::new(),
         }),
         append_action: AppendAction::OverwriteIfExistsOrAdd.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::grpc::envoy::HeaderMap;
+
+    fn extensions(given: &[(&str, &str)]) -> HashMap<String, String> {
+        given
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect()
+    }
+
+    fn raw(headers: &[(&str, &str, &[u8])]) -> HttpRequest {
+        let headers = headers.iter().map(|(key, value, raw)| HeaderValue {
+            key: (*key).to_owned(),
+            value: (*value).to_owned(),
+            raw_value: raw.to_vec(),
+        });
+        HttpRequest {
+            headers: HashMap::new(),
+            header_map: Some(HeaderMap {
+                headers: headers.collect(),
+            }),
+        }
+    }
+
+    #[test]
+    fn what_a_route_requires_is_read_from_its_extensions() {
+        let given = extensions(&[("audience", " a  b "), ("scope", "read write"), ("typ", "at+jwt")]);
+        let required = required(&given).expect("known extensions");
+        assert_eq!(required.audience, ["a", "b"]);
+        assert_eq!((required.scope, required.typ), (Some("read write"), Some("at+jwt")));
+    }
+
+    #[test]
+    fn an_extension_that_is_unknown_or_empty_denies_all() {
+        for given in [
+            ("scopes", "read"),
+            ("Scope", "read"),
+            ("issuer", "a"),
+            ("", "read"),
+            ("audience", ""),
+            ("audience", " "),
+            ("scope", ""),
+            ("typ", ""),
+        ] {
+            let extensions = extensions(&[("audience", "a"), given]);
+            let problem = required(&extensions).err();
+            assert_eq!(
+                problem.map(|problem| problem.status()),
+                Some(StatusCode::INTERNAL_SERVER_ERROR),
+                "{given:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_raw_header_is_found_in_whatever_case_and_form() {
+        for request in [
+            raw(&[("x", "y", b""), ("Authorization", "", b"Bearer a")]),
+            raw(&[("authorization", "Bearer a", b"")]),
+        ] {
+            assert_eq!(authorization(&request).expect("one header"), Some("Bearer a"));
+        }
+        assert_eq!(authorization(&raw(&[("x", "y", b"")])).expect("none"), None);
+    }
+
+    #[test]
+    fn two_raw_headers_or_one_that_is_no_text_are_no_request() {
+        for request in [
+            raw(&[("authorization", "", b"Bearer a"), ("AUTHORIZATION", "", b"Bearer a")]),
+            raw(&[("authorization", "", b"Bearer \xff")]),
+        ] {
+            let problem = authorization(&request).expect_err("no request");
+            assert_eq!(problem.status(), StatusCode::BAD_REQUEST);
+        }
     }
 }

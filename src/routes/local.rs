@@ -51,7 +51,7 @@ pub fn routes(service: Arc<Service>, shutdown: CancellationToken) -> impl Fn(Pee
 
 impl Handler for Local {
     async fn handle(&self, request: Request<Incoming>) -> Response {
-        if grpc::is_grpc(request.headers()) {
+        if grpc::is_grpc(&request) {
             return grpc::answer(Arc::clone(&self.service), request).await;
         }
         let (parts, body) = request.into_parts();

@@ -2,6 +2,7 @@
 
 #[path = "../harness/mod.rs"]
 mod harness;
+mod last_good;
 mod running;
 mod secrets;
 mod start;

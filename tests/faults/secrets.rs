@@ -19,6 +19,17 @@ use crate::harness::{AUDIENCE, Home, PATIENCE, Spec, kids, log};
 fn the_scan_of_logs_finds_what_it_looks_for() {
     let token = r#"{"message":"got eyJhbGciOiJFUzI1NiJ9.e30.c2ln"}"#;
     assert_eq!(log::leaks(token, &[]).len(), 1);
+    // A claim may be of any script, and a line may end anywhere.
+    assert_eq!(log::leaks("eyJzdWIiOiLDvMO8w7zDvCJ9", &[]).len(), 1);
+    assert_eq!(log::leaks("eyJhbGci", &[]).len(), 1);
+    // Parts of signatures in DER, as a cloud's client prints them.
+    for part in [
+        "eyJE9WXUeVeReG32cg4mLjpG9izjm8X6b73Y0bmAIgJcLpqiUdUE6/45AdQM",
+        "eyJUXe4ePEQAClyhniVYx1xvNkpnaxAIhAKjh2tWQCZqXvaXzB4SLyGamkCD",
+        "eyJhbG/ci",
+    ] {
+        assert_eq!(log::leaks(part, &[]), Vec::<String>::new());
+    }
     assert_eq!(log::leaks("a key: -----BEGIN PRIVATE KEY-----", &[]).len(), 1);
     assert_eq!(
         log::leaks("pkcs8=MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg", &[]).len(),

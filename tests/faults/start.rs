@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::harness::{Home, STRANGER, Spec, kids};
+use crate::harness::time::wait_for;
+use crate::harness::{Home, PATIENCE, STRANGER, Spec, kids};
 
 /// Every file of the data directory with its content.
 fn files(home: &Home) -> BTreeMap<String, Vec<u8>> {
@@ -28,6 +29,16 @@ fn rewrite(path: &Path, change: impl Fn(String) -> String) {
     let changed = change(text.clone());
     assert_ne!(text, changed);
     fs::write(path, changed).expect("written");
+}
+
+fn last_good(home: &Home) -> PathBuf {
+    home.data().join("last-good.json")
+}
+
+/// Takes away what a start could go on with while its ring is bad.
+fn forget(home: &Home) {
+    // It may not have been written, where a sidecar was stopped at once.
+    let _ = fs::remove_file(last_good(home));
 }
 
 fn set_mode(path: &Path, mode: u32) {
@@ -120,8 +131,17 @@ fn a_ring_that_cannot_be_believed_is_refused_at_start_and_left_as_it_is() {
     for (name, fault, code, texts) in FAULTS {
         let home = Home::new();
         let spec = Spec::new(&home);
-        spec.start().stop();
+        let sidecar = spec.start();
+        wait_for("the ring to be remembered", PATIENCE, || {
+            last_good(&home).exists().then_some(())
+        });
+        sidecar.stop();
         fault(&home);
+        if *code == 64 {
+            // What is wrong with the settings is told at once, whatever is remembered.
+            assert_eq!(spec.run(&["serve"]).code, 64, "{name}");
+        }
+        forget(&home);
         let before = files(&home);
         for arguments in [&["serve"][..], &["keys", "list"], &["keys", "rotate"]] {
             let ran = spec.run(arguments);
@@ -150,6 +170,7 @@ fn a_ring_restored_with_its_key_is_taken_up_where_it_was() {
     sidecar.stop();
     let backup = files(&home);
     fs::remove_file(home.ring_file()).expect("removed");
+    forget(&home);
     assert_eq!(spec.run(&["serve"]).code, 76);
     fs::write(home.ring_file(), &backup["ring.json"]).expect("restored");
     set_mode(&home.ring_file(), 0o600);

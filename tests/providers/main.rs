@@ -5,6 +5,8 @@
 
 #[path = "../harness/mod.rs"]
 mod harness;
+#[path = "../rotation/sleeper.rs"]
+mod sleeper;
 #[path = "../rotation/traffic.rs"]
 #[allow(dead_code, reason = "the rotation tests use the rest")]
 mod traffic;
@@ -26,5 +28,6 @@ mod race;
 mod remote;
 mod sealed;
 mod servers;
+mod stability;
 mod switch;
 mod trouble;

@@ -7,11 +7,11 @@ use crate::harness::time::{instant, next_beat, wait_for};
 use crate::harness::{Home, PATIENCE, Sidecar, Signed, Spec, kids, say};
 use crate::servers::{Aws, Azure, Gcp, Openbao, Place};
 
-/// One rotation in 10 s. S is what instants in whole seconds need, and R what the quota of Google bears. The lead is a
-/// second longer than it must be, since a busy machine may be late with a reading.
+/// One rotation in 12 s. S is what instants in whole seconds need, and R what the quota of Google bears. The lead is
+/// 2 s longer than it must be, since a busy machine may be late with a reading.
 const POLICY: &[(&str, &str)] = &[
-    ("SIGNET_ROTATION_PERIOD", "10s"),
-    ("SIGNET_PUBLISH_LEAD", "5s"),
+    ("SIGNET_ROTATION_PERIOD", "12s"),
+    ("SIGNET_PUBLISH_LEAD", "6s"),
     ("SIGNET_REFRESH_INTERVAL", "1s"),
     ("SIGNET_JWKS_MAX_AGE", "1s"),
     ("SIGNET_VERIFIER_CACHE", "1s"),

@@ -5,6 +5,7 @@
 
 #[path = "../harness/mod.rs"]
 mod harness;
+mod sleeper;
 mod traffic;
 mod verifier;
 mod watch;
@@ -151,6 +152,13 @@ fn a_switch_of_algorithm_keeps_the_lead_and_refuses_no_token() {
     assert_eq!(algorithms, ["ES256", "EdDSA"], "{ring}");
     assert_eq!(kids(&ring).len(), 2, "{ring}");
     traffic.report("a switch of algorithm", &seen);
+}
+
+#[test]
+fn a_replica_that_was_stopped_for_longer_than_a_rotation_answers_with_the_truth_or_not_yet() {
+    let home = Home::new();
+    let start = || sleeper::still(Spec::new(&home)).start();
+    sleeper::wakes_with_the_truth(&start(), &start());
 }
 
 impl Spec {

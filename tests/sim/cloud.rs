@@ -4,9 +4,7 @@
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use signet_api::{
-    Capabilities, Check, Claim, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError,
-};
+use signet_api::{Capabilities, Check, Claim, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError};
 use signet_core::ring::newest;
 use signet_core::signing_key::Signature;
 use signet_core::{Algorithm, KeyRecord, KeyState, Kid, Revocation, SigningKey, Timestamp};
@@ -147,7 +145,8 @@ impl Remote {
     }
 
     fn unusable(&self, operation: Operation) -> ProviderError {
-        self.wire.error(operation, ErrorKind::KeyUnusable, "the key is disabled")
+        self.wire
+            .error(operation, ErrorKind::KeyUnusable, "the key is disabled")
     }
 }
 
@@ -169,7 +168,10 @@ impl KeyProvider for Remote {
             .ask(Operation::List, || {
                 let (now, caller) = (self.wire.sun.now(), self.wire.caller);
                 let cloud = self.cloud();
-                let shown = cloud.keys.iter().filter(|key| key.shows_at <= now || key.creator == caller);
+                let shown = cloud
+                    .keys
+                    .iter()
+                    .filter(|key| key.shows_at <= now || key.creator == caller);
                 Ok(shown.map(|key| key.record.clone()).collect())
             })
             .await
@@ -177,7 +179,9 @@ impl KeyProvider for Remote {
 
     async fn create(&self, new: &NewKey) -> Result<KeyRecord, ProviderError> {
         if !self.capabilities().algorithms.contains(&new.algorithm) {
-            return Err(self.wire.error(Operation::Create, ErrorKind::InvalidConfig, "no such algorithm here"));
+            return Err(self
+                .wire
+                .error(Operation::Create, ErrorKind::InvalidConfig, "no such algorithm here"));
         }
         self.wire
             .ask(Operation::Create, || {
@@ -212,7 +216,12 @@ impl KeyProvider for Remote {
     }
 
     async fn unseal(&self, kid: &Kid) -> Result<Option<SigningKey>, ProviderError> {
-        let found = || self.cloud().find(kid).map(|_| None).ok_or_else(|| self.unknown(Operation::Unseal));
+        let found = || {
+            self.cloud()
+                .find(kid)
+                .map(|_| None)
+                .ok_or_else(|| self.unknown(Operation::Unseal))
+        };
         self.wire.ask(Operation::Unseal, found).await
     }
 

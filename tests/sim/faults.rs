@@ -2,9 +2,9 @@
 
 use signet_core::faults;
 
+use crate::documents;
 use crate::fleet::run;
 use crate::plan::{Plan, Size};
-use crate::documents;
 
 /// The names, as the hooks in the code have them.
 const FAULTS: [&str; 16] = [
@@ -26,13 +26,17 @@ const FAULTS: [&str; 16] = [
     "a revocation is not shared",
 ];
 /// Beyond the usual seeds: some faults show in few.
-const SEEDS: u64 = 200;
+const SEEDS: u64 = 400;
 
 /// The first seed in which a fault is seen, and by which check.
 fn caught(fault: &'static str) -> Option<(u64, &'static str)> {
     faults::switch_on(Some(fault));
     // A second shows where nothing else gives way.
-    let size = if fault == "a lead one second short" { Size::Edge } else { Size::Usual };
+    let size = if fault == "a lead one second short" {
+        Size::Edge
+    } else {
+        Size::Usual
+    };
     let caught = (0..SEEDS).find_map(|seed| {
         let outcome = run(Plan::drawn(seed, size), false);
         outcome.violation.map(|violation| (seed, violation.check))
@@ -62,7 +66,11 @@ fn every_deliberate_fault_is_seen() {
         table.push_str(&format!("| {fault} | {check} | {seed} |\n"));
     }
     documents::print(&table);
-    let missed: Vec<&str> = seen.iter().filter(|(_, caught)| caught.is_none()).map(|(fault, _)| *fault).collect();
+    let missed: Vec<&str> = seen
+        .iter()
+        .filter(|(_, caught)| caught.is_none())
+        .map(|(fault, _)| *fault)
+        .collect();
     assert!(missed.is_empty(), "not seen: {missed:?}");
     documents::holds("faults", &table);
 }

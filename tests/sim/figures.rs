@@ -90,7 +90,11 @@ impl Sums {
             unanswered: figures.unanswered,
             fetches: figures.fetches,
             revoked: figures.revoked,
-            refused: outcome.violation.iter().filter(|violation| violation.check.starts_with('1')).count() as u64,
+            refused: outcome
+                .violation
+                .iter()
+                .filter(|violation| violation.check.starts_with('1'))
+                .count() as u64,
             most_twins: figures.most_twins,
             most_published: figures.most_published,
             calls: figures.calls(),
@@ -134,15 +138,27 @@ impl Sums {
             ("checks of good tokens", self.checked.to_string()),
             ("… with the real signature", self.with_signature.to_string()),
             ("**good tokens refused**", format!("**{}**", self.refused)),
-            ("checks of tokens of revoked keys, or of keys that had to sign at once", self.of_revoked.to_string()),
+            (
+                "checks of tokens of revoked keys, or of keys that had to sign at once",
+                self.of_revoked.to_string(),
+            ),
             ("questions for which no replica was ready", self.unanswered.to_string()),
             ("JWKS fetched", self.fetches.to_string()),
             ("keys revoked", self.revoked.to_string()),
-            ("keys made with an atomic claim, and of them twins", format!("{}, {}", self.atomic.0, self.atomic.1)),
-            ("keys made without one, and of them twins", format!("{}, {}", self.tolerated.0, self.tolerated.1)),
+            (
+                "keys made with an atomic claim, and of them twins",
+                format!("{}, {}", self.atomic.0, self.atomic.1),
+            ),
+            (
+                "keys made without one, and of them twins",
+                format!("{}, {}", self.tolerated.0, self.tolerated.1),
+            ),
             ("most twins of one race", self.most_twins.to_string()),
             ("most keys ever in a JWKS", self.most_published.to_string()),
-            ("provider calls, and of them readings", format!("{}, {}", self.calls, self.lists)),
+            (
+                "provider calls, and of them readings",
+                format!("{}, {}", self.calls, self.lists),
+            ),
         ];
         let mut table = String::from("| what | figure |\n|---|---|\n");
         for (what, figure) in rows {

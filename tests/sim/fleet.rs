@@ -1,7 +1,7 @@
 //! One run: the fleet is set up as planned, and everything planned befalls it, in true time.
 
-use std::collections::BinaryHeap;
 use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -43,6 +43,7 @@ pub(crate) fn run(plan: Plan, keeps_text: bool) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
+        .max_blocking_threads(1)
         .build()
         .expect("a runtime");
     runtime.block_on(async { Fleet::new(plan, keeps_text).run().await })
@@ -66,11 +67,15 @@ struct Orders {
 
 enum Event {
     Act(Act),
-    Return { seat: usize },
+    Return {
+        seat: usize,
+    },
     Mint,
     Check(usize),
     /// By now a revoked key must be gone.
-    Gone { name: usize },
+    Gone {
+        name: usize,
+    },
 }
 
 struct Fleet {
@@ -92,7 +97,11 @@ impl Fleet {
         let sun = Sun::risen();
         let root = Rng::new(plan.seed).fork(7);
         let weather = Arc::new(Weather(plan.troubles.clone()));
-        let seats: Vec<Seat> = plan.offsets.iter().map(|offset| Seat::new(SkewedClock::new(sun, *offset))).collect();
+        let seats: Vec<Seat> = plan
+            .offsets
+            .iter()
+            .map(|offset| Seat::new(SkewedClock::new(sun, *offset)))
+            .collect();
         let clocks = seats.iter().map(|seat| Arc::clone(&seat.clock)).collect();
         let durations = *plan.policies[0].durations();
         let terms = Terms {
@@ -315,7 +324,10 @@ impl Fleet {
     /// The key that an operator would name: by what the replicas sign with.
     fn chosen(&self, keys: &[KeyRecord], which: u8) -> Option<signet_core::Kid> {
         let state = self.witness.state();
-        let active = state.seats.iter().find_map(|seat| seat.live.as_ref()?.view.as_ref()?.active);
+        let active = state
+            .seats
+            .iter()
+            .find_map(|seat| seat.live.as_ref()?.view.as_ref()?.active);
         let named = |name: usize| keys.iter().find(|key| state.names[key.kid()] == name);
         let key = match which {
             0 => named(active?)?,

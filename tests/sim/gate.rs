@@ -5,6 +5,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
+use tokio::time::Instant;
+
 /// The other end of a [`Gated`] future.
 #[derive(Debug, Default)]
 pub(crate) struct Gate(Mutex<State>);
@@ -14,6 +16,9 @@ struct State {
     dies_in: Option<u32>,
     stops_in: Option<u32>,
     stopped: bool,
+    /// The last instant of virtual time at which it was polled. Polls of one instant count as one: how many they are depends on
+    /// when a thread that writes the disk is done.
+    polled_at: Option<Instant>,
     waker: Option<Waker>,
 }
 
@@ -22,7 +27,7 @@ impl Gate {
         self.0.lock().expect("no panic behind the gate")
     }
 
-    /// It dies after so many polls more; with 0 at once, whatever it waits for.
+    /// It dies after so many polls more, at as many instants; with 0 at once, whatever it waits for.
     pub(crate) fn kill_in(&self, polls: u32) {
         let mut state = self.state();
         state.dies_in = Some(polls);
@@ -92,12 +97,17 @@ impl<F: Future<Output = ()>, A: FnMut(bool) + Unpin> Future for Gated<F, A> {
                 return Poll::Pending;
             }
         }
-        let Some(inner) = &mut this.inner else { return Poll::Ready(()) };
+        let Some(inner) = &mut this.inner else {
+            return Poll::Ready(());
+        };
         let polled = inner.as_mut().poll(context);
+        finish_blocking();
         let (dies, stops) = {
             let mut state = this.gate.state();
+            let now = Some(Instant::now());
+            let counts = std::mem::replace(&mut state.polled_at, now) != now;
             let down = |left: &mut Option<u32>| {
-                if let Some(left) = left {
+                if let Some(left) = left.as_mut().filter(|_| counts) {
                     *left = left.saturating_sub(1);
                 }
                 *left == Some(0)
@@ -117,4 +127,12 @@ impl<F: Future<Output = ()>, A: FnMut(bool) + Unpin> Future for Gated<F, A> {
         }
         polled
     }
+}
+
+/// Waits, in real time, until the runtime's one other thread has done what it was given: a run must not depend on how quick
+/// that is.
+fn finish_blocking() {
+    let (done, wait) = std::sync::mpsc::channel();
+    tokio::task::spawn_blocking(move || done.send(()));
+    wait.recv().expect("the thread goes on");
 }

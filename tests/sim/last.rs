@@ -9,7 +9,9 @@ use crate::witness::{State, Witness};
 /// A revoked key is nowhere but where the provider cannot be reached, and something else signs.
 pub(crate) fn judge_gone(witness: &Witness, now: Ms, name: usize) {
     let mut state = witness.state();
-    let Some(revoked) = state.keys[name].revoked else { return };
+    let Some(revoked) = state.keys[name].revoked else {
+        return;
+    };
     let terms = state.terms;
     // After an outage a replica may wait up to R, and the breaker half a minute.
     let since = revoked - terms.refresh - MINUTE;
@@ -23,9 +25,16 @@ pub(crate) fn judge_gone(witness: &Witness, now: Ms, name: usize) {
         }
         let uses = view.names.contains(&name) || view.active == Some(name);
         let silent = view.active.is_none();
-        let what = if uses { "still uses k" } else { "signs with nothing after the revocation of k" };
+        let what = if uses {
+            "still uses k"
+        } else {
+            "signs with nothing after the revocation of k"
+        };
         if uses || silent {
-            let text = format!("replica {seat} {what}{name}, {} s after it was revoked", (now - revoked) / 1000);
+            let text = format!(
+                "replica {seat} {what}{name}, {} s after it was revoked",
+                (now - revoked) / 1000
+            );
             state.broken(now, "8 a revoked key is gone within the bound", text);
             return;
         }
@@ -44,13 +53,20 @@ pub(crate) fn judge(witness: &Witness, now: Ms, plan: &Plan) {
     for seat in 0..state.seats.len() {
         let Some(live) = &state.seats[seat].live else { continue };
         let Some(view) = live.view.as_ref().filter(|_| state.seats[seat].is_ready(now)) else {
-            state.broken(now, "5 all is well when trouble is over", format!("replica {seat} is not ready"));
+            state.broken(
+                now,
+                "5 all is well when trouble is over",
+                format!("replica {seat} is not ready"),
+            );
             return;
         };
         let Some(active) = view.active else { continue };
         let age = now - state.keys[active].born;
         let longest = |span: fn(&signet_core::Policy) -> Ms| plan.policies.iter().map(span).max().unwrap_or(0);
-        let (period, lead) = (longest(|policy| ms(policy.durations().rotation_period)), longest(|policy| ms(policy.terms().lead)));
+        let (period, lead) = (
+            longest(|policy| ms(policy.durations().rotation_period)),
+            longest(|policy| ms(policy.terms().lead)),
+        );
         if age > period + 2 * lead + 2 * state.terms.skew + MINUTE {
             let text = format!("replica {seat} signs with k{active}, made {} h ago", age / 3_600_000);
             state.broken(now, "5 all is well when trouble is over", text);
@@ -64,7 +80,9 @@ pub(crate) fn judge(witness: &Witness, now: Ms, plan: &Plan) {
 
 /// Each key that the provider has enabled is one that the fleet publishes.
 fn judge_orphans(state: &mut State, now: Ms, plan: &Plan, common: Option<(usize, Vec<usize>)>) {
-    let (Some((ring, published)), true) = (common, plan.fate.is_some()) else { return };
+    let (Some((ring, published)), true) = (common, plan.fate.is_some()) else {
+        return;
+    };
     let left = (0..state.keys.len()).find(|name| {
         let key = &state.keys[*name];
         key.ring == ring && !key.retired && key.revoked.is_none() && !published.contains(name)
@@ -72,10 +90,20 @@ fn judge_orphans(state: &mut State, now: Ms, plan: &Plan, common: Option<(usize,
             && now - key.born.max(key.dies) > 2 * state.terms.refresh + 4 * state.terms.skew + MINUTE
     });
     if let Some(name) = left {
-        state.broken(now, "7 no orphans", format!("k{name} is enabled, and nobody publishes or retires it"));
+        state.broken(
+            now,
+            "7 no orphans",
+            format!("k{name} is enabled, and nobody publishes or retires it"),
+        );
     }
-    let expired = state.seats.iter().filter_map(|seat| seat.live.as_ref()?.snapshot.as_ref());
-    let waiting = expired.map(|snapshot| snapshot.count(Phase::Pending)).max().unwrap_or(0);
+    let expired = state
+        .seats
+        .iter()
+        .filter_map(|seat| seat.live.as_ref()?.snapshot.as_ref());
+    let waiting = expired
+        .map(|snapshot| snapshot.count(Phase::Pending))
+        .max()
+        .unwrap_or(0);
     if waiting > 1 && state.terms.claim == signet_api::Claim::Atomic {
         state.broken(now, "7 no orphans", format!("{waiting} keys wait to sign"));
     }

@@ -12,6 +12,7 @@ mod fleet;
 mod gate;
 mod last;
 mod plan;
+mod promises;
 mod replica;
 mod rng;
 mod seat;
@@ -36,7 +37,10 @@ fn socket() -> &'static Bound {
     static SOCKET: OnceLock<(tempfile::TempDir, Bound)> = OnceLock::new();
     let (_, bound) = SOCKET.get_or_init(|| {
         let directory = tempfile::tempdir().expect("a directory");
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
         let bound = runtime.block_on(async { bind(&directory.path().join("s"), 0o600).expect("bound").1 });
         (directory, bound)
     });
@@ -56,9 +60,14 @@ fn report(outcome: &Outcome) -> Option<String> {
 
 #[test]
 fn one_seed() {
-    let Some(seed) = documents::switch("SIGNET_SIM_SEED") else { return };
+    let Some(seed) = documents::switch("SIGNET_SIM_SEED") else {
+        return;
+    };
     let outcome = run(Plan::drawn(seed.parse().expect("a number"), Size::Usual), true);
-    documents::print(format_args!("{:#?}\n{}\n{:#?} {}", outcome.plan, outcome.text, outcome.figures, outcome.hash));
+    documents::print(format_args!(
+        "{:#?}\n{}\n{:#?} {}",
+        outcome.plan, outcome.text, outcome.figures, outcome.hash
+    ));
     assert_eq!(report(&outcome), None);
 }
 

@@ -15,18 +15,37 @@ use crate::weather::{Kind, Trouble};
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Act {
     /// A process dies after so many polls of its future, and another one is started a moment later.
-    Crash { seat: usize, polls: u32 },
+    Crash {
+        seat: usize,
+        polls: u32,
+    },
     /// A process is stopped after so many polls.
-    Stop { seat: usize, polls: u32 },
-    GoOn { seat: usize },
+    Stop {
+        seat: usize,
+        polls: u32,
+    },
+    GoOn {
+        seat: usize,
+    },
     /// A replica is started again with this configuration.
-    Deploy { seat: usize, config: Config },
+    Deploy {
+        seat: usize,
+        config: Config,
+    },
     /// It is taken away, and comes back so much later.
-    Away { seat: usize, length: Ms },
+    Away {
+        seat: usize,
+        length: Ms,
+    },
     /// Its clock is set.
-    SetClock { seat: usize, offset: Ms },
+    SetClock {
+        seat: usize,
+        offset: Ms,
+    },
     /// An operator revokes the active key (0), the waiting one (1) or an earlier one (2).
-    Revoke { which: u8 },
+    Revoke {
+        which: u8,
+    },
     /// Somebody enables every key of the provider again.
     EnableAll,
     /// An operator makes the first key of the second ring.
@@ -54,7 +73,7 @@ pub(crate) struct Plan {
 }
 
 /// About how many readings a run of the usual size makes: it is what runs cost.
-const TURNS: i64 = 700;
+const TURNS: i64 = 500;
 
 /// How large runs are.
 #[derive(Clone, Copy, Debug)]
@@ -62,7 +81,10 @@ pub(crate) enum Size {
     /// A few replicas for a few rotations.
     Usual,
     /// A calm fleet, with spans that leave no room at all: for faults of a second.
-    #[cfg_attr(not(feature = "faults"), expect(dead_code, reason = "healthy code needs no such search"))]
+    #[cfg_attr(
+        not(feature = "faults"),
+        expect(dead_code, reason = "healthy code needs no such search")
+    )]
     Edge,
     /// Hundreds of replicas over a quarter of a year.
     Quarter,
@@ -83,7 +105,15 @@ impl Spans {
         if matches!(size, Size::Edge) {
             let (r, s, m, v) = (MINUTE, 0, MINUTE, 5 * MINUTE);
             let l = r + v;
-            return Self { r, s, m, v, l, p: 2 * l, t: v };
+            return Self {
+                r,
+                s,
+                m,
+                v,
+                l,
+                p: 2 * l,
+                t: v,
+            };
         }
         let r = match size {
             Size::Quarter => 12 * HOUR,
@@ -134,7 +164,11 @@ impl Plan {
             Size::Usual | Size::Edge => calm_from + 2 * spans.p + spans.t + 2 * spans.r,
         };
         let turns = end / spans.r + 6 * rotations;
-        let custody = if rng.percent(50) { Custody::Sealed } else { Custody::Remote };
+        let custody = if rng.percent(50) {
+            Custody::Sealed
+        } else {
+            Custody::Remote
+        };
         let claim = match custody {
             Custody::Remote if rng.percent(50) => Claim::Tolerated,
             _ => Claim::Atomic,
@@ -147,7 +181,11 @@ impl Plan {
         // That a record's instant is a whole second, and shows late, is part of how far the provider's clock is off.
         let sealed = custody == Custody::Sealed;
         let whole_seconds = !sealed && spans.s >= SECOND && rng.percent(30);
-        let lag = if sealed || spans.s < 30 * SECOND { 0 } else { rng.pick(&[0, SECOND, 5 * SECOND]) };
+        let lag = if sealed || spans.s < 30 * SECOND {
+            0
+        } else {
+            rng.pick(&[0, SECOND, 5 * SECOND])
+        };
         let early = Ms::from(whole_seconds) * SECOND + lag;
         let habits = Habits {
             claim,
@@ -170,7 +208,7 @@ impl Plan {
             provider_offset: offset(&mut rng).max(early - spans.s),
             starts_within: if rng.percent(50) { 0 } else { rng.between(0, spans.r) },
             verifiers: 4 + rng.index(20),
-            tokens: 250,
+            tokens: 200,
             troubles: Vec::new(),
             acts: Vec::new(),
             calm_from,
@@ -188,7 +226,8 @@ impl Plan {
         plan.draw_acts(&mut root.fork(3), &spans);
         let calm_from = plan.calm_from;
         plan.acts.retain(|(at, _)| *at < calm_from);
-        plan.acts.extend((0..replicas).map(|seat| (calm_from, Act::GoOn { seat })));
+        plan.acts
+            .extend((0..replicas).map(|seat| (calm_from, Act::GoOn { seat })));
         plan.acts.sort_by_key(|(at, _)| *at);
         plan
     }
@@ -225,7 +264,11 @@ impl Plan {
             let mut next = Spans { ..*spans };
             let mut algorithm = Algorithm::EdDSA;
             // Without terms in the provider's record, a change of these two would change keys that exist.
-            let choice = if self.habits.keeps_terms { rng.below(4) } else { rng.pick(&[0, 3]) };
+            let choice = if self.habits.keeps_terms {
+                rng.below(4)
+            } else {
+                rng.pick(&[0, 3])
+            };
             match choice {
                 0 => next.p = spans.p * rng.between(2, 4) / 2,
                 1 => {
@@ -290,7 +333,13 @@ impl Plan {
                     let until = (at + length).min(self.calm_from - 1);
                     self.acts.push((until, Act::GoOn { seat }));
                 }
-                3 => self.acts.push((at, Act::Away { seat, length: rng.between(SECOND, spans.p) })),
+                3 => self.acts.push((
+                    at,
+                    Act::Away {
+                        seat,
+                        length: rng.between(SECOND, spans.p),
+                    },
+                )),
                 4 => {
                     let offset = rng.between(-spans.s, spans.s);
                     self.acts.push((at, Act::SetClock { seat, offset }));

@@ -88,7 +88,13 @@ impl Site {
                     shelf: Arc::clone(shelf),
                     wire: Arc::clone(&wire),
                 };
-                Arc::new(Sealed::new(ISSUER, name, SimSealer(wire), store, Arc::clone(&clock) as _))
+                Arc::new(Sealed::new(
+                    ISSUER,
+                    name,
+                    SimSealer(wire),
+                    store,
+                    Arc::clone(&clock) as _,
+                ))
             }
         };
         let pace = |per_second: u32, burst: u32| Pace {
@@ -99,9 +105,15 @@ impl Site {
         };
         let provider = provider
             .guarded(TimeLimited::new(Deadlines::default()))
-            .guarded(Breaking::new(Breaks::default(), self.jitter(caller, incarnation, purpose + 1)))
+            .guarded(Breaking::new(
+                Breaks::default(),
+                self.jitter(caller, incarnation, purpose + 1),
+            ))
             .guarded(Paced::new(pace(10, 50), pace(500, 500)))
-            .guarded(Retrying::new(Retries::default(), self.jitter(caller, incarnation, purpose + 2)))
+            .guarded(Retrying::new(
+                Retries::default(),
+                self.jitter(caller, incarnation, purpose + 2),
+            ))
             .guarded(Metered::new(Arc::new(Metrics::default())));
         let skew = self.plan.policies[0].durations().clock_skew;
         Arc::new(Checked::new(provider, clock, skew))

@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use signet::readiness::Readiness;
 use signet::published::Published;
+use signet::readiness::Readiness;
 use signet::snapshot::Snapshot;
 use signet_api::{Clock, KeyProvider};
 use signet_core::{Policy, Timestamp};
@@ -111,13 +111,18 @@ impl Seat {
 
     /// Whether requests are sent to it: it runs, and says that it is ready.
     pub(crate) fn is_ready(&self, at: Ms) -> bool {
-        let runs = self.live.as_ref().is_some_and(|live| !live.gate.is_stopped() && live.view.is_some());
+        let runs = self
+            .live
+            .as_ref()
+            .is_some_and(|live| !live.gate.is_stopped() && live.view.is_some());
         runs && self.said_ready(at)
     }
 
     fn said_ready(&self, at: Ms) -> bool {
         let snapshot = self.live.as_ref().and_then(|live| live.snapshot.as_ref());
-        let Some((opened, snapshot)) = self.opened().zip(snapshot) else { return false };
+        let Some((opened, snapshot)) = self.opened().zip(snapshot) else {
+            return false;
+        };
         opened.probe.set(self.clock.at(at));
         opened.readiness.report_on(snapshot).ready
     }

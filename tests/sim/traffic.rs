@@ -43,7 +43,9 @@ impl Traffic {
         let durations = plan.policies[0].durations();
         let budget = ms(durations.verifier_cache);
         Self {
-            verifiers: (0..plan.verifiers).map(|_| Verifier::drawn(rng, terms.skew, budget)).collect(),
+            verifiers: (0..plan.verifiers)
+                .map(|_| Verifier::drawn(rng, terms.skew, budget))
+                .collect(),
             tokens: Vec::new(),
             rng: rng.fork(1),
             terms,
@@ -59,7 +61,13 @@ impl Traffic {
             let live = state.seats[seat].live.as_ref()?;
             let provider = Arc::clone(&state.seats[seat].opened()?.provider);
             let cap = live.policy.durations().token_max_ttl;
-            (seat, Arc::clone(live.snapshot.as_ref()?), state.seats[seat].clock.at(now), cap, provider)
+            (
+                seat,
+                Arc::clone(live.snapshot.as_ref()?),
+                state.seats[seat].clock.at(now),
+                cap,
+                provider,
+            )
         };
         let signer = snapshot.signer.as_ref().ok()?;
         let longest = signer.longest_at(shown).min(cap);
@@ -75,9 +83,10 @@ impl Traffic {
         let expires = Timestamp::from_secs(shown.as_secs()).plus(Duration::from_secs(life.as_secs()));
         let mut state = witness.state();
         state.figures.minted += 1;
-        state
-            .trace
-            .line(site.sun.now(), format_args!("replica {seat}: signs a token with k{name} for {} s", life.as_secs()));
+        state.trace.line(
+            site.sun.now(),
+            format_args!("replica {seat}: signs a token with k{name} for {} s", life.as_secs()),
+        );
         self.tokens.push(Token {
             name,
             born: site.sun.now(),
@@ -114,7 +123,9 @@ impl Traffic {
         let clock = Arc::clone(&state.seats[seat].clock);
         let shown = clock.at(now);
         let Some(live) = &state.seats[seat].live else { return };
-        let (Some(view), Some(snapshot)) = (&live.view, &live.snapshot) else { return };
+        let (Some(view), Some(snapshot)) = (&live.view, &live.snapshot) else {
+            return;
+        };
         let (known, snapshot) = (view.names.contains(&token.name), Arc::clone(snapshot));
         self.judge(now, token, known, &snapshot, shown, state, &format!("replica {seat}"));
     }
@@ -129,7 +140,9 @@ impl Traffic {
             self.fetch(now, index, seat, state);
         }
         let verifier = &self.verifiers[index];
-        let Some(cached) = verifier.fresh(now).or(verifier.cache.as_ref()) else { return };
+        let Some(cached) = verifier.fresh(now).or(verifier.cache.as_ref()) else {
+            return;
+        };
         let (known, snapshot) = (cached.names.contains(&token.name), Arc::clone(&cached.snapshot));
         let shown = wall(now + verifier.offset);
         let who = format!("verifier {index} ({:?})", verifier.keeps);
@@ -140,21 +153,20 @@ impl Traffic {
         let verifier = &mut self.verifiers[index];
         let clock = Arc::clone(&state.seats[seat].clock);
         let Some(live) = &state.seats[seat].live else { return };
-        let (Some(view), Some(snapshot)) = (&live.view, &live.snapshot) else { return };
+        let (Some(view), Some(snapshot)) = (&live.view, &live.snapshot) else {
+            return;
+        };
         let (names, snapshot) = (Arc::clone(&view.names), Arc::clone(snapshot));
         state.figures.fetches += 1;
         let told = max_age(self.max_age, snapshot.set_changes_at, clock.at(now));
         let told = Duration::from_secs(told.as_secs());
-        let until = now + match verifier.keeps {
-            Keeps::AsToldTo => ms(told),
-            Keeps::For(keeps) => keeps,
-        };
+        let until = now
+            + match verifier.keeps {
+                Keeps::AsToldTo => ms(told),
+                Keeps::For(keeps) => keeps,
+            };
         self.judge_max_age(now, seat, &snapshot, told, &clock, state);
-        self.verifiers[index].cache = Some(Cached {
-            names,
-            snapshot,
-            until,
-        });
+        self.verifiers[index].cache = Some(Cached { names, snapshot, until });
     }
 
     /// Nobody is told to keep a key beyond its time.
@@ -169,7 +181,11 @@ impl Traffic {
     ) {
         let until = clock.at(now).plus(told);
         for key in snapshot.ring.keys.iter().filter(|key| key.phase.is_published()) {
-            let Some(expires) = key.expires_at.as_deref().and_then(|at| humantime::parse_rfc3339(at).ok()) else {
+            let Some(expires) = key
+                .expires_at
+                .as_deref()
+                .and_then(|at| humantime::parse_rfc3339(at).ok())
+            else {
                 continue;
             };
             let since = expires.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
@@ -241,14 +257,22 @@ async fn sign(
     provider: &dyn signet_api::KeyProvider,
 ) -> Option<String> {
     let signer = snapshot.signer.as_ref().ok()?;
-    let template = Template::new(&Issuer::new(ISSUER), &[Audience::new("api")], Some("somebody"), life, cap);
+    let template = Template::new(
+        &Issuer::new(ISSUER),
+        &[Audience::new("api")],
+        Some("somebody"),
+        life,
+        cap,
+    );
     let claims = RawValue::from_string("{}".to_owned()).ok()?;
     let request = SignRequest {
         claims: &claims,
         ttl: Some(life.as_secs()),
         typ: None,
     };
-    let unsigned = template.mint(&request, &signer.headers, signer.longest_at(now), now, [7; 16]).ok()?;
+    let unsigned = template
+        .mint(&request, &signer.headers, signer.longest_at(now), now, [7; 16])
+        .ok()?;
     let signature = match &signer.signs {
         Signs::Here(key) => key.sign(unsigned.signing_input()).ok()?,
         Signs::Remote => {
@@ -268,5 +292,8 @@ fn verify(token: &str, snapshot: &Snapshot, now: Timestamp, terms: Terms) -> Res
         typ: None,
         clock_skew: crate::sky::span(terms.skew),
     };
-    authentic.verify(&require, now).map(|_| ()).map_err(|refusal| refusal.to_string())
+    authentic
+        .verify(&require, now)
+        .map(|_| ())
+        .map_err(|refusal| refusal.to_string())
 }

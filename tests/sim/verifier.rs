@@ -35,7 +35,11 @@ impl Verifier {
     pub(crate) fn drawn(rng: &mut Rng, skew: Ms, budget: Ms) -> Self {
         let fixed = [10 * MINUTE, 20 * MINUTE, budget];
         let allowed: Vec<Ms> = fixed.into_iter().filter(|keeps| *keeps <= budget).collect();
-        let keeps = if rng.percent(34) { Keeps::AsToldTo } else { Keeps::For(rng.pick(&allowed)) };
+        let keeps = if rng.percent(34) {
+            Keeps::AsToldTo
+        } else {
+            Keeps::For(rng.pick(&allowed))
+        };
         Self {
             keeps,
             offset: rng.between(-skew, skew),

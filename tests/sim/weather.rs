@@ -60,9 +60,10 @@ impl Weather {
 
     /// Whether a replica had any trouble between the two.
     pub(crate) fn is_calm(&self, replica: usize, from: Ms, to: Ms) -> bool {
-        !self.0.iter().any(|trouble| {
-            trouble.only.is_none_or(|only| only == replica) && trouble.from <= to && from < trouble.to
-        })
+        !self
+            .0
+            .iter()
+            .any(|trouble| trouble.only.is_none_or(|only| only == replica) && trouble.from <= to && from < trouble.to)
     }
 }
 

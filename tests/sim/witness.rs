@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use signet::snapshot::Snapshot;
 use signet_api::{Claim, Custody, Fate, Operation};
-use signet_core::{KeyRecord, Kid, Phase};
+use signet_core::{KeyRecord, Kid};
 
 use crate::figures::Figures;
 use crate::seat::{Live, Past, Seat, View};
-use crate::sky::{MINUTE, Ms, Sun};
+use crate::sky::{Ms, Sun};
 use crate::trace::Trace;
 use crate::weather::{Caller, Weather};
 
@@ -77,7 +77,7 @@ pub(crate) struct State {
     pub(crate) terms: Terms,
     pub(crate) weather: Arc<Weather>,
     documents: BTreeMap<Vec<u8>, Arc<[usize]>>,
-    agreed: BTreeMap<String, String>,
+    pub(crate) agreed: BTreeMap<String, String>,
 }
 
 #[derive(Debug)]
@@ -143,7 +143,9 @@ impl Witness {
     pub(crate) fn polled(&self, seat: usize, stopped: bool) {
         let now = self.sun.now();
         let mut state = self.state();
-        let Some(snapshot) = state.seats[seat].latest() else { return };
+        let Some(snapshot) = state.seats[seat].latest() else {
+            return;
+        };
         state.take(now, seat, snapshot);
         if stopped {
             state.trace.line(now, format_args!("replica {seat}: stops"));
@@ -166,7 +168,10 @@ impl Witness {
         let mut state = self.state();
         state.trace.line(
             self.sun.now(),
-            format_args!("replica {seat}: starts under policy {} on ring {}", live.config.policy, live.config.ring),
+            format_args!(
+                "replica {seat}: starts under policy {} on ring {}",
+                live.config.policy, live.config.ring
+            ),
         );
         state.seats[seat].live = Some(live);
     }
@@ -200,10 +205,18 @@ impl State {
             Caller::Replica(seat) => self.seats[seat].live.as_ref().map(|live| live.policy.terms().lead),
             Caller::Operator => None,
         };
-        let lead = born.record.terms.map(|terms| terms.lead).or(policy_lead).map_or(0, crate::sky::ms);
+        let lead = born
+            .record
+            .terms
+            .map(|terms| terms.lead)
+            .or(policy_lead)
+            .map_or(0, crate::sky::ms);
         self.trace.line(
             now,
-            format_args!("ring {ring}: k{name} after {of:?} by {by:?}, {}", born.record.public.algorithm()),
+            format_args!(
+                "ring {ring}: k{name} after {of:?} by {by:?}, {}",
+                born.record.public.algorithm()
+            ),
         );
         self.figures.created += 1;
         let at_once = !self.keys.iter().any(|key| key.ring == ring) || twins > 0 && of.is_none() || follows_revoked;
@@ -211,7 +224,11 @@ impl State {
             self.figures.twins += 1;
             self.figures.most_twins = self.figures.most_twins.max(twins as u64);
             if self.terms.claim == Claim::Atomic {
-                self.broken(now, "7 one key per claim", format!("k{name} is not the only successor of {of:?}"));
+                self.broken(
+                    now,
+                    "7 one key per claim",
+                    format!("k{name} is not the only successor of {of:?}"),
+                );
             } else if twins > self.most_twins() {
                 let text = format!("{} keys were made as successors of {of:?}", twins + 1);
                 self.broken(now, "7 a race makes few keys", text);
@@ -224,7 +241,11 @@ impl State {
             let shown = self.seats[seat].clock.at(now);
             let due = signet_core::schedule(&born.before, &live.policy, shown).due;
             if !due.iter().any(|due| matches!(due, Due::Successor { .. })) {
-                self.broken(now, "7 no key that is not due", format!("k{name} was not due for replica {seat}"));
+                self.broken(
+                    now,
+                    "7 no key that is not due",
+                    format!("k{name} was not due for replica {seat}"),
+                );
             }
         }
         self.names.insert(born.record.kid().clone(), name);
@@ -251,7 +272,11 @@ impl State {
     }
 
     fn take(&mut self, now: Ms, seat: usize, snapshot: Arc<Snapshot>) {
-        let same = |live: &Live| live.snapshot.as_ref().is_some_and(|known| Arc::ptr_eq(known, &snapshot));
+        let same = |live: &Live| {
+            live.snapshot
+                .as_ref()
+                .is_some_and(|known| Arc::ptr_eq(known, &snapshot))
+        };
         if !self.seats[seat].live.as_ref().is_some_and(same) {
             self.published(now, seat, snapshot);
         }
@@ -269,7 +294,11 @@ impl State {
         let active = self.active(&snapshot);
         let live = self.seats[seat].live.as_mut().expect("it published");
         let unchanged = live.view.as_ref().is_some_and(|view| {
-            view.active == active && live.snapshot.as_ref().is_some_and(|known| known.ring_json == snapshot.ring_json)
+            view.active == active
+                && live
+                    .snapshot
+                    .as_ref()
+                    .is_some_and(|known| known.ring_json == snapshot.ring_json)
         });
         if unchanged {
             live.snapshot = Some(snapshot);
@@ -295,7 +324,11 @@ impl State {
         for key in set["keys"].as_array().expect("its keys") {
             match self.names.get(key["kid"].as_str().expect("a kid")) {
                 Some(name) => names.push(*name),
-                None => self.broken(now, "9 no foreign key", "a key that no provider made is published".to_owned()),
+                None => self.broken(
+                    now,
+                    "9 no foreign key",
+                    "a key that no provider made is published".to_owned(),
+                ),
             }
         }
         names.sort_unstable();
@@ -330,7 +363,11 @@ impl State {
         );
         self.figures.most_published = self.figures.most_published.max(names.len() as u64);
         if names.len() > 32 {
-            self.broken(now, "4 at most 32 keys", format!("replica {seat} publishes {} keys", names.len()));
+            self.broken(
+                now,
+                "4 at most 32 keys",
+                format!("replica {seat} publishes {} keys", names.len()),
+            );
         }
         self.judge_form(now, seat, &snapshot, &names);
         self.judge_revoked(now, seat, &snapshot, &names, active);
@@ -371,146 +408,21 @@ impl State {
     }
 
     /// A key may sign before all have it, for as long as its lead would have been.
-    fn is_excused(&self, name: usize, now: Ms) -> bool {
+    pub(crate) fn is_excused(&self, name: usize, now: Ms) -> bool {
         let key = &self.keys[name];
         let follows_revoked = |key: &Truth| {
-            let older = self.keys.iter().filter(|old| old.ring == key.ring && old.born < key.born);
-            older.max_by_key(|old| old.born).is_some_and(|old| old.revoked.is_some())
+            let older = self
+                .keys
+                .iter()
+                .filter(|old| old.ring == key.ring && old.born < key.born);
+            older
+                .max_by_key(|old| old.born)
+                .is_some_and(|old| old.revoked.is_some())
         };
         now < key.born + key.lead && (key.at_once || follows_revoked(key))
     }
 
     pub(crate) fn is_excused_or_revoked(&self, name: usize, now: Ms) -> bool {
         self.keys[name].revoked.is_some() || self.is_excused(name, now)
-    }
-
-    /// What verifies must be what is served, and one key of the ring is active.
-    fn judge_form(&mut self, now: Ms, seat: usize, snapshot: &Snapshot, names: &[usize]) {
-        let accepted = snapshot.published.keys().filter(|kid| {
-            let name = self.names.get(*kid);
-            name.is_some_and(|name| names.contains(name))
-        });
-        if accepted.count() != names.len() || snapshot.published.len() != names.len() {
-            self.broken(now, "1 verify accepts what is served", format!("replica {seat} differs from its own JWKS"));
-        }
-        let actives = snapshot.count(Phase::Active);
-        // Between the revocation of the newest key and the creation of its successor nothing can sign.
-        let none_is_right = snapshot.ring.keys.last().is_none_or(|key| key.phase == Phase::Revoked);
-        if actives > 1 || actives == 0 && !none_is_right {
-            self.broken(now, "2 exactly one key is active", format!("replica {seat} has {actives} active keys"));
-        }
-    }
-
-    fn judge_revoked(&mut self, now: Ms, seat: usize, snapshot: &Snapshot, names: &[usize], active: Option<usize>) {
-        let slack = 2 * self.terms.skew;
-        let read = self.seats[seat].clock.true_time_of(snapshot.refreshed_at);
-        let ring = self.seats[seat].live.as_ref().map(|live| live.config.ring);
-        let used = names.iter().copied().chain(active).find(|name| {
-            let key = &self.keys[*name];
-            Some(key.ring) == ring && key.revoked.is_some_and(|at| at + slack < read)
-        });
-        if let Some(name) = used {
-            self.broken(now, "8 a revoked key is never used again", format!("replica {seat} uses k{name}"));
-        }
-    }
-
-    /// Replicas that see the same list compute the same instants.
-    fn judge_agreement(&mut self, now: Ms, seat: usize, snapshot: &Snapshot) {
-        let Some(live) = &self.seats[seat].live else { return };
-        let policy = if self.terms.keeps_terms { 0 } else { live.config.policy };
-        let (mut list, mut instants) = (format!("{}/{policy}", live.config.ring), String::new());
-        for key in &snapshot.ring.keys {
-            list.push_str(&format!(" {} {}", key.kid, key.revoked.is_some()));
-            instants.push_str(&format!("{:?} {:?} ", key.activates_at, key.superseded_at));
-        }
-        let known = self.agreed.entry(list).or_insert_with(|| instants.clone());
-        if *known != instants {
-            let text = format!("replica {seat} has {instants}, another one {known}");
-            self.broken(now, "6 the same list, the same schedule", text);
-        }
-    }
-
-    /// With sealed keys signing needs no provider.
-    fn judge_custody(&mut self, now: Ms, seat: usize, snapshot: &Snapshot, before: Option<usize>) {
-        let Err(outage) = &snapshot.signer else { return };
-        if self.terms.custody != Custody::Sealed {
-            return;
-        }
-        let active = snapshot.ring.keys.iter().find(|key| key.phase == Phase::Active);
-        let Some(name) = active.and_then(|key| self.names.get(key.kid.as_str()).copied()) else {
-            return;
-        };
-        let started = self.seats[seat].live.as_ref().map_or(now, |live| live.started);
-        let known_from = self.keys[name].born.max(started);
-        let enough = known_from + self.terms.refresh + MINUTE;
-        if let Some(asleep) = &snapshot.asleep {
-            // It is about to read: what it was not asked while it was stopped it must not be asked before.
-            let stopped = self.seats[seat].resumed.is_some_and(|at| now - at < self.terms.refresh + 2 * MINUTE);
-            if !stopped {
-                self.broken(now, "5 who runs does not sleep", format!("replica {seat}: {}", asleep.reason));
-            }
-            return;
-        }
-        let had = before == Some(name);
-        let could = enough < now && self.weather.is_calm(seat, known_from, enough);
-        if self.keys[name].revoked.is_none() && (had || could) {
-            let text = format!("replica {seat} no longer signs with k{name}: {}", outage.reason);
-            self.broken(now, "5 sealed keys sign without the provider", text);
-        }
-    }
-
-    /// A key signs here: every cache that there could be must have it.
-    fn judge_lead(&mut self, now: Ms, seat: usize, name: usize) {
-        if std::mem::replace(&mut self.keys[name].signed, true) {
-            return;
-        }
-        self.figures.signers += 1;
-        let key = &self.keys[name];
-        if self.is_excused(name, now) || key.revoked.is_some() {
-            return;
-        }
-        let hold = self.terms.hold;
-        let mut lacking = None;
-        for (other, its) in self.seats.iter().enumerate() {
-            let current = its.live.as_ref().and_then(|live| live.view.as_ref());
-            let current = current
-                .filter(|view| !view.names.contains(&name))
-                .and_then(|view| its.served_until(view.from, now));
-            let past = its.past.iter().filter(|past| !past.names.contains(&name));
-            let last = past.map(|past| past.served_until).chain(current).max();
-            if let Some(last) = last.filter(|last| last + hold > now) {
-                lacking = lacking.max(Some((last, other)));
-            }
-        }
-        if let Some((last, other)) = lacking {
-            let text = format!(
-                "replica {seat} signs with k{name}, and replica {other} served a JWKS without it until {} s ago, which may \
-                 be cached for {} s",
-                (now - last) / 1000,
-                hold / 1000
-            );
-            self.broken(now, "2 every cache has a key before it signs", text);
-        }
-    }
-
-    /// Whoever may still be asked to accept a token must have its key.
-    pub(crate) fn judge_retention(&mut self, now: Ms, seat: usize, names: &[usize]) {
-        let signing = |state: &Self, name: usize| {
-            let uses = |seat: &Seat| {
-                let view = seat.live.as_ref().and_then(|live| live.view.as_ref());
-                view.is_some_and(|view| view.active == Some(name) && seat.is_ready(now))
-            };
-            state.seats.iter().any(uses)
-        };
-        let lost = (0..self.keys.len()).rev().find(|name| {
-            let key = &self.keys[*name];
-            let owed = key.signed && !self.is_excused_or_revoked(*name, now) && !names.contains(name);
-            owed && (key.dies > now || signing(self, *name))
-        });
-        if let Some(name) = lost {
-            let left = (self.keys[name].dies - now) / 1000;
-            let text = format!("replica {seat} does not publish k{name}, whose tokens may live for {left} s more");
-            self.broken(now, "3 a key stays as long as its tokens", text);
-        }
     }
 }

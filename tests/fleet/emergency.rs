@@ -1,0 +1,245 @@
+//! `signet keys revoke` and `signet keys rotate` under way, measured at every replica.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use crate::bao::Custody;
+use crate::harness::time::{instant, next_beat};
+use crate::harness::{Signed, kid_in_phase};
+use crate::script::{Script, jwks, listed, ring, sign, try_sign, verify};
+use crate::seats::Seat;
+use crate::{CACHE, REFRESH, SKEW};
+
+/// What a busy machine and the requests that measure add to R + S.
+pub(crate) const ALLOWANCE: Duration = Duration::from_millis(500);
+const LIMIT: Duration = Duration::from_secs(60);
+const BEAT: Duration = Duration::from_millis(25);
+
+/// The revocation of the key that signed.
+#[derive(Clone, Debug)]
+pub(crate) struct Revoked {
+    pub(crate) kid: String,
+    pub(crate) successor: String,
+    /// When the command was started, and when it had ended.
+    pub(crate) command: [Instant; 2],
+    /// How long after that the last replica refused a token that it had accepted before, had the key out of its JWKS, and
+    /// was last asked for a token that it signed with the key.
+    pub(crate) refused: Duration,
+    pub(crate) unpublished: Duration,
+    pub(crate) signed: Duration,
+    /// How long after that every replica had signed with the successor.
+    pub(crate) succeeded: Duration,
+}
+
+/// A rotation before its time.
+#[derive(Clone, Debug)]
+pub(crate) struct Planned {
+    pub(crate) kid: String,
+    pub(crate) command: [Instant; 2],
+}
+
+/// What one replica did after the revocation.
+#[derive(Clone, Debug, Default)]
+struct Seen {
+    refused: Option<Instant>,
+    unpublished: Option<Instant>,
+    last_signed: Option<Instant>,
+    succeeded: Option<Instant>,
+    successor: String,
+}
+
+impl Script<'_> {
+    /// The key that signs, once its successor waits and is in every cache: then the emergency costs no good token.
+    fn replaceable(&mut self) -> (String, String) {
+        let seats = &self.scene.seats;
+        loop {
+            let known = self.crew.until("all replicas to know the next key", LIMIT, || {
+                let mut known = seats.iter().map(|seat| {
+                    let ring = ring(seat)?;
+                    Some((kid_in_phase(&ring, "active")?, kid_in_phase(&ring, "pending")?))
+                });
+                let first = known.next()??;
+                known.all(|other| other.as_ref() == Some(&first)).then_some(first)
+            });
+            let since = instant();
+            self.crew.pass(CACHE);
+            let active = ring(seats.seat(0)).and_then(|ring| kid_in_phase(&ring, "active"));
+            // Most of the lead has passed; if this machine was busy, the next key signs already.
+            if active.as_ref() == Some(&known.0) && since.elapsed() < CACHE + Duration::from_millis(500) {
+                return known;
+            }
+        }
+    }
+
+    /// The common emergency: the next key waits.
+    pub(crate) fn revoke(&mut self) {
+        self.crew.gather(LIMIT);
+        let (kid, successor) = self.replaceable();
+        let document = self.bao.document();
+        let (witness, revoked) = self.revoke_and_measure(&kid, Some(&successor));
+        self.enable_again(&revoked, &witness, &document);
+        self.revoked = Some(revoked);
+    }
+
+    /// The worst: no key waits. The command and five replicas that read the mark all want a successor that signs at once,
+    /// and one comes to be. Verifiers of our own know it as soon as replicas do; others must fetch the JWKS first, which is
+    /// the price of this emergency, so no tokens flow here.
+    pub(crate) fn revoke_without_successor(&mut self) {
+        self.crew.gather(LIMIT);
+        let (seats, operator) = (&self.scene.seats, &self.operator);
+        let kid = self.crew.until("a ring in which no key waits", LIMIT, || {
+            let mut rings = seats.iter().map(ring);
+            let is_alone = rings.all(|ring| ring.is_some_and(|ring| kid_in_phase(&ring, "pending").is_none()));
+            is_alone
+                .then(|| kid_in_phase(&ring(seats.seat(0))?, "active"))
+                .flatten()
+        });
+        let before = listed(operator);
+        let (_, revoked) = self.revoke_and_measure(&kid, None);
+        let after = listed(&self.operator);
+        assert_eq!(after.len(), before.len() + 1, "one successor, whoever was first");
+        assert_eq!(after.last(), Some(&revoked.successor));
+        self.revoked_alone = Some(revoked);
+    }
+
+    fn revoke_and_measure(&self, kid: &str, successor: Option<&str>) -> (Signed, Revoked) {
+        let (seats, operator) = (&self.scene.seats, &self.operator);
+        let witness = sign(seats.seat(0));
+        assert_eq!(witness.kid, kid);
+        for seat in seats.iter() {
+            let word = verify(seat, &witness.token).expect("an answer");
+            assert_eq!(word["active"], true, "so that it is cached: {word}");
+        }
+        let (command, ran, seen) = std::thread::scope(|scope| {
+            let watches: Vec<_> = seats.iter().map(|seat| scope.spawn(|| watch(seat, &witness))).collect();
+            let started = instant();
+            let ran = operator.run(&["keys", "revoke", kid, "--reason", "it was stolen", "--json"]);
+            let command = [started, instant()];
+            let seen: Vec<Seen> = watches
+                .into_iter()
+                .map(|watch| watch.join().expect("it saw it"))
+                .collect();
+            (command, ran, seen)
+        });
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        let made = ran.json()["successor"].as_str().map(str::to_owned);
+        // Where a key waits none is made. Where none does the command makes one, unless a replica was faster.
+        assert!(successor.is_none() || made.is_none(), "{}", ran.stdout);
+        let audited = |line: &&str| line.contains("\"audit\"") && line.contains(kid) && line.contains("it was stolen");
+        assert!(ran.stderr.lines().filter(audited).count() >= 2, "{}", ran.stderr);
+        let successors: BTreeSet<String> = seen.iter().map(|seen| seen.successor.clone()).collect();
+        let one = successors.first().expect("a successor").clone();
+        assert_eq!(successors.len(), 1, "all sign with the same key: {successors:?}");
+        assert_eq!(successor.unwrap_or(&one), one);
+        assert_eq!(made.unwrap_or_else(|| one.clone()), one);
+
+        let last = |what: fn(&Seen) -> Option<Instant>| {
+            let last = seen.iter().filter_map(what).max().unwrap_or(command[1]);
+            last.saturating_duration_since(command[1])
+        };
+        let revoked = Revoked {
+            kid: kid.to_owned(),
+            successor: one,
+            command,
+            refused: last(|seen| seen.refused),
+            unpublished: last(|seen| seen.unpublished),
+            signed: last(|seen| seen.last_signed),
+            succeeded: last(|seen| seen.succeeded),
+        };
+        let bound = REFRESH + SKEW + ALLOWANCE;
+        for measured in [revoked.refused, revoked.unpublished, revoked.signed, revoked.succeeded] {
+            assert!(measured <= bound, "R + S and {ALLOWANCE:?} are {bound:?}: {revoked:?}");
+        }
+        (witness, revoked)
+    }
+
+    /// Somebody who may do everything in OpenBao undoes what was done to the key there.
+    fn enable_again(&mut self, revoked: &Revoked, witness: &Signed, document: &serde_json::Value) {
+        match self.bao.custody() {
+            Custody::Remote => {
+                let (name, version) = self.bao.place(&revoked.kid);
+                assert!(
+                    !self.bao.signs(&name, version),
+                    "transit was told to sign no more with it"
+                );
+                self.bao.enable_all_versions(&name);
+                assert!(self.bao.signs(&name, version), "so it is enabled again");
+                self.stays_revoked(revoked, witness);
+            }
+            Custody::Sealed => {
+                let after = self.bao.document();
+                // The private key is no longer in the ring; what could bring it back is the ring of before.
+                self.bao.replace_document(document);
+                self.stays_revoked(revoked, witness);
+                self.bao.replace_document(&after);
+            }
+        }
+        self.crew.gather(LIMIT);
+    }
+
+    fn stays_revoked(&mut self, revoked: &Revoked, witness: &Signed) {
+        // More than a reading of each replica.
+        self.crew.pass(REFRESH * 2);
+        for seat in self.scene.seats.iter() {
+            let word = verify(seat, &witness.token).expect("an answer");
+            assert_eq!(word["error"], "unknown_key", "{word}");
+            let published = jwks(seat).expect("a JWKS");
+            assert!(!published.contains(&revoked.kid), "{published:?}");
+            let signed = sign(seat);
+            assert_ne!(signed.kid, revoked.kid);
+        }
+    }
+
+    pub(crate) fn rotate(&mut self) {
+        let seats = &self.scene.seats;
+        self.planned = Some(loop {
+            self.crew.until("a ring in which no key waits", LIMIT, || {
+                let mut rings = seats.iter().filter_map(ring);
+                rings.all(|ring| kid_in_phase(&ring, "pending").is_none()).then_some(())
+            });
+            let started = instant();
+            let ran = self
+                .operator
+                .run(&["keys", "rotate", "--reason", "before the holidays", "--json"]);
+            let command = [started, instant()];
+            // The replicas were faster: one waits already.
+            if ran.code == 64 {
+                continue;
+            }
+            assert_eq!(ran.code, 0, "{}", ran.stderr);
+            let kid = ran.json()["kid"].as_str().expect("a kid").to_owned();
+            break Planned { kid, command };
+        });
+    }
+}
+
+/// Looks at one replica until it does all that a revocation asks of it.
+fn watch(seat: &Seat, witness: &Signed) -> Seen {
+    let mut seen = Seen::default();
+    let (start, mut beat) = (instant(), instant());
+    while seen.refused.is_none() || seen.unpublished.is_none() || seen.succeeded.is_none() {
+        assert!(start.elapsed() < LIMIT, "in vain: {seen:?}");
+        let word = verify(seat, &witness.token).expect("an answer");
+        if seen.refused.is_none() && word["active"] == false {
+            assert_eq!(word["error"], "unknown_key", "{word}");
+            seen.refused = Some(instant());
+        }
+        let published = jwks(seat).expect("a JWKS");
+        if seen.unpublished.is_none() && !published.contains(&witness.kid) {
+            seen.unpublished = Some(instant());
+        }
+        let asked = instant();
+        // In remote custody OpenBao may refuse before the replica knows why.
+        if let Some(signed) = try_sign(seat) {
+            if signed.kid == witness.kid {
+                assert!(seen.succeeded.is_none(), "it signs again with a key that was revoked");
+                seen.last_signed = Some(asked);
+            } else {
+                seen.succeeded = seen.succeeded.or_else(|| Some(instant()));
+                seen.successor = signed.kid;
+            }
+        }
+        next_beat(&mut beat, BEAT);
+    }
+    seen
+}

@@ -1,0 +1,151 @@
+//! What became of every token.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use crate::harness::Signed;
+use crate::harness::time::{instant, unix_millis};
+
+/// A token, and when it came to be.
+#[derive(Debug)]
+pub(crate) struct Token {
+    pub(crate) signed: Signed,
+    pub(crate) asked: Instant,
+    /// When it dies, by the clock that the others go by.
+    pub(crate) dies: Instant,
+}
+
+impl Token {
+    pub(crate) fn new(signed: Signed, asked: Instant) -> Self {
+        let left = (signed.exp * 1000 - unix_millis()).max(0);
+        Self {
+            dies: instant() + std::time::Duration::from_millis(left.unsigned_abs()),
+            signed,
+            asked,
+        }
+    }
+}
+
+/// Who looked at a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Checker {
+    Replica(usize),
+    Verifier(usize),
+}
+
+/// A live token that was refused.
+#[derive(Clone, Debug)]
+pub(crate) struct Refusal {
+    pub(crate) by: Checker,
+    pub(crate) kid: String,
+    pub(crate) at: Instant,
+    /// Whether who refused it should have been asked at all: a replica that says that it is not ready should not.
+    pub(crate) counts: bool,
+    pub(crate) why: String,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} refused a token of {}: {}", self.by, self.kid, self.why)
+    }
+}
+
+/// A request to sign that got another answer than a token.
+#[derive(Clone, Debug)]
+pub(crate) struct Unsigned {
+    pub(crate) by: usize,
+    pub(crate) asked: Instant,
+    pub(crate) answered: Instant,
+    pub(crate) why: String,
+}
+
+impl fmt::Display for Unsigned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "replica {}, after {:?}: {}",
+            self.by,
+            self.answered - self.asked,
+            self.why
+        )
+    }
+}
+
+/// What one key did.
+#[derive(Clone, Debug)]
+pub(crate) struct Signer {
+    pub(crate) kid: String,
+    pub(crate) tokens: usize,
+    /// Of its first token.
+    pub(crate) first_seen: Instant,
+    /// When the last of its tokens was asked for.
+    pub(crate) last_asked: Instant,
+    /// When a verifier, and a replica, last found one of its tokens good.
+    pub(crate) last_good: [Option<Instant>; 2],
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Entries {
+    /// In the order in which they signed.
+    pub(crate) signers: Vec<Signer>,
+    pub(crate) tokens: usize,
+    pub(crate) checks: BTreeMap<Checker, usize>,
+    pub(crate) refusals: Vec<Refusal>,
+    pub(crate) unsigned: Vec<Unsigned>,
+    /// Checks that a replica did not answer, as it was down or was killed meanwhile.
+    pub(crate) unanswered: usize,
+    /// Answers of a replica to a check that were neither yes nor no, though it was ready.
+    pub(crate) undecided: Vec<String>,
+    pub(crate) fetches: BTreeMap<Checker, u64>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Ledger(Mutex<Entries>);
+
+impl Ledger {
+    pub(crate) fn entries(&self) -> MutexGuard<'_, Entries> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn signed(&self, token: &Token) {
+        let mut entries = self.entries();
+        entries.tokens += 1;
+        let kid = &token.signed.kid;
+        match entries.signers.iter_mut().find(|signer| signer.kid == *kid) {
+            Some(signer) => {
+                signer.tokens += 1;
+                signer.last_asked = signer.last_asked.max(token.asked);
+            }
+            None => entries.signers.push(Signer {
+                kid: kid.clone(),
+                tokens: 1,
+                first_seen: instant(),
+                last_asked: token.asked,
+                last_good: [None, None],
+            }),
+        }
+    }
+
+    pub(crate) fn good(&self, by: Checker, token: &Token, asked: Instant) {
+        let mut entries = self.entries();
+        *entries.checks.entry(by).or_default() += 1;
+        let whose = usize::from(matches!(by, Checker::Replica(_)));
+        let signer = entries.signers.iter_mut().find(|signer| signer.kid == token.signed.kid);
+        if let Some(signer) = signer {
+            signer.last_good[whose] = signer.last_good[whose].max(Some(asked));
+        }
+    }
+
+    pub(crate) fn refused(&self, refusal: Refusal) {
+        let mut entries = self.entries();
+        *entries.checks.entry(refusal.by).or_default() += 1;
+        entries.refusals.push(refusal);
+    }
+
+    /// How many keys have signed after the first.
+    pub(crate) fn rotations(&self) -> usize {
+        self.entries().signers.len().saturating_sub(1)
+    }
+}

@@ -1,0 +1,166 @@
+//! The promises, each judged for one replica at the moment at which something about it changes.
+
+use signet::snapshot::Snapshot;
+use signet_api::Custody;
+use signet_core::Phase;
+
+use crate::seat::Seat;
+use crate::sky::{MINUTE, Ms};
+use crate::witness::State;
+
+impl State {
+    /// What verifies must be what is served, and one key of the ring is active.
+    pub(crate) fn judge_form(&mut self, now: Ms, seat: usize, snapshot: &Snapshot, names: &[usize]) {
+        let accepted = snapshot.published.keys().filter(|kid| {
+            let name = self.names.get(*kid);
+            name.is_some_and(|name| names.contains(name))
+        });
+        if accepted.count() != names.len() || snapshot.published.len() != names.len() {
+            self.broken(
+                now,
+                "1 verify accepts what is served",
+                format!("replica {seat} differs from its own JWKS"),
+            );
+        }
+        let actives = snapshot.count(Phase::Active);
+        // Between the revocation of the newest key and the creation of its successor nothing can sign.
+        let none_is_right = snapshot.ring.keys.last().is_none_or(|key| key.phase == Phase::Revoked);
+        if actives > 1 || actives == 0 && !none_is_right {
+            self.broken(
+                now,
+                "2 exactly one key is active",
+                format!("replica {seat} has {actives} active keys"),
+            );
+        }
+    }
+
+    pub(crate) fn judge_revoked(
+        &mut self,
+        now: Ms,
+        seat: usize,
+        snapshot: &Snapshot,
+        names: &[usize],
+        active: Option<usize>,
+    ) {
+        let slack = 2 * self.terms.skew;
+        let read = self.seats[seat].clock.true_time_of(snapshot.refreshed_at);
+        let ring = self.seats[seat].live.as_ref().map(|live| live.config.ring);
+        let used = names.iter().copied().chain(active).find(|name| {
+            let key = &self.keys[*name];
+            Some(key.ring) == ring && key.revoked.is_some_and(|at| at + slack < read)
+        });
+        if let Some(name) = used {
+            self.broken(
+                now,
+                "8 a revoked key is never used again",
+                format!("replica {seat} uses k{name}"),
+            );
+        }
+    }
+
+    /// Replicas that see the same list compute the same instants.
+    pub(crate) fn judge_agreement(&mut self, now: Ms, seat: usize, snapshot: &Snapshot) {
+        let Some(live) = &self.seats[seat].live else { return };
+        let policy = if self.terms.keeps_terms { 0 } else { live.config.policy };
+        let (mut list, mut instants) = (format!("{}/{policy}", live.config.ring), String::new());
+        for key in &snapshot.ring.keys {
+            list.push_str(&format!(" {} {}", key.kid, key.revoked.is_some()));
+            instants.push_str(&format!("{:?} {:?} ", key.activates_at, key.superseded_at));
+        }
+        let known = self.agreed.entry(list).or_insert_with(|| instants.clone());
+        if *known != instants {
+            let text = format!("replica {seat} has {instants}, another one {known}");
+            self.broken(now, "6 the same list, the same schedule", text);
+        }
+    }
+
+    /// With sealed keys signing needs no provider.
+    pub(crate) fn judge_custody(&mut self, now: Ms, seat: usize, snapshot: &Snapshot, before: Option<usize>) {
+        let Err(outage) = &snapshot.signer else { return };
+        if self.terms.custody != Custody::Sealed {
+            return;
+        }
+        let active = snapshot.ring.keys.iter().find(|key| key.phase == Phase::Active);
+        let Some(name) = active.and_then(|key| self.names.get(key.kid.as_str()).copied()) else {
+            return;
+        };
+        let started = self.seats[seat].live.as_ref().map_or(now, |live| live.started);
+        let known_from = self.keys[name].born.max(started);
+        let enough = known_from + self.terms.refresh + MINUTE;
+        if let Some(asleep) = &snapshot.asleep {
+            // It is about to read: what it was not asked while it was stopped it must not be asked before.
+            let stopped = self.seats[seat]
+                .resumed
+                .is_some_and(|at| now - at < self.terms.refresh + 2 * MINUTE);
+            if !stopped {
+                self.broken(
+                    now,
+                    "5 who runs does not sleep",
+                    format!("replica {seat}: {}", asleep.reason),
+                );
+            }
+            return;
+        }
+        let had = before == Some(name);
+        let could = enough < now && self.weather.is_calm(seat, known_from, enough);
+        if self.keys[name].revoked.is_none() && (had || could) {
+            let text = format!("replica {seat} no longer signs with k{name}: {}", outage.reason);
+            self.broken(now, "5 sealed keys sign without the provider", text);
+        }
+    }
+
+    /// A key signs here: every cache that there could be must have it.
+    pub(crate) fn judge_lead(&mut self, now: Ms, seat: usize, name: usize) {
+        if std::mem::replace(&mut self.keys[name].signed, true) {
+            return;
+        }
+        self.figures.signers += 1;
+        let key = &self.keys[name];
+        if self.is_excused(name, now) || key.revoked.is_some() {
+            return;
+        }
+        let hold = self.terms.hold;
+        let mut lacking = None;
+        for (other, its) in self.seats.iter().enumerate() {
+            let current = its.live.as_ref().and_then(|live| live.view.as_ref());
+            let current = current
+                .filter(|view| !view.names.contains(&name))
+                .and_then(|view| its.served_until(view.from, now));
+            let past = its.past.iter().filter(|past| !past.names.contains(&name));
+            let last = past.map(|past| past.served_until).chain(current).max();
+            if let Some(last) = last.filter(|last| last + hold > now) {
+                lacking = lacking.max(Some((last, other)));
+            }
+        }
+        if let Some((last, other)) = lacking {
+            let text = format!(
+                "replica {seat} signs with k{name}, and replica {other} served a JWKS without it until {} s ago, which may \
+                 be cached for {} s",
+                (now - last) / 1000,
+                hold / 1000
+            );
+            self.broken(now, "2 every cache has a key before it signs", text);
+        }
+    }
+
+    /// Whoever may still be asked to accept a token must have its key.
+    pub(crate) fn judge_retention(&mut self, now: Ms, seat: usize, names: &[usize]) {
+        let signing = |state: &Self, name: usize| {
+            let uses = |seat: &Seat| {
+                let view = seat.live.as_ref().and_then(|live| live.view.as_ref());
+                view.is_some_and(|view| view.active == Some(name) && seat.is_ready(now))
+            };
+            state.seats.iter().any(uses)
+        };
+        let lost = (0..self.keys.len()).rev().find(|name| {
+            let key = &self.keys[*name];
+            let owed = key.signed && !self.is_excused_or_revoked(*name, now) && !names.contains(name);
+            owed && (key.dies > now || signing(self, *name))
+        });
+        if let Some(name) = lost {
+            let left = (self.keys[name].dies - now) / 1000;
+            let text = format!("replica {seat} does not publish k{name}, whose tokens may live for {left} s more");
+            self.broken(now, "3 a key stays as long as its tokens", text);
+        }
+    }
+}
