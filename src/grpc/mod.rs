@@ -1,9 +1,11 @@
-//! gRPC on the local socket, told apart from HTTP by its content type: Envoy's authorization check.
+//! gRPC on the local socket, told apart from HTTP by its content type: Envoy's authorization check, and the signer
+//! of tokens for Kubernetes.
 //!
 //! The framing, deadlines and statuses of the protocol are tonic's. The messages are the few fields that are read or written
 //! here, written out: [decision 0014](../../docs/decisions/0014-grpc-messages.md).
 
 pub mod envoy;
+pub mod kubernetes;
 mod metadata;
 
 use std::future::Future;
@@ -12,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::CONTENT_TYPE;
-use http::{Method, Request, StatusCode, Version};
+use http::{Request, StatusCode, Version};
 use http_body_util::Either;
 use hyper::body::Incoming;
 use prost::Message;
@@ -20,9 +22,11 @@ use tonic::server::{Grpc, UnaryService};
 use tonic::{Code, Status};
 use tonic_prost::ProstCodec;
 
+use self::kubernetes::{FetchKeysRequest, MetadataRequest, Method, SignJwtRequest};
 pub use self::metadata::as_struct;
 use crate::http::Response;
 use crate::routes::Service;
+use crate::routes::kubernetes::metadata;
 
 /// The longest message that is read: a token with the headers of a request around it.
 const LONGEST_MESSAGE: usize = 256 * 1024;
@@ -41,12 +45,29 @@ pub fn is_grpc<B>(request: &Request<B>) -> bool {
 
 /// Answers one call.
 pub async fn answer(service: Arc<Service>, request: Request<Incoming>) -> Response {
-    if request.version() != Version::HTTP_2 || request.method() != Method::POST {
+    if request.version() != Version::HTTP_2 || request.method() != http::Method::POST {
         return not_here("gRPC is a POST over HTTP/2");
     }
-    match request.uri().path() {
-        envoy::CHECK => call(request, move |message| ready(Ok(service.envoy_check(&message)))).await,
-        _ => not_here("no such method here; docs/architecture.md lists the services"),
+    let path = request.uri().path();
+    if path == envoy::CHECK {
+        return call(request, move |message| ready(Ok(service.envoy_check(&message)))).await;
+    }
+    let Some(method) = kubernetes::method(path) else {
+        return not_here("no such method here; docs/architecture.md lists the services");
+    };
+    let Some(told) = service.kubernetes else {
+        return not_here("nothing is signed for Kubernetes here; set SIGNET_KUBERNETES=true");
+    };
+    match method {
+        Method::Metadata => call(request, move |_: MetadataRequest| ready(Ok(metadata(told)))).await,
+        Method::FetchKeys => call(request, move |_: FetchKeysRequest| ready(service.kubernetes_keys(told))).await,
+        Method::Sign => {
+            let sign = move |message: SignJwtRequest| {
+                let service = Arc::clone(&service);
+                async move { service.kubernetes_sign(&message.claims).await }
+            };
+            call(request, sign).await
+        }
     }
 }
 

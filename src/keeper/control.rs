@@ -9,7 +9,7 @@ use signet_core::ring::newest;
 use signet_core::schedule::{Due, Reason};
 use signet_core::{KeyRecord, KeyState, Kid, Phase, Schedule, Timestamp, faults, schedule};
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{error, info};
 
 use super::Charge;
@@ -20,7 +20,7 @@ use crate::snapshot::Outage;
 /// The longest that a replica waits for others to be faster.
 const LONGEST_JITTER: Duration = Duration::from_secs(5);
 /// How late a process that runs may be.
-pub(super) const LATE: Duration = Duration::from_secs(1);
+const LATE: Duration = Duration::from_secs(1);
 /// While a reading is under way, so often it is seen that this process runs.
 const BEAT: Duration = Duration::from_millis(500);
 /// So long a new list waits for the private keys of its keys, so that a key that signs at once is not published alone.
@@ -39,16 +39,19 @@ pub(super) struct Control {
 impl Control {
     /// Runs for ever. Cancelled anywhere, it leaves a good ring behind (clause 10 of the contract).
     pub(super) async fn run(mut self, mut nudged: watch::Receiver<()>) {
+        let mut took = Duration::ZERO;
         loop {
-            let wait = self.pace.wait();
-            self.expect_news_in(wait + LATE);
+            let wait = self.pace.wait(took);
+            self.expect_news_in(wait);
             tokio::select! {
                 biased;
                 _ = nudged.changed() => {}
                 () = sleep(wait) => {}
             }
+            let began = Instant::now();
             // If this process was stopped meanwhile, the answer may be as old as that.
             while !self.turn().await {}
+            took = began.elapsed();
         }
     }
 
@@ -75,7 +78,7 @@ impl Control {
         self.still_runs(asked_at);
         let (outcome, ran) = self.watched(self.read_and_carry_out()).await;
         if ran {
-            self.expect_news_in(BEAT + LATE);
+            self.expect_news_in(BEAT);
         }
         match outcome {
             Ok(()) => {
@@ -100,7 +103,7 @@ impl Control {
             let looked_at = self.clock.now();
             let done = timeout(BEAT, &mut work).await;
             let now = self.clock.now();
-            ran &= now <= looked_at.plus(BEAT + LATE);
+            ran &= now <= looked_at.plus(BEAT + self.late());
             if ran {
                 self.still_runs(now);
             }
@@ -114,13 +117,18 @@ impl Control {
     fn still_runs(&self, now: Timestamp) {
         self.known.change_silently(|facts| {
             if now <= facts.news_by {
-                facts.news_by = facts.news_by.max(now.plus(BEAT + LATE));
+                facts.news_by = facts.news_by.max(now.plus(BEAT + self.late()));
             }
         });
     }
 
+    /// How late a process that runs may be, by a clock that may be set meanwhile from one end of what it may be off to the other.
+    fn late(&self) -> Duration {
+        LATE + self.charge.policy.durations().clock_skew * 2
+    }
+
     pub(super) fn expect_news_in(&self, span: Duration) {
-        let news_by = self.clock.now().plus(span);
+        let news_by = self.clock.now().plus(span + self.late());
         self.known.change_silently(|facts| facts.news_by = news_by);
     }
 
@@ -144,7 +152,7 @@ impl Control {
         self.known.change(|facts| {
             facts.ring.renew(records, asked_at);
             // Whoever came too late knows by now what was missed, however long what is due in it may take.
-            facts.news_by = facts.news_by.max(asked_at.plus(BEAT + LATE));
+            facts.news_by = facts.news_by.max(asked_at.plus(BEAT + self.late()));
         });
         Ok(())
     }

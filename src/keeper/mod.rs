@@ -25,7 +25,7 @@ use signet_core::{Issuer, Policy};
 use signet_guards::Jitter;
 use tokio_util::sync::CancellationToken;
 
-use self::control::{Control, LATE};
+use self::control::Control;
 use self::known::{Facts, Known};
 pub use self::pace::Nudge;
 use self::pace::Pace;
@@ -151,7 +151,7 @@ impl Keeper {
             pace: pace(known.look(|facts| facts.ring.failure().is_some())),
         };
         control.begin().await.map_err(NoRing::Signing)?;
-        control.expect_news_in(interval + LATE);
+        control.expect_news_in(interval);
         let watches = also.iter().enumerate().map(|(index, source)| Watch {
             provider: Arc::clone(&source.provider),
             index,

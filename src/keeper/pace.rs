@@ -37,10 +37,11 @@ impl Pace {
         self.failures = self.failures.saturating_add(1);
     }
 
-    /// How long until the next reading. Only ever shorter than the interval: the lead is computed from that.
-    pub(super) fn wait(&self) -> Duration {
+    /// How long until the next reading, if the last took so long. Its answer is to be there within the interval, from which the
+    /// lead is computed: so it counts from when the last was asked for, and leaves the provider a twentieth of it to answer.
+    pub(super) fn wait(&self, took: Duration) -> Duration {
         let (longest, share) = match self.failures {
-            0 => (self.interval, 10),
+            0 => ((self.interval - self.interval / 20).saturating_sub(took), 10),
             failures => (
                 FIRST_RETRY
                     .saturating_mul(1 << (failures - 1).min(16))
@@ -110,19 +111,23 @@ mod tests {
     fn a_wait_is_never_longer_than_the_interval_and_grows_with_failures() {
         let interval = Duration::from_secs(60);
         let mut pace = Pace::new(interval, Jitter::seeded(1));
-        let waits = |pace: &Pace| (0..1000).map(|_| pace.wait()).collect::<Vec<_>>();
+        let waits = |pace: &Pace| (0..1000).map(|_| pace.wait(Duration::ZERO)).collect::<Vec<_>>();
+        let longest = interval * 19 / 20;
         assert!(
             waits(&pace)
                 .iter()
-                .all(|wait| (interval * 9 / 10..=interval).contains(wait))
+                .all(|wait| (longest * 9 / 10..=longest).contains(wait))
         );
+        let after_a_slow_one = pace.wait(Duration::from_secs(40));
+        assert!(after_a_slow_one <= Duration::from_secs(17), "{after_a_slow_one:?}");
+        assert_eq!(pace.wait(interval), Duration::ZERO);
         for longest in [500, 1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000] {
             pace.failed();
             let longest = Duration::from_millis(longest);
             assert!(waits(&pace).iter().all(|wait| (longest / 2..=longest).contains(wait)));
         }
         pace.succeeded();
-        assert!(pace.wait() > interval / 2);
+        assert!(pace.wait(Duration::ZERO) > interval / 2);
     }
 
     #[test]

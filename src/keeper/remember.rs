@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use signet_api::chain;
 use signet_core::{KeyRecord, Policy, Timestamp};
 use tracing::{error, info, warn};
 
@@ -11,13 +12,13 @@ use crate::last_good::{Remembered, RememberedRing, Remembers};
 
 /// What was last remembered. None: nothing, or nothing that can be believed.
 pub(super) async fn recall(memory: Option<&dyn Remembers>, now: Timestamp) -> Option<Remembered> {
-    match memory?.recall() {
+    match memory?.recall().await {
         Ok(remembered) => remembered.map(|remembered| Remembered {
             refreshed_at: remembered.refreshed_at.min(now),
             ..remembered
         }),
         Err(error) => {
-            warn!("{error}");
+            warn!("{}", chain(&error));
             None
         }
     }
@@ -52,15 +53,12 @@ impl Remember {
         loop {
             let found = self.found();
             if written.as_ref().is_none_or(|written| self.is_news(written, &found)) {
-                let (memory, kept) = (Arc::clone(&self.memory), found.clone());
-                // Writing waits for the disk. What became of it, if the process is stopping, no longer matters.
-                let outcome = tokio::task::spawn_blocking(move || memory.remember(&kept)).await;
-                match outcome {
-                    Ok(Err(error)) if !is_failing => {
-                        error!("{error}");
+                match self.memory.remember(found.clone()).await {
+                    Err(error) if !is_failing => {
+                        error!("{}", chain(&error));
                         is_failing = true;
                     }
-                    Ok(Ok(())) if is_failing => {
+                    Ok(()) if is_failing => {
                         info!("the last good ring can be written again");
                         is_failing = false;
                     }

@@ -10,7 +10,8 @@
 //! root) could have written it (`directory.rs`), if it is this issuer's, and if every key in it would be
 //! taken from a provider as well.
 //!
-//! This module knows no provider and no clock. It blocks: call it where that is allowed. The entry point is [`LastGood`].
+//! This module knows no provider and no clock. [`LastGood::read`] and [`LastGood::write`] block: call them where that is
+//! allowed. The entry point is [`LastGood`].
 
 mod directory;
 mod document;
@@ -21,6 +22,7 @@ mod tests;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use async_trait::async_trait;
 use signet_core::{Issuer, KeyRecord, Timestamp};
 use signet_sealed::content::{self, Demands, Unread};
 use signet_sealed::disk::{Disk, with_suffix};
@@ -63,18 +65,19 @@ pub struct RememberedRing {
 }
 
 /// Where rings are remembered over a restart.
+#[async_trait]
 pub trait Remembers: fmt::Debug + Send + Sync {
-    /// What was last remembered, if anything. It blocks.
+    /// What was last remembered, if anything.
     ///
     /// # Errors
     /// [`LastGoodError`] if it is not to be believed.
-    fn recall(&self) -> Result<Option<Remembered>, LastGoodError>;
+    async fn recall(&self) -> Result<Option<Remembered>, LastGoodError>;
 
-    /// Puts this in its place. It blocks.
+    /// Puts this in its place.
     ///
     /// # Errors
     /// [`LastGoodError`].
-    fn remember(&self, rings: &Remembered) -> Result<(), LastGoodError>;
+    async fn remember(&self, rings: Remembered) -> Result<(), LastGoodError>;
 }
 
 /// The file in the data directory, for one issuer.
@@ -148,13 +151,20 @@ impl LastGood {
     }
 }
 
+/// The disk may be slow, and nobody else is to wait for it.
+#[async_trait]
 impl Remembers for LastGood {
-    fn recall(&self) -> Result<Option<Remembered>, LastGoodError> {
-        self.read()
+    async fn recall(&self) -> Result<Option<Remembered>, LastGoodError> {
+        let file = self.clone();
+        let reading = tokio::task::spawn_blocking(move || file.read()).await;
+        // The process is stopping, or a thread could not be had: there is nothing to go on from.
+        reading.unwrap_or(Ok(None))
     }
 
-    fn remember(&self, rings: &Remembered) -> Result<(), LastGoodError> {
-        self.write(rings)
+    async fn remember(&self, rings: Remembered) -> Result<(), LastGoodError> {
+        let file = self.clone();
+        let writing = tokio::task::spawn_blocking(move || file.write(&rings)).await;
+        writing.unwrap_or(Ok(()))
     }
 }
 

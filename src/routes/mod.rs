@@ -6,6 +6,7 @@
 pub mod admin;
 pub mod authorize;
 pub mod check;
+pub mod kubernetes;
 pub mod local;
 pub mod public;
 pub mod sign;
@@ -22,6 +23,7 @@ use crate::keeper::Nudge;
 use crate::lane::Lane;
 use crate::published::Published;
 use crate::remote::Remote;
+use crate::settings::Kubernetes;
 use crate::telemetry::metrics::Metrics;
 use crate::token_cache::TokenCache;
 
@@ -38,6 +40,8 @@ pub struct Service {
     pub issuer: Issuer,
     /// The audiences that `verify` requires when the request names none.
     pub audience: Vec<Audience>,
+    /// What the API server of Kubernetes is told, if tokens are signed for it.
+    pub kubernetes: Option<Kubernetes>,
     /// S: the most that any clock is off.
     pub clock_skew: Duration,
     /// Tokens verified before.

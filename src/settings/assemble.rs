@@ -9,6 +9,7 @@ use std::time::Duration;
 use signet_api::{Custody, Fate, Variables};
 use signet_core::{Algorithm, Durations, Issuer, Policy};
 
+use super::kubernetes::kubernetes;
 use super::names::{self, LogFormat, ProviderName, choice};
 use super::origin::{self, Defaults, NO_STORE, Origin, custody_of};
 use super::problem::SettingsError;
@@ -50,6 +51,7 @@ pub(super) fn assemble(sources: Sources, machine: &Machine) -> Result<Settings, 
     let sign_audience = r.optional("sign_audience", parse::audiences).unwrap_or_default();
     let sign_subject = r.optional("sign_subject", parse::text);
     let policy = policy(r);
+    let kubernetes = kubernetes(r, policy.as_ref());
     let rsa_bits = r.required("rsa_bits", parse::rsa_bits);
 
     let listen = r.required("listen", parse::address);
@@ -81,6 +83,7 @@ pub(super) fn assemble(sources: Sources, machine: &Machine) -> Result<Settings, 
             tls,
             admin_listen: admin_listen?,
             socket: socket?,
+            kubernetes,
             limits: limits?,
             log: log?,
             log_format: log_format?,

@@ -8,6 +8,7 @@
 mod assemble;
 mod effective;
 mod flags;
+mod kubernetes;
 mod names;
 mod origin;
 mod parse;
@@ -35,6 +36,7 @@ use tracing_subscriber::filter::Targets;
 
 pub use effective::Effective;
 pub use flags::flags;
+pub use kubernetes::Kubernetes;
 pub use names::{LogFormat, ProviderName, Store};
 pub use origin::Origin;
 pub use problem::{Fault, Problem, SettingsError};
@@ -76,6 +78,8 @@ pub struct Settings {
     pub admin_listen: SocketAddr,
     /// The local socket.
     pub socket: Socket,
+    /// What the API server of Kubernetes is told, if tokens are signed for it.
+    pub kubernetes: Option<Kubernetes>,
     /// What bounds the process.
     pub limits: Limits,
     /// What is logged.

@@ -164,6 +164,7 @@ pub const SETTINGS: &[Setting] = &[
     row(SOCKET, "socket_mode", Kind::Mode, Literal("0660"), "permission bits of the socket file"),
     row(SOCKET, "socket_allow_uids", Kind::List, Derived("own uid and 0"), "user ids that may connect"),
     row(SOCKET, "socket_allow_gids", Kind::List, Absent, "group ids that may connect, whatever their user id"),
+    row(SOCKET, "kubernetes", Kind::Switch, Literal("false"), "sign the tokens of service accounts for the API server of Kubernetes (ExternalJWTSigner)"),
 
     row(PROCESS, "max_connections", Kind::Number, Literal("1024"), "most connections open at once, per listener"),
     row(PROCESS, "header_timeout", Kind::Duration, Literal("10s"), "how long a client may take to send a request's headers"),

@@ -239,6 +239,7 @@ fn every_setting_is_taken_from_flag_environment_and_file() {
         ("socket_mode", "0600"),
         ("socket_allow_uids", "7"),
         ("socket_allow_gids", "8"),
+        ("kubernetes", "true"),
         ("max_connections", "9"),
         ("header_timeout", "11s"),
         ("drain_timeout", "12s"),

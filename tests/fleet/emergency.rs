@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use crate::bao::Custody;
-use crate::harness::time::{instant, next_beat};
+use crate::harness::time::{instant, next_beat, unix_millis};
 use crate::harness::{Signed, kid_in_phase};
 use crate::script::{Script, jwks, listed, ring, sign, try_sign, verify};
 use crate::seats::Seat;
@@ -14,20 +16,23 @@ use crate::{CACHE, REFRESH, SKEW};
 pub(crate) const ALLOWANCE: Duration = Duration::from_millis(500);
 const LIMIT: Duration = Duration::from_secs(60);
 const BEAT: Duration = Duration::from_millis(25);
+const REASON: &str = "it was stolen";
 
 /// The revocation of the key that signed.
 #[derive(Clone, Debug)]
 pub(crate) struct Revoked {
     pub(crate) kid: String,
     pub(crate) successor: String,
-    /// When the command was started, and when it had ended.
-    pub(crate) command: [Instant; 2],
-    /// How long after that the last replica refused a token that it had accepted before, had the key out of its JWKS, and
+    /// When the command was started.
+    pub(crate) started: Instant,
+    /// When the mark was in the provider, by the audit event of the command.
+    pub(crate) marked: Instant,
+    /// How long after the mark the last replica refused a token that it had accepted before, had the key out of its JWKS, and
     /// was last asked for a token that it signed with the key.
     pub(crate) refused: Duration,
     pub(crate) unpublished: Duration,
     pub(crate) signed: Duration,
-    /// How long after that every replica had signed with the successor.
+    /// How long after the mark every replica had signed with the successor.
     pub(crate) succeeded: Duration,
 }
 
@@ -35,7 +40,7 @@ pub(crate) struct Revoked {
 #[derive(Clone, Debug)]
 pub(crate) struct Planned {
     pub(crate) kid: String,
-    pub(crate) command: [Instant; 2],
+    pub(crate) asked: Instant,
 }
 
 /// What one replica did after the revocation.
@@ -110,23 +115,21 @@ impl Script<'_> {
             let word = verify(seat, &witness.token).expect("an answer");
             assert_eq!(word["active"], true, "so that it is cached: {word}");
         }
-        let (command, ran, seen) = std::thread::scope(|scope| {
+        let (started, ran, seen) = std::thread::scope(|scope| {
             let watches: Vec<_> = seats.iter().map(|seat| scope.spawn(|| watch(seat, &witness))).collect();
             let started = instant();
-            let ran = operator.run(&["keys", "revoke", kid, "--reason", "it was stolen", "--json"]);
-            let command = [started, instant()];
+            let ran = operator.run(&["keys", "revoke", kid, "--reason", REASON, "--json"]);
             let seen: Vec<Seen> = watches
                 .into_iter()
                 .map(|watch| watch.join().expect("it saw it"))
                 .collect();
-            (command, ran, seen)
+            (started, ran, seen)
         });
         assert_eq!(ran.code, 0, "{}", ran.stderr);
         let made = ran.json()["successor"].as_str().map(str::to_owned);
         // Where a key waits none is made. Where none does the command makes one, unless a replica was faster.
         assert!(successor.is_none() || made.is_none(), "{}", ran.stdout);
-        let audited = |line: &&str| line.contains("\"audit\"") && line.contains(kid) && line.contains("it was stolen");
-        assert!(ran.stderr.lines().filter(audited).count() >= 2, "{}", ran.stderr);
+        let marked = outcome(&ran.stderr, kid);
         let successors: BTreeSet<String> = seen.iter().map(|seen| seen.successor.clone()).collect();
         let one = successors.first().expect("a successor").clone();
         assert_eq!(successors.len(), 1, "all sign with the same key: {successors:?}");
@@ -134,13 +137,14 @@ impl Script<'_> {
         assert_eq!(made.unwrap_or_else(|| one.clone()), one);
 
         let last = |what: fn(&Seen) -> Option<Instant>| {
-            let last = seen.iter().filter_map(what).max().unwrap_or(command[1]);
-            last.saturating_duration_since(command[1])
+            let last = seen.iter().filter_map(what).max().unwrap_or(marked);
+            last.saturating_duration_since(marked)
         };
         let revoked = Revoked {
             kid: kid.to_owned(),
             successor: one,
-            command,
+            started,
+            marked,
             refused: last(|seen| seen.refused),
             unpublished: last(|seen| seen.unpublished),
             signed: last(|seen| seen.last_signed),
@@ -154,7 +158,7 @@ impl Script<'_> {
     }
 
     /// Somebody who may do everything in OpenBao undoes what was done to the key there.
-    fn enable_again(&mut self, revoked: &Revoked, witness: &Signed, document: &serde_json::Value) {
+    fn enable_again(&mut self, revoked: &Revoked, witness: &Signed, document: &Value) {
         match self.bao.custody() {
             Custody::Remote => {
                 let (name, version) = self.bao.place(&revoked.kid);
@@ -197,20 +201,41 @@ impl Script<'_> {
                 let mut rings = seats.iter().filter_map(ring);
                 rings.all(|ring| kid_in_phase(&ring, "pending").is_none()).then_some(())
             });
-            let started = instant();
+            let asked = instant();
             let ran = self
                 .operator
                 .run(&["keys", "rotate", "--reason", "before the holidays", "--json"]);
-            let command = [started, instant()];
             // The replicas were faster: one waits already.
             if ran.code == 64 {
                 continue;
             }
             assert_eq!(ran.code, 0, "{}", ran.stderr);
             let kid = ran.json()["kid"].as_str().expect("a kid").to_owned();
-            break Planned { kid, command };
+            break Planned { kid, asked };
         });
     }
+}
+
+/// When the audit event says that the revocation was done; one before it says that it would be tried.
+fn outcome(log: &str, kid: &str) -> Instant {
+    let events = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let events: Vec<Value> = events
+        .filter(|event| event["target"] == "audit" && event["action"] == "revoke")
+        .collect();
+    let steps: Vec<&Value> = events.iter().map(|event| &event["step"]).collect();
+    assert_eq!(steps, ["attempt", "outcome"], "{log}");
+    for event in &events {
+        assert_eq!(
+            (&event["kid"], &event["reason"]),
+            (&kid.into(), &REASON.into()),
+            "{event}"
+        );
+    }
+    let at = events[1]["timestamp"].as_str().expect("a time");
+    let at = humantime::parse_rfc3339(at).expect("RFC 3339");
+    let at = at.duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+    let ago = unix_millis() - i64::try_from(at.as_millis()).expect("fits");
+    instant() - Duration::from_millis(ago.max(0).unsigned_abs())
 }
 
 /// Looks at one replica until it does all that a revocation asks of it.

@@ -78,10 +78,9 @@ pub(crate) fn report(script: &Script<'_>, took: Duration) {
     ] {
         let revoked = revoked.expect("it was revoked");
         say(format!(
-            "{} custody, the active key revoked, {what}: after the command ({:.0?}) refused by all {REPLICAS} in {:.0?}, out \
-             of every JWKS in {:.0?}, last signed with it {:.0?}, successor signs everywhere in {:.0?}; R + S = {:?}",
+            "{} custody, the active key revoked, {what}: refused by all {REPLICAS} in {:.0?}, out \
+             of every JWKS in {:.0?}, last signed with it {:.0?}, successor signs everywhere in {:.0?} after the mark was in OpenBao; R + S = {:?}",
             script.bao.custody().name(),
-            revoked.command[1] - revoked.command[0],
             revoked.refused,
             revoked.unpublished,
             revoked.signed,
@@ -100,7 +99,7 @@ pub(crate) fn report(script: &Script<'_>, took: Duration) {
 
 /// How many tokens of the revoked key were refused; no other was.
 fn refusals(entries: &Entries, revoked: &Revoked) -> usize {
-    let is_right = |refusal: &&Refusal| refusal.kid == revoked.kid && refusal.at >= revoked.command[0];
+    let is_right = |refusal: &&Refusal| refusal.kid == revoked.kid && refusal.at >= revoked.started;
     let wrong: Vec<&Refusal> = entries
         .refusals
         .iter()
@@ -122,7 +121,7 @@ fn signer<'a>(entries: &'a Entries, kid: &str) -> &'a Signer {
 }
 
 fn check_revoked(entries: &Entries, revoked: &Revoked) {
-    let bound = revoked.command[1] + REFRESH + SKEW + ALLOWANCE;
+    let bound = revoked.marked + REFRESH + SKEW + ALLOWANCE;
     let key = signer(entries, &revoked.kid);
     let [verifier, replica] = key.last_good;
     let is_over = |last: Option<Instant>, bound: Instant| last.is_some_and(|last| last <= bound);
@@ -140,7 +139,7 @@ fn check_revoked(entries: &Entries, revoked: &Revoked) {
 
 fn check_planned(entries: &Entries, planned: &Planned) {
     let first = signer(entries, &planned.kid).first_seen;
-    let waited = first.saturating_duration_since(planned.command[0]);
+    let waited = first.saturating_duration_since(planned.asked);
     assert!(waited >= LEAD, "it signed {waited:?} after it was asked for");
 }
 
@@ -150,5 +149,5 @@ fn is_excused(script: &Script<'_>, revoked: &Revoked, unsigned: &Unsigned) -> bo
     let within = |from: Instant, to: Instant| unsigned.answered >= from && unsigned.asked <= to;
     let mut outages = script.outages.iter();
     outages.any(|outage| within(outage.from, outage.to.max(outage.over) + BREAKER))
-        || within(revoked.command[0], revoked.command[1] + REFRESH + SKEW + ALLOWANCE)
+        || within(revoked.started, revoked.marked + REFRESH + SKEW + ALLOWANCE)
 }

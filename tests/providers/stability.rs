@@ -21,12 +21,19 @@ fn published(spec: &Spec) -> Vec<String> {
     })
 }
 
+/// It is written aside, as soon as the ring was read.
+fn remembered(spec: &Spec) {
+    let file = spec.home().data().join("last-good.json");
+    wait_for("the ring to be remembered", PATIENCE, || file.exists().then_some(()));
+}
+
 fn starts_without_it(name: &str, at: &Place, is_sealed: bool, provider: &dyn Fails) {
     let spec = at
         .configure(&Spec::new(&Home::new()), None)
         .set("SIGNET_SIGN_TIMEOUT", "1s");
     let sidecar = spec.start();
     let signed = sidecar.sign_for("client");
+    remembered(&spec);
     sidecar.stop();
 
     provider.fail();
@@ -97,6 +104,7 @@ fn a_start_with_the_other_provider_down_publishes_its_last_keys() {
     let sidecar = spec.start();
     let before = sidecar.jwks_kids();
     assert_eq!(before.len(), 2);
+    remembered(&spec);
     sidecar.stop();
     aws.outage().fail();
     let sidecar = spec.start();

@@ -48,6 +48,10 @@ pub(crate) fn wakes_with_the_truth(sleeper: &Sidecar, other: &Sidecar) {
         (!other.jwks_kids().contains(&former)).then_some(())
     });
     let request = json!({ "claims": { "sub": "client", "aud": AUDIENCE }, "ttl": 2 });
+    // A busy machine may have let the other one wait for longer than this policy bears: it says so, and reads its ring.
+    wait_for("the other one to sign", PATIENCE, || {
+        (other.post("/v1/sign", &request).status == 200).then_some(())
+    });
     let good = other.sign_over(&mut other.socket(), &request);
     assert_ne!(good.kid, former);
     queued(&mut signs, "POST", "/v1/sign", Some(&request));

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use signet::keeper::{Charge, Keeper, Means, Source};
+use async_trait::async_trait;
 use signet::last_good::{LastGoodError, Remembered, Remembers};
 use signet::readiness::Readiness;
 use signet::remote::Remote;
@@ -184,13 +185,14 @@ async fn exit() {
 #[derive(Debug, Default)]
 pub(crate) struct Disk(Mutex<Option<Remembered>>);
 
+#[async_trait]
 impl Remembers for Disk {
-    fn recall(&self) -> Result<Option<Remembered>, LastGoodError> {
+    async fn recall(&self) -> Result<Option<Remembered>, LastGoodError> {
         Ok(self.0.lock().expect("no panic at the disk").clone())
     }
 
-    fn remember(&self, remembered: &Remembered) -> Result<(), LastGoodError> {
-        *self.0.lock().expect("no panic at the disk") = Some(remembered.clone());
+    async fn remember(&self, remembered: Remembered) -> Result<(), LastGoodError> {
+        *self.0.lock().expect("no panic at the disk") = Some(remembered);
         Ok(())
     }
 }

@@ -1,0 +1,188 @@
+//! `ExternalJWTSigner`: the API server of Kubernetes has the tokens of service accounts signed here.
+//!
+//! The claims are its own, and signed exactly as they came. So what `/v1/sign` sets by itself is checked here: the issuer is
+//! ours, and the token lives no longer than its key is published.
+
+use std::sync::Arc;
+
+use arc_swap::Guard;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use signet_core::json::Object;
+use signet_core::signing_key::Signature;
+use signet_core::{Timestamp, token};
+use tonic::{Code, Status};
+
+use crate::grpc::kubernetes::{FetchKeysResponse, Key, MetadataResponse, SignJwtResponse};
+use crate::routes::Service;
+use crate::settings::Kubernetes;
+use crate::snapshot::{Signer, Signs, Snapshot};
+
+/// Why nothing was signed: a word for the metrics, and what the API server is told.
+struct Refusal(&'static str, Status);
+
+fn refusal(word: &'static str, code: Code, detail: impl Into<String>) -> Refusal {
+    Refusal(word, Status::new(code, detail))
+}
+
+impl Service {
+    /// Signs claims, which come in base64url as they will stand in the token.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` for claims that are not to be signed, `FAILED_PRECONDITION` if the active key is not for Kubernetes,
+    /// or its tokens live shorter, `UNAVAILABLE` and `RESOURCE_EXHAUSTED` if nothing can be signed now.
+    pub async fn kubernetes_sign(&self, claims: &str) -> Result<SignJwtResponse, Status> {
+        match self.try_to_sign(claims).await {
+            Ok(signed) => {
+                self.metrics.signed.inc();
+                Ok(signed)
+            }
+            Err(Refusal(word, status)) => {
+                self.metrics.refused_to_sign(word);
+                tracing::warn!(code = word, "no token was signed for Kubernetes: {}", status.message());
+                Err(status)
+            }
+        }
+    }
+
+    async fn try_to_sign(&self, claims: &str) -> Result<SignJwtResponse, Refusal> {
+        let now = self.clock.now();
+        let snapshot = Guard::into_inner(self.published.at(now));
+        let signer = snapshot.signer.as_ref().map_err(|_| {
+            let detail = "no key can sign now; /readyz of the admin listener says why";
+            refusal("signing_unavailable", Code::Unavailable, detail)
+        })?;
+        let algorithm = signer.public.algorithm();
+        if !Kubernetes::takes(algorithm) {
+            let detail =
+                format!("the active key signs with {algorithm}, which Kubernetes does not take, until the next does");
+            return Err(refusal("signing_unavailable", Code::FailedPrecondition, detail));
+        }
+        self.check_claims(claims, signer, now)?;
+        let (alg, kid) = (algorithm.as_str(), signer.public.kid());
+        // These three and no others: the API server refuses a header that has more.
+        let header = URL_SAFE_NO_PAD.encode(format!(r#"{{"alg":"{alg}","kid":"{kid}","typ":"JWT"}}"#));
+        let message = format!("{header}.{claims}").into_bytes();
+        let longest = signer.longest_message.unwrap_or(usize::MAX);
+        let whole = message.len() + 1 + (signer.public.public().signature_len() * 4).div_ceil(3);
+        if message.len() > longest || whole > token::LONGEST {
+            let detail =
+                format!("the token would have {whole} octets, too many for this key or for those who verify it");
+            return Err(refusal("too_large", Code::InvalidArgument, detail));
+        }
+        let signature = self.signature(signer, message).await?;
+        Ok(SignJwtResponse {
+            header,
+            signature: URL_SAFE_NO_PAD.encode(signature.as_ref()),
+        })
+    }
+
+    fn check_claims(&self, claims: &str, signer: &Signer, now: Timestamp) -> Result<(), Refusal> {
+        let invalid = |detail: String| refusal("invalid_claims", Code::InvalidArgument, detail);
+        let text = URL_SAFE_NO_PAD.decode(claims).ok();
+        let text = text
+            .and_then(|octets| String::from_utf8(octets).ok())
+            .ok_or_else(|| invalid("claims: not UTF-8 in base64url without padding".to_owned()))?;
+        let claims = Object::parse(&text).map_err(|error| invalid(format!("claims: {error}")))?;
+        let member = |name| claims.member(name).map(serde_json::value::RawValue::get);
+        let issuer = member("iss").and_then(|text| serde_json::from_str::<String>(text).ok());
+        if issuer.as_deref() != Some(self.issuer.as_str()) {
+            let detail = format!(
+                "claims: iss is not {}; give the API server this as its first --service-account-issuer, or set SIGNET_ISSUER",
+                self.issuer.as_str()
+            );
+            return Err(refusal("contradicting_claim", Code::InvalidArgument, detail));
+        }
+        let expires_at = member("exp").and_then(|text| serde_json::from_str::<u32>(text).ok());
+        let expires_at =
+            expires_at.ok_or_else(|| invalid("claims: exp is not a number of whole seconds".to_owned()))?;
+        let expires_at = Timestamp::from_secs(expires_at.into());
+        if expires_at > now.plus(signer.longest_at(now)) {
+            let detail = format!(
+                "claims: exp is {} s ahead, and the active key may sign {} s ahead now: SIGNET_TOKEN_MAX_TTL when the key was \
+                 made, less while the provider cannot be read",
+                expires_at.since(now).as_secs(),
+                signer.longest_at(now).as_secs()
+            );
+            return Err(refusal("invalid_ttl", Code::FailedPrecondition, detail));
+        }
+        Ok(())
+    }
+
+    async fn signature(&self, signer: &Signer, message: Vec<u8>) -> Result<Signature, Refusal> {
+        let failed = |_| refusal("internal", Code::Internal, "the cryptographic library failed");
+        match &signer.signs {
+            Signs::Remote => {
+                let signature = self.remote.sign(signer.public.kid(), message).await;
+                signature.map_err(|error| {
+                    // What the provider said may name accounts and hosts: the log has it.
+                    let detail = format!("{} did not sign ({})", error.provider, error.kind.as_str());
+                    refusal("provider_unavailable", Code::Unavailable, detail)
+                })
+            }
+            Signs::Here(key) if !signer.public.algorithm().is_slow_to_sign() => key.sign(&message).map_err(failed),
+            Signs::Here(key) => {
+                let key = Arc::clone(key);
+                let signature = self.lane.run(move || key.sign(&message)).await;
+                signature
+                    .map_err(|full| refusal("overloaded", Code::ResourceExhausted, full.to_string()))?
+                    .map_err(failed)
+            }
+        }
+    }
+
+    /// The keys that a token of a service account may name.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` if what is known of the ring may be wrong, so that the API server goes on with what it has.
+    pub fn kubernetes_keys(&self, told: Kubernetes) -> Result<FetchKeysResponse, Status> {
+        let snapshot = self.published.at(self.clock.now());
+        let keys = keys(&snapshot);
+        if snapshot.asleep.is_some() || keys.is_empty() {
+            return Err(Status::new(
+                Code::Unavailable,
+                "the ring must be read first; try again in a second",
+            ));
+        }
+        let read_at = snapshot.refreshed_at.as_millis();
+        Ok(FetchKeysResponse {
+            keys,
+            data_timestamp: Some(prost_types::Timestamp {
+                seconds: read_at.div_euclid(1000),
+                nanos: i32::try_from(read_at.rem_euclid(1000) * 1_000_000).unwrap_or_default(),
+            }),
+            refresh_hint_seconds: seconds(told.refresh_hint),
+        })
+    }
+}
+
+/// A key of another algorithm is left out, as during a switch: the API server would refuse all of them for it.
+fn keys(snapshot: &Snapshot) -> Vec<Key> {
+    let taken = snapshot
+        .published
+        .values()
+        .filter(|key| Kubernetes::takes(key.algorithm()));
+    let mut keys: Vec<Key> = taken
+        .filter_map(|key| {
+            Some(Key {
+                key_id: key.kid().as_str().to_owned(),
+                key: key.to_spki_der().ok()?,
+                exclude_from_oidc_discovery: false,
+            })
+        })
+        .collect();
+    keys.sort_by(|one, other| one.key_id.cmp(&other.key_id));
+    keys
+}
+
+/// The bounds of tokens.
+#[must_use]
+pub fn metadata(told: Kubernetes) -> MetadataResponse {
+    MetadataResponse {
+        max_token_expiration_seconds: seconds(told.longest),
+    }
+}
+
+fn seconds(span: std::time::Duration) -> i64 {
+    i64::try_from(span.as_secs()).unwrap_or(i64::MAX)
+}

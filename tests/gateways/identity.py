@@ -1,0 +1,43 @@
+"""What the tests agree on: the tokens, the audience and the scope that deploy/gateways names, the headers of the identity."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable
+from typing import Any
+
+AUDIENCE = "https://orders.example.com"
+SCOPE = "orders:read"
+CLAIMS = {"sub": "user-7", "aud": AUDIENCE, "scope": "orders:read orders:write", "org": {"id": 42, "name": "Ærø"}}
+SUBJECT_HEADER, SCOPE_HEADER, CLAIMS_HEADER = IDENTITY = ("x-auth-subject", "x-auth-scope", "x-auth-claims")
+# What a client sends that would like to be somebody else.
+FORGED = [(name, "forged") for name in IDENTITY]
+
+
+def without(name: str, **others: Any) -> dict[str, Any]:
+    """The claims without one of them, and with others."""
+    return {key: value for key, value in CLAIMS.items() if key != name} | others
+
+
+def bearer(token: str) -> tuple[str, str]:
+    """The header with a token."""
+    return ("authorization", f"Bearer {token}")
+
+
+def with_another_signature(token: str) -> str:
+    """The token with one bit of its signature flipped."""
+    head, _, signature = token.rpartition(".")
+    octets = bytearray(base64.urlsafe_b64decode(signature + "=" * (-len(signature) % 4)))
+    octets[-1] ^= 1
+    return f"{head}.{base64.urlsafe_b64encode(bytes(octets)).rstrip(b'=').decode()}"
+
+
+def claims_of(header: str) -> dict[str, Any]:
+    """The claims in `x-auth-claims`."""
+    return dict(json.loads(base64.urlsafe_b64decode(header + "=" * (-len(header) % 4))))
+
+
+def all_of(headers: Iterable[tuple[str, str]], name: str) -> list[str]:
+    """Every value under a name."""
+    return [value for key, value in headers if key.lower() == name]

@@ -1,0 +1,82 @@
+"""Load on both listeners of Envoy: tokens as they are signed, and once more when they are about to expire."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections import Counter, deque
+
+from identity import CLAIMS, bearer, with_another_signature
+from processes import Client, Envoy
+from sidecar import Sidecar
+
+WORKERS = 3
+# A token this close to its `exp`, in seconds, is shown once more.
+LAST_MOMENT = 0.5
+# One in so many tokens is shown with another signature too.
+TAMPERED = 20
+
+
+class Load:
+    """Shows each token to `ext_authz` and to `jwt_authn`, and keeps what they made of it."""
+
+    def __init__(self, sidecar: Sidecar, envoy: Envoy) -> None:
+        self.sidecar = sidecar
+        self.ports = {"ext_authz": envoy.ext_authz, "jwt_authn": envoy.jwt_authn}
+        # By kid, how many were signed.
+        self.signed: Counter[str] = Counter()
+        self.passed: Counter[str] = Counter()
+        self.kept_out: Counter[str] = Counter()
+        self.faults: list[str] = []
+        self.slowest = dict.fromkeys(self.ports, 0.0)
+        self._waiting: deque[tuple[str, int]] = deque()
+        self._due: queue.Queue[tuple[str, str, int] | None] = queue.Queue(WORKERS)
+        self._workers = [threading.Thread(target=self._work, daemon=True) for _ in range(WORKERS)]
+        for worker in self._workers:
+            worker.start()
+
+    def step(self) -> None:
+        """Signs one token, and shows it and those whose time has come."""
+        signed = self.sidecar.sign(CLAIMS)
+        token, exp = signed["token"], signed["exp"]
+        self.signed[signed["kid"]] += 1
+        self._due.put(("new", token, exp))
+        self._waiting.append((token, exp))
+        while self._waiting[0][1] - time.time() < LAST_MOMENT:
+            self._due.put(("old", *self._waiting.popleft()))
+        if self.signed.total() % TAMPERED == 0:
+            self._due.put(("bad", with_another_signature(token), exp))
+
+    def finish(self) -> None:
+        """Waits for the answers that are still out."""
+        for _ in self._workers:
+            self._due.put(None)
+        for worker in self._workers:
+            worker.join()
+
+    def _work(self) -> None:
+        clients = {name: Client(port) for name, port in self.ports.items()}
+        while due := self._due.get():
+            for name, client in clients.items():
+                self._show(name, client, *due)
+        for client in clients.values():
+            client.close()
+
+    def _show(self, name: str, client: Client, age: str, token: str, exp: int) -> None:
+        asked = time.monotonic()
+        try:
+            answer = client.get("/orders", [bearer(token)])
+        except OSError as error:
+            self.faults.append(f"{name}: no answer for a {age} token: {error!r}")
+            client.close()
+            return
+        self.slowest[name] = max(self.slowest[name], time.monotonic() - asked)
+        if age == "bad":
+            right, count = answer.status == 401, self.kept_out
+        else:
+            # It may have expired while it was looked at; then it was no longer a good token.
+            right, count = answer.status == 200 or time.time() >= exp, self.passed
+        count[name] += 1
+        if not right:
+            self.faults.append(f"{name}: {answer.status} for a {age} token: {answer.body[:200]}")
