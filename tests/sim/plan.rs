@@ -103,7 +103,8 @@ struct Spans {
 impl Spans {
     fn drawn(rng: &mut Rng, size: Size) -> Self {
         if matches!(size, Size::Edge) {
-            let (r, s, m, v) = (MINUTE, 0, MINUTE, 5 * MINUTE);
+            // A keeper leaves a twentieth of R to the provider: here that is half a second.
+            let (r, s, m, v) = (10 * SECOND, 0, MINUTE, 5 * MINUTE);
             let l = r + v;
             return Self {
                 r,

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use signet::keeper::{Charge, Keeper, Means, Source};
 use async_trait::async_trait;
+use signet::keeper::{Charge, Keeper, Means, Source};
 use signet::last_good::{LastGoodError, Remembered, Remembers};
 use signet::readiness::Readiness;
 use signet::remote::Remote;
