@@ -138,7 +138,9 @@ impl Spec {
         let ip = Ipv4Addr::new(127, octet(process / 250), octet(process), octet(number + 1));
         // Both are held until both are known: one that is free again may be given a second time.
         let held = [(); 2].map(|()| TcpListener::bind((ip, 0)).expect("a free port"));
-        let [listen, admin] = held.each_ref().map(|listener| listener.local_addr().expect("its number"));
+        let [listen, admin] = held
+            .each_ref()
+            .map(|listener| listener.local_addr().expect("its number"));
         drop(held);
         let mut spec = Self {
             home: home.clone(),
