@@ -1,9 +1,9 @@
 //! The control path: reads the providers, does what the schedule says is due, and publishes snapshots.
 //!
 //! Nothing on the data path waits for it, and its parts do not wait for each other: each ring is read in a loop of its own
-//! ([`control`] for the one that signs, [`watch`] for those published beside it), and what they find is published, with
-//! what the clock alone changes, in another ([`publisher`]). So a provider that hangs holds up neither an activation nor
-//! another ring. When a provider fails, its last ring goes on by its schedule, also after a restart ([`remember`]).
+//! (`control.rs` for the one that signs, `watch.rs` for those published beside it), and what they find is published, with
+//! what the clock alone changes, in another (`publisher.rs`). So a provider that hangs holds up neither an activation nor
+//! another ring. When a provider fails, its last ring goes on by its schedule, also after a restart (`remember.rs`).
 //!
 //! The loops are one future: whoever drops it has stopped all of them.
 
