@@ -9,7 +9,7 @@ use signet_core::ring::newest;
 use signet_core::schedule::{Due, Reason};
 use signet_core::{KeyRecord, KeyState, Kid, Phase, Schedule, Timestamp, faults, schedule};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use tracing::{error, info};
 
 use super::Charge;
@@ -39,19 +39,17 @@ pub(super) struct Control {
 impl Control {
     /// Runs for ever. Cancelled anywhere, it leaves a good ring behind (clause 10 of the contract).
     pub(super) async fn run(mut self, mut nudged: watch::Receiver<()>) {
-        let mut took = Duration::ZERO;
         loop {
-            let wait = self.pace.wait(took);
+            let wait = self.pace.wait();
             self.expect_news_in(wait);
             tokio::select! {
                 biased;
                 _ = nudged.changed() => {}
                 () = sleep(wait) => {}
             }
-            let began = Instant::now();
+            self.pace.asks();
             // If this process was stopped meanwhile, the answer may be as old as that.
             while !self.turn().await {}
-            took = began.elapsed();
         }
     }
 

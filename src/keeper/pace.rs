@@ -6,6 +6,7 @@ use std::time::Duration;
 use signet_core::Timestamp;
 use signet_guards::Jitter;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// The first wait after a failure; it doubles up to the refresh interval.
 const FIRST_RETRY: Duration = Duration::from_millis(500);
@@ -16,6 +17,7 @@ const COOL_DOWN: u32 = 5;
 #[derive(Debug)]
 pub(super) struct Pace {
     interval: Duration,
+    asked: Option<Instant>,
     failures: u32,
     jitter: Jitter,
 }
@@ -24,9 +26,15 @@ impl Pace {
     pub(super) const fn new(interval: Duration, jitter: Jitter) -> Self {
         Self {
             interval,
+            asked: None,
             failures: 0,
             jitter,
         }
+    }
+
+    /// A reading begins.
+    pub(super) fn asks(&mut self) {
+        self.asked = Some(Instant::now());
     }
 
     pub(super) const fn succeeded(&mut self) {
@@ -37,9 +45,10 @@ impl Pace {
         self.failures = self.failures.saturating_add(1);
     }
 
-    /// How long until the next reading, if the last took so long. Its answer is to be there within the interval, from which the
+    /// How long until the next reading. Its answer is to be there within the interval, from which the
     /// lead is computed: so it counts from when the last was asked for, and leaves the provider a twentieth of it to answer.
-    pub(super) fn wait(&self, took: Duration) -> Duration {
+    pub(super) fn wait(&self) -> Duration {
+        let took = self.asked.map_or(Duration::ZERO, |asked| asked.elapsed());
         let (longest, share) = match self.failures {
             0 => ((self.interval - self.interval / 20).saturating_sub(took), 10),
             failures => (
@@ -107,27 +116,31 @@ impl Nudge {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_wait_is_never_longer_than_the_interval_and_grows_with_failures() {
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_is_never_longer_than_the_interval_and_grows_with_failures() {
         let interval = Duration::from_secs(60);
         let mut pace = Pace::new(interval, Jitter::seeded(1));
-        let waits = |pace: &Pace| (0..1000).map(|_| pace.wait(Duration::ZERO)).collect::<Vec<_>>();
+        let waits = |pace: &Pace| (0..1000).map(|_| pace.wait()).collect::<Vec<_>>();
         let longest = interval * 19 / 20;
         assert!(
             waits(&pace)
                 .iter()
                 .all(|wait| (longest * 9 / 10..=longest).contains(wait))
         );
-        let after_a_slow_one = pace.wait(Duration::from_secs(40));
+        pace.asks();
+        tokio::time::advance(Duration::from_secs(40)).await;
+        let after_a_slow_one = pace.wait();
         assert!(after_a_slow_one <= Duration::from_secs(17), "{after_a_slow_one:?}");
-        assert_eq!(pace.wait(interval), Duration::ZERO);
+        tokio::time::advance(Duration::from_secs(20)).await;
+        assert_eq!(pace.wait(), Duration::ZERO);
         for longest in [500, 1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000] {
             pace.failed();
             let longest = Duration::from_millis(longest);
             assert!(waits(&pace).iter().all(|wait| (longest / 2..=longest).contains(wait)));
         }
         pace.succeeded();
-        assert!(pace.wait(Duration::ZERO) > interval / 2);
+        pace.asks();
+        assert!(pace.wait() > interval / 2);
     }
 
     #[test]

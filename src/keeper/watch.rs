@@ -3,11 +3,10 @@
 //! has a loop of its own, so that its provider holds up nobody.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use signet_api::{Clock, KeyProvider};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::known::Known;
 use super::pace::Pace;
@@ -26,17 +25,15 @@ pub(super) struct Watch {
 impl Watch {
     /// Runs for ever.
     pub(super) async fn run(mut self, mut nudged: watch::Receiver<()>) {
-        let mut took = Duration::ZERO;
         loop {
             tokio::select! {
                 biased;
                 _ = nudged.changed() => {}
-                () = sleep(self.pace.wait(took)) => {}
+                () = sleep(self.pace.wait()) => {}
             }
-            let (began, asked_at) = (Instant::now(), self.clock.now());
-            let outcome = self.provider.list().await;
-            took = began.elapsed();
-            match outcome {
+            let asked_at = self.clock.now();
+            self.pace.asks();
+            match self.provider.list().await {
                 Ok(records) => {
                     self.pace.succeeded();
                     self.known.change(|facts| {

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use crate::harness::seed::Random;
+use crate::splitmix;
 
-/// splitmix64.
+/// Clones fall alike.
 #[derive(Clone)]
 pub(crate) struct Dice(u64);
 
@@ -21,11 +22,7 @@ impl Dice {
     }
 
     pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        splitmix::next(&mut self.0)
     }
 
     pub(crate) fn below(&mut self, bound: usize) -> usize {

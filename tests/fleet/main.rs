@@ -18,6 +18,8 @@ mod ledger;
 mod report;
 mod script;
 mod seats;
+#[path = "../harness/splitmix.rs"]
+mod splitmix;
 mod traffic;
 mod verifier;
 

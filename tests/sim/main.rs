@@ -17,6 +17,8 @@ mod replica;
 mod rng;
 mod seat;
 mod sky;
+#[path = "../harness/splitmix.rs"]
+mod splitmix;
 mod trace;
 mod traffic;
 mod vault;
