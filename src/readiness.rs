@@ -17,6 +17,7 @@ use tracing::{info, warn};
 
 use crate::clock::rfc3339;
 use crate::http::unix::SocketFile;
+use crate::issuers::{Issuers, NoKeys, Trusted};
 use crate::published::Published;
 use crate::remote::Remote;
 use crate::snapshot::{Outage, Signer, Signs, Snapshot};
@@ -35,6 +36,9 @@ pub const JWKS: &str = "jwks";
 pub const SOCKET: &str = "socket";
 /// A ring that is published beside the one that signs can be read. Listed while it cannot.
 pub const ALSO_PUBLISH: &str = "also_publish";
+
+/// The keys of the trusted issuers were asked for once. Listed while one of them is not, or cannot be fetched.
+pub const ISSUERS: &str = "issuers";
 
 /// One named condition of readiness.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -88,10 +92,32 @@ struct Facts {
     /// What is wrong with the socket's file.
     socket: Result<(), String>,
     also_failures: Vec<(&'static str, Outage)>,
+    issuers: Vec<IssuerFacts>,
+}
+
+/// An issuer that is trusted and whose keys are not as they should be.
+#[derive(Clone, Debug)]
+struct IssuerFacts {
+    name: String,
+    /// Why its keys cannot be fetched; `None` is that nobody has tried yet.
+    outage: Option<Outage>,
+    /// Why its tokens get no verdict, if so.
+    lost: Option<NoKeys>,
+}
+
+impl IssuerFacts {
+    fn of(trusted: &Trusted, now: Timestamp) -> Option<Self> {
+        let outage = trusted.outage().map(|outage| Outage::clone(&outage));
+        (outage.is_some() || !trusted.was_tried()).then(|| Self {
+            name: trusted.terms().issuer.to_string(),
+            outage,
+            lost: trusted.keys_at(now).err(),
+        })
+    }
 }
 
 impl Facts {
-    fn new(snapshot: &Snapshot, remote: &Remote, socket: &SocketFile) -> Self {
+    fn new(snapshot: &Snapshot, remote: &Remote, socket: &SocketFile, issuers: &Issuers, now: Timestamp) -> Self {
         let is_remote = matches!(
             snapshot.signer,
             Ok(Signer {
@@ -111,6 +137,10 @@ impl Facts {
             asleep: snapshot.asleep.clone(),
             socket: socket.check(),
             also_failures: snapshot.also_failures.clone(),
+            issuers: issuers
+                .iter()
+                .filter_map(|trusted| IssuerFacts::of(trusted, now))
+                .collect(),
         }
     }
 }
@@ -168,6 +198,7 @@ impl Memory {
                 outage.reason
             ),
         }));
+        conditions.extend(facts.issuers.iter().map(|issuer| self.issuer(issuer, now)));
         let bad = conditions.iter().filter(|condition| !condition.ok);
         let ready = bad.clone().next().is_none();
         let since = match ready {
@@ -256,6 +287,38 @@ impl Memory {
         self.condition(SOCKET, ok, Since::ByNow(now), None, detail)
     }
 
+    /// All replicas share the issuer: no other would do better, and all other tokens are good. So that it fails is told, and
+    /// no more; only a new process waits until it has tried, so that its first requests find the keys.
+    fn issuer(&self, issuer: &IssuerFacts, now: Timestamp) -> Condition {
+        let name = &issuer.name;
+        let detail = match (&issuer.outage, issuer.lost) {
+            (None, _) => format!("the keys of {name} are asked for the first time"),
+            (Some(outage), None) => format!(
+                "the keys of {name} cannot be fetched, and the last ones stay: {}",
+                outage.reason
+            ),
+            (Some(outage), Some(NoKeys::Never)) => {
+                format!(
+                    "the keys of {name} were never fetched, and its tokens get 503: {}",
+                    outage.reason
+                )
+            }
+            (Some(outage), Some(NoKeys::TooOld)) => {
+                format!(
+                    "the keys of {name} are older than max_stale, and its tokens get 503: {}",
+                    outage.reason
+                )
+            }
+        };
+        Condition {
+            name: ISSUERS,
+            ok: issuer.outage.is_some(),
+            since: self.started_at.min(now),
+            failing_since: issuer.outage.as_ref().map(|outage| outage.since),
+            detail,
+        }
+    }
+
     fn condition(
         &mut self,
         name: &'static str,
@@ -295,6 +358,7 @@ pub struct Readiness {
     published: Arc<Published>,
     remote: Arc<Remote>,
     socket: SocketFile,
+    issuers: Arc<Issuers>,
     clock: Arc<dyn Clock>,
     memory: Mutex<Memory>,
 }
@@ -306,6 +370,7 @@ impl Readiness {
         published: Arc<Published>,
         remote: Arc<Remote>,
         socket: SocketFile,
+        issuers: Arc<Issuers>,
         policy: &Policy,
         clock: Arc<dyn Clock>,
     ) -> Self {
@@ -314,6 +379,7 @@ impl Readiness {
             published,
             remote,
             socket,
+            issuers,
             clock,
             memory,
         }
@@ -328,9 +394,10 @@ impl Readiness {
     /// The conditions now, of a snapshot that the caller shows beside them.
     #[must_use]
     pub fn report_on(&self, snapshot: &Snapshot) -> Report {
-        let facts = Facts::new(snapshot, &self.remote, &self.socket);
+        let now = self.clock.now();
+        let facts = Facts::new(snapshot, &self.remote, &self.socket, &self.issuers, now);
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        memory.judge(&facts, self.clock.now())
+        memory.judge(&facts, now)
     }
 
     /// Looks again and again until shutdown, so that what changed is known to the second.

@@ -22,6 +22,7 @@ use crate::http::peer::AllowList;
 use crate::http::tls::{Tls, TlsError};
 use crate::http::unix::{SocketError, bind};
 use crate::http::workers::Workers;
+use crate::issuers::{Issuers, NoClient};
 use crate::keeper::{Charge, Keeper, Means, NoRing, Source};
 use crate::lane::Lane;
 use crate::last_good::LastGood;
@@ -66,6 +67,9 @@ pub enum StartError {
         provider = .0.provider
     )]
     Also(#[source] ProviderError),
+    /// The keys of other issuers.
+    #[error("SIGNET_TRUSTED_ISSUERS cannot be followed")]
+    Issuers(#[from] NoClient),
     /// Threads and signals.
     #[error("the system refused {what}")]
     System {
@@ -142,6 +146,15 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
     })?;
     let (published, nudge) = (keeper.published(), keeper.nudge());
 
+    let shutdown = CancellationToken::new();
+    let tasks = TaskTracker::new();
+    let issuers = Arc::new(Issuers::follow(
+        &settings.trusted_issuers,
+        &clock,
+        &metrics,
+        &tasks,
+        &shutdown,
+    )?);
     let durations = settings.policy.durations();
     let service = Arc::new(Service {
         published: Arc::clone(&published),
@@ -155,6 +168,7 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
         ),
         issuer: settings.issuer.clone(),
         audience: settings.audience.clone(),
+        issuers: Arc::clone(&issuers),
         kubernetes: settings.kubernetes,
         clock_skew: durations.clock_skew,
         cache: TokenCache::new(settings.limits.verify_cache_entries.map_or(0, Into::into)),
@@ -164,8 +178,6 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
         metrics: Arc::clone(&metrics),
     });
 
-    let shutdown = CancellationToken::new();
-    let tasks = TaskTracker::new();
     let context = Context {
         limits: Limits {
             connections: settings.limits.max_connections.into(),
@@ -200,6 +212,7 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
         Arc::clone(&published),
         remote,
         bound.file().clone(),
+        Arc::clone(&issuers),
         &settings.policy,
         Arc::clone(&clock),
     ));
@@ -222,8 +235,9 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             _ = hang_up.recv() => {
-                info!("SIGHUP: the provider is read now");
+                info!("SIGHUP: the provider is read now, and the keys of trusted issuers are fetched");
                 nudge.now();
+                issuers.fetch_now();
             }
         }
     }

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use http::HeaderValue;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
+use serde_json::Value;
 use signet_core::verify::Authentic;
 
 /// A token that a key signed, with the answers it leads to: each encoded once, when it is first asked for.
@@ -51,8 +52,9 @@ impl Entry {
     #[must_use]
     pub fn active(&self) -> &Bytes {
         self.active.get_or_init(|| {
-            let (claims, kid) = (self.authentic.payload(), self.authentic.kid());
-            format!(r#"{{"active":true,"claims":{claims},"kid":"{kid}"}}"#).into()
+            // Other issuers' kids may be any text.
+            let (claims, kid) = (self.authentic.payload(), Value::from(self.authentic.kid().as_str()));
+            format!(r#"{{"active":true,"claims":{claims},"kid":{kid}}}"#).into()
         })
     }
 

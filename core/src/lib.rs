@@ -4,8 +4,10 @@
 //! that needs one, and decisions come out as values for somebody else to carry out. Start reading at [`schedule()`].
 
 pub mod algorithm;
+pub mod claim_path;
 #[doc(hidden)]
 pub mod faults;
+pub mod foreign_keys;
 pub mod json;
 pub mod jwk;
 pub mod mint;
@@ -21,6 +23,8 @@ pub mod token;
 pub mod verify;
 
 pub use algorithm::Algorithm;
+pub use claim_path::ClaimPath;
+pub use foreign_keys::ForeignKeys;
 pub use names::{Audience, Issuer, Kid};
 pub use policy::{Durations, Policy, PolicyProblem};
 pub use public_key::{PublicKey, VerifyingKey};

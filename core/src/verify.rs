@@ -1,13 +1,16 @@
 //! Checking tokens by the rules of RFC 8725.
 //!
-//! In two steps, as the first is expensive and does not depend on who asks: [`authenticate`] proves that a key of the
-//! ring signed the token, [`Authentic::verify`] that the token is good now and for this caller. Only these two make
-//! their types.
+//! In two steps, as the first is expensive and does not depend on who asks: [`Unproven::authenticate`] proves that a key
+//! signed the token, [`Authentic::verify`] that the token is good now and for this caller. Only these two make their types.
+//! Which key that is, is between the two names that the token gives, [`Unproven::issuer`] and [`Unproven::kid`]: the keys of one
+//! issuer never verify a token of another.
 
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
+use crate::claim_path::ClaimPath;
 use crate::json::Object;
 use crate::names::{Issuer, Kid};
 use crate::public_key::VerifyingKey;
@@ -92,10 +95,99 @@ impl Refusal {
     }
 }
 
+/// In which claims an issuer writes what others write in `scope` and `aud`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dialect {
+    /// The claims that hold scopes, all of which count. Empty: `scope`, or else `scp`.
+    pub scope: Vec<ClaimPath>,
+    /// The claim that holds the audience; `None` is `aud`.
+    pub audience: Option<ClaimPath>,
+}
+
+static STANDARD: Dialect = Dialect {
+    scope: Vec::new(),
+    audience: None,
+};
+
+impl Dialect {
+    /// That of RFC 7519 and RFC 9068, which is our own.
+    #[must_use]
+    pub fn standard() -> &'static Self {
+        &STANDARD
+    }
+}
+
+/// A token taken apart, of which nothing is to be believed yet.
+#[derive(Debug)]
+pub struct Unproven<'t>(Compact<'t>);
+
+impl<'t> Unproven<'t> {
+    /// Takes a token apart.
+    ///
+    /// # Errors
+    /// As [`Compact::parse`].
+    pub fn parse(token: &'t str) -> Result<Self, Refusal> {
+        Ok(Self(Compact::parse(token)?))
+    }
+
+    /// The key that it names.
+    #[must_use]
+    pub fn kid(&self) -> &str {
+        &self.0.kid
+    }
+
+    /// The issuer that it names.
+    ///
+    /// # Errors
+    /// [`Refusal::Malformed`].
+    pub fn issuer(&self) -> Result<Option<String>, Refusal> {
+        issuer(&claims(&self.0.payload)?)
+    }
+
+    /// Proves that the key signed the token: the algorithm is chosen by the key.
+    ///
+    /// # Errors
+    /// Every [`Refusal`] that does not depend on the time or on the caller.
+    pub fn authenticate(self, key: &VerifyingKey, dialect: &Dialect) -> Result<Authentic, Refusal> {
+        let token = self.0;
+        if !key.algorithm().is_named(&token.alg) {
+            return Err(Refusal::WrongAlgorithm);
+        }
+        if !key.verifies(token.signing_input, &token.signature) {
+            return Err(Refusal::BadSignature);
+        }
+        // Only now are they worth a close look: whoever wrote them holds the key.
+        let claims = claims(&token.payload)?;
+        let expires_at = date(&claims, "exp", "exp is not a NumericDate (RFC 7519 §4.1.4)")?
+            .ok_or(Refusal::Malformed("the token has no exp (RFC 8725 §3)"))?;
+        let not_before = date(&claims, "nbf", "nbf is not a NumericDate (RFC 7519 §4.1.5)")?;
+        let issued_at = date(&claims, "iat", "iat is not a NumericDate (RFC 7519 §4.1.6)")?;
+        let issuer = issuer(&claims)?;
+        let subject = member::<String>(&claims, "sub", "sub is not a string (RFC 7519 §4.1.2)")?;
+        let audience = audience(&claims, dialect)?;
+        let scope = scope(&claims, dialect)?;
+        drop(claims);
+        Ok(Authentic {
+            kid: Kid::new(&token.kid),
+            thumbprint: key.kid().clone(),
+            typ: token.typ,
+            payload: token.payload.into_boxed_str(),
+            issuer,
+            subject,
+            audience,
+            scope,
+            expires_at,
+            not_before,
+            issued_at,
+        })
+    }
+}
+
 /// A token that a key of the ring signed. It may be expired, or meant for somebody else.
 #[derive(Debug)]
 pub struct Authentic {
     kid: Kid,
+    thumbprint: Kid,
     typ: Option<String>,
     payload: Box<str>,
     issuer: Option<String>,
@@ -107,7 +199,7 @@ pub struct Authentic {
     issued_at: Option<Timestamp>,
 }
 
-/// Proves that a key signed the token: the key is chosen by kid alone, and the algorithm by the key.
+/// Proves that a key of one ring signed the token, written as we write: the key is chosen by kid alone.
 ///
 /// # Errors
 /// Every [`Refusal`] that does not depend on the time or on the caller.
@@ -115,48 +207,61 @@ pub fn authenticate<'k>(
     token: &str,
     key_of: impl FnOnce(&str) -> Option<&'k VerifyingKey>,
 ) -> Result<Authentic, Refusal> {
-    let token = Compact::parse(token)?;
-    let key = key_of(&token.kid).ok_or(Refusal::UnknownKey)?;
-    if !key.algorithm().is_named(&token.alg) {
-        return Err(Refusal::WrongAlgorithm);
-    }
-    if !key.verifies(token.signing_input, &token.signature) {
-        return Err(Refusal::BadSignature);
-    }
-    // Only now is the payload worth parsing: whoever wrote it holds the key.
-    let claims = Object::parse(&token.payload)
-        .map_err(|_| Refusal::Malformed("the claims are not a JSON object without duplicate members (RFC 7519 §4)"))?;
-    let expires_at = date(&claims, "exp", "exp is not a NumericDate (RFC 7519 §4.1.4)")?
-        .ok_or(Refusal::Malformed("the token has no exp (RFC 8725 §3)"))?;
-    let not_before = date(&claims, "nbf", "nbf is not a NumericDate (RFC 7519 §4.1.5)")?;
-    let issued_at = date(&claims, "iat", "iat is not a NumericDate (RFC 7519 §4.1.6)")?;
-    let issuer = member::<String>(&claims, "iss", "iss is not a string (RFC 7519 §4.1.1)")?;
-    let subject = member::<String>(&claims, "sub", "sub is not a string (RFC 7519 §4.1.2)")?;
-    let audience = member::<OneOrMany>(
-        &claims,
-        "aud",
-        "aud is neither a string nor an array of them (RFC 7519 §4.1.3)",
-    )?
-    .map_or_else(Vec::new, OneOrMany::into_vec);
-    let scope = match member::<String>(&claims, "scope", "scope is not a string (RFC 8693 §4.2)")? {
-        Some(scope) => Some(scope),
-        // Some issuers write an array under another name.
-        None => member::<OneOrMany>(&claims, "scp", "scp is neither a string nor an array of them")?
-            .map(|scopes| scopes.into_vec().join(" ")),
+    let token = Unproven::parse(token)?;
+    let key = key_of(token.kid()).ok_or(Refusal::UnknownKey)?;
+    token.authenticate(key, Dialect::standard())
+}
+
+fn claims(payload: &str) -> Result<Object<'_>, Refusal> {
+    Object::parse(payload)
+        .map_err(|_| Refusal::Malformed("the claims are not a JSON object without duplicate members (RFC 7519 §4)"))
+}
+
+fn issuer(claims: &Object<'_>) -> Result<Option<String>, Refusal> {
+    member(claims, "iss", "iss is not a string (RFC 7519 §4.1.1)")
+}
+
+fn audience(claims: &Object<'_>, dialect: &Dialect) -> Result<Vec<String>, Refusal> {
+    let audience = match &dialect.audience {
+        None => member::<OneOrMany>(
+            claims,
+            "aud",
+            "aud is neither a string nor an array of them (RFC 7519 §4.1.3)",
+        )?,
+        Some(path) => value(
+            path.find(claims),
+            "the claim of the audience is neither a string nor an array of them",
+        )?,
     };
-    drop(claims);
-    Ok(Authentic {
-        kid: key.kid().clone(),
-        typ: token.typ,
-        payload: token.payload.into_boxed_str(),
-        issuer,
-        subject,
-        audience,
-        scope,
-        expires_at,
-        not_before,
-        issued_at,
-    })
+    Ok(audience.map_or_else(Vec::new, OneOrMany::into_vec))
+}
+
+fn scope(claims: &Object<'_>, dialect: &Dialect) -> Result<Option<String>, Refusal> {
+    if dialect.scope.is_empty() {
+        return match member::<String>(claims, "scope", "scope is not a string (RFC 8693 §4.2)")? {
+            Some(scope) => Ok(Some(scope)),
+            // Some issuers write an array under another name.
+            None => Ok(
+                member::<OneOrMany>(claims, "scp", "scp is neither a string nor an array of them")?
+                    .map(OneOrMany::into_scope),
+            ),
+        };
+    }
+    let mut scopes: Option<String> = None;
+    for path in &dialect.scope {
+        let found: Option<OneOrMany> = value(
+            path.find(claims),
+            "a claim of scopes is neither a string nor an array of them",
+        )?;
+        let Some(found) = found.map(OneOrMany::into_scope).filter(|scope| !scope.is_empty()) else {
+            continue;
+        };
+        scopes = Some(match scopes {
+            None => found,
+            Some(scopes) => scopes + " " + &found,
+        });
+    }
+    Ok(scopes)
 }
 
 /// What the caller asks of a token.
@@ -164,7 +269,7 @@ pub fn authenticate<'k>(
 pub struct Requirements<'a> {
     /// `iss` must be this.
     pub issuer: &'a Issuer,
-    /// `aud` must name one of these. Empty refuses every token: an audience is always required.
+    /// The token must be for one of these. Empty refuses every token: an audience is always required.
     pub audience: &'a [&'a str],
     /// `scope` must hold each of these, separated by spaces.
     pub scope: Option<&'a str>,
@@ -198,11 +303,7 @@ impl Authentic {
         if self.not_before.is_some_and(|at| at > latest) || self.issued_at.is_some_and(|at| at > latest) {
             return Err(Refusal::NotYetValid);
         }
-        if !self
-            .audience
-            .iter()
-            .any(|audience| require.audience.contains(&audience.as_str()))
-        {
+        if !self.is_for(require.audience) {
             return Err(Refusal::WrongAudience);
         }
         let held = self.scope.as_deref().unwrap_or("");
@@ -216,10 +317,29 @@ impl Authentic {
         Ok(Verified(self))
     }
 
-    /// The key that signed it. A cache that keeps the token must check that this key is still published.
+    /// The name of the key that signed it.
     #[must_use]
     pub fn kid(&self) -> &Kid {
         &self.kid
+    }
+
+    /// Whether this key signed it. A cache that keeps the token must ask, as the issuer may have given the name to
+    /// another key since.
+    #[must_use]
+    pub fn is_signed_by(&self, key: &VerifyingKey) -> bool {
+        self.thumbprint == *key.kid()
+    }
+
+    /// `iss`, which the key that was taken must have belonged to.
+    #[must_use]
+    pub fn issuer(&self) -> Option<&str> {
+        self.issuer.as_deref()
+    }
+
+    /// Whether it names one of these as its audience.
+    #[must_use]
+    pub fn is_for(&self, audience: &[&str]) -> bool {
+        self.audience.iter().any(|named| audience.contains(&named.as_str()))
     }
 
     /// The claims as they were signed, a JSON object.
@@ -299,11 +419,29 @@ impl OneOrMany {
             Self::Many(many) => many,
         }
     }
+
+    /// Values separated by spaces. A member of an array that holds a space itself is no scope (RFC 6749 §3.3), and would
+    /// become several here: a role `not admin` is not the scope `admin`.
+    fn into_scope(self) -> String {
+        match self {
+            Self::One(one) => one,
+            Self::Many(many) => {
+                let fit: Vec<String> = many
+                    .into_iter()
+                    .filter(|scope| !scope.is_empty() && !scope.contains(' '))
+                    .collect();
+                fit.join(" ")
+            }
+        }
+    }
 }
 
 fn member<'a, T: Deserialize<'a>>(claims: &Object<'a>, name: &str, why: &'static str) -> Result<Option<T>, Refusal> {
-    claims
-        .member(name)
+    value(claims.member(name), why)
+}
+
+fn value<'a, T: Deserialize<'a>>(found: Option<&'a RawValue>, why: &'static str) -> Result<Option<T>, Refusal> {
+    found
         .map(|value| serde_json::from_str(value.get()).map_err(|_| Refusal::Malformed(why)))
         .transpose()
 }

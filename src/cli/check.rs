@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use signet_api::chain;
+use signet_api::{ErrorKind, chain};
 
 use crate::app;
 use crate::cli::{Failure, table, to_json};
 use crate::clock::SystemClock;
 use crate::fits::{bears, fits};
+use crate::issuers;
 use crate::kinds::exit_code;
 use crate::settings::Settings;
 
@@ -57,6 +58,20 @@ pub(super) async fn check(settings: &Settings, json: bool) -> Result<String, Fai
             0 => fits(settings, &capabilities)?,
             _ => bears(settings, &capabilities)?,
         }
+    }
+    for terms in &settings.trusted_issuers {
+        let problem = issuers::try_once(terms).await.err().map(|error| chain(&*error));
+        if problem.is_some() {
+            worst.get_or_insert(exit_code(ErrorKind::Unavailable));
+        }
+        checks.push(Row {
+            provider: "trusted issuer",
+            permission: format!("keys of {}", terms.issuer),
+            granted: problem.is_none(),
+            needed_for: "verifying its tokens",
+            problem,
+            grant: None,
+        });
     }
     let report = Report {
         ok: worst.is_none(),

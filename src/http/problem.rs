@@ -9,6 +9,7 @@ use signet_api::ProviderError;
 use signet_core::mint::MintRefusal;
 
 use crate::http::Response;
+use crate::issuers::NoKeys;
 use crate::kinds::http_status;
 use crate::snapshot::Outage;
 
@@ -82,6 +83,22 @@ impl Problem {
             ),
         )
         .retry_after(1)
+    }
+
+    /// The keys of a trusted issuer are not known, or too old to be believed. Why stands in the log and in `/readyz`.
+    #[must_use]
+    pub fn issuer_unavailable(why: NoKeys) -> Self {
+        let detail = match why {
+            NoKeys::Never => "the keys of the token's issuer could not be fetched yet",
+            NoKeys::TooOld => "the keys of the token's issuer could not be fetched for too long",
+        };
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "issuer_unavailable",
+            "The keys of the issuer are not known",
+            format!("{detail}, so that nothing can be said of the token; /readyz of the admin listener has the reason"),
+        )
+        .retry_after(5)
     }
 
     /// The provider did not sign. What it said may name accounts and hosts: that is for the log.

@@ -23,6 +23,7 @@ fn outage(since: i64) -> Outage {
 
 fn good(refreshed_at: i64) -> Facts {
     Facts {
+        issuers: Vec::new(),
         refreshed_at: at(refreshed_at),
         refresh_failure: None,
         signer: Ok("kid".to_owned()),

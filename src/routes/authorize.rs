@@ -39,6 +39,7 @@ impl Service {
         let audience: Vec<&str> = query.audience.iter().map(AsRef::as_ref).collect();
         let asked = Asked {
             audience: &audience,
+            issuer: &[],
             scope: query.scope.as_deref(),
             typ: None,
         };

@@ -35,6 +35,7 @@ impl Service {
         let requires = requires.map(required).transpose()?.unwrap_or_default();
         let asked = Asked {
             audience: &requires.audience,
+            issuer: &[],
             scope: requires.scope,
             typ: requires.typ,
         };

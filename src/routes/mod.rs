@@ -19,6 +19,7 @@ use signet_api::Clock;
 use signet_core::mint::Template;
 use signet_core::{Audience, Issuer};
 
+use crate::issuers::Issuers;
 use crate::keeper::Nudge;
 use crate::lane::Lane;
 use crate::published::Published;
@@ -40,6 +41,8 @@ pub struct Service {
     pub issuer: Issuer,
     /// The audiences that `verify` requires when the request names none.
     pub audience: Vec<Audience>,
+    /// The other issuers whose tokens are accepted.
+    pub issuers: Arc<Issuers>,
     /// What the API server of Kubernetes is told, if tokens are signed for it.
     pub kubernetes: Option<Kubernetes>,
     /// S: the most that any clock is off.

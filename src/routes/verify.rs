@@ -8,12 +8,13 @@ use arc_swap::Guard;
 use bytes::Bytes;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use signet_core::verify::{Refusal, Requirements, authenticate};
-use signet_core::{Timestamp, token};
+use signet_core::verify::{Dialect, Refusal, Requirements, Unproven};
+use signet_core::{Audience, Timestamp, VerifyingKey, token};
 
 use crate::http::Response;
 use crate::http::body;
 use crate::http::problem::Problem;
+use crate::issuers::{Known, NoKeys, Trusted};
 use crate::routes::Service;
 use crate::routes::sign::{items, join, object};
 use crate::snapshot::Snapshot;
@@ -21,7 +22,8 @@ use crate::token_cache::{Entry, Fingerprint};
 
 /// After so many tokens of a batch, other requests get their turn.
 const TURN: usize = 4;
-const EXPECTED: &str = r#"{"token":"…","audience":["…"],"scope":"…","typ":"…"}, of which only token is required"#;
+const EXPECTED: &str =
+    r#"{"token":"…","audience":["…"],"issuer":["…"],"scope":"…","typ":"…"}, of which only token is required"#;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -29,38 +31,40 @@ struct VerifyRequest<'a> {
     #[serde(borrow)]
     token: Cow<'a, str>,
     #[serde(default, borrow)]
-    audience: Option<Audiences<'a>>,
+    audience: Option<Texts<'a>>,
+    #[serde(default, borrow)]
+    issuer: Option<Texts<'a>>,
     #[serde(default, borrow)]
     scope: Option<Cow<'a, str>>,
     #[serde(default, borrow)]
     typ: Option<Cow<'a, str>>,
 }
 
-/// One audience, or a list of them.
-struct Audiences<'a>(Vec<Text<'a>>);
+/// One text, or a list of them.
+struct Texts<'a>(Vec<Text<'a>>);
 
 /// Borrowed from the request unless it has escapes.
 #[derive(Deserialize)]
 #[serde(transparent)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-impl<'de: 'a, 'a> Deserialize<'de> for Audiences<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for Texts<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct OneOrMany;
 
         impl<'de> Visitor<'de> for OneOrMany {
-            type Value = Audiences<'de>;
+            type Value = Texts<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a string or an array of strings")
             }
 
             fn visit_borrowed_str<E>(self, one: &'de str) -> Result<Self::Value, E> {
-                Ok(Audiences(vec![Text(Cow::Borrowed(one))]))
+                Ok(Texts(vec![Text(Cow::Borrowed(one))]))
             }
 
             fn visit_str<E>(self, one: &str) -> Result<Self::Value, E> {
-                Ok(Audiences(vec![Text(Cow::Owned(one.to_owned()))]))
+                Ok(Texts(vec![Text(Cow::Owned(one.to_owned()))]))
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
@@ -68,7 +72,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Audiences<'a> {
                 while let Some(one) = seq.next_element()? {
                     many.push(one);
                 }
-                Ok(Audiences(many))
+                Ok(Texts(many))
             }
         }
 
@@ -81,10 +85,30 @@ impl<'de: 'a, 'a> Deserialize<'de> for Audiences<'a> {
 pub struct Asked<'a> {
     /// The audiences of which one is required; empty for the configured ones.
     pub audience: &'a [&'a str],
+    /// The issuers of which one is required; empty for our own and every trusted one.
+    pub issuer: &'a [&'a str],
     /// The scopes required.
     pub scope: Option<&'a str>,
     /// The type required.
     pub typ: Option<&'a str>,
+}
+
+/// Why a token is not let through: for what it is, or because nothing can be said of it.
+enum Stop {
+    Refusal(Refusal),
+    Problem(Problem),
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refusal(refusal)
+    }
+}
+
+impl From<NoKeys> for Stop {
+    fn from(why: NoKeys) -> Self {
+        Self::Problem(Problem::issuer_unavailable(why))
+    }
 }
 
 impl Service {
@@ -119,10 +143,10 @@ impl Service {
 
     fn answer(&self, snapshot: &Snapshot, request: &[u8], now: Timestamp) -> Result<Bytes, Problem> {
         let request: VerifyRequest<'_> = object(request, EXPECTED)?;
-        let audience = request.audience.as_ref().map_or(&[][..], |audiences| &audiences.0);
-        let audience: Vec<&str> = audience.iter().map(|text| text.0.as_ref()).collect();
+        let (audience, issuer) = (texts(request.audience.as_ref()), texts(request.issuer.as_ref()));
         let asked = Asked {
             audience: &audience,
+            issuer: &issuer,
             scope: request.scope.as_deref(),
             typ: request.typ.as_deref(),
         };
@@ -150,57 +174,145 @@ impl Service {
         if let Some(outage) = &snapshot.asleep {
             return Err(Problem::asleep(outage));
         }
-        let configured: Vec<&str>;
+        if asked.audience.is_empty() && self.audience.is_empty() && self.issuers.is_empty() {
+            return Err(audience_required());
+        }
+        let outcome = self.find(snapshot, token, now).and_then(|entry| {
+            self.judge(&entry, asked, now)?;
+            Ok(entry)
+        });
+        let outcome = match outcome {
+            Ok(entry) => Ok(entry),
+            Err(Stop::Refusal(refusal)) => Err(refusal),
+            Err(Stop::Problem(problem)) => return Err(problem),
+        };
+        match &outcome {
+            Ok(_) => self.metrics.accepted.inc(),
+            Err(refusal) => self.metrics.refused(refusal.code()),
+        };
+        Ok(outcome)
+    }
+
+    /// The proof that a key of the token's issuer signed it, from memory or made anew.
+    fn find(&self, snapshot: &Snapshot, token: &str, now: Timestamp) -> Result<Arc<Entry>, Stop> {
+        if token.len() > token::LONGEST {
+            return Err(Refusal::TooLarge.into());
+        }
+        let fingerprint = Fingerprint::of(token);
+        if let Some(entry) = self.cache.find(&fingerprint) {
+            let proof = &entry.authentic;
+            let keys = self.keys_of(snapshot, proof.issuer(), now)?;
+            // The key may have expired or been revoked since, or its name be another key's.
+            let is_known = keys
+                .find(proof.kid().as_str())
+                .is_some_and(|key| proof.is_signed_by(key));
+            return if is_known {
+                Ok(entry)
+            } else {
+                Err(self.unknown_key(&keys, now))
+            };
+        }
+        let unproven = Unproven::parse(token)?;
+        // Who is the only issuer needs no name.
+        let issuer = match self.issuers.is_empty() {
+            true => None,
+            false => unproven.issuer()?,
+        };
+        let keys = self.keys_of(snapshot, issuer.as_deref(), now)?;
+        let proof = match keys.find(unproven.kid()) {
+            Some(key) => unproven.authenticate(key, keys.dialect())?,
+            None => return Err(self.unknown_key(&keys, now)),
+        };
+        let entry = Arc::new(Entry::new(proof));
+        self.cache.keep(fingerprint, Arc::clone(&entry));
+        Ok(entry)
+    }
+
+    /// The keys that may speak for this issuer, and no others. A token of nobody whom we trust is tried with our own: it is
+    /// refused for its key, or for its `iss`.
+    fn keys_of<'a>(&'a self, snapshot: &'a Snapshot, issuer: Option<&str>, now: Timestamp) -> Result<Keys<'a>, NoKeys> {
+        match issuer.and_then(|issuer| self.issuers.find(issuer)) {
+            None => Ok(Keys::Own(snapshot)),
+            Some(trusted) => Ok(Keys::Of(trusted, trusted.keys_at(now)?)),
+        }
+    }
+
+    fn unknown_key(&self, keys: &Keys<'_>, now: Timestamp) -> Stop {
+        match keys {
+            Keys::Own(_) => self.nudge.unknown_key(now),
+            Keys::Of(trusted, _) => trusted.unknown_key(),
+        }
+        Refusal::UnknownKey.into()
+    }
+
+    /// Whether the token is good now and for this caller, by the rules for its issuer.
+    fn judge(&self, entry: &Entry, asked: Asked<'_>, now: Timestamp) -> Result<(), Stop> {
+        let proof = &entry.authentic;
+        let trusted = proof.issuer().and_then(|issuer| self.issuers.find(issuer));
+        if !asked.issuer.is_empty() && !proof.issuer().is_some_and(|issuer| asked.issuer.contains(&issuer)) {
+            return Err(Refusal::WrongIssuer.into());
+        }
+        let (issuer, ours) = match trusted {
+            None => (&self.issuer, &self.audience),
+            Some(trusted) => (&trusted.terms().issuer, &trusted.terms().audiences),
+        };
+        let ours: Vec<&str> = match asked.audience.is_empty() || trusted.is_some() {
+            true => ours.iter().map(Audience::as_str).collect(),
+            false => Vec::new(),
+        };
         let audience = if asked.audience.is_empty() {
-            configured = self.audience.iter().map(signet_core::Audience::as_str).collect();
-            &configured
+            &ours
         } else {
             asked.audience
         };
         if audience.is_empty() {
-            return Err(Problem::request(
-                "audience_required",
-                "name the audience that the token must be for, or set SIGNET_AUDIENCE (RFC 8725 §3.9)",
-            ));
+            return Err(Stop::Problem(audience_required()));
         }
         let require = Requirements {
-            issuer: &self.issuer,
+            issuer,
             audience,
             scope: asked.scope,
             typ: asked.typ,
             clock_skew: self.clock_skew,
         };
-        let outcome = self.find(snapshot, token).and_then(|entry| {
-            entry.authentic.verify(&require, now)?;
-            Ok(entry)
-        });
-        match &outcome {
-            Ok(_) => {
-                self.metrics.accepted.inc();
-            }
-            Err(refusal) => {
-                self.metrics.refused(refusal.code());
-                if *refusal == Refusal::UnknownKey {
-                    self.nudge.unknown_key(now);
-                }
-            }
+        proof.verify(&require, now)?;
+        // Another issuer speaks for the audiences that were agreed with it, whatever a route asks for.
+        if trusted.is_some() && !proof.is_for(&ours) {
+            return Err(Refusal::WrongAudience.into());
         }
-        Ok(outcome)
+        Ok(())
+    }
+}
+
+/// The keys that may speak for one issuer.
+enum Keys<'a> {
+    Own(&'a Snapshot),
+    Of(&'a Trusted, Arc<Known>),
+}
+
+impl Keys<'_> {
+    fn find(&self, kid: &str) -> Option<&VerifyingKey> {
+        match self {
+            Self::Own(snapshot) => snapshot.published.get(kid),
+            Self::Of(_, known) => known.keys().find(kid),
+        }
     }
 
-    /// The proof that a published key signed the token, from memory or made anew.
-    fn find(&self, snapshot: &Snapshot, token: &str) -> Result<Arc<Entry>, Refusal> {
-        if token.len() > token::LONGEST {
-            return Err(Refusal::TooLarge);
+    fn dialect(&self) -> &Dialect {
+        match self {
+            Self::Own(_) => Dialect::standard(),
+            Self::Of(trusted, _) => &trusted.terms().dialect,
         }
-        let fingerprint = Fingerprint::of(token);
-        if let Some(entry) = self.cache.find(&fingerprint) {
-            // The key may have expired or been revoked since.
-            let published = snapshot.published.contains_key(entry.authentic.kid());
-            return if published { Ok(entry) } else { Err(Refusal::UnknownKey) };
-        }
-        let entry = Arc::new(Entry::new(authenticate(token, |kid| snapshot.published.get(kid))?));
-        self.cache.keep(fingerprint, Arc::clone(&entry));
-        Ok(entry)
     }
+}
+
+fn audience_required() -> Problem {
+    Problem::request(
+        "audience_required",
+        "name the audience that the token must be for, or set SIGNET_AUDIENCE (RFC 8725 §3.9)",
+    )
+}
+
+fn texts<'a>(texts: Option<&'a Texts<'_>>) -> Vec<&'a str> {
+    texts.map_or_else(Vec::new, |texts| texts.0.iter().map(|text| text.0.as_ref()).collect())
 }

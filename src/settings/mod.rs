@@ -8,6 +8,7 @@
 mod assemble;
 mod effective;
 mod flags;
+mod issuers;
 mod kubernetes;
 mod names;
 mod origin;
@@ -36,6 +37,7 @@ use tracing_subscriber::filter::Targets;
 
 pub use effective::Effective;
 pub use flags::flags;
+pub use issuers::{KeysAt, TrustedIssuer};
 pub use kubernetes::Kubernetes;
 pub use names::{LogFormat, ProviderName, Store};
 pub use origin::Origin;
@@ -62,6 +64,8 @@ pub struct Settings {
     pub issuer: Issuer,
     /// Of these a token must have one, when a request to verify names none.
     pub audience: Vec<Audience>,
+    /// The issuers beside our own whose tokens are accepted.
+    pub trusted_issuers: Vec<TrustedIssuer>,
     /// `aud` of signed tokens when the request has none.
     pub sign_audience: Vec<Audience>,
     /// `sub` of signed tokens when the request has none.

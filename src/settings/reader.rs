@@ -2,6 +2,7 @@
 
 use signet_api::Variables;
 
+use super::issuers::Tables;
 use super::problem::{Fault, Problem, SettingsError};
 use super::sources::{Also, Given, Source, Sources};
 use super::table::{Fallback, SETTINGS, Setting};
@@ -114,6 +115,17 @@ impl Reader {
     pub(super) fn take_ecosystems(&mut self) -> (Also, Variables) {
         let variables = std::mem::take(&mut self.sources.variables);
         (std::mem::take(&mut self.sources.also), variables.into_iter().collect())
+    }
+
+    /// What the settings file says of the issuers that are trusted.
+    pub(super) fn take_trusted_issuers(&mut self) -> Tables {
+        std::mem::take(&mut self.sources.trusted_issuers)
+    }
+
+    /// What to call the table of a trusted issuer, or a key in it.
+    pub(super) fn place_of_trusted_issuer(&self, issuer: &str, key: Option<&str>) -> String {
+        let key = key.map_or_else(String::new, |key| format!(".{key}"));
+        self.sources.place_in_file(&format!("trusted_issuers.{issuer:?}{key}"))
     }
 
     pub(super) fn warn(&mut self, name: &'static str, text: &str) {

@@ -11,6 +11,7 @@ use clap::ArgMatches;
 use toml::{Table, Value};
 use zeroize::Zeroizing;
 
+use super::issuers::{self, Tables};
 use super::names::ProviderName;
 use super::origin::NAMES;
 use super::problem::{Fault, Problem};
@@ -73,6 +74,8 @@ pub(super) struct Sources {
     pub(super) file: Option<PathBuf>,
     pub(super) problems: Vec<Problem>,
     pub(super) also: Also,
+    /// What the file says of the issuers that are trusted.
+    pub(super) trusted_issuers: Tables,
     /// The variables of the providers' ecosystems.
     pub(super) variables: Vec<(String, String)>,
     /// The file could not be read, so that nothing may be concluded from a setting that is not given.
@@ -117,7 +120,7 @@ impl Sources {
         }
     }
 
-    fn place_in_file(&self, key: &str) -> String {
+    pub(super) fn place_in_file(&self, key: &str) -> String {
         let file = self.file.as_deref().unwrap_or(Path::new("settings file"));
         format!("{key} (file {})", file.display())
     }
@@ -168,6 +171,9 @@ impl Sources {
                     let text = "cannot be set in the settings file itself; remove it".to_owned();
                     self.refuse(Some(setting), self.place_in_file("config"), text);
                 }
+                Some(setting) if setting.name == "trusted_issuers" && value.is_table() => {
+                    self.take_trusted_issuers(setting, value);
+                }
                 Some(setting) => match text_of(setting.kind, value) {
                     Ok(text) => self.give(setting, Source::File, &text),
                     Err(text) => self.refuse(Some(setting), self.place_in_file(setting.name), text),
@@ -216,6 +222,22 @@ impl Sources {
                                 a text in quotes";
                     self.refuse(None, place, text.to_owned());
                 }
+            }
+        }
+    }
+
+    /// `[trusted_issuers."https://login.example.com/"]`: the tables name the issuers, unless the environment does.
+    fn take_trusted_issuers(&mut self, setting: &'static Setting, value: Value) {
+        match issuers::tables(value) {
+            Some(tables) => {
+                let names: Vec<&str> = tables.keys().map(String::as_str).collect();
+                self.give(setting, Source::File, &names.join(","));
+                self.trusted_issuers = tables;
+            }
+            None => {
+                let text =
+                    "must be a list of URLs, or a table for each: [trusted_issuers.\"https://login.example.com/\"]";
+                self.refuse(Some(setting), self.place_in_file(setting.name), text.to_owned());
             }
         }
     }
@@ -291,7 +313,7 @@ fn not_toml(error: &toml::de::Error, text: &str) -> String {
 }
 
 /// A TOML value as the text that an environment variable would have.
-fn text_of(kind: Kind, value: Value) -> Result<String, String> {
+pub(super) fn text_of(kind: Kind, value: Value) -> Result<String, String> {
     match (kind, value) {
         (_, Value::String(text)) => Ok(text),
         (Kind::Switch, Value::Boolean(value)) => Ok(value.to_string()),

@@ -141,6 +141,7 @@ pub const SETTINGS: &[Setting] = &[
 
     row(TOKENS, "issuer", Kind::Url, Literal("http://localhost:8080"), "iss of tokens, and the base of the discovery documents"),
     row(TOKENS, "audience", Kind::List, Absent, "audiences of which a token must have one when verify or authorize names none; with neither, the request is refused"),
+    row(TOKENS, "trusted_issuers", Kind::List, Absent, "other issuers whose tokens are accepted; in the settings file a table [trusted_issuers.\"URL\"] for each says what differs from the defaults"),
     row(TOKENS, "sign_audience", Kind::List, Absent, "aud of signed tokens when the request has none"),
     row(TOKENS, "sign_subject", Kind::Text, Absent, "sub of signed tokens when the request has none"),
     row(TOKENS, "algorithm", Kind::Text, Literal("ES256"), "algorithm of new keys: RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA"),

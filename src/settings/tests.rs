@@ -3,6 +3,7 @@
 #[cfg(all(feature = "vault", feature = "aws-kms"))]
 mod also;
 mod file;
+mod issuers;
 mod kubernetes;
 mod properties;
 
@@ -220,6 +221,7 @@ fn every_setting_is_taken_from_flag_environment_and_file() {
         ("sign_rate", "7"),
         ("issuer", "https://a.example"),
         ("audience", "a,b"),
+        ("trusted_issuers", "https://b.example"),
         ("sign_audience", "c"),
         ("sign_subject", "s"),
         ("algorithm", "RS256"),

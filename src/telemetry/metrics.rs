@@ -7,7 +7,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
-use signet_core::Phase;
+use signet_core::{Phase, Timestamp};
 
 use crate::snapshot::Snapshot;
 
@@ -34,6 +34,17 @@ struct ByOperation {
     operation: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByIssuer {
+    issuer: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByFetch {
+    issuer: String,
+    outcome: &'static str,
+}
+
 /// Every metric. Those of the data path are reached without a look-up.
 #[derive(Debug)]
 pub struct Metrics {
@@ -54,6 +65,9 @@ pub struct Metrics {
     signing_available: Gauge,
     calls: Family<ByCall, Counter>,
     call_seconds: Family<ByOperation, Histogram>,
+    issuer_fetches: Family<ByFetch, Counter>,
+    issuer_keys: Family<ByIssuer, Gauge>,
+    issuer_keys_fetched: Family<ByIssuer, Gauge>,
 }
 
 impl Default for Metrics {
@@ -72,6 +86,9 @@ impl Default for Metrics {
             signing_available: Gauge::default(),
             calls: Family::default(),
             call_seconds: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.001, 2.0, 14))),
+            issuer_fetches: Family::default(),
+            issuer_keys: Family::default(),
+            issuer_keys_fetched: Family::default(),
             registry: Registry::default(),
         };
         registry.register("tokens_signed", "Tokens signed", metrics.signed.clone());
@@ -124,6 +141,18 @@ impl Default for Metrics {
             Unit::Seconds,
             metrics.call_seconds.clone(),
         );
+        registry.register(
+            "issuer_fetches",
+            "Fetches of a trusted issuer's keys, by outcome",
+            metrics.issuer_fetches.clone(),
+        );
+        registry.register("issuer_keys", "Keys of a trusted issuer", metrics.issuer_keys.clone());
+        registry.register_with_unit(
+            "issuer_keys_fetched_timestamp",
+            "When a trusted issuer's keys were last fetched, since the Unix epoch",
+            Unit::Seconds,
+            metrics.issuer_keys_fetched.clone(),
+        );
         Self { registry, ..metrics }
     }
 }
@@ -163,6 +192,22 @@ impl Metrics {
         self.ring_refreshed.set(snapshot.refreshed_at.as_secs());
         self.refresh_failing.set(i64::from(snapshot.refresh_failure.is_some()));
         self.signing_available.set(i64::from(snapshot.signer.is_ok()));
+    }
+
+    /// Counts a fetch of a trusted issuer's keys.
+    pub fn fetched_issuer(&self, issuer: &str, outcome: &'static str) {
+        let issuer = issuer.to_owned();
+        self.issuer_fetches.get_or_create(&ByFetch { issuer, outcome }).inc();
+    }
+
+    /// Shows how many keys a trusted issuer has, and when that was asked.
+    pub fn issuer_keys(&self, issuer: &str, count: usize, at: Timestamp) {
+        let by = ByIssuer {
+            issuer: issuer.to_owned(),
+        };
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        self.issuer_keys.get_or_create(&by).set(count);
+        self.issuer_keys_fetched.get_or_create(&by).set(at.as_secs());
     }
 
     /// Counts a call of the provider.

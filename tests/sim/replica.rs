@@ -163,6 +163,7 @@ pub(crate) async fn life(
         Arc::clone(&published),
         remote,
         crate::socket().file().clone(),
+        Arc::default(),
         &policy,
         Arc::clone(&probe) as _,
     );

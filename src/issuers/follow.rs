@@ -1,0 +1,125 @@
+//! When keys are fetched: ahead of their end, a little sooner by chance; after a failure again and again with growing
+//! waits; and once, no sooner than a cool-down after the last fetch, when a token names a key that is not known.
+//!
+//! Whoever sends tokens with random names causes one fetch per cool-down, and after a failure none at all: the waits
+//! are the same whatever is asked for. And no failure makes a good key wait for a cool-down, as failures are repeated anyway.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use signet_api::{Clock, chain};
+use signet_guards::Jitter;
+use tokio::time::{Instant, sleep, sleep_until};
+use tracing::{info, warn};
+
+use super::fetch::{FetchError, Fetched, Source};
+use super::{Known, Trusted};
+use crate::clock::rfc3339;
+use crate::snapshot::Outage;
+use crate::telemetry::metrics::Metrics;
+
+/// The first wait after a failure; it doubles.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LONGEST_RETRY: Duration = Duration::from_secs(30);
+
+/// The task of one issuer.
+#[derive(Debug)]
+pub(super) struct Follower {
+    pub(super) trusted: Arc<Trusted>,
+    pub(super) source: Source,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) jitter: Jitter,
+}
+
+impl Follower {
+    /// Fetches for ever.
+    pub(super) async fn run(mut self) {
+        let mut failures = 0_u32;
+        loop {
+            // What was wished for before this fetch is answered by it, or by those that follow if it fails.
+            let _ = self.trusted.wish.notified().now_or_never();
+            let (asked_at, asked) = (self.clock.now(), Instant::now());
+            let fetched = self.source.fetch().await;
+            let outcome = if fetched.is_ok() { "ok" } else { "failed" };
+            let issuer = self.trusted.terms.issuer.as_str();
+            self.metrics.fetched_issuer(issuer, outcome);
+            let wait = match fetched {
+                Ok(fetched) => {
+                    failures = 0;
+                    let life = self.keep(fetched, asked_at);
+                    let longest = (life - life / 20).saturating_sub(asked.elapsed());
+                    longest - self.jitter.up_to(longest / 10)
+                }
+                Err(error) => {
+                    self.note(&error, asked_at);
+                    let longest = FIRST_RETRY
+                        .saturating_mul(1 << failures.min(8))
+                        .min(LONGEST_RETRY)
+                        .min(self.trusted.terms.max_refresh);
+                    failures = failures.saturating_add(1);
+                    longest - self.jitter.up_to(longest / 2)
+                }
+            };
+            self.trusted.was_tried.store(true, Ordering::Relaxed);
+            tokio::select! {
+                () = sleep(wait) => {}
+                () = self.trusted.order.notified() => {}
+                () = self.wished(asked), if failures == 0 => {}
+            }
+        }
+    }
+
+    /// Replicas meet a new key at the same moment; they do not all ask at the same moment.
+    async fn wished(&self, asked: Instant) {
+        let cool_down = self.trusted.terms.cool_down;
+        self.trusted.wish.notified().await;
+        sleep_until(asked + cool_down).await;
+        sleep(self.jitter.up_to(cool_down / 10)).await;
+    }
+
+    /// Takes the keys into use; how long they are good for.
+    fn keep(&self, fetched: Fetched, asked_at: signet_core::Timestamp) -> Duration {
+        let terms = &self.trusted.terms;
+        let life = fetched.life.clamp(terms.min_refresh, terms.max_refresh);
+        let before = self.trusted.known.load();
+        let left_out = fetched.keys.left_out();
+        let news = before.as_ref().is_none_or(|known| known.keys.left_out() != left_out);
+        if news && !left_out.is_empty() {
+            let shown: Vec<String> = left_out.iter().take(8).map(ToString::to_string).collect();
+            warn!(issuer = %terms.issuer, count = left_out.len(), "keys of a trusted issuer are not used: {}", shown.join(", "));
+        }
+        if let Some(outage) = self.trusted.outage.swap(None) {
+            info!(issuer = %terms.issuer, since = %rfc3339(outage.since), "a trusted issuer gives its keys again");
+        } else if before.is_none() {
+            info!(issuer = %terms.issuer, keys = fetched.keys.len(), "the keys of a trusted issuer are known");
+        }
+        self.metrics
+            .issuer_keys(terms.issuer.as_str(), fetched.keys.len(), asked_at);
+        self.trusted.known.store(Some(Arc::new(Known {
+            keys: fetched.keys,
+            usable_until: asked_at.plus(life + terms.max_stale),
+        })));
+        life
+    }
+
+    /// Logged once for each reason, not once for each attempt.
+    fn note(&self, error: &FetchError, asked_at: signet_core::Timestamp) {
+        let trusted = &self.trusted;
+        let reason = chain(error);
+        let before = trusted.outage();
+        if before.as_ref().is_none_or(|outage| outage.reason != reason) {
+            let known = trusted.known.load();
+            let until = known.as_ref().map(|known| rfc3339(known.usable_until));
+            let left = until.map_or_else(
+                || "its tokens get 503 until then".to_owned(),
+                |until| format!("the last ones stay in use until {until}"),
+            );
+            warn!(issuer = %trusted.terms.issuer, "the keys of a trusted issuer cannot be fetched; {left}: {reason}");
+        }
+        let since = before.map_or(asked_at, |outage| outage.since);
+        trusted.outage.store(Some(Arc::new(Outage { since, reason })));
+    }
+}

@@ -1,0 +1,189 @@
+//! The issuers beside our own whose tokens are accepted: Auth0, Entra ID, Keycloak, Cognito and the like.
+//!
+//! Each has a task that fetches its keys ahead of their end, one fetch at a time. The data path finds the issuer by `iss`, and a
+//! key in what was fetched last; it waits for nobody. Keys belong to their issuer: none is ever tried for a token of another.
+//! A fetch that fails leaves the last keys in use, up to a stated age; beyond it, and before the first success, there is
+//! no verdict on a token of that issuer.
+
+mod fetch;
+mod follow;
+mod freshness;
+mod location;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arc_swap::{ArcSwapOption, Guard};
+use signet_api::Clock;
+use signet_core::{ForeignKeys, Issuer, Timestamp};
+use signet_guards::Jitter;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use fetch::{FetchError, NoClient};
+pub use location::Location;
+
+use crate::settings::TrustedIssuer;
+use crate::snapshot::Outage;
+use crate::telemetry::metrics::Metrics;
+use fetch::Source;
+
+/// Keys as they were fetched, and how long they are good for.
+#[derive(Debug)]
+pub struct Known {
+    keys: ForeignKeys,
+    usable_until: Timestamp,
+}
+
+impl Known {
+    /// The keys.
+    #[must_use]
+    pub const fn keys(&self) -> &ForeignKeys {
+        &self.keys
+    }
+}
+
+/// Why there is no verdict on a token of this issuer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoKeys {
+    /// No fetch has succeeded yet.
+    Never,
+    /// The last that succeeded is too long ago.
+    TooOld,
+}
+
+/// One issuer, with the keys that it had when they were last fetched.
+#[derive(Debug)]
+pub struct Trusted {
+    terms: TrustedIssuer,
+    known: ArcSwapOption<Known>,
+    outage: ArcSwapOption<Outage>,
+    was_tried: AtomicBool,
+    /// A token named a key that is not known.
+    wish: Notify,
+    /// An operator wants a fetch, whatever the pace.
+    order: Notify,
+}
+
+impl Trusted {
+    fn new(terms: TrustedIssuer) -> Self {
+        Self {
+            terms,
+            known: ArcSwapOption::empty(),
+            outage: ArcSwapOption::empty(),
+            was_tried: AtomicBool::new(false),
+            wish: Notify::new(),
+            order: Notify::new(),
+        }
+    }
+
+    /// What was agreed about it.
+    #[must_use]
+    pub const fn terms(&self) -> &TrustedIssuer {
+        &self.terms
+    }
+
+    /// The keys, unless they are too old to be believed.
+    ///
+    /// # Errors
+    /// [`NoKeys`].
+    pub fn keys_at(&self, now: Timestamp) -> Result<Arc<Known>, NoKeys> {
+        let known: Guard<Option<Arc<Known>>> = self.known.load();
+        match known.as_ref() {
+            None => Err(NoKeys::Never),
+            Some(known) if now >= known.usable_until => Err(NoKeys::TooOld),
+            Some(known) => Ok(Arc::clone(known)),
+        }
+    }
+
+    /// A token names a key of this issuer that is not known. Perhaps the issuer rotated, so one fetch is wished for; that any
+    /// number of tokens wish for it makes it no sooner and no more often.
+    pub fn unknown_key(&self) {
+        self.wish.notify_one();
+    }
+
+    /// Why the last fetch failed, if it did, and since when all do.
+    #[must_use]
+    pub fn outage(&self) -> Option<Arc<Outage>> {
+        self.outage.load_full()
+    }
+
+    /// Whether its keys were fetched, or could not be. Until then a replica is not ready.
+    #[must_use]
+    pub fn was_tried(&self) -> bool {
+        self.was_tried.load(Ordering::Relaxed)
+    }
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub struct Issuers(HashMap<Issuer, Arc<Trusted>>);
+
+impl Issuers {
+    /// Those of the settings; each is followed until the shutdown.
+    ///
+    /// # Errors
+    /// [`NoClient`] if the certificate authorities of one cannot be read.
+    pub fn follow(
+        terms: &[TrustedIssuer],
+        clock: &Arc<dyn Clock>,
+        metrics: &Arc<Metrics>,
+        tasks: &TaskTracker,
+        shutdown: &CancellationToken,
+    ) -> Result<Self, NoClient> {
+        let mut issuers = HashMap::new();
+        for terms in terms {
+            let source = Source::new(terms)?;
+            let trusted = Arc::new(Trusted::new(terms.clone()));
+            issuers.insert(terms.issuer.clone(), Arc::clone(&trusted));
+            let follower = follow::Follower {
+                trusted,
+                source,
+                clock: Arc::clone(clock),
+                metrics: Arc::clone(metrics),
+                jitter: Jitter::default(),
+            };
+            let shutdown = shutdown.clone();
+            tasks.spawn(async move {
+                tokio::select! {
+                    () = shutdown.cancelled() => {}
+                    () = follower.run() => {}
+                }
+            });
+        }
+        Ok(Self(issuers))
+    }
+
+    /// The issuer of this name.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<&Trusted> {
+        self.0.get(name).map(AsRef::as_ref)
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Each of them, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &Trusted> {
+        self.0.values().map(AsRef::as_ref)
+    }
+
+    /// Fetches all keys now.
+    pub fn fetch_now(&self) {
+        self.iter().for_each(|trusted| trusted.order.notify_one());
+    }
+}
+
+/// Asks once where an issuer's keys are, and for them: what `signet check` shows.
+///
+/// # Errors
+/// Why there are none.
+pub async fn try_once(terms: &TrustedIssuer) -> Result<ForeignKeys, Box<dyn std::error::Error + Send + Sync>> {
+    let mut source = Source::new(terms)?;
+    Ok(source.fetch().await?.keys)
+}

@@ -1,0 +1,256 @@
+//! The issuers beside our own whose tokens are accepted: `SIGNET_TRUSTED_ISSUERS` names them, and each may have a table
+//! `[trusted_issuers."https://login.example.com/"]` in the settings file with what differs from the defaults.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use signet_core::verify::Dialect;
+use signet_core::{Algorithm, Audience, ClaimPath, Issuer};
+use toml::{Table, Value};
+
+use super::parse;
+use super::reader::Reader;
+use super::sources::text_of;
+use super::table::Kind;
+use crate::issuers::Location;
+
+/// What was agreed about one issuer.
+#[derive(Clone, Debug)]
+pub struct TrustedIssuer {
+    /// `iss` of its tokens.
+    pub issuer: Issuer,
+    /// Its tokens must be for one of these, whatever a request asks for beside that. Not empty.
+    pub audiences: Vec<Audience>,
+    /// The algorithms that its keys may have; a key that names none gets the first that fits.
+    pub algorithms: Vec<Algorithm>,
+    /// In which claims it writes scopes and audience.
+    pub dialect: Dialect,
+    /// Where its keys are.
+    pub keys_at: KeysAt,
+    /// The certificate authorities to trust for that, in PEM, instead of the machine's.
+    pub ca_file: Option<PathBuf>,
+    /// Keys are used for at least this long before they are fetched again, whatever their `max-age`.
+    pub min_refresh: Duration,
+    /// And for at most this long.
+    pub max_refresh: Duration,
+    /// How much longer they are used while fetching them fails.
+    pub max_stale: Duration,
+    /// Between two fetches, the later of which an unknown kid caused.
+    pub cool_down: Duration,
+}
+
+/// How an issuer's keys are found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeysAt {
+    /// There.
+    Jwks(Location),
+    /// Where the discovery document says that is there.
+    Discovery(Location),
+}
+
+/// The tables of the file, by issuer, and where each stands.
+pub(super) type Tables = BTreeMap<String, Table>;
+
+const KEYS: [(&str, Kind); 11] = [
+    ("audiences", Kind::List),
+    ("audience_claim", Kind::Text),
+    ("algorithms", Kind::List),
+    ("scope_claims", Kind::List),
+    ("jwks_url", Kind::Url),
+    ("discovery_url", Kind::Url),
+    ("ca_file", Kind::Path),
+    ("min_refresh", Kind::Duration),
+    ("max_refresh", Kind::Duration),
+    ("max_stale", Kind::Duration),
+    ("unknown_kid_cooldown", Kind::Duration),
+];
+
+/// One for each type of key.
+const ALGORITHMS: [Algorithm; 5] = [
+    Algorithm::RS256,
+    Algorithm::ES256,
+    Algorithm::ES384,
+    Algorithm::ES512,
+    Algorithm::EdDSA,
+];
+
+const SECOND: Duration = Duration::from_secs(1);
+const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
+
+pub(super) fn trusted(r: &mut Reader, own: Option<&Issuer>, audience: &[Audience]) -> Vec<TrustedIssuer> {
+    let mut tables = r.take_trusted_issuers();
+    let names = r.optional("trusted_issuers", parse::names).unwrap_or_default();
+    let mut trusted: Vec<TrustedIssuer> = Vec::new();
+    for name in names {
+        let issuer = match parse::issuer(&name) {
+            Ok(issuer) => issuer,
+            Err(text) => {
+                r.refuse("trusted_issuers", text);
+                continue;
+            }
+        };
+        if own == Some(&issuer) {
+            let text = format!("names {issuer}, which is SIGNET_ISSUER, whose tokens are accepted anyway; remove it");
+            r.refuse("trusted_issuers", text);
+        } else if trusted.iter().any(|known| known.issuer == issuer) {
+            r.refuse("trusted_issuers", format!("names {issuer} twice; write it once"));
+        } else {
+            let table = tables.remove(&name).unwrap_or_default();
+            let mut terms = Terms { r, name: &name, table };
+            trusted.extend(terms.read(issuer, audience));
+        }
+    }
+    for name in tables.into_keys() {
+        let place = r.place_of_trusted_issuer(&name, None);
+        let text = "is given, but SIGNET_TRUSTED_ISSUERS does not name it; add it there, or remove this";
+        r.refuse_at(place, text.to_owned());
+    }
+    trusted
+}
+
+/// One table, of which what was read is taken away.
+struct Terms<'a> {
+    r: &'a mut Reader,
+    name: &'a str,
+    table: Table,
+}
+
+impl Terms<'_> {
+    fn read(&mut self, issuer: Issuer, audience: &[Audience]) -> Option<TrustedIssuer> {
+        let location = |text: &str| Location::parse(text).map_err(|why| format!("{text:?} {why}"));
+        let path = |text: &str| ClaimPath::parse(text).map_err(|error| error.to_string());
+        let paths = |text: &str| {
+            parse::names(text)?
+                .iter()
+                .map(|name| path(name))
+                .collect::<Result<Vec<_>, _>>()
+        };
+        let algorithms = |text: &str| {
+            let names = parse::names(text)?;
+            names
+                .iter()
+                .map(|name| parse::algorithm(name))
+                .collect::<Result<Vec<_>, _>>()
+        };
+        let span = |bounds| move |text: &str| parse::duration_in(text, bounds);
+
+        let audiences = self.take("audiences", parse::audiences);
+        let audiences = audiences
+            .filter(|given| !given.is_empty())
+            .unwrap_or_else(|| audience.to_vec());
+        if audiences.is_empty() && self.r.knows(&["audience"]) {
+            let text = "is missing, and SIGNET_AUDIENCE too: which of its tokens are meant for here? write for example \
+                        audiences = [\"https://orders.example.com\"] (RFC 8725 §3.9)";
+            self.refuse("audiences", text.to_owned());
+        }
+        let dialect = Dialect {
+            audience: self.take("audience_claim", path),
+            scope: self.take("scope_claims", paths).unwrap_or_default(),
+        };
+        let algorithms = self.take("algorithms", algorithms).filter(|given| !given.is_empty());
+        let jwks = self.take("jwks_url", location);
+        let discovery = self.take("discovery_url", location);
+        let keys_at = match (jwks, discovery) {
+            (Some(_), Some(_)) => {
+                self.refuse(
+                    "jwks_url",
+                    "is given beside discovery_url; write one of them".to_owned(),
+                );
+                None
+            }
+            (Some(url), None) => Some(KeysAt::Jwks(url)),
+            (None, Some(url)) => Some(KeysAt::Discovery(url)),
+            (None, None) => {
+                let url = format!(
+                    "{}/.well-known/openid-configuration",
+                    issuer.as_str().trim_end_matches('/')
+                );
+                let found = Location::parse(&url);
+                if let Err(why) = found {
+                    let text = format!("names {issuer}, which {why}; write https, or jwks_url in its table");
+                    self.r.refuse("trusted_issuers", text);
+                }
+                found.ok().map(KeysAt::Discovery)
+            }
+        };
+        let ca_file = self.take("ca_file", parse::path);
+        let minutes = |minutes| SECOND * 60 * minutes;
+        let min_refresh = self.take("min_refresh", span(SECOND..=WEEK));
+        let max_refresh = self.take("max_refresh", span(SECOND..=WEEK));
+        let max_stale = self
+            .take("max_stale", span(Duration::ZERO..=WEEK * 5))
+            .unwrap_or(minutes(240));
+        let cool_down = self
+            .take("unknown_kid_cooldown", span(SECOND..=WEEK))
+            .unwrap_or(SECOND * 10);
+        // One that is given moves the default of the other along.
+        let max_refresh = max_refresh.unwrap_or_else(|| minutes(60).max(min_refresh.unwrap_or_default()));
+        let min_refresh = min_refresh.unwrap_or_else(|| minutes(1).min(max_refresh));
+        if min_refresh > max_refresh {
+            self.refuse("min_refresh", "is longer than max_refresh; swap them".to_owned());
+        }
+        self.refuse_the_rest();
+        Some(TrustedIssuer {
+            issuer,
+            audiences,
+            algorithms: algorithms.unwrap_or_else(|| ALGORITHMS.to_vec()),
+            dialect,
+            keys_at: keys_at?,
+            ca_file,
+            min_refresh,
+            max_refresh,
+            max_stale,
+            cool_down,
+        })
+    }
+
+    fn take<T>(&mut self, key: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+        let value = self.table.remove(key)?;
+        let (_, kind) = KEYS.iter().find(|(name, _)| *name == key)?;
+        match text_of(*kind, value).and_then(|text| parse(&text)) {
+            Ok(value) => Some(value),
+            Err(text) => {
+                self.refuse(key, text);
+                None
+            }
+        }
+    }
+
+    fn refuse(&mut self, key: &str, text: String) {
+        let place = self.r.place_of_trusted_issuer(self.name, Some(key));
+        self.r.refuse_at(place, text);
+    }
+
+    fn refuse_the_rest(&mut self) {
+        let rest: Vec<String> = std::mem::take(&mut self.table)
+            .into_iter()
+            .map(|(key, _)| key)
+            .collect();
+        for key in rest {
+            let names = KEYS.map(|(name, _)| name);
+            let meant = names
+                .iter()
+                .map(|name| (strsim::osa_distance(&key, name), *name))
+                .filter(|(distance, name)| *distance <= name.len() / 3)
+                .min();
+            let text = match meant {
+                Some((_, name)) => format!("is not a setting of a trusted issuer; did you mean {name}?"),
+                None => format!("is not a setting of a trusted issuer, which are {}", names.join(", ")),
+            };
+            self.refuse(&key, text);
+        }
+    }
+}
+
+/// The tables, if it is tables; `None` is a mistake.
+pub(super) fn tables(value: Value) -> Option<Tables> {
+    let Value::Table(tables) = value else { return None };
+    tables
+        .into_iter()
+        .map(|(name, value)| match value {
+            Value::Table(table) => Some((name, table)),
+            _ => None,
+        })
+        .collect()
+}
