@@ -13,6 +13,7 @@ pub mod fits;
 pub mod grpc;
 pub mod hardening;
 pub mod http;
+pub mod identity;
 pub mod issuers;
 pub mod keeper;
 pub mod kinds;

@@ -169,6 +169,7 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
         issuer: settings.issuer.clone(),
         audience: settings.audience.clone(),
         issuers: Arc::clone(&issuers),
+        identity: settings.identity.clone(),
         kubernetes: settings.kubernetes,
         clock_skew: durations.clock_skew,
         cache: TokenCache::new(settings.limits.verify_cache_entries.map_or(0, Into::into)),

@@ -8,14 +8,16 @@
 use std::sync::{Arc, OnceLock};
 
 use aws_lc_rs::digest;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::HeaderValue;
+use prost::Message as _;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use serde_json::Value;
 use signet_core::verify::Authentic;
+
+use crate::grpc::as_struct;
+use crate::identity::{Identity, Source, Unfit};
 
 /// A token that a key signed, with the answers it leads to: each encoded once, when it is first asked for.
 #[derive(Debug)]
@@ -23,18 +25,8 @@ pub struct Entry {
     /// The proof.
     pub authentic: Authentic,
     active: OnceLock<Bytes>,
-    headers: OnceLock<Option<IdentityHeaders>>,
-}
-
-/// The values of the headers that name the client to the service behind the gateway.
-#[derive(Clone, Debug)]
-pub struct IdentityHeaders {
-    /// `X-Auth-Subject`.
-    pub subject: HeaderValue,
-    /// `X-Auth-Scope`.
-    pub scope: HeaderValue,
-    /// `X-Auth-Claims`.
-    pub claims: HeaderValue,
+    headers: OnceLock<Result<Box<[HeaderValue]>, Unfit>>,
+    metadata: OnceLock<Bytes>,
 }
 
 impl Entry {
@@ -45,6 +37,7 @@ impl Entry {
             authentic,
             active: OnceLock::new(),
             headers: OnceLock::new(),
+            metadata: OnceLock::new(),
         }
     }
 
@@ -58,33 +51,30 @@ impl Entry {
         })
     }
 
-    /// The headers of `authorize` when the token is good; `None` if its subject or scope cannot stand in a header.
+    /// The values of the headers that name the client to the service behind the gateway, in the order of
+    /// [`Identity::names`]. There is one [`Identity`] in a process.
+    ///
+    /// # Errors
+    /// [`Unfit`] if they could not arrive there as they were signed.
+    pub fn headers(&self, identity: &Identity) -> Result<&[HeaderValue], &Unfit> {
+        let made = self.headers.get_or_init(|| {
+            identity.values(&Source {
+                subject: self.authentic.subject(),
+                scope: self.authentic.scope(),
+                payload: self.authentic.payload(),
+            })
+        });
+        made.as_deref()
+    }
+
+    /// The claims as Envoy's dynamic metadata, a `google.protobuf.Struct`, encoded.
     #[must_use]
-    pub fn headers(&self) -> Option<&IdentityHeaders> {
-        self.headers
-            .get_or_init(|| IdentityHeaders::new(&self.authentic))
-            .as_ref()
-    }
-}
-
-impl IdentityHeaders {
-    fn new(token: &Authentic) -> Option<Self> {
-        Some(Self {
-            subject: header(token.subject().unwrap_or_default())?,
-            scope: header(token.scope().unwrap_or_default())?,
-            claims: header(&URL_SAFE_NO_PAD.encode(token.payload()))?,
+    pub fn metadata(&self) -> &Bytes {
+        self.metadata.get_or_init(|| {
+            // They were parsed when the token was verified.
+            let claims = serde_json::from_str(self.authentic.payload()).unwrap_or_default();
+            as_struct(&claims).encode_to_vec().into()
         })
-    }
-}
-
-/// A header's value holds no control character, and loses the blanks at its ends on the way (RFC 9110 §5.5): with
-/// either, the service would read another name than the one that was signed.
-fn header(value: &str) -> Option<HeaderValue> {
-    let trimmed = value.trim_matches([' ', '\t']) == value && !value.contains('\t');
-    if trimmed {
-        HeaderValue::from_bytes(value.as_bytes()).ok()
-    } else {
-        None
     }
 }
 
@@ -110,8 +100,9 @@ const SHARE: usize = 4096;
 
 impl Weighter<Fingerprint, Arc<Entry>> for BySize {
     fn weight(&self, _: &Fingerprint, entry: &Arc<Entry>) -> u64 {
-        // The claims, the answer that holds them, and the header that holds them in base64, made or not.
-        let octets = size_of::<Entry>() + entry.authentic.payload().len() * 10 / 3;
+        // The claims, the answer that holds them, the headers that hold them in base64 and one by one, and the metadata with
+        // nine octets for a number of one digit: made or not.
+        let octets = size_of::<Entry>() + entry.authentic.payload().len() * 6;
         u64::try_from(octets.div_ceil(SHARE)).unwrap_or(u64::MAX)
     }
 }

@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 
+use bytes::Bytes;
 use prost::Message;
 
 /// The service's one method.
@@ -102,8 +103,9 @@ pub struct CheckResponse {
     #[prost(oneof = "HttpResponse", tags = "2, 3")]
     pub http_response: Option<HttpResponse>,
     /// For later filters and the access log.
-    #[prost(message, optional, tag = "4")]
-    pub dynamic_metadata: Option<prost_types::Struct>,
+    /// A `google.protobuf.Struct`, encoded already: on the wire a message is its octets with their length.
+    #[prost(bytes = "bytes", optional, tag = "4")]
+    pub dynamic_metadata: Option<Bytes>,
 }
 
 /// `CheckResponse.http_response`.

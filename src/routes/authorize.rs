@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use http::header::AUTHORIZATION;
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderValue, StatusCode};
 use signet_core::verify::Refusal;
 
 use crate::http::Response;
@@ -17,12 +17,9 @@ use crate::routes::Service;
 use crate::routes::verify::Asked;
 use crate::token_cache::Entry;
 
-pub(super) const SUBJECT: HeaderName = HeaderName::from_static("x-auth-subject");
-pub(super) const SCOPE: HeaderName = HeaderName::from_static("x-auth-scope");
-pub(super) const CLAIMS: HeaderName = HeaderName::from_static("x-auth-claims");
-
 impl Service {
-    /// Decides on a request by its `Authorization` header; `?audience=` (repeatable) and `?scope=` say what is required.
+    /// Decides on a request by its `Authorization` header; `?audience=`, `?issuer=` (repeatable) and `?scope=` say
+    /// what is required.
     ///
     /// # Errors
     /// [`Problem`] with the challenge.
@@ -37,42 +34,44 @@ impl Service {
             .map(|value| value.to_str().map_err(|_| malformed(NOT_ASCII)))
             .transpose()?;
         let audience: Vec<&str> = query.audience.iter().map(AsRef::as_ref).collect();
+        let issuer: Vec<&str> = query.issuer.iter().map(AsRef::as_ref).collect();
         let asked = Asked {
             audience: &audience,
-            issuer: &[],
+            issuer: &issuer,
             scope: query.scope.as_deref(),
             typ: None,
         };
         let entry = self.decide(authorization, asked)?;
-        let headers = entry.headers().ok_or_else(unfit)?;
         let mut response = empty(StatusCode::OK);
         let out = response.headers_mut();
-        out.insert(SUBJECT, headers.subject.clone());
-        out.insert(SCOPE, headers.scope.clone());
-        out.insert(CLAIMS, headers.claims.clone());
+        // A header without a claim is empty, not absent: the gateway puts it in the place of what the client sent.
+        for (name, value) in self.identity.names().iter().zip(self.identity_of(&entry)?) {
+            out.insert(name.clone(), value.clone());
+        }
         Ok(response)
     }
 
-    /// Decides on a request that came with this `Authorization` header. The token has headers for the service.
+    /// Decides on a request that came with this `Authorization` header.
     ///
     /// # Errors
     /// [`Problem`] with the challenge.
     pub fn decide(&self, authorization: Option<&str>, asked: Asked<'_>) -> Result<Arc<Entry>, Problem> {
         let token = bearer(authorization)?;
         let now = self.clock.now();
-        let entry = self
-            .check(&self.published.at(now), token, asked, now)?
-            .map_err(|refusal| refused(refusal, asked.scope))?;
-        match entry.headers() {
-            Some(_) => Ok(entry),
-            None => Err(unfit()),
-        }
+        self.check(&self.published.at(now), token, asked, now)?
+            .map_err(|refusal| refused(refusal, asked.scope))
     }
-}
 
-fn unfit() -> Problem {
-    let detail = "sub or scope holds a character that cannot stand in a header";
-    challenge(StatusCode::UNAUTHORIZED, "invalid_token", detail, None)
+    /// The values of the identity headers for the service, in the order of their names.
+    ///
+    /// # Errors
+    /// [`Problem`] if the token has none that would arrive as they were signed.
+    pub fn identity_of<'a>(&self, entry: &'a Entry) -> Result<&'a [HeaderValue], Problem> {
+        entry.headers(&self.identity).map_err(|unfit| {
+            let detail = unfit.to_string();
+            challenge(StatusCode::UNAUTHORIZED, "invalid_token", &detail, None)
+        })
+    }
 }
 
 /// What is no request that a gateway should let through.
@@ -85,6 +84,7 @@ pub(super) const NOT_ASCII: &str = "the Authorization header is not ASCII";
 #[derive(Default)]
 struct Query<'a> {
     audience: Vec<Cow<'a, str>>,
+    issuer: Vec<Cow<'a, str>>,
     scope: Option<Cow<'a, str>>,
 }
 
@@ -95,11 +95,12 @@ impl<'a> Query<'a> {
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             match name.as_ref() {
                 "audience" if !value.is_empty() => parsed.audience.push(value),
+                "issuer" if !value.is_empty() => parsed.issuer.push(value),
                 "scope" if parsed.scope.is_none() => parsed.scope = Some(value),
                 _ => {
                     return Err(Problem::request(
                         "invalid_request",
-                        "the query takes audience (one or more, not empty) and scope (one, values separated by spaces)",
+                        "the query takes audience and issuer (one or more, not empty) and scope (one, values separated by spaces)",
                     ));
                 }
             }

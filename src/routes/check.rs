@@ -1,6 +1,7 @@
 //! Envoy's `ext_authz` over gRPC: the decision of `/v1/authorize` in Envoy's words.
 //!
-//! What a route requires stands in its `context_extensions`: `audience` (one or more, separated by spaces), `scope`, `typ`.
+//! What a route requires stands in its `context_extensions`: `audience` and `issuer` (one or more, separated by spaces), `scope`,
+//! `typ`.
 
 use std::collections::HashMap;
 
@@ -8,16 +9,15 @@ use http::header::AUTHORIZATION;
 use http::{HeaderName, StatusCode};
 use tonic::Code;
 
-use crate::grpc::as_struct;
 use crate::grpc::envoy::{
     AppendAction, CheckRequest, CheckResponse, DeniedHttpResponse, HeaderValue, HeaderValueOption, HttpRequest,
     HttpResponse, HttpStatus, OkHttpResponse, Status,
 };
 use crate::http::problem::Problem;
 use crate::routes::Service;
-use crate::routes::authorize::{CLAIMS, NOT_ASCII, SCOPE, SUBJECT, malformed};
+use crate::routes::authorize::{NOT_ASCII, malformed};
 use crate::routes::verify::Asked;
-use crate::token_cache::{Entry, IdentityHeaders};
+use crate::token_cache::Entry;
 
 impl Service {
     /// Decides on a request that Envoy asks about.
@@ -35,20 +35,21 @@ impl Service {
         let requires = requires.map(required).transpose()?.unwrap_or_default();
         let asked = Asked {
             audience: &requires.audience,
-            issuer: &[],
+            issuer: &requires.issuer,
             scope: requires.scope,
             typ: requires.typ,
         };
         let http = attributes.and_then(|attributes| attributes.request.as_ref()?.http.as_ref());
         let entry = self.decide(http.map(authorization).transpose()?.flatten(), asked)?;
-        let headers = entry.headers().ok_or_else(|| malformed("no headers"))?;
-        Ok(allowed(&entry, headers))
+        let values = self.identity_of(&entry)?;
+        Ok(allowed(&entry, self.identity.names().iter().zip(values)))
     }
 }
 
 #[derive(Default)]
 struct Required<'a> {
     audience: Vec<&'a str>,
+    issuer: Vec<&'a str>,
     scope: Option<&'a str>,
     typ: Option<&'a str>,
 }
@@ -61,6 +62,7 @@ fn required(extensions: &HashMap<String, String>) -> Result<Required<'_>, Proble
         match name.as_str() {
             _ if value.trim_ascii().is_empty() => return Err(misconfigured(name, "is empty")),
             "audience" => required.audience = value.split_ascii_whitespace().collect(),
+            "issuer" => required.issuer = value.split_ascii_whitespace().collect(),
             "scope" => required.scope = Some(value),
             "typ" => required.typ = Some(value),
             _ => return Err(misconfigured(name, "is not known")),
@@ -73,14 +75,14 @@ fn required(extensions: &HashMap<String, String>) -> Result<Required<'_>, Proble
 fn misconfigured(name: &str, fault: &str) -> Problem {
     tracing::error!(
         name,
-        "a context extension of a route of Envoy {fault}, so all requests there are denied: audience, scope and typ are \
-         known, each with a value, or left out"
+        "a context extension of a route of Envoy {fault}, so all requests there are denied: audience, issuer, scope and typ \
+         are known, each with a value, or left out"
     );
     Problem::new(
         StatusCode::INTERNAL_SERVER_ERROR,
         "unknown_requirement",
         "The gateway asks for something that is not known",
-        "context_extensions of the route: audience, scope and typ are known, each with a value, or left out",
+        "context_extensions of the route: audience, issuer, scope and typ are known, each with a value, or left out",
     )
 }
 
@@ -106,13 +108,12 @@ fn authorization(request: &HttpRequest) -> Result<Option<&str>, Problem> {
 }
 
 /// The identity headers replace what the client sent under their names; an empty one is taken away instead.
-fn allowed(entry: &Entry, identity: &IdentityHeaders) -> CheckResponse {
+fn allowed<'a>(
+    entry: &Entry,
+    identity: impl Iterator<Item = (&'a HeaderName, &'a http::HeaderValue)>,
+) -> CheckResponse {
     let mut ok = OkHttpResponse::default();
-    for (name, value) in [
-        (&SUBJECT, &identity.subject),
-        (&SCOPE, &identity.scope),
-        (&CLAIMS, &identity.claims),
-    ] {
+    for (name, value) in identity {
         match value.is_empty() {
             true => ok.headers_to_remove.push(name.to_string()),
             false => ok.headers.push(header(name, value)),
@@ -121,9 +122,7 @@ fn allowed(entry: &Entry, identity: &IdentityHeaders) -> CheckResponse {
     CheckResponse {
         status: Some(Status::default()),
         http_response: Some(HttpResponse::Ok(ok)),
-        dynamic_metadata: serde_json::from_str(entry.authentic.payload())
-            .ok()
-            .map(|claims| as_struct(&claims)),
+        dynamic_metadata: Some(entry.metadata().clone()),
     }
 }
 
@@ -195,9 +194,15 @@ mod tests {
 
     #[test]
     fn what_a_route_requires_is_read_from_its_extensions() {
-        let given = extensions(&[("audience", " a  b "), ("scope", "read write"), ("typ", "at+jwt")]);
+        let given = [
+            ("audience", " a  b "),
+            ("issuer", "i j"),
+            ("scope", "read write"),
+            ("typ", "at+jwt"),
+        ];
+        let given = extensions(&given);
         let required = required(&given).expect("known extensions");
-        assert_eq!(required.audience, ["a", "b"]);
+        assert_eq!((required.audience, required.issuer), (vec!["a", "b"], vec!["i", "j"]));
         assert_eq!((required.scope, required.typ), (Some("read write"), Some("at+jwt")));
     }
 
@@ -206,7 +211,8 @@ mod tests {
         for given in [
             ("scopes", "read"),
             ("Scope", "read"),
-            ("issuer", "a"),
+            ("issuers", "a"),
+            ("issuer", " "),
             ("", "read"),
             ("audience", ""),
             ("audience", " "),

@@ -59,9 +59,10 @@ impl Handler for Local {
             (&Method::POST, "/v1/sign") => self.sign(body).await,
             (&Method::POST, "/v1/verify") => self.verify(body).await,
             (_, "/v1/authorize") => self.service.authorize(&parts),
+            (&Method::POST, "/v1/introspect") => self.introspect(&parts, body).await,
             (&Method::POST, "/v1/sign/batch") => self.sign_batch(body).await,
             (&Method::POST, "/v1/verify/batch") => self.verify_batch(body).await,
-            (_, "/v1/sign" | "/v1/verify" | "/v1/sign/batch" | "/v1/verify/batch") => {
+            (_, "/v1/sign" | "/v1/verify" | "/v1/introspect" | "/v1/sign/batch" | "/v1/verify/batch") => {
                 Err(Problem::method_not_allowed("POST"))
             }
             _ => return (self.filters)(Request::from_parts(parts, body)).await,
@@ -85,6 +86,10 @@ impl Local {
 
     async fn verify_batch(&self, body: Incoming) -> Result<Response, Problem> {
         self.service.verify_batch(&body::read(body, BATCH).await?).await
+    }
+
+    async fn introspect(&self, head: &Parts, body: Incoming) -> Result<Response, Problem> {
+        self.service.introspect(head, &body::read(body, SINGLE).await?)
     }
 
     /// Logs a problem under an id that the client gets too. Nothing of the request but its path is logged.

@@ -6,6 +6,7 @@
 pub mod admin;
 pub mod authorize;
 pub mod check;
+pub mod introspect;
 pub mod kubernetes;
 pub mod local;
 pub mod public;
@@ -19,6 +20,7 @@ use signet_api::Clock;
 use signet_core::mint::Template;
 use signet_core::{Audience, Issuer};
 
+use crate::identity::Identity;
 use crate::issuers::Issuers;
 use crate::keeper::Nudge;
 use crate::lane::Lane;
@@ -43,6 +45,8 @@ pub struct Service {
     pub audience: Vec<Audience>,
     /// The other issuers whose tokens are accepted.
     pub issuers: Arc<Issuers>,
+    /// The headers that name the client to the service behind the gateway.
+    pub identity: Identity,
     /// What the API server of Kubernetes is told, if tokens are signed for it.
     pub kubernetes: Option<Kubernetes>,
     /// S: the most that any clock is off.

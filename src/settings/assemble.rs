@@ -9,6 +9,7 @@ use std::time::Duration;
 use signet_api::{Custody, Fate, Variables};
 use signet_core::{Algorithm, Durations, Issuer, Policy};
 
+use super::claims;
 use super::issuers;
 use super::kubernetes::kubernetes;
 use super::names::{self, LogFormat, ProviderName, choice};
@@ -50,6 +51,7 @@ pub(super) fn assemble(sources: Sources, machine: &Machine) -> Result<Settings, 
     let issuer = r.required("issuer", parse::issuer);
     let audience = r.optional("audience", parse::audiences).unwrap_or_default();
     let trusted_issuers = issuers::trusted(r, issuer.as_ref(), &audience);
+    let identity = claims::identity(r);
     let sign_audience = r.optional("sign_audience", parse::audiences).unwrap_or_default();
     let sign_subject = r.optional("sign_subject", parse::text);
     let policy = policy(r);
@@ -78,6 +80,7 @@ pub(super) fn assemble(sources: Sources, machine: &Machine) -> Result<Settings, 
             issuer: issuer?,
             audience,
             trusted_issuers,
+            identity: identity?,
             sign_audience,
             sign_subject,
             policy: policy?,

@@ -6,6 +6,7 @@
 //! directory can be written or a certificate be read is for those to find out who use it.
 
 mod assemble;
+mod claims;
 mod effective;
 mod flags;
 mod issuers;
@@ -34,6 +35,8 @@ use signet_api::{Fate, Variables};
 use signet_core::algorithm::RsaBits;
 use signet_core::{Audience, Issuer, Policy};
 use tracing_subscriber::filter::Targets;
+
+use crate::identity::Identity;
 
 pub use effective::Effective;
 pub use flags::flags;
@@ -66,6 +69,8 @@ pub struct Settings {
     pub audience: Vec<Audience>,
     /// The issuers beside our own whose tokens are accepted.
     pub trusted_issuers: Vec<TrustedIssuer>,
+    /// The headers that name the client to the service behind the gateway.
+    pub identity: Identity,
     /// `aud` of signed tokens when the request has none.
     pub sign_audience: Vec<Audience>,
     /// `sub` of signed tokens when the request has none.
