@@ -3,10 +3,12 @@
 
 mod authorize;
 mod batch;
+mod claim_headers;
 mod events;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod http2;
+mod introspect;
 mod public;
 mod remembered;
 mod sign;

@@ -23,7 +23,7 @@ fn wrong_requests_to_verify_are_refused_each_with_its_problem() {
             r#"{"token":5}"#.to_owned(),
             "invalid_request",
         ),
-        ("an unknown member", with(r#""issuer":"x""#), "invalid_request"),
+        ("an unknown member", with(r#""issuers":"x""#), "invalid_request"),
         ("a misspelt scope", with(r#""scopes":"admin""#), "invalid_request"),
         ("token twice", with(r#""token":"x""#), "invalid_request"),
         (
