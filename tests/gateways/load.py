@@ -1,4 +1,4 @@
-"""Load on both listeners of Envoy: tokens as they are signed, and once more when they are about to expire."""
+"""Load on a gateway: tokens as they are signed, and once more when they are about to expire."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import queue
 import threading
 import time
 from collections import Counter, deque
+from collections.abc import Mapping
 
 from identity import CLAIMS, bearer, with_another_signature
-from processes import Client, Envoy
+from processes import Client
 from sidecar import Sidecar
 
 WORKERS = 3
@@ -19,11 +20,11 @@ TAMPERED = 20
 
 
 class Load:
-    """Shows each token to `ext_authz` and to `jwt_authn`, and keeps what they made of it."""
+    """Shows each token to every listener, and keeps what they made of it."""
 
-    def __init__(self, sidecar: Sidecar, envoy: Envoy) -> None:
+    def __init__(self, sidecar: Sidecar, ports: Mapping[str, int]) -> None:
         self.sidecar = sidecar
-        self.ports = {"ext_authz": envoy.ext_authz, "jwt_authn": envoy.jwt_authn}
+        self.ports = dict(ports)
         # By kid, how many were signed.
         self.signed: Counter[str] = Counter()
         self.passed: Counter[str] = Counter()
@@ -43,7 +44,7 @@ class Load:
         self.signed[signed["kid"]] += 1
         self._due.put(("new", token, exp))
         self._waiting.append((token, exp))
-        while self._waiting[0][1] - time.time() < LAST_MOMENT:
+        while self._waiting and self._waiting[0][1] - time.time() < LAST_MOMENT:
             self._due.put(("old", *self._waiting.popleft()))
         if self.signed.total() % TAMPERED == 0:
             self._due.put(("bad", with_another_signature(token), exp))

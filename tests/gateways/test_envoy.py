@@ -22,7 +22,8 @@ from identity import (
     without,
 )
 from processes import Answer, Client, Envoy, Service
-from sidecar import Sidecar, wait_until
+from program import wait_until
+from sidecar import Sidecar
 
 FILTERS = ["ext_authz", "jwt_authn"]
 

@@ -25,7 +25,8 @@ from identity import (
     with_another_signature,
     without,
 )
-from sidecar import Sidecar, UnixConnection, wait_until
+from program import wait_until
+from sidecar import Sidecar, UnixConnection
 
 CHECK = f"/{SERVICE}/Check"
 REQUIRES = {"audience": AUDIENCE, "scope": SCOPE}

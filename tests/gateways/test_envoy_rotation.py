@@ -9,8 +9,9 @@ import pytest
 
 from identity import CLAIMS, bearer, with_another_signature
 from load import Load
-from processes import Client, Envoy, Mortal, Service
-from sidecar import Sidecar, wait_until
+from processes import Client, Envoy, Service
+from program import wait_until
+from sidecar import Sidecar
 
 # In compressed time what deploy/gateways says: cache_duration is covered by the verifier cache, with room for a fetch.
 CACHE_DURATION = "1s"
@@ -44,7 +45,7 @@ def test_no_good_token_is_refused_through_three_rotations_under_load(
     sidecar = Sidecar(algorithm="ES256", **POLICY)
     envoy = Envoy(sidecar, service, CACHE_DURATION)
     try:
-        load = Load(sidecar, envoy)
+        load = Load(sidecar, {"ext_authz": envoy.ext_authz, "jwt_authn": envoy.jwt_authn})
         began = time.monotonic()
         while len(load.signed) <= ROTATIONS:
             assert time.monotonic() - began < ROTATIONS_LIMIT, f"keys that signed: {load.signed}"
@@ -67,15 +68,15 @@ def test_no_good_token_is_refused_through_three_rotations_under_load(
 
 
 @pytest.fixture
-def mortal() -> Iterator[Mortal]:
+def mortal() -> Iterator[Sidecar]:
     """A sidecar that the test takes away."""
-    mortal = Mortal(algorithm="ES256")
+    mortal = Sidecar(algorithm="ES256")
     yield mortal
     assert mortal.stop() == 0
 
 
 @pytest.fixture
-def envoy(mortal: Mortal, service: Service) -> Iterator[Envoy]:
+def envoy(mortal: Sidecar, service: Service) -> Iterator[Envoy]:
     """Envoy beside it."""
     envoy = Envoy(mortal, service)
     yield envoy
@@ -87,7 +88,7 @@ def statuses(client: Client, token: str, times: int = 20) -> set[int]:
 
 
 def test_without_the_sidecar_nothing_passes_and_with_it_everything_again(
-    mortal: Mortal, envoy: Envoy, figure: Callable[[str], None]
+    mortal: Sidecar, envoy: Envoy, figure: Callable[[str], None]
 ) -> None:
     with_ext_authz, with_jwt_authn = Client(envoy.ext_authz), Client(envoy.jwt_authn)
     good = mortal.sign(CLAIMS)["token"]
@@ -113,7 +114,7 @@ def test_without_the_sidecar_nothing_passes_and_with_it_everything_again(
 
 
 def test_a_sidecar_that_hangs_holds_no_request_longer_than_the_deadline(
-    mortal: Mortal, envoy: Envoy, figure: Callable[[str], None]
+    mortal: Sidecar, envoy: Envoy, figure: Callable[[str], None]
 ) -> None:
     client = Client(envoy.ext_authz)
     good = mortal.sign(CLAIMS)["token"]

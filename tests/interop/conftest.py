@@ -11,28 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from sidecar import Sidecar, binary
+from figures import figure, pytest_configure, pytest_terminal_summary
+from sidecar import Sidecar
 from verifiers import Jose, Joserfc, Node, PyJwt, Trust, Verifier
+
+__all__ = ["figure", "pytest_configure", "pytest_terminal_summary"]
 
 ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 LIBRARIES = ["PyJWT", "joserfc", "jose"]
 AUDIENCE = "https://orders.example.com"
 CLAIMS = {"sub": "user-7", "aud": AUDIENCE, "scope": "orders:read orders:write", "org": {"id": 42, "name": "Ærø"}}
-
-FIGURES = pytest.StashKey[list[str]]()
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.stash[FIGURES] = []
-    # A proxy that the environment names has no business between two processes of this machine.
-    os.environ["no_proxy"] = os.environ["NO_PROXY"] = "127.0.0.1"
-    if not binary().is_file():
-        raise pytest.UsageError(f"no binary at {binary()}: run `cargo build -p signet`, or set SIGNET_BIN")
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    for figure in config.stash[FIGURES]:
-        terminalreporter.write_line(figure)
 
 
 @dataclass
@@ -117,9 +105,3 @@ def verifier_of(request: pytest.FixtureRequest) -> Callable[[str, Trust], Verifi
         raise LookupError(library)
 
     return make
-
-
-@pytest.fixture
-def figure(request: pytest.FixtureRequest) -> Callable[[str], None]:
-    """Keeps a line for the end of the run."""
-    return request.config.stash[FIGURES].append

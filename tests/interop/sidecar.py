@@ -6,47 +6,22 @@ import http.client
 import json
 import os
 import socket
-import subprocess
-import tempfile
-import time
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-LOOPBACK = "127.0.0.1"
-START_LIMIT = 20.0
-STOP_LIMIT = 30.0
+from program import LOOPBACK, ROOT, Program, answers, free_port, wait_until
+
+__all__ = ["LOOPBACK", "REQUEST_LIMIT", "Sidecar", "UnixConnection", "binary", "free_port", "wait_until"]
+
 REQUEST_LIMIT = 10.0
-# A port that was free a moment ago may be taken by the time that the sidecar opens it.
-ATTEMPTS = 3
 
 
 def binary() -> Path:
     """The binary under test: SIGNET_BIN, or what `cargo build -p signet` made."""
     target = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target")
-    return Path(os.environ.get("SIGNET_BIN") or target / "debug" / "signet")
-
-
-def wait_until(condition: Callable[[], bool], limit: float, what: str) -> None:
-    """Returns as soon as the condition holds; fails when the limit (seconds) has passed."""
-    deadline = time.monotonic() + limit
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{what}: not within {limit} s")
-        time.sleep(0.01)
-
-
-def free_port() -> int:
-    """A TCP port of the loopback interface on which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
-
-
-class PortTaken(Exception):
-    """Somebody else opened the port first."""
+    return Path(os.environ.get("SIGNET_BIN") or target / "debug" / "signet").absolute()
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -62,74 +37,53 @@ class UnixConnection(http.client.HTTPConnection):
         self.sock.connect(str(self.path))
 
 
-class Sidecar:
-    """One running sidecar with a directory of its own."""
+class Sidecar(Program):
+    """One running sidecar."""
+
+    name = "signet"
 
     def __init__(self, **settings: str) -> None:
-        # Not pytest's own directory: the path of a Unix socket may have 107 octets only.
-        self._directory = tempfile.TemporaryDirectory(prefix="signet-")
-        self.directory = Path(self._directory.name)
-        self.socket = self.directory / "s.sock"
-        for attempt in range(ATTEMPTS):
-            try:
-                self._start(settings)
-                break
-            except PortTaken:
-                if attempt + 1 == ATTEMPTS:
-                    raise
+        self._settings = settings
+        super().__init__()
         self._connection = UnixConnection(self.socket)
 
-    def _start(self, settings: Mapping[str, str]) -> None:
-        listen, self._admin = free_port(), free_port()
-        self.issuer = f"http://{LOOPBACK}:{listen}"
-        self._log = self.directory / "log"
+    def command(self) -> Sequence[str | Path]:
+        self.socket = self.directory / "s.sock"
+        self._listen = self._settings.get("listen") or f"{LOOPBACK}:{free_port()}"
+        self._admin = free_port()
+        self.issuer = self._settings.get("issuer") or f"http://{self._listen}"
+        return [binary(), "serve"]
+
+    def environment(self) -> Mapping[str, str]:
         ours = {
             "ISSUER": self.issuer,
-            "LISTEN": f"{LOOPBACK}:{listen}",
+            "LISTEN": self._listen,
             "ADMIN_LISTEN": f"{LOOPBACK}:{self._admin}",
             "SOCKET": str(self.socket),
             "DATA_DIR": str(self.directory / "data"),
-            **{name.upper(): value for name, value in settings.items()},
+            **{name.upper(): value for name, value in self._settings.items()},
         }
         # SIGNET_* of whoever runs the tests would be settings too.
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("SIGNET_")}
-        environment = inherited | {f"SIGNET_{name}": value for name, value in ours.items()}
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [binary(), "serve"], env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
-        try:
-            wait_until(self._is_ready, START_LIMIT, "the sidecar is ready")
-        except BaseException:
-            self._process.kill()
-            self._process.wait()
-            raise
+        return inherited | {f"SIGNET_{name}": value for name, value in ours.items()}
 
-    def _is_ready(self) -> bool:
-        if self._process.poll() is not None:
-            log = self.log()
-            if "Address already in use" in log:
-                raise PortTaken(log)
-            raise RuntimeError(f"the sidecar ended with {self._process.returncode}:\n{log}")
-        try:
-            with urllib.request.urlopen(f"http://{LOOPBACK}:{self._admin}/readyz", timeout=1) as answer:
-                return bool(answer.status == http.HTTPStatus.OK)
-        except OSError:
-            return False
+    def is_ready(self) -> bool:
+        return answers(f"http://{LOOPBACK}:{self._admin}/readyz")
 
-    def log(self) -> str:
-        """What it wrote so far."""
-        return self._log.read_text(errors="replace")
+    def kill(self) -> None:
+        if hasattr(self, "_connection"):
+            self._connection.close()
+        super().kill()
+
+    def revive(self) -> None:
+        """Starts one that was killed again: the same issuer, listener, socket and ring."""
+        self._settings = {**self._settings, "listen": self._listen, "issuer": self.issuer}
+        self.start()
 
     def stop(self) -> int:
-        """SIGTERM; its exit code."""
+        # A connection that is kept open would be waited for.
         self._connection.close()
-        self._process.terminate()
-        try:
-            return self._process.wait(STOP_LIMIT)
-        finally:
-            self._process.kill()
-            self._directory.cleanup()
+        return super().stop()
 
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         self._connection.request(method, path, json.dumps(body) if body is not None else None)
@@ -143,6 +97,10 @@ class Sidecar:
         """`POST /v1/sign`: token, kid, exp."""
         life = {} if ttl is None else {"ttl": ttl}
         return self._ask("POST", "/v1/sign", {"claims": claims, **life})
+
+    def sign_batch(self, many: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """`POST /v1/sign/batch`: token, kid, exp for each."""
+        return list(self._ask("POST", "/v1/sign/batch", {"items": [{"claims": claims} for claims in many]})["items"])
 
     def verify(self, token: str, audience: str) -> dict[str, Any]:
         """`POST /v1/verify`: active, and claims or error."""

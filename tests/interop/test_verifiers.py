@@ -12,7 +12,7 @@ import joserfc.errors
 import pytest
 
 from conftest import AUDIENCE, CLAIMS, LIBRARIES, Issued
-from sidecar import wait_until
+from program import wait_until
 from verifiers import Joserfc, Refused, Trust, Verifier
 
 

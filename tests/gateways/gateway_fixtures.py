@@ -1,0 +1,68 @@
+"""nginx and Caddy as fixtures: one after the other for a module, or beside a sidecar that the test takes away."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from forward_auth import NGINX, TRAEFIK, Caddy, ForwardAuth, Nginx, Tap, Traefik
+from processes import Client, Service
+from sidecar import Sidecar
+
+FORWARD_AUTH: dict[str, type[ForwardAuth]] = {"nginx": Nginx, "caddy": Caddy, **({"traefik": Traefik} if TRAEFIK else {})}
+
+
+def kind(name: str) -> type[ForwardAuth]:
+    """The gateway of a name. Where there is no nginx that is said aloud, and in CI it fails."""
+    if name == "nginx" and NGINX is None:
+        lack = "this machine has no nginx (Debian: apt install nginx-light)"
+        if os.environ.get("CI"):
+            pytest.fail(lack)
+        pytest.skip(f"LEFT OUT: nginx: {lack}")
+    return FORWARD_AUTH[name]
+
+
+@pytest.fixture(scope="module")
+def tap(sidecar: Sidecar) -> Iterator[Tap]:
+    """An ear between gateways and the sidecar."""
+    tap = Tap(sidecar.socket)
+    yield tap
+    tap.stop()
+
+
+@pytest.fixture(scope="module", params=list(FORWARD_AUTH))
+def gateway(request: pytest.FixtureRequest, tap: Tap) -> Iterator[ForwardAuth]:
+    """Each of the gateways, with a service behind it."""
+    service = Service()
+    gateway = kind(request.param)(tap.socket, service)
+    yield gateway
+    gateway.stop()
+    service.stop()
+
+
+@pytest.fixture
+def client(gateway: ForwardAuth) -> Iterator[Client]:
+    """A client of the gateway."""
+    client = Client(gateway.port)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def mortal() -> Iterator[Sidecar]:
+    """A sidecar that the test takes away."""
+    mortal = Sidecar(algorithm="ES256")
+    yield mortal
+    assert mortal.stop() == 0
+
+
+@pytest.fixture(params=list(FORWARD_AUTH))
+def beside(request: pytest.FixtureRequest, mortal: Sidecar) -> Iterator[ForwardAuth]:
+    """Each of the gateways beside it."""
+    service = Service()
+    gateway = kind(request.param)(mortal.socket, service)
+    yield gateway
+    gateway.stop()
+    service.stop()

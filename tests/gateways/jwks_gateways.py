@@ -1,0 +1,189 @@
+"""The gateways that verify tokens themselves, with Signet's JWKS and the configurations of deploy/gateways, and what their tests do
+to all of them."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import pytest
+
+from identity import bearer
+from load import Load
+from own_issuer import Certificate, Issuer, base64url
+from processes import Client, Service, adapted
+from program import LOOPBACK, ROOT, Program, answers, free_port
+from sidecar import Sidecar
+from test_envoy_rotation import POLICY, ROTATIONS, ROTATIONS_LIMIT
+
+HAPROXY = ROOT / "deploy/gateways/haproxy"
+APACHE_CONF = ROOT / "deploy/gateways/apache/gateway.conf"
+
+
+class Refresher(Program):
+    """signet_keys.py, which brings HAProxy its keys."""
+
+    name = "signet-keys"
+
+    def __init__(self, script: Sequence[str | Path], at_most: float, reload: str) -> None:
+        self._command = [*script, "--at-most", str(at_most), "--", "sh", "-c", reload]
+        super().__init__()
+
+    def command(self) -> Sequence[str | Path]:
+        return self._command
+
+    def is_ready(self) -> bool:
+        return "was reloaded" in self.log()
+
+
+class HAProxy(Program):
+    """HAProxy with the JWKS of an issuer, and what brings it the keys, at most so many seconds apart."""
+
+    name = "haproxy"
+
+    def __init__(self, issuer: str, service: Service, at_most: float = 300.0) -> None:
+        self._issuer, self._service = issuer, service
+        super().__init__()
+        # What `systemctl reload haproxy` does.
+        reload = f"{shlex.join([*self._haproxy, '-c', '-q'])} && kill -USR2 {self._process.pid}"
+        self.refresher = Refresher(self.script, at_most, reload)
+
+    def command(self) -> Sequence[str | Path]:
+        self.port = free_port()
+        self.keys = self.directory / "keys"
+        haproxy, gateway = self.directory / "haproxy.cfg", self.directory / "gateway.cfg"
+        admin = self.directory / "admin.sock"
+        haproxy.write_text(adapted(HAPROXY / "haproxy.cfg", [("/run/haproxy/admin.sock", admin)]))
+        gateway.write_text(
+            adapted(
+                HAPROXY / "gateway.cfg",
+                [
+                    ("bind :10000", f"bind {LOOPBACK}:{self.port}"),
+                    ("-m str http://localhost:8080", f"-m str {self._issuer}"),
+                    ("server service 127.0.0.1:8000", f"server service {LOOPBACK}:{self._service.port}"),
+                ],
+            )
+        )
+        jwks = f"{self._issuer}/.well-known/jwks.json"
+        self.script: list[str | Path] = [sys.executable, HAPROXY / "signet_keys.py", jwks, self.keys]
+        subprocess.run([*self.script, "--once"], check=True)
+        self._haproxy = ["haproxy", "-W", "-f", str(haproxy), "-f", str(self.keys / "keys.cfg"), "-f", str(gateway)]
+        return self._haproxy
+
+    def is_ready(self) -> bool:
+        return answers(f"http://{LOOPBACK}:{self.port}/public/")
+
+    def stop(self) -> int:
+        if hasattr(self, "refresher"):
+            self.refresher.stop()
+        return super().stop()
+
+
+class Apache(Program):
+    """Apache with the JWKS of an issuer, whose listener has this certificate."""
+
+    name = "apache"
+
+    def __init__(self, issuer: str, certificate: Certificate, service: Service) -> None:
+        self._issuer, self._certificate, self._service = issuer, certificate, service
+        super().__init__()
+
+    def command(self) -> Sequence[str | Path]:
+        self.port = free_port()
+        # Apache gives up root before it reads the certificate.
+        self.directory.chmod(0o755)
+        (self.directory / "ca.pem").write_bytes(self._certificate.file.read_bytes())
+        configuration = self.directory / "gateway.conf"
+        configuration.write_text(
+            adapted(
+                APACHE_CONF,
+                [
+                    ("/run/apache2/apache2.pid", self.directory / "pid"),
+                    ("DefaultRuntimeDir /run/apache2", f"DefaultRuntimeDir {self.directory}"),
+                    ("/dev/stderr", self._log),
+                    ("/dev/stdout", self.directory / "access.log"),
+                    ("Listen 10000", f"Listen {LOOPBACK}:{self.port}"),
+                    ("https://127.0.0.1:8080/", f"{self._issuer.replace('http:', 'https:')}/"),
+                    ("/etc/signet/ca.pem", self.directory / "ca.pem"),
+                    ("iss:http://localhost:8080", f"iss:{self._issuer}"),
+                    ("http://127.0.0.1:8000/", f"http://{LOOPBACK}:{self._service.port}/"),
+                ],
+            )
+        )
+        return ["apache2", "-f", configuration, "-DFOREGROUND"]
+
+    def is_ready(self) -> bool:
+        return answers(f"http://{LOOPBACK}:{self.port}/public/")
+
+
+def has(program: str) -> bool:
+    """Whether it is installed; Apache here means its module too."""
+    module = program != "apache2" or Path("/usr/lib/apache2/modules/mod_auth_openidc.so").is_file()
+    return module and shutil.which(program) is not None
+
+
+def missing(program: str, name: str, how: str) -> pytest.MarkDecorator:
+    """Leaves tests out, aloud, where the program is not installed; in CI they fail for want of it."""
+    lacks = not has(program) and not os.environ.get("CI")
+    return pytest.mark.skipif(lacks, reason=f"LEFT OUT: {name}: this machine has no {program} (Debian: {how})")
+
+
+def statuses(client: Client, token: str, times: int = 20) -> set[int]:
+    return {client.get("/orders", [bearer(token)]).status for _ in range(times)}
+
+
+def random_kids(issuer: Issuer | None, client: Client, times: int) -> set[int]:
+    """Shows tokens of kids that nobody has."""
+    stranger = issuer or Issuer()
+    kids = [base64url(os.urandom(32)) for _ in range(times)]
+    found = {client.get("/orders", [bearer(stranger.token(stranger.claims(), kid=kid))]).status for kid in kids}
+    if stranger is not issuer:
+        stranger.stop()
+    return found
+
+
+class Gateway(Protocol):
+    """A gateway before a service."""
+
+    port: int
+
+    def stop(self) -> int: ...
+
+
+G = TypeVar("G", bound=Gateway)
+
+
+@contextmanager
+def rotate_under_load(
+    name: str, start: Callable[[Sidecar], G], figure: Callable[[str], None], **settings: str
+) -> Iterator[tuple[Sidecar, G]]:
+    """Three rotations in compressed time, in which no good token may be refused and no bad one may pass."""
+    sidecar = Sidecar(algorithm="ES256", **POLICY, **settings)
+    gateway = start(sidecar)
+    try:
+        load = Load(sidecar, {name: gateway.port})
+        began = time.monotonic()
+        while len(load.signed) <= ROTATIONS:
+            assert time.monotonic() - began < ROTATIONS_LIMIT, f"keys that signed: {load.signed}"
+            load.step()
+        load.finish()
+        assert not load.faults, f"{len(load.faults)} of {load.passed}, the first: {load.faults[0]}"
+        # The last key has only just begun.
+        assert sorted(load.signed.values())[1] > 100, f"too few tokens to show anything: {load.signed}"
+        assert min(load.kept_out.values()) > 10, load.kept_out
+        figure(
+            f"{name}, {ROTATIONS} rotations: {load.signed.total()} tokens; good ones passed by {load.passed[name]}, bad ones "
+            f"kept out by {load.kept_out[name]}, 0 wrong; slowest answer {load.slowest[name] * 1000:.0f} ms"
+        )
+        yield sidecar, gateway
+    finally:
+        gateway.stop()
+        assert sidecar.stop() == 0

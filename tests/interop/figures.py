@@ -1,0 +1,31 @@
+"""What every conftest.py here does alike: the binary is there, no proxy is in the way, figures stand at the end."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import pytest
+
+from sidecar import binary
+
+FIGURES = pytest.StashKey[list[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[FIGURES] = []
+    # A proxy that the environment names has no business between two processes of this machine.
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = "127.0.0.1"
+    if not binary().is_file():
+        raise pytest.UsageError(f"no binary at {binary()}: run `cargo build -p signet`, or set SIGNET_BIN")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for figure in config.stash[FIGURES]:
+        terminalreporter.write_line(figure)
+
+
+@pytest.fixture
+def figure(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Keeps a line for the end of the run."""
+    return request.config.stash[FIGURES].append

@@ -1,0 +1,161 @@
+"""A program that the tests start: its directory and log, its ports, and the ways in which it ends."""
+
+from __future__ import annotations
+
+import http
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.request
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+LOOPBACK = "127.0.0.1"
+START_LIMIT = 30.0
+STOP_LIMIT = 30.0
+# A port that was free a moment ago may be taken by the time that the program opens it.
+ATTEMPTS = 3
+
+
+def wait_until(condition: Callable[[], bool], limit: float, what: str) -> None:
+    """Returns as soon as the condition holds; fails when the limit (seconds) has passed."""
+    deadline = time.monotonic() + limit
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what}: not within {limit} s")
+        time.sleep(0.01)
+
+
+def free_port() -> int:
+    """A TCP port of the loopback interface on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return int(probe.getsockname()[1])
+
+
+def answers(url: str) -> bool:
+    """Whether a GET is answered with 200."""
+    try:
+        with urllib.request.urlopen(url, timeout=1) as answer:
+            return bool(answer.status == http.HTTPStatus.OK)
+    except OSError:
+        return False
+
+
+def listens(port: int) -> bool:
+    """Whether somebody accepts connections on a port of the loopback interface."""
+    try:
+        socket.create_connection((LOOPBACK, port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+class PortTaken(Exception):
+    """Somebody else opened the port first."""
+
+
+class Program(ABC):
+    """One running program with a directory of its own, ready from the first moment that others see it."""
+
+    # What messages call it, and its directory.
+    name: str
+    # What it writes when a port is taken.
+    taken = ("address already in use",)
+
+    def __init__(self) -> None:
+        # Not pytest's own directory: the path of a Unix socket may have 107 octets only.
+        self._directory = tempfile.TemporaryDirectory(prefix=f"{self.name}-")
+        self.directory = Path(self._directory.name)
+        self._log = self.directory / "log"
+        self.start()
+
+    @abstractmethod
+    def command(self) -> Sequence[str | Path]:
+        """Chooses ports and writes what the program reads; what to run."""
+
+    @abstractmethod
+    def is_ready(self) -> bool:
+        """Whether it does what it is for."""
+
+    def environment(self) -> Mapping[str, str]:
+        """The environment that it runs in."""
+        return os.environ
+
+    def start(self) -> None:
+        """Starts it and waits until it is ready, with other ports if these were taken."""
+        for attempt in range(ATTEMPTS):
+            try:
+                self._launch()
+                return
+            except PortTaken:
+                if attempt + 1 == ATTEMPTS:
+                    raise
+
+    def _launch(self) -> None:
+        command = self.command()
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                command,
+                cwd=self.directory,
+                env=self.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                # What it starts ends with it.
+                process_group=0,
+            )
+        try:
+            wait_until(self._is_alive_and_ready, START_LIMIT, f"{self.name} is ready")
+        except BaseException:
+            self.kill()
+            raise
+
+    def _is_alive_and_ready(self) -> bool:
+        if self._process.poll() is not None:
+            log = self.log()
+            if any(words in log.lower() for words in self.taken):
+                raise PortTaken(log)
+            raise RuntimeError(f"{self.name} ended with {self._process.returncode}:\n{log}")
+        return self.is_ready()
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    def log(self) -> str:
+        """What it wrote so far."""
+        return self._log.read_text(errors="replace")
+
+    def kill(self) -> None:
+        """SIGKILL to it and to its children: no time to say goodbye, and its files stay."""
+        try:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self._process.wait()
+
+    def pause(self) -> None:
+        """SIGSTOP: its connections stay open, and nobody answers."""
+        self._process.send_signal(signal.SIGSTOP)
+        # A thread of it may run on for a moment after the signal was sent.
+        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        self._process.send_signal(signal.SIGCONT)
+
+    def stop(self) -> int:
+        """SIGTERM; its exit code."""
+        self._process.terminate()
+        try:
+            return self._process.wait(STOP_LIMIT)
+        finally:
+            self.kill()
+            self._directory.cleanup()

@@ -1,0 +1,75 @@
+"""Tokens with random kids, shown by processes of their own, so that what they cost is what Signet makes of them."""
+
+from __future__ import annotations
+
+import multiprocessing
+import secrets
+from concurrent.futures import ProcessPoolExecutor
+from itertools import cycle
+from multiprocessing.synchronize import Event
+from pathlib import Path
+
+from keys import encoded, unsigned
+from provider import Issuer
+from raw import Raw, verify_request
+
+WORKERS = 2
+ended: Event
+
+
+def random_requests(issuer: Issuer, times: int) -> list[bytes]:
+    """Requests with tokens of this issuer, each under a kid that nobody has."""
+    claims, signature = issuer.claims(), encoded(bytes(64))
+
+    def token() -> str:
+        return unsigned({"alg": "ES256", "typ": "at+jwt", "kid": secrets.token_hex(8)}, claims) + "." + signature
+
+    return [verify_request(token()) for _ in range(times)]
+
+
+def prepare(end: Event) -> None:
+    """Remembers, in a process of the attack, what ends it."""
+    global ended
+    ended = end
+
+
+def show(socket: Path, requests: list[bytes], for_ever: bool) -> int:
+    """Shows them one by one, once or until the end; how many were refused for their kid."""
+    refused = 0
+    with Raw(socket) as raw:
+        for request in cycle(requests) if for_ever else requests:
+            if ended.is_set():
+                break
+            refused += b'"unknown_key"' in raw.timed(request)[1]
+    return refused
+
+
+class Attack:
+    """All of them as fast as they are answered, from several connections: once, or again and again until `end`."""
+
+    def __init__(self, socket: Path, requests: list[bytes], for_ever: bool = False) -> None:
+        # A fork would share what threads of this process hold at the moment.
+        processes = multiprocessing.get_context("spawn")
+        self._ended = processes.Event()
+        self._pool = ProcessPoolExecutor(WORKERS, processes, prepare, (self._ended,))
+        self._work = [self._pool.submit(show, socket, requests[n::WORKERS], for_ever) for n in range(WORKERS)]
+
+    def end(self) -> int:
+        """Ends one that goes on for ever; how many were refused."""
+        self._ended.set()
+        return self.refused()
+
+    def goes_on(self) -> bool:
+        """Whether some are still to come."""
+        return not all(work.done() for work in self._work)
+
+    def refused(self) -> int:
+        """How many were refused, when all are answered."""
+        return sum(work.result() for work in self._work)
+
+    def __enter__(self) -> Attack:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._pool.shutdown()

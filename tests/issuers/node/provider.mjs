@@ -1,0 +1,92 @@
+// OpenID providers by oidc-provider (npm), as many as are asked for, in one process. Each has a port of its own and the keys
+// that the tests give it; asked again, it goes on with other keys, as that library's documentation has it: the keys are an
+// argument of the constructor, the first that fits signs, and all are published.
+//
+// It is told what to do on the port that is its argument: `PUT /` with {"issuer", "keys", "claims", "life"} answers {"port"}.
+
+import { createServer } from "node:http";
+import { Provider } from "oidc-provider";
+
+const SCOPES = "orders:read orders:write billing:read";
+const SECRET = "a-secret-of-the-tests";
+const ALGORITHMS = ["RS256", "PS256", "ES256", "ES384", "ES512", "EdDSA"];
+const LOOPBACK = "127.0.0.1";
+
+// By issuer: the server, and the provider that answers on it at the moment.
+const running = new Map();
+
+// Any resource is known here; who asks for a token, says by its name with which algorithm it is to be signed.
+function resourceServer(resource, client, life) {
+  return {
+    audience: resource,
+    scope: SCOPES,
+    accessTokenFormat: "jwt",
+    accessTokenTTL: life,
+    jwt: { sign: { alg: client.clientId } },
+  };
+}
+
+// As other makes write their tokens: claims more, or fewer where the value is null.
+function written(payload, claims) {
+  for (const [name, value] of Object.entries(claims)) {
+    if (value === null) delete payload[name];
+    else payload[name] = value;
+  }
+}
+
+function provider({ issuer, keys, claims = {}, life = 3600 }) {
+  return new Provider(issuer, {
+    jwks: { keys },
+    scopes: SCOPES.split(" "),
+    clients: ALGORITHMS.map((name) => ({
+      client_id: name,
+      client_secret: SECRET,
+      grant_types: ["client_credentials"],
+      redirect_uris: [],
+      response_types: [],
+    })),
+    enabledJWA: { idTokenSigningAlgValues: ALGORITHMS },
+    features: {
+      devInteractions: { enabled: false },
+      clientCredentials: { enabled: true },
+      resourceIndicators: {
+        enabled: true,
+        getResourceServerInfo: (_, resource, client) => resourceServer(resource, client, life),
+      },
+    },
+    formats: { customizers: { jwt: (_, token, jwt) => written(jwt.payload, claims) } },
+    ttl: { ClientCredentials: life },
+  }).callback();
+}
+
+function listening(server, port = 0) {
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(port, LOOPBACK, () => resolve(server.address().port));
+  });
+}
+
+async function provide(wanted) {
+  const known = running.get(wanted.issuer);
+  if (known) {
+    known.answer = provider(wanted);
+    return known.port;
+  }
+  const made = { answer: provider(wanted) };
+  made.port = await listening(createServer((request, response) => made.answer(request, response)));
+  running.set(wanted.issuer, made);
+  return made.port;
+}
+
+async function control(request, response) {
+  let text = "";
+  for await (const piece of request) text += piece;
+  try {
+    const answer = request.method === "PUT" ? { port: await provide(JSON.parse(text)) } : {};
+    response.end(JSON.stringify(answer));
+  } catch (error) {
+    response.writeHead(500).end(error.stack);
+  }
+}
+
+await listening(createServer(control), Number(process.argv[2]));
