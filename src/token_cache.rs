@@ -26,7 +26,7 @@ pub struct Entry {
     pub authentic: Authentic,
     active: OnceLock<Bytes>,
     headers: OnceLock<Result<Box<[HeaderValue]>, Unfit>>,
-    metadata: OnceLock<Bytes>,
+    metadata: OnceLock<Option<Bytes>>,
 }
 
 impl Entry {
@@ -58,24 +58,34 @@ impl Entry {
     /// [`Unfit`] if they could not arrive there as they were signed.
     pub fn headers(&self, identity: &Identity) -> Result<&[HeaderValue], &Unfit> {
         let made = self.headers.get_or_init(|| {
-            identity.values(&Source {
+            let values = identity.values(&Source {
                 subject: self.authentic.subject(),
                 scope: self.authentic.scope(),
                 payload: self.authentic.payload(),
-            })
+            });
+            // Once for each token that is remembered. The reason names a header and never quotes a claim.
+            values.inspect_err(|unfit| tracing::warn!(%unfit, "authorize and Envoy's check turn a good token away"))
         });
         made.as_deref()
     }
 
     /// The claims as Envoy's dynamic metadata, a `google.protobuf.Struct`, encoded.
     #[must_use]
-    pub fn metadata(&self) -> &Bytes {
-        self.metadata.get_or_init(|| {
-            // They were parsed when the token was verified.
-            let claims = serde_json::from_str(self.authentic.payload()).unwrap_or_default();
-            as_struct(&claims).encode_to_vec().into()
-        })
+    pub fn metadata(&self) -> Bytes {
+        let payload = self.authentic.payload();
+        let kept = self.metadata.get_or_init(|| {
+            let made = metadata(payload);
+            // Claims of many small numbers grow to several times their length: they are made anew each time.
+            (made.len() <= 2 * payload.len()).then_some(made)
+        });
+        kept.clone().unwrap_or_else(|| metadata(payload))
     }
+}
+
+fn metadata(payload: &str) -> Bytes {
+    // An object of JSON was proven, so there is always one.
+    let claims = serde_json::from_str(payload).unwrap_or_default();
+    as_struct(&claims).encode_to_vec().into()
 }
 
 /// The name of a token in the cache.
@@ -100,9 +110,9 @@ const SHARE: usize = 4096;
 
 impl Weighter<Fingerprint, Arc<Entry>> for BySize {
     fn weight(&self, _: &Fingerprint, entry: &Arc<Entry>) -> u64 {
-        // The claims, the answer that holds them, the headers that hold them in base64 and one by one, and the metadata with
-        // nine octets for a number of one digit: made or not.
-        let octets = size_of::<Entry>() + entry.authentic.payload().len() * 6;
+        // Made or not: the claims, the answer that holds them, the header that holds them in base64, twice as much for the
+        // metadata, and once more for claims with a header of their own. The settings bound what goes beyond that.
+        let octets = size_of::<Entry>() + entry.authentic.payload().len() * 19 / 3;
         u64::try_from(octets.div_ceil(SHARE)).unwrap_or(u64::MAX)
     }
 }

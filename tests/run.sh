@@ -249,6 +249,7 @@ set_up_jwks_gateways() {
     has haproxy || lacks "HAProxy with the JWKS" "it is not installed (Debian: apt install haproxy)" || true
     { has apache2 && [[ -e "$openidc" ]]; } || lacks "Apache with the JWKS" \
         "it is not installed (Debian: apt install apache2 libapache2-mod-auth-openidc)" || true
+    [[ -n "${SIGNET_TEST_TRAEFIK:-}" ]] || left_out+=("Traefik itself: no registry has it; SIGNET_TEST_TRAEFIK names a binary")
     left_out+=("KrakenD: no registry that is used here has it; tests/gateways/test_krakend.py reads its configuration only")
 }
 
@@ -296,7 +297,7 @@ step "the simulation against deliberate faults" faults
 step "the table of providers" providers_table
 step "our servers against the clouds' own SDKs" sdks
 step "interop: PyJWT, joserfc, jose" interop
-step "gateways: Envoy, Kubernetes" gateways
+step "gateways: Envoy, nginx, Caddy, HAProxy, Apache, Kubernetes" gateways
 step "issuers: oidc-provider" issuers
 if has cargo-deny; then
     step "cargo deny" cargo deny --offline check bans licenses sources

@@ -13,6 +13,7 @@ use signet_core::verify::Refusal;
 use crate::http::Response;
 use crate::http::body::empty;
 use crate::http::problem::Problem;
+use crate::identity::Unfit;
 use crate::routes::Service;
 use crate::routes::verify::Asked;
 use crate::token_cache::Entry;
@@ -44,6 +45,7 @@ impl Service {
         let entry = self.decide(authorization, asked)?;
         let mut response = empty(StatusCode::OK);
         let out = response.headers_mut();
+        out.reserve(self.identity.names().len());
         // A header without a claim is empty, not absent: the gateway puts it in the place of what the client sent.
         for (name, value) in self.identity.names().iter().zip(self.identity_of(&entry)?) {
             out.insert(name.clone(), value.clone());
@@ -67,9 +69,15 @@ impl Service {
     /// # Errors
     /// [`Problem`] if the token has none that would arrive as they were signed.
     pub fn identity_of<'a>(&self, entry: &'a Entry) -> Result<&'a [HeaderValue], Problem> {
-        entry.headers(&self.identity).map_err(|unfit| {
-            let detail = unfit.to_string();
-            challenge(StatusCode::UNAUTHORIZED, "invalid_token", &detail, None)
+        entry.headers(&self.identity).map_err(|unfit| match unfit {
+            // Not 401: the client would fetch another token of the same size, again and again.
+            Unfit::TooLarge { .. } => Problem::new(
+                StatusCode::FORBIDDEN,
+                "identity_too_large",
+                "The token says too much of its subject",
+                unfit.to_string(),
+            ),
+            Unfit::Claim { .. } => challenge(StatusCode::UNAUTHORIZED, "invalid_token", &unfit.to_string(), None),
         })
     }
 }

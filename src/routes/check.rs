@@ -122,7 +122,7 @@ fn allowed<'a>(
     CheckResponse {
         status: Some(Status::default()),
         http_response: Some(HttpResponse::Ok(ok)),
-        dynamic_metadata: Some(entry.metadata().clone()),
+        dynamic_metadata: Some(entry.metadata()),
     }
 }
 

@@ -1,46 +1,60 @@
-//! `POST /v1/introspect`: token introspection (RFC 7662) for who is allowed on the socket.
+//! `POST /v1/introspect` (RFC 7662), for clients that speak it and know nothing of `/v1/verify`.
 //!
-//! The peer's user id is the authorization that RFC 7662 §2.1 asks for. What is checked is what `verify` checks; a token that is not
-//! good gets `{"active":false}` and no reason (§2.2), which stands in the metrics.
+//! Who may ask is settled by the socket, which knows its peers; an `Authorization` header of the client is not looked at.
+//! The rules are those of `/v1/verify`: an audience is required here too (RFC 8725 §3.9), by the parameter `audience` or by
+//! the settings.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
+use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::request::Parts;
-use http::{HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::Value;
 use signet_core::json::Object;
+use signet_core::verify::Authentic;
 
 use crate::http::Response;
 use crate::http::body;
 use crate::http::problem::Problem;
 use crate::routes::Service;
 use crate::routes::verify::Asked;
-use crate::token_cache::Entry;
 
 const FORM: &str = "application/x-www-form-urlencoded";
-/// Members of the answer that are not the token's to say.
+/// Answers name who may do what, and change at any moment.
+pub(super) const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+/// RFC 7662 §2.2: nothing is told of a token that is not active, not even why.
+const INACTIVE: &[u8] = br#"{"active":false}"#;
+/// The members that are ours to say, whatever the token claims.
 const OURS: [&str; 3] = ["active", "token_type", "scope"];
 
+/// Whether the request says that its body is a form.
+pub(super) fn is_form(headers: &HeaderMap) -> Result<(), Problem> {
+    let mut given = headers.get_all(CONTENT_TYPE).iter();
+    let (kind, second) = (given.next(), given.next());
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    if second.is_none() && kind.eq_ignore_ascii_case(FORM) {
+        return Ok(());
+    }
+    Err(Problem::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "unsupported_media_type",
+        "The body must be a form",
+        format!("send the token as {FORM} (RFC 7662 §2.1), or JSON to /v1/verify"),
+    ))
+}
+
 impl Service {
-    /// Tells what a token says, if it is good.
+    /// Tells whether a token is active, and what it claims.
     ///
     /// # Errors
-    /// [`Problem`] if the request is not acceptable, or nothing can be said of the token.
-    pub fn introspect(&self, head: &Parts, form: &[u8]) -> Result<Response, Problem> {
-        let content_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let essence = content_type.unwrap_or_default().split(';').next().unwrap_or_default();
-        if !essence.trim().eq_ignore_ascii_case(FORM) {
-            return Err(Problem::new(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "unsupported_media_type",
-                "The body is of another type",
-                format!("introspection takes {FORM} (RFC 7662 §2.1)"),
-            ));
-        }
+    /// [`Problem`] if the request is not acceptable. A bad token is not a problem, but an answer.
+    pub fn introspect(&self, form: &[u8]) -> Result<Response, Problem> {
         let form = Form::parse(form)?;
-        let (audience, issuer) = (refs(&form.audience), refs(&form.issuer));
+        let texts = |given: &'_ [Cow<'_, str>]| given.iter().map(|text| text.to_string()).collect::<Vec<_>>();
+        let (audience, issuer) = (texts(&form.audience), texts(&form.issuer));
+        let audience: Vec<&str> = audience.iter().map(String::as_str).collect();
+        let issuer: Vec<&str> = issuer.iter().map(String::as_str).collect();
         let asked = Asked {
             audience: &audience,
             issuer: &issuer,
@@ -48,18 +62,20 @@ impl Service {
             typ: None,
         };
         let now = self.clock.now();
-        let text = match self.check(&self.published.at(now), &form.token, asked, now)? {
-            Ok(entry) => active(&entry),
-            Err(_) => r#"{"active":false}"#.to_owned(),
+        let body = match self.check(&self.published.at(now), &form.token, asked, now)? {
+            Ok(entry) => Bytes::from(active(&entry.authentic)),
+            Err(refusal) => {
+                tracing::debug!(reason = refusal.code(), "a token is not active");
+                Bytes::from_static(INACTIVE)
+            }
         };
-        let mut response = body::json(text);
-        let no_store = HeaderValue::from_static("no-store");
-        response.headers_mut().insert(CACHE_CONTROL, no_store);
+        let mut response = body::json(body);
+        response.headers_mut().insert(CACHE_CONTROL, NO_STORE);
         Ok(response)
     }
 }
 
-#[derive(Debug)]
+/// The parameters. Those that are not known are ignored (RFC 6749 §3.2), `token_type_hint` with them: there is one type.
 struct Form<'a> {
     token: Cow<'a, str>,
     audience: Vec<Cow<'a, str>>,
@@ -68,34 +84,29 @@ struct Form<'a> {
 }
 
 impl<'a> Form<'a> {
-    /// `token_type_hint` and others are ignored, as RFC 7662 §2.1 and RFC 6749 §3.2 say; what narrows the answer is not.
     fn parse(form: &'a [u8]) -> Result<Self, Problem> {
-        let malformed = |detail| Problem::request("invalid_request", detail);
+        let wrong = |detail| Problem::request("invalid_request", detail);
         let (mut token, mut scope) = (None, None);
         let (mut audience, mut issuer) = (Vec::new(), Vec::new());
         for (name, value) in form_urlencoded::parse(form) {
-            let before = match name.as_ref() {
-                "token" => token.replace(value),
-                "scope" => scope.replace(value),
-                "audience" | "issuer" if value.is_empty() => {
-                    return Err(malformed("audience and issuer must not be empty; leave them out"));
+            match name.as_ref() {
+                "token" if token.is_some() => return Err(wrong("token is given twice (RFC 6749 §3.2)")),
+                "scope" if scope.is_some() => return Err(wrong("scope is given twice (RFC 6749 §3.2)")),
+                // A template that was filled with nothing must not ask for less than was meant.
+                "token" | "audience" | "issuer" | "scope" if value.trim_ascii().is_empty() => {
+                    return Err(wrong(
+                        "token, audience, issuer or scope is empty; give it a value, or leave it out",
+                    ));
                 }
-                "audience" => {
-                    audience.push(value);
-                    None
-                }
-                "issuer" => {
-                    issuer.push(value);
-                    None
-                }
-                _ => None,
-            };
-            if before.is_some() {
-                return Err(malformed("token and scope must be given once (RFC 6749 §3.2)"));
+                "token" => token = Some(value),
+                "scope" => scope = Some(value),
+                "audience" => audience.push(value),
+                "issuer" => issuer.push(value),
+                _ => {}
             }
         }
         Ok(Self {
-            token: token.ok_or_else(|| malformed("the form has no token (RFC 7662 §2.1)"))?,
+            token: token.ok_or_else(|| wrong("the form has no token (RFC 7662 §2.1)"))?,
             audience,
             issuer,
             scope,
@@ -103,60 +114,87 @@ impl<'a> Form<'a> {
     }
 }
 
-fn refs<'a>(texts: &'a [Cow<'_, str>]) -> Vec<&'a str> {
-    texts.iter().map(AsRef::as_ref).collect()
-}
-
-/// The claims as they were signed, beside what is ours to say.
-fn active(entry: &Entry) -> String {
-    let proof = &entry.authentic;
-    let mut text = r#"{"active":true,"token_type":"Bearer""#.to_owned();
-    if let Some(scope) = proof.scope() {
-        // Writing to a String cannot fail.
-        let _ = write!(text, r#","scope":{}"#, Value::from(scope));
+/// The claims at the top level, as they were signed, with what RFC 7662 §2.2 adds. `scope` is what Signet goes by, also
+/// where the issuer writes it under another name.
+fn active(token: &Authentic) -> String {
+    let mut answer = String::with_capacity(token.payload().len() + 64);
+    answer.push_str(r#"{"active":true,"token_type":"Bearer""#);
+    if let Some(scope) = token.scope() {
+        member(&mut answer, "scope", &Value::from(scope).to_string());
     }
-    if let Ok(claims) = Object::parse(proof.payload()) {
-        let theirs = claims
+    // An object without duplicate members was proven, so there is always one.
+    if let Ok(claims) = Object::parse(token.payload()) {
+        for (name, value) in claims
             .members()
             .iter()
-            .filter(|(name, _)| !OURS.contains(&name.as_ref()));
-        for (name, value) in theirs {
-            let _ = write!(text, ",{}:{}", Value::from(name.as_ref()), value.get());
+            .filter(|(name, _)| !OURS.contains(&name.as_ref()))
+        {
+            member(&mut answer, name, value.get());
         }
     }
-    text.push('}');
-    text
+    answer.push('}');
+    answer
+}
+
+fn member(answer: &mut String, name: &str, value: &str) {
+    answer.push(',');
+    answer.push_str(&Value::from(name).to_string());
+    answer.push(':');
+    answer.push_str(value);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn problem(form: &str) -> &'static str {
+        Form::parse(form.as_bytes())
+            .map(|_| "")
+            .unwrap_or_else(|problem| problem.code())
+    }
+
     #[test]
-    fn a_form_has_one_token_and_what_narrows_the_answer() {
-        let form =
-            Form::parse(b"token=a.b.c&token_type_hint=access_token&audience=x&audience=y&issuer=z&scope=r+w&other=1");
-        let form = form.expect("a form");
+    fn unknown_parameters_are_ignored_and_ours_are_read() {
+        let text =
+            b"token=a.b.c&token_type_hint=refresh_token&x=1&audience=a&audience=https%3A%2F%2Fb&issuer=i&scope=r+w";
+        let form = Form::parse(text).expect("a form");
         assert_eq!(form.token, "a.b.c");
-        assert_eq!(
-            (form.audience, form.issuer),
-            (vec!["x".into(), "y".into()], vec!["z".into()])
-        );
+        assert_eq!(form.audience, ["a", "https://b"]);
+        assert_eq!(form.issuer, ["i"]);
         assert_eq!(form.scope.as_deref(), Some("r w"));
     }
 
     #[test]
-    fn a_form_without_a_token_or_with_two_is_refused() {
+    fn a_form_without_exactly_one_token_is_refused() {
         for form in [
             "",
-            "tokens=a",
-            "token=a&token=b",
-            "token=a&scope=r&scope=w",
+            "token",
+            "token=",
+            "token=+",
+            "Token=a",
+            "token=a&token=a",
+            "token=a&token=",
+            "token=a&scope=b&scope=c",
             "token=a&audience=",
             "token=a&issuer=",
+            "token=a&scope=",
+            r#"{"token":"a"}"#,
         ] {
-            let problem = Form::parse(form.as_bytes()).expect_err(form);
-            assert_eq!(problem.code(), "invalid_request", "{form}");
+            assert_eq!(problem(form), "invalid_request", "{form}");
         }
+    }
+
+    #[test]
+    fn only_a_form_is_taken() {
+        let headers = |kinds: &[&'static str]| {
+            let kinds = kinds.iter().map(|kind| (CONTENT_TYPE, HeaderValue::from_static(kind)));
+            kinds.collect::<HeaderMap>()
+        };
+        for kind in [FORM, "Application/X-WWW-Form-Urlencoded; charset=UTF-8"] {
+            assert!(is_form(&headers(&[kind])).is_ok(), "{kind}");
+        }
+        assert!(is_form(&headers(&[])).is_err());
+        assert!(is_form(&headers(&["application/json"])).is_err());
+        assert!(is_form(&headers(&["text/plain, application/x-www-form-urlencoded"])).is_err());
     }
 }

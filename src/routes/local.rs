@@ -21,6 +21,7 @@ use crate::http::filters::{Filters, into_filters, json};
 use crate::http::peer::Peer;
 use crate::http::problem::Problem;
 use crate::routes::Service;
+use crate::routes::introspect::is_form;
 
 /// The longest body of a single request: a token of 16 KiB with room for all else.
 const SINGLE: usize = 64 * 1024;
@@ -89,7 +90,8 @@ impl Local {
     }
 
     async fn introspect(&self, head: &Parts, body: Incoming) -> Result<Response, Problem> {
-        self.service.introspect(head, &body::read(body, SINGLE).await?)
+        is_form(&head.headers)?;
+        self.service.introspect(&body::read(body, SINGLE).await?)
     }
 
     /// Logs a problem under an id that the client gets too. Nothing of the request but its path is logged.

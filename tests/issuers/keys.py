@@ -67,7 +67,8 @@ class Key:
                 numbers, octets = self.private.private_numbers(), (self.private.key_size + 7) // 8
                 at = {"x": numbers.public_numbers.x, "y": numbers.public_numbers.y, "d": numbers.private_value}
                 rest = {name: number(value, octets) for name, value in at.items()}
-                return {"kty": "EC", "crv": f"P-{self.private.key_size}", "kid": self.kid, "use": "sig", "alg": self.alg, **rest}
+                curve = f"P-{self.private.key_size}"
+                return {"kty": "EC", "crv": curve, "kid": self.kid, "use": "sig", "alg": self.alg, **rest}
         public_octets = self.private.public_key().public_bytes_raw()
         rest = {"x": encoded(public_octets), "d": encoded(self.private.private_bytes_raw())}
         return {"kty": "OKP", "crv": "Ed25519", "kid": self.kid, "use": "sig", "alg": self.alg, **rest}

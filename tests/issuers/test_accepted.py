@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import secrets
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from faults import and_also, each, symmetric, with_keys
-from keys import Key
+from keys import Jwk, Key, encoded, number, unsigned
 from provider import AUDIENCE, Issuer
 from proxy import DISCOVERY, JWKS
 from trust import ACCEPTED, UNAVAILABLE, Trusting
@@ -22,6 +24,12 @@ def test_a_token_of_the_provider_is_accepted_at_each_door(issuer: Issuer, sideca
     for _ in range(2):
         verdict = sidecar.doors.all(issuer.token(alg))
         assert (verdict.word, verdict.subject, verdict.scope) == (ACCEPTED, alg, "orders:read orders:write")
+
+
+def modulus(bits: int, exponent: str) -> Jwk:
+    """An RSA key of which nobody knows the private part, if it has one."""
+    value = secrets.randbits(bits) | 1 << (bits - 1) | 1
+    return {"kty": "RSA", "kid": "odd", "use": "sig", "alg": "RS256", "n": number(value), "e": exponent}
 
 
 def test_a_token_of_every_kind_of_key_is_accepted(provider: Callable[..., Issuer], trusting: Callable[..., Trusting]) -> None:
@@ -154,7 +162,9 @@ def test_introspection_tells_of_tokens_of_the_provider_too(issuer: Issuer, trust
         pytest.param(and_also({"kty": "AKP", "alg": "ML-DSA-44", "kid": "pq", "pub": "AA"}), id="an unknown kind"),
         pytest.param(and_also({"kty": "RSA", "kid": "odd", "n": 7, "e": None}), id="a broken key beside them"),
         pytest.param(and_also(Key.made("weak", "RS256", bits=1024).public), id="a weak key beside them"),
-        pytest.param(and_also({**Key.made("enc", "RS256").public, "use": "enc", "alg": "RSA-OAEP"}), id="a key for encryption"),
+        pytest.param(and_also(modulus(16_384, "AQAB")), id="a key that takes long beside them"),
+        pytest.param(and_also(modulus(2048, "AQ")), id="a key with the exponent 1 beside them"),
+        pytest.param(and_also({**Key.made("enc", "RS256").public, "use": "enc"}), id="a key for encryption"),
         pytest.param(with_keys(lambda keys: [*keys, *keys]), id="every key twice"),
     ],
 )
@@ -187,3 +197,14 @@ def test_a_key_that_everybody_has_or_that_is_not_one_key_is_not_used(
         seen = sidecar.log() + json.dumps(sidecar._ask("GET", "/v1/ring")) + sidecar.metrics()
         for key in issuer.keys:
             assert key.jwk["d"] not in seen
+
+
+def test_a_key_whose_signatures_anybody_can_make_is_not_used(issuer: Issuer, trusting: Callable[..., Trusting]) -> None:
+    # With the exponent 1 a signature is the padded digest itself (RFC 8017 §9.2).
+    issuer.proxy.misbehave(and_also(modulus(2048, "AQ")))
+    sidecar = trusting(issuer)
+    start = unsigned({"alg": "RS256", "kid": "odd"}, issuer.claims())
+    digest = bytes.fromhex("3031300d060960864801650304020105000420") + hashlib.sha256(start.encode()).digest()
+    signature = b"\0\1" + b"\xff" * (256 - 3 - len(digest)) + b"\0" + digest
+    assert sidecar.doors.all(f"{start}.{encoded(signature)}").word == "unknown_key"
+    assert sidecar.doors.all(issuer.token("RS256")).word == ACCEPTED

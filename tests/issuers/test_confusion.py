@@ -10,8 +10,8 @@ import pytest
 
 from faults import and_also, only, symmetric
 from keys import Key, encoded, hmac_token, parts, unsigned
-from provider import Issuer
 from program import wait_until
+from provider import Issuer
 from sidecar import binary
 from trust import ACCEPTED, Trusting
 

@@ -9,9 +9,9 @@ import pytest
 
 from faults import FAILURES, OF_THE_LINE, altered, answers_500, floods, floods_unannounced, hangs, redirects
 from keys import Key
+from program import wait_until
 from provider import AUDIENCE, Issuer
 from proxy import DISCOVERY, ELSEWHERE, JWKS, Fault
-from program import wait_until
 from trust import ACCEPTED, UNAVAILABLE, Trusting
 
 LIMIT = 30.0

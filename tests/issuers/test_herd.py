@@ -10,9 +10,9 @@ from contextlib import ExitStack
 import pytest
 
 from keys import Key
+from program import wait_until
 from provider import Issuer
 from proxy import DISCOVERY, JWKS
-from program import wait_until
 from trust import ACCEPTED, Trusting
 
 FLEET = 5

@@ -1,4 +1,4 @@
-"""No request waits for an issuer: the same requests to two sidecars by turns, one whose provider is well and one whose is ill.
+"""No request waits for an issuer: the same requests to two sidecars, one whose provider is well and one whose is ill.
 
 By turns, so that what else the machine does meets both alike.
 """

@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives.asymmetric import padding
 
 from faults import FAILURES, FLOOD, floods, hangs, redirects, trickles
 from keys import Key, decoded, parts
+from program import LOOPBACK, wait_until
 from provider import AUDIENCE, Issuer
 from proxy import DISCOVERY, JWKS
-from program import LOOPBACK, wait_until
 
 
 def fetched(issuer: Issuer, path: str = JWKS) -> tuple[int, bytes]:

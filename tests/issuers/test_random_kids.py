@@ -11,10 +11,10 @@ import pytest
 from attack import Attack, random_requests
 from faults import answers_500, hangs
 from keys import Key
+from program import wait_until
 from provider import Issuer
 from proxy import JWKS, Fault
 from raw import GOOD, Raw, quantile, verify_request
-from program import wait_until
 from trust import ACCEPTED, Trusting
 
 TOKENS = 20_000

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from keys import Key
+from program import wait_until
 from provider import Issuer
 from proxy import JWKS
-from program import wait_until
 from trust import ACCEPTED, Trusting
 
 ROTATIONS = 3

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from check import Checker
-from provider import AUDIENCE, Issuer
 from program import LOOPBACK
+from provider import AUDIENCE, Issuer
 from sidecar import REQUEST_LIMIT, Sidecar, UnixConnection
 
 # In compressed time. Healthy, an issuer is asked every second.
