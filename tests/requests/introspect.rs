@@ -64,6 +64,10 @@ fn a_bad_token_is_inactive_and_nobody_learns_why() {
     let good = works(&sidecar, &mut connection);
     let foreign = crate::sidecar();
     for (name, bad, _) in hostile(&good, &works(&foreign, &mut foreign.socket())) {
+        // Which is no request at all.
+        if bad.trim().is_empty() {
+            continue;
+        }
         let form = form_urlencoded::Serializer::new(String::new())
             .append_pair("token", &bad)
             .finish();
