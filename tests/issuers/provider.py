@@ -18,7 +18,6 @@ from proxy import Proxy
 from sidecar import REQUEST_LIMIT
 
 AUDIENCE = "https://orders.example.com"
-SCOPE = "orders:read"
 SECRET = "a-secret-of-the-tests"
 
 

@@ -26,8 +26,6 @@ ALLOWED = 1.0
 WINDOWS = 6
 # Far from what any wait for a provider would be, in milliseconds.
 LONGEST = 1000.0
-# How often well and ill change places.
-TURNS = 2
 LIMIT = 30.0
 TROUBLES = ["hangs", "trickles", "answers 500", "floods unannounced", "has no keys", "has too many keys"]
 
