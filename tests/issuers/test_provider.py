@@ -147,7 +147,7 @@ def test_each_fault_answers_otherwise_than_the_provider(issuer: Issuer) -> None:
         try:
             assert fetched(issuer) != good, name
         except http.client.HTTPException:
-            assert name == "ends in the middle", name
+            assert name in ("ends in the middle", "floods its head"), name
     issuer.proxy.misbehave(redirects)
     assert fetched(issuer)[0] == 302
     assert fetched(issuer, "/elsewhere") == good
