@@ -46,6 +46,10 @@ fn begins_a_token(text: &str) -> bool {
     if run.len() < 24 && text[run.len()..].starts_with(['+', '/']) {
         return false;
     }
+    // The end of a kid, for example: no header of a token is so short.
+    if run.len() < 12 {
+        return false;
+    }
     let whole = &run[..run.len() / 4 * 4];
     let octets = URL_SAFE_NO_PAD.decode(whole).unwrap_or_default();
     let (text, rest) = match std::str::from_utf8(&octets) {
