@@ -140,11 +140,20 @@ def test_two_authorization_headers_are_no_request(sidecar: Sidecar, checker: Che
 
 def test_a_route_that_asks_for_what_is_not_known_lets_nobody_in(sidecar: Sidecar, checker: Checker) -> None:
     headers = [bearer(signed(sidecar))]
-    for extra in [{"scopes": "a"}, {"issuer": sidecar.issuer}, {"scope": ""}, {"audience": ""}]:
+    for extra in [{"scopes": "a"}, {"issuers": sidecar.issuer}, {"issuer": " "}, {"scope": ""}, {"audience": ""}]:
         verdict = checker.ask(headers, REQUIRES | extra)
         assert (verdict.code, verdict.status) == (INTERNAL, 500), extra
         assert verdict.problem["type"] == "urn:signet:problem:unknown_requirement"
     assert "a context extension of a route of Envoy" in sidecar.log()
+
+
+def test_a_route_says_which_issuers_it_takes(sidecar: Sidecar, checker: Checker) -> None:
+    headers = [bearer(signed(sidecar))]
+    other = "https://login.example.com/"
+    for issuer in [sidecar.issuer, f"{other} {sidecar.issuer}"]:
+        assert checker.ask(headers, REQUIRES | {"issuer": issuer}).code == 0, issuer
+    verdict = checker.ask(headers, REQUIRES | {"issuer": other})
+    assert (verdict.code, verdict.status) == (UNAUTHENTICATED, 401)
 
 
 def test_without_any_audience_nobody_is_let_in(sidecar: Sidecar, checker: Checker) -> None:
