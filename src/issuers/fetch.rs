@@ -172,18 +172,21 @@ impl Source {
 
     /// Fetches the keys once.
     pub(super) async fn fetch(&mut self) -> Result<Fetched, FetchError> {
-        let known = self.discovered.take_if(|(_, found_at)| found_at.elapsed() > DISCOVERED);
-        drop(known);
         let url = match (&self.keys_at, &self.discovered) {
-            (KeysAt::Jwks(url), _) | (KeysAt::Discovery(_), Some((url, _))) => url.clone(),
-            (KeysAt::Discovery(url), None) => self.discover(url).await?,
+            (KeysAt::Jwks(url), _) => url.clone(),
+            (KeysAt::Discovery(_), Some((url, found_at))) if found_at.elapsed() <= DISCOVERED => url.clone(),
+            (KeysAt::Discovery(document), _) => {
+                // Not what was found before, if this fails.
+                let found = self.discover(document).await;
+                self.discovered = found.as_ref().ok().map(|url| (url.clone(), Instant::now()));
+                found?
+            }
         };
         let fetched = self.keys(&url).await;
-        // They may have moved.
-        self.discovered = fetched.is_ok().then(|| match self.discovered.take() {
-            Some(known) => known,
-            None => (url, Instant::now()),
-        });
+        if fetched.is_err() {
+            // They may have moved.
+            self.discovered = None;
+        }
         fetched
     }
 

@@ -51,10 +51,8 @@ impl Service {
     /// [`Problem`] if the request is not acceptable. A bad token is not a problem, but an answer.
     pub fn introspect(&self, form: &[u8]) -> Result<Response, Problem> {
         let form = Form::parse(form)?;
-        let texts = |given: &'_ [Cow<'_, str>]| given.iter().map(|text| text.to_string()).collect::<Vec<_>>();
-        let (audience, issuer) = (texts(&form.audience), texts(&form.issuer));
-        let audience: Vec<&str> = audience.iter().map(String::as_str).collect();
-        let issuer: Vec<&str> = issuer.iter().map(String::as_str).collect();
+        let audience: Vec<&str> = form.audience.iter().map(AsRef::as_ref).collect();
+        let issuer: Vec<&str> = form.issuer.iter().map(AsRef::as_ref).collect();
         let asked = Asked {
             audience: &audience,
             issuer: &issuer,

@@ -8,6 +8,7 @@ import pytest
 
 from check import Checker
 from figures import figure, pytest_configure, pytest_terminal_summary
+from processes import Service
 from sidecar import Sidecar
 
 __all__ = ["figure", "pytest_configure", "pytest_terminal_summary"]
@@ -29,3 +30,11 @@ def checker(sidecar: Sidecar) -> Iterator[Checker]:
     """A client of the sidecar's socket."""
     with Checker(sidecar.socket) as checker:
         yield checker
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Service]:
+    """A service behind a gateway."""
+    service = Service()
+    yield service
+    service.stop()

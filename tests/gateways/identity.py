@@ -41,3 +41,13 @@ def claims_of(header: str) -> dict[str, Any]:
 def all_of(headers: Iterable[tuple[str, str]], name: str) -> list[str]:
     """Every value under a name."""
     return [value for key, value in headers if key.lower() == name]
+
+
+def assert_arrived(arrived: Iterable[tuple[str, str]], token: str, expected: dict[str, Any] = CLAIMS) -> None:
+    """The service got the identity that the token's claims say, and the token, which it can verify for itself."""
+    headers = list(arrived)
+    assert all_of(headers, SUBJECT_HEADER) == [expected["sub"]]
+    assert all_of(headers, SCOPE_HEADER) == [expected["scope"]]
+    claims = claims_of(*all_of(headers, CLAIMS_HEADER))
+    assert {name: claims[name] for name in expected} == expected
+    assert all_of(headers, "authorization") == [f"Bearer {token}"]

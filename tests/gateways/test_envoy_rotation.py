@@ -31,14 +31,6 @@ ROTATIONS_LIMIT = 60.0
 RECOVERY_LIMIT = 20.0
 
 
-@pytest.fixture
-def service() -> Iterator[Service]:
-    """A service behind Envoy."""
-    service = Service()
-    yield service
-    service.stop()
-
-
 def test_no_good_token_is_refused_through_three_rotations_under_load(
     service: Service, figure: Callable[[str], None]
 ) -> None:
