@@ -22,6 +22,8 @@ fn the_scan_of_logs_finds_what_it_looks_for() {
     // A claim may be of any script, and a line may end anywhere.
     assert_eq!(log::leaks("eyJzdWIiOiLDvMO8w7zDvCJ9", &[]).len(), 1);
     assert_eq!(log::leaks("eyJhbGci", &[]).len(), 1);
+    // A kid may end as a token begins.
+    assert_eq!(log::leaks(r#"{"kid":"Xk3eyJhbGci"}"#, &[]), Vec::<String>::new());
     // Parts of signatures in DER, as a cloud's client prints them.
     for part in [
         "eyJE9WXUeVeReG32cg4mLjpG9izjm8X6b73Y0bmAIgJcLpqiUdUE6/45AdQM",

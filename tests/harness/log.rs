@@ -46,8 +46,8 @@ fn begins_a_token(text: &str) -> bool {
     if run.len() < 24 && text[run.len()..].starts_with(['+', '/']) {
         return false;
     }
-    // The end of a kid, for example: no header of a token is so short.
-    if run.len() < 12 {
+    // The end of a kid, for example: no header of a token is so short, unless the text ends within it.
+    if run.len() < 12 && run.len() < text.len() {
         return false;
     }
     let whole = &run[..run.len() / 4 * 4];
