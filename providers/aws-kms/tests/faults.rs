@@ -147,11 +147,17 @@ fn a_retirement_or_revocation_that_failed_at_any_call_is_completed_by_the_next()
 
 #[test]
 fn a_hundred_starts_killed_within_two_seconds_make_at_most_two_keys() {
+    const MEASURED: usize = 5;
     run(async {
         let cloud = Cloud::new();
-        let started = tokio::time::Instant::now();
-        create(&*cloud.remote("measured").await, None).await.expect("a key");
-        let whole = started.elapsed();
+        // The shortest of some: a machine that is busy for a moment would make every life long enough.
+        let mut whole = Duration::MAX;
+        for ring in 0..MEASURED {
+            let started = tokio::time::Instant::now();
+            let measured = cloud.remote(&format!("measured-{ring}")).await;
+            create(&*measured, None).await.expect("a key");
+            whole = whole.min(started.elapsed());
+        }
         let (mut seed, mut killed) = (0x0051_676e_6574_u64, 0);
         for start in 0..100 {
             // Each start is a process of its own: nothing is remembered. Two seconds are long for a fake that answers at
@@ -162,14 +168,14 @@ fn a_hundred_starts_killed_within_two_seconds_make_at_most_two_keys() {
             let new = new_key(Algorithm::ES256, None);
             killed += usize::from(tokio::time::timeout(life, provider.create(&new)).await.is_err());
             assert!(
-                cloud.aws.paid_keys() <= 3,
-                "after start {start}: two of the ring, and the measured one"
+                cloud.aws.paid_keys() <= 2 + MEASURED,
+                "after start {start}: two of the ring, and the measured ones"
             );
         }
         assert!(killed > 10, "{killed} of 100 were killed");
         let provider = cloud.remote("loop").await;
         create(&*provider, None).await.expect("a key");
-        assert!(cloud.aws.paid_keys() <= 3, "{:?}", cloud.aws.keys());
+        assert!(cloud.aws.paid_keys() <= 2 + MEASURED, "{:?}", cloud.aws.keys());
         assert_eq!(provider.list().await.expect("listed").len(), 1);
     });
 }
