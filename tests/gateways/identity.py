@@ -13,6 +13,9 @@ CLAIMS = {"sub": "user-7", "aud": AUDIENCE, "scope": "orders:read orders:write",
 SUBJECT_HEADER, SCOPE_HEADER, CLAIMS_HEADER = IDENTITY = ("x-auth-subject", "x-auth-scope", "x-auth-claims")
 # What a client sends that would like to be somebody else.
 FORGED = [(name, "forged") for name in IDENTITY]
+BASIC = ("authorization", "Basic dXNlcjpwYXNz")
+# The headers of requests that bring no token.
+NO_TOKEN = [[], [BASIC], [("authorization", "Bearer")]]
 
 
 def without(name: str, **others: Any) -> dict[str, Any]:
@@ -23,6 +26,12 @@ def without(name: str, **others: Any) -> dict[str, Any]:
 def bearer(token: str) -> tuple[str, str]:
     """The header with a token."""
     return ("authorization", f"Bearer {token}")
+
+
+def two_credentials(token: str) -> list[list[tuple[str, str]]]:
+    """The headers of requests that bring the token, and something beside it."""
+    good = bearer(token)
+    return [[good, good], [good, BASIC], [BASIC, good]]
 
 
 def with_another_signature(token: str) -> str:

@@ -8,7 +8,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,12 +16,11 @@ from typing import Protocol, TypeVar
 import pytest
 
 from identity import bearer
-from load import Load
+from load import POLICY, rotate_under_load
 from own_issuer import Certificate, Issuer, base64url
 from processes import Client, Service, adapted
 from program import LOOPBACK, ROOT, Program, answers, free_port
 from sidecar import Sidecar
-from test_envoy_rotation import POLICY, ROTATIONS, ROTATIONS_LIMIT
 
 HAPROXY = ROOT / "deploy/gateways/haproxy"
 APACHE_CONF = ROOT / "deploy/gateways/apache/gateway.conf"
@@ -136,10 +134,6 @@ def missing(program: str, name: str, how: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(lacks, reason=f"LEFT OUT: {name}: this machine has no {program} (Debian: {how})")
 
 
-def statuses(client: Client, token: str, times: int = 20) -> set[int]:
-    return {client.get("/orders", [bearer(token)]).status for _ in range(times)}
-
-
 def random_kids(issuer: Issuer | None, client: Client, times: int) -> set[int]:
     """Shows tokens of kids that nobody has."""
     stranger = issuer or Issuer()
@@ -162,27 +156,14 @@ G = TypeVar("G", bound=Gateway)
 
 
 @contextmanager
-def rotate_under_load(
+def after_rotations(
     name: str, start: Callable[[Sidecar], G], figure: Callable[[str], None], **settings: str
 ) -> Iterator[tuple[Sidecar, G]]:
-    """Three rotations in compressed time, in which no good token may be refused and no bad one may pass."""
+    """A gateway and its sidecar after three rotations under load."""
     sidecar = Sidecar(algorithm="ES256", **POLICY, **settings)
     gateway = start(sidecar)
     try:
-        load = Load(sidecar, {name: gateway.port})
-        began = time.monotonic()
-        while len(load.signed) <= ROTATIONS:
-            assert time.monotonic() - began < ROTATIONS_LIMIT, f"keys that signed: {load.signed}"
-            load.step()
-        load.finish()
-        assert not load.faults, f"{len(load.faults)} of {load.passed}, the first: {load.faults[0]}"
-        # The last key has only just begun.
-        assert sorted(load.signed.values())[1] > 100, f"too few tokens to show anything: {load.signed}"
-        assert min(load.kept_out.values()) > 10, load.kept_out
-        figure(
-            f"{name}, {ROTATIONS} rotations: {load.signed.total()} tokens; good ones passed by {load.passed[name]}, bad ones "
-            f"kept out by {load.kept_out[name]}, 0 wrong; slowest answer {load.slowest[name] * 1000:.0f} ms"
-        )
+        rotate_under_load(name, sidecar, {name: gateway.port}, figure)
         yield sidecar, gateway
     finally:
         gateway.stop()

@@ -1,4 +1,4 @@
-"""Load on a gateway: tokens as they are signed, and once more when they are about to expire."""
+"""Load on a gateway: tokens as they are signed, and once more when they are about to expire, while keys rotate."""
 
 from __future__ import annotations
 
@@ -6,12 +6,27 @@ import queue
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from identity import CLAIMS, bearer, with_another_signature
 from processes import Client
 from sidecar import Sidecar
 
+# In compressed time what deploy/gateways says: the verifier cache covers what a gateway keeps keys for (`CACHE_DURATION`), with room
+# for a fetch. L ≥ R + max(M, V) + 2S, that is 4 s ≥ 3.3 s; P ≥ 2L.
+CACHE_DURATION = "1s"
+POLICY = {
+    "rotation_period": "8s",
+    "publish_lead": "4s",
+    "refresh_interval": "300ms",
+    "jwks_max_age": "1s",
+    "verifier_cache": "2s",
+    "clock_skew": "500ms",
+    "token_ttl": "3s",
+    "token_max_ttl": "3s",
+}
+ROTATIONS = 3
+ROTATIONS_LIMIT = 60.0
 WORKERS = 3
 # A token this close to its `exp`, in seconds, is shown once more.
 LAST_MOMENT = 0.5
@@ -81,3 +96,22 @@ class Load:
         count[name] += 1
         if not right:
             self.faults.append(f"{name}: {answer.status} for a {age} token: {answer.body[:200]}")
+
+
+def rotate_under_load(name: str, sidecar: Sidecar, ports: Mapping[str, int], figure: Callable[[str], None]) -> None:
+    """Three rotations, in which no listener may refuse a good token or let a bad one pass."""
+    load = Load(sidecar, ports)
+    began = time.monotonic()
+    while len(load.signed) <= ROTATIONS:
+        assert time.monotonic() - began < ROTATIONS_LIMIT, f"keys that signed: {load.signed}"
+        load.step()
+    load.finish()
+    assert not load.faults, f"{len(load.faults)} of {load.passed}, the first: {load.faults[0]}"
+    # The last key has only just begun.
+    assert sorted(load.signed.values())[1] > 100, f"too few tokens to show anything: {load.signed}"
+    assert min(load.kept_out.values()) > 10, load.kept_out
+    figure(
+        f"{name}, {ROTATIONS} rotations: {load.signed.total()} tokens of {len(load.signed)} keys; good ones passed by "
+        f"{dict(load.passed)}, bad ones kept out by {dict(load.kept_out)}, 0 wrong; slowest answer in ms "
+        f"{ {name: round(seconds * 1000) for name, seconds in load.slowest.items()} }"
+    )

@@ -10,11 +10,11 @@ import pytest
 from forward_auth import FORWARD_AUTH_LIMIT, ForwardAuth
 from gateway_fixtures import FORWARD_AUTH, beside, kind, mortal
 from identity import CLAIMS, all_of, bearer, with_another_signature
-from load import Load
+from load import POLICY, rotate_under_load
 from processes import Client, Service
 from program import wait_until
 from sidecar import Sidecar
-from test_envoy_rotation import POLICY, RECOVERY_LIMIT, ROTATIONS, ROTATIONS_LIMIT, statuses
+from trouble import RECOVERY_LIMIT, statuses, time_of_a_refusal
 
 __all__ = ["beside", "mortal"]
 
@@ -25,26 +25,13 @@ def test_no_good_token_is_refused_through_three_rotations_under_load(figure: Cal
     try:
         for name in FORWARD_AUTH:
             gateways[name] = kind(name)(sidecar.socket, service)
-        load = Load(sidecar, {name: gateway.port for name, gateway in gateways.items()})
-        began = time.monotonic()
-        while len(load.signed) <= ROTATIONS:
-            assert time.monotonic() - began < ROTATIONS_LIMIT, f"keys that signed: {load.signed}"
-            load.step()
-        load.finish()
+        ports = {name: gateway.port for name, gateway in gateways.items()}
+        rotate_under_load(" and ".join(ports), sidecar, ports, figure)
     finally:
         for gateway in gateways.values():
             gateway.stop()
         service.stop()
         assert sidecar.stop() == 0
-    assert not load.faults, f"{len(load.faults)} of {load.passed}, the first: {load.faults[0]}"
-    # The last key has only just begun.
-    assert sorted(load.signed.values())[1] > 100, f"too few tokens to show anything: {load.signed}"
-    assert min(load.kept_out.values()) > 10, load.kept_out
-    figure(
-        f"nginx and Caddy, {ROTATIONS} rotations: {load.signed.total()} tokens of {len(load.signed)} keys; good ones passed by "
-        f"{dict(load.passed)}, bad ones kept out by {dict(load.kept_out)}, 0 wrong; slowest answer in ms "
-        f"{ {name: round(seconds * 1000) for name, seconds in load.slowest.items()} }"
-    )
 
 
 def test_without_the_sidecar_nothing_passes_and_with_it_everything_again(
@@ -89,20 +76,8 @@ def test_a_sidecar_that_starts_anew_between_two_requests_costs_no_request(mortal
 def test_a_sidecar_that_hangs_holds_no_request_longer_than_the_deadline(
     mortal: Sidecar, beside: ForwardAuth, figure: Callable[[str], None]
 ) -> None:
-    client = Client(beside.port)
-    good = mortal.sign(CLAIMS)["token"]
-    assert statuses(client, good) == {200}
-    mortal.pause()
-    try:
-        began = time.monotonic()
-        assert statuses(client, good, 5) == {503}
-        took = (time.monotonic() - began) / 5
-    finally:
-        mortal.resume()
+    took = time_of_a_refusal(mortal, beside.port)
     assert took < FORWARD_AUTH_LIMIT
-    wait_until(lambda: statuses(client, good, 1) == {200}, RECOVERY_LIMIT, f"{beside.name} gets answers again")
-    assert statuses(client, good) == {200}
-    client.close()
     figure(f"{beside.name}: 503 after {took * 1000:.0f} ms each while the sidecar hangs")
 
 
