@@ -262,7 +262,6 @@ set_up_jwks_gateways() {
     has haproxy || lacks "HAProxy with the JWKS" "it is not installed (Debian: apt install haproxy)" || true
     { has apache2 && [[ -e "$openidc" ]]; } || lacks "Apache with the JWKS" \
         "it is not installed (Debian: apt install apache2 libapache2-mod-auth-openidc)" || true
-    [[ -n "${SIGNET_TEST_TRAEFIK:-}" ]] || left_out+=("Traefik itself: no registry has it; SIGNET_TEST_TRAEFIK names a binary")
     left_out+=("KrakenD: no registry that is used here has it; tests/gateways/test_krakend.py reads its configuration only")
 }
 
@@ -299,11 +298,41 @@ gateways() {
     return "$status"
 }
 
-# A real OpenID provider, whose tokens Signet accepts. Envoy's client is one of the three that ask.
+# make_keycloak: Keycloak as Maven Central has it, built for the database that the tests give it, in $made.
+make_keycloak() {
+    local version=26.7.3 digest=77657f30b7e90d70f727712ce1c967f430fd6a5e9f458d32d8c6df0635345f47
+    local plugin=org.apache.maven.plugins:maven-dependency-plugin:3.8.1 file="$scratch/keycloak-quarkus-dist-$version.tar.gz"
+    made="$cache/keycloak-$version"
+    [[ ! -e "$made/complete" ]] || return 0
+    echo "setting up $made, which takes a minute or two"
+    rm -rf "$made" && mkdir -p "$made" \
+        && mvn --quiet --batch-mode "$plugin:copy" -DoutputDirectory="$scratch" \
+            -Dartifact="org.keycloak:keycloak-quarkus-dist:$version:tar.gz" \
+        && "$python" -c 'import hashlib, sys
+sys.exit(hashlib.sha256(open(sys.argv[1], "rb").read()).hexdigest() != sys.argv[2])' "$file" "$digest" \
+        && tar -xzf "$file" -C "$made" --strip-components=1 \
+        && JAVA_OPTS_APPEND=-XX:TieredStopAtLevel=1 "$made/bin/kc.sh" build --db=dev-file > "$made/build.log" 2>&1 \
+        && touch "$made/complete"
+}
+
+set_up_keycloak() {
+    local what="tokens of a real Keycloak"
+    if ! { has java && has mvn; }; then
+        left_out+=("$what: this machine has no Java with Maven (Debian: apt install maven)")
+    elif ! make_keycloak; then
+        # In CI the tests fail for want of it; see tests/issuers/test_keycloak.py.
+        left_out+=("$what: there is Maven, but it could not fetch it, or Java could not build it; it needs 17 or later")
+    else
+        export SIGNET_ISSUERS_KEYCLOAK="$made"
+    fi
+}
+
+# Real OpenID providers, whose tokens Signet accepts. Envoy's client is one of the three that ask.
 issuers() {
     local status=0 what="tokens of a real OpenID provider (npm)"
     has node || { lacks "$what" "this machine has no Node" || return 0; }
     set_up_gateways || { lacks "$what" "pip has no Envoy that runs here, and with it the messages of Check" || return 0; }
+    set_up_keycloak
     make_modules issuers tests/issuers/node || { lacks "$what" "npm could not install it" || return 0; }
     cargo build --package signet --locked || return
     SIGNET_BIN="$CARGO_TARGET_DIR/debug/signet" SIGNET_ISSUERS_NODE="$made" PYTHONDONTWRITEBYTECODE=1 \
@@ -321,8 +350,8 @@ step "the simulation against deliberate faults" faults
 step "the table of providers" providers_table
 step "our servers against the clouds' own SDKs" sdks
 step "interop: PyJWT, joserfc, jose" interop
-step "gateways: Envoy, nginx, Caddy, HAProxy, Apache, Kubernetes" gateways
-step "issuers: oidc-provider" issuers
+step "gateways: Envoy, nginx, Caddy, Traefik, HAProxy, Apache, Kubernetes" gateways
+step "issuers: oidc-provider, Keycloak" issuers
 if has cargo-deny; then
     step "cargo deny" cargo deny --offline check bans licenses sources
 else

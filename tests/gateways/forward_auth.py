@@ -22,10 +22,7 @@ SOCKET = "/run/signet/signet.sock"
 FORWARD_AUTH_LIMIT = 1.5
 # Debian has it where no path of an ordinary user leads.
 NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-CADDY = Path(sysconfig.get_path("scripts")) / "caddy"
-
-# No registry has it as a program: only who brings it can test it.
-TRAEFIK = os.environ.get("SIGNET_TEST_TRAEFIK") or shutil.which("traefik")
+CADDY, TRAEFIK = (Path(sysconfig.get_path("scripts")) / name for name in ["caddy", "traefik"])
 
 # What stands around a file of /etc/nginx/conf.d/. The worker may be who starts it: the sidecar takes no other.
 NGINX_CONF = """
@@ -119,15 +116,18 @@ class Traefik(ForwardAuth):
     name = "traefik"
 
     def __init__(self, socket: Path, service: Service) -> None:
-        self._bridge = Bridge(socket, service)
-        super().__init__(socket, service)
+        self.bridge = Bridge(socket, service)
+        try:
+            super().__init__(socket, service)
+        except BaseException:
+            self.bridge.stop()
+            raise
 
     def command(self) -> Sequence[str | Path]:
-        assert TRAEFIK is not None
         self.port = free_port()
         dynamic = adapted(
             GATEWAYS / "traefik/dynamic.yml",
-            [("127.0.0.1:9465", f"{LOOPBACK}:{self._bridge.port}"), ("127.0.0.1:8000", f"{LOOPBACK}:{self._service.port}")],
+            [("127.0.0.1:9465", f"{LOOPBACK}:{self.bridge.port}"), ("127.0.0.1:8000", f"{LOOPBACK}:{self._service.port}")],
         )
         (self.directory / "dynamic.yml").write_text(dynamic)
         static = adapted(
@@ -148,7 +148,7 @@ class Traefik(ForwardAuth):
             client.close()
 
     def stop(self) -> int:
-        self._bridge.stop()
+        self.bridge.stop()
         return super().stop()
 
 

@@ -1,4 +1,4 @@
-"""nginx and Caddy as fixtures: one after the other for a module, or beside a sidecar that the test takes away."""
+"""nginx, Caddy and Traefik as fixtures: one after the other for a module, or beside a sidecar that the test takes away."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from forward_auth import NGINX, TRAEFIK, Caddy, ForwardAuth, Nginx, Tap, Traefik
+from forward_auth import NGINX, Caddy, ForwardAuth, Nginx, Tap, Traefik
 from processes import Client, Service
 from sidecar import Sidecar
 
-FORWARD_AUTH: dict[str, type[ForwardAuth]] = {"nginx": Nginx, "caddy": Caddy, **({"traefik": Traefik} if TRAEFIK else {})}
+FORWARD_AUTH: dict[str, type[ForwardAuth]] = {"nginx": Nginx, "caddy": Caddy, "traefik": Traefik}
 
 
 def kind(name: str) -> type[ForwardAuth]:

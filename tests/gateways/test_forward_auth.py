@@ -1,4 +1,4 @@
-"""The real nginx and the real Caddy with the files of deploy/gateways: what comes in, what stays out, what the service gets."""
+"""The real nginx, Caddy and Traefik with the files of deploy/gateways: what comes in, what stays out, what the service gets."""
 
 from __future__ import annotations
 

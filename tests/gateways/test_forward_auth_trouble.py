@@ -1,4 +1,4 @@
-"""The real nginx and the real Caddy while keys rotate, and while the sidecar is gone, hangs, or its service is gone."""
+"""The real nginx, Caddy and Traefik while keys rotate, and while the sidecar is gone, hangs, or its service is gone."""
 
 from __future__ import annotations
 

@@ -1,118 +1,88 @@
-"""What Traefik 3.7 sends (pkg/middlewares/auth/forward.go), through the bridge of deploy/gateways/traefik on the real Caddy.
-
-Where there is a Traefik (SIGNET_TEST_TRAEFIK), test_forward_auth.py and those beside it run it too.
-"""
+"""What is Traefik's alone: its bridge to the socket, and what it says there. The rest runs it beside nginx and Caddy:
+test_forward_auth.py, test_forged_headers.py, test_forward_auth_trouble.py."""
 
 from __future__ import annotations
 
-import json
-import re
-import time
 from collections.abc import Iterator
 
 import pytest
 
-from forward_auth import FORWARD_AUTH_LIMIT, GATEWAYS, Bridge, ForwardAuth
-from gateway_fixtures import mortal
-from identity import CLAIMS, all_of, bearer, claims_of, with_another_signature, without
+from forward_auth import Tap, Traefik
+from gateway_fixtures import client, tap
+from identity import CLAIMS, IDENTITY, all_of, bearer
 from processes import Client, Service
-from program import LOOPBACK, wait_until
 from sidecar import Sidecar
 
-__all__ = ["mortal"]
+__all__ = ["client", "tap"]
 
-DYNAMIC = (GATEWAYS / "traefik/dynamic.yml").read_text()
-ADDRESSES = re.findall(r'address: "http://127\.0\.0\.1:9465(/\S+)"', DYNAMIC)
-# With trustForwardHeader: false, Traefik writes these itself; of the client's headers it sends authRequestHeaders.
-FORWARDED = [
-    ("X-Forwarded-For", "192.0.2.7"),
-    ("X-Forwarded-Host", "shop.example.com"),
-    ("X-Forwarded-Method", "POST"),
-    ("X-Forwarded-Port", "443"),
-    ("X-Forwarded-Proto", "https"),
-    ("X-Forwarded-Uri", "/orders/7?audience=x&scope="),
-]
+# Beside the token: what Traefik tells of a request of its own accord, and what the bridge and HTTP add to it.
+TOLD = {"for", "host", "method", "port", "proto", "uri"}
+ADDED = {"host", "user-agent", "accept-encoding", "via"}
 
 
-@pytest.fixture
-def bridge(mortal: Sidecar) -> Iterator[ForwardAuth]:
-    service = Service()
-    bridge = Bridge(mortal.socket, service)
-    yield bridge
-    bridge.stop()
-    service.stop()
+@pytest.fixture(scope="module")
+def gateway(tap: Tap, service: Service) -> Iterator[Traefik]:
+    """Traefik, its bridge, and a service behind it."""
+    gateway = Traefik(tap.socket, service)
+    yield gateway
+    gateway.stop()
 
 
-@pytest.fixture
-def client(bridge: ForwardAuth) -> Iterator[Client]:
-    """Traefik, as the bridge sees it."""
-    client = Client(bridge.port)
-    yield client
-    client.close()
+def test_signet_hears_of_a_client_its_token_and_where_it_goes(sidecar: Sidecar, client: Client, tap: Tap) -> None:
+    before = len(tap.heard)
+    way = [f"x-forwarded-{name}" for name in [*TOLD, "server", "prefix", "tls-client-cert"]] + ["x-real-ip", "x_forwarded_for"]
+    forged = [(name, "forged") for name in [*way, *IDENTITY, "forwarded", "cookie", "user-agent", "accept"]]
+    answer = client.get("/orders/7", [*forged, bearer(sidecar.sign(CLAIMS)["token"])])
+    assert answer.status == 200
+    # Nor does the service hear from the client which way the request came.
+    assert [name for name in way if "forged" in all_of(answer.arrived, name)] == []
+    [request] = tap.heard[before:].split("\r\n\r\n")[:-1]
+    line, *fields = request.split("\r\n")
+    headers = dict(field.lower().split(": ", 1) for field in fields)
+    assert line == "GET /v1/authorize?audience=https%3A%2F%2Forders.example.com&scope=orders%3Aread HTTP/1.1"
+    assert set(headers) == {"authorization", *(f"x-forwarded-{name}" for name in TOLD), *ADDED}
+    assert "forged" not in request
+    assert headers["x-forwarded-uri"] == "/orders/7"
 
 
-def test_the_requests_of_traefik_are_judged_by_the_rules_of_dynamic_yml(mortal: Sidecar, client: Client) -> None:
-    any_token, orders = ADDRESSES
-    good, bare = (bearer(mortal.sign(claims)["token"]) for claims in [CLAIMS, without("scope")])
-    for path in [any_token, orders]:
-        answer = client.get(path, [good, *FORWARDED])
-        assert answer.status == 200, answer
-        assert all_of(answer.headers, "x-auth-subject") == [CLAIMS["sub"]]
-        assert all_of(answer.headers, "x-auth-scope") == [CLAIMS["scope"]]
-        claims = claims_of(*all_of(answer.headers, "x-auth-claims"))
-        assert {name: claims[name] for name in CLAIMS} == CLAIMS
-        for headers, statuses in [
-            ([], {401}),
-            ([bearer(with_another_signature(good[1].removeprefix("Bearer ")))], {401}),
-            ([good, good], {400}),
-        ]:
-            answer = client.get(path, [*headers, *FORWARDED])
-            assert answer.status in statuses, answer
-            assert len(all_of(answer.headers, "www-authenticate")) == 1
-            assert json.loads(answer.body)["status"] == answer.status
-    assert client.get(any_token, [bare, *FORWARDED]).status == 200
-    assert client.get(orders, [bare, *FORWARDED]).status == 403
+@pytest.mark.parametrize("character", ["%2f", "%5C", "%00", "%3b", "%25", "%3F", "%23"])
+def test_an_encoded_character_that_may_be_read_in_two_ways_is_refused(sidecar: Sidecar, client: Client, character: str) -> None:
+    good = bearer(sidecar.sign(CLAIMS)["token"])
+    for path in ["/public/", "/orders/"]:
+        assert client.get(f"{path}a%20b", [good]).status == 200
+        assert client.get(f"{path}a{character}b", [good]).status == 400
 
 
-def test_the_bridge_lets_nothing_else_through(mortal: Sidecar, client: Client) -> None:
+def test_the_bridge_lets_nothing_else_through(gateway: Traefik) -> None:
+    client = Client(gateway.bridge.port)
+    assert client.get("/v1/authorize").status == 401
     for method, path in [
         ("POST", "/v1/sign"),
         ("POST", "/v1/authorize"),
         ("GET", "/v1/ring"),
         ("GET", "/v1/authorize/../ring"),
         ("POST", "/v1/verify"),
+        ("POST", "/v1/introspect"),
         ("GET", "/"),
     ]:
         client.connection.request(method, path, "{}")
         answer = client.connection.getresponse()
         answer.read()
         assert answer.status in {400, 404}, (method, path)
+    client.close()
 
 
-def test_a_sidecar_that_hangs_or_is_gone_is_told_at_once_and_is_back_at_once(mortal: Sidecar, client: Client) -> None:
-    path, good = ADDRESSES[0], [bearer(mortal.sign(CLAIMS)["token"]), *FORWARDED]
-    assert client.get(path, good).status == 200
-    mortal.pause()
+def test_without_the_bridge_only_what_is_public_passes(sidecar: Sidecar, service: Service) -> None:
+    gateway = Traefik(sidecar.socket, service)
+    client = Client(gateway.port)
+    good = bearer(sidecar.sign(CLAIMS)["token"])
     try:
-        began = time.monotonic()
-        answer = client.get(path, good)
-        assert time.monotonic() - began < FORWARD_AUTH_LIMIT
+        assert client.get("/orders", [good]).status == 200
+        gateway.bridge.kill()
+        for path in ["/orders", "/"]:
+            for headers in [[good], []]:
+                assert client.get(path, headers).status == 500
+        assert client.get("/public/page").status == 200
     finally:
-        mortal.resume()
-    assert (answer.status, all_of(answer.headers, "retry-after")) == (503, ["1"])
-    mortal.kill()
-    assert client.get(path, good).status == 503
-    mortal.revive()
-    wait_until(lambda: client.get(path, good).status == 200, 5, "the bridge asks the sidecar again")
-
-
-def test_every_rule_of_dynamic_yml_takes_the_identity_from_signet_alone() -> None:
-    # As ForwardAuth deletes of the client's headers what authResponseHeaders names, and `headers` what is empty.
-    assert len(ADDRESSES) == 2
-    assert "authResponseHeaders: [X-Auth-Subject, X-Auth-Scope, X-Auth-Claims]" in DYNAMIC
-    assert "trustForwardHeader: false" in DYNAMIC
-    for name in ["X-Auth-Subject", "X-Auth-Scope", "X-Auth-Claims"]:
-        assert f'{name}: ""' in DYNAMIC
-    static = (GATEWAYS / "traefik/traefik.yml").read_text()
-    assert "aliasHeadersStrategy: delete" in static
-    assert LOOPBACK in DYNAMIC
+        client.close()
+        gateway.stop()
