@@ -79,6 +79,19 @@ impl Identity {
         FIXED.iter().any(|fixed| fixed == name)
     }
 
+    /// Whether this is another name than each of ours, and a service may take it for one: CGI and its heirs (WSGI, Rack, PHP)
+    /// make `_` of a hyphen, some of them of all that is neither letter nor digit, and know no case.
+    #[must_use]
+    pub fn is_mistakable(&self, name: &str) -> bool {
+        let alike = |(ours, theirs): (u8, u8)| match ours.is_ascii_alphanumeric() {
+            true => ours.eq_ignore_ascii_case(&theirs),
+            false => !theirs.is_ascii_alphanumeric(),
+        };
+        self.names.iter().map(HeaderName::as_str).any(|ours| {
+            ours.len() == name.len() && !ours.eq_ignore_ascii_case(name) && ours.bytes().zip(name.bytes()).all(alike)
+        })
+    }
+
     /// The names, in the order of the values of [`Identity::values`].
     #[must_use]
     pub fn names(&self) -> &[HeaderName] {

@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use crate::algorithm::Algorithm;
 use crate::jwk::Jwk;
 use crate::names::Kid;
-use crate::public_key::VerifyingKey;
+use crate::public_key::{PublicKeyError, VerifyingKey};
 
 /// The most keys that a set may have. Each costs the parsing of a key.
 pub const MOST: usize = 256;
@@ -164,9 +164,12 @@ fn usable(text: &str, algorithms: &[Algorithm]) -> Result<(Kid, VerifyingKey), L
     {
         return Err(left_out("is not for verifying (key_ops)"));
     }
-    let public = jwk
-        .public_key()
-        .map_err(|_| left_out("is of a type that is not known"))?;
+    let public = jwk.public_key().map_err(|error| {
+        left_out(match error {
+            PublicKeyError::Unsupported => "is of a type that is not known",
+            _ => "lacks a member, or has one that is not written as in RFC 7518 §6",
+        })
+    })?;
     let algorithm = match &jwk.alg {
         Some(alg) => algorithms.iter().find(|algorithm| algorithm.is_named(alg)),
         None => algorithms
@@ -232,6 +235,8 @@ mod tests {
             (jwk(Algorithm::ES256, json!({"use": "enc"})), "(use)"),
             (jwk(Algorithm::ES256, json!({"key_ops": ["sign"]})), "(key_ops)"),
             (jwk(Algorithm::ES256, json!({"crv": "secp256k1"})), "not known"),
+            (jwk(Algorithm::ES256, json!({"x": null})), "lacks a member"),
+            (jwk(Algorithm::ES256, json!({"x": "AAAA"})), "not written as"),
             (jwk(Algorithm::ES384, json!({})), "no algorithm"),
             (jwk(Algorithm::ES256, json!({"alg": "HS256"})), "no algorithm"),
             (jwk(Algorithm::ES256, json!({"alg": "none"})), "no algorithm"),

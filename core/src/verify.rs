@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::algorithm::Algorithm;
 use crate::claim_path::ClaimPath;
 use crate::json::Object;
 use crate::names::{Issuer, Kid};
@@ -170,6 +171,7 @@ impl<'t> Unproven<'t> {
         Ok(Authentic {
             kid: Kid::new(&token.kid),
             thumbprint: key.kid().clone(),
+            algorithm: key.algorithm(),
             typ: token.typ,
             payload: token.payload.into_boxed_str(),
             issuer,
@@ -188,6 +190,7 @@ impl<'t> Unproven<'t> {
 pub struct Authentic {
     kid: Kid,
     thumbprint: Kid,
+    algorithm: Algorithm,
     typ: Option<String>,
     payload: Box<str>,
     issuer: Option<String>,
@@ -323,11 +326,11 @@ impl Authentic {
         &self.kid
     }
 
-    /// Whether this key signed it. A cache that keeps the token must ask, as the issuer may have given the name to
-    /// another key since.
+    /// Whether this key signed it, by this algorithm. A cache that keeps the token must ask, as the issuer may have given the
+    /// name to another key since, or the key to another algorithm.
     #[must_use]
     pub fn is_signed_by(&self, key: &VerifyingKey) -> bool {
-        self.thumbprint == *key.kid()
+        self.thumbprint == *key.kid() && self.algorithm == key.algorithm()
     }
 
     /// `iss`, which the key that was taken must have belonged to.

@@ -187,3 +187,31 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_name_that_a_service_may_take_for_one_of_ours_is_told_from_ours_and_from_others() {
+    let identity = identity(&[("email", "x-auth-email")], ',', ROOMY);
+    for name in [
+        "x_auth_subject",
+        "X_Auth_Subject",
+        "x-auth_scope",
+        "x_auth-claims",
+        "x.auth.email",
+        "x!auth-email",
+    ] {
+        assert!(identity.is_mistakable(name), "{name}");
+    }
+    for name in [
+        "x-auth-subject",
+        "X-Auth-Email",
+        "x_auth_subjects",
+        "x_auth",
+        "xauthemail",
+        "x_auth_e-ail",
+        "x1auth1email",
+        "authorization",
+        "",
+    ] {
+        assert!(!identity.is_mistakable(name), "{name}");
+    }
+}

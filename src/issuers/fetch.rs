@@ -2,7 +2,6 @@
 //! redirect is followed: an answer comes from the URL that was asked, or not at all.
 
 use std::error::Error;
-use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use tokio::time::Instant;
 
 use super::freshness::life;
 use super::location::Location;
+use super::tls::{self, NoClient};
 use crate::settings::{KeysAt, TrustedIssuer};
 
 /// How long one answer may take, from the connection to its last octet.
@@ -21,29 +21,6 @@ const DEADLINE: Duration = Duration::from_secs(5);
 const LONGEST: usize = 512 * 1024;
 /// How long it is believed where the keys are. It is also found out anew after a fetch that failed.
 const DISCOVERED: Duration = Duration::from_secs(24 * 3600);
-
-/// Why no fetch is possible at all.
-#[derive(Debug, thiserror::Error)]
-pub enum NoClient {
-    /// The file of the certificate authorities.
-    #[error("ca_file of the trusted issuer {issuer}, {}, cannot be read", path.display())]
-    File {
-        /// Whose.
-        issuer: Issuer,
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// TLS.
-    #[error("TLS to the trusted issuer {issuer} cannot be set up; is ca_file a list of certificates in PEM?")]
-    Tls {
-        /// Whose.
-        issuer: Issuer,
-        /// Why.
-        source: reqwest::Error,
-    },
-}
 
 /// Why a fetch failed.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +31,14 @@ pub enum FetchError {
         /// Who was asked.
         url: Location,
         /// The error with its causes.
+        why: String,
+    },
+    /// No TLS, or not with the issuer.
+    #[error("{url} is not asked, as TLS with it fails: {why}")]
+    Tls {
+        /// Who was to be asked.
+        url: Location,
+        /// What is wrong with it.
         why: String,
     },
     /// Another status than 200.
@@ -127,6 +112,7 @@ pub(super) struct Source {
     issuer: Issuer,
     algorithms: Vec<Algorithm>,
     keys_at: KeysAt,
+    ca_file: Option<PathBuf>,
     client: reqwest::Client,
     discovered: Option<(Location, Instant)>,
 }
@@ -139,10 +125,6 @@ struct Discovery {
 
 impl Source {
     pub(super) fn new(terms: &TrustedIssuer) -> Result<Self, NoClient> {
-        let tls = |source| NoClient::Tls {
-            issuer: terms.issuer.clone(),
-            source,
-        };
         let mut builder = reqwest::Client::builder()
             .connect_timeout(DEADLINE)
             .timeout(DEADLINE)
@@ -153,19 +135,15 @@ impl Source {
             // A proxy that the environment names has no business between two processes of this machine.
             builder = builder.no_proxy();
         }
-        if let Some(path) = &terms.ca_file {
-            let pem = std::fs::read(path).map_err(|source| NoClient::File {
-                issuer: terms.issuer.clone(),
-                path: path.clone(),
-                source,
-            })?;
-            builder = builder.tls_certs_only(reqwest::Certificate::from_pem_bundle(&pem).map_err(tls)?);
+        if let Some(authorities) = tls::authorities(terms)? {
+            builder = builder.tls_certs_only(authorities);
         }
         Ok(Self {
             issuer: terms.issuer.clone(),
             algorithms: terms.algorithms.clone(),
             keys_at: terms.keys_at.clone(),
-            client: builder.build().map_err(tls)?,
+            ca_file: terms.ca_file.clone(),
+            client: builder.build().map_err(|source| NoClient::new(terms, source))?,
             discovered: None,
         })
     }
@@ -200,7 +178,8 @@ impl Source {
                 named: found.issuer.chars().take(200).collect(),
             });
         }
-        Location::parse(&found.jwks_uri).map_err(|why| FetchError::BadLocation { url: url.clone(), why })
+        url.leads_to(&found.jwks_uri)
+            .map_err(|why| FetchError::BadLocation { url: url.clone(), why })
     }
 
     async fn keys(&self, url: &Location) -> Result<Fetched, FetchError> {
@@ -213,10 +192,7 @@ impl Source {
     }
 
     async fn read(&self, url: &Location) -> Result<(Vec<u8>, Duration), FetchError> {
-        let failed = |error: reqwest::Error| FetchError::Transport {
-            url: url.clone(),
-            why: told(&error),
-        };
+        let failed = |error: reqwest::Error| self.told(url.clone(), &error);
         let request = self.client.get(url.url().clone());
         let mut answer = request.send().await.map_err(failed)?;
         if answer.status() != reqwest::StatusCode::OK {
@@ -225,22 +201,84 @@ impl Source {
                 status: answer.status().as_u16(),
             });
         }
+        let too_long = || FetchError::TooLong { url: url.clone() };
+        // One that says so itself is not read at all.
+        if answer.content_length().is_some_and(|octets| octets > LONGEST as u64) {
+            return Err(too_long());
+        }
         let life = life(answer.headers());
         let mut document = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(failed)? {
             if document.len() + chunk.len() > LONGEST {
-                return Err(FetchError::TooLong { url: url.clone() });
+                return Err(too_long());
             }
             document.extend_from_slice(&chunk);
         }
         Ok((document, life))
     }
+
+    fn told(&self, url: Location, error: &reqwest::Error) -> FetchError {
+        if let Some(failure) = tls::failure(error) {
+            let why = tls::in_words(failure, self.ca_file.as_deref());
+            return FetchError::Tls { url, why };
+        }
+        let why = match error.is_timeout() {
+            true => format!("no whole answer within {} s", DEADLINE.as_secs()),
+            // The library's own text repeats the URL.
+            false => error.source().map_or_else(|| error.to_string(), chain),
+        };
+        FetchError::Transport { url, why }
+    }
 }
 
-/// The library's own text repeats the URL.
-fn told(error: &reqwest::Error) -> String {
-    if error.is_timeout() {
-        return format!("no whole answer within {} s", DEADLINE.as_secs());
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use signet_core::Audience;
+    use signet_core::verify::Dialect;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// An issuer whose keys are there.
+    fn source(jwks: &str) -> Source {
+        let terms = TrustedIssuer {
+            issuer: Issuer::new("https://login.example.com/"),
+            audiences: vec![Audience::new("https://orders.example.com")],
+            algorithms: vec![Algorithm::ES256],
+            dialect: Dialect::standard().clone(),
+            keys_at: KeysAt::Jwks(Location::parse(jwks).expect("a location")),
+            ca_file: None,
+            min_refresh: Duration::from_secs(1),
+            max_refresh: Duration::from_secs(1),
+            max_stale: Duration::ZERO,
+            cool_down: Duration::from_secs(1),
+        };
+        Source::new(&terms).expect("a client")
     }
-    error.source().map_or_else(|| error.to_string(), chain)
+
+    #[tokio::test]
+    async fn an_answer_that_announces_too_much_is_refused_before_it_comes() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        // It says how much it has, and then nothing: whoever waits for more waits until the deadline.
+        let server = tokio::spawn(async move {
+            let (mut connection, _) = listener.accept().await.expect("a connection");
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                assert_ne!(connection.read_buf(&mut request).await.expect("a request"), 0);
+            }
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", LONGEST + 1);
+            connection.write_all(head.as_bytes()).await.expect("written");
+            // Until the other side has had enough.
+            let _ = connection.read_u8().await;
+        });
+        let mut source = source(&format!("http://{address}/jwks"));
+        let error = source.fetch().await.expect_err("too long");
+        assert!(matches!(error, FetchError::TooLong { .. }), "{error}");
+        drop(source);
+        server.await.expect("the connection was closed");
+    }
 }

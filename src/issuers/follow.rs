@@ -1,7 +1,7 @@
 //! When keys are fetched: ahead of their end, a little sooner by chance; after a failure again and again with growing
-//! waits; and once, no sooner than a cool-down after the last fetch, when a token names a key that is not known.
+//! waits; and once, no sooner than a cool-down after the last fetch, when a token is of a key that is not known.
 //!
-//! Whoever sends tokens with random names causes one fetch per cool-down, and after a failure none at all: the waits
+//! Whoever sends tokens with random names or signatures causes one fetch per cool-down, and after a failure none at all: the waits
 //! are the same whatever is asked for. And no failure makes a good key wait for a cool-down, as failures are repeated anyway.
 
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use signet_api::{Clock, chain};
+use signet_core::Timestamp;
 use signet_guards::Jitter;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{info, warn};
@@ -22,7 +23,10 @@ use crate::telemetry::metrics::Metrics;
 
 /// The first wait after a failure; it doubles.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
+/// The longest while the last keys serve: nobody notices it.
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
+/// The longest while there are none, and good tokens are turned away.
+const LONGEST_RETRY_WITHOUT_KEYS: Duration = Duration::from_secs(5);
 
 /// The task of one issuer.
 #[derive(Debug)]
@@ -55,10 +59,7 @@ impl Follower {
                 }
                 Err(error) => {
                     self.note(&error, asked_at);
-                    let longest = FIRST_RETRY
-                        .saturating_mul(1 << failures.min(8))
-                        .min(LONGEST_RETRY)
-                        .min(self.trusted.terms.max_refresh);
+                    let longest = longest_wait(&self.trusted, failures, self.clock.now());
                     failures = failures.saturating_add(1);
                     longest - self.jitter.up_to(longest / 2)
                 }
@@ -81,7 +82,7 @@ impl Follower {
     }
 
     /// Takes the keys into use; how long they are good for.
-    fn keep(&self, fetched: Fetched, asked_at: signet_core::Timestamp) -> Duration {
+    fn keep(&self, fetched: Fetched, asked_at: Timestamp) -> Duration {
         let terms = &self.trusted.terms;
         let life = fetched.life.clamp(terms.min_refresh, terms.max_refresh);
         let before = self.trusted.known.load();
@@ -106,7 +107,7 @@ impl Follower {
     }
 
     /// Logged once for each reason, not once for each attempt.
-    fn note(&self, error: &FetchError, asked_at: signet_core::Timestamp) {
+    fn note(&self, error: &FetchError, asked_at: Timestamp) {
         let trusted = &self.trusted;
         let reason = chain(error);
         let before = trusted.outage();
@@ -121,5 +122,79 @@ impl Follower {
         }
         let since = before.map_or(asked_at, |outage| outage.since);
         trusted.outage.store(Some(Arc::new(Outage { since, reason })));
+    }
+}
+
+/// Before the next try, when so many have failed before this one. Keys that come to their end in the meantime do not serve.
+fn longest_wait(trusted: &Trusted, failures: u32, now: Timestamp) -> Duration {
+    let wait = FIRST_RETRY
+        .saturating_mul(1 << failures.min(8))
+        .min(LONGEST_RETRY)
+        .min(trusted.terms.max_refresh);
+    match trusted.keys_at(now.plus(wait)) {
+        Ok(_) => wait,
+        Err(_) => wait.min(LONGEST_RETRY_WITHOUT_KEYS),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use signet_core::verify::Dialect;
+    use signet_core::{Algorithm, ForeignKeys, Issuer};
+
+    use super::*;
+    use crate::issuers::Location;
+    use crate::settings::{KeysAt, TrustedIssuer};
+
+    /// RFC 8037, appendix A.2.
+    const JWKS: &str =
+        r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"a","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+    const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+
+    /// An issuer with keys that are good for so long from now, or none.
+    fn trusted(max_refresh: u64, usable_for: Option<u64>) -> Trusted {
+        let trusted = Trusted::new(TrustedIssuer {
+            issuer: Issuer::new("https://login.example.com/"),
+            audiences: Vec::new(),
+            algorithms: vec![Algorithm::EdDSA],
+            dialect: Dialect::standard().clone(),
+            keys_at: KeysAt::Jwks(Location::parse("https://login.example.com/jwks").expect("a location")),
+            ca_file: None,
+            min_refresh: Duration::from_secs(1),
+            max_refresh: Duration::from_secs(max_refresh),
+            max_stale: Duration::ZERO,
+            cool_down: Duration::from_secs(10),
+        });
+        trusted.known.store(usable_for.map(|seconds| {
+            Arc::new(Known {
+                keys: ForeignKeys::parse(JWKS.as_bytes(), &[Algorithm::EdDSA]).expect("a key"),
+                usable_until: NOW.plus(Duration::from_secs(seconds)),
+            })
+        }));
+        trusted
+    }
+
+    fn waits(trusted: &Trusted) -> [u64; 8] {
+        std::array::from_fn(|failures| {
+            let failures = u32::try_from(failures).expect("small");
+            longest_wait(trusted, failures, NOW).as_secs()
+        })
+    }
+
+    #[test]
+    fn waits_grow_to_half_a_minute_while_the_last_keys_serve() {
+        assert_eq!(waits(&trusted(3600, Some(3600))), [1, 2, 4, 8, 16, 30, 30, 30]);
+        assert_eq!(longest_wait(&trusted(3600, Some(3600)), u32::MAX, NOW).as_secs(), 30);
+        assert_eq!(waits(&trusted(3, Some(3600))), [1, 2, 3, 3, 3, 3, 3, 3]);
+    }
+
+    #[test]
+    fn an_issuer_whose_tokens_are_turned_away_is_asked_again_within_seconds() {
+        let without = [1, 2, 4, 5, 5, 5, 5, 5];
+        assert_eq!(waits(&trusted(3600, None)), without);
+        assert_eq!(waits(&trusted(3600, Some(0))), without);
+        assert_eq!(waits(&trusted(3, None)), [1, 2, 3, 3, 3, 3, 3, 3]);
+        // Good now, but not to the end of a wait of 16 s.
+        assert_eq!(waits(&trusted(3600, Some(12))), [1, 2, 4, 8, 5, 5, 5, 5]);
     }
 }

@@ -1,9 +1,10 @@
 //! Where an issuer's documents are.
 
 use std::fmt;
-use std::net::IpAddr;
 
 use reqwest::Url;
+
+use crate::loopback;
 
 /// A URL that keys may be taken from: https, or http on this machine. Whoever stands between could give other keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,11 +20,24 @@ impl Location {
         if !url.username().is_empty() || url.password().is_some() {
             return Err("holds a user's name, which would be sent as a password");
         }
-        match url.scheme() {
-            "https" => Ok(Self(url)),
-            "http" if is_loopback(&url) => Ok(Self(url)),
+        let location = Self(url);
+        match location.0.scheme() {
+            "https" => Ok(location),
+            "http" if location.is_loopback() => Ok(location),
             "http" => Err("is not https, and whoever stands between could give other keys"),
             _ => Err("is not an https URL"),
+        }
+    }
+
+    /// Reads the URL to which the document at this one leads.
+    ///
+    /// Not from elsewhere to this machine: what another names here is no issuer's, and a proxy that is asked for it looks for
+    /// it on its own machine.
+    pub(super) fn leads_to(&self, text: &str) -> Result<Self, &'static str> {
+        let there = Self::parse(text)?;
+        match there.is_loopback() && !self.is_loopback() {
+            true => Err("is on this machine, where the document is not; write it as jwks_url if it is meant"),
+            false => Ok(there),
         }
     }
 
@@ -32,7 +46,7 @@ impl Location {
     }
 
     pub(super) fn is_loopback(&self) -> bool {
-        is_loopback(&self.0)
+        self.0.host_str().is_some_and(loopback::is_loopback)
     }
 }
 
@@ -40,15 +54,6 @@ impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0.as_str())
     }
-}
-
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    host == "localhost"
-        || host
-            .trim_matches(['[', ']'])
-            .parse()
-            .is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
 #[cfg(test)]
@@ -68,6 +73,7 @@ mod tests {
         for text in [
             "http://login.example.com/keys",
             "http://localhost.example.com/",
+            "http://a.localhost/keys",
             "http://169.254.169.254/latest/meta-data",
             "https://me:secret@example.com/",
             "ftp://example.com/keys",
@@ -77,5 +83,19 @@ mod tests {
         ] {
             assert!(Location::parse(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_document_from_elsewhere_does_not_lead_to_this_machine() {
+        let at = |text| Location::parse(text).expect("a location");
+        let (there, here) = (at("https://login.example.com/found"), at("http://127.0.0.1:3000/found"));
+        for keys in ["http://localhost:9464/", "http://127.0.0.1/keys", "https://[::1]/keys"] {
+            assert!(there.leads_to(keys).is_err(), "{keys}");
+            assert_eq!(here.leads_to(keys), Ok(at(keys)));
+        }
+        let keys = "https://keys.example.com/jwks";
+        assert_eq!(there.leads_to(keys), Ok(at(keys)));
+        assert_eq!(here.leads_to(keys), Ok(at(keys)));
+        assert!(there.leads_to("http://keys.example.com/jwks").is_err());
     }
 }

@@ -9,6 +9,7 @@ mod fetch;
 mod follow;
 mod freshness;
 mod location;
+mod tls;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,8 +23,9 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use fetch::{FetchError, NoClient};
+pub use fetch::FetchError;
 pub use location::Location;
+pub use tls::NoClient;
 
 use crate::settings::TrustedIssuer;
 use crate::snapshot::Outage;
@@ -61,7 +63,7 @@ pub struct Trusted {
     known: ArcSwapOption<Known>,
     outage: ArcSwapOption<Outage>,
     was_tried: AtomicBool,
-    /// A token named a key that is not known.
+    /// A token was of a key that is not known.
     wish: Notify,
     /// An operator wants a fetch, whatever the pace.
     order: Notify,
@@ -98,9 +100,9 @@ impl Trusted {
         }
     }
 
-    /// A token names a key of this issuer that is not known. Perhaps the issuer rotated, so one fetch is wished for; that any
-    /// number of tokens wish for it makes it no sooner and no more often.
-    pub fn unknown_key(&self) {
+    /// A token of this issuer names a key that is not known, or the key of that name did not sign it. Perhaps the issuer
+    /// rotated, so one fetch is wished for; that any number of tokens wish for it makes it no sooner and no more often.
+    pub fn perhaps_rotated(&self) {
         self.wish.notify_one();
     }
 

@@ -89,6 +89,11 @@ pub(super) fn malformed(detail: &str) -> Problem {
 
 pub(super) const NOT_ASCII: &str = "the Authorization header is not ASCII";
 
+/// A value that asks for nothing.
+pub(super) fn is_blank(value: &str) -> bool {
+    value.trim_ascii().is_empty()
+}
+
 #[derive(Default)]
 struct Query<'a> {
     audience: Vec<Cow<'a, str>>,
@@ -97,18 +102,20 @@ struct Query<'a> {
 }
 
 impl<'a> Query<'a> {
-    /// An unknown parameter is refused: a misspelt `scope` must not let everybody in.
+    /// An unknown parameter is refused, and an empty one: a misspelt `scope`, or a template that was filled with nothing, must
+    /// not let everybody in.
     fn parse(query: &'a str) -> Result<Self, Problem> {
         let mut parsed = Self::default();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             match name.as_ref() {
-                "audience" if !value.is_empty() => parsed.audience.push(value),
-                "issuer" if !value.is_empty() => parsed.issuer.push(value),
-                "scope" if parsed.scope.is_none() => parsed.scope = Some(value),
+                "audience" if !is_blank(&value) => parsed.audience.push(value),
+                "issuer" if !is_blank(&value) => parsed.issuer.push(value),
+                "scope" if !is_blank(&value) && parsed.scope.is_none() => parsed.scope = Some(value),
                 _ => {
                     return Err(Problem::request(
                         "invalid_request",
-                        "the query takes audience and issuer (one or more, not empty) and scope (one, values separated by spaces)",
+                        "the query takes audience and issuer (one or more) and scope (one, values separated by spaces), each with a \
+                         value, or left out",
                     ));
                 }
             }

@@ -3,7 +3,7 @@
 //! What a route requires stands in its `context_extensions`: `audience` and `issuer` (one or more, separated by spaces), `scope`,
 //! `typ`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use http::header::AUTHORIZATION;
 use http::{HeaderName, StatusCode};
@@ -15,7 +15,7 @@ use crate::grpc::envoy::{
 };
 use crate::http::problem::Problem;
 use crate::routes::Service;
-use crate::routes::authorize::{NOT_ASCII, malformed};
+use crate::routes::authorize::{NOT_ASCII, is_blank, malformed};
 use crate::routes::verify::Asked;
 use crate::token_cache::Entry;
 
@@ -41,8 +41,12 @@ impl Service {
         };
         let http = attributes.and_then(|attributes| attributes.request.as_ref()?.http.as_ref());
         let entry = self.decide(http.map(authorization).transpose()?.flatten(), asked)?;
-        let values = self.identity_of(&entry)?;
-        Ok(allowed(&entry, self.identity.names().iter().zip(values)))
+        let identity = self.identity.names().iter().zip(self.identity_of(&entry)?);
+        let mistakable = http
+            .into_iter()
+            .flat_map(names)
+            .filter(|name| self.identity.is_mistakable(name));
+        Ok(allowed(&entry, identity, mistakable))
     }
 }
 
@@ -60,7 +64,7 @@ fn required(extensions: &HashMap<String, String>) -> Result<Required<'_>, Proble
     let mut required = Required::default();
     for (name, value) in extensions {
         match name.as_str() {
-            _ if value.trim_ascii().is_empty() => return Err(misconfigured(name, "is empty")),
+            _ if is_blank(value) => return Err(misconfigured(name, "is empty")),
             "audience" => required.audience = value.split_ascii_whitespace().collect(),
             "issuer" => required.issuer = value.split_ascii_whitespace().collect(),
             "scope" => required.scope = Some(value),
@@ -107,10 +111,19 @@ fn authorization(request: &HttpRequest) -> Result<Option<&str>, Problem> {
         .transpose()
 }
 
-/// The identity headers replace what the client sent under their names; an empty one is taken away instead.
+/// The names of the client's headers, in whichever form Envoy gives them.
+fn names(request: &HttpRequest) -> impl Iterator<Item = &str> {
+    let raw = request.header_map.iter().flat_map(|raw| &raw.headers);
+    let joined = request.headers.keys().map(String::as_str);
+    joined.chain(raw.map(|header| header.key.as_str()))
+}
+
+/// The identity headers replace what the client sent under their names; an empty one is taken away instead. So is what a
+/// service may take for one of them. Envoy takes away after it has set, by the name alone: none may be in both.
 fn allowed<'a>(
     entry: &Entry,
     identity: impl Iterator<Item = (&'a HeaderName, &'a http::HeaderValue)>,
+    mistakable: impl Iterator<Item = &'a str>,
 ) -> CheckResponse {
     let mut ok = OkHttpResponse::default();
     for (name, value) in identity {
@@ -119,6 +132,8 @@ fn allowed<'a>(
             false => ok.headers.push(header(name, value)),
         }
     }
+    let mistakable: BTreeSet<String> = mistakable.map(str::to_ascii_lowercase).collect();
+    ok.headers_to_remove.extend(mistakable);
     CheckResponse {
         status: Some(Status::default()),
         http_response: Some(HttpResponse::Ok(ok)),

@@ -17,6 +17,7 @@ use crate::http::Response;
 use crate::http::body;
 use crate::http::problem::Problem;
 use crate::routes::Service;
+use crate::routes::authorize::is_blank;
 use crate::routes::verify::Asked;
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -91,7 +92,7 @@ impl<'a> Form<'a> {
                 "token" if token.is_some() => return Err(wrong("token is given twice (RFC 6749 §3.2)")),
                 "scope" if scope.is_some() => return Err(wrong("scope is given twice (RFC 6749 §3.2)")),
                 // A template that was filled with nothing must not ask for less than was meant.
-                "token" | "audience" | "issuer" | "scope" if value.trim_ascii().is_empty() => {
+                "token" | "audience" | "issuer" | "scope" if is_blank(&value) => {
                     return Err(wrong(
                         "token, audience, issuer or scope is empty; give it a value, or leave it out",
                     ));

@@ -144,6 +144,13 @@ impl Service {
     fn answer(&self, snapshot: &Snapshot, request: &[u8], now: Timestamp) -> Result<Bytes, Problem> {
         let request: VerifyRequest<'_> = object(request, EXPECTED)?;
         let (audience, issuer) = (texts(request.audience.as_ref()), texts(request.issuer.as_ref()));
+        // To the rules below that would mean each of them.
+        if request.issuer.is_some() && issuer.is_empty() {
+            return Err(Problem::request(
+                "invalid_request",
+                "issuer is an empty list, by which no token is good; name an issuer, or leave it out to take all",
+            ));
+        }
         let asked = Asked {
             audience: &audience,
             issuer: &issuer,
@@ -206,11 +213,11 @@ impl Service {
             let is_known = keys
                 .find(proof.kid().as_str())
                 .is_some_and(|key| proof.is_signed_by(key));
-            return if is_known {
-                Ok(entry)
-            } else {
-                Err(self.unknown_key(&keys, now))
-            };
+            if !is_known {
+                self.look_again(&keys, Refusal::UnknownKey, now);
+                return Err(Refusal::UnknownKey.into());
+            }
+            return Ok(entry);
         }
         let unproven = Unproven::parse(token)?;
         // Who is the only issuer needs no name.
@@ -220,9 +227,10 @@ impl Service {
         };
         let keys = self.keys_of(snapshot, issuer.as_deref(), now)?;
         let proof = match keys.find(unproven.kid()) {
-            Some(key) => unproven.authenticate(key, keys.dialect())?,
-            None => return Err(self.unknown_key(&keys, now)),
+            Some(key) => unproven.authenticate(key, keys.dialect()),
+            None => Err(Refusal::UnknownKey),
         };
+        let proof = proof.inspect_err(|refusal| self.look_again(&keys, *refusal, now))?;
         let entry = Arc::new(Entry::new(proof));
         self.cache.keep(fingerprint, Arc::clone(&entry));
         Ok(entry)
@@ -237,12 +245,18 @@ impl Service {
         }
     }
 
-    fn unknown_key(&self, keys: &Keys<'_>, now: Timestamp) -> Stop {
-        match keys {
-            Keys::Own(_) => self.nudge.unknown_key(now),
-            Keys::Of(trusted, _) => trusted.unknown_key(),
+    /// Perhaps its issuer has rotated since the keys were read, so a token that is refused for its key brings an early
+    /// reading: one in a while, however many there are.
+    fn look_again(&self, keys: &Keys<'_>, refusal: Refusal, now: Timestamp) {
+        match (keys, refusal) {
+            // Ours are named by their thumbprint: under a name that we know there is no other key.
+            (Keys::Own(_), Refusal::UnknownKey) => self.nudge.unknown_key(now),
+            // Others may give a new key, also one of another type, the name of the last.
+            (Keys::Of(trusted, _), Refusal::UnknownKey | Refusal::WrongAlgorithm | Refusal::BadSignature) => {
+                trusted.perhaps_rotated();
+            }
+            _ => {}
         }
-        Refusal::UnknownKey.into()
     }
 
     /// Whether the token is good now and for this caller, by the rules for its issuer.

@@ -36,7 +36,7 @@ pub struct TrustedIssuer {
     pub max_refresh: Duration,
     /// How much longer they are used while fetching them fails.
     pub max_stale: Duration,
-    /// Between two fetches, the later of which an unknown kid caused.
+    /// Between two fetches, the later of which a token of an unknown key caused.
     pub cool_down: Duration,
 }
 

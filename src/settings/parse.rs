@@ -1,7 +1,7 @@
 //! From text to values. Each parser refuses with what is wrong and what to write, and never panics.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,6 +9,8 @@ use std::time::Duration;
 use signet_core::algorithm::RsaBits;
 use signet_core::{Algorithm, Audience, Issuer};
 use tracing_subscriber::filter::{LevelFilter, Targets};
+
+use crate::loopback;
 
 /// What `sun_path` holds besides its closing zero (unix(7)).
 const LONGEST_SOCKET_PATH: usize = 107;
@@ -130,16 +132,8 @@ pub(super) fn issuer(text: &str) -> Result<Issuer, String> {
 
 /// Whether what the issuer names can be reached from this machine only.
 pub(super) fn is_loopback(issuer: &Issuer) -> bool {
-    let Ok(uri) = issuer.as_str().parse::<http::Uri>() else {
-        return false;
-    };
-    let host = uri.host().unwrap_or_default().to_ascii_lowercase();
-    host == "localhost"
-        || host.ends_with(".localhost")
-        || host
-            .trim_matches(['[', ']'])
-            .parse()
-            .is_ok_and(|address: IpAddr| address.is_loopback())
+    let uri = issuer.as_str().parse::<http::Uri>().ok();
+    uri.is_some_and(|uri| uri.host().is_some_and(loopback::is_loopback))
 }
 
 pub(super) fn audiences(text: &str) -> Result<Vec<Audience>, String> {
@@ -294,18 +288,16 @@ mod tests {
     }
 
     #[test]
-    fn loopback_hosts_are_recognised() {
-        for host in ["localhost", "LOCALHOST:80", "a.localhost", "127.0.0.9", "[::1]:8080"] {
-            assert!(is_loopback(&Issuer::new(format!("http://{host}"))), "{host}");
+    fn an_issuer_on_this_machine_is_recognised_with_its_port_and_path() {
+        for url in ["http://LOCALHOST:80", "http://127.0.0.9/a", "http://[::1]:8080"] {
+            assert!(is_loopback(&Issuer::new(url)), "{url}");
         }
-        for host in [
-            "example.com",
-            "localhost.example.com",
-            "notlocalhost",
-            "10.0.0.1",
-            "[::2]",
+        for url in [
+            "http://example.com",
+            "http://a.localhost",
+            "http://10.0.0.1:80/127.0.0.1",
         ] {
-            assert!(!is_loopback(&Issuer::new(format!("http://{host}"))), "{host}");
+            assert!(!is_loopback(&Issuer::new(url)), "{url}");
         }
     }
 

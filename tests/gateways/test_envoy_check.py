@@ -55,6 +55,23 @@ def test_a_header_of_the_identity_without_a_claim_is_removed(sidecar: Sidecar, c
     assert set(verdict.overwritten) == {SUBJECT_HEADER, CLAIMS_HEADER}
 
 
+def test_a_name_that_a_service_may_take_for_one_of_the_identity_is_removed(sidecar: Sidecar, checker: Checker) -> None:
+    mistakable = {"x_auth_subject", "x_auth-subject", "x-auth_scope", "x_auth_scope", "x.auth.claims"}
+    others = ["x_auth", "x_auth_subjects", "xauthsubject", "x-auth-scopes", "auth_subject"]
+    forged = [(name, "forged") for name in [*mistakable, *IDENTITY, *others]]
+    # Envoy removes after it has set: what it sets must not be among what it removes, in whatever case the client wrote it.
+    raw = [(spelt, b"forged") for name, _ in forged for spelt in (name, name.upper(), name.title())]
+    for claims, removed in [(CLAIMS, mistakable), (without("scope"), {*mistakable, SCOPE_HEADER})]:
+        token = bearer(signed(sidecar, claims))
+        requires = {"audience": AUDIENCE}
+        for verdict in [
+            checker.ask([*forged, token], requires),
+            checker.ask_raw([*raw, (token[0], token[1].encode())], requires),
+        ]:
+            assert (verdict.code, verdict.removed) == (OK, removed)
+            assert set(verdict.overwritten) == set(IDENTITY) - removed
+
+
 def test_a_raw_header_is_read_as_one_that_is_joined(sidecar: Sidecar, checker: Checker) -> None:
     token = signed(sidecar).encode()
     for name in ["authorization", "Authorization"]:

@@ -1,8 +1,10 @@
-"""The real nginx and the real Caddy before clients that would like to be somebody else, and paths that have two meanings."""
+"""The real nginx, Caddy and Envoy before clients that would like to be somebody else, and paths that have two meanings."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from forward_auth import ForwardAuth, raw
 from gateway_fixtures import client, gateway, tap
 from identity import CLAIMS, FORGED, IDENTITY, SCOPE_HEADER, SUBJECT_HEADER, all_of, bearer, without
-from processes import Client
+from processes import Client, Envoy, Service, adapted
 from sidecar import Sidecar
 
 __all__ = ["client", "gateway", "tap"]
@@ -27,6 +29,42 @@ SPELLINGS = [
     "x_auth-subject",
     "x.auth.subject",
 ]
+
+
+class LenientEnvoy(Envoy):
+    """Envoy with envoy.yaml, but without its rule against underscores in names, as by Envoy's default."""
+
+    def command(self) -> Sequence[str | Path]:
+        command = super().command()
+        configuration = self.directory / "envoy.yaml"
+        action = "headers_with_underscores_action:"
+        configuration.write_text(adapted(configuration, [(f"{action} REJECT_REQUEST", f"{action} ALLOW")]))
+        return command
+
+
+@pytest.fixture(scope="module")
+def with_ext_authz(sidecar: Sidecar) -> Iterator[Client]:
+    """A client of its listener on which Signet decides."""
+    service = Service()
+    envoy = LenientEnvoy(sidecar, service)
+    client = Client(envoy.ext_authz)
+    yield client
+    client.close()
+    envoy.stop()
+    service.stop()
+
+
+@pytest.mark.parametrize("name", SPELLINGS)
+def test_signet_has_envoy_remove_what_a_client_forged(sidecar: Sidecar, with_ext_authz: Client, name: str) -> None:
+    for claims, path, arrive in [(CLAIMS, "/orders", [1, 1, 1]), (without("scope"), "/", [1, 0, 1])]:
+        token = bearer(sidecar.sign(claims)["token"])
+        forged = [(name, "forged"), (name, "forged too"), ("x_other", "kept")]
+        answer = with_ext_authz.get(path, [*forged, token, *forged])
+        assert answer.status == 200, answer.body
+        assert "forged" not in answer.body
+        assert [len(all_of(answer.arrived, name)) for name in IDENTITY] == arrive
+        assert all_of(answer.arrived, SUBJECT_HEADER) == [CLAIMS["sub"]]
+        assert all_of(answer.arrived, "x_other") != []
 
 
 @pytest.mark.parametrize("name", SPELLINGS)

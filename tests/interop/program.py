@@ -67,13 +67,20 @@ class Program(ABC):
     name: str
     # What it writes when a port is taken.
     taken = ("address already in use",)
+    # Seconds until it must be ready.
+    start_limit = START_LIMIT
 
     def __init__(self) -> None:
         # Not pytest's own directory: the path of a Unix socket may have 107 octets only.
         self._directory = tempfile.TemporaryDirectory(prefix=f"{self.name}-")
         self.directory = Path(self._directory.name)
         self._log = self.directory / "log"
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            # Nobody gets to stop what did not start. What is in its log, the error says.
+            self._directory.cleanup()
+            raise
 
     @abstractmethod
     def command(self) -> Sequence[str | Path]:
@@ -111,7 +118,10 @@ class Program(ABC):
                 process_group=0,
             )
         try:
-            wait_until(self._is_alive_and_ready, START_LIMIT, f"{self.name} is ready")
+            wait_until(self._is_alive_and_ready, self.start_limit, f"{self.name} is ready")
+        except TimeoutError as error:
+            self.kill()
+            raise TimeoutError(f"{error}:\n{self.log()}") from None
         except BaseException:
             self.kill()
             raise

@@ -47,6 +47,7 @@ fn wrong_requests_to_verify_are_refused_each_with_its_problem() {
             with(r#""audience":[]"#),
             "audience_required",
         ),
+        ("an empty list of issuers", with(r#""issuer":[]"#), "invalid_request"),
     ] {
         let answer = connection.post("/v1/verify", body.as_bytes()).expect("an answer");
         expect(name, &answer, 400, problem);

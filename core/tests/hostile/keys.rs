@@ -3,9 +3,10 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use signet_core::jwk::Jwk;
+use signet_core::verify::authenticate;
 use signet_core::{Algorithm, PublicKey};
 
-use crate::forge::{b64, ours};
+use crate::forge::{b64, good, ours};
 
 fn jwk(text: &str) -> Result<signet_core::VerifyingKey, String> {
     let jwk: Jwk = serde_json::from_str(text).map_err(|error| error.to_string())?;
@@ -109,4 +110,15 @@ fn a_der_with_something_behind_it_or_cut_short_is_refused() {
             );
         }
     }
+}
+
+#[test]
+fn what_a_key_signed_is_not_what_it_would_sign_by_another_algorithm() {
+    let key = ours("RS256").verifying_key();
+    let proof = authenticate(&good("RS256"), |_| Some(key)).expect("a good token");
+    assert!(proof.is_signed_by(key));
+    let now = key.public().for_algorithm(Algorithm::PS256).expect("an RSA key");
+    assert_eq!(now.kid(), key.kid());
+    assert!(!proof.is_signed_by(&now));
+    assert!(!proof.is_signed_by(ours("RS384").verifying_key()));
 }

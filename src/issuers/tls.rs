@@ -1,0 +1,165 @@
+//! Which certificate authorities vouch for an issuer's server, and what is said of one that they do not vouch for.
+
+use std::error::Error;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use reqwest::Certificate;
+use rustls::pki_types::UnixTime;
+use rustls::{AlertDescription, CertificateError, InvalidMessage, PeerIncompatible};
+use signet_core::{Issuer, Timestamp};
+
+use crate::clock::rfc3339;
+use crate::settings::TrustedIssuer;
+
+/// How many names of a certificate are told.
+const MOST_NAMES: usize = 8;
+
+/// Why no fetch is possible at all.
+#[derive(Debug, thiserror::Error)]
+pub enum NoClient {
+    /// The file of the certificate authorities.
+    #[error("ca_file of the trusted issuer {issuer}, {}, cannot be read", path.display())]
+    File {
+        /// Whose.
+        issuer: Issuer,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file is there, and nobody in it could vouch for anything.
+    #[error(
+        "ca_file of the trusted issuer {issuer}, {}, holds no certificate in PEM, which stands between BEGIN CERTIFICATE and \
+         END CERTIFICATE; write those of the certificate authorities there, and no private key",
+        path.display()
+    )]
+    Empty {
+        /// Whose.
+        issuer: Issuer,
+        /// The file.
+        path: PathBuf,
+    },
+    /// There is something, but not what it says it is.
+    #[error("ca_file of the trusted issuer {issuer}, {}, holds a certificate that cannot be used; is it damaged?", path.display())]
+    Damaged {
+        /// Whose.
+        issuer: Issuer,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: reqwest::Error,
+    },
+    /// The machine has none of its own.
+    #[error(
+        "the certificate authorities of this machine, which vouch for the trusted issuer {issuer}, cannot be read; install them \
+         (Debian: ca-certificates), or write ca_file"
+    )]
+    Machine {
+        /// Whose.
+        issuer: Issuer,
+        /// Why.
+        source: reqwest::Error,
+    },
+}
+
+impl NoClient {
+    /// A client could not be made with the authorities that there are.
+    pub(super) fn new(terms: &TrustedIssuer, source: reqwest::Error) -> Self {
+        let issuer = terms.issuer.clone();
+        match terms.ca_file.clone() {
+            Some(path) => Self::Damaged { issuer, path, source },
+            None => Self::Machine { issuer, source },
+        }
+    }
+}
+
+/// The authorities of `ca_file`, if there is one. They stand in the place of the machine's, so there is at least one.
+pub(super) fn authorities(terms: &TrustedIssuer) -> Result<Option<Vec<Certificate>>, NoClient> {
+    let (Some(path), issuer) = (terms.ca_file.clone(), terms.issuer.clone()) else {
+        return Ok(None);
+    };
+    let pem = match std::fs::read(&path) {
+        Ok(pem) => pem,
+        Err(source) => return Err(NoClient::File { issuer, path, source }),
+    };
+    match Certificate::from_pem_bundle(&pem) {
+        Ok(found) if found.is_empty() => Err(NoClient::Empty { issuer, path }),
+        Ok(found) => Ok(Some(found)),
+        Err(source) => Err(NoClient::Damaged { issuer, path, source }),
+    }
+}
+
+/// What TLS says of a failure, if it was TLS that failed.
+pub(super) fn failure(error: &reqwest::Error) -> Option<&rustls::Error> {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref() {
+            return Some(error);
+        }
+        // The source of such an error is what stands behind the one in it.
+        let within = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        cause = within.map_or_else(|| error.source(), |within| Some(within));
+    }
+    None
+}
+
+/// A failure for whom it is told to at night. The same one has the same words each time: a new reason is logged again.
+pub(super) fn in_words(failure: &rustls::Error, ca_file: Option<&Path>) -> String {
+    use rustls::Error::{
+        AlertReceived, InvalidCertificate, InvalidMessage as Invalid, PeerIncompatible as Incompatible,
+    };
+    match failure {
+        InvalidCertificate(error) => of_certificate(error, ca_file).unwrap_or_else(|| failure.to_string()),
+        Invalid(InvalidMessage::InvalidContentType) => {
+            "what answers there does not speak TLS; is it plain HTTP, or another port?".to_owned()
+        }
+        AlertReceived(AlertDescription::ProtocolVersion)
+        | Incompatible(PeerIncompatible::ServerDoesNotSupportTls12Or13) => {
+            "it speaks neither TLS 1.2 nor TLS 1.3, and older ones are not safe".to_owned()
+        }
+        _ => failure.to_string(),
+    }
+}
+
+fn of_certificate(error: &CertificateError, ca_file: Option<&Path>) -> Option<String> {
+    let at = |time: &UnixTime| rfc3339(Timestamp::from_secs(i64::try_from(time.as_secs()).unwrap_or(i64::MAX)));
+    Some(match (error, ca_file) {
+        (CertificateError::UnknownIssuer, Some(path)) => format!(
+            "none of the authorities in {} has signed its certificate, or it does not send its intermediate certificates along",
+            path.display()
+        ),
+        (CertificateError::UnknownIssuer, None) => {
+            "no authority that this machine trusts has signed its certificate; write ca_file if it is one of your own, or have \
+             the issuer send its intermediate certificates along"
+                .to_owned()
+        }
+        (CertificateError::BadSignature, Some(path)) => format!(
+            "its certificate names an authority that {} has under that name, but with another key; was the authority made anew?",
+            path.display()
+        ),
+        (CertificateError::ExpiredContext { not_after, .. }, _) => format!(
+            "its certificate, or one that it sends along, ended at {}; have it renewed, or set the clock of this machine right",
+            at(not_after)
+        ),
+        (CertificateError::NotValidYetContext { not_before, .. }, _) => format!(
+            "its certificate, or one that it sends along, begins at {} only; is the clock of this machine right?",
+            at(not_before)
+        ),
+        (CertificateError::NotValidForNameContext { expected, presented }, _) => {
+            let names: Vec<&str> = presented.iter().take(MOST_NAMES).map(String::as_str).collect();
+            let names = match names.as_slice() {
+                [] => "no name at all, as a subjectAltName is missing".to_owned(),
+                names => names.join(", "),
+            };
+            format!("its certificate is not for {}, but for {names}", expected.to_str())
+        }
+        // By its name, as the type is of a crate that is not ours to name.
+        (CertificateError::Other(other), _) if other.to_string().contains("CaUsedAsEndEntity") => {
+            "its certificate is one of an authority (CA:TRUE), as `openssl req -x509` makes it; a server needs one that is none \
+             (CA:FALSE)"
+                .to_owned()
+        }
+        _ => return None,
+    })
+}
