@@ -311,7 +311,8 @@ make_keycloak() {
         && "$python" -c 'import hashlib, sys
 sys.exit(hashlib.sha256(open(sys.argv[1], "rb").read()).hexdigest() != sys.argv[2])' "$file" "$digest" \
         && tar -xzf "$file" -C "$made" --strip-components=1 \
-        && JAVA_OPTS_APPEND=-XX:TieredStopAtLevel=1 "$made/bin/kc.sh" build --db=dev-file > "$made/build.log" 2>&1 \
+        && { JAVA_OPTS_APPEND=-XX:TieredStopAtLevel=1 "$made/bin/kc.sh" build --db=dev-file > "$made/build.log" 2>&1 \
+            || { tail -n 20 "$made/build.log" >&2 && false; }; } \
         && touch "$made/complete"
 }
 

@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import shutil
+import ssl
 import urllib.parse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -70,8 +71,15 @@ def asked(port: int, method: str, path: str, body: str | None = None, **headers:
 class Issuer:
     """One provider, as its clients and its operator see it."""
 
-    def __init__(self, node: Node, *keys: Key, claims: Mapping[str, Any] | None = None, life: int = 3600) -> None:
-        self.node, self.proxy = node, Proxy()
+    def __init__(
+        self,
+        node: Node,
+        *keys: Key,
+        claims: Mapping[str, Any] | None = None,
+        life: int = 3600,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self.node, self.proxy = node, Proxy(tls)
         self.name = self.proxy.issuer
         self._options = {"claims": dict(claims or {}), "life": life}
         self.keys: Sequence[Key] = ()
@@ -91,7 +99,7 @@ class Issuer:
             "authorization": f"Basic {credentials}",
             "content-type": "application/x-www-form-urlencoded",
             # The token endpoint is asked past the proxy.
-            "host": self.name.removeprefix("http://"),
+            "host": self.name.partition("://")[2],
         }
         body = urllib.parse.urlencode(asks)
         return str(asked(self.proxy.provider, "POST", "/token", body, **headers)["access_token"])

@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import select
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -20,6 +21,8 @@ JWKS = "/jwks"
 ELSEWHERE = "/elsewhere"
 LONGEST_HEAD = 64 * 1024
 SEND_BUFFER = 64 * 1024
+# How TLS begins (RFC 8446 §5.1).
+HANDSHAKE = b"\x16"
 
 
 class Gone(Exception):
@@ -63,7 +66,9 @@ class Exchange:
         host = next(line[5:].strip() for line in self.head.split("\r\n") if line.lower().startswith("host:"))
         provider = http.client.HTTPConnection(LOOPBACK, self.proxy.provider, timeout=REQUEST_LIMIT)
         try:
-            provider.request("GET", JWKS if self.seen.path == ELSEWHERE else self.seen.path, headers={"host": host})
+            path = JWKS if self.seen.path == ELSEWHERE else self.seen.path
+            scheme = self.proxy.issuer.partition(":")[0]
+            provider.request("GET", path, headers={"host": host, "x-forwarded-proto": scheme})
             got = provider.getresponse()
             return Answer(got.status, got.getheader("content-type", ""), got.read())
         finally:
@@ -97,7 +102,9 @@ Fault = Callable[[Exchange], None]
 class Proxy:
     """One listener in front of one provider."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        # What it speaks TLS with, and whether those who ask expect any.
+        self._tls, self._scheme = tls, "https" if tls else "http"
         # By path, what is done instead of forwarding.
         self.faults: dict[str, Fault] = {}
         self.provider = 0
@@ -114,7 +121,12 @@ class Proxy:
     @property
     def issuer(self) -> str:
         """The issuer that is found behind it."""
-        return f"http://{LOOPBACK}:{self.port}"
+        return f"{self._scheme}://{LOOPBACK}:{self.port}"
+
+    def speak(self, tls: ssl.SSLContext | None) -> None:
+        """TLS with another certificate from now on, or none although it is expected. No connection is kept."""
+        self._tls = tls
+        self._hang_up(self._connections)
 
     def misbehave(self, fault: Fault, *paths: str) -> None:
         """From now on, and for what is under way too."""
@@ -167,7 +179,8 @@ class Proxy:
         with self._lock:
             for connection in connections:
                 with contextlib.suppress(OSError):
-                    connection.shutdown(socket.SHUT_RDWR)
+                    # That of TLS would leave the thread that reads from it with plain text.
+                    socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
     def _accept(self) -> None:
         listener, self.is_up = self._listener, True
@@ -178,10 +191,20 @@ class Proxy:
                     client, _ = listener.accept()
                 except OSError:
                     return
-                threading.Thread(target=self._serve, args=[client], daemon=True).start()
+                threading.Thread(target=self._welcome, args=[client], daemon=True).start()
 
         self._thread = threading.Thread(target=accept, daemon=True)
         self._thread.start()
+
+    def _welcome(self, client: socket.socket) -> None:
+        if self._tls:
+            try:
+                client = self._tls.wrap_socket(client, server_side=True)
+            except OSError:
+                # The other side does not like the certificate.
+                client.close()
+                return
+        self._serve(client)
 
     def _serve(self, client: socket.socket) -> None:
         # So that what the system took of an answer is about what the other side read.
@@ -229,6 +252,10 @@ def read_head(client: socket.socket) -> str:
         if not piece:
             return ""
         octets += piece
+        if octets.startswith(HANDSHAKE):
+            # As servers of plain HTTP do when TLS is spoken to them.
+            client.sendall(head(Answer(400, "text/plain", b""), None))
+            return ""
     return octets.decode("latin-1")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import subprocess
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from typing import Any
 from check import Checker
 from program import LOOPBACK
 from provider import AUDIENCE, Issuer
-from sidecar import REQUEST_LIMIT, Sidecar, UnixConnection
+from sidecar import REQUEST_LIMIT, Sidecar, UnixConnection, binary
 
 # In compressed time. Healthy, an issuer is asked every second.
 TABLE: dict[str, Any] = {
@@ -27,6 +28,7 @@ TABLE: dict[str, Any] = {
 }
 ACCEPTED = "accepted"
 UNAVAILABLE = "issuer_unavailable"
+CHECK_LIMIT = 60.0
 
 
 def settings_file(directory: Path, tables: Mapping[str, Mapping[str, Any]]) -> Path:
@@ -88,7 +90,17 @@ class Trusting(Sidecar):
 
     def failed_fetches(self, issuer: Issuer) -> float:
         """How many fetches of an issuer's keys have failed so far."""
-        return self.metric("signet_issuer_fetches_total", issuer=issuer.name, outcome="failed")
+        return self.fetches(issuer.name, "failed")
+
+    def fetches(self, issuer: str, outcome: str = "ok") -> float:
+        """How many fetches of an issuer's keys have ended so."""
+        return self.metric("signet_issuer_fetches_total", issuer=issuer, outcome=outcome)
+
+    def check(self) -> tuple[int, str]:
+        """`signet check` with its settings: exit code and answer."""
+        command = [binary(), "check"]
+        done = subprocess.run(command, env=self.environment(), capture_output=True, text=True, timeout=CHECK_LIMIT)
+        return done.returncode, done.stdout
 
     def memory(self) -> int:
         """The most that it ever had in memory, in KiB (proc(5), `VmHWM`)."""
@@ -132,6 +144,15 @@ class Doors:
         verdicts = {door: self.ask(door, token, **asked).word for door in self.NAMES}
         assert len(set(verdicts.values())) == 1, verdicts
         return self.ask("authorize", token, **asked)
+
+    def identity(self, token: str) -> dict[str, str]:
+        """The headers that `authorize` makes of a token; `Check` must make the same."""
+        status, headers, answer = self._send("GET", "/v1/authorize", authorization=f"Bearer {token}")
+        assert status == 200, answer
+        made = {name: value for name, value in headers.items() if name.startswith("x-")}
+        checked = self._checker.ask([("authorization", f"Bearer {token}")], {}).overwritten
+        assert {name: value for name, value in checked.items() if name in made} == made
+        return made
 
     def close(self) -> None:
         self._connection.close()

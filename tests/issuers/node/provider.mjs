@@ -35,7 +35,7 @@ function written(payload, claims) {
 }
 
 function provider({ issuer, keys, claims = {}, life = 3600 }) {
-  return new Provider(issuer, {
+  const made = new Provider(issuer, {
     jwks: { keys },
     scopes: SCOPES.split(" "),
     clients: ALGORITHMS.map((name) => ({
@@ -56,7 +56,10 @@ function provider({ issuer, keys, claims = {}, life = 3600 }) {
     },
     formats: { customizers: { jwt: (_, token, jwt) => written(jwt.payload, claims) } },
     ttl: { ClientCredentials: life },
-  }).callback();
+  });
+  // TLS ends before it, and whether there was any is told by `X-Forwarded-Proto`.
+  made.proxy = true;
+  return made.callback();
 }
 
 function listening(server, port = 0) {
