@@ -16,6 +16,9 @@ use crate::jwk::Jwk;
 use crate::names::Kid;
 use crate::public_key::{PublicKeyError, VerifyingKey};
 
+/// A key that is not meant for us, and no trouble where there are others: providers publish theirs for encryption beside them.
+const FOR_SOMETHING_ELSE: &str = "is not for signatures (use)";
+
 /// The most keys that a set may have. Each costs the parsing of a key.
 pub const MOST: usize = 256;
 
@@ -114,6 +117,7 @@ impl ForeignKeys {
                 false => reasons.join(", "),
             }));
         }
+        left_out.retain(|key| key.why != FOR_SOMETHING_ELSE);
         Ok(Self { keys, left_out })
     }
 
@@ -130,7 +134,7 @@ impl ForeignKeys {
         self.keys.len()
     }
 
-    /// The keys that are not used.
+    /// The keys that are not used, without those that say that they are for something else.
     #[must_use]
     pub fn left_out(&self) -> &[LeftOut] {
         &self.left_out
@@ -156,7 +160,7 @@ fn usable(text: &str, algorithms: &[Algorithm]) -> Result<(Kid, VerifyingKey), L
         return Err(left_out("has no kid"));
     };
     if jwk.key_use.as_deref().is_some_and(|used| used != "sig") {
-        return Err(left_out("is not for signatures (use)"));
+        return Err(left_out(FOR_SOMETHING_ELSE));
     }
     if purpose
         .key_ops
@@ -232,7 +236,6 @@ mod tests {
             (jwk(Algorithm::ES256, json!({"d": "AAAA"})), "private part"),
             (jwk(Algorithm::ES256, json!({"kid": null})), "no kid"),
             (jwk(Algorithm::ES256, json!({"kid": ""})), "no kid"),
-            (jwk(Algorithm::ES256, json!({"use": "enc"})), "(use)"),
             (jwk(Algorithm::ES256, json!({"key_ops": ["sign"]})), "(key_ops)"),
             (jwk(Algorithm::ES256, json!({"crv": "secp256k1"})), "not known"),
             (jwk(Algorithm::ES256, json!({"x": null})), "lacks a member"),
@@ -250,6 +253,16 @@ mod tests {
             assert!(keys.left_out()[0].why.contains(why), "{bad}: {:?}", keys.left_out());
             assert!(matches!(parse(&[bad]), Err(NoKeys::NoneFits(_))));
         }
+    }
+
+    #[test]
+    fn a_key_for_encryption_is_told_of_only_where_there_is_no_other() {
+        let (good, other) = (jwk(Algorithm::ES256, json!({})), json!({"kid": "other", "use": "enc"}));
+        let encrypts = jwk(Algorithm::ES256, other);
+        let keys = parse(&[encrypts.clone(), good]).expect("the good one");
+        assert_eq!((keys.len(), keys.left_out()), (1, &[][..]));
+        assert!(keys.find("other").is_none());
+        assert!(parse(&[encrypts]).expect_err("none").to_string().contains("(use)"));
     }
 
     #[test]

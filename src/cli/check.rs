@@ -9,7 +9,7 @@ use crate::app;
 use crate::cli::{Failure, table, to_json};
 use crate::clock::SystemClock;
 use crate::fits::{bears, fits};
-use crate::issuers;
+use crate::issuers::{self, NoClient};
 use crate::kinds::exit_code;
 use crate::settings::Settings;
 
@@ -60,10 +60,16 @@ pub(super) async fn check(settings: &Settings, json: bool) -> Result<String, Fai
         }
     }
     for terms in &settings.trusted_issuers {
-        let problem = issuers::try_once(terms).await.err().map(|error| chain(&*error));
-        if problem.is_some() {
-            worst.get_or_insert(exit_code(ErrorKind::Unavailable));
+        let failed = issuers::try_once(terms).await.err();
+        if let Some(error) = &failed {
+            // As `serve` ends for the same reason.
+            let kind = match error.is::<NoClient>() {
+                true => ErrorKind::KeyUnusable,
+                false => ErrorKind::Unavailable,
+            };
+            worst.get_or_insert(exit_code(kind));
         }
+        let problem = failed.map(|error| chain(&*error));
         checks.push(Row {
             provider: "trusted issuer",
             permission: format!("keys of {}", terms.issuer),

@@ -53,9 +53,12 @@ class Checker:
         joined: dict[str, str] = {}
         for name, value in headers:
             joined[name] = f"{joined[name]},{value}" if name in joined else value
-        request = external_auth_pb2.CheckRequest()
-        request.attributes.request.http.headers.update(joined)
-        return self._send(request, requires, **options)
+        return self._send(checked(joined), requires, **options)
+
+    def ask_all(self, many: Iterable[Headers]) -> None:
+        """Asks for several requests at once, each of which must be let through."""
+        calls = [self.stub.Check.future(checked(dict(headers)), timeout=ANSWER_LIMIT) for headers in many]
+        assert {call.result().status.code for call in calls} == {0}
 
     def ask_raw(self, headers: Iterable[tuple[str, bytes]], requires: Mapping[str, str]) -> Verdict:
         """Asks as Envoy does with `encode_raw_headers`: headers one by one, as octets."""
@@ -77,6 +80,13 @@ class Checker:
     def call(self, method: str, message: bytes = b"") -> bytes:
         """A call of any method with any octets."""
         return bytes(self.channel.unary_unary(method)(message, timeout=ANSWER_LIMIT))
+
+
+def checked(headers: Mapping[str, str]) -> external_auth_pb2.CheckRequest:
+    """What is asked of a request with these headers."""
+    request = external_auth_pb2.CheckRequest()
+    request.attributes.request.http.headers.update(headers)
+    return request
 
 
 def taken_apart(response: external_auth_pb2.CheckResponse) -> Verdict:

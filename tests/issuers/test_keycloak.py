@@ -164,8 +164,8 @@ def test_its_keys_are_asked_for_as_often_as_is_allowed_and_those_for_encryption_
     for_encryption = [key["kid"] for key in keycloak.jwks() if key["use"] == "enc"]
     assert for_encryption
     wait_until(lambda: sidecar.fetches(keycloak.issuer) >= 3, LIMIT, "three fetches")
-    # Said once, not at each fetch.
-    assert sidecar.log().count(for_encryption[0]) == 1
+    # They are no trouble to tell of.
+    assert for_encryption[0] not in sidecar.log()
     assert sidecar.metric("signet_issuer_keys", issuer=keycloak.issuer) == len(keycloak.jwks()) - len(for_encryption)
     assert json.loads(sidecar.readiness())["ready"] is True
 

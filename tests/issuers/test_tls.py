@@ -234,8 +234,8 @@ def test_keys_over_plain_http_elsewhere_are_not_taken(
     assert "is not https, and whoever stands between could give other keys" in sidecar.readiness()
 
 
-def started(directory: Path, issuer: str, **table: str) -> tuple[int, str]:
-    """What `serve` says when it does not start: exit code and text."""
+def started(directory: Path, issuer: str, command: str = "serve", **table: str) -> tuple[int, str]:
+    """What a command says that does not get far: exit code and text."""
     ours = {
         "CONFIG": settings_file(directory, {issuer: table}),
         "ISSUER": "http://localhost",
@@ -248,8 +248,8 @@ def started(directory: Path, issuer: str, **table: str) -> tuple[int, str]:
     }
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SIGNET_")}
     environment |= {f"SIGNET_{name}": str(value) for name, value in ours.items()}
-    done = subprocess.run([binary(), "serve"], env=environment, capture_output=True, text=True, timeout=CHECK_LIMIT)
-    return done.returncode, done.stderr
+    done = subprocess.run([binary(), command], env=environment, capture_output=True, text=True, timeout=CHECK_LIMIT)
+    return done.returncode, done.stdout + done.stderr
 
 
 GARBAGE = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
@@ -283,10 +283,11 @@ def test_a_ca_file_that_names_nobody_ends_the_start(
     ca_file = tmp_path / "ca.pem"
     if octets is not None:
         ca_file.write_bytes(octets)
-    code, text = started(tmp_path, "https://login.example.com/", ca_file=str(ca_file))
-    assert (code, said in text) == (CONFIGURATION, True), text
-    assert f"ca_file of the trusted issuer https://login.example.com/, {ca_file}, " in text
-    assert "PRIVATE KEY" not in text
+    for command in ["serve", "check"]:
+        code, text = started(tmp_path, "https://login.example.com/", command, ca_file=str(ca_file))
+        assert (code, said in text) == (CONFIGURATION, True), text
+        assert f"ca_file of the trusted issuer https://login.example.com/, {ca_file}, " in text
+        assert "PRIVATE KEY" not in text
 
 
 def test_a_machine_without_authorities_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
