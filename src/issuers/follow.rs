@@ -43,8 +43,6 @@ impl Follower {
     pub(super) async fn run(mut self) {
         let mut failures = 0_u32;
         loop {
-            // What was wished for before this fetch is answered by it, or by those that follow if it fails.
-            let _ = self.trusted.wish.notified().now_or_never();
             let (asked_at, asked) = (self.clock.now(), Instant::now());
             let fetched = self.source.fetch().await;
             let outcome = if fetched.is_ok() { "ok" } else { "failed" };
@@ -54,6 +52,9 @@ impl Follower {
                 Ok(fetched) => {
                     failures = 0;
                     let life = self.keep(fetched, asked_at);
+                    // What was wished for before these keys were in use is answered by them: tokens that come while they are
+                    // on their way must not bring another fetch. A token of a still newer key wishes anew.
+                    let _ = self.trusted.wish.notified().now_or_never();
                     let longest = (life - life / 20).saturating_sub(asked.elapsed());
                     longest - self.jitter.up_to(longest / 10)
                 }

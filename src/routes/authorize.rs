@@ -124,17 +124,21 @@ impl<'a> Query<'a> {
     }
 }
 
+/// RFC 6750 §3 wants a parameter after the scheme, and without an error there is no other.
+const CHALLENGE: &str = r#"Bearer realm="api""#;
+
 /// RFC 6750 §2.1. Two headers, or two schemes in one, are no request that a gateway should let through.
 fn bearer(authorization: Option<&str>) -> Result<&str, Problem> {
     let required = |detail| {
         // RFC 6750 §3.1: no error code for a request without any credentials.
+        let asks = HeaderValue::from_static(CHALLENGE);
         Problem::new(
             StatusCode::UNAUTHORIZED,
             "token_required",
             "A token is required",
             detail,
         )
-        .challenge(HeaderValue::from_static("Bearer"))
+        .challenge(asks)
     };
     let value = authorization.ok_or_else(|| required("no Authorization"))?;
     let (scheme, token) = value
@@ -170,6 +174,6 @@ fn challenge(status: StatusCode, error: &'static str, detail: &str, scope: Optio
         StatusCode::UNAUTHORIZED => "The token is not accepted",
         _ => "The request is not acceptable",
     };
-    let header = HeaderValue::from_str(&value).unwrap_or_else(|_| HeaderValue::from_static("Bearer"));
+    let header = HeaderValue::from_str(&value).unwrap_or_else(|_| HeaderValue::from_static(CHALLENGE));
     Problem::new(status, error, title, detail).challenge(header)
 }

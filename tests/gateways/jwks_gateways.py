@@ -15,9 +15,10 @@ from typing import Protocol, TypeVar
 
 import pytest
 
+from authority import Authority
 from identity import bearer
 from load import POLICY, rotate_under_load
-from own_issuer import Certificate, Issuer, base64url
+from own_issuer import Issuer, base64url
 from processes import Client, Service, adapted
 from program import LOOPBACK, ROOT, Program, answers, free_port
 from sidecar import Sidecar
@@ -86,19 +87,19 @@ class HAProxy(Program):
 
 
 class Apache(Program):
-    """Apache with the JWKS of an issuer, whose listener has this certificate."""
+    """Apache with the JWKS of an issuer, for whose listener this authority vouches."""
 
     name = "apache"
 
-    def __init__(self, issuer: str, certificate: Certificate, service: Service) -> None:
-        self._issuer, self._certificate, self._service = issuer, certificate, service
+    def __init__(self, issuer: str, authority: Authority, service: Service) -> None:
+        self._issuer, self._authority, self._service = issuer, authority, service
         super().__init__()
 
     def command(self) -> Sequence[str | Path]:
         self.port = free_port()
         # Apache gives up root before it reads the certificate.
         self.directory.chmod(0o755)
-        (self.directory / "ca.pem").write_bytes(self._certificate.file.read_bytes())
+        (self.directory / "ca.pem").write_bytes(self._authority.pem)
         configuration = self.directory / "gateway.conf"
         configuration.write_text(
             adapted(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from own_issuer import Certificate
+from authority import Authority
 from processes import adapted
 from program import LOOPBACK, ROOT, Program, answers, free_port
 from sidecar import REQUEST_LIMIT, Sidecar
@@ -77,8 +77,8 @@ class KubeApiserver(Program):
 
     def command(self) -> Sequence[str | Path]:
         self.port = free_port()
-        tls = Certificate(self.directory)
-        self._trust = ssl.create_default_context(cafile=str(tls.file))
+        authority = Authority(self.directory)
+        tls, self._trust = authority.certificate(), ssl.create_default_context(cafile=authority.file)
         users = self.directory / "users.csv"
         users.write_text(f"{ADMIN},admin,admin,system:masters\n")
         manifest = adapted(MANIFEST, [("/run/signet/signet.sock", self._sidecar.socket)])

@@ -3,53 +3,23 @@
 from __future__ import annotations
 
 import base64
-import datetime
 import hashlib
 import hmac
 import http.server
-import ipaddress
 import json
 import os
-import ssl
 import threading
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
+from authority import Certificate
 from identity import CLAIMS
 from program import LOOPBACK
-
-
-class Certificate:
-    """A certificate for the loopback interface that vouches for itself, and its private key, as files."""
-
-    def __init__(self, directory: Path) -> None:
-        self.file, self.key_file = directory / "tls.crt", directory / "tls.key"
-        key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "signet")])
-        now = datetime.datetime.now(datetime.UTC)
-        certificate = (
-            x509.CertificateBuilder()
-            .subject_name(name)
-            .issuer_name(name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(hours=1))
-            .not_valid_after(now + datetime.timedelta(days=1))
-            .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(LOOPBACK))]), critical=False)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .sign(key, hashes.SHA256())
-        )
-        self.file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-        form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        self.key_file.touch(mode=0o600)
-        self.key_file.write_bytes(key.private_bytes(*form))
 
 
 def base64url(octets: bytes) -> str:
@@ -98,9 +68,7 @@ class Issuer:
         self._server.daemon_threads = True
         self.issuer = f"http://{LOOPBACK}:{self._server.server_port}"
         if certificate:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(certificate.file, certificate.key_file)
-            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+            self._server.socket = certificate.context().wrap_socket(self._server.socket, server_side=True)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def _new_key(self) -> dict[str, str]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from authority import Authority
 from identity import (
     CLAIMS,
     FORGED,
@@ -21,7 +22,7 @@ from identity import (
     two_credentials,
 )
 from jwks_gateways import Apache, after_rotations, missing, random_kids
-from own_issuer import Certificate, Issuer, bad_tokens
+from own_issuer import Issuer, bad_tokens
 from processes import Answer, Client, Service
 from sidecar import Sidecar
 from trouble import statuses
@@ -30,23 +31,23 @@ pytestmark = missing("apache2", "Apache", "apt install apache2 libapache2-mod-au
 
 
 @pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    """The certificate of whoever publishes keys here."""
-    return Certificate(tmp_path_factory.mktemp("certificate"))
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Who vouches for whoever publishes keys here."""
+    return Authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture(scope="module")
-def issuer(certificate: Certificate) -> Iterator[Issuer]:
+def issuer(authority: Authority) -> Iterator[Issuer]:
     """An issuer whose key the test holds."""
-    issuer = Issuer(certificate=certificate)
+    issuer = Issuer(certificate=authority.certificate())
     yield issuer
     issuer.stop()
 
 
 @pytest.fixture(scope="module")
-def apache(issuer: Issuer, certificate: Certificate, service: Service) -> Iterator[Apache]:
+def apache(issuer: Issuer, authority: Authority, service: Service) -> Iterator[Apache]:
     """Apache with its JWKS."""
-    apache = Apache(issuer.issuer, certificate, service)
+    apache = Apache(issuer.issuer, authority, service)
     yield apache
     apache.stop()
 
@@ -162,9 +163,9 @@ def test_each_random_kid_costs_a_fetch_and_good_tokens_pass_all_the_same(
     figure(f"Apache: 100 tokens of random kids make it fetch the keys {fetches} times, {took * 10:.1f} ms each")
 
 
-def test_an_rsa_key_verifies_no_hmac(certificate: Certificate, service: Service) -> None:
-    issuer = Issuer("RS256", certificate)
-    apache = Apache(issuer.issuer, certificate, service)
+def test_an_rsa_key_verifies_no_hmac(authority: Authority, service: Service) -> None:
+    issuer = Issuer("RS256", authority.certificate())
+    apache = Apache(issuer.issuer, authority, service)
     client = Client(apache.port)
     try:
         assert client.get("/orders", [bearer(issuer.token(issuer.claims()))]).status == 200
@@ -180,24 +181,25 @@ def test_an_rsa_key_verifies_no_hmac(certificate: Certificate, service: Service)
         issuer.stop()
 
 
-def tls(certificate: Certificate) -> dict[str, str]:
-    """The settings of a sidecar whose JWKS is served with this certificate."""
+def tls(authority: Authority) -> dict[str, str]:
+    """The settings of a sidecar for whose JWKS it vouches."""
+    certificate = authority.certificate()
     return {"tls_cert_file": str(certificate.file), "tls_key_file": str(certificate.key_file)}
 
 
 def test_no_good_token_is_refused_through_three_rotations_under_load(
-    certificate: Certificate, service: Service, figure: Callable[[str], None]
+    authority: Authority, service: Service, figure: Callable[[str], None]
 ) -> None:
     # The module keeps keys for 5 min at least, so that here it is the unknown kid that makes it fetch the next key.
-    with after_rotations("Apache", lambda s: Apache(s.issuer, certificate, service), figure, **tls(certificate)):
+    with after_rotations("Apache", lambda s: Apache(s.issuer, authority, service), figure, **tls(authority)):
         pass
 
 
 def test_without_the_sidecar_apache_goes_on_with_the_keys_that_it_has(
-    certificate: Certificate, service: Service, figure: Callable[[str], None]
+    authority: Authority, service: Service, figure: Callable[[str], None]
 ) -> None:
-    mortal = Sidecar(algorithm="ES256", **tls(certificate))
-    apache = Apache(mortal.issuer, certificate, service)
+    mortal = Sidecar(algorithm="ES256", **tls(authority))
+    apache = Apache(mortal.issuer, authority, service)
     client = Client(apache.port)
     try:
         good = mortal.sign(CLAIMS)["token"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from typing import Any
@@ -117,7 +116,7 @@ def denied(checker: Checker, headers: list[tuple[str, str]], requires: dict[str,
 
 def test_without_a_token_a_token_is_asked_for(checker: Checker) -> None:
     for headers in [[], FORGED, [("authorization", "Basic dXNlcjpwYXNz")]]:
-        assert denied(checker, headers) == (401, "Bearer")
+        assert denied(checker, headers) == (401, 'Bearer realm="api"')
 
 
 def test_a_token_that_is_not_good_here_is_denied_with_the_reason(sidecar: Sidecar, checker: Checker) -> None:

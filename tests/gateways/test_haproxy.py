@@ -79,7 +79,7 @@ def test_a_bad_token_stays_out(issuer: Issuer, client: Client) -> None:
 
 def test_a_request_without_a_token_gets_a_challenge(issuer: Issuer, client: Client) -> None:
     token = issuer.token(issuer.claims())
-    assert all_of(client.get("/orders").headers, "www-authenticate") == ["Bearer"]
+    assert all_of(client.get("/orders").headers, "www-authenticate") == ['Bearer realm="api"']
     for headers in [*NO_TOKEN, [("cookie", f"access_token={token}")], *two_credentials(token)]:
         assert client.get(f"/orders?access_token={token}", headers).status == 401, headers
 

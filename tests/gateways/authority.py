@@ -84,13 +84,13 @@ class Authority:
         path = self.directory / f"{self.name}-{next(self._numbers)}"
         made = Certificate(path.with_suffix(".crt"), path.with_suffix(".key"))
         made.file.write_bytes(certificate.public_bytes(PEM) + b"".join(authority.pem for authority in sends))
-        made.key_file.write_bytes(private(key))
+        write_private(key, made.key_file)
         return made
 
     def as_server(self) -> Certificate:
         """Its own certificate as a server's, as `openssl req -x509` makes one by default."""
         key_file = self.directory / f"{self.name}.key"
-        key_file.write_bytes(private(self._key))
+        write_private(self._key, key_file)
         return Certificate(self.file, key_file)
 
     def _builder(
@@ -133,6 +133,7 @@ def general_name(name: str) -> x509.GeneralName:
         return x509.DNSName(name)
 
 
-def private(key: ec.EllipticCurvePrivateKey) -> bytes:
-    """A private key in PEM."""
-    return key.private_bytes(PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+def write_private(key: ec.EllipticCurvePrivateKey, file: Path) -> None:
+    """A private key in PEM, for its owner alone."""
+    file.touch(mode=0o600)
+    file.write_bytes(key.private_bytes(PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
