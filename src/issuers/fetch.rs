@@ -235,29 +235,11 @@ impl Source {
 mod tests {
     use std::net::Ipv4Addr;
 
-    use signet_core::Audience;
-    use signet_core::verify::Dialect;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
 
     use super::*;
-
-    /// An issuer whose keys are there.
-    fn source(jwks: &str) -> Source {
-        let terms = TrustedIssuer {
-            issuer: Issuer::new("https://login.example.com/"),
-            audiences: vec![Audience::new("https://orders.example.com")],
-            algorithms: vec![Algorithm::ES256],
-            dialect: Dialect::standard().clone(),
-            keys_at: KeysAt::Jwks(Location::parse(jwks).expect("a location")),
-            ca_file: None,
-            min_refresh: Duration::from_secs(1),
-            max_refresh: Duration::from_secs(1),
-            max_stale: Duration::ZERO,
-            cool_down: Duration::from_secs(1),
-        };
-        Source::new(&terms).expect("a client")
-    }
+    use crate::issuers::example::trusted;
 
     #[tokio::test]
     async fn an_answer_that_announces_too_much_is_refused_before_it_comes() {
@@ -275,7 +257,7 @@ mod tests {
             // Until the other side has had enough.
             let _ = connection.read_u8().await;
         });
-        let mut source = source(&format!("http://{address}/jwks"));
+        let mut source = Source::new(&trusted(&format!("http://{address}/jwks"))).expect("a client");
         let error = source.fetch().await.expect_err("too long");
         assert!(matches!(error, FetchError::TooLong { .. }), "{error}");
         drop(source);

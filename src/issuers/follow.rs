@@ -140,12 +140,11 @@ fn longest_wait(trusted: &Trusted, failures: u32, now: Timestamp) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use signet_core::verify::Dialect;
-    use signet_core::{Algorithm, ForeignKeys, Issuer};
+    use signet_core::{Algorithm, ForeignKeys};
 
     use super::*;
-    use crate::issuers::Location;
-    use crate::settings::{KeysAt, TrustedIssuer};
+    use crate::issuers::example;
+    use crate::settings::TrustedIssuer;
 
     /// RFC 8037, appendix A.2.
     const JWKS: &str =
@@ -155,16 +154,8 @@ mod tests {
     /// An issuer with keys that are good for so long from now, or none.
     fn trusted(max_refresh: u64, usable_for: Option<u64>) -> Trusted {
         let trusted = Trusted::new(TrustedIssuer {
-            issuer: Issuer::new("https://login.example.com/"),
-            audiences: Vec::new(),
-            algorithms: vec![Algorithm::EdDSA],
-            dialect: Dialect::standard().clone(),
-            keys_at: KeysAt::Jwks(Location::parse("https://login.example.com/jwks").expect("a location")),
-            ca_file: None,
-            min_refresh: Duration::from_secs(1),
             max_refresh: Duration::from_secs(max_refresh),
-            max_stale: Duration::ZERO,
-            cool_down: Duration::from_secs(10),
+            ..example::trusted("https://login.example.com/jwks")
         });
         trusted.known.store(usable_for.map(|seconds| {
             Arc::new(Known {

@@ -5,6 +5,8 @@
 //! A fetch that fails leaves the last keys in use, up to a stated age; beyond it, and before the first success, there is
 //! no verdict on a token of that issuer.
 
+#[cfg(test)]
+mod example;
 mod fetch;
 mod follow;
 mod freshness;

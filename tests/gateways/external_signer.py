@@ -22,7 +22,18 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, ti
 ANSWER_LIMIT = 10.0
 LONGEST_KID = 1024
 LEAST_EXPIRATION = 600
+# L ≥ R + 2M + 2S, that is 10 s ≥ 2.3 s; P ≥ 2L. T must be ten minutes, and 32 keys may be published: so P is long here.
+POLICY = {
+    "rotation_period": "21s",
+    "publish_lead": "10s",
+    "refresh_interval": "300ms",
+    "jwks_max_age": "1s",
+    "verifier_cache": "1s",
+    "clock_skew": "0s",
+    "token_max_ttl": "600s",
+}
 HASHES = {"RS256": hashes.SHA256(), "ES256": hashes.SHA256(), "ES384": hashes.SHA384(), "ES512": hashes.SHA512()}
+ALGORITHMS = list(HASHES)
 FIELD = descriptor_pb2.FieldDescriptorProto
 
 

@@ -43,15 +43,13 @@ class LenientEnvoy(Envoy):
 
 
 @pytest.fixture(scope="module")
-def with_ext_authz(sidecar: Sidecar) -> Iterator[Client]:
+def with_ext_authz(sidecar: Sidecar, service: Service) -> Iterator[Client]:
     """A client of its listener on which Signet decides."""
-    service = Service()
     envoy = LenientEnvoy(sidecar, service)
     client = Client(envoy.ext_authz)
     yield client
     client.close()
     envoy.stop()
-    service.stop()
 
 
 @pytest.mark.parametrize("name", SPELLINGS)

@@ -6,7 +6,6 @@ import http
 import json
 import os
 import re
-import shutil
 import subprocess
 import time
 import urllib.request
@@ -16,13 +15,13 @@ from typing import Any
 
 import pytest
 
-from external_signer import decoded
+from external_signer import ALGORITHMS, POLICY, decoded
+from figures import leave_out
 from identity import with_another_signature
 from kube_apiserver import MANIFEST, NAMESPACE, PROGRAMS, SIDECAR, Etcd, KubeApiserver, settings_of_the_manifest
 from own_issuer import Issuer
 from program import LOOPBACK, free_port, wait_until
 from sidecar import REQUEST_LIMIT, Sidecar, binary
-from test_kubernetes import ALGORITHMS, POLICY
 
 AUDIENCE = "https://payments.example.com"
 ACCOUNT = "web"
@@ -38,9 +37,7 @@ def etcd() -> Iterator[Etcd]:
     """One for all. Where the programs cannot be built that is said aloud, and where they could be it fails in CI."""
     if PROGRAMS is None:
         lack = "SIGNET_TEST_KUBERNETES names no directory with kube-apiserver and etcd; tests/run.sh builds them with Go"
-        if os.environ.get("CI") and shutil.which("go"):
-            pytest.fail(lack)
-        pytest.skip(f"LEFT OUT: the API server of Kubernetes: {lack}")
+        leave_out("the API server of Kubernetes", lack, "go")
     etcd = Etcd()
     yield etcd
     etcd.stop()
@@ -179,7 +176,7 @@ def test_every_token_is_taken_at_once_through_two_rotations(cluster: Cluster, fi
         assert cluster.is_taken(token), f"the API server does not take a token of {header_of(token)['kid']}"
         signed[header_of(token)["kid"]] += 1
     assert cluster.is_taken(first), "a token lives on when its key signs no more"
-    assert min(signed.values()) > 0
+    assert max(signed.values()) > 100, f"too few tokens to show anything: {signed}"
     figure(f"kube-apiserver: {signed.total()} tokens of {len(signed)} keys requested and reviewed, none refused")
 
 

@@ -12,12 +12,11 @@ from typing import Any
 import grpc
 import pytest
 
-from external_signer import ApiServer, decoded, encoded, verifies
+from external_signer import ALGORITHMS, POLICY, ApiServer, decoded, encoded, verifies
 from identity import with_another_signature
 from sidecar import Sidecar, binary
 
 AUDIENCE = "https://kubernetes.default.svc"
-ALGORITHMS = ["RS256", "ES256", "ES384", "ES512"]
 
 
 @pytest.fixture(scope="module", params=ALGORITHMS)
@@ -131,16 +130,6 @@ def test_a_policy_that_the_api_server_cannot_live_with_does_not_start() -> None:
         assert (outcome.returncode, least in outcome.stderr) == (64, True), outcome.stderr
 
 
-# L ≥ R + 2M + 2S, that is 10 s ≥ 2.3 s; P ≥ 2L. T must be ten minutes, and 32 keys may be published: so P is long here.
-POLICY = {
-    "rotation_period": "21s",
-    "publish_lead": "10s",
-    "refresh_interval": "300ms",
-    "jwks_max_age": "1s",
-    "verifier_cache": "1s",
-    "clock_skew": "0s",
-    "token_max_ttl": "600s",
-}
 LIMIT = 60.0
 
 

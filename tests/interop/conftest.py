@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from figures import figure, pytest_configure, pytest_terminal_summary
+from figures import figure, leave_out, pytest_configure, pytest_terminal_summary
 from sidecar import Sidecar
 from verifiers import Jose, Joserfc, Node, PyJwt, Trust, Verifier
 
@@ -82,9 +82,7 @@ def why_no_jose() -> str | None:
 def node() -> Iterator[Node]:
     """The Node process. Where there is none that is said aloud, and where there could be one it fails in CI."""
     if lack := why_no_jose():
-        if os.environ.get("CI") and shutil.which("node"):
-            pytest.fail(lack)
-        pytest.skip(f"LEFT OUT: jose (npm): {lack}")
+        leave_out("jose (npm)", lack, "node")
     process = Node(node_directory())
     yield process
     process.stop()

@@ -1,9 +1,12 @@
-"""What every conftest.py here does alike: the binary is there, no proxy is in the way, figures stand at the end."""
+"""What every conftest.py here does alike: the binary is there, no proxy is in the way, figures stand at the end, and what is left out
+is said aloud."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
+from typing import NoReturn
 
 import pytest
 
@@ -29,3 +32,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def figure(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """Keeps a line for the end of the run."""
     return request.config.stash[FIGURES].append
+
+
+def leave_out(what: str, lack: str, *programs: str) -> NoReturn:
+    """Says aloud that something is not tested here. In CI, where these programs could have brought it, that is a failure."""
+    if os.environ.get("CI") and all(shutil.which(program) for program in programs):
+        pytest.fail(f"{what}: {lack}")
+    pytest.skip(f"LEFT OUT: {what}: {lack}")

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import multiprocessing
 import secrets
+import time
 from concurrent.futures import ProcessPoolExecutor
 from itertools import cycle
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
 from keys import encoded, unsigned
+from program import wait_until
 from provider import Issuer
+from proxy import JWKS
 from raw import Raw, verify_request
 
 WORKERS = 2
+LIMIT = 30.0
 ended: Event
 
 
@@ -73,3 +77,12 @@ class Attack:
     def __exit__(self, *_: object) -> None:
         self._ended.set()
         self._pool.shutdown()
+
+
+def early_fetches(issuer: Issuer, began: float, took: float, cool_down: float) -> int:
+    """How many fetches of the keys an attack bought: some, and no more than one for each cool-down (seconds)."""
+    # The last tokens wish for one more, when the cool-down is over.
+    wait_until(lambda: time.monotonic() > began + took + 1.5 * cool_down, LIMIT, "what was wished for has come")
+    fetches = len(issuer.proxy.seen(JWKS)) - 1
+    assert 1 <= fetches <= took / cool_down + 2
+    return fetches

@@ -12,7 +12,7 @@ from keys import Key
 from program import wait_until
 from provider import AUDIENCE, Issuer
 from proxy import DISCOVERY, ELSEWHERE, JWKS, Fault
-from trust import ACCEPTED, UNAVAILABLE, Trusting
+from trust import ACCEPTED, UNAVAILABLE, Trusting, word
 
 LIMIT = 30.0
 DEADLINE = 5.0
@@ -28,10 +28,6 @@ OF_DISCOVERY: dict[str, Fault] = {
     "has keys in a file": altered(lambda found: {**found, "jwks_uri": "file:///etc/passwd"}),
     "has no keys": altered(lambda found: {name: value for name, value in found.items() if name != "jwks_uri"}),
 }
-
-
-def word(sidecar: Trusting, token: str) -> str:
-    return sidecar.doors.ask("verify", token).word
 
 
 def recovers(sidecar: Trusting, issuer: Issuer, token: str) -> float:

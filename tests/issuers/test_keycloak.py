@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,11 +10,12 @@ from typing import Any
 import pytest
 
 from authority import Authority
+from figures import leave_out
 from keycloak import Keycloak, why_no_keycloak
 from keys import parts
 from program import wait_until
 from provider import AUDIENCE
-from trust import ACCEPTED, UNAVAILABLE, Trusting
+from trust import ACCEPTED, UNAVAILABLE, Trusting, word
 
 LIMIT = 30.0
 # Keycloak gives its keys no time to live (`Cache-Control: no-cache`): they are asked for when `min_refresh` is over.
@@ -33,9 +32,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 def keycloak(authority: Authority) -> Iterator[Keycloak]:
     """Keycloak. Where there is none that is said aloud, and where there could be one it fails in CI."""
     if lack := why_no_keycloak():
-        if os.environ.get("CI") and shutil.which("java") and shutil.which("mvn"):
-            pytest.fail(lack)
-        pytest.skip(f"LEFT OUT: Keycloak: {lack}")
+        leave_out("Keycloak", lack, "java", "mvn")
     keycloak = Keycloak(authority)
     try:
         keycloak.make_realm()
@@ -55,10 +52,6 @@ def trust(
         return trusting(keycloak.issuer, tables={keycloak.issuer: whole}, **settings)
 
     return start
-
-
-def word(sidecar: Trusting, token: str) -> str:
-    return sidecar.doors.ask("verify", token).word
 
 
 def kid(token: str) -> str:

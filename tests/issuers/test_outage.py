@@ -10,17 +10,13 @@ from keys import Key
 from program import wait_until
 from provider import Issuer
 from proxy import DISCOVERY, JWKS
-from trust import ACCEPTED, UNAVAILABLE, Trusting
+from trust import ACCEPTED, UNAVAILABLE, Trusting, word
 
 # The defaults ask every 15 minutes where nothing is said, and go on for 4 hours: here a second and 16.
 FACTOR = 900
 HOUR = 3600 / FACTOR
 TABLE = {"min_refresh": "1s", "max_refresh": "1s", "max_stale": "16s", "unknown_kid_cooldown": "1s"}
 LIMIT = 30.0
-
-
-def word(sidecar: Trusting, token: str) -> str:
-    return sidecar.doors.ask("verify", token).word
 
 
 def test_a_provider_that_is_down_for_an_hour_is_not_noticed_and_after_five_nobody_guesses(

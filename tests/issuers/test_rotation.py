@@ -11,17 +11,11 @@ from keys import Key
 from program import wait_until
 from provider import Issuer
 from proxy import JWKS
-from trust import ACCEPTED, Trusting
+from trust import ACCEPTED, SELDOM, Trusting, word
 
 ROTATIONS = 3
-# One that asks only once an hour unless a token gives it a reason.
-SELDOM = {"min_refresh": "1s", "max_refresh": "1h", "unknown_kid_cooldown": "1s"}
 COOL_DOWN = 1.0
 LIMIT = 15.0
-
-
-def word(sidecar: Trusting, token: str) -> str:
-    return sidecar.doors.ask("verify", token).word
 
 
 def test_no_good_token_is_refused_while_a_provider_publishes_each_key_ahead(

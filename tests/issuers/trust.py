@@ -26,6 +26,8 @@ TABLE: dict[str, Any] = {
     "max_stale": "1h",
     "unknown_kid_cooldown": "1s",
 }
+# One that is asked only once an hour unless a token gives a reason.
+SELDOM = {"min_refresh": "1s", "max_refresh": "1h", "unknown_kid_cooldown": "1s"}
 ACCEPTED = "accepted"
 UNAVAILABLE = "issuer_unavailable"
 CHECK_LIMIT = 60.0
@@ -114,6 +116,11 @@ class Trusting(Sidecar):
     def stop(self) -> int:
         self.doors.close()
         return super().stop()
+
+
+def word(sidecar: Trusting, token: str) -> str:
+    """What one door says of a token."""
+    return sidecar.doors.ask("verify", token).word
 
 
 @dataclass(frozen=True)
