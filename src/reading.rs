@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use signet_api::{Clock, KeyProvider, ProviderError, chain};
-use signet_core::{KeyRecord, Policy, Schedule, Timestamp, faults, schedule};
-use tracing::{error, info};
+use signet_core::lapse::sure_retention;
+use signet_core::{KeyRecord, Lapse, Lapses, Phase, Policy, Schedule, Timestamp, faults, schedule, schedule_after};
+use tracing::{error, info, warn};
 
 use crate::clock::rfc3339;
 use crate::snapshot::Outage;
@@ -15,6 +16,8 @@ pub struct Reading {
     provider: &'static str,
     records: Arc<[KeyRecord]>,
     at: Timestamp,
+    /// When it could not be read for long, before the last reading.
+    lapses: Lapses,
     failure: Option<Outage>,
 }
 
@@ -36,13 +39,20 @@ impl Reading {
             provider,
             records: records.into(),
             at,
+            lapses: Lapses::default(),
             failure: None,
         }
     }
 
+    /// What was read before a restart, after these lapses.
+    #[must_use]
+    pub fn after(self, lapses: Lapses) -> Self {
+        Self { lapses, ..self }
+    }
+
     /// A new list replaces the one before whole. `asked_at` is the instant before the call: what changes while it runs
     /// may not be in the answer.
-    pub fn renew(&mut self, mut records: Vec<KeyRecord>, asked_at: Timestamp) {
+    pub fn renew(&mut self, mut records: Vec<KeyRecord>, asked_at: Timestamp, policy: &Policy) {
         if faults::has("a revocation is not shared") {
             records.iter_mut().for_each(|key| key.revoked = None);
         }
@@ -52,8 +62,29 @@ impl Reading {
                 key.created_at = known.map_or(asked_at, |known| known.created_at);
             }
         }
+        let lapses = self.lapses_at(policy, asked_at);
+        let begun = lapses.iter().find(|lapse| lapse.to.is_none()).copied();
+        self.lapses = lapses.ended(asked_at);
         self.records = records.into();
         self.at = asked_at;
+        if let Some(lapse) = begun {
+            self.tell_what_is_put_off(lapse, policy);
+        }
+    }
+
+    fn tell_what_is_put_off(&self, lapse: Lapse, policy: &Policy) {
+        let elsewhere = schedule(&self.records, policy, self.at);
+        for (usual, here) in elsewhere.keys.iter().zip(self.schedule(policy, self.at).keys) {
+            if here.phase == Phase::Pending && here.activates_at != usual.activates_at {
+                warn!(
+                    provider = self.provider,
+                    kid = %here.kid,
+                    not_read_since = %rfc3339(lapse.from),
+                    activates_at = here.activates_at.map(rfc3339),
+                    "the ring was not read for long, and others may lack this key: it begins to sign later here"
+                );
+            }
+        }
     }
 
     /// All that was to be done with this ring was done.
@@ -102,9 +133,115 @@ impl Reading {
         self.failure.as_ref()
     }
 
+    /// When it could not be read for long, before the last reading.
+    #[must_use]
+    pub const fn lapses(&self) -> &Lapses {
+        &self.lapses
+    }
+
+    /// Those that count now, with the one that has begun since.
+    #[must_use]
+    pub fn lapses_at(&self, policy: &Policy, now: Timestamp) -> Lapses {
+        self.lapses.at(&self.records, self.at, policy, now)
+    }
+
     /// What its keys are to do now.
     #[must_use]
     pub fn schedule(&self, policy: &Policy, now: Timestamp) -> Schedule {
-        schedule(&self.records, policy, now)
+        schedule_after(&self.lapses_at(policy, now), &self.records, policy, now)
+    }
+
+    /// Until when a token of this key is good everywhere, whatever others have read since: a successor that is not in this
+    /// list was created after it, and signs a lead later, by clocks that may be off by S; one that is in it may sign elsewhere
+    /// though it does not here.
+    #[must_use]
+    pub fn sure_until(&self, record: &KeyRecord, policy: &Policy) -> Timestamp {
+        let sure = sure_retention(record, policy);
+        let lead = record.terms.unwrap_or_else(|| policy.terms()).lead;
+        let unknown = self
+            .at
+            .plus((lead + sure).saturating_sub(policy.durations().clock_skew * 2));
+        let elsewhere = schedule(&self.records, policy, self.at);
+        let known = elsewhere.keys.iter().find(|key| key.kid == *record.kid());
+        let superseded = known.and_then(|key| key.superseded_at);
+        superseded.map_or(unknown, |at| unknown.min(at.plus(sure)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use signet_core::algorithm::RsaBits;
+    use signet_core::{Algorithm, Durations, KeyState, Kid, Lapse, SigningKey};
+
+    use super::*;
+
+    const MIN: i64 = 60;
+
+    /// The default policy: L is 1 h, a ring may be 38 min old, the least lead is 23 min, the retention 63 min.
+    fn policy() -> Policy {
+        Policy::new(Durations::default(), Algorithm::EdDSA).expect("the defaults are safe")
+    }
+
+    fn at(minutes: i64) -> Timestamp {
+        Timestamp::from_secs(minutes * MIN)
+    }
+
+    fn key(created: i64) -> KeyRecord {
+        let key = SigningKey::generate(Algorithm::EdDSA, RsaBits::default()).expect("a key");
+        KeyRecord {
+            public: key.verifying_key().clone(),
+            created_at: at(created),
+            sequence: 0,
+            predecessor: None,
+            terms: Some(policy().terms()),
+            state: KeyState::Enabled,
+            revoked: None,
+        }
+    }
+
+    fn active(reading: &Reading, now: i64) -> Kid {
+        let schedule = reading.schedule(&policy(), at(now));
+        schedule.active().expect("one is").kid.clone()
+    }
+
+    #[test]
+    fn a_replica_that_was_out_of_touch_puts_off_what_others_may_lack_also_after_a_restart() {
+        let [first, second] = [key(0), key(100)];
+        let [first_kid, second_kid] = [&first, &second].map(|key| key.kid().clone());
+        let both = vec![first.clone(), second];
+        // In touch: it signs a lead after its creation.
+        let mut reading = Reading::new("local", vec![first], at(99));
+        reading.renew(both.clone(), at(130), &policy());
+        assert!(reading.lapses().is_empty());
+        assert_eq!(active(&reading, 160), second_kid);
+
+        // Read for the last time while others may not have; then nothing for two hours.
+        let mut reading = Reading::new("local", both.clone(), at(101));
+        assert_eq!(active(&reading, 160), first_kid, "while it is out of touch");
+        reading.renew(both.clone(), at(180), &policy());
+        let lapses = reading.lapses().clone();
+        let (from, to) = (at(101), Some(at(180)));
+        assert_eq!(lapses, Lapses::new(vec![Lapse { from, to }]));
+        // Further readings do not make it forget, and neither does a restart.
+        reading.renew(both.clone(), at(181), &policy());
+        let again = Reading::new("local", both, at(182)).after(lapses.clone());
+        for reading in [reading, again] {
+            assert_eq!(*reading.lapses(), lapses);
+            assert_eq!(active(&reading, 202), first_kid);
+            assert_eq!(active(&reading, 203), second_kid);
+        }
+    }
+
+    #[test]
+    fn a_token_is_sure_until_an_unknown_successor_or_the_known_one_ends_its_key() {
+        let [first, second] = [key(0), key(100)];
+        // L + T + R + 2S after the reading, less 2S for the clocks of the key's end and 2S for that of its beginning.
+        let alone = Reading::new("local", vec![first.clone()], at(90));
+        assert_eq!(alone.sure_until(&first, &policy()), at(90 + 60 + 63 - 4));
+        // The second signs elsewhere from 160.
+        let both = vec![first.clone(), second.clone()];
+        let reading = Reading::new("local", both, at(150));
+        assert_eq!(reading.sure_until(&first, &policy()), at(160 + 63 - 2));
+        assert_eq!(reading.sure_until(&second, &policy()), at(150 + 60 + 63 - 4));
     }
 }

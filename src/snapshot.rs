@@ -14,7 +14,7 @@ use http::HeaderValue;
 use signet_core::jwk::{Jwk, JwkSet};
 use signet_core::mint::Headers;
 use signet_core::schedule::ScheduledKey;
-use signet_core::{Algorithm, KeyRecord, Kid, Phase, Policy, Schedule, SigningKey, Timestamp, VerifyingKey};
+use signet_core::{Algorithm, KeyRecord, Kid, Lapses, Phase, Policy, Schedule, SigningKey, Timestamp, VerifyingKey};
 
 use crate::discovery;
 use crate::reading::Reading;
@@ -39,6 +39,8 @@ pub struct Snapshot {
     pub ring_json: Bytes,
     /// When the provider was last read.
     pub refreshed_at: Timestamp,
+    /// When the ring could not be read for long, if a key may sign later here for that.
+    pub lapses: Lapses,
     /// Why reading it fails, if it does.
     pub refresh_failure: Option<Outage>,
     /// Which of the rings that are published beside it cannot be read, and why.
@@ -71,9 +73,7 @@ pub struct Signer {
     pub headers: Headers,
     /// The longest life of a token that it may sign.
     pub longest: Duration,
-    /// Until when all others are sure to publish the key: a successor that this replica does not know of was created
-    /// after the last reading, signs a lead later, and keeps this key published for the retention, by clocks that may be
-    /// off by S each.
+    /// Until when all others are sure to publish the key.
     pub published_until: Timestamp,
     /// The shortest life that is still worth a token, which is what it gets when no longer one is sure: the provider may
     /// be down for all, and then none has a successor. By then this replica has long said that it is not ready.
@@ -136,6 +136,8 @@ pub struct Parts<'a> {
     pub longest_message: fn(Algorithm) -> Option<usize>,
     /// The rings that are published beside it, each with what follows from it now.
     pub also: &'a [(&'a Reading, Schedule)],
+    /// When the ring could not be read for long, if a key may sign later here for that.
+    pub lapses: Lapses,
     /// From when the clock alone changes something.
     pub holds_until: Option<Timestamp>,
     /// Why nothing is to be answered, if so.
@@ -163,17 +165,11 @@ impl Snapshot {
                 since: parts.ring.at(),
                 reason: format!("the active key {kid} is not in the ring"),
             })?;
-            let durations = parts.policy.durations();
-            let terms = record.terms.unwrap_or_else(|| parts.policy.terms());
-            let skews = durations.clock_skew * 4;
             Ok(Signer {
                 headers: Headers::new(&record.public),
-                longest: terms.token_max_ttl,
-                published_until: parts
-                    .ring
-                    .at()
-                    .plus((terms.lead + terms.retention).saturating_sub(skews)),
-                least: durations.token_ttl,
+                longest: record.terms.unwrap_or_else(|| parts.policy.terms()).token_max_ttl,
+                published_until: parts.ring.sure_until(record, parts.policy),
+                least: parts.policy.durations().token_ttl,
                 longest_message: (parts.longest_message)(record.public.algorithm()),
                 public: record.public.clone(),
                 signs,
@@ -188,6 +184,7 @@ impl Snapshot {
             ring_json: serde_json::to_vec(&parts.view).unwrap_or_default().into(),
             ring: Arc::new(parts.view),
             refreshed_at: parts.ring.at(),
+            lapses: parts.lapses,
             refresh_failure: parts.ring.failure().cloned(),
             also_failures: parts
                 .also

@@ -1,13 +1,14 @@
 //! What each key is to do now, what is due, and when to look again: a pure function of the provider's list.
 //!
 //! There is no state. Every replica that reads the same list computes the same schedule, which is why none of them
-//! needs to lead.
+//! needs to lead. The exception is one that was out of touch with its provider for long ([`Lapses`]).
 
 use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::faults;
+use crate::lapse::Lapses;
 use crate::names::Kid;
 use crate::policy::Policy;
 use crate::ring::{KeyRecord, KeyState};
@@ -56,7 +57,8 @@ pub struct ScheduledKey {
     pub kid: Kid,
     /// Its phase now.
     pub phase: Phase,
-    /// From when it signs, or signed. `None` for a key that was revoked before it ever did.
+    /// From when it signs, or signed. `None` for a key that was revoked before it ever did, and for one that waits for the ring
+    /// to be read again ([`Lapses`]).
     pub activates_at: Option<Timestamp>,
     /// When its successor takes over, if there is one yet.
     pub superseded_at: Option<Timestamp>,
@@ -117,10 +119,16 @@ impl Schedule {
 /// Computes the schedule of a ring. The order of the list does not matter.
 #[must_use]
 pub fn schedule(keys: &[KeyRecord], policy: &Policy, now: Timestamp) -> Schedule {
+    schedule_after(&Lapses::default(), keys, policy, now)
+}
+
+/// The schedule of a replica that was out of touch, or is.
+#[must_use]
+pub fn schedule_after(lapses: &Lapses, keys: &[KeyRecord], policy: &Policy, now: Timestamp) -> Schedule {
     let mut records: Vec<&KeyRecord> = keys.iter().collect();
     records.sort_by(|a, b| a.creation_order(b));
 
-    let activations = activations(&records, policy);
+    let activations = activations(&records, lapses, policy);
     let active = active_index(&records, &activations, now);
 
     let scheduled: Vec<ScheduledKey> = (0..records.len())
@@ -168,7 +176,7 @@ pub fn schedule(keys: &[KeyRecord], policy: &Policy, now: Timestamp) -> Schedule
     }
 }
 
-fn lead(key: &KeyRecord, policy: &Policy) -> Duration {
+pub(crate) fn lead(key: &KeyRecord, policy: &Policy) -> Duration {
     if faults::has("no lead") {
         return Duration::ZERO;
     }
@@ -183,14 +191,14 @@ fn lead(key: &KeyRecord, policy: &Policy) -> Duration {
 }
 
 /// The longer of what the key was bound to and what the policy says now: publishing too long harms nobody.
-fn retention(key: &KeyRecord, policy: &Policy) -> Duration {
+pub(crate) fn retention(key: &KeyRecord, policy: &Policy) -> Duration {
     let now = policy.terms().retention;
     key.terms.map_or(now, |terms| terms.retention.max(now))
 }
 
 /// From when each key signs: its creation plus its lead; but the first key of a ring, and the successor of a revoked
-/// signer, at once. `None` for a key that was revoked before that.
-fn activations(records: &[&KeyRecord], policy: &Policy) -> Vec<Option<Timestamp>> {
+/// signer, at once. `None` for a key that was revoked before that, or is put off without end.
+fn activations(records: &[&KeyRecord], lapses: &Lapses, policy: &Policy) -> Vec<Option<Timestamp>> {
     let mut signer: Option<&KeyRecord> = None;
     records
         .iter()
@@ -203,11 +211,14 @@ fn activations(records: &[&KeyRecord], policy: &Policy) -> Vec<Option<Timestamp>
                 Some(Some(revocation)) => regular.min(revocation.at).max(key.created_at),
                 Some(None) => regular,
             };
-            let ever = key.revoked.as_ref().is_none_or(|revocation| revocation.at >= at);
-            if ever {
-                signer = Some(key);
+            if key.revoked.as_ref().is_some_and(|revocation| revocation.at < at) {
+                return None;
             }
-            ever.then_some(at)
+            let before = signer.replace(key).filter(|_| key.revoked.is_none());
+            match before {
+                Some(before) => lapses.put_off(at, before, policy),
+                None => Some(at),
+            }
         })
         .collect()
 }

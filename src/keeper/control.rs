@@ -7,7 +7,7 @@ use std::time::Duration;
 use signet_api::{Claim, Clock, Custody, KeyProvider, NewKey, ProviderError, chain};
 use signet_core::ring::newest;
 use signet_core::schedule::{Due, Reason};
-use signet_core::{KeyRecord, KeyState, Kid, Phase, Schedule, Timestamp, faults, schedule};
+use signet_core::{KeyRecord, KeyState, Kid, Phase, Schedule, Timestamp, faults};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tracing::{error, info};
@@ -15,6 +15,7 @@ use tracing::{error, info};
 use super::Charge;
 use super::known::Known;
 use super::pace::Pace;
+use crate::reading::Reading;
 use crate::snapshot::Outage;
 
 /// The longest that a replica waits for others to be faster.
@@ -145,10 +146,12 @@ impl Control {
     async fn read(&self) -> Result<(), ProviderError> {
         let asked_at = self.clock.now();
         let records = self.provider.list().await?;
+        let mut ring = self.known.look(|facts| facts.ring.clone());
+        ring.renew(records, asked_at, &self.charge.policy);
         // A key that signs as soon as it is listed should be able to.
-        let _ = timeout(UNSEALING, self.unseal_keys_of(&records)).await;
+        let _ = timeout(UNSEALING, self.unseal_keys_of(&ring)).await;
         self.known.change(|facts| {
-            facts.ring.renew(records, asked_at);
+            facts.ring = ring;
             // Whoever came too late knows by now what was missed, however long what is due in it may take.
             facts.news_by = facts.news_by.max(asked_at.plus(BEAT + self.late()));
         });
@@ -201,17 +204,17 @@ impl Control {
 
     /// Private keys are unsealed also for keys that wait, so that an activation needs no provider.
     pub(super) async fn unseal(&self) {
-        let records = self.known.look(|facts| facts.ring.records().to_vec());
-        self.unseal_keys_of(&records).await;
+        let ring = self.known.look(|facts| facts.ring.clone());
+        self.unseal_keys_of(&ring).await;
         self.forget();
     }
 
-    async fn unseal_keys_of(&self, records: &[KeyRecord]) {
+    async fn unseal_keys_of(&self, ring: &Reading) {
         if self.provider.capabilities().custody != Custody::Sealed {
             return;
         }
-        let wanted = signing_now_or_next(&schedule(records, &self.charge.policy, self.clock.now()));
-        let is_enabled = |kid: &&Kid| is_enabled(records, kid);
+        let wanted = signing_now_or_next(&ring.schedule(&self.charge.policy, self.clock.now()));
+        let is_enabled = |kid: &&Kid| is_enabled(ring.records(), kid);
         for kid in wanted.iter().filter(is_enabled) {
             if self.known.look(|facts| facts.unsealed.contains_key(kid)) {
                 continue;

@@ -116,8 +116,11 @@ impl Keeper {
         } = means;
         let remembered = remember::recall(memory.as_deref(), clock.now()).await;
         let (first, others) = tokio::join!(
-            first_reading(&ring, &*clock, &remembered),
-            join_all(also.iter().map(|source| first_reading(source, &*clock, &remembered))),
+            first_reading(&ring, &*clock, &remembered, &charge.policy),
+            join_all(
+                also.iter()
+                    .map(|source| first_reading(source, &*clock, &remembered, &charge.policy))
+            ),
         );
         let first = first.map_err(NoRing::Signing)?;
         let others = others
@@ -155,6 +158,7 @@ impl Keeper {
         let watches = also.iter().enumerate().map(|(index, source)| Watch {
             provider: Arc::clone(&source.provider),
             index,
+            policy: charge.policy,
             clock: Arc::clone(&clock),
             pace: pace(known.look(|facts| facts.also[index].failure().is_some())),
             known: Arc::clone(&known),
@@ -255,6 +259,7 @@ async fn first_reading(
     source: &Source,
     clock: &dyn Clock,
     remembered: &Option<Remembered>,
+    policy: &Policy,
 ) -> Result<Reading, ProviderError> {
     let provider = &*source.provider;
     let asked_at = clock.now();
@@ -262,25 +267,24 @@ async fn first_reading(
     let Some(ring) = memory.find(|ring| ring.provider == source.name) else {
         return Reading::open(provider, clock).await;
     };
-    let failure = match tokio::time::timeout(PATIENCE, Reading::open(provider, clock)).await {
-        Ok(Ok(reading)) => return Ok(reading),
+    let read_at = remembered
+        .as_ref()
+        .map_or(asked_at, |remembered| remembered.refreshed_at);
+    let name = provider.capabilities().provider;
+    let mut reading = Reading::new(name, ring.records.clone(), read_at.min(asked_at)).after(ring.lapses.clone());
+    let failure = match tokio::time::timeout(PATIENCE, provider.list()).await {
+        Ok(Ok(records)) => {
+            reading.renew(records, asked_at, policy);
+            return Ok(reading);
+        }
         // It could never be right: the operator must know at once.
         Ok(Err(failure)) if failure.kind == ErrorKind::InvalidConfig => return Err(failure),
         Ok(Err(failure)) => failure,
         Err(_) => {
             let text = format!("no answer within {}", humantime::format_duration(PATIENCE));
-            let name = provider.capabilities().provider;
             ProviderError::new(name, signet_api::Operation::List, ErrorKind::TimedOut, text)
         }
     };
-    let read_at = remembered
-        .as_ref()
-        .map_or(asked_at, |remembered| remembered.refreshed_at);
-    let mut reading = Reading::new(
-        provider.capabilities().provider,
-        ring.records.clone(),
-        read_at.min(asked_at),
-    );
     reading.failed(&failure, asked_at);
     Ok(reading)
 }

@@ -70,6 +70,7 @@ impl Publisher {
             },
             longest_message: self.capabilities.longest_message,
             also: &also,
+            lapses: facts.ring.lapses_at(&policy, now),
             holds_until: changes.min(),
             asleep,
         })

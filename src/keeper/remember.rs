@@ -85,6 +85,7 @@ impl Remember {
                     .map(|(name, ring)| RememberedRing {
                         provider: name.clone(),
                         records: ring.records().to_vec(),
+                        lapses: ring.lapses().clone(),
                     })
                     .collect(),
             }
@@ -94,7 +95,9 @@ impl Remember {
     fn is_news(&self, written: &Remembered, found: &Remembered) -> bool {
         let lists = written.rings.iter().zip(&found.rings);
         found.refreshed_at.since(written.refreshed_at) >= self.again_after
-            || lists.into_iter().any(|(a, b)| !is_same(&a.records, &b.records))
+            || lists
+                .into_iter()
+                .any(|(a, b)| a.lapses != b.lapses || !is_same(&a.records, &b.records))
     }
 }
 

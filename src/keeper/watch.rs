@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use signet_api::{Clock, KeyProvider};
+use signet_core::Policy;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
@@ -17,6 +18,7 @@ pub(super) struct Watch {
     pub(super) provider: Arc<dyn KeyProvider>,
     /// Which of the rings that are also published.
     pub(super) index: usize,
+    pub(super) policy: Policy,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) known: Arc<Known>,
     pub(super) pace: Pace,
@@ -37,7 +39,7 @@ impl Watch {
                 Ok(records) => {
                     self.pace.succeeded();
                     self.known.change(|facts| {
-                        facts.also[self.index].renew(records, asked_at);
+                        facts.also[self.index].renew(records, asked_at, &self.policy);
                         facts.also[self.index].succeeded();
                     });
                 }

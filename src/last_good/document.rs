@@ -8,13 +8,15 @@
 //!   "rings": [ { "provider": "vault", "keys": [ … ] } ]
 //! }
 //! ```
+//!
+//! A ring that could not be read for long has its `lapses` too, for as long as a key depends on them.
 
 use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 use signet_core::json::Object;
 use signet_core::jwk::Jwk;
-use signet_core::{Issuer, KeyRecord, KeyState, Kid, Revocation, Terms, Timestamp};
+use signet_core::{Issuer, KeyRecord, KeyState, Kid, Lapse, Lapses, Revocation, Terms, Timestamp};
 
 use super::error::Refusal;
 use super::{Remembered, RememberedRing};
@@ -38,7 +40,16 @@ struct DocumentJson {
 #[serde(deny_unknown_fields)]
 struct RingJson {
     provider: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    lapses: Vec<LapseJson>,
     keys: Vec<KeyJson>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LapseJson {
+    from_ms: Timestamp,
+    to_ms: Option<Timestamp>,
 }
 
 /// A key with its name before its octets, as people look for it.
@@ -93,7 +104,7 @@ fn member(object: &Object<'_>, name: &'static str) -> Result<String, Refusal> {
 }
 
 fn ring(json: RingJson) -> Result<RememberedRing, Refusal> {
-    let RingJson { provider, keys } = json;
+    let RingJson { provider, lapses, keys } = json;
     // Before any key is looked at: each costs a check of its point.
     if keys.len() > MOST_KEYS {
         return Err(Refusal::TooManyKeys {
@@ -103,7 +114,15 @@ fn ring(json: RingJson) -> Result<RememberedRing, Refusal> {
     }
     let records = keys.into_iter().map(record).collect::<Result<Vec<_>, _>>()?;
     each_once(&provider, records.iter().map(KeyRecord::kid))?;
-    Ok(RememberedRing { provider, records })
+    let lapses = lapses.into_iter().map(|LapseJson { from_ms, to_ms }| Lapse {
+        from: from_ms,
+        to: to_ms,
+    });
+    Ok(RememberedRing {
+        provider,
+        records,
+        lapses: Lapses::new(lapses.collect()),
+    })
 }
 
 fn each_once<'a>(provider: &str, kids: impl IntoIterator<Item = &'a Kid>) -> Result<(), Refusal> {
@@ -153,6 +172,7 @@ pub(super) fn compose(remembered: &Remembered, issuer: &Issuer) -> Result<Vec<u8
         each_once(&ring.provider, records.iter().map(|record| record.kid()))?;
         rings.push(RingJson {
             provider: ring.provider.clone(),
+            lapses: ring.lapses.iter().map(lapse_json).collect(),
             keys: records.into_iter().map(key_json).collect(),
         });
     }
@@ -167,6 +187,13 @@ pub(super) fn compose(remembered: &Remembered, issuer: &Issuer) -> Result<Vec<u8
     match bytes.len() {
         octets if octets > LONGEST => Err(Refusal::TooLongToWrite { octets }),
         _ => Ok(bytes),
+    }
+}
+
+fn lapse_json(lapse: &Lapse) -> LapseJson {
+    LapseJson {
+        from_ms: lapse.from,
+        to_ms: lapse.to,
     }
 }
 

@@ -23,7 +23,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
-use signet_core::{Issuer, KeyRecord, Timestamp};
+use signet_core::{Issuer, KeyRecord, Lapses, Timestamp};
 use signet_sealed::content::{self, Demands, Unread};
 use signet_sealed::disk::{Disk, with_suffix};
 
@@ -62,6 +62,8 @@ pub struct RememberedRing {
     pub provider: String,
     /// Its keys, in any order.
     pub records: Vec<KeyRecord>,
+    /// When it could not be read for long, before it was last read.
+    pub lapses: Lapses,
 }
 
 /// Where rings are remembered over a restart.

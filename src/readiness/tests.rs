@@ -29,6 +29,7 @@ fn good(refreshed_at: i64) -> Facts {
         signer: Ok("kid".to_owned()),
         remote_failure: None,
         published: 2,
+        lapses: Lapses::default(),
         asleep: None,
         socket: Ok(()),
         also_failures: Vec::new(),
@@ -112,6 +113,32 @@ fn signing_is_lost_since_its_outage_and_not_since_the_last_time_it_was_told() {
     let report = memory.judge(&good(80), at(100));
     assert_eq!(verdict(&report, SIGNING), (true, 100));
     assert_eq!((report.ready, report.since), (true, at(100)));
+}
+
+#[test]
+fn it_is_told_that_a_key_may_begin_to_sign_later_here_and_why() {
+    let detail = |to: Option<i64>| {
+        let lapse = Lapse {
+            from: at(0),
+            to: to.map(at),
+        };
+        let facts = Facts {
+            lapses: Lapses::new(vec![lapse]),
+            ..good(3600)
+        };
+        let report = memory().judge(&facts, at(3600));
+        assert_eq!(verdict(&report, SIGNING), (true, 0));
+        report.conditions[1].detail.clone()
+    };
+    assert_eq!(
+        detail(None),
+        "key kid signs; one that others may lack does not begin to before the ring is read again"
+    );
+    assert_eq!(
+        detail(Some(3600)),
+        "key kid signs; the ring was not read from 1970-01-12T13:46:40Z to 1970-01-12T14:46:40Z, so one that others may \
+         lack yet begins to later here"
+    );
 }
 
 #[test]

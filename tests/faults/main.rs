@@ -3,6 +3,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 mod last_good;
+mod out_of_touch;
 mod running;
 mod secrets;
 mod start;

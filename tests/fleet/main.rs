@@ -57,7 +57,7 @@ const POLICY: &[(&str, &str)] = &[
     ("SIGNET_JWKS_MAX_AGE", "1s"),
     ("SIGNET_VERIFIER_CACHE", "2s"),
     ("SIGNET_CLOCK_SKEW", "200ms"),
-    ("SIGNET_TOKEN_TTL", "2s"),
+    ("SIGNET_TOKEN_TTL", "1s"),
     ("SIGNET_TOKEN_MAX_TTL", "6s"),
     ("SIGNET_SIGN_TIMEOUT", "1s"),
     // Every request of ten processes at level `trace` would be the heaviest work of this machine.

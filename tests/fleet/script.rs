@@ -105,6 +105,7 @@ impl<'a> Script<'a> {
 
     /// SIGSTOP for longer than the lead, while replicas are killed and start again.
     fn freeze(&mut self) {
+        self.ask_for_a_key();
         let from = instant();
         self.bao.freeze();
         let span = LEAD + self.dice.span(500, 2000);
@@ -121,6 +122,7 @@ impl<'a> Script<'a> {
         let witness = sign(scene.seats.seat(0));
         let before = ring(scene.seats.seat(0)).expect("a ring");
         let active = kid_in_phase(&before, "active").expect("an active key");
+        self.ask_for_a_key();
         let from = instant();
         self.bao.freeze();
         let span = self.dice.span(200, 1000);
@@ -141,6 +143,13 @@ impl<'a> Script<'a> {
             .pass((LEAD + Duration::from_millis(500)).saturating_sub(from.elapsed()));
         self.bao.restart();
         self.recovers(from);
+    }
+
+    /// The worst key for an outage: few replicas have read it when it begins, and it could sign before that ends.
+    fn ask_for_a_key(&self) {
+        let ran = self.operator.run(&["keys", "rotate", "--reason", "bad timing"]);
+        // 64: one waits already.
+        assert!([0, 64].contains(&ran.code), "{}", ran.stderr);
     }
 
     fn recovers(&mut self, from: Instant) {

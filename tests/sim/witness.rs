@@ -77,7 +77,7 @@ pub(crate) struct State {
     pub(crate) terms: Terms,
     pub(crate) weather: Arc<Weather>,
     documents: BTreeMap<Vec<u8>, Arc<[usize]>>,
-    pub(crate) agreed: BTreeMap<String, String>,
+    pub(crate) agreed: BTreeMap<String, Vec<Option<String>>>,
 }
 
 #[derive(Debug)]

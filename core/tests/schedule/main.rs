@@ -4,6 +4,7 @@
 mod activation;
 mod any_ring;
 mod fleet;
+mod lapse;
 mod revocation;
 mod ring;
 mod succession;

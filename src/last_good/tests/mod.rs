@@ -11,7 +11,9 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use serde_json::Value;
-use signet_core::{Algorithm, Issuer, KeyRecord, KeyState, Revocation, SigningKey, Terms, Timestamp, VerifyingKey};
+use signet_core::{
+    Algorithm, Issuer, KeyRecord, KeyState, Lapse, Lapses, Revocation, SigningKey, Terms, Timestamp, VerifyingKey,
+};
 use tempfile::TempDir;
 
 use super::{LastGood, LastGoodError, Remembered, RememberedRing};
@@ -59,11 +61,12 @@ fn remembered(records: Vec<KeyRecord>) -> Remembered {
         rings: vec![RememberedRing {
             provider: "vault".to_owned(),
             records,
+            lapses: Lapses::default(),
         }],
     }
 }
 
-/// Two rings, keys of every algorithm, one of them revoked.
+/// Two rings, keys of every algorithm, one of them revoked, and one that could not be read for a while.
 fn sample() -> Remembered {
     let mut remembered = remembered((0..).zip(KEYS.iter()).map(|(at, key)| record(key, at)).collect());
     let records = &mut remembered.rings[0].records;
@@ -77,6 +80,10 @@ fn sample() -> Remembered {
     remembered.rings.push(RememberedRing {
         provider: "local".to_owned(),
         records: vec![record(&KEYS[6], -1)],
+        lapses: Lapses::new(vec![Lapse {
+            from: Timestamp::from_secs(1_780_000_000),
+            to: Some(Timestamp::from_secs(1_780_010_000)),
+        }]),
     });
     remembered
 }

@@ -95,6 +95,7 @@ fn the_fullest_rings_of_five_providers_fit() {
         RememberedRing {
             provider: "azure-key-vault".to_owned(),
             records: key.collect(),
+            lapses: Lapses::default(),
         };
         5
     ];
@@ -179,14 +180,20 @@ proptest! {
         records in proptest::collection::vec(any_record(), 0..6),
         provider in any::<String>(),
         at in any::<i64>(),
+        lapses in prop::collection::vec(any::<(i64, Option<i64>)>(), 0..3),
     ) {
+        let lapses = lapses.into_iter().map(|(from, to)| Lapse {
+            from: Timestamp::from_millis(from),
+            to: to.map(Timestamp::from_millis),
+        });
+        let lapses = Lapses::new(lapses.collect());
         let mut records = records;
         records.sort_by(|a, b| a.kid().cmp(b.kid()));
         records.dedup_by(|a, b| a.kid() == b.kid());
         records.sort_by(KeyRecord::creation_order);
         let rings = Remembered {
             refreshed_at: Timestamp::from_millis(at),
-            rings: vec![RememberedRing { provider, records }],
+            rings: vec![RememberedRing { provider, records, lapses }],
         };
         let issuer = Issuer::new(ISSUER);
         let text = crate::last_good::document::compose(&rings, &issuer).expect("composed");

@@ -1,0 +1,104 @@
+//! The provider is away from every replica for longer than the lead, and a key was created as it went: when it is back,
+//! that key could sign by its record, and nobody has it yet.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::harness::time::{instant, next_beat, wait_for};
+use crate::harness::{FAST, Home, PATIENCE, Sidecar, Spec, say};
+
+/// V, and M: what was fetched from any of them before they knew the key may be in use for so long.
+const CACHE: Duration = Duration::from_secs(1);
+/// L, and a moment.
+const BEYOND_THE_LEAD: Duration = Duration::from_millis(2500);
+const BEAT: Duration = Duration::from_millis(20);
+
+fn spec(home: &Home) -> Spec {
+    Spec::new(home)
+        .set_all(FAST)
+        .set("SIGNET_ROTATION_PERIOD", "1h")
+        .set("SIGNET_TOKEN_MAX_TTL", "4s")
+}
+
+/// The ring with a key more, which no replica saw come.
+fn with_a_successor(home: &Home, ring: &[u8]) -> (Vec<u8>, String) {
+    let aside = Home::new();
+    fs::create_dir_all(aside.data()).expect("made");
+    fs::copy(home.data().join("local.key"), aside.data().join("local.key")).expect("copied");
+    put(&aside.ring_file(), ring);
+    let created = spec(&aside).run(&["keys", "rotate", "--json"]);
+    assert_eq!(created.code, 0, "{}", created.stderr);
+    let kid = created.json()["kid"].as_str().expect("a kid").to_owned();
+    (fs::read(aside.ring_file()).expect("the ring"), kid)
+}
+
+fn put(ring: &Path, content: &[u8]) {
+    let next = ring.with_extension("next");
+    fs::write(&next, content).expect("written");
+    fs::set_permissions(&next, Permissions::from_mode(0o600)).expect("set");
+    fs::rename(&next, ring).expect("in its place");
+}
+
+fn is_failing(sidecar: &Sidecar) -> Option<()> {
+    let (_, readiness) = sidecar.readiness();
+    readiness["conditions"][0]["failing_since"].is_string().then_some(())
+}
+
+/// Has all of them sign, and each check the tokens of all, until all sign with this key. When it first signed.
+fn until_it_signs(kid: &str, sidecars: &[&Sidecar]) -> Instant {
+    let mut first = None;
+    let mut beat = instant();
+    wait_for("the new key to sign everywhere", PATIENCE, || {
+        next_beat(&mut beat, BEAT);
+        let signed: Vec<_> = sidecars.iter().map(|sidecar| sidecar.sign_for("client")).collect();
+        for (token, sidecar) in signed.iter().flat_map(|token| sidecars.iter().map(move |s| (token, s))) {
+            let word = sidecar.verify(&token.token);
+            assert_eq!(word["active"], true, "a token of {}: {word}", token.kid);
+        }
+        let new = signed.iter().filter(|token| token.kid == kid).count();
+        if new > 0 {
+            first.get_or_insert_with(instant);
+        }
+        (new == sidecars.len()).then_some(())
+    });
+    first.expect("it signed")
+}
+
+#[test]
+fn a_key_that_was_created_as_the_provider_went_signs_once_every_cache_can_have_it() {
+    let home = Home::new();
+    let [steady, mut slow, mut unlucky] = [(); 3].map(|()| spec(&home).start());
+    let (ring, good) = (home.ring_file(), fs::read(home.ring_file()).expect("the ring"));
+    let witness = steady.sign_for("client");
+
+    put(&ring, &good[..good.len() / 2]);
+    let (later, kid) = with_a_successor(&home, &good);
+    let created = instant();
+    wait_for("the outage to be noticed", PATIENCE, || is_failing(&steady));
+    slow.kill();
+    let mut beat = created;
+    while created.elapsed() < BEYOND_THE_LEAD {
+        next_beat(&mut beat, BEAT);
+        assert_eq!(steady.sign_for("client").kid, witness.kid);
+    }
+    let cached = steady.jwks_kids();
+    assert_eq!(cached, [witness.kid.as_str()]);
+
+    put(&ring, &later);
+    let back = instant();
+    // One starts only now, and one again: both knew of the outage from the disk alone.
+    let slow = slow.spec().start();
+    wait_for("the key to be published", PATIENCE, || {
+        unlucky.jwks_kids().contains(&kid).then_some(())
+    });
+    unlucky.kill();
+    let unlucky = unlucky.spec().start();
+    let first = until_it_signs(&kid, &[&steady, &slow, &unlucky]);
+    let told = steady.logged("others may lack this key");
+    assert_eq!(told.len(), 1, "{}", steady.log_text());
+    assert_eq!(told[0]["kid"], kid.as_str());
+    say(format!("the key signed {:?} after the provider was back", first - back));
+    assert!(first - back >= CACHE, "{:?}", first - back);
+}
