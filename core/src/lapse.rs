@@ -84,7 +84,11 @@ impl Lapses {
             // What had begun to sign goes on.
             if signs_at > lapse.from.plus(durations.bearable_age()) {
                 let to = lapse.to?;
-                signs_at = to.plus(durations.least_lead()).min(usable).max(to).max(signs_at);
+                // Who signed here all the while stays published as long as the last token from here. A key that came and
+                // went elsewhere meanwhile does not come back.
+                let signed_here = signer.created_at <= lapse.from;
+                let at_the_earliest = if signed_here { signs_at.max(to) } else { signs_at };
+                signs_at = to.plus(durations.least_lead()).min(usable).max(at_the_earliest);
             }
         }
         Some(signs_at)

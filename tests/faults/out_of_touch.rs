@@ -1,5 +1,5 @@
 //! The provider is away from every replica for longer than the lead, and a key was created as it went: when it is back,
-//! that key could sign by its record, and nobody has it yet.
+//! that key could sign by its record, and nobody has it yet. And the case that looks alike: one process was away.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -11,7 +11,7 @@ use crate::harness::{FAST, Home, PATIENCE, Sidecar, Spec, say};
 
 /// V, and M: what was fetched from any of them before they knew the key may be in use for so long.
 const CACHE: Duration = Duration::from_secs(1);
-/// L, and a moment.
+const LEAD: Duration = Duration::from_secs(2);
 const BEYOND_THE_LEAD: Duration = Duration::from_millis(2500);
 const BEAT: Duration = Duration::from_millis(20);
 
@@ -101,4 +101,26 @@ fn a_key_that_was_created_as_the_provider_went_signs_once_every_cache_can_have_i
     assert_eq!(told[0]["kid"], kid.as_str());
     say(format!("the key signed {:?} after the provider was back", first - back));
     assert!(first - back >= CACHE, "{:?}", first - back);
+}
+
+/// B + T + R + 2S, and a moment.
+const BEYOND_EVERY_TOKEN: Duration = Duration::from_millis(5500);
+
+#[test]
+fn a_process_that_was_away_for_longer_than_its_tokens_live_brings_no_key_back() {
+    let home = Home::new();
+    let sidecar = spec(&home).start();
+    let witness = sidecar.sign_for("client");
+    wait_for("the ring to be remembered", PATIENCE, || {
+        home.data().join("last-good.json").exists().then_some(())
+    });
+    let spec = sidecar.spec().clone();
+    sidecar.stop();
+    let rotated = spec.run(&["keys", "rotate", "--json"]);
+    assert_eq!(rotated.code, 0, "{}", rotated.stderr);
+    // The others go on meanwhile.
+    next_beat(&mut instant(), LEAD + BEYOND_EVERY_TOKEN);
+    let sidecar = spec.start();
+    assert_eq!(sidecar.jwks_kids(), [rotated.json()["kid"].as_str().expect("a kid")]);
+    assert_ne!(sidecar.sign_for("client").kid, witness.kid);
 }

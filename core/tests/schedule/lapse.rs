@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use signet_core::lapse::{Lapse, Lapses, sure_retention};
-use signet_core::schedule::Phase::{Active, Pending, Retiring};
+use signet_core::schedule::Phase::{Active, Expired, Pending, Retiring};
 use signet_core::{KeyRecord, Phase, Policy, Schedule, schedule_after};
 
 use crate::any_ring::any_ring;
@@ -85,6 +85,20 @@ fn while_it_lasts_no_key_that_others_may_lack_begins_to_sign() {
     }
     let read_in_time = &lapses([(DUE - BEARABLE, None)]);
     assert_eq!(look_after(read_in_time, &ring, DUE).keys, look(&ring, DUE).keys);
+}
+
+#[test]
+fn keys_that_came_and_went_elsewhere_meanwhile_do_not_come_back() {
+    let ring = [
+        key(0, 0),
+        key(1, CREATED),
+        key(2, CREATED + 24 * HOUR),
+        key(3, CREATED + 48 * HOUR),
+    ];
+    let back = CREATED + 60 * HOUR;
+    let after = look_after(&lapses([(CREATED - MIN, Some(back))]), &ring, back);
+    assert_eq!(phases(&look(&ring, back)), [Expired, Expired, Expired, Active]);
+    assert_eq!(phases(&after), [Expired, Expired, Expired, Active]);
 }
 
 #[test]
