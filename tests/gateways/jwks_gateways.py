@@ -25,6 +25,9 @@ from sidecar import Sidecar
 
 HAPROXY = ROOT / "deploy/gateways/haproxy"
 APACHE_CONF = ROOT / "deploy/gateways/apache/gateway.conf"
+KRAKEND_JSON = ROOT / "deploy/gateways/krakend/krakend.json"
+# The program of krakend/; tests/run.sh builds it.
+KRAKEND = os.environ.get("SIGNET_TEST_KRAKEND")
 
 
 class Refresher(Program):
@@ -121,6 +124,37 @@ class Apache(Program):
 
     def is_ready(self) -> bool:
         return answers(f"http://{LOOPBACK}:{self.port}/public/")
+
+
+class KrakenD(Program):
+    """KrakenD's engine and validator with the JWKS of an issuer, whose keys it keeps so long (seconds)."""
+
+    name = "krakend"
+
+    def __init__(self, issuer: str, service: Service, cache_duration: int = 600, algorithm: str = "ES256") -> None:
+        self._issuer, self._service, self._cache_duration, self._algorithm = issuer, service, cache_duration, algorithm
+        super().__init__()
+
+    def command(self) -> Sequence[str | Path]:
+        self.port = free_port()
+        configuration = self.directory / "krakend.json"
+        configuration.write_text(
+            adapted(
+                KRAKEND_JSON,
+                [
+                    ('"port": 10000', f'"listen_ip": "{LOOPBACK}", "port": {self.port}'),
+                    ('"jwk_url": "http://127.0.0.1:8080/', f'"jwk_url": "{self._issuer}/'),
+                    ('"issuer": "http://localhost:8080"', f'"issuer": "{self._issuer}"'),
+                    ('"http://127.0.0.1:8000"', f'"http://{LOOPBACK}:{self._service.port}"'),
+                    ('"cache_duration": 600', f'"cache_duration": {self._cache_duration}'),
+                    ('"alg": "ES256"', f'"alg": "{self._algorithm}"'),
+                ],
+            )
+        )
+        return [KRAKEND or "krakend", configuration]
+
+    def is_ready(self) -> bool:
+        return answers(f"http://{LOOPBACK}:{self.port}/__health")
 
 
 def has(program: str) -> bool:

@@ -1,0 +1,60 @@
+// Command krakend serves a configuration file of KrakenD with KrakenD's own engine (lura) and its own token validator
+// (krakend-jose), put together as KrakenD puts them together. No registry of packages has the program that KrakenD
+// distributes; these modules, which do its work, are in the one of Go.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	krakendjose "github.com/krakend/krakend-jose/v2"
+	ginjose "github.com/krakend/krakend-jose/v2/gin"
+	"github.com/luraproject/lura/v2/config"
+	"github.com/luraproject/lura/v2/logging"
+	"github.com/luraproject/lura/v2/proxy"
+	router "github.com/luraproject/lura/v2/router/gin"
+	"github.com/luraproject/lura/v2/transport/http/server"
+)
+
+func main() {
+	if len(os.Args) != 2 {
+		fmt.Fprintln(os.Stderr, "usage: krakend FILE")
+		os.Exit(2)
+	}
+	if err := serve(os.Args[1]); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func serve(file string) error {
+	// The names that configuration files use, and those that the modules know.
+	config.ExtraConfigAlias = map[string]string{
+		"auth/validator": krakendjose.ValidatorNamespace,
+		"router":         router.Namespace,
+	}
+	service, err := config.NewParser().Parse(file)
+	if err != nil {
+		return err
+	}
+	service.Normalize()
+	logger, err := logging.NewLogger("DEBUG", os.Stderr, "[KRAKEND]")
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	engine := router.NewEngine(service, router.EngineOptions{Logger: logger, Writer: os.Stderr})
+	handlers := ginjose.HandlerFactory(router.CustomErrorEndpointHandler(logger, server.DefaultToHTTPError), logger, nil)
+	router.NewFactory(router.Config{
+		Engine:         engine,
+		HandlerFactory: handlers,
+		ProxyFactory:   proxy.DefaultFactory(logger),
+		Logger:         logger,
+		RunServer:      server.RunServer,
+	}).NewWithContext(ctx).Run(service)
+	return nil
+}
