@@ -50,6 +50,19 @@ impl Reading {
         Self { lapses, ..self }
     }
 
+    /// This process did not run since the last reading, or not this one. It has signed nothing meanwhile, and once the last
+    /// token from before can be gone, so can be what signed it: then it is as if nothing had been read yet.
+    pub fn did_not_run(&mut self, policy: &Policy, now: Timestamp) {
+        if now
+            >= self
+                .at
+                .plus(policy.durations().bearable_age() + policy.terms().retention)
+        {
+            self.lapses = Lapses::default();
+            self.at = now;
+        }
+    }
+
     /// A new list replaces the one before whole. `asked_at` is the instant before the call: what changes while it runs
     /// may not be in the answer.
     pub fn renew(&mut self, mut records: Vec<KeyRecord>, asked_at: Timestamp, policy: &Policy) {
@@ -229,6 +242,29 @@ mod tests {
             assert_eq!(*reading.lapses(), lapses);
             assert_eq!(active(&reading, 202), first_kid);
             assert_eq!(active(&reading, 203), second_kid);
+        }
+    }
+
+    #[test]
+    fn a_process_that_did_not_run_brings_back_no_key_that_is_gone() {
+        let [first, second] = [key(0), key(100)];
+        let kids = |reading: &Reading, now| -> Vec<Kid> {
+            let keys = reading.schedule(&policy(), at(now)).keys.into_iter();
+            keys.filter(|key| key.phase.is_published()).map(|key| key.kid).collect()
+        };
+        let both = vec![first.clone(), second.clone()];
+        // Read at 99 for the last time. 38 min and 63 min later the last token that it signed can be gone.
+        for (back, did_run, expected) in [
+            (500, true, vec![first.kid().clone(), second.kid().clone()]),
+            (500, false, vec![second.kid().clone()]),
+            (199, false, vec![first.kid().clone(), second.kid().clone()]),
+        ] {
+            let mut reading = Reading::new("local", vec![first.clone()], at(99));
+            if !did_run {
+                reading.did_not_run(&policy(), at(back));
+            }
+            reading.renew(both.clone(), at(back), &policy());
+            assert_eq!(kids(&reading, back), expected, "back at {back}, ran: {did_run}");
         }
     }
 

@@ -146,7 +146,10 @@ impl Control {
     async fn read(&self) -> Result<(), ProviderError> {
         let asked_at = self.clock.now();
         let records = self.provider.list().await?;
-        let mut ring = self.known.look(|facts| facts.ring.clone());
+        let (mut ring, news_by) = self.known.look(|facts| (facts.ring.clone(), facts.news_by));
+        if news_by < asked_at {
+            ring.did_not_run(&self.charge.policy, asked_at);
+        }
         ring.renew(records, asked_at, &self.charge.policy);
         // A key that signs as soon as it is listed should be able to.
         let _ = timeout(UNSEALING, self.unseal_keys_of(&ring)).await;

@@ -274,10 +274,7 @@ async fn first_reading(
     let mut reading = Reading::new(name, ring.records.clone(), read_at.min(asked_at)).after(ring.lapses.clone());
     let failure = match tokio::time::timeout(PATIENCE, provider.list()).await {
         Ok(Ok(records)) => {
-            // What signed when this process last ran is gone everywhere. Nobody waits for it.
-            if asked_at >= read_at.plus(policy.durations().bearable_age() + policy.terms().retention) {
-                return Ok(Reading::new(name, records, asked_at));
-            }
+            reading.did_not_run(policy, asked_at);
             reading.renew(records, asked_at, policy);
             return Ok(reading);
         }
