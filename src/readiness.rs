@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use signet_api::Clock;
-use signet_core::{Lapse, Lapses, Phase, Policy, Timestamp};
+use signet_core::{Lapse, Phase, Policy, Timestamp};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -87,8 +87,8 @@ struct Facts {
     /// Why the provider computes no signatures, with remote custody.
     remote_failure: Option<Outage>,
     published: usize,
-    /// When the ring could not be read for long, if a key waits that may sign later here for that.
-    lapses: Lapses,
+    /// When the ring could not be read for long, the last time, if a key waits that may sign later here for that.
+    lapse: Option<Lapse>,
     /// Why nothing is answered at all until the ring was read again.
     asleep: Option<Outage>,
     /// What is wrong with the socket's file.
@@ -136,9 +136,9 @@ impl Facts {
             },
             remote_failure: remote.outage().filter(|_| is_remote),
             published: snapshot.published.len(),
-            lapses: match snapshot.count(Phase::Pending) {
-                0 => Lapses::default(),
-                _ => snapshot.lapses.clone(),
+            lapse: match snapshot.count(Phase::Pending) {
+                0 => None,
+                _ => snapshot.lapses.iter().last().copied(),
             },
             asleep: snapshot.asleep.clone(),
             socket: socket.check(),
@@ -269,7 +269,7 @@ impl Memory {
                 self.condition(SIGNING, true, Since::ByNow(now), Some(outage.since), detail)
             }
             (Ok(kid), None) => {
-                let detail = format!("key {kid} signs{}", put_off(&facts.lapses));
+                let detail = format!("key {kid} signs{}", put_off(facts.lapse));
                 self.condition(SIGNING, true, Since::ByNow(now), None, detail)
             }
         }
@@ -362,16 +362,16 @@ impl Memory {
 }
 
 /// Why another key may be about to sign elsewhere.
-fn put_off(lapses: &Lapses) -> String {
-    match lapses.iter().last() {
+fn put_off(lapse: Option<Lapse>) -> String {
+    match lapse {
         None => String::new(),
         Some(Lapse { to: None, .. }) => {
             "; one that others may lack does not begin to before the ring is read again".to_owned()
         }
         Some(Lapse { from, to: Some(to) }) => format!(
             "; the ring was not read from {} to {}, so one that others may lack yet begins to later here",
-            rfc3339(*from),
-            rfc3339(*to)
+            rfc3339(from),
+            rfc3339(to)
         ),
     }
 }

@@ -170,7 +170,7 @@ impl Reading {
     #[must_use]
     pub fn sure_until(&self, record: &KeyRecord, policy: &Policy) -> Timestamp {
         let sure = sure_retention(record, policy);
-        let lead = record.terms.unwrap_or_else(|| policy.terms()).lead;
+        let lead = policy.terms_of(record).lead;
         let unknown = self
             .at
             .plus((lead + sure).saturating_sub(policy.durations().clock_skew * 2));

@@ -167,7 +167,7 @@ impl Snapshot {
             })?;
             Ok(Signer {
                 headers: Headers::new(&record.public),
-                longest: record.terms.unwrap_or_else(|| parts.policy.terms()).token_max_ttl,
+                longest: parts.policy.terms_of(record).token_max_ttl,
                 published_until: parts.ring.sure_until(record, parts.policy),
                 least: parts.policy.durations().token_ttl,
                 longest_message: (parts.longest_message)(record.public.algorithm()),

@@ -2,17 +2,22 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::policy::Policy;
 use crate::ring::{KeyRecord, KeyState};
 use crate::schedule::{lead, retention};
 use crate::time::Timestamp;
 
 /// A span without a reading, longer than a reading may be old ([`Durations::bearable_age`](crate::Durations::bearable_age)).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Lapse {
     /// The last reading before it.
+    #[serde(rename = "from_ms")]
     pub from: Timestamp,
     /// The first reading after it; none while it lasts.
+    #[serde(rename = "to_ms")]
     pub to: Option<Timestamp>,
 }
 
@@ -25,7 +30,8 @@ pub struct Lapse {
 ///
 /// It may also be that this replica was cut off alone, and the others went on. So after a lapse no activation is put off
 /// longer than the key that signed before can sign a token of the usual life that is good everywhere.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Lapses(Vec<Lapse>);
 
 /// Of a provider that comes and goes at short intervals, the newest lapses count.
@@ -117,6 +123,6 @@ impl Lapse {
 /// How long after the next key's activation a token of this one is good everywhere, by clocks that may be off by S each.
 #[must_use]
 pub fn sure_retention(key: &KeyRecord, policy: &Policy) -> Duration {
-    let terms = key.terms.unwrap_or_else(|| policy.terms());
-    terms.retention.saturating_sub(policy.durations().clock_skew * 2)
+    let retention = policy.terms_of(key).retention;
+    retention.saturating_sub(policy.durations().clock_skew * 2)
 }

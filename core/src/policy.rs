@@ -7,7 +7,7 @@ use humantime::format_duration;
 
 use crate::algorithm::Algorithm;
 use crate::faults;
-use crate::ring::Terms;
+use crate::ring::{KeyRecord, Terms};
 
 /// The longest span that any setting may take. Longer ones are typing errors, and would overflow nothing but trust.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
@@ -140,6 +140,12 @@ impl Policy {
     #[must_use]
     pub fn durations(&self) -> &Durations {
         &self.durations
+    }
+
+    /// What a key is bound to: its own terms, or those of this policy where its provider holds none.
+    #[must_use]
+    pub fn terms_of(&self, key: &KeyRecord) -> Terms {
+        key.terms.unwrap_or_else(|| self.terms())
     }
 
     /// The algorithm that new keys are made for.

@@ -183,7 +183,7 @@ pub(crate) fn lead(key: &KeyRecord, policy: &Policy) -> Duration {
     if faults::has("a lead by the policy of today") {
         return policy.terms().lead;
     }
-    let lead = key.terms.unwrap_or_else(|| policy.terms()).lead;
+    let lead = policy.terms_of(key).lead;
     if faults::has("a lead one second short") {
         return lead.saturating_sub(Duration::from_secs(1));
     }

@@ -16,7 +16,7 @@ use std::collections::HashSet;
 use serde::{Deserialize, Serialize};
 use signet_core::json::Object;
 use signet_core::jwk::Jwk;
-use signet_core::{Issuer, KeyRecord, KeyState, Kid, Lapse, Lapses, Revocation, Terms, Timestamp};
+use signet_core::{Issuer, KeyRecord, KeyState, Kid, Lapses, Revocation, Terms, Timestamp};
 
 use super::error::Refusal;
 use super::{Remembered, RememberedRing};
@@ -40,16 +40,9 @@ struct DocumentJson {
 #[serde(deny_unknown_fields)]
 struct RingJson {
     provider: String,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    lapses: Vec<LapseJson>,
+    #[serde(default, skip_serializing_if = "Lapses::is_empty")]
+    lapses: Lapses,
     keys: Vec<KeyJson>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct LapseJson {
-    from_ms: Timestamp,
-    to_ms: Option<Timestamp>,
 }
 
 /// A key with its name before its octets, as people look for it.
@@ -114,14 +107,10 @@ fn ring(json: RingJson) -> Result<RememberedRing, Refusal> {
     }
     let records = keys.into_iter().map(record).collect::<Result<Vec<_>, _>>()?;
     each_once(&provider, records.iter().map(KeyRecord::kid))?;
-    let lapses = lapses.into_iter().map(|LapseJson { from_ms, to_ms }| Lapse {
-        from: from_ms,
-        to: to_ms,
-    });
     Ok(RememberedRing {
         provider,
         records,
-        lapses: Lapses::new(lapses.collect()),
+        lapses,
     })
 }
 
@@ -172,7 +161,7 @@ pub(super) fn compose(remembered: &Remembered, issuer: &Issuer) -> Result<Vec<u8
         each_once(&ring.provider, records.iter().map(|record| record.kid()))?;
         rings.push(RingJson {
             provider: ring.provider.clone(),
-            lapses: ring.lapses.iter().map(lapse_json).collect(),
+            lapses: ring.lapses.clone(),
             keys: records.into_iter().map(key_json).collect(),
         });
     }
@@ -187,13 +176,6 @@ pub(super) fn compose(remembered: &Remembered, issuer: &Issuer) -> Result<Vec<u8
     match bytes.len() {
         octets if octets > LONGEST => Err(Refusal::TooLongToWrite { octets }),
         _ => Ok(bytes),
-    }
-}
-
-fn lapse_json(lapse: &Lapse) -> LapseJson {
-    LapseJson {
-        from_ms: lapse.from,
-        to_ms: lapse.to,
     }
 }
 

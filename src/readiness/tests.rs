@@ -29,7 +29,7 @@ fn good(refreshed_at: i64) -> Facts {
         signer: Ok("kid".to_owned()),
         remote_failure: None,
         published: 2,
-        lapses: Lapses::default(),
+        lapse: None,
         asleep: None,
         socket: Ok(()),
         also_failures: Vec::new(),
@@ -118,12 +118,11 @@ fn signing_is_lost_since_its_outage_and_not_since_the_last_time_it_was_told() {
 #[test]
 fn it_is_told_that_a_key_may_begin_to_sign_later_here_and_why() {
     let detail = |to: Option<i64>| {
-        let lapse = Lapse {
-            from: at(0),
-            to: to.map(at),
-        };
         let facts = Facts {
-            lapses: Lapses::new(vec![lapse]),
+            lapse: Some(Lapse {
+                from: at(0),
+                to: to.map(at),
+            }),
             ..good(3600)
         };
         let report = memory().judge(&facts, at(3600));

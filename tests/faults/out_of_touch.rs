@@ -1,13 +1,12 @@
 //! The provider is away from every replica for longer than the lead, and a key was created as it went: when it is back,
 //! that key could sign by its record, and nobody has it yet. And the case that looks alike: one process was away.
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::fs;
 use std::time::{Duration, Instant};
 
 use crate::harness::time::{instant, next_beat, wait_for};
 use crate::harness::{FAST, Home, PATIENCE, Sidecar, Spec, say};
+use crate::running::{condition, put};
 
 /// V, and M: what was fetched from any of them before they knew the key may be in use for so long.
 const CACHE: Duration = Duration::from_secs(1);
@@ -34,16 +33,9 @@ fn with_a_successor(home: &Home, ring: &[u8]) -> (Vec<u8>, String) {
     (fs::read(aside.ring_file()).expect("the ring"), kid)
 }
 
-fn put(ring: &Path, content: &[u8]) {
-    let next = ring.with_extension("next");
-    fs::write(&next, content).expect("written");
-    fs::set_permissions(&next, Permissions::from_mode(0o600)).expect("set");
-    fs::rename(&next, ring).expect("in its place");
-}
-
 fn is_failing(sidecar: &Sidecar) -> Option<()> {
     let (_, readiness) = sidecar.readiness();
-    readiness["conditions"][0]["failing_since"].is_string().then_some(())
+    condition(&readiness, "ring")["failing_since"].is_string().then_some(())
 }
 
 /// Has all of them sign, and each check the tokens of all, until all sign with this key. When it first signed.

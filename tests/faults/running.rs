@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::harness::time::wait_for;
 use crate::harness::{FAST, Home, PATIENCE, Sidecar, Spec, kids};
 
-fn condition(readiness: &Value, name: &str) -> Value {
+pub(crate) fn condition(readiness: &Value, name: &str) -> Value {
     let conditions = readiness["conditions"].as_array().expect("conditions");
     conditions
         .iter()
@@ -64,8 +64,15 @@ fn restore(ring: &Path, good: &[u8]) {
     if ring.is_dir() {
         fs::remove_dir(ring).expect("removed");
     }
-    fs::write(ring, good).expect("written");
-    fs::set_permissions(ring, Permissions::from_mode(0o600)).expect("set");
+    put(ring, good);
+}
+
+/// At one stroke, as a sidecar writes it.
+pub(crate) fn put(ring: &Path, content: &[u8]) {
+    let next = ring.with_extension("next");
+    fs::write(&next, content).expect("written");
+    fs::set_permissions(&next, Permissions::from_mode(0o600)).expect("set");
+    fs::rename(&next, ring).expect("in its place");
 }
 
 #[test]

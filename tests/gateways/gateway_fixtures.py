@@ -1,4 +1,5 @@
-"""nginx, Caddy and Traefik as fixtures: one after the other for a module, or beside a sidecar that the test takes away."""
+"""nginx, Caddy and Traefik as fixtures: one after the other for a module, or beside a sidecar that the test takes away; and what the tests
+of all gateways have, be it these or one of their own."""
 
 from __future__ import annotations
 
@@ -8,6 +9,8 @@ import pytest
 
 from figures import leave_out
 from forward_auth import NGINX, Caddy, ForwardAuth, Nginx, Tap, Traefik
+from jwks_gateways import Gateway
+from own_issuer import Issuer
 from processes import Client, Service
 from sidecar import Sidecar
 
@@ -39,8 +42,16 @@ def gateway(request: pytest.FixtureRequest, tap: Tap) -> Iterator[ForwardAuth]:
     service.stop()
 
 
+@pytest.fixture(scope="module")
+def issuer() -> Iterator[Issuer]:
+    """An issuer whose key the test holds."""
+    issuer = Issuer()
+    yield issuer
+    issuer.stop()
+
+
 @pytest.fixture
-def client(gateway: ForwardAuth) -> Iterator[Client]:
+def client(gateway: Gateway) -> Iterator[Client]:
     """A client of the gateway."""
     client = Client(gateway.port)
     yield client

@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,7 @@ from own_issuer import Issuer, base64url
 from processes import Client, Service, adapted
 from program import LOOPBACK, ROOT, Program, answers, free_port
 from sidecar import Sidecar
+from trouble import statuses
 
 HAPROXY = ROOT / "deploy/gateways/haproxy"
 APACHE_CONF = ROOT / "deploy/gateways/apache/gateway.conf"
@@ -177,6 +179,30 @@ def random_kids(issuer: Issuer | None, client: Client, times: int) -> set[int]:
     if stranger is not issuer:
         stranger.stop()
     return found
+
+
+def fetches_for_random_kids(issuer: Issuer, client: Client, name: str, figure: Callable[[str], None]) -> int:
+    """How often 100 tokens of kids that nobody has make a gateway fetch the keys. Good tokens pass before and afterwards."""
+    good, before = issuer.token(issuer.claims()), issuer.fetches
+    assert statuses(client, good) == {200}
+    assert issuer.fetches - before <= 1
+    began, before = time.monotonic(), issuer.fetches
+    assert random_kids(issuer, client, 100) == {401}
+    fetches, took = issuer.fetches - before, time.monotonic() - began
+    assert statuses(client, good) == {200}
+    figure(f"{name}: 100 tokens of random kids make it fetch the keys {fetches} times, {took * 10:.1f} ms each")
+    return fetches
+
+
+def assert_an_rsa_key_verifies_none_of(algorithms: Sequence[str | None], issuer: Issuer, client: Client) -> None:
+    """A gateway with the RSA key of an issuer takes its RS256, and neither an HMAC nor a token that names one of these."""
+    assert client.get("/orders", [bearer(issuer.token(issuer.claims()))]).status == 200
+    for number, secret in enumerate(issuer.public_forms()):
+        for algorithm in ["HS256", "RS256"]:
+            token = issuer.token(issuer.claims(), secret, alg=algorithm)
+            assert client.get("/orders", [bearer(token)]).status == 401, (number, algorithm)
+    for other in algorithms:
+        assert client.get("/orders", [bearer(issuer.token(issuer.claims(), alg=other))]).status == 401, other
 
 
 class Gateway(Protocol):

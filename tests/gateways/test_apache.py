@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from authority import Authority
+from gateway_fixtures import client
 from identity import (
     CLAIMS,
     FORGED,
@@ -21,11 +22,13 @@ from identity import (
     bearer,
     two_credentials,
 )
-from jwks_gateways import Apache, after_rotations, missing, random_kids
+from jwks_gateways import Apache, after_rotations, assert_an_rsa_key_verifies_none_of, fetches_for_random_kids, missing, random_kids
 from own_issuer import Issuer, bad_tokens
 from processes import Answer, Client, Service
 from sidecar import Sidecar
 from trouble import statuses
+
+__all__ = ["client"]
 
 pytestmark = missing("apache2", "Apache", "apt install apache2 libapache2-mod-auth-openidc")
 
@@ -45,19 +48,11 @@ def issuer(authority: Authority) -> Iterator[Issuer]:
 
 
 @pytest.fixture(scope="module")
-def apache(issuer: Issuer, authority: Authority, service: Service) -> Iterator[Apache]:
-    """Apache with its JWKS."""
+def gateway(issuer: Issuer, authority: Authority, service: Service) -> Iterator[Apache]:
+    """Apache with the JWKS of the issuer."""
     apache = Apache(issuer.issuer, authority, service)
     yield apache
     apache.stop()
-
-
-@pytest.fixture
-def client(apache: Apache) -> Iterator[Client]:
-    """A client of it."""
-    client = Client(apache.port)
-    yield client
-    client.close()
 
 
 def identity(answer: Answer) -> list[str]:
@@ -151,16 +146,8 @@ def test_a_claim_that_no_header_can_carry_injects_nothing(issuer: Issuer, client
 def test_each_random_kid_costs_a_fetch_and_good_tokens_pass_all_the_same(
     issuer: Issuer, client: Client, figure: Callable[[str], None]
 ) -> None:
-    good, before = issuer.token(issuer.claims()), issuer.fetches
-    assert statuses(client, good) == {200}
-    assert issuer.fetches - before <= 1
-    began, before = time.monotonic(), issuer.fetches
-    assert random_kids(issuer, client, 100) == {401}
-    fetches, took = issuer.fetches - before, time.monotonic() - began
     # If this fails because there are fewer: good, the module has learned it; say so in deploy/gateways/apache/gateway.conf.
-    assert fetches >= 100
-    assert statuses(client, good) == {200}
-    figure(f"Apache: 100 tokens of random kids make it fetch the keys {fetches} times, {took * 10:.1f} ms each")
+    assert fetches_for_random_kids(issuer, client, "Apache", figure) >= 100
 
 
 def test_an_rsa_key_verifies_no_hmac(authority: Authority, service: Service) -> None:
@@ -168,13 +155,7 @@ def test_an_rsa_key_verifies_no_hmac(authority: Authority, service: Service) -> 
     apache = Apache(issuer.issuer, authority, service)
     client = Client(apache.port)
     try:
-        assert client.get("/orders", [bearer(issuer.token(issuer.claims()))]).status == 200
-        for number, secret in enumerate(issuer.public_forms()):
-            for algorithm in ["HS256", "RS256"]:
-                token = issuer.token(issuer.claims(), secret, alg=algorithm)
-                assert client.get("/orders", [bearer(token)]).status == 401, (number, algorithm)
-        for algorithm in ["PS256", "ES256", "none", "rs256", None]:
-            assert client.get("/orders", [bearer(issuer.token(issuer.claims(), alg=algorithm))]).status == 401, algorithm
+        assert_an_rsa_key_verifies_none_of(["PS256", "ES256", "none", "rs256", None], issuer, client)
     finally:
         client.close()
         apache.stop()

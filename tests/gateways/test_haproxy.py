@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from gateway_fixtures import client, issuer
 from identity import (
     CLAIMS,
     FORGED,
@@ -22,12 +23,14 @@ from identity import (
     bearer,
     two_credentials,
 )
-from jwks_gateways import HAProxy, after_rotations, missing, random_kids
+from jwks_gateways import HAProxy, after_rotations, assert_an_rsa_key_verifies_none_of, missing, random_kids
 from own_issuer import Issuer, bad_tokens
 from processes import Client, Service
 from program import wait_until
 from sidecar import Sidecar
 from trouble import statuses
+
+__all__ = ["client", "issuer"]
 
 LIMIT = 20.0
 
@@ -35,27 +38,11 @@ pytestmark = missing("haproxy", "HAProxy", "apt install haproxy")
 
 
 @pytest.fixture(scope="module")
-def issuer() -> Iterator[Issuer]:
-    """An issuer whose key the test holds."""
-    issuer = Issuer()
-    yield issuer
-    issuer.stop()
-
-
-@pytest.fixture(scope="module")
-def haproxy(issuer: Issuer, service: Service) -> Iterator[HAProxy]:
-    """HAProxy with its JWKS."""
+def gateway(issuer: Issuer, service: Service) -> Iterator[HAProxy]:
+    """HAProxy with the JWKS of the issuer."""
     haproxy = HAProxy(issuer.issuer, service)
     yield haproxy
     haproxy.stop()
-
-
-@pytest.fixture
-def client(haproxy: HAProxy) -> Iterator[Client]:
-    """A client of it."""
-    client = Client(haproxy.port)
-    yield client
-    client.close()
 
 
 def test_a_good_token_passes_and_the_service_gets_its_identity(issuer: Issuer, client: Client) -> None:
@@ -223,13 +210,7 @@ def test_an_rsa_key_verifies_its_own_algorithm_only(service: Service) -> None:
     haproxy = HAProxy(issuer.issuer, service)
     client = Client(haproxy.port)
     try:
-        assert client.get("/orders", [bearer(issuer.token(issuer.claims()))]).status == 200
-        for number, secret in enumerate(issuer.public_forms()):
-            for algorithm in ["HS256", "RS256"]:
-                token = issuer.token(issuer.claims(), secret, alg=algorithm)
-                assert client.get("/orders", [bearer(token)]).status == 401, (number, algorithm)
-        for algorithm in ["RS512", "PS256", "ES256", "none", "rs256", None]:
-            assert client.get("/orders", [bearer(issuer.token(issuer.claims(), alg=algorithm))]).status == 401, algorithm
+        assert_an_rsa_key_verifies_none_of(["RS512", "PS256", "ES256", "none", "rs256", None], issuer, client)
     finally:
         client.close()
         haproxy.stop()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from gateway_fixtures import client, issuer
 from identity import (
     AUDIENCE,
     BASIC,
@@ -24,12 +25,14 @@ from identity import (
     bearer,
     two_credentials,
 )
-from jwks_gateways import KRAKEND, KrakenD, after_rotations, random_kids
+from jwks_gateways import KRAKEND, KrakenD, after_rotations, assert_an_rsa_key_verifies_none_of, fetches_for_random_kids, random_kids
 from own_issuer import Issuer, bad_tokens
 from processes import Answer, Client, Service
 from program import wait_until
 from sidecar import Sidecar
 from trouble import statuses
+
+__all__ = ["client", "issuer"]
 
 LIMIT = 20.0
 
@@ -39,27 +42,11 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def issuer() -> Iterator[Issuer]:
-    """An issuer whose key the test holds."""
-    issuer = Issuer()
-    yield issuer
-    issuer.stop()
-
-
-@pytest.fixture(scope="module")
-def krakend(issuer: Issuer, service: Service) -> Iterator[KrakenD]:
-    """KrakenD with its JWKS."""
+def gateway(issuer: Issuer, service: Service) -> Iterator[KrakenD]:
+    """KrakenD with the JWKS of the issuer."""
     krakend = KrakenD(issuer.issuer, service)
     yield krakend
     krakend.stop()
-
-
-@pytest.fixture
-def client(krakend: KrakenD) -> Iterator[Client]:
-    """A client of it."""
-    client = Client(krakend.port)
-    yield client
-    client.close()
 
 
 def identity(answer: Answer) -> dict[str, list[str]]:
@@ -156,16 +143,8 @@ def test_a_subject_arrives_as_it_is_or_not_at_all(issuer: Issuer, client: Client
 def test_each_random_kid_costs_a_fetch_and_good_tokens_pass_all_the_same(
     issuer: Issuer, client: Client, figure: Callable[[str], None]
 ) -> None:
-    good, before = issuer.token(issuer.claims()), issuer.fetches
-    assert statuses(client, good) == {200}
-    assert issuer.fetches - before <= 1
-    began, before = time.monotonic(), issuer.fetches
-    assert random_kids(issuer, client, 100) == {401}
-    fetches, took = issuer.fetches - before, time.monotonic() - began
     # If this fails because there are fewer: good, KrakenD has learned it; say so in deploy/gateways/krakend/krakend.json.
-    assert fetches == 100
-    assert statuses(client, good) == {200}
-    figure(f"KrakenD: 100 tokens of random kids make it fetch the keys {fetches} times, {took * 10:.1f} ms each")
+    assert fetches_for_random_kids(issuer, client, "KrakenD", figure) == 100
 
 
 def test_no_good_token_is_refused_through_three_rotations_under_load(service: Service, figure: Callable[[str], None]) -> None:
@@ -196,13 +175,7 @@ def test_an_rsa_key_verifies_its_own_algorithm_only(service: Service) -> None:
     krakend = KrakenD(issuer.issuer, service, algorithm="RS256")
     client = Client(krakend.port)
     try:
-        assert client.get("/orders", [bearer(issuer.token(issuer.claims()))]).status == 200
-        for number, secret in enumerate(issuer.public_forms()):
-            for algorithm in ["HS256", "RS256"]:
-                token = issuer.token(issuer.claims(), secret, alg=algorithm)
-                assert client.get("/orders", [bearer(token)]).status == 401, (number, algorithm)
-        for algorithm in ["RS512", "PS256", "ES256", "none", "rs256", None]:
-            assert client.get("/orders", [bearer(issuer.token(issuer.claims(), alg=algorithm))]).status == 401, algorithm
+        assert_an_rsa_key_verifies_none_of(["RS512", "PS256", "ES256", "none", "rs256", None], issuer, client)
     finally:
         client.close()
         krakend.stop()

@@ -67,13 +67,14 @@ impl State {
             list.push_str(&format!(" {} {}", key.kid, key.revoked.is_some()));
             instants.extend([key.activates_at.clone(), key.superseded_at.clone()]);
         }
-        let known = match snapshot.lapses.is_empty() {
+        let was_in_touch = snapshot.lapses.is_empty();
+        let known = match was_in_touch {
             false => self.agreed.get(&list),
             true => Some(&*self.agreed.entry(list).or_insert_with(|| instants.clone())),
         };
         let Some(known) = known else { return };
         // Texts of one form and of one zone: their order is that of the instants.
-        let is_right = |(mine, known): (&Option<String>, &Option<String>)| match snapshot.lapses.is_empty() {
+        let is_right = |(mine, known): (&Option<String>, &Option<String>)| match was_in_touch {
             false => mine.is_none() || known.is_some() && mine >= known,
             true => mine == known,
         };

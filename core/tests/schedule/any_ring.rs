@@ -96,7 +96,7 @@ proptest! {
         let schedule = signet_core::schedule(&ring, &policy, at(now));
         let Some(index) = schedule.keys.iter().position(|key| key.phase == Phase::Active) else { return Ok(()) };
         let record = ring.iter().find(|key| *key.kid() == schedule.keys[index].kid).expect("listed");
-        let lead = record.terms.unwrap_or_else(|| policy.terms()).lead;
+        let lead = policy.terms_of(record).lead;
         if at(now) < record.created_at.plus(lead) {
             let signer = schedule.keys[..index].iter().rfind(|key| key.activates_at.is_some());
             prop_assert!(signer.is_none_or(|key| key.phase == Phase::Revoked), "{:?} in {:?}", record, schedule);
