@@ -19,7 +19,6 @@ pub mod keeper;
 pub mod kinds;
 pub mod lane;
 pub mod last_good;
-pub mod loopback;
 pub mod published;
 pub mod readiness;
 pub mod reading;

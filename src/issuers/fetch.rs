@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::freshness::life;
 use super::location::Location;
+use super::resolve::Resolver;
 use super::tls::{self, NoClient};
 use crate::settings::{KeysAt, TrustedIssuer};
 
@@ -114,6 +115,7 @@ pub(super) struct Source {
     keys_at: KeysAt,
     ca_file: Option<PathBuf>,
     client: reqwest::Client,
+    resolver: Resolver,
     discovered: Option<(Location, Instant)>,
 }
 
@@ -125,13 +127,15 @@ struct Discovery {
 
 impl Source {
     pub(super) fn new(terms: &TrustedIssuer) -> Result<Self, NoClient> {
+        let resolver = Resolver::default();
         let mut builder = reqwest::Client::builder()
+            .dns_resolver(resolver.clone())
             .connect_timeout(DEADLINE)
             .timeout(DEADLINE)
             .retry(reqwest::retry::never())
             .redirect(reqwest::redirect::Policy::none());
         let (KeysAt::Jwks(url) | KeysAt::Discovery(url)) = &terms.keys_at;
-        if url.is_loopback() {
+        if url.is_here() {
             // A proxy that the environment names has no business between two processes of this machine.
             builder = builder.no_proxy();
         }
@@ -144,6 +148,7 @@ impl Source {
             keys_at: terms.keys_at.clone(),
             ca_file: terms.ca_file.clone(),
             client: builder.build().map_err(|source| NoClient::new(terms, source))?,
+            resolver,
             discovered: None,
         })
     }
@@ -169,6 +174,7 @@ impl Source {
     }
 
     async fn discover(&self, url: &Location) -> Result<Location, FetchError> {
+        self.resolver.asks(url);
         let (document, _) = self.read(url).await?;
         let found: Discovery =
             serde_json::from_slice(&document).map_err(|_| FetchError::NotDiscovery { url: url.clone() })?;
@@ -178,8 +184,11 @@ impl Source {
                 named: found.issuer.chars().take(200).collect(),
             });
         }
-        url.leads_to(&found.jwks_uri)
-            .map_err(|why| FetchError::BadLocation { url: url.clone(), why })
+        let keys = url
+            .leads_to(&found.jwks_uri)
+            .map_err(|why| FetchError::BadLocation { url: url.clone(), why })?;
+        self.resolver.is_led_to(&keys);
+        Ok(keys)
     }
 
     async fn keys(&self, url: &Location) -> Result<Fetched, FetchError> {

@@ -3,8 +3,7 @@
 use std::fmt;
 
 use reqwest::Url;
-
-use crate::loopback;
+use signet_api::Nearness;
 
 /// A URL that keys may be taken from: https, or http on this machine. Whoever stands between could give other keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,14 +15,29 @@ impl Location {
     /// # Errors
     /// What is wrong with it, to be put after it.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
+        // The parser takes these away without a word (WHATWG URL §4.4), and so asks somebody else than is written there.
+        if text.chars().any(|c| c.is_control() || c.is_whitespace() || c == '\\') {
+            return Err("holds a blank, a control character or a backslash");
+        }
         let url: Url = text.parse().map_err(|_| "is not an absolute URL")?;
         if !url.username().is_empty() || url.password().is_some() {
             return Err("holds a user's name, which would be sent as a password");
         }
+        if url.fragment().is_some() {
+            return Err("has a fragment (#), which no request sends");
+        }
+        if url.port() == Some(0) {
+            return Err("has the port 0, at which nobody listens");
+        }
+        // It makes `https:host` and `https:///host` of it, too.
+        let after_scheme = text.split_once(':').map_or("", |(_, rest)| rest);
+        if !after_scheme.starts_with("//") || after_scheme.starts_with("///") {
+            return Err("is not an absolute URL");
+        }
         let location = Self(url);
         match location.0.scheme() {
             "https" => Ok(location),
-            "http" if location.is_loopback() => Ok(location),
+            "http" if location.is_here() => Ok(location),
             "http" => Err("is not https, and whoever stands between could give other keys"),
             _ => Err("is not an https URL"),
         }
@@ -35,9 +49,15 @@ impl Location {
     /// it on its own machine.
     pub(super) fn leads_to(&self, text: &str) -> Result<Self, &'static str> {
         let there = Self::parse(text)?;
-        match there.is_loopback() && !self.is_loopback() {
-            true => Err("is on this machine, where the document is not; write it as jwks_url if it is meant"),
-            false => Ok(there),
+        match there.nearness() {
+            _ if self.is_here() => Ok(there),
+            Nearness::Elsewhere => Ok(there),
+            Nearness::Here | Nearness::PerhapsHere => {
+                Err("is or may be on this machine, where the document is not; write it as jwks_url if it is meant")
+            }
+            Nearness::Link => Err(
+                "is an address of this machine's own link, where clouds keep credentials; write it as jwks_url if it is meant",
+            ),
         }
     }
 
@@ -45,8 +65,13 @@ impl Location {
         &self.0
     }
 
-    pub(super) fn is_loopback(&self) -> bool {
-        self.0.host_str().is_some_and(loopback::is_loopback)
+    /// Whether nobody can stand between.
+    pub(super) fn is_here(&self) -> bool {
+        self.nearness().is_here()
+    }
+
+    fn nearness(&self) -> Nearness {
+        self.0.host().map_or(Nearness::Elsewhere, |host| Nearness::of(&host))
     }
 }
 
@@ -64,6 +89,7 @@ mod tests {
     fn keys_come_over_tls_or_from_this_machine() {
         for text in [
             "https://login.example.com/keys?p=policy",
+            "HTTPS://login.example.com",
             "http://localhost:3000/jwks",
             "http://127.0.0.1/jwks",
             "http://[::1]:8080/",
@@ -74,6 +100,9 @@ mod tests {
             "http://login.example.com/keys",
             "http://localhost.example.com/",
             "http://a.localhost/keys",
+            "http://localhost./keys",
+            "http://0.0.0.0/keys",
+            "http://[::ffff:127.0.0.1]/keys",
             "http://169.254.169.254/latest/meta-data",
             "https://me:secret@example.com/",
             "ftp://example.com/keys",
@@ -86,16 +115,63 @@ mod tests {
     }
 
     #[test]
+    fn a_url_that_would_be_read_as_another_is_refused() {
+        for text in [
+            "https://login.example.com\n/keys",
+            "https://login.exa\tmple.com/keys",
+            " https://login.example.com/keys",
+            "https://login.example.com/keys\r\n",
+            "https://login.example.com/ke ys",
+            "https://login.example.com\u{a0}/keys",
+            "https:\\\\login.example.com\\keys",
+            "https:login.example.com/keys",
+            "https:/login.example.com/keys",
+            "https:///login.example.com/keys",
+            "https://login.example.com/keys#main",
+            "https://login.example.com:0/keys",
+        ] {
+            assert!(Location::parse(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
     fn a_document_from_elsewhere_does_not_lead_to_this_machine() {
         let at = |text| Location::parse(text).expect("a location");
-        let (there, here) = (at("https://login.example.com/found"), at("http://127.0.0.1:3000/found"));
-        for keys in ["http://localhost:9464/", "http://127.0.0.1/keys", "https://[::1]/keys"] {
-            assert!(there.leads_to(keys).is_err(), "{keys}");
+        let here = at("http://127.0.0.1:3000/found");
+        // Where it is not sure that the document is from this machine, it leads to none either.
+        let others = [
+            "https://login.example.com/found",
+            "https://0.0.0.0/found",
+            "https://localhost./found",
+        ]
+        .map(at);
+        for keys in [
+            "http://localhost:9464/",
+            "http://127.0.0.1/keys",
+            "https://[::1]/keys",
+            "https://localhost./keys",
+            "https://a.localhost/keys",
+            "https://0.0.0.0/keys",
+            "https://[::]/keys",
+            "https://127.1/keys",
+            "https://2130706433/keys",
+            "https://0x7f.1/keys",
+            "https://0177.0.0.1/keys",
+            "https://[::ffff:127.0.0.1]/keys",
+            "https://[64:ff9b::7f00:1]/keys",
+            "https://169.254.169.254/keys",
+            "https://[fe80::1]/keys",
+            "https://[fd00:ec2::254]/keys",
+        ] {
+            assert_eq!(here.leads_to(keys), Ok(at(keys)), "{keys}");
+            for there in &others {
+                assert!(there.leads_to(keys).is_err(), "{there} {keys}");
+            }
+        }
+        for keys in ["https://keys.example.com/jwks", "https://10.0.0.1/jwks"] {
+            assert_eq!(others[0].leads_to(keys), Ok(at(keys)));
             assert_eq!(here.leads_to(keys), Ok(at(keys)));
         }
-        let keys = "https://keys.example.com/jwks";
-        assert_eq!(there.leads_to(keys), Ok(at(keys)));
-        assert_eq!(here.leads_to(keys), Ok(at(keys)));
-        assert!(there.leads_to("http://keys.example.com/jwks").is_err());
+        assert!(others[0].leads_to("http://keys.example.com/jwks").is_err());
     }
 }

@@ -11,6 +11,7 @@ mod fetch;
 mod follow;
 mod freshness;
 mod location;
+mod resolve;
 mod tls;
 
 use std::collections::HashMap;

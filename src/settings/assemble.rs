@@ -6,7 +6,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::Path;
 use std::time::Duration;
 
-use signet_api::{Custody, Fate, Variables};
+use signet_api::{Custody, Fate, Nearness, Variables};
 use signet_core::{Algorithm, Durations, Issuer, Policy};
 
 use super::claims;
@@ -273,7 +273,7 @@ fn judge(r: &mut Reader, issuer: &Issuer, listen: SocketAddr, admin: SocketAddr)
         let text = format!("{admin} is taken by the public listener, {listen} from {place}; write another port");
         r.refuse("admin_listen", text);
     }
-    if !admin.ip().is_loopback() {
+    if !Nearness::of_address(admin.ip().to_canonical()).is_here() {
         let text = "is not a loopback address: who reaches it sees health, metrics and the state of the ring";
         r.warn("admin_listen", text);
     }
@@ -281,7 +281,7 @@ fn judge(r: &mut Reader, issuer: &Issuer, listen: SocketAddr, admin: SocketAddr)
         let text = "is not https: who stands between a verifier and this URL can give the verifier other keys";
         r.warn("issuer", text);
     }
-    if r.source("issuer") == Source::Default && !listen.ip().is_loopback() {
+    if r.source("issuer") == Source::Default && !Nearness::of_address(listen.ip().to_canonical()).is_here() {
         let text = "names this machine only, while the public listener is open to others: they cannot find the keys \
                     of such an issuer; write the URL under which they reach it";
         r.warn("issuer", text);

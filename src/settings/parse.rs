@@ -6,11 +6,10 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use signet_api::Nearness;
 use signet_core::algorithm::RsaBits;
 use signet_core::{Algorithm, Audience, Issuer};
 use tracing_subscriber::filter::{LevelFilter, Targets};
-
-use crate::loopback;
 
 /// What `sun_path` holds besides its closing zero (unix(7)).
 const LONGEST_SOCKET_PATH: usize = 107;
@@ -133,7 +132,7 @@ pub(super) fn issuer(text: &str) -> Result<Issuer, String> {
 /// Whether what the issuer names can be reached from this machine only.
 pub(super) fn is_loopback(issuer: &Issuer) -> bool {
     let uri = issuer.as_str().parse::<http::Uri>().ok();
-    uri.is_some_and(|uri| uri.host().is_some_and(loopback::is_loopback))
+    uri.is_some_and(|uri| uri.host().is_some_and(|host| Nearness::of_text(host).is_here()))
 }
 
 pub(super) fn audiences(text: &str) -> Result<Vec<Audience>, String> {

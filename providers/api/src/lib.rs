@@ -6,11 +6,13 @@
 
 mod clock;
 mod error;
+mod nearness;
 mod provider;
 mod variables;
 
 pub use async_trait::async_trait;
 pub use clock::Clock;
 pub use error::{ErrorKind, Operation, ProviderError, chain};
+pub use nearness::Nearness;
 pub use provider::{Capabilities, Check, Claim, Custody, Fate, KeyProvider, NewKey, ReadQuota};
 pub use variables::{Variable, Variables};

@@ -7,7 +7,7 @@ use http::Uri;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use signet_api::{ErrorKind, Operation, ProviderError, Variable, Variables};
+use signet_api::{ErrorKind, Nearness, Operation, ProviderError, Variable, Variables};
 
 use crate::NAME;
 
@@ -225,20 +225,12 @@ fn endpoint_problem(url: &str) -> Option<String> {
     }
     match (uri.scheme_str(), uri.host()) {
         (Some("https"), Some(_)) => None,
-        (Some("http"), Some(host)) if is_loopback(host) => None,
+        (Some("http"), Some(host)) if Nearness::of_text(host).is_here() => None,
         (Some("http"), Some(host)) => Some(format!(
             "is http to {host}: write https; http is taken for a loopback address alone"
         )),
         _ => Some("is not a URL: write one such as https://kms.eu-central-1.amazonaws.com".to_owned()),
     }
-}
-
-pub(crate) fn is_loopback(host: &str) -> bool {
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost"
-        || host
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
 }
 
 /// <https://docs.aws.amazon.com/kms/latest/APIReference/API_CreateAlias.html>: letters, digits, `/`, `_` and `-`, and

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use azure_core::http::Url;
-use signet_api::{ErrorKind, Operation, ProviderError, Variables};
+use signet_api::{ErrorKind, Nearness, Operation, ProviderError, Variables};
 
 use crate::NAME;
 use crate::http::Trust;
@@ -84,13 +84,7 @@ impl Problems {
 
 /// Whether this machine itself is meant, as in tests: nothing leaves it, so nobody else can answer.
 pub(crate) fn is_loopback(url: &Url) -> bool {
-    match url.host_str() {
-        Some("localhost" | "[::1]") => true,
-        Some(host) => host
-            .parse::<std::net::Ipv4Addr>()
-            .is_ok_and(|address| address.is_loopback()),
-        None => false,
-    }
+    url.host().is_some_and(|host| Nearness::of(&host).is_here())
 }
 
 /// The vault and the key's name.

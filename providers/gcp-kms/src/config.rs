@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use http::Uri;
 use serde_json::Value;
-use signet_api::{ErrorKind, Operation, ProviderError, Variable, Variables};
+use signet_api::{ErrorKind, Nearness, Operation, ProviderError, Variable, Variables};
 
 use crate::NAME;
 use crate::name::KeyName;
@@ -133,7 +133,7 @@ fn endpoint(variables: &Variables, name: &str) -> Result<Option<String>, String>
     }
     match uri.scheme_str() {
         Some("https") => Ok(Some(url.to_owned())),
-        Some("http") if is_loopback(authority.host()) => Ok(Some(url.to_owned())),
+        Some("http") if Nearness::of_text(authority.host()).is_here() => Ok(Some(url.to_owned())),
         Some("http") => wrong("would send credentials over plain http to another machine"),
         _ => wrong("is neither https nor, for the loopback interface, http"),
     }
@@ -158,20 +158,12 @@ pub(crate) fn emulator(variables: &Variables) -> Result<Option<String>, String> 
         .ok()
         .and_then(|uri| uri.host().map(str::to_owned));
     match host {
-        Some(host) if is_loopback(&host) => Ok(Some(with_scheme.trim_end_matches('/').to_owned())),
+        Some(host) if Nearness::of_text(&host).is_here() => Ok(Some(with_scheme.trim_end_matches('/').to_owned())),
         _ => Err(format!(
             "{EMULATOR} is not on the loopback interface: nobody but an emulator there is called without credentials. \
              Unset it, or write http://127.0.0.1:PORT"
         )),
     }
-}
-
-fn is_loopback(host: &str) -> bool {
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost"
-        || host
-            .parse()
-            .is_ok_and(|address: std::net::IpAddr| address.is_loopback())
 }
 
 impl Login {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::{Certificate, Url};
-use signet_api::{ErrorKind, Operation, ProviderError, Variable, Variables};
+use signet_api::{ErrorKind, Nearness, Operation, ProviderError, Variable, Variables};
 use zeroize::Zeroizing;
 
 use crate::error::Failure;
@@ -360,13 +360,7 @@ impl<'a> Reader<'a> {
 }
 
 pub(crate) fn is_loopback(url: &Url) -> bool {
-    match url.host_str().map(|host| host.trim_matches(['[', ']'])) {
-        Some("localhost") => true,
-        Some(host) => host
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback()),
-        None => false,
-    }
+    url.host().is_some_and(|host| Nearness::of(&host).is_here())
 }
 
 /// As Vault's own tools read it: everything but these words is a yes.

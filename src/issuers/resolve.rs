@@ -1,0 +1,146 @@
+//! Resolves the names of an issuer's URLs. A name that a discovery document from elsewhere gave does not resolve to this
+//! machine: that would lead here what the name itself does not show (DNS rebinding).
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use signet_api::Nearness;
+
+use super::Location;
+
+/// The resolver of one issuer's client. Names other than the issuer's, such as that of a proxy, are resolved as ever.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Resolver(Arc<Mutex<Names>>);
+
+#[derive(Debug, Default)]
+struct Names {
+    /// The host of the discovery document, if an operator wrote down only that.
+    document: Option<String>,
+    /// Whether it resolves to this machine or its link. Then it is the operator's own, and may lead to others here.
+    is_near: bool,
+    /// The host to which the document leads.
+    led_to: Option<String>,
+}
+
+impl Resolver {
+    /// The document at this location is asked for next.
+    pub(super) fn asks(&self, document: &Location) {
+        *self.names() = Names {
+            document: host(document),
+            ..Names::default()
+        };
+    }
+
+    /// It led to this location.
+    pub(super) fn is_led_to(&self, keys: &Location) {
+        self.names().led_to = host(keys);
+    }
+
+    fn names(&self) -> MutexGuard<'_, Names> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Of the addresses of a name, those that may be asked.
+    fn judge(&self, name: &str, addresses: Vec<SocketAddr>) -> io::Result<Vec<SocketAddr>> {
+        let is_near = |address: &SocketAddr| Nearness::of_address(address.ip()) != Nearness::Elsewhere;
+        let mut names = self.names();
+        if names.led_to.is_none() && names.document.as_deref() == Some(name) {
+            names.is_near = addresses.iter().any(is_near);
+        }
+        if names.is_near || names.led_to.as_deref() != Some(name) {
+            return Ok(addresses);
+        }
+        let (near, elsewhere): (Vec<_>, Vec<_>) = addresses.into_iter().partition(is_near);
+        match (near.first(), elsewhere.is_empty()) {
+            (Some(address), true) => Err(io::Error::other(format!(
+                "{name} resolves to {}, an address of this machine or its link, where the discovery document is not; write \
+                 jwks_url if it is meant",
+                address.ip()
+            ))),
+            _ => Ok(elsewhere),
+        }
+    }
+}
+
+impl Resolve for Resolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let resolver = self.clone();
+        Box::pin(async move {
+            // The port is the caller's to set.
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let addresses: Addrs = Box::new(resolver.judge(name.as_str(), found)?.into_iter());
+            Ok(addresses)
+        })
+    }
+}
+
+fn host(location: &Location) -> Option<String> {
+    location.url().host_str().map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
+        let address = |text: &&str| SocketAddr::new(text.parse().expect("an address"), 0);
+        texts.iter().map(address).collect()
+    }
+
+    /// What of the addresses of the keys' host is asked, if the document's host has these.
+    fn asked(document: &[&str], keys: (&str, &[&str])) -> Option<Vec<SocketAddr>> {
+        let at = |host: &str| Location::parse(&format!("https://{host}/")).expect("a location");
+        let resolver = Resolver::default();
+        resolver.asks(&at("login.example.com"));
+        let all = addresses(document);
+        assert_eq!(resolver.judge("login.example.com", all.clone()).ok(), Some(all));
+        resolver.is_led_to(&at(keys.0));
+        // A proxy on this machine is nobody's lead.
+        let proxy = addresses(&["127.0.0.1"]);
+        assert_eq!(resolver.judge("proxy.example.com", proxy.clone()).ok(), Some(proxy));
+        resolver.judge(keys.0, addresses(keys.1)).ok()
+    }
+
+    #[test]
+    fn a_name_that_resolves_to_this_machine_does_not_lead_here_either() {
+        let there: &[&str] = &["192.0.2.1", "2001:db8::1"];
+        for near in [
+            "127.0.0.1",
+            "127.0.1.1",
+            "::1",
+            "0.0.0.0",
+            "::ffff:127.0.0.1",
+            "169.254.169.254",
+            "fe80::1",
+        ] {
+            for host in ["keys.example.com", "login.example.com"] {
+                assert_eq!(asked(there, (host, &[near])), None, "{host} at {near}");
+                let rest = Some(addresses(&["192.0.2.7"]));
+                assert_eq!(asked(there, (host, &[near, "192.0.2.7"])), rest, "{host} at {near} too");
+                // An alias for a proxy of the operator's own, say.
+                let both = Some(addresses(&[near]));
+                assert_eq!(asked(&[near], (host, &[near])), both, "{host} at {near}");
+            }
+        }
+        assert_eq!(asked(there, ("keys.example.com", there)), Some(addresses(there)));
+    }
+
+    #[tokio::test]
+    async fn names_are_resolved_as_the_machine_does_and_then_judged() {
+        let resolver = Resolver::default();
+        let resolve = || resolver.resolve("localhost".parse().expect("a name"));
+        let found: Vec<_> = resolve().await.expect("addresses").collect();
+        assert!(
+            !found.is_empty() && found.iter().all(|address| address.ip().is_loopback()),
+            "{found:?}"
+        );
+        resolver.asks(&Location::parse("https://login.example.com/").expect("a location"));
+        resolver.is_led_to(&Location::parse("https://localhost/").expect("a location"));
+        let Err(error) = resolve().await else {
+            panic!("led here")
+        };
+        assert!(error.to_string().contains("write jwks_url"), "{error}");
+    }
+}
