@@ -6,6 +6,7 @@
 //! path ([`keeper`]). `docs/architecture.md` has the map and what must always hold.
 
 pub mod app;
+pub mod cache_file;
 pub mod cli;
 pub mod clock;
 pub mod discovery;

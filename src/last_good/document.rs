@@ -14,12 +14,12 @@
 use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
-use signet_core::json::Object;
 use signet_core::jwk::Jwk;
 use signet_core::{Issuer, KeyRecord, KeyState, Kid, Lapses, Revocation, Terms, Timestamp};
 
 use super::error::Refusal;
 use super::{Remembered, RememberedRing};
+use crate::cache_file::{self, FileFault};
 
 pub(super) const FORMAT: &str = "signet-last-good/1";
 /// The most octets of the file. Five rings, one of each provider, of [`MOST_KEYS`] RSA keys of 4096 bits fit in it.
@@ -64,22 +64,15 @@ struct KeyJson {
 
 /// Reads the text, if it is this issuer's.
 pub(super) fn parse(bytes: &[u8], issuer: &Issuer) -> Result<Remembered, Refusal> {
-    let text = std::str::from_utf8(bytes).map_err(Refusal::NotText)?;
-    // Strict first: of two members with one name, no part of this may take one, and a person who looks the other.
-    let object = Object::parse(text).map_err(Refusal::NotJson)?;
-    // The format alone next: another version may have other members, and deserves a better answer than that.
-    let found: String = member(&object, "format")?;
-    if found != FORMAT {
-        return Err(Refusal::Format { found });
-    }
-    let found: String = member(&object, "issuer")?;
+    let (text, object) = cache_file::parse(bytes, FORMAT)?;
+    let found = cache_file::member(&object, "issuer")?;
     if found != issuer.as_str() {
         return Err(Refusal::Issuer {
             found,
             ours: issuer.as_str().to_owned(),
         });
     }
-    let json: DocumentJson = serde_json::from_str(text).map_err(Refusal::Malformed)?;
+    let json: DocumentJson = serde_json::from_str(text).map_err(FileFault::Malformed)?;
     if json.rings.is_empty() {
         return Err(Refusal::NoRing);
     }
@@ -87,13 +80,6 @@ pub(super) fn parse(bytes: &[u8], issuer: &Issuer) -> Result<Remembered, Refusal
         refreshed_at: json.refreshed_at_ms,
         rings: json.rings.into_iter().map(ring).collect::<Result<_, _>>()?,
     })
-}
-
-fn member(object: &Object<'_>, name: &'static str) -> Result<String, Refusal> {
-    let value = object
-        .member(name)
-        .ok_or_else(|| Refusal::Malformed(serde::de::Error::missing_field(name)))?;
-    serde_json::from_str(value.get()).map_err(Refusal::Malformed)
 }
 
 fn ring(json: RingJson) -> Result<RememberedRing, Refusal> {

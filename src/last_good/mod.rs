@@ -7,44 +7,30 @@
 //!
 //! It holds public keys and facts about them, nothing secret, so it need not be hidden. But whoever could write it could
 //! publish a key of their own and have its tokens accepted, so it is believed only if nobody but this process's user (and
-//! root) could have written it (`directory.rs`), if it is this issuer's, and if every key in it would be
+//! root) could have written it ([`CacheFile`]), if it is this issuer's, and if every key in it would be
 //! taken from a provider as well.
 //!
 //! This module knows no provider and no clock. [`LastGood::read`] and [`LastGood::write`] block: call them where that is
 //! allowed. The entry point is [`LastGood`].
 
-mod directory;
 mod document;
 mod error;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use async_trait::async_trait;
 use signet_core::{Issuer, KeyRecord, Lapses, Timestamp};
-use signet_sealed::content::{self, Demands, Unread};
-use signet_sealed::disk::{Disk, with_suffix};
 
 pub use document::{LONGEST, MOST_KEYS};
 pub use error::{LastGoodError, Refusal};
 
+use crate::cache_file::CacheFile;
+
 /// The file's name in the data directory.
 pub const FILE_NAME: &str = "last-good.json";
-
-const DISK: Disk = Disk {
-    provider: "last-good",
-    setting: "SIGNET_DATA_DIR",
-};
-
-const DEMANDS: Demands = Demands {
-    follow_links: false,
-    // This process writes the file itself; one of another user was put there.
-    root_may_own: false,
-    forbidden_mode: 0o022,
-    longest: LONGEST as u64,
-};
 
 /// What a replica knew of its rings when it last read them: public keys and facts, nothing secret.
 #[derive(Clone, Debug)]
@@ -85,8 +71,7 @@ pub trait Remembers: fmt::Debug + Send + Sync {
 /// The file in the data directory, for one issuer.
 #[derive(Clone, Debug)]
 pub struct LastGood {
-    directory: PathBuf,
-    path: PathBuf,
+    file: CacheFile,
     issuer: Issuer,
 }
 
@@ -95,8 +80,7 @@ impl LastGood {
     #[must_use]
     pub fn new(data_dir: &Path, issuer: &Issuer) -> Self {
         Self {
-            directory: data_dir.to_owned(),
-            path: data_dir.join(FILE_NAME),
+            file: CacheFile::new(data_dir, FILE_NAME, LONGEST),
             issuer: issuer.clone(),
         }
     }
@@ -104,7 +88,7 @@ impl LastGood {
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.path
+        self.file.path()
     }
 
     /// What was last written. `None` if there is no file yet.
@@ -112,16 +96,11 @@ impl LastGood {
     /// # Errors
     /// [`LastGoodError`] if the file cannot be read or is not to be believed.
     pub fn read(&self) -> Result<Option<Remembered>, LastGoodError> {
-        let Some(directory) = directory::open(&self.directory).map_err(|refusal| self.refused(refusal))? else {
-            return Ok(None);
+        let read = || match self.file.read()? {
+            Some(bytes) => document::parse(&bytes, &self.issuer).map(Some),
+            None => Ok(None),
         };
-        // From the directory that was looked at, whatever stands under its path by now.
-        let content = content::read(directory, Path::new(FILE_NAME), &DEMANDS)
-            .map_err(|unread| self.refused(Refusal::from(unread)))?;
-        content
-            .map(|bytes| document::parse(&bytes, &self.issuer))
-            .transpose()
-            .map_err(|refusal| self.refused(refusal))
+        read().map_err(|refusal| self.refused(refusal))
     }
 
     /// Puts this in place of what was last written, whole or not at all. The directory is made if it is missing. Of a
@@ -132,22 +111,20 @@ impl LastGood {
     /// [`LastGoodError`] if it cannot be written, or would be refused when it is read: better now, while the provider is
     /// there and somebody can act, than at the start that needs it.
     pub fn write(&self, remembered: &Remembered) -> Result<(), LastGoodError> {
-        let bytes = document::compose(remembered, &self.issuer).map_err(|refusal| self.refused(refusal))?;
-        let unwritten = |error: signet_api::ProviderError| self.refused(Refusal::Unwritten(error.source));
-        DISK.make_directory(&self.directory).map_err(unwritten)?;
-        directory::open(&self.directory).map_err(|refusal| self.refused(refusal))?;
-        // Replicas may share the directory: one writes at a time, and readers see one file or the other.
-        let _lock = DISK.lock(&with_suffix(&self.path, ".lock")).map_err(unwritten)?;
-        DISK.replace(&self.path, &bytes).map_err(unwritten)
+        let write = || -> Result<(), Refusal> {
+            let bytes = document::compose(remembered, &self.issuer)?;
+            Ok(self.file.write(&bytes)?)
+        };
+        write().map_err(|refusal| self.refused(refusal))
     }
 
     fn refused(&self, refusal: Refusal) -> LastGoodError {
-        let path = match refusal.is_of_directory() {
-            true => &self.directory,
-            false => &self.path,
+        let path = match &refusal {
+            Refusal::File(fault) => self.file.place_of(fault),
+            _ => self.path(),
         };
         LastGoodError {
-            path: path.clone(),
+            path: path.to_owned(),
             refusal,
         }
     }
@@ -167,18 +144,5 @@ impl Remembers for LastGood {
         let file = self.clone();
         let writing = tokio::task::spawn_blocking(move || file.write(&rings)).await;
         writing.unwrap_or(Ok(()))
-    }
-}
-
-impl From<Unread> for Refusal {
-    fn from(unread: Unread) -> Self {
-        match unread {
-            Unread::Link => Self::Link,
-            Unread::Directory | Unread::NotRegular => Self::NotAFile,
-            Unread::Owner { owner, us } => Self::Owner { owner, us },
-            Unread::Mode { mode, .. } => Self::Writable { mode },
-            Unread::TooLong { .. } => Self::TooLong,
-            Unread::System(error) => Self::Unreadable(error),
-        }
     }
 }

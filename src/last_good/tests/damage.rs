@@ -3,6 +3,7 @@
 use signet_core::{Algorithm, Issuer};
 
 use super::*;
+use crate::cache_file::FileFault;
 use crate::last_good::document::{compose, parse};
 use crate::last_good::{LastGood, Refusal};
 
@@ -32,7 +33,10 @@ fn a_file_cut_short_at_any_octet_is_refused() {
     for length in 0..text.len() {
         let refusal = parse(&text[..length], &issuer).expect_err("cut short");
         assert!(
-            matches!(refusal, Refusal::NotJson(_) | Refusal::NotText(_)),
+            matches!(
+                refusal,
+                Refusal::File(FileFault::NotJson(_)) | Refusal::File(FileFault::NotText(_))
+            ),
             "{length} octets: {refusal}"
         );
     }

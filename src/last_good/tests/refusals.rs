@@ -8,6 +8,7 @@ use serde_json::json;
 use signet_testkit::process::{again_unprivileged, directory, left_out, passes};
 
 use super::*;
+use crate::cache_file::FileFault;
 use crate::last_good::{FILE_NAME, LONGEST, MOST_KEYS, Refusal};
 
 type Change = fn(&mut Value);
@@ -30,43 +31,43 @@ const FORGERIES: &[(&str, Change, Expected, &str)] = &[
     (
         "the next version, with other members",
         |json| *json = json!({ "format": "signet-last-good/2", "keys": {} }),
-        |refusal| matches!(refusal, Refusal::Format { .. }),
+        |refusal| matches!(refusal, Refusal::File(FileFault::Format { .. })),
         "signet-last-good/2",
     ),
     (
         "no format",
         |json| drop(json.as_object_mut().expect("an object").remove("format")),
-        |refusal| matches!(refusal, Refusal::Malformed(_)),
+        |refusal| matches!(refusal, Refusal::File(FileFault::Malformed(_))),
         "format",
     ),
     (
         "no issuer",
         |json| drop(json.as_object_mut().expect("an object").remove("issuer")),
-        |refusal| matches!(refusal, Refusal::Malformed(_)),
+        |refusal| matches!(refusal, Refusal::File(FileFault::Malformed(_))),
         "issuer",
     ),
     (
         "no instant",
         |json| drop(json.as_object_mut().expect("an object").remove("refreshed_at_ms")),
-        |refusal| matches!(refusal, Refusal::Malformed(_)),
+        |refusal| matches!(refusal, Refusal::File(FileFault::Malformed(_))),
         "refreshed_at_ms",
     ),
     (
         "an instant that is no number",
         |json| json["refreshed_at_ms"] = "yesterday".into(),
-        |refusal| matches!(refusal, Refusal::Malformed(_)),
+        |refusal| matches!(refusal, Refusal::File(FileFault::Malformed(_))),
         "yesterday",
     ),
     (
         "a member that no version has",
         |json| json["rings"][0]["keys"][0]["trusted"] = true.into(),
-        |refusal| matches!(refusal, Refusal::Malformed(_)),
+        |refusal| matches!(refusal, Refusal::File(FileFault::Malformed(_))),
         "trusted",
     ),
     (
         "a state that no key has",
         |json| json["rings"][0]["keys"][0]["state"] = "active".into(),
-        |refusal| matches!(refusal, Refusal::Malformed(_)),
+        |refusal| matches!(refusal, Refusal::File(FileFault::Malformed(_))),
         "active",
     ),
     (
@@ -232,11 +233,15 @@ fn every_text_that_is_no_strict_json_is_refused() {
         fs::write(file.path(), &text).expect("forged");
         let error = file.read().expect_err("no strict JSON");
         let told = told(&file, &error);
-        assert!(matches!(error.refusal, Refusal::NotJson(_)), "{told}");
+        assert!(matches!(error.refusal, Refusal::File(FileFault::NotJson(_))), "{told}");
     }
     fs::write(file.path(), b"{\"format\":\"\xff\"}").expect("forged");
     let error = file.read().expect_err("no text");
-    assert!(matches!(error.refusal, Refusal::NotText(_)), "{}", told(&file, &error));
+    assert!(
+        matches!(error.refusal, Refusal::File(FileFault::NotText(_))),
+        "{}",
+        told(&file, &error)
+    );
 }
 
 #[test]
@@ -253,7 +258,7 @@ fn a_file_that_is_too_long_is_refused_and_one_of_just_that_length_is_not() {
     let error = file.read().expect_err("too long");
     let text = told(&file, &error);
     assert!(
-        matches!(error.refusal, Refusal::TooLong) && text.contains("1048576"),
+        matches!(error.refusal, Refusal::File(FileFault::TooLong { .. })) && text.contains("1048576"),
         "{text}"
     );
 }
@@ -268,7 +273,7 @@ fn a_file_that_others_may_write_is_refused() {
         let error = file.read().expect_err("writable");
         let text = told(&file, &error);
         assert!(
-            matches!(error.refusal, Refusal::Writable { mode } if mode == bits)
+            matches!(error.refusal, Refusal::File(FileFault::Writable { mode }) if mode == bits)
                 && text.contains(&format!("{bits:04o}")),
             "{text}"
         );
@@ -288,22 +293,38 @@ fn a_link_a_directory_or_a_pipe_in_its_place_is_refused() {
     fs::rename(file.path(), &elsewhere).expect("moved");
     symlink(&elsewhere, file.path()).expect("linked");
     let error = file.read().expect_err("a link, though to a good file of ours");
-    assert!(matches!(error.refusal, Refusal::Link), "{}", told(&file, &error));
+    assert!(
+        matches!(error.refusal, Refusal::File(FileFault::Link)),
+        "{}",
+        told(&file, &error)
+    );
     fs::remove_file(file.path()).expect("removed");
     symlink("nowhere", file.path()).expect("linked");
     let error = file.read().expect_err("a dangling link");
-    assert!(matches!(error.refusal, Refusal::Link), "{}", told(&file, &error));
+    assert!(
+        matches!(error.refusal, Refusal::File(FileFault::Link)),
+        "{}",
+        told(&file, &error)
+    );
     fs::remove_file(file.path()).expect("removed");
 
     fs::create_dir(file.path()).expect("made");
     let error = file.read().expect_err("a directory");
-    assert!(matches!(error.refusal, Refusal::NotAFile), "{}", told(&file, &error));
+    assert!(
+        matches!(error.refusal, Refusal::File(FileFault::NotAFile)),
+        "{}",
+        told(&file, &error)
+    );
     fs::remove_dir(file.path()).expect("removed");
 
     let made = Command::new("mkfifo").arg(file.path()).status().expect("mkfifo");
     assert!(made.success());
     let error = file.read().expect_err("a pipe, in which nobody writes");
-    assert!(matches!(error.refusal, Refusal::NotAFile), "{}", told(&file, &error));
+    assert!(
+        matches!(error.refusal, Refusal::File(FileFault::NotAFile)),
+        "{}",
+        told(&file, &error)
+    );
 }
 
 #[test]
@@ -319,7 +340,7 @@ fn a_directory_in_which_others_may_move_files_is_refused_when_reading_and_when_w
         ] {
             let text = told(&file, &error);
             assert!(
-                matches!(error.refusal, Refusal::DirectoryWritable { mode } if mode == bits),
+                matches!(error.refusal, Refusal::File(FileFault::DirectoryWritable { mode }) if mode == bits),
                 "{text}"
             );
             assert!(
@@ -348,7 +369,7 @@ fn a_file_in_place_of_the_directory_is_refused() {
     fs::write(directory.path().join("file"), "").expect("written");
     let error = file.read().expect_err("no directory");
     assert!(
-        matches!(error.refusal, Refusal::DirectoryUnreadable(_)),
+        matches!(error.refusal, Refusal::File(FileFault::DirectoryUnreadable(_))),
         "{}",
         told(&file, &error)
     );
@@ -372,7 +393,10 @@ fn a_file_or_a_directory_of_somebody_else_is_refused() {
     let error = file.read().expect_err("somebody else's");
     let text = told(&file, &error);
     assert!(
-        matches!(error.refusal, Refusal::Owner { owner: STRANGER, us: 0 }) && text.contains("user 12345"),
+        matches!(
+            error.refusal,
+            Refusal::File(FileFault::Owner { owner: STRANGER, us: 0 })
+        ) && text.contains("user 12345"),
         "{text}"
     );
     // It is a cache: what somebody put there does not keep us from writing.
@@ -386,7 +410,10 @@ fn a_file_or_a_directory_of_somebody_else_is_refused() {
     ] {
         let text = told(&file, &error);
         assert!(
-            matches!(error.refusal, Refusal::DirectoryOwner { owner: STRANGER, us: 0 }) && text.contains("user 12345"),
+            matches!(
+                error.refusal,
+                Refusal::File(FileFault::DirectoryOwner { owner: STRANGER, us: 0 })
+            ) && text.contains("user 12345"),
             "{text}"
         );
     }
@@ -408,7 +435,7 @@ fn a_file_of_root_is_refused_by_another_user() {
     let file = in_directory(&ours);
     let error = file.read().expect_err("root's");
     assert!(
-        matches!(error.refusal, Refusal::Owner { owner: 0, .. }),
+        matches!(error.refusal, Refusal::File(FileFault::Owner { owner: 0, .. })),
         "{}",
         told(&file, &error)
     );
@@ -418,7 +445,7 @@ fn a_file_of_root_is_refused_by_another_user() {
     fs::set_permissions(file.path(), Permissions::from_mode(0o000)).expect("chmod");
     let error = file.read().expect_err("unreadable");
     assert!(
-        matches!(error.refusal, Refusal::Unreadable(_)),
+        matches!(error.refusal, Refusal::File(FileFault::Unreadable(_))),
         "{}",
         told(&file, &error)
     );

@@ -10,6 +10,7 @@ use std::sync::LazyLock;
 use signet_testkit::process::{again, again_on_a_small_disk, again_unprivileged, directory, left_out, passes};
 
 use super::*;
+use crate::cache_file::FileFault;
 use crate::last_good::{FILE_NAME, Refusal};
 
 /// A process of a test, which ends with it.
@@ -180,7 +181,7 @@ fn a_full_disk_refuses_the_next_file_and_keeps_the_last() {
         let error = file.write(&ring_of(MANY)).expect_err("the disk is full");
         let text = told(&file, &error);
         assert!(
-            matches!(error.refusal, Refusal::Unwritten(_)) && text.contains("make room"),
+            matches!(error.refusal, Refusal::File(FileFault::Unwritten(_))) && text.contains("make room"),
             "{text}"
         );
         assert_eq!(facts(&file.read().expect("reads").expect("there")), facts(&ring_of(1)));

@@ -16,13 +16,13 @@ use std::path::Path;
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::error::Refusal;
+use super::FileFault;
 
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 const STICKY: u32 = 0o1000;
 
 /// The directory, open, if nobody else can move files of ours in it. `None` if it is missing.
-pub(super) fn open(path: &Path) -> Result<Option<File>, Refusal> {
+pub(super) fn open(path: &Path) -> Result<Option<File>, FileFault> {
     // A link to it is followed: where it leads to is what is looked at.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::DIRECTORY;
     let path = match path.as_os_str().is_empty() {
@@ -32,16 +32,16 @@ pub(super) fn open(path: &Path) -> Result<Option<File>, Refusal> {
     let directory = match rustix::fs::openat(CWD, path, flags, Mode::empty()) {
         Ok(directory) => File::from(directory),
         Err(Errno::NOENT) => return Ok(None),
-        Err(error) => return Err(Refusal::DirectoryUnreadable(error.into())),
+        Err(error) => return Err(FileFault::DirectoryUnreadable(error.into())),
     };
-    let metadata = directory.metadata().map_err(Refusal::DirectoryUnreadable)?;
+    let metadata = directory.metadata().map_err(FileFault::DirectoryUnreadable)?;
     let (owner, us) = (metadata.uid(), rustix::process::geteuid().as_raw());
     if owner != us && owner != 0 {
-        return Err(Refusal::DirectoryOwner { owner, us });
+        return Err(FileFault::DirectoryOwner { owner, us });
     }
     let mode = metadata.mode() & 0o7777;
     if mode & WRITABLE_BY_OTHERS != 0 && mode & STICKY == 0 {
-        return Err(Refusal::DirectoryWritable { mode });
+        return Err(FileFault::DirectoryWritable { mode });
     }
     Ok(Some(directory))
 }

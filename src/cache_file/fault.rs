@@ -1,0 +1,129 @@
+//! Why a cache file is not used, or was not written.
+
+use std::error::Error;
+use std::io;
+
+use signet_core::json::JsonError;
+use signet_sealed::content::Unread;
+
+/// What is wrong with the file, its directory, or its text. `Display` does not repeat its source.
+#[derive(Debug, thiserror::Error)]
+pub enum FileFault {
+    /// A symbolic link stands in its place.
+    #[error("refused, as it is a symbolic link")]
+    Link,
+    /// A directory, a pipe, a socket or a device stands in its place.
+    #[error("refused, as it is not a regular file")]
+    NotAFile,
+    /// It belongs to somebody else, also if that is root.
+    #[error("refused, as it belongs to user {owner}, not to this process's user {us}")]
+    Owner {
+        /// Whose it is.
+        owner: u32,
+        /// The effective user of this process.
+        us: u32,
+    },
+    /// Others may write it.
+    #[error("refused, as others may write it (mode {mode:04o})")]
+    Writable {
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// The directory belongs to somebody else than us and root.
+    #[error("refused, as this directory belongs to user {owner}, neither to this process's user {us} nor to root")]
+    DirectoryOwner {
+        /// Whose it is.
+        owner: u32,
+        /// The effective user of this process.
+        us: u32,
+    },
+    /// Others may move files in the directory.
+    #[error("refused, as others may write this directory (mode {mode:04o}) and so move files in it")]
+    DirectoryWritable {
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// The directory cannot be looked at.
+    #[error("this directory cannot be opened")]
+    DirectoryUnreadable(#[source] io::Error),
+    /// The file cannot be read.
+    #[error("it cannot be read")]
+    Unreadable(#[source] io::Error),
+    /// It is longer than any file of this kind.
+    #[error("refused, as it is longer than {longest} octets")]
+    TooLong {
+        /// The most that it may have.
+        longest: u64,
+    },
+    /// It is not strict JSON: cut short, or with two members of one name, or anything else.
+    #[error("refused, as it is damaged or no file of this kind")]
+    NotJson(#[source] JsonError),
+    /// It is not text.
+    #[error("refused, as it is damaged or no file of this kind")]
+    NotText(#[source] std::str::Utf8Error),
+    /// It is JSON, but lacks a member, has one too many, or one of another type.
+    #[error("refused, as its members are not those of a file of this kind")]
+    Malformed(#[source] serde_json::Error),
+    /// Another version of Signet wrote it.
+    #[error("refused, as its format is {found:?}, and this version of Signet reads {reads:?} only")]
+    Format {
+        /// Its format.
+        found: String,
+        /// The one that is read.
+        reads: &'static str,
+    },
+    /// It could not be written.
+    #[error("it could not be written")]
+    Unwritten(#[source] Box<dyn Error + Send + Sync>),
+}
+
+impl FileFault {
+    pub(super) const fn is_of_directory(&self) -> bool {
+        matches!(
+            self,
+            Self::DirectoryOwner { .. } | Self::DirectoryWritable { .. } | Self::DirectoryUnreadable(_)
+        )
+    }
+
+    /// What to do next.
+    #[must_use]
+    pub const fn advice(&self) -> &'static str {
+        match self {
+            Self::Link | Self::NotAFile | Self::Owner { .. } | Self::Writable { .. } => {
+                "Somebody else could have written it: find out who, then remove it. It is a cache: Signet writes it again \
+                 by itself"
+            }
+            Self::DirectoryOwner { .. } => {
+                "Give it to the user of this process, or point SIGNET_DATA_DIR to a directory that Signet makes itself"
+            }
+            Self::DirectoryWritable { .. } => {
+                "`chmod go-w` it; or, where a volume is like that (in Kubernetes an emptyDir, or any with fsGroup), \
+                 point SIGNET_DATA_DIR to a directory in it that does not exist yet: Signet makes it, with mode 0700"
+            }
+            Self::DirectoryUnreadable(_) => {
+                "See that SIGNET_DATA_DIR names a directory, and that the user of this process may read and enter it"
+            }
+            Self::Unreadable(_) => {
+                "See that the user of this process may read it, or remove it: it is a cache, and Signet writes it again \
+                 by itself"
+            }
+            Self::TooLong { .. } | Self::NotJson(_) | Self::NotText(_) | Self::Malformed(_) | Self::Format { .. } => {
+                "Remove it: it is a cache, and Signet writes it again by itself"
+            }
+            Self::Unwritten(_) => "Until it can be written, a restart during an outage finds an older one or none",
+        }
+    }
+}
+
+impl From<Unread> for FileFault {
+    fn from(unread: Unread) -> Self {
+        match unread {
+            Unread::Link => Self::Link,
+            Unread::Directory | Unread::NotRegular => Self::NotAFile,
+            Unread::Owner { owner, us } => Self::Owner { owner, us },
+            Unread::Mode { mode, .. } => Self::Writable { mode },
+            Unread::TooLong { longest } => Self::TooLong { longest },
+            Unread::System(error) => Self::Unreadable(error),
+        }
+    }
+}

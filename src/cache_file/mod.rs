@@ -1,0 +1,122 @@
+//! A file in the data directory that keeps public facts over a restart: a cache with no authority, believed only if
+//! nobody but this process's user (and root) could have written it.
+//!
+//! It holds nothing secret, so it need not be hidden. But whoever could write it could have keys of their own believed.
+//! What it says is for those who own the document: the last good ring, the last good keys of an issuer.
+//!
+//! [`CacheFile::read`] and [`CacheFile::write`] block: call them where that is allowed. The entry point is [`CacheFile`].
+
+mod directory;
+mod fault;
+
+use std::path::{Path, PathBuf};
+
+use signet_core::json::Object;
+use signet_sealed::content::{self, Demands};
+use signet_sealed::disk::{Disk, with_suffix};
+use zeroize::Zeroizing;
+
+pub use fault::FileFault;
+
+const DISK: Disk = Disk {
+    provider: "data directory",
+    setting: "SIGNET_DATA_DIR",
+};
+
+/// One file in one directory.
+#[derive(Clone, Debug)]
+pub struct CacheFile {
+    directory: PathBuf,
+    path: PathBuf,
+    name: PathBuf,
+    longest: usize,
+}
+
+impl CacheFile {
+    /// The file of this name, of so many octets at most. Nothing is touched yet.
+    #[must_use]
+    pub fn new(directory: &Path, name: impl Into<PathBuf>, longest: usize) -> Self {
+        let name = name.into();
+        Self {
+            directory: directory.to_owned(),
+            path: directory.join(&name),
+            name,
+            longest,
+        }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What a fault is of: the file, or its directory.
+    #[must_use]
+    pub fn place_of(&self, fault: &FileFault) -> &Path {
+        match fault.is_of_directory() {
+            true => &self.directory,
+            false => &self.path,
+        }
+    }
+
+    /// What was last written. `None` if there is no file yet.
+    ///
+    /// # Errors
+    /// [`FileFault`] if it cannot be read, or somebody else could have written it.
+    pub fn read(&self) -> Result<Option<Zeroizing<Vec<u8>>>, FileFault> {
+        let Some(directory) = directory::open(&self.directory)? else {
+            return Ok(None);
+        };
+        let demands = Demands {
+            follow_links: false,
+            // This process writes the file itself; one of another user was put there.
+            root_may_own: false,
+            forbidden_mode: 0o022,
+            longest: self.longest as u64,
+        };
+        // From the directory that was looked at, whatever stands under its path by now.
+        Ok(content::read(directory, &self.name, &demands)?)
+    }
+
+    /// Puts this in place of what was last written, whole or not at all. The directory is made if it is missing.
+    ///
+    /// # Errors
+    /// [`FileFault`] if it cannot be written, or would be refused when it is read: better now, while somebody can act,
+    /// than at the start that needs it.
+    pub fn write(&self, content: &[u8]) -> Result<(), FileFault> {
+        let unwritten = |error: signet_api::ProviderError| FileFault::Unwritten(error.source);
+        DISK.make_directory(&self.directory).map_err(unwritten)?;
+        directory::open(&self.directory)?;
+        // Replicas may share the directory: one writes at a time, and readers see one file or the other.
+        let _lock = DISK.lock(&with_suffix(&self.path, ".lock")).map_err(unwritten)?;
+        DISK.replace(&self.path, content).map_err(unwritten)
+    }
+}
+
+/// The text of a file and its members, if it is strict JSON of this format.
+///
+/// # Errors
+/// [`FileFault`].
+pub fn parse<'a>(bytes: &'a [u8], format: &'static str) -> Result<(&'a str, Object<'a>), FileFault> {
+    let text = std::str::from_utf8(bytes).map_err(FileFault::NotText)?;
+    // Strict first: of two members with one name, no part of this may take one, and a person who looks the other.
+    let object = Object::parse(text).map_err(FileFault::NotJson)?;
+    // The format alone next: another version may have other members, and deserves a better answer than that.
+    let found = member(&object, "format")?;
+    match found == format {
+        true => Ok((text, object)),
+        false => Err(FileFault::Format { found, reads: format }),
+    }
+}
+
+/// A member of a file's object that is a text.
+///
+/// # Errors
+/// [`FileFault::Malformed`].
+pub fn member(object: &Object<'_>, name: &'static str) -> Result<String, FileFault> {
+    let value = object
+        .member(name)
+        .ok_or_else(|| FileFault::Malformed(serde::de::Error::missing_field(name)))?;
+    serde_json::from_str(value.get()).map_err(FileFault::Malformed)
+}
