@@ -4,7 +4,7 @@
 //! once begun is carried to its end even if its client has gone: a connection that is cut off in the middle of an answer
 //! would have to be made anew, with a TLS handshake, and a client that comes and goes could have us make thousands.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,9 +17,7 @@ use tracing::{error, info};
 
 use crate::clock::rfc3339;
 use crate::snapshot::Outage;
-
-/// A failure is told in the log once in so many seconds; the metrics count each.
-const LOG_PAUSE_SECONDS: i64 = 10;
+use crate::telemetry::seldom::Seldom;
 
 /// The way to the provider's signatures.
 #[derive(Debug)]
@@ -28,7 +26,7 @@ pub struct Remote {
     permits: Arc<Semaphore>,
     deadline: Duration,
     clock: Arc<dyn Clock>,
-    logged_at: AtomicI64,
+    logged: Seldom<ErrorKind>,
     /// Looked at by each signature; the lock only if it changes.
     is_failing: AtomicBool,
     outage: Mutex<Option<Outage>>,
@@ -43,7 +41,7 @@ impl Remote {
             permits: Arc::new(Semaphore::new(concurrency)),
             deadline,
             clock,
-            logged_at: AtomicI64::new(i64::MIN),
+            logged: Seldom::new(),
             is_failing: AtomicBool::new(false),
             outage: Mutex::default(),
         }
@@ -117,14 +115,8 @@ impl Remote {
 
     fn failed(&self, kid: &Kid, failure: &ProviderError) {
         let (now, reason) = (self.clock.now(), chain(failure));
-        let last = self.logged_at.load(Ordering::Relaxed);
-        let is_due = now.as_secs().saturating_sub(last) >= LOG_PAUSE_SECONDS;
-        let swap = |to| {
-            self.logged_at
-                .compare_exchange(last, to, Ordering::Relaxed, Ordering::Relaxed)
-        };
-        if is_due && swap(now.as_secs()).is_ok() {
-            error!(%kid, kind = failure.kind.as_str(), "a signature was not had: {reason}");
+        if let Some(held_back) = self.logged.may_log(failure.kind) {
+            error!(%kid, kind = failure.kind.as_str(), held_back, "the provider did not sign: {reason}");
         }
         let mut outage = self.outage.lock().unwrap_or_else(PoisonError::into_inner);
         let since = outage.as_ref().map_or(now, |outage| outage.since);

@@ -18,6 +18,7 @@ use signet_core::verify::Authentic;
 
 use crate::grpc::as_struct;
 use crate::identity::{Identity, Source, Unfit};
+use crate::telemetry::seldom::Seldom;
 
 /// A token that a key signed, with the answers it leads to: each encoded once, when it is first asked for.
 #[derive(Debug)]
@@ -63,8 +64,17 @@ impl Entry {
                 scope: self.authentic.scope(),
                 payload: self.authentic.payload(),
             });
-            // Once for each token that is remembered. The reason names a header and never quotes a claim.
-            values.inspect_err(|unfit| tracing::warn!(%unfit, "authorize and Envoy's check turn a good token away"))
+            // The reason names a header and never quotes a claim.
+            values.inspect_err(|unfit| {
+                static LOGGED: Seldom<String> = Seldom::new();
+                let kind = match unfit {
+                    Unfit::Claim { header, .. } => header.to_string(),
+                    Unfit::TooLarge { .. } => String::new(),
+                };
+                if let Some(held_back) = LOGGED.may_log(kind) {
+                    tracing::warn!(%unfit, held_back, "authorize and Envoy's check turn a good token away");
+                }
+            })
         });
         made.as_deref()
     }

@@ -31,6 +31,7 @@ use crate::http::tls::Tls;
 use crate::http::workers::Workers;
 use crate::http::{Body, Response};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::seldom::Seldom;
 
 /// How long a connection may rest between two requests. Longer than the keep-alive of common gateway pools.
 const IDLE: Duration = Duration::from_secs(90);
@@ -121,20 +122,27 @@ pub async fn serve_unix<H: Handler>(
                 pid: cred.pid(),
             },
             Err(error) => {
-                warn!(listener = name, %error, "a peer without credentials was turned away");
+                static LOGGED: Seldom<&str> = Seldom::new();
+                if let Some(held_back) = LOGGED.may_log(name) {
+                    warn!(listener = name, %error, held_back, "a peer without credentials was turned away");
+                }
                 continue;
             }
         };
         if !allow.allows(&peer) {
             context.metrics.peers_refused.inc();
-            warn!(
-                listener = name,
-                uid = peer.uid,
-                gid = peer.gid,
-                pid = peer.pid,
-                "a peer was turned away; to let it in, add its uid to SIGNET_SOCKET_ALLOW_UIDS or its gid to \
-                 SIGNET_SOCKET_ALLOW_GIDS"
-            );
+            static LOGGED: Seldom<(u32, u32)> = Seldom::new();
+            if let Some(held_back) = LOGGED.may_log((peer.uid, peer.gid)) {
+                warn!(
+                    listener = name,
+                    uid = peer.uid,
+                    gid = peer.gid,
+                    pid = peer.pid,
+                    held_back,
+                    "a peer was turned away; to let it in, add its uid to SIGNET_SOCKET_ALLOW_UIDS or its gid to \
+                     SIGNET_SOCKET_ALLOW_GIDS"
+                );
+            }
             continue;
         }
         let Some(stream) = leave(name, stream.into_std()) else {
@@ -174,7 +182,10 @@ where
         match accepted {
             Ok((stream, _)) => return Some((stream, slot)),
             Err(error) => {
-                warn!(listener = name, %error, "accept failed; if it says too many open files, raise ulimit -n");
+                static LOGGED: Seldom<&str> = Seldom::new();
+                if let Some(held_back) = LOGGED.may_log(name) {
+                    warn!(listener = name, %error, held_back, "accept failed; if it says too many open files, raise ulimit -n");
+                }
                 tokio::time::sleep(BREATH).await;
             }
         }
@@ -183,8 +194,13 @@ where
 
 /// A connection changes from the acceptor's runtime to a worker's; the system may refuse that for want of memory.
 fn leave<S>(name: &'static str, moved: io::Result<S>) -> Option<S> {
+    static LOGGED: Seldom<&str> = Seldom::new();
     moved
-        .inspect_err(|error| warn!(listener = name, %error, "a connection could not be handed to a worker"))
+        .inspect_err(|error| {
+            if let Some(held_back) = LOGGED.may_log(name) {
+                warn!(listener = name, %error, held_back, "a connection could not be handed to a worker");
+            }
+        })
         .ok()
 }
 

@@ -17,6 +17,7 @@ use crate::http::problem::Problem;
 use crate::routes::Service;
 use crate::routes::authorize::{NOT_ASCII, is_blank, malformed};
 use crate::routes::verify::Asked;
+use crate::telemetry::seldom::Seldom;
 use crate::token_cache::Entry;
 
 impl Service {
@@ -77,11 +78,15 @@ fn required(extensions: &HashMap<String, String>) -> Result<Required<'_>, Proble
 
 /// The client can do nothing about it, so the log has the name.
 fn misconfigured(name: &str, fault: &str) -> Problem {
-    tracing::error!(
-        name,
-        "a context extension of a route of Envoy {fault}, so all requests there are denied: audience, issuer, scope and typ \
-         are known, each with a value, or left out"
-    );
+    static LOGGED: Seldom<String> = Seldom::new();
+    if let Some(held_back) = LOGGED.may_log(format!("{name} {fault}")) {
+        tracing::error!(
+            name,
+            held_back,
+            "a context extension of a route of Envoy {fault}, so all requests there are denied: audience, issuer, scope and \
+             typ are known, each with a value, or left out"
+        );
+    }
     Problem::new(
         StatusCode::INTERNAL_SERVER_ERROR,
         "unknown_requirement",

@@ -17,6 +17,7 @@ use crate::grpc::kubernetes::{FetchKeysResponse, Key, MetadataResponse, SignJwtR
 use crate::routes::Service;
 use crate::settings::Kubernetes;
 use crate::snapshot::{Signer, Signs, Snapshot};
+use crate::telemetry::seldom::Seldom;
 
 /// Why nothing was signed: a word for the metrics, and what the API server is told.
 struct Refusal(&'static str, Status);
@@ -39,7 +40,15 @@ impl Service {
             }
             Err(Refusal(word, status)) => {
                 self.metrics.refused_to_sign(word);
-                tracing::warn!(code = word, "no token was signed for Kubernetes: {}", status.message());
+                static LOGGED: Seldom<&str> = Seldom::new();
+                if let Some(held_back) = LOGGED.may_log(word) {
+                    tracing::warn!(
+                        code = word,
+                        held_back,
+                        "no token was signed for Kubernetes: {}",
+                        status.message()
+                    );
+                }
                 Err(status)
             }
         }

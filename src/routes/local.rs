@@ -22,6 +22,7 @@ use crate::http::peer::Peer;
 use crate::http::problem::Problem;
 use crate::routes::Service;
 use crate::routes::introspect::is_form;
+use crate::telemetry::seldom::Seldom;
 
 /// The longest body of a single request: a token of 16 KiB with room for all else.
 const SINGLE: usize = 64 * 1024;
@@ -102,21 +103,25 @@ impl Local {
         if path.starts_with("/v1/sign") {
             self.service.metrics.refused_to_sign(problem.code());
         }
-        if status.is_server_error() {
-            tracing::warn!(
-                request_id = id_text,
-                status = status.as_u16(),
-                path,
-                uid = self.peer.uid,
-                "a request failed"
-            );
-        } else {
+        // By what fails, which the code says: one cause does not hide another.
+        static LOGGED: Seldom<&str> = Seldom::new();
+        if !status.is_server_error() {
             tracing::debug!(
                 request_id = id_text,
                 status = status.as_u16(),
                 path,
                 uid = self.peer.uid,
                 "a request was refused"
+            );
+        } else if let Some(held_back) = LOGGED.may_log(problem.code()) {
+            tracing::warn!(
+                request_id = id_text,
+                status = status.as_u16(),
+                code = problem.code(),
+                path,
+                uid = self.peer.uid,
+                held_back,
+                "a request failed"
             );
         }
         let mut response = problem.into_response();

@@ -18,6 +18,7 @@ use crate::http::problem::Problem;
 use crate::lane::Full;
 use crate::routes::Service;
 use crate::snapshot::{Signer, Signs, Snapshot};
+use crate::telemetry::seldom::Seldom;
 use crate::unique;
 
 /// How many items a batch may have.
@@ -220,7 +221,10 @@ fn finish(signer: &Signer, unsigned: Unsigned, signature: &Signature) -> Vec<u8>
 }
 
 fn broken(error: &SigningKeyError) -> Problem {
-    tracing::error!(%error, "a signature could not be computed");
+    static LOGGED: Seldom<()> = Seldom::new();
+    if let Some(held_back) = LOGGED.may_log(()) {
+        tracing::error!(%error, held_back, "a signature could not be computed");
+    }
     Problem::new(
         http::StatusCode::INTERNAL_SERVER_ERROR,
         "internal",

@@ -1,10 +1,11 @@
 //! The log, on standard error: text for people at a terminal, JSON for machines elsewhere.
 
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{FilterExt as _, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, fmt};
 
+use super::seldom::OfLibraries;
 use crate::settings::LogFormat;
 
 /// Starts logging. A second call has no effect.
@@ -21,6 +22,6 @@ pub fn start(format: LogFormat, targets: Targets) {
     let layers: Vec<_> = layers.collect();
     // The one way in which this fails is that logging has been started already.
     let _ = tracing_subscriber::registry()
-        .with(layers.with_filter(targets))
+        .with(layers.with_filter(targets.and(OfLibraries::default())))
         .try_init();
 }

@@ -3,3 +3,4 @@
 pub mod logs;
 pub mod metered;
 pub mod metrics;
+pub mod seldom;

@@ -1,0 +1,27 @@
+"""What anybody can send does not fill the log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from provider import Issuer
+from trust import UNAVAILABLE, Trusting, word
+
+MANY = 300
+
+
+def test_tokens_of_an_issuer_that_is_down_do_not_fill_the_log(issuer: Issuer, trusting: Callable[..., Trusting]) -> None:
+    issuer.proxy.down()
+    sidecar = trusting(issuer)
+    token = issuer.token()
+    for _ in range(MANY):
+        assert word(sidecar, token) == UNAVAILABLE
+        assert sidecar.doors.ask("authorize", token).word == UNAVAILABLE
+        assert sidecar.doors.ask("check", token).word == UNAVAILABLE
+    log = sidecar.log()
+    failed = [line for line in log.splitlines() if "a request failed" in line]
+    # One at once, with what to look for; another if the test took longer than a minute.
+    assert 1 <= len(failed) <= 3, f"{len(failed)} lines"
+    assert "issuer_unavailable" in failed[0]
+    # The reason is there once: the issuer, and what its server says.
+    assert log.count("cannot be fetched") <= 3, log
