@@ -105,6 +105,8 @@ struct IssuerFacts {
     outage: Option<Outage>,
     /// Why its tokens get no verdict, if so.
     lost: Option<NoKeys>,
+    /// When its keys were fetched, if an earlier process did that and kept them on disk.
+    kept: Option<Timestamp>,
 }
 
 impl IssuerFacts {
@@ -114,6 +116,7 @@ impl IssuerFacts {
             name: trusted.terms().issuer.to_string(),
             outage,
             lost: trusted.keys_at(now).err(),
+            kept: trusted.kept().map(|(fetched_at, _)| fetched_at),
         })
     }
 }
@@ -303,7 +306,8 @@ impl Memory {
         let detail = match (&issuer.outage, issuer.lost) {
             (None, _) => format!("the keys of {name} are asked for the first time"),
             (Some(outage), None) => format!(
-                "the keys of {name} cannot be fetched, and the last ones stay: {}",
+                "the keys of {name} cannot be fetched, and the last ones{} stay: {}",
+                from_disk(issuer.kept),
                 outage.reason
             ),
             (Some(outage), Some(NoKeys::Never)) => {
@@ -359,6 +363,13 @@ impl Memory {
             detail,
         }
     }
+}
+
+/// Where the last keys of an issuer come from, if this process has fetched none.
+fn from_disk(kept: Option<Timestamp>) -> String {
+    kept.map_or_else(String::new, |fetched_at| {
+        format!(", which come from disk and were fetched at {},", rfc3339(fetched_at))
+    })
 }
 
 /// Why another key may be about to sign elsewhere.

@@ -22,7 +22,7 @@ use crate::http::peer::AllowList;
 use crate::http::tls::{Tls, TlsError};
 use crate::http::unix::{SocketError, bind};
 use crate::http::workers::Workers;
-use crate::issuers::{Issuers, NoClient};
+use crate::issuers::{self, Issuers, NoClient};
 use crate::keeper::{Charge, Keeper, Means, NoRing, Source};
 use crate::lane::Lane;
 use crate::last_good::LastGood;
@@ -148,14 +148,15 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
 
     let shutdown = CancellationToken::new();
     let tasks = TaskTracker::new();
-    let issuers = Arc::new(Issuers::follow(
-        &settings.trusted_issuers,
-        &clock,
-        &metrics,
-        &tasks,
-        &shutdown,
-    )?);
     let durations = settings.policy.durations();
+    let following = issuers::Means {
+        clock: &clock,
+        metrics: &metrics,
+        data_dir: &settings.data_dir,
+        ahead: durations.clock_skew * 2,
+    };
+    let issuers = Issuers::follow(&settings.trusted_issuers, following, &tasks, &shutdown).await?;
+    let issuers = Arc::new(issuers);
     let service = Arc::new(Service {
         published: Arc::clone(&published),
         nudge: Arc::clone(&nudge),

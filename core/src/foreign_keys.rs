@@ -127,6 +127,19 @@ impl ForeignKeys {
         self.keys.get(kid)
     }
 
+    /// The keys as JWKs, each under the kid that its issuer gave it and for the algorithm that it is used for, in the order
+    /// of their kids. [`Self::parse`] makes the same keys of them.
+    #[must_use]
+    pub fn to_jwks(&self) -> Vec<Jwk> {
+        let mut named: Vec<_> = self.keys.iter().collect();
+        named.sort_by_key(|(kid, _)| kid.as_str());
+        let jwk = |(kid, key): (&Kid, &VerifyingKey)| Jwk {
+            kid: Some(kid.as_str().to_owned()),
+            ..Jwk::from(key)
+        };
+        named.into_iter().map(jwk).collect()
+    }
+
     /// How many there are; never zero.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "a set without keys is not made")]
@@ -197,6 +210,7 @@ mod tests {
 
     use super::*;
     use crate::algorithm::RsaBits;
+    use crate::jwk::JwkSet;
     use crate::signing_key::SigningKey;
 
     const ALLOWED: [Algorithm; 2] = [Algorithm::ES256, Algorithm::EdDSA];
@@ -226,6 +240,22 @@ mod tests {
         assert_eq!(algorithm("a \"b\""), Some(Algorithm::ES256));
         assert_eq!(algorithm("no alg"), Some(Algorithm::EdDSA));
         assert_eq!(algorithm("c"), None);
+    }
+
+    #[test]
+    fn the_keys_can_be_written_down_and_read_again() {
+        let keys = parse(&[
+            jwk(Algorithm::ES256, json!({"kid": "b \"\u{0}"})),
+            jwk(Algorithm::EdDSA, json!({"kid": "a", "alg": null})),
+        ])
+        .expect("keys");
+        let jwks = keys.to_jwks();
+        let kids: Vec<_> = jwks.iter().map(|jwk| jwk.kid.as_deref()).collect();
+        assert_eq!(kids, [Some("a"), Some("b \"\u{0}")]);
+        let again = serde_json::to_vec(&JwkSet { keys: jwks }).expect("JSON");
+        let again = ForeignKeys::parse(&again, &ALLOWED).expect("keys");
+        assert_eq!(again.to_jwks(), keys.to_jwks());
+        assert_eq!(again.find("a").map(VerifyingKey::algorithm), Some(Algorithm::EdDSA));
     }
 
     #[test]

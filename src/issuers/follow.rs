@@ -12,10 +12,12 @@ use futures_util::FutureExt as _;
 use signet_api::{Clock, chain};
 use signet_core::Timestamp;
 use signet_guards::Jitter;
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{info, warn};
 
 use super::fetch::{FetchError, Fetched, Source};
+use super::kept::{Remembered, Worth};
 use super::{Known, Trusted};
 use crate::clock::rfc3339;
 use crate::snapshot::Outage;
@@ -36,6 +38,10 @@ pub(super) struct Follower {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) jitter: Jitter,
+    /// Keys that an earlier process fetched. They serve once fetching them has failed.
+    pub(super) stale: Option<Known>,
+    /// Somebody keeps what was fetched.
+    pub(super) fetched: Arc<Notify>,
 }
 
 impl Follower {
@@ -59,6 +65,7 @@ impl Follower {
                     longest - self.jitter.up_to(longest / 10)
                 }
                 Err(error) => {
+                    self.fall_back();
                     self.note(&error, asked_at);
                     let longest = longest_wait(&self.trusted, failures, self.clock.now());
                     failures = failures.saturating_add(1);
@@ -83,11 +90,19 @@ impl Follower {
     }
 
     /// Takes the keys into use; how long they are good for.
-    fn keep(&self, fetched: Fetched, asked_at: Timestamp) -> Duration {
+    fn keep(&mut self, fetched: Fetched, asked_at: Timestamp) -> Duration {
         let terms = &self.trusted.terms;
-        let life = fetched.life.clamp(terms.min_refresh, terms.max_refresh);
+        let known = Known::new(
+            Remembered {
+                keys: fetched.keys,
+                fetched_at: asked_at,
+                good_for: fetched.life,
+            },
+            terms,
+            false,
+        );
         let before = self.trusted.known.load();
-        let left_out = fetched.keys.left_out();
+        let left_out = known.keys.left_out();
         let news = before.as_ref().is_none_or(|known| known.keys.left_out() != left_out);
         if news && !left_out.is_empty() {
             let shown: Vec<String> = left_out.iter().take(8).map(ToString::to_string).collect();
@@ -96,15 +111,46 @@ impl Follower {
         if let Some(outage) = self.trusted.outage.swap(None) {
             info!(issuer = %terms.issuer, since = %rfc3339(outage.since), "a trusted issuer gives its keys again");
         } else if before.is_none() {
-            info!(issuer = %terms.issuer, keys = fetched.keys.len(), "the keys of a trusted issuer are known");
+            info!(issuer = %terms.issuer, keys = known.keys.len(), "the keys of a trusted issuer are known");
         }
-        self.metrics
-            .issuer_keys(terms.issuer.as_str(), fetched.keys.len(), asked_at);
-        self.trusted.known.store(Some(Arc::new(Known {
-            keys: fetched.keys,
-            usable_until: asked_at.plus(life + terms.max_stale),
-        })));
+        let life = known.fresh_until.since(asked_at);
+        self.serve(known);
+        self.stale = None;
+        self.fetched.notify_one();
         life
+    }
+
+    fn serve(&self, known: Known) {
+        let issuer = self.trusted.terms.issuer.as_str();
+        self.metrics.issuer_keys(issuer, known.keys.len(), known.fetched_at);
+        self.trusted.known.store(Some(Arc::new(known)));
+    }
+
+    /// What an earlier process kept. Without the restart it would serve until it is fetched again; and after that only if
+    /// it cannot be.
+    pub(super) fn recall(&mut self, remembered: Remembered) {
+        let fetched_at = rfc3339(remembered.fetched_at);
+        let issuer = &self.trusted.terms.issuer;
+        match remembered.worth(&self.trusted.terms, self.clock.now()) {
+            Worth::Fresh(known) => {
+                info!(%issuer, fetched_at, "the keys of a trusted issuer come from disk until they are fetched");
+                self.serve(known);
+            }
+            Worth::Stale(known) => self.stale = Some(known),
+            Worth::Nothing => info!(%issuer, fetched_at, "the keys of a trusted issuer on disk are too old to be used"),
+        }
+    }
+
+    /// They cannot be fetched, so those from disk serve, as they would if this process had not been restarted.
+    fn fall_back(&mut self) {
+        if let Some(known) = self.stale.take() {
+            info!(
+                issuer = %self.trusted.terms.issuer,
+                fetched_at = %rfc3339(known.fetched_at),
+                "the keys of a trusted issuer come from disk, as they cannot be fetched"
+            );
+            self.serve(known);
+        }
     }
 
     /// Logged once for each reason, not once for each attempt.
@@ -158,10 +204,14 @@ mod tests {
             ..example::trusted("https://login.example.com/jwks")
         });
         trusted.known.store(usable_for.map(|seconds| {
-            Arc::new(Known {
+            let remembered = Remembered {
                 keys: ForeignKeys::parse(JWKS.as_bytes(), &[Algorithm::EdDSA]).expect("a key"),
-                usable_until: NOW.plus(Duration::from_secs(seconds)),
-            })
+                fetched_at: NOW,
+                good_for: Duration::ZERO,
+            };
+            let usable_until = NOW.plus(Duration::from_secs(seconds));
+            let known = Known::new(remembered, &trusted.terms, false);
+            Arc::new(Known { usable_until, ..known })
         }));
         trusted
     }

@@ -2,21 +2,26 @@
 //!
 //! Each has a task that fetches its keys ahead of their end, one fetch at a time. The data path finds the issuer by `iss`, and a
 //! key in what was fetched last; it waits for nobody. Keys belong to their issuer: none is ever tried for a token of another.
-//! A fetch that fails leaves the last keys in use, up to a stated age; beyond it, and before the first success, there is
-//! no verdict on a token of that issuer.
+//! A fetch that fails leaves the last keys in use, up to a stated age, also over a restart; beyond it, and before the first
+//! success, there is no verdict on a token of that issuer.
 
 #[cfg(test)]
 mod example;
 mod fetch;
 mod follow;
 mod freshness;
+mod keep;
+mod kept;
 mod location;
 mod resolve;
 mod tls;
 
 use std::collections::HashMap;
+use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use arc_swap::{ArcSwapOption, Guard};
 use signet_api::Clock;
@@ -34,15 +39,50 @@ use crate::settings::TrustedIssuer;
 use crate::snapshot::Outage;
 use crate::telemetry::metrics::Metrics;
 use fetch::Source;
+use kept::Remembered;
 
 /// Keys as they were fetched, and how long they are good for.
 #[derive(Debug)]
 pub struct Known {
     keys: ForeignKeys,
+    /// The instant before they were asked for.
+    fetched_at: Timestamp,
+    /// How long the issuer said that they are good for.
+    good_for: Duration,
+    /// Until then they need not be fetched again.
+    fresh_until: Timestamp,
+    /// Until then they are believed, if they cannot be.
     usable_until: Timestamp,
+    /// Whether an earlier process fetched them.
+    is_from_disk: bool,
 }
 
 impl Known {
+    fn new(remembered: Remembered, terms: &TrustedIssuer, is_from_disk: bool) -> Self {
+        let Remembered {
+            keys,
+            fetched_at,
+            good_for,
+        } = remembered;
+        let life = good_for.clamp(terms.min_refresh, terms.max_refresh);
+        Self {
+            keys,
+            fetched_at,
+            good_for,
+            fresh_until: fetched_at.plus(life),
+            usable_until: fetched_at.plus(life + terms.max_stale),
+            is_from_disk,
+        }
+    }
+
+    fn remembered(&self) -> Remembered {
+        Remembered {
+            keys: self.keys.clone(),
+            fetched_at: self.fetched_at,
+            good_for: self.good_for,
+        }
+    }
+
     /// The keys.
     #[must_use]
     pub const fn keys(&self) -> &ForeignKeys {
@@ -115,6 +155,15 @@ impl Trusted {
         self.outage.load_full()
     }
 
+    /// If the keys that serve come from disk, as this process has fetched none yet: when they were fetched, and until when
+    /// they are believed.
+    #[must_use]
+    pub fn kept(&self) -> Option<(Timestamp, Timestamp)> {
+        let known = self.known.load();
+        let kept = known.as_ref().filter(|known| known.is_from_disk);
+        kept.map(|known| (known.fetched_at, known.usable_until))
+    }
+
     /// Whether its keys were fetched, or could not be. Until then a replica is not ready.
     #[must_use]
     pub fn was_tried(&self) -> bool {
@@ -122,41 +171,68 @@ impl Trusted {
     }
 }
 
+/// What following issuers takes.
+#[derive(Clone, Copy, Debug)]
+pub struct Means<'a> {
+    /// The machine's clock.
+    pub clock: &'a Arc<dyn Clock>,
+    /// Where fetches are counted.
+    pub metrics: &'a Arc<Metrics>,
+    /// Where keys are kept over a restart.
+    pub data_dir: &'a Path,
+    /// By how much another process that keeps keys there may be ahead of this one's clock.
+    pub ahead: Duration,
+}
+
 /// All of them.
 #[derive(Debug, Default)]
 pub struct Issuers(HashMap<Issuer, Arc<Trusted>>);
 
 impl Issuers {
-    /// Those of the settings; each is followed until the shutdown.
+    /// Those of the settings; each is followed until the shutdown. Keys that an earlier process kept serve when this
+    /// returns, if they are fresh.
     ///
     /// # Errors
     /// [`NoClient`] if the certificate authorities of one cannot be read.
-    pub fn follow(
+    pub async fn follow(
         terms: &[TrustedIssuer],
-        clock: &Arc<dyn Clock>,
-        metrics: &Arc<Metrics>,
+        means: Means<'_>,
         tasks: &TaskTracker,
         shutdown: &CancellationToken,
     ) -> Result<Self, NoClient> {
+        let until_shutdown = |task: Pin<Box<dyn Future<Output = ()> + Send>>| {
+            let shutdown = shutdown.clone();
+            tasks.spawn(async move {
+                tokio::select! {
+                    () = shutdown.cancelled() => {}
+                    () = task => {}
+                }
+            });
+        };
+        let fetched = Arc::new(Notify::new());
+        let mut kept = keep::recall(means.data_dir, terms, means.clock.now(), means.ahead).await;
         let mut issuers = HashMap::new();
         for terms in terms {
             let source = Source::new(terms)?;
             let trusted = Arc::new(Trusted::new(terms.clone()));
             issuers.insert(terms.issuer.clone(), Arc::clone(&trusted));
-            let follower = follow::Follower {
+            let mut follower = follow::Follower {
                 trusted,
                 source,
-                clock: Arc::clone(clock),
-                metrics: Arc::clone(metrics),
+                clock: Arc::clone(means.clock),
+                metrics: Arc::clone(means.metrics),
                 jitter: Jitter::default(),
+                stale: None,
+                fetched: Arc::clone(&fetched),
             };
-            let shutdown = shutdown.clone();
-            tasks.spawn(async move {
-                tokio::select! {
-                    () = shutdown.cancelled() => {}
-                    () = follower.run() => {}
-                }
-            });
+            if let Some(remembered) = kept.remove(&terms.issuer) {
+                follower.recall(remembered);
+            }
+            until_shutdown(Box::pin(follower.run()));
+        }
+        if !issuers.is_empty() {
+            let all = issuers.values().cloned().collect();
+            until_shutdown(Box::pin(keep::Keep::new(means.data_dir, all, fetched).run()));
         }
         Ok(Self(issuers))
     }

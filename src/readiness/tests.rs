@@ -221,3 +221,30 @@ fn what_all_replicas_lack_is_told_and_takes_no_traffic_away() {
     assert_eq!(json["conditions"][1]["failing_since"], "1970-01-12T13:46:47Z");
     assert!(json["conditions"][0].get("failing_since").is_none(), "{json}");
 }
+
+#[test]
+fn it_is_told_that_the_keys_of_an_issuer_come_from_disk_and_since_when() {
+    let detail = |kept: Option<i64>| {
+        let issuer = IssuerFacts {
+            name: "https://login.example.com/".to_owned(),
+            outage: Some(outage(5)),
+            lost: None,
+            kept: kept.map(at),
+        };
+        let report = memory().judge(
+            &Facts {
+                issuers: vec![issuer],
+                ..good(0)
+            },
+            at(9),
+        );
+        assert!(report.ready, "{report:?}");
+        report.conditions.last().expect("a condition").detail.clone()
+    };
+    assert!(detail(None).contains("the last ones stay: the provider is down"));
+    let kept = detail(Some(0));
+    assert!(
+        kept.contains("the last ones, which come from disk and were fetched at 1970-01-12T13:46:40Z, stay"),
+        "{kept}"
+    );
+}

@@ -125,7 +125,7 @@ pub const SETTINGS: &[Setting] = &[
     row(GENERAL, "config", Kind::Path, Absent, "settings file (TOML)"),
     row(GENERAL, "log", Kind::List, Literal("info"), "what is logged: off, error, warn, info, debug, trace; per module as signet::keeper=debug"),
     row(GENERAL, "log_format", Kind::Text, Literal("auto"), "text, json, or auto: json when standard error is not a terminal"),
-    row(GENERAL, "data_dir", Kind::Path, Derived("$XDG_STATE_HOME/signet, else $HOME/.local/state/signet; /var/lib/signet for root or without a home"), "directory of the local ring and of the last good public ring"),
+    row(GENERAL, "data_dir", Kind::Path, Derived("$XDG_STATE_HOME/signet, else $HOME/.local/state/signet; /var/lib/signet for root or without a home"), "directory of the local ring, of the last good public ring, and of the last good keys of trusted issuers"),
 
     row(KEYS, "provider", Kind::Text, Literal("local"), "provider: local, vault, aws-kms, azure-key-vault or gcp-kms"),
     row(KEYS, "custody", Kind::Text, Derived("remote (sealed for local)"), "who computes signatures: remote (the provider) or sealed (signet, with keys that the provider wraps)"),

@@ -51,12 +51,12 @@ class Trusting(Sidecar):
         self, *issuers: Issuer | str, tables: Mapping[str, Mapping[str, Any]] | None = None, **settings: str
     ) -> None:
         names = [issuer if isinstance(issuer, str) else issuer.name for issuer in issuers]
-        self._tables = {name: TABLE | (tables or {}).get(name, {}) for name in names}
+        self.tables = {name: TABLE | (tables or {}).get(name, {}) for name in names}
         super().__init__(**({"trusted_issuers": ",".join(names), "audience": AUDIENCE, "algorithm": "ES256"} | settings))
         self.doors = Doors(self)
 
     def command(self) -> Sequence[str | Path]:
-        self._settings |= {"config": str(settings_file(self.directory, self._tables))}
+        self._settings |= {"config": str(settings_file(self.directory, self.tables))}
         return super().command()
 
     def own(self, **claims: Any) -> str:
@@ -112,6 +112,16 @@ class Trusting(Sidecar):
     def _admin_text(self, path: str) -> str:
         with urllib.request.urlopen(f"http://{LOOPBACK}:{self._admin}{path}", timeout=REQUEST_LIMIT) as answer:
             return str(answer.read().decode())
+
+    def kill(self) -> None:
+        # One that does not start is killed before it has any.
+        if hasattr(self, "doors"):
+            self.doors.close()
+        super().kill()
+
+    def revive(self) -> None:
+        super().revive()
+        self.doors = Doors(self)
 
     def stop(self) -> int:
         self.doors.close()

@@ -1,0 +1,150 @@
+//! The text of the file: JSON that a person can read, taken only if every part of it is as Signet would have written it.
+//!
+//! ```json
+//! {
+//!   "format": "signet-issuer-keys/1",
+//!   "sha256": "…",
+//!   "content": {
+//!     "issuer": "https://login.example.com/",
+//!     "terms": { "discovery_url": "https://login.example.com/.well-known/openid-configuration", "algorithms": ["RS256"] },
+//!     "fetched_at_ms": 1790000000000,
+//!     "good_for_ms": 900000,
+//!     "jwks": { "keys": [ … ] }
+//!   }
+//! }
+//! ```
+//!
+//! `sha256` is of the octets of `content`, in hexadecimal digits. It tells damage, not forgery: who could write the file
+//! could write the digest too.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use aws_lc_rs::digest;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use signet_core::jwk::JwkSet;
+use signet_core::{ForeignKeys, Issuer, Timestamp};
+
+use super::{Refusal, Remembered};
+use crate::cache_file::{self, FileFault};
+use crate::settings::{KeysAt, TrustedIssuer};
+
+pub(super) const FORMAT: &str = "signet-issuer-keys/1";
+/// The most octets of the file: twice those of the longest document that is fetched.
+pub(super) const LONGEST: usize = 1024 * 1024;
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DocumentJson {
+    format: String,
+    sha256: String,
+    content: Box<RawValue>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ContentJson {
+    issuer: Issuer,
+    terms: TermsJson,
+    fetched_at_ms: Timestamp,
+    good_for_ms: u64,
+    jwks: Box<RawValue>,
+}
+
+/// What decides on which keys are an issuer's. Keys that were fetched under other terms are not used.
+#[derive(PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TermsJson {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    jwks_url: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    discovery_url: Option<String>,
+    algorithms: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ca_file: Option<PathBuf>,
+}
+
+impl TermsJson {
+    fn of(terms: &TrustedIssuer) -> Self {
+        let (jwks_url, discovery_url) = match &terms.keys_at {
+            KeysAt::Jwks(url) => (Some(url.to_string()), None),
+            KeysAt::Discovery(url) => (None, Some(url.to_string())),
+        };
+        Self {
+            jwks_url,
+            discovery_url,
+            algorithms: terms.algorithms.iter().map(|alg| alg.as_str().to_owned()).collect(),
+            ca_file: terms.ca_file.clone(),
+        }
+    }
+
+    /// The first setting that differs.
+    fn differs_in(&self, other: &Self) -> Option<&'static str> {
+        [
+            ("jwks_url", self.jwks_url == other.jwks_url),
+            ("discovery_url", self.discovery_url == other.discovery_url),
+            ("algorithms", self.algorithms == other.algorithms),
+            ("ca_file", self.ca_file == other.ca_file),
+        ]
+        .into_iter()
+        .find_map(|(name, is_same)| (!is_same).then_some(name))
+    }
+}
+
+/// Reads the text, if it is of this issuer under these terms.
+pub(super) fn parse(bytes: &[u8], terms: &TrustedIssuer) -> Result<Remembered, Refusal> {
+    let (text, _) = cache_file::parse(bytes, FORMAT)?;
+    let json: DocumentJson = serde_json::from_str(text).map_err(FileFault::Malformed)?;
+    if sha256(json.content.get()) != json.sha256 {
+        return Err(Refusal::Damaged);
+    }
+    let content: ContentJson = serde_json::from_str(json.content.get()).map_err(FileFault::Malformed)?;
+    if content.issuer != terms.issuer {
+        return Err(Refusal::Issuer {
+            found: content.issuer.to_string(),
+            ours: terms.issuer.to_string(),
+        });
+    }
+    if let Some(setting) = content.terms.differs_in(&TermsJson::of(terms)) {
+        return Err(Refusal::OtherTerms { setting });
+    }
+    // By the same rules as when they are fetched, which may be stricter by now.
+    let keys = ForeignKeys::parse(content.jwks.get().as_bytes(), &terms.algorithms).map_err(Refusal::NoKeys)?;
+    Ok(Remembered {
+        keys,
+        fetched_at: content.fetched_at_ms,
+        good_for: Duration::from_millis(content.good_for_ms),
+    })
+}
+
+/// Writes the text.
+pub(super) fn compose(remembered: &Remembered, terms: &TrustedIssuer) -> Result<Vec<u8>, Refusal> {
+    let jwks = JwkSet {
+        keys: remembered.keys.to_jwks(),
+    };
+    let raw = |json: serde_json::Result<String>| json.and_then(RawValue::from_string).map_err(Refusal::Unencodable);
+    let content = ContentJson {
+        issuer: terms.issuer.clone(),
+        terms: TermsJson::of(terms),
+        fetched_at_ms: remembered.fetched_at,
+        good_for_ms: u64::try_from(remembered.good_for.as_millis()).unwrap_or(u64::MAX),
+        jwks: raw(serde_json::to_string_pretty(&jwks))?,
+    };
+    let content = raw(serde_json::to_string_pretty(&content))?;
+    let json = DocumentJson {
+        format: FORMAT.to_owned(),
+        sha256: sha256(content.get()),
+        content,
+    };
+    let bytes = serde_json::to_vec_pretty(&json).map_err(Refusal::Unencodable)?;
+    match bytes.len() {
+        octets if octets > LONGEST => Err(Refusal::TooLongToWrite { octets }),
+        _ => Ok(bytes),
+    }
+}
+
+pub(super) fn sha256(text: &str) -> String {
+    let digest = digest::digest(&digest::SHA256, text.as_bytes());
+    digest.as_ref().iter().map(|octet| format!("{octet:02x}")).collect()
+}
