@@ -89,16 +89,22 @@ impl FileFault {
     #[must_use]
     pub const fn advice(&self) -> &'static str {
         match self {
-            Self::Link | Self::NotAFile | Self::Owner { .. } | Self::Writable { .. } => {
+            Self::Owner { .. } => {
+                "If the sidecar runs as that user, run it so here too. Otherwise somebody else could have written it: find \
+                 out who, then remove it. It is a cache: Signet writes it again by itself"
+            }
+            Self::Link | Self::NotAFile | Self::Writable { .. } => {
                 "Somebody else could have written it: find out who, then remove it. It is a cache: Signet writes it again \
                  by itself"
             }
             Self::DirectoryOwner { .. } => {
-                "Give it to the user of this process, or point SIGNET_DATA_DIR to a directory that Signet makes itself"
+                "Run Signet as the user that owns it; or give it, with all that is in it, to the user of this process, if no \
+                 other sidecar uses it. Keep SIGNET_DATA_DIR: the provider local has its ring there"
             }
             Self::DirectoryWritable { .. } => {
                 "`chmod go-w` it; or, where a volume is like that (in Kubernetes an emptyDir, or any with fsGroup), \
-                 point SIGNET_DATA_DIR to a directory in it that does not exist yet: Signet makes it, with mode 0700"
+                 point SIGNET_DATA_DIR to a directory in it that does not exist yet: Signet makes it, with mode 0700. With \
+                 the provider local, stop Signet and move ring.json and local.key there first, or a new ring is made"
             }
             Self::DirectoryUnreadable(_) => {
                 "See that SIGNET_DATA_DIR names a directory, and that the user of this process may read and enter it"

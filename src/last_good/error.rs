@@ -112,8 +112,8 @@ impl Refusal {
                  there. It is a cache, and written again as soon as the provider answers"
             }
             Self::Issuer { .. } => {
-                "If the issuer was renamed, remove the file; if two issuers share the directory, give each its own \
-                 SIGNET_DATA_DIR"
+                "If the issuer was renamed, remove the file. If two issuers share the directory, give one of them another \
+                 SIGNET_DATA_DIR; with the provider local, copy ring.json and local.key there first, or a new ring is made"
             }
             Self::NoRing | Self::TooManyKeys { .. } => {
                 "Remove it: it is a cache, and written again as soon as the provider answers"

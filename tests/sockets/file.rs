@@ -21,7 +21,7 @@ fn a_second_start_on_a_live_socket_is_refused_and_the_first_goes_on() {
     let second = Spec::new(&Home::new()).set("SIGNET_SOCKET", sidecar.spec().socket_path().display());
     let text = refused(&second);
     assert!(
-        text.contains("is in use: another signet serves on it; stop that one, or set SIGNET_SOCKET"),
+        text.contains("is in use: another signet serves on it. Leave that one running if it serves a gateway"),
         "{text}"
     );
     assert!(!second.home().data().exists(), "it got as far as the ring");

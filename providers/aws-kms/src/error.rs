@@ -190,7 +190,9 @@ impl Advice {
             Self::Quota => "The account's quota is used up. Run signet keys prune, set SIGNET_EXPIRED_KEYS=destroy, \
                             or raise the quota in Service Quotas"
                 .to_owned(),
-            Self::Key => "The key is disabled, being deleted, or of the wrong kind".to_owned(),
+            Self::Key => "The key is disabled, being deleted, or of the wrong kind. If it is good, enable it or cancel its deletion; \
+                          if it leaked, run signet keys revoke"
+                .to_owned(),
             Self::Exists => "See that SIGNET_KEY and AWS_REGION are right, and that nobody deleted it".to_owned(),
             Self::Tampered => "It was not made by this key in this context: see SIGNET_KEY and SIGNET_STORE; if they \
                                are right, treat it as an attack"

@@ -17,6 +17,8 @@ use crate::identity::Source;
 
 /// The most characters of a vendor's message that an error shows.
 const LONGEST_MESSAGE: usize = 300;
+const VERSION_DISABLED: &str =
+    "The version is disabled: enable it in the vault if it is good; if it leaked, run signet keys revoke";
 
 /// The call that failed, for the text.
 #[derive(Clone, Debug)]
@@ -122,11 +124,11 @@ impl Doing {
             ),
             (403, _, "KeyDisabled") => (
                 ErrorKind::KeyUnusable,
-                "The version is disabled: use another key, or enable it in the vault".to_owned(),
+                VERSION_DISABLED.to_owned(),
             ),
             (403, _, "KeyNotYetValidOrExpired") => (
                 ErrorKind::KeyUnusable,
-                "The version is outside its validity (nbf, exp): remove the expiry in the vault, or use another key"
+                "The version is outside its validity (nbf, exp): remove both in the vault, Signet retires keys by itself"
                     .to_owned(),
             ),
             (403, _, "KeyOperationForbidden") => (
@@ -136,7 +138,7 @@ impl Doing {
             // Older vaults have no inner code for it.
             (403, ..) if message.contains("disabled key") => (
                 ErrorKind::KeyUnusable,
-                "The version is disabled: use another key, or enable it in the vault".to_owned(),
+                VERSION_DISABLED.to_owned(),
             ),
             (403, _, "ForbiddenByConnection" | "ForbiddenByFirewall") => (
                 ErrorKind::PermissionDenied,
@@ -164,7 +166,8 @@ impl Doing {
             ),
             (409, _, "ObjectIsDeletedButRecoverable" | "ObjectIsBeingDeleted") => (
                 ErrorKind::KeyUnusable,
-                "The key was deleted and its name is reserved: recover it, or purge it and lose every version"
+                "The key was deleted: recover it (az keyvault key recover). Do not purge it: every version would be lost, and \
+                 every token refused"
                     .to_owned(),
             ),
             (409, ..) => (ErrorKind::Unavailable, "It is tried again".to_owned()),

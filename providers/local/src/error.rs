@@ -29,7 +29,7 @@ pub(crate) enum Refusal {
     WrongKey { ring: PathBuf, key: PathBuf },
     #[error(
         "{} is not a key file: besides comments (#) it must hold one line, the base64 of 32 octets. Restore it from a \
-         backup; `openssl rand -base64 32` makes one for a new ring",
+         backup. Only where there is no ring yet: `openssl rand -base64 32` makes one",
         .key.display()
     )]
     NotAKey { key: PathBuf },

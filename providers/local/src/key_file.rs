@@ -22,8 +22,8 @@ const RULES: Rules = Rules {
     forbidden_mode: 0o007,
     kind: ErrorKind::InvalidConfig,
     longest: 4096,
-    remedy: "It must be readable by this process's user and by nobody else: `chmod 600` it and give it to that user, \
-             or in Kubernetes set `defaultMode: 0400` on the secret's volume",
+    remedy: "It must be readable by the user that the sidecar runs as, and by nobody else: `chmod 600` it and give it to \
+             that user, or in Kubernetes set `defaultMode: 0400` on the secret's volume",
 };
 
 const COMMENT: &str = "\

@@ -70,7 +70,11 @@ fn by_code(code: &str) -> Option<(ErrorKind, &'static str)> {
         | "InsufficientAccountPermissions"
         | "AccountIsDisabled" => (PermissionDenied, ""),
         // S3 and Google; Azure. 404.
-        "NoSuchBucket" | "ContainerNotFound" => (NotFound, "Create it, or correct SIGNET_STORE"),
+        "NoSuchBucket" | "ContainerNotFound" => (
+            NotFound,
+            "Correct SIGNET_STORE if it is wrong. Create it only if there is no ring yet; if it was deleted, restore it with \
+             the ring in it",
+        ),
         "ContainerBeingDeleted" | "AccountBeingCreated" => (Unavailable, ""),
         // S3 503, Azure 503, the token service 400.
         "SlowDown" | "ServerBusy" | "RequestLimitExceeded" | "Throttling" | "TooManyRequests" => (Throttled, ""),
@@ -90,7 +94,7 @@ fn by_code(code: &str) -> Option<(ErrorKind, &'static str)> {
         "LeaseIdMissing" | "LeaseAlreadyPresent" => (InvalidConfig, "Somebody holds a lease on the blob: break it"),
         "BlobImmutableDueToPolicy" | "ObjectLockConfigurationNotFoundError" => (
             InvalidConfig,
-            "The object must be writable: take the retention policy off it, or change SIGNET_STORE",
+            "The object must be writable: take the retention policy off it",
         ),
         "BlobArchived" | "InvalidObjectState" => (
             InvalidConfig,

@@ -282,7 +282,7 @@ async fn a_missing_bucket_is_an_error_and_not_an_empty_ring() {
     ] {
         assert_eq!(error.kind, ErrorKind::NotFound);
         assert!(
-            text(&error).ends_with("Create it, or correct SIGNET_STORE"),
+            text(&error).contains("Correct SIGNET_STORE if it is wrong. Create it only if there is no ring yet"),
             "{}",
             text(&error)
         );

@@ -4,7 +4,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -75,6 +75,24 @@ impl Disk {
         content::read(rustix::fs::CWD, path, &demands).map_err(|unread| match unread {
             Unread::System(error) => self.failed("read", path, error),
             Unread::Directory => self.failed("read", path, Errno::ISDIR.into()),
+            Unread::Owner { owner, us: 0 } => {
+                let text = format!(
+                    "{} is refused: it belongs to user {owner}, and this process runs as root. Run this as user {owner}, as \
+                     the sidecar does (`sudo -u '#{owner}' ...`, or `docker exec -u {owner} ...`). Do not give the file to \
+                     root: the sidecar could not use it any more",
+                    path.display()
+                );
+                self.refusal(ErrorKind::PermissionDenied, text)
+            }
+            Unread::Owner { owner, us } => {
+                let text = format!(
+                    "{} is refused: it belongs to user {owner}, neither to this process's user {us} nor to root. If the \
+                     sidecar runs as user {owner}, run this as that user too. If not: {}",
+                    path.display(),
+                    rules.remedy
+                );
+                self.refusal(rules.kind, text)
+            }
             broken => {
                 let text = format!("{} is refused: {broken}. {}", path.display(), rules.remedy);
                 self.refusal(rules.kind, text)
@@ -222,7 +240,7 @@ impl Disk {
     }
 
     fn failed(&self, doing: &'static str, path: &Path, source: io::Error) -> ProviderError {
-        let (kind, advice) = self.advice(&source);
+        let (kind, advice) = self.advice(path, &source);
         let failed = Failed {
             doing,
             path: path.to_owned(),
@@ -232,8 +250,9 @@ impl Disk {
         ProviderError::new(self.provider, Operation::Open, kind, failed)
     }
 
-    /// Who must act, and how.
-    fn advice(&self, error: &io::Error) -> (ErrorKind, String) {
+    /// Who must act, and how. Another directory, or a new volume, is never the advice: without the ring that is in the right
+    /// one, a new ring is made, and every token is refused.
+    fn advice(&self, path: &Path, error: &io::Error) -> (ErrorKind, String) {
         let setting = self.setting;
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => (
@@ -245,29 +264,42 @@ impl Disk {
             io::ErrorKind::PermissionDenied => (
                 ErrorKind::PermissionDenied,
                 format!(
-                    "permission denied to user {}. Give it to that user, or point {setting} to another place",
-                    rustix::process::geteuid().as_raw()
+                    "permission denied to user {}{}. Run this as the user that the sidecar runs as. If it is already, give that \
+                     user the right to read and write there. Keep {setting}: a directory without the ring would start a \
+                     new one, and every token would be refused",
+                    rustix::process::geteuid().as_raw(),
+                    owned(path)
                 ),
             ),
             io::ErrorKind::ReadOnlyFilesystem => (
                 ErrorKind::PermissionDenied,
-                format!("the file system is read-only. Mount a writable volume, or point {setting} to one"),
+                format!(
+                    "the file system is read-only. Mount the same volume so that it can be written. If {setting} names the \
+                     wrong directory, correct it; one without the ring would start a new ring"
+                ),
             ),
             io::ErrorKind::IsADirectory => (
                 ErrorKind::InvalidConfig,
-                format!("a directory stands where a file should be. Move it away, or change {setting}"),
+                format!(
+                    "a directory stands where a file should be. Correct {setting} if it is wrong, or move the directory away"
+                ),
             ),
             io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => (
                 ErrorKind::InvalidConfig,
-                format!("a file stands where a directory should be. Move it away, or change {setting}"),
+                format!(
+                    "a file stands where a directory should be. Correct {setting} if it is wrong, or move the file away"
+                ),
             ),
             io::ErrorKind::NotFound => (
                 ErrorKind::InvalidConfig,
-                format!("its directory does not exist. Make it, or change {setting}"),
+                format!(
+                    "its directory does not exist. Correct {setting} if it is wrong, and see that its volume is mounted. Make \
+                     the directory only if there is no ring yet"
+                ),
             ),
             io::ErrorKind::InvalidFilename | io::ErrorKind::InvalidInput => (
                 ErrorKind::InvalidConfig,
-                format!("no such path can exist. Change {setting}"),
+                format!("no such path can exist. Correct {setting}"),
             ),
             _ if is_loop(error) => (
                 ErrorKind::BadAnswer,
@@ -279,6 +311,16 @@ impl Disk {
             ),
         }
     }
+}
+
+/// Whose the path is, or the nearest directory above it that can be looked at; nothing if none can.
+fn owned(path: &Path) -> String {
+    let found = path
+        .ancestors()
+        .find_map(|ancestor| Some((ancestor, ancestor.symlink_metadata().ok()?)));
+    found.map_or_else(String::new, |(ancestor, metadata)| {
+        format!(": {} belongs to user {}", ancestor.display(), metadata.uid())
+    })
 }
 
 /// The path with something appended to its last part.
@@ -315,4 +357,51 @@ fn is_loop(error: &io::Error) -> bool {
 )]
 fn bits(flags: OFlags) -> i32 {
     flags.bits() as i32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_advice_on_a_file_leads_to_a_new_ring_or_takes_the_ring_from_its_user() {
+        let disk = Disk {
+            provider: "local",
+            setting: "SIGNET_DATA_DIR",
+        };
+        let errors = [
+            Errno::NOSPC,
+            Errno::DQUOT,
+            Errno::FBIG,
+            Errno::ACCESS,
+            Errno::PERM,
+            Errno::ROFS,
+            Errno::ISDIR,
+            Errno::NOTDIR,
+            Errno::EXIST,
+            Errno::NOENT,
+            Errno::NAMETOOLONG,
+            Errno::INVAL,
+            Errno::LOOP,
+            Errno::IO,
+        ];
+        for error in errors {
+            let (_, advice) = disk.advice(Path::new("/"), &io::Error::from(error));
+            for harmful in [
+                "another place",
+                "or change",
+                "or point",
+                "Give it to",
+                "writable volume",
+            ] {
+                assert!(!advice.contains(harmful), "{error}: {advice}");
+            }
+        }
+        let (kind, advice) = disk.advice(Path::new("/no/such/file"), &Errno::ACCESS.into());
+        assert_eq!(kind, ErrorKind::PermissionDenied);
+        assert!(
+            advice.contains(": / belongs to user 0. Run this as the user that the sidecar runs as"),
+            "{advice}"
+        );
+    }
 }

@@ -17,8 +17,8 @@ const RULES: Rules = Rules {
     forbidden_mode: 0o022,
     kind: ErrorKind::BadAnswer,
     longest: LONGEST as u64,
-    remedy: "Somebody else could have written it. Compare it with a backup, then give it to the user of this process \
-             with mode 0600",
+    remedy: "Somebody else could have written it. Compare it with a backup, then give it to the user that the sidecar \
+             runs as, with mode 0600",
 };
 
 /// A ring document in one file of mode 0600, in a directory that is made with mode 0700 if it is missing.

@@ -91,9 +91,10 @@ impl<S: Sealer, R: RingStore> Ring<S, R> {
                     operation,
                     ErrorKind::BadAnswer,
                     format!(
-                        "the ring in {} has disappeared; this process has seen its generation {}. No new ring is made \
-                         in its place: restore it from a backup that is not older, or restart Signet to accept an \
-                         older one",
+                        "the ring in {} has disappeared; this process has seen its generation {}. This process makes no \
+                         new ring in its place: restore it from a backup. Do not restart Signet before that: it could \
+                         take this for a first start and make a new ring. If only an older backup is left, restore it, and \
+                         restart Signet after that to accept it",
                         self.store.location(),
                         seen.generation
                     ),

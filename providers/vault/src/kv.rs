@@ -119,8 +119,9 @@ impl Secret {
             (
                 "destroyed",
                 format!(
-                    "restore an older one with `vault kv rollback -version=<n> {0}`. To begin a new ring, and have every \
-                     token of this one refused: `vault kv metadata delete {0}`",
+                    "restore an older one with `vault kv rollback -version=<n> {0}`, and repeat every revocation that was made \
+                     since (`signet keys revoke`), because it lacks them. To begin a new ring, and have every token of this \
+                     one refused: `vault kv metadata delete {0}`",
                     self.location()
                 ),
             )

@@ -203,7 +203,7 @@ impl Remote {
                 ErrorKind::KeyUnusable,
                 format!(
                     "key {} is version {version} of {}, which transit no longer has. Restore the transit key from a \
-                     backup, or give the key up with `signet keys revoke {}`",
+                     backup, or give the key and its tokens up with `signet keys revoke {}`",
                     entry.kid,
                     self.transit.key_path(&entry.place.transit_key),
                     entry.kid

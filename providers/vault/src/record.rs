@@ -86,8 +86,8 @@ impl Record {
     pub(crate) fn checked(self, ring: &str, location: &str) -> Result<Self, Failure> {
         let bad = |what: String| {
             let text = format!(
-                "the record in {location} is refused: {what}. Restore an older version (`vault kv rollback`); if nobody of \
-                 yours changed it, treat it as an attack"
+                "the record in {location} is refused: {what}. Restore an older version (`vault kv rollback`), and repeat every \
+                 revocation that was made since (`signet keys revoke`); if nobody of yours changed it, treat it as an attack"
             );
             Failure::new(ErrorKind::BadAnswer, text)
         };

@@ -81,13 +81,16 @@ impl Remote {
             }
         };
         if let Some(held) = held.filter(|held| held.key_type != wanted || held.soft_deleted) {
-            let text = format!(
-                "{} is of type {}{}, and must be {wanted}: choose another SIGNET_KEY, or delete that transit key if nobody \
-                 needs it",
-                self.transit.key_path(&name),
-                held.key_type,
-                if held.soft_deleted { " and soft-deleted" } else { "" }
-            );
+            let (held_type, path) = (&held.key_type, self.transit.key_path(&name));
+            let text = match held.soft_deleted {
+                true => {
+                    format!("{path} is of type {held_type} and soft-deleted: restore it, its keys are of this ring")
+                }
+                false => format!(
+                    "{path} is of type {held_type}, and must be {wanted}: if nobody needs that transit key, delete it. \
+                     Another SIGNET_KEY would begin a new ring, and every token of this one would be refused"
+                ),
+            };
             return Err(Failure::new(ErrorKind::KeyUnusable, text));
         }
         let latest = held.map_or(0, |held| held.latest_version);
