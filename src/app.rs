@@ -79,6 +79,7 @@ pub async fn open_guarded(
     metrics: Arc<Metrics>,
 ) -> Result<Arc<dyn KeyProvider>, ProviderError> {
     let provider = open(settings, origin, Arc::clone(&clock)).await?;
+    metrics.expect_provider(provider.capabilities().provider);
     let deadlines = Deadlines {
         sign: settings.limits.sign_timeout,
         ..Deadlines::default()

@@ -5,23 +5,27 @@
 //! the policy. Where they do not, it is remembered: [`Readiness::watch`] looks once a second, whether anybody asks or not.
 //! What to do about a condition stands in `docs/operations.md`.
 
+mod report;
+mod state;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use serde::Serialize;
 use signet_api::Clock;
 use signet_core::{Lapse, Phase, Policy, Timestamp};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::clock::rfc3339;
-use crate::http::unix::SocketFile;
+use crate::http::unix::{SocketFault, SocketFile};
 use crate::issuers::{Issuers, NoKeys, Trusted};
 use crate::published::Published;
 use crate::remote::Remote;
-use crate::snapshot::{Outage, Signer, Signs, Snapshot};
-use crate::timeline::brief;
+use crate::snapshot::{NoSigner, NoSignerCause, Outage, RefreshFailure, Signer, Signs, Snapshot};
+use crate::timeline::{brief, short};
+pub use report::{Condition, Report};
+pub use state::{Effect, State};
 
 /// Between two looks: to the second is how instants are told.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -39,51 +43,16 @@ pub const ALSO_PUBLISH: &str = "also_publish";
 
 /// The keys of the trusted issuers were asked for once. Listed while one of them is not, or cannot be fetched.
 pub const ISSUERS: &str = "issuers";
-
-/// One named condition of readiness.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Condition {
-    /// Its name.
-    pub name: &'static str,
-    /// Whether it holds.
-    pub ok: bool,
-    /// Since when it holds, or does not.
-    #[serde(serialize_with = "as_rfc3339")]
-    pub since: Timestamp,
-    /// Since when something fails that the condition bears, for a while or for good.
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_rfc3339_if_any")]
-    pub failing_since: Option<Timestamp>,
-    /// What that means.
-    pub detail: String,
-}
-
-/// All conditions at one instant.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Report {
-    /// Whether all of them hold.
-    pub ready: bool,
-    /// Since when all of them hold, or not all do.
-    #[serde(serialize_with = "as_rfc3339")]
-    pub since: Timestamp,
-    /// Each of them.
-    pub conditions: Vec<Condition>,
-}
-
-fn as_rfc3339<S: serde::Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&rfc3339(*at))
-}
-
-fn as_rfc3339_if_any<S: serde::Serializer>(at: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_some(&at.map(rfc3339))
-}
+/// A revoked key is accepted nowhere any more. Listed while a cache of the JWKS may still have it.
+pub const REVOCATION: &str = "revocation";
 
 /// What the conditions are judged by.
 #[derive(Clone, Debug)]
 struct Facts {
     refreshed_at: Timestamp,
-    refresh_failure: Option<Outage>,
+    refresh_failure: Option<RefreshFailure>,
     /// The key that signs, or why none does.
-    signer: Result<String, Outage>,
+    signer: Result<String, NoSigner>,
     /// Why the provider computes no signatures, with remote custody.
     remote_failure: Option<Outage>,
     published: usize,
@@ -92,9 +61,11 @@ struct Facts {
     /// Why nothing is answered at all until the ring was read again.
     asleep: Option<Outage>,
     /// What is wrong with the socket's file.
-    socket: Result<(), String>,
+    socket: Result<(), SocketFault>,
     also_failures: Vec<(&'static str, Outage)>,
     issuers: Vec<IssuerFacts>,
+    /// The keys that were revoked, and when.
+    revoked: Vec<(String, Timestamp)>,
 }
 
 /// An issuer that is trusted and whose keys are not as they should be.
@@ -135,7 +106,7 @@ impl Facts {
             refresh_failure: snapshot.refresh_failure.clone(),
             signer: match &snapshot.signer {
                 Ok(signer) => Ok(signer.public.kid().to_string()),
-                Err(outage) => Err(outage.clone()),
+                Err(none) => Err(none.clone()),
             },
             remote_failure: remote.outage().filter(|_| is_remote),
             published: snapshot.published.len(),
@@ -150,6 +121,7 @@ impl Facts {
                 .iter()
                 .filter_map(|trusted| IssuerFacts::of(trusted, now))
                 .collect(),
+            revoked: snapshot.ring.revocations(),
         }
     }
 }
@@ -169,6 +141,8 @@ struct Memory {
     started_at: Timestamp,
     /// The age from which a ring is too old.
     bearable: Duration,
+    /// How long after its revocation a key may still be accepted by those who verify with the JWKS.
+    spread: Duration,
     /// The last reading that was seen, and the first of the unbroken row that it belongs to.
     readings: Option<(Timestamp, Timestamp)>,
     verdicts: HashMap<&'static str, (bool, Timestamp)>,
@@ -183,6 +157,7 @@ impl Memory {
         Self {
             started_at,
             bearable: durations.bearable_age(),
+            spread: durations.least_lead(),
             readings: None,
             verdicts: HashMap::new(),
             ready: None,
@@ -198,6 +173,7 @@ impl Memory {
         ];
         conditions.extend(facts.also_failures.iter().map(|(provider, outage)| Condition {
             name: ALSO_PUBLISH,
+            state: State::AlsoRingUnread,
             // Its last keys stay published, and nobody else's promise hangs on newer ones for now.
             ok: true,
             since: self.started_at,
@@ -208,6 +184,12 @@ impl Memory {
             ),
         }));
         conditions.extend(facts.issuers.iter().map(|issuer| self.issuer(issuer, now)));
+        conditions.extend(
+            facts
+                .revoked
+                .iter()
+                .filter_map(|(kid, at)| self.revocation(kid, *at, now)),
+        );
         let bad = conditions.iter().filter(|condition| !condition.ok);
         let ready = bad.clone().next().is_none();
         let since = match ready {
@@ -240,40 +222,58 @@ impl Memory {
         let too_old_at = read_at.plus(self.bearable);
         let ok = now < too_old_at;
         let age = brief(now.since(read_at));
-        let detail = match &facts.refresh_failure {
-            failure if !ok => format!(
+        let failure = facts.refresh_failure.as_ref();
+        let detail = match failure {
+            _ if !ok => format!(
                 "read {age} ago, which is safe up to {}: another replica may sign with a key that is not in it. {}",
                 brief(self.bearable),
-                failure
-                    .as_ref()
-                    .map_or("No reading has come to an end since", |outage| &outage.reason)
+                failure.map_or("No reading has come to an end since", |failure| &failure.outage.reason)
             ),
             None => format!("read {age} ago"),
-            Some(outage) => format!(
+            Some(RefreshFailure { was_read: true, outage }) => format!(
+                "the ring was read {age} ago, but what is due in it cannot be done: {}",
+                outage.reason
+            ),
+            Some(RefreshFailure {
+                was_read: false,
+                outage,
+            }) => format!(
                 "the provider fails, and the ring read {age} ago is in use, which is safe for another {}: {}",
                 brief(too_old_at.since(now)),
                 outage.reason
             ),
         };
+        let state = match failure {
+            _ if !ok => State::RingTooOld,
+            None => State::Good,
+            Some(RefreshFailure { was_read: true, .. }) => State::RingWorkUndone,
+            Some(RefreshFailure { was_read: false, .. }) => State::RingUnread,
+        };
         let since = Since::At(if ok { first } else { too_old_at });
-        let failing_since = facts.refresh_failure.as_ref().map(|outage| outage.since);
-        self.condition(RING, ok, since, failing_since, detail)
+        self.condition(RING, state, since, failure.map(|failure| failure.outage.since), detail)
     }
 
     fn signing(&mut self, facts: &Facts, now: Timestamp) -> Condition {
         match (&facts.signer, &facts.remote_failure) {
-            (Err(outage), _) => {
+            (Err(NoSigner { cause, outage }), _) => {
+                let state = match cause {
+                    NoSignerCause::Asleep => State::SigningAsleep,
+                    NoSignerCause::NoKey => State::SigningWithoutKey,
+                    NoSignerCause::Disabled => State::SigningKeyDisabled,
+                    NoSignerCause::Sealed => State::SigningKeySealed,
+                };
                 let since = Since::ByNow(outage.since.min(now));
-                self.condition(SIGNING, false, since, None, outage.reason.clone())
+                self.condition(SIGNING, state, since, None, outage.reason.clone())
             }
-            // All replicas share the provider: no other would do better, and the rest goes on. So it is told, and no more.
+            // All replicas share the provider: no other would do better, and the rest goes on. So this one stays ready.
             (Ok(_), Some(outage)) => {
-                let detail = format!("the provider does not sign: {}", outage.reason);
-                self.condition(SIGNING, true, Since::ByNow(now), Some(outage.since), detail)
+                let detail = format!("the provider did not sign when it was last asked: {}", outage.reason);
+                let state = State::ProviderDoesNotSign;
+                self.condition(SIGNING, state, Since::ByNow(now), Some(outage.since), detail)
             }
             (Ok(kid), None) => {
                 let detail = format!("key {kid} signs{}", put_off(facts.lapse));
-                self.condition(SIGNING, true, Since::ByNow(now), None, detail)
+                self.condition(SIGNING, State::Good, Since::ByNow(now), None, detail)
             }
         }
     }
@@ -281,51 +281,89 @@ impl Memory {
     fn jwks(&mut self, facts: &Facts, now: Timestamp) -> Condition {
         if let Some(outage) = &facts.asleep {
             let since = Since::ByNow(outage.since.min(now));
-            return self.condition(JWKS, false, since, None, outage.reason.clone());
+            return self.condition(JWKS, State::JwksAsleep, since, None, outage.reason.clone());
         }
-        let detail = match facts.published {
-            0 => "no key is published: every token is refused".to_owned(),
-            1 => "1 key is published".to_owned(),
-            count => format!("{count} keys are published"),
+        let (state, detail) = match facts.published {
+            0 => (
+                State::JwksEmpty,
+                "no key is published: every token is refused".to_owned(),
+            ),
+            1 => (State::Good, "1 key is published".to_owned()),
+            count => (State::Good, format!("{count} keys are published")),
         };
-        self.condition(JWKS, facts.published > 0, Since::ByNow(now), None, detail)
+        self.condition(JWKS, state, Since::ByNow(now), None, detail)
     }
 
     fn socket(&mut self, facts: &Facts, now: Timestamp) -> Condition {
-        let (ok, detail) = match &facts.socket {
-            Ok(()) => (true, "the socket's file is the one that was bound".to_owned()),
-            Err(fault) => (false, fault.clone()),
+        let (state, detail) = match &facts.socket {
+            Ok(()) => (State::Good, "the socket's file is the one that was bound".to_owned()),
+            Err(fault) => {
+                let state = match fault {
+                    SocketFault::Gone(_) => State::SocketGone,
+                    SocketFault::Replaced(_) => State::SocketReplaced,
+                    SocketFault::Hidden { .. } => State::SocketHidden,
+                };
+                (state, fault.to_string())
+            }
         };
-        self.condition(SOCKET, ok, Since::ByNow(now), None, detail)
+        self.condition(SOCKET, state, Since::ByNow(now), None, detail)
+    }
+
+    /// Every sidecar refuses the key once it has read the mark; a service that verifies with the JWKS does so when its cache
+    /// of that ends. `None` once that must have happened everywhere.
+    fn revocation(&self, kid: &str, at: Timestamp, now: Timestamp) -> Option<Condition> {
+        let over = at.plus(self.spread);
+        (now < over).then(|| Condition {
+            name: REVOCATION,
+            state: State::RevocationSpreads,
+            ok: true,
+            since: self.started_at.min(now),
+            failing_since: Some(at.min(now)),
+            detail: format!(
+                "key {} was revoked at {}; services that verify with the JWKS may accept its tokens until {}",
+                short(kid),
+                rfc3339(at),
+                rfc3339(over)
+            ),
+        })
     }
 
     /// All replicas share the issuer: no other would do better, and all other tokens are good. So that it fails is told, and
     /// no more; only a new process waits until it has tried, so that its first requests find the keys.
     fn issuer(&self, issuer: &IssuerFacts, now: Timestamp) -> Condition {
         let name = &issuer.name;
-        let detail = match (&issuer.outage, issuer.lost) {
-            (None, _) => format!("the keys of {name} are asked for the first time"),
-            (Some(outage), None) => format!(
-                "the keys of {name} cannot be fetched, and the last ones{} stay: {}",
-                from_disk(issuer.kept),
-                outage.reason
+        let (state, detail) = match (&issuer.outage, issuer.lost) {
+            (None, _) => (
+                State::IssuerNotAsked,
+                format!("the keys of {name} are asked for the first time"),
             ),
-            (Some(outage), Some(NoKeys::Never)) => {
+            (Some(outage), None) => (
+                State::IssuerFails,
+                format!(
+                    "the keys of {name} cannot be fetched, and the last ones{} stay: {}",
+                    from_disk(issuer.kept),
+                    outage.reason
+                ),
+            ),
+            (Some(outage), Some(NoKeys::Never)) => (
+                State::IssuerNeverRead,
                 format!(
                     "the keys of {name} were never fetched, and its tokens get 503: {}",
                     outage.reason
-                )
-            }
-            (Some(outage), Some(NoKeys::TooOld)) => {
+                ),
+            ),
+            (Some(outage), Some(NoKeys::TooOld)) => (
+                State::IssuerTooOld,
                 format!(
                     "the keys of {name} are older than max_stale, and its tokens get 503: {}",
                     outage.reason
-                )
-            }
+                ),
+            ),
         };
         Condition {
             name: ISSUERS,
-            ok: issuer.outage.is_some(),
+            ok: state.effect() != Effect::LostHere,
+            state,
             since: self.started_at.min(now),
             failing_since: issuer.outage.as_ref().map(|outage| outage.since),
             detail,
@@ -335,11 +373,12 @@ impl Memory {
     fn condition(
         &mut self,
         name: &'static str,
-        ok: bool,
+        state: State,
         since: Since,
         failing_since: Option<Timestamp>,
         detail: String,
     ) -> Condition {
+        let ok = state.effect() != Effect::LostHere;
         let before = self.verdicts.get(name).copied();
         let since = match (since, before) {
             (Since::At(since), _) => since,
@@ -358,6 +397,7 @@ impl Memory {
         Condition {
             name,
             ok,
+            state,
             since,
             failing_since,
             detail,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use signet_api::{Clock, KeyProvider, ProviderError, chain};
+use signet_api::{Clock, KeyProvider, Operation, ProviderError, chain};
 use signet_core::lapse::sure_retention;
 use signet_core::{KeyRecord, Lapse, Lapses, Phase, Policy, Schedule, Timestamp, faults, schedule, schedule_after};
 use tracing::{error, info, warn};
@@ -19,6 +19,8 @@ pub struct Reading {
     /// When it could not be read for long, before the last reading.
     lapses: Lapses,
     failure: Option<Outage>,
+    /// Whether the last attempt to read it succeeded, whatever became of what was due in it.
+    was_read: bool,
 }
 
 impl Reading {
@@ -41,6 +43,7 @@ impl Reading {
             at,
             lapses: Lapses::default(),
             failure: None,
+            was_read: true,
         }
     }
 
@@ -120,6 +123,7 @@ impl Reading {
         }
         let since = known.map_or(asked_at, |outage| outage.since);
         self.failure = Some(Outage { since, reason });
+        self.was_read = !matches!(failure.operation, Operation::Open | Operation::List);
     }
 
     /// The provider's name.
@@ -144,6 +148,12 @@ impl Reading {
     #[must_use]
     pub const fn failure(&self) -> Option<&Outage> {
         self.failure.as_ref()
+    }
+
+    /// Whether the last attempt to read it succeeded: then a failure is one of what was due in it.
+    #[must_use]
+    pub const fn was_read(&self) -> bool {
+        self.was_read
     }
 
     /// When it could not be read for long, before the last reading.

@@ -61,7 +61,7 @@ impl Remote {
         outcome
     }
 
-    /// Since when no signature was had, and why not the last one.
+    /// When signing began to fail, and the last error.
     #[must_use]
     pub fn outage(&self) -> Option<Outage> {
         self.outage.lock().unwrap_or_else(PoisonError::into_inner).clone()

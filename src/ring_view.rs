@@ -1,9 +1,10 @@
 //! The ring as people and machines see it: `GET /v1/ring`, `signet keys list`, the status page.
 
 use serde::Serialize;
-use signet_core::{Issuer, KeyRecord, Phase, Policy, Schedule};
+use signet_core::{Issuer, KeyRecord, Phase, Policy, Schedule, Timestamp};
 
 use crate::clock::rfc3339;
+use crate::timeline::instant;
 
 /// Every key with its phase and instants.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -72,6 +73,15 @@ impl RingView {
             also: Vec::new(),
             next_change_at: schedule.next_look.map(rfc3339),
         }
+    }
+
+    /// The revoked keys of all rings that are published, and when each was revoked.
+    #[must_use]
+    pub fn revocations(&self) -> Vec<(String, Timestamp)> {
+        let also = self.also.iter().flat_map(|also| &also.keys);
+        let keys = self.keys.iter().chain(also);
+        keys.filter_map(|key| Some((key.kid.clone(), instant(&key.revoked.as_ref()?.at))))
+            .collect()
     }
 }
 

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http::HeaderValue;
 use signet_core::jwk::{Jwk, JwkSet};
 use signet_core::mint::Headers;
-use signet_core::schedule::ScheduledKey;
+use signet_core::schedule::{Due, ScheduledKey};
 use signet_core::{Algorithm, KeyRecord, Kid, Lapses, Phase, Policy, Schedule, SigningKey, Timestamp, VerifyingKey};
 
 use crate::discovery;
@@ -26,7 +26,7 @@ pub struct Snapshot {
     /// The keys whose signatures are accepted: those in the JWKS.
     pub published: HashMap<Kid, VerifyingKey>,
     /// The key that signs, or why none does.
-    pub signer: Result<Signer, Outage>,
+    pub signer: Result<Signer, NoSigner>,
     /// `/.well-known/jwks.json`.
     pub jwks: Document,
     /// The discovery documents.
@@ -41,8 +41,10 @@ pub struct Snapshot {
     pub refreshed_at: Timestamp,
     /// When the ring could not be read for long, if a key may sign later here for that.
     pub lapses: Lapses,
-    /// Why reading it fails, if it does.
-    pub refresh_failure: Option<Outage>,
+    /// Why reading it fails, or what is due in it, if so.
+    pub refresh_failure: Option<RefreshFailure>,
+    /// Whether a new key is due, and not made yet.
+    pub successor_is_due: bool,
     /// Which of the rings that are published beside it cannot be read, and why.
     pub also_failures: Vec<(&'static str, Outage)>,
     /// From when the clock alone makes it untrue, if ever.
@@ -98,6 +100,37 @@ pub struct Outage {
     pub reason: String,
 }
 
+/// Why no key signs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoSigner {
+    /// In one word, on which the advice depends.
+    pub cause: NoSignerCause,
+    /// Since when, and the whole text.
+    pub outage: Outage,
+}
+
+/// Why no key signs, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoSignerCause {
+    /// The process was stopped, and reads its ring first.
+    Asleep,
+    /// No key of the ring is active.
+    NoKey,
+    /// Somebody disabled the active key in the provider.
+    Disabled,
+    /// The private half of the active key cannot be unsealed, or not yet.
+    Sealed,
+}
+
+/// What failed when the ring was last read, or what was due in it was to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefreshFailure {
+    /// Whether the ring itself was read.
+    pub was_read: bool,
+    /// Since when, and the last error.
+    pub outage: Outage,
+}
+
 /// A JSON document with its strong entity tag (RFC 9110 §8.8.3).
 #[derive(Clone, Debug)]
 pub struct Document {
@@ -131,7 +164,7 @@ pub struct Parts<'a> {
     /// The ring with phases.
     pub view: RingView,
     /// The active key and who signs with it, or why nobody does.
-    pub signer: Result<(Kid, Signs), Outage>,
+    pub signer: Result<(Kid, Signs), NoSigner>,
     /// The longest message that the provider signs for keys of an algorithm.
     pub longest_message: fn(Algorithm) -> Option<usize>,
     /// The rings that are published beside it, each with what follows from it now.
@@ -161,9 +194,12 @@ impl Snapshot {
         algorithms.sort_unstable();
         algorithms.dedup();
         let signer = parts.signer.and_then(|(kid, signs)| {
-            let record = record(&kid).ok_or_else(|| Outage {
-                since: parts.ring.at(),
-                reason: format!("the active key {kid} is not in the ring"),
+            let record = record(&kid).ok_or_else(|| NoSigner {
+                cause: NoSignerCause::NoKey,
+                outage: Outage {
+                    since: parts.ring.at(),
+                    reason: format!("the active key {kid} is not in the ring"),
+                },
             })?;
             Ok(Signer {
                 headers: Headers::new(&record.public),
@@ -185,7 +221,15 @@ impl Snapshot {
             ring: Arc::new(parts.view),
             refreshed_at: parts.ring.at(),
             lapses: parts.lapses,
-            refresh_failure: parts.ring.failure().cloned(),
+            refresh_failure: parts.ring.failure().map(|outage| RefreshFailure {
+                was_read: parts.ring.was_read(),
+                outage: outage.clone(),
+            }),
+            successor_is_due: parts
+                .schedule
+                .due
+                .iter()
+                .any(|due| matches!(due, Due::Successor { .. })),
             also_failures: parts
                 .also
                 .iter()

@@ -31,6 +31,15 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// All of them, in the order of a life.
+    pub const ALL: [Self; 5] = [
+        Self::Pending,
+        Self::Active,
+        Self::Retiring,
+        Self::Expired,
+        Self::Revoked,
+    ];
+
     /// The word for it in logs, metrics and answers.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

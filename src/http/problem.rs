@@ -11,7 +11,7 @@ use signet_core::mint::MintRefusal;
 use crate::http::Response;
 use crate::issuers::NoKeys;
 use crate::kinds::http_status;
-use crate::snapshot::Outage;
+use crate::snapshot::{NoSigner, Outage};
 
 /// A problem document. The word in its `type` is part of the interface; `docs/errors.md` has them all.
 #[derive(Clone, Debug, Serialize)]
@@ -58,8 +58,8 @@ impl Problem {
 
     /// No key can sign now.
     #[must_use]
-    pub fn signing_unavailable(outage: &Outage) -> Self {
-        let since = crate::clock::rfc3339(outage.since);
+    pub fn signing_unavailable(none: &NoSigner) -> Self {
+        let since = crate::clock::rfc3339(none.outage.since);
         // The reason may name files and hosts: it is for the log and for /readyz, not for every client.
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,

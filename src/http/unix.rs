@@ -11,7 +11,9 @@ use tokio::net::UnixListener;
 #[derive(Debug, thiserror::Error)]
 pub enum SocketError {
     /// Somebody answers there.
-    #[error("{0} is in use: another signet serves on it; stop that one, or set SIGNET_SOCKET to another path")]
+    #[error(
+        "{0} is in use: another signet serves on it. Leave that one running if it serves a gateway; a second sidecar needs a SIGNET_SOCKET of its own"
+    )]
     InUse(PathBuf),
     /// Something that is not a socket is in the way.
     #[error("{0} exists and is not a socket; remove it, or set SIGNET_SOCKET to another path")]
@@ -25,6 +27,25 @@ pub enum SocketError {
         path: PathBuf,
         /// Why.
         source: io::Error,
+    },
+}
+
+/// What is wrong with the socket's file. Connections that are open go on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SocketFault {
+    /// It is gone.
+    #[error("somebody removed {0}: nobody can connect any more")]
+    Gone(String),
+    /// Another file has its place.
+    #[error("another file has the place of {0}: whoever connects there does not reach this process")]
+    Replaced(String),
+    /// It cannot be looked at.
+    #[error("{path} cannot be looked at: {reason}")]
+    Hidden {
+        /// Where it should be.
+        path: String,
+        /// Why not.
+        reason: String,
     },
 }
 
@@ -51,17 +72,16 @@ impl SocketFile {
     ///
     /// # Errors
     /// What is wrong, for an operator.
-    pub fn check(&self) -> Result<(), String> {
-        let path = self.path.display();
+    pub fn check(&self) -> Result<(), SocketFault> {
+        let path = self.path.display().to_string();
         match Self::of(&self.path) {
             Ok(found) if (found.device, found.inode) == (self.device, self.inode) => Ok(()),
-            Ok(_) => Err(format!(
-                "another file stands in place of {path}: whoever connects does not reach this process; restart it"
-            )),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(format!(
-                "somebody removed {path}: nobody can connect any more; restart this process"
-            )),
-            Err(error) => Err(format!("{path} cannot be looked at: {error}")),
+            Ok(_) => Err(SocketFault::Replaced(path)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(SocketFault::Gone(path)),
+            Err(error) => Err(SocketFault::Hidden {
+                path,
+                reason: error.to_string(),
+            }),
         }
     }
 }
@@ -170,14 +190,13 @@ mod tests {
         assert_eq!(bound.file().check(), Ok(()));
         std::fs::remove_file(&path).expect("removed");
         let fault = bound.file().check().expect_err("it is gone");
-        assert!(
-            fault.contains("somebody removed") && fault.contains("restart"),
-            "{fault}"
-        );
+        assert!(matches!(fault, SocketFault::Gone(_)), "{fault}");
+        // What to do is told by the status page, where what else fails is known.
+        assert!(!fault.to_string().contains("restart"), "{fault}");
         // The inode is still ours, so a new file has another one.
         let _theirs = std::os::unix::net::UnixListener::bind(&path).expect("bound");
         let fault = bound.file().check().expect_err("it is another");
-        assert!(fault.contains("another file stands in place of"), "{fault}");
+        assert!(matches!(fault, SocketFault::Replaced(_)), "{fault}");
     }
 
     #[tokio::test]

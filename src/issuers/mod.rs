@@ -214,6 +214,7 @@ impl Issuers {
         let mut issuers = HashMap::new();
         for terms in terms {
             let source = Source::new(terms)?;
+            means.metrics.expect_issuer(terms.issuer.as_str());
             let trusted = Arc::new(Trusted::new(terms.clone()));
             issuers.insert(terms.issuer.clone(), Arc::clone(&trusted));
             let mut follower = follow::Follower {

@@ -176,7 +176,7 @@ impl Keeper {
             capabilities: ring.provider.capabilities(),
             clock,
             metrics,
-            phases: HashMap::new(),
+            phases: None,
         };
         let nudge = Arc::new(Nudge::new(interval));
         let published = Published::new(Box::new(move || publisher.snapshot()), Arc::clone(&nudge));

@@ -11,7 +11,7 @@ use super::Charge;
 use super::control::is_enabled;
 use super::known::{Facts, Known};
 use crate::ring_view::{AlsoView, RingView};
-use crate::snapshot::{Outage, Parts, Signs, Snapshot};
+use crate::snapshot::{NoSigner, NoSignerCause, Outage, Parts, Signs, Snapshot};
 use crate::telemetry::metrics::Metrics;
 
 /// What snapshots are made from.
@@ -22,8 +22,8 @@ pub(super) struct Publisher {
     pub(super) capabilities: Capabilities,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) metrics: Arc<Metrics>,
-    /// The phases of the last snapshot, so that each change is logged once.
-    pub(super) phases: HashMap<Kid, Phase>,
+    /// The phases of the last snapshot, so that each change is logged once; `None` before the first.
+    pub(super) phases: Option<HashMap<Kid, Phase>>,
 }
 
 impl Publisher {
@@ -65,7 +65,10 @@ impl Publisher {
             policy: &policy,
             view,
             signer: match &asleep {
-                Some(outage) => Err(outage.clone()),
+                Some(outage) => Err(NoSigner {
+                    cause: NoSignerCause::Asleep,
+                    outage: outage.clone(),
+                }),
                 None => self.signer(facts, &schedule, now),
             },
             longest_message: self.capabilities.longest_message,
@@ -84,43 +87,57 @@ impl Publisher {
     }
 
     /// The active key, and who signs with it.
-    fn signer(&self, facts: &Facts, schedule: &Schedule, now: Timestamp) -> Result<(Kid, Signs), Outage> {
-        let outage = |reason| Outage { since: now, reason };
+    fn signer(&self, facts: &Facts, schedule: &Schedule, now: Timestamp) -> Result<(Kid, Signs), NoSigner> {
+        let none = |cause, reason| NoSigner {
+            cause,
+            outage: Outage { since: now, reason },
+        };
         let active = schedule.active().map(|key| key.kid.clone());
-        let active = active.ok_or_else(|| outage("no key of the ring is active".to_owned()))?;
+        let active = active.ok_or_else(|| none(NoSignerCause::NoKey, "no key of the ring is active".to_owned()))?;
         if let Some(key) = facts.unsealed.get(&active) {
             return Ok((active, Signs::Here(Arc::clone(key))));
         }
         if !is_enabled(facts.ring.records(), &active) {
-            return Err(outage(format!("the active key {active} is disabled")));
+            let reason = format!("the active key {active} is disabled in the provider");
+            return Err(none(NoSignerCause::Disabled, reason));
         }
         match self.capabilities.custody {
             Custody::Remote => Ok((active, Signs::Remote)),
-            Custody::Sealed => Err(match (facts.unseal_failures.get(&active), facts.ring.failure()) {
-                (Some(failure), _) => failure.clone(),
-                (None, Some(failure)) => Outage {
-                    since: failure.since,
-                    reason: format!("the active key {active} cannot be unsealed: {}", failure.reason),
+            Custody::Sealed => Err(NoSigner {
+                cause: NoSignerCause::Sealed,
+                outage: match (facts.unseal_failures.get(&active), facts.ring.failure()) {
+                    (Some(failure), _) => failure.clone(),
+                    (None, Some(failure)) => Outage {
+                        since: failure.since,
+                        reason: format!("the active key {active} cannot be unsealed: {}", failure.reason),
+                    },
+                    (None, None) => Outage {
+                        since: now,
+                        reason: format!("the active key {active} is being unsealed"),
+                    },
                 },
-                (None, None) => outage(format!("the active key {active} is being unsealed")),
             }),
         }
     }
 
     fn log_phases(&mut self, schedule: &Schedule) {
+        let is_start = self.phases.is_none();
+        let phases = self.phases.get_or_insert_default();
         for key in &schedule.keys {
-            let before = self.phases.insert(key.kid.clone(), key.phase);
+            let before = phases.insert(key.kid.clone(), key.phase);
             if before == Some(key.phase) {
                 continue;
             }
             let was = before.map_or("unseen", Phase::as_str);
-            if key.phase == Phase::Revoked {
-                warn!(kid = %key.kid, was, "a key is revoked: its tokens are refused from now on");
-            } else {
-                info!(kid = %key.kid, was, phase = key.phase.as_str(), "a key changed its phase");
+            match key.phase {
+                // It was told when it happened, which may be long ago.
+                Phase::Revoked if is_start => {
+                    info!(kid = %key.kid, "a key of the ring is revoked: its tokens are refused")
+                }
+                Phase::Revoked => warn!(kid = %key.kid, was, "a key is revoked: its tokens are refused from now on"),
+                phase => info!(kid = %key.kid, was, phase = phase.as_str(), "a key changed its phase"),
             }
         }
-        self.phases
-            .retain(|kid, _| schedule.keys.iter().any(|key| key.kid == *kid));
+        phases.retain(|kid, _| schedule.keys.iter().any(|key| key.kid == *kid));
     }
 }

@@ -21,6 +21,20 @@ fn outage(since: i64) -> Outage {
     }
 }
 
+fn no_signer(since: i64) -> NoSigner {
+    NoSigner {
+        cause: NoSignerCause::NoKey,
+        outage: outage(since),
+    }
+}
+
+fn unread(since: i64) -> RefreshFailure {
+    RefreshFailure {
+        was_read: false,
+        outage: outage(since),
+    }
+}
+
 fn good(refreshed_at: i64) -> Facts {
     Facts {
         issuers: Vec::new(),
@@ -33,6 +47,7 @@ fn good(refreshed_at: i64) -> Facts {
         asleep: None,
         socket: Ok(()),
         also_failures: Vec::new(),
+        revoked: Vec::new(),
     }
 }
 
@@ -58,7 +73,7 @@ fn every_condition_says_since_when_it_holds() {
 fn a_ring_is_too_old_at_the_instant_that_follows_from_the_policy_also_if_nobody_looked_then() {
     let mut memory = memory();
     let failing = Facts {
-        refresh_failure: Some(outage(61)),
+        refresh_failure: Some(unread(61)),
         ..good(0)
     };
     let report = memory.judge(&failing, at(BEARABLE - 1));
@@ -105,7 +120,7 @@ fn signing_is_lost_since_its_outage_and_not_since_the_last_time_it_was_told() {
     let mut memory = memory();
     memory.judge(&good(0), at(1));
     let lost = |since| Facts {
-        signer: Err(outage(since)),
+        signer: Err(no_signer(since)),
         ..good(0)
     };
     assert_eq!(verdict(&memory.judge(&lost(20), at(25)), SIGNING), (false, 20));
@@ -144,8 +159,8 @@ fn it_is_told_that_a_key_may_begin_to_sign_later_here_and_why() {
 fn a_start_without_the_provider_is_not_ready_for_signing_alone() {
     let mut memory = memory();
     let facts = Facts {
-        signer: Err(outage(0)),
-        refresh_failure: Some(outage(0)),
+        signer: Err(no_signer(0)),
+        refresh_failure: Some(unread(0)),
         ..good(-600)
     };
     let report = memory.judge(&facts, at(30));
@@ -163,7 +178,7 @@ fn what_the_facts_do_not_date_is_remembered() {
     let mut memory = memory();
     memory.judge(&good(0), at(1));
     let lost = Facts {
-        socket: Err("somebody removed it".to_owned()),
+        socket: Err(SocketFault::Gone("/run/signet.sock".to_owned())),
         published: 0,
         ..good(0)
     };
@@ -175,7 +190,7 @@ fn what_the_facts_do_not_date_is_remembered() {
     );
     // The socket is mended while signing fails: it was not ready all the time.
     let other = Facts {
-        signer: Err(outage(40)),
+        signer: Err(no_signer(40)),
         ..good(0)
     };
     let report = memory.judge(&other, at(60));
@@ -188,7 +203,7 @@ fn a_process_that_was_stopped_says_so_of_all_that_it_does_not_answer() {
     let mut memory = memory();
     memory.judge(&good(0), at(1));
     let facts = Facts {
-        signer: Err(outage(70)),
+        signer: Err(no_signer(70)),
         asleep: Some(outage(70)),
         ..good(0)
     };
@@ -247,4 +262,112 @@ fn it_is_told_that_the_keys_of_an_issuer_come_from_disk_and_since_when() {
         kept.contains("the last ones, which come from disk and were fetched at 1970-01-12T13:46:40Z, stay"),
         "{kept}"
     );
+}
+
+/// A state of each kind of facts, and the only one that is not good.
+#[test]
+fn every_fact_has_a_state_of_its_own_and_every_state_has_its_facts() {
+    let signer = |cause| Facts {
+        signer: Err(NoSigner {
+            cause,
+            outage: outage(0),
+        }),
+        ..good(0)
+    };
+    let socket = |fault| Facts {
+        socket: Err(fault),
+        ..good(0)
+    };
+    let issuer = |outage: Option<Outage>, lost| Facts {
+        issuers: vec![IssuerFacts {
+            name: "https://login.example.com".to_owned(),
+            outage,
+            lost,
+            kept: None,
+        }],
+        ..good(0)
+    };
+    let path = || "/run/signet.sock".to_owned();
+    let facts_of = |state| match state {
+        State::Good => good(0),
+        State::RingUnread => Facts {
+            refresh_failure: Some(unread(5)),
+            ..good(0)
+        },
+        State::RingWorkUndone => Facts {
+            refresh_failure: Some(RefreshFailure {
+                was_read: true,
+                outage: outage(5),
+            }),
+            ..good(0)
+        },
+        State::RingTooOld => good(-2 * BEARABLE),
+        State::SigningAsleep => signer(NoSignerCause::Asleep),
+        State::SigningWithoutKey => signer(NoSignerCause::NoKey),
+        State::SigningKeyDisabled => signer(NoSignerCause::Disabled),
+        State::SigningKeySealed => signer(NoSignerCause::Sealed),
+        State::ProviderDoesNotSign => Facts {
+            remote_failure: Some(outage(5)),
+            ..good(0)
+        },
+        State::JwksAsleep => Facts {
+            asleep: Some(outage(5)),
+            ..good(0)
+        },
+        State::JwksEmpty => Facts {
+            published: 0,
+            ..good(0)
+        },
+        State::SocketGone => socket(SocketFault::Gone(path())),
+        State::SocketReplaced => socket(SocketFault::Replaced(path())),
+        State::SocketHidden => socket(SocketFault::Hidden {
+            path: path(),
+            reason: "permission denied".to_owned(),
+        }),
+        State::AlsoRingUnread => Facts {
+            also_failures: vec![("local", outage(5))],
+            ..good(0)
+        },
+        State::IssuerNotAsked => issuer(None, Some(NoKeys::Never)),
+        State::IssuerFails => issuer(Some(outage(5)), None),
+        State::IssuerNeverRead => issuer(Some(outage(5)), Some(NoKeys::Never)),
+        State::IssuerTooOld => issuer(Some(outage(5)), Some(NoKeys::TooOld)),
+        State::RevocationSpreads => Facts {
+            revoked: vec![("kid".to_owned(), at(5))],
+            ..good(0)
+        },
+    };
+    for state in State::ALL {
+        let report = memory().judge(&facts_of(*state), at(10));
+        let found: Vec<State> = report.conditions.iter().map(|condition| condition.state).collect();
+        let troubled: Vec<State> = found.into_iter().filter(|state| *state != State::Good).collect();
+        match state {
+            State::Good => assert_eq!(troubled, []),
+            state => assert_eq!(troubled, [*state]),
+        }
+        assert_eq!(report.ready, state.effect() != Effect::LostHere, "{state:?}");
+        assert_eq!(report.effect(), state.effect());
+    }
+}
+
+/// R + max(M, V) + 2S of the default policy.
+#[test]
+fn a_revoked_key_is_told_until_no_cache_can_have_it_any_more() {
+    let facts = Facts {
+        revoked: vec![("kid-of-the-key".to_owned(), at(100))],
+        ..good(100)
+    };
+    let report = memory().judge(&facts, at(100 + 7 * 60));
+    let condition = report.conditions.last().expect("a condition");
+    assert_eq!((condition.name, condition.ok, report.ready), (REVOCATION, true, true));
+    assert_eq!(condition.failing_since, Some(at(100)));
+    assert!(
+        condition.detail.contains("until 1970-01-12T14:11:20Z"),
+        "{}",
+        condition.detail
+    );
+    let over = 100 + 23 * 60;
+    for (now, effect) in [(over - 1, Effect::AtRisk), (over, Effect::Good)] {
+        assert_eq!(memory().judge(&facts, at(now)).effect(), effect, "at {now}");
+    }
 }

@@ -7,13 +7,21 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
+use signet_api::{ErrorKind, Operation};
+use signet_core::verify::Refusal;
 use signet_core::{Phase, Timestamp};
 
+use crate::readiness::{Condition, Report, SIGNING, State};
 use crate::snapshot::Snapshot;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByCode {
     code: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByState {
+    state: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -45,6 +53,29 @@ struct ByFetch {
     outcome: &'static str,
 }
 
+/// What `signet_sign_refused_total` counts by: the problems of `/v1/sign` in `docs/errors.md`.
+const SIGN_REFUSALS: [&str; 19] = [
+    "invalid_request",
+    "invalid_batch",
+    "broken_body",
+    "body_timeout",
+    "body_too_large",
+    "method_not_allowed",
+    "invalid_claims",
+    "contradicting_claim",
+    "missing_claim",
+    "invalid_claim",
+    "invalid_ttl",
+    "invalid_typ",
+    "too_large",
+    "signing_unavailable",
+    "provider_unavailable",
+    "provider_refused",
+    "token_too_long",
+    "overloaded",
+    "internal",
+];
+
 /// Every metric. Those of the data path are reached without a look-up.
 #[derive(Debug)]
 pub struct Metrics {
@@ -62,7 +93,10 @@ pub struct Metrics {
     keys: Family<ByPhase, Gauge>,
     ring_refreshed: Gauge,
     refresh_failing: Gauge,
+    successor_due: Gauge,
     signing_available: Gauge,
+    ready: Gauge,
+    conditions: Family<ByState, Gauge>,
     calls: Family<ByCall, Counter>,
     call_seconds: Family<ByOperation, Histogram>,
     issuer_fetches: Family<ByFetch, Counter>,
@@ -83,7 +117,10 @@ impl Default for Metrics {
             keys: Family::default(),
             ring_refreshed: Gauge::default(),
             refresh_failing: Gauge::default(),
+            successor_due: Gauge::default(),
             signing_available: Gauge::default(),
+            ready: Gauge::default(),
+            conditions: Family::default(),
             calls: Family::default(),
             call_seconds: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.001, 2.0, 14))),
             issuer_fetches: Family::default(),
@@ -126,9 +163,20 @@ impl Default for Metrics {
             metrics.refresh_failing.clone(),
         );
         registry.register(
+            "successor_due",
+            "1 while a new key is due and not made",
+            metrics.successor_due.clone(),
+        );
+        registry.register(
             "signing_available",
-            "1 while a key can sign",
+            "1 while requests to sign succeed, as far as is known",
             metrics.signing_available.clone(),
+        );
+        registry.register("ready", "1 while /readyz is 200", metrics.ready.clone());
+        registry.register(
+            "condition",
+            "How many conditions of /readyz are in a state",
+            metrics.conditions.clone(),
         );
         registry.register(
             "provider_calls",
@@ -153,6 +201,16 @@ impl Default for Metrics {
             Unit::Seconds,
             metrics.issuer_keys_fetched.clone(),
         );
+        // A rate over a counter that begins with its first event misses that event: each is there from the start.
+        for code in SIGN_REFUSALS {
+            metrics.sign_refused.get_or_create(&ByCode { code }).inc_by(0);
+        }
+        for refusal in Refusal::ALL {
+            metrics
+                .token_refused
+                .get_or_create(&ByCode { code: refusal.code() })
+                .inc_by(0);
+        }
         Self { registry, ..metrics }
     }
 }
@@ -179,19 +237,55 @@ impl Metrics {
 
     /// Shows the ring of a new snapshot.
     pub fn ring(&self, snapshot: &Snapshot) {
-        for phase in [
-            Phase::Pending,
-            Phase::Active,
-            Phase::Retiring,
-            Phase::Expired,
-            Phase::Revoked,
-        ] {
+        for phase in Phase::ALL {
             let count = i64::try_from(snapshot.count(phase)).unwrap_or(i64::MAX);
             self.keys.get_or_create(&ByPhase { phase: phase.as_str() }).set(count);
         }
         self.ring_refreshed.set(snapshot.refreshed_at.as_secs());
         self.refresh_failing.set(i64::from(snapshot.refresh_failure.is_some()));
-        self.signing_available.set(i64::from(snapshot.signer.is_ok()));
+        self.successor_due.set(i64::from(snapshot.successor_is_due));
+    }
+
+    /// Shows the conditions of readiness.
+    pub fn readiness(&self, report: &Report) {
+        self.ready.set(i64::from(report.ready));
+        for state in State::ALL {
+            let among = report.conditions.iter().filter(|condition| condition.state == *state);
+            let count = i64::try_from(among.count()).unwrap_or(i64::MAX);
+            self.conditions
+                .get_or_create(&ByState { state: state.as_str() })
+                .set(count);
+        }
+        let cannot_sign = |condition: &Condition| condition.name == SIGNING && condition.is_lost();
+        let can_sign = !report.conditions.iter().any(cannot_sign);
+        self.signing_available.set(i64::from(can_sign));
+    }
+
+    /// Shows the calls of a provider before the first one is made.
+    pub fn expect_provider(&self, provider: &'static str) {
+        for operation in Operation::ALL {
+            let operation = operation.as_str();
+            for outcome in ErrorKind::ALL.map(ErrorKind::as_str).into_iter().chain(["ok"]) {
+                self.calls
+                    .get_or_create(&ByCall {
+                        provider,
+                        operation,
+                        outcome,
+                    })
+                    .inc_by(0);
+            }
+        }
+    }
+
+    /// Shows a trusted issuer before it was asked for its keys: none, which were fetched at the epoch.
+    pub fn expect_issuer(&self, issuer: &str) {
+        for outcome in ["ok", "failed"] {
+            let issuer = issuer.to_owned();
+            self.issuer_fetches
+                .get_or_create(&ByFetch { issuer, outcome })
+                .inc_by(0);
+        }
+        self.issuer_keys(issuer, 0, Timestamp::from_secs(0));
     }
 
     /// Counts a fetch of a trusted issuer's keys.
@@ -222,5 +316,139 @@ impl Metrics {
         self.call_seconds
             .get_or_create(&ByOperation { provider, operation })
             .observe(seconds);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A metric of the text, with its labels; the value.
+    fn value(text: &str, series: &str) -> Option<String> {
+        let line = text
+            .lines()
+            .find(|line| line.strip_prefix(series).is_some_and(|rest| rest.starts_with(' ')))?;
+        line.rsplit(' ').next().map(str::to_owned)
+    }
+
+    #[test]
+    fn every_counter_of_a_failure_is_there_before_the_first_one() {
+        let metrics = Metrics::default();
+        metrics.expect_provider("vault");
+        metrics.expect_issuer("https://login.example.com");
+        let text = metrics.text();
+        let zero = Some("0".to_owned());
+        let errors = include_str!("../../docs/errors.md");
+        let mut codes = 0;
+        // `word` | status | where | meaning
+        for row in errors.lines().filter_map(|line| line.strip_prefix("| `")) {
+            let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+            if let [word, _, "socket" | "socket, admin" | "`sign`", ..] = cells[..] {
+                let series = format!("signet_sign_refused_total{{code=\"{}\"}}", word.trim_end_matches('`'));
+                assert_eq!(value(&text, &series), zero, "{series}");
+                codes += 1;
+            }
+        }
+        assert_eq!(codes, SIGN_REFUSALS.len(), "docs/errors.md and the list differ");
+        for refusal in Refusal::ALL {
+            let series = format!("signet_tokens_refused_total{{code=\"{}\"}}", refusal.code());
+            assert_eq!(value(&text, &series), zero, "{series}");
+        }
+        for operation in Operation::ALL {
+            for kind in ErrorKind::ALL {
+                let labels = format!(
+                    "provider=\"vault\",operation=\"{}\",outcome=\"{}\"",
+                    operation.as_str(),
+                    kind.as_str()
+                );
+                let series = format!("signet_provider_calls_total{{{labels}}}");
+                assert_eq!(value(&text, &series), zero, "{series}");
+            }
+        }
+        for series in [
+            "signet_issuer_fetches_total{issuer=\"https://login.example.com\",outcome=\"failed\"}",
+            "signet_issuer_keys_fetched_timestamp_seconds{issuer=\"https://login.example.com\"}",
+            "signet_peers_refused_total",
+        ] {
+            assert_eq!(value(&text, series), zero, "{series}");
+        }
+    }
+
+    #[test]
+    fn each_state_of_a_condition_is_a_series_and_only_that_of_now_counts() {
+        let metrics = Metrics::default();
+        let condition = |state: State| Condition {
+            name: SIGNING,
+            ok: true,
+            state,
+            since: Timestamp::from_secs(0),
+            failing_since: None,
+            detail: String::new(),
+        };
+        let at = Timestamp::from_secs(0);
+        for state in State::ALL {
+            metrics.readiness(&Report {
+                ready: true,
+                since: at,
+                conditions: vec![condition(*state)],
+            });
+            let text = metrics.text();
+            for other in State::ALL {
+                let series = format!("signet_condition{{state=\"{}\"}}", other.as_str());
+                let expected = if other == state { "1" } else { "0" };
+                assert_eq!(
+                    value(&text, &series).as_deref(),
+                    Some(expected),
+                    "{series} in {state:?}"
+                );
+            }
+            let signs = if condition(*state).is_lost() { "0" } else { "1" };
+            assert_eq!(
+                value(&text, "signet_signing_available").as_deref(),
+                Some(signs),
+                "{state:?}"
+            );
+        }
+    }
+
+    /// The alerts are written in the runbook; a metric that is not there makes none of them fire.
+    #[test]
+    fn every_alert_of_the_runbook_uses_metrics_and_labels_that_exist() {
+        let metrics = Metrics::default();
+        metrics.expect_provider("vault");
+        metrics.expect_issuer("https://login.example.com");
+        metrics.readiness(&Report {
+            ready: true,
+            since: Timestamp::from_secs(0),
+            conditions: Vec::new(),
+        });
+        metrics.called("vault", "sign", "ok", 0.1);
+        for phase in Phase::ALL {
+            metrics.keys.get_or_create(&ByPhase { phase: phase.as_str() }).set(0);
+        }
+        let text = metrics.text();
+        let runbook = include_str!("../../docs/operations.md");
+        let alerts = runbook.split_once("\n## Alerts\n").expect("a section").1;
+        let alerts = alerts.split("\n## ").next().expect("a section");
+        for alert in alerts.split("\n### ").skip(1) {
+            let (name, body) = alert.split_once('\n').expect("a name");
+            let expression = body.trim_start().split("\n\n").next().expect("an expression");
+            assert!(expression.contains("signet_"), "{name} has no metric: {expression}");
+            for metric in expression.split(|c: char| !c.is_ascii_alphanumeric() && c != '_') {
+                if metric.starts_with("signet_") {
+                    let is_there = |line: &str| {
+                        line.starts_with(&format!("{metric}{{")) || line.starts_with(&format!("{metric} "))
+                    };
+                    assert!(text.lines().any(is_there), "{name}: there is no {metric}");
+                }
+            }
+            for label in expression.split('{').skip(1).filter_map(|rest| rest.split('}').next()) {
+                for words in label.split('"').skip(1).step_by(2) {
+                    for word in words.split('|') {
+                        assert!(text.contains(&format!("\"{word}\"")), "{name}: no series has {word:?}");
+                    }
+                }
+            }
+        }
     }
 }

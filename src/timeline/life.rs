@@ -18,6 +18,8 @@ pub(super) struct Life {
     superseded_at: Option<Timestamp>,
     pub(super) leaves_at: Option<Timestamp>,
     revoked_at: Option<Timestamp>,
+    /// Since when the next key is due. Until it is made, nobody knows when what follows from it will be.
+    due_since: Option<Timestamp>,
 }
 
 impl Life {
@@ -34,6 +36,7 @@ impl Life {
             superseded_at: Some(superseded_at),
             leaves_at: Some(superseded_at.plus(terms.retention)),
             revoked_at: None,
+            due_since: None,
         }
     }
 
@@ -92,6 +95,7 @@ pub(super) fn of_keys(keys: &[KeyView], now: Timestamp) -> Vec<Life> {
                 superseded_at: key.superseded_at.as_deref().map(instant),
                 leaves_at: key.expires_at.as_deref().map(instant),
                 revoked_at: key.revoked.as_ref().map(|revoked| instant(&revoked.at)),
+                due_since: None,
             }
         })
         .collect()
@@ -105,17 +109,22 @@ pub(super) fn plan_the_next(lives: &mut Vec<Life>, policy: &Policy, now: Timesta
         // The ring is empty, or all of it is revoked: the next one signs at once.
         let mut next = Life::planned("next key".to_owned(), now, policy);
         next.published_at = now;
+        next.due_since = Some(lives.iter().filter_map(|life| life.revoked_at).max().unwrap_or(now));
         lives.push(next);
         return;
     };
     let begins = newest.signs_from.unwrap_or(newest.published_at);
+    let due_at = begins.plus(policy.successor_after());
+    let due_since = (due_at < now).then_some(due_at);
     // If it is overdue, its lead still lies ahead.
-    let takes_over = begins
-        .plus(policy.durations().rotation_period)
-        .max(now.plus(terms.lead));
+    let takes_over = due_at.max(now).plus(terms.lead);
     newest.superseded_at = Some(takes_over);
     newest.leaves_at = Some(takes_over.plus(terms.retention));
-    lives.push(Life::planned("next key".to_owned(), takes_over, policy));
+    newest.due_since = due_since;
+    lives.push(Life {
+        due_since,
+        ..Life::planned("next key".to_owned(), takes_over, policy)
+    });
 }
 
 /// What these keys will do, soonest first.
@@ -123,9 +132,21 @@ pub(super) fn coming(lives: &[Life], now: Timestamp) -> Vec<Coming> {
     let mut coming: Vec<Coming> = leaving(lives, now).collect();
     for life in lives.iter().filter(|life| life.is_good()) {
         let Life { name, .. } = life;
+        if let Some(since) = life.due_since {
+            // What follows from it would move on with every look.
+            if life.phase.is_none() {
+                coming.push(Coming {
+                    at: since,
+                    is_due: true,
+                    what: format!("{name} is created and published as soon as the provider lets it"),
+                });
+            }
+            continue;
+        }
         if life.phase.is_none() && life.published_at >= now {
             coming.push(Coming {
                 at: life.published_at,
+                is_due: false,
                 what: format!("{name} is created and published"),
             });
         }
@@ -137,6 +158,7 @@ pub(super) fn coming(lives: &[Life], now: Timestamp) -> Vec<Coming> {
             .find(|before| before.is_good() && before.superseded_at == Some(at));
         coming.push(Coming {
             at,
+            is_due: false,
             what: match before {
                 Some(before) => format!("{name} signs, {} retires", before.name),
                 None => format!("{name} signs"),
@@ -150,10 +172,13 @@ pub(super) fn coming(lives: &[Life], now: Timestamp) -> Vec<Coming> {
 
 /// Which of them leave the JWKS, and when. What a planned key does in the end is too far off to tell.
 pub(super) fn leaving(lives: &[Life], now: Timestamp) -> impl Iterator<Item = Coming> {
-    let leaves = lives.iter().filter(move |life| life.is_good());
+    let leaves = lives
+        .iter()
+        .filter(move |life| life.is_good() && life.due_since.is_none());
     leaves.filter_map(move |life| {
         life.leaves_at.filter(|at| *at > now).map(|at| Coming {
             at,
+            is_due: false,
             what: format!("{} leaves the JWKS", life.name),
         })
     })

@@ -55,8 +55,10 @@ pub struct Lane {
 /// Something that will happen by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Coming {
-    /// When.
+    /// When; of what is due already, since when it is.
     pub at: Timestamp,
+    /// Whether it should have happened already, and waits for the provider.
+    pub is_due: bool,
     /// What, as a sentence without its full stop.
     pub what: String,
 }
@@ -109,9 +111,9 @@ impl Timeline {
         for ring in also {
             let lives = life::of_keys(&ring.keys, now);
             let leave = life::leaving(&lives, now);
-            coming.extend(leave.map(|Coming { at, what }| Coming {
-                at,
-                what: format!("{what} ({})", ring.provider),
+            coming.extend(leave.map(|leave| Coming {
+                what: format!("{} ({})", leave.what, ring.provider),
+                ..leave
             }));
             lanes.push((Some(ring.provider), lives));
         }
@@ -152,6 +154,18 @@ impl Timeline {
             to,
             lanes,
             coming,
+        }
+    }
+
+    /// How far away it is, in words.
+    #[must_use]
+    pub fn when(&self, coming: &Coming) -> String {
+        let (late, left) = (self.now.since(coming.at), coming.at.since(self.now));
+        match coming.is_due {
+            true if late.is_zero() => "due".to_owned(),
+            true => format!("due for {}", brief(late)),
+            false if left.is_zero() => "now".to_owned(),
+            false => format!("in {}", brief(left)),
         }
     }
 

@@ -152,14 +152,47 @@ fn a_ring_that_nobody_rotates_does_not_squeeze_the_other_into_a_corner() {
 #[test]
 fn an_overdue_successor_and_an_empty_ring_are_drawn_with_what_would_come() {
     let overdue = [key("aaaaaaaa", Phase::Active, NOON - 3 * DAY, false)];
-    let coming = timeline(&overdue, &[]).coming;
+    let drawn = timeline(&overdue, &[]);
+    let planned = drawn.lanes[0].bars[1].stretches.iter().map(|stretch| stretch.from);
     assert_eq!(
-        (coming[0].at, &*coming[0].what),
-        (at(NOON), "next key is created and published")
+        planned.collect::<Vec<_>>()[..2],
+        [at(NOON), at(NOON + HOUR)],
+        "the lead is kept"
     );
-    assert_eq!(coming[1].at, at(NOON + HOUR), "the lead is kept");
     let coming = timeline(&[], &[]).coming;
-    assert_eq!((coming[1].at, &*coming[1].what), (at(NOON), "next key signs"));
+    assert_eq!((coming[0].at, coming[0].is_due), (at(NOON), true));
+}
+
+#[test]
+fn what_is_overdue_is_told_with_since_when_and_does_not_move_on_with_every_look() {
+    let overdue = [key("aaaaaaaa", Phase::Active, NOON - 3 * DAY, false)];
+    // P − L after it began to sign.
+    let due = NOON - 3 * DAY + 23 * HOUR;
+    let mut revoked = key("bbbbbbbb", Phase::Revoked, NOON - DAY, false);
+    revoked.revoked = Some(RevokedView {
+        at: rfc3339(at(NOON - HOUR)),
+        reason: "a drill".to_owned(),
+    });
+    for (keys, since) in [(overdue, due), ([revoked], NOON - HOUR)] {
+        for later in [0, 600] {
+            let timeline = Timeline::of_rings("vault", &keys, &[], &policy(), at(NOON + later));
+            let [coming] = &timeline.coming[..] else {
+                panic!("the instants of what follows are not known: {:?}", timeline.coming)
+            };
+            assert_eq!((coming.at, coming.is_due), (at(since), true));
+            let late = Duration::from_secs(u64::try_from(NOON + later - since).expect("past"));
+            assert_eq!(timeline.when(coming), format!("due for {}", brief(late)));
+            assert_eq!(
+                coming.what,
+                "next key is created and published as soon as the provider lets it"
+            );
+            let drawn = text::draw(&timeline, true);
+            assert!(
+                !drawn.lines().any(|line| line.trim_start().starts_with("now  ")),
+                "{drawn}"
+            );
+        }
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use signet_core::{Phase, Timestamp};
 
-use super::{Bar, Timeline, brief};
+use super::{Bar, Timeline};
 use crate::clock::rfc3339;
 
 /// As wide as every terminal is.
@@ -161,7 +161,7 @@ fn coming(timeline: &Timeline, instants: bool) -> Vec<String> {
         return vec!["Nothing changes by itself.".to_owned()];
     }
     let shown = timeline.coming.iter().take(MOST_COMING);
-    let spans: Vec<String> = shown.clone().map(|coming| span(timeline, coming.at)).collect();
+    let spans: Vec<String> = shown.clone().map(|coming| timeline.when(coming)).collect();
     let width = spans.iter().map(String::len).max().unwrap_or(0);
     let mut lines = vec!["What comes next:".to_owned()];
     lines.extend(shown.zip(&spans).map(|(coming, span)| match instants {
@@ -169,11 +169,4 @@ fn coming(timeline: &Timeline, instants: bool) -> Vec<String> {
         false => format!("  {span:width$}  {}", coming.what),
     }));
     lines
-}
-
-fn span(timeline: &Timeline, at: Timestamp) -> String {
-    match at.since(timeline.now) {
-        span if span.is_zero() => "now".to_owned(),
-        span => format!("in {}", brief(span)),
-    }
 }

@@ -6,7 +6,7 @@ use std::time::UNIX_EPOCH;
 use serde_json::Value;
 
 use crate::harness::time::{unix_millis, wait_for};
-use crate::harness::{AUDIENCE, Home, PATIENCE, Spec};
+use crate::harness::{AUDIENCE, Home, PATIENCE, Sidecar, Spec, kid_in_phase};
 use crate::{condition, three_phases};
 
 /// The seconds of an instant as `/readyz` writes it.
@@ -129,6 +129,36 @@ fn a_ring_is_too_old_since_the_instant_that_follows_from_the_policy() {
     wait_for("a later answer", PATIENCE, || (now() > since + 1).then_some(()));
     let later = sidecar.readiness().1;
     assert_eq!(condition(&later, "ring")["since"], ring["since"], "it stays true");
+}
+
+#[test]
+fn a_revocation_is_shown_until_no_cache_has_the_key_and_warned_of_once() {
+    let spec = Spec::new(&Home::new()).set("SIGNET_REFRESH_INTERVAL", "200ms");
+    let sidecar = spec.start();
+    let kid = kid_in_phase(&sidecar.ring(), "active").expect("a key");
+    let ran = spec.run(&["keys", "revoke", &kid, "--reason", "a drill"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    wait_for("the revocation", PATIENCE, || kid_in_phase(&sidecar.ring(), "revoked"));
+    let warning = "a key is revoked: its tokens are refused from now on";
+    let shown = |sidecar: &Sidecar| {
+        let (status, readiness) = sidecar.readiness();
+        let revocation = condition(&readiness, "revocation");
+        assert_eq!((status, &revocation["state"]), (200, &"revocation_spreads".into()));
+        let html = sidecar.admin().get("/").expect("an answer").text();
+        for text in [
+            "! Ready, with a warning",
+            "A revoked key may still be accepted elsewhere",
+        ] {
+            assert!(html.contains(text), "no {text:?} in {html}");
+        }
+    };
+    shown(&sidecar);
+    assert_eq!(sidecar.logged(warning).len(), 1);
+    sidecar.stop();
+    // It is no news any more; caches do not know that Signet was started again.
+    let sidecar = spec.start();
+    shown(&sidecar);
+    assert!(sidecar.logged(warning).is_empty(), "{:?}", sidecar.logged(warning));
 }
 
 #[test]

@@ -81,15 +81,33 @@ fn whatever_the_provider_does_a_client_gets_an_answer_in_time_and_the_rest_goes_
         let (ready, conditions) = sidecar.readiness();
         assert_eq!(ready, 200);
         assert!(
-            conditions.to_string().contains("the provider does not sign"),
+            conditions.to_string().contains("provider_does_not_sign"),
             "{conditions}"
+        );
+        // Ready, as no other replica would do better, but neither the page nor the metric calls that good.
+        let (page, metrics) = (shown(&sidecar, "/"), shown(&sidecar, "/metrics"));
+        assert!(
+            page.contains("<title>✖ ready, but requests fail - Signet</title>"),
+            "{page}"
+        );
+        assert!(metrics.contains("\nsignet_signing_available 0\n"), "{metrics}");
+        assert!(
+            metrics.contains("\nsignet_condition{state=\"provider_does_not_sign\"} 1\n"),
+            "{metrics}"
         );
         aws.unscript();
         wait_for("signing to go on by itself", PATIENCE, || {
             (sidecar.post("/v1/sign", &request()).status == 200).then_some(())
         });
+        assert!(shown(&sidecar, "/").contains("✔ Ready"));
+        assert!(shown(&sidecar, "/metrics").contains("\nsignet_signing_available 1\n"));
     }
     assert_eq!(sidecar.logged("the provider signs again").len(), 5);
+}
+
+/// What the admin listener shows at a path.
+fn shown(sidecar: &Sidecar, path: &str) -> String {
+    sidecar.admin().get(path).expect("an answer").text()
 }
 
 #[test]

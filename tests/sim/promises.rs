@@ -86,7 +86,7 @@ impl State {
 
     /// With sealed keys signing needs no provider.
     pub(crate) fn judge_custody(&mut self, now: Ms, seat: usize, snapshot: &Snapshot, before: Option<usize>) {
-        let Err(outage) = &snapshot.signer else { return };
+        let Err(none) = &snapshot.signer else { return };
         if self.terms.custody != Custody::Sealed {
             return;
         }
@@ -114,7 +114,7 @@ impl State {
         let had = before == Some(name);
         let could = enough < now && self.weather.is_calm(seat, known_from, enough);
         if self.keys[name].revoked.is_none() && (had || could) {
-            let text = format!("replica {seat} no longer signs with k{name}: {}", outage.reason);
+            let text = format!("replica {seat} no longer signs with k{name}: {}", none.outage.reason);
             self.broken(now, "5 sealed keys sign without the provider", text);
         }
     }

@@ -86,6 +86,18 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Open,
+        Self::List,
+        Self::Create,
+        Self::Sign,
+        Self::Unseal,
+        Self::Retire,
+        Self::Revoke,
+        Self::Check,
+    ];
+
     /// The word for it in logs, metrics and documents.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -1,8 +1,10 @@
-//! What a condition that is not good means, what still works, and what to do: for whoever was just woken up.
+//! What a state that is not good means, what still works, and what to do: for an operator who was just woken up.
+//!
+//! Whoever follows it must not make things worse. A restart is no cure where it loses keys that are only in memory.
 
-use crate::readiness::{ALSO_PUBLISH, Condition, JWKS, RING, SIGNING};
+use crate::readiness::State;
 
-/// Advice on one condition.
+/// Advice on one state.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Advice {
     /// What is wrong, in the few words of a headline.
@@ -17,96 +19,242 @@ pub(super) struct Advice {
     pub(super) section: &'static str,
 }
 
-/// Whether there is anything to do about it.
-pub(super) fn is_good(condition: &Condition) -> bool {
-    condition.ok && condition.failing_since.is_none()
-}
-
-/// The advice on a condition that is lost, or that bears a failure.
-pub(super) fn advice(condition: &Condition) -> Advice {
-    match (condition.name, condition.ok) {
-        (RING, false) => Advice {
-            headline: "The ring is too old to be safe",
-            means: "The ring is too old to be safe: another replica may sign with a key that this one does not know yet.",
-            still_works: "Signing, validation and the JWKS go on with the last good ring.",
-            next: "Bring the provider back; the reason above says what it answers. This replica recovers by itself, and a \
-                   restart does not help. Keep traffic away from it until then.",
-            section: "RingTooOld",
-        },
-        (RING, true) => Advice {
-            headline: "The provider fails",
-            means: "The provider cannot be read, or what is due in it cannot be done.",
-            still_works: "Everything. Keys change their phases by the clock, as the last good ring says.",
-            next: "Nothing is lost yet, and the text above says for how long. Run signet check with this sidecar's \
-                   environment: it tries each permission and names the one that is missing.",
+/// The advice on a state; `None` if nothing is to be done.
+#[expect(clippy::too_many_lines, reason = "a table: one entry for each state")]
+pub(super) const fn advice(state: State) -> Option<Advice> {
+    Some(match state {
+        State::Good => return None,
+        State::RingUnread => Advice {
+            headline: "The provider cannot be read",
+            means: "The ring cannot be read, so this replica sees no new key and no revocation.",
+            still_works: "Everything, for as long as the text above says. Keys change their phases by the clock.",
+            next: "Bring the provider back; the text above says what it answers. Run signet check with this sidecar's \
+                   environment and as its user: it tries each permission. Do not restart the sidecar: it reads the ring \
+                   again by itself. If the kind is bad_answer, treat it as an attack until you know better.",
             section: "RingStale",
         },
-        (SIGNING, false) => Advice {
+        State::RingWorkUndone => Advice {
+            headline: "The provider refuses what is due",
+            means: "The ring can be read, but the next key cannot be made, or an expired one cannot be taken out of use.",
+            still_works: "Everything. The active key goes on signing until its successor can be made.",
+            next: "Grant the permission, or make the room, that the text above names. Run signet check with this sidecar's \
+                   environment and as its user: it tries each permission. It is tried again by itself.",
+            section: "KeeperFailing",
+        },
+        State::RingTooOld => Advice {
+            headline: "The ring is too old to be safe",
+            means: "Another replica may sign with a key that this one does not know yet.",
+            still_works: "Signing, validation and the JWKS go on with the last good ring.",
+            next: "Bring the provider back; the text above says what it answers. Keep traffic away from this replica until \
+                   then. It recovers by itself. Do not restart it: with sealed custody it would lose its private key until \
+                   the provider is back.",
+            section: "RingTooOld",
+        },
+        State::SigningAsleep => Advice {
+            headline: "The process was stopped, and reads its ring before it signs",
+            means: "This process did not run for a while, so others may have changed the ring: POST /v1/sign answers 503.",
+            still_works: "GET /v1/ring.",
+            next: "Wait: one reading of the provider ends it. If it lasts, bring the provider back. Then find out what stopped \
+                   the process: a suspended machine, SIGSTOP, or a CPU limit that is too low.",
+            section: "Asleep",
+        },
+        State::SigningWithoutKey => Advice {
             headline: "No key can sign",
-            means: "No key can sign: POST /v1/sign answers 503.",
-            still_works: "Validation and the JWKS go on, so tokens that exist stay good.",
-            next: "Bring the provider back if it is down. If the active key is disabled there, enable it again if it is \
-                   good. If all keys were revoked, see that the provider lets a new one be made. Signing resumes by itself.",
+            means: "No key of the ring is active: POST /v1/sign answers 503.",
+            still_works: "Validation and the JWKS go on with the keys that are left.",
+            next: "The sidecar makes a key as soon as the provider lets it. If it is not made, the condition ring or the log \
+                   has the error: grant what it names. Signing resumes by itself.",
             section: "SigningUnavailable",
         },
-        (SIGNING, true) => Advice {
-            headline: "The provider does not sign",
-            means: "The provider does not compute signatures: requests to sign fail. Every replica is in the same plight, \
-                    so this one stays ready.",
+        State::SigningKeyDisabled => Advice {
+            headline: "The active key is disabled in the provider",
+            means: "Somebody disabled the active key in the provider, not with signet: POST /v1/sign answers 503.",
             still_works: "Validation and the JWKS go on, so tokens that exist stay good.",
-            next: "Look at the error kind in the log: the provider's quota, its latency, a permission, or an outage. \
-                   signet check tries each permission.",
+            next: "If the key is good, enable it in the provider again: signing resumes with the next reading. If it leaked, \
+                   run signet keys revoke with its kid: its successor then signs at once. If you do neither, the successor \
+                   signs a lead after it was made.",
+            section: "SigningUnavailable",
+        },
+        State::SigningKeySealed => Advice {
+            headline: "The active key cannot be unsealed",
+            means: "The provider does not unwrap the private half of the active key: POST /v1/sign answers 503.",
+            still_works: "Validation and the JWKS go on, so tokens that exist stay good.",
+            next: "Bring the provider back, or grant the permission to unwrap; the text above says what it answers. Keep the \
+                   replicas that still sign running: they have the key in memory. This one signs by itself as soon as it has \
+                   the key.",
+            section: "SigningUnavailable",
+        },
+        State::ProviderDoesNotSign => Advice {
+            headline: "The provider does not sign",
+            means: "Requests to sign fail. Every replica asks the same provider, so this one stays ready.",
+            still_works: "Validation and the JWKS go on, so tokens that exist stay good.",
+            next: "The text above says why: the provider's quota, its latency, a permission, or an outage. Run signet check \
+                   with this sidecar's environment and as its user: it tries each permission. The first signature that \
+                   succeeds ends this state.",
             section: "ProviderDoesNotSign",
         },
-        (JWKS, _) => Advice {
-            headline: "Nothing can be validated",
-            means: "No key is published, or none may be until the ring was read again: no token is accepted.",
-            still_works: "Nothing that needs a key.",
-            next: "If this process was stopped for a while, bring the provider back: it reads the ring by itself. If all keys were revoked, a new one must be made: run signet keys rotate, or see in the log why the \
-                   sidecar cannot. Otherwise somebody emptied the ring: restore it from a backup.",
+        State::JwksAsleep => Advice {
+            headline: "The process was stopped, and reads its ring before it answers",
+            means: "This process did not run for a while, so others may have changed the ring: no token is judged, and the \
+                    JWKS is not served.",
+            still_works: "GET /v1/ring.",
+            next: "Wait: one reading of the provider ends it. If it lasts, bring the provider back. Keep traffic away from \
+                   this replica until then.",
+            section: "Asleep",
+        },
+        State::JwksEmpty => Advice {
+            headline: "No key is published",
+            means: "The ring has no key that may be used: no token of this issuer is accepted.",
+            still_works: "Tokens of trusted issuers.",
+            next: "If all keys were revoked, the sidecar makes a new one as soon as the provider lets it: the condition ring or \
+                   the log says what keeps it from that. If nobody revoked them, somebody emptied the ring: restore it from a \
+                   backup before you make a key.",
             section: "JwksEmpty",
         },
-        (ALSO_PUBLISH, _) => Advice {
+        State::SocketGone => Advice {
+            headline: "The socket's file is gone",
+            means: "Somebody removed the file of the local socket: no gateway can make a new connection.",
+            still_works: "Connections that are open already, and the public listener with the JWKS.",
+            next: "First find what removed it, such as a clean-up of the directory. Then restart this sidecar, which makes the \
+                   file again; but not before the other conditions are good, because a restart loses the keys that are only in \
+                   memory.",
+            section: "SocketGone",
+        },
+        State::SocketReplaced => Advice {
+            headline: "Another file has the place of the socket",
+            means: "A gateway that connects now reaches another process, or none. It sends its tokens there.",
+            still_works: "Connections that are open already, and the public listener with the JWKS.",
+            next: "Find out whose file it is (ls -l, fuser); if nobody of yours made it, treat it as an attack. Stop that process \
+                   and remove its file. Then restart this sidecar, once the other conditions are good. While the other process \
+                   serves there, a restarted sidecar does not start.",
+            section: "SocketGone",
+        },
+        State::SocketHidden => Advice {
+            headline: "The socket's file cannot be looked at",
+            means: "The system refuses a look at the socket's file, so gateways may not reach it either.",
+            still_works: "Connections that are open already, and the public listener with the JWKS.",
+            next: "Give the sidecar's user back the right to enter the directory of the socket; the text above has the path and \
+                   the error. It needs no restart.",
+            section: "SocketGone",
+        },
+        State::AlsoRingUnread => Advice {
             headline: "A ring that is also published cannot be read",
             means: "The ring of another provider, which is published beside the one that signs, cannot be read.",
             still_works: "Everything. Its last keys stay published and accepted; new ones and revocations are not seen.",
-            next: "Bring that provider back before the next step of the switch. If a key of it was revoked meanwhile, \
-                   this replica still accepts it.",
+            next: "Bring that provider back before the next step of the switch. If a key of it was revoked meanwhile, this \
+                   replica still accepts it.",
             section: "AlsoRingUnread",
         },
-        // The socket, the only one left.
-        _ => Advice {
-            headline: "The gateway cannot connect to the socket",
-            means: "The file of the local socket is gone or replaced: the gateway cannot connect any more.",
-            still_works: "Connections that are open already, and the public listener with the JWKS.",
-            next: "Restart this sidecar: it makes the file anew. Then find who removed it, such as a clean-up of the \
-                   directory or a second container with the same path.",
-            section: "SocketGone",
+        State::IssuerNotAsked => Advice {
+            headline: "A trusted issuer was not asked yet",
+            means: "This process has just started, and asks a trusted issuer for its keys for the first time.",
+            still_works: "Everything but the tokens of that issuer.",
+            next: "Wait some seconds: it is ready once the issuer has answered, or has failed to.",
+            section: "IssuerUnread",
         },
-    }
+        State::IssuerFails => Advice {
+            headline: "The keys of a trusted issuer cannot be fetched",
+            means: "A trusted issuer does not give its keys. A new key of it is not known here, nor that it removed one.",
+            still_works: "Everything. Tokens of that issuer are judged by its last keys until these are too old (max_stale).",
+            next: "Bring the issuer back, or the way to it; the text above has the URL and the error. signet check asks each \
+                   issuer once. Do not restart the sidecar: it tries again by itself.",
+            section: "IssuerUnread",
+        },
+        State::IssuerNeverRead => Advice {
+            headline: "The keys of a trusted issuer were never fetched",
+            means: "There are no keys of a trusted issuer: its tokens get 503 on every replica that started without them.",
+            still_works: "Tokens of Signet's own issuer and of the other trusted ones.",
+            next: "Correct the address or the certificate authority if the text above says so; else bring the issuer back, or \
+                   the way to it. Keep replicas that still have its keys running. The sidecar tries again by itself every few \
+                   seconds.",
+            section: "IssuerUnread",
+        },
+        State::IssuerTooOld => Advice {
+            headline: "The keys of a trusted issuer are too old",
+            means: "A trusted issuer has not given its keys for longer than max_stale: its tokens get 503.",
+            still_works: "Tokens of Signet's own issuer and of the other trusted ones.",
+            next: "Bring the issuer back, or the way to it; the text above has the URL and the error. The sidecar tries again by \
+                   itself every few seconds. A longer max_stale also means that a key which the issuer revoked is accepted \
+                   for longer.",
+            section: "IssuerUnread",
+        },
+        State::RevocationSpreads => Advice {
+            headline: "A revoked key may still be accepted elsewhere",
+            means: "A key was revoked. Sidecars refuse it, but a service that verifies with the JWKS accepts its tokens until \
+                    its cache ends.",
+            still_works: "Everything here: this sidecar refuses the key and its tokens.",
+            next: "If you cannot wait until the instant above, restart the services that verify with the JWKS. If the active \
+                   key was revoked, they refuse tokens of the new one until then. If nobody of yours revoked it, treat it as \
+                   an attack.",
+            section: "KeyRevoked",
+        },
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use signet_core::Timestamp;
+    use std::collections::HashSet;
 
     use super::*;
-    use crate::readiness::SOCKET;
+    use crate::readiness::Effect;
+
+    const RUNBOOK: &str = include_str!("../../../docs/operations.md");
+
+    fn all() -> impl Iterator<Item = (State, Advice)> {
+        State::ALL.iter().filter_map(|state| Some((*state, advice(*state)?)))
+    }
 
     #[test]
-    fn every_condition_has_advice_whose_section_is_in_the_runbook() {
-        let runbook = include_str!("../../../docs/operations.md");
-        for name in [RING, SIGNING, JWKS, SOCKET, ALSO_PUBLISH] {
-            for ok in [true, false] {
-                let advice = advice(&Condition {
-                    name,
-                    ok,
-                    since: Timestamp::from_secs(0),
-                    failing_since: None,
-                    detail: String::new(),
-                });
-                let heading = format!("\n### {}\n", advice.section);
-                assert!(runbook.contains(&heading), "{name}: no heading {heading:?}");
+    fn every_state_that_is_not_good_has_advice_whose_section_is_in_the_runbook() {
+        for state in State::ALL {
+            let is_good = state.effect() == Effect::Good;
+            assert_eq!(advice(*state).is_none(), is_good, "{state:?}");
+            let Some(advice) = advice(*state) else { continue };
+            let heading = format!("\n### {}\n", advice.section);
+            assert!(RUNBOOK.contains(&heading), "{state:?}: no heading {heading:?}");
+            let word = format!("`{}`", state.as_str());
+            assert!(RUNBOOK.contains(&word), "{word} is not in the runbook");
+        }
+    }
+
+    #[test]
+    fn no_two_states_share_their_advice() {
+        for text in [
+            |advice: Advice| advice.headline,
+            |advice: Advice| advice.means,
+            |advice: Advice| advice.next,
+        ] {
+            let mut seen = HashSet::new();
+            for (state, advice) in all() {
+                assert!(
+                    seen.insert(text(advice)),
+                    "{state:?} has the text of another: {}",
+                    text(advice)
+                );
+            }
+        }
+    }
+
+    /// A restart makes the socket's file again. It mends nothing else, and loses the keys that are only in memory.
+    #[test]
+    fn a_restart_of_the_sidecar_is_advised_for_its_socket_alone_and_not_while_something_else_fails() {
+        for (state, advice) in all() {
+            let urges = advice.next.contains("restart this sidecar");
+            let is_cured = matches!(state, State::SocketGone | State::SocketReplaced);
+            assert_eq!(urges, is_cured, "{state:?}: {}", advice.next);
+            if urges {
+                assert!(
+                    advice.next.contains("other conditions are good"),
+                    "{state:?}: {}",
+                    advice.next
+                );
+            }
+            for harmful in ["Restart", "restart it.", "SIGNET_DATA_DIR", "chown", "remove the ring"] {
+                assert!(
+                    !advice.next.contains(harmful),
+                    "{state:?} advises {harmful}: {}",
+                    advice.next
+                );
             }
         }
     }

@@ -46,9 +46,13 @@ impl Admin {
             let readiness = Arc::clone(&readiness);
             move || answer(&readiness.report())
         });
-        let numbers = warp::path!("metrics").and(warp::get()).map(move || {
-            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-            warp::reply::with_header(metrics.text(), "content-type", kind).into_response()
+        let numbers = warp::path!("metrics").and(warp::get()).map({
+            let readiness = Arc::clone(&readiness);
+            move || {
+                let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+                metrics.readiness(&readiness.report());
+                warp::reply::with_header(metrics.text(), "content-type", kind).into_response()
+            }
         });
         let page = warp::path::end().and(warp::get()).map(move || {
             let now = clock.now();

@@ -7,10 +7,10 @@ use std::fmt::Write as _;
 
 use signet_core::{Phase, Policy, Timestamp};
 
-use super::advice::{advice, is_good};
+use super::advice::advice;
 use super::picture;
 use crate::clock::rfc3339;
-use crate::readiness::{Condition, Report};
+use crate::readiness::{Condition, Effect, Report};
 use crate::ring_view::{KeyView, RingView};
 use crate::timeline::{Timeline, brief};
 
@@ -35,10 +35,11 @@ impl Page<'_> {
     pub(super) fn to_html(&self) -> String {
         let timeline = Timeline::of_rings(self.provider, &self.ring.keys, &self.ring.also, self.policy, self.now);
         let mut html = String::with_capacity(16 * 1024);
-        let title = match self.verdict().0 {
-            "bad" => "✖ NOT READY",
-            "warn" => "! ready, with a failure",
-            _ => "✔ ready",
+        let title = match self.report.effect() {
+            Effect::LostHere => "✖ NOT READY",
+            Effect::LostEverywhere => "✖ ready, but requests fail",
+            Effect::AtRisk => "! ready, with a warning",
+            Effect::Good => "✔ ready",
         };
         let _ = write!(
             html,
@@ -76,46 +77,44 @@ impl Page<'_> {
         html
     }
 
-    /// The class, and the word for it.
-    fn verdict(&self) -> (&'static str, &'static str) {
-        match self.report.ready {
-            false => ("bad", "NOT READY"),
-            true if !self.report.conditions.iter().all(is_good) => ("warn", "Ready, but something fails"),
-            true => ("good", "Ready"),
-        }
-    }
-
+    /// How it is, for how long it has been so, and what that means.
     fn banner(&self, html: &mut String) {
-        let (class, word) = self.verdict();
-        let sign = sign(class);
+        let effect = self.report.effect();
+        let (word, since) = match effect {
+            Effect::LostHere => ("NOT READY", self.report.since),
+            Effect::LostEverywhere => ("Ready, but requests fail", self.troubled_since(effect)),
+            Effect::AtRisk => ("Ready, with a warning", self.troubled_since(effect)),
+            Effect::Good => ("Ready", self.report.since),
+        };
+        let class = class(effect);
         let _ = write!(
             html,
-            "<header class='banner {class}'><h1>{sign} {word} <small>for {}</small></h1><p>",
-            brief(self.now.since(self.report.since))
+            "<header class='banner {class}'><h1>{} {word} <small>for {}</small></h1><p>",
+            sign(class),
+            brief(self.now.since(since))
         );
-        let of = |which: fn(&Condition) -> bool| self.report.conditions.iter().filter(move |c| which(c));
-        let headlines = |which| of(which).map(|c| advice(c).headline).collect::<Vec<_>>().join("; ");
-        let _ = match class {
-            "bad" => write!(
+        let _ = match effect {
+            Effect::LostHere => write!(
                 html,
                 "<b>{}</b>, since {}. {}. See what to do below.",
-                headlines(|condition| !condition.ok),
-                rfc3339(self.report.since),
-                match of(|condition| condition.ok)
-                    .map(|c| c.name)
-                    .collect::<Vec<_>>()
-                    .join(", ")
-                {
-                    good if good.is_empty() => "Nothing else is left".to_owned(),
-                    good => format!("Still good: {good}"),
-                }
+                self.headlines(Effect::LostEverywhere),
+                rfc3339(since),
+                self.still_good()
             ),
-            "warn" => write!(
+            Effect::LostEverywhere => write!(
                 html,
-                "<b>{}</b>. No condition of readiness is lost. See what to do below.",
-                headlines(|condition| !is_good(condition))
+                "<b>{}</b>, since {}. {}. Every replica has the same trouble, so this one stays ready. See what to do below.",
+                self.headlines(effect),
+                rfc3339(since),
+                self.still_good()
             ),
-            _ => write!(
+            Effect::AtRisk => write!(
+                html,
+                "<b>{}</b>, since {}. No request fails here because of it. See what to do below.",
+                self.headlines(effect),
+                rfc3339(since)
+            ),
+            Effect::Good => write!(
                 html,
                 "{}, and tokens are validated. Nothing is to be done.",
                 match self.active() {
@@ -127,6 +126,35 @@ impl Page<'_> {
         html.push_str("</p></header>");
     }
 
+    /// Since when any condition has been as bad as this.
+    fn troubled_since(&self, effect: Effect) -> Timestamp {
+        let as_bad = |condition: &&Condition| condition.state.effect() >= effect;
+        let troubled = self.report.conditions.iter().filter(as_bad);
+        troubled.map(Condition::troubled_since).min().unwrap_or(self.now)
+    }
+
+    /// The headlines of all that is as bad as this, or worse.
+    fn headlines(&self, effect: Effect) -> String {
+        let as_bad = |condition: &&Condition| condition.state.effect() >= effect;
+        let conditions = self.report.conditions.iter().filter(as_bad);
+        let mut headlines: Vec<&str> = conditions
+            .filter_map(|condition| advice(condition.state).map(|advice| advice.headline))
+            .collect();
+        headlines.dedup();
+        headlines.join("; ")
+    }
+
+    fn still_good(&self) -> String {
+        let is_good = |condition: &&Condition| condition.state.effect() == Effect::Good;
+        let good = self.report.conditions.iter().filter(is_good);
+        let mut names: Vec<&str> = good.map(|condition| condition.name).collect();
+        names.dedup();
+        match names.is_empty() {
+            true => "Nothing else is left".to_owned(),
+            false => format!("Still good: {}", names.join(", ")),
+        }
+    }
+
     fn active(&self) -> Option<&KeyView> {
         self.ring.keys.iter().find(|key| key.phase == Phase::Active)
     }
@@ -134,24 +162,23 @@ impl Page<'_> {
     fn tiles(&self, html: &mut String) {
         html.push_str("<ul class=tiles aria-label='Conditions of readiness'>");
         for condition in &self.report.conditions {
-            let class = class(condition);
-            // Of one that bears a failure, that is what matters.
-            let failing_since = condition.failing_since.filter(|_| condition.ok);
-            let since = failing_since.unwrap_or(condition.since);
+            let effect = condition.state.effect();
+            let class = class(effect);
+            let since = condition.troubled_since();
             let _ = write!(
                 html,
                 "<li class={class}><strong>{} {}: {}</strong><span>since {} ({})</span>",
                 sign(class),
                 condition.name,
-                match class {
-                    "bad" => "lost",
-                    "warn" => "failing",
-                    _ => "good",
+                match effect {
+                    Effect::LostHere | Effect::LostEverywhere => "lost",
+                    Effect::AtRisk => "warning",
+                    Effect::Good => "good",
                 },
                 rfc3339(since),
                 brief(self.now.since(since)),
             );
-            if is_good(condition) {
+            if effect == Effect::Good {
                 let _ = write!(html, "<span>{}</span>", escape(&condition.detail));
             }
             html.push_str("</li>");
@@ -161,16 +188,18 @@ impl Page<'_> {
 
     /// What is lost first.
     fn what_to_do(&self, html: &mut String) {
-        let mut conditions: Vec<&Condition> = self.report.conditions.iter().filter(|c| !is_good(c)).collect();
-        conditions.sort_by_key(|condition| condition.ok);
+        let mut conditions: Vec<&Condition> = self.report.conditions.iter().collect();
+        conditions.sort_by_key(|condition| std::cmp::Reverse(condition.state.effect()));
         for condition in conditions {
-            let advice = advice(condition);
+            let Some(advice) = advice(condition.state) else {
+                continue;
+            };
             let _ = write!(
                 html,
                 "<section class='todo {}'><h2>What to do about {}: {}</h2><dl><dt>What it means</dt><dd>{}</dd>\
                  <dt>Why</dt><dd>{}</dd><dt>Still works</dt><dd>{}</dd><dt>Do next</dt><dd class=next>{}</dd>\
                  <dt>More</dt><dd>docs/operations.md, section “{}”</dd></dl></section>",
-                class(condition),
+                class(condition.state.effect()),
                 condition.name,
                 escape(advice.headline),
                 escape(advice.means),
@@ -191,22 +220,15 @@ impl Page<'_> {
         let _ = write!(
             html,
             "<p class=soon>Next: <b>{}, {}</b> <span class=dim>({})</span></p>",
-            self.until(first.at),
+            timeline.when(first),
             escape(&first.what),
             rfc3339(first.at)
         );
         let later: Vec<String> = coming
-            .map(|coming| format!("{}, {}", self.until(coming.at), escape(&coming.what)))
+            .map(|coming| format!("{}, {}", timeline.when(coming), escape(&coming.what)))
             .collect();
         if !later.is_empty() {
             let _ = write!(html, "<p class=dim>Then: {}.</p>", later.join("; "));
-        }
-    }
-
-    fn until(&self, at: Timestamp) -> String {
-        match at.since(self.now) {
-            span if span.is_zero() => "now".to_owned(),
-            span => format!("in {}", brief(span)),
         }
     }
 
@@ -281,11 +303,11 @@ impl Page<'_> {
     }
 }
 
-fn class(condition: &Condition) -> &'static str {
-    match condition.ok {
-        false => "bad",
-        true if is_good(condition) => "good",
-        true => "warn",
+fn class(effect: Effect) -> &'static str {
+    match effect {
+        Effect::LostHere | Effect::LostEverywhere => "bad",
+        Effect::AtRisk => "warn",
+        Effect::Good => "good",
     }
 }
 

@@ -1,7 +1,7 @@
 use signet_core::{Algorithm, Durations};
 
 use super::*;
-use crate::readiness::{JWKS, RING, SIGNING, SOCKET};
+use crate::readiness::{ISSUERS, JWKS, RING, SIGNING, SOCKET, State};
 use crate::ring_view::{AlsoView, RevokedView};
 
 /// What somebody wrote who wants more than to give a reason.
@@ -52,9 +52,16 @@ fn ring() -> RingView {
 }
 
 fn condition(name: &'static str, ok: bool) -> Condition {
+    let lost = match name {
+        RING => State::RingTooOld,
+        SIGNING => State::SigningWithoutKey,
+        JWKS => State::JwksEmpty,
+        _ => State::SocketGone,
+    };
     Condition {
         name,
         ok,
+        state: if ok { State::Good } else { lost },
         since: at(-242),
         failing_since: None,
         detail: format!("the detail of {name}"),
@@ -178,21 +185,62 @@ fn a_red_page_says_what_is_lost_since_when_what_still_works_and_what_to_do() {
 fn what_is_lost_is_told_before_what_merely_fails() {
     let mut report = report(&[SOCKET]);
     report.conditions[0].failing_since = Some(at(-30));
+    report.conditions[0].state = State::RingUnread;
     let html = page(&ring(), &report);
     let place = |text| html.find(text).expect(text);
     assert!(place("What to do about socket") < place("What to do about ring"));
     report.ready = true;
     report.conditions[3].ok = true;
+    report.conditions[3].state = State::Good;
     let html = page(&ring(), &report);
     assert!(html.contains("banner warn"), "{html}");
     assert!(
-        html.contains("<b>The provider fails</b>. No condition of readiness is lost."),
+        html.contains("<b>The provider cannot be read</b>, since 2027-01-15T07:59:30Z. No request fails here"),
         "{html}"
     );
     assert!(
-        html.contains("<li class=warn><strong>! ring: failing</strong>"),
+        html.contains("<li class=warn><strong>! ring: warning</strong>"),
         "{html}"
     );
+}
+
+#[test]
+fn the_banner_tells_how_long_the_failure_lasts_and_not_how_long_this_replica_is_ready() {
+    let mut report = report(&[]);
+    report.since = at(-12 * 60);
+    report.conditions[0].failing_since = Some(at(-60));
+    report.conditions[0].state = State::RingUnread;
+    let html = page(&ring(), &report);
+    assert!(
+        html.contains("<header class='banner warn'><h1>! Ready, with a warning <small>for 1m</small></h1>"),
+        "{html}"
+    );
+}
+
+#[test]
+fn what_fails_on_every_replica_is_red_though_this_one_stays_ready() {
+    for (index, name, state) in [
+        (1, SIGNING, State::ProviderDoesNotSign),
+        (0, ISSUERS, State::IssuerNeverRead),
+        (0, ISSUERS, State::IssuerTooOld),
+    ] {
+        let mut report = report(&[]);
+        report.conditions[index].name = name;
+        report.conditions[index].failing_since = Some(at(-60));
+        report.conditions[index].state = state;
+        let html = page(&ring(), &report);
+        for text in [
+            "<title>✖ ready, but requests fail - Signet</title>".to_owned(),
+            "<header class='banner bad'><h1>✖ Ready, but requests fail <small>for 1m</small></h1>".to_owned(),
+            format!("<strong>✖ {name}: lost</strong><span>since 2027-01-15T07:59:00Z (1m)</span>"),
+        ] {
+            assert!(html.contains(&text), "no {text:?} in {html}");
+        }
+        assert!(
+            !html.contains("No request fails") && !html.contains("No condition"),
+            "{html}"
+        );
+    }
 }
 
 #[test]

@@ -1,0 +1,69 @@
+//! What `/readyz` and the status page show: conditions, and what they come to.
+
+use serde::Serialize;
+use signet_core::Timestamp;
+
+use super::{Effect, State};
+use crate::clock::rfc3339;
+
+/// One named condition of readiness.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Condition {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether it holds. One that is lost on every replica alike counts as held: no other would do better.
+    pub ok: bool,
+    /// The state that it is in.
+    pub state: State,
+    /// Since when it holds, or does not.
+    #[serde(serialize_with = "as_rfc3339")]
+    pub since: Timestamp,
+    /// Since when something fails that the condition bears, for a while or for good.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_rfc3339_if_any")]
+    pub failing_since: Option<Timestamp>,
+    /// What that means.
+    pub detail: String,
+}
+
+/// All conditions at one instant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// Whether all of them hold.
+    pub ready: bool,
+    /// Since when all of them hold, or not all do.
+    #[serde(serialize_with = "as_rfc3339")]
+    pub since: Timestamp,
+    /// Each of them.
+    pub conditions: Vec<Condition>,
+}
+
+fn as_rfc3339<S: serde::Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&rfc3339(*at))
+}
+
+fn as_rfc3339_if_any<S: serde::Serializer>(at: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_some(&at.map(rfc3339))
+}
+
+impl Condition {
+    /// Whether requests fail because of it.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.state.effect() >= Effect::LostEverywhere
+    }
+
+    /// Since when it is in its state; of one that only fails, since when it does.
+    #[must_use]
+    pub fn troubled_since(&self) -> Timestamp {
+        self.failing_since.filter(|_| self.ok).unwrap_or(self.since)
+    }
+}
+
+impl Report {
+    /// The worst that any condition does to requests.
+    #[must_use]
+    pub fn effect(&self) -> Effect {
+        let effects = self.conditions.iter().map(|condition| condition.state.effect());
+        effects.max().unwrap_or(Effect::Good)
+    }
+}
