@@ -15,7 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use signet_api::{Clock, ErrorKind, KeyProvider, Operation, ProviderError, Variable, Variables};
+use signet_api::{Clock, ErrorKind, KeyProvider, Operation, ProviderError, Trials, Variable, Variables};
 use signet_guards::{
     Breaking, Breaks, Checked, Deadlines, Guard as _, Jitter, Pace, Paced, Retries, Retrying, TimeLimited,
 };
@@ -65,6 +65,17 @@ pub async fn open(
             )))
         }
     }
+}
+
+/// Whether this is the local provider in a place where no ring was ever kept. Opening it would make one's key file, which
+/// is for a start, and not for a command that only looks.
+pub async fn is_untouched(settings: &Settings, origin: &Origin) -> bool {
+    origin.provider == ProviderName::Local && signet_local::is_untouched(local(settings, origin)).await
+}
+
+/// What `signet check` can say of such a place without making anything.
+pub async fn check_untouched(settings: &Settings, origin: &Origin, trials: &mut Trials) {
+    signet_local::check_untouched(local(settings, origin), trials).await;
 }
 
 /// Opens the ring of this origin behind the guards: each call is paced, bounded in time, repeated if that may help,

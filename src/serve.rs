@@ -20,7 +20,7 @@ use crate::hardening::{NotLocked, lock_memory};
 use crate::http::accept::{Context, Limits, serve_tcp, serve_unix};
 use crate::http::peer::AllowList;
 use crate::http::tls::{Tls, TlsError};
-use crate::http::unix::{SocketError, bind};
+use crate::http::unix::{Access, SocketError, bind};
 use crate::http::workers::Workers;
 use crate::issuers::{self, Issuers, NoClient};
 use crate::keeper::{Charge, Keeper, Means, NoRing, Source};
@@ -99,7 +99,11 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
         Some(files) => Some(Tls::load(&files.certificate, &files.key)?),
         None => None,
     };
-    let (socket, bound) = bind(&settings.socket.path, settings.socket.mode)?;
+    let access = Access {
+        mode: settings.socket.mode,
+        group: settings.socket.group.clone(),
+    };
+    let (socket, bound) = bind(&settings.socket.path, &access)?;
     let public = listen(settings.listen, "SIGNET_LISTEN").await?;
     let admin = listen(settings.admin_listen, "SIGNET_ADMIN_LISTEN").await?;
 

@@ -1,9 +1,18 @@
-//! `signet check`: the settings, then every permission, one by one.
+//! `signet check`: the settings, then every permission, one by one: yes, no, or unknown.
+//!
+//! Providers and issuers are tried at the same time. One that is silent is given up after [`SILENCE`]; what was learned
+//! before that stands.
 
+use std::io::Write as _;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures_util::future::join_all;
 use serde::Serialize;
-use signet_api::{ErrorKind, chain};
+use signet_api::{Answer, Check, ErrorKind, Operation, Progress, ProviderError, Trials, chain};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
 
 use crate::app;
 use crate::cli::{Failure, table, to_json};
@@ -11,7 +20,12 @@ use crate::clock::SystemClock;
 use crate::fits::{bears, fits};
 use crate::issuers::{self, NoClient};
 use crate::kinds::exit_code;
-use crate::settings::Settings;
+use crate::settings::{Origin, ProviderName, Settings, TrustedIssuer};
+
+/// How long a provider may be silent.
+const SILENCE: Duration = Duration::from_millis(4500);
+/// How long the command says nothing while trials go on.
+const QUIET: Duration = Duration::from_secs(1);
 
 #[derive(Serialize)]
 struct Report {
@@ -25,60 +39,60 @@ struct Report {
 struct Row {
     provider: &'static str,
     permission: String,
-    granted: bool,
+    /// `yes`, `no` or `unknown`.
+    answer: &'static str,
+    /// The same as a switch; `null` is unknown.
+    granted: Option<bool>,
     needed_for: &'static str,
+    /// What went wrong, and what to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
+    /// Why it was not tried.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_tried: Option<String>,
     /// The policy text that grants what is missing.
     #[serde(skip_serializing_if = "Option::is_none")]
     grant: Option<String>,
+    #[serde(skip)]
+    code: Option<u8>,
+}
+
+impl Row {
+    fn new(provider: &'static str, check: Check) -> Self {
+        let word = check.answer.as_str();
+        let error = check.answer.error();
+        let is_denied = error.is_some_and(|error| error.kind == ErrorKind::PermissionDenied);
+        Self {
+            provider,
+            permission: check.permission,
+            answer: word,
+            granted: match check.answer {
+                Answer::Yes => Some(true),
+                Answer::No(_) => Some(false),
+                Answer::Failed(_) | Answer::NotTried(_) => None,
+            },
+            needed_for: check.needed_for,
+            problem: error.map(|error| chain(error)),
+            // A policy is no cure for anything else.
+            grant: check.grant.filter(|_| is_denied),
+            code: error.map(|error| exit_code(error.kind)),
+            not_tried: match check.answer {
+                Answer::NotTried(why) => Some(why),
+                _ => None,
+            },
+        }
+    }
 }
 
 pub(super) async fn check(settings: &Settings, json: bool) -> Result<String, Failure> {
-    let (mut checks, mut worst) = (Vec::new(), None);
-    for (index, origin) in settings.origins().enumerate() {
-        let provider = app::open_guarded(settings, origin, Arc::new(SystemClock), Arc::default()).await?;
-        let capabilities = provider.capabilities();
-        for check in provider.check().await {
-            let failed = check.outcome.err();
-            if let Some(error) = &failed {
-                worst.get_or_insert(exit_code(error.kind));
-            }
-            checks.push(Row {
-                provider: capabilities.provider,
-                granted: failed.is_none(),
-                grant: check.grant.filter(|_| failed.is_some()),
-                problem: failed.map(|error| chain(&error)),
-                permission: check.permission,
-                needed_for: check.needed_for,
-            });
-        }
+    let origins = settings.origins().enumerate().map(|(index, origin)| {
         // The first is the one that signs.
-        match index {
-            0 => fits(settings, &capabilities)?,
-            _ => bears(settings, &capabilities)?,
-        }
-    }
-    for terms in &settings.trusted_issuers {
-        let failed = issuers::try_once(terms).await.err();
-        if let Some(error) = &failed {
-            // As `serve` ends for the same reason.
-            let kind = match error.is::<NoClient>() {
-                true => ErrorKind::KeyUnusable,
-                false => ErrorKind::Unavailable,
-            };
-            worst.get_or_insert(exit_code(kind));
-        }
-        let problem = failed.map(|error| chain(&*error));
-        checks.push(Row {
-            provider: "trusted issuer",
-            permission: format!("keys of {}", terms.issuer),
-            granted: problem.is_none(),
-            needed_for: "verifying its tokens",
-            problem,
-            grant: None,
-        });
-    }
+        try_origin(settings, origin, index == 0, !json)
+    });
+    let issuers = settings.trusted_issuers.iter().map(try_issuer);
+    let (origins, issuers) = tokio::join!(join_all(origins), join_all(issuers));
+    let checks: Vec<Row> = origins.into_iter().flatten().chain(issuers).collect();
+    let worst = checks.iter().find_map(|row| row.code);
     let report = Report {
         ok: worst.is_none(),
         settings: settings.effective_json(),
@@ -100,6 +114,115 @@ pub(super) async fn check(settings: &Settings, json: bool) -> Result<String, Fai
     }
 }
 
+/// The ring of one provider.
+async fn try_origin(settings: &Settings, origin: &Origin, signs: bool, speaks: bool) -> Vec<Row> {
+    let name = origin.provider.as_str();
+    let (rows, mut found) = watch::channel(0_u32);
+    let speaks = speaks && origin.provider != ProviderName::Local;
+    if speaks {
+        say(&format!(
+            "{name}: trying; it is given up after {}",
+            humantime::format_duration(SILENCE)
+        ));
+    }
+    let mut spoke = Instant::now();
+    let mut trials = Trials::watched(move |progress| match progress {
+        Progress::Trying(what) if speaks && spoke.elapsed() > QUIET => {
+            spoke = Instant::now();
+            say(&format!("{name}: trying {what}"));
+        }
+        Progress::Trying(_) => {}
+        Progress::Found(_) => rows.send_modify(|rows| *rows += 1),
+    });
+    let is_done = {
+        let mut work = pin!(try_ring(settings, origin, signs, &mut trials));
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut work => break true,
+                // Each row begins the wait again.
+                _ = found.changed() => {}
+                () = sleep(SILENCE) => break false,
+            }
+        }
+    };
+    if !is_done {
+        let text = format!(
+            "nothing was heard for {}: the provider is overloaded, or something on the way drops packets. Look at its \
+             status page, then at the address in the settings, name resolution, network policies and proxies of this machine",
+            humantime::format_duration(SILENCE)
+        );
+        trials.gave_up(ProviderError::new(name, Operation::Check, ErrorKind::TimedOut, text));
+    }
+    trials
+        .into_rows()
+        .into_iter()
+        .map(|check| Row::new(name, check))
+        .collect()
+}
+
+async fn try_ring(settings: &Settings, origin: &Origin, signs: bool, trials: &mut Trials) {
+    if app::is_untouched(settings, origin).await {
+        return app::check_untouched(settings, origin, trials).await;
+    }
+    // Opening calls nobody, so that it went well shows nothing yet.
+    let provider = match app::open_guarded(settings, origin, Arc::new(SystemClock), Arc::default()).await {
+        Ok(provider) => provider,
+        Err(error) => return failed("open the ring", "everything", error, trials).await,
+    };
+    let capabilities = provider.capabilities();
+    let fitting = match signs {
+        true => fits(settings, &capabilities),
+        false => bears(settings, &capabilities),
+    };
+    if let Err(error) = fitting {
+        failed("a provider that fits the settings", "rotating in time", error, trials).await;
+    }
+    provider.check(trials).await;
+}
+
+async fn failed(property: &str, needed_for: &'static str, error: ProviderError, trials: &mut Trials) {
+    let failed = std::future::ready(Err::<(), _>(error));
+    trials.property(property, needed_for, failed).await;
+}
+
+async fn try_issuer(terms: &TrustedIssuer) -> Row {
+    let failed = match tokio::time::timeout(SILENCE, issuers::try_once(terms)).await {
+        Ok(Ok(_)) => None,
+        // As `serve` ends for the same reason.
+        Ok(Err(error)) if error.is::<NoClient>() => Some((ErrorKind::KeyUnusable, chain(&*error))),
+        Ok(Err(error)) => Some((ErrorKind::Unavailable, chain(&*error))),
+        Err(_) => {
+            let text = format!(
+                "nothing was heard for {}; is the address right, and does this machine reach it?",
+                humantime::format_duration(SILENCE)
+            );
+            Some((ErrorKind::TimedOut, text))
+        }
+    };
+    let granted = match &failed {
+        None => Some(true),
+        Some((ErrorKind::KeyUnusable, _)) => Some(false),
+        Some(_) => None,
+    };
+    Row {
+        provider: "trusted issuer",
+        permission: format!("keys of {}", terms.issuer),
+        answer: granted.map_or("unknown", |granted| if granted { "yes" } else { "no" }),
+        granted,
+        needed_for: "verifying its tokens",
+        code: failed.as_ref().map(|(kind, _)| exit_code(*kind)),
+        problem: failed.map(|(_, text)| text),
+        not_tried: None,
+        grant: None,
+    }
+}
+
+/// For whoever waits. It is not part of the answer.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
 fn as_text(settings: &Settings, report: &Report) -> String {
     let mut rows = vec![
         ["PROVIDER", "PERMISSION", "GRANTED", "NEEDED FOR"]
@@ -107,11 +230,11 @@ fn as_text(settings: &Settings, report: &Report) -> String {
             .to_vec(),
     ];
     rows.extend(report.checks.iter().map(|row| {
-        let granted = if row.granted { "yes" } else { "NO" };
+        let answer = if row.answer == "no" { "NO" } else { row.answer };
         vec![
             row.provider.to_owned(),
             row.permission.clone(),
-            granted.to_owned(),
+            answer.to_owned(),
             row.needed_for.to_owned(),
         ]
     }));
@@ -121,10 +244,20 @@ fn as_text(settings: &Settings, report: &Report) -> String {
     for row in &report.checks {
         if let Some(problem) = &row.problem {
             text.push_str(&format!("\n{}: {problem}\n", row.permission));
-            if let Some(grant) = &row.grant {
-                text.push_str(&format!("What grants it:\n{}\n", grant.trim_end()));
-            }
         }
+        if let Some(grant) = &row.grant {
+            text.push_str(&format!("What grants it:\n{}\n", grant.trim_end()));
+        }
+        if let Some(why) = &row.not_tried {
+            text.push_str(&format!("\n{}: not tried: {why}\n", row.permission));
+        }
+    }
+    if report
+        .checks
+        .iter()
+        .any(|row| row.granted.is_none() && row.problem.is_some())
+    {
+        text.push_str("\nWhat is unknown was not learned. Correct what is said above, and run `signet check` again.\n");
     }
     for warning in &report.warnings {
         text.push_str(&format!("\nwarning: {warning}\n"));

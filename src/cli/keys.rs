@@ -10,7 +10,7 @@ use clap::ArgMatches;
 use serde_json::json;
 use signet_api::{Clock, KeyProvider, NewKey};
 use signet_core::schedule::Due;
-use signet_core::{KeyRecord, Kid, Phase, Revocation, Schedule, schedule};
+use signet_core::{KeyRecord, Kid, Phase, Revocation, Schedule, Timestamp, schedule};
 
 use crate::app;
 use crate::cli::{Failure, is_json, table, to_json};
@@ -24,6 +24,9 @@ pub(super) async fn keys(settings: &Settings, verb: &str, args: &ArgMatches) -> 
     let json = is_json(args);
     let reason = || args.get_one::<String>("reason").map_or("", String::as_str);
     match verb {
+        "list" if app::is_untouched(settings, &settings.origin).await => {
+            Ok(shown(settings, &[], json, SystemClock.now()))
+        }
         "list" => Ring::open(settings).await?.list(json).await,
         "rotate" => rotate(settings, reason(), json).await,
         "revoke" => {
@@ -64,25 +67,8 @@ impl<'a> Ring<'a> {
     }
 
     async fn list(&self, json: bool) -> Result<String, Failure> {
-        let (records, schedule) = self.read().await?;
-        let view = RingView::new(&self.settings.issuer, &self.settings.policy, &records, &schedule);
-        if json {
-            return Ok(to_json(&view));
-        }
-        let heading = ["PHASE", "KID", "ALG", "CREATED", "SIGNS FROM", "LEAVES THE JWKS"];
-        let mut rows = vec![heading.map(str::to_owned).to_vec()];
-        let dash = || "-".to_owned();
-        rows.extend(view.keys.into_iter().map(|key| {
-            vec![
-                key.phase.as_str().to_owned(),
-                key.kid,
-                key.alg.to_owned(),
-                key.created_at,
-                key.activates_at.unwrap_or_else(dash),
-                key.expires_at.unwrap_or_else(dash),
-            ]
-        }));
-        Ok(table(&rows))
+        let records = self.provider.list().await?;
+        Ok(shown(self.settings, &records, json, self.clock.now()))
     }
 
     /// The next key, unless one waits already.
@@ -98,6 +84,29 @@ impl<'a> Ring<'a> {
         }
         self.create_next(&schedule).await
     }
+}
+
+/// The keys with their phases.
+fn shown(settings: &Settings, records: &[KeyRecord], json: bool, now: Timestamp) -> String {
+    let schedule = schedule(records, &settings.policy, now);
+    let view = RingView::new(&settings.issuer, &settings.policy, records, &schedule);
+    if json {
+        return to_json(&view);
+    }
+    let heading = ["PHASE", "KID", "ALG", "CREATED", "SIGNS FROM", "LEAVES THE JWKS"];
+    let mut rows = vec![heading.map(str::to_owned).to_vec()];
+    let dash = || "-".to_owned();
+    rows.extend(view.keys.into_iter().map(|key| {
+        vec![
+            key.phase.as_str().to_owned(),
+            key.kid,
+            key.alg.to_owned(),
+            key.created_at,
+            key.activates_at.unwrap_or_else(dash),
+            key.expires_at.unwrap_or_else(dash),
+        ]
+    }));
+    table(&rows)
 }
 
 async fn rotate(settings: &Settings, reason: &str, json: bool) -> Result<String, Failure> {

@@ -1,11 +1,23 @@
-//! The local socket's file: who else is there, what a crash left, and its mode.
+//! The local socket's file: who else is there, what a crash left, its mode and its group.
+//!
+//! Nobody else can connect before mode and group are what they shall be: the file is made under a umask that leaves just
+//! the mode, gets its group, and only then does the socket listen. A link or a pipe that somebody put in the place of the
+//! file or of its lock is not followed.
 
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use tokio::net::UnixListener;
+use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::process::umask;
+use tokio::net::{UnixListener, UnixSocket};
+
+/// How many clients may wait to be accepted.
+const BACKLOG: u32 = 1024;
 
 /// Why the socket could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +30,36 @@ pub enum SocketError {
     /// Something that is not a socket is in the way.
     #[error("{0} exists and is not a socket; remove it, or set SIGNET_SOCKET to another path")]
     NotASocket(PathBuf),
+    /// What stands in the place of the lock file is not one that we made.
+    #[error(
+        "{path} is to be the lock of the socket, but {what}. Remove it; if nobody of yours put it there, treat it as an \
+         attack, and set SIGNET_SOCKET to a path in a directory that only this user can write"
+    )]
+    Planted {
+        /// The lock file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The socket was replaced while it was made.
+    #[error(
+        "somebody replaced {0} while it was made; set SIGNET_SOCKET to a path in a directory that only this user can \
+         write"
+    )]
+    Replaced(PathBuf),
+    /// The group cannot be given.
+    #[error(
+        "{path} cannot be given to group {group} (SIGNET_SOCKET_GROUP): {advice}",
+        advice = group_advice(group, source)
+    )]
+    Group {
+        /// The socket.
+        path: PathBuf,
+        /// Whom it was to be given to.
+        group: Group,
+        /// Why not.
+        source: io::Error,
+    },
     /// The system refused.
     #[error("{action} {path} failed; make the directory writable for this user, or set SIGNET_SOCKET to another path")]
     Io {
@@ -47,6 +89,49 @@ pub enum SocketFault {
         /// Why not.
         reason: String,
     },
+}
+
+/// A group of this machine, as it was written and as a number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// Its name, or its number if that was written.
+    pub name: String,
+    /// Its number.
+    pub gid: u32,
+}
+
+impl std::fmt::Display for Group {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+fn group_advice(group: &Group, error: &io::Error) -> String {
+    let us = rustix::process::geteuid().as_raw();
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => format!(
+            "this process runs as user {us}, which is neither root nor a member of that group. Add the user to the group \
+             (`usermod --append --groups {group} USER`, `SupplementaryGroups=` in systemd, `supplementalGroups: [{}]` in \
+             Kubernetes), or remove SIGNET_SOCKET_GROUP",
+            group.gid
+        ),
+        io::ErrorKind::InvalidInput => format!(
+            "group {} has no number in the user namespace of this process; write one that it maps, or remove \
+             SIGNET_SOCKET_GROUP",
+            group.gid
+        ),
+        _ => "the file system refused; set SIGNET_SOCKET to a path on another one, or remove SIGNET_SOCKET_GROUP"
+            .to_owned(),
+    }
+}
+
+/// Who may connect, as far as the file says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// Its permission bits.
+    pub mode: u32,
+    /// The group that it gets; `None` leaves the one that the system gives it.
+    pub group: Option<Group>,
 }
 
 /// Which file the socket is. Its inode is not given to another file for as long as the socket is open.
@@ -91,7 +176,7 @@ impl SocketFile {
 pub struct Bound {
     file: SocketFile,
     /// Held for as long as the socket is ours: two starts at once cannot both find it stale.
-    _lock: std::fs::File,
+    _lock: File,
 }
 
 impl Bound {
@@ -111,11 +196,12 @@ impl Drop for Bound {
     }
 }
 
-/// Opens the socket, replacing a file that a crash left.
+/// Opens the socket, replacing a file that a crash left. The umask of the whole process changes for a moment: call it
+/// before there are threads that make files.
 ///
 /// # Errors
 /// [`SocketError`].
-pub fn bind(path: &Path, mode: u32) -> Result<(UnixListener, Bound), SocketError> {
+pub fn bind(path: &Path, access: &Access) -> Result<(UnixListener, Bound), SocketError> {
     let failed = |action| {
         move |source| SocketError::Io {
             action,
@@ -123,16 +209,13 @@ pub fn bind(path: &Path, mode: u32) -> Result<(UnixListener, Bound), SocketError
             source,
         }
     };
-    if let Some(parent) = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty() && !parent.exists())
-    {
-        // Others must be able to reach the socket; its own mode and the allow-list say who may use it.
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o755)
-            .create(parent)
-            .map_err(failed("creating the directory of"))?;
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    if let Some(parent) = parent.filter(|parent| !parent.exists()) {
+        // The members of a group must be able to reach the socket.
+        let mode = if access.group.is_some() { 0o755 } else { 0o700 };
+        let _mask = Masked::leaving(mode);
+        let made = DirBuilder::new().recursive(true).mode(mode).create(parent);
+        made.map_err(failed("creating the directory of"))?;
     }
     let lock = lock(path)?;
     match std::fs::symlink_metadata(path) {
@@ -142,17 +225,91 @@ pub fn bind(path: &Path, mode: u32) -> Result<(UnixListener, Bound), SocketError
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(failed("looking at")(error)),
     }
-    let listener = UnixListener::bind(path).map_err(failed("opening"))?;
+    let socket = UnixSocket::new_stream().map_err(failed("opening"))?;
+    {
+        let _mask = Masked::leaving(access.mode);
+        socket.bind(path).map_err(failed("opening"))?;
+    }
+    let file = open_made(path)?;
+    if let Some(group) = &access.group {
+        give_to(&file, group).map_err(|error| SocketError::Group {
+            path: path.to_owned(),
+            group: group.clone(),
+            source: error.into(),
+        })?;
+        warn_if_out_of_reach(path, group);
+    }
+    let found = rustix::fs::fstat(&file).map_err(|error| failed("looking at")(error.into()))?;
     let bound = Bound {
-        file: SocketFile::of(path).map_err(failed("looking at"))?,
+        file: SocketFile {
+            path: path.to_owned(),
+            device: found.st_dev,
+            inode: found.st_ino,
+        },
         _lock: lock,
     };
-    // The process's umask lets nobody but us in until here.
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(failed("setting the mode of"))?;
+    // Whoever came before this was refused by the kernel.
+    let listener = socket.listen(BACKLOG).map_err(failed("listening on"))?;
     Ok((listener, bound))
 }
 
-fn lock(path: &Path) -> Result<std::fs::File, SocketError> {
+/// The umask of this process, until it is dropped.
+struct Masked(Mode);
+
+impl Masked {
+    /// New files get at most these permission bits; a socket gets just these.
+    fn leaving(mode: u32) -> Self {
+        Self(umask(Mode::from_raw_mode(0o777 & !mode)))
+    }
+}
+
+impl Drop for Masked {
+    fn drop(&mut self) {
+        umask(self.0);
+    }
+}
+
+/// The file that was just made. What happens through this handle happens to it, whatever its name is given to later.
+fn open_made(path: &Path) -> Result<OwnedFd, SocketError> {
+    let replaced = || SocketError::Replaced(path.to_owned());
+    let file = rustix::fs::openat(
+        CWD,
+        path,
+        OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .map_err(|_| replaced())?;
+    let found = rustix::fs::fstat(&file).map_err(|_| replaced())?;
+    let is_socket = FileType::from_raw_mode(found.st_mode) == FileType::Socket;
+    let is_ours = found.st_uid == rustix::process::geteuid().as_raw() && found.st_nlink == 1;
+    if is_socket && is_ours {
+        Ok(file)
+    } else {
+        Err(replaced())
+    }
+}
+
+fn give_to(file: &OwnedFd, group: &Group) -> rustix::io::Result<()> {
+    rustix::fs::chownat(file, c"", None, Some(Gid::from_raw(group.gid)), AtFlags::EMPTY_PATH)
+}
+
+/// Looks at the directories above: their modes may keep the group out. Access lists do not show there, so it is a warning.
+fn warn_if_out_of_reach(path: &Path, group: &Group) {
+    let Ok(path) = std::path::absolute(path) else { return };
+    let closed = path.ancestors().skip(1).find(|directory| {
+        std::fs::metadata(directory)
+            .is_ok_and(|found| found.mode() & 0o001 == 0 && (found.gid() != group.gid || found.mode() & 0o010 == 0))
+    });
+    if let Some(directory) = closed {
+        tracing::warn!(
+            directory = %directory.display(),
+            "the members of group {group} (SIGNET_SOCKET_GROUP) cannot reach the socket: they may not pass through this \
+             directory; set SIGNET_SOCKET to a path that they can reach, such as /run/signet/signet.sock"
+        );
+    }
+}
+
+fn lock(path: &Path) -> Result<File, SocketError> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".lock");
     let path_of_lock = path.with_file_name(name);
@@ -161,16 +318,47 @@ fn lock(path: &Path) -> Result<std::fs::File, SocketError> {
         path: path_of_lock.clone(),
         source,
     };
-    let file = std::fs::OpenOptions::new()
+    let planted = |what: String| SocketError::Planted {
+        path: path_of_lock.clone(),
+        what,
+    };
+    // Without NONBLOCK a named pipe in its place would hang us.
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
         .create(true)
-        .append(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(bits(OFlags::NOFOLLOW | OFlags::NONBLOCK))
         .open(&path_of_lock)
-        .map_err(failed)?;
+        .map_err(|error| match error.raw_os_error().map(Errno::from_raw_os_error) {
+            Some(Errno::LOOP) => planted("a symbolic link stands there".to_owned()),
+            Some(Errno::NXIO) => planted("something that is not a regular file stands there".to_owned()),
+            _ => failed(error),
+        })?;
+    let (found, us) = (file.metadata().map_err(failed)?, rustix::process::geteuid().as_raw());
+    if !found.is_file() {
+        return Err(planted("something that is not a regular file stands there".to_owned()));
+    }
+    if found.uid() != us {
+        return Err(planted(format!(
+            "it belongs to user {}, and this process runs as {us}",
+            found.uid()
+        )));
+    }
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => Err(SocketError::InUse(path.to_owned())),
         Err(std::fs::TryLockError::Error(error)) => Err(failed(error)),
     }
+}
+
+#[expect(
+    clippy::cast_possible_wrap,
+    reason = "open(2) takes the same bits as a signed number"
+)]
+fn bits(flags: OFlags) -> i32 {
+    flags.bits() as i32
 }
 
 #[cfg(test)]
@@ -180,7 +368,14 @@ mod tests {
     fn bound() -> (tempfile::TempDir, PathBuf, UnixListener, Bound) {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("s.sock");
-        let (listener, bound) = bind(&path, 0o600).expect("bound");
+        let (listener, bound) = bind(
+            &path,
+            &Access {
+                mode: 0o600,
+                group: None,
+            },
+        )
+        .expect("bound");
         (directory, path, listener, bound)
     }
 

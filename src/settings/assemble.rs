@@ -226,12 +226,26 @@ fn socket(r: &mut Reader, machine: &Machine) -> Option<Socket> {
     r.derive("socket", &machine.socket());
     let path = r.required("socket", parse::socket_path);
     let mode = r.required("socket_mode", parse::socket_mode);
+    let group = r.optional("socket_group", |text| parse::group(text, &machine.groups));
+    if let (Some(group), Some(mode)) = (&group, mode)
+        && mode & 0o060 != 0o060
+        && r.knows(&["socket_mode", "socket_group"])
+    {
+        let text = format!(
+            "{mode:04o} lets no group connect, and SIGNET_SOCKET_GROUP gives the socket to group {group}; write 0660, or \
+             remove SIGNET_SOCKET_GROUP"
+        );
+        r.refuse("socket_mode", text);
+    }
     r.derive("socket_allow_uids", &machine.allowed_uids());
     let allow_uids = r.required("socket_allow_uids", parse::ids);
-    let allow_gids = r.optional("socket_allow_gids", parse::ids).unwrap_or_default();
+    let mut allow_gids = r.optional("socket_allow_gids", parse::ids).unwrap_or_default();
+    // Who gives a group the socket means to let it in.
+    allow_gids.extend(group.as_ref().map(|group| group.gid));
     Some(Socket {
         path: path?,
         mode: mode?,
+        group,
         allow_uids: allow_uids?,
         allow_gids,
     })

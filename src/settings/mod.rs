@@ -22,7 +22,7 @@ mod table;
 mod tests;
 mod unknown;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
@@ -36,6 +36,7 @@ use signet_core::algorithm::RsaBits;
 use signet_core::{Audience, Issuer, Policy};
 use tracing_subscriber::filter::Targets;
 
+use crate::http::unix::Group;
 use crate::identity::Identity;
 
 pub use effective::Effective;
@@ -116,9 +117,11 @@ pub struct Socket {
     pub path: PathBuf,
     /// Permission bits of its file; none for other users.
     pub mode: u32,
+    /// The group that its file gets.
+    pub group: Option<Group>,
     /// User ids that may connect.
     pub allow_uids: BTreeSet<u32>,
-    /// Group ids that may connect.
+    /// Group ids that may connect, with that of the file.
     pub allow_gids: BTreeSet<u32>,
 }
 
@@ -154,6 +157,8 @@ pub struct Machine {
     pub stderr_is_terminal: bool,
     /// Cores that this process may use.
     pub cores: NonZeroUsize,
+    /// Its groups by name, as far as `/etc/group` lists them (group(5)).
+    pub groups: BTreeMap<String, u32>,
     /// `$HOME`.
     pub home: Option<PathBuf>,
     /// `$XDG_STATE_HOME`.
@@ -179,11 +184,21 @@ impl Machine {
             uid: rustix::process::geteuid().as_raw(),
             stderr_is_terminal: io::stderr().is_terminal(),
             cores: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            groups: groups(&std::fs::read_to_string("/etc/group").unwrap_or_default()),
             home: dir("HOME"),
             xdg_state_home: dir("XDG_STATE_HOME"),
             xdg_runtime_dir: dir("XDG_RUNTIME_DIR"),
         }
     }
+}
+
+/// The groups in the text of `/etc/group`: name, password, number, members.
+fn groups(text: &str) -> BTreeMap<String, u32> {
+    let group = |line: &str| {
+        let mut fields = line.split(':');
+        Some((fields.next()?.to_owned(), fields.nth(1)?.parse().ok()?))
+    };
+    text.lines().filter_map(group).collect()
 }
 
 impl Settings {

@@ -1,6 +1,6 @@
 //! From text to values. Each parser refuses with what is wrong and what to write, and never panics.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -10,6 +10,8 @@ use signet_api::Nearness;
 use signet_core::algorithm::RsaBits;
 use signet_core::{Algorithm, Audience, Issuer};
 use tracing_subscriber::filter::{LevelFilter, Targets};
+
+use crate::http::unix::Group;
 
 /// What `sun_path` holds besides its closing zero (unix(7)).
 const LONGEST_SOCKET_PATH: usize = 107;
@@ -137,6 +139,24 @@ pub(super) fn is_loopback(issuer: &Issuer) -> bool {
 
 pub(super) fn audiences(text: &str) -> Result<Vec<Audience>, String> {
     items(text)?.into_iter().map(|item| Ok(Audience::new(item))).collect()
+}
+
+/// A group, by its number or by its name.
+pub(super) fn group(text: &str, groups: &BTreeMap<String, u32>) -> Result<Group, String> {
+    let gid = match text.parse() {
+        Ok(u32::MAX) => None,
+        Ok(gid) => Some(gid),
+        Err(_) => groups.get(text).copied(),
+    };
+    let group = |gid| Group {
+        name: text.to_owned(),
+        gid,
+    };
+    gid.map(group).ok_or_else(|| {
+        format!(
+            "{text:?} is not a group in /etc/group of this machine; write its number (`getent group NAME` prints it)"
+        )
+    })
 }
 
 /// User or group ids.

@@ -166,6 +166,7 @@ pub const SETTINGS: &[Setting] = &[
 
     row(SOCKET, "socket", Kind::Path, Derived("$XDG_RUNTIME_DIR/signet.sock, else /run/signet/signet.sock"), "path of the local socket"),
     row(SOCKET, "socket_mode", Kind::Mode, Literal("0660"), "permission bits of the socket file"),
+    row(SOCKET, "socket_group", Kind::Text, Absent, "group that the socket file gets, by name or number: a gateway that runs as this group may connect (socket_allow_gids includes it)"),
     row(SOCKET, "socket_allow_uids", Kind::List, Derived("own uid and 0"), "user ids that may connect"),
     row(SOCKET, "socket_allow_gids", Kind::List, Absent, "group ids that may connect, whatever their user id"),
     row(SOCKET, "kubernetes", Kind::Switch, Literal("false"), "sign the tokens of service accounts for the API server of Kubernetes (ExternalJWTSigner)"),

@@ -68,6 +68,7 @@ fn machine() -> Machine {
         uid: 1000,
         stderr_is_terminal: false,
         cores: NonZeroUsize::new(16).expect("not 0"),
+        groups: [("www-data".to_owned(), 33)].into(),
         home: Some("/home/ann".into()),
         xdg_state_home: None,
         xdg_runtime_dir: None,
@@ -242,7 +243,8 @@ fn every_setting_is_taken_from_flag_environment_and_file() {
         ("tls_key_file", "/t"),
         ("admin_listen", "127.0.0.1:2"),
         ("socket", "/s"),
-        ("socket_mode", "0600"),
+        ("socket_mode", "0670"),
+        ("socket_group", "9"),
         ("socket_allow_uids", "7"),
         ("socket_allow_gids", "8"),
         ("kubernetes", "true"),
@@ -407,6 +409,39 @@ fn what_will_do_but_is_likely_not_meant_is_warned_of() {
     for issuer in ["https://tokens.example.com", "http://127.0.0.1:8080"] {
         assert!(warnings(Start::default().env("SIGNET_ISSUER", issuer)).is_empty());
     }
+}
+
+#[test]
+fn the_group_of_the_socket_is_a_name_or_a_number_and_may_connect() {
+    for (text, gid) in [("www-data", 33), ("101", 101), ("0", 0)] {
+        let socket = Start::default().env("SIGNET_SOCKET_GROUP", text).loaded().socket;
+        assert_eq!(socket.group.expect("a group").gid, gid);
+        assert_eq!(socket.allow_gids, BTreeSet::from([gid]));
+    }
+    let both = Start::default().env("SIGNET_SOCKET_GROUP", "www-data");
+    let both = both.env("SIGNET_SOCKET_ALLOW_GIDS", "7").loaded().socket;
+    assert_eq!(both.allow_gids, BTreeSet::from([7, 33]));
+    for text in ["nginx", "4294967295", "-1"] {
+        let error = Start::default().env("SIGNET_SOCKET_GROUP", text).refused();
+        assert!(error.to_string().contains("getent group"), "{error}");
+    }
+}
+
+#[test]
+fn a_mode_that_keeps_the_sockets_group_out_is_refused() {
+    let group = || Start::default().env("SIGNET_SOCKET_GROUP", "33");
+    for mode in ["0600", "0640", "0620"] {
+        let error = group().env("SIGNET_SOCKET_MODE", mode).refused();
+        assert!(error.to_string().contains("lets no group connect"), "{error}");
+    }
+    assert_eq!(group().env("SIGNET_SOCKET_MODE", "0770").loaded().socket.mode, 0o770);
+}
+
+#[test]
+fn groups_are_read_as_the_system_writes_them() {
+    let text = "root:x:0:\n# comment\nwww-data:x:33:ann,bob\nbroken\nnext:x:\n";
+    let expected = [("root".to_owned(), 0), ("www-data".to_owned(), 33)];
+    assert_eq!(groups(text), expected.into());
 }
 
 #[test]

@@ -4,7 +4,9 @@
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use signet_api::{Capabilities, Check, Claim, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError};
+use signet_api::{
+    Capabilities, Claim, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError, Trials,
+};
 use signet_core::ring::newest;
 use signet_core::signing_key::Signature;
 use signet_core::{Algorithm, KeyRecord, KeyState, Kid, Revocation, SigningKey, Timestamp};
@@ -261,14 +263,8 @@ impl KeyProvider for Remote {
             .await
     }
 
-    async fn check(&self) -> Vec<Check> {
-        let outcome = self.list().await.map(|_| ());
-        vec![Check {
-            permission: "list".to_owned(),
-            needed_for: "everything",
-            outcome,
-            grant: None,
-        }]
+    async fn check(&self, trials: &mut Trials) {
+        trials.property("list", "everything", self.list()).await;
     }
 
     async fn prune(&self) -> Result<Vec<String>, ProviderError> {

@@ -28,7 +28,7 @@ mod witness;
 
 use std::sync::OnceLock;
 
-use signet::http::unix::{Bound, bind};
+use signet::http::unix::{Access, Bound, bind};
 
 use crate::figures::Sums;
 use crate::fleet::{Outcome, run};
@@ -43,7 +43,17 @@ fn socket() -> &'static Bound {
             .enable_all()
             .build()
             .expect("a runtime");
-        let bound = runtime.block_on(async { bind(&directory.path().join("s"), 0o600).expect("bound").1 });
+        let bound = runtime.block_on(async {
+            bind(
+                &directory.path().join("s"),
+                &Access {
+                    mode: 0o600,
+                    group: None,
+                },
+            )
+            .expect("bound")
+            .1
+        });
         (directory, bound)
     });
     bound

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use serde::Deserialize;
-use signet_api::{Check, ErrorKind, Fate, Operation, ProviderError};
+use signet_api::{ErrorKind, Fate, Operation, ProviderError, Trials};
 use signet_core::jwk::Jwk;
 use signet_core::{KeyRecord, KeyState, Kid, Revocation, Terms, Timestamp};
 use signet_sealed::{Context, RingStore, Sealer, Stored, Swap, Version};
@@ -35,9 +35,7 @@ impl Sealer for SimSealer {
             .await
     }
 
-    async fn check(&self) -> Vec<Check> {
-        Vec::new()
-    }
+    async fn check(&self, _: &mut Trials) {}
 }
 
 /// The one document, and what the witness knows of it.
@@ -101,9 +99,7 @@ impl RingStore for SimStore {
             .await
     }
 
-    async fn check(&self) -> Vec<Check> {
-        Vec::new()
-    }
+    async fn check(&self, _: &mut Trials) {}
 }
 
 /// The part of the ring document that a run is judged by.

@@ -1,11 +1,14 @@
 //! The socket's file: one sidecar to a socket, whatever a crash left.
 
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
+use rustix::fs::{CWD, FileType, Mode};
+
 use crate::harness::time::wait_for;
-use crate::harness::{Home, PATIENCE, Spec};
+use crate::harness::{Home, PATIENCE, STRANGER, Spec};
 
 /// A start that must fail because of its surroundings; what it said.
 fn refused(spec: &Spec) -> String {
@@ -106,6 +109,31 @@ fn what_is_not_a_socket_is_left_alone() {
         std::fs::read_to_string(home.path("elsewhere")).expect("still there"),
         "precious"
     );
+}
+
+#[test]
+fn what_somebody_planted_in_place_of_the_lock_is_neither_followed_nor_waited_for() {
+    let home = Home::new();
+    let spec = Spec::new(&home);
+    let lock = PathBuf::from(format!("{}.lock", spec.socket_path().display()));
+    symlink(home.path("victim"), &lock).expect("linked");
+    let text = refused(&spec);
+    assert!(text.contains("a symbolic link stands there. Remove it"), "{text}");
+    assert!(!home.path("victim").exists(), "it was made through the link");
+
+    std::fs::remove_file(&lock).expect("removed");
+    rustix::fs::mknodat(CWD, &lock, FileType::Fifo, Mode::from_raw_mode(0o666), 0).expect("a pipe");
+    let text = refused(&spec);
+    assert!(text.contains("something that is not a regular file"), "{text}");
+
+    if rustix::process::geteuid().is_root() {
+        std::fs::remove_file(&lock).expect("removed");
+        std::fs::write(&lock, "").expect("written");
+        chown(&lock, Some(STRANGER), None).expect("given");
+        let text = refused(&spec);
+        assert!(text.contains(&format!("it belongs to user {STRANGER}")), "{text}");
+    }
+    assert!(!spec.socket_path().exists() && !home.data().exists());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Who may use the socket, as the kernel tells who is there.
 
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{MetadataExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
@@ -39,6 +39,12 @@ fn a_peer_is_let_in_by_its_group() {
 fn sign_as_stranger(binary: &Path, sidecar: &Sidecar) -> (i32, String) {
     let socket = sidecar.spec().socket_path();
     chown(&socket, None, Some(STRANGER)).expect("given to the group");
+    sign_as_it_is(binary, sidecar)
+}
+
+/// The same, with the file as the sidecar made it.
+fn sign_as_it_is(binary: &Path, sidecar: &Sidecar) -> (i32, String) {
+    let socket = sidecar.spec().socket_path();
     let output = Command::new(binary)
         .args(["token", "sign", r#"{"sub":"stranger","aud":"a"}"#])
         .env_clear()
@@ -75,4 +81,52 @@ fn another_user_gets_in_only_if_it_is_on_the_list() {
     let sidecar = Spec::new(&home).set("SIGNET_SOCKET_ALLOW_GIDS", STRANGER).start();
     let (code, text) = sign_as_stranger(&sidecar);
     assert_eq!(code, 0, "{text}");
+}
+
+#[test]
+fn the_group_of_the_socket_may_connect_with_the_default_mode() {
+    let home = Home::new();
+    let Some(binary) = home.open_to_strangers() else { return };
+    let sidecar = Spec::new(&home).start();
+    let (code, text) = sign_as_it_is(&binary, &sidecar);
+    assert_eq!(code, 69, "without a group the file keeps it out: {text}");
+
+    // Also in a directory that is made on the way.
+    let socket = home.path("run/signet/signet.sock");
+    let spec = Spec::new(&home)
+        .set("SIGNET_SOCKET", socket.display())
+        .set("SIGNET_SOCKET_GROUP", STRANGER);
+    let sidecar = spec.start();
+    let found = socket.metadata().expect("a socket");
+    assert_eq!((found.mode() & 0o7777, found.gid()), (0o660, STRANGER));
+    let (code, text) = sign_as_it_is(&binary, &sidecar);
+    assert_eq!(code, 0, "{text}");
+}
+
+#[test]
+fn a_group_that_this_user_may_not_give_is_refused_at_the_start() {
+    let home = Home::new();
+    let Some(binary) = home.open_to_strangers() else { return };
+    let place = home.path("theirs");
+    std::fs::create_dir(&place).expect("made");
+    chown(&place, Some(STRANGER), Some(STRANGER)).expect("given");
+    let output = Command::new(binary)
+        .arg("serve")
+        .env_clear()
+        .env("SIGNET_SOCKET", place.join("s.sock"))
+        .env("SIGNET_DATA_DIR", place.join("data"))
+        .env("SIGNET_SOCKET_GROUP", "root")
+        .uid(STRANGER)
+        .gid(STRANGER)
+        .current_dir("/")
+        .output()
+        .expect("ran");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(78), "{text}");
+    assert!(
+        text.contains("cannot be given to group root (SIGNET_SOCKET_GROUP)")
+            && text.contains("supplementalGroups: [0]"),
+        "{text}"
+    );
+    assert!(!place.join("data").exists(), "it got as far as the ring");
 }

@@ -4,6 +4,7 @@
 //! each under the same number; every provider runs them. What differs between providers is data, [`Capabilities`], and
 //! is checked at start, never discovered at a rotation. This crate knows no vendor and no runtime.
 
+mod check;
 mod clock;
 mod error;
 mod nearness;
@@ -11,8 +12,9 @@ mod provider;
 mod variables;
 
 pub use async_trait::async_trait;
+pub use check::{Answer, Check, Progress, Trials};
 pub use clock::Clock;
 pub use error::{ErrorKind, Operation, ProviderError, chain};
 pub use nearness::Nearness;
-pub use provider::{Capabilities, Check, Claim, Custody, Fate, KeyProvider, NewKey, ReadQuota};
+pub use provider::{Capabilities, Claim, Custody, Fate, KeyProvider, NewKey, ReadQuota};
 pub use variables::{Variable, Variables};

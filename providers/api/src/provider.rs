@@ -8,6 +8,7 @@ use signet_core::algorithm::RsaBits;
 use signet_core::signing_key::Signature;
 use signet_core::{Algorithm, KeyRecord, Kid, Policy, Revocation, SigningKey, Terms};
 
+use crate::check::Trials;
 use crate::error::ProviderError;
 
 /// Who computes the signature.
@@ -94,20 +95,6 @@ impl NewKey {
     }
 }
 
-/// One permission or property that `signet check` tried.
-#[derive(Debug)]
-pub struct Check {
-    /// What was tried, in the provider's own words.
-    pub permission: String,
-    /// Why Signet needs it.
-    pub needed_for: &'static str,
-    /// Whether it is there.
-    pub outcome: Result<(), ProviderError>,
-    /// The policy text that grants it, in the provider's own language and with the configured names filled in. `None`
-    /// for what no policy can grant.
-    pub grant: Option<String>,
-}
-
 /// A place where the keys of one ring are kept.
 ///
 /// 1. *A created key is listed.* After `create` returned a key, `list` includes it.
@@ -150,7 +137,7 @@ pub trait KeyProvider: Debug + Send + Sync {
     async fn revoke(&self, kid: &Kid, revocation: &Revocation) -> Result<(), ProviderError>;
 
     /// Tries each permission that the other calls need, one by one, and leaves nothing behind.
-    async fn check(&self) -> Vec<Check>;
+    async fn check(&self, trials: &mut Trials);
 
     /// Deletes what a crash left and no ring owns; returns what it was, in the operator's words.
     async fn prune(&self) -> Result<Vec<String>, ProviderError>;

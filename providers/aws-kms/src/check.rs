@@ -4,7 +4,7 @@
 //! nothing (an alias that exists, a key that is disabled already), or with an input that must be refused; the rest is
 //! named as not tried.
 
-use signet_api::{Check, ErrorKind, Operation, ProviderError};
+use signet_api::{ErrorKind, Operation, ProviderError, Trials};
 
 use crate::algorithms::Signing;
 use crate::client::{Claimed, State};
@@ -14,33 +14,30 @@ use crate::ring::{Member, Ring};
 
 const CHECK: Operation = Operation::Check;
 
-pub(crate) async fn remote(ring: &Ring) -> Vec<Check> {
-    let mut checks = vec![
-        check(
-            ring,
-            "kms:ListAliases",
-            "reading the ring",
-            ring.client.list_aliases(CHECK).await,
-        ),
-        check(
-            ring,
-            "kms:ListKeys",
-            "finding what a crash left",
-            ring.client.list_keys(CHECK).await,
-        ),
-        check(
-            ring,
-            "kms:CreateKey",
-            "creating keys, with kms:TagResource for their tags",
-            creating(ring).await,
-        ),
-    ];
-    let reading = ring.read(CHECK).await;
-    let mut not_tried = vec!["kms:ScheduleKeyDeletion", "kms:DeleteAlias"];
+/// Why a permission on keys of the ring was not tried.
+const NO_KEYS: &str = "the ring has no keys yet, and this needs one";
+const NO_TRIAL: &str = "KMS has no trial of it that changes nothing";
+
+pub(crate) async fn remote(ring: &Ring, trials: &mut Trials) {
+    let client = &ring.client;
+    let aliases = Box::pin(client.list_aliases(CHECK));
+    permission(ring, "kms:ListAliases", "reading the ring", aliases, trials).await;
+    let keys = Box::pin(client.list_keys(CHECK));
+    permission(ring, "kms:ListKeys", "finding what a crash left", keys, trials).await;
+    let needed_for = "creating keys, with kms:TagResource for their tags";
+    permission(ring, "kms:CreateKey", needed_for, Box::pin(creating(ring)), trials).await;
+    if trials.is_over() {
+        return;
+    }
+    let reading = Box::pin(ring.read(CHECK)).await;
     match &reading {
         Ok(reading) => match reading.newest() {
-            Some(newest) => checks.extend(on_keys(ring, newest).await),
-            None => not_tried.extend(["kms:DescribeKey", "kms:GetPublicKey", "kms:Sign", "kms:CreateAlias"]),
+            Some(newest) => on_keys(ring, newest, trials).await,
+            None => {
+                for (action, needed_for) in ON_KEYS {
+                    trials.not_tried(action, needed_for, NO_KEYS);
+                }
+            }
         },
         Err(failure) => {
             let on = format!("alias/{}/*", ring.name);
@@ -50,59 +47,62 @@ pub(crate) async fn remote(ring: &Ring) -> Vec<Check> {
                 on: &on,
             };
             let error = call.error(failure.kind(), format!("the ring cannot be read: {}", failure.text()));
-            checks.push(check(
-                ring,
-                "kms:DescribeKey",
-                "reading the ring",
-                Err::<(), _>(error.into()),
-            ));
+            let failed = std::future::ready(Err::<(), _>(error.into()));
+            permission(ring, "kms:DescribeKey", "reading the ring", failed, trials).await;
         }
     }
     let disabled = reading
         .iter()
         .flat_map(|reading| &reading.members)
         .find(|member| member.key.state == State::Disabled);
+    let needed_for = "retiring and revoking keys";
     match disabled {
         Some(member) => {
-            let again = ring.client.disable(CHECK, &member.key.arn).await;
-            checks.push(check(ring, "kms:DisableKey", "retiring and revoking keys", again));
+            let again = Box::pin(client.disable(CHECK, &member.key.arn));
+            permission(ring, "kms:DisableKey", needed_for, again, trials).await;
         }
-        None => not_tried.push("kms:DisableKey"),
+        None => trials.not_tried(
+            "kms:DisableKey",
+            needed_for,
+            "it is tried on a key that is disabled already, and the ring has none",
+        ),
     }
-    checks.push(Check {
-        permission: format!("not tried, as KMS has no trial of it here: {}", not_tried.join(", ")),
-        needed_for: "retiring keys, and whatever a ring without keys cannot show",
-        outcome: Ok(()),
-        grant: None,
-    });
-    checks
+    trials.not_tried("kms:ScheduleKeyDeletion", "destroying expired keys", NO_TRIAL);
+    trials.not_tried("kms:DeleteAlias", "destroying expired keys", NO_TRIAL);
 }
 
-async fn on_keys(ring: &Ring, newest: &Member) -> Vec<Check> {
+/// What is needed on the keys of a ring.
+const ON_KEYS: [(&str, &str); 4] = [
+    ("kms:DescribeKey", "reading the ring"),
+    ("kms:GetPublicKey", "publishing and verifying"),
+    ("kms:Sign", "signing"),
+    ("kms:CreateAlias", "creating keys"),
+];
+
+async fn on_keys(ring: &Ring, newest: &Member, trials: &mut Trials) {
     let (client, arn) = (&ring.client, &newest.key.arn);
-    let described = client.describe(CHECK, arn).await;
-    let public = client.public_key(CHECK, arn).await;
+    let [describe, publish, sign, name] = ON_KEYS;
+    let described = Box::pin(client.describe(CHECK, arn));
+    permission(ring, describe.0, describe.1, described, trials).await;
+    let public = Box::pin(client.public_key(CHECK, arn));
+    permission(ring, publish.0, publish.1, public, trials).await;
     let signing = Signing::new(newest.record.public.algorithm(), b"signet check");
-    let signed = match newest.key.state {
-        State::Enabled => client.sign(CHECK, arn, &signing, true).await.map(drop),
-        // KMS looks at the permission first, and at the state then.
-        _ => match client.sign(CHECK, arn, &signing, true).await {
-            Err(failure) if failure.kind() == ErrorKind::KeyUnusable => Ok(()),
+    let signed = Box::pin(async {
+        match client.sign(CHECK, arn, &signing, true).await {
+            // KMS looks at the permission first, and at the state then.
+            Err(failure) if newest.key.state != State::Enabled && failure.kind() == ErrorKind::KeyUnusable => Ok(()),
             other => other.map(drop),
-        },
-    };
-    let named = match client.create_alias(CHECK, &newest.alias, &newest.key.id).await {
-        Ok(Claimed::Taken) => Ok(()),
-        // It went since it was read. Somebody else will find it gone, not there again.
-        Ok(Claimed::Won) => client.delete_alias(CHECK, &newest.alias).await,
-        Err(failure) => Err(failure),
-    };
-    vec![
-        check(ring, "kms:DescribeKey", "reading the ring", described),
-        check(ring, "kms:GetPublicKey", "publishing and verifying", public),
-        check(ring, "kms:Sign", "signing", signed),
-        check(ring, "kms:CreateAlias", "creating keys", named),
-    ]
+        }
+    });
+    permission(ring, sign.0, sign.1, signed, trials).await;
+    let named = Box::pin(async {
+        match client.create_alias(CHECK, &newest.alias, &newest.key.id).await? {
+            Claimed::Taken => Ok(()),
+            // It went since it was read. Somebody else will find it gone, not there again.
+            Claimed::Won => client.delete_alias(CHECK, &newest.alias).await,
+        }
+    });
+    permission(ring, name.0, name.1, named, trials).await;
 }
 
 /// A key policy that is none: KMS refuses it, but only to somebody who may create keys.
@@ -114,11 +114,14 @@ async fn creating(ring: &Ring) -> Result<(), Failure> {
     }
 }
 
-fn check<T>(ring: &Ring, action: &'static str, needed_for: &'static str, outcome: Result<T, Failure>) -> Check {
-    Check {
-        permission: action.to_owned(),
-        needed_for,
-        outcome: outcome.map(drop).map_err(ProviderError::from),
-        grant: Some(grant(action, &ring.name)),
-    }
+async fn permission<T>(
+    ring: &Ring,
+    action: &'static str,
+    needed_for: &'static str,
+    call: impl Future<Output = Result<T, Failure>>,
+    trials: &mut Trials,
+) {
+    let call = async { call.await.map_err(ProviderError::from) };
+    let grant = grant(action, &ring.name);
+    trials.permission(action, needed_for, Some(grant), call).await;
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use signet_api::{
-    Capabilities, Check, Claim, Clock, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError,
-    ReadQuota,
+    Capabilities, Claim, Clock, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError, ReadQuota,
+    Trials,
 };
 use signet_core::algorithm::KeyType;
 use signet_core::signing_key::Signature;
@@ -188,8 +188,8 @@ impl KeyProvider for Remote {
         self.disable(Operation::Revoke, kid, &held).await
     }
 
-    async fn check(&self) -> Vec<Check> {
-        crate::check::remote(&self.ring).await
+    async fn check(&self, trials: &mut Trials) {
+        crate::check::remote(&self.ring, trials).await;
     }
 
     async fn prune(&self) -> Result<Vec<String>, ProviderError> {

@@ -6,7 +6,7 @@
 use std::fmt;
 
 use async_trait::async_trait;
-use signet_api::{Check, ErrorKind, Operation, ProviderError};
+use signet_api::{ErrorKind, Operation, ProviderError, Trials};
 use signet_sealed::{Context, Purpose, Sealer};
 use zeroize::Zeroizing;
 
@@ -55,7 +55,7 @@ impl Sealer for KmsSealer {
         Ok(self.client.decrypt(call, wrapped, &context.pairs()).await?)
     }
 
-    async fn check(&self) -> Vec<Check> {
+    async fn check(&self, trials: &mut Trials) {
         const TRIAL: &[u8] = b"signet check";
         let context = Context::new(TRIAL_RING, Purpose::Trial).pairs();
         let call = |action| Call {
@@ -63,30 +63,31 @@ impl Sealer for KmsSealer {
             action,
             on: &self.key,
         };
-        let wrapped = self.client.encrypt(call("kms:Encrypt"), TRIAL, &context).await;
-        let check = |action: &str, needed_for, outcome| Check {
-            permission: format!("{action} on {}", self.key),
-            needed_for,
-            outcome,
-            grant: Some(sealing_grant(action, &self.key)),
+        let permission = |action: &str| {
+            (
+                format!("{action} on {}", self.key),
+                Some(sealing_grant(action, &self.key)),
+            )
         };
-        let (encrypted, decrypted) = match wrapped {
-            Ok(wrapped) => (
-                Ok(()),
-                Some(self.client.decrypt(call("kms:Decrypt"), &wrapped, &context).await),
+        let (encrypt, grant) = permission("kms:Encrypt");
+        let wrapped = Box::pin(async { Ok(self.client.encrypt(call("kms:Encrypt"), TRIAL, &context).await?) });
+        let wrapped = trials
+            .permission(encrypt, "sealing new private keys", grant, wrapped)
+            .await;
+        let (decrypt, grant) = permission("kms:Decrypt");
+        let needed_for = "unsealing private keys and reading the ring";
+        match wrapped {
+            Some(wrapped) => {
+                let unwrapped =
+                    Box::pin(async { Ok(self.client.decrypt(call("kms:Decrypt"), &wrapped, &context).await?) });
+                trials.permission(decrypt, needed_for, grant, unwrapped).await;
+            }
+            None => trials.not_tried(
+                decrypt,
+                needed_for,
+                "kms:Encrypt failed, so there is nothing to decrypt",
             ),
-            Err(failure) => (Err(failure.into()), None),
-        };
-        let mut checks = vec![check("kms:Encrypt", "sealing new private keys", encrypted)];
-        if let Some(decrypted) = decrypted {
-            let outcome = decrypted.map(drop).map_err(ProviderError::from);
-            checks.push(check(
-                "kms:Decrypt",
-                "unsealing private keys and reading the ring",
-                outcome,
-            ));
         }
-        checks
     }
 }
 

@@ -21,7 +21,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use common::{clock, unique};
-use signet_api::{Capabilities, Check, Fate, KeyProvider, NewKey, ProviderError, Variables, async_trait};
+use signet_api::{Capabilities, Fate, KeyProvider, NewKey, ProviderError, Trials, Variables, async_trait};
 use signet_aws_kms::{AwsKmsConfig, NAME, remote, sealer, store};
 use signet_core::signing_key::Signature;
 use signet_core::{Algorithm, KeyRecord, Kid, Revocation, SigningKey};
@@ -203,8 +203,8 @@ impl KeyProvider for WithoutEdDsa {
         self.0.revoke(kid, revocation).await
     }
 
-    async fn check(&self) -> Vec<Check> {
-        self.0.check().await
+    async fn check(&self, trials: &mut Trials) {
+        self.0.check(trials).await;
     }
 
     async fn prune(&self) -> Result<Vec<String>, ProviderError> {
@@ -234,8 +234,8 @@ impl RingStore for Unbroken {
             .expect("it ends")
     }
 
-    async fn check(&self) -> Vec<Check> {
-        self.0.check().await
+    async fn check(&self, trials: &mut Trials) {
+        self.0.check(trials).await;
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::{Cloud, KEY, clock, told};
-use signet_api::{ErrorKind, Fate, ProviderError};
+use signet_api::{ErrorKind, Fate, ProviderError, Trials};
 use signet_aws_kms::{Role, policy};
 use signet_core::{Algorithm, Revocation, Timestamp};
 use signet_fakes::Fault;
@@ -185,8 +185,8 @@ fn check_names_the_permission_that_is_missing_and_the_statement_that_grants_it()
                 .filter(|action| *action != missing)
                 .collect();
             cloud.aws.allow(KEY, &rest);
-            let checks = provider.check().await;
-            let failed: Vec<_> = checks.iter().filter(|check| check.outcome.is_err()).collect();
+            let checks = Trials::of(async |trials| provider.check(trials).await).await;
+            let failed: Vec<_> = checks.iter().filter(|check| check.answer.is_bad()).collect();
             assert_eq!(failed.len(), 1, "{missing}: {failed:?}");
             let grant = failed[0].grant.as_deref().expect("a statement");
             assert!(
@@ -218,13 +218,13 @@ fn check_of_a_sealed_ring_tries_both_permissions_of_the_key() {
                 .filter(|action| *action != missing)
                 .collect();
             cloud.aws.allow(KEY, &rest);
-            let checks = provider.check().await;
+            let checks = Trials::of(async |trials| provider.check(trials).await).await;
             let failed = checks
                 .iter()
                 .find(|check| check.permission.starts_with(missing))
                 .expect("it is tried");
             assert_eq!(
-                failed.outcome.as_ref().expect_err("missing").kind,
+                failed.answer.error().expect("missing").kind,
                 ErrorKind::PermissionDenied
             );
             let grant = failed.grant.as_deref().expect("a statement");

@@ -4,7 +4,7 @@
 //! is answered with 404 to those who may do it, and with 403 to the others. Creating has no such harmless form. It is
 //! tried with a kind of key that no vault has: a refusal of the caller is then certain, a grant is not.
 
-use signet_api::{Check, ErrorKind, Operation, ProviderError};
+use signet_api::{ErrorKind, Operation, ProviderError, Trials};
 use signet_core::Algorithm;
 
 use crate::client::{Change, Vault, action};
@@ -49,64 +49,60 @@ async fn sign(vault: &Vault, algorithm: Algorithm) -> Result<(), ProviderError> 
     permitted(vault.sign(Operation::Check, NO_VERSION, algorithm, vec![0; 32]).await)
 }
 
-pub(crate) async fn remote(vault: &Vault) -> Vec<Check> {
+pub(crate) async fn remote(vault: &Vault, trials: &mut Trials) {
     let grant = || remote_grant(vault);
-    let created = match vault.create_impossible().await {
-        // BadParameter: the vault got as far as looking at the kind of key.
-        Err(error) if error.kind == ErrorKind::InvalidConfig => Ok(()),
-        other => other,
-    };
-    vec![
-        Check {
-            permission: action::READ.to_owned(),
-            needed_for: "publishing and verifying",
-            outcome: vault.versions(Operation::Check).await.map(drop),
-            grant: grant(),
-        },
-        Check {
-            permission: format!(
-                "{} (not denied; that it is granted cannot be tried without creating a version)",
-                action::CREATE
-            ),
-            needed_for: "creating keys",
-            outcome: created,
-            grant: grant(),
-        },
-        Check {
-            permission: action::UPDATE.to_owned(),
-            needed_for: "retiring and revoking keys",
-            outcome: permitted(vault.change(Operation::Check, NO_VERSION, Change::default()).await),
-            grant: grant(),
-        },
-        Check {
-            permission: action::SIGN.to_owned(),
-            needed_for: "signing",
-            outcome: sign(vault, Algorithm::ES256).await,
-            grant: grant(),
-        },
-    ]
+    let read = vault.versions(Operation::Check);
+    trials
+        .permission(action::READ, "publishing and verifying", grant(), read)
+        .await;
+    creating(vault, trials).await;
+    let changed = async { permitted(vault.change(Operation::Check, NO_VERSION, Change::default()).await) };
+    trials
+        .permission(action::UPDATE, "retiring and revoking keys", grant(), changed)
+        .await;
+    trials
+        .permission(action::SIGN, "signing", grant(), sign(vault, Algorithm::ES256))
+        .await;
 }
 
-pub(crate) async fn sealed(vault: &Vault) -> Vec<Check> {
+/// A refusal of the caller is certain. A grant is not: the vault may look at the kind of key first.
+async fn creating(vault: &Vault, trials: &mut Trials) {
+    if trials.is_over() {
+        return;
+    }
+    const NEEDED_FOR: &str = "creating keys";
+    match vault.create_impossible().await {
+        // BadParameter: the vault got as far as looking at the kind of key.
+        Err(error) if error.kind == ErrorKind::InvalidConfig => trials.not_tried(
+            action::CREATE,
+            NEEDED_FOR,
+            "the vault does not refuse it, but whether it is granted cannot be tried without creating a version",
+        ),
+        other => {
+            let grant = remote_grant(vault);
+            trials
+                .permission(action::CREATE, NEEDED_FOR, grant, std::future::ready(other))
+                .await;
+        }
+    }
+}
+
+pub(crate) async fn sealed(vault: &Vault, trials: &mut Trials) {
     let grant = || sealed_grant(vault);
-    vec![
-        Check {
-            permission: action::READ.to_owned(),
-            needed_for: "sealing, and verifying what was sealed",
-            outcome: vault.get(Operation::Check, None).await.map(drop),
-            grant: grant(),
-        },
-        Check {
-            permission: action::SIGN.to_owned(),
-            needed_for: "sealing private keys",
-            outcome: sign(vault, Algorithm::PS256).await,
-            grant: grant(),
-        },
-        Check {
-            permission: action::UNWRAP.to_owned(),
-            needed_for: "unsealing private keys",
-            outcome: permitted(vault.unwrap_key(Operation::Check, NO_VERSION, vec![0; 256]).await),
-            grant: grant(),
-        },
-    ]
+    let read = vault.get(Operation::Check, None);
+    trials
+        .permission(action::READ, "sealing, and verifying what was sealed", grant(), read)
+        .await;
+    trials
+        .permission(
+            action::SIGN,
+            "sealing private keys",
+            grant(),
+            sign(vault, Algorithm::PS256),
+        )
+        .await;
+    let unwrapped = async { permitted(vault.unwrap_key(Operation::Check, NO_VERSION, vec![0; 256]).await) };
+    trials
+        .permission(action::UNWRAP, "unsealing private keys", grant(), unwrapped)
+        .await;
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use signet_api::{
-    Capabilities, Check, Claim, Clock, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError,
-    ReadQuota,
+    Capabilities, Claim, Clock, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError, ReadQuota,
+    Trials,
 };
 use signet_core::signing_key::Signature;
 use signet_core::{Algorithm, KeyRecord, KeyState, Kid, Revocation, SigningKey};
@@ -227,8 +227,8 @@ impl KeyProvider for Remote {
         Err(self.ring.error(REVOKE, ErrorKind::Unavailable, text))
     }
 
-    async fn check(&self) -> Vec<Check> {
-        check::remote(&self.ring.vault).await
+    async fn check(&self, trials: &mut Trials) {
+        check::remote(&self.ring.vault, trials).await;
     }
 
     /// A version comes to be with its tags in one step, so there is never half of one.

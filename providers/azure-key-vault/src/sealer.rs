@@ -16,7 +16,7 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::digest;
 use aws_lc_rs::rand::fill;
 use aws_lc_rs::rsa::{OAEP_SHA256_MGF1SHA256, OaepPublicEncryptingKey, PublicEncryptingKey};
-use signet_api::{Check, ErrorKind, Operation, ProviderError};
+use signet_api::{ErrorKind, Operation, ProviderError, Trials};
 use signet_core::{Algorithm, PublicKey, VerifyingKey};
 use signet_sealed::{Context, Sealer};
 use zeroize::Zeroizing;
@@ -173,8 +173,8 @@ impl Sealer for AzureSealer {
         Ok(buffer)
     }
 
-    async fn check(&self) -> Vec<Check> {
-        check::sealed(&self.vault).await
+    async fn check(&self, trials: &mut Trials) {
+        check::sealed(&self.vault, trials).await;
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::Value;
-use signet_api::{Check, ErrorKind, Fate, KeyProvider};
+use signet_api::{Check, ErrorKind, Fate, KeyProvider, Trials};
 use signet_azure_key_vault::{NAME, sealer};
 use signet_fakes::azure::CLIENT;
 use signet_sealed::{Context, MemoryStore, Purpose, Sealed, Sealer as _};
@@ -40,13 +40,14 @@ fn assert_only_missing(checks: &[Check], missing: &str) {
     for check in checks {
         let is_missing = check.permission.starts_with(missing);
         assert_eq!(
-            check.outcome.is_err(),
+            check.answer.is_bad(),
             is_missing,
             "{}: {:?}",
             check.permission,
-            check.outcome
+            check.answer
         );
-        if let Err(error) = &check.outcome {
+        if let Some(error) = check.answer.error() {
+            assert_eq!(check.answer.as_str(), "no");
             assert_eq!(error.kind, ErrorKind::PermissionDenied);
             assert!(error.source.to_string().contains(missing), "{}", error.source);
             let grant = check.grant.as_ref().expect("a role grants it");
@@ -76,13 +77,14 @@ async fn the_role_of_a_sidecar_in_remote_custody_is_enough_and_each_of_its_actio
         .revoke(second.kid(), &revocation("why"))
         .await
         .expect("revoked");
-    for check in provider.check().await {
-        assert!(check.outcome.is_ok(), "{}: {:?}", check.permission, check.outcome);
+    for check in Trials::of(async |trials| provider.check(trials).await).await {
+        assert!(!check.answer.is_bad(), "{}: {:?}", check.permission, check.answer);
     }
     for (index, missing) in role.iter().enumerate() {
         let rest: BTreeSet<String> = role.iter().filter(|action| *action != missing).cloned().collect();
         allow(&fake, &rest);
-        assert_only_missing(&provider.check().await, missing);
+        let checks = Trials::of(async |trials| provider.check(trials).await).await;
+        assert_only_missing(&checks, missing);
         allow(&fake, &role);
         let handle = fake.remote(&format!("ring-{index}")).await;
         let key = create(&*handle, None).await;
@@ -120,8 +122,8 @@ async fn the_role_of_a_sidecar_in_sealed_custody_is_enough_and_each_of_its_actio
     let provider = open().await;
     let key = create(&provider, None).await;
     provider.sign(key.kid(), b"message").await.expect("signed");
-    for check in provider.check().await {
-        assert!(check.outcome.is_ok(), "{}: {:?}", check.permission, check.outcome);
+    for check in Trials::of(async |trials| provider.check(trials).await).await {
+        assert!(!check.answer.is_bad(), "{}: {:?}", check.permission, check.answer);
     }
     let context = Context::new("ring", Purpose::Trial);
     for missing in &role {
@@ -130,7 +132,8 @@ async fn the_role_of_a_sidecar_in_sealed_custody_is_enough_and_each_of_its_actio
         let sealer = sealer(fake.config("ring")).await.expect("opens");
         let wrapped = sealer.wrap(b"secret", &context).await.expect("wrapped");
         allow(&fake, &rest);
-        assert_only_missing(&sealer.check().await, missing);
+        let checks = Trials::of(async |trials| sealer.check(trials).await).await;
+        assert_only_missing(&checks, missing);
         let outcomes = [
             sealer.wrap(b"secret", &context).await.map(drop),
             sealer.unwrap(&wrapped, &context).await.map(drop),

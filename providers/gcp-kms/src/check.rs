@@ -3,7 +3,7 @@
 //! `testIamPermissions` says which of some permissions the caller has, does nothing and needs no permission itself. It
 //! does not know conditions on the value of a request, of which these roles have none.
 
-use signet_api::{Check, ErrorKind, Operation, ProviderError};
+use signet_api::{ErrorKind, Operation, ProviderError, Trials};
 
 use crate::NAME;
 use crate::client::Kms;
@@ -34,32 +34,27 @@ pub(crate) const SEALED: &[Need] = &[
     ("cloudkms.cryptoKeyVersions.useToDecrypt", "unsealing private keys"),
 ];
 
-pub(crate) async fn remote(kms: &Kms) -> Vec<Check> {
-    let mut checks = ask(kms, kms.key.as_str(), REMOTE, &on_key(kms, "remote", "Remote")).await;
-    checks.extend(ask(kms, kms.key.ring(), RING, &on_ring(kms)).await);
-    checks
+pub(crate) async fn remote(kms: &Kms, trials: &mut Trials) {
+    ask(kms, kms.key.as_str(), REMOTE, &on_key(kms, "remote", "Remote"), trials).await;
+    ask(kms, kms.key.ring(), RING, &on_ring(kms), trials).await;
 }
 
-pub(crate) async fn sealed(kms: &Kms) -> Vec<Check> {
-    ask(kms, kms.key.as_str(), SEALED, &on_key(kms, "sealed", "Sealed")).await
+pub(crate) async fn sealed(kms: &Kms, trials: &mut Trials) {
+    ask(kms, kms.key.as_str(), SEALED, &on_key(kms, "sealed", "Sealed"), trials).await;
 }
 
-async fn ask(kms: &Kms, resource: &str, needs: &[Need], grant: &str) -> Vec<Check> {
-    let mut checks = Vec::new();
+async fn ask(kms: &Kms, resource: &str, needs: &[Need], grant: &str, trials: &mut Trials) {
     for (permission, needed_for) in needs {
-        let outcome = match kms.granted(resource, [*permission].into_iter()).await {
-            Ok(granted) if granted.iter().any(|granted| granted == permission) => Ok(()),
-            Ok(_) => Err(missing(resource, permission)),
-            Err(error) => Err(error),
+        let asked = async {
+            let granted = kms.granted(resource, [*permission].into_iter()).await?;
+            match granted.iter().any(|granted| granted == permission) {
+                true => Ok(()),
+                false => Err(missing(resource, permission)),
+            }
         };
-        checks.push(Check {
-            permission: format!("{permission} on {resource}"),
-            needed_for,
-            outcome,
-            grant: Some(grant.to_owned()),
-        });
+        let name = format!("{permission} on {resource}");
+        trials.permission(name, needed_for, Some(grant.to_owned()), asked).await;
     }
-    checks
 }
 
 fn missing(resource: &str, permission: &str) -> ProviderError {

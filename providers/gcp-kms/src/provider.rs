@@ -10,8 +10,8 @@ use google_cloud_kms_v1::model::crypto_key_version::{
 };
 use google_cloud_kms_v1::model::{CryptoKey, CryptoKeyVersion, CryptoKeyVersionTemplate, ProtectionLevel};
 use signet_api::{
-    Capabilities, Check, Claim, Clock, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError,
-    ReadQuota, async_trait,
+    Capabilities, Claim, Clock, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError, ReadQuota,
+    Trials, async_trait,
 };
 use signet_core::algorithm::KeyType;
 use signet_core::public_key::VerifyingKey;
@@ -383,15 +383,11 @@ impl KeyProvider for Remote {
         Ok(())
     }
 
-    async fn check(&self) -> Vec<Check> {
-        let mut checks = crate::check::remote(&self.kms).await;
-        checks.push(Check {
-            permission: format!("read the ring in {}", self.kms.key),
-            needed_for: "publishing, verifying and signing",
-            outcome: self.read(Operation::Check).await.map(drop),
-            grant: None,
-        });
-        checks
+    async fn check(&self, trials: &mut Trials) {
+        crate::check::remote(&self.kms, trials).await;
+        let ring = format!("read the ring in {}", self.kms.key);
+        let read = self.read(Operation::Check);
+        trials.property(ring, "publishing, verifying and signing", read).await;
     }
 
     /// A version that a crash left is a key of the ring, or becomes one: the next `create` adopts it. Marks stay for ever.

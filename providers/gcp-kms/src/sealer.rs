@@ -4,7 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use signet_api::{Check, ProviderError, async_trait};
+use signet_api::{ProviderError, Trials, async_trait};
 use signet_sealed::{Context, Sealer};
 use zeroize::Zeroizing;
 
@@ -34,8 +34,8 @@ impl Sealer for KmsSealer {
         Ok(Zeroizing::new(opened.plaintext.into()))
     }
 
-    async fn check(&self) -> Vec<Check> {
-        crate::check::sealed(&self.0).await
+    async fn check(&self, trials: &mut Trials) {
+        crate::check::sealed(&self.0, trials).await;
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use object_store::CredentialProvider;
 use object_store::client::StaticCredentialProvider;
 use object_store::gcp::{GcpCredential, GcpCredentialProvider, GoogleCloudStorageBuilder};
-use signet_api::{Check, ErrorKind, ProviderError, Variables, async_trait};
+use signet_api::{ErrorKind, ProviderError, Trials, Variables, async_trait};
 use signet_objects::{Grants, ObjectRing, client_options, no_retries, split};
 use signet_sealed::{RingStore, Stored, Swap, Version};
 
@@ -96,8 +96,8 @@ impl RingStore for Renewing {
         self.look(self.ring.compare_and_swap(expected, bytes).await)
     }
 
-    async fn check(&self) -> Vec<Check> {
-        self.ring.check().await
+    async fn check(&self, trials: &mut Trials) {
+        self.ring.check(trials).await;
     }
 }
 

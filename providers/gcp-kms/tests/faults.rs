@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use common::{Cloud, RING, SIDECAR, create, es256, revocation};
-use signet_api::{ErrorKind, Fate};
+use signet_api::{ErrorKind, Fate, Trials};
 use signet_core::{KeyState, Kid};
 use signet_fakes::Fault;
 use signet_fakes::gcp::{exhausted, problem};
@@ -206,16 +206,16 @@ fn a_refusal_says_which_permission_is_missing_and_what_grants_it() {
             assert!(text.contains(part), "{part}: {text}");
         }
 
-        let checks = provider.check().await;
+        let checks = Trials::of(async |trials| provider.check(trials).await).await;
         assert_eq!(checks.len(), 9);
-        let (good, bad): (Vec<_>, Vec<_>) = checks.into_iter().partition(|check| check.outcome.is_ok());
+        let (good, bad): (Vec<_>, Vec<_>) = checks.into_iter().partition(|check| check.answer.is_yes());
         assert_eq!(
             good.len(),
             3,
             "the two that are granted, and the ring that is read with them"
         );
         for check in bad {
-            let error = check.outcome.expect_err("missing");
+            let error = check.answer.error().expect("missing");
             assert_eq!(error.kind, ErrorKind::PermissionDenied);
             let grant = check.grant.expect("what grants it");
             let parts = [

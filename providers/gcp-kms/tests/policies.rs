@@ -6,7 +6,7 @@ mod common;
 use std::path::Path;
 
 use common::{Cloud, RING, SIDECAR, clock, create, es256, revocation};
-use signet_api::{ErrorKind, Fate, KeyProvider as _, ProviderError};
+use signet_api::{ErrorKind, Fate, KeyProvider as _, ProviderError, Trials};
 use signet_gcp_kms::{NAME, sealer, store};
 use signet_sealed::Sealed;
 use signet_testkit::{new_key, run};
@@ -93,8 +93,9 @@ fn the_sidecars_roles_are_enough_in_remote_custody_and_have_nothing_to_spare() {
         allow(&cloud, &needed);
         let name = format!("{RING}/cryptoKeys/whole");
         remote_life(&cloud, &name).await.expect("enough");
-        for check in cloud.remote(&name).await.check().await {
-            assert!(check.outcome.is_ok(), "{}: {:?}", check.permission, check.outcome);
+        let provider = cloud.remote(&name).await;
+        for check in Trials::of(async |trials| provider.check(trials).await).await {
+            assert!(check.answer.is_yes(), "{}: {:?}", check.permission, check.answer);
         }
         for (index, permission) in needed.iter().enumerate() {
             allow(&cloud, &without(&needed, index));
@@ -111,13 +112,11 @@ fn the_sidecars_roles_are_enough_in_remote_custody_and_have_nothing_to_spare() {
                 "{permission}: {}",
                 error.source
             );
-            let missing: Vec<_> = cloud
-                .remote(&name)
-                .await
-                .check()
+            let provider = cloud.remote(&name).await;
+            let missing: Vec<_> = Trials::of(async |trials| provider.check(trials).await)
                 .await
                 .into_iter()
-                .filter(|c| c.outcome.is_err())
+                .filter(|c| c.answer.is_bad())
                 .collect();
             assert!(
                 missing[0].permission.starts_with(permission),

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use signet_api::{Capabilities, Check, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError};
+use signet_api::{Capabilities, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError, Trials};
 use signet_core::signing_key::Signature;
 use signet_core::{KeyRecord, Kid, Revocation, SigningKey};
 
@@ -137,19 +137,14 @@ impl<A: Around> KeyProvider for Guarded<A> {
         self.around.around(call, || self.inner.revoke(kid, revocation)).await
     }
 
-    async fn check(&self) -> Vec<Check> {
+    async fn check(&self, trials: &mut Trials) {
         let Some(patience) = self.around.patience() else {
-            return self.inner.check().await;
+            return self.inner.check(trials).await;
         };
-        let checks = tokio::time::timeout(patience, self.inner.check()).await;
-        checks.unwrap_or_else(|_| {
-            vec![Check {
-                permission: "an answer to every trial".to_owned(),
-                needed_for: "everything",
-                outcome: Err(too_slow(self.call(Operation::Check, None), patience)),
-                grant: None,
-            }]
-        })
+        let checked = tokio::time::timeout(patience, self.inner.check(trials)).await;
+        if checked.is_err() {
+            trials.gave_up(too_slow(self.call(Operation::Check, None), patience));
+        }
     }
 
     async fn prune(&self) -> Result<Vec<String>, ProviderError> {

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use signet_api::{Capabilities, Check, Clock, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError};
+use signet_api::{
+    Answer, Capabilities, Check, Clock, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError, Trials,
+};
 use signet_core::signing_key::Signature;
 use signet_core::{KeyRecord, Kid, Revocation, SigningKey, Timestamp};
 
@@ -259,22 +261,22 @@ impl KeyProvider for Checked {
         Ok(())
     }
 
-    async fn check(&self) -> Vec<Check> {
-        let mut checks = self.inner.check().await;
+    async fn check(&self, trials: &mut Trials) {
+        self.inner.check(trials).await;
         // Only the ring tells what the provider's clock says. Whether it can be read was tried above.
-        let listed = match checks.iter().any(|check| check.outcome.is_ok()) {
-            true => self.list().await.unwrap_or_default(),
-            false => Vec::new(),
-        };
+        if trials.is_over() || !trials.rows().iter().any(|check| check.answer.is_yes()) {
+            return;
+        }
+        let listed = self.list().await.unwrap_or_default();
         let now = self.clock.now();
-        let drift = listed.iter().find_map(|key| self.drift(key, None, now));
-        checks.extend(drift.map(|text| Check {
-            permission: "a clock that agrees with ours".to_owned(),
-            needed_for: "publishing keys before they sign",
-            outcome: Err(self.error(Operation::Check, ErrorKind::BadAnswer, text)),
-            grant: None,
-        }));
-        checks
+        if let Some(text) = listed.iter().find_map(|key| self.drift(key, None, now)) {
+            trials.push(Check {
+                permission: "a clock that agrees with ours".to_owned(),
+                needed_for: "publishing keys before they sign",
+                answer: Answer::No(self.error(Operation::Check, ErrorKind::BadAnswer, text)),
+                grant: None,
+            });
+        }
     }
 
     async fn prune(&self) -> Result<Vec<String>, ProviderError> {

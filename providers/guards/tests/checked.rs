@@ -6,7 +6,7 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 
 use common::{Scene, ed25519, mark, millis, scene, sealed, seconds};
-use signet_api::{Custody, ErrorKind, Fate, KeyProvider, Operation, chain};
+use signet_api::{Custody, ErrorKind, Fate, KeyProvider, Operation, Trials, chain};
 use signet_core::{KeyRecord, Kid, Timestamp};
 use signet_guards::Checked;
 use signet_sealed::MemoryStore;
@@ -212,8 +212,8 @@ impl KeyProvider for Switched {
     async fn revoke(&self, kid: &Kid, mark: &signet_core::Revocation) -> Result<(), signet_api::ProviderError> {
         self.now().revoke(kid, mark).await
     }
-    async fn check(&self) -> Vec<signet_api::Check> {
-        self.now().check().await
+    async fn check(&self, trials: &mut Trials) {
+        self.now().check(trials).await;
     }
     async fn prune(&self) -> Result<Vec<String>, signet_api::ProviderError> {
         self.now().prune().await
@@ -304,11 +304,11 @@ impl Log {
 }
 
 async fn clock_line(scene: &Scene) -> Option<String> {
-    let checks = scene.provider.check().await;
+    let checks = Trials::of(async |trials| scene.provider.check(trials).await).await;
     let line = checks
         .into_iter()
         .find(|check| check.permission == "a clock that agrees with ours")?;
-    Some(chain(&line.outcome.expect_err("only there if it does not")))
+    Some(chain(line.answer.error().expect("only there if it does not")))
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,7 +6,7 @@ use common::{ed25519, mark, sealed, seconds};
 use std::sync::Arc;
 use std::time::Duration;
 
-use signet_api::{ErrorKind, Fate, KeyProvider, Operation, ProviderError, chain};
+use signet_api::{ErrorKind, Fate, KeyProvider, Operation, ProviderError, Trials, chain};
 use signet_guards::{Deadlines, Guard as _, TimeLimited};
 use signet_sealed::MemoryStore;
 use signet_testkit::{Fault, FaultyProvider};
@@ -96,8 +96,9 @@ impl KeyProvider for Hanging {
     async fn revoke(&self, kid: &signet_core::Kid, revocation: &signet_core::Revocation) -> Result<(), ProviderError> {
         self.0.revoke(kid, revocation).await
     }
-    async fn check(&self) -> Vec<signet_api::Check> {
-        std::future::pending().await
+    async fn check(&self, trials: &mut Trials) {
+        let never = std::future::pending::<Result<(), ProviderError>>();
+        trials.property("an answer", "everything", never).await;
     }
     async fn prune(&self) -> Result<Vec<String>, ProviderError> {
         std::future::pending().await
@@ -109,9 +110,9 @@ async fn check_and_prune_end_too() {
     let inner: Arc<dyn KeyProvider> = Arc::new(Hanging(sealed(MemoryStore::default())));
     let provider = inner.guarded(TimeLimited::new(Deadlines::default()));
     let began = Instant::now();
-    let checks = provider.check().await;
+    let checks = Trials::of(async |trials| provider.check(trials).await).await;
     assert_eq!(began.elapsed(), seconds(60));
-    let error = checks[0].outcome.as_ref().expect_err("too slow");
+    let error = checks[0].answer.error().expect("too slow");
     assert_eq!((checks.len(), error.kind), (1, ErrorKind::TimedOut));
     let error = provider.prune().await.expect_err("too slow");
     assert_eq!((error.kind, began.elapsed()), (ErrorKind::TimedOut, seconds(120)));

@@ -15,9 +15,11 @@ mod key_file;
 mod place;
 mod provider;
 mod sealer;
+mod untouched;
 
 pub use config::LocalConfig;
 pub use provider::open;
+pub use untouched::{check_untouched, is_untouched};
 
 /// The provider's name in settings, logs and metrics.
 pub const NAME: &str = "local";

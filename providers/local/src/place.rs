@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use signet_api::{Check, ErrorKind, Operation, ProviderError};
+use signet_api::{ErrorKind, Operation, ProviderError, Trials};
 use signet_sealed::{FileStore, RingStore, Stored, Swap, Version};
 
 use crate::NAME;
@@ -115,8 +115,8 @@ impl<R: RingStore> RingStore for Place<R> {
         Ok(swap)
     }
 
-    async fn check(&self) -> Vec<Check> {
-        self.store.check().await
+    async fn check(&self, trials: &mut Trials) {
+        self.store.check(trials).await;
     }
 }
 
@@ -161,9 +161,7 @@ mod tests {
             Ok(Swap::Lost)
         }
 
-        async fn check(&self) -> Vec<Check> {
-            Vec::new()
-        }
+        async fn check(&self, _: &mut Trials) {}
     }
 
     #[tokio::test]

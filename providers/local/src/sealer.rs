@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
-use signet_api::{Check, ProviderError};
+use signet_api::{ProviderError, Trials};
 use signet_sealed::{Context, Sealer};
 use zeroize::Zeroizing;
 
@@ -65,7 +65,7 @@ impl Sealer for KeyFileSealer {
         Ok(buffer)
     }
 
-    async fn check(&self) -> Vec<Check> {
+    async fn check(&self, trials: &mut Trials) {
         let (key, layout) = (Arc::clone(&self.key), Arc::clone(&self.layout));
         let unchanged = move || match key_file::read(&layout)? {
             Some(found) if found.key == *key => Ok(()),
@@ -74,15 +74,13 @@ impl Sealer for KeyFileSealer {
             }
             .into()),
         };
-        vec![Check {
-            permission: format!(
-                "read the key file {}, and nobody else may",
-                self.layout.key_file.display()
-            ),
-            needed_for: "sealing and unsealing private keys",
-            outcome: blocking(unchanged).await,
-            grant: None,
-        }]
+        let reading = format!(
+            "read the key file {}, and nobody else may",
+            self.layout.key_file.display()
+        );
+        trials
+            .property(reading, "sealing and unsealing private keys", blocking(unchanged))
+            .await;
     }
 }
 

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload};
-use signet_api::{Check, ErrorKind, Operation, ProviderError};
+use signet_api::{ErrorKind, Operation, ProviderError, Trials};
 use signet_sealed::{LONGEST, RingStore, Stored, Swap, Version};
 
 use crate::error::{Cause, NAME, Refusal, cause};
@@ -303,24 +303,12 @@ impl ObjectRing {
         }
     }
 
-    /// Tries to write without changing anything, given what reading the object said.
-    async fn try_writing(&self, read: &Result<Option<Stored>, ProviderError>) -> Result<(), ProviderError> {
+    /// Tries to write without changing anything, given what stands there: nothing, or these octets.
+    async fn try_writing(&self, bytes: Bytes) -> Result<(), ProviderError> {
         if self.creates.failed() || self.updates.failed() {
             return Err(self.unsafe_store("earlier to keep a condition"));
         }
         // If the store ignores the condition, this stands there afterwards.
-        let bytes = match read {
-            Ok(Some(stored)) => Bytes::from(stored.bytes.clone()),
-            Ok(None) => Bytes::new(),
-            Err(error) => {
-                let text = format!(
-                    "writing {} was not tried, as reading it failed: a store that ignores conditions would have lost \
-                     the ring. Correct that first",
-                    self.location
-                );
-                return Err(self.error(error.kind, text));
-            }
-        };
         let tried = self.refuses_the_impossible(&bytes).await;
         if tried.is_err() && self.updates.failed() && bytes.is_empty() {
             // Best effort: the error already says what kind of store this is.
@@ -361,23 +349,32 @@ impl RingStore for ObjectRing {
 
     /// Reading is tried by reading, writing by a write in place of a version that never was: it needs the permission,
     /// and changes nothing.
-    async fn check(&self) -> Vec<Check> {
-        let read = self.load().await;
-        let written = self.within(Access::Write, self.try_writing(&read)).await;
-        vec![
-            Check {
-                permission: format!("read the object {}", self.location),
-                needed_for: "publishing and verifying",
-                outcome: read.map(|_| ()),
-                grant: self.grants.read.clone(),
-            },
-            Check {
-                permission: format!("write the object {} on a condition", self.location),
-                needed_for: "creating, retiring and revoking keys",
-                outcome: written,
-                grant: self.grants.write.clone(),
-            },
-        ]
+    async fn check(&self, trials: &mut Trials) {
+        let reading = format!("read the object {}", self.location);
+        let read = trials
+            .permission(
+                reading,
+                "publishing and verifying",
+                self.grants.read.clone(),
+                self.load(),
+            )
+            .await;
+        let writing = format!("write the object {} on a condition", self.location);
+        let needed_for = "creating, retiring and revoking keys";
+        match read {
+            Some(stored) => {
+                let bytes = stored.map_or_else(Bytes::new, |stored| Bytes::from(stored.bytes));
+                let tried = self.within(Access::Write, self.try_writing(bytes));
+                trials
+                    .property_of(writing, needed_for, self.grants.write.clone(), tried)
+                    .await;
+            }
+            None => trials.not_tried(
+                writing,
+                needed_for,
+                "reading failed, and a store that ignores conditions would have lost the ring: correct that first",
+            ),
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use common::handle;
 use object_store::ObjectStoreExt as _;
 use object_store::path::Path;
-use signet_api::{ErrorKind, Fate, KeyProvider, ProviderError};
+use signet_api::{Answer, ErrorKind, Fate, KeyProvider, ProviderError, Trials};
 use signet_core::{Algorithm, KeyState, Kid, Revocation, Timestamp};
 use signet_objects::{Grants, ObjectRing};
 use signet_sealed::{RingStore, Stored, Swap};
@@ -172,9 +172,9 @@ async fn check_finds_a_store_that_ignores_conditions_and_leaves_it_as_it_was() {
             overwrite(&store, bytes).await;
         }
         store.ignores(true, true);
-        let checks = ring(&store).check().await;
-        assert!(checks[0].outcome.is_ok());
-        let error = checks[1].outcome.as_ref().expect_err("refused");
+        let checks = Trials::of(async |trials| ring(&store).check(trials).await).await;
+        assert!(checks[0].answer.is_yes());
+        let error = checks[1].answer.error().expect("refused");
         assert_eq!(error.kind, ErrorKind::BadAnswer);
         assert_eq!(object(&store).await, before, "what was there is there");
     }
@@ -187,8 +187,8 @@ async fn check_proves_both_permissions_and_changes_nothing() {
         if let Some(bytes) = &before {
             overwrite(&store, bytes).await;
         }
-        let checks = ring(&store).check().await;
-        assert!(checks.iter().all(|check| check.outcome.is_ok()), "{checks:?}");
+        let checks = Trials::of(async |trials| ring(&store).check(trials).await).await;
+        assert!(checks.iter().all(|check| check.answer.is_yes()), "{checks:?}");
         assert_eq!(checks[0].grant.as_deref(), Some(POLICY));
         assert_eq!(store.calls(), ["get", "put update"]);
         assert_eq!(object(&store).await, before);
@@ -203,9 +203,9 @@ async fn check_says_which_of_the_two_permissions_is_missing() {
     );
     let store = StrangeStore::default();
     store.script([Strange::No, DENIED]);
-    let checks = ring(&store).check().await;
-    assert!(checks[0].outcome.is_ok());
-    let error = checks[1].outcome.as_ref().expect_err("denied");
+    let checks = Trials::of(async |trials| ring(&store).check(trials).await).await;
+    assert!(checks[0].answer.is_yes());
+    let error = checks[1].answer.error().expect("denied");
     assert_eq!(error.kind, ErrorKind::PermissionDenied);
     assert_eq!(
         text(error),
@@ -215,15 +215,18 @@ async fn check_says_which_of_the_two_permissions_is_missing() {
 
     // Nothing is risked on a store of which nothing can be read.
     store.script([DENIED]);
-    let checks = ring(&store).check().await;
-    let error = checks[0].outcome.as_ref().expect_err("denied");
+    let checks = Trials::of(async |trials| ring(&store).check(trials).await).await;
+    let error = checks[0].answer.error().expect("denied");
     assert_eq!(
         text(error),
         "cannot read s3://rings/eu/ring, which SIGNET_STORE names: the store answered 403 AccessDenied (Access \
          Denied). The credentials may not read it; this grants it: { \"Action\": \"s3:GetObject\" }"
     );
-    let error = checks[1].outcome.as_ref().expect_err("not tried");
-    assert!(text(error).contains("was not tried"), "{}", text(error));
+    assert!(
+        matches!(&checks[1].answer, Answer::NotTried(why) if why.contains("would have lost the ring")),
+        "{:?}",
+        checks[1].answer
+    );
     assert_eq!(store.calls(), ["get", "put update", "get"]);
 }
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use signet_api::{Check, ErrorKind, Operation, ProviderError};
+use signet_api::{ErrorKind, Operation, ProviderError, Trials};
 
 use crate::store::{RingStore, Stored, Swap, Version};
 
@@ -91,7 +91,7 @@ impl<R: RingStore> RingStore for FaultyStore<R> {
         }
     }
 
-    async fn check(&self) -> Vec<Check> {
-        self.inner.check().await
+    async fn check(&self, trials: &mut Trials) {
+        self.inner.check(trials).await;
     }
 }

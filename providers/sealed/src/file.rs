@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use signet_api::{Check, ErrorKind, ProviderError};
+use signet_api::{ErrorKind, ProviderError, Trials};
 
 use crate::disk::{Disk, Rules, directory_of, with_suffix};
 use crate::document::LONGEST;
@@ -107,12 +107,11 @@ impl RingStore for FileStore {
         self.blocking(move |store| store.swap(expected.as_ref(), &bytes)).await
     }
 
-    async fn check(&self) -> Vec<Check> {
-        vec![Check {
-            permission: format!("write files in {}", directory_of(&self.path).display()),
-            needed_for: "creating, retiring and revoking keys",
-            outcome: self.blocking(Self::try_writing).await,
-            grant: None,
-        }]
+    async fn check(&self, trials: &mut Trials) {
+        let writing = format!("write files in {}", directory_of(&self.path).display());
+        let tried = self.blocking(Self::try_writing);
+        trials
+            .property(writing, "creating, retiring and revoking keys", tried)
+            .await;
     }
 }

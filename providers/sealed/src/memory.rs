@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use signet_api::{Check, ProviderError};
+use signet_api::{ProviderError, Trials};
 use tokio::task::yield_now;
 
 use crate::store::{RingStore, Stored, Swap, Version};
@@ -87,7 +87,5 @@ impl RingStore for MemoryStore {
         Ok(swap)
     }
 
-    async fn check(&self) -> Vec<Check> {
-        Vec::new()
-    }
+    async fn check(&self, _: &mut Trials) {}
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use signet_api::{
-    Capabilities, Check, Claim, Clock, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError,
+    Answer, Capabilities, Claim, Clock, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError, Trials,
 };
 use signet_core::algorithm::KeyType;
 use signet_core::signing_key::{Signature, SigningKeyError};
@@ -303,27 +303,21 @@ impl<S: Sealer, R: RingStore> KeyProvider for Sealed<S, R> {
         .await
     }
 
-    async fn check(&self) -> Vec<Check> {
-        let mut checks = self.ring.store.check().await;
-        checks.extend(self.ring.sealer.check().await);
-        checks.push(Check {
-            permission: format!("read and authenticate the ring in {}", self.ring.store.location()),
-            needed_for: "publishing and verifying",
-            outcome: self.ring.read(Operation::Check).await.map(|_| ()),
-            grant: None,
-        });
-        checks.push(Check {
-            permission: "wrap a secret and unwrap it again".to_owned(),
-            needed_for: "creating keys and signing with them",
-            outcome: self.round_trip().await,
-            grant: None,
-        });
-        for check in &mut checks {
-            if let Err(error) = &mut check.outcome {
+    async fn check(&self, trials: &mut Trials) {
+        self.ring.store.check(trials).await;
+        self.ring.sealer.check(trials).await;
+        let ring = format!("read and authenticate the ring in {}", self.ring.store.location());
+        let read = self.ring.read(Operation::Check);
+        trials.property(ring, "publishing and verifying", read).await;
+        let wrapping = "wrap a secret and unwrap it again";
+        trials
+            .property(wrapping, "creating keys and signing with them", self.round_trip())
+            .await;
+        for check in trials.rows_mut() {
+            if let Answer::No(error) | Answer::Failed(error) = &mut check.answer {
                 error.provider = self.ring.provider;
             }
         }
-        checks
     }
 
     /// A swap leaves nothing behind, so there is nothing to delete.

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use signet_api::{Check, ProviderError};
+use signet_api::{ProviderError, Trials};
 use zeroize::Zeroizing;
 
 use crate::context::Context;
@@ -24,7 +24,7 @@ pub trait Sealer: Debug + Send + Sync {
     async fn unwrap(&self, wrapped: &[u8], context: &Context) -> Result<Zeroizing<Vec<u8>>, ProviderError>;
 
     /// Tries what only this sealer knows of. That wrapping and unwrapping work is tried by whoever calls this.
-    async fn check(&self) -> Vec<Check>;
+    async fn check(&self, trials: &mut Trials);
 }
 
 #[async_trait]
@@ -37,7 +37,7 @@ impl Sealer for Arc<dyn Sealer> {
         (**self).unwrap(wrapped, context).await
     }
 
-    async fn check(&self) -> Vec<Check> {
-        (**self).check().await
+    async fn check(&self, trials: &mut Trials) {
+        (**self).check(trials).await
     }
 }

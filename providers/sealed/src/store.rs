@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use signet_api::{Check, ProviderError};
+use signet_api::{ProviderError, Trials};
 
 /// What a store calls one state of its document: an entity tag, a generation number, a hash.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub trait RingStore: Debug + Send + Sync {
     async fn compare_and_swap(&self, expected: Option<&Version>, bytes: &[u8]) -> Result<Swap, ProviderError>;
 
     /// Tries the permissions that the other calls need, and leaves nothing behind.
-    async fn check(&self) -> Vec<Check>;
+    async fn check(&self, trials: &mut Trials);
 }
 
 #[async_trait]
@@ -76,7 +76,7 @@ impl RingStore for Arc<dyn RingStore> {
         (**self).compare_and_swap(expected, bytes).await
     }
 
-    async fn check(&self) -> Vec<Check> {
-        (**self).check().await
+    async fn check(&self, trials: &mut Trials) {
+        (**self).check(trials).await
     }
 }

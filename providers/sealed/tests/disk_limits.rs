@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 use common::{disk, ed25519, grow, handle};
-use signet_api::{ErrorKind, KeyProvider, chain};
+use signet_api::{ErrorKind, KeyProvider, Trials, chain};
 use signet_sealed::FileStore;
 use signet_testkit::process::{again_on_a_small_disk, again_unprivileged, directory, left_out, passes};
 
@@ -34,8 +34,8 @@ async fn a_write_fails(directory: &Path, kind: ErrorKind, words: &[&str]) {
     assert_eq!(fs::read(&path).expect("the ring"), before);
     assert!(!directory.join("ring.json.tmp").exists());
     provider.sign(newest.kid(), b"message").await.expect("signs");
-    let checks = provider.check().await;
-    assert!(checks[0].outcome.is_err() && checks[1].outcome.is_ok(), "{checks:?}");
+    let checks = Trials::of(async |trials| provider.check(trials).await).await;
+    assert!(checks[0].answer.is_bad() && checks[1].answer.is_yes(), "{checks:?}");
 }
 
 async fn start(directory: &Path, keys: usize) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use common::{TestSealer, ed25519, eventful, grow, handle, mark, sealed_by};
 use serde_json::Value;
-use signet_api::{Check, ErrorKind, Fate, KeyProvider, ProviderError, async_trait, chain};
+use signet_api::{ErrorKind, Fate, KeyProvider, ProviderError, Trials, async_trait, chain};
 use signet_core::{KeyRecord, KeyState, Kid, Terms, Timestamp};
 use signet_sealed::{MemoryStore, RingStore, Sealed, Stored, Swap, Version};
 use signet_testkit::{ManualClock, new_key};
@@ -159,7 +159,7 @@ async fn calls_that_change_nothing_write_nothing() {
     provider.retire(keys[1].kid(), Fate::Disable).await.expect("twice");
     provider.create(&ed25519(None)).await.expect("the newest");
     provider.list().await.expect("lists");
-    provider.check().await;
+    Trials::of(async |trials| provider.check(trials).await).await;
     assert_eq!(store.writes(), writes);
 }
 
@@ -229,11 +229,18 @@ async fn a_check_names_what_is_broken() {
     grow(&handle(store.clone()), 1).await;
     let provider = sealed_by(sealer.clone(), store);
     sealer.set_down(true);
-    let broken: Vec<Check> = provider.check().await;
-    assert_eq!(broken.len(), 2);
-    assert!(broken.iter().all(|check| check.outcome.is_err()));
+    let broken = Trials::of(async |trials| provider.check(trials).await).await;
+    let [unknown] = broken.as_slice() else {
+        panic!("the first failure ends the trials: {broken:?}");
+    };
+    assert_eq!(unknown.answer.as_str(), "unknown");
     sealer.set_down(false);
-    assert!(provider.check().await.iter().all(|check| check.outcome.is_ok()));
+    assert!(
+        Trials::of(async |trials| provider.check(trials).await)
+            .await
+            .iter()
+            .all(|check| check.answer.is_yes())
+    );
 }
 
 #[tokio::test]
@@ -306,9 +313,7 @@ impl RingStore for Delayed {
         self.inner.compare_and_swap(expected, bytes).await
     }
 
-    async fn check(&self) -> Vec<Check> {
-        Vec::new()
-    }
+    async fn check(&self, _: &mut Trials) {}
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use signet_api::{Capabilities, Check, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError, async_trait};
+use signet_api::{Capabilities, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError, Trials, async_trait};
 use signet_core::algorithm::RsaBits;
 use signet_core::signing_key::Signature;
 use signet_core::{Algorithm, KeyRecord, Kid, Revocation, SigningKey, Timestamp};
@@ -277,8 +277,8 @@ impl KeyProvider for FaultyProvider {
         self.end(Operation::Revoke, fault, revoked).await
     }
 
-    async fn check(&self) -> Vec<Check> {
-        self.inner.check().await
+    async fn check(&self, trials: &mut Trials) {
+        self.inner.check(trials).await;
     }
 
     async fn prune(&self) -> Result<Vec<String>, ProviderError> {

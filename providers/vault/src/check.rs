@@ -5,9 +5,10 @@
 //! group guards is open at this moment. What can be read is read, for that.
 
 use std::collections::BTreeMap;
+use std::future::{Future, ready};
 
 use serde::{Deserialize, Serialize};
-use signet_api::{Check, ErrorKind, Operation};
+use signet_api::{ErrorKind, Operation, ProviderError, Trials};
 use signet_core::Algorithm;
 use signet_core::algorithm::RsaBits;
 
@@ -48,22 +49,21 @@ impl Needed {
     }
 }
 
-fn check(
-    permission: impl Into<String>,
-    needed_for: &'static str,
-    outcome: Result<(), Failure>,
-    grant: Option<String>,
-) -> Check {
-    Check {
-        permission: permission.into(),
-        needed_for,
-        outcome: outcome.map_err(|failure| failure.at(Operation::Check)),
-        grant,
-    }
+async fn told(client: &Client, paths: Vec<&str>) -> Result<Told, ProviderError> {
+    let told = async { client.read(Call::post(CAPABILITIES, &Asked { paths })?).await };
+    told.await.map_err(|failure: Failure| failure.at(Operation::Check))
 }
 
-/// Every capability that is needed, each as a check of its own, behind one that tries the token.
-async fn capabilities(client: &Client, mut needed: Vec<Needed>) -> Vec<Check> {
+/// Whether there is a way to the server, and the token is good there.
+async fn token(client: &Client, trials: &mut Trials) {
+    let permission = format!("reach {} and be known there ({})", client.address(), client.login());
+    let stanza = grant(CAPABILITIES, "\"update\"");
+    let told = told(client, vec![CAPABILITIES]);
+    trials.permission(permission, "everything", Some(stanza), told).await;
+}
+
+/// Every capability that is needed, each as a row of its own.
+async fn capabilities(client: &Client, mut needed: Vec<Needed>, trials: &mut Trials) {
     needed.push(Needed::new(
         "auth/token/lookup-self",
         "read",
@@ -74,64 +74,80 @@ async fn capabilities(client: &Client, mut needed: Vec<Needed>) -> Vec<Check> {
         "update",
         "keeping the token alive",
     ));
-    let body = Asked {
-        paths: needed.iter().map(|needed| needed.path.as_str()).collect(),
-    };
-    let told: Result<Told, Failure> = match Call::post(CAPABILITIES, &body) {
-        Ok(call) => client.read(call).await,
-        Err(failure) => Err(failure),
-    };
-    let token = |outcome| {
-        let permission = format!("reach {} and be known there ({})", client.address(), client.login());
-        let stanza = grant(CAPABILITIES, "\"update\"");
-        check(permission, "everything", outcome, Some(stanza))
-    };
-    let told = match told {
-        Ok(told) => told.0,
-        Err(failure) => return vec![token(Err(failure))],
-    };
-    let mut checks = vec![token(Ok(()))];
-    checks.extend(needed.into_iter().map(|needed| {
+    if trials.is_over() {
+        return;
+    }
+    let told = told(client, needed.iter().map(|needed| needed.path.as_str()).collect()).await;
+    for needed in needed {
         let capability = needed.capability;
+        let permission = format!("{capability} {}", needed.path);
         let stanza = needed
             .stanza
             .unwrap_or_else(|| grant(&needed.path, &format!("\"{capability}\"")));
+        let told = match &told {
+            Ok(told) => &told.0,
+            // That this is missing is a row of its own already.
+            Err(error) if error.kind == ErrorKind::PermissionDenied => {
+                let why = format!(
+                    "Vault does not tell what the token may do: {}",
+                    grant(CAPABILITIES, "\"update\"")
+                );
+                trials.not_tried(permission, needed.needed_for, why);
+                continue;
+            }
+            Err(error) => {
+                let failed = ProviderError::new(error.provider, error.operation, error.kind, error.source.to_string());
+                trials
+                    .permission(permission, needed.needed_for, Some(stanza), ready(Err::<(), _>(failed)))
+                    .await;
+                continue;
+            }
+        };
         let has = |held: &String| held == capability || held == "root";
         let outcome = match told.get(&needed.path) {
             Some(held) if held.iter().any(has) => Ok(()),
             _ => {
                 let text = format!("the token's policies lack: {stanza}");
-                Err(Failure::new(ErrorKind::PermissionDenied, text))
+                Err(Failure::new(ErrorKind::PermissionDenied, text).at(Operation::Check))
             }
         };
-        let permission = format!("{capability} {}", needed.path);
-        check(permission, needed.needed_for, outcome, Some(stanza))
-    }));
-    checks
+        trials
+            .permission(permission, needed.needed_for, Some(stanza), ready(outcome))
+            .await;
+    }
+}
+
+async fn transit_is_mounted(client: &Client, mount: &str, needed_for: &'static str, trials: &mut Trials) {
+    let mounted = mount::expect_transit(client, mount);
+    property(format!("transit is mounted at {mount}"), needed_for, mounted, trials).await;
+}
+
+async fn property<T>(
+    what: String,
+    needed_for: &'static str,
+    call: impl Future<Output = Result<T, Failure>>,
+    trials: &mut Trials,
+) -> Option<T> {
+    let call = async { call.await.map_err(|failure| failure.at(Operation::Check)) };
+    trials.property(what, needed_for, call).await
 }
 
 /// What sealed custody needs of transit.
-pub(crate) async fn sealer(client: &Client, mount: &str, encrypt: &str, decrypt: &str) -> Vec<Check> {
+pub(crate) async fn sealer(client: &Client, mount: &str, encrypt: &str, decrypt: &str, trials: &mut Trials) {
     let needed = vec![
         Needed::new(encrypt, "update", "sealing private keys"),
         Needed::new(decrypt, "update", "unsealing private keys"),
     ];
-    let mut checks = capabilities(client, needed).await;
-    let transit = mount::expect_transit(client, mount).await;
-    checks.push(check(
-        format!("transit is mounted at {mount}"),
-        "sealing and unsealing private keys",
-        transit,
-        None,
-    ));
-    checks
+    token(client, trials).await;
+    capabilities(client, needed, trials).await;
+    transit_is_mounted(client, mount, "sealing and unsealing private keys", trials).await;
 }
 
 /// What the ring store needs of KV.
-pub(crate) async fn store(client: &Client, secret: &Secret) -> Vec<Check> {
-    let mut checks = capabilities(client, kv(secret, "the ring")).await;
-    checks.push(kv_2(client, secret).await);
-    checks
+pub(crate) async fn store(client: &Client, secret: &Secret, trials: &mut Trials) {
+    token(client, trials).await;
+    capabilities(client, kv(secret, "the ring"), trials).await;
+    kv_2(client, secret, trials).await;
 }
 
 fn kv(secret: &Secret, what: &'static str) -> Vec<Needed> {
@@ -148,18 +164,20 @@ fn kv(secret: &Secret, what: &'static str) -> Vec<Needed> {
         .into()
 }
 
-async fn kv_2(client: &Client, secret: &Secret) -> Check {
-    let mounted = mount::expect_kv_2(client, secret.mount()).await;
-    let permission = format!("KV version 2 is mounted at {}", secret.mount());
-    check(permission, "changing the ring by check-and-set", mounted, None)
+async fn kv_2(client: &Client, secret: &Secret, trials: &mut Trials) {
+    let mounted = mount::expect_kv_2(client, secret.mount());
+    let what = format!("KV version 2 is mounted at {}", secret.mount());
+    property(what, "changing the ring by check-and-set", mounted, trials).await;
 }
 
 /// What remote custody needs of transit and KV.
-pub(crate) async fn remote(remote: &Remote) -> Vec<Check> {
+pub(crate) async fn remote(remote: &Remote, trials: &mut Trials) {
     let client = &remote.client;
-    let ring = remote.read_ring().await;
+    token(client, trials).await;
+    let what = format!("read the ring from {} and transit", remote.record.location());
+    let ring = property(what, "publishing and verifying", remote.read_ring(), trials).await;
     // The algorithm is not this crate's to know: that of the newest key stands for it.
-    let name = ring.as_ref().ok().and_then(|ring| {
+    let name = ring.as_ref().and_then(|ring| {
         let entry = ring.record.keys.last()?;
         Some(entry.place.transit_key.clone())
     });
@@ -199,24 +217,19 @@ pub(crate) async fn remote(remote: &Remote) -> Vec<Check> {
     }
     let mut needed: Vec<Needed> = needed.into_iter().map(|(needed, _)| needed).collect();
     needed.extend(kv(&remote.record, "the record"));
-    let mut checks = capabilities(client, needed).await;
-    let transit = mount::expect_transit(client, remote.transit.mount()).await;
-    let permission = format!("transit is mounted at {}", remote.transit.mount());
-    checks.push(check(permission, "creating keys and signing with them", transit, None));
-    checks.push(kv_2(client, &remote.record).await);
-    let permission = format!("read the ring from {} and transit", remote.record.location());
-    let (read, locked_in) = match ring {
-        Ok(ring) => (Ok(()), locked_in(remote, &ring)),
-        Err(failure) => (Err(failure), Ok(())),
-    };
-    checks.push(check(permission, "publishing and verifying", read, None));
-    checks.push(check(
-        "no transit key of the ring is exportable",
-        "remote custody: the private keys never leave Vault",
-        locked_in,
-        None,
-    ));
-    checks
+    capabilities(client, needed, trials).await;
+    let mount = remote.transit.mount();
+    transit_is_mounted(client, mount, "creating keys and signing with them", trials).await;
+    kv_2(client, &remote.record, trials).await;
+    let what = "no transit key of the ring is exportable";
+    let needed_for = "remote custody: the private keys never leave Vault";
+    match ring {
+        Some(ring) if ring.transit.is_empty() => trials.not_tried(what, needed_for, "the ring has no keys yet"),
+        Some(ring) => {
+            property(what.to_owned(), needed_for, ready(locked_in(remote, &ring)), trials).await;
+        }
+        None => trials.not_tried(what, needed_for, "the ring could not be read"),
+    }
 }
 
 fn locked_in(remote: &Remote, ring: &crate::provider::Ring) -> Result<(), Failure> {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use signet_api::{
-    Capabilities, Check, Claim, Clock, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError,
+    Capabilities, Claim, Clock, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError, Trials,
 };
 use signet_core::public_key::PublicKey;
 use signet_core::ring::newest;
@@ -401,8 +401,8 @@ impl KeyProvider for Remote {
         revoked.map_err(|failure| failure.at(Operation::Revoke))
     }
 
-    async fn check(&self) -> Vec<Check> {
-        check::remote(self).await
+    async fn check(&self, trials: &mut Trials) {
+        check::remote(self, trials).await;
     }
 
     async fn prune(&self) -> Result<Vec<String>, ProviderError> {

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
-use signet_api::{Check, ErrorKind, Operation, ProviderError};
+use signet_api::{ErrorKind, Operation, ProviderError, Trials};
 use signet_sealed::{Context, Sealer};
 use zeroize::Zeroizing;
 
@@ -134,7 +134,7 @@ impl Sealer for TransitSealer {
         unwrapped.map_err(|failure| failure.at(Operation::Unseal))
     }
 
-    async fn check(&self) -> Vec<Check> {
-        check::sealer(&self.client, &self.mount, &self.encrypt, &self.decrypt).await
+    async fn check(&self, trials: &mut Trials) {
+        check::sealer(&self.client, &self.mount, &self.encrypt, &self.decrypt, trials).await;
     }
 }

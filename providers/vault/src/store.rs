@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
-use signet_api::{Check, ErrorKind, Operation, ProviderError, Variables};
+use signet_api::{ErrorKind, Operation, ProviderError, Trials, Variables};
 use signet_sealed::{RingStore, Stored, Swap, Version};
 
 use crate::check;
@@ -108,7 +108,7 @@ impl RingStore for KvStore {
         swapped.map_err(|failure| failure.at(Operation::Create))
     }
 
-    async fn check(&self) -> Vec<Check> {
-        check::store(&self.client, &self.secret).await
+    async fn check(&self, trials: &mut Trials) {
+        check::store(&self.client, &self.secret, trials).await;
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
-use signet_api::{Check, Clock, ErrorKind, Operation, ProviderError, async_trait};
+use signet_api::{Clock, ErrorKind, Operation, ProviderError, Trials, async_trait};
 use signet_sealed::{Context, RingStore, Sealed, Sealer};
 use signet_testkit::ManualClock;
 use zeroize::Zeroizing;
@@ -43,9 +43,7 @@ impl Sealer for TestSealer {
         Ok(Zeroizing::new(plain.to_vec()))
     }
 
-    async fn check(&self) -> Vec<Check> {
-        Vec::new()
-    }
+    async fn check(&self, _: &mut Trials) {}
 }
 
 /// A handle onto the ring "ring" in this store.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
-use signet_api::{Check, Clock, ErrorKind, KeyProvider, NewKey, Operation, ProviderError, async_trait};
+use signet_api::{Clock, ErrorKind, KeyProvider, NewKey, Operation, ProviderError, Trials, async_trait};
 use signet_core::{Algorithm, KeyRecord, Kid, Revocation, Timestamp};
 use signet_sealed::disk::Disk;
 use signet_sealed::{Context, MemoryStore, RingStore, Sealed, Sealer};
@@ -84,9 +84,7 @@ impl Sealer for TestSealer {
         Ok(Zeroizing::new(plain.to_vec()))
     }
 
-    async fn check(&self) -> Vec<Check> {
-        Vec::new()
-    }
+    async fn check(&self, _: &mut Trials) {}
 }
 
 /// A handle onto the ring "ring" in this store.

@@ -1,7 +1,7 @@
 //! The policy files against the calls that are made: what stands in them is enough, and all of it is needed.
 
 use serde_json::json;
-use signet_api::{Check, ErrorKind};
+use signet_api::{Check, ErrorKind, Trials};
 use signet_core::{Algorithm, KeyRecord, Revocation, Timestamp};
 use signet_testkit::{clauses, new_key, run};
 
@@ -27,7 +27,7 @@ async fn as_policy(text: &str) -> signet_api::Variables {
 }
 
 fn failed(checks: &[Check]) -> Vec<&Check> {
-    checks.iter().filter(|check| check.outcome.is_err()).collect()
+    checks.iter().filter(|check| check.answer.is_bad()).collect()
 }
 
 async fn as_sidecar() -> signet_testkit::Subject {
@@ -56,7 +56,7 @@ fn each_stanza_of_the_remote_sidecar_s_policy_is_needed_and_missed_by_the_check(
         let all = stanzas(&policy("vault-sidecar-remote.hcl", &ring));
         assert_eq!(all.len(), 6);
         let whole = remote(as_policy(&all.join("\n")).await, ring.clone()).await;
-        let checks = whole.check().await;
+        let checks = Trials::of(async |trials| whole.check(trials).await).await;
         assert!(failed(&checks).is_empty(), "{checks:?}");
         whole.create(&new_key(Algorithm::EdDSA, None)).await.expect("a key");
         for missing in &all {
@@ -66,11 +66,11 @@ fn each_stanza_of_the_remote_sidecar_s_policy_is_needed_and_missed_by_the_check(
                 .map(String::as_str)
                 .collect();
             let provider = remote(as_policy(&rest.join("\n")).await, ring.clone()).await;
-            let checks = provider.check().await;
+            let checks = Trials::of(async |trials| provider.check(trials).await).await;
             let failed = failed(&checks);
             assert!(!failed.is_empty(), "nobody misses {missing}");
             for check in failed.iter().filter(|check| check.grant.is_some()) {
-                let error = check.outcome.as_ref().expect_err("failed");
+                let error = check.answer.error().expect("failed");
                 assert_eq!(error.kind, ErrorKind::PermissionDenied, "{check:?}");
                 let path = missing.split('"').nth(1).expect("a path");
                 assert!(
@@ -89,7 +89,7 @@ fn what_the_check_says_is_missing_is_enough_when_it_is_granted() {
         let mut granted = "path \"nothing\" { capabilities = [\"read\"] }".to_owned();
         for round in 0..10 {
             let provider = remote(as_policy(&granted).await, ring.clone()).await;
-            let checks = provider.check().await;
+            let checks = Trials::of(async |trials| provider.check(trials).await).await;
             if failed(&checks).is_empty() {
                 assert!(round > 0, "an empty policy is not enough");
                 provider.create(&new_key(Algorithm::ES256, None)).await.expect("a key");
@@ -137,7 +137,7 @@ fn each_stanza_of_the_sealed_sidecar_s_policy_is_needed() {
         let all = stanzas(&policy("vault-sidecar-sealed.hcl", &ring));
         assert_eq!(all.len(), 6);
         let whole = sealed(as_policy(&all.join("\n")).await, ring.clone()).await;
-        let checks = whole.check().await;
+        let checks = Trials::of(async |trials| whole.check(trials).await).await;
         assert!(failed(&checks).is_empty(), "{checks:?}");
         for missing in &all {
             let rest: Vec<&str> = all
@@ -145,10 +145,8 @@ fn each_stanza_of_the_sealed_sidecar_s_policy_is_needed() {
                 .filter(|stanza| *stanza != missing)
                 .map(String::as_str)
                 .collect();
-            let checks = sealed(as_policy(&rest.join("\n")).await, ring.clone())
-                .await
-                .check()
-                .await;
+            let provider = sealed(as_policy(&rest.join("\n")).await, ring.clone()).await;
+            let checks = Trials::of(async |trials| provider.check(trials).await).await;
             assert!(!failed(&checks).is_empty(), "nobody misses {missing}");
         }
     });
@@ -207,10 +205,10 @@ fn a_key_that_can_be_taken_out_fails_the_check() {
                 json!({"exportable": true}),
             )
             .await;
-        let checks = provider.check().await;
+        let checks = Trials::of(async |trials| provider.check(trials).await).await;
         let failed = failed(&checks);
         assert_eq!(failed.len(), 1, "{checks:?}");
-        let error = failed[0].outcome.as_ref().expect_err("failed");
+        let error = failed[0].answer.error().expect("failed");
         assert!(chain(error).contains("exportable"), "{error:?}");
     });
 }

@@ -1,0 +1,348 @@
+//! What `signet check` finds out, row by row: yes, no, or unknown.
+//!
+//! A row says *no* only if the provider answered that it is so. Whatever kept the answer away (no connection, a busy
+//! provider, credentials that it does not know) leaves the row unknown and ends the trials: the rows after it would say
+//! the same, each after a wait.
+
+use std::fmt;
+use std::future::Future;
+
+use crate::error::{ErrorKind, ProviderError};
+
+/// One permission or property that `signet check` looked at.
+#[derive(Debug)]
+pub struct Check {
+    /// What was tried, in the provider's own words.
+    pub permission: String,
+    /// Why Signet needs it.
+    pub needed_for: &'static str,
+    /// Whether it is there.
+    pub answer: Answer,
+    /// The policy text that grants it, in the provider's own language and with the configured names filled in. `None`
+    /// for what no policy can grant.
+    pub grant: Option<String>,
+}
+
+/// Whether a permission or property is there.
+#[derive(Debug)]
+pub enum Answer {
+    /// It is: the provider showed it.
+    Yes,
+    /// It is not: the provider refused for want of the permission, or what it has is not as it must be.
+    No(ProviderError),
+    /// It was tried, and nothing was learned. The error says why and what to do.
+    Failed(ProviderError),
+    /// It was not tried. The text says why.
+    NotTried(String),
+}
+
+impl Answer {
+    /// `yes`, `no` or `unknown`.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Yes => "yes",
+            Self::No(_) => "no",
+            Self::Failed(_) | Self::NotTried(_) => "unknown",
+        }
+    }
+
+    /// Whether it is there.
+    #[must_use]
+    pub const fn is_yes(&self) -> bool {
+        matches!(self, Self::Yes)
+    }
+
+    /// Whether there is something to do: it is missing, or the trial failed.
+    #[must_use]
+    pub const fn is_bad(&self) -> bool {
+        self.error().is_some()
+    }
+
+    /// What went wrong, if something did.
+    #[must_use]
+    pub const fn error(&self) -> Option<&ProviderError> {
+        match self {
+            Self::No(error) | Self::Failed(error) => Some(error),
+            Self::Yes | Self::NotTried(_) => None,
+        }
+    }
+}
+
+/// Is told of each trial before it is made, and of each row.
+type Watcher = Box<dyn FnMut(Progress<'_>) + Send>;
+
+/// How far the trials are.
+#[derive(Debug)]
+pub enum Progress<'a> {
+    /// This is being tried.
+    Trying(&'a str),
+    /// This is what came of it.
+    Found(&'a Check),
+}
+
+/// The trials of one provider, and what came of them.
+#[derive(Default)]
+pub struct Trials {
+    rows: Vec<Check>,
+    trying: Option<(String, &'static str)>,
+    is_over: bool,
+    watcher: Option<Watcher>,
+}
+
+impl Trials {
+    /// None yet, watched by somebody who is told as they are made.
+    pub fn watched(watcher: impl FnMut(Progress<'_>) + Send + 'static) -> Self {
+        Self {
+            watcher: Some(Box::new(watcher)),
+            ..Self::default()
+        }
+    }
+
+    /// The rows of these trials.
+    pub async fn of(trials: impl AsyncFnOnce(&mut Self)) -> Vec<Check> {
+        let mut made = Self::default();
+        trials(&mut made).await;
+        made.rows
+    }
+
+    /// Tries a call that needs a permission, which `grant` gives. Only a refusal for want of it is a *no*. Gives what the
+    /// call gave; nothing is tried after the trials are over.
+    pub async fn permission<T>(
+        &mut self,
+        permission: impl Into<String>,
+        needed_for: &'static str,
+        grant: Option<String>,
+        call: impl Future<Output = Result<T, ProviderError>>,
+    ) -> Option<T> {
+        let is_refusal = |kind| kind == ErrorKind::PermissionDenied;
+        self.attempt(permission.into(), needed_for, grant, call, is_refusal)
+            .await
+    }
+
+    /// Looks at a property that no policy can grant. It is a *no* also if it is missing, wrong or unusable.
+    pub async fn property<T>(
+        &mut self,
+        property: impl Into<String>,
+        needed_for: &'static str,
+        call: impl Future<Output = Result<T, ProviderError>>,
+    ) -> Option<T> {
+        self.property_of(property, needed_for, None, call).await
+    }
+
+    /// The same for a property that also needs a permission, which `grant` gives.
+    pub async fn property_of<T>(
+        &mut self,
+        property: impl Into<String>,
+        needed_for: &'static str,
+        grant: Option<String>,
+        call: impl Future<Output = Result<T, ProviderError>>,
+    ) -> Option<T> {
+        let is_refusal = |kind: ErrorKind| !kind.is_transient() && kind != ErrorKind::Unauthenticated;
+        self.attempt(property.into(), needed_for, grant, call, is_refusal).await
+    }
+
+    async fn attempt<T>(
+        &mut self,
+        permission: String,
+        needed_for: &'static str,
+        grant: Option<String>,
+        call: impl Future<Output = Result<T, ProviderError>>,
+        is_refusal: impl Fn(ErrorKind) -> bool,
+    ) -> Option<T> {
+        if self.is_over {
+            return None;
+        }
+        self.tell(&Progress::Trying(&permission));
+        self.trying = Some((permission.clone(), needed_for));
+        let outcome = call.await;
+        self.trying = None;
+        let (answer, given) = match outcome {
+            Ok(given) => (Answer::Yes, Some(given)),
+            Err(error) if is_refusal(error.kind) => (Answer::No(error), None),
+            Err(error) => (Answer::Failed(error), None),
+        };
+        self.push(Check {
+            permission,
+            needed_for,
+            answer,
+            grant,
+        });
+        given
+    }
+
+    /// A row for what cannot be tried here, and why.
+    pub fn not_tried(&mut self, permission: impl Into<String>, needed_for: &'static str, why: impl Into<String>) {
+        if self.is_over {
+            return;
+        }
+        self.push(Check {
+            permission: permission.into(),
+            needed_for,
+            answer: Answer::NotTried(why.into()),
+            grant: None,
+        });
+    }
+
+    /// The trial under way was given up, as `error` says. Without one under way, what was learned stands.
+    pub fn gave_up(&mut self, error: ProviderError) {
+        if let Some((permission, needed_for)) = self.trying.take() {
+            self.push(Check {
+                permission,
+                needed_for,
+                answer: Answer::Failed(error),
+                grant: None,
+            });
+        }
+    }
+
+    /// Adds a row. One that failed for a reason that the next would fail for as well ends the trials.
+    pub fn push(&mut self, check: Check) {
+        if let Answer::Failed(error) = &check.answer {
+            use ErrorKind::{BadAnswer, KeyUnusable, NotFound, PermissionDenied};
+            self.is_over = !matches!(error.kind, BadAnswer | KeyUnusable | NotFound | PermissionDenied);
+        }
+        self.tell(&Progress::Found(&check));
+        self.rows.push(check);
+    }
+
+    fn tell(&mut self, progress: &Progress<'_>) {
+        if let Some(watcher) = &mut self.watcher {
+            watcher(match progress {
+                Progress::Trying(what) => Progress::Trying(what),
+                Progress::Found(check) => Progress::Found(check),
+            });
+        }
+    }
+
+    /// Whether nothing more is tried, as nothing more would be learned.
+    #[must_use]
+    pub const fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// The rows so far.
+    #[must_use]
+    pub fn rows(&self) -> &[Check] {
+        &self.rows
+    }
+
+    /// The rows so far, to be changed.
+    pub fn rows_mut(&mut self) -> &mut [Check] {
+        &mut self.rows
+    }
+
+    /// The rows.
+    #[must_use]
+    pub fn into_rows(self) -> Vec<Check> {
+        self.rows
+    }
+}
+
+impl fmt::Debug for Trials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Trials")
+            .field("rows", &self.rows)
+            .field("is_over", &self.is_over)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+    use crate::error::Operation;
+
+    fn failed(kind: ErrorKind) -> ProviderError {
+        ProviderError::new("cloud", Operation::Check, kind, "said so")
+    }
+
+    /// Runs what never waits.
+    fn ready<T>(future: impl Future<Output = T>) -> T {
+        match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(value) => value,
+            Poll::Pending => panic!("it waits"),
+        }
+    }
+
+    fn permission(kind: ErrorKind) -> Trials {
+        let mut trials = Trials::default();
+        let given = ready(trials.permission("sign", "signing", Some("grant".to_owned()), async {
+            Err::<(), _>(failed(kind))
+        }));
+        assert_eq!(given, None);
+        trials
+    }
+
+    #[test]
+    fn only_a_refusal_for_want_of_a_permission_is_a_no() {
+        for kind in ErrorKind::ALL {
+            let word = permission(kind).rows()[0].answer.as_str();
+            let expected = if kind == ErrorKind::PermissionDenied {
+                "no"
+            } else {
+                "unknown"
+            };
+            assert_eq!(word, expected, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_property_is_a_no_also_if_it_is_wrong_and_unknown_if_nobody_answered() {
+        for kind in ErrorKind::ALL {
+            let mut trials = Trials::default();
+            ready(trials.property("a ring", "signing", async { Err::<(), _>(failed(kind)) }));
+            let learned = !matches!(
+                kind,
+                ErrorKind::Unauthenticated | ErrorKind::Throttled | ErrorKind::Unavailable | ErrorKind::TimedOut
+            );
+            assert_eq!(
+                trials.rows()[0].answer.as_str(),
+                if learned { "no" } else { "unknown" },
+                "{kind:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_first_failure_of_the_connection_ends_the_trials() {
+        for kind in ErrorKind::ALL {
+            let mut trials = permission(kind);
+            let tried = ready(trials.permission("list", "reading", None, async { Ok(()) }));
+            trials.not_tried("delete", "pruning", "it cannot be tried");
+            let goes_on = matches!(
+                kind,
+                ErrorKind::PermissionDenied | ErrorKind::NotFound | ErrorKind::KeyUnusable | ErrorKind::BadAnswer
+            );
+            assert_eq!(
+                (tried.is_some(), trials.rows().len()),
+                (goes_on, if goes_on { 3 } else { 1 }),
+                "{kind:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_trial_that_was_given_up_is_a_row_of_its_own_and_is_told_of() {
+        let (told, heard) = std::sync::mpsc::channel();
+        let mut trials = Trials::watched(move |progress| {
+            told.send(match progress {
+                Progress::Trying(what) => format!("trying {what}"),
+                Progress::Found(check) => format!("{} {}", check.permission, check.answer.as_str()),
+            })
+            .expect("heard");
+        });
+        trials.gave_up(failed(ErrorKind::TimedOut));
+        assert!(trials.rows().is_empty(), "nothing was under way");
+        {
+            let hangs = pin!(trials.permission("sign", "signing", None, std::future::pending::<Result<(), _>>()));
+            assert!(hangs.poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        }
+        trials.gave_up(failed(ErrorKind::TimedOut));
+        assert!(trials.is_over() && !trials.rows()[0].answer.is_yes());
+        assert_eq!(heard.try_iter().collect::<Vec<_>>(), ["trying sign", "sign unknown"]);
+    }
+}

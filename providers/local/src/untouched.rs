@@ -1,0 +1,59 @@
+//! A place where no ring was ever kept: what a first start would find, found out without making anything.
+
+use std::path::Path;
+
+use rustix::fs::{Access, AtFlags, CWD};
+use signet_api::{ErrorKind, Operation, ProviderError, Trials};
+
+use crate::NAME;
+use crate::config::{Layout, LocalConfig};
+use crate::place::blocking;
+
+/// Whether neither a ring nor a key file stands there, and nothing else that a ring leaves, so that opening it would be
+/// the first start. Nothing is made. What cannot be looked at is for [`open`](crate::open) to say.
+pub async fn is_untouched(config: LocalConfig) -> bool {
+    let look = move || {
+        let layout = Layout::new(&config);
+        let is_there = |path: &Path| layout.data_disk.exists(path);
+        let is_there = is_there(&layout.ring_file)?
+            || is_there(&layout.key_file)?
+            || is_there(&layout.new_key_file)?
+            || !layout.traces_found()?.is_empty();
+        Ok(!is_there)
+    };
+    blocking(look).await.unwrap_or(false)
+}
+
+/// The rows of `signet check` for such a place.
+pub async fn check_untouched(config: LocalConfig, trials: &mut Trials) {
+    let layout = Layout::new(&config);
+    let making = format!("make files in {}", layout.data_dir.display());
+    let directory = layout.data_dir.clone();
+    trials
+        .property(
+            making,
+            "the first start",
+            blocking(move || may_make_files_in(&directory)),
+        )
+        .await;
+    let why = "there is no ring here yet; the first `signet serve` makes the key file and the ring";
+    let reading = format!("read the key file {}, and nobody else may", layout.key_file.display());
+    trials.not_tried(reading, "sealing and unsealing private keys", why);
+    let ring = format!("read and authenticate the ring in {}", layout.ring_file.display());
+    trials.not_tried(ring, "publishing and verifying", why);
+}
+
+/// Asks the system, of the directory or of the nearest one above it that exists.
+fn may_make_files_in(directory: &Path) -> Result<(), ProviderError> {
+    let above = directory.ancestors().find(|above| above.exists()).unwrap_or(directory);
+    let access = Access::WRITE_OK | Access::EXEC_OK;
+    rustix::fs::accessat(CWD, above, access, AtFlags::EACCESS).map_err(|error| {
+        let text = format!(
+            "user {} cannot make files in {} ({}); let it, or set SIGNET_DATA_DIR to a directory of its own",
+            rustix::process::geteuid().as_raw(),
+            above.display(),
+            std::io::Error::from(error)
+        );
+        ProviderError::new(NAME, Operation::Open, ErrorKind::PermissionDenied, text)
+    })
+}
