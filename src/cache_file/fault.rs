@@ -72,6 +72,17 @@ pub enum FileFault {
         /// The one that is read.
         reads: &'static str,
     },
+    /// What was to be written cannot be put in JSON.
+    #[error("it could not be written, as it cannot be put in JSON")]
+    Unencodable(#[source] serde_json::Error),
+    /// What was to be written would be refused when it is read.
+    #[error("not written, as it would have {octets} octets, more than {longest}")]
+    TooLongToWrite {
+        /// How many.
+        octets: usize,
+        /// The most that it may have.
+        longest: usize,
+    },
     /// It could not be written.
     #[error("it could not be written")]
     Unwritten(#[source] Box<dyn Error + Send + Sync>),
@@ -116,7 +127,9 @@ impl FileFault {
             Self::TooLong { .. } | Self::NotJson(_) | Self::NotText(_) | Self::Malformed(_) | Self::Format { .. } => {
                 "Remove it: it is a cache, and Signet writes it again by itself"
             }
-            Self::Unwritten(_) => "Until it can be written, a restart during an outage finds an older one or none",
+            Self::Unencodable(_) | Self::TooLongToWrite { .. } | Self::Unwritten(_) => {
+                "Until it can be written, a restart during an outage finds an older one or none"
+            }
         }
     }
 }

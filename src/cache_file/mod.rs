@@ -85,6 +85,12 @@ impl CacheFile {
     /// [`FileFault`] if it cannot be written, or would be refused when it is read: better now, while somebody can act,
     /// than at the start that needs it.
     pub fn write(&self, content: &[u8]) -> Result<(), FileFault> {
+        if content.len() > self.longest {
+            return Err(FileFault::TooLongToWrite {
+                octets: content.len(),
+                longest: self.longest,
+            });
+        }
         let unwritten = |error: signet_api::ProviderError| FileFault::Unwritten(error.source);
         DISK.make_directory(&self.directory).map_err(unwritten)?;
         directory::open(&self.directory)?;

@@ -158,11 +158,7 @@ pub(super) fn compose(remembered: &Remembered, issuer: &Issuer) -> Result<Vec<u8
         rings,
     };
     // No line feed at the end: so that no text that was cut short, be it by one octet, is whole.
-    let bytes = serde_json::to_vec_pretty(&json).map_err(Refusal::Unencodable)?;
-    match bytes.len() {
-        octets if octets > LONGEST => Err(Refusal::TooLongToWrite { octets }),
-        _ => Ok(bytes),
-    }
+    Ok(serde_json::to_vec_pretty(&json).map_err(FileFault::Unencodable)?)
 }
 
 /// The newest keys, the eldest of them first.

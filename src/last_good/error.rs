@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use signet_core::Kid;
 use signet_core::public_key::PublicKeyError;
 
-use super::document::{LONGEST, MOST_KEYS};
+use super::document::MOST_KEYS;
 use crate::cache_file::FileFault;
 
 /// The file or its directory, what is wrong with it, and what to do next. `Display` does not repeat its source.
@@ -86,15 +86,6 @@ pub enum Refusal {
         /// Its own.
         own: Kid,
     },
-    /// What was to be written cannot be put in JSON.
-    #[error("it could not be written, as it cannot be put in JSON")]
-    Unencodable(#[source] serde_json::Error),
-    /// What was to be written would be refused when it is read.
-    #[error("not written, as it would have {octets} octets, more than {LONGEST}")]
-    TooLongToWrite {
-        /// How many.
-        octets: usize,
-    },
 }
 
 impl Refusal {
@@ -102,6 +93,10 @@ impl Refusal {
     #[must_use]
     pub const fn advice(&self) -> &'static str {
         match self {
+            Self::File(FileFault::TooLongToWrite { .. }) => {
+                "Shorten the ring (SIGNET_EXPIRED_KEYS=destroy) or the reasons of its revocations. Until then, a restart \
+                 while the provider is down finds an older ring or none"
+            }
             Self::File(fault) => fault.advice(),
             Self::Key { .. } | Self::ForeignKid { .. } => {
                 "Signet does not write that: find out who did, or check the disk, then remove the file. It is a cache, \
@@ -117,11 +112,6 @@ impl Refusal {
             }
             Self::NoRing | Self::TooManyKeys { .. } => {
                 "Remove it: it is a cache, and written again as soon as the provider answers"
-            }
-            Self::Unencodable(_) => "Until it can be, a restart while the provider is down finds an older ring or none",
-            Self::TooLongToWrite { .. } => {
-                "Shorten the ring (SIGNET_EXPIRED_KEYS=destroy) or the reasons of its revocations. Until then, a restart \
-                 while the provider is down finds an older ring or none"
             }
         }
     }

@@ -4,6 +4,7 @@ mod file;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod limits;
+mod log;
 mod peers;
 mod shutdown;
 mod tls;

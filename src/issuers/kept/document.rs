@@ -123,7 +123,7 @@ pub(super) fn compose(remembered: &Remembered, terms: &TrustedIssuer) -> Result<
     let jwks = JwkSet {
         keys: remembered.keys.to_jwks(),
     };
-    let raw = |json: serde_json::Result<String>| json.and_then(RawValue::from_string).map_err(Refusal::Unencodable);
+    let raw = |json: serde_json::Result<String>| json.and_then(RawValue::from_string).map_err(FileFault::Unencodable);
     let content = ContentJson {
         issuer: terms.issuer.clone(),
         terms: TermsJson::of(terms),
@@ -137,11 +137,7 @@ pub(super) fn compose(remembered: &Remembered, terms: &TrustedIssuer) -> Result<
         sha256: sha256(content.get()),
         content,
     };
-    let bytes = serde_json::to_vec_pretty(&json).map_err(Refusal::Unencodable)?;
-    match bytes.len() {
-        octets if octets > LONGEST => Err(Refusal::TooLongToWrite { octets }),
-        _ => Ok(bytes),
-    }
+    Ok(serde_json::to_vec_pretty(&json).map_err(FileFault::Unencodable)?)
 }
 
 pub(super) fn sha256(text: &str) -> String {

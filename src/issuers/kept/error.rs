@@ -6,7 +6,6 @@ use std::path::PathBuf;
 
 use signet_core::{Issuer, foreign_keys};
 
-use super::document::LONGEST;
 use crate::cache_file::FileFault;
 
 /// The file or its directory, what is wrong with it, and what to do next. `Display` does not repeat its source.
@@ -70,15 +69,6 @@ pub(in crate::issuers) enum Refusal {
         /// When, by the file.
         at: String,
     },
-    /// What was to be written cannot be put in JSON.
-    #[error("it could not be written, as it cannot be put in JSON")]
-    Unencodable(#[source] serde_json::Error),
-    /// What was to be written would be refused when it is read.
-    #[error("not written, as it would have {octets} octets, more than {LONGEST}")]
-    TooLongToWrite {
-        /// How many.
-        octets: usize,
-    },
 }
 
 impl Refusal {
@@ -96,9 +86,6 @@ impl Refusal {
             Self::OtherTerms { .. } => "It is written again as soon as the issuer answers",
             Self::FromTheFuture { .. } => {
                 "See that the clock of this machine is right. The file is written again as soon as the issuer answers"
-            }
-            Self::Unencodable(_) | Self::TooLongToWrite { .. } => {
-                "A restart while the issuer is down finds older keys or none, and refuses its tokens with 503"
             }
         }
     }

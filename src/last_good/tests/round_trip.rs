@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use signet_core::{Kid, Policy, schedule};
 
 use super::*;
+use crate::cache_file::FileFault;
 use crate::last_good::{LONGEST, MOST_KEYS, Refusal};
 
 #[test]
@@ -118,7 +119,7 @@ fn what_would_be_refused_when_read_is_not_written() {
     });
     let error = file.write(&endless).expect_err("too long");
     assert!(
-        matches!(error.refusal, Refusal::TooLongToWrite { octets } if octets > LONGEST),
+        matches!(error.refusal, Refusal::File(FileFault::TooLongToWrite { octets, .. }) if octets > LONGEST),
         "{}",
         told(&file, &error)
     );
