@@ -6,27 +6,97 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use serde::Deserialize;
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
+
+use crate::objects_only::ObjectsOnly;
 
 /// How deep arrays and objects may nest, the outermost object included.
 pub const DEEPEST: usize = 16;
 
 /// Why a text is not an object that Signet takes. The text itself is never repeated: it may hold a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a JSON object without duplicate members, nested at most {DEEPEST} deep (line {line}, column {column})")]
+#[error("{fault} (line {line}, column {column})")]
 pub struct JsonError {
+    fault: Fault,
     line: usize,
     column: usize,
 }
 
+impl JsonError {
+    /// What is wrong with the text.
+    #[must_use]
+    pub const fn fault(&self) -> Fault {
+        self.fault
+    }
+}
+
+/// What is wrong with a text that is not an object that Signet takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// It breaks the grammar of RFC 8259, or something follows the object.
+    #[error("not JSON (RFC 8259)")]
+    NotJson,
+    /// It is an array, a string, a number, a boolean or `null`.
+    #[error("not a JSON object")]
+    NotAnObject,
+    /// Two members of one object have one name.
+    #[error("an object has a member twice (RFC 8725 §2.6)")]
+    Duplicate,
+    /// Arrays and objects nest deeper than [`DEEPEST`].
+    #[error("arrays and objects are nested more than {DEEPEST} deep")]
+    TooDeep,
+    /// A number that is infinite to a reader who uses doubles, such as `1e400` (RFC 8259 §6).
+    #[error("a number is larger than a 64-bit floating point number can be (RFC 8259 §6)")]
+    HugeNumber,
+    /// An escape that is half of a surrogate pair, or another one that is no character (RFC 8259 §8.2).
+    #[error("a string has an escape that is no Unicode character, such as half of a surrogate pair (RFC 8259 §8.2)")]
+    BrokenString,
+}
+
+const DUPLICATE: &str = "duplicate member";
+const TOO_DEEP: &str = "nested too deep";
+
 impl From<serde_json::Error> for JsonError {
     fn from(error: serde_json::Error) -> Self {
+        // The library tells faults of the grammar apart by their text alone; `every_fault_is_told_apart` holds the texts.
+        let text = error.to_string();
+        let is = |part: &str| text.contains(part);
+        let fault = match () {
+            // First, as the library quotes the value here.
+            () if error.is_data() && is("expected an object") => Fault::NotAnObject,
+            () if is(DUPLICATE) => Fault::Duplicate,
+            () if is(TOO_DEEP) => Fault::TooDeep,
+            () if is("number out of range") => Fault::HugeNumber,
+            () if is("hex escape") || is("unicode code point") => Fault::BrokenString,
+            () => Fault::NotJson,
+        };
         Self {
+            fault,
             line: error.line(),
             column: error.column(),
         }
     }
+}
+
+/// The document without a byte order mark at its beginning, which a parser may ignore (RFC 8259 §8.1): IIS and editors on
+/// Windows write one. For documents that others publish or edit; a token never has one.
+#[must_use]
+pub fn without_bom(document: &[u8]) -> &[u8] {
+    document.strip_prefix(b"\xef\xbb\xbf").unwrap_or(document)
+}
+
+/// Reads a document. A byte order mark before it is ignored, and where a struct is meant, only an object is one: what serde
+/// derives takes an array as well, whose members come in order.
+///
+/// # Errors
+/// The library's error, which may quote the document.
+pub fn read<'a, T: Deserialize<'a>>(document: &'a [u8]) -> Result<T, serde_json::Error> {
+    let mut deserializer = serde_json::Deserializer::from_slice(without_bom(document));
+    let value = T::deserialize(ObjectsOnly(&mut deserializer))?;
+    deserializer.end()?;
+    Ok(value)
 }
 
 /// An object's members in their order; the values as they were written, so that no number changes its digits.
@@ -106,11 +176,7 @@ fn refuse_duplicates<'a, E: de::Error>(names: impl Iterator<Item = &'a str> + Cl
         names.sort_unstable();
         names.windows(2).any(|pair| pair[0] == pair[1])
     };
-    if duplicate {
-        Err(E::custom("duplicate member"))
-    } else {
-        Ok(())
-    }
+    if duplicate { Err(E::custom(DUPLICATE)) } else { Ok(()) }
 }
 
 /// A member's name, borrowed where it has no escapes; names are compared after unescaping.
@@ -150,7 +216,7 @@ impl Strict {
         if self.depth < DEEPEST {
             Ok(self.depth + 1)
         } else {
-            Err(E::custom("nested too deep"))
+            Err(E::custom(TOO_DEEP))
         }
     }
 }
@@ -242,6 +308,98 @@ mod tests {
         for text in refused {
             assert!(Object::parse(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn every_fault_is_told_apart() {
+        let deep = format!("{{\"a\":{}{}}}", "[".repeat(DEEPEST), "]".repeat(DEEPEST));
+        let abyss = format!("{{\"a\":{}{}}}", "[".repeat(5000), "]".repeat(5000));
+        for (text, fault) in [
+            (r#"{"a":1,"a":2}"#, Fault::Duplicate),
+            (r#"{"x":[{"a":1,"\u0061":1}]}"#, Fault::Duplicate),
+            (deep.as_str(), Fault::TooDeep),
+            (&abyss, Fault::TooDeep),
+            (r#"{"a":1e400}"#, Fault::HugeNumber),
+            (r#"{"a":[-1e400]}"#, Fault::HugeNumber),
+            (r#"{"a":"\ud800"}"#, Fault::BrokenString),
+            (r#"{"a":"\udc00"}"#, Fault::BrokenString),
+            (r#"{"a":"\ud800\u0041"}"#, Fault::BrokenString),
+            (r#"{"a":"\ud800x"}"#, Fault::BrokenString),
+            (r#"{"\ud800":1}"#, Fault::BrokenString),
+            (r#"{"a":[{"\udfff":1}]}"#, Fault::BrokenString),
+            (r#"["a"]"#, Fault::NotAnObject),
+            ("null", Fault::NotAnObject),
+            (r#""a""#, Fault::NotAnObject),
+            ("1", Fault::NotAnObject),
+            ("true", Fault::NotAnObject),
+            ("", Fault::NotJson),
+            ("{", Fault::NotJson),
+            (r#"{"a":1} x"#, Fault::NotJson),
+            (r#"{"a":NaN}"#, Fault::NotJson),
+            ("\u{feff}{}", Fault::NotJson),
+        ] {
+            let error = Object::parse(text).expect_err(text);
+            assert_eq!(
+                error.fault(),
+                fault,
+                "{}: {error}",
+                text.chars().take(40).collect::<String>()
+            );
+        }
+    }
+
+    #[test]
+    fn a_document_may_begin_with_a_byte_order_mark_and_has_objects_where_they_are_meant() {
+        #[derive(Debug, PartialEq, Deserialize)]
+        struct Document<'a> {
+            a: u8,
+            #[serde(default, borrow)]
+            inner: Option<Vec<Inner<'a>>>,
+        }
+        #[derive(Debug, PartialEq, Deserialize)]
+        struct Inner<'a> {
+            b: &'a str,
+            #[serde(default)]
+            c: Option<bool>,
+            #[serde(default)]
+            list: Vec<[u8; 2]>,
+        }
+        for text in [
+            "{\"a\":1}",
+            " {\"a\":1}\n",
+            "\u{feff}{\"a\":1}",
+            r#"{"a":1,"inner":null,"x":[1]}"#,
+        ] {
+            let document: Document<'_> = read(text.as_bytes()).expect(text);
+            assert_eq!(document, Document { a: 1, inner: None });
+        }
+        let text = r#"{"a":1,"inner":[{"b":"x","c":true,"list":[[1,2]]}]}"#;
+        let document: Document<'_> = read(text.as_bytes()).expect(text);
+        let inner = Inner {
+            b: "x",
+            c: Some(true),
+            list: vec![[1, 2]],
+        };
+        assert_eq!(document.inner, Some(vec![inner]));
+        for text in [
+            "[1]",
+            " [1,null]",
+            "\u{feff}[1,null]",
+            "\u{feff}\u{feff}{\"a\":1}",
+            r#"{"a":1,"inner":[["x",true,[]]]}"#,
+            r#"{"a":1,"inner":[{"b":"x"},["x",null,[]]]}"#,
+            r#"{"a":1,"a":1}"#,
+            "1",
+            "{\"a\":1}x",
+        ] {
+            assert!(read::<Document<'_>>(text.as_bytes()).is_err(), "{text}");
+        }
+        // What is not taken apart keeps its text.
+        let raw: Vec<&RawValue> = read(b"[[1.0],{\"a\": 2}]").expect("an array");
+        assert_eq!(
+            raw.iter().map(|value| value.get()).collect::<Vec<_>>(),
+            ["[1.0]", "{\"a\": 2}"]
+        );
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub mod jwk;
 pub mod lapse;
 pub mod mint;
 pub mod names;
+mod objects_only;
 pub mod policy;
 pub mod public_key;
 mod remote;

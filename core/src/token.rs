@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::json::Object;
+use crate::json::{Fault, Object};
 use crate::verify::Refusal;
 
 /// The longest token that is looked at, in octets. Longer ones do not fit the header limits of common gateways either.
@@ -46,8 +46,7 @@ impl<'a> Compact<'a> {
         let signing_input = &token.as_bytes()[..header.len() + 1 + payload.len()];
 
         let header = text(header, "the header is not canonical base64url of UTF-8 (RFC 7515 §2)")?;
-        let header = Object::parse(&header)
-            .map_err(|_| Refusal::Malformed("the header is not a JSON object without duplicate members"))?;
+        let header = Object::parse(&header).map_err(|error| Refusal::Malformed(in_header(error.fault())))?;
         if header.member("crit").is_some() {
             return Err(Refusal::Critical(
                 "crit names extensions, of which none is understood (RFC 7515 §4.1.11)",
@@ -75,6 +74,17 @@ impl<'a> Compact<'a> {
             payload,
             signature,
         })
+    }
+}
+
+const fn in_header(fault: Fault) -> &'static str {
+    match fault {
+        Fault::NotJson => "the header is not JSON (RFC 8259)",
+        Fault::NotAnObject => "the header is not a JSON object (RFC 7515 §4)",
+        Fault::Duplicate => "the header has a member twice (RFC 7515 §4)",
+        Fault::TooDeep => "the header is nested more than 16 deep",
+        Fault::HugeNumber => "the header has a number that is larger than a 64-bit floating point number can be",
+        Fault::BrokenString => "the header has a string with half of a surrogate pair (RFC 8259 §8.2)",
     }
 }
 

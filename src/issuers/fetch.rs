@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use signet_api::chain;
-use signet_core::{Algorithm, ForeignKeys, Issuer, foreign_keys};
+use signet_core::{Algorithm, ForeignKeys, Issuer, foreign_keys, json};
 use tokio::time::Instant;
 
 use super::freshness::life;
@@ -176,8 +176,7 @@ impl Source {
     async fn discover(&self, url: &Location) -> Result<Location, FetchError> {
         self.resolver.asks(url);
         let (document, _) = self.read(url).await?;
-        let found: Discovery =
-            serde_json::from_slice(&document).map_err(|_| FetchError::NotDiscovery { url: url.clone() })?;
+        let found: Discovery = json::read(&document).map_err(|_| FetchError::NotDiscovery { url: url.clone() })?;
         if found.issuer != self.issuer.as_str() {
             return Err(FetchError::OtherIssuer {
                 url: url.clone(),

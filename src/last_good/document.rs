@@ -14,6 +14,7 @@
 use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
+use signet_core::json;
 use signet_core::jwk::Jwk;
 use signet_core::{Issuer, KeyRecord, KeyState, Kid, Lapses, Revocation, Terms, Timestamp};
 
@@ -72,7 +73,7 @@ pub(super) fn parse(bytes: &[u8], issuer: &Issuer) -> Result<Remembered, Refusal
             ours: issuer.as_str().to_owned(),
         });
     }
-    let json: DocumentJson = serde_json::from_str(text).map_err(FileFault::Malformed)?;
+    let json: DocumentJson = json::read(text.as_bytes()).map_err(FileFault::Malformed)?;
     if json.rings.is_empty() {
         return Err(Refusal::NoRing);
     }

@@ -22,6 +22,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use signet_core::json;
 use zeroize::Zeroizing;
 
 use crate::context::push;
@@ -136,7 +137,7 @@ impl Unverified {
             ))
         };
         // The format alone first: another version may have other members, and deserves a better answer than that.
-        let tag: Tag = serde_json::from_slice(bytes).map_err(not_json)?;
+        let tag: Tag = json::read(bytes).map_err(not_json)?;
         if tag.format != FORMAT {
             return Err(Damage::new(format!(
                 "its format is {:?}, and this version of Signet reads {FORMAT:?} only; \
@@ -144,11 +145,11 @@ impl Unverified {
                 tag.format
             )));
         }
-        let json: DocumentJson = serde_json::from_slice(bytes).map_err(not_json)?;
-        if json.ring != ring {
+        let document: DocumentJson = json::read(bytes).map_err(not_json)?;
+        if document.ring != ring {
             return Err(Damage::new(format!(
                 "it is the ring {:?}, not the configured {ring:?}",
-                json.ring
+                document.ring
             )));
         }
         let decode = |what: &str, text: &str| {
@@ -156,13 +157,13 @@ impl Unverified {
                 .decode(text)
                 .map_err(|_| Damage::new(format!("its {what} is not base64")))
         };
-        let wrapped_ring_key = decode("ring_key", &json.ring_key)?;
+        let wrapped_ring_key = decode("ring_key", &document.ring_key)?;
         Ok(Self {
-            generation: json.generation,
-            mac: decode("mac", &json.mac)?,
-            message: message(ring, json.generation, &wrapped_ring_key, json.body.get()),
+            generation: document.generation,
+            mac: decode("mac", &document.mac)?,
+            message: message(ring, document.generation, &wrapped_ring_key, document.body.get()),
             wrapped_ring_key,
-            body: json.body,
+            body: document.body,
         })
     }
 
@@ -175,7 +176,7 @@ impl Unverified {
         hmac::verify(&key.hmac(), &self.message, &self.mac)
             .map_err(|_| Damage::new("its authentication code does not hold: it was changed by other hands"))?;
         let body: BodyJson =
-            serde_json::from_str(self.body.get()).map_err(|error| Damage::new(format!("its body: {error}")))?;
+            json::read(self.body.get().as_bytes()).map_err(|error| Damage::new(format!("its body: {error}")))?;
         let keys = body
             .keys
             .into_iter()

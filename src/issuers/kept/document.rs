@@ -24,7 +24,7 @@ use aws_lc_rs::digest;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use signet_core::jwk::JwkSet;
-use signet_core::{ForeignKeys, Issuer, Timestamp};
+use signet_core::{ForeignKeys, Issuer, Timestamp, json};
 
 use super::{Refusal, Remembered};
 use crate::cache_file::{self, FileFault};
@@ -95,11 +95,11 @@ impl TermsJson {
 /// Reads the text, if it is of this issuer under these terms.
 pub(super) fn parse(bytes: &[u8], terms: &TrustedIssuer) -> Result<Remembered, Refusal> {
     let (text, _) = cache_file::parse(bytes, FORMAT)?;
-    let json: DocumentJson = serde_json::from_str(text).map_err(FileFault::Malformed)?;
+    let json: DocumentJson = json::read(text.as_bytes()).map_err(FileFault::Malformed)?;
     if sha256(json.content.get()) != json.sha256 {
         return Err(Refusal::Damaged);
     }
-    let content: ContentJson = serde_json::from_str(json.content.get()).map_err(FileFault::Malformed)?;
+    let content: ContentJson = json::read(json.content.get().as_bytes()).map_err(FileFault::Malformed)?;
     if content.issuer != terms.issuer {
         return Err(Refusal::Issuer {
             found: content.issuer.to_string(),
