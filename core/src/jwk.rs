@@ -100,8 +100,8 @@ impl Jwk {
                 let len = curve.field_len();
                 Ok(PublicKey::Ec {
                     curve,
-                    x: octets("x", &self.x, len)?,
-                    y: octets("y", &self.y, len)?,
+                    x: coordinate("x", &self.x, len)?,
+                    y: coordinate("y", &self.y, len)?,
                 })
             }
             ("OKP", Some("Ed25519")) => Ok(PublicKey::Ed25519 {
@@ -127,6 +127,7 @@ fn decode(name: &'static str, member: &Option<String>) -> Result<Vec<u8>, Public
     URL_SAFE_NO_PAD.decode(text).map_err(|_| PublicKeyError::Member(name))
 }
 
+/// Octets that are no number, of this length exactly.
 fn octets(name: &'static str, member: &Option<String>, len: usize) -> Result<Vec<u8>, PublicKeyError> {
     decode(name, member).and_then(|bytes| {
         if bytes.len() == len {
@@ -137,12 +138,27 @@ fn octets(name: &'static str, member: &Option<String>, len: usize) -> Result<Vec
     })
 }
 
-/// `Base64urlUInt` (RFC 7518 §2): no leading zero octet.
+/// `Base64urlUInt` (RFC 7518 §2). It has no leading zero octet, but publishers that use Java's `BigInteger` write one. The
+/// number is the same, so it is dropped here, and the thumbprint is that of the number as it should be written.
 fn unsigned(name: &'static str, member: &Option<String>) -> Result<Vec<u8>, PublicKeyError> {
-    decode(name, member).and_then(|bytes| match bytes.first() {
-        None | Some(0) => Err(PublicKeyError::Member(name)),
-        Some(_) => Ok(bytes),
-    })
+    let octets = decode(name, member)?;
+    match octets.iter().position(|octet| *octet != 0) {
+        Some(zeros) => Ok(octets[zeros..].to_vec()),
+        None => Err(PublicKeyError::Member(name)),
+    }
+}
+
+/// A coordinate, which RFC 7518 §6.2.1.2 wants as long as the field. Some publishers cut its leading zeros (Keycloak before
+/// version 20), some write one more: the number is the same.
+fn coordinate(name: &'static str, member: &Option<String>, len: usize) -> Result<Vec<u8>, PublicKeyError> {
+    let octets = decode(name, member)?;
+    let zeros = octets.iter().take_while(|octet| **octet == 0).count();
+    let number = &octets[zeros..];
+    match len.checked_sub(number.len()) {
+        // Nothing at all is a member that was forgotten, and no zero.
+        Some(missing) if !octets.is_empty() => Ok([&vec![0; missing], number].concat()),
+        _ => Err(PublicKeyError::Member(name)),
+    }
 }
 
 #[cfg(test)]
@@ -198,6 +214,59 @@ mod tests {
             assert_eq!(back.public(), public.public());
             let der = public.to_spki_der().expect("der");
             assert_eq!(PublicKey::from_spki_der(&der).expect("spki"), *public.public());
+        }
+    }
+
+    #[test]
+    fn a_number_with_more_or_fewer_leading_zeros_is_the_same_key_under_the_same_thumbprint() {
+        let generate = |algorithm| {
+            let key = crate::SigningKey::generate(algorithm, Default::default()).expect("key");
+            Jwk::from(key.verifying_key())
+        };
+        let changed = |member: &Option<String>, change: &dyn Fn(Vec<u8>) -> Vec<u8>| {
+            let octets = URL_SAFE_NO_PAD
+                .decode(member.as_deref().expect("a member"))
+                .expect("base64url");
+            Some(URL_SAFE_NO_PAD.encode(change(octets)))
+        };
+        let longer = |octets: Vec<u8>| [&[0, 0], octets.as_slice()].concat();
+        let shorter = |octets: Vec<u8>| octets.into_iter().skip_while(|octet| *octet == 0).collect();
+        let rsa = generate(Algorithm::RS256);
+        let padded = Jwk {
+            n: changed(&rsa.n, &longer),
+            e: changed(&rsa.e, &longer),
+            ..rsa.clone()
+        };
+        assert_ne!(padded.n, rsa.n);
+        let read = |jwk: &Jwk| jwk.verifying_key().expect("a key").public().clone();
+        assert_eq!(read(&padded), read(&rsa));
+        for algorithm in [Algorithm::ES256, Algorithm::ES384, Algorithm::ES512] {
+            // One of 256 has a coordinate that begins with a zero; of P-521, one of two.
+            let ec = (0..4000)
+                .map(|_| generate(algorithm))
+                .find(|jwk| changed(&jwk.x, &shorter) != jwk.x)
+                .expect("a coordinate that begins with a zero");
+            for change in [&longer as &dyn Fn(Vec<u8>) -> Vec<u8>, &shorter] {
+                let other = Jwk {
+                    x: changed(&ec.x, change),
+                    y: changed(&ec.y, change),
+                    ..ec.clone()
+                };
+                assert_ne!(other.x, ec.x);
+                assert_eq!(read(&other), read(&ec), "{algorithm}");
+                assert_eq!(read(&other).kid(), read(&ec).kid());
+            }
+            // What is longer as a number is another one.
+            let long = Jwk {
+                x: changed(&ec.x, &|octets| [&[1], octets.as_slice()].concat()),
+                ..ec.clone()
+            };
+            assert_eq!(long.public_key(), Err(PublicKeyError::Member("x")));
+            let empty = Jwk {
+                x: Some(String::new()),
+                ..ec
+            };
+            assert_eq!(empty.public_key(), Err(PublicKeyError::Member("x")));
         }
     }
 

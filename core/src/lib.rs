@@ -23,6 +23,7 @@ pub mod signing_key;
 pub mod time;
 pub mod token;
 pub mod verify;
+mod weak_key;
 
 pub use algorithm::Algorithm;
 pub use claim_path::ClaimPath;
@@ -35,3 +36,4 @@ pub use ring::{KeyRecord, KeyState, Revocation, Terms};
 pub use schedule::{Phase, Schedule, schedule, schedule_after};
 pub use signing_key::SigningKey;
 pub use time::Timestamp;
+pub use weak_key::Weakness;

@@ -12,6 +12,7 @@ use spki::{ObjectIdentifier, SubjectPublicKeyInfoRef};
 
 use crate::algorithm::{Algorithm, Curve, KeyType};
 use crate::names::Kid;
+use crate::weak_key::{self, Weakness};
 
 const OID_RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 const OID_EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
@@ -35,6 +36,9 @@ pub enum PublicKeyError {
          or an RSA exponent that is even, 1, or longer than 33 bits"
     )]
     Unfit(Algorithm),
+    /// A key that others than its owner can sign with, or could find out.
+    #[error("the key is weak: {0}")]
+    Weak(Weakness),
     /// A JWK whose members are missing or not canonical base64url of the right length.
     #[error("JWK member {0:?} is missing or not canonical base64url of the right length (RFC 7518 §6)")]
     Member(&'static str),
@@ -180,7 +184,8 @@ impl PublicKey {
     /// Makes it ready to verify signatures of one algorithm, and of no other.
     ///
     /// # Errors
-    /// [`PublicKeyError::Unfit`] if the key is of another type, off its curve, or its modulus too short or too long.
+    /// [`PublicKeyError::Unfit`] if the key is of another type, off its curve, or its modulus too short or too long, and
+    /// [`PublicKeyError::Weak`].
     pub fn for_algorithm(&self, algorithm: Algorithm) -> Result<VerifyingKey, PublicKeyError> {
         let unfit = || PublicKeyError::Unfit(algorithm);
         if self.key_type() != algorithm.key_type() {
@@ -197,6 +202,14 @@ impl PublicKey {
             Self::Ec { x, y, .. } => [&[4], x.as_slice(), y].concat(),
             Self::Ed25519 { x } => x.clone(),
         };
+        // The library tells nothing of a weakness, and takes each of these.
+        match self {
+            Self::Rsa { n, .. } => weak_key::rsa(n),
+            Self::Ed25519 { x } => weak_key::ed25519(x),
+            // The curves have prime order: the one point of small order is at infinity, and has no coordinates.
+            Self::Ec { .. } => Ok(()),
+        }
+        .map_err(PublicKeyError::Weak)?;
         let parsed = ParsedPublicKey::new(algorithm.verification(), encoded).map_err(|_| unfit())?;
         Ok(VerifyingKey {
             kid: self.kid(),

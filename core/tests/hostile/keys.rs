@@ -2,9 +2,13 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use curve25519_dalek::constants::{ED25519_BASEPOINT_POINT, EIGHT_TORSION};
+use curve25519_dalek::edwards::CompressedEdwardsY;
+use curve25519_dalek::traits::IsIdentity as _;
+use signet_core::algorithm::RsaBits;
 use signet_core::jwk::Jwk;
 use signet_core::verify::authenticate;
-use signet_core::{Algorithm, PublicKey};
+use signet_core::{Algorithm, PublicKey, SigningKey};
 
 use crate::forge::{b64, good, ours};
 
@@ -29,13 +33,20 @@ fn weak_and_broken_rsa_keys_are_refused() {
     assert!(rsa(n, &[1, 0, 1]).is_ok());
     let mut even = n.clone();
     even[255] &= 0xfe;
-    let leading = [&[0], n.as_slice()].concat();
-    let cases: [(&str, &[u8], &[u8]); 9] = [
+    // RFC 7518 §2 has no leading zeros; with them, the number is the same, and the least length counts without them.
+    let leading = [&[0, 0], n.as_slice()].concat();
+    assert!(rsa(&leading, &[0, 1, 0, 1]).is_ok());
+    let short_with_zeros = [&[0; 16], &n[..240]].concat();
+    let thrice = times(n, 3);
+    let cases: [(&str, &[u8], &[u8]); 12] = [
         ("a modulus of 1024 bits", &n[..128], &[1, 0, 1]),
         ("a modulus of 2040 bits", &n[..255], &[1, 0, 1]),
         ("a modulus of 16384 bits", &n.repeat(8), &[1, 0, 1]),
         ("an even modulus", &even, &[1, 0, 1]),
-        ("a leading zero", &leading, &[1, 0, 1]),
+        ("a short modulus with zeros before it", &short_with_zeros, &[1, 0, 1]),
+        ("a modulus that three divides", &thrice, &[1, 0, 1]),
+        ("a modulus of zeros", &[0; 256], &[1, 0, 1]),
+        ("an exponent of zeros", n, &[0, 0]),
         ("no modulus", &[], &[1, 0, 1]),
         ("an exponent of 1, with which everybody signs", n, &[1]),
         ("an even exponent", n, &[2]),
@@ -67,14 +78,117 @@ fn points_that_are_not_on_their_curve_are_refused() {
         ("exchanged coordinates", "P-256", "ES256", y, x),
         ("the point at infinity", "P-256", "ES256", &[0; 32], &[0; 32]),
         ("a coordinate not below the prime", "P-256", "ES256", &p, y),
-        ("a short coordinate", "P-256", "ES256", &x[1..], y),
-        ("a long coordinate", "P-256", "ES256", &[&[0], x.as_slice()].concat(), y),
+        ("a coordinate cut short", "P-256", "ES256", &x[..31], y),
+        ("a long coordinate", "P-256", "ES256", &[&[1], x.as_slice()].concat(), y),
         ("another curve's name", "P-384", "ES384", x, y),
         ("another curve's algorithm", "P-256", "ES384", x, y),
         ("a curve that Signet does not know", "secp256k1", "ES256K", x, y),
     ];
     for (name, crv, alg, x, y) in cases {
         assert!(ec(crv, alg, x, y).is_err(), "{name}");
+    }
+}
+
+/// A number, big-endian, times a small one.
+fn times(number: &[u8], factor: u32) -> Vec<u8> {
+    let mut carry = 0;
+    let mut product: Vec<u8> = Vec::new();
+    for octet in number.iter().rev() {
+        carry += u32::from(*octet) * factor;
+        product.push(carry.to_le_bytes()[0]);
+        carry >>= 8;
+    }
+    while carry > 0 {
+        product.push(carry.to_le_bytes()[0]);
+        carry >>= 8;
+    }
+    product.reverse();
+    product
+}
+
+/// CVE-2017-15361: Infineon's primes, and so their products, are powers of 65537 by each of the first primes. 1 is the power
+/// with the exponent 0.
+#[test]
+fn a_modulus_with_the_fingerprint_of_roca_is_refused() {
+    let is_prime = |number: &u32| (2..*number).all(|factor| !number.is_multiple_of(factor));
+    let product = (3..=167)
+        .filter(is_prime)
+        .fold(vec![1], |product, prime| times(&product, prime));
+    // Products of those primes, up to 2048 bits, and one more.
+    let fingerprinted = (0..).map(|number: u32| {
+        let mut n = times(&product, 2 * number + 1);
+        n.resize(256, 0);
+        n[255] = 1;
+        n
+    });
+    let errors: Vec<String> = fingerprinted
+        .filter(|n| n[0] >= 0x80)
+        .take(20)
+        .map(|n| rsa(&n, &[1, 0, 1]).err().unwrap_or_default())
+        .collect();
+    assert!(errors.iter().all(|error| error.contains("weak")), "{errors:?}");
+    // Most of them have no other small factor, and are refused for what they are.
+    assert!(errors.iter().any(|error| error.contains("ROCA")), "{errors:?}");
+}
+
+fn ed25519(x: &[u8]) -> Result<signet_core::VerifyingKey, String> {
+    jwk(&format!(
+        r#"{{"kty":"OKP","crv":"Ed25519","alg":"EdDSA","x":"{}"}}"#,
+        b64(x)
+    ))
+}
+
+/// With a key of small order, S = 0 and a fitting R are a signature that needs no private key.
+#[test]
+fn an_ed25519_key_of_small_order_or_off_the_curve_is_refused() {
+    assert!(ed25519(&ED25519_BASEPOINT_POINT.compress().0).is_ok());
+    for torsion in EIGHT_TORSION {
+        let error = ed25519(&torsion.compress().0).expect_err("small order");
+        assert!(error.contains("small order"), "{error}");
+        // A point of full order and one of small order together: others than its owner can move signatures about.
+        let mixed = ED25519_BASEPOINT_POINT + torsion;
+        assert_eq!(ed25519(&mixed.compress().0).is_ok(), torsion.is_identity());
+    }
+    let point = |hex: &str| -> Vec<u8> {
+        let octet = |at| u8::from_str_radix(&hex[at..at + 2], 16).expect("hex");
+        (0..hex.len()).step_by(2).map(octet).collect()
+    };
+    let (zeros, effs) = ("00".repeat(30), "ff".repeat(30));
+    for other in [
+        // Of order 1, 2 and 4, with the sign of a zero.
+        format!("0100{zeros}")[..62].to_owned() + "80",
+        format!("ecff{effs}")[..62].to_owned() + "ff",
+        format!("0000{zeros}")[..62].to_owned() + "80",
+        // The same coordinates, with the prime added.
+        format!("edff{effs}")[..62].to_owned() + "7f",
+        format!("eeff{effs}")[..62].to_owned() + "7f",
+        format!("edff{effs}")[..62].to_owned() + "ff",
+        format!("eeff{effs}")[..62].to_owned() + "ff",
+    ] {
+        assert!(ed25519(&point(&other)).is_err(), "{other}");
+    }
+    // About every second text of 32 octets is no point at all.
+    let mut off = 0;
+    for first in 0..=255 {
+        let mut x = [7; 32];
+        x[0] = first;
+        if CompressedEdwardsY(x).decompress().is_none() {
+            off += 1;
+            assert!(ed25519(&x).expect_err("no point").contains("encoding"), "{first}");
+        }
+    }
+    assert!(off > 50, "{off}");
+}
+
+#[test]
+fn no_honest_key_is_taken_for_a_weak_one() {
+    for algorithm in Algorithm::ALL {
+        let many = if algorithm == Algorithm::EdDSA { 200 } else { 3 };
+        for _ in 0..many {
+            let key = SigningKey::generate(algorithm, RsaBits::B2048).expect("a key");
+            let public = key.verifying_key().public();
+            assert!(public.for_algorithm(algorithm).is_ok(), "{public:?}");
+        }
     }
 }
 

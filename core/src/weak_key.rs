@@ -1,0 +1,102 @@
+//! Public keys that look like any other, but whose private half others know, need not know, or can compute.
+//!
+//! The cryptographic library takes each of them. One that an issuer publishes, by a fault of its tools or of its cards, makes
+//! everybody that issuer.
+
+use curve25519_dalek::edwards::CompressedEdwardsY;
+use curve25519_dalek::traits::IsIdentity as _;
+
+/// What is wrong with a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Weakness {
+    /// The octets are the encoding of no point (RFC 8032 §5.1.3), or not the one encoding of theirs.
+    #[error("it is not the canonical encoding of a point of Ed25519 (RFC 8032 §5.1.3)")]
+    NoPoint,
+    /// The point has a part of small order. Signatures under a point of small order need no private key.
+    #[error("its point has a part of small order, so that others can sign for it (RFC 8032 §8.9)")]
+    SmallOrder,
+    /// The modulus has a factor that anybody finds.
+    #[error("its RSA modulus has a small factor (NIST SP 800-89 §5.3.3)")]
+    SmallFactor,
+    /// The modulus has the form of those that Infineon's library made.
+    #[error("its RSA modulus has the fingerprint of ROCA, so that its factors can be computed (CVE-2017-15361)")]
+    Roca,
+}
+
+/// Whether these 32 octets are a key that only its owner signs with.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn ed25519(x: &[u8]) -> Result<(), Weakness> {
+    let compressed = CompressedEdwardsY::from_slice(x).map_err(|_| Weakness::NoPoint)?;
+    let point = compressed.decompress().ok_or(Weakness::NoPoint)?;
+    // A coordinate of 2^255 - 19 or more, or a sign of zero: two texts for one key.
+    if point.compress() != compressed {
+        return Err(Weakness::NoPoint);
+    }
+    // An honest key is a multiple of the base point, and never the neutral point.
+    match point.is_torsion_free() && !point.is_identity() {
+        true => Ok(()),
+        false => Err(Weakness::SmallOrder),
+    }
+}
+
+/// All odd primes up to 751, as SP 800-89 wants them tried.
+fn primes() -> impl Iterator<Item = u32> {
+    (3..=751_u32).step_by(2).filter(|number| {
+        (3..)
+            .step_by(2)
+            .take_while(|factor| factor * factor <= *number)
+            .all(|factor| number % factor != 0)
+    })
+}
+
+/// The primes by which ROCA shows, of those that divide the constant M of that library.
+const LAST_OF_ROCA: u32 = 167;
+
+/// Whether this odd modulus, big-endian, has none of the faults that show without factoring it.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn rsa(n: &[u8]) -> Result<(), Weakness> {
+    let mut is_roca = true;
+    for prime in primes() {
+        let rest = n.iter().fold(0, |rest, octet| (rest << 8 | u32::from(*octet)) % prime);
+        if rest == 0 {
+            return Err(Weakness::SmallFactor);
+        }
+        if is_roca && prime <= LAST_OF_ROCA {
+            is_roca = is_power_of_65537(rest, prime);
+        }
+    }
+    // Both factors of such a modulus are powers of 65537 by every of these primes; one of 2^154 others is.
+    match is_roca {
+        true => Err(Weakness::Roca),
+        false => Ok(()),
+    }
+}
+
+fn is_power_of_65537(rest: u32, prime: u32) -> bool {
+    let mut power = 1;
+    loop {
+        if power == rest {
+            return true;
+        }
+        power = power * (65537 % prime) % prime;
+        if power == 1 {
+            return false;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_primes_are_those_of_the_standard() {
+        let primes: Vec<u32> = primes().collect();
+        // There are 133 primes up to 751, of which 2 is not odd.
+        assert_eq!((primes.len(), primes[0], primes.last()), (132, 3, Some(&751)));
+    }
+}
