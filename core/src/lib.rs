@@ -5,6 +5,7 @@
 
 pub mod algorithm;
 pub mod claim_path;
+mod claims;
 #[doc(hidden)]
 pub mod faults;
 pub mod foreign_keys;

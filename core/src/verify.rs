@@ -7,15 +7,12 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
-
 use crate::algorithm::Algorithm;
 use crate::claim_path::ClaimPath;
-use crate::json::Object;
+use crate::claims::{Texts, audience, claims, date, issuer, member, scope};
 use crate::names::{Issuer, Kid};
 use crate::public_key::VerifyingKey;
-use crate::time::{Timestamp, YEAR_10000};
+use crate::time::Timestamp;
 use crate::token::Compact;
 
 /// Why a token was refused. The words of [`Refusal::code`] are part of the interface.
@@ -137,6 +134,12 @@ impl<'t> Unproven<'t> {
         &self.0.kid
     }
 
+    /// The algorithm that it names, which only chooses among the keys of its kid (RFC 7517 §4.5): a key has one of its own.
+    #[must_use]
+    pub fn alg(&self) -> &str {
+        &self.0.alg
+    }
+
     /// The issuer that it names.
     ///
     /// # Errors
@@ -166,16 +169,17 @@ impl<'t> Unproven<'t> {
         let issuer = issuer(&claims)?;
         let subject = member::<String>(&claims, "sub", "sub is not a string (RFC 7519 §4.1.2)")?;
         let audience = audience(&claims, dialect)?;
-        let scope = scope(&claims, dialect)?;
+        // Whoever asks for no scope is not concerned by how it is written.
+        let scope = scope(&claims, dialect);
         drop(claims);
         Ok(Authentic {
             kid: Kid::new(&token.kid),
             thumbprint: key.kid().clone(),
             algorithm: key.algorithm(),
-            typ: token.typ,
+            typ: token.typ.map(String::into_boxed_str),
             payload: token.payload.into_boxed_str(),
-            issuer,
-            subject,
+            issuer: issuer.map(String::into_boxed_str),
+            subject: subject.map(String::into_boxed_str),
             audience,
             scope,
             expires_at,
@@ -191,12 +195,12 @@ pub struct Authentic {
     kid: Kid,
     thumbprint: Kid,
     algorithm: Algorithm,
-    typ: Option<String>,
+    typ: Option<Box<str>>,
     payload: Box<str>,
-    issuer: Option<String>,
-    subject: Option<String>,
-    audience: Vec<String>,
-    scope: Option<String>,
+    issuer: Option<Box<str>>,
+    subject: Option<Box<str>>,
+    audience: Texts,
+    scope: Result<Option<Box<str>>, Refusal>,
     expires_at: Timestamp,
     not_before: Option<Timestamp>,
     issued_at: Option<Timestamp>,
@@ -213,58 +217,6 @@ pub fn authenticate<'k>(
     let token = Unproven::parse(token)?;
     let key = key_of(token.kid()).ok_or(Refusal::UnknownKey)?;
     token.authenticate(key, Dialect::standard())
-}
-
-fn claims(payload: &str) -> Result<Object<'_>, Refusal> {
-    Object::parse(payload)
-        .map_err(|_| Refusal::Malformed("the claims are not a JSON object without duplicate members (RFC 7519 §4)"))
-}
-
-fn issuer(claims: &Object<'_>) -> Result<Option<String>, Refusal> {
-    member(claims, "iss", "iss is not a string (RFC 7519 §4.1.1)")
-}
-
-fn audience(claims: &Object<'_>, dialect: &Dialect) -> Result<Vec<String>, Refusal> {
-    let audience = match &dialect.audience {
-        None => member::<OneOrMany>(
-            claims,
-            "aud",
-            "aud is neither a string nor an array of them (RFC 7519 §4.1.3)",
-        )?,
-        Some(path) => value(
-            path.find(claims),
-            "the claim of the audience is neither a string nor an array of them",
-        )?,
-    };
-    Ok(audience.map_or_else(Vec::new, OneOrMany::into_vec))
-}
-
-fn scope(claims: &Object<'_>, dialect: &Dialect) -> Result<Option<String>, Refusal> {
-    if dialect.scope.is_empty() {
-        return match member::<String>(claims, "scope", "scope is not a string (RFC 8693 §4.2)")? {
-            Some(scope) => Ok(Some(scope)),
-            // Some issuers write an array under another name.
-            None => Ok(
-                member::<OneOrMany>(claims, "scp", "scp is neither a string nor an array of them")?
-                    .map(OneOrMany::into_scope),
-            ),
-        };
-    }
-    let mut scopes: Option<String> = None;
-    for path in &dialect.scope {
-        let found: Option<OneOrMany> = value(
-            path.find(claims),
-            "a claim of scopes is neither a string nor an array of them",
-        )?;
-        let Some(found) = found.map(OneOrMany::into_scope).filter(|scope| !scope.is_empty()) else {
-            continue;
-        };
-        scopes = Some(match scopes {
-            None => found,
-            Some(scopes) => scopes + " " + &found,
-        });
-    }
-    Ok(scopes)
 }
 
 /// What the caller asks of a token.
@@ -309,13 +261,17 @@ impl Authentic {
         if !self.is_for(require.audience) {
             return Err(Refusal::WrongAudience);
         }
-        let held = self.scope.as_deref().unwrap_or("");
-        let lacks = |wanted: &str| !held.split(' ').any(|scope| scope == wanted);
-        if require
-            .scope
-            .is_some_and(|wanted| wanted.split(' ').filter(|scope| !scope.is_empty()).any(lacks))
-        {
-            return Err(Refusal::InsufficientScope);
+        if let Some(wanted) = require.scope {
+            let held = self
+                .scope
+                .as_ref()
+                .map_err(|refusal| *refusal)?
+                .as_deref()
+                .unwrap_or("");
+            let lacks = |wanted: &str| !held.split(' ').any(|scope| scope == wanted);
+            if wanted.split(' ').filter(|scope| !scope.is_empty()).any(lacks) {
+                return Err(Refusal::InsufficientScope);
+            }
         }
         Ok(Verified(self))
     }
@@ -342,7 +298,7 @@ impl Authentic {
     /// Whether it names one of these as its audience.
     #[must_use]
     pub fn is_for(&self, audience: &[&str]) -> bool {
-        self.audience.iter().any(|named| audience.contains(&named.as_str()))
+        self.audience.iter().any(|named| audience.contains(&named))
     }
 
     /// The claims as they were signed, a JSON object.
@@ -357,10 +313,26 @@ impl Authentic {
         self.subject.as_deref()
     }
 
-    /// `scope`, values separated by spaces.
+    /// `scope`, values separated by spaces. `None` also where it is written in a form that cannot be read.
     #[must_use]
     pub fn scope(&self) -> Option<&str> {
-        self.scope.as_deref()
+        self.scope.as_ref().ok().and_then(Option::as_deref)
+    }
+
+    /// Octets that it holds outside of itself: what a cache has to count beside its size.
+    #[must_use]
+    pub fn octets_held(&self) -> usize {
+        let texts = [
+            self.kid.as_str(),
+            self.thumbprint.as_str(),
+            self.typ.as_deref().unwrap_or_default(),
+            &self.payload,
+            self.issuer().unwrap_or_default(),
+            self.subject().unwrap_or_default(),
+            self.scope().unwrap_or_default(),
+        ];
+        // Each text is an allocation of its own, which takes 16 octets more at most.
+        texts.iter().map(|text| text.len() + 16).sum::<usize>() + self.audience.octets_held()
     }
 }
 
@@ -406,57 +378,4 @@ fn typ_fits(typ: Option<&str>, required: Option<&str>) -> bool {
         // Other types are tokens for other purposes (logout, DPoP proofs, security events): RFC 8725 §2.8.
         (Some(typ), None) => typ.eq_ignore_ascii_case("jwt") || typ.eq_ignore_ascii_case("at+jwt"),
     }
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum OneOrMany {
-    One(String),
-    Many(Vec<String>),
-}
-
-impl OneOrMany {
-    fn into_vec(self) -> Vec<String> {
-        match self {
-            Self::One(one) => vec![one],
-            Self::Many(many) => many,
-        }
-    }
-
-    /// Values separated by spaces. A member of an array that holds a space itself is no scope (RFC 6749 §3.3), and would
-    /// become several here: a role `not admin` is not the scope `admin`.
-    fn into_scope(self) -> String {
-        match self {
-            Self::One(one) => one,
-            Self::Many(many) => {
-                let fit: Vec<String> = many
-                    .into_iter()
-                    .filter(|scope| !scope.is_empty() && !scope.contains(' '))
-                    .collect();
-                fit.join(" ")
-            }
-        }
-    }
-}
-
-fn member<'a, T: Deserialize<'a>>(claims: &Object<'a>, name: &str, why: &'static str) -> Result<Option<T>, Refusal> {
-    value(claims.member(name), why)
-}
-
-fn value<'a, T: Deserialize<'a>>(found: Option<&'a RawValue>, why: &'static str) -> Result<Option<T>, Refusal> {
-    found
-        .map(|value| serde_json::from_str(value.get()).map_err(|_| Refusal::Malformed(why)))
-        .transpose()
-}
-
-/// A `NumericDate` may have a fraction (RFC 7519 §2). Beyond the year 9999 it is an error of the issuer.
-fn date(claims: &Object<'_>, name: &str, why: &'static str) -> Result<Option<Timestamp>, Refusal> {
-    let Some(seconds) = member::<f64>(claims, name, why)? else {
-        return Ok(None);
-    };
-    if !(0.0..YEAR_10000 as f64).contains(&seconds) {
-        return Err(Refusal::Malformed(why));
-    }
-    #[expect(clippy::cast_possible_truncation, reason = "bounded above and below")]
-    Ok(Some(Timestamp::from_millis((seconds * 1000.0) as i64)))
 }

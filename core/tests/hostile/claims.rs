@@ -233,9 +233,19 @@ pub(crate) fn types_and_scopes() -> Vec<Case> {
         case("scope separated by a comma", scope("\"read,write\""), lacks).scope("read"),
         case("scope separated by a tab", scope(r#""read\twrite""#), lacks).scope("read"),
         case("scope a star", scope("\"*\""), lacks).scope("read"),
-        case("scope an array", scope("[\"read\"]"), "malformed").scope("read"),
-        case("scope a number", scope("1"), "malformed"),
-        case("scope null", scope("null"), "malformed"),
+        case("scope an array", scope("[\"write\",\"read\"]"), ACCEPTED).scope("read"),
+        case("scope an array without the required one", scope("[\"reader\"]"), lacks).scope("read"),
+        case("scope an array of one with a space", scope("[\"not read\"]"), lacks).scope("read"),
+        case("scope an empty array", scope("[]"), lacks).scope("read"),
+        case("scope an array in an array", scope("[[\"read\"]]"), "malformed").scope("read"),
+        case("scope an array with a number", scope("[\"read\",1]"), "malformed").scope("read"),
+        case("scope an object", scope("{\"read\":true}"), "malformed").scope("read"),
+        case("scope a number", scope("1"), "malformed").scope("read"),
+        case("scope a number where none is required", scope("1"), ACCEPTED),
+        case("scope true", scope("true"), "malformed").scope("true"),
+        case("scope null", scope("null"), lacks).scope("read"),
+        case("scope null where null is required", scope("null"), lacks).scope("null"),
+        case("scope null where none is required", scope("null"), ACCEPTED),
         case(
             "every scope required, in another order",
             scope("\"write  read\""),
@@ -260,6 +270,17 @@ pub(crate) fn types_and_scopes() -> Vec<Case> {
             lacks,
         )
         .scope("read"),
-        case("scp a number", with_claims(&[("scope", ""), ("scp", "1")]), "malformed"),
+        case("scp a number", with_claims(&[("scope", ""), ("scp", "1")]), "malformed").scope("1"),
+        case(
+            "scp a number where no scope is required",
+            with_claims(&[("scope", ""), ("scp", "1")]),
+            ACCEPTED,
+        ),
+        case(
+            "scp beside a scope of null",
+            with_claims(&[("scope", "null"), ("scp", "[\"read\"]")]),
+            ACCEPTED,
+        )
+        .scope("read"),
     ]
 }
