@@ -3,7 +3,7 @@
 //! What others publish is not as tidy as what we do: keys without `alg` (Entra ID), keys for encryption, keys of types that are
 //! not known. A key that will not do is left out with the reason, and the others stay. Each key gets one algorithm for
 //! good: the one that it names, if the issuer may use it, or else the first allowed one that fits its type. Never what a
-//! token says (RFC 8725 §3.1).
+//! token says (RFC 8725 §3.1). A kid may name several keys, each of another algorithm (RFC 7517 §4.5).
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,20 +12,31 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::algorithm::Algorithm;
+use crate::json::{self, Object};
 use crate::jwk::Jwk;
 use crate::names::Kid;
 use crate::public_key::{PublicKeyError, VerifyingKey};
+use crate::verify::Authentic;
+use crate::weak_key::Weakness;
 
-/// A key that is not meant for us, and no trouble where there are others: providers publish theirs for encryption beside them.
-const FOR_SOMETHING_ELSE: &str = "is not for signatures (use)";
+/// A key for encryption is not meant for us, and no trouble where there are others: providers publish theirs beside them.
+const FOR_ENCRYPTION: &str = "is for encryption (use)";
+
+/// The members that hold something of a private or symmetric key (RFC 7518 §6.2.2, §6.3.2, §6.4.1; RFC 8037 §2). Who has
+/// one prime of an RSA key has all of it.
+const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
 /// The most keys that a set may have. Each costs the parsing of a key.
 pub const MOST: usize = 256;
 
+/// Of a set without a key that will do, so many are named. The text stands in `/readyz` and on the status page.
+const MOST_REASONS: usize = 32;
+
 /// Keys by their kid, which here is whatever the issuer chose.
 #[derive(Clone, Debug)]
 pub struct ForeignKeys {
-    keys: HashMap<Kid, VerifyingKey>,
+    /// Under each kid one key, or several of different algorithms (RFC 7517 §4.5); never none.
+    keys: HashMap<Kid, Vec<VerifyingKey>>,
     left_out: Vec<LeftOut>,
 }
 
@@ -34,14 +45,18 @@ pub struct ForeignKeys {
 pub struct LeftOut {
     /// Its kid, if it has one, cut to 64 characters.
     pub kid: Option<String>,
+    /// Its place in the set, from 1.
+    pub place: usize,
     /// Why.
     pub why: &'static str,
 }
 
 impl fmt::Display for LeftOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kid = self.kid.as_deref().unwrap_or("without kid");
-        write!(f, "{kid:?} {}", self.why)
+        match &self.kid {
+            Some(kid) => write!(f, "{kid:?} {}", self.why),
+            None => write!(f, "key {} of the set {}", self.place, self.why),
+        }
     }
 }
 
@@ -65,14 +80,13 @@ struct Set<'a> {
     keys: Vec<&'a RawValue>,
 }
 
-/// The members that decide on whether a key is for verifying, beside those of [`Jwk`].
-#[derive(Deserialize)]
-struct Purpose {
-    #[serde(default)]
-    key_ops: Option<Vec<String>>,
-    /// The private part of every asymmetric key (RFC 7518 §6).
-    #[serde(default)]
-    d: Option<serde::de::IgnoredAny>,
+/// A key that will do.
+struct Usable {
+    kid: Kid,
+    key: VerifyingKey,
+    /// Whether the issuer says itself which algorithm it is for.
+    names_algorithm: bool,
+    place: usize,
 }
 
 impl ForeignKeys {
@@ -81,58 +95,57 @@ impl ForeignKeys {
     /// # Errors
     /// [`NoKeys`].
     pub fn parse(document: &[u8], algorithms: &[Algorithm]) -> Result<Self, NoKeys> {
-        let set: Set<'_> = serde_json::from_slice(document).map_err(|_| NoKeys::NotASet)?;
+        let set: Set<'_> = json::read(document).map_err(|_| NoKeys::NotASet)?;
         if set.keys.len() > MOST {
             return Err(NoKeys::TooMany(set.keys.len()));
         }
-        let mut found: HashMap<Kid, Option<VerifyingKey>> = HashMap::new();
         let mut left_out = Vec::new();
-        for text in set.keys {
-            match usable(text.get(), algorithms) {
+        let mut usable = Vec::new();
+        for (index, text) in set.keys.into_iter().enumerate() {
+            match read_key(text.get(), index + 1, algorithms) {
+                Ok(key) => usable.push(key),
                 Err(reason) => left_out.push(reason),
-                Ok((kid, key)) => {
-                    // Of two different keys under one kid none is the right one.
-                    let is_other = |known: &Option<VerifyingKey>| {
-                        known
-                            .as_ref()
-                            .is_none_or(|known| known.kid() != key.kid() || known.algorithm() != key.algorithm())
-                    };
-                    if found.get(&kid).is_some_and(is_other) {
-                        left_out.push(LeftOut {
-                            kid: Some(shown(kid.as_str())),
-                            why: "is the kid of several keys",
-                        });
-                        found.insert(kid, None);
-                    } else {
-                        found.insert(kid, Some(key));
-                    }
-                }
             }
         }
-        let keys: HashMap<_, _> = found.into_iter().filter_map(|(kid, key)| Some((kid, key?))).collect();
+        let keys = by_name(usable, &mut left_out);
+        left_out.sort_by_key(|key| key.place);
         if keys.is_empty() {
-            let reasons: Vec<String> = left_out.iter().take(4).map(ToString::to_string).collect();
-            return Err(NoKeys::NoneFits(match reasons.is_empty() {
-                true => "the set is empty".to_owned(),
-                false => reasons.join(", "),
+            let reasons: Vec<String> = left_out.iter().take(MOST_REASONS).map(ToString::to_string).collect();
+            return Err(NoKeys::NoneFits(match left_out.len().checked_sub(reasons.len()) {
+                _ if reasons.is_empty() => "the set is empty".to_owned(),
+                None | Some(0) => reasons.join(", "),
+                Some(more) => format!("{}, and {more} more", reasons.join(", ")),
             }));
         }
-        left_out.retain(|key| key.why != FOR_SOMETHING_ELSE);
+        left_out.retain(|key| key.why != FOR_ENCRYPTION);
         Ok(Self { keys, left_out })
     }
 
-    /// The key of this kid.
+    /// The key of this kid; among several, the one whose own algorithm is this one. `alg` never decides on what a key
+    /// verifies: where no key has it, another one of the kid is returned, which will refuse the token for it.
     #[must_use]
-    pub fn find(&self, kid: &str) -> Option<&VerifyingKey> {
-        self.keys.get(kid)
+    pub fn find(&self, kid: &str, alg: &str) -> Option<&VerifyingKey> {
+        let named = self.keys.get(kid)?;
+        let fits = named.iter().find(|key| key.algorithm().is_named(alg));
+        fits.or_else(|| named.first())
+    }
+
+    /// Whether the key that signed this token still is one of these, under its name and by its algorithm.
+    #[must_use]
+    pub fn have_signed(&self, token: &Authentic) -> bool {
+        let named = self.keys.get(token.kid().as_str());
+        named.is_some_and(|named| named.iter().any(|key| token.is_signed_by(key)))
     }
 
     /// The keys as JWKs, each under the kid that its issuer gave it and for the algorithm that it is used for, in the order
     /// of their kids. [`Self::parse`] makes the same keys of them.
     #[must_use]
     pub fn to_jwks(&self) -> Vec<Jwk> {
-        let mut named: Vec<_> = self.keys.iter().collect();
-        named.sort_by_key(|(kid, _)| kid.as_str());
+        let all = self.keys.iter();
+        let mut named: Vec<_> = all
+            .flat_map(|(kid, keys)| keys.iter().map(move |key| (kid, key)))
+            .collect();
+        named.sort_by_key(|(kid, key)| (kid.as_str(), key.algorithm()));
         let jwk = |(kid, key): (&Kid, &VerifyingKey)| Jwk {
             kid: Some(kid.as_str().to_owned()),
             ..Jwk::from(key)
@@ -144,42 +157,91 @@ impl ForeignKeys {
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "a set without keys is not made")]
     pub fn len(&self) -> usize {
-        self.keys.len()
+        self.keys.values().map(Vec::len).sum()
     }
 
-    /// The keys that are not used, without those that say that they are for something else.
+    /// The keys that are not used, in their order, without those that say that they are for encryption.
     #[must_use]
     pub fn left_out(&self) -> &[LeftOut] {
         &self.left_out
     }
 }
 
-fn usable(text: &str, algorithms: &[Algorithm]) -> Result<(Kid, VerifyingKey), LeftOut> {
-    let nameless = |why| LeftOut { kid: None, why };
-    let jwk: Jwk = serde_json::from_str(text).map_err(|_| nameless("is not a JWK"))?;
-    let purpose: Purpose = serde_json::from_str(text).map_err(|_| nameless("is not a JWK"))?;
-    let kid = jwk.kid.clone().filter(|kid| !kid.is_empty());
+/// A kid and an algorithm together name a key. Of two different keys under both none is the right one.
+fn by_name(mut usable: Vec<Usable>, left_out: &mut Vec<LeftOut>) -> HashMap<Kid, Vec<VerifyingKey>> {
+    // A key that names no algorithm is no news where the same one does.
+    usable.sort_by_key(|key| !key.names_algorithm);
+    let mut found: HashMap<Kid, Vec<Usable>> = HashMap::new();
+    let mut twins = Vec::new();
+    for new in usable {
+        let named = found.entry(new.kid.clone()).or_default();
+        let is_known = |known: &Usable| {
+            let is_same = known.key.kid() == new.key.kid();
+            is_same && (!new.names_algorithm || known.key.algorithm() == new.key.algorithm())
+        };
+        if named.iter().any(is_known) {
+            continue;
+        }
+        if let Some(twin) = named.iter().find(|known| known.key.algorithm() == new.key.algorithm()) {
+            twins.push((twin.kid.clone(), twin.key.algorithm()));
+        }
+        named.push(new);
+    }
+    for named in found.values_mut() {
+        named.retain(|key| {
+            let is_twin = twins
+                .iter()
+                .any(|(kid, algorithm)| *kid == key.kid && *algorithm == key.key.algorithm());
+            if is_twin {
+                left_out.push(LeftOut {
+                    kid: Some(shown(key.kid.as_str())),
+                    place: key.place,
+                    why: "is the kid of several keys of one algorithm",
+                });
+            }
+            !is_twin
+        });
+    }
+    let keys = found.into_iter().filter(|(_, named)| !named.is_empty());
+    keys.map(|(kid, named)| (kid, named.into_iter().map(|usable| usable.key).collect()))
+        .collect()
+}
+
+fn read_key(text: &str, place: usize, algorithms: &[Algorithm]) -> Result<Usable, LeftOut> {
+    let nameless = |why| LeftOut { kid: None, place, why };
+    // RFC 7517 §4: the members have different names. An array is no key, though serde would take it for one.
+    let members = Object::parse(text).map_err(|_| nameless("is not a JWK"))?;
+    let kid: Option<String> = members
+        .member("kid")
+        .and_then(|kid| serde_json::from_str(kid.get()).ok())
+        .filter(|kid: &String| !kid.is_empty());
     let left_out = |why| LeftOut {
         kid: kid.as_deref().map(shown),
+        place,
         why,
     };
+    let jwk: Jwk = serde_json::from_str(text).map_err(|_| left_out("is not a JWK"))?;
     if jwk.kty == "oct" {
         return Err(left_out("is a symmetric key, which everybody has now"));
     }
-    if purpose.d.is_some() {
+    let is_there = |name: &&str| members.member(name).is_some_and(|value| value.get() != "null");
+    if PRIVATE.iter().any(is_there) {
         return Err(left_out("is published with its private part, which everybody has now"));
     }
     let Some(name) = &kid else {
         return Err(left_out("has no kid"));
     };
-    if jwk.key_use.as_deref().is_some_and(|used| used != "sig") {
-        return Err(left_out(FOR_SOMETHING_ELSE));
+    match jwk.key_use.as_deref() {
+        None | Some("sig") => {}
+        Some("enc") => return Err(left_out(FOR_ENCRYPTION)),
+        Some(_) => return Err(left_out("is not for signatures: its use is neither sig nor left out")),
     }
-    if purpose
-        .key_ops
-        .is_some_and(|ops| !ops.iter().any(|operation| operation == "verify"))
-    {
-        return Err(left_out("is not for verifying (key_ops)"));
+    let operations = members.member("key_ops").filter(|value| value.get() != "null");
+    if let Some(operations) = operations {
+        let operations: Vec<String> = serde_json::from_str(operations.get()).map_err(|_| left_out("is not a JWK"))?;
+        if !operations.iter().any(|operation| operation == "verify") {
+            return Err(left_out("is not for verifying (key_ops)"));
+        }
     }
     let public = jwk.public_key().map_err(|error| {
         left_out(match error {
@@ -194,10 +256,23 @@ fn usable(text: &str, algorithms: &[Algorithm]) -> Result<(Kid, VerifyingKey), L
             .find(|algorithm| algorithm.key_type() == public.key_type()),
     };
     let algorithm = algorithm.ok_or_else(|| left_out("is for no algorithm that the issuer may use"))?;
-    let key = public
-        .for_algorithm(*algorithm)
-        .map_err(|_| left_out("is too weak, too long, or no key at all"))?;
-    Ok((Kid::new(name), key))
+    let key = public.for_algorithm(*algorithm).map_err(|error| {
+        left_out(match error {
+            PublicKeyError::Weak(Weakness::NoPoint) => "is not the canonical encoding of a point of its curve",
+            PublicKeyError::Weak(Weakness::SmallOrder) => {
+                "is a point with a part of small order, for which others can sign"
+            }
+            PublicKeyError::Weak(Weakness::SmallFactor) => "is an RSA key with a small factor",
+            PublicKeyError::Weak(Weakness::Roca) => "is an RSA key that can be factored (ROCA, CVE-2017-15361)",
+            _ => "is too weak, too long, or no key at all",
+        })
+    })?;
+    Ok(Usable {
+        kid: Kid::new(name),
+        key,
+        names_algorithm: jwk.alg.is_some(),
+        place,
+    })
 }
 
 fn shown(kid: &str) -> String {
@@ -236,7 +311,7 @@ mod tests {
         ])
         .expect("keys");
         assert_eq!(keys.len(), 2);
-        let algorithm = |kid| keys.find(kid).map(VerifyingKey::algorithm);
+        let algorithm = |kid| keys.find(kid, "").map(VerifyingKey::algorithm);
         assert_eq!(algorithm("a \"b\""), Some(Algorithm::ES256));
         assert_eq!(algorithm("no alg"), Some(Algorithm::EdDSA));
         assert_eq!(algorithm("c"), None);
@@ -247,15 +322,19 @@ mod tests {
         let keys = parse(&[
             jwk(Algorithm::ES256, json!({"kid": "b \"\u{0}"})),
             jwk(Algorithm::EdDSA, json!({"kid": "a", "alg": null})),
+            jwk(Algorithm::ES256, json!({"kid": "a"})),
         ])
         .expect("keys");
         let jwks = keys.to_jwks();
         let kids: Vec<_> = jwks.iter().map(|jwk| jwk.kid.as_deref()).collect();
-        assert_eq!(kids, [Some("a"), Some("b \"\u{0}")]);
+        assert_eq!(kids, [Some("a"), Some("a"), Some("b \"\u{0}")]);
         let again = serde_json::to_vec(&JwkSet { keys: jwks }).expect("JSON");
         let again = ForeignKeys::parse(&again, &ALLOWED).expect("keys");
         assert_eq!(again.to_jwks(), keys.to_jwks());
-        assert_eq!(again.find("a").map(VerifyingKey::algorithm), Some(Algorithm::EdDSA));
+        assert_eq!(
+            again.find("a", "EdDSA").map(VerifyingKey::algorithm),
+            Some(Algorithm::EdDSA)
+        );
     }
 
     #[test]
@@ -269,12 +348,23 @@ mod tests {
             (jwk(Algorithm::ES256, json!({"key_ops": ["sign"]})), "(key_ops)"),
             (jwk(Algorithm::ES256, json!({"crv": "secp256k1"})), "not known"),
             (jwk(Algorithm::ES256, json!({"x": null})), "lacks a member"),
-            (jwk(Algorithm::ES256, json!({"x": "AAAA"})), "not written as"),
+            (jwk(Algorithm::ES256, json!({"x": "AAAA="})), "not written as"),
+            (jwk(Algorithm::ES256, json!({"x": "AAAA"})), "no key at all"),
             (jwk(Algorithm::ES384, json!({})), "no algorithm"),
             (jwk(Algorithm::ES256, json!({"alg": "HS256"})), "no algorithm"),
             (jwk(Algorithm::ES256, json!({"alg": "none"})), "no algorithm"),
             (jwk(Algorithm::ES256, json!({"alg": "EdDSA"})), "no key at all"),
             (jwk(Algorithm::ES256, json!({"y": "A".repeat(43)})), "no key at all"),
+            (jwk(Algorithm::ES256, json!({"p": "AAAA"})), "private part"),
+            (jwk(Algorithm::ES256, json!({"oth": []})), "private part"),
+            (jwk(Algorithm::ES256, json!({"k": ""})), "private part"),
+            (jwk(Algorithm::ES256, json!({"use": "jwt-svid"})), "neither sig"),
+            (jwk(Algorithm::ES256, json!({"use": "SIG"})), "neither sig"),
+            (jwk(Algorithm::ES256, json!({"use": ""})), "neither sig"),
+            (
+                json!(["EC", "sig", "ES256", "a", "P-256", "AA", "AA", null, null]),
+                "not a JWK",
+            ),
             (json!("a"), "not a JWK"),
             (json!({"kty": 1}), "not a JWK"),
         ] {
@@ -291,31 +381,108 @@ mod tests {
         let encrypts = jwk(Algorithm::ES256, other);
         let keys = parse(&[encrypts.clone(), good]).expect("the good one");
         assert_eq!((keys.len(), keys.left_out()), (1, &[][..]));
-        assert!(keys.find("other").is_none());
+        assert!(keys.find("other", "ES256").is_none());
         assert!(parse(&[encrypts]).expect_err("none").to_string().contains("(use)"));
     }
 
     #[test]
-    fn two_keys_under_one_kid_are_both_left_out() {
+    fn two_keys_under_one_kid_and_one_algorithm_are_both_left_out_and_named() {
         let twice = jwk(Algorithm::ES256, json!({"kid": "same"}));
-        let other = jwk(Algorithm::ES256, json!({"kid": "same"}));
+        let other = jwk(Algorithm::ES256, json!({"kid": "same", "alg": null}));
         let good = jwk(Algorithm::ES256, json!({"kid": "good"}));
-        assert!(
-            parse(&[twice.clone(), twice.clone()])
-                .expect("one key")
-                .find("same")
-                .is_some()
-        );
+        let once = parse(&[twice.clone(), twice.clone()]).expect("one key");
+        assert!(once.find("same", "ES256").is_some());
+        assert_eq!((once.len(), once.left_out()), (1, &[][..]));
         for keys in [[twice.clone(), other.clone(), good.clone()], [good, other, twice]] {
             let keys = parse(&keys).expect("the good one");
-            assert!(keys.find("same").is_none());
-            assert!(keys.find("good").is_some());
+            assert!(keys.find("same", "ES256").is_none());
+            assert!(keys.find("good", "ES256").is_some());
+            let named: Vec<_> = keys.left_out().iter().map(|key| key.kid.as_deref()).collect();
+            assert_eq!(named, [Some("same"), Some("same")]);
+            let why = keys.left_out()[0].why;
+            assert!(why.contains("several keys"), "{why}");
+        }
+    }
+
+    /// RFC 7517 §4.5.
+    #[test]
+    fn a_kid_may_name_a_key_of_each_algorithm_and_only_of_those_that_are_published() {
+        let allowed = [Algorithm::RS256, Algorithm::PS256, Algorithm::RS512, Algorithm::ES256];
+        let rsa = jwk(Algorithm::RS256, json!({"kid": "same"}));
+        let with = |alg: Value| {
+            let mut other = rsa.clone();
+            other["alg"] = alg;
+            other
+        };
+        let ec = jwk(Algorithm::ES256, json!({"kid": "same", "alg": null}));
+        let parse = |keys: &[Value]| {
+            ForeignKeys::parse(json!({ "keys": keys }).to_string().as_bytes(), &allowed).expect("keys")
+        };
+        let keys = parse(&[with(json!(null)), with(json!("PS256")), ec.clone(), rsa.clone()]);
+        let chosen = |keys: &ForeignKeys, alg| keys.find("same", alg).map(VerifyingKey::algorithm);
+        for (alg, algorithm) in [
+            ("RS256", Algorithm::RS256),
+            ("PS256", Algorithm::PS256),
+            ("ES256", Algorithm::ES256),
+        ] {
+            assert_eq!(chosen(&keys, alg), Some(algorithm));
+        }
+        assert_eq!((keys.len(), keys.left_out()), (3, &[][..]));
+        // Some key of that name is found, so that the token is refused for its algorithm.
+        assert!(chosen(&keys, "RS512").is_some_and(|algorithm| algorithm != Algorithm::RS512));
+        // The same key once with and once without its algorithm has that one only.
+        let keys = parse(&[with(json!(null)), with(json!("PS256"))]);
+        assert_eq!((keys.len(), chosen(&keys, "RS256")), (1, Some(Algorithm::PS256)));
+        // Another key of an algorithm that is taken leaves the rest in use.
+        let keys = parse(&[rsa, jwk(Algorithm::RS256, json!({"kid": "same"})), ec]);
+        assert_eq!((keys.len(), chosen(&keys, "RS256")), (1, Some(Algorithm::ES256)));
+        assert_eq!(keys.left_out().len(), 2);
+    }
+
+    #[test]
+    fn each_key_that_is_not_used_is_named_by_kid_or_place() {
+        let key = |changes| jwk(Algorithm::ES256, changes);
+        let keys = parse(&[
+            key(json!({"kid": "good"})),
+            key(json!({"kid": "svid", "use": "jwt-svid"})),
+            key(json!({"kid": null})),
+            json!({"kid": "no kty"}),
+            json!([1]),
+        ])
+        .expect("the good one");
+        let named: Vec<String> = keys.left_out().iter().map(ToString::to_string).collect();
+        let begins = [
+            r#""svid" is"#,
+            "key 3 of the set has no kid",
+            r#""no kty" is"#,
+            "key 5 of the set",
+        ];
+        assert_eq!(named.len(), begins.len(), "{named:?}");
+        for (named, begin) in named.iter().zip(begins) {
+            assert!(named.starts_with(begin), "{named}");
         }
     }
 
     #[test]
+    fn a_set_may_begin_with_a_byte_order_mark() {
+        let set = json!({ "keys": [jwk(Algorithm::ES256, json!({}))] }).to_string();
+        let with_bom = [b"\xef\xbb\xbf", set.as_bytes()].concat();
+        assert_eq!(ForeignKeys::parse(&with_bom, &ALLOWED).expect("a set").len(), 1);
+    }
+
+    #[test]
     fn what_is_no_set_of_keys_is_refused() {
-        for text in ["", "[]", "{}", r#"{"keys":{}}"#, "<html>", "{\"keys\":[]"] {
+        for text in [
+            "",
+            "[]",
+            "[[]]",
+            r#"[[{"kty":"EC"}]]"#,
+            "{}",
+            r#"{"keys":{}}"#,
+            r#"{"keys":[],"keys":[]}"#,
+            "<html>",
+            "{\"keys\":[]",
+        ] {
             assert_eq!(
                 ForeignKeys::parse(text.as_bytes(), &ALLOWED).expect_err(text),
                 NoKeys::NotASet

@@ -104,9 +104,12 @@ impl Follower {
         let before = self.trusted.known.load();
         let left_out = known.keys.left_out();
         let news = before.as_ref().is_none_or(|known| known.keys.left_out() != left_out);
-        if news && !left_out.is_empty() {
-            let shown: Vec<String> = left_out.iter().take(8).map(ToString::to_string).collect();
-            warn!(issuer = %terms.issuer, count = left_out.len(), "keys of a trusted issuer are not used: {}", shown.join(", "));
+        if news {
+            // Every one of them, in lines that can be read.
+            for some in left_out.chunks(16) {
+                let shown: Vec<String> = some.iter().map(ToString::to_string).collect();
+                warn!(issuer = %terms.issuer, count = left_out.len(), "keys of a trusted issuer are not used: {}", shown.join(", "));
+            }
         }
         if let Some(outage) = self.trusted.outage.swap(None) {
             info!(issuer = %terms.issuer, since = %rfc3339(outage.since), "a trusted issuer gives its keys again");
