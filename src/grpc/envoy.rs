@@ -37,12 +37,13 @@ pub struct Request {
     pub http: Option<HttpRequest>,
 }
 
-/// `AttributeContext.HttpRequest`.
+/// `AttributeContext.HttpRequest`. What a client sent is taken as octets: an older Envoy, or another gateway, hands on header
+/// values that are no UTF-8 (Latin-1), and one of them beside a good token is no reason to deny it.
 #[derive(Clone, PartialEq, Message)]
 pub struct HttpRequest {
-    /// By lower-case name; several of one name are joined by commas.
-    #[prost(map = "string, string", tag = "3")]
-    pub headers: HashMap<String, String>,
+    /// By lower-case name; several of one name are joined by commas. On the wire a map is a list of its entries.
+    #[prost(message, repeated, tag = "3")]
+    pub headers: Vec<ClientHeader>,
     /// The same one by one, if Envoy is configured with `encode_raw_headers`; `headers` is empty then.
     #[prost(message, optional, tag = "13")]
     pub header_map: Option<HeaderMap>,
@@ -53,10 +54,24 @@ pub struct HttpRequest {
 pub struct HeaderMap {
     /// Each header.
     #[prost(message, repeated, tag = "1")]
-    pub headers: Vec<HeaderValue>,
+    pub headers: Vec<ClientHeader>,
 }
 
-/// `HeaderValue`.
+/// A header of the client: an entry of `HttpRequest.headers`, or a `HeaderValue`.
+#[derive(Clone, PartialEq, Eq, Hash, Message)]
+pub struct ClientHeader {
+    /// Its name.
+    #[prost(bytes = "vec", tag = "1")]
+    pub key: Vec<u8>,
+    /// Its value as text.
+    #[prost(bytes = "vec", tag = "2")]
+    pub value: Vec<u8>,
+    /// Its value as octets, if it is a `HeaderValue`.
+    #[prost(bytes = "vec", tag = "3")]
+    pub raw_value: Vec<u8>,
+}
+
+/// `HeaderValue`, as it is answered.
 #[derive(Clone, PartialEq, Message)]
 pub struct HeaderValue {
     /// Its name.

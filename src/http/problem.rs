@@ -153,6 +153,12 @@ impl Problem {
         self.code
     }
 
+    /// What exactly is wrong, and what to do.
+    #[must_use]
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
     /// Says when to try again, in seconds.
     #[must_use]
     pub fn retry_after(mut self, seconds: u32) -> Self {

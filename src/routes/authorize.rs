@@ -15,7 +15,7 @@ use crate::http::body::empty;
 use crate::http::problem::Problem;
 use crate::identity::Unfit;
 use crate::routes::Service;
-use crate::routes::verify::Asked;
+use crate::routes::asked::{Asked, Given, listed};
 use crate::token_cache::Entry;
 
 impl Service {
@@ -26,22 +26,20 @@ impl Service {
     /// [`Problem`] with the challenge.
     pub fn authorize(&self, request: &Parts) -> Result<Response, Problem> {
         let query = Query::parse(request.uri.query().unwrap_or_default())?;
+        let audience: Vec<&str> = query.audience.iter().map(AsRef::as_ref).collect();
+        let issuer: Vec<&str> = query.issuer.iter().map(AsRef::as_ref).collect();
+        let asked = Asked::new(Given {
+            audience: listed(&audience),
+            issuer: listed(&issuer),
+            scope: query.scope.as_deref(),
+            typ: None,
+        })?;
         let mut given = request.headers.get_all(AUTHORIZATION).iter();
         let (first, second) = (given.next(), given.next());
         if second.is_some() {
-            return Err(malformed("more than one Authorization header"));
+            return Err(malformed(TWO_HEADERS));
         }
-        let authorization = first
-            .map(|value| value.to_str().map_err(|_| malformed(NOT_ASCII)))
-            .transpose()?;
-        let audience: Vec<&str> = query.audience.iter().map(AsRef::as_ref).collect();
-        let issuer: Vec<&str> = query.issuer.iter().map(AsRef::as_ref).collect();
-        let asked = Asked {
-            audience: &audience,
-            issuer: &issuer,
-            scope: query.scope.as_deref(),
-            typ: None,
-        };
+        let authorization = first.map(HeaderValue::as_bytes);
         let entry = self.decide(authorization, asked)?;
         let mut response = empty(StatusCode::OK);
         let out = response.headers_mut();
@@ -57,11 +55,11 @@ impl Service {
     ///
     /// # Errors
     /// [`Problem`] with the challenge.
-    pub fn decide(&self, authorization: Option<&str>, asked: Asked<'_>) -> Result<Arc<Entry>, Problem> {
+    pub fn decide(&self, authorization: Option<&[u8]>, asked: Asked<'_>) -> Result<Arc<Entry>, Problem> {
         let token = bearer(authorization)?;
         let now = self.clock.now();
         self.check(&self.published.at(now), token, asked, now)?
-            .map_err(|refusal| refused(refusal, asked.scope))
+            .map_err(|refusal| refused(refusal, asked.scope()))
     }
 
     /// The values of the identity headers for the service, in the order of their names.
@@ -87,12 +85,7 @@ pub(super) fn malformed(detail: &str) -> Problem {
     challenge(StatusCode::BAD_REQUEST, "invalid_request", detail, None)
 }
 
-pub(super) const NOT_ASCII: &str = "the Authorization header is not ASCII";
-
-/// A value that asks for nothing.
-pub(super) fn is_blank(value: &str) -> bool {
-    value.trim_ascii().is_empty()
-}
+pub(super) const TWO_HEADERS: &str = "more than one Authorization header";
 
 #[derive(Default)]
 struct Query<'a> {
@@ -102,20 +95,18 @@ struct Query<'a> {
 }
 
 impl<'a> Query<'a> {
-    /// An unknown parameter is refused, and an empty one: a misspelt `scope`, or a template that was filled with nothing, must
-    /// not let everybody in.
+    /// An unknown parameter is refused: a misspelt `scope` must not let everybody in.
     fn parse(query: &'a str) -> Result<Self, Problem> {
         let mut parsed = Self::default();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             match name.as_ref() {
-                "audience" if !is_blank(&value) => parsed.audience.push(value),
-                "issuer" if !is_blank(&value) => parsed.issuer.push(value),
-                "scope" if !is_blank(&value) && parsed.scope.is_none() => parsed.scope = Some(value),
+                "audience" => parsed.audience.push(value),
+                "issuer" => parsed.issuer.push(value),
+                "scope" if parsed.scope.is_none() => parsed.scope = Some(value),
                 _ => {
                     return Err(Problem::request(
                         "invalid_request",
-                        "the query takes audience and issuer (one or more) and scope (one, values separated by spaces), each with a \
-                         value, or left out",
+                        "the query takes audience and issuer (one or more) and scope (one, values separated by spaces)",
                     ));
                 }
             }
@@ -127,10 +118,11 @@ impl<'a> Query<'a> {
 /// RFC 6750 §3 wants a parameter after the scheme, and without an error there is no other.
 const CHALLENGE: &str = r#"Bearer realm="api""#;
 
-/// RFC 6750 §2.1. Two headers, or two schemes in one, are no request that a gateway should let through.
-fn bearer(authorization: Option<&str>) -> Result<&str, Problem> {
+/// RFC 6750 §2.1: the token. Whoever brings no credentials, or those of another scheme, is asked for a token; a `Bearer`
+/// without a token is no request that a gateway should let through.
+fn bearer(authorization: Option<&[u8]>) -> Result<&str, Problem> {
     let required = |detail| {
-        // RFC 6750 §3.1: no error code for a request without any credentials.
+        // RFC 6750 §3.1: no error code for a request without any credentials of the scheme.
         let asks = HeaderValue::from_static(CHALLENGE);
         Problem::new(
             StatusCode::UNAUTHORIZED,
@@ -140,13 +132,19 @@ fn bearer(authorization: Option<&str>) -> Result<&str, Problem> {
         )
         .challenge(asks)
     };
-    let value = authorization.ok_or_else(|| required("no Authorization"))?;
-    let (scheme, token) = value
-        .split_once(' ')
-        .ok_or_else(|| malformed("the Authorization header is not Bearer and a token"))?;
-    match scheme.eq_ignore_ascii_case("Bearer") {
-        true => Ok(token.trim_matches(' ')),
-        false => Err(required("not a Bearer token")),
+    let value = authorization.ok_or_else(|| required("no Authorization"))?.trim_ascii();
+    // RFC 9110 §11.4: the scheme stands alone (`Negotiate`), or before a space.
+    let (scheme, token) = match value.iter().position(|octet| *octet == b' ') {
+        Some(space) => value.split_at(space),
+        None => (value, &[][..]),
+    };
+    if !scheme.eq_ignore_ascii_case(b"Bearer") {
+        return Err(required("the Authorization header has no Bearer token"));
+    }
+    match std::str::from_utf8(token.trim_ascii()) {
+        Ok("") => Err(malformed("the Authorization header is Bearer without a token")),
+        Ok(token) if token.is_ascii() => Ok(token),
+        _ => Err(malformed("the token in the Authorization header is not ASCII")),
     }
 }
 

@@ -10,13 +10,13 @@ use http::{HeaderName, StatusCode};
 use tonic::Code;
 
 use crate::grpc::envoy::{
-    AppendAction, CheckRequest, CheckResponse, DeniedHttpResponse, HeaderValue, HeaderValueOption, HttpRequest,
-    HttpResponse, HttpStatus, OkHttpResponse, Status,
+    AppendAction, CheckRequest, CheckResponse, ClientHeader, DeniedHttpResponse, HeaderValue, HeaderValueOption,
+    HttpRequest, HttpResponse, HttpStatus, OkHttpResponse, Status,
 };
 use crate::http::problem::Problem;
 use crate::routes::Service;
-use crate::routes::authorize::{NOT_ASCII, is_blank, malformed};
-use crate::routes::verify::Asked;
+use crate::routes::asked::{Asked, Given};
+use crate::routes::authorize::{TWO_HEADERS, malformed};
 use crate::telemetry::seldom::Seldom;
 use crate::token_cache::Entry;
 
@@ -34,12 +34,7 @@ impl Service {
         let attributes = request.attributes.as_ref();
         let requires = attributes.map(|attributes| &attributes.context_extensions);
         let requires = requires.map(required).transpose()?.unwrap_or_default();
-        let asked = Asked {
-            audience: &requires.audience,
-            issuer: &requires.issuer,
-            scope: requires.scope,
-            typ: requires.typ,
-        };
+        let asked = requires.asked()?;
         let http = attributes.and_then(|attributes| attributes.request.as_ref()?.http.as_ref());
         let entry = self.decide(http.map(authorization).transpose()?.flatten(), asked)?;
         let identity = self.identity.names().iter().zip(self.identity_of(&entry)?);
@@ -53,74 +48,96 @@ impl Service {
 
 #[derive(Default)]
 struct Required<'a> {
-    audience: Vec<&'a str>,
-    issuer: Vec<&'a str>,
+    audience: Option<Vec<&'a str>>,
+    issuer: Option<Vec<&'a str>>,
     scope: Option<&'a str>,
     typ: Option<&'a str>,
 }
 
-/// An extension that is not known is refused, and an empty one: a misspelt `scope`, or a template that was filled with
-/// nothing, must not let everybody in.
+impl Required<'_> {
+    fn asked(&self) -> Result<Asked<'_>, Problem> {
+        let asked = Asked::new(Given {
+            audience: self.audience.as_deref(),
+            issuer: self.issuer.as_deref(),
+            scope: self.scope,
+            typ: self.typ,
+        });
+        // The client can do nothing about it, so the log has it.
+        asked.inspect_err(|problem| {
+            static LOGGED: Seldom<String> = Seldom::new();
+            if let Some(held_back) = LOGGED.may_log(problem.detail().to_owned()) {
+                tracing::error!(
+                    held_back,
+                    "a context extension of a route of Envoy is empty, so all requests there are denied: {}",
+                    problem.detail()
+                );
+            }
+        })
+    }
+}
+
+/// An extension that is not known is refused: a misspelt `scope` must not let everybody in.
 fn required(extensions: &HashMap<String, String>) -> Result<Required<'_>, Problem> {
     let mut required = Required::default();
     for (name, value) in extensions {
         match name.as_str() {
-            _ if is_blank(value) => return Err(misconfigured(name, "is empty")),
-            "audience" => required.audience = value.split_ascii_whitespace().collect(),
-            "issuer" => required.issuer = value.split_ascii_whitespace().collect(),
+            "audience" => required.audience = Some(value.split_ascii_whitespace().collect()),
+            "issuer" => required.issuer = Some(value.split_ascii_whitespace().collect()),
             "scope" => required.scope = Some(value),
             "typ" => required.typ = Some(value),
-            _ => return Err(misconfigured(name, "is not known")),
+            _ => return Err(unknown(name)),
         }
     }
     Ok(required)
 }
 
 /// The client can do nothing about it, so the log has the name.
-fn misconfigured(name: &str, fault: &str) -> Problem {
+fn unknown(name: &str) -> Problem {
     static LOGGED: Seldom<String> = Seldom::new();
-    if let Some(held_back) = LOGGED.may_log(format!("{name} {fault}")) {
+    if let Some(held_back) = LOGGED.may_log(name.to_owned()) {
         tracing::error!(
             name,
             held_back,
-            "a context extension of a route of Envoy {fault}, so all requests there are denied: audience, issuer, scope and \
-             typ are known, each with a value, or left out"
+            "a context extension of a route of Envoy is not known, so all requests there are denied: audience, issuer, \
+             scope and typ are known"
         );
     }
     Problem::new(
         StatusCode::INTERNAL_SERVER_ERROR,
         "unknown_requirement",
         "The gateway asks for something that is not known",
-        "context_extensions of the route: audience, issuer, scope and typ are known, each with a value, or left out",
+        "context_extensions of the route: audience, issuer, scope and typ are known",
     )
 }
 
-fn authorization(request: &HttpRequest) -> Result<Option<&str>, Problem> {
-    let Some(raw) = &request.header_map else {
-        return Ok(request.headers.get(AUTHORIZATION.as_str()).map(String::as_str));
-    };
-    let mut given = raw
-        .headers
-        .iter()
-        .filter(|header| header.key.eq_ignore_ascii_case(AUTHORIZATION.as_str()));
+fn authorization(request: &HttpRequest) -> Result<Option<&[u8]>, Problem> {
+    let mut given =
+        headers(request).filter(|header| header.key.eq_ignore_ascii_case(AUTHORIZATION.as_str().as_bytes()));
     let (first, second) = (given.next(), given.next());
     if second.is_some() {
-        return Err(malformed("more than one Authorization header"));
+        return Err(malformed(TWO_HEADERS));
     }
-    let octets = first.map(|header| match header.raw_value.is_empty() {
-        true => header.value.as_bytes(),
+    Ok(first.map(|header| match header.raw_value.is_empty() {
+        true => header.value.as_slice(),
         false => &header.raw_value,
-    });
-    octets
-        .map(|octets| std::str::from_utf8(octets).map_err(|_| malformed(NOT_ASCII)))
-        .transpose()
+    }))
 }
 
-/// The names of the client's headers, in whichever form Envoy gives them.
+/// The client's headers: one by one if Envoy gives them so, and nothing that stands beside them.
+fn headers(request: &HttpRequest) -> impl Iterator<Item = &ClientHeader> {
+    request
+        .header_map
+        .as_ref()
+        .map_or(&request.headers, |raw| &raw.headers)
+        .iter()
+}
+
+/// The names of the client's headers, in whichever form Envoy gives them. One that is no text is no name in HTTP, and
+/// Envoy could not take it away.
 fn names(request: &HttpRequest) -> impl Iterator<Item = &str> {
     let raw = request.header_map.iter().flat_map(|raw| &raw.headers);
-    let joined = request.headers.keys().map(String::as_str);
-    joined.chain(raw.map(|header| header.key.as_str()))
+    let all = request.headers.iter().chain(raw);
+    all.filter_map(|header| std::str::from_utf8(&header.key).ok())
 }
 
 /// The identity headers replace what the client sent under their names; an empty one is taken away instead. So is what a
@@ -188,6 +205,8 @@ fn header(name: &HeaderName, value: &http::HeaderValue) -> HeaderValueOption {
 
 #[cfg(test)]
 mod tests {
+    use prost::Message as _;
+
     use super::*;
     use crate::grpc::envoy::HeaderMap;
 
@@ -198,17 +217,28 @@ mod tests {
             .collect()
     }
 
-    fn raw(headers: &[(&str, &str, &[u8])]) -> HttpRequest {
-        let headers = headers.iter().map(|(key, value, raw)| HeaderValue {
-            key: (*key).to_owned(),
-            value: (*value).to_owned(),
+    fn client(headers: &[(&str, &str, &[u8])]) -> Vec<ClientHeader> {
+        let headers = headers.iter().map(|(key, value, raw)| ClientHeader {
+            key: key.as_bytes().to_vec(),
+            value: value.as_bytes().to_vec(),
             raw_value: raw.to_vec(),
         });
+        headers.collect()
+    }
+
+    fn raw(headers: &[(&str, &str, &[u8])]) -> HttpRequest {
         HttpRequest {
-            headers: HashMap::new(),
+            headers: Vec::new(),
             header_map: Some(HeaderMap {
-                headers: headers.collect(),
+                headers: client(headers),
             }),
+        }
+    }
+
+    fn joined(headers: &[(&str, &str, &[u8])]) -> HttpRequest {
+        HttpRequest {
+            headers: client(headers),
+            header_map: None,
         }
     }
 
@@ -222,52 +252,78 @@ mod tests {
         ];
         let given = extensions(&given);
         let required = required(&given).expect("known extensions");
-        assert_eq!((required.audience, required.issuer), (vec!["a", "b"], vec!["i", "j"]));
-        assert_eq!((required.scope, required.typ), (Some("read write"), Some("at+jwt")));
+        let asked = required.asked().expect("requirements");
+        assert_eq!((asked.audience(), asked.issuer()), (&["a", "b"][..], &["i", "j"][..]));
+        assert_eq!((asked.scope(), asked.typ()), (Some("read write"), Some("at+jwt")));
     }
 
     #[test]
     fn an_extension_that_is_unknown_or_empty_denies_all() {
-        for given in [
-            ("scopes", "read"),
-            ("Scope", "read"),
-            ("issuers", "a"),
-            ("issuer", " "),
-            ("", "read"),
-            ("audience", ""),
-            ("audience", " "),
-            ("scope", ""),
-            ("typ", ""),
+        for (given, status) in [
+            (("scopes", "read"), 500),
+            (("Scope", "read"), 500),
+            (("issuers", "a"), 500),
+            (("", "read"), 500),
+            (("issuer", " "), 400),
+            (("issuer", "\t"), 400),
+            (("audience", ""), 400),
+            (("audience", " "), 400),
+            (("scope", ""), 400),
+            (("scope", "  "), 400),
+            (("typ", ""), 400),
         ] {
             let extensions = extensions(&[("audience", "a"), given]);
-            let problem = required(&extensions).err();
+            let problem = required(&extensions)
+                .and_then(|required| required.asked().map(|_| ()))
+                .err();
             assert_eq!(
-                problem.map(|problem| problem.status()),
-                Some(StatusCode::INTERNAL_SERVER_ERROR),
+                problem.map(|problem| problem.status().as_u16()),
+                Some(status),
                 "{given:?}"
             );
         }
     }
 
     #[test]
-    fn a_raw_header_is_found_in_whatever_case_and_form() {
+    fn a_header_is_found_in_whatever_case_and_form() {
         for request in [
             raw(&[("x", "y", b""), ("Authorization", "", b"Bearer a")]),
             raw(&[("authorization", "Bearer a", b"")]),
+            joined(&[("x", "y", b""), ("authorization", "Bearer a", b"")]),
         ] {
-            assert_eq!(authorization(&request).expect("one header"), Some("Bearer a"));
+            assert_eq!(authorization(&request).expect("one header"), Some(&b"Bearer a"[..]));
         }
         assert_eq!(authorization(&raw(&[("x", "y", b"")])).expect("none"), None);
     }
 
     #[test]
-    fn two_raw_headers_or_one_that_is_no_text_are_no_request() {
-        for request in [
-            raw(&[("authorization", "", b"Bearer a"), ("AUTHORIZATION", "", b"Bearer a")]),
-            raw(&[("authorization", "", b"Bearer \xff")]),
-        ] {
+    fn two_headers_are_no_request() {
+        let twice = [
+            ("authorization", "", &b"Bearer a"[..]),
+            ("AUTHORIZATION", "", b"Bearer a"),
+        ];
+        for request in [raw(&twice), joined(&twice)] {
             let problem = authorization(&request).expect_err("no request");
             assert_eq!(problem.status(), StatusCode::BAD_REQUEST);
         }
+    }
+
+    /// Envoy's own messages, as other programs encode them: a value of Latin-1 is no reason not to read the others.
+    #[test]
+    fn a_header_value_that_is_no_utf8_leaves_the_others_as_they_are() {
+        fn field(number: u8, content: &[u8]) -> Vec<u8> {
+            let length = u8::try_from(content.len()).expect("short");
+            [&[number << 3 | 2, length], content].concat()
+        }
+        let entry = |key: &[u8], value: &[u8]| [field(1, key), field(2, value)].concat();
+        let headers = [
+            field(3, &entry(b"example-header", b"Espa\xf1a")),
+            field(3, &entry(b"authorization", b"Bearer a")),
+            field(3, &entry(b"\xff", b"\xff")),
+        ]
+        .concat();
+        let request = HttpRequest::decode(headers.as_slice()).expect("a request");
+        assert_eq!(authorization(&request).expect("one header"), Some(&b"Bearer a"[..]));
+        assert_eq!(names(&request).collect::<Vec<_>>(), ["example-header", "authorization"]);
     }
 }

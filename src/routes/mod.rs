@@ -4,6 +4,7 @@
 //! apart by hand, before the `warp` filters that serve the rest: `docs/decisions/0002-warp.md` has the figures.
 
 pub mod admin;
+pub mod asked;
 pub mod authorize;
 pub mod check;
 pub mod introspect;

@@ -8,7 +8,7 @@ use arc_swap::Guard;
 use bytes::Bytes;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use signet_core::verify::{Dialect, Refusal, Requirements, Unproven};
+use signet_core::verify::{Authentic, Dialect, Refusal, Requirements, Unproven};
 use signet_core::{Audience, Timestamp, VerifyingKey, token};
 
 use crate::http::Response;
@@ -16,6 +16,7 @@ use crate::http::body;
 use crate::http::problem::Problem;
 use crate::issuers::{Known, NoKeys, Trusted};
 use crate::routes::Service;
+use crate::routes::asked::{Asked, Given};
 use crate::routes::sign::{items, join, object};
 use crate::snapshot::Snapshot;
 use crate::token_cache::{Entry, Fingerprint};
@@ -80,19 +81,6 @@ impl<'de: 'a, 'a> Deserialize<'de> for Texts<'a> {
     }
 }
 
-/// What a caller asks of a token, before the configuration fills what it left out.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Asked<'a> {
-    /// The audiences of which one is required; empty for the configured ones.
-    pub audience: &'a [&'a str],
-    /// The issuers of which one is required; empty for our own and every trusted one.
-    pub issuer: &'a [&'a str],
-    /// The scopes required.
-    pub scope: Option<&'a str>,
-    /// The type required.
-    pub typ: Option<&'a str>,
-}
-
 /// Why a token is not let through: for what it is, or because nothing can be said of it.
 enum Stop {
     Refusal(Refusal),
@@ -143,20 +131,14 @@ impl Service {
 
     fn answer(&self, snapshot: &Snapshot, request: &[u8], now: Timestamp) -> Result<Bytes, Problem> {
         let request: VerifyRequest<'_> = object(request, EXPECTED)?;
-        let (audience, issuer) = (texts(request.audience.as_ref()), texts(request.issuer.as_ref()));
-        // To the rules below that would mean each of them.
-        if request.issuer.is_some() && issuer.is_empty() {
-            return Err(Problem::request(
-                "invalid_request",
-                "issuer is an empty list, by which no token is good; name an issuer, or leave it out to take all",
-            ));
-        }
-        let asked = Asked {
-            audience: &audience,
-            issuer: &issuer,
+        let audience = request.audience.as_ref().map(texts);
+        let issuer = request.issuer.as_ref().map(texts);
+        let asked = Asked::new(Given {
+            audience: audience.as_deref(),
+            issuer: issuer.as_deref(),
             scope: request.scope.as_deref(),
             typ: request.typ.as_deref(),
-        };
+        })?;
         Ok(match self.check(snapshot, &request.token, asked, now)? {
             Ok(entry) => entry.active().clone(),
             Err(refusal) => format!(
@@ -181,7 +163,7 @@ impl Service {
         if let Some(outage) = &snapshot.asleep {
             return Err(Problem::asleep(outage));
         }
-        if asked.audience.is_empty() && self.audience.is_empty() && self.issuers.is_empty() {
+        if asked.audience().is_empty() && self.audience.is_empty() && self.issuers.is_empty() {
             return Err(audience_required());
         }
         let outcome = self.find(snapshot, token, now).and_then(|entry| {
@@ -210,10 +192,7 @@ impl Service {
             let proof = &entry.authentic;
             let keys = self.keys_of(snapshot, proof.issuer(), now)?;
             // The key may have expired or been revoked since, or its name be another key's.
-            let is_known = keys
-                .find(proof.kid().as_str())
-                .is_some_and(|key| proof.is_signed_by(key));
-            if !is_known {
+            if !keys.have_signed(proof) {
                 self.look_again(&keys, Refusal::UnknownKey, now);
                 return Err(Refusal::UnknownKey.into());
             }
@@ -226,7 +205,7 @@ impl Service {
             false => unproven.issuer()?,
         };
         let keys = self.keys_of(snapshot, issuer.as_deref(), now)?;
-        let proof = match keys.find(unproven.kid()) {
+        let proof = match keys.find(&unproven) {
             Some(key) => unproven.authenticate(key, keys.dialect()),
             None => Err(Refusal::UnknownKey),
         };
@@ -263,21 +242,21 @@ impl Service {
     fn judge(&self, entry: &Entry, asked: Asked<'_>, now: Timestamp) -> Result<(), Stop> {
         let proof = &entry.authentic;
         let trusted = proof.issuer().and_then(|issuer| self.issuers.find(issuer));
-        if !asked.issuer.is_empty() && !proof.issuer().is_some_and(|issuer| asked.issuer.contains(&issuer)) {
+        if !asked.issuer().is_empty() && !proof.issuer().is_some_and(|issuer| asked.issuer().contains(&issuer)) {
             return Err(Refusal::WrongIssuer.into());
         }
         let (issuer, ours) = match trusted {
             None => (&self.issuer, &self.audience),
             Some(trusted) => (&trusted.terms().issuer, &trusted.terms().audiences),
         };
-        let ours: Vec<&str> = match asked.audience.is_empty() || trusted.is_some() {
+        let ours: Vec<&str> = match asked.audience().is_empty() || trusted.is_some() {
             true => ours.iter().map(Audience::as_str).collect(),
             false => Vec::new(),
         };
-        let audience = if asked.audience.is_empty() {
+        let audience = if asked.audience().is_empty() {
             &ours
         } else {
-            asked.audience
+            asked.audience()
         };
         if audience.is_empty() {
             return Err(Stop::Problem(audience_required()));
@@ -285,8 +264,8 @@ impl Service {
         let require = Requirements {
             issuer,
             audience,
-            scope: asked.scope,
-            typ: asked.typ,
+            scope: asked.scope(),
+            typ: asked.typ(),
             clock_skew: self.clock_skew,
         };
         proof.verify(&require, now)?;
@@ -305,10 +284,22 @@ enum Keys<'a> {
 }
 
 impl Keys<'_> {
-    fn find(&self, kid: &str) -> Option<&VerifyingKey> {
+    /// The key that the token names.
+    fn find(&self, token: &Unproven<'_>) -> Option<&VerifyingKey> {
         match self {
-            Self::Own(snapshot) => snapshot.published.get(kid),
-            Self::Of(_, known) => known.keys().find(kid),
+            Self::Own(snapshot) => snapshot.published.get(token.kid()),
+            Self::Of(_, known) => known.keys().find(token.kid(), token.alg()),
+        }
+    }
+
+    /// Whether the key that signed this token still is one of them.
+    fn have_signed(&self, token: &Authentic) -> bool {
+        match self {
+            Self::Own(snapshot) => {
+                let key = snapshot.published.get(token.kid().as_str());
+                key.is_some_and(|key| token.is_signed_by(key))
+            }
+            Self::Of(_, known) => known.keys().have_signed(token),
         }
     }
 
@@ -327,6 +318,6 @@ fn audience_required() -> Problem {
     )
 }
 
-fn texts<'a>(texts: Option<&'a Texts<'_>>) -> Vec<&'a str> {
-    texts.map_or_else(Vec::new, |texts| texts.0.iter().map(|text| text.0.as_ref()).collect())
+fn texts<'a>(texts: &'a Texts<'_>) -> Vec<&'a str> {
+    texts.0.iter().map(|text| text.0.as_ref()).collect()
 }

@@ -156,11 +156,20 @@ def test_two_authorization_headers_are_no_request(sidecar: Sidecar, checker: Che
 
 def test_a_route_that_asks_for_what_is_not_known_lets_nobody_in(sidecar: Sidecar, checker: Checker) -> None:
     headers = [bearer(signed(sidecar))]
-    for extra in [{"scopes": "a"}, {"issuers": sidecar.issuer}, {"issuer": " "}, {"scope": ""}, {"audience": ""}]:
+    for extra in [{"scopes": "a"}, {"issuers": sidecar.issuer}]:
         verdict = checker.ask(headers, REQUIRES | extra)
         assert (verdict.code, verdict.status) == (INTERNAL, 500), extra
         assert verdict.problem["type"] == "urn:signet:problem:unknown_requirement"
-    assert "a context extension of a route of Envoy" in sidecar.log()
+    assert "a context extension of a route of Envoy is not known" in sidecar.log()
+
+
+def test_a_route_that_asks_for_nothing_lets_nobody_in(sidecar: Sidecar, checker: Checker) -> None:
+    headers = [bearer(signed(sidecar))]
+    for extra in [{"issuer": " "}, {"scope": ""}, {"scope": "\t"}, {"audience": ""}, {"typ": " "}]:
+        verdict = checker.ask(headers, REQUIRES | extra)
+        assert (verdict.code, verdict.status) == (UNAUTHENTICATED, 400), extra
+        assert verdict.problem["type"] == "urn:signet:problem:invalid_request"
+    assert "a context extension of a route of Envoy is empty" in sidecar.log()
 
 
 def test_a_route_says_which_issuers_it_takes(sidecar: Sidecar, checker: Checker) -> None:

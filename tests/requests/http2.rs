@@ -11,9 +11,9 @@ use tokio::net::{TcpStream, UnixStream};
 use crate::harness::{AUDIENCE, Signed};
 use crate::sidecar;
 
-type Sender = SendRequest<Full<Bytes>>;
+pub(crate) type Sender = SendRequest<Full<Bytes>>;
 
-async fn over<S>(stream: S) -> Sender
+pub(crate) async fn over<S>(stream: S) -> Sender
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {

@@ -5,12 +5,14 @@ mod authorize;
 mod batch;
 mod claim_headers;
 mod events;
+mod grpc;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod http2;
 mod introspect;
 mod public;
 mod remembered;
+mod requirements;
 mod sign;
 mod tokens;
 mod transport;

@@ -45,7 +45,7 @@ fn wrong_requests_to_verify_are_refused_each_with_its_problem() {
         (
             "an empty list of audiences",
             with(r#""audience":[]"#),
-            "audience_required",
+            "invalid_request",
         ),
         ("an empty list of issuers", with(r#""issuer":[]"#), "invalid_request"),
     ] {
@@ -112,10 +112,10 @@ fn what_the_caller_requires_decides_on_a_token_that_is_authentic() {
         (&token, json!({ "audience": [AUDIENCE, "https://other.test"] }), "good"),
         (&token, json!({ "audience": "https://other.test" }), "wrong_audience"),
         (&token, json!({ "audience": "HTTPS://API.TEST" }), "wrong_audience"),
-        (&token, json!({ "audience": [""] }), "wrong_audience"),
         (&token, json!({ "scope": "read" }), "good"),
         (&token, json!({ "scope": "write read" }), "good"),
-        (&token, json!({ "scope": "" }), "good"),
+        // Some serializers write what is left out.
+        (&token, json!({ "scope": null, "typ": null, "issuer": null }), "good"),
         (&token, json!({ "scope": "rea" }), "insufficient_scope"),
         (&token, json!({ "scope": "read admin" }), "insufficient_scope"),
         (&token, json!({ "typ": "JWT" }), "good"),

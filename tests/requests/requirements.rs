@@ -1,0 +1,85 @@
+//! A requirement that is there has a value, at every door: a template that was filled with nothing lets nobody in.
+
+use serde_json::{Value, json};
+
+use crate::grpc::check;
+use crate::harness::{AUDIENCE, Home, Spec};
+use crate::{expect, works};
+
+const FORM: [(&str, &str); 1] = [("content-type", "application/x-www-form-urlencoded")];
+
+/// Text that asks for nothing.
+const BLANK: [&str; 4] = ["", " ", "   ", "\t"];
+
+#[tokio::test]
+async fn a_requirement_without_a_value_is_refused_at_every_door() {
+    let sidecar = Spec::new(&Home::new()).set("SIGNET_AUDIENCE", AUDIENCE).start();
+    let mut connection = sidecar.socket();
+    let token = works(&sidecar, &mut connection).token;
+    let bearer = format!("Bearer {token}");
+
+    let mut bodies: Vec<(&str, Value)> = Vec::new();
+    for blank in BLANK {
+        bodies.extend(["scope", "typ", "audience", "issuer"].map(|name| (name, json!(blank))));
+        bodies.extend(["audience", "issuer"].map(|name| (name, json!([blank]))));
+        bodies.extend(["audience", "issuer"].map(|name| (name, json!([AUDIENCE, blank]))));
+    }
+    bodies.extend(["audience", "issuer"].map(|name| (name, json!([]))));
+    for (name, value) in bodies {
+        let request = json!({ "token": token, name: value });
+        let answer = connection
+            .post("/v1/verify", request.to_string().as_bytes())
+            .expect("an answer");
+        expect(&format!("verify {name} {value}"), &answer, 400, "invalid_request");
+        assert!(
+            answer.json()["detail"]
+                .as_str()
+                .is_some_and(|detail| detail.contains(name))
+        );
+
+        // The items beside it are judged for themselves.
+        let batch = json!({ "items": [{ "token": token }, request] });
+        let answer = connection
+            .post("/v1/verify/batch", batch.to_string().as_bytes())
+            .expect("an answer");
+        let items = &answer.json()["items"];
+        assert_eq!(items[0]["active"], true, "{items}");
+        assert_eq!(
+            (&items[1]["status"], &items[1]["type"], &items[1]["active"]),
+            (&json!(400), &json!("urn:signet:problem:invalid_request"), &Value::Null),
+            "batch {name} {value}"
+        );
+    }
+
+    for blank in BLANK {
+        for name in ["scope", "audience", "issuer"] {
+            let query = form_urlencoded::Serializer::new(String::new())
+                .append_pair(name, blank)
+                .finish();
+            let headers = [("authorization", bearer.as_str())];
+            let answer = connection
+                .request("GET", &format!("/v1/authorize?{query}"), &headers, None)
+                .expect("an answer");
+            expect(&format!("authorize {query}"), &answer, 400, "invalid_request");
+            let form = format!("token={token}&{query}");
+            let answer = connection
+                .request("POST", "/v1/introspect", &FORM, Some(form.as_bytes()))
+                .expect("an answer");
+            expect(&format!("introspect {query}"), &answer, 400, "invalid_request");
+        }
+        for name in ["scope", "audience", "issuer", "typ"] {
+            let verdict = check(&sidecar, &[(b"authorization", bearer.as_bytes())], &[(name, blank)]).await;
+            assert_eq!(
+                (verdict.code, verdict.status),
+                (16, Some(400)),
+                "check {name} {blank:?}"
+            );
+        }
+    }
+
+    // With a value, each lets the token in.
+    let good = json!({ "token": token, "scope": "read", "audience": [AUDIENCE], "typ": "JWT" });
+    assert_eq!(sidecar.post("/v1/verify", &good).json()["active"], true);
+    let verdict = check(&sidecar, &[(b"authorization", bearer.as_bytes())], &[("scope", "read")]).await;
+    assert_eq!(verdict.code, 0, "{verdict:?}");
+}
