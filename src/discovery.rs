@@ -8,8 +8,9 @@ pub const JWKS: &str = "/.well-known/jwks.json";
 const OPENID: &str = "/.well-known/openid-configuration";
 const OAUTH: &str = "/.well-known/oauth-authorization-server";
 
-/// The one document that serves OpenID Connect Discovery 1.0 §3 and RFC 8414 §2: the members that both require of a
-/// server which issues tokens to machines and has no endpoints. During a switch there is more than one algorithm.
+/// The one document that serves OpenID Connect Discovery 1.0 §3 and RFC 8414 §2, for an issuer that has keys and no
+/// endpoints: what Kubernetes and Vault say of theirs. A member with nothing in it is left out (RFC 8414 §3.2), so there is
+/// no word of grants. During a switch there is more than one algorithm; there always is one.
 #[must_use]
 pub fn document(issuer: &str, algorithms: &[Algorithm]) -> Vec<u8> {
     let base = issuer.trim_end_matches('/');
@@ -17,8 +18,7 @@ pub fn document(issuer: &str, algorithms: &[Algorithm]) -> Vec<u8> {
     let document = json!({
         "issuer": issuer,
         "jwks_uri": format!("{base}{JWKS}"),
-        "response_types_supported": [],
-        "grant_types_supported": [],
+        "response_types_supported": ["id_token"],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": algorithms,
     });
@@ -111,5 +111,10 @@ mod tests {
             document["id_token_signing_alg_values_supported"],
             json!(["ES256", "EdDSA"])
         );
+        assert_eq!(document["response_types_supported"], json!(["id_token"]));
+        assert_eq!(document["subject_types_supported"], json!(["public"]));
+        for (name, value) in document.as_object().expect("an object") {
+            assert!(!value.is_null() && *value != json!([]) && *value != json!(""), "{name}");
+        }
     }
 }

@@ -21,6 +21,7 @@ use crate::http::filters::{Filters, into_filters, json};
 use crate::http::peer::Peer;
 use crate::http::problem::Problem;
 use crate::routes::Service;
+use crate::routes::head::{self, read};
 use crate::routes::introspect::is_form;
 use crate::telemetry::seldom::Seldom;
 
@@ -56,6 +57,13 @@ impl Handler for Local {
         if grpc::is_grpc(&request) {
             return grpc::answer(Arc::clone(&self.service), request).await;
         }
+        let method = request.method().clone();
+        head::answer(&method, self.answer(request).await)
+    }
+}
+
+impl Local {
+    async fn answer(&self, request: Request<Incoming>) -> Response {
         let (parts, body) = request.into_parts();
         let outcome = match (&parts.method, parts.uri.path()) {
             (&Method::POST, "/v1/sign") => self.sign(body).await,
@@ -71,9 +79,7 @@ impl Handler for Local {
         };
         outcome.unwrap_or_else(|problem| self.failed(&parts, problem))
     }
-}
 
-impl Local {
     async fn sign(&self, body: Incoming) -> Result<Response, Problem> {
         self.service.sign(&body::read(body, SINGLE).await?).await
     }
@@ -151,11 +157,11 @@ impl RequestIds {
 
 fn filters(service: &Arc<Service>, shutdown: CancellationToken) -> Filters {
     let published = Arc::clone(&service.published);
-    let ring = warp::path!("v1" / "ring").and(warp::get()).map({
+    let ring = warp::path!("v1" / "ring").and(read()).map({
         let published = Arc::clone(&published);
         move || json(published.latest().ring_json.clone())
     });
-    let events = warp::path!("v1" / "ring" / "events").and(warp::get()).map(move || {
+    let events = warp::path!("v1" / "ring" / "events").and(read()).map(move || {
         let changes = WatchStream::new(published.follow())
             .map(|ring: Bytes| Ok::<_, Infallible>(warp::sse::Event::default().event("ring").data(text(&ring))))
             .take_until(shutdown.clone().cancelled_owned());

@@ -7,6 +7,7 @@ pub mod admin;
 pub mod asked;
 pub mod authorize;
 pub mod check;
+pub mod head;
 pub mod introspect;
 pub mod kubernetes;
 pub mod local;

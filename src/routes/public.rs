@@ -22,6 +22,7 @@ use crate::http::accept::Handler;
 use crate::http::body::empty;
 use crate::http::problem::Problem;
 use crate::published::Published;
+use crate::routes::head;
 use crate::snapshot::Document;
 
 /// Answers everybody.
@@ -54,6 +55,12 @@ impl Public {
 
 impl Handler for Public {
     async fn handle(&self, request: Request<Incoming>) -> Response {
+        head::answer(request.method(), self.answer(&request))
+    }
+}
+
+impl Public {
+    fn answer(&self, request: &Request<Incoming>) -> Response {
         let shared = &self.shared;
         let snapshot = shared.published.at(shared.clock.now());
         if let Some(outage) = &snapshot.asleep {
@@ -85,7 +92,6 @@ fn serve(method: &Method, headers: &HeaderMap, document: &Document, freshness: H
     let mut response = if known {
         empty(StatusCode::NOT_MODIFIED)
     } else {
-        // For HEAD the server sends the length of this body, and not the body.
         http::Response::new(Either::Left(Full::new(document.body.clone())))
     };
     let out = response.headers_mut();

@@ -8,6 +8,7 @@ mod events;
 mod grpc;
 #[path = "../harness/mod.rs"]
 mod harness;
+mod head;
 mod http2;
 mod introspect;
 mod public;

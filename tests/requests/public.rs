@@ -108,8 +108,14 @@ fn the_discovery_documents_lead_to_the_keys() {
         assert_eq!(document["issuer"], format!("{ISSUER}/realm/"));
         assert_eq!(document["jwks_uri"], format!("{ISSUER}/realm/.well-known/jwks.json"));
         assert_eq!(document["id_token_signing_alg_values_supported"], json!(["EdDSA"]));
-        for name in ["response_types_supported", "subject_types_supported"] {
-            assert!(document[name].is_array(), "{name}: {document}");
+        // What OpenID Connect Discovery 1.0 §3 and RFC 8414 §2 require; §3.2 of the latter forbids empty members.
+        assert_eq!(document["response_types_supported"], json!(["id_token"]));
+        assert_eq!(document["subject_types_supported"], json!(["public"]));
+        for (name, value) in document.as_object().expect("an object") {
+            assert!(
+                *value != json!([]) && *value != json!("") && !value.is_null(),
+                "{name}: {document}"
+            );
         }
     }
 }

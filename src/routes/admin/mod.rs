@@ -17,6 +17,7 @@ use crate::http::accept::Handler;
 use crate::http::filters::{Filters, into_filters, json};
 use crate::published::Published;
 use crate::readiness::{Readiness, Report};
+use crate::routes::head::{self, read};
 use crate::telemetry::metrics::Metrics;
 use page::Page;
 
@@ -41,12 +42,12 @@ impl Admin {
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let live = warp::path!("livez").and(warp::get()).map(|| "ok\n".into_response());
-        let ready = warp::path!("readyz").and(warp::get()).map({
+        let live = warp::path!("livez").and(read()).map(|| "ok\n".into_response());
+        let ready = warp::path!("readyz").and(read()).map({
             let readiness = Arc::clone(&readiness);
             move || answer(&readiness.report())
         });
-        let numbers = warp::path!("metrics").and(warp::get()).map({
+        let numbers = warp::path!("metrics").and(read()).map({
             let readiness = Arc::clone(&readiness);
             move || {
                 let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -54,7 +55,7 @@ impl Admin {
                 warp::reply::with_header(metrics.text(), "content-type", kind).into_response()
             }
         });
-        let page = warp::path::end().and(warp::get()).map(move || {
+        let page = warp::path::end().and(read()).map(move || {
             let now = clock.now();
             let snapshot = published.at(now);
             let page = Page {
@@ -77,7 +78,8 @@ impl Admin {
 
 impl Handler for Admin {
     async fn handle(&self, request: Request<Incoming>) -> Response {
-        (self.filters)(request).await
+        let method = request.method().clone();
+        head::answer(&method, (self.filters)(request).await)
     }
 }
 
