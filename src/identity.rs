@@ -48,6 +48,24 @@ pub enum Unfit {
     },
 }
 
+/// How much the values of one token's headers may take in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeaderBound {
+    chosen: usize,
+    most: usize,
+}
+
+impl HeaderBound {
+    /// Octets, for claims and scopes of so many.
+    #[must_use]
+    pub fn octets(self, payload: usize, scope: usize) -> usize {
+        // The subject is a part of the claims, which stand in base64 too; each chosen claim is a
+        // part of them, maybe the same. Every value has a handle and an allocation of its own.
+        let values = payload + scope + payload.div_ceil(3) * 4 + self.chosen * payload;
+        values.min(self.most) + (FIXED.len() + self.chosen) * (size_of::<HeaderValue>() + 64)
+    }
+}
+
 /// What a header is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct Source<'a> {
@@ -90,6 +108,15 @@ impl Identity {
         self.names.iter().map(HeaderName::as_str).any(|ours| {
             ours.len() == name.len() && !ours.eq_ignore_ascii_case(name) && ours.bytes().zip(name.bytes()).all(alike)
         })
+    }
+
+    /// How much the values of one token may take in memory.
+    #[must_use]
+    pub fn bound(&self) -> HeaderBound {
+        HeaderBound {
+            chosen: self.chosen.len(),
+            most: self.most,
+        }
     }
 
     /// The names, in the order of the values of [`Identity::values`].

@@ -177,7 +177,10 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
         identity: settings.identity.clone(),
         kubernetes: settings.kubernetes,
         clock_skew: durations.clock_skew,
-        cache: TokenCache::new(settings.limits.verify_cache_entries.map_or(0, Into::into)),
+        cache: TokenCache::new(
+            settings.limits.verify_cache_entries.map_or(0, Into::into),
+            settings.identity.bound(),
+        ),
         lane: Lane::start().map_err(system("threads"))?,
         remote: Arc::clone(&remote),
         clock: Arc::clone(&clock),

@@ -17,7 +17,7 @@ use serde_json::Value;
 use signet_core::verify::Authentic;
 
 use crate::grpc::as_struct;
-use crate::identity::{Identity, Source, Unfit};
+use crate::identity::{HeaderBound, Identity, Source, Unfit};
 use crate::telemetry::seldom::Seldom;
 
 /// A token that a key signed, with the answers it leads to: each encoded once, when it is first asked for.
@@ -47,8 +47,14 @@ impl Entry {
     pub fn active(&self) -> &Bytes {
         self.active.get_or_init(|| {
             // Other issuers' kids may be any text.
-            let (claims, kid) = (self.authentic.payload(), Value::from(self.authentic.kid().as_str()));
-            format!(r#"{{"active":true,"claims":{claims},"kid":{kid}}}"#).into()
+            let (claims, kid) = (
+                self.authentic.payload(),
+                Value::from(self.authentic.kid().as_str()).to_string(),
+            );
+            // In one piece of its own size, as it is kept.
+            [r#"{"active":true,"claims":"#, claims, r#","kid":"#, &kid, "}"]
+                .concat()
+                .into()
         })
     }
 
@@ -86,7 +92,7 @@ impl Entry {
         let kept = self.metadata.get_or_init(|| {
             let made = metadata(payload);
             // Claims of many small numbers grow to several times their length: they are made anew each time.
-            (made.len() <= 2 * payload.len()).then_some(made)
+            (made.len() <= MOST_METADATA * payload.len()).then_some(made)
         });
         kept.clone().unwrap_or_else(|| metadata(payload))
     }
@@ -97,6 +103,9 @@ fn metadata(payload: &str) -> Bytes {
     let claims = serde_json::from_str(payload).unwrap_or_default();
     as_struct(&claims).encode_to_vec().into()
 }
+
+/// Claims whose metadata is longer than so many times the claims are not kept as metadata.
+const MOST_METADATA: usize = 2;
 
 /// The name of a token in the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -113,16 +122,31 @@ impl Fingerprint {
 }
 
 #[derive(Clone, Debug)]
-struct BySize;
+struct BySize {
+    headers: HeaderBound,
+}
 
 /// Octets that one entry of the configured number stands for. A common token with its answers takes less.
 const SHARE: usize = 4096;
 
+/// What the cache itself and the allocator need for an entry and its answers.
+const OVERHEAD: usize = 256;
+
+impl Entry {
+    /// Octets that it takes, once all its answers are made: what weighs does not change later.
+    fn octets(&self, headers: HeaderBound) -> usize {
+        let (payload, kid) = (self.authentic.payload().len(), self.authentic.kid().as_str().len());
+        // Each octet of a kid may be an escape of six in JSON.
+        let active = payload + 6 * kid + 64;
+        let headers = headers.octets(payload, self.authentic.scope().map_or(0, str::len));
+        let metadata = MOST_METADATA * payload;
+        OVERHEAD + size_of::<Self>() + self.authentic.octets_held() + active + headers + metadata
+    }
+}
+
 impl Weighter<Fingerprint, Arc<Entry>> for BySize {
     fn weight(&self, _: &Fingerprint, entry: &Arc<Entry>) -> u64 {
-        // Made or not: the claims, the answer that holds them, the header that holds them in base64, twice as much for the
-        // metadata, and once more for claims with a header of their own. The settings bound what goes beyond that.
-        let octets = size_of::<Entry>() + entry.authentic.payload().len() * 19 / 3;
+        let octets = entry.octets(self.headers);
         u64::try_from(octets.div_ceil(SHARE)).unwrap_or(u64::MAX)
     }
 }
@@ -134,11 +158,12 @@ pub struct TokenCache {
 }
 
 impl TokenCache {
-    /// Room for so many common tokens; 0 remembers none.
+    /// Room for so many common tokens, 4 KiB each; 0 remembers none. A token that takes more, with the answers that it
+    /// leads to, counts as several.
     #[must_use]
-    pub fn new(entries: usize) -> Self {
+    pub fn new(entries: usize, headers: HeaderBound) -> Self {
         Self {
-            tokens: Cache::with_weighter(entries, u64::try_from(entries).unwrap_or(u64::MAX), BySize),
+            tokens: Cache::with_weighter(entries, u64::try_from(entries).unwrap_or(u64::MAX), BySize { headers }),
         }
     }
 

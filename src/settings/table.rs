@@ -174,7 +174,7 @@ pub const SETTINGS: &[Setting] = &[
     row(PROCESS, "max_connections", Kind::Number, Literal("1024"), "most connections open at once, per listener"),
     row(PROCESS, "header_timeout", Kind::Duration, Literal("10s"), "how long a client may take to send a request's headers"),
     row(PROCESS, "drain_timeout", Kind::Duration, Literal("20s"), "how long requests under way may take to finish after SIGTERM"),
-    row(PROCESS, "verify_cache_entries", Kind::Number, Literal("10000"), "most verified tokens remembered; 0 turns the cache off"),
+    row(PROCESS, "verify_cache_entries", Kind::Number, Literal("10000"), "most verified tokens remembered, 4 KiB each (a larger one counts as several); 0 turns the cache off"),
     row(PROCESS, "require_locked_memory", Kind::Switch, Literal("false"), "refuse to start when key memory cannot be locked"),
     row(PROCESS, "threads", Kind::Number, Literal("0"), "threads that serve connections; 0 is one for every two cores, at most 4"),
 ];

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::harness::time::wait_for;
-use crate::harness::{AUDIENCE, Home, PATIENCE, Spec, kid_in_phase};
+use crate::harness::{AUDIENCE, Home, PATIENCE, Spec, kid_in_phase, say};
 use crate::sidecar;
 
 #[test]
@@ -67,4 +67,49 @@ fn without_a_cache_the_answers_are_the_same() {
     }
     let metrics = sidecar.admin().get("/metrics").expect("an answer").text();
     assert!(metrics.contains("signet_tokens_accepted_total 3"), "{metrics}");
+}
+
+/// Octets of memory that the process has.
+fn resident(sidecar: &crate::harness::Sidecar) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", sidecar.pid())).expect("Linux");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("VmRSS");
+    let kib: usize = line
+        .split_ascii_whitespace()
+        .nth(1)
+        .expect("a number")
+        .parse()
+        .expect("a number");
+    kib * 1024
+}
+
+/// Each remembered token counts as what it holds, so the cache keeps within 4 KiB for each of its configured entries.
+#[test]
+fn tokens_of_thousands_of_audiences_do_not_fill_the_cache_beyond_its_bound() {
+    const ENTRIES: usize = 4000;
+    const MIB: usize = 1024 * 1024;
+    let sidecar = Spec::new(&Home::new())
+        .set("SIGNET_VERIFY_CACHE_ENTRIES", ENTRIES)
+        .set("SIGNET_LOG", "info")
+        .start();
+    let mut connection = sidecar.socket();
+    let audiences: Vec<String> = (0..2900_u32)
+        .map(|number| char::from_u32(97 + number % 26).expect("a letter").to_string())
+        .chain([AUDIENCE.to_owned()])
+        .collect();
+    let mut verify = |count: usize| {
+        for number in 0..count {
+            let claims = json!({ "sub": format!("s{number}"), "aud": audiences });
+            let token = sidecar.sign_over(&mut connection, &json!({ "claims": claims })).token;
+            let request = json!({ "token": token, "audience": AUDIENCE }).to_string();
+            let answer = connection.post("/v1/verify", request.as_bytes()).expect("an answer");
+            assert_eq!(answer.json()["active"], true);
+        }
+    };
+    verify(5);
+    let before = resident(&sidecar);
+    verify(600);
+    let grown = resident(&sidecar).saturating_sub(before);
+    say(format!("600 tokens of 2,901 audiences: {} KiB more", grown / 1024));
+    // The allocator and what a request needs while it is answered take some more.
+    assert!(grown <= ENTRIES * 4096 + 10 * MIB, "{} MiB", grown / MIB);
 }
