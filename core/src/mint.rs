@@ -179,7 +179,11 @@ impl Template {
         if finished > token::LONGEST {
             return Err(MintRefusal::TooLarge(finished));
         }
-        Ok(Unsigned { token, expires_at })
+        Ok(Unsigned {
+            token,
+            expires_at,
+            capped_to: request.ttl.is_some_and(|asked| asked > life).then_some(life),
+        })
     }
 
     fn check(&self, claims: &Object<'_>) -> Result<Present, MintRefusal> {
@@ -346,6 +350,7 @@ fn is_media_type(typ: &str) -> bool {
 pub struct Unsigned {
     token: String,
     expires_at: i64,
+    capped_to: Option<u64>,
 }
 
 impl Unsigned {
@@ -359,6 +364,12 @@ impl Unsigned {
     #[must_use]
     pub fn expires_at(&self) -> i64 {
         self.expires_at
+    }
+
+    /// The token's life in seconds, if a longer one was asked for than the policy or the key allows.
+    #[must_use]
+    pub fn capped_to(&self) -> Option<u64> {
+        self.capped_to
     }
 
     /// The token, with this signature in JWS form.

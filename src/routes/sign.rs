@@ -206,9 +206,10 @@ fn overloaded(full: Full) -> Problem {
     Problem::overloaded(full.to_string())
 }
 
-/// `{"token":…,"kid":…,"exp":…}`: base64url and digits need no escapes.
+/// `{"token":…,"kid":…,"exp":…}`, and `ttl_capped_to` where the life is shorter than what was asked for: base64url and
+/// digits need no escapes.
 fn finish(signer: &Signer, unsigned: Unsigned, signature: &Signature) -> Vec<u8> {
-    let expires_at = unsigned.expires_at();
+    let (expires_at, capped_to) = (unsigned.expires_at(), unsigned.capped_to());
     let token = unsigned.finish(signature.as_ref());
     let mut answer = String::with_capacity(token.len() + 128);
     answer.push_str(r#"{"token":""#);
@@ -216,7 +217,11 @@ fn finish(signer: &Signer, unsigned: Unsigned, signature: &Signature) -> Vec<u8>
     answer.push_str(r#"","kid":""#);
     answer.push_str(signer.public.kid().as_str());
     // Writing to a String cannot fail.
-    let _ = write!(answer, r#"","exp":{expires_at}}}"#);
+    let _ = write!(answer, r#"","exp":{expires_at}"#);
+    if let Some(seconds) = capped_to {
+        let _ = write!(answer, r#","ttl_capped_to":{seconds}"#);
+    }
+    answer.push('}');
     answer.into_bytes()
 }
 

@@ -256,3 +256,55 @@ fn a_token_holds_what_was_asked_and_what_signet_sets_each_once() {
     let given = payload(&given.token);
     assert_eq!((&given["sub"], &given["aud"]), (&json!("client"), &json!(AUDIENCE)));
 }
+
+#[test]
+fn what_is_wrong_with_claims_is_said_and_not_taken_for_something_else() {
+    let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+    let sidecar = sidecar();
+    let mut connection = sidecar.socket();
+    for (member, words) in [
+        (r#""a":1,"a":2"#.to_owned(), "twice"),
+        (format!(r#""x":{}"#, nested(17)), "nested more than 16 deep"),
+        (r#""x":1e400"#.to_owned(), "number"),
+        (r#""x":[-1e400]"#.to_owned(), "number"),
+        (r#""x":"\ud800""#.to_owned(), "surrogate"),
+        (r#""x":{"y":"\udc00"}"#.to_owned(), "surrogate"),
+    ] {
+        let answer = connection
+            .post("/v1/sign", with_claims(&member).as_bytes())
+            .expect("an answer");
+        expect(&member, &answer, 400, "invalid_claims");
+        let detail = answer.json()["detail"].as_str().expect("a detail").to_owned();
+        assert!(detail.contains(words), "{member}: {detail}");
+        assert_eq!(detail.contains("twice"), words == "twice", "{member}: {detail}");
+    }
+}
+
+#[test]
+fn a_life_that_is_cut_is_said_in_the_answer() {
+    let sidecar = Spec::new(&Home::new()).set("SIGNET_TOKEN_MAX_TTL", "30m").start();
+    let mut connection = sidecar.socket();
+    let mut sign = |ttl: &str| {
+        let answer = connection
+            .post("/v1/sign", with_member(ttl).as_bytes())
+            .expect("an answer");
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        sidecar.remember(answer.json()["token"].as_str().expect("a token"));
+        answer.json()
+    };
+    for ttl in [r#""ttl":1801"#, r#""ttl":999999"#, r#""ttl":18446744073709551615"#] {
+        let answer = sign(ttl);
+        assert_eq!(answer["ttl_capped_to"], 1800, "{ttl}: {answer}");
+        let now = unix_millis() / 1000;
+        assert!(
+            (1795..=1800).contains(&(answer["exp"].as_i64().expect("exp") - now)),
+            "{answer}"
+        );
+    }
+    for ttl in [r#""ttl":1800"#, r#""ttl":1"#, r#""typ":"JWT""#] {
+        let answer = sign(ttl);
+        let mut names: Vec<&String> = answer.as_object().expect("an object").keys().collect();
+        names.sort();
+        assert_eq!(names, ["exp", "kid", "token"], "{ttl}");
+    }
+}
