@@ -83,10 +83,18 @@ pub(super) fn trusted(r: &mut Reader, own: Option<&Issuer>, audience: &[Audience
     let names = r.optional("trusted_issuers", parse::names).unwrap_or_default();
     let mut trusted: Vec<TrustedIssuer> = Vec::new();
     for name in names {
+        // Where its keys are told, a name need not be a URL: `iss` is any text (RFC 7519 §4.1.1), and Google's is
+        // `accounts.google.com` in some tokens.
+        let has_keys = tables.get(&name).is_some_and(|table| table.contains_key("jwks_url"));
         let issuer = match parse::issuer(&name) {
             Ok(issuer) => issuer,
+            Err(_) if has_keys && is_name(&name) => Issuer::new(&name),
             Err(text) => {
-                r.refuse("trusted_issuers", text);
+                tables.remove(&name);
+                r.refuse(
+                    "trusted_issuers",
+                    format!("{text}, or jwks_url in its table if that is all of its name"),
+                );
                 continue;
             }
         };
@@ -107,6 +115,11 @@ pub(super) fn trusted(r: &mut Reader, own: Option<&Issuer>, audience: &[Audience
         r.refuse_at(place, text.to_owned());
     }
     trusted
+}
+
+/// Whether it can be the whole `iss` of an issuer that is no URL: ASCII that shows, as in a URI.
+fn is_name(name: &str) -> bool {
+    (1..=256).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// One table, of which what was read is taken away.

@@ -149,6 +149,35 @@ fn an_issuer_that_cannot_be_trusted_is_refused() {
     }
 }
 
+/// Google's documents: `iss` is `https://accounts.google.com` or `accounts.google.com`.
+#[test]
+fn a_name_that_is_no_url_is_trusted_where_its_keys_are_told() {
+    for name in [
+        "accounts.google.com",
+        "urn:example:issuer",
+        "spiffe://example.org",
+        "joe",
+    ] {
+        let table = |key: &str| file(&format!("[trusted_issuers.{name:?}]\naudiences = [\"a\"]\n{key}"));
+        let issuer = one(table("jwks_url = \"https://www.googleapis.com/oauth2/v3/certs\""));
+        assert_eq!(issuer.issuer.as_str(), name);
+        assert_eq!(where_keys_are(&issuer), "https://www.googleapis.com/oauth2/v3/certs");
+        for key in [
+            "",
+            "discovery_url = \"https://accounts.google.com/.well-known/openid-configuration\"",
+        ] {
+            let refused = table(key).refused();
+            let problems = problems(&refused);
+            assert!(problems[0].contains("jwks_url"), "{refused}");
+        }
+    }
+    let keys = "jwks_url = \"https://a.example/keys\"";
+    for name in ["a b", "é", ""] {
+        let start = file(&format!("[trusted_issuers.{name:?}]\naudiences = [\"a\"]\n{keys}"));
+        start.refused();
+    }
+}
+
 #[test]
 fn a_table_of_an_issuer_that_the_environment_does_not_name_is_refused() {
     let start = file(&format!("[trusted_issuers.\"{LOGIN}\"]\naudiences = [\"a\"]"));
