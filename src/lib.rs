@@ -20,6 +20,7 @@ pub mod keeper;
 pub mod kinds;
 pub mod lane;
 pub mod last_good;
+pub mod proxies;
 pub mod published;
 pub mod readiness;
 pub mod reading;

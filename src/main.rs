@@ -4,6 +4,10 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    if let Err(text) = signet::proxies::settle() {
+        let _ = writeln!(std::io::stderr().lock(), "signet: {text}");
+        return ExitCode::from(78);
+    }
     signet::hardening::seal_process();
     let outcome = signet::cli::run(std::env::args_os());
     // A closed pipe (`signet keys list | head`) is no reason to panic.

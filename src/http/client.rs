@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HOST};
+use http::header::{CONTENT_TYPE, HOST, USER_AGENT};
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
@@ -70,6 +70,9 @@ async fn exchange(
     request
         .headers_mut()
         .insert(HOST, http::HeaderValue::from_static("signet"));
+    request
+        .headers_mut()
+        .insert(USER_AGENT, http::HeaderValue::from_static(signet_api::USER_AGENT));
     request
         .headers_mut()
         .insert(CONTENT_TYPE, http::HeaderValue::from_static("application/json"));

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
-use signet_api::chain;
+use signet_api::{USER_AGENT, chain};
 use signet_core::{Algorithm, ForeignKeys, Issuer, foreign_keys, json};
 use tokio::time::Instant;
 
@@ -93,7 +93,7 @@ pub enum FetchError {
 fn advice(status: u16) -> &'static str {
     match status {
         300..=399 => ", a redirect, which is not followed; write the URL where it ends as jwks_url or discovery_url",
-        401 | 403 => "; keys are public, so something in between asks for a login",
+        401 | 403 => "; keys are public, so something in between asks for a login, or a firewall refuses us",
         404 => "; is the name of the issuer right, to the last slash?",
         _ => "",
     }
@@ -130,6 +130,7 @@ impl Source {
         let resolver = Resolver::default();
         let mut builder = reqwest::Client::builder()
             .dns_resolver(resolver.clone())
+            .user_agent(USER_AGENT)
             .connect_timeout(DEADLINE)
             .timeout(DEADLINE)
             .retry(reqwest::retry::never())
@@ -260,6 +261,9 @@ mod tests {
             while !request.ends_with(b"\r\n\r\n") {
                 assert_ne!(connection.read_buf(&mut request).await.expect("a request"), 0);
             }
+            // Firewalls refuse requests that do not say whose they are.
+            let request = String::from_utf8(request).expect("text");
+            assert!(request.contains(&format!("user-agent: {USER_AGENT}\r\n")), "{request}");
             let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", LONGEST + 1);
             connection.write_all(head.as_bytes()).await.expect("written");
             // Until the other side has had enough.

@@ -2,7 +2,7 @@
 //! that each belongs to a setting.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,6 +17,7 @@ use super::origin::NAMES;
 use super::problem::{Fault, Problem};
 use super::table::{Kind, SETTINGS, Setting};
 use super::unknown::{is_from_kubernetes, nearest};
+use crate::proxies;
 
 /// Where a value comes from, the weakest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -128,6 +129,14 @@ impl Sources {
     fn take_environment(&mut self, env: impl IntoIterator<Item = (OsString, OsString)>) {
         // Sorted, so that the same environment gives the same report.
         let env: BTreeMap<_, _> = env.into_iter().collect();
+        for wrong in proxies::problems(|name| env.get(OsStr::new(name)).cloned()) {
+            self.problems.push(Problem {
+                setting: None,
+                place: format!("{} (environment)", wrong.variable),
+                text: wrong.text,
+                fault: Fault::Text,
+            });
+        }
         for (variable, value) in env {
             let variable = variable.to_string_lossy();
             let Some(name) = variable.strip_prefix("SIGNET_") else {

@@ -4,6 +4,7 @@
 //! each under the same number; every provider runs them. What differs between providers is data, [`Capabilities`], and
 //! is checked at start, never discovered at a rotation. This crate knows no vendor and no runtime.
 
+mod agent;
 mod check;
 mod clock;
 mod error;
@@ -11,6 +12,7 @@ mod nearness;
 mod provider;
 mod variables;
 
+pub use agent::{APPLICATION_ID, USER_AGENT};
 pub use async_trait::async_trait;
 pub use check::{Answer, Check, Progress, Trials};
 pub use clock::Clock;

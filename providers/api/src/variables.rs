@@ -21,12 +21,13 @@ pub struct Variable {
 pub struct Variables(Arc<BTreeMap<String, Zeroizing<String>>>);
 
 impl Variables {
-    /// The value, if it is set and not empty.
+    /// The value without the white space around it, if it is set and not empty. What comes from a file, such as a secret of
+    /// Kubernetes, often ends with a line break that nobody meant.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0
             .get(name)
-            .map(|value| value.as_str())
+            .map(|value| value.trim())
             .filter(|value| !value.is_empty())
     }
 
@@ -83,6 +84,13 @@ mod tests {
         assert_eq!(variables.get("VAULT_ADDR"), None);
         assert_eq!(variables.get("VAULT_TOKEN"), Some("t"));
         assert_eq!(variables.get("VAULT"), None);
+    }
+
+    #[test]
+    fn the_line_break_at_the_end_of_a_secret_of_kubernetes_is_no_part_of_the_value() {
+        let variables = variables(&[("VAULT_NAMESPACE", " team/blue\r\n"), ("AWS_REGION", "\n")]);
+        assert_eq!(variables.get("VAULT_NAMESPACE"), Some("team/blue"));
+        assert_eq!(variables.get("AWS_REGION"), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! The SDK reads the process's environment. Its one way to read something else is a method that it offers under the
 //! feature `test-util`; with it, two configurations live in one process and no test touches the environment. What
-//! stays the process's: the clock, the files that the variables name, and for S3 the proxy variables.
+//! stays the process's: the clock, the files that the variables name, and the proxy variables.
 //!
 //! The chain is the SDK's own: environment, profile, web identity, container (EKS Pod Identity, ECS), instance metadata
 //! (IMDSv2). The region is not asked of the instance metadata: opening makes no call.
@@ -13,12 +13,14 @@ use std::time::Duration;
 use aws_config::retry::RetryConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
+use aws_config::{AppName, BehaviorVersion, ConfigLoader, Region, SdkConfig};
 use aws_sdk_kms::config::IdentityCache;
+use aws_smithy_http_client::Connector;
+use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use aws_types::os_shim_internal::Env;
-use signet_api::{ProviderError, Variables};
+use signet_api::{APPLICATION_ID, ProviderError, Variables};
 
 use crate::config::{Place, VARIABLES, invalid};
 
@@ -68,6 +70,7 @@ async fn profile_region(place: &Place) -> Result<String, ProviderError> {
 fn loader(place: &Place, over: &[(&str, &str)]) -> Result<ConfigLoader, ProviderError> {
     let loader = aws_config::defaults(BehaviorVersion::latest())
         .env(environment(&place.variables, over))
+        .app_name(application()?)
         .retry_config(RetryConfig::disabled())
         .timeout_config(deadlines(CALL))
         // The deadline of a whole call is the stricter rule: no answer of KMS is long.
@@ -81,11 +84,24 @@ fn loader(place: &Place, over: &[(&str, &str)]) -> Result<ConfigLoader, Provider
             "AWS_CA_BUNDLE holds no certificates that can be trusted: {error}"
         ))
     })?;
-    let client = aws_smithy_http_client::Builder::new()
-        .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
-        .tls_context(context)
-        .build_https();
+    // Otherwise as the SDK makes its own, which takes the proxies of the environment.
+    let client = aws_smithy_http_client::Builder::new().build_with_connector_fn(move |settings, components| {
+        let mut connector = Connector::builder()
+            .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
+            .tls_context(context.clone())
+            .proxy_config(ProxyConfig::from_env());
+        connector.set_connector_settings(settings.cloned());
+        if let Some(components) = components {
+            connector.set_sleep_impl(components.sleep_impl());
+        }
+        connector.build()
+    });
     Ok(loader.http_client(client))
+}
+
+/// Stands in the `User-Agent` of the SDK as `app/...`.
+fn application() -> Result<AppName, ProviderError> {
+    AppName::new(APPLICATION_ID).map_err(|error| invalid(format!("the SDK does not take our name: {error}")))
 }
 
 fn environment(variables: &Variables, over: &[(&str, &str)]) -> Env {

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use azure_core::http::{ClientOptions, RetryOptions, Transport};
+use azure_core::http::{ClientOptions, RetryOptions, Transport, UserAgentOptions};
 use reqwest::redirect::Policy;
 use reqwest::tls::Certificate;
-use signet_api::{ErrorKind, Operation, ProviderError, Variables};
+use signet_api::{APPLICATION_ID, ErrorKind, Operation, ProviderError, Variables};
 
 use crate::NAME;
 
@@ -66,6 +66,9 @@ pub(crate) fn client_options(trust: &Trust, request: Duration, direct: bool) -> 
     Ok(ClientOptions {
         transport: Some(Transport::new(Arc::new(builder.build().map_err(failed)?))),
         retry: RetryOptions::none(),
+        user_agent: UserAgentOptions {
+            application_id: Some(APPLICATION_ID.to_owned()),
+        },
         ..ClientOptions::default()
     })
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use google_cloud_gax::error::rpc::Code;
+use google_cloud_gax::options::RequestOptionsBuilder as _;
 use google_cloud_gax::retry_policy::NeverRetry;
 use google_cloud_kms_v1::client::KeyManagementService;
 use google_cloud_kms_v1::model::crypto_key_version::CryptoKeyVersionState as State;
@@ -16,7 +17,7 @@ use google_cloud_kms_v1::model::{
 };
 use google_cloud_kms_v1::{Error, Result as Answer};
 use google_cloud_wkt::FieldMask;
-use signet_api::{ErrorKind, Operation, ProviderError};
+use signet_api::{ErrorKind, Operation, ProviderError, USER_AGENT};
 
 use crate::algorithm::ToSign;
 use crate::config::GcpConfig;
@@ -97,7 +98,12 @@ impl Kms {
             let page = self
                 .within(&call, async {
                     let request = self.service.list_crypto_key_versions().set_parent(call.resource);
-                    request.set_page_size(PAGE).set_page_token(token.as_str()).send().await
+                    request
+                        .set_page_size(PAGE)
+                        .set_page_token(token.as_str())
+                        .with_user_agent(USER_AGENT)
+                        .send()
+                        .await
                 })
                 .await?;
             let page = match page {
@@ -126,7 +132,12 @@ impl Kms {
             let page = self
                 .within(&call, async {
                     let request = self.service.list_crypto_keys().set_parent(call.resource);
-                    request.set_page_size(PAGE).set_page_token(token.as_str()).send().await
+                    request
+                        .set_page_size(PAGE)
+                        .set_page_token(token.as_str())
+                        .with_user_agent(USER_AGENT)
+                        .send()
+                        .await
                 })
                 .await?
                 .map_err(|error| call.failed(&error))?;
@@ -153,7 +164,7 @@ impl Kms {
             resource: &name,
         };
         let request = self.service.get_crypto_key_version().set_name(&name);
-        match self.within(&call, request.send()).await? {
+        match self.within(&call, request.with_user_agent(USER_AGENT).send()).await? {
             Err(error) if code(&error) == Some(Code::NotFound) => Ok(None),
             Ok(version) if version.name != name => Err(call.lie("the answer is about another version")),
             answer => answer.map(Some).map_err(|error| call.failed(&error)),
@@ -170,7 +181,7 @@ impl Kms {
             resource: &name,
         };
         let request = self.service.get_public_key().set_name(&name);
-        let found = match self.within(&call, request.send()).await? {
+        let found = match self.within(&call, request.with_user_agent(USER_AGENT).send()).await? {
             Err(error) if code(&error) == Some(Code::FailedPrecondition) => return Ok(None),
             // It was listed a moment ago, so it will come.
             Err(error) if code(&error) == Some(Code::NotFound) => {
@@ -192,7 +203,7 @@ impl Kms {
         };
         let request = self.service.create_crypto_key_version().set_parent(call.resource);
         let request = request.set_crypto_key_version(CryptoKeyVersion::default());
-        self.within(&call, request.send())
+        self.within(&call, request.with_user_agent(USER_AGENT).send())
             .await?
             .map_err(|error| call.failed(&error))
     }
@@ -209,7 +220,13 @@ impl Kms {
         let request = self.service.create_crypto_key().set_parent(self.key.ring());
         let request = request.set_crypto_key_id(new.id).set_crypto_key(new.key);
         match self
-            .within(&call, request.set_skip_initial_version_creation(true).send())
+            .within(
+                &call,
+                request
+                    .set_skip_initial_version_creation(true)
+                    .with_user_agent(USER_AGENT)
+                    .send(),
+            )
             .await?
         {
             Err(error) if code(&error) == Some(Code::AlreadyExists) => Ok(false),
@@ -231,7 +248,7 @@ impl Kms {
             .update_crypto_key()
             .set_crypto_key(key)
             .set_update_mask(mask);
-        self.within(&call, request.send())
+        self.within(&call, request.with_user_agent(USER_AGENT).send())
             .await?
             .map(drop)
             .map_err(|error| call.failed(&error))
@@ -249,7 +266,7 @@ impl Kms {
         let request = self.service.update_crypto_key_version().set_crypto_key_version(version);
         let request = request.set_update_mask(FieldMask::default().set_paths(["state"]));
         let version = self
-            .within(&call, request.send())
+            .within(&call, request.with_user_agent(USER_AGENT).send())
             .await?
             .map_err(|error| call.failed(&error))?;
         match version.name == name && version.state == State::Disabled {
@@ -268,7 +285,7 @@ impl Kms {
         };
         let request = self.service.destroy_crypto_key_version().set_name(&name);
         let version = self
-            .within(&call, request.send())
+            .within(&call, request.with_user_agent(USER_AGENT).send())
             .await?
             .map_err(|error| call.failed(&error))?;
         match version.name == name && matches!(version.state, State::DestroyScheduled | State::Destroyed) {
@@ -296,7 +313,7 @@ impl Kms {
             ToSign::Data(data) => request.set_data_crc32c(crc(&data)).set_data(data),
         };
         let signed = self
-            .within(&call, request.send())
+            .within(&call, request.with_user_agent(USER_AGENT).send())
             .await?
             .map_err(|error| call.failed(&error))?;
         let verified = match is_data {
@@ -330,7 +347,7 @@ impl Kms {
             .set_additional_authenticated_data_crc32c(crc(&aad))
             .set_additional_authenticated_data(aad);
         let sealed = self
-            .within(&call, request.send())
+            .within(&call, request.with_user_agent(USER_AGENT).send())
             .await?
             .map_err(|error| call.failed(&error))?;
         if self.key.number(&sealed.name).is_none() {
@@ -358,7 +375,7 @@ impl Kms {
         let request = request
             .set_additional_authenticated_data_crc32c(crc(&aad))
             .set_additional_authenticated_data(aad);
-        let opened = self.within(&call, request.send()).await?;
+        let opened = self.within(&call, request.with_user_agent(USER_AGENT).send()).await?;
         let opened = opened.map_err(|error| {
             let mut failed = call.failed(&error);
             // It was not made by this key, or not in this context.
@@ -391,7 +408,7 @@ impl Kms {
             .set_resource(resource)
             .set_permissions(permissions);
         let answer = self
-            .within(&call, request.send())
+            .within(&call, request.with_user_agent(USER_AGENT).send())
             .await?
             .map_err(|error| call.failed(&error))?;
         Ok(answer.permissions)

@@ -15,7 +15,8 @@ mod version;
 
 use std::time::Duration;
 
-use object_store::{BackoffConfig, ClientOptions, RetryConfig};
+use object_store::{BackoffConfig, ClientOptions, HeaderValue, RetryConfig};
+use signet_api::USER_AGENT;
 
 pub use place::{split, split_account};
 pub use ring::{Grants, ObjectRing};
@@ -24,6 +25,7 @@ pub use ring::{Grants, ObjectRing};
 #[must_use]
 pub fn client_options() -> ClientOptions {
     ClientOptions::new()
+        .with_user_agent(HeaderValue::from_static(USER_AGENT))
         .with_connect_timeout(Duration::from_secs(2))
         .with_timeout(Duration::from_secs(5))
 }

@@ -179,10 +179,10 @@ fn the_server_s_word_on_when_to_come_back_is_passed_on() {
 }
 
 #[test]
-fn a_namespace_and_the_token_go_with_every_request() {
+fn a_namespace_the_token_and_our_name_go_with_every_request() {
     run(async {
         let server = Scripted::start(answer(404, "", r#"{"errors":[]}"#)).await;
-        let more = [("VAULT_NAMESPACE".to_owned(), "/team/blue/".to_owned())];
+        let more = [("VAULT_NAMESPACE".to_owned(), "/team/blue/\n".to_owned())];
         let all = variables(&server.address).overlaid(&more.into_iter().collect());
         let config = VaultConfig::new(&all, "signet").expect("good");
         let provider = signet_vault::remote(config, Arc::new(ManualClock::default()))
@@ -193,6 +193,8 @@ fn a_namespace_and_the_token_go_with_every_request() {
         for head in server.seen() {
             assert!(head.contains("x-vault-namespace: team/blue\r\n"), "{head}");
             assert!(head.contains("x-vault-token: hvs.hush\r\n"), "{head}");
+            let agent = format!("user-agent: signet/{}\r\n", env!("CARGO_PKG_VERSION"));
+            assert!(head.contains(&agent), "{head}");
         }
     });
 }

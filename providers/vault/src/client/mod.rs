@@ -1,8 +1,8 @@
 //! A thin client: one request, one answer of bounded size, and a token that is kept alive.
 //!
 //! HTTP/1.1, because a request that timed out then takes its connection with it: over HTTP/2 the next request would wait
-//! on the same dead connection. No proxy of the environment is used, and nothing is retried here but what Vault refused
-//! for the sake of a token that has died.
+//! on the same dead connection. The proxies of the environment are used, but for a server on this machine. Nothing is
+//! retried here but what Vault refused for the sake of a token that has died.
 
 mod answer;
 mod pools;

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use http::header::{LOCATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue};
+use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Response, Url};
-use signet_api::{ErrorKind, Operation, ProviderError};
+use signet_api::{ErrorKind, Operation, ProviderError, USER_AGENT};
 use zeroize::Zeroizing;
 
 use super::pools::Pools;
@@ -52,9 +53,17 @@ impl Wire {
         let authorities = connection.authorities;
         let is_private = !authorities.is_empty();
         let address = connection.address.as_str().trim_end_matches('/').to_owned();
+        // An agent on this machine, which no proxy reaches; or a server that the environment excepts.
+        let is_direct = is_loopback(&connection.address) || !takes_a_proxy(&connection.address);
         let mut base = connection.address;
         let mut resolver = None;
         if let Some(name) = connection.server_name {
+            if !is_direct {
+                return Err(invalid(format!(
+                    "VAULT_TLS_SERVER_NAME does not go together with a proxy, which would be asked for a server of that name: \
+                     except the host of {address} in NO_PROXY, or have VAULT_ADDR name the server as its certificate does"
+                )));
+            }
             let host = base.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
             base.set_host(Some(&name))
                 .map_err(|_| invalid(format!("VAULT_TLS_SERVER_NAME is {name:?}, which is no host name")))?;
@@ -62,13 +71,16 @@ impl Wire {
         }
         let build = move || {
             let mut builder = reqwest::Client::builder()
+                .user_agent(USER_AGENT)
                 .default_headers(headers.clone())
                 .connect_timeout(connect_timeout)
                 .pool_idle_timeout(IDLE_TIMEOUT)
                 .http1_only()
-                .no_proxy()
                 .retry(reqwest::retry::never())
                 .redirect(reqwest::redirect::Policy::none());
+            if is_direct {
+                builder = builder.no_proxy();
+            }
             if is_private {
                 builder = builder.tls_certs_only(authorities.iter().cloned());
             }
@@ -167,6 +179,12 @@ impl Wire {
             )),
         }
     }
+}
+
+/// Whether the environment has a proxy for this server.
+fn takes_a_proxy(address: &Url) -> bool {
+    let uri = address.as_str().parse::<http::Uri>();
+    uri.is_ok_and(|uri| Matcher::from_env().intercept(&uri).is_some())
 }
 
 /// Looks up the host of `VAULT_ADDR` for requests that name `VAULT_TLS_SERVER_NAME` as their host, so that the

@@ -1,0 +1,190 @@
+//! One rule for all outgoing HTTP: which proxy it takes, and what never takes one.
+//!
+//! The SDKs of the vendors make clients of their own, and these read the environment of the process by themselves. Some
+//! take no client of ours, so the rule cannot be given to each. It stands in the environment instead: before anything else
+//! [`settle`] brings the variables into the one form that all of them read alike, by starting the program once more in the
+//! same process (`execve`) if they are not. Changing the environment of a running process is not safe in Rust.
+//!
+//! - `HTTPS_PROXY`, `HTTP_PROXY` and `ALL_PROXY`, in capitals or small letters; capitals go first. White space around the
+//!   value is no part of it. What is no URL of a proxy is a problem of the settings ([`problems`]).
+//! - `NO_PROXY` is what the operator wrote, in the form that the clients understand ([`exceptions`]), and then what no proxy
+//!   may see or can reach: this machine, and the servers of instance metadata, whose answers are credentials.
+
+mod exceptions;
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+
+use self::exceptions::{Entry, NEVER};
+
+/// The variables that name a proxy, each in both of its spellings.
+const PROXIES: [[&str; 2]; 3] = [
+    ["HTTPS_PROXY", "https_proxy"],
+    ["HTTP_PROXY", "http_proxy"],
+    ["ALL_PROXY", "all_proxy"],
+];
+const EXCEPTIONS: [&str; 2] = ["NO_PROXY", "no_proxy"];
+/// The variables that name a server of credentials for this machine or pod.
+const METADATA: [&str; 4] = [
+    "GCE_METADATA_HOST",
+    "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "IDENTITY_ENDPOINT",
+];
+
+const NO_URL: &str =
+    "is not the URL of a proxy: write it as http://proxy.example:3128, or unset it to go without a proxy";
+
+/// A variable with which Signet does not start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wrong {
+    /// Its name.
+    pub variable: &'static str,
+    /// What is wrong, and what to write. It quotes no proxy, whose URL may hold a password.
+    pub text: String,
+}
+
+/// What stands in the environment. `None`: the variable is not set.
+type Set = BTreeMap<&'static str, Option<OsString>>;
+
+/// The variables as all clients read them alike; empty if no proxy is named.
+///
+/// # Errors
+/// Every variable that is wrong.
+pub fn settled(get: impl Fn(&str) -> Option<OsString>) -> Result<BTreeMap<&'static str, String>, Vec<Wrong>> {
+    let (mut values, mut wrong) = (BTreeMap::new(), Vec::new());
+    for names in PROXIES {
+        if let Some((variable, value)) = first_of(names, &get) {
+            match value.to_str().map(str::trim).filter(|value| is_a_proxy(value)) {
+                Some(value) => values.extend(names.map(|name| (name, value.to_owned()))),
+                None => wrong.push(Wrong {
+                    variable,
+                    text: NO_URL.to_owned(),
+                }),
+            }
+        }
+    }
+    if values.is_empty() {
+        return if wrong.is_empty() { Ok(values) } else { Err(wrong) };
+    }
+    let mut entries: Vec<Entry> = Vec::new();
+    if let Some((variable, value)) = first_of(EXCEPTIONS, &get) {
+        match exceptions::read(&value.to_string_lossy()) {
+            Ok(read) => entries = read,
+            Err(text) => wrong.push(Wrong { variable, text }),
+        }
+    }
+    let named = METADATA.iter().filter_map(|name| host_of(get(name)?.to_str()?));
+    let never = NEVER.iter().map(|entry| Entry::from(*entry)).chain(named);
+    for entry in never {
+        if !entries.contains(&entry) {
+            entries.push(entry);
+        }
+    }
+    let list: Vec<&str> = entries.iter().map(Entry::as_str).collect();
+    values.extend(EXCEPTIONS.map(|name| (name, list.join(","))));
+    if wrong.is_empty() { Ok(values) } else { Err(wrong) }
+}
+
+/// What is wrong with the proxies of an environment.
+pub fn problems(get: impl Fn(&str) -> Option<OsString>) -> Vec<Wrong> {
+    settled(get).err().unwrap_or_default()
+}
+
+/// Starts this program once more, in the same process, if the variables of its environment are not settled. It returns if
+/// there is nothing to change. What is wrong with the variables is said where all settings are read.
+///
+/// # Errors
+/// The program could not be started once more.
+pub fn settle() -> Result<(), String> {
+    let get = |name: &str| std::env::var_os(name);
+    let changes = changes(&settled(get).unwrap_or_default(), get);
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let error = start_again(&changes);
+    let lines: Vec<String> = changes
+        .iter()
+        .map(|(name, value)| match value {
+            // It may hold a password.
+            Some(value) if EXCEPTIONS.contains(name) => format!("{name}={}", value.to_string_lossy()),
+            Some(_) => format!("{name}: the same without white space, and in both spellings"),
+            None => format!("unset {name}"),
+        })
+        .collect();
+    Err(format!(
+        "the proxy settings of the environment need another form, and starting again with it failed: {error}. Set them \
+         yourself:\n  {}",
+        lines.join("\n  ")
+    ))
+}
+
+/// The variables that are to be set, or unset.
+fn changes(settled: &BTreeMap<&'static str, String>, get: impl Fn(&str) -> Option<OsString>) -> Set {
+    if settled.is_empty() {
+        return Set::new();
+    }
+    let names = PROXIES.iter().chain([&EXCEPTIONS]).flatten();
+    names
+        .map(|name| (*name, settled.get(name).map(OsString::from)))
+        .filter(|(name, value)| get(name) != *value)
+        .collect()
+}
+
+fn start_again(changes: &Set) -> io::Error {
+    let program = match std::env::current_exe() {
+        Ok(program) => program,
+        Err(error) => return error,
+    };
+    let mut args = std::env::args_os();
+    let mut command = Command::new(&program);
+    command
+        .arg0(args.next().unwrap_or_else(|| program.into_os_string()))
+        .args(args);
+    for (name, value) in changes {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command.exec()
+}
+
+/// The first of these that is set to more than white space.
+fn first_of(names: [&'static str; 2], get: impl Fn(&str) -> Option<OsString>) -> Option<(&'static str, OsString)> {
+    let set = names.into_iter().filter_map(|name| Some((name, get(name)?)));
+    set.into_iter().find(|(_, value)| !is_blank(value))
+}
+
+fn is_blank(value: &OsStr) -> bool {
+    value.to_str().is_some_and(|value| value.trim().is_empty())
+}
+
+/// Whether clients take this for a proxy: `http://` or `https://` or neither, a host, perhaps a port and credentials. No
+/// path counts, so only the root is taken.
+fn is_a_proxy(value: &str) -> bool {
+    let Ok(uri) = value.parse::<http::Uri>() else {
+        return false;
+    };
+    let is_known = uri.scheme_str().is_none_or(|scheme| matches!(scheme, "http" | "https"));
+    let is_bare = uri.query().is_none() && matches!(uri.path(), "" | "/");
+    let Some(authority) = uri.authority() else {
+        return false;
+    };
+    let (host, port) = (authority.host(), authority.port_u16());
+    let place = authority.as_str().rsplit('@').next().unwrap_or_default();
+    let is_whole = port.map_or(place == host, |port| place == format!("{host}:{port}"));
+    is_known && is_bare && is_whole && !host.is_empty()
+}
+
+/// The host of a URL, or of `host:port`.
+fn host_of(value: &str) -> Option<Entry> {
+    let uri: http::Uri = value.trim().parse().ok()?;
+    Some(Entry::from(uri.host()?.trim_matches(['[', ']'])))
+}
+
+#[cfg(test)]
+mod tests;
