@@ -212,17 +212,7 @@ fn activations(records: &[&KeyRecord], lapses: &Lapses, policy: &Policy) -> Vec<
     records
         .iter()
         .map(|key| {
-            let regular = key.created_at.plus(lead(key, policy));
-            let at = match signer.map(|signer| signer.revoked.as_ref()) {
-                // Not the first one if it had a predecessor, which was destroyed since.
-                None if key.predecessor.is_some() => regular,
-                None => key.created_at,
-                Some(Some(revocation)) => regular.min(revocation.at).max(key.created_at),
-                Some(None) => regular,
-            };
-            if key.revoked.as_ref().is_some_and(|revocation| revocation.at < at) {
-                return None;
-            }
+            let at = begins(signer, key, lead(key, policy))?;
             let before = signer.replace(key).filter(|_| key.revoked.is_none());
             match before {
                 Some(before) => lapses.put_off(at, before, policy),
@@ -230,6 +220,36 @@ fn activations(records: &[&KeyRecord], lapses: &Lapses, policy: &Policy) -> Vec<
             }
         })
         .collect()
+}
+
+/// From when a key signs after this signer, wherever no lapse puts that off. `None`: it was revoked before.
+fn begins(signer: Option<&KeyRecord>, key: &KeyRecord, lead: Duration) -> Option<Timestamp> {
+    let regular = key.created_at.plus(lead);
+    let at = match signer.map(|signer| signer.revoked.as_ref()) {
+        // Not the first one if it had a predecessor, which was destroyed since.
+        None if key.predecessor.is_some() => regular,
+        None => key.created_at,
+        Some(Some(revocation)) => regular.min(revocation.at).max(key.created_at),
+        Some(None) => regular,
+    };
+    let is_revoked_before = key.revoked.as_ref().is_some_and(|revocation| revocation.at < at);
+    (!is_revoked_before).then_some(at)
+}
+
+/// The newest key that had begun to sign when it was revoked. By the schedule no key before it signs again, whatever the
+/// policy, in any replica that has read the revocation. Keys whose terms the provider does not hold are passed over.
+#[must_use]
+pub fn newest_revoked_signer(keys: &[KeyRecord]) -> Option<&KeyRecord> {
+    let mut records: Vec<&KeyRecord> = keys.iter().filter(|key| key.terms.is_some()).collect();
+    records.sort_by(|a, b| a.creation_order(b));
+    let (mut signer, mut found) = (None, None);
+    for key in records {
+        if begins(signer, key, key.terms?.lead).is_some() {
+            signer = Some(key);
+            found = key.revoked.as_ref().map_or(found, |_| Some(key));
+        }
+    }
+    found
 }
 
 /// The newest key whose activation has come. If that one is revoked, or none has come yet (a ring just made by a

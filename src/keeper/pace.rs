@@ -1,9 +1,10 @@
 //! When a ring is read again: every R, a little sooner by chance; sooner after a failure; and at once when somebody asks.
 
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use signet_core::Timestamp;
+use signet_core::{Kid, Timestamp};
 use signet_guards::Jitter;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -71,17 +72,22 @@ impl Pace {
 #[derive(Debug)]
 pub struct Nudge {
     asks: watch::Sender<()>,
+    interval: Duration,
     cool_down: Duration,
     /// Milliseconds since the epoch.
     cool_at: AtomicI64,
+    /// The key that the provider last refused to sign with, and when that brought a reading forward.
+    refused: Mutex<Option<(Kid, Instant)>>,
 }
 
 impl Nudge {
     pub(super) fn new(interval: Duration) -> Self {
         Self {
             asks: watch::Sender::new(()),
+            interval,
             cool_down: interval * COOL_DOWN,
             cool_at: AtomicI64::new(i64::MIN),
+            refused: Mutex::default(),
         }
     }
 
@@ -105,6 +111,19 @@ impl Nudge {
         if won.is_ok() {
             self.now();
         }
+    }
+
+    /// The provider does not sign with a key that signs by the last reading. Most likely it was revoked since, so the ring is
+    /// read at once; but not again for the same key before the next regular reading, which would learn no more.
+    pub fn refused_to_sign(&self, kid: &Kid) {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_known = |(known, at): &(Kid, Instant)| known == kid && at.elapsed() < self.interval;
+        if refused.as_ref().is_some_and(is_known) {
+            return;
+        }
+        *refused = Some((kid.clone(), Instant::now()));
+        drop(refused);
+        self.now();
     }
 
     pub(super) fn follow(&self) -> watch::Receiver<()> {
@@ -157,6 +176,24 @@ mod tests {
             }
         }
         assert_eq!(readings, 6);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_that_the_provider_refuses_brings_one_reading_per_interval_and_another_key_one_of_its_own() {
+        let interval = Duration::from_secs(60);
+        let nudge = Nudge::new(interval);
+        let mut asks = nudge.follow();
+        let mut readings = |kid: &str| {
+            (0..100).for_each(|_| nudge.refused_to_sign(&Kid::new(kid)));
+            let asked = asks.has_changed().expect("open");
+            asks.mark_unchanged();
+            asked
+        };
+        assert!(readings("a"));
+        assert!(!readings("a"));
+        assert!(readings("b"));
+        tokio::time::advance(interval).await;
+        assert!(readings("b"));
     }
 
     #[test]

@@ -122,7 +122,7 @@ impl Service {
         let failed = |_| refusal("internal", Code::Internal, "the cryptographic library failed");
         match &signer.signs {
             Signs::Remote => {
-                let signature = self.remote.sign(signer.public.kid(), message).await;
+                let signature = self.sign_by_provider(signer.public.kid(), message).await;
                 signature.map_err(|error| {
                     // What the provider said may name accounts and hosts: the log has it.
                     let detail = format!("{} did not sign ({})", error.provider, error.kind.as_str());

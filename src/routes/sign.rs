@@ -8,9 +8,10 @@ use futures_util::TryStreamExt as _;
 use futures_util::stream::FuturesOrdered;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use signet_core::SigningKey;
+use signet_api::{ErrorKind, ProviderError};
 use signet_core::mint::{SignRequest, Unsigned};
 use signet_core::signing_key::{Signature, SigningKeyError};
+use signet_core::{Kid, SigningKey};
 
 use crate::http::Response;
 use crate::http::body;
@@ -180,10 +181,23 @@ impl Service {
             );
             return Err(Problem::request("token_too_long", detail));
         }
-        let signature = self.remote.sign(signer.public.kid(), message.to_vec()).await;
+        let signature = self.sign_by_provider(signer.public.kid(), message.to_vec()).await;
         signature
             .map(|signature| finish(signer, unsigned, &signature))
             .map_err(|error| Problem::not_signed(&error))
+    }
+
+    /// The provider's signature. If it refuses the key, the ring is read again: a revocation that is not known here yet ends
+    /// so, and not with the next regular reading.
+    pub(crate) async fn sign_by_provider(&self, kid: &Kid, message: Vec<u8>) -> Result<Signature, ProviderError> {
+        let signed = self.remote.sign(kid, message).await;
+        if signed
+            .as_ref()
+            .is_err_and(|failure| failure.kind == ErrorKind::KeyUnusable)
+        {
+            self.nudge.refused_to_sign(kid);
+        }
+        signed
     }
 
     fn unsigned(&self, signer: &Signer, request: &[u8]) -> Result<Unsigned, Problem> {

@@ -157,9 +157,15 @@ impl Bao {
             .block_on(self.server.post(&path, json!({ "data": document })));
     }
 
+    /// What the record of remote custody says.
+    fn record(&self) -> Value {
+        let document = self.document();
+        serde_json::from_str(document["record"].as_str().expect("a text")).expect("JSON")
+    }
+
     /// The transit key and the version that hold this key, as the record has them.
     pub(crate) fn place(&self, kid: &str) -> (String, u64) {
-        let record = self.document();
+        let record = self.record();
         let keys = record["keys"].as_array().expect("the record's keys");
         let entry = keys.iter().find(|entry| entry["kid"] == kid).expect("the key");
         let name = entry["place"]["transit_key"].as_str().expect("a transit key");
@@ -206,7 +212,7 @@ impl Bao {
             Custody::Remote => {
                 expect("transit keys", &names, names.len() == 1);
                 expect("versions of transit", &versions, versions == keys);
-                let claim = self.document()["claim"].clone();
+                let claim = self.record()["claim"].clone();
                 expect("an open claim", &claim, claim.is_null());
             }
             Custody::Sealed => {

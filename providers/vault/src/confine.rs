@@ -1,7 +1,12 @@
 //! How a key goes out of use: the record first, which Signet obeys, then transit, as far as it goes.
 //!
-//! Transit forbids and destroys prefixes only: every version below some number. So a key that is older than one in use
-//! stays able to sign in transit until that one is retired too; Signet refuses it at once.
+//! Transit forbids and destroys prefixes only: every version below some number, `min_encryption_version`. So a retired key
+//! that is newer than one in use stays able to sign in transit until that one is retired too; Signet refuses it at once. A
+//! revoked key does not wait for that. Once it had begun to sign, the schedule never goes back to a key before it, so the
+//! number goes above it at once, over keys that are still published.
+//!
+//! Transit changes the number without a condition. Who computed it from an older record could lower it, so whoever wrote it
+//! reads both again, until the number is at least what the record asks for.
 
 use signet_api::{ErrorKind, Fate};
 use signet_core::{KeyState, Kid, Revocation};
@@ -13,6 +18,8 @@ use crate::transit::TransitKey;
 
 /// A swap is lost only when somebody else's was stored: so often in a row is no longer a race.
 const TRIES: usize = 64;
+/// So often in a row no replica lowers what another has raised: each reads again after it wrote.
+const RAISES: usize = 8;
 
 impl Remote {
     pub(crate) async fn retired(&self, kid: &Kid, fate: Fate) -> Result<(), Failure> {
@@ -56,14 +63,9 @@ impl Remote {
                 };
                 self.forbid(kid, "was retired", version);
             }
-            let held = match ring.transit.into_iter().find(|(other, _)| *other == name) {
-                Some((_, held)) => held,
-                None => self.transit.read(&name).await?,
-            };
-            let Some(held) = held else {
+            let Some(held) = self.confined(&name).await? else {
                 return Ok(());
             };
-            self.confined(&record, &name, &held).await?;
             if fate == Fate::Destroy {
                 self.trimmed(&record, &name, &held).await?;
                 if record.keys.iter().any(|entry| entry.kid == *kid && entry.destroyed) {
@@ -106,31 +108,45 @@ impl Remote {
             }
             let name = record.keys[index].place.transit_key.clone();
             // The mark is what counts, and it is there. What follows makes it harder for whoever else has a token.
-            if let Err(failure) = self.confined_by_name(&record, &name).await {
-                tracing::warn!(%kid, %failure, "the key is revoked, but transit may still sign with it");
+            if let Err(failure) = self.confined(&name).await {
+                tracing::warn!(
+                    %kid,
+                    %failure,
+                    "the key is revoked, and Signet does not use it; but who has a token of Vault may still sign with it. \
+                     Revoke it again to have transit refuse it"
+                );
             }
             return Ok(());
         }
         Err(self.outrun())
     }
 
-    async fn confined_by_name(&self, record: &Record, name: &str) -> Result<(), Failure> {
-        match self.transit.read(name).await? {
-            Some(held) => self.confined(record, name, &held).await,
-            None => Ok(()),
-        }
-    }
-
-    /// Forbids transit to sign with versions below the least that may.
-    pub(crate) async fn confined(&self, record: &Record, name: &str, held: &TransitKey) -> Result<(), Failure> {
-        let least = record
-            .least_that_signs(name)
-            .unwrap_or(u64::MAX)
-            .min(held.latest_version);
-        if least > 1 && held.min_encryption_version < least {
+    /// Has transit refuse to sign with versions below the least that may. What transit has then; `None`: no such key.
+    pub(crate) async fn confined(&self, name: &str) -> Result<Option<TransitKey>, Failure> {
+        for _ in 0..RAISES {
+            // The record first: whoever changes it meanwhile raises the number after that, and reads again as well.
+            let (record, _) = self.read_record().await?;
+            let Some(held) = self.transit.read(name).await? else {
+                return Ok(None);
+            };
+            let latest = held.latest_version;
+            if record.ended_revoked(name, latest) {
+                // No claim names the version that this makes, so it is never in the ring.
+                self.transit.rotate(name).await?;
+                continue;
+            }
+            let least = record.threshold(name, latest);
+            if held.min_encryption_version.max(1) >= least {
+                return Ok(Some(held));
+            }
             self.transit.forbid_below(name, least).await?;
         }
-        Ok(())
+        let text = format!(
+            "min_encryption_version of {} was lowered again and again while it was being raised. Who else writes to it? \
+             Signet raises it by itself: let nothing else set it",
+            self.transit.key_path(name)
+        );
+        Err(Failure::new(ErrorKind::Unavailable, text))
     }
 
     /// Has transit destroy the versions below the least that is needed. `None`: there was none.
@@ -158,7 +174,8 @@ impl Remote {
         names.sort_unstable();
         names.dedup();
         for name in names {
-            let Some(held) = self.transit.read(name).await? else {
+            // Transit trims no version that it was not told to sign no more with.
+            let Some(held) = self.confined(name).await? else {
                 continue;
             };
             if let Some(least) = self.trimmed(&record, name, &held).await? {

@@ -86,8 +86,9 @@ impl Refused {
         ]) {
             return fixed(
                 ErrorKind::KeyUnusable,
-                "this version of the transit key may not be used, or the key is of the wrong type. `vault read \
-                 transit/keys/<name>` shows its type, min_encryption_version and min_decryption_version",
+                "transit does not sign with this version: if a newer key was revoked, this replica has not read it yet, and \
+                 reads it now. If this goes on, `vault read transit/keys/<name>` shows min_encryption_version, which nobody \
+                 but Signet should set, and the key's type",
             );
         }
         if self.says_one_of(&[

@@ -21,7 +21,7 @@ use crate::config::VaultConfig;
 use crate::error::Failure;
 use crate::kv::Secret;
 use crate::names::ring_name;
-use crate::record::{ClaimOf, Entry, Record};
+use crate::record::{ClaimOf, Entry, Found, Record};
 use crate::transit::{Made, Transit, TransitKey};
 use crate::{NAME, check};
 
@@ -107,7 +107,7 @@ impl Remote {
     pub(crate) async fn read_record(&self) -> Result<(Record, Option<u64>), Failure> {
         // What was seen before the question is what the answer must not fall behind.
         let seen = self.seen.load(Ordering::SeqCst);
-        let found = self.record.read::<Record>().await?;
+        let found = self.record.read::<Found>().await?;
         let version = found.as_ref().map_or(0, |found| found.version);
         if version < seen {
             let location = self.record.location();
@@ -125,7 +125,7 @@ impl Remote {
         match found {
             None => Ok((Record::empty(&self.ring), None)),
             Some(found) => {
-                let record = found.data.checked(&self.ring, &self.record.location())?;
+                let record = found.data.record(&self.ring, &self.record.location())?;
                 Ok((record, Some(version)))
             }
         }
@@ -133,7 +133,7 @@ impl Remote {
 
     /// Writes the next record. `None`: somebody else was faster, and nothing was changed.
     pub(crate) async fn write_record(&self, before: Option<u64>, record: &Record) -> Result<Option<u64>, Failure> {
-        let version = self.record.swap(before, record).await?;
+        let version = self.record.swap(before, &record.document()?).await?;
         if let Some(version) = version {
             self.seen.fetch_max(version, Ordering::SeqCst);
         }
@@ -148,8 +148,9 @@ impl Remote {
             transit.insert(name.to_owned(), self.transit.read(name).await?);
         }
         let listed = record.keys.iter().filter(|entry| entry.is_listed());
+        let passed_over = record.passed_over();
         let keys: Vec<KeyRecord> = listed
-            .map(|entry| self.key_record(entry, &transit))
+            .map(|entry| self.key_record(entry, &transit, passed_over))
             .collect::<Result<_, _>>()?;
         let claimed = match &record.claim {
             Some(claim) => self.claimed(claim, &transit, newest(&keys))?,
@@ -165,7 +166,12 @@ impl Remote {
         })
     }
 
-    fn key_record(&self, entry: &Entry, transit: &BTreeMap<String, Option<TransitKey>>) -> Result<KeyRecord, Failure> {
+    fn key_record(
+        &self,
+        entry: &Entry,
+        transit: &BTreeMap<String, Option<TransitKey>>,
+        passed_over: u64,
+    ) -> Result<KeyRecord, Failure> {
         let bad = |what: &str| {
             let text = format!("key {} in {}: {what}", entry.kid, self.record.location());
             Failure::new(ErrorKind::BadAnswer, text)
@@ -211,8 +217,10 @@ impl Remote {
             ));
         };
         let made = made?;
+        // Transit signs no more with a key that a revocation passed over, and nobody disabled it: it is still to be retired
+        // when its time has come.
         let state = match entry.state {
-            KeyState::Enabled if held.signs_with(version) => KeyState::Enabled,
+            KeyState::Enabled if held.signs_with(version) || entry.number <= passed_over => KeyState::Enabled,
             _ => KeyState::Disabled,
         };
         record(&made.public, made.at.max(entry.created_at_ms), state)

@@ -9,7 +9,8 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use signet_api::ErrorKind;
 use signet_core::jwk::Jwk;
-use signet_core::{Algorithm, KeyState, Kid, Revocation, Terms, Timestamp};
+use signet_core::schedule::newest_revoked_signer;
+use signet_core::{Algorithm, KeyRecord, KeyState, Kid, Revocation, Terms, Timestamp};
 
 use crate::error::Failure;
 use crate::names::transit_keys;
@@ -18,7 +19,45 @@ const FORMAT: u32 = 1;
 /// Disabled keys are kept for the record, and not forever. Revoked ones are not counted, and are.
 const MOST_DISABLED: usize = 32;
 
-/// The document.
+/// The record as KV holds it: one text. OpenBao takes a request with at most 1,000 texts in its JSON, names of members
+/// included, which is a record of 28 keys; Vault has such bounds too.
+#[derive(Debug, Serialize)]
+pub(crate) struct Document {
+    record: String,
+}
+
+/// What is found there.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Found {
+    Text {
+        record: String,
+    },
+    /// As the first versions wrote it.
+    Plain(Box<Record>),
+}
+
+impl Found {
+    /// The record, checked.
+    pub(crate) fn record(self, ring: &str, location: &str) -> Result<Record, Failure> {
+        let record = match self {
+            Self::Plain(record) => *record,
+            Self::Text { record } => serde_json::from_str(&record)
+                .map_err(|_| refused(location, "it is no record, or of another version of Signet"))?,
+        };
+        record.checked(ring, location)
+    }
+}
+
+fn refused(location: &str, what: &str) -> Failure {
+    let text = format!(
+        "the record in {location} is refused: {what}. Restore an older version (`vault kv rollback`), and repeat every \
+         revocation that was made since (`signet keys revoke`); if nobody of yours changed it, treat it as an attack"
+    );
+    Failure::new(ErrorKind::BadAnswer, text)
+}
+
+/// What the document says.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Record {
@@ -82,15 +121,16 @@ impl Record {
         }
     }
 
+    /// As it is written.
+    pub(crate) fn document(&self) -> Result<Document, Failure> {
+        let record = serde_json::to_string(self)
+            .map_err(|_| Failure::new(ErrorKind::InvalidConfig, "the record cannot be written as JSON"))?;
+        Ok(Document { record })
+    }
+
     /// What must hold before anything in it is believed.
-    pub(crate) fn checked(self, ring: &str, location: &str) -> Result<Self, Failure> {
-        let bad = |what: String| {
-            let text = format!(
-                "the record in {location} is refused: {what}. Restore an older version (`vault kv rollback`), and repeat every \
-                 revocation that was made since (`signet keys revoke`); if nobody of yours changed it, treat it as an attack"
-            );
-            Failure::new(ErrorKind::BadAnswer, text)
-        };
+    fn checked(self, ring: &str, location: &str) -> Result<Self, Failure> {
+        let bad = |what: String| refused(location, &what);
         if self.format != FORMAT {
             return Err(bad(format!(
                 "its format is {}, and this Signet knows {FORMAT}",
@@ -152,8 +192,39 @@ impl Record {
     }
 
     /// The least version of a transit key that somebody may still sign with.
-    pub(crate) fn least_that_signs(&self, transit_key: &str) -> Option<u64> {
-        self.least(transit_key, |entry| entry.may_sign())
+    fn least_that_signs(&self, transit_key: &str) -> Option<u64> {
+        let passed_over = self.passed_over();
+        self.least(transit_key, |entry| entry.may_sign() && entry.number > passed_over)
+    }
+
+    /// From which version on a transit key is to sign, as far as transit can be told: its latest version always signs.
+    pub(crate) fn threshold(&self, transit_key: &str, latest: u64) -> u64 {
+        self.least_that_signs(transit_key).unwrap_or(u64::MAX).min(latest)
+    }
+
+    /// Up to this number no key signs again: a key that had begun to sign was revoked, and the schedule goes on from it.
+    pub(crate) fn passed_over(&self) -> u64 {
+        let listed = self.keys.iter().filter(|entry| entry.is_listed());
+        // Their instants and terms are looked at, never their public keys.
+        let keys: Vec<KeyRecord> = listed.filter_map(|entry| entry.as_recorded().ok()).collect();
+        newest_revoked_signer(&keys).map_or(0, |key| key.sequence)
+    }
+
+    /// Whether the latest version of a transit key was revoked, and the ring goes on in another one: no newer version will
+    /// come to be by itself.
+    pub(crate) fn ended_revoked(&self, transit_key: &str, latest: u64) -> bool {
+        let is_top = |entry: &Entry| entry.place.transit_key == transit_key && entry.place.version == latest;
+        let is_revoked = self.keys.iter().any(|entry| is_top(entry) && entry.revoked.is_some());
+        let next = self.keys.iter().rfind(|entry| entry.may_sign());
+        is_revoked
+            && self.threshold(transit_key, latest) == latest
+            && next.is_some_and(|entry| entry.place.transit_key != transit_key)
+    }
+
+    /// The transit keys that hold a revoked key.
+    pub(crate) fn transit_keys_with_a_revoked_key(&self) -> BTreeSet<&str> {
+        let revoked = self.keys.iter().filter(|entry| entry.revoked.is_some());
+        revoked.map(|entry| entry.place.transit_key.as_str()).collect()
     }
 
     /// The least version of a transit key that the ring still needs something of.
@@ -181,6 +252,22 @@ impl Place {
 impl Entry {
     pub(crate) const fn is_listed(&self) -> bool {
         !self.destroyed
+    }
+
+    /// The key by the record's word alone.
+    pub(crate) fn as_recorded(&self) -> Result<KeyRecord, String> {
+        let public = self.public.public_key().map_err(|error| error.to_string())?;
+        Ok(KeyRecord {
+            public: public
+                .for_algorithm(self.algorithm)
+                .map_err(|error| error.to_string())?,
+            created_at: self.created_at_ms,
+            sequence: self.number,
+            predecessor: self.predecessor.clone(),
+            terms: Some(self.terms),
+            state: self.state,
+            revoked: self.revoked.clone(),
+        })
     }
 
     pub(crate) fn may_sign(&self) -> bool {

@@ -145,10 +145,18 @@ impl Remote {
         let keys: Vec<KeyRecord> = ring.keys.iter().chain([key]).cloned().collect();
         self.remember(version, &record, &keys, None);
         // A revoked key that was the newest could not be forbidden in transit before there was a newer one.
-        if let Some(held) = ring.transit.get(&name).and_then(Option::as_ref)
-            && let Err(failure) = self.confined(&record, &name, held).await
-        {
-            tracing::warn!(%failure, "transit may still sign with a key that was retired or revoked; Signet does not");
+        let mut names = record.transit_keys_with_a_revoked_key();
+        names.insert(&name);
+        for name in names {
+            let held = ring.transit.get(name).and_then(Option::as_ref);
+            if held
+                .is_some_and(|held| held.min_encryption_version.max(1) >= record.threshold(name, held.latest_version))
+            {
+                continue;
+            }
+            if let Err(failure) = self.confined(name).await {
+                tracing::warn!(%failure, "transit may still sign with a key that was retired or revoked; Signet does not");
+            }
         }
         Ok(true)
     }

@@ -76,11 +76,12 @@ struct Create {
 #[derive(Serialize)]
 struct Nothing {}
 
+/// One of the two numbers. A number that is not sent stays as it is.
 #[derive(Serialize)]
-struct Config {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    min_decryption_version: Option<u64>,
-    min_encryption_version: u64,
+#[serde(rename_all = "snake_case")]
+enum Config {
+    MinDecryptionVersion(u64),
+    MinEncryptionVersion(u64),
 }
 
 #[derive(Serialize)]
@@ -194,19 +195,13 @@ impl Transit {
 
     /// Forbids signing with versions below `least`.
     pub(crate) async fn forbid_below(&self, name: &str, least: u64) -> Result<(), Failure> {
-        let config = Config {
-            min_decryption_version: None,
-            min_encryption_version: least,
-        };
-        self.configure(name, &config).await
+        self.configure(name, &Config::MinEncryptionVersion(least)).await
     }
 
-    /// Destroys versions below `least`.
+    /// Destroys versions below `least`, with which signing is forbidden already.
     pub(crate) async fn trim(&self, name: &str, key: &TransitKey, least: u64) -> Result<(), Failure> {
-        let config = Config {
-            min_decryption_version: Some(least.max(key.min_decryption_version)),
-            min_encryption_version: least.max(key.min_encryption_version),
-        };
+        // Transit trims up to the lower of its two numbers. The other one is not sent: what was read of it may be old by now.
+        let config = Config::MinDecryptionVersion(least.max(key.min_decryption_version));
         self.configure(name, &config).await?;
         let path = format!("{}/trim", self.key_path(name));
         let body = Trim {

@@ -4,6 +4,8 @@ mod custody;
 mod faults;
 mod login;
 mod policies;
+mod relay;
+mod revocation;
 mod server;
 mod succession;
 

@@ -23,10 +23,19 @@ async fn signs(provider: &dyn KeyProvider, key: &KeyRecord) {
 
 /// Changes the record as nobody but a crash would leave it.
 async fn edit(ring: &str, change: impl FnOnce(&mut Value)) {
-    let path = format!("secret/data/signet/{ring}");
-    let mut found = shared().get(&path).await;
-    change(&mut found["data"]["data"]);
-    shared().post(&path, json!({"data": found["data"]["data"]})).await;
+    let mut record = recorded(ring).await;
+    change(&mut record);
+    let data = json!({"record": record.to_string()});
+    shared()
+        .post(&format!("secret/data/signet/{ring}"), json!({"data": data}))
+        .await;
+}
+
+/// What the record says.
+async fn recorded(ring: &str) -> Value {
+    let found = shared().get(&format!("secret/data/signet/{ring}")).await;
+    let text = found["data"]["data"]["record"].as_str().expect("a text");
+    serde_json::from_str(text).expect("JSON")
 }
 
 /// The claim of a replica that was killed after it.
@@ -251,7 +260,7 @@ fn a_record_of_another_ring_or_shape_is_refused() {
             ),
             (|record| record["keys"][0]["surprise"] = json!(1), |_| {}),
         ];
-        let good = shared().get(&format!("secret/data/signet/{ring}")).await["data"]["data"].clone();
+        let good = recorded(&ring).await;
         for (change, _) in changes {
             edit(&ring, change).await;
             let error = provider.list().await.expect_err("refused");
@@ -342,5 +351,36 @@ fn transit_itself_refuses_a_retired_key_and_a_revoked_one_once_there_is_a_newer_
             provider.sign(&unknown, b"m").await.expect_err("unknown").kind,
             ErrorKind::NotFound
         );
+    });
+}
+
+#[test]
+fn a_ring_has_room_for_more_keys_than_a_server_takes_texts_in_one_request() {
+    run(async {
+        let ring = unique("ring");
+        let provider = remote(shared().as_root(), ring.clone()).await;
+        let mut newest = create(&*provider, None).await;
+        for count in 1..40 {
+            let before = newest;
+            newest = create(&*provider, Some(&before)).await;
+            let mark = Revocation {
+                at: ManualClock::default().now(),
+                reason: format!("the {count}th"),
+            };
+            provider.revoke(before.kid(), &mark).await.expect("revoked");
+        }
+        assert_eq!(provider.list().await.expect("lists").len(), 40);
+        signs(&*provider, &newest).await;
+
+        // As the first versions wrote a record.
+        let path = format!("secret/data/signet/{ring}");
+        let mut record = recorded(&ring).await;
+        let keys = record["keys"].as_array_mut().expect("keys");
+        keys.drain(..30);
+        shared().post(&path, json!({"data": record})).await;
+        assert_eq!(provider.list().await.expect("lists").len(), 10);
+        let next = create(&*provider, Some(&newest)).await;
+        signs(&*provider, &next).await;
+        assert_eq!(recorded(&ring).await["keys"].as_array().map(Vec::len), Some(11));
     });
 }
