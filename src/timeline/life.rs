@@ -11,6 +11,7 @@ use crate::ring_view::KeyView;
 #[derive(Clone, Debug)]
 pub(super) struct Life {
     pub(super) name: String,
+    alg: &'static str,
     /// `None`: not made yet.
     phase: Option<Phase>,
     pub(super) published_at: Timestamp,
@@ -30,6 +31,7 @@ impl Life {
         let superseded_at = signs_from.plus(policy.durations().rotation_period);
         Self {
             name,
+            alg: policy.algorithm().as_str(),
             phase: None,
             published_at: signs_from.minus(terms.lead).max(Timestamp::from_millis(0)),
             signs_from: Some(signs_from),
@@ -85,6 +87,7 @@ pub(super) fn of_keys(keys: &[KeyView], now: Timestamp) -> Vec<Life> {
             let signs_from = key.activates_at.as_deref().map(instant);
             Life {
                 name: short(&key.kid),
+                alg: key.alg,
                 phase: Some(key.phase),
                 published_at: instant(&key.created_at),
                 // One that signs already, for want of a better, does so whatever its own instant says.
@@ -114,8 +117,15 @@ pub(super) fn plan_the_next(lives: &mut Vec<Life>, policy: &Policy, now: Timesta
         return;
     };
     let begins = newest.signs_from.unwrap_or(newest.published_at);
-    let due_at = begins.plus(policy.successor_after());
-    let due_since = (due_at < now).then_some(due_at);
+    let (due_at, is_due) = match newest.alg == policy.algorithm().as_str() {
+        true => (
+            begins.plus(policy.successor_after()),
+            begins.plus(policy.successor_after()) < now,
+        ),
+        // As soon as it signs, and nobody knows since when the policy wants another algorithm.
+        false => (begins.max(now), begins <= now),
+    };
+    let due_since = is_due.then_some(due_at);
     // If it is overdue, its lead still lies ahead.
     let takes_over = due_at.max(now).plus(terms.lead);
     newest.superseded_at = Some(takes_over);

@@ -196,6 +196,27 @@ fn what_is_overdue_is_told_with_since_when_and_does_not_move_on_with_every_look(
 }
 
 #[test]
+fn a_key_of_another_algorithm_than_the_policys_is_due_as_soon_as_the_one_before_signs() {
+    let mut ring = vec![key("aaaaaaaa", Phase::Active, NOON - HOUR, false)];
+    ring[0].alg = "RS256";
+    let timeline = timeline(&ring, &[]);
+    assert_eq!(
+        (timeline.coming[0].is_due, timeline.when(&timeline.coming[0])),
+        (true, "due".to_owned())
+    );
+    ring.push(key("bbbbbbbb", Phase::Pending, NOON + HOUR, false));
+    ring[1].alg = "RS256";
+    let coming = self::timeline(&ring, &[]).coming;
+    let created = coming
+        .iter()
+        .find(|coming| coming.what == "next key is created and published");
+    assert_eq!(
+        created.map(|coming| (coming.at, coming.is_due)),
+        Some((at(NOON + HOUR), false))
+    );
+}
+
+#[test]
 fn spans_are_told_in_their_two_largest_units() {
     let told = |seconds| brief(Duration::from_secs(seconds));
     assert_eq!(

@@ -105,7 +105,7 @@ fn the_last_good_ring_of_another_issuer_is_refused_with_both_names() {
         &[
             crate::harness::ISSUER,
             "https://other.test",
-            "give each its own SIGNET_DATA_DIR",
+            "another SIGNET_DATA_DIR; with the provider local",
         ],
     );
 }

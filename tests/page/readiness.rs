@@ -33,6 +33,45 @@ fn every_condition_says_since_when_it_holds() {
         assert!(condition["failing_since"].is_null(), "{readiness}");
     }
     assert!((before..=now()).contains(&seconds(&readiness["since"])), "{readiness}");
+    // No alert fires on a new replica, whose first key has no successor for a day.
+    let metrics = metrics(&sidecar);
+    for line in [
+        "signet_ready 1",
+        "signet_successor_due 0",
+        "signet_signing_available 1",
+        "signet_condition{state=\"ring_too_old\"} 0",
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "no {line} in {metrics}");
+    }
+}
+
+fn metrics(sidecar: &Sidecar) -> String {
+    sidecar.admin().get("/metrics").expect("an answer").text()
+}
+
+#[test]
+fn a_key_that_is_due_and_cannot_be_made_is_told_apart_from_a_provider_that_cannot_be_read() {
+    let spec = Spec::new(&Home::new()).set("SIGNET_REFRESH_INTERVAL", "200ms");
+    spec.start().stop();
+    // Nothing can be written any more, and a new algorithm makes a successor due at once.
+    let in_the_way = spec.home().data().join("ring.json.tmp");
+    fs::create_dir(&in_the_way).expect("made");
+    let spec = spec.set("SIGNET_ALGORITHM", "EdDSA");
+    let sidecar = spec.start();
+    let has = |line: &str| metrics(&sidecar).lines().any(|found| found == line);
+    wait_for("the failure", PATIENCE, || {
+        has("signet_condition{state=\"ring_work_undone\"} 1").then_some(())
+    });
+    assert!(has("signet_successor_due 1"), "{}", metrics(&sidecar));
+    assert_eq!(condition(&sidecar.readiness().1, "ring")["state"], "ring_work_undone");
+    let html = sidecar.admin().get("/").expect("an answer").text();
+    for text in ["The provider refuses what is due", "Next: <b>due, next key is created"] {
+        assert!(html.contains(text), "no {text:?} in {html}");
+    }
+    fs::remove_dir(&in_the_way).expect("removed");
+    wait_for("the key to be made", PATIENCE, || {
+        has("signet_successor_due 0").then_some(())
+    });
 }
 
 #[test]

@@ -26,7 +26,7 @@ const FORGERIES: &[(&str, Change, Expected, &str)] = &[
         "an issuer that differs in a slash",
         |json| json["issuer"] = "https://issuer.test/".into(),
         |refusal| matches!(refusal, Refusal::Issuer { .. }),
-        "own SIGNET_DATA_DIR",
+        "or a new ring is made",
     ),
     (
         "the next version, with other members",
