@@ -53,7 +53,8 @@ def test_a_restart_while_the_provider_is_down_refuses_no_token(
         forged = Key.made("ec", "ES256").token(issuer.claims())
         assert sidecar.doors.all(forged).word == "bad_signature"
     assert "come from disk" in sidecar.log()
-    assert "disk" in sidecar.readiness(), "the reason stands where operators look"
+    for text in [sidecar.readiness(), sidecar.page()]:
+        assert "come from disk" in text, "the reason stands where operators look"
     figure(f"restart with the provider down: its tokens accepted {took:.1f} s after the start began")
     issuer.proxy.up()
     rsa_key, ec, new = *issuer.keys, Key.made("new", "ES384")

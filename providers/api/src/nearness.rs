@@ -56,7 +56,12 @@ impl Nearness {
     /// `0x7f.1`, `2130706433`), as it does for whoever connects. What is no host is elsewhere.
     #[must_use]
     pub fn of_text(host: &str) -> Self {
-        Host::parse(host).map_or(Self::Elsewhere, |host| Self::of(&host))
+        let nearness = Host::parse(host).map_or(Self::Elsewhere, |host| Self::of(&host));
+        // Not all who connect decode a name as browsers do: others ask DNS for it as it is written.
+        match nearness {
+            Self::Here if host.contains('%') || !host.is_ascii() => Self::PerhapsHere,
+            nearness => nearness,
+        }
     }
 
     /// Where an address is, such as one that a name resolves to.
@@ -157,6 +162,8 @@ mod tests {
             "localhost.",
             "a.localhost",
             "a.b.LocalHost.",
+            "%6cocalhost",
+            "ｌocalhost",
             "localhost.localdomain",
             "ip6-localhost",
             "ip6-loopback.",

@@ -75,6 +75,13 @@ impl Refusal {
     /// What to do next.
     pub(in crate::issuers) const fn advice(&self) -> &'static str {
         match self {
+            Self::File(FileFault::DirectoryOwner { .. } | FileFault::DirectoryWritable { .. }) => {
+                "Find out who changed it, then remove it, as it holds nothing else: Signet makes it again, with mode 0700"
+            }
+            Self::File(FileFault::DirectoryUnreadable(_)) => {
+                "See that it is a directory which the user of this process may read and enter, or remove it, as it holds \
+                 nothing else: Signet makes it again"
+            }
             Self::File(fault) => fault.advice(),
             Self::Damaged | Self::NoKeys(_) => {
                 "Check the disk, and remove the file: it is a cache, and written again as soon as the issuer answers"
