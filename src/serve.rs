@@ -18,6 +18,7 @@ use crate::clock::SystemClock;
 use crate::fits::{bears, fits};
 use crate::hardening::{NotLocked, lock_memory};
 use crate::http::accept::{Context, Limits, serve_tcp, serve_unix};
+use crate::http::files;
 use crate::http::peer::AllowList;
 use crate::http::tls::{Tls, TlsError};
 use crate::http::unix::{Access, SocketError, bind};
@@ -34,6 +35,9 @@ use crate::routes::{Service, local};
 use crate::settings::Settings;
 use crate::telemetry::metrics::Metrics;
 use crate::token_cache::TokenCache;
+
+/// The socket, the public and the admin listener.
+const LISTENERS: usize = 3;
 
 /// Why the sidecar did not start.
 #[derive(Debug, thiserror::Error)]
@@ -93,6 +97,8 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(system("a handler for SIGTERM"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(system("a handler for SIGINT"))?;
     let mut hang_up = signal(SignalKind::hangup()).map_err(system("a handler for SIGHUP"))?;
+
+    files::allow(LISTENERS, settings.limits.max_connections.into());
 
     // The listeners first: a second start on the same socket must not get as far as the ring.
     let tls = match &settings.tls {
@@ -235,6 +241,11 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
         clock,
         metrics,
     );
+    // On a thread of its own: whatever the other listeners are busy with, a probe gets its answer.
+    let context = Context {
+        workers: Workers::start(1).map_err(system("threads"))?,
+        ..context
+    };
     tasks.spawn(serve_tcp("admin", admin, None, pages, context));
     tasks.spawn(keeper.run(shutdown.clone()));
     announce(&settings, tls.is_some());

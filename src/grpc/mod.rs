@@ -15,8 +15,7 @@ use std::time::Duration;
 
 use http::header::CONTENT_TYPE;
 use http::{Request, StatusCode, Version};
-use http_body_util::Either;
-use hyper::body::Incoming;
+use http_body_util::{BodyExt as _, Either};
 use prost::Message;
 use tonic::server::{Grpc, UnaryService};
 use tonic::{Code, Status};
@@ -25,6 +24,7 @@ use tonic_prost::ProstCodec;
 use self::kubernetes::{FetchKeysRequest, MetadataRequest, Method, SignJwtRequest};
 pub use self::metadata::as_struct;
 use crate::http::Response;
+use crate::http::body::{Arriving, NoBody};
 use crate::routes::Service;
 use crate::routes::kubernetes::metadata;
 
@@ -44,7 +44,7 @@ pub fn is_grpc<B>(request: &Request<B>) -> bool {
 }
 
 /// Answers one call.
-pub async fn answer(service: Arc<Service>, request: Request<Incoming>) -> Response {
+pub async fn answer(service: Arc<Service>, request: Request<Arriving>) -> Response {
     if request.version() != Version::HTTP_2 || request.method() != http::Method::POST {
         return not_here("gRPC is a POST over HTTP/2");
     }
@@ -85,7 +85,7 @@ async fn ready<T>(value: T) -> T {
 }
 
 /// A call of one message and one answer.
-async fn call<In, Out, F, Answering>(request: Request<Incoming>, answer: F) -> Response
+async fn call<In, Out, F, Answering>(request: Request<Arriving>, answer: F) -> Response
 where
     In: Message + Default + Send + 'static,
     Out: Message + Default + Send + 'static,
@@ -93,6 +93,12 @@ where
     Answering: Future<Output = Result<Out, Status>> + Send + 'static,
 {
     let mut grpc = Grpc::new(ProstCodec::<Out, In>::default()).max_decoding_message_size(LONGEST_MESSAGE);
+    let request = request.map(|body| {
+        body.map_err(|why| match why {
+            NoBody::NoRoom => Status::unavailable(why.to_string()),
+            NoBody::Broken(_) => Status::cancelled(why.to_string()),
+        })
+    });
     match tokio::time::timeout(DEADLINE, grpc.unary(Unary(answer), request)).await {
         Ok(response) => response.map(|body| Either::Right(Either::Right(body))),
         Err(_) => refuse(Status::new(

@@ -1,49 +1,36 @@
-//! The accept loop of every listener, and the life of each connection.
+//! The accept loop of every listener.
 //!
-//! The server of `warp` has no limits, no time-outs and no peer credentials; this one has. A connection that has not
-//! sent a request in time is closed, whether it is silent or sends a byte a second; so is one that has been idle.
+//! The server of `warp` has no limits, no time-outs and no peer credentials; this one has. What becomes of a connection is
+//! in `http/serve.rs`, and which one has to go when there are too many in `http/crowd.rs`.
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::io;
-use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{self, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::Request;
-use http_body::{Frame, SizeHint};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
+use crate::http::Response;
+use crate::http::body::Arriving;
+use crate::http::crowd::{Crowd, Member};
 use crate::http::peer::{AllowList, Peer};
+use crate::http::serve::{LONG_HEAD, Manners, SHORT_HEAD, serve};
 use crate::http::tls::Tls;
 use crate::http::workers::Workers;
-use crate::http::{Body, Response};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::seldom::Seldom;
 
-/// How long a connection may rest between two requests. Longer than the keep-alive of common gateway pools.
-const IDLE: Duration = Duration::from_secs(90);
 /// The wait after a failed `accept`, such as too many open files.
 const BREATH: Duration = Duration::from_millis(50);
-const MAX_STREAMS: u32 = 256;
-const MAX_BUFFER: usize = 64 * 1024;
 
 /// What answers requests. Called once a request.
 pub trait Handler: Clone + Send + Sync + 'static {
     /// Answers.
-    fn handle(&self, request: Request<Incoming>) -> impl Future<Output = Response> + Send;
+    fn handle(&self, request: Request<Arriving>) -> impl Future<Output = Response> + Send;
 }
 
 /// The bounds of a listener.
@@ -53,6 +40,15 @@ pub struct Limits {
     pub connections: usize,
     /// How long a new connection may take to send its first request, and to finish its TLS handshake.
     pub header_timeout: Duration,
+}
+
+impl Limits {
+    fn manners(&self, longest_head: usize) -> Manners {
+        Manners {
+            header_timeout: self.header_timeout,
+            longest_head,
+        }
+    }
 }
 
 /// What all listeners share.
@@ -78,31 +74,28 @@ pub async fn serve_tcp<H: Handler>(
     handler: H,
     context: Context,
 ) {
-    let slots = Arc::new(Semaphore::new(context.limits.connections));
-    while let Some((stream, slot)) = next(name, || listener.accept(), &slots, &context.shutdown).await {
+    let crowd = Crowd::new(name, context.limits.connections);
+    let manners = context.limits.manners(SHORT_HEAD);
+    while let Some(stream) = next(name, || listener.accept(), &crowd, &context.shutdown).await {
         if let Err(error) = stream.set_nodelay(true) {
             debug!(listener = name, %error, "TCP_NODELAY was refused");
         }
+        let Some(member) = admit(&crowd, &context.shutdown).await else {
+            break;
+        };
         let Some(stream) = leave(name, stream.into_std()) else {
             continue;
         };
-        let (handler, tls, context_) = (handler.clone(), tls.clone(), context.clone());
-        let serve = async move {
-            let _slot = slot;
+        let (handler, tls, metrics) = (handler.clone(), tls.clone(), Arc::clone(&context.metrics));
+        let serving = async move {
             let Some(stream) = leave(name, TcpStream::from_std(stream)) else {
                 return;
             };
-            match tls {
-                None => serve_connection(stream, handler, &context_).await,
-                Some(tls) => match tokio::time::timeout(context_.limits.header_timeout, tls.accept(stream)).await {
-                    Ok(Ok(stream)) => serve_connection(stream, handler, &context_).await,
-                    Ok(Err(error)) => debug!(listener = name, %error, "a TLS handshake failed"),
-                    Err(_) => debug!(listener = name, "a TLS handshake took too long"),
-                },
-            }
+            serve_counted(serve(stream, tls, &handler, &member, manners), &metrics).await;
         };
-        context.tasks.spawn_on(serve, context.workers.next());
+        context.tasks.spawn_on(serving, context.workers.next());
     }
+    crowd.close();
 }
 
 /// Serves a Unix socket until shutdown, to those on the list.
@@ -113,8 +106,9 @@ pub async fn serve_unix<H: Handler>(
     handler: impl Fn(Peer) -> H,
     context: Context,
 ) {
-    let slots = Arc::new(Semaphore::new(context.limits.connections));
-    while let Some((stream, slot)) = next(name, || listener.accept(), &slots, &context.shutdown).await {
+    let crowd = Crowd::new(name, context.limits.connections);
+    let manners = context.limits.manners(LONG_HEAD);
+    while let Some(stream) = next(name, || listener.accept(), &crowd, &context.shutdown).await {
         let peer = match stream.peer_cred() {
             Ok(cred) => Peer {
                 uid: cred.uid(),
@@ -145,47 +139,62 @@ pub async fn serve_unix<H: Handler>(
             }
             continue;
         }
+        let Some(member) = admit(&crowd, &context.shutdown).await else {
+            break;
+        };
         let Some(stream) = leave(name, stream.into_std()) else {
             continue;
         };
-        let (handler, context_) = (handler(peer), context.clone());
-        let serve = async move {
-            let _slot = slot;
+        let (handler, metrics) = (handler(peer), Arc::clone(&context.metrics));
+        let serving = async move {
             let Some(stream) = leave(name, UnixStream::from_std(stream)) else {
                 return;
             };
-            serve_connection(stream, handler, &context_).await;
+            serve_counted(serve(stream, None, &handler, &member, manners), &metrics).await;
         };
-        context.tasks.spawn_on(serve, context.workers.next());
+        context.tasks.spawn_on(serving, context.workers.next());
+    }
+    crowd.close();
+}
+
+async fn serve_counted(serving: impl Future<Output = ()>, metrics: &Metrics) {
+    metrics.connections.inc();
+    serving.await;
+    metrics.connections.dec();
+}
+
+/// A place for a connection; `None` at shutdown.
+async fn admit(crowd: &Arc<Crowd>, shutdown: &CancellationToken) -> Option<Member> {
+    tokio::select! {
+        () = shutdown.cancelled() => None,
+        member = crowd.admit() => Some(member),
     }
 }
 
-/// The next connection, with the slot that it takes; `None` at shutdown. Without a free slot none is accepted.
+/// The next connection; `None` at shutdown.
 async fn next<S, Address, Accepting>(
     name: &'static str,
     accept: impl Fn() -> Accepting,
-    slots: &Arc<Semaphore>,
+    crowd: &Crowd,
     shutdown: &CancellationToken,
-) -> Option<(S, OwnedSemaphorePermit)>
+) -> Option<S>
 where
     Accepting: Future<Output = io::Result<(S, Address)>>,
 {
     loop {
-        let slot = tokio::select! {
-            () = shutdown.cancelled() => return None,
-            slot = Arc::clone(slots).acquire_owned() => slot.ok()?,
-        };
         let accepted = tokio::select! {
             () = shutdown.cancelled() => return None,
             accepted = accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => return Some((stream, slot)),
+            Ok((stream, _)) => return Some(stream),
             Err(error) => {
                 static LOGGED: Seldom<&str> = Seldom::new();
                 if let Some(held_back) = LOGGED.may_log(name) {
                     warn!(listener = name, %error, held_back, "accept failed; if it says too many open files, raise ulimit -n");
                 }
+                // The file of another connection may do.
+                crowd.make_place();
                 tokio::time::sleep(BREATH).await;
             }
         }
@@ -202,106 +211,4 @@ fn leave<S>(name: &'static str, moved: io::Result<S>) -> Option<S> {
             }
         })
         .ok()
-}
-
-/// Counts what shows that a connection is alive: its requests, and the pieces of the bodies that it takes.
-type Activity = Arc<AtomicU64>;
-
-/// A body whose pieces count. A client that stops reading takes no more of them, and the server no more of its requests.
-struct Held {
-    body: Body,
-    activity: Activity,
-}
-
-impl http_body::Body for Held {
-    type Data = Bytes;
-    type Error = <Body as http_body::Body>::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut task::Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(cx);
-        if frame.is_ready() {
-            self.activity.fetch_add(1, Ordering::Relaxed);
-        }
-        frame
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-async fn serve_connection<S, H>(stream: S, handler: H, context: &Context)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    H: Handler,
-{
-    let activity = Activity::default();
-    let service = service_fn(|request| {
-        activity.fetch_add(1, Ordering::Relaxed);
-        let (handler, activity) = (handler.clone(), Arc::clone(&activity));
-        async move {
-            let response = handler.handle(request).await;
-            Ok::<_, Infallible>(response.map(|body| Held { body, activity }))
-        }
-    });
-
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    // The connection's own watch (below) bounds headers too; hyper's timer would be made anew for every request.
-    builder
-        .http1()
-        .header_read_timeout(None)
-        .max_buf_size(MAX_BUFFER)
-        .pipeline_flush(true)
-        .timer(TokioTimer::new());
-    builder
-        .http2()
-        .max_concurrent_streams(MAX_STREAMS)
-        .timer(TokioTimer::new());
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-
-    context.metrics.connections.inc();
-    let mut watch = pin!(until_idle(&activity, context.limits.header_timeout));
-    let mut draining = false;
-    loop {
-        tokio::select! {
-            biased;
-            outcome = connection.as_mut() => {
-                if let Err(error) = outcome {
-                    debug!(%error, "a connection ended early");
-                }
-                break;
-            }
-            () = context.shutdown.cancelled(), if !draining => {
-                draining = true;
-                connection.as_mut().graceful_shutdown();
-            }
-            () = watch.as_mut() => {
-                debug!("a silent connection was closed");
-                break;
-            }
-        }
-    }
-    context.metrics.connections.dec();
-}
-
-/// Returns when a connection's first request has not come in time, or nothing has happened for the idle time: no other
-/// request, and no piece of a body taken. No request takes that long to answer. Costs a request two counters, and no timer.
-async fn until_idle(activity: &AtomicU64, first: Duration) {
-    tokio::time::sleep(first).await;
-    let mut seen = 0;
-    loop {
-        let now = activity.load(Ordering::Relaxed);
-        if now == seen {
-            return;
-        }
-        seen = now;
-        tokio::time::sleep(IDLE).await;
-    }
 }

@@ -1,33 +1,186 @@
-//! Reading a request's body, with a limit and a deadline, and writing JSON.
+//! Reading a request's body, with a limit, a deadline and a budget, and writing JSON.
 
+use std::ops::Deref;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{self, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
+use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::{BodyExt as _, Either, Full};
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Incoming;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::http::Response;
+use crate::http::connection::Connection;
 use crate::http::problem::Problem;
 
 /// How long a client may take to send a body.
 const DEADLINE: Duration = Duration::from_secs(10);
+/// The octets of all bodies of this process that have come in part, or are worked on.
+const BUDGET: usize = 32 * 1024 * 1024;
+
+/// The octets of all answers to batches that are being made. An answer is a third longer than what was asked, and each
+/// item adds a header and a signature.
+const ANSWERS: usize = 8 * 1024 * 1024;
+const SHORTEST_ITEM: usize = 20;
+const ADDED_TO_ITEM: usize = 600;
+
+static BODIES: Semaphore = Semaphore::const_new(BUDGET);
+static BATCHES: Semaphore = Semaphore::const_new(ANSWERS);
+
+/// Why a body did not come.
+#[derive(Debug, thiserror::Error)]
+pub enum NoBody {
+    /// The client broke it off, or it is not framed as it should be.
+    #[error("the body was broken off")]
+    Broken(#[source] hyper::Error),
+    /// There is no memory for it now.
+    #[error("too many bodies are under way; try again in a second")]
+    NoRoom,
+}
+
+/// A request's body as it arrives. It takes octets of the budget as they come, and gives them back when it is dropped. A
+/// body of one piece, as most are, takes none.
+#[derive(Debug)]
+pub struct Arriving {
+    body: Incoming,
+    connection: Option<Arc<Connection>>,
+    waiting: bool,
+    /// hyper does not know of a body in chunks that it has ended.
+    ended: bool,
+    room: Option<SemaphorePermit<'static>>,
+}
+
+impl Arriving {
+    /// The body of a request on this connection.
+    pub fn new(body: Incoming, connection: &Arc<Connection>) -> Self {
+        let connection = (!body.is_end_stream()).then(|| Arc::clone(connection));
+        Self {
+            body,
+            connection,
+            waiting: false,
+            ended: false,
+            room: None,
+        }
+    }
+
+    fn wait(&mut self, waits: bool) {
+        if waits != self.waiting {
+            self.waiting = waits;
+            if let Some(connection) = &self.connection {
+                connection.on_waiting_for_body(waits);
+            }
+        }
+    }
+
+    fn make_room(&mut self, octets: usize) -> Result<(), NoBody> {
+        let more = u32::try_from(octets).map_err(|_| NoBody::NoRoom)?;
+        let more = BODIES.try_acquire_many(more).map_err(|_| NoBody::NoRoom)?;
+        match &mut self.room {
+            Some(room) => room.merge(more),
+            None => self.room = Some(more),
+        }
+        Ok(())
+    }
+}
+
+impl http_body::Body for Arriving {
+    type Data = Bytes;
+    type Error = NoBody;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Option<Result<Frame<Bytes>, NoBody>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        self.wait(polled.is_pending());
+        let frame = match ready!(polled) {
+            Some(Ok(frame)) => frame,
+            Some(Err(error)) => return Poll::Ready(Some(Err(NoBody::Broken(error)))),
+            None => {
+                self.ended = true;
+                return Poll::Ready(None);
+            }
+        };
+        let octets = frame.data_ref().map_or(0, Bytes::len);
+        if let Some(connection) = &self.connection {
+            connection.on_body(octets);
+        }
+        if self.room.is_some() || !self.body.is_end_stream() {
+            self.make_room(octets)?;
+        }
+        Poll::Ready(Some(Ok(frame)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ended || self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Arriving {
+    fn drop(&mut self) {
+        self.wait(false);
+        let Some(connection) = &self.connection else {
+            return;
+        };
+        // What came together with its head is taken, so that the connection can go on. There is nobody to be woken.
+        let mut nobody = task::Context::from_waker(Waker::noop());
+        if !self.is_end_stream() {
+            let first = Pin::new(&mut self.body).poll_frame(&mut nobody);
+            self.ended = matches!(first, Poll::Ready(None));
+        }
+        if !self.is_end_stream() {
+            connection.on_left_unread();
+        }
+    }
+}
+
+/// A whole body, and the room that it takes.
+#[derive(Debug, Default)]
+pub struct Whole {
+    octets: Bytes,
+    _room: Option<SemaphorePermit<'static>>,
+}
+
+impl Deref for Whole {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.octets
+    }
+}
+
+/// Waits until there is memory for the answer to a batch of so many items at most. Batches are work for the processor, so
+/// more of them at once would not be done sooner.
+pub async fn turn(batch: &[u8], most_items: usize) -> Option<SemaphorePermit<'static>> {
+    let items = most_items.min(batch.len() / SHORTEST_ITEM);
+    let longest = batch.len() + batch.len() / 2 + items * ADDED_TO_ITEM;
+    // It is never closed.
+    BATCHES
+        .acquire_many(u32::try_from(longest.min(ANSWERS)).ok()?)
+        .await
+        .ok()
+}
 
 /// Reads the whole body. The common body of one frame is not copied.
 ///
 /// # Errors
-/// [`Problem`] if it is longer than `limit`, too slow, or broken off.
-pub async fn read(body: Incoming, limit: usize) -> Result<Bytes, Problem> {
+/// [`Problem`] if it is longer than `limit`, too slow, or broken off, or if there is no memory for it now.
+pub async fn read(body: Arriving, limit: usize) -> Result<Whole, Problem> {
     let announced = body.size_hint().lower();
     if announced > u64::try_from(limit).unwrap_or(u64::MAX) {
         return Err(too_large(limit));
     }
     if body.is_end_stream() {
-        return Ok(Bytes::new());
+        return Ok(Whole::default());
     }
     // Most bodies have arrived with their headers: the timer is made only for those that have not.
-    let reading = collect(body, limit);
+    let reading = collect(body, limit, usize::try_from(announced).unwrap_or(limit));
     tokio::time::timeout(DEADLINE, reading).await.unwrap_or_else(|_| {
         Err(Problem::new(
             StatusCode::REQUEST_TIMEOUT,
@@ -38,29 +191,53 @@ pub async fn read(body: Incoming, limit: usize) -> Result<Bytes, Problem> {
     })
 }
 
-async fn collect(mut body: Incoming, limit: usize) -> Result<Bytes, Problem> {
+async fn collect(mut body: Arriving, limit: usize, announced: usize) -> Result<Whole, Problem> {
     let Some(first) = next(&mut body).await? else {
-        return Ok(Bytes::new());
+        return Ok(Whole::default());
     };
     if first.len() > limit {
         return Err(too_large(limit));
     }
     if body.is_end_stream() {
-        return Ok(first);
+        return Ok(Whole {
+            octets: first,
+            _room: body.room.take(),
+        });
     }
-    let mut whole = BytesMut::from(first);
+    let most = if announced == 0 { limit } else { announced };
+    let mut whole = BytesMut::with_capacity(reserved(first.len(), most));
+    whole.extend_from_slice(&first);
+    drop(first);
     while let Some(data) = next(&mut body).await? {
         if whole.len() + data.len() > limit {
             return Err(too_large(limit));
         }
+        let arrived = whole.len() + data.len();
+        if arrived > whole.capacity() {
+            whole.reserve(reserved(arrived, most) - whole.len());
+        }
         whole.extend_from_slice(&data);
     }
-    Ok(whole.freeze())
+    Ok(Whole {
+        octets: whole.freeze(),
+        _room: body.room.take(),
+    })
 }
 
-async fn next(body: &mut Incoming) -> Result<Option<Bytes>, Problem> {
+/// How much to reserve for a body of which so much has arrived: twice that, and all of it once there is much of it. What
+/// is announced is not believed before, since memory that is reserved may count although it is not taken.
+fn reserved(arrived: usize, most: usize) -> usize {
+    const MUCH: usize = 1024 * 1024;
+    let more = if arrived >= MUCH { most } else { most.min(2 * arrived) };
+    more.max(arrived)
+}
+
+async fn next(body: &mut Arriving) -> Result<Option<Bytes>, Problem> {
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| Problem::request("broken_body", "the body was broken off"))?;
+        let frame = frame.map_err(|why| match why {
+            NoBody::Broken(_) => Problem::request("broken_body", "the body was broken off"),
+            NoBody::NoRoom => Problem::overloaded(why.to_string()),
+        })?;
         if let Ok(data) = frame.into_data() {
             return Ok(Some(data));
         }

@@ -9,17 +9,17 @@ use bytes::Bytes;
 use http::Request;
 use http::header::CONTENT_TYPE;
 use http_body_util::Either;
-use hyper::body::Incoming;
 use hyper::service::Service as _;
 use hyper_util::service::TowerToHyperService;
 use warp::filters::BoxedFilter;
 use warp::{Filter as _, Reply as _};
 
 use crate::http::Response;
+use crate::http::body::Arriving;
 use crate::http::problem::Problem;
 
 /// The filters of a listener. `warp` does not name its service's type, hence the box.
-pub type Filters = Arc<dyn Fn(Request<Incoming>) -> Pin<Box<dyn Future<Output = Response> + Send>> + Send + Sync>;
+pub type Filters = Arc<dyn Fn(Request<Arriving>) -> Pin<Box<dyn Future<Output = Response> + Send>> + Send + Sync>;
 
 /// Makes a service of a listener's filters; what none of them takes is a problem document.
 #[must_use]
@@ -44,9 +44,15 @@ async fn refused(rejection: warp::Rejection) -> Result<warp::reply::Response, In
     } else {
         Problem::request("invalid_request", "the request is not one that this path takes")
     };
+    Ok(refusal(problem))
+}
+
+/// A problem as a filter answers it.
+#[must_use]
+pub fn refusal(problem: Problem) -> warp::reply::Response {
     let body = problem.to_json();
     let (parts, _) = problem.into_response().into_parts();
-    Ok(http::Response::from_parts(parts, body.into()))
+    http::Response::from_parts(parts, body.into())
 }
 
 /// A JSON answer of a filter.

@@ -3,9 +3,14 @@
 pub mod accept;
 pub mod body;
 pub mod client;
+pub mod connection;
+pub mod crowd;
+pub mod files;
 pub mod filters;
 pub mod peer;
 pub mod problem;
+pub mod serve;
+pub mod stream;
 pub mod tls;
 pub mod unix;
 pub mod workers;

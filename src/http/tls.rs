@@ -10,7 +10,7 @@ use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +18,9 @@ use tracing::{error, info};
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(10);
+
+/// The most that is encrypted for a client that does not take it.
+const UNWRITTEN: usize = 16 * 1024;
 
 /// Why the files could not be used. The key is never shown.
 #[derive(Debug, thiserror::Error)]
@@ -72,8 +75,14 @@ impl Tls {
     ///
     /// # Errors
     /// If the client does not speak TLS 1.2 or 1.3.
-    pub async fn accept(&self, stream: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
-        TlsAcceptor::from(self.config.load_full()).accept(stream).await
+    pub async fn accept<S>(&self, stream: S) -> std::io::Result<TlsStream<S>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let acceptor = TlsAcceptor::from(self.config.load_full());
+        acceptor
+            .accept_with(stream, |tls| tls.set_buffer_limit(Some(UNWRITTEN)))
+            .await
     }
 
     /// Takes up changed files until shutdown. Files that do not fit leave the last good certificate in use.

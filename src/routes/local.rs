@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request};
-use hyper::body::Incoming;
+use tokio::sync::Semaphore;
 use tokio_stream::wrappers::WatchStream;
 use tokio_util::sync::CancellationToken;
 use warp::{Filter as _, Reply as _};
@@ -16,19 +16,22 @@ use warp::{Filter as _, Reply as _};
 use crate::grpc;
 use crate::http::Response;
 use crate::http::accept::Handler;
-use crate::http::body;
-use crate::http::filters::{Filters, into_filters, json};
+use crate::http::body::{self, Arriving};
+use crate::http::filters::{Filters, into_filters, json, refusal};
 use crate::http::peer::Peer;
 use crate::http::problem::Problem;
 use crate::routes::Service;
 use crate::routes::head::{self, read};
 use crate::routes::introspect::is_form;
+use crate::routes::sign::MOST_ITEMS;
 use crate::telemetry::seldom::Seldom;
 
 /// The longest body of a single request: a token of 16 KiB with room for all else.
 const SINGLE: usize = 64 * 1024;
 /// The longest body of a batch.
 const BATCH: usize = 4 * 1024 * 1024;
+/// The most streams of events at once. A connection that waits for events is working, so it is never closed for another.
+const EVENT_STREAMS: usize = 256;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Answers one peer.
@@ -53,7 +56,7 @@ pub fn routes(service: Arc<Service>, shutdown: CancellationToken) -> impl Fn(Pee
 }
 
 impl Handler for Local {
-    async fn handle(&self, request: Request<Incoming>) -> Response {
+    async fn handle(&self, request: Request<Arriving>) -> Response {
         if grpc::is_grpc(&request) {
             return grpc::answer(Arc::clone(&self.service), request).await;
         }
@@ -63,7 +66,7 @@ impl Handler for Local {
 }
 
 impl Local {
-    async fn answer(&self, request: Request<Incoming>) -> Response {
+    async fn answer(&self, request: Request<Arriving>) -> Response {
         let (parts, body) = request.into_parts();
         let outcome = match (&parts.method, parts.uri.path()) {
             (&Method::POST, "/v1/sign") => self.sign(body).await,
@@ -80,23 +83,27 @@ impl Local {
         outcome.unwrap_or_else(|problem| self.failed(&parts, problem))
     }
 
-    async fn sign(&self, body: Incoming) -> Result<Response, Problem> {
+    async fn sign(&self, body: Arriving) -> Result<Response, Problem> {
         self.service.sign(&body::read(body, SINGLE).await?).await
     }
 
-    async fn sign_batch(&self, body: Incoming) -> Result<Response, Problem> {
-        self.service.sign_batch(&body::read(body, BATCH).await?).await
+    async fn sign_batch(&self, body: Arriving) -> Result<Response, Problem> {
+        let batch = body::read(body, BATCH).await?;
+        let _turn = body::turn(&batch, MOST_ITEMS).await;
+        self.service.sign_batch(&batch).await
     }
 
-    async fn verify(&self, body: Incoming) -> Result<Response, Problem> {
+    async fn verify(&self, body: Arriving) -> Result<Response, Problem> {
         self.service.verify(&body::read(body, SINGLE).await?)
     }
 
-    async fn verify_batch(&self, body: Incoming) -> Result<Response, Problem> {
-        self.service.verify_batch(&body::read(body, BATCH).await?).await
+    async fn verify_batch(&self, body: Arriving) -> Result<Response, Problem> {
+        let batch = body::read(body, BATCH).await?;
+        let _turn = body::turn(&batch, MOST_ITEMS).await;
+        self.service.verify_batch(&batch).await
     }
 
-    async fn introspect(&self, head: &Parts, body: Incoming) -> Result<Response, Problem> {
+    async fn introspect(&self, head: &Parts, body: Arriving) -> Result<Response, Problem> {
         is_form(&head.headers)?;
         self.service.introspect(&body::read(body, SINGLE).await?)
     }
@@ -161,9 +168,17 @@ fn filters(service: &Arc<Service>, shutdown: CancellationToken) -> Filters {
         let published = Arc::clone(&published);
         move || json(published.latest().ring_json.clone())
     });
+    let places = Arc::new(Semaphore::new(EVENT_STREAMS));
     let events = warp::path!("v1" / "ring" / "events").and(read()).map(move || {
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            let detail = format!("{EVENT_STREAMS} event streams are open; close some of them");
+            return refusal(Problem::overloaded(detail));
+        };
         let changes = WatchStream::new(published.follow())
-            .map(|ring: Bytes| Ok::<_, Infallible>(warp::sse::Event::default().event("ring").data(text(&ring))))
+            .map(move |ring: Bytes| {
+                let _for_as_long = &place;
+                Ok::<_, Infallible>(warp::sse::Event::default().event("ring").data(text(&ring)))
+            })
             .take_until(shutdown.clone().cancelled_owned());
         warp::sse::reply(warp::sse::keep_alive().stream(changes)).into_response()
     });

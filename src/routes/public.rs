@@ -12,14 +12,13 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body_util::{Either, Full};
-use hyper::body::Incoming;
 use signet_api::Clock;
 use signet_core::{Issuer, Policy, Timestamp, faults};
 
 use crate::discovery::{JWKS, Paths, Which};
 use crate::http::Response;
 use crate::http::accept::Handler;
-use crate::http::body::empty;
+use crate::http::body::{Arriving, empty};
 use crate::http::problem::Problem;
 use crate::published::Published;
 use crate::routes::head;
@@ -54,13 +53,13 @@ impl Public {
 }
 
 impl Handler for Public {
-    async fn handle(&self, request: Request<Incoming>) -> Response {
+    async fn handle(&self, request: Request<Arriving>) -> Response {
         head::answer(request.method(), self.answer(&request))
     }
 }
 
 impl Public {
-    fn answer(&self, request: &Request<Incoming>) -> Response {
+    fn answer(&self, request: &Request<Arriving>) -> Response {
         let shared = &self.shared;
         let snapshot = shared.published.at(shared.clock.now());
         if let Some(outage) = &snapshot.asleep {

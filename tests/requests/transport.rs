@@ -196,3 +196,19 @@ fn a_problem_carries_the_clients_request_id_if_it_fits_a_log_line() {
     assert!(!sidecar.logged("a request was refused").is_empty());
     assert_eq!(sidecar.logged("a request was refused")[0]["request_id"], "abc-1.2:3_4");
 }
+
+#[test]
+fn the_admin_listener_shows_no_key_and_no_token() {
+    let sidecar = sidecar();
+    let signed = works(&sidecar, &mut sidecar.socket());
+    sidecar.verify(&signed.token);
+    let signature = signed.token.rsplit('.').next().expect("a signature");
+    let key = std::fs::read_to_string(sidecar.spec().home().data().join("local.key")).expect("the key");
+    let key = key.lines().find(|line| !line.starts_with('#')).expect("a key").trim();
+    for path in ["/livez", "/readyz", "/metrics", "/"] {
+        let text = sidecar.admin().get(path).expect("an answer").text();
+        for secret in [signature, key, "PRIVATE KEY", "client"] {
+            assert!(!text.contains(secret), "{path} shows {secret}: {text}");
+        }
+    }
+}

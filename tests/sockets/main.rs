@@ -1,12 +1,16 @@
 //! The listeners as operators and attackers meet them: the socket's file, its peers, limits, shutdown, TLS.
 
 mod file;
+mod flood;
+mod framing;
 #[path = "../harness/mod.rs"]
 mod harness;
+mod http2;
 mod limits;
 mod log;
 mod peers;
 mod shutdown;
+mod target;
 mod tls;
 
 use harness::{Home, Spec};

@@ -67,9 +67,14 @@ fn another_user_gets_in_only_if_it_is_on_the_list() {
     let Some(binary) = home.open_to_strangers() else { return };
     let sign_as_stranger = |sidecar: &Sidecar| sign_as_stranger(&binary, sidecar);
 
-    let sidecar = Spec::new(&home).start();
+    let sidecar = Spec::new(&home).set("SIGNET_MAX_CONNECTIONS", 1).start();
+    let mut resting = sidecar.socket();
+    resting.get("/v1/ring").expect("an answer");
     let (code, text) = sign_as_stranger(&sidecar);
     assert_eq!(code, 69, "{text}");
+    resting
+        .get("/v1/ring")
+        .expect("nobody is closed for a peer that is turned away");
     assert!(text.contains("SIGNET_SOCKET_ALLOW_UIDS"), "{text}");
     assert_eq!(sidecar.logged("a peer was turned away")[0]["uid"], STRANGER);
 

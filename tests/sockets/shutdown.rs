@@ -1,5 +1,6 @@
 //! SIGTERM: requests under way finish, new ones do not begin, and nobody can hold the process up for longer than agreed.
 
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
@@ -10,6 +11,8 @@ use serde_json::json;
 use crate::harness::http::Connection;
 use crate::harness::time::{instant, wait_for};
 use crate::harness::{AUDIENCE, Home, PATIENCE, Sidecar, Spec};
+use crate::http2;
+use crate::target::LISTENERS;
 
 /// A request whose body has begun and is being waited for; the rest of the body.
 fn begin(sidecar: &Sidecar) -> (Connection, String) {
@@ -91,4 +94,44 @@ fn with_nothing_under_way_it_ends_at_once() {
     assert_eq!(sidecar.wait(PATIENCE).code(), Some(0));
     assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
     drop(silent);
+}
+
+#[test]
+fn clients_that_read_nothing_do_not_hold_up_the_end() {
+    const MUCH: usize = 4 * 1024 * 1024;
+    for listener in LISTENERS {
+        for (what, window) in [
+            ("with nothing under way", None),
+            ("zero window", Some(0)),
+            ("deaf", Some(0x7fff_ffff)),
+        ] {
+            let mut target = listener.target();
+            let mut stream = listener.open(&target);
+            stream.write_all(&http2::hello(window.unwrap_or(65_535))).expect("sent");
+            if window.is_some() {
+                let ask = http2::asks(listener.path(), 200, &[]);
+                stream.write_all(&ask).expect("sent");
+            }
+            stream.flush().expect("sent");
+            // It has been read: its settings are answered.
+            let mut first = [0; 9];
+            stream.read_exact(&mut first).expect("settings");
+            let mut pipelined = listener.open(&target);
+            let one = format!("GET {} HTTP/1.1\r\nhost: signet\r\n\r\n", listener.path());
+            let _ = pipelined.write_all(one.repeat(MUCH / one.len()).as_bytes());
+            let mut half = listener.open(&target);
+            half.write_all(b"GET / HTTP/1.1\r\nhost:").expect("sent");
+            half.flush().expect("sent");
+            let start = instant();
+            target.sidecar.signal(Signal::TERM);
+            assert_eq!(target.sidecar.wait(PATIENCE).code(), Some(0));
+            let elapsed = start.elapsed();
+            assert!(elapsed < Duration::from_secs(8), "{listener:?}, {what}: {elapsed:?}");
+            assert!(
+                target.sidecar.logged("did not finish").is_empty(),
+                "{listener:?}, {what}"
+            );
+            drop((stream, pipelined, half));
+        }
+    }
 }

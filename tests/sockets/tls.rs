@@ -15,7 +15,7 @@ use crate::harness::http::{Connection, Duplex};
 use crate::harness::time::wait_for;
 use crate::harness::{Home, PATIENCE, Sidecar, Spec};
 
-const NAME: &str = "signet.test";
+pub(crate) const NAME: &str = "signet.test";
 
 impl Duplex for StreamOwned<ClientConnection, TcpStream> {
     fn patience(&self, limit: Duration) -> io::Result<()> {
@@ -28,7 +28,7 @@ impl Duplex for StreamOwned<ClientConnection, TcpStream> {
 }
 
 /// Writes a certificate and its key as a secret's volume would have them; what a client trusts.
-fn issue(home: &Home) -> CertificateDer<'static> {
+pub(crate) fn issue(home: &Home) -> CertificateDer<'static> {
     let CertifiedKey { cert, signing_key } = generate_simple_self_signed([NAME.to_owned()]).expect("a certificate");
     replace(&home.path("tls.key"), &signing_key.serialize_pem());
     replace(&home.path("tls.crt"), &cert.pem());
@@ -41,7 +41,7 @@ fn replace(path: &Path, text: &str) {
     std::fs::rename(next, path).expect("renamed");
 }
 
-fn with_tls(home: &Home) -> Spec {
+pub(crate) fn with_tls(home: &Home) -> Spec {
     Spec::new(home)
         .set("SIGNET_TLS_CERT_FILE", home.path("tls.crt").display())
         .set("SIGNET_TLS_KEY_FILE", home.path("tls.key").display())

@@ -7,13 +7,13 @@ mod picture;
 use std::sync::Arc;
 
 use http::{Request, StatusCode};
-use hyper::body::Incoming;
 use signet_api::Clock;
 use signet_core::Policy;
 use warp::{Filter as _, Reply as _};
 
 use crate::http::Response;
 use crate::http::accept::Handler;
+use crate::http::body::Arriving;
 use crate::http::filters::{Filters, into_filters, json};
 use crate::published::Published;
 use crate::readiness::{Readiness, Report};
@@ -77,7 +77,7 @@ impl Admin {
 }
 
 impl Handler for Admin {
-    async fn handle(&self, request: Request<Incoming>) -> Response {
+    async fn handle(&self, request: Request<Arriving>) -> Response {
         let method = request.method().clone();
         head::answer(&method, (self.filters)(request).await)
     }

@@ -1,0 +1,321 @@
+//! What a listener knows of one connection: what is under way, who waits for whom, and what it holds for its peer.
+//!
+//! Costs a request a handful of plain stores and one reading of the clock; no lock, no timer and no allocation.
+
+mod under_way;
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering, fence};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::task::{self, Waker};
+
+use crate::http::crowd::{Crowd, Tally};
+
+pub use self::under_way::{Answer, UnderWay};
+
+/// What a connection may hold of an unfinished head before it counts.
+const FREE: u64 = 8 * 1024;
+/// The same over HTTP/2, where headers come compressed.
+const FREE_HTTP2: u64 = 1024;
+/// The most that an unfinished head takes: what hyper reads of one, and its parsed form.
+const HEAD: u64 = 64 * 1024;
+/// Pipelined requests that are answered one after the other before other connections have their turn.
+const TURN: u64 = 4;
+
+/// What a connection has been told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Told {
+    /// Nothing.
+    Nothing = 0,
+    /// To finish what is under way, and to end.
+    Finish = 1,
+    /// To end, since others need its place or its memory.
+    Go = 2,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub struct Connection {
+    crowd: Arc<Crowd>,
+    key: Mutex<(u64, u64)>,
+    told: AtomicU8,
+    task: OnceLock<Waker>,
+    /// Requests, and the pieces of the bodies that the peer has taken: it shows that the connection is alive.
+    activity: Tally,
+    /// Requests that began since the task had its turn.
+    in_turn: Tally,
+    /// Requests whose answer has not been handed over.
+    under_way: Tally,
+    /// Of these, those whose body has not come.
+    bodies: Tally,
+    /// Of these, those whose answer the peer does not take.
+    answers: Tally,
+    /// When nothing was under way for the last time.
+    rested: Tally,
+    /// Octets that have come since the last request.
+    head: Tally,
+    head_held: AtomicBool,
+    /// The peer takes no octet now.
+    blocked: AtomicBool,
+    /// How often it took some again.
+    unblocked: Tally,
+    is_http2: AtomicBool,
+    /// A body was not read to its end: the connection cannot go on after the answer.
+    unread: AtomicBool,
+    held: Tally,
+    /// Of what is held, that which is the peer's once all is written.
+    written: Tally,
+    left_behind: Tally,
+    ended: AtomicBool,
+}
+
+impl Connection {
+    /// One that was accepted just now.
+    pub fn new(crowd: Arc<Crowd>, key: (u64, u64)) -> Self {
+        let rested = Tally::default();
+        rested.set(key.0);
+        Self {
+            crowd,
+            key: Mutex::new(key),
+            told: AtomicU8::default(),
+            task: OnceLock::new(),
+            activity: Tally::default(),
+            in_turn: Tally::default(),
+            under_way: Tally::default(),
+            bodies: Tally::default(),
+            answers: Tally::default(),
+            rested,
+            head: Tally::default(),
+            head_held: AtomicBool::default(),
+            blocked: AtomicBool::default(),
+            unblocked: Tally::default(),
+            is_http2: AtomicBool::default(),
+            unread: AtomicBool::default(),
+            held: Tally::default(),
+            written: Tally::default(),
+            left_behind: Tally::default(),
+            ended: AtomicBool::default(),
+        }
+    }
+
+    /// The listener's connections.
+    pub fn crowd(&self) -> &Crowd {
+        &self.crowd
+    }
+
+    /// Where it stands in the order of the crowd.
+    pub fn key(&self) -> (u64, u64) {
+        *self.key.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// It stands elsewhere now.
+    pub fn move_to(&self, key: (u64, u64)) {
+        *self.key.lock().unwrap_or_else(PoisonError::into_inner) = key;
+    }
+
+    /// Whether nothing is under way, and nothing is left to be written.
+    pub fn is_idle(&self) -> bool {
+        self.under_way.count() == 0 && !self.is_blocked()
+    }
+
+    /// Whether all that is under way waits for the peer.
+    pub fn is_waiting(&self) -> bool {
+        !self.is_idle() && self.under_way.count() <= self.bodies.count() + self.answers.count()
+    }
+
+    /// Whether something is under way that does not wait for the peer.
+    pub fn is_working(&self) -> bool {
+        !self.is_idle() && !self.is_waiting()
+    }
+
+    /// Whether it holds something because of its peer: an answer that is not taken, a head that is not complete.
+    pub fn is_peer_slow(&self) -> bool {
+        self.answers.count() > 0 || self.is_blocked() || self.head_held.load(Ordering::Relaxed)
+    }
+
+    /// Whether the peer does not take its answers, while there is nothing else to be done.
+    pub fn is_deaf(&self) -> bool {
+        !self.is_idle() && self.under_way.count() <= self.answers.count()
+    }
+
+    /// When nothing was under way for the last time, in the crowd's time.
+    pub fn rested_at(&self) -> u64 {
+        self.rested.count()
+    }
+
+    /// Whether the peer takes no octet now.
+    pub fn is_blocked(&self) -> bool {
+        self.blocked.load(Ordering::Relaxed)
+    }
+
+    /// Changes whenever the connection shows that it is alive.
+    pub fn activity(&self) -> u64 {
+        self.activity.count()
+    }
+
+    /// Changes whenever the peer took something of what was asked for.
+    pub fn taken(&self) -> u64 {
+        self.activity.count().wrapping_add(self.unblocked.count())
+    }
+
+    /// Whether octets of a request have come that is not complete.
+    pub fn has_part_of_a_head(&self) -> bool {
+        self.is_idle() && self.head.count() > 0
+    }
+
+    /// Whether a body was left unread, and the answer is written: what still comes is no request.
+    pub fn is_over(&self) -> bool {
+        self.is_idle() && self.unread.load(Ordering::Relaxed)
+    }
+
+    /// Tells its task, and wakes it. What it was told before is not taken back.
+    pub fn tell(&self, told: Told) {
+        self.told.fetch_max(told as u8, Ordering::SeqCst);
+        // Either the task is seen here, or it sees what it is told when it asks for the first time.
+        fence(Ordering::SeqCst);
+        if let Some(task) = self.task.get() {
+            task.wake_by_ref();
+        }
+    }
+
+    /// What it has been told. The task of the connection asks; it is woken when the answer changes.
+    pub fn told(&self, cx: &task::Context<'_>) -> Told {
+        if self.task.get().is_none() {
+            let _ = self.task.set(cx.waker().clone());
+            fence(Ordering::SeqCst);
+        }
+        match self.told.load(Ordering::Acquire) {
+            0 => Told::Nothing,
+            1 => Told::Finish,
+            _ => Told::Go,
+        }
+    }
+
+    /// What it holds, in octets.
+    pub fn held(&self) -> usize {
+        octets(self.held.count())
+    }
+
+    /// Notes what it holds at the moment when it is told to go.
+    pub fn leave_behind(&self) -> usize {
+        let held = self.held();
+        self.left_behind.set(u64::try_from(held).unwrap_or(u64::MAX));
+        held
+    }
+
+    /// What [`Connection::leave_behind`] noted.
+    pub fn left_behind(&self) -> usize {
+        octets(self.left_behind.count())
+    }
+
+    /// Its task has its turn.
+    pub fn on_turn(&self) {
+        self.in_turn.set(0);
+    }
+
+    /// Whether so many requests came at once that others should have their turn before the next.
+    pub fn has_had_its_turn(&self) -> bool {
+        self.in_turn.count() > TURN
+    }
+
+    /// Octets have come.
+    ///
+    /// # Errors
+    /// If they are part of a long head, and the listener holds too much of such already.
+    pub fn on_received(&self, octets: usize) -> io::Result<()> {
+        self.head.add(u64::try_from(octets).unwrap_or(u64::MAX));
+        let is_http2 = self.is_http2.load(Ordering::Relaxed);
+        let free = if is_http2 { FREE_HTTP2 } else { FREE };
+        if self.head.count() <= free || self.head_held.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        // Over HTTP/1.1 what comes while a request is under way is its body, which is counted where it is read.
+        if self.under_way.count() > 0 && !is_http2 {
+            return Ok(());
+        }
+        if !self.hold(HEAD) {
+            return Err(io::Error::other("the listener holds too many unfinished heads"));
+        }
+        self.head_held.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// It speaks HTTP/2: many requests at once.
+    pub fn on_http2(&self) {
+        self.is_http2.store(true, Ordering::Relaxed);
+    }
+
+    /// Octets of a body were taken out of what has come.
+    pub fn on_body(&self, octets: usize) {
+        self.head.sub(u64::try_from(octets).unwrap_or(u64::MAX));
+    }
+
+    /// The peer takes octets, or does not. `true` if it does again after it did not.
+    pub fn on_writing(&self, ready: bool) -> bool {
+        if ready != self.is_blocked() {
+            return false;
+        }
+        self.blocked.store(!ready, Ordering::Relaxed);
+        if ready {
+            self.unblocked.add(1);
+        }
+        ready
+    }
+
+    /// All that there was to write is written.
+    pub fn on_flushed(&self) {
+        let written = self.written.count();
+        if written > 0 {
+            self.written.set(0);
+            self.give_back(written);
+        }
+    }
+
+    /// A request waits for its body, or does so no more.
+    pub fn on_waiting_for_body(&self, waits: bool) {
+        match waits {
+            true => self.bodies.add(1),
+            false => self.bodies.sub(1),
+        }
+    }
+
+    /// A body was not read to its end. Over HTTP/2 its stream is reset, and the others go on.
+    pub fn on_left_unread(&self) {
+        if !self.is_http2.load(Ordering::Relaxed) {
+            self.unread.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Its task has ended. Streams of HTTP/2 may end later.
+    pub fn end(&self) {
+        self.ended.store(true, Ordering::Relaxed);
+        self.on_flushed();
+        self.head_is_complete();
+    }
+
+    fn head_is_complete(&self) {
+        self.head.set(0);
+        if self.head_held.load(Ordering::Relaxed) {
+            self.head_held.store(false, Ordering::Relaxed);
+            self.give_back(HEAD);
+        }
+    }
+
+    fn hold(&self, more: u64) -> bool {
+        let taken = self.crowd.hold(octets(more));
+        if taken {
+            self.held.add(more);
+        }
+        taken
+    }
+
+    fn give_back(&self, less: u64) {
+        self.held.sub(less);
+        self.crowd.give_back(octets(less));
+    }
+}
+
+fn octets(count: u64) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,181 @@
+//! A request on its way, and its answer, for as long as the client has not taken it.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{self, Poll};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http::header::CONNECTION;
+use http_body::{Body as _, Frame, SizeHint};
+use http_body_util::{Either, Full};
+
+use super::{Connection, Told, octets};
+use crate::http::problem::Problem;
+use crate::http::{Body, Response};
+
+/// The longest answer over HTTP/1.1 that does not count.
+const SHORT: u64 = 16 * 1024;
+/// What an HTTP/2 stream takes beside its headers and its body: the state of h2, hyper's task, the head of the answer.
+const STREAM: usize = 4 * 1024;
+/// What a header takes beside its octets.
+const HEADER: usize = 128;
+
+/// A request, from its head to the last piece of its answer.
+#[derive(Debug)]
+pub struct UnderWay {
+    connection: Arc<Connection>,
+    held: u64,
+    is_http2: bool,
+}
+
+impl UnderWay {
+    /// A request over HTTP/1.1 begins. There is one at a time, so it takes no memory of its own.
+    pub fn begin(connection: &Arc<Connection>) -> Self {
+        connection.activity.add(1);
+        connection.in_turn.add(1);
+        connection.under_way.add(1);
+        connection.head_is_complete();
+        Self {
+            connection: Arc::clone(connection),
+            held: 0,
+            is_http2: false,
+        }
+    }
+
+    /// A request over HTTP/2 begins, one of many.
+    ///
+    /// # Errors
+    /// The request, to be refused, if there are too many on this listener.
+    pub fn begin_stream(connection: &Arc<Connection>, headers: &HeaderMap) -> Result<Self, Self> {
+        let mut way = Self::begin(connection);
+        way.is_http2 = true;
+        let head: usize = headers
+            .iter()
+            .map(|(name, value)| name.as_str().len() + value.len() + HEADER)
+            .sum();
+        if way.hold(STREAM + head) {
+            return Ok(way);
+        }
+        if connection.is_peer_slow() {
+            // It asks for more and does not take what it has asked for.
+            connection.tell(Told::Go);
+        }
+        Err(way)
+    }
+
+    /// The answer to a request that there is no memory for.
+    pub fn refuse(self) -> http::Response<Answer> {
+        let refusal = too_much(self.is_http2);
+        self.answer(refusal)
+    }
+
+    /// The answer, counted for as long as it is not taken.
+    pub fn answer(mut self, response: Response) -> http::Response<Answer> {
+        let length = response.body().size_hint().exact().unwrap_or(0);
+        let counts = length > if self.is_http2 { 0 } else { SHORT };
+        let mut response = match !counts || self.hold(octets(length)) {
+            true => response,
+            false => too_much(self.is_http2),
+        };
+        if !self.is_http2 && self.connection.unread.load(Ordering::Relaxed) {
+            response
+                .headers_mut()
+                .insert(CONNECTION, http::HeaderValue::from_static("close"));
+        }
+        response.map(|body| {
+            self.connection.answers.add(1);
+            Answer {
+                body,
+                untaken: true,
+                way: self,
+            }
+        })
+    }
+
+    fn hold(&mut self, more: usize) -> bool {
+        let more = u64::try_from(more).unwrap_or(u64::MAX);
+        let taken = self.connection.hold(more);
+        if taken {
+            self.held += more;
+        }
+        taken
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        let connection = &self.connection;
+        connection.under_way.sub(1);
+        if connection.under_way.count() == 0 {
+            connection.rested.set(connection.crowd.now());
+            if !self.is_http2 {
+                // What is left of a body's frame is no part of a head.
+                connection.head.set(0);
+            }
+        }
+        connection.written.add(self.held);
+        if connection.ended.load(Ordering::Relaxed) {
+            connection.on_flushed();
+        }
+    }
+}
+
+/// The refusal. Over HTTP/2 it has no body: that would be one more thing that waits for the client.
+fn too_much(is_http2: bool) -> Response {
+    let detail = "too many answers wait for clients that do not read them; try again in a second";
+    let refusal = Problem::overloaded(detail).into_response();
+    match is_http2 {
+        true => refusal.map(|_| Either::Left(Full::default())),
+        false => refusal,
+    }
+}
+
+/// The body of an answer, whose pieces count. A client that stops reading takes no more of them.
+#[derive(Debug)]
+pub struct Answer {
+    body: Body,
+    untaken: bool,
+    way: UnderWay,
+}
+
+impl http_body::Body for Answer {
+    type Data = Bytes;
+    type Error = <Body as http_body::Body>::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut task::Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        let connection = &self.way.connection;
+        let untaken = frame.is_ready();
+        if untaken {
+            connection.activity.add(1);
+        }
+        match (self.untaken, untaken) {
+            (true, false) => connection.answers.sub(1),
+            (false, true) => connection.answers.add(1),
+            _ => {}
+        }
+        self.untaken = untaken;
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        if self.untaken {
+            self.way.connection.answers.sub(1);
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! The connections of one listener: which of them is closed when there is no place for another, and how much memory
+//! they hold for peers that do not take what they asked for.
+//!
+//! The one entry point is [`Crowd::admit`]. A connection that is working is never closed for another one.
+
+use std::collections::BTreeMap;
+use std::ops::Deref;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tracing::warn;
+
+use crate::http::connection::{Connection, Told};
+use crate::telemetry::seldom::Seldom;
+
+/// The most octets that the connections of a listener hold together, beyond what each may hold for itself: HTTP/2
+/// streams, long answers that are not taken, long headers that are not complete.
+const HELD: usize = 16 * 1024 * 1024;
+/// What is freed when that is too much, so that not every request has to look for a connection to close.
+const FREED: usize = HELD / 4;
+/// For so long a peer may leave lying what it asked for, before its connection is closed to free memory for others.
+const PROTECTED: Duration = Duration::from_secs(1);
+/// How often a full listener looks whether a connection has come to rest.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// The connections of one listener.
+#[derive(Debug)]
+pub struct Crowd {
+    name: &'static str,
+    most: usize,
+    start: Instant,
+    held: AtomicUsize,
+    present: Mutex<Present>,
+    left: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Present {
+    /// By the time at which each was last seen to come to rest, and a number that makes the key its own. A connection
+    /// does not move when it rests again: that would be a lock for every request. It moves when it is looked at.
+    by_rest: BTreeMap<(u64, u64), Arc<Connection>>,
+    admitted: u64,
+    /// What is held by connections that were told to go and have not gone yet.
+    leaving: usize,
+    closed: bool,
+}
+
+/// A place in the crowd, for as long as it is not dropped.
+#[derive(Debug)]
+pub struct Member(Arc<Connection>);
+
+impl Deref for Member {
+    type Target = Arc<Connection>;
+
+    fn deref(&self) -> &Arc<Connection> {
+        &self.0
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.0.end();
+        self.0.crowd().on_left(&self.0);
+    }
+}
+
+impl Crowd {
+    /// A listener that has places for so many connections.
+    #[must_use]
+    pub fn new(name: &'static str, most: usize) -> Arc<Self> {
+        Arc::new(Self {
+            name,
+            most,
+            start: Instant::now(),
+            held: AtomicUsize::new(0),
+            present: Mutex::default(),
+            left: Notify::new(),
+        })
+    }
+
+    /// A place for a new connection. If there is none, the connection that has been idle longest is closed, or else the one
+    /// whose peer has kept it waiting longest. If all are working, it waits for one of them.
+    pub async fn admit(self: &Arc<Self>) -> Member {
+        loop {
+            let left = self.left.notified();
+            if let Some(member) = self.enter() {
+                return member;
+            }
+            let _ = tokio::time::timeout(LOOK, left).await;
+        }
+    }
+
+    /// Closes one connection that is not working, if there is one.
+    pub fn make_place(&self) {
+        self.close_one(&mut self.present());
+    }
+
+    /// Tells all connections, and those that are still admitted, to finish what is under way.
+    pub fn close(&self) {
+        let mut present = self.present();
+        present.closed = true;
+        for connection in present.by_rest.values() {
+            connection.tell(Told::Finish);
+        }
+    }
+
+    /// Microseconds since the listener was opened.
+    pub fn now(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// Takes memory for a connection. If there is too much of it, connections are closed whose peers do not take what they
+    /// asked for, those first that hold most. `false` if that does not help.
+    #[must_use]
+    pub fn hold(&self, octets: usize) -> bool {
+        let held = self.held.fetch_add(octets, Ordering::Relaxed) + octets;
+        if held <= HELD || self.relieve() {
+            return true;
+        }
+        self.give_back(octets);
+        false
+    }
+
+    /// Gives memory back.
+    pub fn give_back(&self, octets: usize) {
+        self.held.fetch_sub(octets, Ordering::Relaxed);
+    }
+
+    fn enter(self: &Arc<Self>) -> Option<Member> {
+        let mut present = self.present();
+        if present.by_rest.len() >= self.most {
+            self.say_full();
+            if !self.close_one(&mut present) {
+                return None;
+            }
+        }
+        present.admitted += 1;
+        let key = (self.now(), present.admitted);
+        let connection = Arc::new(Connection::new(Arc::clone(self), key));
+        if present.closed {
+            connection.tell(Told::Finish);
+        }
+        present.by_rest.insert(key, Arc::clone(&connection));
+        Some(Member(connection))
+    }
+
+    /// The first in order is the one idle longest, if what is noted of it is still true; else it gets its true place. So
+    /// each look is paid for by a request that was made since.
+    fn close_one(&self, present: &mut Present) -> bool {
+        // Once for the true place of each, and once for those that rested again meanwhile.
+        for _ in 0..2 * present.by_rest.len() {
+            let Some(first) = present.by_rest.first_entry() else {
+                return false;
+            };
+            let noted = *first.key();
+            let connection = Arc::clone(first.get());
+            let rested = match connection.is_idle() {
+                true => connection.rested_at(),
+                false => self.now(),
+            };
+            if rested <= noted.0 {
+                first.remove();
+                connection.tell(Told::Go);
+                return true;
+            }
+            first.remove();
+            connection.move_to((rested, noted.1));
+            present.by_rest.insert((rested, noted.1), connection);
+        }
+        let waiting = present.by_rest.values().filter(|connection| connection.is_waiting());
+        let Some(longest) = waiting.min_by_key(|connection| connection.rested_at()).cloned() else {
+            return false;
+        };
+        present.by_rest.remove(&longest.key());
+        longest.tell(Told::Go);
+        true
+    }
+
+    fn relieve(&self) -> bool {
+        let mut present = self.present();
+        let held = |present: &Present| self.held.load(Ordering::Relaxed).saturating_sub(present.leaving);
+        if held(&present) <= HELD {
+            return true;
+        }
+        let before = self
+            .now()
+            .saturating_sub(u64::try_from(PROTECTED.as_micros()).unwrap_or(u64::MAX));
+        while held(&present) > HELD - FREED {
+            let slow = present.by_rest.values().filter(|connection| {
+                connection.held() > 0 && connection.is_peer_slow() && connection.rested_at() <= before
+            });
+            let Some(most) = slow.max_by_key(|connection| connection.held()).cloned() else {
+                break;
+            };
+            present.leaving += most.leave_behind();
+            present.by_rest.remove(&most.key());
+            most.tell(Told::Go);
+        }
+        held(&present) <= HELD
+    }
+
+    fn on_left(&self, connection: &Connection) {
+        let mut present = self.present();
+        present.by_rest.remove(&connection.key());
+        present.leaving = present.leaving.saturating_sub(connection.left_behind());
+        drop(present);
+        self.left.notify_one();
+    }
+
+    fn say_full(&self) {
+        static LOGGED: Seldom<&str> = Seldom::new();
+        let Some(held_back) = LOGGED.may_log(self.name) else {
+            return;
+        };
+        warn!(
+            listener = self.name,
+            connections = self.most,
+            held_back,
+            "the listener is full: connections that have been idle longest are closed for new ones; if these are your own \
+             clients, raise SIGNET_MAX_CONNECTIONS"
+        );
+    }
+
+    fn present(&self) -> MutexGuard<'_, Present> {
+        // Nothing in here panics half-way.
+        self.present.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A counter that one thread changes and others read: all tasks of a connection run on the same thread, and the locked
+/// instructions of `fetch_add` would cost more than what they count.
+#[derive(Debug, Default)]
+pub struct Tally(AtomicU64);
+
+impl Tally {
+    /// What it counts now.
+    pub fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Sets it.
+    pub fn set(&self, count: u64) {
+        self.0.store(count, Ordering::Relaxed);
+    }
+
+    /// Adds.
+    pub fn add(&self, count: u64) {
+        self.set(self.count().wrapping_add(count));
+    }
+
+    /// Takes away, down to zero.
+    pub fn sub(&self, count: u64) {
+        self.set(self.count().saturating_sub(count));
+    }
+}

@@ -1,0 +1,28 @@
+//! How many connections the system lets this process have: each is an open file.
+
+use rustix::process::{Resource, getrlimit, setrlimit};
+use tracing::warn;
+
+/// The process's own: the ring, the log, timers, connections to the provider and to issuers.
+const OWN: usize = 128;
+
+/// Raises the limit on open files to what the listeners need, as far as the system allows without asking. Many systems
+/// give a process 1,024 at first, which is less than three full listeners.
+pub fn allow(listeners: usize, connections: usize) {
+    let needed = u64::try_from(listeners.saturating_mul(connections).saturating_add(OWN)).unwrap_or(u64::MAX);
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| current >= needed) {
+        return;
+    }
+    let most = limit.maximum.unwrap_or(u64::MAX);
+    limit.current = Some(needed.min(most));
+    let raised = setrlimit(Resource::Nofile, limit);
+    if most < needed || raised.is_err() {
+        warn!(
+            needed,
+            most,
+            "fewer files may be open than SIGNET_MAX_CONNECTIONS needs on all listeners; raise the limit (ulimit -n, systemd \
+             LimitNOFILE) or lower the setting"
+        );
+    }
+}

@@ -1,0 +1,283 @@
+//! The life of a connection: TLS, the choice between HTTP/1.1 and HTTP/2, its requests, and its end.
+//!
+//! A connection that has not sent a request in time is closed, whether it is silent or sends a byte a second; so is one
+//! that has been idle, one that others need the place of, and at shutdown one that has nothing under way.
+
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::yield_now;
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
+use tracing::debug;
+
+use crate::http::accept::Handler;
+use crate::http::body::Arriving;
+use crate::http::connection::{Connection, Told, UnderWay};
+use crate::http::stream::{Metered, Sniffed};
+use crate::http::tls::Tls;
+
+/// How long a connection may rest between two requests. Longer than the keep-alive of common gateway pools.
+const IDLE: Duration = Duration::from_secs(90);
+/// How often a connection is looked at that was told to finish.
+const LOOK: Duration = Duration::from_millis(250);
+/// After so many looks without a request under way it is closed: a client that has its own requests on their way to us
+/// has sent them by then.
+const LOOKS_AT_REST: u32 = 4;
+/// After so many looks at which its peer took nothing it is closed.
+const LOOKS_DEAF: u32 = 8;
+/// The longest head of a request on the socket, to which gateways hand on what their clients sent.
+pub const LONG_HEAD: usize = 64 * 1024;
+/// The longest head on the other listeners, where nobody has much to say.
+pub const SHORT_HEAD: usize = 16 * 1024;
+/// Headers of HTTP/2 come compressed, and take more memory when they are not.
+const LESS_OVER_HTTP2: usize = 2;
+const MOST_OVER_HTTP2: usize = 16 * 1024;
+const MAX_STREAMS: u32 = 256;
+/// What a client may send of a body, and of all bodies, before any of it is read. Read at once, it does not slow it down.
+const STREAM_WINDOW: u32 = 64 * 1024;
+const CONNECTION_WINDOW: u32 = 256 * 1024;
+const TIMED_OUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
+/// Why a connection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// Both sides are done, or the client is gone, or others need its place.
+    Done,
+    /// The last answer is written, and the client may still be sending.
+    Sending,
+    /// Nothing came, or nothing was taken, for too long.
+    Silent,
+}
+
+/// How a listener treats its connections.
+#[derive(Clone, Copy, Debug)]
+pub struct Manners {
+    /// How long a new connection may take to send its first request, and to finish its TLS handshake.
+    pub header_timeout: Duration,
+    /// The longest head of a request over HTTP/1.1, in octets.
+    pub longest_head: usize,
+}
+
+/// Serves one connection to its end.
+pub async fn serve<S, H>(stream: S, tls: Option<Tls>, handler: &H, connection: &Arc<Connection>, manners: Manners)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    H: Handler,
+{
+    let stream = Metered::new(stream, Arc::clone(connection));
+    match tls {
+        None => speak(stream, handler, connection, manners).await,
+        // In a box, so that its buffers are not part of every connection's task.
+        Some(tls) => Box::pin(serve_tls(stream, tls, handler, connection, manners)).await,
+    }
+}
+
+async fn serve_tls<S, H>(stream: Metered<S>, tls: Tls, handler: &H, connection: &Arc<Connection>, manners: Manners)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    H: Handler,
+{
+    match unless_told(connection, timeout(manners.header_timeout, tls.accept(stream))).await {
+        Some(Ok(Ok(stream))) => speak(Box::new(stream), handler, connection, manners).await,
+        Some(Ok(Err(error))) => debug!(%error, "a TLS handshake failed"),
+        Some(Err(_)) => debug!("a TLS handshake took too long"),
+        None => {}
+    }
+}
+
+async fn speak<S, H>(stream: S, handler: &H, connection: &Arc<Connection>, manners: Manners)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    H: Handler,
+{
+    let deadline = Instant::now() + manners.header_timeout;
+    let head = manners.longest_head;
+    // In boxes, so that a connection that says nothing takes no memory for what it might say.
+    match unless_told(connection, timeout_at(deadline, Sniffed::new(stream))).await {
+        Some(Ok(Ok((stream, true)))) => Box::pin(speak_http2(stream, handler, connection, head, deadline)).await,
+        Some(Ok(Ok((stream, false)))) => Box::pin(speak_http1(stream, handler, connection, head, deadline)).await,
+        _ => debug!("a connection ended before its first request"),
+    }
+}
+
+async fn speak_http1<S, H>(
+    mut stream: Sniffed<S>,
+    handler: &H,
+    connection: &Arc<Connection>,
+    longest_head: usize,
+    deadline: Instant,
+) where
+    S: AsyncRead + AsyncWrite + Unpin,
+    H: Handler,
+{
+    let service = service_fn(|request: Request<Incoming>| {
+        let way = UnderWay::begin(connection);
+        let answering = handler.handle(request.map(|body| Arriving::new(body, connection)));
+        async move {
+            if connection.has_had_its_turn() {
+                yield_now().await;
+            }
+            Ok::<_, Infallible>(way.answer(answering.await))
+        }
+    });
+    // The connection's own watch bounds the time for headers too; hyper's timer would be made anew for every request.
+    let mut builder = http1::Builder::new();
+    builder.header_read_timeout(None).max_buf_size(longest_head);
+    let end = {
+        let serving = pin!(builder.serve_connection(TokioIo::new(&mut stream), service));
+        drive(serving, http1::Connection::graceful_shutdown, connection, deadline).await
+    };
+    match end {
+        End::Silent if connection.has_part_of_a_head() => stream.say(TIMED_OUT).await,
+        End::Sending => {
+            unless_gone(connection, stream.linger()).await;
+        }
+        _ => {}
+    }
+}
+
+async fn speak_http2<S, H>(
+    stream: Sniffed<S>,
+    handler: &H,
+    connection: &Arc<Connection>,
+    longest_head: usize,
+    deadline: Instant,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    H: Handler,
+{
+    connection.on_http2();
+    let service = service_fn(|request: Request<Incoming>| {
+        let begun = UnderWay::begin_stream(connection, request.headers());
+        let answering = begun.map(|way| {
+            let (handler, request) = (handler.clone(), request.map(|body| Arriving::new(body, connection)));
+            // In a box, so that it is gone once there is an answer, which may wait long for its client.
+            (way, Box::pin(async move { handler.handle(request).await }))
+        });
+        async move {
+            Ok::<_, Infallible>(match answering {
+                Ok((way, answering)) => way.answer(answering.await),
+                Err(way) => way.refuse(),
+            })
+        }
+    });
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    let longest_list = (longest_head / LESS_OVER_HTTP2).min(MOST_OVER_HTTP2);
+    builder
+        .max_header_list_size(u32::try_from(longest_list).unwrap_or(u32::MAX))
+        .max_concurrent_streams(MAX_STREAMS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW);
+    let serving = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    drive(serving, http2::Connection::graceful_shutdown, connection, deadline).await;
+}
+
+/// Polls a connection of hyper until it ends, or until it has to end.
+async fn drive<C>(
+    mut serving: Pin<&mut C>,
+    finish: impl Fn(Pin<&mut C>),
+    connection: &Connection,
+    deadline: Instant,
+) -> End
+where
+    C: Future<Output = hyper::Result<()>>,
+{
+    let mut silent = pin!(until_silent(connection, deadline));
+    let mut drained = pin!(until_drained(connection));
+    let mut finishing = false;
+    poll_fn(|cx| {
+        connection.on_turn();
+        let told = connection.told(cx);
+        // What began just before it was told to go is finished.
+        if told == Told::Go && !connection.is_working() {
+            debug!("a connection was closed for others");
+            return Poll::Ready(End::Done);
+        }
+        if told != Told::Nothing && !finishing {
+            finishing = true;
+            finish(serving.as_mut());
+        }
+        if let Poll::Ready(outcome) = serving.as_mut().poll(cx) {
+            let Err(error) = outcome else {
+                return Poll::Ready(if connection.is_over() { End::Sending } else { End::Done });
+            };
+            debug!(%error, "a connection ended early");
+            return Poll::Ready(if error.is_parse() { End::Sending } else { End::Done });
+        }
+        if connection.is_over() {
+            return Poll::Ready(End::Sending);
+        }
+        let over = match finishing {
+            true => drained.as_mut().poll(cx),
+            false => silent.as_mut().poll(cx),
+        };
+        over.map(|()| {
+            debug!("a silent connection was closed");
+            End::Silent
+        })
+    })
+    .await
+}
+
+/// Returns when a connection's first request has not come in time, or nothing has happened for the idle time: no other
+/// request, and no piece of a body taken. No request takes that long to answer. Costs a request two counters, and no timer.
+async fn until_silent(connection: &Connection, first: Instant) {
+    sleep_until(first).await;
+    let mut seen = 0;
+    loop {
+        let now = connection.activity();
+        if now == seen {
+            return;
+        }
+        seen = now;
+        sleep(IDLE).await;
+    }
+}
+
+/// Returns when a connection that was told to finish has nothing under way, or when its peer takes nothing of its answers.
+async fn until_drained(connection: &Connection) {
+    let (mut at_rest, mut deaf, mut seen) = (0, 0, connection.taken());
+    loop {
+        sleep(LOOK).await;
+        at_rest = if connection.is_idle() { at_rest + 1 } else { 0 };
+        let taken = connection.taken();
+        deaf = if connection.is_deaf() && taken == seen {
+            deaf + 1
+        } else {
+            0
+        };
+        seen = taken;
+        if at_rest == LOOKS_AT_REST || deaf == LOOKS_DEAF {
+            return;
+        }
+    }
+}
+
+/// Does something, unless the connection is told to finish or to go before it is done.
+async fn unless_told<F: Future>(connection: &Connection, doing: F) -> Option<F::Output> {
+    unless(connection, Told::Finish, doing).await
+}
+
+/// Does something, unless the connection is told to go before it is done.
+async fn unless_gone<F: Future>(connection: &Connection, doing: F) -> Option<F::Output> {
+    unless(connection, Told::Go, doing).await
+}
+
+async fn unless<F: Future>(connection: &Connection, least: Told, doing: F) -> Option<F::Output> {
+    let mut doing = pin!(doing);
+    poll_fn(|cx| match connection.told(cx) >= least {
+        true => Poll::Ready(None),
+        false => doing.as_mut().poll(cx).map(Some),
+    })
+    .await
+}

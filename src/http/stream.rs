@@ -1,0 +1,204 @@
+//! Two layers around a connection's stream: one that sees what goes over the wire, and one that looks at the first
+//! octets to tell HTTP/2 from HTTP/1.1.
+
+use std::cell::RefCell;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::time::timeout;
+
+use crate::http::connection::{Connection, Told};
+
+/// What every HTTP/2 connection begins with (RFC 9113 §3.4).
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// The most that is read at once. hyper doubles its buffer whenever a read fills it, and it begins with 8 KiB; so it
+/// keeps those, however much a client sends.
+const PIECE: usize = 8 * 1024 - 1;
+/// How long a client that is still sending may take until it has noticed its answer, in all and between two octets.
+const LINGER: Duration = Duration::from_secs(5);
+const SILENCE: Duration = Duration::from_secs(1);
+/// The most that it may send meanwhile.
+const LINGER_MOST: usize = 32 * 1024 * 1024;
+
+thread_local! {
+    static SCRATCH: RefCell<[u8; PIECE]> = const { RefCell::new([0; PIECE]) };
+}
+
+/// The stream as it is on the wire, below TLS. It tells the connection what comes, and whether the peer takes anything.
+/// While it takes nothing, nothing is read from it either: who does not read its answers asks for no more of them.
+#[derive(Debug)]
+pub struct Metered<S> {
+    stream: S,
+    connection: Arc<Connection>,
+    withheld: Option<Waker>,
+}
+
+impl<S> Metered<S> {
+    /// Around a stream.
+    pub fn new(stream: S, connection: Arc<Connection>) -> Self {
+        Self {
+            stream,
+            connection,
+            withheld: None,
+        }
+    }
+
+    fn wrote(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if self.connection.on_writing(written.is_ready())
+            && let Some(reader) = self.withheld.take()
+        {
+            reader.wake();
+        }
+        written
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.connection.is_blocked() {
+            self.withheld = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        // Its task was woken when it was told.
+        if self.connection.told(cx) == Told::Go {
+            return Poll::Pending;
+        }
+        SCRATCH.with_borrow_mut(|scratch| {
+            let length = buf.remaining().min(scratch.len());
+            let mut piece = ReadBuf::new(&mut scratch[..length]);
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut piece))?;
+            self.connection.on_received(piece.filled().len())?;
+            buf.put_slice(piece.filled());
+            Poll::Ready(Ok(()))
+        })
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.wrote(written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.wrote(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        self.connection.on_flushed();
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// A stream whose first octets were looked at, and come again.
+#[derive(Debug)]
+pub struct Sniffed<S> {
+    stream: S,
+    first: [u8; PREFACE.len()],
+    from: usize,
+    to: usize,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Sniffed<S> {
+    /// Reads until it is clear whether this is HTTP/2.
+    ///
+    /// # Errors
+    /// If nothing can be read.
+    pub async fn new(stream: S) -> io::Result<(Self, bool)> {
+        let mut this = Self {
+            stream,
+            first: [0; PREFACE.len()],
+            from: 0,
+            to: 0,
+        };
+        loop {
+            let read = this.stream.read(&mut this.first[this.to..]).await?;
+            this.to += read;
+            let is_http2 = this.to == PREFACE.len() && this.first == *PREFACE;
+            if read == 0 || is_http2 || this.first[..this.to] != PREFACE[..this.to] {
+                return Ok((this, is_http2));
+            }
+        }
+    }
+
+    /// Sends the last words of a connection, if that is possible at once.
+    pub async fn say(&mut self, words: &[u8]) {
+        let _ = timeout(SILENCE, self.stream.write_all(words)).await;
+        let _ = timeout(SILENCE, self.stream.shutdown()).await;
+    }
+
+    /// Ends the connection after its last answer. The client may still be sending: closed with octets unread, the system
+    /// would reset the connection, and the client might lose the answer (RFC 9112 §9.6).
+    pub async fn linger(&mut self) {
+        if timeout(SILENCE, self.stream.shutdown()).await.is_err() {
+            return;
+        }
+        let mut scratch = vec![0; PIECE];
+        let drain = async {
+            let mut left = LINGER_MOST;
+            while left > 0 {
+                match timeout(SILENCE, self.stream.read(&mut scratch)).await {
+                    Ok(Ok(read)) if read > 0 => left = left.saturating_sub(read),
+                    _ => break,
+                }
+            }
+        };
+        let _ = timeout(LINGER, drain).await;
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Sniffed<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.from == self.to {
+            return Pin::new(&mut self.stream).poll_read(cx, buf);
+        }
+        let to = self.to.min(self.from + buf.remaining());
+        buf.put_slice(&self.first[self.from..to]);
+        self.from = to;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Sniffed<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

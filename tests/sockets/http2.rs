@@ -1,0 +1,101 @@
+//! Frames of HTTP/2 (RFC 9113) as a client writes that has no library, and no manners.
+
+use std::io;
+
+use crate::harness::http::Duplex;
+
+const SETTINGS: u8 = 4;
+const HEADERS: u8 = 1;
+const DATA: u8 = 0;
+const RST_STREAM: u8 = 3;
+const WINDOW_UPDATE: u8 = 8;
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).expect("short");
+    let mut frame = length.to_be_bytes()[1..].to_vec();
+    frame.extend([kind, flags]);
+    frame.extend(stream.to_be_bytes());
+    frame.extend_from_slice(payload);
+    frame
+}
+
+/// The preface, and settings with this window for each stream; with a wide one, also for the connection.
+pub(crate) fn hello(window: u32) -> Vec<u8> {
+    let mut hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    let mut settings = vec![0, 4];
+    settings.extend(window.to_be_bytes());
+    hello.extend(frame(SETTINGS, 0, 0, &settings));
+    if window > 65_535 {
+        let more = 0x7fff_ffff_u32 - 65_535;
+        hello.extend(frame(WINDOW_UPDATE, 0, 0, &more.to_be_bytes()));
+    }
+    hello
+}
+
+/// A header field that is not indexed (RFC 7541 §6.2.2), by the number of its name in the static table.
+fn field(name: u8, value: &str) -> Vec<u8> {
+    let mut field = vec![name, u8::try_from(value.len()).expect("short")];
+    field.extend_from_slice(value.as_bytes());
+    field
+}
+
+fn head(method: &str, path: &str) -> Vec<u8> {
+    let mut head = match method {
+        "GET" => vec![0x82],
+        _ => vec![0x83],
+    };
+    head.push(0x86);
+    head.extend(field(4, path));
+    head.extend(field(1, "signet"));
+    head
+}
+
+/// So many requests, each on a stream of its own, from stream 1 on. With a body, each is a POST that announces more than
+/// it sends.
+pub(crate) fn asks(path: &str, many: u32, body: &[u8]) -> Vec<u8> {
+    let mut asks = Vec::new();
+    for stream in (0..many).map(|n| 2 * n + 1) {
+        if body.is_empty() {
+            asks.extend(frame(HEADERS, END_HEADERS | END_STREAM, stream, &head("GET", path)));
+        } else {
+            asks.extend(frame(HEADERS, END_HEADERS, stream, &head("POST", path)));
+            asks.extend(frame(DATA, 0, stream, body));
+        }
+    }
+    asks
+}
+
+/// The beginning of a head with so many short fields, which is not complete.
+pub(crate) fn unfinished_head(fields: usize) -> Vec<u8> {
+    let mut head = head("GET", "/");
+    for _ in 0..fields {
+        head.extend([0, 1, b'x', 1, b'y']);
+    }
+    frame(HEADERS, END_STREAM, 1, &head)
+}
+
+/// So many requests that are taken back at once, from stream 1 on (CVE-2023-44487).
+pub(crate) fn asks_and_resets(path: &str, many: u32) -> Vec<u8> {
+    let mut asks = Vec::new();
+    for stream in (0..many).map(|n| 2 * n + 1) {
+        asks.extend(frame(HEADERS, END_HEADERS | END_STREAM, stream, &head("GET", path)));
+        asks.extend(frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes()));
+    }
+    asks
+}
+
+/// Reads frames until a stream is reset; for which reason.
+pub(crate) fn reason_of_a_reset(stream: &mut dyn Duplex) -> io::Result<u32> {
+    loop {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head)?;
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let mut payload = vec![0; usize::try_from(length).expect("short")];
+        stream.read_exact(&mut payload)?;
+        if let (RST_STREAM, Ok(code)) = (head[3], payload.try_into()) {
+            return Ok(u32::from_be_bytes(code));
+        }
+    }
+}
