@@ -17,7 +17,7 @@ use tracing::{error, info};
 
 use crate::clock::rfc3339;
 use crate::snapshot::Outage;
-use crate::telemetry::seldom::Seldom;
+use crate::telemetry::seldom::SeldomFailing;
 
 /// The way to the provider's signatures.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub struct Remote {
     permits: Arc<Semaphore>,
     deadline: Duration,
     clock: Arc<dyn Clock>,
-    logged: Seldom<ErrorKind>,
+    logged: SeldomFailing<ErrorKind>,
     /// Looked at by each signature; the lock only if it changes.
     is_failing: AtomicBool,
     outage: Mutex<Option<Outage>>,
@@ -41,7 +41,7 @@ impl Remote {
             permits: Arc::new(Semaphore::new(concurrency)),
             deadline,
             clock,
-            logged: Seldom::new(),
+            logged: SeldomFailing::new(),
             is_failing: AtomicBool::new(false),
             outage: Mutex::default(),
         }
@@ -108,7 +108,8 @@ impl Remote {
     fn recovered(&self) {
         let outage = self.outage.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.is_failing.store(false, Ordering::Relaxed);
-        if let Some(outage) = outage {
+        let may_log = self.logged.may_log_end();
+        if let Some(outage) = outage.filter(|_| may_log) {
             info!(since = %rfc3339(outage.since), "the provider signs again");
         }
     }

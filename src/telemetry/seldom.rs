@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -68,6 +69,40 @@ impl<K: Eq + Hash> Seldom<K> {
         }
         pace.last = Some(now);
         Some(std::mem::take(&mut pace.held_back))
+    }
+}
+
+/// The bound of lines about failures, by kind, and of the line about their end: what fails every other time has its end
+/// logged as seldom as its failures, and each failure that was logged has one.
+#[derive(Debug)]
+pub struct SeldomFailing<K> {
+    failures: Seldom<K>,
+    is_told: AtomicBool,
+}
+
+impl<K: Eq + Hash> SeldomFailing<K> {
+    /// Nothing has failed yet.
+    #[must_use]
+    #[expect(clippy::new_without_default, reason = "as with the other")]
+    pub const fn new() -> Self {
+        Self {
+            failures: Seldom::new(),
+            is_told: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether a failure of this kind may be logged now: if so, how many were held back since the last one.
+    #[must_use]
+    pub fn may_log(&self, kind: K) -> Option<u64> {
+        let may = self.failures.may_log(kind);
+        self.is_told.fetch_or(may.is_some(), Ordering::Relaxed);
+        may
+    }
+
+    /// Whether it may be logged that nothing fails any more.
+    #[must_use]
+    pub fn may_log_end(&self) -> bool {
+        self.is_told.swap(false, Ordering::Relaxed)
     }
 }
 
@@ -151,6 +186,20 @@ mod tests {
             Some(1),
             "those that are known stay known"
         );
+    }
+
+    #[test]
+    fn what_fails_every_other_time_is_logged_no_more_often() {
+        let seldom = SeldomFailing::new();
+        let (mut failures, mut ends) = (0, 0);
+        for _ in 0..10_000 {
+            failures += usize::from(seldom.may_log("timeout").is_some());
+            ends += usize::from(seldom.may_log_end());
+        }
+        assert_eq!((failures, ends), (1, 1));
+        assert_eq!(seldom.may_log("refused"), Some(0));
+        assert!(seldom.may_log_end(), "each failure that was logged has an end");
+        assert!(!seldom.may_log_end());
     }
 
     /// Counts the events that reach it.
