@@ -59,7 +59,13 @@ impl Lapses {
     /// begun since is there.
     #[must_use]
     pub fn at(&self, keys: &[KeyRecord], read_at: Timestamp, policy: &Policy, now: Timestamp) -> Self {
-        let earlier = self.iter().filter(|lapse| lapse.matters(keys, policy, now));
+        // One that ends in the future was told by a clock that was ahead: it would put off keys until then.
+        let latest = now.plus(policy.durations().clocks_apart());
+        let is_told_right = |lapse: &&Lapse| lapse.to.is_none_or(|to| to <= latest);
+        let earlier = self
+            .iter()
+            .filter(is_told_right)
+            .filter(|lapse| lapse.matters(keys, policy, now));
         let begun = (now >= read_at.plus(policy.durations().bearable_age())).then_some(Lapse {
             from: read_at,
             to: None,

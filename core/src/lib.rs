@@ -4,6 +4,7 @@
 //! that needs one, and decisions come out as values for somebody else to carry out. Start reading at [`schedule()`].
 
 pub mod algorithm;
+mod bridge;
 pub mod claim_path;
 mod claims;
 #[doc(hidden)]

@@ -91,6 +91,13 @@ impl Durations {
             .saturating_sub(self.clock_skew.saturating_mul(2))
     }
 
+    /// How far two instants may lie apart that are the same by clocks that are off by S each, the one ahead and the other behind.
+    /// The second is for providers that tell whole seconds, and for the time between two readings of a clock.
+    #[must_use]
+    pub fn clocks_apart(&self) -> Duration {
+        self.clock_skew.saturating_mul(2).saturating_add(Duration::from_secs(1))
+    }
+
     /// How long a key is published after it stopped signing.
     fn retention(&self) -> Duration {
         if faults::has("a retention without the clocks") {

@@ -95,10 +95,42 @@ impl KeyRecord {
     }
 }
 
+/// The keys in the order in which they were created.
+///
+/// The provider's instants decide, with one exception: a key that was revoked before it was created, as its instants say, comes
+/// before its successor. Whoever dated it had a clock that was ahead, and the key that took its place must not be taken for an
+/// earlier one: every replica would go on to make successors of the revoked one. It never signed, by the same instants, so
+/// that no other key depends on its place.
+#[must_use]
+pub fn in_order(keys: &[KeyRecord]) -> Vec<&KeyRecord> {
+    in_order_by(keys, |key| key)
+}
+
+/// The same, of things that have a record each.
+#[must_use]
+pub fn in_order_by<T>(things: &[T], record: impl Fn(&T) -> &KeyRecord) -> Vec<&T> {
+    let mut ordered: Vec<&T> = things.iter().collect();
+    ordered.sort_by(|a, b| record(a).creation_order(record(b)));
+    // Each round moves one key towards the beginning. A circle of predecessors, which no provider makes, must not turn for ever.
+    for _ in 0..things.len() {
+        let misplaced = (0..ordered.len()).rev().find_map(|from| {
+            let key = record(ordered[from]);
+            let follows = |other: &&T| record(other).predecessor.as_ref() == Some(key.kid());
+            let to = ordered[..from].iter().position(follows);
+            let is_of_the_future = key.revoked.as_ref().is_some_and(|mark| mark.at < key.created_at);
+            to.filter(|_| is_of_the_future).map(|to| (from, to))
+        });
+        let Some((from, to)) = misplaced else { break };
+        let key = ordered.remove(from);
+        ordered.insert(to, key);
+    }
+    ordered
+}
+
 /// The newest key, as the schedule orders them.
 #[must_use]
 pub fn newest(keys: &[KeyRecord]) -> Option<&KeyRecord> {
-    keys.iter().max_by(|a, b| a.creation_order(b))
+    in_order(keys).pop()
 }
 
 mod as_millis {

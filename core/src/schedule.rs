@@ -11,7 +11,7 @@ use crate::faults;
 use crate::lapse::Lapses;
 use crate::names::Kid;
 use crate::policy::Policy;
-use crate::ring::{KeyRecord, KeyState};
+use crate::ring::{KeyRecord, KeyState, in_order};
 use crate::time::Timestamp;
 
 /// Where a key is in its life.
@@ -90,6 +90,14 @@ pub enum Reason {
     Disabled,
 }
 
+impl Reason {
+    /// Whether nothing can sign before there is a new key.
+    #[must_use]
+    pub const fn is_urgent(self) -> bool {
+        matches!(self, Self::Empty | Self::Revoked | Self::Disabled)
+    }
+}
+
 /// Something to do in the provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Due {
@@ -115,6 +123,9 @@ pub struct Schedule {
     pub next_look: Option<Timestamp>,
     /// The next instant at which the published set must change; no cache may keep the JWKS beyond it.
     pub set_changes_at: Option<Timestamp>,
+    /// The newest key, if it was created in the future, by more than clocks may be apart: ours is behind, or that of whoever
+    /// dated the key was ahead. While that lasts nothing is due but a key without which nothing could sign.
+    pub from_the_future: Option<Kid>,
 }
 
 impl Schedule {
@@ -134,9 +145,7 @@ pub fn schedule(keys: &[KeyRecord], policy: &Policy, now: Timestamp) -> Schedule
 /// The schedule of a replica that was out of touch, or is.
 #[must_use]
 pub fn schedule_after(lapses: &Lapses, keys: &[KeyRecord], policy: &Policy, now: Timestamp) -> Schedule {
-    let mut records: Vec<&KeyRecord> = keys.iter().collect();
-    records.sort_by(|a, b| a.creation_order(b));
-
+    let records = in_order(keys);
     let activations = activations(&records, lapses, policy);
     let active = active_index(&records, &activations, now);
 
@@ -155,8 +164,18 @@ pub fn schedule_after(lapses: &Lapses, keys: &[KeyRecord], policy: &Policy, now:
         }
     }
 
+    let newest = records
+        .iter()
+        .filter(|key| key.revoked.is_none())
+        .max_by_key(|key| key.created_at);
+    let from_the_future = newest.filter(|key| now < believable_from(key, policy));
+    instants.extend(from_the_future.map(|key| believable_from(key, policy)));
+
     let mut due = Vec::new();
     match successor(&records, &scheduled, active, policy, now) {
+        Successor::Due(reason) if from_the_future.is_some() && !reason.is_urgent() => {
+            set_changes.extend(from_the_future.map(|key| believable_from(key, policy)));
+        }
         Successor::Due(reason) => due.push(Due::Successor {
             of: records.last().map(|key| key.kid().clone()),
             reason,
@@ -172,6 +191,7 @@ pub fn schedule_after(lapses: &Lapses, keys: &[KeyRecord], policy: &Policy, now:
             .iter()
             .zip(&records)
             .filter(|(key, record)| key.phase == Phase::Expired && record.state == KeyState::Enabled)
+            .filter(|_| from_the_future.is_none())
             .filter(|_| !faults::has("expired keys are left"))
             .map(|(key, _)| Due::Retire(key.kid.clone())),
     );
@@ -180,9 +200,15 @@ pub fn schedule_after(lapses: &Lapses, keys: &[KeyRecord], policy: &Policy, now:
     Schedule {
         next_look: next(&instants),
         set_changes_at: next(&set_changes),
+        from_the_future: from_the_future.map(|key| key.kid().clone()),
         keys: scheduled,
         due,
     }
+}
+
+/// From when a clock that is right may show the key's creation instant.
+fn believable_from(key: &KeyRecord, policy: &Policy) -> Timestamp {
+    key.created_at.minus(policy.durations().clocks_apart())
 }
 
 pub(crate) fn lead(key: &KeyRecord, policy: &Policy) -> Duration {
@@ -240,8 +266,8 @@ fn begins(signer: Option<&KeyRecord>, key: &KeyRecord, lead: Duration) -> Option
 /// policy, in any replica that has read the revocation. Keys whose terms the provider does not hold are passed over.
 #[must_use]
 pub fn newest_revoked_signer(keys: &[KeyRecord]) -> Option<&KeyRecord> {
-    let mut records: Vec<&KeyRecord> = keys.iter().filter(|key| key.terms.is_some()).collect();
-    records.sort_by(|a, b| a.creation_order(b));
+    let mut records = in_order(keys);
+    records.retain(|key| key.terms.is_some());
     let (mut signer, mut found) = (None, None);
     for key in records {
         if begins(signer, key, key.terms?.lead).is_some() {
@@ -252,18 +278,22 @@ pub fn newest_revoked_signer(keys: &[KeyRecord]) -> Option<&KeyRecord> {
     found
 }
 
-/// The newest key whose activation has come. If that one is revoked, or none has come yet (a ring just made by a
+/// The newest key whose activation has come. If that one is revoked or disabled, or none has come yet (a ring just made by a
 /// replica whose clock is ahead of ours), the next one waiting signs at once: there is nothing better to wait for.
 fn active_index(records: &[&KeyRecord], activations: &[Option<Timestamp>], now: Timestamp) -> Option<usize> {
     let reached = activations.iter().rposition(|at| at.is_some_and(|at| at <= now));
-    match reached {
-        Some(index) if records[index].revoked.is_none() => Some(index),
-        Some(_) if faults::has("what follows a revoked key waits its lead") => None,
-        _ => {
-            let from = reached.map_or(0, |index| index + 1);
-            (from..records.len()).find(|index| records[*index].revoked.is_none())
-        }
+    if reached.is_some_and(|index| records[index].revoked.is_some())
+        && faults::has("what follows a revoked key waits its lead")
+    {
+        return None;
     }
+    let is_used = |index: &usize| records[*index].revoked.is_none();
+    let can_sign = |index: &usize| is_used(index) && records[*index].state == KeyState::Enabled;
+    let mut from_there_on = reached.unwrap_or(0)..records.len();
+    from_there_on
+        .clone()
+        .find(can_sign)
+        .or_else(|| from_there_on.find(is_used))
 }
 
 fn scheduled_key(

@@ -52,6 +52,18 @@ impl Timestamp {
         Self(self.0.saturating_sub(millis(span)))
     }
 
+    /// This instant moved by so many milliseconds: later, or earlier if they are negative.
+    #[must_use]
+    pub const fn shifted(self, millis: i64) -> Self {
+        Self(self.0.saturating_add(millis))
+    }
+
+    /// How many milliseconds this instant lies after the other one; negative if it lies before.
+    #[must_use]
+    pub const fn millis_after(self, other: Self) -> i64 {
+        self.0.saturating_sub(other.0)
+    }
+
     /// The time from `earlier` to this instant; zero if `earlier` is not earlier.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {

@@ -74,6 +74,14 @@ impl<'a> Ring<'a> {
     /// The next key, unless one waits already.
     async fn create_early(&self) -> Result<KeyRecord, Failure> {
         let (_, schedule) = self.read().await?;
+        if let Some(future) = &schedule.from_the_future {
+            return Err(Failure::usage(format!(
+                "the newest key, {future}, was created in the future: a clock was ahead when it was, or this machine's is behind. \
+                 Compare `date -u` with a clock that is right, and set this one if it is wrong. If it is right, the ring signs on \
+                 meanwhile, and goes on by itself when that time has come; to have a new key now, give that one up with \
+                 `signet keys revoke {future}`, which refuses its tokens"
+            )));
+        }
         if let Some(pending) = schedule.keys.iter().find(|key| key.phase == Phase::Pending) {
             let at = pending.activates_at.map(rfc3339).unwrap_or_default();
             return Err(Failure::usage(format!(
@@ -143,7 +151,8 @@ async fn revoke(settings: &Settings, kid: &Kid, reason: &str, json: bool) -> Res
     // If nothing else can sign, the successor is made here: no sidecar needs to be running for it.
     let (_, schedule) = ring.read().await?;
     let mut successor = None;
-    if schedule.active().is_none() && schedule.due.iter().any(|due| matches!(due, Due::Successor { .. })) {
+    let nothing_signs = |due: &Due| matches!(due, Due::Successor { reason, .. } if reason.is_urgent());
+    if schedule.due.iter().any(nothing_signs) {
         let act = Act::attempt(settings, "create", None, "successor of a revoked key");
         let key = ring
             .create_next(&schedule)

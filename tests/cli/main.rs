@@ -1,5 +1,6 @@
 //! The command line as people and scripts use it: every verb, its exit codes, and JSON that parses.
 
+mod future;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod help;

@@ -4,6 +4,7 @@
 mod activation;
 mod any_ring;
 mod fleet;
+mod future;
 mod lapse;
 mod revocation;
 mod ring;

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use signet_core::schedule::Phase::{Active, Expired, Pending, Retiring, Revoked};
 use signet_core::schedule::{Due, Reason};
-use signet_core::{KeyRecord, Phase};
+use signet_core::{KeyRecord, KeyState, Phase};
 
 use crate::any_ring::any_ring;
 use crate::ring::{HOUR, LEAD, PERIOD, at, config, key, look, phases, revoked, with_lead};
@@ -138,9 +138,10 @@ proptest! {
         }
         for later in later {
             let after = signet_core::schedule(&ring, &policy, at(last + later));
-            for (before, after) in before.keys.iter().zip(&after.keys) {
-                prop_assert_eq!(&before.kid, &after.kid);
-                prop_assert!(!gone(before.phase) || gone(after.phase), "{:?} became {:?}", before, after);
+            for before in &before.keys {
+                let after = after.keys.iter().find(|key| key.kid == before.kid).expect("listed");
+                let cannot = ring.iter().any(|key| *key.kid() == before.kid && key.state == KeyState::Disabled);
+                prop_assert!(!gone(before.phase) || gone(after.phase) || cannot, "{:?} became {:?}", before, after);
             }
         }
     }
@@ -169,7 +170,11 @@ proptest! {
             let mut with = signet_core::schedule(&with, &policy, at(now));
             let mine = with.keys.iter().position(|key| key.kid == chosen.kid).expect("listed");
             prop_assert_eq!(with.keys.remove(mine).phase, Revoked);
-            let without = signet_core::schedule(&without, &policy, at(now));
+            let mut without = signet_core::schedule(&without, &policy, at(now));
+            // Where revoked keys stand among each other means nothing.
+            for schedule in [&mut with, &mut without] {
+                schedule.keys.retain(|key| key.phase != Revoked);
+            }
             prop_assert_eq!(&with.keys, &without.keys);
             prop_assert_eq!(with.due.len(), without.due.len());
         }

@@ -70,7 +70,7 @@ pub(crate) struct Reading {
 
 impl Reading {
     pub(crate) fn newest(&self) -> Option<&Member> {
-        self.members.iter().max_by(|a, b| a.record.creation_order(&b.record))
+        signet_core::ring::in_order_by(&self.members, |member| &member.record).pop()
     }
 }
 

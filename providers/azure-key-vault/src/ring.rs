@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use signet_api::{Clock, ErrorKind, Operation, ProviderError};
+use signet_core::ring::in_order_by;
 use signet_core::{KeyRecord, KeyState, Kid, PublicKey, Revocation, Timestamp, VerifyingKey};
 
 use crate::NAME;
@@ -113,7 +114,7 @@ impl Ring {
         while let Some(key) = reading.next().await {
             keys.push(key?);
         }
-        keys.sort_by(|a, b| a.record.creation_order(&b.record));
+        let keys: Vec<RingKey> = in_order_by(&keys, |key| &key.record).into_iter().cloned().collect();
         self.forget_all_but(&keys);
         Ok(keys)
     }

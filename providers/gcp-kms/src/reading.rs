@@ -38,7 +38,7 @@ pub(crate) struct Listed {
 
 impl Reading {
     pub(crate) fn newest(&self) -> Option<&Listed> {
-        self.listed.iter().max_by(|a, b| a.record.creation_order(&b.record))
+        signet_core::ring::in_order_by(&self.listed, |listed| &listed.record).pop()
     }
 
     pub(crate) fn find(&self, kid: &Kid) -> Option<&Listed> {

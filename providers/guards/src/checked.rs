@@ -19,7 +19,7 @@ use crate::words;
 /// | answer | refused, as `BadAnswer`, if |
 /// |---|---|
 /// | `list`, `create` | a kid stands there twice; a key seen before has another algorithm, creation instant or terms; another key has its place; a mark of revocation is gone |
-/// | `create` | it is the key whose successor was asked for, or older; it is for another algorithm |
+/// | `create` | it is the key whose successor was asked for, or older, unless that one is revoked; it is for another algorithm |
 /// | `sign` | the signature does not verify under the public key that was listed for the kid |
 /// | `unseal` | the private key is not that of the listed public key; one left a provider of remote custody |
 ///
@@ -150,6 +150,7 @@ impl Checked {
             return Err(self.bad_answer(CREATE, what));
         }
         if let Some(before) = predecessor.and_then(|kid| memory.record(kid))
+            && before.revoked.is_none()
             && key.creation_order(before).is_lt()
         {
             let what = format!(

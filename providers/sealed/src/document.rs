@@ -186,7 +186,7 @@ impl Unverified {
         if let Some(twice) = keys.iter().find(|key| !kids.insert(key.kid())) {
             return Err(Damage::new(format!("key {} stands in it twice", twice.kid())));
         }
-        if !keys.is_sorted_by(|a, b| a.record.created_at < b.record.created_at) {
+        if !are_in_order(&keys) {
             return Err(Damage::new("its keys are not in order of creation"));
         }
         Ok(Document {
@@ -245,6 +245,20 @@ impl Document {
         };
         Ok((document, bytes))
     }
+}
+
+/// Whether each key is younger than those before it. A revoked one may bear an instant that was the future: that of its successor
+/// counts ([`signet_core::ring::in_order`]).
+fn are_in_order(keys: &[Entry]) -> bool {
+    let mut last = None;
+    keys.iter().all(|key| {
+        let record = &key.record;
+        let is_younger = last.is_none_or(|last| last < record.created_at);
+        if record.revoked.is_none() {
+            last = Some(record.created_at);
+        }
+        is_younger
+    })
 }
 
 /// What the MAC is computed over.

@@ -49,11 +49,13 @@ impl<S: Sealer, R: RingStore> Sealed<S, R> {
     }
 
     /// A new key pair with its private half wrapped, newer than every key of the ring.
-    async fn entry(&self, new: &NewKey, key: &SigningKey, newest: Option<&Entry>) -> Result<Entry, ProviderError> {
-        let now = self.clock.now();
-        // Two keys never share an instant, and a clock that was set back makes no key older than its predecessor.
-        let created_at = newest.map_or(now, |newest| {
-            now.max(newest.record.created_at.plus(Duration::from_millis(1)))
+    async fn entry(&self, new: &NewKey, key: &SigningKey, before: &[Entry]) -> Result<Entry, ProviderError> {
+        let (now, newest) = (self.clock.now(), before.last());
+        // Two keys never share an instant, and a clock that was set back makes no key older than one that is used. A revoked key
+        // does not count: if its maker's clock was ahead, its successor must not be made in the future as well.
+        let used = before.iter().filter(|entry| entry.record.revoked.is_none());
+        let created_at = used.fold(now, |at, entry| {
+            at.max(entry.record.created_at.plus(Duration::from_millis(1)))
         });
         let terms = new.terms.in_whole_milliseconds();
         let mut entry = Entry {
@@ -234,11 +236,11 @@ impl<S: Sealer, R: RingStore> KeyProvider for Sealed<S, R> {
                     pair.insert(key)
                 }
             };
-            let entry = self.entry(new, key, newest).await?;
-            let record = entry.record.clone();
             let mut keys = reading
                 .as_ref()
                 .map_or_else(Vec::new, |reading| reading.document.keys.clone());
+            let entry = self.entry(new, key, &keys).await?;
+            let record = entry.record.clone();
             keys.push(entry);
             if self.ring.write(CREATE, reading.as_ref(), keys).await? {
                 return Ok(record);

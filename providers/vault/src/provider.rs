@@ -153,7 +153,7 @@ impl Remote {
             .map(|entry| self.key_record(entry, &transit, passed_over))
             .collect::<Result<_, _>>()?;
         let claimed = match &record.claim {
-            Some(claim) => self.claimed(claim, &transit, newest(&keys))?,
+            Some(claim) => self.claimed(claim, &transit, &keys)?,
             None => None,
         };
         self.remember(version.unwrap_or(0), &record, &keys, claimed.as_ref());
@@ -231,7 +231,7 @@ impl Remote {
         &self,
         claim: &ClaimOf,
         transit: &BTreeMap<String, Option<TransitKey>>,
-        newest: Option<&KeyRecord>,
+        before: &[KeyRecord],
     ) -> Result<Option<KeyRecord>, Failure> {
         let held = transit.get(&claim.place.transit_key).and_then(Option::as_ref);
         let Some((held, made)) = held.and_then(|held| Some((held, held.version(claim.place.version)?))) else {
@@ -242,10 +242,11 @@ impl Remote {
             let text = format!("{}: {error}", self.transit.key_path(&claim.place.transit_key));
             Failure::new(ErrorKind::KeyUnusable, text)
         })?;
-        // The active node's clock may have been set back, or another node be active now: no key is older than its
-        // predecessor, by the same rule in every replica.
-        let created_at = newest.map_or(at, |newest| {
-            at.max(newest.created_at.plus(std::time::Duration::from_millis(1)))
+        // The active node's clock may have been set back, or another node be active now: no key is older than one that is used,
+        // by the same rule in every replica. One that was dated in the future and is revoked makes none that is, too.
+        let used = before.iter().filter(|key| key.revoked.is_none());
+        let created_at = used.fold(at, |at, key| {
+            at.max(key.created_at.plus(std::time::Duration::from_millis(1)))
         });
         Ok(Some(KeyRecord {
             public,
