@@ -7,6 +7,7 @@
 mod agent;
 mod check;
 mod clock;
+pub mod dates;
 mod error;
 mod nearness;
 mod provider;

@@ -7,7 +7,10 @@ use std::fmt;
 use std::time::Duration;
 
 use aws_sdk_kms::Client as Sdk;
+use aws_sdk_kms::config::interceptors::BeforeDeserializationInterceptorContextRef;
 use aws_sdk_kms::config::timeout::TimeoutConfig;
+use aws_sdk_kms::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_kms::error::BoxError;
 use aws_sdk_kms::primitives::{Blob, DateTime};
 use aws_sdk_kms::types::{KeySpec, KeyState, KeyUsageType, MessageType, SigningAlgorithmSpec, Tag};
 use signet_api::{ErrorKind, Operation};
@@ -72,12 +75,35 @@ pub(crate) enum Claimed {
 
 type Answer<T> = Result<T, Failure>;
 
+/// Hands on what the clock of KMS shows.
+#[derive(Debug)]
+struct Dates;
+
+impl Intercept for Dates {
+    fn name(&self) -> &'static str {
+        "dates"
+    }
+
+    fn read_before_deserialization(
+        &self,
+        context: &BeforeDeserializationInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        if let Some(date) = context.response().headers().get("date") {
+            signet_api::dates::saw(crate::NAME, date);
+        }
+        Ok(())
+    }
+}
+
 impl Client {
     pub(crate) fn new(session: &aws_config::SdkConfig, endpoint: Option<&str>) -> Self {
         let mut config = aws_sdk_kms::config::Builder::from(session);
         if let Some(endpoint) = endpoint {
             config = config.endpoint_url(endpoint);
         }
+        config = config.interceptor(Dates);
         Self {
             sdk: Sdk::from_conf(config.build()),
             creation: deadlines(CREATION),

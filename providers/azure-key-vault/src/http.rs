@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use azure_core::http::{ClientOptions, RetryOptions, Transport, UserAgentOptions};
+use async_trait::async_trait;
+use azure_core::http::headers::HeaderName;
+use azure_core::http::{AsyncRawResponse, ClientOptions, HttpClient, Request, RetryOptions, Transport, UserAgentOptions};
 use reqwest::redirect::Policy;
 use reqwest::tls::Certificate;
 use signet_api::{APPLICATION_ID, ErrorKind, Operation, ProviderError, Variables};
@@ -43,6 +45,22 @@ impl Trust {
     }
 }
 
+/// Hands on what the clock of whoever answers shows.
+#[derive(Debug)]
+struct Dated(reqwest::Client);
+
+#[async_trait]
+impl HttpClient for Dated {
+    async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
+        const DATE: HeaderName = HeaderName::from_static("date");
+        let response = self.0.execute_request(request).await?;
+        if let Some(date) = response.headers().get_optional_str(&DATE) {
+            signet_api::dates::saw(NAME, date);
+        }
+        Ok(response)
+    }
+}
+
 /// Options for a client of the SDK: no retries, as one layer retries and it stands around the provider; no redirects,
 /// which no vault answers with; and this long for a whole request. The SDK's own client takes 26 s to give up on an
 /// untrusted certificate.
@@ -64,7 +82,7 @@ pub(crate) fn client_options(trust: &Trust, request: Duration, direct: bool) -> 
         builder = builder.tls_certs_only(Certificate::from_pem_bundle(pem).map_err(failed)?);
     }
     Ok(ClientOptions {
-        transport: Some(Transport::new(Arc::new(builder.build().map_err(failed)?))),
+        transport: Some(Transport::new(Arc::new(Dated(builder.build().map_err(failed)?)))),
         retry: RetryOptions::none(),
         user_agent: UserAgentOptions {
             application_id: Some(APPLICATION_ID.to_owned()),

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{LOCATION, RETRY_AFTER};
+use http::header::{DATE, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 use super::pools::Pools;
 use super::token::Token;
 use super::{Answer, Call};
+use crate::NAME;
 use crate::config::{Connection, Login, is_loopback};
 use crate::error::{Failure, transport};
 
@@ -115,6 +116,9 @@ impl Wire {
         if response.status() == 307 {
             let elsewhere = self.redirected(call, &response)?;
             response = self.send(call, elsewhere, token, within).await.map_err(failed)?;
+        }
+        if let Some(date) = response.headers().get(DATE).and_then(|date| date.to_str().ok()) {
+            signet_api::dates::saw(NAME, date);
         }
         let status = response.status().as_u16();
         let retry_after = response
