@@ -9,6 +9,7 @@ pub mod app;
 pub mod cache_file;
 pub mod cli;
 pub mod clock;
+pub mod clock_watch;
 pub mod discovery;
 pub mod fits;
 pub mod grpc;

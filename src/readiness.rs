@@ -5,8 +5,11 @@
 //! the policy. Where they do not, it is remembered: [`Readiness::watch`] looks once a second, whether anybody asks or not.
 //! What to do about a condition stands in `docs/operations.md`.
 
+mod doubted;
 mod report;
+mod revocation;
 mod state;
+mod words;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,14 +21,18 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::clock::rfc3339;
+use crate::clock_watch::ClockWatch;
 use crate::http::unix::{SocketFault, SocketFile};
 use crate::issuers::{Issuers, NoKeys, Trusted};
 use crate::published::Published;
 use crate::remote::Remote;
 use crate::snapshot::{NoSigner, NoSignerCause, Outage, RefreshFailure, Signer, Signs, Snapshot};
-use crate::timeline::{brief, short};
+use crate::timeline::brief;
+pub use doubted::CLOCK;
+use doubted::Doubted;
 pub use report::{Condition, Report};
 pub use state::{Effect, State};
+use words::{from_disk, put_off};
 
 /// Between two looks: to the second is how instants are told.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -66,6 +73,7 @@ struct Facts {
     issuers: Vec<IssuerFacts>,
     /// The keys that were revoked, and when.
     revoked: Vec<(String, Timestamp)>,
+    doubt: Option<Doubted>,
 }
 
 /// An issuer that is trusted and whose keys are not as they should be.
@@ -83,17 +91,19 @@ struct IssuerFacts {
 impl IssuerFacts {
     fn of(trusted: &Trusted, now: Timestamp) -> Option<Self> {
         let outage = trusted.outage().map(|outage| Outage::clone(&outage));
-        (outage.is_some() || !trusted.was_tried()).then(|| Self {
+        let lost = trusted.keys_at(now).err();
+        (outage.is_some() || lost.is_some() || !trusted.was_tried()).then(|| Self {
             name: trusted.terms().issuer.to_string(),
             outage,
-            lost: trusted.keys_at(now).err(),
+            lost,
             kept: trusted.kept().map(|(fetched_at, _)| fetched_at),
         })
     }
 }
 
 impl Facts {
-    fn new(snapshot: &Snapshot, remote: &Remote, socket: &SocketFile, issuers: &Issuers, now: Timestamp) -> Self {
+    fn new(snapshot: &Snapshot, of: &Readiness, now: Timestamp) -> Self {
+        let steady = of.clock_watch.steady_now();
         let is_remote = matches!(
             snapshot.signer,
             Ok(Signer {
@@ -108,20 +118,22 @@ impl Facts {
                 Ok(signer) => Ok(signer.public.kid().to_string()),
                 Err(none) => Err(none.clone()),
             },
-            remote_failure: remote.outage().filter(|_| is_remote),
+            remote_failure: of.remote.outage().filter(|_| is_remote),
             published: snapshot.published.len(),
             lapse: match snapshot.count(Phase::Pending) {
                 0 => None,
                 _ => snapshot.lapses.iter().last().copied(),
             },
             asleep: snapshot.asleep.clone(),
-            socket: socket.check(),
+            socket: of.socket.check(),
             also_failures: snapshot.also_failures.clone(),
-            issuers: issuers
+            issuers: of
+                .issuers
                 .iter()
-                .filter_map(|trusted| IssuerFacts::of(trusted, now))
+                .filter_map(|trusted| IssuerFacts::of(trusted, steady))
                 .collect(),
             revoked: snapshot.ring.revocations(),
+            doubt: Doubted::new(of.clock_watch.doubt(), snapshot, now),
         }
     }
 }
@@ -147,6 +159,8 @@ struct Memory {
     readings: Option<(Timestamp, Timestamp)>,
     verdicts: HashMap<&'static str, (bool, Timestamp)>,
     ready: Option<(bool, Timestamp)>,
+    doubted_since: Option<Timestamp>,
+    too_old_since: HashMap<String, Timestamp>,
 }
 
 impl Memory {
@@ -161,6 +175,8 @@ impl Memory {
             readings: None,
             verdicts: HashMap::new(),
             ready: None,
+            doubted_since: None,
+            too_old_since: HashMap::new(),
         }
     }
 
@@ -184,6 +200,16 @@ impl Memory {
             ),
         }));
         conditions.extend(facts.issuers.iter().map(|issuer| self.issuer(issuer, now)));
+        let lost: Vec<&String> = facts
+            .issuers
+            .iter()
+            .filter(|issuer| issuer.lost.is_some())
+            .map(|issuer| &issuer.name)
+            .collect();
+        self.too_old_since.retain(|name, _| lost.contains(&name));
+        self.doubted_since = facts.doubt.as_ref().map(|_| self.doubted_since.unwrap_or(now));
+        let doubt = facts.doubt.iter().zip(self.doubted_since);
+        conditions.extend(doubt.map(|(doubted, since)| doubted.condition(self.started_at, since)));
         conditions.extend(
             facts
                 .revoked
@@ -309,30 +335,17 @@ impl Memory {
         self.condition(SOCKET, state, Since::ByNow(now), None, detail)
     }
 
-    /// Every sidecar refuses the key once it has read the mark; a service that verifies with the JWKS does so when its cache
-    /// of that ends. `None` once that must have happened everywhere.
-    fn revocation(&self, kid: &str, at: Timestamp, now: Timestamp) -> Option<Condition> {
-        let over = at.plus(self.spread);
-        (now < over).then(|| Condition {
-            name: REVOCATION,
-            state: State::RevocationSpreads,
-            ok: true,
-            since: self.started_at.min(now),
-            failing_since: Some(at.min(now)),
-            detail: format!(
-                "key {} was revoked at {}; services that verify with the JWKS may accept its tokens until {}",
-                short(kid),
-                rfc3339(at),
-                rfc3339(over)
-            ),
-        })
-    }
-
     /// All replicas share the issuer: no other would do better, and all other tokens are good. So that it fails is told, and
     /// no more; only a new process waits until it has tried, so that its first requests find the keys.
-    fn issuer(&self, issuer: &IssuerFacts, now: Timestamp) -> Condition {
+    fn issuer(&mut self, issuer: &IssuerFacts, now: Timestamp) -> Condition {
         let name = &issuer.name;
         let (state, detail) = match (&issuer.outage, issuer.lost) {
+            (None, Some(NoKeys::TooOld)) => (
+                State::IssuerTooOld,
+                format!(
+                    "the keys of {name} are older than max_stale; its tokens get 503 until they are fetched, which is now"
+                ),
+            ),
             (None, _) => (
                 State::IssuerNotAsked,
                 format!("the keys of {name} are asked for the first time"),
@@ -365,7 +378,11 @@ impl Memory {
             ok: state.effect() != Effect::LostHere,
             state,
             since: self.started_at.min(now),
-            failing_since: issuer.outage.as_ref().map(|outage| outage.since),
+            failing_since: match (&issuer.outage, issuer.lost) {
+                (Some(outage), _) => Some(outage.since),
+                (None, Some(NoKeys::TooOld)) => Some(*self.too_old_since.entry(issuer.name.clone()).or_insert(now)),
+                (None, _) => None,
+            },
             detail,
         }
     }
@@ -405,28 +422,6 @@ impl Memory {
     }
 }
 
-/// Where the last keys of an issuer come from, if this process has fetched none.
-fn from_disk(kept: Option<Timestamp>) -> String {
-    kept.map_or_else(String::new, |fetched_at| {
-        format!(", which come from disk and were fetched at {},", rfc3339(fetched_at))
-    })
-}
-
-/// Why another key may be about to sign elsewhere.
-fn put_off(lapse: Option<Lapse>) -> String {
-    match lapse {
-        None => String::new(),
-        Some(Lapse { to: None, .. }) => {
-            "; one that others may lack does not begin to before the ring is read again".to_owned()
-        }
-        Some(Lapse { from, to: Some(to) }) => format!(
-            "; the ring was not read from {} to {}, so one that others may lack yet begins to later here",
-            rfc3339(from),
-            rfc3339(to)
-        ),
-    }
-}
-
 /// Whether this replica should be sent traffic, and since when.
 #[derive(Debug)]
 pub struct Readiness {
@@ -435,6 +430,7 @@ pub struct Readiness {
     socket: SocketFile,
     issuers: Arc<Issuers>,
     clock: Arc<dyn Clock>,
+    clock_watch: Arc<ClockWatch>,
     memory: Mutex<Memory>,
 }
 
@@ -448,6 +444,7 @@ impl Readiness {
         issuers: Arc<Issuers>,
         policy: &Policy,
         clock: Arc<dyn Clock>,
+        clock_watch: Arc<ClockWatch>,
     ) -> Self {
         let memory = Mutex::new(Memory::new(policy, clock.now()));
         Self {
@@ -456,6 +453,7 @@ impl Readiness {
             socket,
             issuers,
             clock,
+            clock_watch,
             memory,
         }
     }
@@ -470,7 +468,7 @@ impl Readiness {
     #[must_use]
     pub fn report_on(&self, snapshot: &Snapshot) -> Report {
         let now = self.clock.now();
-        let facts = Facts::new(snapshot, &self.remote, &self.socket, &self.issuers, now);
+        let facts = Facts::new(snapshot, self, now);
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         memory.judge(&facts, now)
     }

@@ -174,6 +174,20 @@ impl Reading {
         schedule_after(&self.lapses_at(policy, now), &self.records, policy, now)
     }
 
+    /// The same by a wall clock that was set by so many milliseconds: `now` is what it would show otherwise.
+    #[must_use]
+    pub fn schedule_of_set_clock(&self, policy: &Policy, now: Timestamp, set_by: i64) -> Schedule {
+        let lapses = self.lapses_at(policy, now);
+        let steady = schedule_after(&lapses, &self.records, policy, now);
+        match set_by {
+            0 => steady,
+            _ => steady.bridged(
+                &schedule_after(&lapses, &self.records, policy, now.shifted(set_by)),
+                set_by,
+            ),
+        }
+    }
+
     /// Until when a token of this key is good everywhere, whatever others have read since: a successor that is not in this
     /// list was created after it, and signs a lead later, by clocks that may be off by S; one that is in it may sign elsewhere
     /// though it does not here.

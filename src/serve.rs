@@ -3,8 +3,9 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use signet_api::{Clock, ProviderError};
+use signet_api::{Clock, ProviderError, dates};
 use signet_core::mint::Template;
 use signet_guards::Jitter;
 use tokio::net::TcpListener;
@@ -14,7 +15,8 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::app;
-use crate::clock::SystemClock;
+use crate::clock::{SystemClock, http_date};
+use crate::clock_watch::ClockWatch;
 use crate::fits::{bears, fits};
 use crate::hardening::{NotLocked, lock_memory};
 use crate::http::accept::{Context, Limits, serve_tcp, serve_unix};
@@ -38,6 +40,9 @@ use crate::token_cache::TokenCache;
 
 /// The socket, the public and the admin listener.
 const LISTENERS: usize = 3;
+
+/// How long the keys of trusted issuers wait to be fetched after the machine was suspended or its clock was set.
+const AFTER_JUMPS: Duration = Duration::from_secs(1);
 
 /// Why the sidecar did not start.
 #[derive(Debug, thiserror::Error)]
@@ -114,6 +119,13 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
     let admin = listen(settings.admin_listen, "SIGNET_ADMIN_LISTEN").await?;
 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let clock_watch = Arc::new(ClockWatch::new(Arc::clone(&clock), &settings.policy));
+    let watched = Arc::clone(&clock_watch);
+    dates::listen(move |provider, date| {
+        if let Some(date) = http_date(date) {
+            watched.told(provider, date);
+        }
+    });
     let metrics = Arc::new(Metrics::default());
     let open = |origin| app::open_guarded(&settings, origin, Arc::clone(&clock), Arc::clone(&metrics));
     let provider = open(&settings.origin).await?;
@@ -145,7 +157,7 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
             provider,
         },
         also,
-        clock: Arc::clone(&clock),
+        clock_watch: Arc::clone(&clock_watch),
         metrics: Arc::clone(&metrics),
         jitter: Jitter::default(),
         memory: Some(Arc::new(LastGood::new(&settings.data_dir, &settings.issuer))),
@@ -160,13 +172,19 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
     let tasks = TaskTracker::new();
     let durations = settings.policy.durations();
     let following = issuers::Means {
-        clock: &clock,
+        clock: &clock_watch.steady(),
         metrics: &metrics,
         data_dir: &settings.data_dir,
         ahead: durations.clock_skew * 2,
     };
     let issuers = Issuers::follow(&settings.trusted_issuers, following, &tasks, &shutdown).await?;
     let issuers = Arc::new(issuers);
+    tasks.spawn(fetch_after_jumps(
+        Arc::clone(&clock_watch),
+        Arc::clone(&issuers),
+        shutdown.clone(),
+    ));
+    tasks.spawn(Arc::clone(&clock_watch).run(shutdown.clone()));
     let service = Arc::new(Service {
         published: Arc::clone(&published),
         nudge: Arc::clone(&nudge),
@@ -190,6 +208,7 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
         lane: Lane::start().map_err(system("threads"))?,
         remote: Arc::clone(&remote),
         clock: Arc::clone(&clock),
+        clock_watch: Arc::clone(&clock_watch),
         metrics: Arc::clone(&metrics),
     });
 
@@ -230,6 +249,7 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
         Arc::clone(&issuers),
         &settings.policy,
         Arc::clone(&clock),
+        clock_watch,
     ));
     tasks.spawn(Arc::clone(&readiness).watch(shutdown.clone()));
     let provider = settings.origin.provider.as_str();
@@ -272,6 +292,20 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
     }
     info!("stopped");
     Ok(())
+}
+
+/// The timers of the followers stand still while the machine is suspended. The replicas of a suspended host do not all ask at the
+/// same moment.
+async fn fetch_after_jumps(clock_watch: Arc<ClockWatch>, issuers: Arc<Issuers>, shutdown: CancellationToken) {
+    let (mut jumps, jitter) = (clock_watch.follow(), Jitter::default());
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            changed = jumps.changed() => if changed.is_err() { return },
+        }
+        tokio::time::sleep(jitter.up_to(AFTER_JUMPS)).await;
+        issuers.fetch_now();
+    }
 }
 
 async fn listen(address: SocketAddr, setting: &'static str) -> Result<TcpListener, StartError> {

@@ -39,6 +39,8 @@ pub struct Snapshot {
     pub ring_json: Bytes,
     /// When the provider was last read.
     pub refreshed_at: Timestamp,
+    /// A key that was created in the future, and when: nothing is created or retired while it is.
+    pub from_the_future: Option<(Kid, Timestamp)>,
     /// When the ring could not be read for long, if a key may sign later here for that.
     pub lapses: Lapses,
     /// Why reading it fails, or what is due in it, if so.
@@ -161,6 +163,8 @@ pub struct Parts<'a> {
     pub schedule: &'a Schedule,
     /// The policy.
     pub policy: &'a Policy,
+    /// By how many milliseconds the wall clock was set: instants of the reading lie so much later by it.
+    pub set_by: i64,
     /// The ring with phases.
     pub view: RingView,
     /// The active key and who signs with it, or why nobody does.
@@ -197,14 +201,14 @@ impl Snapshot {
             let record = record(&kid).ok_or_else(|| NoSigner {
                 cause: NoSignerCause::NoKey,
                 outage: Outage {
-                    since: parts.ring.at(),
+                    since: parts.ring.at().shifted(parts.set_by),
                     reason: format!("the active key {kid} is not in the ring"),
                 },
             })?;
             Ok(Signer {
                 headers: Headers::new(&record.public),
                 longest: parts.policy.terms_of(record).token_max_ttl,
-                published_until: parts.ring.sure_until(record, parts.policy),
+                published_until: parts.ring.sure_until(record, parts.policy).shifted(parts.set_by),
                 least: parts.policy.durations().token_ttl,
                 longest_message: (parts.longest_message)(record.public.algorithm()),
                 public: record.public.clone(),
@@ -219,7 +223,11 @@ impl Snapshot {
             set_changes_at: rings.iter().filter_map(|(_, schedule)| schedule.set_changes_at).min(),
             ring_json: serde_json::to_vec(&parts.view).unwrap_or_default().into(),
             ring: Arc::new(parts.view),
-            refreshed_at: parts.ring.at(),
+            refreshed_at: parts.ring.at().shifted(parts.set_by),
+            from_the_future: parts.schedule.from_the_future.as_ref().and_then(|kid| {
+                let record = record(kid)?;
+                Some((kid.clone(), record.created_at))
+            }),
             lapses: parts.lapses,
             refresh_failure: parts.ring.failure().map(|outage| RefreshFailure {
                 was_read: parts.ring.was_read(),

@@ -15,6 +15,7 @@ use tracing::{error, info};
 use super::Charge;
 use super::known::Known;
 use super::pace::Pace;
+use crate::clock_watch::ClockWatch;
 use crate::reading::Reading;
 use crate::snapshot::Outage;
 
@@ -33,6 +34,7 @@ pub(super) struct Control {
     pub(super) provider: Arc<dyn KeyProvider>,
     pub(super) charge: Charge,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) clock_watch: Arc<ClockWatch>,
     pub(super) known: Arc<Known>,
     pub(super) pace: Pace,
 }
@@ -168,6 +170,7 @@ impl Control {
 
     /// Does what is due; whether anything was done.
     async fn carry_out(&self, schedule: &Schedule) -> Result<bool, ProviderError> {
+        self.see_what_expired(schedule);
         let mut done = false;
         for due in &schedule.due {
             match due {
@@ -176,13 +179,18 @@ impl Control {
                         done = true;
                         continue;
                     }
+                    if !reason.is_urgent() && self.clock_watch.doubt().is_some() {
+                        continue;
+                    }
                     let new = NewKey::under(&self.charge.policy, self.charge.rsa_bits, of.clone());
                     let key = self.provider.create(&new).await?;
                     info!(kid = %key.kid(), alg = %key.public.algorithm(), ?reason, "a new key is in the ring");
                     done = true;
                 }
                 Due::Retire(kid) => {
-                    let Some(fate) = self.charge.fate else { continue };
+                    let Some(fate) = self.charge.fate.filter(|_| self.has_surely_expired(kid)) else {
+                        continue;
+                    };
                     self.provider.retire(kid, fate).await?;
                     info!(%kid, ?fate, "an expired key was taken out of use");
                     done = true;
@@ -192,11 +200,36 @@ impl Control {
         Ok(done)
     }
 
+    /// Notes which keys have expired. What was seen by a clock that is in doubt was not seen.
+    fn see_what_expired(&self, schedule: &Schedule) {
+        let (running, doubt) = (self.clock.running(), self.clock_watch.doubt());
+        self.known.change_silently(|facts| {
+            let retired = |kid: &Kid| schedule.due.contains(&Due::Retire(kid.clone()));
+            facts.expired.retain(|kid, _| doubt.is_none() && retired(kid));
+            if doubt.is_none() {
+                for due in &schedule.due {
+                    if let Due::Retire(kid) = due {
+                        facts.expired.entry(kid.clone()).or_insert(running);
+                    }
+                }
+            }
+        });
+    }
+
+    /// A private key that is gone does not come back, so one look at a clock is not enough: a machine that has just started may
+    /// show any time until somebody sets its clock. This process must have seen the key expired for a while.
+    fn has_surely_expired(&self, kid: &Kid) -> bool {
+        let (running, patience) = (self.clock.running(), self.charge.policy.durations().least_lead());
+        let seen = self.known.look(|facts| facts.expired.get(kid).copied());
+        self.clock_watch.doubt().is_none() && seen.is_some_and(|seen| running.saturating_sub(seen) >= patience)
+    }
+
     /// Where nothing in the provider settles a race, replicas that find a successor due at the same time would each make
     /// one. That is borne, but every key costs: each waits for a moment of its own and looks again. `true`: somebody
     /// else was faster.
     async fn is_outrun(&self, of: Option<&Kid>, reason: Reason) -> Result<bool, ProviderError> {
-        let is_urgent = matches!(reason, Reason::Revoked | Reason::Disabled);
+        // The first key of a ring has time: nobody waits for it yet.
+        let is_urgent = reason.is_urgent() && reason != Reason::Empty;
         if is_urgent || faults::has("nobody waits in a race") || self.provider.capabilities().claim == Claim::Atomic {
             return Ok(false);
         }

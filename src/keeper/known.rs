@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use signet_core::{Kid, SigningKey, Timestamp};
 use tokio::sync::watch;
@@ -25,6 +26,8 @@ pub(super) struct Facts {
     pub(super) unseal_failures: HashMap<Kid, Outage>,
     /// By when the ring that signs will have been read again, or the attempt have failed. Past it, this process did not run.
     pub(super) news_by: Timestamp,
+    /// How long the machine had run when this process first saw that a key had expired.
+    pub(super) expired: HashMap<Kid, Duration>,
 }
 
 impl Facts {

@@ -32,6 +32,7 @@ use self::pace::Pace;
 use self::publisher::Publisher;
 use self::remember::Remember;
 use self::watch::Watch;
+use crate::clock_watch::ClockWatch;
 use crate::last_good::{Remembered, Remembers};
 use crate::published::Published;
 use crate::reading::Reading;
@@ -69,8 +70,8 @@ pub struct Means {
     pub ring: Source,
     /// The rings that are published beside it.
     pub also: Vec<Source>,
-    /// The time.
-    pub clock: Arc<dyn Clock>,
+    /// The time, and whether it can be believed.
+    pub clock_watch: Arc<ClockWatch>,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// What keeps replicas apart.
@@ -97,6 +98,7 @@ pub struct Keeper {
     known: Arc<Known>,
     published: Arc<Published>,
     nudge: Arc<Nudge>,
+    clock_watch: Arc<ClockWatch>,
 }
 
 impl Keeper {
@@ -109,12 +111,13 @@ impl Keeper {
         let Means {
             ring,
             also,
-            clock,
+            clock_watch,
             metrics,
             jitter,
             memory,
         } = means;
-        let remembered = remember::recall(memory.as_deref(), clock.now()).await;
+        let clock = clock_watch.steady();
+        let remembered = remember::recall(memory.as_deref(), &clock_watch, clock.now()).await;
         let (first, others) = tokio::join!(
             first_reading(&ring, &*clock, &remembered, &charge.policy),
             join_all(
@@ -133,6 +136,7 @@ impl Keeper {
             unsealed: HashMap::new(),
             unseal_failures: HashMap::new(),
             news_by: clock.now(),
+            expired: HashMap::new(),
         }));
 
         let interval = charge.policy.durations().refresh_interval;
@@ -150,6 +154,7 @@ impl Keeper {
             provider: Arc::clone(&ring.provider),
             charge: charge.clone(),
             clock: Arc::clone(&clock),
+            clock_watch: Arc::clone(&clock_watch),
             known: Arc::clone(&known),
             pace: pace(known.look(|facts| facts.ring.failure().is_some())),
         };
@@ -175,6 +180,7 @@ impl Keeper {
             charge,
             capabilities: ring.provider.capabilities(),
             clock,
+            clock_watch: Arc::clone(&clock_watch),
             metrics,
             phases: None,
         };
@@ -187,6 +193,7 @@ impl Keeper {
             known,
             published: Arc::new(published),
             nudge,
+            clock_watch,
         })
     }
 
@@ -212,8 +219,8 @@ impl Keeper {
             known,
             published,
             nudge,
+            clock_watch,
         } = self;
-        let clock = Arc::clone(&control.clock);
         let interval = control.charge.policy.durations().refresh_interval;
         let watches = watches.into_iter().map(|watch| watch.run(nudge.follow()));
         let remember = async {
@@ -223,10 +230,11 @@ impl Keeper {
         };
         let loops = async {
             tokio::join!(
-                publish(&known, &published, &*clock, interval),
+                publish(&known, &published, &clock_watch, interval),
                 control.run(nudge.follow()),
                 join_all(watches),
                 remember,
+                read_after_jumps(&clock_watch, &nudge),
             )
         };
         tokio::select! {
@@ -238,10 +246,11 @@ impl Keeper {
 }
 
 /// Publishes whenever something was found out, and whenever the clock alone changes something.
-async fn publish(known: &Known, published: &Published, clock: &dyn Clock, interval: Duration) {
+async fn publish(known: &Known, published: &Published, clock_watch: &ClockWatch, interval: Duration) {
     let mut changes = known.follow();
     loop {
-        let left = published.latest().holds_until.map(|until| until.since(clock.now()));
+        let now = clock_watch.wall();
+        let left = published.latest().holds_until.map(|until| until.since(now));
         // The wall clock may be set while this waits: it is looked at again every now and then.
         let wait = left.map_or(interval, |left| left.min(interval));
         tokio::select! {
@@ -251,6 +260,14 @@ async fn publish(known: &Known, published: &Published, clock: &dyn Clock, interv
             () = tokio::time::sleep(wait) => {}
         }
         published.publish();
+    }
+}
+
+/// A timer stands still while the machine is suspended, and knows nothing of a wall clock that is set.
+async fn read_after_jumps(clock_watch: &ClockWatch, nudge: &Nudge) {
+    let mut jumps = clock_watch.follow();
+    while jumps.changed().await.is_ok() {
+        nudge.now();
     }
 }
 

@@ -10,6 +10,8 @@ use tracing::{info, warn};
 use super::Charge;
 use super::control::is_enabled;
 use super::known::{Facts, Known};
+use crate::clock_watch::ClockWatch;
+use crate::reading::Reading;
 use crate::ring_view::{AlsoView, RingView};
 use crate::snapshot::{NoSigner, NoSignerCause, Outage, Parts, Signs, Snapshot};
 use crate::telemetry::metrics::Metrics;
@@ -21,6 +23,7 @@ pub(super) struct Publisher {
     pub(super) charge: Charge,
     pub(super) capabilities: Capabilities,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) clock_watch: Arc<ClockWatch>,
     pub(super) metrics: Arc<Metrics>,
     /// The phases of the last snapshot, so that each change is logged once; `None` before the first.
     pub(super) phases: Option<HashMap<Kid, Phase>>,
@@ -36,14 +39,11 @@ impl Publisher {
     }
 
     fn snapshot_of(&mut self, facts: &Facts) -> Snapshot {
-        let (policy, now) = (self.charge.policy, self.clock.now());
-        let schedule = facts.ring.schedule(&policy, now);
+        let (policy, now, set_by) = (self.charge.policy, self.clock.now(), self.clock_watch.set_by());
+        let schedule_of = |ring: &Reading| ring.schedule_of_set_clock(&policy, now, set_by);
+        let schedule = schedule_of(&facts.ring);
         self.log_phases(&schedule);
-        let also: Vec<_> = facts
-            .also
-            .iter()
-            .map(|ring| (ring, ring.schedule(&policy, now)))
-            .collect();
+        let also: Vec<_> = facts.also.iter().map(|ring| (ring, schedule_of(ring))).collect();
         let mut view = RingView::new(&self.charge.issuer, &policy, facts.ring.records(), &schedule);
         view.also = also
             .iter()
@@ -58,11 +58,12 @@ impl Publisher {
         let changes = also.iter().filter_map(|(_, schedule)| schedule.next_look);
         let changes = changes
             .chain(schedule.next_look)
-            .chain((asleep_at > now).then_some(asleep_at));
+            .chain((asleep_at > now).then(|| asleep_at.shifted(set_by)));
         Snapshot::new(Parts {
             ring: &facts.ring,
             schedule: &schedule,
             policy: &policy,
+            set_by,
             view,
             signer: match &asleep {
                 Some(outage) => Err(NoSigner {

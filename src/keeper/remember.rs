@@ -8,14 +8,22 @@ use signet_core::{KeyRecord, Policy, Timestamp};
 use tracing::{error, info, warn};
 
 use super::known::Known;
+use crate::clock_watch::ClockWatch;
 use crate::last_good::{Remembered, RememberedRing, Remembers};
 
 /// What was last remembered. None: nothing, or nothing that can be believed.
-pub(super) async fn recall(memory: Option<&dyn Remembers>, now: Timestamp) -> Option<Remembered> {
+pub(super) async fn recall(
+    memory: Option<&dyn Remembers>,
+    clock_watch: &ClockWatch,
+    now: Timestamp,
+) -> Option<Remembered> {
     match memory?.recall().await {
-        Ok(remembered) => remembered.map(|remembered| Remembered {
-            refreshed_at: remembered.refreshed_at.min(now),
-            ..remembered
+        Ok(remembered) => remembered.map(|remembered| {
+            clock_watch.was_read(remembered.refreshed_at);
+            Remembered {
+                refreshed_at: remembered.refreshed_at.min(now),
+                ..remembered
+            }
         }),
         Err(error) => {
             warn!("{}", chain(&error));

@@ -87,6 +87,10 @@ states! {
     IssuerNeverRead = "issuer_never_read", LostEverywhere;
     /// The keys of a trusted issuer are too old to be believed: its tokens get 503.
     IssuerTooOld = "issuer_too_old", LostEverywhere;
+    /// The wall clock runs apart from others, so nothing is created or erased in the ring.
+    ClockInDoubt = "clock_in_doubt", AtRisk;
+    /// The newest key was created in the future, so nothing is created or erased in the ring.
+    KeyFromTheFuture = "key_from_the_future", AtRisk;
     /// A key was revoked so recently that services which verify with the JWKS may still accept it.
     RevocationSpreads = "revocation_spreads", AtRisk;
 }

@@ -48,6 +48,7 @@ fn good(refreshed_at: i64) -> Facts {
         socket: Ok(()),
         also_failures: Vec::new(),
         revoked: Vec::new(),
+        doubt: None,
     }
 }
 
@@ -332,6 +333,13 @@ fn every_fact_has_a_state_of_its_own_and_every_state_has_its_facts() {
         State::IssuerFails => issuer(Some(outage(5)), None),
         State::IssuerNeverRead => issuer(Some(outage(5)), Some(NoKeys::Never)),
         State::IssuerTooOld => issuer(Some(outage(5)), Some(NoKeys::TooOld)),
+        state @ (State::ClockInDoubt | State::KeyFromTheFuture) => Facts {
+            doubt: Some(Doubted {
+                state,
+                reason: "the wall clock was set".to_owned(),
+            }),
+            ..good(0)
+        },
         State::RevocationSpreads => Facts {
             revoked: vec![("kid".to_owned(), at(5))],
             ..good(0)
@@ -370,4 +378,29 @@ fn a_revoked_key_is_told_until_no_cache_can_have_it_any_more() {
     for (now, effect) in [(over - 1, Effect::AtRisk), (over, Effect::Good)] {
         assert_eq!(memory().judge(&facts, at(now)).effect(), effect, "at {now}");
     }
+}
+
+#[test]
+fn keys_that_are_too_old_while_nothing_failed_are_told_with_since_when() {
+    let mut memory = memory();
+    let suspended = Facts {
+        issuers: vec![IssuerFacts {
+            name: "https://login.example.com".to_owned(),
+            outage: None,
+            lost: Some(NoKeys::TooOld),
+            kept: None,
+        }],
+        ..good(0)
+    };
+    for now in [10, 11, 12] {
+        let report = memory.judge(&suspended, at(now));
+        let condition = report.conditions.iter().find(|condition| condition.name == ISSUERS);
+        let condition = condition.expect("it is told");
+        assert_eq!((condition.state, condition.ok), (State::IssuerTooOld, true));
+        assert_eq!(condition.failing_since, Some(at(10)), "it does not slide");
+    }
+    memory.judge(&good(13), at(13));
+    let report = memory.judge(&suspended, at(20));
+    let condition = report.conditions.iter().find(|condition| condition.name == ISSUERS);
+    assert_eq!(condition.expect("it is told").failing_since, Some(at(20)));
 }

@@ -22,6 +22,7 @@ use signet_api::Clock;
 use signet_core::mint::Template;
 use signet_core::{Audience, Issuer};
 
+use crate::clock_watch::ClockWatch;
 use crate::identity::Identity;
 use crate::issuers::Issuers;
 use crate::keeper::Nudge;
@@ -61,6 +62,8 @@ pub struct Service {
     pub remote: Arc<Remote>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Whether it was set.
+    pub clock_watch: Arc<ClockWatch>,
     /// Counters.
     pub metrics: Arc<Metrics>,
 }

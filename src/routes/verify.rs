@@ -193,7 +193,7 @@ impl Service {
             let keys = self.keys_of(snapshot, proof.issuer(), now)?;
             // The key may have expired or been revoked since, or its name be another key's.
             if !keys.have_signed(proof) {
-                self.look_again(&keys, Refusal::UnknownKey, now);
+                self.look_again(&keys, Refusal::UnknownKey);
                 return Err(Refusal::UnknownKey.into());
             }
             return Ok(entry);
@@ -209,7 +209,7 @@ impl Service {
             Some(key) => unproven.authenticate(key, keys.dialect()),
             None => Err(Refusal::UnknownKey),
         };
-        let proof = proof.inspect_err(|refusal| self.look_again(&keys, *refusal, now))?;
+        let proof = proof.inspect_err(|refusal| self.look_again(&keys, *refusal))?;
         let entry = Arc::new(Entry::new(proof));
         self.cache.keep(fingerprint, Arc::clone(&entry));
         Ok(entry)
@@ -220,16 +220,19 @@ impl Service {
     fn keys_of<'a>(&'a self, snapshot: &'a Snapshot, issuer: Option<&str>, now: Timestamp) -> Result<Keys<'a>, NoKeys> {
         match issuer.and_then(|issuer| self.issuers.find(issuer)) {
             None => Ok(Keys::Own(snapshot)),
-            Some(trusted) => Ok(Keys::Of(trusted, trusted.keys_at(now)?)),
+            Some(trusted) => Ok(Keys::Of(
+                trusted,
+                self.clock_watch.by_age(now, |at| trusted.keys_at(at))?,
+            )),
         }
     }
 
     /// Perhaps its issuer has rotated since the keys were read, so a token that is refused for its key brings an early
     /// reading: one in a while, however many there are.
-    fn look_again(&self, keys: &Keys<'_>, refusal: Refusal, now: Timestamp) {
+    fn look_again(&self, keys: &Keys<'_>, refusal: Refusal) {
         match (keys, refusal) {
             // Ours are named by their thumbprint: under a name that we know there is no other key.
-            (Keys::Own(_), Refusal::UnknownKey) => self.nudge.unknown_key(now),
+            (Keys::Own(_), Refusal::UnknownKey) => self.nudge.unknown_key(self.clock.running()),
             // Others may give a new key, also one of another type, the name of the last.
             (Keys::Of(trusted, _), Refusal::UnknownKey | Refusal::WrongAlgorithm | Refusal::BadSignature) => {
                 trusted.perhaps_rotated();

@@ -83,11 +83,13 @@ fn judge_orphans(state: &mut State, now: Ms, plan: &Plan, common: Option<(usize,
     let (Some((ring, published)), true) = (common, plan.fate.is_some()) else {
         return;
     };
+    // So long a replica has seen a key expired before it erases it.
+    let patience = state.terms.refresh + state.terms.hold + 2 * state.terms.skew;
     let left = (0..state.keys.len()).find(|name| {
         let key = &state.keys[*name];
         key.ring == ring && !key.retired && key.revoked.is_none() && !published.contains(name)
             // It may have come, or expired, a moment ago.
-            && now - key.born.max(key.dies) > 2 * state.terms.refresh + 4 * state.terms.skew + MINUTE
+            && now - key.born.max(key.dies) > patience + 2 * state.terms.refresh + 4 * state.terms.skew + MINUTE
     });
     if let Some(name) = left {
         state.broken(

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use signet::clock_watch::ClockWatch;
 use signet::keeper::{Charge, Keeper, Means, Source};
 use signet::last_good::{LastGoodError, Remembered, Remembers};
 use signet::readiness::Readiness;
@@ -144,10 +145,11 @@ pub(crate) async fn life(
         rsa_bits: RsaBits::B2048,
         fate: site.plan.fate,
     };
+    let clock_watch = Arc::new(ClockWatch::new(Arc::clone(&clock), &policy));
     let means = Means {
         ring,
         also: config.also.map(source).into_iter().collect(),
-        clock: Arc::clone(&clock),
+        clock_watch: Arc::clone(&clock_watch),
         metrics: Arc::new(Metrics::default()),
         jitter: site.jitter(caller, incarnation, 1),
         memory: Some(Arc::clone(&site.disks[seat]) as Arc<dyn Remembers>),
@@ -166,6 +168,7 @@ pub(crate) async fn life(
         Arc::default(),
         &policy,
         Arc::clone(&probe) as _,
+        clock_watch,
     );
     let handed_over = opened.set(Opened {
         published,

@@ -88,4 +88,8 @@ impl Clock for SkewedClock {
     fn now(&self) -> Timestamp {
         self.at(self.sun.now())
     }
+
+    fn running(&self) -> Duration {
+        span(self.sun.now())
+    }
 }

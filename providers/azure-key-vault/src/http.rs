@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use azure_core::http::headers::HeaderName;
-use azure_core::http::{AsyncRawResponse, ClientOptions, HttpClient, Request, RetryOptions, Transport, UserAgentOptions};
+use azure_core::http::{
+    AsyncRawResponse, ClientOptions, HttpClient, Request, RetryOptions, Transport, UserAgentOptions,
+};
 use reqwest::redirect::Policy;
 use reqwest::tls::Certificate;
 use signet_api::{APPLICATION_ID, ErrorKind, Operation, ProviderError, Variables};

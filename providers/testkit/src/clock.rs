@@ -8,23 +8,31 @@ use signet_core::Timestamp;
 
 /// A clock for tests. It starts in 2026, and may be set back.
 #[derive(Debug)]
-pub struct ManualClock(AtomicI64);
+pub struct ManualClock {
+    now: AtomicI64,
+    running: AtomicI64,
+}
 
 impl ManualClock {
     /// A clock that shows this instant.
     #[must_use]
     pub fn at(now: Timestamp) -> Self {
-        Self(AtomicI64::new(now.as_millis()))
+        Self {
+            now: AtomicI64::new(now.as_millis()),
+            running: AtomicI64::new(0),
+        }
     }
 
-    /// Moves it forward.
+    /// Lets time go by.
     pub fn advance(&self, span: Duration) {
         self.set(self.now().plus(span));
+        let millis = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+        self.running.fetch_add(millis, Ordering::SeqCst);
     }
 
-    /// Sets it, forward or back.
+    /// Sets it, forward or back, while no time goes by.
     pub fn set(&self, now: Timestamp) {
-        self.0.store(now.as_millis(), Ordering::SeqCst);
+        self.now.store(now.as_millis(), Ordering::SeqCst);
     }
 }
 
@@ -36,6 +44,10 @@ impl Default for ManualClock {
 
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_millis(self.0.load(Ordering::SeqCst))
+        Timestamp::from_millis(self.now.load(Ordering::SeqCst))
+    }
+
+    fn running(&self) -> Duration {
+        Duration::from_millis(u64::try_from(self.running.load(Ordering::SeqCst)).unwrap_or(0))
     }
 }

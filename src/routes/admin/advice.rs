@@ -71,8 +71,8 @@ pub(super) const fn advice(state: State) -> Option<Advice> {
             means: "Somebody disabled the active key in the provider, not with signet: POST /v1/sign answers 503.",
             still_works: "Validation and the JWKS go on, so tokens that exist stay good.",
             next: "If the key is good, enable it in the provider again: signing resumes with the next reading. If it leaked, \
-                   run signet keys revoke with its kid: its successor then signs at once. If you do neither, the successor \
-                   signs a lead after it was made.",
+                   run signet keys revoke with its kid: its successor then signs at once. If you do neither, its successor \
+                   signs as soon as it is made.",
             section: "SigningUnavailable",
         },
         State::SigningKeySealed => Advice {
@@ -178,6 +178,25 @@ pub(super) const fn advice(state: State) -> Option<Advice> {
                    for longer.",
             section: "IssuerUnread",
         },
+        State::ClockInDoubt => Advice {
+            headline: "The clock is in doubt",
+            means: "The wall clock was set, or disagrees with a provider or with an earlier reading. No key is created, retired or \
+                    erased until that is settled.",
+            still_works: "Everything: what is published and what signs goes on.",
+            next: "Compare date -u with a clock that is right. If this machine's is wrong, set it and see that NTP runs: all resumes \
+                   by itself. If it is right, restart this sidecar, once the other conditions are good, so that it watches anew; \
+                   never while the clock is wrong.",
+            section: "ClockInDoubt",
+        },
+        State::KeyFromTheFuture => Advice {
+            headline: "The newest key is from the future",
+            means: "A clock was ahead when the newest key was created, or this machine's is behind. No key is created, retired or \
+                    erased until the key's date has come.",
+            still_works: "Everything: the key before it signs while it can, and then the one from the future.",
+            next: "See that the clocks of all machines are right. Then wait until the date that the text above names; or give the key \
+                   up with signet keys revoke, which refuses its tokens.",
+            section: "ClockInDoubt",
+        },
         State::RevocationSpreads => Advice {
             headline: "A revoked key may still be accepted elsewhere",
             means: "A key was revoked. Sidecars refuse it, but a service that verifies with the JWKS accepts its tokens until \
@@ -240,7 +259,8 @@ mod tests {
     fn a_restart_of_the_sidecar_is_advised_for_its_socket_alone_and_not_while_something_else_fails() {
         for (state, advice) in all() {
             let urges = advice.next.contains("restart this sidecar");
-            let is_cured = matches!(state, State::SocketGone | State::SocketReplaced);
+            // What a clock that is right now was held against is gone with the process.
+            let is_cured = matches!(state, State::SocketGone | State::SocketReplaced | State::ClockInDoubt);
             assert_eq!(urges, is_cured, "{state:?}: {}", advice.next);
             if urges {
                 assert!(

@@ -1,0 +1,58 @@
+//! The condition that is listed while the time cannot be believed.
+
+use signet_core::Timestamp;
+
+use super::{Condition, State};
+use crate::clock::rfc3339;
+use crate::clock_watch::Doubt;
+use crate::snapshot::Snapshot;
+use crate::timeline::brief;
+
+/// The wall clock, and the instants at which keys were created, can be believed. Listed while they cannot.
+pub const CLOCK: &str = "clock";
+
+/// What is not done meanwhile.
+const HELD: &str = "No key is created, retired, disabled or erased while that lasts; all else goes on";
+
+/// Why the wall clock, or the creation instant of a key, cannot be believed.
+#[derive(Clone, Debug)]
+pub(super) struct Doubted {
+    pub(super) state: State,
+    pub(super) reason: String,
+}
+
+impl Doubted {
+    pub(super) fn new(doubt: Option<Doubt>, snapshot: &Snapshot, now: Timestamp) -> Option<Self> {
+        if let Some(doubt) = doubt {
+            let reason = format!(
+                "{doubt}. {HELD}. Compare `date -u` with a clock that is right. If this one is wrong, set it, and all resumes by \
+                 itself; if it is right, restart this sidecar, which then begins to watch it anew"
+            );
+            let state = State::ClockInDoubt;
+            return Some(Self { state, reason });
+        }
+        let (kid, created_at) = snapshot.from_the_future.as_ref()?;
+        let reason = format!(
+            "key {kid}, the newest, was created {} in the future, at {}: a clock was ahead when it was created, or this one is \
+             behind. {HELD}. Compare `date -u` with a clock that is right. If this one is wrong, set it; if it is right, wait until \
+             then, or give the key up with `signet keys revoke {kid}`, which refuses its tokens",
+            brief(created_at.since(now)),
+            rfc3339(*created_at)
+        );
+        let state = State::KeyFromTheFuture;
+        Some(Self { state, reason })
+    }
+
+    /// All replicas share the ring, and perhaps the clock: no other would do better, and what is published and signs goes on. So it
+    /// is told, and no more.
+    pub(super) fn condition(&self, started_at: Timestamp, since: Timestamp) -> Condition {
+        Condition {
+            name: CLOCK,
+            state: self.state,
+            ok: true,
+            since: started_at.min(since),
+            failing_since: Some(since),
+            detail: self.reason.clone(),
+        }
+    }
+}

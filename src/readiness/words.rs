@@ -1,0 +1,27 @@
+//! Sentences in the details of conditions.
+
+use signet_core::{Lapse, Timestamp};
+
+use crate::clock::rfc3339;
+
+/// Where the last keys of an issuer come from, if this process has fetched none.
+pub(super) fn from_disk(kept: Option<Timestamp>) -> String {
+    kept.map_or_else(String::new, |fetched_at| {
+        format!(", which come from disk and were fetched at {},", rfc3339(fetched_at))
+    })
+}
+
+/// Why another key may be about to sign elsewhere.
+pub(super) fn put_off(lapse: Option<Lapse>) -> String {
+    match lapse {
+        None => String::new(),
+        Some(Lapse { to: None, .. }) => {
+            "; one that others may lack does not begin to before the ring is read again".to_owned()
+        }
+        Some(Lapse { from, to: Some(to) }) => format!(
+            "; the ring was not read from {} to {}, so one that others may lack yet begins to later here",
+            rfc3339(from),
+            rfc3339(to)
+        ),
+    }
+}

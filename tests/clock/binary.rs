@@ -1,0 +1,146 @@
+//! The binary on a machine whose wall clock is set: a library shows it another one than the rest of the machine has.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::harness::time::wait_for;
+use crate::harness::{AUDIENCE, Home, PATIENCE, Sidecar, Spec, say};
+
+const HOUR: i64 = 3600;
+
+/// The wall clock of one process.
+struct WallClock {
+    file: File,
+    settings: [(&'static str, PathBuf); 2],
+}
+
+impl WallClock {
+    /// `None` where there is no C compiler.
+    fn new(home: &Home) -> Option<Self> {
+        let (library, offset) = (home.path("set_clock.so"), home.path("offset"));
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clock/set_clock.c");
+        let compiled = Command::new("cc")
+            .args(["-shared", "-fPIC", "-o"])
+            .arg(&library)
+            .arg(source)
+            .status();
+        if !compiled.is_ok_and(|status| status.success()) {
+            say("left out, as no C compiler is here: what the binary does when the wall clock is set");
+            return None;
+        }
+        let file = File::create(&offset).expect("a file");
+        let clock = Self {
+            file,
+            settings: [("LD_PRELOAD", library), ("SET_CLOCK", offset)],
+        };
+        clock.set_off_by(0);
+        Some(clock)
+    }
+
+    fn of(&self, spec: Spec) -> Spec {
+        let mut spec = spec;
+        for (name, value) in &self.settings {
+            spec = spec.set(name, value.display());
+        }
+        spec
+    }
+
+    fn set_off_by(&self, seconds: i64) {
+        self.file.write_all_at(&seconds.to_ne_bytes(), 0).expect("written");
+    }
+}
+
+fn condition(sidecar: &Sidecar, name: &str) -> Option<Value> {
+    let (status, readiness) = sidecar.readiness();
+    assert_eq!(status, 200, "{readiness}");
+    let conditions = readiness["conditions"].as_array().expect("a list").clone();
+    conditions.into_iter().find(|condition| condition["name"] == name)
+}
+
+fn keys(sidecar: &Sidecar) -> Vec<Value> {
+    sidecar.ring()["keys"].as_array().expect("keys").clone()
+}
+
+#[test]
+fn a_clock_that_is_set_leaves_the_ring_alone_and_is_told_wherever_operators_look() {
+    let home = Home::new();
+    let Some(clock) = WallClock::new(&home) else { return };
+    let sidecar = clock.of(Spec::new(&home)).start();
+    let first = sidecar.sign_for("alice").kid;
+    for (off, word) in [(25 * HOUR, "1d 1h ahead of"), (-25 * HOUR, "1d 1h behind")] {
+        clock.set_off_by(off);
+        let told = wait_for("the condition", PATIENCE, || condition(&sidecar, "clock"));
+        let detail = told["detail"].as_str().expect("a text");
+        assert!(detail.contains(word) && detail.contains("date -u"), "{detail}");
+        let page = sidecar.admin().get("/").expect("the page");
+        assert!(page.text().contains("The clock is in doubt"), "{}", page.text());
+        // A reading since, with all that would be due.
+        let hang_up = "SIGHUP: the provider is read now, and the keys of trusted issuers are fetched";
+        let before = sidecar.logged(hang_up).len();
+        sidecar.hang_up();
+        wait_for("the signal", PATIENCE, || {
+            (sidecar.logged(hang_up).len() > before).then_some(())
+        });
+        for _ in 0..10 {
+            assert_eq!(sidecar.sign_for("alice").kid, first);
+        }
+        assert_eq!(keys(&sidecar).len(), 1, "no key was created");
+        clock.set_off_by(0);
+        wait_for("the end of the condition", PATIENCE, || {
+            condition(&sidecar, "clock").is_none().then_some(())
+        });
+    }
+    let warned = sidecar
+        .log_text()
+        .lines()
+        .filter(|line| line.contains("the wall clock was set"))
+        .count();
+    assert_eq!(warned, 2, "once for each time");
+    assert_eq!(sidecar.sign_for("alice").kid, first);
+    assert_eq!(sidecar.jwks_kids(), [first]);
+}
+
+#[test]
+fn the_tokens_of_a_trusted_issuer_are_judged_when_the_clock_is_set_and_its_keys_fetched_at_once() {
+    let home = Home::new();
+    let Some(clock) = WallClock::new(&home) else { return };
+    let issuer = Spec::new(&Home::new());
+    let name = format!("http://{}", issuer.listen());
+    let issuer = issuer
+        .set("SIGNET_ISSUER", &name)
+        .set("SIGNET_TOKEN_MAX_TTL", "12h")
+        .start();
+    let request = json!({ "claims": { "sub": "alice", "aud": AUDIENCE }, "ttl": 12 * HOUR });
+    let token = issuer.sign_over(&mut issuer.socket(), &request).token;
+    let sidecar = clock
+        .of(Spec::new(&home)
+            .set("SIGNET_TRUSTED_ISSUERS", &name)
+            .set("SIGNET_AUDIENCE", AUDIENCE))
+        .start();
+    sidecar.remember(&token);
+    let active = || sidecar.verify(&token)["active"] == true;
+    assert!(active());
+    let fetches = || {
+        let metrics = sidecar.admin().get("/metrics").expect("metrics").text();
+        let line = metrics
+            .lines()
+            .find(|line| line.starts_with("signet_issuer_fetches_total") && line.contains("\"ok\""));
+        line.and_then(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
+            .unwrap_or(0)
+    };
+    // The keys would be good for their life and max_stale, which is less than this.
+    for off in [8 * HOUR, 0] {
+        let before = fetches();
+        clock.set_off_by(off);
+        assert!(active(), "no request finds keys that are too old");
+        wait_for("a fetch", Duration::from_secs(10), || {
+            (fetches() > before).then_some(())
+        });
+        assert!(active());
+    }
+}
