@@ -28,6 +28,7 @@ from google.cloud.kms_v1.services.key_management_service.transports import KeyMa
 from google.iam.v1 import iam_policy_pb2
 from google.oauth2 import credentials as oauth2
 from google.oauth2 import service_account
+from states_table import states_table
 
 SCOPES = ["https://www.googleapis.com/auth/cloud-platform"]
 LOCATION = "projects/p/locations/global"
@@ -179,9 +180,9 @@ def test_wrong_checksums_digests_and_lengths_are_refused(keys, ring) -> None:
     assert not unchecked.verified_digest_crc32c
 
 
-def test_a_version_goes_through_its_states(keys, ring) -> None:
-    key = create_key(keys, ring, "states", Algorithm.EC_SIGN_P256_SHA256)
-    name = create_version(keys, key.name).name
+@pytest.mark.parametrize(("call", "state", "codes"), states_table("gcp-kms"))
+def test_each_call_answers_in_each_key_state_as_google_says(keys, ring, call: str, state: str, codes: set[str]) -> None:
+    key = create_key(keys, ring, f"states-{call}-{state}", Algorithm.EC_SIGN_P256_SHA256)
 
     def update(state: State) -> kms.CryptoKeyVersion:
         version = {"name": name, "state": state}
@@ -189,19 +190,35 @@ def test_a_version_goes_through_its_states(keys, ring) -> None:
             request={"crypto_key_version": version, "update_mask": {"paths": ["state"]}}
         )
 
-    assert update(State.DISABLED).state == State.DISABLED
-    for call in [lambda: sign(keys, name, b"m", "sha256"), lambda: public(keys, name)]:
-        with refused("FAILED_PRECONDITION", "current state is: DISABLED"):
-            call()
-    assert update(State.ENABLED).state == State.ENABLED
-    sign(keys, name, b"m", "sha256")
-    destroyed = keys.destroy_crypto_key_version(name=name)
-    assert destroyed.state == State.DESTROY_SCHEDULED
-    assert destroyed.destroy_time.timestamp() > time.time() + 29 * 86_400
-    for call in [lambda: update(State.ENABLED), lambda: keys.destroy_crypto_key_version(name=name)]:
-        with refused("FAILED_PRECONDITION"):
-            call()
-    assert keys.restore_crypto_key_version(name=name).state == State.DISABLED
+    if state == "generating":
+        version = keys.create_crypto_key_version(request={"parent": key.name, "crypto_key_version": {}})
+        name, expected = version.name, State.PENDING_GENERATION
+        assert version.state == expected
+    else:
+        name = create_version(keys, key.name).name
+        assert keys.get_crypto_key_version(name=name).state == State.ENABLED
+        if state == "disabled":
+            assert update(State.DISABLED).state == State.DISABLED
+        elif state == "scheduled":
+            scheduled = keys.destroy_crypto_key_version(name=name)
+            assert scheduled.state == State.DESTROY_SCHEDULED
+            assert scheduled.destroy_time.timestamp() > time.time() + 29 * 86_400
+    calls = {
+        "ListCryptoKeyVersions": lambda: [found.name for found in keys.list_crypto_key_versions(parent=key.name)],
+        "GetCryptoKeyVersion": lambda: keys.get_crypto_key_version(name=name),
+        "GetPublicKey": lambda: public(keys, name),
+        "AsymmetricSign": lambda: sign(keys, name, b"m", "sha256"),
+        "UpdateCryptoKeyVersion": lambda: update(State.ENABLED),
+        "DestroyCryptoKeyVersion": lambda: keys.destroy_crypto_key_version(name=name),
+        "RestoreCryptoKeyVersion": lambda: keys.restore_crypto_key_version(name=name),
+    }
+    if not codes:
+        answer = calls[call]()
+        assert call != "ListCryptoKeyVersions" or name in answer
+        assert call != "RestoreCryptoKeyVersion" or answer.state == State.DISABLED
+        return
+    with refused(*codes):
+        calls[call]()
 
 
 def test_a_mask_changes_what_it_names_and_nothing_else(keys, ring) -> None:

@@ -113,6 +113,9 @@ impl NewKey {
 /// 10. *Nothing is half done.* A call that failed or was cancelled at any point leaves a ring that lists, and nothing
 ///     that a later call does not adopt or delete.
 /// 11. *Errors say who must act* by their kind, and never contain key material.
+/// 12. *A new process reads the ring*, whatever state the provider gives its keys: what is disabled, revoked or being
+///     deleted keeps it from nothing. It lists every revoked key that was not destroyed, also one that it never saw enabled.
+///     It need not list a disabled key that was not revoked.
 #[async_trait]
 pub trait KeyProvider: Debug + Send + Sync {
     /// How this provider differs from others.

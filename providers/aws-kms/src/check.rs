@@ -84,16 +84,10 @@ async fn on_keys(ring: &Ring, newest: &Member, trials: &mut Trials) {
     let [describe, publish, sign, name] = ON_KEYS;
     let described = Box::pin(client.describe(CHECK, arn));
     permission(ring, describe.0, describe.1, described, trials).await;
-    let public = Box::pin(client.public_key(CHECK, arn));
+    let public = Box::pin(async { whatever_its_state(client.public_key(CHECK, arn).await) });
     permission(ring, publish.0, publish.1, public, trials).await;
     let signing = Signing::new(newest.record.public.algorithm(), b"signet check");
-    let signed = Box::pin(async {
-        match client.sign(CHECK, arn, &signing, true).await {
-            // KMS looks at the permission first, and at the state then.
-            Err(failure) if newest.key.state != State::Enabled && failure.kind() == ErrorKind::KeyUnusable => Ok(()),
-            other => other.map(drop),
-        }
-    });
+    let signed = Box::pin(async { whatever_its_state(client.sign(CHECK, arn, &signing, true).await) });
     permission(ring, sign.0, sign.1, signed, trials).await;
     let named = Box::pin(async {
         match client.create_alias(CHECK, &newest.alias, &newest.key.id).await? {
@@ -103,6 +97,14 @@ async fn on_keys(ring: &Ring, newest: &Member, trials: &mut Trials) {
         }
     });
     permission(ring, name.0, name.1, named, trials).await;
+}
+
+/// KMS looks at the permission first, and at the key's state then.
+fn whatever_its_state<T>(outcome: Result<T, Failure>) -> Result<(), Failure> {
+    match outcome {
+        Err(failure) if failure.kind() == ErrorKind::KeyUnusable => Ok(()),
+        other => other.map(drop),
+    }
 }
 
 /// A key policy that is none: KMS refuses it, but only to somebody who may create keys.

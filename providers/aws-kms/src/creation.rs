@@ -21,7 +21,7 @@ use crate::client::{Alias, Claimed, State};
 use crate::error::{Call, Failure};
 use crate::label::Label;
 use crate::policy::tags;
-use crate::ring::{AT_ONCE, Reading, Ring, lock};
+use crate::ring::{AT_ONCE, Found, Reading, Ring, lock};
 
 const CREATE: Operation = Operation::Create;
 /// Between calls that wait for KMS to show what was made: about 20 s.
@@ -32,6 +32,8 @@ const MOST_STRANGERS: usize = 2000;
 const SURELY_LEFT: Duration = Duration::from_secs(3600);
 /// The same, if an operator asks.
 const LEFT: Duration = Duration::from_secs(600);
+/// The most that the creation of a key and that of its alias are apart where the alias does not say when it was made.
+const YOUNG: Duration = Duration::from_secs(60);
 
 /// Makes keys for one ring, one at a time.
 #[derive(Debug, Default)]
@@ -93,13 +95,13 @@ impl Creation {
             action: "kms:CreateAlias",
             on: &name,
         };
-        let member = ring.member(CREATE, label.sequence, &alias).await?.ok_or_else(|| {
-            call.error(
+        match ring.look(CREATE, label.sequence, &alias).await? {
+            Found::Key(member) => Ok(member.record),
+            Found::Leaving | Found::Hidden => Err(call.error(
                 ErrorKind::KeyUnusable,
-                "somebody is deleting the key that was just made. It is tried again",
-            )
-        })?;
-        Ok(member.record)
+                "somebody disabled or is deleting the key that was just made. It is tried again",
+            )),
+        }
     }
 
     /// A key that somebody made for this very place and could not name. Keys that were made for places that are taken
@@ -116,7 +118,10 @@ impl Creation {
         let now = ring.clock.now();
         let mut found: Vec<String> = Vec::new();
         for orphan in orphans {
-            if orphan.state == State::Enabled && orphan.label == *wanted && orphan.spec == spec {
+            // An alias without an instant makes a key as old as it is itself: it would sign before it was published for
+            // its lead.
+            let is_young = reading.dated || !orphan.is_older_than(YOUNG, now);
+            if is_young && orphan.state == State::Enabled && orphan.label == *wanted && orphan.spec == spec {
                 found.push(orphan.id);
             } else if orphan.label.sequence < wanted.sequence && orphan.is_older_than(SURELY_LEFT, now)
                 // It is the sidecar's to try and the operator's (signet keys prune) to succeed.

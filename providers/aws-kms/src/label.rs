@@ -3,8 +3,10 @@
 //!
 //! The text is ASCII, as AWS does not say which other characters a description takes.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
-use signet_core::{Algorithm, Kid, Revocation, Terms};
+use signet_core::{Algorithm, Kid, PublicKey, Revocation, Terms, VerifyingKey};
 
 /// <https://docs.aws.amazon.com/kms/latest/APIReference/API_CreateKey.html#KMS-CreateKey-request-Description>
 const LONGEST: usize = 8192;
@@ -24,7 +26,36 @@ pub(crate) struct Label {
     pub(crate) predecessor: Option<Kid>,
     pub(crate) terms: Terms,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) revoked: Option<Revocation>,
+    pub(crate) revoked: Option<Mark>,
+}
+
+/// The mark of a revocation. It bears the public key, because KMS shows that of enabled keys alone, and a revoked key must
+/// be known to processes that never saw it enabled. It is believed for keys that are marked, and for no others: whoever
+/// may edit a description can revoke a key with it, and must not be able to publish one of their own.
+///
+/// Marks that were written before they bore a public key are read, and who wrote those reads past the one that stands here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Mark {
+    #[serde(flatten)]
+    pub(crate) revocation: Revocation,
+    /// The DER of the `SubjectPublicKeyInfo`, in base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    public: Option<String>,
+}
+
+impl Mark {
+    pub(crate) fn new(revocation: &Revocation, public: &VerifyingKey) -> Self {
+        Self {
+            revocation: revocation.clone(),
+            public: public.to_spki_der().ok().map(|der| STANDARD.encode(der)),
+        }
+    }
+
+    /// The public key that it says the marked key has.
+    pub(crate) fn public_key(&self, algorithm: Algorithm) -> Option<VerifyingKey> {
+        let der = STANDARD.decode(self.public.as_ref()?).ok()?;
+        PublicKey::from_spki_der(&der).ok()?.for_algorithm(algorithm).ok()
+    }
 }
 
 /// A label that no description can hold.
@@ -76,24 +107,30 @@ mod algorithm {
 mod tests {
     use std::time::Duration;
 
-    use signet_core::Timestamp;
+    use signet_core::algorithm::RsaBits;
+    use signet_core::{SigningKey, Timestamp};
 
     use super::*;
 
     fn label(reason: &str) -> Label {
+        let revocation = Revocation {
+            at: Timestamp::from_millis(-5),
+            reason: reason.to_owned(),
+        };
         Label {
             ring: "gateway".to_owned(),
             sequence: 7,
-            algorithm: Algorithm::EdDSA,
+            algorithm: Algorithm::RS256,
             predecessor: Some(Kid::new("kid")),
             terms: Terms {
                 lead: Duration::from_millis(1),
                 token_max_ttl: Duration::from_millis(2),
                 retention: Duration::from_millis(3),
             },
-            revoked: Some(Revocation {
-                at: Timestamp::from_millis(-5),
-                reason: reason.to_owned(),
+            revoked: Some(Mark {
+                revocation,
+                // As long as that of RSA-4096, the longest that KMS has.
+                public: Some("A".repeat(736)),
             }),
         }
     }
@@ -108,12 +145,42 @@ mod tests {
     }
 
     #[test]
+    fn a_mark_gives_the_public_key_back_for_its_algorithm_alone() {
+        let key = SigningKey::generate(Algorithm::ES256, RsaBits::B2048).expect("a key");
+        let revocation = label("").revoked.expect("marked").revocation;
+        let mark = Mark::new(&revocation, key.verifying_key());
+        let read = mark.public_key(Algorithm::ES256).expect("a public key");
+        assert_eq!(read.kid(), key.verifying_key().kid());
+        assert!(mark.public_key(Algorithm::ES384).is_none());
+    }
+
+    /// As it was written before marks bore a public key, and as the version that wrote it reads what is written now.
+    #[test]
+    fn marks_of_the_version_before_are_read_and_it_reads_ours() {
+        #[derive(Deserialize)]
+        struct Before {
+            revoked: Revocation,
+        }
+        let text = label("stolen").to_description().expect("it fits");
+        let json = text.strip_prefix(MARK).expect("marked");
+        let before: Before = serde_json::from_str(json).expect("read by the version before");
+        assert_eq!(before.revoked.reason, "stolen");
+        let old = text.replace(&format!(",\"public\":\"{}\"", "A".repeat(736)), "");
+        assert!(old.len() < text.len());
+        let mark = Label::from_description(&old)
+            .and_then(|label| label.revoked)
+            .expect("a mark");
+        assert_eq!(mark.revocation.reason, "stolen");
+        assert!(mark.public_key(Algorithm::RS256).is_none());
+    }
+
+    #[test]
     fn a_reason_that_does_not_fit_is_refused_and_never_cut() {
         let longest = (0..LONGEST)
             .rev()
             .find(|len| label(&"r".repeat(*len)).to_description().is_ok())
             .expect("some reason fits");
-        assert!(longest > 7_800, "{longest}");
+        assert!(longest > 7_000, "{longest}");
         assert_eq!(
             label(&"r".repeat(longest)).to_description().expect("fits").len(),
             LONGEST

@@ -18,7 +18,7 @@ use crate::algorithms::{LONGEST_RAW, Signing, longest_message};
 use crate::client::{Client, State};
 use crate::creation::{ALGORITHMS, Creation};
 use crate::error::Call;
-use crate::label::Label;
+use crate::label::{Label, Mark};
 use crate::ring::{Held, Ring, settled};
 
 /// A ring whose private keys never leave KMS.
@@ -77,7 +77,7 @@ impl Remote {
         }
     }
 
-    /// Writes the mark, unless there is one.
+    /// Writes the mark, unless there is one that tells all it must.
     async fn mark(&self, held: &Held, revocation: &Revocation) -> Result<(), ProviderError> {
         const REVOKE: Operation = Operation::Revoke;
         let call = Call {
@@ -94,13 +94,18 @@ impl Remote {
         }
         let mut label = Label::from_description(&key.description)
             .ok_or_else(|| call.bad("somebody changed the key's description"))?;
-        if label.revoked.is_some() {
+        let before = label.revoked.take();
+        // The first reason stays, also of a mark that was written before marks bore a public key.
+        let revocation = before.as_ref().map_or(revocation, |mark| &mark.revocation);
+        label.revoked = Some(Mark::new(revocation, &held.public));
+        if label.revoked == before {
             return Ok(());
         }
-        label.revoked = Some(revocation.clone());
-        let description = label
-            .to_description()
-            .map_err(|error| call.error(ErrorKind::InvalidConfig, error))?;
+        let description = match label.to_description() {
+            // A mark without a public key revokes as well.
+            Err(_) if before.is_some() => return Ok(()),
+            description => description.map_err(|error| call.error(ErrorKind::InvalidConfig, error))?,
+        };
         self.ring.client.describe_as(REVOKE, &held.arn, &description).await?;
         Ok(())
     }
@@ -143,7 +148,8 @@ impl KeyProvider for Remote {
             action: "kms:Sign",
             on: &held.arn,
         };
-        if longest_message(held.algorithm).is_some_and(|longest| message.len() > longest) {
+        let algorithm = held.public.algorithm();
+        if longest_message(algorithm).is_some_and(|longest| message.len() > longest) {
             let text = format!(
                 "a message of {} octets is too long: for EdDSA KMS takes {LONGEST_RAW}. Sign fewer claims, or set \
                  SIGNET_ALGORITHM to another algorithm or SIGNET_CUSTODY=sealed, which have no such bound",
@@ -151,7 +157,7 @@ impl KeyProvider for Remote {
             );
             return Err(call.error(ErrorKind::InvalidConfig, text));
         }
-        let signing = Signing::new(held.algorithm, message);
+        let signing = Signing::new(algorithm, message);
         // Not found: a key that was just made.
         let signed = settled(|| self.ring.client.sign(SIGN, &held.arn, &signing, false)).await;
         let signature = match signed {
@@ -161,7 +167,7 @@ impl KeyProvider for Remote {
             }
             other => other?.unwrap_or_default(),
         };
-        match held.algorithm.key_type() {
+        match algorithm.key_type() {
             KeyType::Ec(curve) => Signature::from_ecdsa_der(curve, &signature)
                 .ok_or_else(|| call.bad("a signature that is not the DER of two numbers").into()),
             _ => Ok(Signature::from_jws(signature)),

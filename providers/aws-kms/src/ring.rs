@@ -2,8 +2,13 @@
 //!
 //! A reading is one `ListAliases` for each hundred aliases of the account, and one `DescribeKey` for each key of the
 //! ring: state, terms and revocation come in that one answer. Public keys never change and are fetched once.
+//!
+//! `GetPublicKey` refuses keys that are disabled (<https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html>).
+//! So a process does not know the public key of one that it never saw enabled. If the key was revoked, its mark bears the
+//! public key, and it is listed as revoked. If not, it is left out: it signs no more and, unless somebody disabled it by
+//! hand, has expired.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -35,6 +40,8 @@ pub(crate) struct Ring {
     public: Mutex<HashMap<String, VerifyingKey>>,
     /// What the last reading saw, for `sign`.
     held: Mutex<HashMap<Kid, Held>>,
+    /// The ARNs of hidden keys that were logged.
+    logged: Mutex<HashSet<String>>,
     made: Mutex<Vec<(Alias, Timestamp)>>,
 }
 
@@ -43,7 +50,7 @@ pub(crate) struct Ring {
 pub(crate) struct Held {
     pub(crate) arn: String,
     pub(crate) alias: String,
-    pub(crate) algorithm: Algorithm,
+    pub(crate) public: VerifyingKey,
     pub(crate) disabled: bool,
     pub(crate) revoked: bool,
 }
@@ -56,6 +63,15 @@ pub(crate) struct Member {
     pub(crate) key: Described,
 }
 
+/// What an alias of the ring leads to.
+pub(crate) enum Found {
+    Key(Box<Member>),
+    /// A key that is being deleted.
+    Leaving,
+    /// A disabled key whose public key nobody tells.
+    Hidden,
+}
+
 /// A ring as it was read.
 #[derive(Debug)]
 pub(crate) struct Reading {
@@ -66,6 +82,10 @@ pub(crate) struct Reading {
     pub(crate) last_sequence: u64,
     /// Every key id of the account that an alias names.
     pub(crate) named: Vec<String>,
+    /// How many keys are hidden.
+    pub(crate) hidden: usize,
+    /// Whether the ring's aliases say when they were made, as AWS's do.
+    pub(crate) dated: bool,
 }
 
 impl Reading {
@@ -82,6 +102,7 @@ impl Ring {
             clock,
             public: Mutex::default(),
             held: Mutex::default(),
+            logged: Mutex::default(),
             made: Mutex::default(),
         }
     }
@@ -108,23 +129,25 @@ impl Ring {
             .into_iter()
             .filter_map(|alias| Some((self.sequence(&alias.name)?, alias)))
             .collect();
+        let dated = ours.iter().all(|(_, alias)| alias.created_at.is_some());
         let last_sequence = ours.iter().map(|(sequence, _)| *sequence).max().unwrap_or(0);
-        let read: Vec<(String, Option<Member>)> = futures_util::stream::iter(ours)
+        let read: Vec<(String, Found)> = futures_util::stream::iter(ours)
             .map(|(sequence, alias)| async move {
-                let member = self.member(operation, sequence, &alias).await?;
-                Ok::<_, Failure>((alias.name, member))
+                let found = self.look(operation, sequence, &alias).await?;
+                Ok::<_, Failure>((alias.name, found))
             })
             .buffer_unordered(AT_ONCE)
             .try_collect()
             .await?;
-        let (mut members, mut leaving) = (Vec::new(), Vec::new());
-        for (alias, member) in read {
-            match member {
-                Some(member) => members.push(member),
-                None => {
+        let (mut members, mut leaving, mut hidden) = (Vec::new(), Vec::new(), 0);
+        for (alias, found) in read {
+            match found {
+                Found::Key(member) => members.push(*member),
+                Found::Leaving => {
                     self.disown(&alias);
                     leaving.push(alias);
                 }
+                Found::Hidden => hidden += 1,
             }
         }
         let reading = Reading {
@@ -132,30 +155,32 @@ impl Ring {
             leaving,
             last_sequence,
             named,
+            hidden,
+            dated,
         };
         self.hold(&reading.members);
         Ok(reading)
     }
 
-    /// The key behind an alias; `None` if it is being deleted.
-    pub(crate) async fn member(
-        &self,
-        operation: Operation,
-        sequence: u64,
-        alias: &Alias,
-    ) -> Result<Option<Member>, Failure> {
+    /// The key behind an alias.
+    pub(crate) async fn look(&self, operation: Operation, sequence: u64, alias: &Alias) -> Result<Found, Failure> {
         let call = Call {
             operation,
             action: "kms:ListAliases",
             on: &alias.name,
         };
-        let (Some(key_id), Some(created_at)) = (&alias.key_id, alias.created_at) else {
-            return Err(call.bad("an alias without a key or without an instant"));
-        };
+        let key_id = alias
+            .key_id
+            .as_ref()
+            .ok_or_else(|| call.bad("an alias without a key"))?;
         let key = settled(|| self.client.describe(operation, key_id)).await?;
         if key.state == State::PendingDeletion {
-            return Ok(None);
+            return Ok(Found::Leaving);
         }
+        // The key itself may be older: one that was adopted. It is published from the alias on. The API lets servers leave
+        // an alias's instants out.
+        let created_at = alias.created_at.or(key.created_at);
+        let created_at = created_at.ok_or_else(|| call.bad("neither the alias nor its key has a creation instant"))?;
         let label = Label::from_description(&key.description)
             .filter(|label| label.ring == self.name && label.sequence == sequence)
             .ok_or_else(|| {
@@ -167,38 +192,72 @@ impl Ring {
                 );
                 call.error(ErrorKind::BadAnswer, text)
             })?;
-        let public = self.public_key(operation, &key, label.algorithm).await?;
-        let state = match key.state {
-            State::Enabled => KeyState::Enabled,
-            _ => KeyState::Disabled,
+        let (public, state) = match self.public_key(operation, &key, label.algorithm).await? {
+            Some(public) if key.state == State::Enabled => (Some(public), KeyState::Enabled),
+            // Known from when it was enabled. Or somebody disabled it between the two calls.
+            known => (known, KeyState::Disabled),
+        };
+        let mark = label.revoked;
+        let public = public.or_else(|| mark.as_ref()?.public_key(label.algorithm));
+        let Some(public) = public else {
+            self.log_hidden(&alias.name, &key.arn, mark.is_some());
+            return Ok(Found::Hidden);
         };
         let record = KeyRecord {
             public,
-            // The key itself may be older: one that was adopted. It is published from here on.
             created_at,
             sequence,
             predecessor: label.predecessor,
             terms: Some(label.terms),
             state,
-            revoked: label.revoked,
+            revoked: mark.map(|mark| mark.revocation),
         };
-        Ok(Some(Member {
+        Ok(Found::Key(Box::new(Member {
             record,
             alias: alias.name.clone(),
             key,
-        }))
+        })))
     }
 
+    /// Once for each key.
+    fn log_hidden(&self, alias: &str, arn: &str, is_revoked: bool) {
+        if !lock(&self.logged).insert(arn.to_owned()) {
+            return;
+        }
+        match is_revoked {
+            true => tracing::warn!(
+                alias,
+                key = arn,
+                "a revoked key is not listed, because KMS does not show the public key of a disabled key and the mark \
+                 was written by a version that did not keep it. Its tokens are refused. To have it listed, run \
+                 `aws kms enable-key`, then `signet keys revoke`, which disables it again"
+            ),
+            false => tracing::debug!(
+                alias,
+                key = arn,
+                "a disabled key is not listed: KMS does not show its public key"
+            ),
+        }
+    }
+
+    /// The public key, if this process knows it or KMS shows it.
     async fn public_key(
         &self,
         operation: Operation,
         key: &Described,
         algorithm: Algorithm,
-    ) -> Result<VerifyingKey, Failure> {
+    ) -> Result<Option<VerifyingKey>, Failure> {
         if let Some(known) = lock(&self.public).get(&key.arn) {
-            return Ok(known.clone());
+            return Ok(Some(known.clone()));
         }
-        let public = settled(|| self.client.public_key(operation, &key.arn)).await?;
+        if key.state != State::Enabled {
+            return Ok(None);
+        }
+        let public = match settled(|| self.client.public_key(operation, &key.arn)).await {
+            Ok(public) => public,
+            Err(failure) if failure.kind() == ErrorKind::KeyUnusable => return Ok(None),
+            Err(failure) => return Err(failure),
+        };
         let call = Call {
             operation,
             action: "kms:GetPublicKey",
@@ -208,7 +267,7 @@ impl Ring {
             .and_then(|key| key.for_algorithm(algorithm))
             .map_err(|error| call.bad(format!("a public key ({}) that is refused: {error}", public.spec)))?;
         lock(&self.public).insert(key.arn.clone(), verifying.clone());
-        Ok(verifying)
+        Ok(Some(verifying))
     }
 
     fn hold(&self, members: &[Member]) {
@@ -223,7 +282,7 @@ impl Ring {
                 Held {
                     arn: member.key.arn.clone(),
                     alias: member.alias.clone(),
-                    algorithm: member.record.public.algorithm(),
+                    public: member.record.public.clone(),
                     disabled: member.record.state == KeyState::Disabled,
                     revoked: was_revoked || member.record.revoked.is_some(),
                 },
@@ -236,9 +295,15 @@ impl Ring {
         if let Some(held) = self.held(kid) {
             return Ok(held);
         }
-        self.read(operation).await?;
+        let hidden = self.read(operation).await?.hidden;
         self.held(kid).ok_or_else(|| {
-            let text = format!("the ring of the aliases alias/{}/* has no key {kid}", self.name);
+            let mut text = format!("the ring of the aliases alias/{}/* has no key {kid}", self.name);
+            if hidden > 0 {
+                text.push_str(&format!(
+                    " that can be read. KMS does not show the public keys of disabled keys, and {hidden} of the ring are \
+                     disabled. To revoke one of those, enable it first (`aws kms enable-key`)"
+                ));
+            }
             ProviderError::new(crate::NAME, operation, ErrorKind::NotFound, text)
         })
     }

@@ -55,6 +55,39 @@ fn what_was_sealed_opens_in_its_context_under_its_key_alone() {
 }
 
 #[test]
+fn a_wrapping_key_that_is_disabled_or_being_deleted_does_nothing_and_says_what_to_do() {
+    signet_testkit::run(async {
+        let cloud = Cloud::new();
+        let key = cloud.aws.create_symmetric_key();
+        let id = key.rsplit('/').next().expect("an id");
+        let context = Context::new("ring", Purpose::RingKey);
+        let sealer = sealer_of(&cloud, &key).await;
+        let wrapped = sealer.wrap(b"secret", &context).await.expect("wrapped");
+        for state in ["disabled", "deletion"] {
+            match state {
+                "disabled" => cloud.aws.disable(id),
+                _ => cloud.aws.schedule_deletion(id),
+            }
+            let errors = [
+                sealer.wrap(b"secret", &context).await.expect_err(state),
+                sealer.unwrap(&wrapped, &context).await.expect_err(state),
+            ];
+            for error in errors {
+                assert_eq!(error.kind, ErrorKind::KeyUnusable, "{}", told(&error));
+                for command in ["aws kms cancel-key-deletion", "aws kms enable-key"] {
+                    assert!(told(&error).contains(command), "{}", told(&error));
+                }
+            }
+        }
+        cloud.aws.enable(id);
+        assert_eq!(
+            sealer.unwrap(&wrapped, &context).await.expect("opened").as_slice(),
+            b"secret"
+        );
+    });
+}
+
+#[test]
 fn a_sealer_refuses_what_is_too_long_and_says_what_is_wrong_with_its_key() {
     signet_testkit::run(async {
         let cloud = Cloud::new();

@@ -282,7 +282,7 @@ impl Vault {
         operation: Operation,
         version: &str,
         change: Change,
-    ) -> Result<Version, ProviderError> {
+    ) -> Result<(Version, PublicKey), ProviderError> {
         let doing = self.doing(operation, action::UPDATE, "changing", version);
         let instant = |at: Timestamp| OffsetDateTime::from_unix_timestamp(at.as_secs()).ok();
         let parameters = UpdateKeyPropertiesParameters {
@@ -302,9 +302,9 @@ impl Vault {
         };
         let call = self.client.update_key_properties(&self.name, content, Some(options));
         let key = self.answer(&doing, REQUEST, call).await?;
-        let (changed, _) = self.key(key, &doing)?;
+        let (changed, public) = self.key(key, &doing)?;
         self.expect(&changed.id, version, &doing)?;
-        Ok(changed)
+        Ok((changed, public))
     }
 
     /// The signature in JWS form: the vault's is `R || S` already.

@@ -70,7 +70,7 @@ impl Remote {
     }
 
     async fn change(&self, operation: Operation, key: &RingKey, change: Change) -> Result<(), ProviderError> {
-        let changed = self.ring.vault.change(operation, &key.version.id, change).await?;
+        let (changed, _) = self.ring.vault.change(operation, &key.version.id, change).await?;
         self.ring.changed(&changed);
         Ok(())
     }
@@ -216,8 +216,10 @@ impl KeyProvider for Remote {
                 ..Change::default()
             };
             self.change(REVOKE, &key, change).await?;
-            // A change of tags by somebody else at the same moment may have wiped the mark.
-            let (now, _) = self.ring.vault.get(REVOKE, Some(&key.version.id)).await?;
+            // A change of tags by somebody else at the same moment may have wiped the mark. It is looked at by a change
+            // of nothing, as reading may be refused now that the version is disabled.
+            let version = &key.version.id;
+            let (now, _) = self.ring.vault.change(REVOKE, version, Change::default()).await?;
             self.ring.changed(&now);
             if tags::mark(&now.tags).is_some() && !now.enabled {
                 return Ok(());

@@ -1,6 +1,6 @@
 //! The ring as the versions of one key: which of them are keys of ours, in which state, and what this process remembers.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use signet_core::ring::in_order_by;
 use signet_core::{KeyRecord, KeyState, Kid, PublicKey, Revocation, Timestamp, VerifyingKey};
 
 use crate::NAME;
-use crate::client::{Vault, Version};
+use crate::client::{Change, Vault, Version};
 use crate::tags::{self, Facts};
 
 /// A destroyed version is not valid before the year 3000: versions cannot be deleted one by one, and this attribute can
@@ -44,6 +44,8 @@ pub(crate) struct Ring {
 struct Memory {
     known: HashMap<String, Known>,
     by_kid: HashMap<Kid, String>,
+    /// Versions whose public key cannot be learned, once that was logged.
+    logged: HashSet<String>,
 }
 
 #[derive(Debug)]
@@ -108,11 +110,11 @@ impl Ring {
         let mut reading = stream::iter(ours)
             .map(|(facts, version)| async move {
                 let public = self.public(operation, &facts, &version).await?;
-                Ok::<_, ProviderError>(self.remember(facts, version, public, false))
+                Ok::<_, ProviderError>(public.map(|public| self.remember(facts, version, public, false)))
             })
             .buffer_unordered(AT_ONCE);
         while let Some(key) = reading.next().await {
-            keys.push(key?);
+            keys.extend(key?);
         }
         let keys: Vec<RingKey> = in_order_by(&keys, |key| &key.record).into_iter().cloned().collect();
         self.forget_all_but(&keys);
@@ -181,17 +183,46 @@ impl Ring {
         missing.collect()
     }
 
+    /// The public key, if this process knows it or may learn it.
+    ///
+    /// Azure's documentation does not say whether a disabled version can be read. A change of a version is answered with
+    /// its public key in every state, or nobody could enable it again; one that names nothing changes nothing.
     async fn public(
         &self,
         operation: Operation,
         facts: &Facts,
         version: &Version,
-    ) -> Result<VerifyingKey, ProviderError> {
+    ) -> Result<Option<VerifyingKey>, ProviderError> {
         if let Some(known) = self.memory().known.get(&version.id) {
-            return Ok(known.public.clone());
+            return Ok(Some(known.public.clone()));
         }
-        let (_, public) = self.vault.get(operation, Some(&version.id)).await?;
-        self.fit(operation, &public, facts, version)
+        let read = match self.vault.get(operation, Some(&version.id)).await {
+            Err(error) if error.kind == ErrorKind::KeyUnusable => {
+                let changed = self.vault.change(operation, &version.id, Change::default()).await;
+                if let Err(error) = &changed
+                    && error.kind == ErrorKind::PermissionDenied
+                {
+                    self.log_hidden(version, error);
+                    return Ok(None);
+                }
+                changed
+            }
+            read => read,
+        };
+        self.fit(operation, &read?.1, facts, version).map(Some)
+    }
+
+    /// Once for each version.
+    fn log_hidden(&self, version: &Version, error: &ProviderError) {
+        if self.memory().logged.insert(version.id.clone()) {
+            tracing::warn!(
+                version = version.id,
+                key = self.vault.url(),
+                is_revoked = tags::mark(&version.tags).is_some(),
+                error = %error.source,
+                "a disabled version is not listed, because the vault does not let it be read. Its tokens are refused"
+            );
+        }
     }
 
     fn fit(
@@ -280,7 +311,7 @@ impl Ring {
     fn forget_all_but(&self, keys: &[RingKey]) {
         let now = self.clock.now();
         let mut memory = self.memory();
-        let Memory { known, by_kid } = &mut *memory;
+        let Memory { known, by_kid, .. } = &mut *memory;
         known.retain(|id, one| {
             // A key that was created while the list was on its way is not in it.
             one.made_here

@@ -45,7 +45,7 @@ fn the_vendors_sdk_creates_lists_changes_and_deletes_keys() {
 #[test]
 fn the_vendors_sdk_takes_every_signature_and_wrapped_key() {
     let fake = Fake::start();
-    steps(&fake, &["sign", "wrap", "disabled"], "");
+    steps(&fake, &["sign", "wrap", "states"], "");
     let action = |name: &str| format!("Microsoft.KeyVault/vaults/keys/{name}/action");
     let all = ["sign", "verify", "wrap", "unwrap", "encrypt", "decrypt"].map(action);
     fake.azure.allow_only(CLIENT, all.iter().map(String::as_str));

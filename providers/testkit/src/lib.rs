@@ -45,6 +45,7 @@ macro_rules! conformance {
             clause_10_a_cancelled_create_leaves_at_most_the_successor,
             clause_10_a_cancelled_retire_or_revoke_leaves_a_ring_that_lists,
             clause_11_errors_say_who_must_act_and_hold_no_key,
+            clause_12_a_new_process_reads_the_ring_in_every_state,
             another_handle_sees_the_same_ring,
             changes_at_once_through_two_handles_all_come_true,
             checks_pass_and_leave_nothing_behind,

@@ -6,6 +6,7 @@ mod errors;
 mod handles;
 mod keys;
 mod signing;
+mod states;
 
 pub use algorithms::every_algorithm_signs_or_is_refused;
 pub use cancellation::*;
@@ -13,3 +14,4 @@ pub use errors::*;
 pub use handles::*;
 pub use keys::*;
 pub use signing::*;
+pub use states::*;

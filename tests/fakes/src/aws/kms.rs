@@ -2,6 +2,7 @@
 
 mod crypto;
 mod lists;
+mod states;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -37,13 +38,6 @@ impl Problem {
 
     fn unknown_key(id: &str) -> Self {
         Self::new("NotFoundException", format!("Key '{}' does not exist", key_arn(id)))
-    }
-
-    fn pending(id: &str) -> Self {
-        Self::new(
-            "KMSInvalidStateException",
-            format!("{} is pending deletion.", key_arn(id)),
-        )
     }
 }
 
@@ -87,8 +81,8 @@ fn called(aws: &Aws, request: &Request) -> Answer {
                 "DeleteAlias" => delete_alias(state, input),
                 "UpdateKeyDescription" => describe(state, input),
                 "ListResourceTags" => lists::tags(state, input),
-                "DisableKey" => change(state, input, KeyState::Disabled),
-                "EnableKey" => change(state, input, KeyState::Enabled),
+                "DisableKey" => change(state, input, operation, KeyState::Disabled),
+                "EnableKey" => change(state, input, operation, KeyState::Enabled),
                 "ScheduleKeyDeletion" => schedule(state, input),
                 "CancelKeyDeletion" => cancel(state, input),
                 _ => Err(Problem::new("UnknownOperationException", "")),
@@ -315,9 +309,7 @@ fn public_key(state: &mut State, input: &Map<String, Value>) -> Answer {
             "symmetric keys have no public key",
         ));
     }
-    if key.state == KeyState::PendingDeletion {
-        return Err(Problem::pending(&id));
-    }
+    states::demand("GetPublicKey", &id, key.state)?;
     Ok(json!({
         "KeyId": key_arn(&id),
         "PublicKey": crypto::base64(&key.material.spki()),
@@ -347,9 +339,7 @@ fn create_alias(state: &mut State, input: &Map<String, Value>) -> Answer {
         return Err(Problem::validation("Aliases must refer to keys. Not aliases"));
     }
     let id = find(state, input, "TargetKeyId")?;
-    if state.keys[&id].state == KeyState::PendingDeletion {
-        return Err(Problem::pending(&id));
-    }
+    states::demand("CreateAlias", &id, state.keys[&id].state)?;
     if state.aliases.contains_key(&alias) {
         let text = format!("An alias with the name {} already exists", alias_arn(&alias));
         return Err(Problem::new("AlreadyExistsException", text));
@@ -382,19 +372,15 @@ fn describe(state: &mut State, input: &Map<String, Value>) -> Answer {
     let id = own(state, input)?;
     let description = described(input)?;
     let key = state.keys.get_mut(&id).unwrap();
-    if key.state == KeyState::PendingDeletion {
-        return Err(Problem::pending(&id));
-    }
+    states::demand("UpdateKeyDescription", &id, key.state)?;
     key.description = description;
     Ok(json!({}))
 }
 
-fn change(state: &mut State, input: &Map<String, Value>, to: KeyState) -> Answer {
+fn change(state: &mut State, input: &Map<String, Value>, operation: &str, to: KeyState) -> Answer {
     let id = own(state, input)?;
     let key = state.keys.get_mut(&id).unwrap();
-    if key.state == KeyState::PendingDeletion {
-        return Err(Problem::pending(&id));
-    }
+    states::demand(operation, &id, key.state)?;
     key.state = to;
     Ok(json!({}))
 }
@@ -407,9 +393,7 @@ fn schedule(state: &mut State, input: &Map<String, Value>) -> Answer {
     };
     let deleted_at = state.now() + Duration::from_secs(days * 86_400);
     let key = state.keys.get_mut(&id).unwrap();
-    if key.state == KeyState::PendingDeletion {
-        return Err(Problem::pending(&id));
-    }
+    states::demand("ScheduleKeyDeletion", &id, key.state)?;
     key.state = KeyState::PendingDeletion;
     key.deleted_at = Some(deleted_at);
     Ok(json!({
@@ -423,12 +407,7 @@ fn schedule(state: &mut State, input: &Map<String, Value>) -> Answer {
 fn cancel(state: &mut State, input: &Map<String, Value>) -> Answer {
     let id = own(state, input)?;
     let key = state.keys.get_mut(&id).unwrap();
-    if key.state != KeyState::PendingDeletion {
-        return Err(Problem::new(
-            "KMSInvalidStateException",
-            format!("{} is not pending deletion.", key_arn(&id)),
-        ));
-    }
+    states::demand("CancelKeyDeletion", &id, key.state)?;
     key.state = KeyState::Disabled;
     key.deleted_at = None;
     Ok(json!({"KeyId": key_arn(&id)}))

@@ -111,6 +111,21 @@ impl Aws {
         self.state().keys.get_mut(id).unwrap().state = state::KeyState::Enabled;
     }
 
+    /// Disables a key, as an operator does; one whose deletion is scheduled is taken back so.
+    pub fn disable(&self, id: &str) {
+        self.state().keys.get_mut(id).unwrap().state = state::KeyState::Disabled;
+    }
+
+    /// Schedules the deletion of a key, as an operator does, who leaves its aliases alone.
+    pub fn schedule_deletion(&self, id: &str) {
+        self.state().keys.get_mut(id).unwrap().state = state::KeyState::PendingDeletion;
+    }
+
+    /// From now on aliases are listed without their instants, which the API lets a server do.
+    pub fn hide_alias_instants(&self) {
+        self.state().dateless = true;
+    }
+
     /// Changes what a key says of itself, as somebody does who should not.
     pub fn describe(&self, id: &str, description: &str) {
         self.state().keys.get_mut(id).unwrap().description = description.to_owned();

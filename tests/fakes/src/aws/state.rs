@@ -15,6 +15,8 @@ pub(crate) struct State {
     pub(crate) hide_new: u32,
     pub(crate) page: Option<usize>,
     pub(crate) ahead: Duration,
+    /// Aliases come without instants.
+    pub(crate) dateless: bool,
 }
 
 pub(crate) struct Caller {

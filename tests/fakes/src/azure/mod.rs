@@ -2,7 +2,7 @@
 //!
 //! It follows the REST reference (<https://learn.microsoft.com/rest/api/keyvault/keys>, api-version 2025-07-01): the
 //! challenge before the first token, audiences, `api-version`, limits, pages, whole seconds, the error bodies with their
-//! inner codes, and what a disabled key still does (verify, wrap, encrypt) and no longer does (sign, unwrap, decrypt).
+//! inner codes, and what a disabled key still does (be listed, be changed) and no longer does (everything else).
 //! Keys, signatures and RSA-OAEP are real. Permissions are the data actions of Azure's roles, for each caller.
 //!
 //! Not there, because no call of ours needs it: import, backup, release, rotation policies, certificates, secrets.

@@ -68,7 +68,11 @@ impl Azure {
             "CreateKey" => self.create(request, call.name),
             "GetKeys" => self.keys(request),
             "GetKeyVersions" => self.key_versions(request, call.name),
-            "GetKey" => self.on_version(call, |version, _| Ok(bundle(request, call.name, version))),
+            "GetKey" => self.on_version(call, |version, _| {
+                // Sources disagree on whether Azure does: the stricter one is played here.
+                enabled(version, "get")?;
+                Ok(bundle(request, call.name, version))
+            }),
             "UpdateKey" => self.update(request, call),
             "DeleteKey" | "GetDeletedKey" | "RecoverDeletedKey" | "PurgeDeletedKey" => self.deletion(request, call),
             _ => self.compute(request, call),
@@ -210,18 +214,15 @@ impl Azure {
     fn compute(&self, request: &Request, call: &Call<'_>) -> Answer {
         let body = request.json();
         self.on_version(call, |version, now| {
-            let (operation, private) = match call.operation {
-                "Sign" => ("sign", true),
-                "UnwrapKey" => ("unwrapKey", true),
-                "Decrypt" => ("decrypt", true),
-                "Verify" => ("verify", false),
-                "WrapKey" => ("wrapKey", false),
-                _ => ("encrypt", false),
+            let operation = match call.operation {
+                "Sign" => "sign",
+                "UnwrapKey" => "unwrapKey",
+                "Decrypt" => "decrypt",
+                "Verify" => "verify",
+                "WrapKey" => "wrapKey",
+                _ => "encrypt",
             };
-            if private && !version.enabled {
-                let message = format!("Operation {operation} is not allowed on a disabled key.");
-                return Err(error(403, "Forbidden", Some("KeyDisabled"), &message));
-            }
+            enabled(version, operation)?;
             let early = version.nbf.is_some_and(|nbf| now < nbf);
             let late = version.exp.is_some_and(|exp| now >= exp);
             if (early || late) && !matches!(call.operation, "Decrypt" | "UnwrapKey" | "Verify") {
@@ -250,6 +251,18 @@ impl Azure {
                 &json!({ "kid": kid, "value": URL_SAFE_NO_PAD.encode(result) }),
             ))
         })
+    }
+}
+
+/// <https://learn.microsoft.com/azure/key-vault/keys/about-keys-details>: "enabled … specifies if the key is enabled and
+/// useable for cryptographic operations".
+fn enabled(version: &Version, operation: &str) -> Result<(), Response> {
+    match version.enabled {
+        true => Ok(()),
+        false => {
+            let message = format!("Operation {operation} is not allowed on a disabled key.");
+            Err(error(403, "Forbidden", Some("KeyDisabled"), &message))
+        }
     }
 }
 

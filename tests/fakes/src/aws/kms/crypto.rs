@@ -6,10 +6,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
-use super::{Answer, Problem, find, text};
+use super::{Answer, Problem, find, states, text};
 use crate::aws::Aws;
 use crate::aws::material::Material;
-use crate::aws::state::{KeyState, key_arn};
+use crate::aws::state::key_arn;
 
 /// The length of a key id, which a ciphertext begins with.
 const ID: usize = 36;
@@ -54,22 +54,14 @@ pub(crate) fn answer(aws: &Aws, operation: &str, input: &Map<String, Value>) -> 
 /// The key that is named, if it may be used so.
 fn usable(
     aws: &Aws,
+    operation: &str,
     input: &Map<String, Value>,
     usage: &str,
 ) -> Result<(String, String, std::sync::Arc<Material>), Problem> {
     let state = &mut *aws.state();
     let id = find(state, input, "KeyId")?;
     let key = &state.keys[&id];
-    match key.state {
-        KeyState::Enabled => {}
-        KeyState::Disabled => {
-            return Err(Problem::new(
-                "DisabledException",
-                format!("{} is disabled.", key_arn(&id)),
-            ));
-        }
-        KeyState::PendingDeletion => return Err(Problem::pending(&id)),
-    }
+    states::demand(operation, &id, key.state)?;
     if key.usage != usage {
         let text = format!(
             "{} key usage is {} which is not valid for this call",
@@ -89,7 +81,7 @@ fn sign(aws: &Aws, input: &Map<String, Value>) -> Answer {
         "DIGEST" => true,
         _ => return Err(Problem::validation("MessageType")),
     };
-    let (id, spec, material) = usable(aws, input, "SIGN_VERIFY")?;
+    let (id, spec, material) = usable(aws, "Sign", input, "SIGN_VERIFY")?;
     if !Material::signing_algorithms(&spec).contains(&algorithm.as_str()) {
         let text = format!("Algorithm {algorithm} is incompatible with key spec {spec}.");
         return Err(Problem::new("InvalidKeyUsageException", text));
@@ -131,7 +123,7 @@ fn encrypt(aws: &Aws, input: &Map<String, Value>) -> Answer {
             "Plaintext must have length greater than or equal to 1",
         ));
     }
-    let (id, _, material) = usable(aws, input, "ENCRYPT_DECRYPT")?;
+    let (id, _, material) = usable(aws, "Encrypt", input, "ENCRYPT_DECRYPT")?;
     let context = context(input, &id)?;
     dry_run(input)?;
     let body = material.encrypt(&plaintext, &context).unwrap_or_default();
@@ -150,7 +142,7 @@ fn decrypt(aws: &Aws, input: &Map<String, Value>) -> Answer {
     if !named.contains_key("KeyId") {
         named.insert("KeyId".to_owned(), json!(of));
     }
-    let (id, _, material) = usable(aws, &named, "ENCRYPT_DECRYPT")?;
+    let (id, _, material) = usable(aws, "Decrypt", &named, "ENCRYPT_DECRYPT")?;
     if of != id {
         // One that KMS never made is no ciphertext at all.
         return match aws.state().keys.contains_key(of) {

@@ -60,13 +60,15 @@ pub(super) fn aliases(state: &mut State, input: &Map<String, Value>) -> Answer {
             alias.hidden == 0
         };
         if shown && of.as_ref().is_none_or(|of| *of == alias.key) {
-            let entry = json!({
+            let mut entry = json!({
                 "AliasName": name,
                 "AliasArn": alias_arn(name),
                 "TargetKeyId": alias.key,
-                "CreationDate": seconds(alias.created_at),
-                "LastUpdatedDate": seconds(alias.updated_at),
             });
+            if !state.dateless {
+                entry["CreationDate"] = seconds(alias.created_at);
+                entry["LastUpdatedDate"] = seconds(alias.updated_at);
+            }
             all.push((name.clone(), entry));
         }
     }

@@ -1,0 +1,118 @@
+//! Clause 12: the ring as processes see it that start after anything happened to its keys.
+
+use std::future::Future;
+
+use signet_api::{ErrorKind, Fate, Trials};
+use signet_core::{KeyRecord, KeyState};
+
+use crate::clauses::signing::revocation;
+use crate::ring::{assert_same_key, create, find, list, newest, quickest};
+use crate::subject::Subject;
+
+/// Clause 12, for every state in the life of a key: each step is made and looked at by processes that saw none before.
+pub async fn clause_12_a_new_process_reads_the_ring_in_every_state<F: Future<Output = Subject>>(fresh: impl Fn() -> F) {
+    let subject = fresh().await;
+    let algorithm = quickest(&*subject.provider);
+    let mut made: Vec<KeyRecord> = Vec::new();
+    for _ in 0..4 {
+        let of = made.last().map(|key: &KeyRecord| key.kid().clone());
+        made.push(create(&*subject.reopen().await, algorithm, of.as_ref()).await);
+    }
+    let mark = revocation("leaked; a new process must know");
+
+    // Expired, and disabled as SIGNET_EXPIRED_KEYS says.
+    let [first, second, third, fourth] = &made[..] else {
+        panic!("four keys")
+    };
+    subject
+        .reopen()
+        .await
+        .retire(first.kid(), Fate::Disable)
+        .await
+        .expect("by a new process");
+    let keys = look(&subject, &[second, third, fourth]).await;
+    assert!(find(&keys, first.kid()).is_none_or(|key| key.state == KeyState::Disabled));
+
+    // Leaked, and after it another.
+    for (leaked, rest) in [(second, vec![third, fourth]), (third, vec![fourth])] {
+        subject
+            .reopen()
+            .await
+            .revoke(leaked.kid(), &mark)
+            .await
+            .expect("by a new process");
+        let keys = look(&subject, &rest).await;
+        let listed = find(&keys, leaked.kid()).expect("a revoked key is listed");
+        assert_same_key(leaked, listed);
+        assert_eq!(
+            listed.revoked.as_ref(),
+            Some(&mark),
+            "the mark is known to who never saw the key enabled"
+        );
+    }
+
+    // The newest as well, so that nothing is left that signs.
+    subject
+        .reopen()
+        .await
+        .revoke(fourth.kid(), &mark)
+        .await
+        .expect("by a new process");
+    let keys = look(&subject, &[]).await;
+    assert_eq!(newest(&keys).map(KeyRecord::kid), Some(fourth.kid()));
+
+    let fifth = create(&*subject.reopen().await, algorithm, Some(fourth.kid())).await;
+    let sixth = create(&*subject.reopen().await, algorithm, Some(fifth.kid())).await;
+    look(&subject, &[&fifth, &sixth]).await;
+
+    // Destroyed: scheduled for deletion where the provider cannot do it at once.
+    subject
+        .reopen()
+        .await
+        .retire(fifth.kid(), Fate::Destroy)
+        .await
+        .expect("by a new process");
+    let keys = look(&subject, &[&sixth]).await;
+    assert!(find(&keys, fifth.kid()).is_none(), "a destroyed key is not listed");
+    for revoked in [second, third, fourth] {
+        assert!(
+            find(&keys, revoked.kid()).is_some_and(|key| key.revoked.is_some()),
+            "no revocation is forgotten"
+        );
+    }
+    subject
+        .reopen()
+        .await
+        .retire(second.kid(), Fate::Destroy)
+        .await
+        .expect("by a new process");
+    let keys = look(&subject, &[&sixth]).await;
+    assert!(find(&keys, second.kid()).is_none_or(|key| key.revoked.is_some()));
+}
+
+/// The ring as a new process reads it. These keys sign, and no other does; nothing is to be pruned or granted.
+async fn look(subject: &Subject, signing: &[&KeyRecord]) -> Vec<KeyRecord> {
+    let handle = subject.reopen().await;
+    let keys = list(&*handle).await;
+    for key in signing {
+        let listed = find(&keys, key.kid()).expect("listed");
+        assert_same_key(key, listed);
+        assert_eq!((listed.state, listed.revoked.is_some()), (KeyState::Enabled, false));
+        let signature = handle.sign(key.kid(), b"message").await.expect("signed");
+        assert!(key.public.verifies(b"message", signature.as_ref()));
+    }
+    for key in keys
+        .iter()
+        .filter(|key| !signing.iter().any(|signs| signs.kid() == key.kid()))
+    {
+        let refused = handle.sign(key.kid(), b"message").await.expect_err("it may not sign");
+        assert_eq!(refused.kind, ErrorKind::KeyUnusable, "{refused:?}");
+    }
+    let checked = subject.reopen().await;
+    for check in Trials::of(async |trials| checked.check(trials).await).await {
+        assert!(!check.answer.is_bad(), "{}: {:?}", check.permission, check.answer);
+    }
+    let pruned = subject.reopen().await.prune().await.expect("prunes");
+    assert!(pruned.is_empty(), "{pruned:?}");
+    keys
+}
