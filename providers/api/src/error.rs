@@ -145,6 +145,14 @@ impl ProviderError {
             source: source.into(),
         }
     }
+
+    /// The same for what will not be different in seconds, such as a certificate that is not trusted: no layer makes the
+    /// same call again at once.
+    #[must_use]
+    pub const fn in_no_hurry(mut self) -> Self {
+        self.retry_after = Some(Duration::from_secs(30));
+        self
+    }
 }
 
 impl fmt::Display for ProviderError {

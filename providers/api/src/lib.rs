@@ -5,6 +5,7 @@
 //! is checked at start, never discovered at a rotation. This crate knows no vendor and no runtime.
 
 mod agent;
+mod certificate;
 mod check;
 mod clock;
 pub mod dates;
@@ -15,6 +16,7 @@ mod variables;
 
 pub use agent::{APPLICATION_ID, USER_AGENT};
 pub use async_trait::async_trait;
+pub use certificate::untrusted;
 pub use check::{Answer, Check, Progress, Trials};
 pub use clock::Clock;
 pub use error::{ErrorKind, Operation, ProviderError, chain};

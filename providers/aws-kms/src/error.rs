@@ -9,10 +9,12 @@ use std::time::Duration;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_kms::config::http::HttpResponse;
 use aws_sdk_kms::error::{ProvideErrorMetadata, SdkError};
-use signet_api::{ErrorKind, Operation, ProviderError};
+use signet_api::{ErrorKind, Operation, ProviderError, untrusted};
 
 use crate::NAME;
 
+/// The setting that names the authorities to trust.
+pub(crate) const AUTHORITIES: &str = "AWS_CA_BUNDLE";
 /// The most characters of a message of AWS's that an error shows.
 const LONGEST_MESSAGE: usize = 400;
 
@@ -113,15 +115,19 @@ impl Call<'_> {
                     ),
                 )
                 .into(),
-            SdkError::DispatchFailure(_) => self
-                .error(
-                    ErrorKind::Unavailable,
-                    format!(
-                        "no connection to KMS ({}). See AWS_REGION, AWS_ENDPOINT_URL, AWS_CA_BUNDLE, and the network",
-                        chain(error)
+            SdkError::DispatchFailure(_) => {
+                let chain = chain(error);
+                match untrusted(&chain, AUTHORITIES) {
+                    Some(advice) => self
+                        .error(ErrorKind::Unavailable, format!("no connection to KMS ({chain}). {advice}"))
+                        .in_no_hurry(),
+                    None => self.error(
+                        ErrorKind::Unavailable,
+                        format!("no connection to KMS ({chain}). See AWS_REGION, AWS_ENDPOINT_URL, and the network"),
                     ),
-                )
-                .into(),
+                }
+                .into()
+            }
             SdkError::ResponseError(answer) => {
                 let status = answer.raw().status().as_u16();
                 let kind = match status {
@@ -139,16 +145,21 @@ impl Call<'_> {
     }
 
     fn without_credentials(self, error: &CredentialsError) -> ProviderError {
+        let causes = without_features(error);
+        if let Some(advice) = untrusted(&causes, AUTHORITIES) {
+            let text = format!("the source of the credentials cannot be reached ({causes}). {advice}");
+            return self.error(ErrorKind::Unavailable, text).in_no_hurry();
+        }
         let (kind, what) = match error {
             CredentialsError::CredentialsNotLoaded(_) => (
                 ErrorKind::Unauthenticated,
-                "no credentials. These sources were asked: environment, profile, web identity, container (EKS Pod \
-                 Identity, ECS), instance metadata. Set up one of them",
+                "no credentials. These sources were asked: environment, profile (with its credential_process), web \
+                 identity, container (EKS Pod Identity, ECS), instance metadata. Set up one of them",
             ),
             CredentialsError::ProviderTimedOut(_) => (
                 ErrorKind::TimedOut,
-                "the source of the credentials was too slow. See that STS, the Pod Identity agent or the instance \
-                 metadata answers, whichever this machine uses",
+                "the source of the credentials was too slow. See that STS, the Pod Identity agent, the instance metadata or \
+                 the credential_process of the profile answers, whichever this machine uses",
             ),
             CredentialsError::InvalidConfiguration(_) => (
                 ErrorKind::InvalidConfig,
@@ -156,10 +167,11 @@ impl Call<'_> {
             ),
             _ => (
                 ErrorKind::Unauthenticated,
-                "the source of the credentials refused or failed. See the role, its trust policy and the token file",
+                "the source of the credentials refused or failed. See the role, its trust policy and the token file, or the \
+                 credential_process of the profile",
             ),
         };
-        self.error(kind, format!("{what} ({})", chain(error)))
+        self.error(kind, format!("{what} ({causes})"))
     }
 }
 
@@ -190,8 +202,8 @@ impl Advice {
             Self::Quota => "The account's quota is used up. Run signet keys prune, set SIGNET_EXPIRED_KEYS=destroy, \
                             or raise the quota in Service Quotas"
                 .to_owned(),
-            Self::Key => "The key is disabled, being deleted, or of the wrong kind. If it is good, enable it or cancel its deletion; \
-                          if it leaked, run signet keys revoke"
+            Self::Key => "The key is disabled, is being deleted, or is of the wrong kind: see `aws kms describe-key`. If it is good, \
+                          `aws kms cancel-key-deletion` and `aws kms enable-key` bring it back; if it leaked, run signet keys revoke"
                 .to_owned(),
             Self::Exists => "See that SIGNET_KEY and AWS_REGION are right, and that nobody deleted it".to_owned(),
             Self::Tampered => "It was not made by this key in this context: see SIGNET_KEY and SIGNET_STORE; if they \
@@ -269,8 +281,22 @@ fn credentials_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Credent
     None
 }
 
+/// The causes of missing credentials. For a source that is not built in, the SDK names cargo features, which the operator of
+/// a binary cannot turn on.
+pub(crate) fn without_features(error: &CredentialsError) -> String {
+    let causes = chain(error);
+    match causes.contains("cargo feature") {
+        true => {
+            "the profile asks for single sign-on or a login session, which Signet does not have: use a role, a web \
+                 identity or credential_process in its place"
+                .to_owned()
+        }
+        false => causes,
+    }
+}
+
 /// The causes below an error, on one line.
-pub(crate) fn chain(error: &dyn Error) -> String {
+fn chain(error: &dyn Error) -> String {
     let (mut texts, mut next) = (Vec::new(), error.source());
     while let Some(error) = next {
         let text = shown(&error.to_string());

@@ -10,12 +10,12 @@ use aws_sdk_kms::config::{ProvideCredentials as _, SharedCredentialsProvider};
 use object_store::aws::{AmazonS3Builder, AwsCredential, S3ConditionalPut};
 use object_store::{Certificate, CredentialProvider};
 use signet_api::ProviderError;
-use signet_objects::{Grants, ObjectRing, client_options, no_retries, split};
+use signet_objects::{Grants, NamingRegions, ObjectRing, client_options, no_retries, split};
 use signet_sealed::RingStore;
 use tokio::sync::Mutex;
 
 use crate::config::{Place, invalid};
-use crate::error::chain;
+use crate::error::{AUTHORITIES, without_features};
 use crate::policy::{object_read_grant, object_write_grant};
 use crate::session::{CREDENTIALS, session};
 
@@ -50,6 +50,7 @@ pub(crate) async fn open(place: &Place, location: &str) -> Result<Arc<dyn RingSt
         .with_credentials(Arc::new(Credentials::new(&session)?))
         .with_conditional_put(S3ConditionalPut::ETagMatch)
         .with_retry(no_retries())
+        .with_http_connector(NamingRegions::default())
         .with_client_options(options);
     match &place.s3 {
         // The configuration takes http for a loopback address alone.
@@ -66,7 +67,8 @@ pub(crate) async fn open(place: &Place, location: &str) -> Result<Arc<dyn RingSt
         read: Some(object_read_grant(&bucket, &key)),
         write: Some(object_write_grant(&bucket, &key)),
     };
-    Ok(Arc::new(ObjectRing::new(Arc::new(store), &key, location, grants)?))
+    let ring = ObjectRing::new(Arc::new(store), &key, location, grants)?;
+    Ok(Arc::new(ring.trusting(AUTHORITIES)))
 }
 
 /// The SDK's credential chain for a client that is not the SDK's. What was found is kept until it is about to expire.
@@ -102,7 +104,7 @@ impl Credentials {
         let found = tokio::time::timeout(CREDENTIALS, self.chain.provide_credentials()).await;
         let found = found
             .map_err(|_| "the source of the credentials was too slow".to_owned())?
-            .map_err(|error| format!("no credentials from the environment, the profile, a web identity, a container endpoint or the instance metadata ({})", chain(&error)))?;
+            .map_err(|error| format!("no credentials from the environment, the profile, a web identity, a container endpoint or the instance metadata ({})", without_features(&error)))?;
         let expires = found.expiry();
         Ok(Kept {
             credential: Arc::new(AwsCredential {

@@ -10,11 +10,13 @@ use std::time::Duration;
 use azure_core::http::RawResponse;
 use azure_core::http::headers::HeaderName;
 use serde::Deserialize;
-use signet_api::{ErrorKind, Operation, ProviderError};
+use signet_api::{ErrorKind, Operation, ProviderError, untrusted};
 
 use crate::NAME;
 use crate::identity::Source;
 
+/// The setting that names the authorities to trust.
+const AUTHORITIES: &str = "SSL_CERT_FILE";
 /// The most characters of a vendor's message that an error shows.
 const LONGEST_MESSAGE: usize = 300;
 const VERSION_DISABLED: &str =
@@ -62,20 +64,17 @@ impl Doing {
             } => self.answered(u16::from(*status), raw_response.as_deref()),
             azure_core::error::ErrorKind::Connection | azure_core::error::ErrorKind::Io => {
                 let causes = causes(error);
-                let timed_out = causes.contains("timed out");
-                let advice = match causes.contains("certificate") || causes.contains("UnknownIssuer") {
-                    true => {
-                        "The vault's certificate is not trusted: if its authority is a private one, point SSL_CERT_FILE \
-                         to it; if not, somebody may be answering in the vault's place"
-                    }
-                    false => {
-                        "See that this machine reaches the vault: name resolution, network policy, proxy, firewall"
-                    }
-                };
-                let kind = match timed_out {
+                if let Some(advice) = untrusted(&causes, AUTHORITIES) {
+                    return self
+                        .refuse(ErrorKind::Unavailable, &format!("{causes}. {advice}"))
+                        .in_no_hurry();
+                }
+                let kind = match causes.contains("timed out") {
                     true => ErrorKind::TimedOut,
                     false => ErrorKind::Unavailable,
                 };
+                let advice =
+                    "See that this machine reaches the vault: name resolution, network policy, proxy, firewall";
                 self.refuse(kind, &format!("{causes}. {advice}"))
             }
             // "challenge resource '…' doesn't match the requested domain": the vault wants a token for somebody else.
@@ -240,6 +239,17 @@ impl IdentityFailure {
         }
     }
 
+    /// The certificate of the source of tokens is not trusted, which the next seconds do not change.
+    fn untrusted(source: &Source, causes: &str, advice: &str) -> Self {
+        let text = format!("no token by {}: {causes}. {advice}", source.describe());
+        let refusal = ProviderError::new(NAME, Operation::Open, ErrorKind::Unavailable, text.clone()).in_no_hurry();
+        Self {
+            kind: refusal.kind,
+            retry_after: refusal.retry_after,
+            text,
+        }
+    }
+
     pub(crate) fn new(source: &Source, error: &azure_core::Error) -> Self {
         let (kind, why, retry_after) = match response(error) {
             Some((status, raw)) => {
@@ -254,6 +264,9 @@ impl IdentityFailure {
             }
             None => {
                 let causes = causes(error);
+                if let Some(advice) = untrusted(&causes, AUTHORITIES) {
+                    return Self::untrusted(source, &causes, &advice);
+                }
                 let kind = match causes.contains("timed out") {
                     true => ErrorKind::TimedOut,
                     // A file that cannot be read is no weather.

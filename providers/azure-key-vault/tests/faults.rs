@@ -138,6 +138,36 @@ async fn a_certificate_that_is_not_trusted_fails_at_once() {
     assert!(begun.elapsed() < Duration::from_secs(3));
     assert_eq!(error.kind, ErrorKind::Unavailable);
     assert!(text(&error).contains("SSL_CERT_FILE"), "{}", text(&error));
+    assert!(
+        error.retry_after > Some(Duration::from_secs(20)),
+        "no layer tries it again"
+    );
+}
+
+#[tokio::test]
+async fn a_certificate_of_entra_that_is_not_trusted_fails_at_once_and_names_the_setting() {
+    let (fake, other) = (Fake::start(), Fake::start());
+    let variables = fake.variables_but(&[("AZURE_AUTHORITY_HOST", &other.server.url())]);
+    let config = signet_azure_key_vault::AzureConfig::new(&variables, &fake.key("ring")).expect("a configuration");
+    let clock = Arc::new(signet_testkit::ManualClock::default());
+    let provider = signet_azure_key_vault::remote(config, clock).await.expect("opens");
+    let store = signet_azure_key_vault::store(&variables, "az://acme/rings/ring")
+        .await
+        .expect("a store");
+    let begun = tokio::time::Instant::now();
+    for error in [
+        provider.list().await.expect_err("refused"),
+        store.load().await.expect_err("refused"),
+    ] {
+        assert!(begun.elapsed() < Duration::from_secs(5));
+        assert_eq!(error.kind, ErrorKind::Unavailable, "{}", text(&error));
+        assert!(text(&error).contains("point SSL_CERT_FILE to"), "{}", text(&error));
+        assert!(
+            error.retry_after > Some(Duration::from_secs(20)),
+            "no layer tries it again"
+        );
+    }
+    assert_eq!(other.called("Token"), 0);
 }
 
 #[tokio::test]
@@ -239,7 +269,7 @@ async fn a_retirement_or_revocation_whose_answer_is_lost_at_any_call_comes_to_it
         .await
         .expect("it happened");
     let other = create(&*provider, Some(newest.kid())).await;
-    losing_each(&fake, &["GetKeyVersions", "GetKey"], || async {
+    losing_each(&fake, &["GetKeyVersions", "UpdateKey"], || async {
         // A fresh key each time would hide nothing: the mark is checked below.
         handle().await.revoke(other.kid(), &revocation("stolen")).await
     })

@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use google_cloud_gax::error::Error;
 use google_cloud_gax::error::rpc::{Code, StatusDetails};
-use signet_api::{ErrorKind, Operation, ProviderError};
+use signet_api::{ErrorKind, Operation, ProviderError, untrusted};
 
 use crate::NAME;
 
+/// The setting that names the authorities to trust.
+const AUTHORITIES: &str = "SSL_CERT_FILE";
 /// The most characters of what a server said that an error repeats.
 const LONGEST_QUOTE: usize = 600;
 
@@ -46,6 +48,14 @@ impl Call<'_> {
     }
 
     pub(crate) fn failed(&self, error: &Error) -> ProviderError {
+        let chain = chain(error);
+        if error.status().is_none()
+            && let Some(advice) = untrusted(&chain, AUTHORITIES)
+        {
+            return self
+                .error(ErrorKind::Unavailable, format!("{chain}. {advice}"))
+                .in_no_hurry();
+        }
         let (kind, what) = match error.status() {
             Some(status) => self.by_code(status.code, &quote(&status.message)),
             None => self.by_transport(error),
@@ -127,11 +137,6 @@ impl Call<'_> {
             )
         } else if error.is_binding() || error.is_serialization() {
             (ErrorKind::InvalidConfig, format!("{chain}. Correct SIGNET_KEY"))
-        } else if chain.contains("certificate") {
-            (
-                ErrorKind::Unavailable,
-                format!("{chain}. If it is signed by a private authority, name its certificates in SSL_CERT_FILE"),
-            )
         } else {
             (ErrorKind::Unavailable, format!("{chain}. {AGAIN}"))
         }

@@ -222,7 +222,8 @@ fn parse(der: &[u8], algorithm: Algorithm) -> Option<VerifyingKey> {
 }
 
 fn created_at(call: &Call<'_>, version: &CryptoKeyVersion) -> Result<Timestamp, ProviderError> {
-    let instant = version.create_time.as_ref();
+    // Both are optional in the API. Generated is later than created, so that nothing signs too early.
+    let instant = version.create_time.as_ref().or(version.generate_time.as_ref());
     let instant = instant.ok_or_else(|| call.lie("the list has a version without a creation instant"))?;
     let millis = instant.seconds().saturating_mul(1000);
     Ok(Timestamp::from_millis(

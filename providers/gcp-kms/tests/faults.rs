@@ -5,11 +5,12 @@ mod common;
 use std::collections::HashSet;
 use std::time::Duration;
 
-use common::{Cloud, RING, SIDECAR, create, es256, revocation};
+use common::{Cloud, RING, SIDECAR, create, es256, fresh_key, revocation};
 use signet_api::{ErrorKind, Fate, Trials};
 use signet_core::{KeyState, Kid};
-use signet_fakes::Fault;
 use signet_fakes::gcp::{exhausted, problem};
+use signet_fakes::{Authority, Fault, Server};
+use signet_gcp_kms::GcpConfig;
 use signet_testkit::run;
 
 /// Every call of a `create` that has to make the crypto key, and of one that does not.
@@ -227,6 +228,37 @@ fn a_refusal_says_which_permission_is_missing_and_what_grants_it() {
             for part in parts {
                 assert!(grant.contains(part), "{part}: {grant}");
             }
+        }
+    });
+}
+
+#[test]
+fn a_certificate_that_is_not_trusted_is_explained_and_not_tried_again_at_once() {
+    run(async {
+        let cloud = Cloud::new();
+        let stranger = Server::start(cloud.google.service(), Some(&Authority::new())).expect("a server");
+        let account = cloud.file("sidecar.json");
+        let variables = common::variables(&[
+            ("CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDKMS", &stranger.url()),
+            ("CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE", &stranger.url()),
+            ("GOOGLE_APPLICATION_CREDENTIALS", account.to_str().expect("text")),
+        ]);
+        let config = GcpConfig::new(&variables, &fresh_key()).expect("a configuration");
+        let provider = signet_gcp_kms::remote(config, common::clock()).await.expect("opens");
+        let store = signet_gcp_kms::store(&variables, "gs://rings/ring.json")
+            .await
+            .expect("a store");
+        for error in [
+            provider.list().await.expect_err("refused"),
+            store.load().await.expect_err("refused"),
+        ] {
+            let text = error.source.to_string();
+            assert_eq!(error.kind, ErrorKind::Unavailable, "{text}");
+            assert!(text.contains("point SSL_CERT_FILE to"), "{text}");
+            assert!(
+                error.retry_after > Some(Duration::from_secs(20)),
+                "no layer tries it again"
+            );
         }
     });
 }

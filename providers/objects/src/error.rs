@@ -4,6 +4,7 @@
 //! and Azure repeat the string that was to be signed. None of it is passed on: only the status, the vendor's code and
 //! message, bounded, and what stands after a `?` taken out.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::iter::successors;
 use std::time::Duration;
@@ -24,7 +25,7 @@ pub(crate) struct Cause {
     /// In the vendor's words.
     pub(crate) what: String,
     /// What to do; empty if the kind says it all.
-    pub(crate) advice: &'static str,
+    pub(crate) advice: Cow<'static, str>,
     pub(crate) retry_after: Option<Duration>,
     pub(crate) refusal: Refusal,
 }
@@ -38,6 +39,8 @@ pub(crate) enum Refusal {
     Conflict,
     /// There is no such object.
     NoObject,
+    /// Something is not there, and the store does not say what: the object, or the bucket.
+    NoWhat,
     /// None: it failed.
     None,
 }
@@ -87,9 +90,11 @@ fn by_code(code: &str) -> Option<(ErrorKind, &'static str)> {
              Point SIGNET_STORE to one that does",
         ),
         // S3 301 and 400.
-        "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" => {
-            (InvalidConfig, "The bucket is in another region: set the region")
-        }
+        "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" => (
+            InvalidConfig,
+            "The bucket is in another region: set AWS_REGION to it (`aws s3api get-bucket-location` names it), or use a \
+             bucket in the region that is set",
+        ),
         // Azure 412 and 409, S3 403.
         "LeaseIdMissing" | "LeaseAlreadyPresent" => (InvalidConfig, "Somebody holds a lease on the blob: break it"),
         "BlobImmutableDueToPolicy" | "ObjectLockConfigurationNotFoundError" => (
@@ -148,11 +153,11 @@ pub(crate) fn cause(error: &StoreError) -> Cause {
     let mut cause = Cause {
         kind: ErrorKind::Unavailable,
         what: answer.as_ref().map_or_else(|| shown(&text), Answer::shown),
-        advice: "",
+        advice: Cow::Borrowed(""),
         retry_after: own.and_then(|own| own.retry_after),
         refusal: refusal(error, answer.as_ref()),
     };
-    (cause.kind, cause.advice) = if let Some(own) = own {
+    let (kind, advice) = if let Some(own) = own {
         cause.what = shown(&own.source.to_string());
         (own.kind, "")
     } else if let Some(judged) = answer.as_ref().and_then(|answer| by_code(answer.code?)) {
@@ -167,6 +172,14 @@ pub(crate) fn cause(error: &StoreError) -> Cause {
     } else {
         by_variant(error, &text)
     };
+    (cause.kind, cause.advice) = (kind, Cow::Borrowed(advice));
+    if let Some(region) = answer.as_ref().and_then(|answer| element(answer.rest, "Region")) {
+        cause.advice = format!(
+            "The bucket is in the region {0}: set AWS_REGION={0}, or use a bucket in the region that is set",
+            shown(region)
+        )
+        .into();
+    }
     cause
 }
 
@@ -197,6 +210,11 @@ fn refusal(error: &StoreError, answer: Option<&Answer<'_>>) -> Refusal {
     // A bucket that is missing answers like an object that is, and a lease like a condition.
     if code.is_some_and(|code| by_code(code).is_some()) {
         return Refusal::None;
+    }
+    // The codes of S3 and Google, and of Azure. The client takes any 404 to a conditional write for a condition that failed.
+    let names_the_object = matches!(code, Some("NoSuchKey" | "BlobNotFound"));
+    if answer.is_some_and(|answer| answer.status == 404) && !names_the_object {
+        return Refusal::NoWhat;
     }
     match error {
         StoreError::NotFound { .. } => Refusal::NoObject,

@@ -117,6 +117,7 @@ fn a_refused_condition_is_told_from_a_failure() {
         ("404 Not Found", "NoSuchKey", Refusal::NoObject),
         ("404 Not Found", "BlobNotFound", Refusal::NoObject),
         ("404 Not Found", "NoSuchBucket", Refusal::None),
+        ("404 Not Found", "SomethingNew", Refusal::NoWhat),
         ("412 Precondition Failed", "LeaseIdMissing", Refusal::None),
         ("409 Conflict", "SomethingNew", Refusal::None),
     ] {

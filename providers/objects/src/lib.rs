@@ -10,6 +10,7 @@
 
 mod error;
 mod place;
+mod region;
 mod ring;
 mod version;
 
@@ -19,6 +20,7 @@ use object_store::{BackoffConfig, ClientOptions, HeaderValue, RetryConfig};
 use signet_api::USER_AGENT;
 
 pub use place::{split, split_account};
+pub use region::NamingRegions;
 pub use ring::{Grants, ObjectRing};
 
 /// The client's deadlines: 2 s for a connection, 5 s for a whole request.

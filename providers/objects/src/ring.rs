@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload};
-use signet_api::{ErrorKind, Operation, ProviderError, Trials};
+use signet_api::{ErrorKind, Operation, ProviderError, Trials, untrusted};
 use signet_sealed::{LONGEST, RingStore, Stored, Swap, Version};
 
 use crate::error::{Cause, NAME, Refusal, cause};
@@ -42,6 +42,8 @@ pub struct ObjectRing {
     path: Path,
     location: String,
     grants: Grants,
+    /// The setting that names the authorities to trust.
+    authorities: &'static str,
     creates: Proof,
     updates: Proof,
 }
@@ -92,9 +94,17 @@ impl ObjectRing {
             path,
             location,
             grants,
+            authorities: "SSL_CERT_FILE",
             creates: Proof::default(),
             updates: Proof::default(),
         })
+    }
+
+    /// The same, with another setting than `SSL_CERT_FILE` for the certificates that the client trusts. Errors name it.
+    #[must_use]
+    pub const fn trusting(mut self, setting: &'static str) -> Self {
+        self.authorities = setting;
+        self
     }
 
     fn error(&self, kind: ErrorKind, text: impl Into<String>) -> ProviderError {
@@ -118,6 +128,9 @@ impl ObjectRing {
                 let line: String = line.chars().take(LONGEST_GRANT).collect();
                 text.push_str(&format!("; this grants it: {line}"));
             }
+        } else if let Some(advice) = untrusted(&cause.what, self.authorities) {
+            text.push_str(&format!(". {advice}"));
+            return self.error(cause.kind, text).in_no_hurry();
         } else if !cause.advice.is_empty() {
             text.push_str(&format!(". {}", cause.advice));
         }
@@ -139,7 +152,7 @@ impl ObjectRing {
                 Cause {
                     kind: ErrorKind::TimedOut,
                     what,
-                    advice: "See that this machine reaches the store and the source of its credentials",
+                    advice: "See that this machine reaches the store and the source of its credentials".into(),
                     retry_after: None,
                     refusal: Refusal::None,
                 },
@@ -174,7 +187,8 @@ impl ObjectRing {
             Err(error) => {
                 let cause = cause(&error);
                 return match cause.refusal {
-                    Refusal::NoObject => Ok(None),
+                    // Also without a code: the first write shows whether there is a bucket.
+                    Refusal::NoObject | Refusal::NoWhat => Ok(None),
                     _ => Err(self.failed(Access::Read, cause)),
                 };
             }
@@ -224,7 +238,7 @@ impl ObjectRing {
     async fn create(&self, bytes: &Bytes) -> Result<Swap, ProviderError> {
         let stored = match self.put(PutMode::Create, bytes).await? {
             Put::Stored(version) => version,
-            Put::Refused(Refusal::NoObject) => return Err(self.no_bucket()),
+            Put::Refused(Refusal::NoObject | Refusal::NoWhat) => return Err(self.no_bucket()),
             Put::Refused(Refusal::Condition) => {
                 self.creates.hold();
                 return Ok(Swap::Lost);
@@ -251,6 +265,7 @@ impl ObjectRing {
         }
         match self.put(PutMode::Update(decode(expected)), bytes).await? {
             Put::Stored(version) => Ok(Swap::Stored(version)),
+            Put::Refused(Refusal::NoWhat) => Err(self.no_bucket()),
             Put::Refused(_) => Ok(Swap::Lost),
         }
     }
@@ -265,6 +280,7 @@ impl ObjectRing {
                 self.updates.hold();
                 Ok(true)
             }
+            Put::Refused(Refusal::NoWhat) => Err(self.no_bucket()),
             Put::Refused(_) => Ok(false),
         }
     }
@@ -286,8 +302,8 @@ impl ObjectRing {
 
     fn no_bucket(&self) -> ProviderError {
         let text = format!(
-            "cannot write {}: the store says that there is no such place. Create the bucket or container, or correct \
-             SIGNET_STORE",
+            "cannot write {}: the store says that something is not there, and not that it is the object. Create the \
+             bucket or container, or correct SIGNET_STORE",
             self.location
         );
         self.error(ErrorKind::NotFound, text)

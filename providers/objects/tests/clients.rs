@@ -7,7 +7,7 @@ use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use signet_api::{ErrorKind, ProviderError};
-use signet_objects::{Grants, ObjectRing, client_options, no_retries};
+use signet_objects::{Grants, NamingRegions, ObjectRing, client_options, no_retries};
 use signet_sealed::{RingStore, Swap, Version};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -68,6 +68,7 @@ fn client(vendor: &str, address: &str) -> Arc<dyn ObjectStore> {
         "s3" => Arc::new(
             AmazonS3Builder::new()
                 .with_client_options(options)
+                .with_http_connector(NamingRegions::default())
                 .with_retry(no_retries())
                 .with_endpoint(address)
                 .with_region("eu-central-1")
@@ -244,6 +245,59 @@ async fn a_missing_object_is_an_empty_place_and_a_conflict_a_lost_race() {
         ring.compare_and_swap(Some(&version), b"1").await.expect("swaps"),
         Swap::Lost
     );
+}
+
+/// S3 redirects without an address, or says in a body that the signature is for another region.
+#[tokio::test]
+async fn a_bucket_in_another_region_is_an_error_that_names_the_region() {
+    let redirect = answer("301 Moved Permanently", "x-amz-bucket-region: eu-west-1\r\n", "");
+    let body = "<Error><Code>AuthorizationHeaderMalformed</Code><Message>the region 'eu-central-1' is wrong</Message>\
+                <Region>eu-west-1</Region></Error>";
+    for refused in [redirect, answer("400 Bad Request", "", body)] {
+        let (ring, _seen) = ring("s3", vec![refused; 2]).await;
+        for error in [
+            ring.load().await.expect_err("elsewhere"),
+            ring.compare_and_swap(None, b"1").await.expect_err("elsewhere"),
+        ] {
+            assert_eq!(error.kind, ErrorKind::InvalidConfig, "{}", text(&error));
+            assert!(text(&error).contains("set AWS_REGION=eu-west-1"), "{}", text(&error));
+        }
+    }
+    // What is no region is not repeated.
+    let strange = answer("301 Moved Permanently", "x-amz-bucket-region: a b\r\n", "");
+    let (ring, _seen) = ring("s3", vec![strange]).await;
+    let error = ring.load().await.expect_err("elsewhere");
+    assert!(!text(&error).contains("a b"), "{}", text(&error));
+}
+
+#[tokio::test]
+async fn a_missing_bucket_that_nobody_names_is_no_proof_of_anything() {
+    for vendor in ["s3", "az", "gs"] {
+        let bare = answer("404 Not Found", "", "Not Found");
+        let (ring, mut seen) = ring(vendor, vec![bare; 4]).await;
+        // It may as well be the object that is missing, so the ring is empty; but then nothing can be written.
+        assert_eq!(ring.load().await.expect("reads as empty"), None, "{vendor}");
+        let version = Version::new("etag \"0x8D\"\nversion 1732464000000000");
+        for error in [
+            ring.compare_and_swap(None, b"1").await.expect_err("no bucket"),
+            ring.compare_and_swap(Some(&version), b"1")
+                .await
+                .expect_err("no bucket"),
+        ] {
+            assert_eq!(error.kind, ErrorKind::NotFound, "{vendor}: {}", text(&error));
+            assert!(
+                text(&error).contains("Create the bucket or container"),
+                "{}",
+                text(&error)
+            );
+        }
+        for request in ["get", "put", "put"] {
+            assert!(
+                seen.recv().await.is_some_and(|seen| seen.starts_with(request)),
+                "{vendor}"
+            );
+        }
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,46 @@
+//! S3 answers for a bucket of another region with a redirect that names no address. The client says then that the region may be
+//! wrong, and drops the field of the answer in which S3 names the right one.
+
+use async_trait::async_trait;
+use object_store::ClientOptions;
+use object_store::client::{
+    HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpResponseBody, HttpService, ReqwestConnector,
+};
+
+/// The field that names the region: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadBucket.html>.
+const REGION: &str = "x-amz-bucket-region";
+
+/// The usual HTTP client for a client of S3, with which errors name the region of the bucket.
+#[derive(Debug, Default)]
+pub struct NamingRegions(ReqwestConnector);
+
+#[derive(Debug)]
+struct Named(HttpClient);
+
+impl HttpConnector for NamingRegions {
+    fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
+        Ok(HttpClient::new(Named(self.0.connect(options)?)))
+    }
+}
+
+#[async_trait]
+impl HttpService for Named {
+    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let answer = self.0.execute(request).await?;
+        let region = answer.headers().get(REGION).and_then(|value| value.to_str().ok());
+        let is_region = |text: &&str| {
+            text.len() <= 32
+                && text
+                    .bytes()
+                    .all(|octet| octet.is_ascii_lowercase() || octet.is_ascii_digit() || octet == b'-')
+        };
+        let Some(region) = region.filter(is_region).filter(|_| answer.status().is_redirection()) else {
+            return Ok(answer);
+        };
+        // As S3 words it where it has a body to do so, which is how errors are read.
+        let body = format!("<Error><Code>PermanentRedirect</Code><Region>{region}</Region></Error>");
+        let (mut parts, _) = answer.into_parts();
+        parts.status = http::StatusCode::BAD_REQUEST;
+        Ok(HttpResponse::from_parts(parts, HttpResponseBody::from(body)))
+    }
+}
