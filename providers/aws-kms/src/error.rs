@@ -15,6 +15,8 @@ use crate::NAME;
 
 /// The setting that names the authorities to trust.
 pub(crate) const AUTHORITIES: &str = "AWS_CA_BUNDLE";
+const SLOW_SOURCE: &str = "the source of the credentials was too slow. See that STS, the Pod Identity agent, the instance \
+                           metadata or the credential_process of the profile answers, whichever this machine uses";
 /// The most characters of a message of AWS's that an error shows.
 const LONGEST_MESSAGE: usize = 400;
 
@@ -118,6 +120,10 @@ impl Call<'_> {
             SdkError::DispatchFailure(_) => {
                 let chain = chain(error);
                 match untrusted(&chain, AUTHORITIES) {
+                    // The SDK ends the search, and does not say so by a type.
+                    None if chain.contains("identity resolver timed out") => {
+                        self.error(ErrorKind::TimedOut, format!("{SLOW_SOURCE} ({chain})"))
+                    }
                     Some(advice) => self
                         .error(ErrorKind::Unavailable, format!("no connection to KMS ({chain}). {advice}"))
                         .in_no_hurry(),
@@ -156,11 +162,7 @@ impl Call<'_> {
                 "no credentials. These sources were asked: environment, profile (with its credential_process), web \
                  identity, container (EKS Pod Identity, ECS), instance metadata. Set up one of them",
             ),
-            CredentialsError::ProviderTimedOut(_) => (
-                ErrorKind::TimedOut,
-                "the source of the credentials was too slow. See that STS, the Pod Identity agent, the instance metadata or \
-                 the credential_process of the profile answers, whichever this machine uses",
-            ),
+            CredentialsError::ProviderTimedOut(_) => (ErrorKind::TimedOut, SLOW_SOURCE),
             CredentialsError::InvalidConfiguration(_) => (
                 ErrorKind::InvalidConfig,
                 "the credentials are set up wrongly. Correct the AWS_* variables or the profile",

@@ -177,6 +177,92 @@ fn each_source_gives_credentials_in_the_order_of_the_chain() {
     });
 }
 
+/// As IAM Roles Anywhere needs it.
+#[test]
+fn a_process_that_the_profile_names_gives_credentials_and_is_asked_again_only_when_they_end() {
+    signet_testkit::run(async {
+        let world = World::new();
+        let asked = world.file("asked", "");
+        let answer = format!(
+            "{{\"Version\":1,\"AccessKeyId\":\"{KEY}\",\"SecretAccessKey\":\"{SECRET}\",\"Expiration\":\"2099-01-01T00:00:00Z\"}}"
+        );
+        let script = world.file(
+            "helper",
+            &format!("echo asked >> {asked}\ncat <<'END'\n{answer}\nEND\n"),
+        );
+        let config = world.file("config", &format!("[default]\ncredential_process = sh {script}\n"));
+        let mut variables = NONE.to_vec();
+        variables.extend([
+            ("AWS_CONFIG_FILE", config.as_str()),
+            ("AWS_EC2_METADATA_DISABLED", "true"),
+        ]);
+        let variables = world.cloud.variables(&variables);
+        let times = || std::fs::read_to_string(&asked).expect("read").lines().count();
+
+        let ring = AwsKmsConfig::new(&variables, "ring").expect("a configuration");
+        let provider = remote(ring, clock()).await.expect("a provider");
+        assert_eq!(times(), 0, "opening asks nobody");
+        for _ in 0..3 {
+            assert_eq!(
+                provider
+                    .list()
+                    .await
+                    .map(|keys| keys.len())
+                    .map_err(|error| told(&error)),
+                Ok(0)
+            );
+        }
+        assert_eq!(times(), 1);
+        let store = store(&variables, "s3://rings/ring.json").await.expect("a store");
+        for _ in 0..3 {
+            assert_eq!(store.load().await.map_err(|error| told(&error)), Ok(None));
+        }
+        assert_eq!(times(), 2);
+    });
+}
+
+#[test]
+fn a_process_that_gives_none_and_a_source_that_is_not_built_in_are_explained() {
+    signet_testkit::run(async {
+        let world = World::new();
+        let script = world.file("helper", "echo the certificate has ended >&2\nexit 3\n");
+        let failing = format!("credential_process = sh {script}");
+        for (profile, kind, says) in [
+            (
+                failing.as_str(),
+                ErrorKind::Unauthenticated,
+                "the certificate has ended",
+            ),
+            (
+                "credential_process = echo hello",
+                ErrorKind::Unauthenticated,
+                "credential_process",
+            ),
+            (
+                "credential_process = sleep 60",
+                ErrorKind::TimedOut,
+                "credential_process",
+            ),
+            (
+                "sso_start_url = https://acme.awsapps.com/start\nsso_region = eu-central-1\nsso_account_id = 111122223333\n\
+                 sso_role_name = gateway",
+                ErrorKind::InvalidConfig,
+                "single sign-on",
+            ),
+        ] {
+            let config = world.file("config", &format!("[default]\n{profile}\n"));
+            let variables = [
+                ("AWS_CONFIG_FILE", config.as_str()),
+                ("AWS_EC2_METADATA_DISABLED", "true"),
+            ];
+            let error = world.list(&variables).await.expect_err(profile);
+            assert!(told(&error).contains(says), "{says}: {}", told(&error));
+            assert!(!told(&error).contains("cargo"), "{}", told(&error));
+            assert_eq!(error.kind, kind, "{}", told(&error));
+        }
+    });
+}
+
 #[test]
 fn the_store_has_the_same_credentials() {
     signet_testkit::run(async {
@@ -310,12 +396,30 @@ fn two_configurations_live_in_one_process() {
 #[test]
 fn a_server_that_no_authority_of_ours_vouches_for_is_not_talked_to() {
     signet_testkit::run(async {
-        let (cloud, other) = (Cloud::new(), Cloud::new());
-        let url = other.server.url();
+        let (world, other) = (World::new(), Cloud::new());
+        let (cloud, url) = (&world.cloud, other.server.url());
         let provider: Arc<dyn KeyProvider> = cloud.remote_with("ring", &[("AWS_ENDPOINT_URL", &url)], clock()).await;
-        let error = provider.list().await.expect_err("refused");
-        assert_eq!(error.kind, ErrorKind::Unavailable);
-        assert!(told(&error).contains("AWS_CA_BUNDLE"), "{}", told(&error));
+        let mut errors = vec![provider.list().await.expect_err("refused")];
+        let store = store(&cloud.variables(&[("AWS_ENDPOINT_URL", &url)]), "s3://rings/ring.json").await;
+        errors.push(store.expect("a store").load().await.expect_err("refused"));
+        // STS.
+        let mut variables = NONE.to_vec();
+        let token = world.file("token", "a.web.token");
+        variables.extend([
+            ("AWS_WEB_IDENTITY_TOKEN_FILE", token.as_str()),
+            ("AWS_ROLE_ARN", "arn:aws:iam::111122223333:role/gateway"),
+            ("AWS_ENDPOINT_URL_STS", url.as_str()),
+            ("AWS_EC2_METADATA_DISABLED", "true"),
+        ]);
+        errors.push(world.list(&variables).await.expect_err("refused"));
+        for error in errors {
+            assert_eq!(error.kind, ErrorKind::Unavailable, "{}", told(&error));
+            assert!(told(&error).contains("point AWS_CA_BUNDLE to"), "{}", told(&error));
+            assert!(
+                error.retry_after.is_some_and(|span| span > Duration::from_secs(20)),
+                "no layer tries it again"
+            );
+        }
         assert!(other.server.calls().is_empty());
     });
 }
