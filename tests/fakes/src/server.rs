@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::USER_AGENT;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -284,6 +285,13 @@ async fn answer(request: http::Request<Incoming>, shared: Arc<Shared>) -> Result
         Some(Fault::Slow(span)) => tokio::time::sleep(*span).await,
         _ => {}
     }
+    if request.headers.get(USER_AGENT).is_none() && !is_of_a_login_of_google(&request) {
+        return Ok(written(Response::new(
+            403,
+            "text/html",
+            "<html>Forbidden: no User-Agent</html>",
+        )));
+    }
     let service = Arc::clone(&shared.service);
     let response = tokio::task::spawn_blocking(move || service.answer(&request))
         .await
@@ -293,6 +301,14 @@ async fn answer(request: http::Request<Incoming>, shared: Arc<Shared>) -> Result
         Some(Fault::Changed(change)) => Ok(written(change(response))),
         _ => Ok(written(response)),
     }
+}
+
+/// Firewalls refuse requests without a `User-Agent`, so every service does here. Google's library for logins sends none and
+/// takes no client of ours.
+fn is_of_a_login_of_google(request: &Request) -> bool {
+    request.headers.contains_key("metadata-flavor")
+        || request.path.ends_with("/token")
+        || request.path.ends_with(":generateAccessToken")
 }
 
 fn written(response: Response) -> http::Response<Full<Bytes>> {
