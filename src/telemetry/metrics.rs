@@ -343,7 +343,7 @@ mod tests {
         // `word` | status | where | meaning
         for row in errors.lines().filter_map(|line| line.strip_prefix("| `")) {
             let cells: Vec<&str> = row.split('|').map(str::trim).collect();
-            if let [word, _, "socket" | "socket, admin" | "`sign`", ..] = cells[..] {
+            if let [word, _, "socket" | "socket, admin" | "all listeners" | "`sign`", ..] = cells[..] {
                 let series = format!("signet_sign_refused_total{{code=\"{}\"}}", word.trim_end_matches('`'));
                 assert_eq!(value(&text, &series), zero, "{series}");
                 codes += 1;
