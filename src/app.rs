@@ -23,6 +23,7 @@ use signet_local::LocalConfig;
 use signet_sealed::disk::Disk;
 use signet_sealed::{FileStore, RingStore, Sealed, Sealer};
 
+use crate::others::refuse_mode;
 use crate::settings::{Origin, ProviderName, Settings, Store};
 use crate::telemetry::metered::Metered;
 use crate::telemetry::metrics::Metrics;
@@ -242,7 +243,7 @@ fn variables(settings: &Settings, origin: &Origin) -> Result<Variables, Provider
         .names()
         .find(|name| !known.iter().any(|variable| variable.name == *name));
     match strange {
-        None => Ok(settings.variables.overlaid(&origin.overrides)),
+        None => trusted(origin.provider, settings.variables.overlaid(&origin.overrides)),
         Some(name) => {
             let prefix = format!("SIGNET_ALSO_{}_", origin.provider.in_variables());
             let meant = known
@@ -258,6 +259,27 @@ fn variables(settings: &Settings, origin: &Origin) -> Result<Variables, Provider
             Err(refused(origin.provider, text))
         }
     }
+}
+
+/// The variables, if what they name by file could not have been written by others: whoever writes a token or a certificate
+/// authority decides with whom Signet speaks, and as whom.
+fn trusted(provider: ProviderName, variables: Variables) -> Result<Variables, ProviderError> {
+    const FILES: [&str; 4] = [
+        "VAULT_CACERT",
+        "AWS_CA_BUNDLE",
+        "AZURE_CLIENT_CERTIFICATE_PATH",
+        "GOOGLE_APPLICATION_CREDENTIALS",
+    ];
+    for variable in variables_of(provider) {
+        let name = variable.name;
+        if let Some(path) = variables
+            .get(name)
+            .filter(|_| name.ends_with("_FILE") || FILES.contains(&name))
+        {
+            refuse_mode(Path::new(path)).map_err(|error| refused(provider, format!("{name} is refused: {error}")))?;
+        }
+    }
+    Ok(variables)
 }
 
 /// The settings refuse such a provider; this is for a match that must have an end.

@@ -21,6 +21,7 @@ pub mod keeper;
 pub mod kinds;
 pub mod lane;
 pub mod last_good;
+pub mod others;
 pub mod proxies;
 pub mod published;
 pub mod readiness;

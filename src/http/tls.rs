@@ -16,6 +16,8 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
+use crate::others::{Untrusted, refuse_writable};
+
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(10);
 
@@ -31,6 +33,9 @@ pub enum TlsError {
     /// The key file.
     #[error("SIGNET_TLS_KEY_FILE {0}: no readable PEM private key")]
     Key(PathBuf, #[source] rustls::pki_types::pem::Error),
+    /// Others could have written it.
+    #[error("{0} is refused")]
+    Untrusted(&'static str, #[source] Untrusted),
     /// Both together.
     #[error("SIGNET_TLS_CERT_FILE and SIGNET_TLS_KEY_FILE do not fit each other")]
     Pair(#[source] rustls::Error),
@@ -114,6 +119,12 @@ impl Tls {
 
 impl Files {
     fn read(&self) -> Result<Arc<ServerConfig>, TlsError> {
+        for (setting, path) in [
+            ("SIGNET_TLS_CERT_FILE", &self.certificate),
+            ("SIGNET_TLS_KEY_FILE", &self.key),
+        ] {
+            refuse_writable(path).map_err(|error| TlsError::Untrusted(setting, error))?;
+        }
         let certificates = CertificateDer::pem_file_iter(&self.certificate)
             .and_then(Iterator::collect::<Result<Vec<_>, _>>)
             .map_err(|error| TlsError::Certificate(self.certificate.clone(), error))?;

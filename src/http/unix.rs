@@ -12,7 +12,6 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags};
-use rustix::io::Errno;
 use rustix::process::umask;
 use tokio::net::{UnixListener, UnixSocket};
 
@@ -331,9 +330,9 @@ fn lock(path: &Path) -> Result<File, SocketError> {
         .mode(0o600)
         .custom_flags(bits(OFlags::NOFOLLOW | OFlags::NONBLOCK))
         .open(&path_of_lock)
-        .map_err(|error| match error.raw_os_error().map(Errno::from_raw_os_error) {
-            Some(Errno::LOOP) => planted("a symbolic link stands there".to_owned()),
-            Some(Errno::NXIO) => planted("something that is not a regular file stands there".to_owned()),
+        .map_err(|error| match std::fs::symlink_metadata(&path_of_lock) {
+            Ok(found) if found.is_symlink() => planted("a symbolic link stands there".to_owned()),
+            Ok(found) if !found.is_file() => planted("something that is not a regular file stands there".to_owned()),
             _ => failed(error),
         })?;
     let (found, us) = (file.metadata().map_err(failed)?, rustix::process::geteuid().as_raw());

@@ -10,6 +10,7 @@ use rustls::{AlertDescription, CertificateError, InvalidMessage, PeerIncompatibl
 use signet_core::{Issuer, Timestamp};
 
 use crate::clock::rfc3339;
+use crate::others::{Untrusted, refuse_writable};
 use crate::settings::TrustedIssuer;
 
 /// How many names of a certificate are told.
@@ -39,6 +40,14 @@ pub enum NoClient {
         issuer: Issuer,
         /// The file.
         path: PathBuf,
+    },
+    /// Others could have written it.
+    #[error("ca_file of the trusted issuer {issuer} is refused")]
+    Untrusted {
+        /// Whose.
+        issuer: Issuer,
+        /// Why.
+        source: Untrusted,
     },
     /// There is something, but not what it says it is.
     #[error("ca_file of the trusted issuer {issuer}, {}, holds a certificate that cannot be used; is it damaged?", path.display())]
@@ -79,6 +88,9 @@ pub(super) fn authorities(terms: &TrustedIssuer) -> Result<Option<Vec<Certificat
     let (Some(path), issuer) = (terms.ca_file.clone(), terms.issuer.clone()) else {
         return Ok(None);
     };
+    if let Err(source) = refuse_writable(&path) {
+        return Err(NoClient::Untrusted { issuer, source });
+    }
     let pem = match std::fs::read(&path) {
         Ok(pem) => pem,
         Err(source) => return Err(NoClient::File { issuer, path, source }),

@@ -177,6 +177,18 @@ impl Disk {
     /// # Errors
     /// As the system says, or `TimedOut` after ten seconds.
     pub fn lock(&self, path: &Path) -> Result<Lock, ProviderError> {
+        // One that root makes in the directory of another user is one that the sidecar of that user cannot open.
+        if let Some(owner) = owner_of_directory(path).filter(|owner| *owner != 0)
+            && rustix::process::geteuid().is_root()
+            && !path.exists()
+        {
+            let text = format!(
+                "{} belongs to user {owner}, and this process runs as root, whose files the sidecar of that user could not \
+                 open. Run this as user {owner}, as the sidecar does (`sudo -u '#{owner}' ...`, or `docker exec -u {owner} ...`)",
+                directory_of(path).display()
+            );
+            return Err(self.refusal(ErrorKind::PermissionDenied, text));
+        }
         let file = OpenOptions::new()
             .write(true)
             .create(true)
@@ -338,6 +350,10 @@ pub fn directory_of(path: &Path) -> &Path {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     }
+}
+
+fn owner_of_directory(path: &Path) -> Option<u32> {
+    Some(directory_of(path).metadata().ok()?.uid())
 }
 
 fn remove(path: &Path) -> io::Result<()> {
