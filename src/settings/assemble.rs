@@ -13,12 +13,12 @@ use super::claims;
 use super::issuers;
 use super::kubernetes::kubernetes;
 use super::names::{self, LogFormat, ProviderName, choice};
-use super::origin::{self, Defaults, NO_STORE, Origin, custody_of};
+use super::origin::{self, Defaults, NO_STORE, Origin, UNUSED_STORE, custody_of};
 use super::problem::SettingsError;
 use super::reader::Reader;
 use super::sources::{Source, Sources};
 use super::table::Setting;
-use super::{Limits, Machine, Settings, Socket, TlsFiles, parse};
+use super::{Limits, Machine, SOCKET, SYSTEM_DIRECTORY, Settings, Socket, TlsFiles, parse};
 
 pub(super) fn assemble(sources: Sources, machine: &Machine) -> Result<Settings, SettingsError> {
     let mut reader = Reader::new(sources);
@@ -57,6 +57,16 @@ pub(super) fn assemble(sources: Sources, machine: &Machine) -> Result<Settings, 
     let policy = policy(r);
     let kubernetes = kubernetes(r, policy.as_ref());
     let rsa_bits = r.required("rsa_bits", parse::rsa_bits);
+    if let Some(algorithm) = policy.as_ref().map(Policy::algorithm)
+        && r.source("rsa_bits") != Source::Default
+        && algorithm.key_type() != signet_core::algorithm::KeyType::Rsa
+        && r.knows(&["algorithm", "rsa_bits"])
+    {
+        let text =
+            format!("is not used: keys for {algorithm} are not RSA keys. Remove it, or write an RS or PS algorithm");
+        r.refuse("rsa_bits", text);
+    }
+    warn_of_unused_limits(r, origin.as_ref());
 
     let listen = r.required("listen", parse::address);
     let admin_listen = r.required("admin_listen", parse::address);
@@ -93,6 +103,7 @@ pub(super) fn assemble(sources: Sources, machine: &Machine) -> Result<Settings, 
             limits: limits?,
             log: log?,
             log_format: log_format?,
+            log_colors: machine.stderr_is_terminal && machine.likes_colors,
             warnings: Vec::new(),
             effective: Vec::new(),
         })
@@ -125,9 +136,8 @@ fn origin(r: &mut Reader, defaults: &Defaults) -> Option<Origin> {
         .and_then(|(provider, key)| defaults.store(provider, key));
     let store = match custody {
         Some(Custody::Remote) => {
-            if r.is_given("store") && r.knows(&["custody", "store"]) {
-                let text = "is not used: with remote custody the provider keeps the whole ring";
-                r.warn("store", text);
+            if r.is_given("store") && r.knows(&["provider", "custody", "store"]) {
+                r.refuse("store", UNUSED_STORE.to_owned());
             }
             None
         }
@@ -137,9 +147,23 @@ fn origin(r: &mut Reader, defaults: &Defaults) -> Option<Origin> {
             } else if custody.is_some() && !r.is_given("store") {
                 r.refuse("store", NO_STORE.to_owned());
             }
-            r.optional("store", names::store)
+            let store = r.optional("store", names::store);
+            if let (Some(provider), Some(store)) = (provider, &store)
+                && r.knows(&["provider", "store"])
+                && let Err(text) = origin::goes_with(provider, store)
+            {
+                r.refuse("store", text);
+            }
+            store
         }
     };
+    if let Some(provider) = provider
+        && provider != ProviderName::Local
+        && r.is_given("local_key_file")
+        && r.knows(&["provider"])
+    {
+        r.refuse("local_key_file", origin::unused_key_file(provider));
+    }
     r.derive("local_key_file", &defaults.key_file);
     let local_key_file = r.required("local_key_file", parse::path);
     Some(Origin {
@@ -150,6 +174,22 @@ fn origin(r: &mut Reader, defaults: &Defaults) -> Option<Origin> {
         local_key_file: local_key_file?,
         overrides: Variables::default(),
     })
+}
+
+/// Bounds on signatures that the provider computes bound nothing where Signet computes them. Nobody is less safe for it, and
+/// a fleet that has both custodies may state them once: a warning will do.
+fn warn_of_unused_limits(r: &mut Reader, origin: Option<&Origin>) {
+    if origin.is_none_or(|origin| origin.custody == Custody::Remote) {
+        return;
+    }
+    for name in ["sign_timeout", "sign_concurrency", "sign_rate"] {
+        if r.source(name) != Source::Default {
+            r.warn(
+                name,
+                "is not used: in sealed custody Signet computes the signatures itself",
+            );
+        }
+    }
 }
 
 fn custody(r: &mut Reader, provider: Option<ProviderName>) -> Option<Custody> {
@@ -312,9 +352,7 @@ fn collide(one: SocketAddr, other: SocketAddr) -> bool {
 
 impl Machine {
     fn data_dir(&self) -> String {
-        // `/` is the home of a user that has none, as in most containers; nothing can be made there.
-        let home = self.home.as_deref().filter(|home| *home != Path::new("/"));
-        let dir = match (&self.xdg_state_home, home) {
+        let dir = match (&self.xdg_state_home, self.home()) {
             (Some(state), _) => state.join("signet"),
             (None, Some(home)) if self.uid != 0 => home.join(".local/state/signet"),
             _ => "/var/lib/signet".into(),
@@ -323,11 +361,21 @@ impl Machine {
     }
 
     fn socket(&self) -> String {
-        let dir = self.xdg_runtime_dir.as_deref();
-        dir.map_or("/run/signet".into(), Path::to_path_buf)
-            .join("signet.sock")
-            .display()
-            .to_string()
+        let own = self
+            .xdg_state_home
+            .clone()
+            .or_else(|| Some(self.home()?.join(".local/state")));
+        let dir = match (&self.xdg_runtime_dir, own) {
+            (Some(dir), _) => dir.clone(),
+            (None, Some(own)) if self.uid != 0 && !self.run_signet_is_ours => own.join("signet"),
+            _ => SYSTEM_DIRECTORY.into(),
+        };
+        dir.join(SOCKET).display().to_string()
+    }
+
+    /// `/` is the home of a user that has none, as in most containers; nothing can be made there.
+    fn home(&self) -> Option<&Path> {
+        self.home.as_deref().filter(|home| *home != Path::new("/"))
     }
 
     fn allowed_uids(&self) -> String {

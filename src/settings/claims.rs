@@ -7,6 +7,7 @@ use signet_core::ClaimPath;
 
 use super::parse;
 use super::reader::Reader;
+use super::sources::Source;
 use crate::identity::Identity;
 
 const MOST_HEADERS: usize = 16;
@@ -37,6 +38,13 @@ const OF_GATEWAYS: [&str; 16] = [
 pub(super) fn identity(r: &mut Reader) -> Option<Identity> {
     let chosen = r.optional("claim_headers", headers).unwrap_or_default();
     let separator = r.required("claim_headers_join", separator);
+    if chosen.is_empty()
+        && r.source("claim_headers_join") != Source::Default
+        && r.knows(&["claim_headers", "claim_headers_join"])
+    {
+        let text = "is not used: SIGNET_CLAIM_HEADERS gives no claim a header. Remove it, or write that as well";
+        r.refuse("claim_headers_join", text.to_owned());
+    }
     let most = r.required("claim_headers_max", |text| parse::number(text, 1024..=65_536));
     Some(Identity::new(chosen, separator?, most?))
 }

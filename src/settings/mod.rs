@@ -31,6 +31,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::ArgMatches;
+use rustix::fs::{Access, AtFlags};
 use signet_api::{Fate, Variables};
 use signet_core::algorithm::RsaBits;
 use signet_core::{Audience, Issuer, Policy};
@@ -38,6 +39,7 @@ use tracing_subscriber::filter::Targets;
 
 use crate::http::unix::Group;
 use crate::identity::Identity;
+use crate::others::read_settings;
 
 pub use effective::Effective;
 pub use flags::flags;
@@ -45,6 +47,7 @@ pub use issuers::{KeysAt, TrustedIssuer};
 pub use kubernetes::Kubernetes;
 pub use names::{LogFormat, ProviderName, Store};
 pub use origin::Origin;
+pub(crate) use parse::duration;
 pub use problem::{Fault, Problem, SettingsError};
 pub use sources::Source;
 pub use table::{Fallback, Kind, SETTINGS, Setting};
@@ -96,6 +99,8 @@ pub struct Settings {
     pub log: Targets,
     /// How it is written; `auto` is resolved.
     pub log_format: LogFormat,
+    /// Whether it is written in colours.
+    pub log_colors: bool,
     /// What will do but is likely not meant, a sentence each, to be logged at start.
     pub warnings: Vec<String>,
     effective: Vec<Effective>,
@@ -159,6 +164,10 @@ pub struct Machine {
     pub cores: NonZeroUsize,
     /// Its groups by name, as far as `/etc/group` lists them (group(5)).
     pub groups: BTreeMap<String, u32>,
+    /// Whether this user may serve in `/run/signet`, or connect to the socket there.
+    pub run_signet_is_ours: bool,
+    /// Whether a terminal is to be written to in colours: `NO_COLOR` is empty, and `TERM` is not `dumb`.
+    pub likes_colors: bool,
     /// `$HOME`.
     pub home: Option<PathBuf>,
     /// `$XDG_STATE_HOME`.
@@ -180,16 +189,31 @@ impl Machine {
             let path = PathBuf::from(std::env::var(variable).ok()?);
             path.is_absolute().then_some(path)
         };
+        // <https://no-color.org>: any value but an empty one.
+        let word = |variable: &str| std::env::var_os(variable);
         Self {
             uid: rustix::process::geteuid().as_raw(),
             stderr_is_terminal: io::stderr().is_terminal(),
             cores: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            run_signet_is_ours: may_write(SYSTEM_DIRECTORY) || may_write(&format!("{SYSTEM_DIRECTORY}/{SOCKET}")),
+            likes_colors: word("NO_COLOR").is_none_or(|word| word.is_empty())
+                && word("TERM").is_none_or(|word| word != "dumb"),
             groups: groups(&std::fs::read_to_string("/etc/group").unwrap_or_default()),
             home: dir("HOME"),
             xdg_state_home: dir("XDG_STATE_HOME"),
             xdg_runtime_dir: dir("XDG_RUNTIME_DIR"),
         }
     }
+}
+
+/// Where the socket of a system's sidecar is.
+const SYSTEM_DIRECTORY: &str = "/run/signet";
+/// The name of the socket.
+const SOCKET: &str = "signet.sock";
+
+/// Whether this user may write there: make files in a directory, connect to a socket.
+fn may_write(path: &str) -> bool {
+    rustix::fs::accessat(rustix::fs::CWD, path, Access::WRITE_OK, AtFlags::EACCESS).is_ok()
 }
 
 /// The groups in the text of `/etc/group`: name, password, number, members.
@@ -207,8 +231,7 @@ impl Settings {
     /// # Errors
     /// Every problem.
     pub fn of_this_process(flags: &ArgMatches) -> Result<Self, SettingsError> {
-        let read_file = |path: &Path| std::fs::read_to_string(path);
-        Self::load(std::env::vars_os(), flags, read_file, &Machine::of_this_process())
+        Self::load(std::env::vars_os(), flags, read_settings, &Machine::of_this_process())
     }
 
     /// Reads the settings. Of the environment only `SIGNET_*` counts; `read_file` is asked for the settings file, if one

@@ -78,6 +78,24 @@ pub(super) const NO_STORE: &str = "is missing: a sealed ring of this provider ha
     ring of its own for each replica; write for example s3://bucket/ring.json, gs://bucket/ring.json, \
     az://account/container/ring.json or vault:secret/signet/ring";
 
+pub(super) const UNUSED_STORE: &str = "is not used: with remote custody the provider keeps the whole ring. Remove it, or \
+    write custody sealed";
+
+/// Whether a provider keeps a sealed ring in this store. Docs: `docs/configuration.md` has the table.
+pub(super) fn goes_with(provider: ProviderName, store: &Store) -> Result<(), String> {
+    match (provider, store) {
+        (ProviderName::Local, Store::With(keeper, place)) => Err(format!(
+            "{place:?} is not for the local provider, which keeps its ring in a file of this machine: every replica would \
+             have a ring of its own. Write the provider whose key wraps the ring, such as {keeper}, or file:PATH"
+        )),
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn unused_key_file(provider: ProviderName) -> String {
+    format!("is not used: it is the key file of the local provider, and this ring is of {provider}. Remove it")
+}
+
 /// The origins of `SIGNET_ALSO_PUBLISH`, in its order; `signs` is the one that signs.
 pub(super) fn also(r: &mut Reader, mut given: Also, defaults: &Defaults, signs: Option<&Origin>) -> Vec<Origin> {
     let listed = r.optional("also_publish", parse::names).unwrap_or_default();
@@ -130,7 +148,19 @@ fn origin(
     let (custody, custody_at) = take("CUSTODY");
     let (key, _) = take("KEY");
     let (store, store_at) = take("STORE");
-    let (local_key_file, _) = take("LOCAL_KEY_FILE");
+    let (local_key_file, key_file_at) = take("LOCAL_KEY_FILE");
+    if local_key_file.is_some() && provider != ProviderName::Local {
+        r.refuse_at(key_file_at, unused_key_file(provider));
+        return None;
+    }
+    let key_file = local_key_file.unwrap_or_else(|| defaults.key_file.clone());
+    let key_file = match parse::path(&key_file) {
+        Ok(path) => path,
+        Err(text) => {
+            r.refuse_at(key_file_at, text);
+            return None;
+        }
+    };
     let key = key.unwrap_or_else(|| "signet".to_owned());
     let custody = custody.unwrap_or_else(|| provider.default_custody().to_owned());
     let custody = match custody_of(provider, &custody) {
@@ -140,19 +170,25 @@ fn origin(
             return None;
         }
     };
+    if custody == Custody::Remote && store.is_some() {
+        r.refuse_at(store_at, UNUSED_STORE.to_owned());
+        return None;
+    }
     let store = match (custody, store.or_else(|| defaults.store(provider, &key))) {
         (Custody::Remote, _) => None,
         (Custody::Sealed, None) => {
             r.refuse_at(store_at, NO_STORE.to_owned());
             return None;
         }
-        (Custody::Sealed, Some(text)) => match names::store(&text) {
-            Ok(store) => Some(store),
-            Err(text) => {
-                r.refuse_at(store_at, text);
-                return None;
+        (Custody::Sealed, Some(text)) => {
+            match names::store(&text).and_then(|store| goes_with(provider, &store).map(|()| store)) {
+                Ok(store) => Some(store),
+                Err(text) => {
+                    r.refuse_at(store_at, text);
+                    return None;
+                }
             }
-        },
+        }
     };
     let overrides = values.into_iter().map(|(name, value)| (name, value.text.to_string()));
     Some(Origin {
@@ -160,7 +196,7 @@ fn origin(
         custody,
         key,
         store,
-        local_key_file: local_key_file.unwrap_or_else(|| defaults.key_file.clone()).into(),
+        local_key_file: key_file,
         overrides: overrides.collect(),
     })
 }

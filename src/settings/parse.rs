@@ -17,7 +17,7 @@ use crate::http::unix::Group;
 const LONGEST_SOCKET_PATH: usize = 107;
 
 /// A span of time in the syntax of humantime: `90s`, `5m`, `1h30m`, `1500ms`.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(format!(
             "{text:?} has no unit; write for example {text}s for seconds, {text}m for minutes"
@@ -70,8 +70,25 @@ pub(super) fn text(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// A path of this machine. A URL would be taken for the name of a directory.
 pub(super) fn path(text: &str) -> Result<PathBuf, String> {
-    Ok(PathBuf::from(text))
+    let rest = ["file:", "unix:", "http+unix:"].iter().find_map(|scheme| {
+        let begins = text
+            .get(..scheme.len())
+            .is_some_and(|begin| begin.eq_ignore_ascii_case(scheme));
+        begins.then(|| &text[scheme.len()..])
+    });
+    let rest = rest.or_else(|| text.split_once("://").map(|(_, rest)| rest));
+    match rest {
+        None => Ok(PathBuf::from(text)),
+        Some(rest) => {
+            let path = rest.trim_start_matches('/').replace("%2F", "/").replace("%2f", "/");
+            let path = path.trim_start_matches('/');
+            Err(format!(
+                "{text:?} is a URL, and this is a path; write for example /{path}"
+            ))
+        }
+    }
 }
 
 pub(super) fn algorithm(text: &str) -> Result<Algorithm, String> {
@@ -90,8 +107,13 @@ pub(super) fn rsa_bits(text: &str) -> Result<RsaBits, String> {
 
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
+        let kind = if text.contains("://") {
+            "a URL, not an"
+        } else {
+            "not an"
+        };
         format!(
-            "{text:?} is not an IP address with a port; write for example 127.0.0.1:8080, [::1]:8080 or 0.0.0.0:8080"
+            "{text:?} is {kind} IP address with a port; write for example 127.0.0.1:8080, [::1]:8080 or 0.0.0.0:8080"
         )
     })
 }
@@ -184,6 +206,11 @@ fn items(text: &str) -> Result<Vec<&str>, String> {
 }
 
 pub(super) fn socket_path(text: &str) -> Result<PathBuf, String> {
+    if let Some(name) = text.strip_prefix('@') {
+        return Err(format!(
+            "{text:?} is an abstract socket, which no file mode protects; write a path, for example /run/signet/{name}.sock"
+        ));
+    }
     if text.len() > LONGEST_SOCKET_PATH {
         return Err(format!(
             "{text:?} is {} bytes long, and a socket's path may have {LONGEST_SOCKET_PATH}; write a shorter one",
@@ -331,6 +358,40 @@ mod tests {
         for text in ["0060", "0400", "0000", "1777", "rw", "0x1b0", "-0660", "689", ""] {
             assert!(socket_mode(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_url_or_an_abstract_name_in_place_of_a_path_is_refused_with_the_path() {
+        for (text, path) in [
+            ("unix:///run/signet/s.sock", "/run/signet/s.sock"),
+            ("unix:/run/s.sock", "/run/s.sock"),
+            ("unix:s.sock", "/s.sock"),
+            ("UNIX:/s.sock", "/s.sock"),
+            ("http+unix://%2Frun%2Fs.sock", "/run/s.sock"),
+            ("file:///etc/tls.pem", "/etc/tls.pem"),
+            ("file:/etc/tls.pem", "/etc/tls.pem"),
+            ("https://example.com/key", "/example.com/key"),
+            ("@signet", "/run/signet/signet.sock"),
+        ] {
+            let refused = socket_path(text).expect_err(text);
+            assert!(
+                refused.contains(&format!("write a path, for example {path}"))
+                    || refused.ends_with(&format!("write for example {path}")),
+                "{refused}"
+            );
+            assert_eq!(super::path(text).is_ok(), text.starts_with('@'), "{text}");
+        }
+        for text in [
+            "/run/signet.sock",
+            "signet.sock",
+            "./unix:x",
+            "/a:b/c",
+            "/a/file:b",
+            "a@b",
+        ] {
+            assert!(socket_path(text).is_ok(), "{text}");
+        }
+        assert!(address("http://0.0.0.0:8080").expect_err("a URL").contains("is a URL"));
     }
 
     #[test]

@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 use super::issuers::{self, Tables};
 use super::names::ProviderName;
 use super::origin::NAMES;
+use super::parse;
 use super::problem::{Fault, Problem};
 use super::table::{Kind, SETTINGS, Setting};
 use super::unknown::{is_from_kubernetes, nearest};
@@ -98,13 +99,15 @@ pub(super) fn collect(
     }
     sources.take_environment(env);
     if let Some(config) = sources.given.get("config") {
-        let path = PathBuf::from(&config.text);
-        match read_file(&path) {
-            Ok(text) => {
+        match parse::path(&config.text).map(|path| (read_file(&path), path)) {
+            Ok((Ok(text), path)) => {
                 sources.file = Some(path);
                 sources.take_file(&text);
             }
-            Err(error) => sources.lose_file(format!("{} cannot be read: {error}", path.display()), error.kind()),
+            Ok((Err(error), path)) => {
+                sources.lose_file(format!("{} cannot be read: {error}", path.display()), error.kind());
+            }
+            Err(text) => sources.lose_file(text, io::ErrorKind::InvalidData),
         }
     }
     sources

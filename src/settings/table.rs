@@ -164,7 +164,7 @@ pub const SETTINGS: &[Setting] = &[
     row(LISTENERS, "tls_key_file", Kind::Path, Absent, "private key (PEM) of the public listener; together with tls_cert_file"),
     row(LISTENERS, "admin_listen", Kind::Address, Literal("127.0.0.1:9464"), "health, metrics and status page"),
 
-    row(SOCKET, "socket", Kind::Path, Derived("$XDG_RUNTIME_DIR/signet.sock, else /run/signet/signet.sock"), "path of the local socket"),
+    row(SOCKET, "socket", Kind::Path, Derived("$XDG_RUNTIME_DIR/signet.sock, else /run/signet/signet.sock where this user may use it, else signet.sock in $XDG_STATE_HOME/signet or $HOME/.local/state/signet"), "path of the local socket"),
     row(SOCKET, "socket_mode", Kind::Mode, Literal("0660"), "permission bits of the socket file"),
     row(SOCKET, "socket_group", Kind::Text, Absent, "group that the socket file gets, by name or number: a gateway that runs as this group may connect (socket_allow_gids includes it)"),
     row(SOCKET, "socket_allow_uids", Kind::List, Derived("own uid and 0"), "user ids that may connect"),

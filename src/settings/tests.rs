@@ -6,6 +6,7 @@ mod file;
 mod issuers;
 mod kubernetes;
 mod properties;
+mod refused;
 
 use std::collections::BTreeMap;
 
@@ -69,6 +70,8 @@ fn machine() -> Machine {
         stderr_is_terminal: false,
         cores: NonZeroUsize::new(16).expect("not 0"),
         groups: [("www-data".to_owned(), 33)].into(),
+        run_signet_is_ours: true,
+        likes_colors: true,
         home: Some("/home/ann".into()),
         xdg_state_home: None,
         xdg_runtime_dir: None,
@@ -170,6 +173,22 @@ fn directories_follow_the_user_and_xdg() {
         .loaded();
     assert_eq!(settings.socket.path, Path::new("/run/user/1000/signet.sock"));
     assert_eq!(settings.origin.store, Some(Store::File("/data/ring.json".into())));
+    let socket = |change: fn(&mut Machine)| Start::default().machine(change).loaded().socket.path;
+    assert_eq!(socket(|_| ()), Path::new("/run/signet/signet.sock"));
+    assert_eq!(
+        socket(|m| m.run_signet_is_ours = false),
+        Path::new("/home/ann/.local/state/signet/signet.sock")
+    );
+    assert_eq!(
+        socket(|m| (m.run_signet_is_ours, m.xdg_state_home) = (false, Some("/state".into()))),
+        Path::new("/state/signet/signet.sock")
+    );
+    let system = Path::new("/run/signet/signet.sock");
+    assert_eq!(socket(|m| (m.run_signet_is_ours, m.uid) = (false, 0)), system);
+    assert_eq!(
+        socket(|m| (m.run_signet_is_ours, m.home) = (false, Some("/".into()))),
+        system
+    );
     let root = Start::default().machine(|m| m.uid = 0).loaded();
     assert_eq!(root.socket.allow_uids, BTreeSet::from([0]));
 }
@@ -282,6 +301,8 @@ fn every_setting_is_taken_from_flag_environment_and_file() {
         // Sources aside, the typed values are the same, and different from the defaults.
         let mut settings = settings;
         settings.effective.clear();
+        // Each names the place of a setting.
+        settings.warnings.clear();
         shown.push(format!("{settings:?}"));
     }
     assert!(shown.iter().all(|settings| *settings == shown[0]));
@@ -409,39 +430,6 @@ fn what_will_do_but_is_likely_not_meant_is_warned_of() {
     for issuer in ["https://tokens.example.com", "http://127.0.0.1:8080"] {
         assert!(warnings(Start::default().env("SIGNET_ISSUER", issuer)).is_empty());
     }
-}
-
-#[test]
-fn the_group_of_the_socket_is_a_name_or_a_number_and_may_connect() {
-    for (text, gid) in [("www-data", 33), ("101", 101), ("0", 0)] {
-        let socket = Start::default().env("SIGNET_SOCKET_GROUP", text).loaded().socket;
-        assert_eq!(socket.group.expect("a group").gid, gid);
-        assert_eq!(socket.allow_gids, BTreeSet::from([gid]));
-    }
-    let both = Start::default().env("SIGNET_SOCKET_GROUP", "www-data");
-    let both = both.env("SIGNET_SOCKET_ALLOW_GIDS", "7").loaded().socket;
-    assert_eq!(both.allow_gids, BTreeSet::from([7, 33]));
-    for text in ["nginx", "4294967295", "-1"] {
-        let error = Start::default().env("SIGNET_SOCKET_GROUP", text).refused();
-        assert!(error.to_string().contains("getent group"), "{error}");
-    }
-}
-
-#[test]
-fn a_mode_that_keeps_the_sockets_group_out_is_refused() {
-    let group = || Start::default().env("SIGNET_SOCKET_GROUP", "33");
-    for mode in ["0600", "0640", "0620"] {
-        let error = group().env("SIGNET_SOCKET_MODE", mode).refused();
-        assert!(error.to_string().contains("lets no group connect"), "{error}");
-    }
-    assert_eq!(group().env("SIGNET_SOCKET_MODE", "0770").loaded().socket.mode, 0o770);
-}
-
-#[test]
-fn groups_are_read_as_the_system_writes_them() {
-    let text = "root:x:0:\n# comment\nwww-data:x:33:ann,bob\nbroken\nnext:x:\n";
-    let expected = [("root".to_owned(), 0), ("www-data".to_owned(), 33)];
-    assert_eq!(groups(text), expected.into());
 }
 
 #[test]

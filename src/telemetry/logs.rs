@@ -8,13 +8,13 @@ use tracing_subscriber::{Layer as _, fmt};
 use super::seldom::OfLibraries;
 use crate::settings::LogFormat;
 
-/// Starts logging. A second call has no effect.
-pub fn start(format: LogFormat, targets: Targets) {
+/// Starts logging, at a terminal in colours if it is to have them. A second call has no effect.
+pub fn start(format: LogFormat, colors: bool, targets: Targets) {
     // Who changed the ring is on record whatever else is wanted.
     let targets = targets.with_target("audit", tracing::Level::INFO);
     let json = format == LogFormat::Json;
     let as_json = json.then(|| fmt::layer().json().flatten_event(true).with_writer(std::io::stderr));
-    let as_text = (!json).then(|| fmt::layer().with_writer(std::io::stderr));
+    let as_text = (!json).then(|| fmt::layer().with_ansi(colors).with_writer(std::io::stderr));
     let layers = as_json
         .map(|layer| layer.boxed())
         .into_iter()

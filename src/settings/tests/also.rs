@@ -106,19 +106,10 @@ fn what_does_not_fit_together_is_refused_with_what_to_write() {
 }
 
 #[test]
-fn remote_custody_needs_no_store_and_says_so_if_it_is_given_one() {
+fn remote_custody_needs_no_store() {
     let remote = Start::default().env("SIGNET_PROVIDER", "vault").loaded();
     assert_eq!(remote.origin.custody, Custody::Remote);
     assert_eq!(remote.origin.store, None);
-    let warned = Start::default()
-        .env("SIGNET_PROVIDER", "vault")
-        .env("SIGNET_STORE", "vault:secret/a")
-        .loaded();
-    assert!(
-        warned.warnings.iter().any(|text| text.contains("is not used")),
-        "{:?}",
-        warned.warnings
-    );
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::Start;
 
 #[test]
 fn the_file_may_use_the_types_of_toml() {
-    let text = "audience = ['a', 'b']\nsocket_allow_uids = [1, 2]\nsocket_allow_gids = 3\nrsa_bits = 3072\n\
+    let text = "audience = ['a', 'b']\nsocket_allow_uids = [1, 2]\nsocket_allow_gids = 3\nrsa_bits = 3072\nalgorithm = 'PS256'\n\
                 require_locked_memory = true\nsign_audience = []";
     let settings = Start::default().file(text).loaded();
     assert_eq!(settings.audience, [Audience::new("a"), Audience::new("b")]);

@@ -1,0 +1,150 @@
+//! What is refused because it would be ignored, or would name something else than it seems; and the group of the socket.
+
+use super::*;
+
+#[cfg(all(feature = "vault", feature = "aws-kms"))]
+#[test]
+fn what_would_be_ignored_is_refused() {
+    let vault = || Start::default().env("SIGNET_PROVIDER", "vault");
+    let also = || Start::default().env("SIGNET_ALSO_PUBLISH", "vault");
+    for (start, place, text) in [
+        (
+            Start::default().env("SIGNET_STORE", "s3://b/ring.json"),
+            "SIGNET_STORE (environment)",
+            "is not for the local provider",
+        ),
+        (
+            Start::default().env("SIGNET_STORE", "vault:secret/ring"),
+            "SIGNET_STORE (environment)",
+            "every replica would have",
+        ),
+        (
+            Start::default().file("store = 's3://b/ring.json'"),
+            "store (file /etc/signet.toml)",
+            "such as aws-kms, or file:PATH",
+        ),
+        (
+            vault().env("SIGNET_STORE", "vault:secret/a"),
+            "SIGNET_STORE (environment)",
+            "with remote custody the provider keeps",
+        ),
+        (vault().flag("--store=file:/r"), "--store (flag)", "is not used"),
+        (
+            vault().env("SIGNET_LOCAL_KEY_FILE", "/k"),
+            "SIGNET_LOCAL_KEY_FILE (environment)",
+            "this ring is of vault",
+        ),
+        (
+            Start::default().env("SIGNET_RSA_BITS", "3072"),
+            "SIGNET_RSA_BITS (environment)",
+            "keys for ES256 are not RSA keys",
+        ),
+        (
+            Start::default().env("SIGNET_CLAIM_HEADERS_JOIN", ";"),
+            "SIGNET_CLAIM_HEADERS_JOIN (environment)",
+            "gives no claim a header",
+        ),
+        (
+            also().env("SIGNET_ALSO_VAULT_STORE", "vault:secret/a"),
+            "SIGNET_ALSO_VAULT_STORE (environment)",
+            "is not used",
+        ),
+        (
+            also().env("SIGNET_ALSO_VAULT_LOCAL_KEY_FILE", "/k"),
+            "SIGNET_ALSO_VAULT_LOCAL_KEY_FILE (environment)",
+            "is not used",
+        ),
+        (
+            vault()
+                .env("SIGNET_ALSO_PUBLISH", "local")
+                .env("SIGNET_ALSO_LOCAL_STORE", "s3://b/r"),
+            "SIGNET_ALSO_LOCAL_STORE (environment)",
+            "is not for the local provider",
+        ),
+    ] {
+        let error = start.refused();
+        let told = problems(&error);
+        assert!(
+            told.iter()
+                .any(|problem| problem.starts_with(place) && problem.contains(text)),
+            "{place}: {text}: {told:?}"
+        );
+        assert_eq!(error.exit_code(), 64);
+    }
+    for start in [
+        vault().env("SIGNET_CUSTODY", "sealed").env("SIGNET_STORE", "s3://b/r"),
+        vault().env("SIGNET_CUSTODY", "sealed").env("SIGNET_STORE", "file:/r"),
+        Start::default()
+            .env("SIGNET_STORE", "file:/r")
+            .env("SIGNET_KEY", "ring")
+            .env("AWS_REGION", "eu"),
+        Start::default()
+            .env("SIGNET_RSA_BITS", "3072")
+            .env("SIGNET_ALGORITHM", "PS256"),
+    ] {
+        start.loaded();
+    }
+    let warned = Start::default().env("SIGNET_SIGN_RATE", "5").loaded().warnings;
+    assert!(warned[0].contains("is not used: in sealed custody"), "{warned:?}");
+    assert_eq!(
+        vault().env("SIGNET_SIGN_RATE", "5").loaded().warnings,
+        Vec::<String>::new()
+    );
+}
+
+#[test]
+fn a_path_that_is_a_url_is_refused_wherever_a_path_is_taken() {
+    for setting in SETTINGS.iter().filter(|setting| setting.kind == Kind::Path) {
+        let error = Start::default().env(&setting.variable(), "file:///a/b").refused();
+        assert!(
+            problems(&error)
+                .iter()
+                .any(|text| text.contains("is a URL, and this is a path; write for example /a/b")),
+            "{}: {error}",
+            setting.name
+        );
+    }
+}
+
+#[test]
+fn the_group_of_the_socket_is_a_name_or_a_number_and_may_connect() {
+    for (text, gid) in [("www-data", 33), ("101", 101), ("0", 0)] {
+        let socket = Start::default().env("SIGNET_SOCKET_GROUP", text).loaded().socket;
+        assert_eq!(socket.group.expect("a group").gid, gid);
+        assert_eq!(socket.allow_gids, BTreeSet::from([gid]));
+    }
+    let both = Start::default().env("SIGNET_SOCKET_GROUP", "www-data");
+    let both = both.env("SIGNET_SOCKET_ALLOW_GIDS", "7").loaded().socket;
+    assert_eq!(both.allow_gids, BTreeSet::from([7, 33]));
+    for text in ["nginx", "4294967295", "-1"] {
+        let error = Start::default().env("SIGNET_SOCKET_GROUP", text).refused();
+        assert!(error.to_string().contains("getent group"), "{error}");
+    }
+}
+
+#[test]
+fn a_mode_that_keeps_the_sockets_group_out_is_refused() {
+    let group = || Start::default().env("SIGNET_SOCKET_GROUP", "33");
+    for mode in ["0600", "0640", "0620"] {
+        let error = group().env("SIGNET_SOCKET_MODE", mode).refused();
+        assert!(error.to_string().contains("lets no group connect"), "{error}");
+    }
+    assert_eq!(group().env("SIGNET_SOCKET_MODE", "0770").loaded().socket.mode, 0o770);
+}
+
+#[test]
+fn groups_are_read_as_the_system_writes_them() {
+    let text = "root:x:0:\n# comment\nwww-data:x:33:ann,bob\nbroken\nnext:x:\n";
+    let expected = [("root".to_owned(), 0), ("www-data".to_owned(), 33)];
+    assert_eq!(groups(text), expected.into());
+}
+
+#[test]
+fn a_terminal_gets_colours_unless_it_or_its_user_wants_none() {
+    let colors = |terminal, likes| {
+        let start = Start::default().machine(|m| (m.stderr_is_terminal, m.likes_colors) = (terminal, likes));
+        start.loaded().log_colors
+    };
+    assert!(colors(true, true));
+    assert!(!colors(true, false) && !colors(false, true));
+}
