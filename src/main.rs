@@ -10,8 +10,6 @@ fn main() -> ExitCode {
     }
     signet::hardening::seal_process();
     let outcome = signet::cli::run(std::env::args_os());
-    // A closed pipe (`signet keys list | head`) is no reason to panic.
-    let _ = std::io::stdout().lock().write_all(outcome.stdout.as_bytes());
-    let _ = std::io::stderr().lock().write_all(outcome.stderr.as_bytes());
-    ExitCode::from(outcome.code)
+    let code = outcome.deliver(&mut std::io::stdout().lock(), &mut std::io::stderr().lock());
+    ExitCode::from(code)
 }

@@ -3,7 +3,6 @@
 //! Providers and issuers are tried at the same time. One that is silent is given up after [`SILENCE`]; what was learned
 //! before that stands.
 
-use std::io::Write as _;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +14,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use crate::app;
-use crate::cli::{Failure, table, to_json};
+use crate::cli::{Failure, say, table, to_json};
 use crate::clock::SystemClock;
 use crate::fits::{bears, fits};
 use crate::issuers::{self, NoClient};
@@ -216,11 +215,6 @@ async fn try_issuer(terms: &TrustedIssuer) -> Row {
         not_tried: None,
         grant: None,
     }
-}
-
-/// For whoever waits. It is not part of the answer.
-fn say(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
 fn as_text(settings: &Settings, report: &Report) -> String {

@@ -8,13 +8,14 @@ use std::sync::Arc;
 
 use clap::ArgMatches;
 use serde_json::json;
-use signet_api::{Clock, KeyProvider, NewKey};
+use signet_api::{Clock, ErrorKind, KeyProvider, NewKey};
 use signet_core::schedule::Due;
 use signet_core::{KeyRecord, Kid, Phase, Revocation, Schedule, Timestamp, schedule};
 
 use crate::app;
-use crate::cli::{Failure, is_json, table, to_json};
+use crate::cli::{Failure, beside, is_json, table, to_json};
 use crate::clock::{SystemClock, rfc3339};
+use crate::kinds::exit_code;
 use crate::ring_view::RingView;
 use crate::settings::Settings;
 
@@ -26,6 +27,18 @@ pub(super) async fn keys(settings: &Settings, verb: &str, args: &ArgMatches) -> 
     match verb {
         "list" if app::is_untouched(settings, &settings.origin).await => {
             Ok(shown(settings, &[], json, SystemClock.now()))
+        }
+        "prune" if app::is_untouched(settings, &settings.origin).await => Ok(prune_answer(&[], json)),
+        "revoke" if app::is_untouched(settings, &settings.origin).await => {
+            let kid = args.get_one::<String>("kid").map_or("", String::as_str);
+            Err(Failure {
+                text: format!(
+                    "there is no ring in {} yet: it has no key {kid}",
+                    settings.data_dir.display()
+                ),
+                answer: String::new(),
+                code: exit_code(ErrorKind::NotFound),
+            })
         }
         "list" => Ring::open(settings).await?.list(json).await,
         "rotate" => rotate(settings, reason(), json).await,
@@ -129,12 +142,20 @@ async fn rotate(settings: &Settings, reason: &str, json: bool) -> Result<String,
         .find(|scheduled| scheduled.kid == *key.kid())
         .and_then(|key| key.activates_at);
     let at = at.map(rfc3339).unwrap_or_default();
+    let signs_now = schedule.active().map(|key| key.kid.as_str());
+    let beside = beside::told(settings, |ring| beside::has_key(ring, key.kid().as_str(), None)).await;
     if json {
-        return Ok(to_json(&json!({ "kid": key.kid().as_str(), "activates_at": at })));
+        return Ok(to_json(&json!({
+            "kid": key.kid().as_str(), "activates_at": at, "signs_now": signs_now, "sidecar": beside,
+        })));
     }
+    let until_then = signs_now
+        .filter(|kid| *kid != key.kid().as_str())
+        .map_or_else(String::new, |kid| format!("; until then {kid} signs"));
     Ok(format!(
-        "created {}; it is published now and signs from {at}\n",
-        key.kid()
+        "created {}; it is published now and signs from {at}{until_then}\n{}",
+        key.kid(),
+        beside.text(settings)
     ))
 }
 
@@ -161,14 +182,25 @@ async fn revoke(settings: &Settings, kid: &Kid, reason: &str, json: bool) -> Res
         act.done(Some(key.kid()));
         successor = Some(key.kid().clone());
     }
+    let (_, schedule) = ring.read().await?;
+    let signs_now = schedule.active().map(|key| key.kid.as_str());
+    let beside = beside::told(settings, |ring| {
+        let has_next = successor
+            .as_ref()
+            .is_none_or(|next| beside::has_key(ring, next.as_str(), None));
+        // A key that a ring forgot is as good as revoked.
+        has_next && (beside::has_key(ring, kid.as_str(), Some("revoked")) || !beside::has_key(ring, kid.as_str(), None))
+    })
+    .await;
     let durations = settings.policy.durations();
     let bound = humantime::format_duration(durations.refresh_interval + durations.clock_skew);
     let cached = humantime::format_duration(durations.jwks_max_age.max(durations.verifier_cache));
     if json {
         let successor = successor.as_ref().map(Kid::as_str);
-        return Ok(to_json(
-            &json!({ "revoked": kid.as_str(), "successor": successor, "bound": bound.to_string() }),
-        ));
+        return Ok(to_json(&json!({
+            "revoked": kid.as_str(), "successor": successor, "bound": bound.to_string(), "signs_now": signs_now,
+            "sidecar": beside,
+        })));
     }
     let mut text = format!(
         "revoked {kid}; every sidecar refuses it within {bound}, and services that keep the JWKS themselves within \
@@ -177,6 +209,11 @@ async fn revoke(settings: &Settings, kid: &Kid, reason: &str, json: bool) -> Res
     if let Some(successor) = successor {
         text.push_str(&format!("created {successor}; it signs at once\n"));
     }
+    text.push_str(&match signs_now {
+        Some(kid) => format!("{kid} signs now\n"),
+        None => "no key signs now: the next is made by a sidecar, or by `signet keys rotate`\n".to_owned(),
+    });
+    text.push_str(&beside.text(settings));
     Ok(text)
 }
 
@@ -189,12 +226,15 @@ async fn prune(settings: &Settings, json: bool) -> Result<String, Failure> {
         act.did(what);
     }
     act.done(None);
+    Ok(prune_answer(&pruned, json))
+}
+
+fn prune_answer(pruned: &[String], json: bool) -> String {
     if json {
-        return Ok(to_json(&json!({ "pruned": pruned })));
+        return to_json(&json!({ "pruned": pruned }));
     }
-    let mut text: String = pruned.iter().map(|what| format!("removed {what}\n")).collect();
-    if text.is_empty() {
-        text.push_str("nothing to remove\n");
+    match pruned {
+        [] => "nothing to remove\n".to_owned(),
+        pruned => pruned.iter().map(|what| format!("removed {what}\n")).collect(),
     }
-    Ok(text)
 }

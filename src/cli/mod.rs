@@ -1,35 +1,28 @@
 //! The command line: `serve`, `check`, `keys`, `token`, `schedule`.
-//!
-//! Every verb takes the flags of all settings; those that print take `--json`.
 
+mod beside;
 mod check;
+mod command;
 mod keys;
 mod live;
+mod outcome;
 mod schedule;
 mod token;
 
 use std::error::Error;
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::time::Duration;
 
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::ArgMatches;
 use signet_api::{ProviderError, chain};
 
 use crate::kinds::exit_code;
 use crate::serve::{self, StartError};
-use crate::settings::{Settings, SettingsError, flags};
+use crate::settings::{Settings, SettingsError};
 use crate::telemetry::logs;
 
-/// What a command leaves behind.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Outcome {
-    /// For standard output.
-    pub stdout: String,
-    /// For standard error.
-    pub stderr: String,
-    /// The exit code; `docs/errors.md` has the table.
-    pub code: u8,
-}
+pub use outcome::Outcome;
 
 /// Why a command failed, in the words of its user.
 #[derive(Clone, Debug)]
@@ -76,7 +69,7 @@ impl From<ProviderError> for Failure {
 
 /// Runs a command line.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> Outcome {
-    let matches = match command().try_get_matches_from(args) {
+    let matches = match command::command().try_get_matches_from(args) {
         Ok(matches) => matches,
         // Help and version are no errors, and go to standard output.
         Err(told) if !told.use_stderr() => {
@@ -87,7 +80,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Outcome {
         }
         Err(told) => {
             return Outcome {
-                stderr: told.to_string(),
+                stderr: command::explained(&told).unwrap_or_else(|| told.to_string()),
                 code: 64,
                 ..Outcome::default()
             };
@@ -106,111 +99,15 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Outcome {
     }
 }
 
-fn command() -> Command {
-    let json = || {
-        Arg::new("json")
-            .long("json")
-            .action(ArgAction::SetTrue)
-            .help("Print JSON")
-    };
-    let verb = |name: &'static str, about: &'static str| Command::new(name).about(about).args(flags());
-    // One kid in 64 begins with a hyphen: it must not be taken for a flag when a key has to go at once.
-    let kid = Arg::new("kid")
-        .value_name("KID")
-        .required(true)
-        .allow_hyphen_values(true)
-        .help("The key's id");
-    let reason = || {
-        Arg::new("reason")
-            .long("reason")
-            .value_name("TEXT")
-            .help("Why, for the record")
-    };
-    let token = || {
-        Arg::new("token")
-            .value_name("TOKEN")
-            .help("The token; without it, or with -, it is read from standard input")
-    };
-    Command::new("signet")
-        .about("A key-management sidecar for API gateways")
-        .version(env!("CARGO_PKG_VERSION"))
-        .subcommand_required(true)
-        .arg_required_else_help(true)
-        .subcommand(verb("serve", "Hold the ring and serve, until SIGTERM"))
-        .subcommand(
-            verb(
-                "check",
-                "Check the settings, then every permission that the provider needs",
-            )
-            .arg(json()),
-        )
-        .subcommand(
-            Command::new("keys")
-                .about("Look at and act on the ring, in the provider itself; needs no running sidecar")
-                .subcommand_required(true)
-                .arg_required_else_help(true)
-                .subcommand(verb("list", "List the keys with their phases").arg(json()))
-                .subcommand(
-                    verb("rotate", "Create the next key now; it signs after the usual lead").args([reason(), json()]),
-                )
-                .subcommand(
-                    verb("revoke", "Refuse a key, and all that it signed, from now on").args([kid, reason(), json()]),
-                )
-                .subcommand(verb("prune", "Delete what a crash left and no ring owns").arg(json())),
-        )
-        .subcommand(
-            Command::new("token")
-                .about("Sign, verify and look at tokens, through the local socket")
-                .subcommand_required(true)
-                .arg_required_else_help(true)
-                .subcommand(
-                    verb("sign", "Sign a token").args([
-                        Arg::new("claims")
-                            .value_name("JSON")
-                            .help("The claims; without them, or with -, standard input"),
-                        Arg::new("ttl")
-                            .long("ttl")
-                            .value_name("SECONDS")
-                            .help("The token's life"),
-                        Arg::new("typ")
-                            .long("typ")
-                            .value_name("TYPE")
-                            .help("The header's typ, such as at+jwt"),
-                        json(),
-                    ]),
-                )
-                .subcommand(
-                    verb("verify", "Verify a token; exits with 1 if it is not good").args([
-                        token(),
-                        Arg::new("scope")
-                            .long("scope")
-                            .value_name("SCOPE")
-                            .help("The scopes it must hold"),
-                        Arg::new("typ")
-                            .long("typ")
-                            .value_name("TYPE")
-                            .help("The type it must be"),
-                        json(),
-                    ]),
-                )
-                .subcommand(verb("decode", "Show what a token says, without verifying it").args([token(), json()])),
-        )
-        .subcommand(
-            verb("schedule", "Print the timeline that the policy gives").args([
-                Arg::new("live")
-                    .long("live")
-                    .action(ArgAction::SetTrue)
-                    .help("Of the real rings, read from their providers, with when a switch between them is safe"),
-                json(),
-            ]),
-        )
-}
-
 fn dispatch(matches: &ArgMatches) -> Result<String, Failure> {
     let (verb, args) = matches.subcommand().unwrap_or(("", matches));
     let (sub, args) = args.subcommand().unwrap_or(("", args));
+    // It looks at its argument and at nothing else.
+    if (verb, sub) == ("token", "decode") {
+        return token::decode(args);
+    }
     let settings = Settings::of_this_process(args)?;
-    logs::start(settings.log_format, settings.log.clone());
+    logs::start(settings.log_format, settings.log_colors, settings.log.clone());
     match (verb, sub) {
         ("serve", _) => serve(settings),
         ("check", _) => runtime()?.block_on(check::check(&settings, is_json(args))),
@@ -244,6 +141,11 @@ fn serve(settings: Settings) -> Result<String, Failure> {
         StartError::Provider(cause) | StartError::Also(cause) => Failure::new(exit_code(cause.kind), &error),
         _ => Failure::new(78, &error),
     })
+}
+
+/// Tells whoever waits or reads along. It is not part of the answer.
+pub(crate) fn say(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
 /// JSON for standard output, with a line end.

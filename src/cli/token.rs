@@ -1,6 +1,7 @@
 //! `signet token`: through the local socket, as a gateway would.
 
 use std::io::Read as _;
+use std::time::Duration;
 
 use clap::ArgMatches;
 use http::{Method, StatusCode};
@@ -8,9 +9,9 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use signet_core::token::Compact;
 
-use crate::cli::{Failure, is_json, to_json};
+use crate::cli::{Failure, is_json, say, to_json};
 use crate::http::client::send;
-use crate::settings::Settings;
+use crate::settings::{Settings, duration};
 
 /// Nothing longer is read from standard input.
 const LONGEST_INPUT: u64 = 1024 * 1024;
@@ -18,8 +19,7 @@ const LONGEST_INPUT: u64 = 1024 * 1024;
 pub(super) async fn token(settings: &Settings, verb: &str, args: &ArgMatches) -> Result<String, Failure> {
     match verb {
         "sign" => sign(settings, args).await,
-        "verify" => verify(settings, args).await,
-        _ => decode(args),
+        _ => verify(settings, args).await,
     }
 }
 
@@ -29,17 +29,22 @@ async fn sign(settings: &Settings, args: &ArgMatches) -> Result<String, Failure>
     let claims: &RawValue =
         serde_json::from_str(&claims).map_err(|error| Failure::usage(format!("the claims are not JSON: {error}")))?;
     let mut request = format!(r#"{{"claims":{claims}"#);
-    if let Some(ttl) = args.get_one::<String>("ttl") {
-        let ttl: u64 = ttl
-            .parse()
-            .map_err(|_| Failure::usage("--ttl takes a whole number of seconds"))?;
+    let ttl = args.get_one::<String>("ttl").map(|text| seconds(text)).transpose()?;
+    if let Some(ttl) = ttl {
         request.push_str(&format!(r#","ttl":{ttl}"#));
     }
-    if let Some(typ) = args.get_one::<String>("typ") {
-        request.push_str(&format!(r#","typ":{}"#, Value::from(typ.as_str())));
+    if let Some(typ) = given(args, "typ")? {
+        request.push_str(&format!(r#","typ":{}"#, Value::from(typ)));
     }
     request.push('}');
     let answer = ask(settings, "/v1/sign", request.into_bytes()).await?;
+    if let Some((asked, life)) = ttl.zip(answer["ttl_capped_to"].as_u64()) {
+        say(&format!(
+            "signet: the token lives {}, not {}: that is the most that the sidecar's SIGNET_TOKEN_MAX_TTL allows",
+            span(life),
+            span(asked)
+        ));
+    }
     if is_json(args) {
         return Ok(to_json(&answer));
     }
@@ -47,13 +52,19 @@ async fn sign(settings: &Settings, args: &ArgMatches) -> Result<String, Failure>
 }
 
 async fn verify(settings: &Settings, args: &ArgMatches) -> Result<String, Failure> {
+    if args.get_one::<String>("audience").is_some() && settings.audience.is_empty() {
+        return Err(empty("audience"));
+    }
     let mut request = json!({ "token": input(args, "token")? });
     if !settings.audience.is_empty() {
         request["audience"] = settings.audience.iter().map(signet_core::Audience::as_str).collect();
     }
+    if let Some(issuers) = given(args, "accepted_issuers")? {
+        request["issuer"] = issuers.split(',').map(str::trim).collect();
+    }
     for name in ["scope", "typ"] {
-        if let Some(value) = args.get_one::<String>(name) {
-            request[name] = value.as_str().into();
+        if let Some(value) = given(args, name)? {
+            request[name] = value.into();
         }
     }
     let answer = ask(settings, "/v1/verify", request.to_string().into_bytes()).await?;
@@ -72,7 +83,7 @@ async fn verify(settings: &Settings, args: &ArgMatches) -> Result<String, Failur
     })
 }
 
-fn decode(args: &ArgMatches) -> Result<String, Failure> {
+pub(super) fn decode(args: &ArgMatches) -> Result<String, Failure> {
     let token = input(args, "token")?;
     let parts = Compact::parse(&token).map_err(|refusal| Failure {
         text: refusal.to_string(),
@@ -91,6 +102,41 @@ fn decode(args: &ArgMatches) -> Result<String, Failure> {
     } else {
         Ok(format!("NOT VERIFIED: anybody can have written this\n{decoded}"))
     }
+}
+
+/// A requirement, which must say something: an empty one would be none, and let every token pass.
+fn given<'a>(args: &'a ArgMatches, name: &str) -> Result<Option<&'a str>, Failure> {
+    let given = args.get_one::<String>(name).map(String::as_str);
+    let is_empty = |text: &str| text.split(',').any(|item| item.trim().is_empty());
+    match given {
+        Some(text) if is_empty(text) => Err(empty(name.strip_prefix("accepted_issuers").map_or(name, |_| "issuer"))),
+        given => Ok(given),
+    }
+}
+
+fn empty(name: &str) -> Failure {
+    Failure::usage(format!("--{name} is empty: write what is required, or leave it out"))
+}
+
+/// A life of whole seconds: `5m`, or `300`.
+fn seconds(text: &str) -> Result<u64, Failure> {
+    let wrong = || {
+        Failure::usage(format!(
+            "--ttl takes whole seconds, such as 300 or 5m, and not {text:?}"
+        ))
+    };
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return text.parse().map_err(|_| wrong());
+    }
+    let span = duration(text).map_err(|_| wrong())?;
+    match span.subsec_nanos() {
+        0 => Ok(span.as_secs()),
+        _ => Err(wrong()),
+    }
+}
+
+fn span(seconds: u64) -> humantime::FormattedDuration {
+    humantime::format_duration(Duration::from_secs(seconds))
 }
 
 fn input(args: &ArgMatches, name: &str) -> Result<String, Failure> {
@@ -121,4 +167,19 @@ async fn ask(settings: &Settings, path: &str, body: Vec<u8>) -> Result<Value, Fa
         answer: String::new(),
         code: if status.is_server_error() { 75 } else { 64 },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_life_is_in_seconds_or_has_a_unit() {
+        for (text, expected) in [("300", 300), ("5m", 300), ("1h30m", 5400), ("0", 0), ("90s", 90)] {
+            assert_eq!(seconds(text).expect("a life"), expected, "{text}");
+        }
+        for text in ["", "5 minuts", "-5m", "1.5", "1500ms", "99999999999999999999"] {
+            assert!(seconds(text).is_err(), "{text:?}");
+        }
+    }
 }

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Method, Request};
+use http::{HeaderName, HeaderValue, Method, Request, StatusCode};
+use http_body_util::{Either, Full};
 use tokio::sync::Semaphore;
 use tokio_stream::wrappers::WatchStream;
 use tokio_util::sync::CancellationToken;
@@ -71,13 +72,16 @@ impl Local {
         let outcome = match (&parts.method, parts.uri.path()) {
             (&Method::POST, "/v1/sign") => self.sign(body).await,
             (&Method::POST, "/v1/verify") => self.verify(body).await,
+            (&Method::POST, "/v1/ring/refresh") => self.refresh(),
             (_, "/v1/authorize") => self.service.authorize(&parts),
             (&Method::POST, "/v1/introspect") => self.introspect(&parts, body).await,
             (&Method::POST, "/v1/sign/batch") => self.sign_batch(body).await,
             (&Method::POST, "/v1/verify/batch") => self.verify_batch(body).await,
-            (_, "/v1/sign" | "/v1/verify" | "/v1/introspect" | "/v1/sign/batch" | "/v1/verify/batch") => {
-                Err(Problem::method_not_allowed("POST"))
-            }
+            (
+                _,
+                "/v1/sign" | "/v1/verify" | "/v1/introspect" | "/v1/sign/batch" | "/v1/verify/batch"
+                | "/v1/ring/refresh",
+            ) => Err(Problem::method_not_allowed("POST")),
             _ => return (self.filters)(Request::from_parts(parts, body)).await,
         };
         outcome.unwrap_or_else(|problem| self.failed(&parts, problem))
@@ -106,6 +110,26 @@ impl Local {
     async fn introspect(&self, head: &Parts, body: Arriving) -> Result<Response, Problem> {
         is_form(&head.headers)?;
         self.service.introspect(&body::read(body, SINGLE).await?)
+    }
+
+    /// The rings are read now, for somebody who just changed one: root, or the user of this process. Others could use up the
+    /// provider's quota.
+    fn refresh(&self) -> Result<Response, Problem> {
+        let us = rustix::process::geteuid().as_raw();
+        if ![0, us].contains(&self.peer.uid) {
+            let detail = format!(
+                "only user {us} and root may have the ring read early, and this is user {}",
+                self.peer.uid
+            );
+            let title = "This user may not do that";
+            return Err(Problem::new(StatusCode::FORBIDDEN, "not_allowed", title, detail));
+        }
+        self.service.nudge.now();
+        let mut response = http::Response::new(Either::Left(Full::new(Bytes::from_static(b"{}"))));
+        *response.status_mut() = StatusCode::ACCEPTED;
+        let json = HeaderValue::from_static("application/json");
+        response.headers_mut().insert(http::header::CONTENT_TYPE, json);
+        Ok(response)
     }
 
     /// Logs a problem under an id that the client gets too. Nothing of the request but its path is logged.

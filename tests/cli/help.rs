@@ -1,8 +1,10 @@
 //! Help, versions, wrong usage; and the verbs that only look: `check` and `schedule`.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 
-use crate::harness::{Home, Spec};
+use crate::harness::time::wait_for;
+use crate::harness::{Home, PATIENCE, STRANGER, Spec};
 
 const VERBS: [&[&str]; 13] = [
     &[],
@@ -29,7 +31,13 @@ fn every_verb_has_help_with_its_settings() {
         let usage = format!("Usage: signet {}", verb.join(" "));
         assert!(ran.stdout.contains(usage.trim_end()), "{verb:?}: {}", ran.stdout);
         let groups = verb.is_empty() || matches!(verb, ["keys"] | ["token"]);
-        assert_eq!(ran.stdout.contains("--publish-lead <DURATION>"), !groups, "{verb:?}");
+        let of_a_ring = matches!(
+            verb,
+            ["serve" | "check" | "schedule"] | ["keys", "list" | "rotate" | "revoke"]
+        );
+        assert_eq!(ran.stdout.contains("--publish-lead <DURATION>"), of_a_ring, "{verb:?}");
+        let listens = matches!(verb, ["serve" | "check"]);
+        assert_eq!(ran.stdout.contains("--listen <IP:PORT>"), listens, "{verb:?}");
         let json = !groups && verb != ["serve"];
         assert_eq!(
             ran.stdout.contains("--json"),
@@ -56,9 +64,19 @@ fn wrong_usage_exits_with_64_and_says_what_is_right() {
         (&["serve", "--publish-leed", "1h"], "--publish-lead"),
         (&["serve", "--publish-lead"], "a value is required"),
         (
-            &["token", "sign", "{}", "--ttl", "5m"],
-            "--ttl takes a whole number of seconds",
+            &["token", "sign", "{}", "--ttl", "5 minuts"],
+            "--ttl takes whole seconds, such as 300 or 5m",
         ),
+        (
+            &["token", "sign", "{}", "--listen", "127.0.0.1:1"],
+            "--listen: signet token sign does not use this setting; remove the flag",
+        ),
+        (&["token", "verify", "x", "--scope", ""], "--scope is empty"),
+        (&["token", "verify", "x", "--scope", " "], "--scope is empty"),
+        (&["token", "verify", "x", "--issuer", ""], "--issuer is empty"),
+        (&["token", "verify", "x", "--audience", ""], "--audience is empty"),
+        (&["token", "verify", "x", "--typ", ""], "--typ is empty"),
+        (&["schedule", "--provider", "vault"], "--live"),
         (&["token", "sign", "not JSON"], "the claims are not JSON"),
         (&["keys", "list", "extra"], "unexpected argument"),
     ] {
@@ -66,6 +84,72 @@ fn wrong_usage_exits_with_64_and_says_what_is_right() {
         assert_eq!((ran.code, ran.stdout.as_str()), (64, ""), "{arguments:?}");
         assert!(ran.stderr.contains(text), "{arguments:?}: {}", ran.stderr);
     }
+}
+
+/// The example of the documentation, with only the addresses of this test in place of its own.
+#[test]
+fn the_settings_file_of_the_documentation_starts_on_a_stock_machine() {
+    let documentation = include_str!("../../docs/configuration.md");
+    let (_, rest) = documentation.split_once("```toml\n").expect("an example");
+    let (example, _) = rest.split_once("```").expect("its end");
+    let home = Home::new();
+    std::fs::write(home.path("signet.toml"), example).expect("written");
+    let sidecar = Spec::new(&home)
+        .set("SIGNET_CONFIG", home.path("signet.toml").display())
+        .start();
+    assert_eq!(sidecar.jwks_kids().len(), 1);
+}
+
+#[test]
+fn a_settings_file_that_others_may_write_is_refused() {
+    let home = Home::new();
+    let file = home.path("signet.toml");
+    std::fs::write(&file, "key = 'other'\n").expect("written");
+    let spec = Spec::new(&home).set("SIGNET_CONFIG", file.display());
+    assert_eq!(spec.run(&["schedule"]).code, 0);
+    for mode in [0o666, 0o664, 0o646] {
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).expect("set");
+        let ran = spec.run(&["schedule"]);
+        assert_eq!(ran.code, 78, "{}", ran.stderr);
+        assert!(ran.stderr.contains("can be written by others"), "{}", ran.stderr);
+    }
+}
+
+/// As after `su`, in a container, or over `ssh` without a session of systemd.
+#[test]
+fn without_a_runtime_directory_the_socket_is_in_a_directory_of_the_user_s_own() {
+    let home = Home::new();
+    let Some(binary) = home.open_to_strangers() else { return };
+    let theirs = home.path("home");
+    std::fs::create_dir(&theirs).expect("made");
+    std::os::unix::fs::chown(&theirs, Some(STRANGER), Some(STRANGER)).expect("given");
+    let spec = Spec::new(&home);
+    let command = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(&binary);
+        command
+            .args(arguments)
+            .env_clear()
+            .env("HOME", &theirs)
+            .env("SIGNET_LISTEN", spec.listen().to_string())
+            .env("SIGNET_ADMIN_LISTEN", spec.admin_listen().to_string())
+            .uid(STRANGER)
+            .gid(STRANGER)
+            .current_dir("/");
+        command
+    };
+    let mut sidecar = command(&["serve"])
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("started");
+    let sign = ["token", "sign", r#"{"sub":"a","aud":"b"}"#];
+    let token = wait_for("a token", PATIENCE, || {
+        let output = command(&sign).output().expect("ran");
+        output.status.success().then_some(output.stdout)
+    });
+    sidecar.kill().expect("killed");
+    sidecar.wait().expect("ended");
+    assert_eq!(token.iter().filter(|octet| **octet == b'.').count(), 2);
+    assert!(theirs.join(".local/state/signet/signet.sock").exists());
 }
 
 #[test]
@@ -123,7 +207,10 @@ fn check_tries_every_permission_and_fails_with_the_one_that_is_missing() {
     assert_eq!(report["ok"], true);
     let checks = report["checks"].as_array().expect("checks");
     assert!(
-        checks.len() >= 3 && checks.iter().all(|check| check["granted"] == true),
+        checks.len() >= 3
+            && checks
+                .iter()
+                .all(|check| check["granted"] == true && check["answer"] == "yes"),
         "{report}"
     );
 

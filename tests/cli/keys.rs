@@ -1,11 +1,12 @@
 //! `signet keys`: in the provider itself, with and without a sidecar.
 
+use std::os::unix::process::CommandExt as _;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::harness::time::{instant, wait_for};
-use crate::harness::{FAST, Home, ISSUER, PATIENCE, Ran, Spec, kid_in_phase, kids};
+use crate::harness::{FAST, Home, ISSUER, PATIENCE, Ran, STRANGER, Spec, kid_in_phase, kids};
 
 /// The audit events that a command logged.
 fn audited(ran: &Ran) -> Vec<Value> {
@@ -318,4 +319,104 @@ fn the_pending_key_can_be_revoked_and_another_takes_its_place() {
     assert_eq!(sidecar.sign_for("client").kid, first);
     let ran = spec.run(&["keys", "rotate"]);
     assert_eq!(ran.code, 0, "none waits any more: {}", ran.stderr);
+}
+
+#[test]
+fn the_sidecar_beside_follows_before_the_command_ends_and_the_answer_says_who_signs() {
+    let spec = Spec::new(&Home::new());
+    let sidecar = spec.start();
+    let signed = sidecar.sign_for("client");
+    let ran = spec.run(&["keys", "revoke", &signed.kid, "--json"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let answer = ran.json();
+    let next = word(&answer, "signs_now");
+    assert_eq!(
+        (&answer["successor"], &answer["sidecar"]["state"]),
+        (&next.as_str().into(), &"follows".into())
+    );
+    assert_eq!(answer["sidecar"]["signs_now"], next.as_str());
+    // No refresh interval of a minute is waited for.
+    assert_eq!(sidecar.verify(&signed.token)["active"], false);
+    assert_eq!(sidecar.sign_for("client").kid, next);
+
+    let ran = spec.run(&["keys", "rotate", "--json"]);
+    let pending = word(&ran.json(), "kid");
+    assert_eq!(ran.json()["sidecar"]["signs_now"], next.as_str());
+    assert_eq!(kid_in_phase(&sidecar.ring(), "pending"), Some(pending.clone()));
+
+    let ran = spec.run(&["keys", "revoke", &pending]);
+    for text in [
+        format!("{next} signs now"),
+        format!("follows already and signs with {next}; every other within 1m"),
+    ] {
+        assert!(ran.stdout.contains(&text), "{text}: {}", ran.stdout);
+    }
+    sidecar.stop();
+    let ran = spec.run(&["keys", "rotate"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(ran.stdout.contains("no sidecar serves on"), "{}", ran.stdout);
+    assert!(
+        ran.stdout.contains(&format!("until then {next} signs")),
+        "{}",
+        ran.stdout
+    );
+}
+
+/// With a key file of root's, as a Kubernetes secret mounts it, root can read all of the ring, and must not take it over.
+#[test]
+fn root_beside_a_sidecar_of_another_user_is_told_to_run_as_that_user() {
+    use std::os::unix::fs::chown;
+    let home = Home::new();
+    if home.open_to_strangers().is_none() {
+        return;
+    }
+    let spec = Spec::new(&home);
+    let sidecar = spec.start();
+    let kid = sidecar.sign_for("client").kid;
+    let theirs = [home.data(), home.ring_file()];
+    for path in &theirs {
+        chown(path, Some(STRANGER), Some(STRANGER)).expect("given");
+    }
+    std::fs::remove_file(home.data().join("ring.json.lock")).expect("removed");
+    for arguments in [
+        &["keys", "revoke", &kid][..],
+        &["keys", "list"],
+        &["keys", "rotate"],
+        &["check"],
+    ] {
+        let ran = spec.run(arguments);
+        assert_eq!(ran.code, 77, "{arguments:?}: {}{}", ran.stdout, ran.stderr);
+        let told = format!("{}{}", ran.stdout, ran.stderr);
+        assert!(told.contains(&format!("sudo -u '#{STRANGER}'")), "{told}");
+        assert!(!told.contains("give it to"), "{told}");
+    }
+    let lock = home.data().join("ring.json.lock");
+    assert!(!lock.exists(), "the sidecar could not open it");
+    drop(sidecar);
+}
+
+#[test]
+fn only_root_and_the_sidecar_s_user_may_have_the_ring_read_early() {
+    let home = Home::new();
+    let Some(binary) = home.open_to_strangers() else { return };
+    let spec = Spec::new(&home)
+        .set("SIGNET_SOCKET_GROUP", STRANGER)
+        .set("SIGNET_SOCKET_ALLOW_UIDS", format!("0,{STRANGER}"));
+    let sidecar = spec.start();
+    let answer = sidecar.post("/v1/ring/refresh", &serde_json::json!({}));
+    assert_eq!(answer.status, 202, "{}", answer.text());
+    let output = std::process::Command::new("curl")
+        .args(["-s", "--unix-socket"])
+        .arg(spec.socket_path())
+        .args(["-X", "POST", "http://signet/v1/ring/refresh"])
+        .uid(STRANGER)
+        .gid(STRANGER)
+        .output();
+    let Ok(output) = output else {
+        crate::harness::say("LEFT OUT: no curl here to ask as another user");
+        return;
+    };
+    drop(binary);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("urn:signet:problem:not_allowed"), "{text}");
 }

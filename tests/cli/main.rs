@@ -1,8 +1,10 @@
 //! The command line as people and scripts use it: every verb, its exit codes, and JSON that parses.
 
+mod check;
 mod future;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod help;
 mod keys;
+mod output;
 mod token;

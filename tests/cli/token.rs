@@ -1,6 +1,6 @@
 //! `signet token`: through the socket, with tokens as arguments and from pipes.
 
-use crate::harness::{AUDIENCE, Home, Spec};
+use crate::harness::{AUDIENCE, Home, ISSUER, Spec};
 
 const CLAIMS: &str = r#"{"sub":"client","aud":"https://api.test","scope":"read"}"#;
 
@@ -33,6 +33,20 @@ fn a_token_is_signed_from_an_argument_or_from_standard_input() {
     let claim = |name: &str| decoded["claims"][name].as_i64().expect(name);
     assert_eq!(claim("exp") - claim("iat"), 60);
     assert_eq!(decoded["verified"], false);
+
+    let ran = spec.run(&["token", "sign", CLAIMS, "--ttl", "5m"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+    let decoded = spec.run_with(&["token", "decode", "--json"], &ran.stdout).json();
+    let claim = |name: &str| decoded["claims"][name].as_i64().expect(name);
+    assert_eq!(claim("exp") - claim("iat"), 300);
+    let ran = spec.run(&["token", "sign", CLAIMS, "--ttl", "999999"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("the token lives 1h, not 11days 13h 46m 39s")
+            && ran.stderr.contains("SIGNET_TOKEN_MAX_TTL"),
+        "{}",
+        ran.stderr
+    );
 
     let ran = spec.run(&["token", "sign", r#"{"sub":"s","aud":"a","exp":1}"#]);
     assert_eq!((ran.code, ran.stdout.as_str()), (64, ""));
@@ -82,6 +96,12 @@ fn a_verdict_is_in_the_exit_code_and_in_json_on_standard_output() {
     }
     let ran = sidecar.spec().run_with(&["token", "verify"], &token);
     assert_eq!(ran.code, 64, "an audience is always required: {}", ran.stderr);
+
+    let ours = spec.run_with(&["token", "verify", "--issuer", ISSUER], &token);
+    assert_eq!(ours.code, 0, "{}", ours.stderr);
+    let theirs = spec.run_with(&["token", "verify", "--issuer", "https://other.test"], &token);
+    assert_eq!((theirs.code, theirs.stdout.as_str()), (1, ""), "{}", theirs.stderr);
+    assert!(theirs.stderr.contains("wrong_issuer"), "{}", theirs.stderr);
 }
 
 #[test]
@@ -100,7 +120,11 @@ fn decode_shows_a_token_without_a_sidecar_and_says_that_it_is_not_verified() {
 
     for verb in ["sign", "verify"] {
         let input = if verb == "sign" { CLAIMS } else { token.as_str() };
-        let ran = spec.run_with(&["token", verb, "--audience", AUDIENCE], input);
+        let arguments: &[&str] = match verb {
+            "sign" => &["token", "sign"],
+            _ => &["token", verb, "--audience", AUDIENCE],
+        };
+        let ran = spec.run_with(arguments, input);
         assert_eq!(ran.code, 69, "{}", ran.stderr);
         assert!(ran.stderr.contains("is `signet serve` running"), "{}", ran.stderr);
     }

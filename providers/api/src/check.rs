@@ -199,8 +199,8 @@ impl Trials {
     /// Adds a row. One that failed for a reason that the next would fail for as well ends the trials.
     pub fn push(&mut self, check: Check) {
         if let Answer::Failed(error) = &check.answer {
-            use ErrorKind::{BadAnswer, KeyUnusable, NotFound, PermissionDenied};
-            self.is_over = !matches!(error.kind, BadAnswer | KeyUnusable | NotFound | PermissionDenied);
+            // Only these are about the one key that the call named.
+            self.is_over = !matches!(error.kind, ErrorKind::KeyUnusable | ErrorKind::NotFound);
         }
         self.tell(&Progress::Found(&check));
         self.rows.push(check);
@@ -315,7 +315,7 @@ mod tests {
             trials.not_tried("delete", "pruning", "it cannot be tried");
             let goes_on = matches!(
                 kind,
-                ErrorKind::PermissionDenied | ErrorKind::NotFound | ErrorKind::KeyUnusable | ErrorKind::BadAnswer
+                ErrorKind::PermissionDenied | ErrorKind::NotFound | ErrorKind::KeyUnusable
             );
             assert_eq!(
                 (tried.is_some(), trials.rows().len()),

@@ -1,0 +1,128 @@
+//! The sidecar on this machine's socket, after the ring was changed: it is told at once, and looked at until it follows.
+
+use std::path::Path;
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use serde::Serialize;
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
+
+use crate::http::client::{ClientError, send};
+use crate::settings::Settings;
+
+/// How long it may take to read the ring.
+const PATIENCE: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(25);
+
+/// What became of it.
+#[derive(Debug, Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub(super) enum Beside {
+    /// Nobody listens on the socket.
+    Absent,
+    /// It has read the change, and signs with this key now.
+    Follows {
+        /// The key's id; `None` if it has none to sign with.
+        signs_now: Option<String>,
+    },
+    /// It has not read the change, for this reason; it does at its next reading.
+    Later {
+        /// Why.
+        why: String,
+    },
+}
+
+/// Has the sidecar read its ring, and waits until `has` finds the change in it.
+pub(super) async fn told(settings: &Settings, has: impl Fn(&Value) -> bool) -> Beside {
+    let socket = &settings.socket.path;
+    let later = |why: String| Beside::Later { why };
+    match send(socket, Method::POST, "/v1/ring/refresh", Vec::new()).await {
+        Err(ClientError::Connect { source, .. }) if is_nobody(&source) => return Beside::Absent,
+        Err(error) => return later(signet_api::chain(&error)),
+        Ok((status, _)) if status.is_success() => {}
+        Ok((StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED, _)) => {
+            return later("it is of a version that cannot be told".to_owned());
+        }
+        Ok((status, answer)) => {
+            let answer: Value = serde_json::from_slice(&answer).unwrap_or_default();
+            return later(
+                answer["detail"]
+                    .as_str()
+                    .map_or_else(|| format!("it answered {status}"), str::to_owned),
+            );
+        }
+    }
+    let began = now();
+    loop {
+        match ring(socket).await {
+            Some(ring) if ring["issuer"] != settings.issuer.as_str() => {
+                return later(format!("it serves another issuer, {}", ring["issuer"]));
+            }
+            Some(ring) if has(&ring) => {
+                return Beside::Follows {
+                    signs_now: in_phase(&ring, "active"),
+                };
+            }
+            _ if now().duration_since(began) > PATIENCE => {
+                return later(format!(
+                    "it did not read the ring within {}",
+                    humantime::format_duration(PATIENCE)
+                ));
+            }
+            _ => sleep(PAUSE).await,
+        }
+    }
+}
+
+/// The runtime's clock: a span is measured, no instant is told.
+fn now() -> Instant {
+    Instant::now()
+}
+
+fn is_nobody(error: &std::io::Error) -> bool {
+    matches!(
+        error.kind(),
+        std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused
+    )
+}
+
+async fn ring(socket: &Path) -> Option<Value> {
+    let (_, answer) = send(socket, Method::GET, "/v1/ring", Vec::new()).await.ok()?;
+    serde_json::from_slice(&answer).ok()
+}
+
+/// The first key in this phase.
+pub(super) fn in_phase(ring: &Value, phase: &str) -> Option<String> {
+    let keys = ring["keys"].as_array()?;
+    let key = keys.iter().find(|key| key["phase"] == phase)?;
+    key["kid"].as_str().map(str::to_owned)
+}
+
+/// Whether the ring has this key, in this phase if one is named.
+pub(super) fn has_key(ring: &Value, kid: &str, phase: Option<&str>) -> bool {
+    let keys = ring["keys"].as_array();
+    let is_it = |key: &Value| key["kid"] == kid && phase.is_none_or(|phase| key["phase"] == phase);
+    keys.is_some_and(|keys| keys.iter().any(is_it))
+}
+
+impl Beside {
+    /// What to tell the operator.
+    pub(super) fn text(&self, settings: &Settings) -> String {
+        let socket = settings.socket.path.display();
+        let bound = humantime::format_duration(settings.policy.durations().refresh_interval);
+        match self {
+            Self::Absent => format!("no sidecar serves on {socket}; every one elsewhere follows within {bound}\n"),
+            Self::Follows { signs_now: Some(kid) } => {
+                format!("the sidecar on {socket} follows already and signs with {kid}; every other within {bound}\n")
+            }
+            Self::Follows { signs_now: None } => format!(
+                "the sidecar on {socket} follows already, and has no key to sign with; look at its /readyz. Every other \
+                 follows within {bound}\n"
+            ),
+            Self::Later { why } => {
+                format!("the sidecar on {socket} was not seen to follow yet: {why}. All follow within {bound}\n")
+            }
+        }
+    }
+}

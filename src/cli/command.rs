@@ -1,0 +1,243 @@
+//! The verbs, with the flags that each takes. A verb takes the settings that it uses: one that it ignored would let its user
+//! believe something that is not so.
+//!
+//! Variables and the settings file are for all verbs alike, so a setting there that a verb does not use is no mistake.
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, ArgAction, Command};
+
+use crate::settings::{SETTINGS, Setting, flags};
+
+/// What every verb with settings uses.
+const ALL: &[&str] = &["config", "log", "log_format"];
+/// What the schedule of a ring depends on.
+const POLICY: &[&str] = &[
+    "algorithm",
+    "rotation_period",
+    "publish_lead",
+    "token_ttl",
+    "token_max_ttl",
+    "refresh_interval",
+    "jwks_max_age",
+    "verifier_cache",
+    "clock_skew",
+    "kubernetes",
+];
+/// Where a ring is.
+const RING: &[&str] = &[
+    "data_dir",
+    "provider",
+    "custody",
+    "key",
+    "store",
+    "local_key_file",
+    "issuer",
+];
+
+/// The flags of these settings, in the order of the documentation.
+fn of(names: &[&[&str]]) -> Vec<Arg> {
+    let is_used = |name: &str| ALL.contains(&name) || names.iter().any(|names| names.contains(&name));
+    flags()
+        .into_iter()
+        .filter(|flag| is_used(flag.get_id().as_str()))
+        .collect()
+}
+
+fn json() -> Arg {
+    Arg::new("json")
+        .long("json")
+        .action(ArgAction::SetTrue)
+        .help("Print JSON")
+}
+
+fn reason() -> Arg {
+    Arg::new("reason")
+        .long("reason")
+        .value_name("TEXT")
+        .help("Why, for the record")
+}
+
+fn token() -> Arg {
+    Arg::new("token")
+        .value_name("TOKEN")
+        .help("The token; without it, or with -, standard input")
+}
+
+fn typ(help: &'static str) -> Arg {
+    Arg::new("typ").long("typ").value_name("TYPE").help(help)
+}
+
+/// The whole command line.
+pub(super) fn command() -> Command {
+    let verb = |name: &'static str, about: &'static str| Command::new(name).about(about);
+    Command::new("signet")
+        .about("Holds the signing keys of an API gateway")
+        .version(env!("CARGO_PKG_VERSION"))
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(verb("serve", "Run the sidecar").args(flags()))
+        .subcommand(
+            verb(
+                "check",
+                "Check the settings and every permission that the provider needs",
+            )
+            .args(flags())
+            .arg(json()),
+        )
+        .subcommand(keys())
+        .subcommand(tokens())
+        .subcommand(schedule())
+}
+
+fn keys() -> Command {
+    let verb =
+        |name: &'static str, about: &'static str, names: &[&[&str]]| Command::new(name).about(about).args(of(names));
+    // One kid in 64 begins with a hyphen: it must not be taken for a flag when a key has to go at once.
+    let kid = Arg::new("kid")
+        .value_name("KID")
+        .required(true)
+        .allow_hyphen_values(true)
+        .help("The key's id");
+    let changing: &[&[&str]] = &[RING, POLICY, &["rsa_bits", "socket"]];
+    Command::new("keys")
+        .about("Look at the ring and change it, in the provider itself")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(verb("list", "List the keys with their phases", &[RING, POLICY]).arg(json()))
+        .subcommand(
+            verb(
+                "rotate",
+                "Create the next key now; it signs after the usual lead",
+                changing,
+            )
+            .args([reason(), json()]),
+        )
+        .subcommand(
+            verb("revoke", "Refuse a key, and all that it signed, from now on", changing).args([kid, reason(), json()]),
+        )
+        .subcommand(verb("prune", "Delete what a crash left and no ring owns", &[RING]).arg(json()))
+}
+
+fn tokens() -> Command {
+    let claims = Arg::new("claims")
+        .value_name("JSON")
+        .help("The claims; without them, or with -, standard input");
+    let ttl = Arg::new("ttl")
+        .long("ttl")
+        .value_name("DURATION")
+        .help("The token's life, such as 5m, or 300 for seconds");
+    let issuer = Arg::new("accepted_issuers")
+        .long("issuer")
+        .value_name("LIST")
+        .help("The issuers of which one must have signed it, of those that the sidecar trusts [default: any of them]");
+    let scope = Arg::new("scope")
+        .long("scope")
+        .value_name("SCOPE")
+        .help("The scopes it must hold");
+    Command::new("token")
+        .about("Sign, verify and look at tokens, through the local socket")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(
+            Command::new("sign")
+                .about("Sign a token")
+                .args(of(&[&["socket"]]))
+                .args([claims, ttl, typ("The header's typ, such as at+jwt"), json()]),
+        )
+        .subcommand(
+            Command::new("verify")
+                .about("Verify a token; exits with 1 if it is not good")
+                .args(of(&[&["socket", "audience"]]))
+                .args([token(), issuer, scope, typ("The type it must be"), json()]),
+        )
+        .subcommand(
+            Command::new("decode")
+                .about("Show what a token says, without verifying it")
+                .args([token(), json()]),
+        )
+}
+
+fn schedule() -> Command {
+    let live = Arg::new("live")
+        .long("live")
+        .action(ArgAction::SetTrue)
+        .help("Of the real rings, read from their providers, with when a switch between them is safe");
+    // Without the rings it does not matter where they are.
+    let of_rings = of(&[RING, &["also_publish"]])
+        .into_iter()
+        .filter(|flag| !ALL.contains(&flag.get_id().as_str()))
+        .map(|flag| flag.requires("live"));
+    Command::new("schedule")
+        .about("Print the timeline that the policy gives")
+        .args(of(&[POLICY]))
+        .args(of_rings)
+        .args([live, json()])
+}
+
+/// What to say of a flag that is a setting, but none that the verb uses.
+pub(super) fn explained(error: &clap::Error) -> Option<String> {
+    let (ErrorKind::UnknownArgument, Some(ContextValue::String(given))) =
+        (error.kind(), error.get(ContextKind::InvalidArg))
+    else {
+        return None;
+    };
+    let name = given.split('=').next().unwrap_or_default();
+    SETTINGS.iter().find(|setting| setting.flag() == name).map(|setting| {
+        let verb = error.get(ContextKind::Usage).map(ToString::to_string).unwrap_or_default();
+        let verb = verb.trim_start_matches("Usage:").trim();
+        let verb = verb.split(['[', '<']).next().unwrap_or(verb).trim_end();
+        let verb = if verb.is_empty() { "this command" } else { verb };
+        format!(
+            "signet: {name}: {verb} does not use this setting; remove the flag. `signet serve` and `signet check` take it, and \
+             `--help` lists what this command takes. As {variable} it may stay in the environment\n",
+            variable = Setting::variable(setting)
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn every_name_of_a_setting_here_is_one() {
+        for name in ALL.iter().chain(POLICY).chain(RING) {
+            assert!(Setting::named(name).is_some(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_verb_refuses_the_settings_that_it_ignores() {
+        for (arguments, flag) in [
+            (&["token", "sign", "{}"][..], "--listen=127.0.0.1:1"),
+            (&["token", "sign", "{}"], "--issuer=https://a.example"),
+            (&["token", "verify", "a.b.c"], "--token-ttl=5m"),
+            (&["token", "decode", "a.b.c"], "--audience=a"),
+            (&["keys", "list"], "--socket-mode=0600"),
+            (&["keys", "prune"], "--publish-lead=1h"),
+            (&["schedule"], "--listen=127.0.0.1:1"),
+        ] {
+            let given = [&["signet"], arguments, &[flag]].concat();
+            let error = command().try_get_matches_from(given).expect_err(flag);
+            let text = explained(&error).unwrap_or_else(|| panic!("{flag}: {error}"));
+            let name = flag.split('=').next().expect("a name");
+            assert!(text.starts_with(&format!("signet: {name}: ")), "{text}");
+            assert!(text.contains("remove the flag"), "{text}");
+        }
+        let typo = command().try_get_matches_from(["signet", "serve", "--publish-leed=1h"]);
+        assert_eq!(explained(&typo.expect_err("a typing error")), None);
+    }
+
+    #[test]
+    fn where_a_ring_is_matters_to_a_schedule_only_if_it_is_read() {
+        let given = |arguments: &[&str]| command().try_get_matches_from([&["signet", "schedule"], arguments].concat());
+        assert!(given(&["--provider=vault"]).is_err());
+        assert!(given(&["--provider=vault", "--live"]).is_ok());
+        assert!(given(&["--publish-lead=2h"]).is_ok());
+    }
+}

@@ -1,0 +1,84 @@
+//! What a command leaves behind, and how it is handed over.
+
+use std::io::{self, Write};
+
+/// `EX_IOERR` of sysexits(3).
+const NOT_WRITTEN: u8 = 74;
+
+/// What a command leaves behind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// For standard output.
+    pub stdout: String,
+    /// For standard error.
+    pub stderr: String,
+    /// The exit code; `docs/errors.md` has the table.
+    pub code: u8,
+}
+
+impl Outcome {
+    /// Writes both texts, and gives the exit code of the process. Output that is lost is an error, unless its reader closed
+    /// the pipe (`signet keys list | head`): then it has what it wanted.
+    pub fn deliver(self, stdout: &mut impl Write, stderr: &mut impl Write) -> u8 {
+        let written = stdout.write_all(self.stdout.as_bytes()).and_then(|()| stdout.flush());
+        // If this is lost, the code is all that is left to tell.
+        let _ = stderr.write_all(self.stderr.as_bytes());
+        match written {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                let _ = writeln!(
+                    stderr,
+                    "signet: the command ended, but its output was lost: writing to standard output failed: {error}"
+                );
+                if self.code == 0 { NOT_WRITTEN } else { self.code }
+            }
+            _ => self.code,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Fails(io::ErrorKind);
+
+    impl Write for Fails {
+        fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+            if octets.is_empty() { Ok(0) } else { Err(self.0.into()) }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn delivered(stdout: &mut impl Write, text: &str, code: u8) -> (u8, String) {
+        let outcome = Outcome {
+            stdout: text.to_owned(),
+            stderr: String::new(),
+            code,
+        };
+        let mut stderr = Vec::new();
+        let code = outcome.deliver(stdout, &mut stderr);
+        (code, String::from_utf8(stderr).expect("text"))
+    }
+
+    #[test]
+    fn output_that_is_lost_is_an_error_and_a_reader_that_left_is_none() {
+        let full = || Fails(io::ErrorKind::StorageFull);
+        let (code, text) = delivered(&mut full(), "token", 0);
+        assert_eq!(code, NOT_WRITTEN);
+        assert!(text.contains("its output was lost"), "{text}");
+        assert_eq!(delivered(&mut full(), "verdict", 1).0, 1, "a verdict stays one");
+        assert_eq!(delivered(&mut full(), "", 0), (0, String::new()), "nothing was lost");
+        let left = &mut Fails(io::ErrorKind::BrokenPipe);
+        assert_eq!(delivered(left, "token", 0), (0, String::new()));
+        assert_eq!(delivered(&mut Vec::new(), "token", 0), (0, String::new()));
+    }
+
+    #[test]
+    fn what_fails_only_when_it_is_flushed_is_lost_as_well() {
+        let mut buffered = io::BufWriter::new(Fails(io::ErrorKind::StorageFull));
+        assert_eq!(delivered(&mut buffered, "token", 0).0, NOT_WRITTEN);
+    }
+}

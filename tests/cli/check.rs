@@ -1,0 +1,167 @@
+//! `signet check` when nothing can be learned: no answer is no "no", and it does not take long.
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::harness::time::instant;
+use crate::harness::{Home, Ran, Spec};
+
+/// More than a silent provider is waited for, and the most that a person should be.
+const BOUND: Duration = Duration::from_secs(5);
+
+fn rows(ran: &Ran) -> Vec<Value> {
+    ran.json()["checks"].as_array().expect("rows").clone()
+}
+
+#[test]
+fn an_empty_directory_is_looked_at_and_nothing_is_made_there() {
+    let spec = Spec::new(&Home::new());
+    for arguments in [
+        &["check"][..],
+        &["check", "--json"],
+        &["keys", "list"],
+        &["keys", "prune"],
+    ] {
+        let ran = spec.run(arguments);
+        assert_eq!(ran.code, 0, "{arguments:?}: {}", ran.stderr);
+        assert!(!ran.stderr.contains("made the key"), "{}", ran.stderr);
+        assert!(!spec.home().data().exists(), "{arguments:?} made something");
+    }
+    let ran = spec.run(&["keys", "revoke", "none"]);
+    assert_eq!(ran.code, 66, "{}", ran.stderr);
+    assert!(!spec.home().data().exists(), "there is nothing to revoke");
+    let rows = rows(&spec.run(&["check", "--json"]));
+    let answers: Vec<&str> = rows.iter().filter_map(|row| row["answer"].as_str()).collect();
+    assert_eq!(answers, ["yes", "unknown", "unknown"]);
+    assert!(rows[1]["granted"].is_null() && rows[1]["problem"].is_null());
+    let why = rows[1]["not_tried"].as_str().expect("a reason");
+    assert!(why.contains("the first `signet serve` makes"), "{why}");
+}
+
+#[test]
+fn a_failed_opening_still_shows_the_settings() {
+    let home = Home::new();
+    std::fs::write(home.data(), "a file").expect("written");
+    let ran = Spec::new(&home).run(&["check"]);
+    assert_eq!(ran.code, 64, "{}", ran.stderr);
+    assert!(ran.stdout.contains("SIGNET_DATA_DIR"), "{}", ran.stdout);
+    assert!(
+        ran.stdout.contains("a file stands where a directory should be"),
+        "{}",
+        ran.stdout
+    );
+}
+
+/// What each provider needs to speak to this address.
+#[cfg(all(
+    feature = "vault",
+    feature = "aws-kms",
+    feature = "azure-key-vault",
+    feature = "gcp-kms"
+))]
+fn providers(home: &Home, address: &str) -> Vec<(&'static str, Spec)> {
+    let spec = |provider: &str, custody: &str, settings: &[(&str, String)]| {
+        let spec = Spec::new(home)
+            .set("SIGNET_PROVIDER", provider)
+            .set("SIGNET_CUSTODY", custody);
+        settings.iter().fold(spec, |spec, (name, value)| spec.set(name, value))
+    };
+    let aws = [
+        ("AWS_ENDPOINT_URL", format!("http://{address}")),
+        ("AWS_REGION", "eu-central-1".to_owned()),
+        ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE".to_owned()),
+        (
+            "AWS_SECRET_ACCESS_KEY",
+            "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY".to_owned(),
+        ),
+    ];
+    let store = [
+        ("SIGNET_STORE", "s3://bucket/ring.json".to_owned()),
+        ("SIGNET_KEY", "alias/signet".to_owned()),
+    ];
+    let vault = [
+        ("VAULT_ADDR", format!("http://{address}")),
+        ("VAULT_TOKEN", "hvs.wrong".to_owned()),
+    ];
+    vec![
+        ("vault", spec("vault", "remote", &vault)),
+        ("vault sealed", spec("vault", "sealed", &vault)),
+        ("aws-kms", spec("aws-kms", "remote", &aws)),
+        (
+            "aws-kms sealed",
+            spec("aws-kms", "sealed", &[&aws[..], &store].concat()),
+        ),
+    ]
+}
+
+/// Nothing was learned: not one yes, not one no, no policy as a cure; and not all was tried.
+fn assert_nothing_learned(name: &str, ran: &Ran) -> String {
+    let rows = rows(ran);
+    let [row] = rows.as_slice() else {
+        panic!("{name}: the first failure ends the table: {rows:?}");
+    };
+    assert_eq!(row["answer"], "unknown", "{name}: {row}");
+    assert!(row["granted"].is_null() && row["grant"].is_null(), "{name}: {row}");
+    row["problem"].as_str().expect("a reason").to_owned()
+}
+
+#[cfg(all(
+    feature = "vault",
+    feature = "aws-kms",
+    feature = "azure-key-vault",
+    feature = "gcp-kms"
+))]
+#[test]
+fn where_nothing_listens_nothing_is_learned_and_it_is_said_soon() {
+    let home = Home::new();
+    // Bound and not listening: nobody else gets the port, and a connection is refused.
+    let free = TcpListener::bind("127.0.0.1:0")
+        .expect("a port")
+        .local_addr()
+        .expect("its number");
+    for (name, spec) in providers(&home, &free.to_string()) {
+        let start = instant();
+        let ran = spec.run(&["check", "--json"]);
+        assert!(start.elapsed() < BOUND, "{name}: {:?}", start.elapsed());
+        assert_eq!(ran.code, 75, "{name}: {}{}", ran.stdout, ran.stderr);
+        assert_nothing_learned(name, &ran);
+        let ran = spec.run(&["check"]);
+        assert!(
+            ran.stdout.starts_with("SIGNET_CONFIG"),
+            "{name}: the settings come first"
+        );
+        assert!(!ran.stdout.contains("What grants it"), "{name}: {}", ran.stdout);
+        assert!(ran.stderr.contains(": trying"), "{name}: {}", ran.stderr);
+    }
+}
+
+#[cfg(all(
+    feature = "vault",
+    feature = "aws-kms",
+    feature = "azure-key-vault",
+    feature = "gcp-kms"
+))]
+#[test]
+fn a_server_that_accepts_and_is_silent_is_given_up() {
+    let home = Home::new();
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = silent.local_addr().expect("its number").to_string();
+    let specs = providers(&home, &address);
+    std::thread::scope(|scope| {
+        for (name, spec) in &specs {
+            scope.spawn(move || {
+                let start = instant();
+                let ran = spec.run(&["check", "--json"]);
+                assert!(
+                    start.elapsed() < BOUND + Duration::from_secs(1),
+                    "{name}: {:?}",
+                    start.elapsed()
+                );
+                assert_eq!(ran.code, 75, "{name}: {}{}", ran.stdout, ran.stderr);
+                assert_nothing_learned(name, &ran);
+            });
+        }
+    });
+}
