@@ -2,6 +2,7 @@
 
 mod check;
 mod future;
+
 #[path = "../harness/mod.rs"]
 mod harness;
 mod help;
