@@ -69,7 +69,8 @@ pub(crate) fn rsa(n: &[u8]) -> Result<(), Weakness> {
             is_roca = is_power_of_65537(rest, prime);
         }
     }
-    // Both factors of such a modulus are powers of 65537 by every of these primes; one of 2^154 others is.
+    // The factors of a modulus of ROCA, and so the modulus, are powers of 65537 modulo each of these primes. Of other moduli
+    // one in 2^154 is so too.
     match is_roca {
         true => Err(Weakness::Roca),
         false => Ok(()),

@@ -26,7 +26,7 @@ const TURN: u64 = 4;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Told {
-    /// Nothing.
+    /// Nothing: it goes on.
     Nothing = 0,
     /// To finish what is under way, and to end.
     Finish = 1,
@@ -34,7 +34,7 @@ pub enum Told {
     Go = 2,
 }
 
-/// One connection.
+/// What is known of one connection, shared by its task and its listener.
 #[derive(Debug)]
 pub struct Connection {
     crowd: Arc<Crowd>,
@@ -164,7 +164,8 @@ impl Connection {
         self.is_idle() && self.head.count() > 0
     }
 
-    /// Whether a body was left unread, and the answer is written: what still comes is no request.
+    /// Whether the last answer is written, and the body of its request was not read to the end: octets that still arrive
+    /// belong to that body, and are not a new request.
     pub fn is_over(&self) -> bool {
         self.is_idle() && self.unread.load(Ordering::Relaxed)
     }

@@ -241,17 +241,17 @@ impl Tally {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Sets it.
+    /// Replaces the count.
     pub fn set(&self, count: u64) {
         self.0.store(count, Ordering::Relaxed);
     }
 
-    /// Adds.
+    /// Adds to the count; it wraps at 2^64.
     pub fn add(&self, count: u64) {
         self.set(self.count().wrapping_add(count));
     }
 
-    /// Takes away, down to zero.
+    /// Subtracts from the count, which never goes below zero.
     pub fn sub(&self, count: u64) {
         self.set(self.count().saturating_sub(count));
     }

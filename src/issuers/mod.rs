@@ -180,7 +180,7 @@ pub struct Means<'a> {
     pub metrics: &'a Arc<Metrics>,
     /// Where keys are kept over a restart.
     pub data_dir: &'a Path,
-    /// By how much another process that keeps keys there may be ahead of this one's clock.
+    /// How far the clock of another process that writes to `data_dir` may be ahead of this one's.
     pub ahead: Duration,
 }
 

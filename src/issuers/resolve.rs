@@ -89,7 +89,7 @@ mod tests {
         texts.iter().map(address).collect()
     }
 
-    /// What of the addresses of the keys' host is asked, if the document's host has these.
+    /// The addresses of the keys' host that may be asked, if the document's host resolves to `document`.
     fn asked(document: &[&str], keys: (&str, &[&str])) -> Option<Vec<SocketAddr>> {
         let at = |host: &str| Location::parse(&format!("https://{host}/")).expect("a location");
         let resolver = Resolver::default();

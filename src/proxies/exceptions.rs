@@ -17,7 +17,7 @@ pub(super) const NEVER: [&str; 9] = [
     "metadata.goog",
 ];
 
-/// One entry.
+/// One entry of `NO_PROXY`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Entry(String);
 

@@ -38,10 +38,10 @@ const METADATA: [&str; 4] = [
 const NO_URL: &str =
     "is not the URL of a proxy: write it as http://proxy.example:3128, or unset it to go without a proxy";
 
-/// A variable with which Signet does not start.
+/// A proxy variable whose value ends the start of Signet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wrong {
-    /// Its name.
+    /// The name of the variable.
     pub variable: &'static str,
     /// What is wrong, and what to write. It quotes no proxy, whose URL may hold a password.
     pub text: String,

@@ -9,7 +9,7 @@ use crate::clock::rfc3339;
 /// One named condition of readiness.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Condition {
-    /// Its name.
+    /// The name in `/readyz`, such as `ring`.
     pub name: &'static str,
     /// Whether it holds. One that is lost on every replica alike counts as held: no other would do better.
     pub ok: bool,

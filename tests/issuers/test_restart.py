@@ -90,7 +90,7 @@ def test_a_key_that_was_withdrawn_while_nobody_looked_is_refused_after_the_start
     sidecar.kill()
     issuer.publish(rsa)
     sidecar.revive()
-    # Ready is who has asked.
+    # A sidecar is ready once it has asked each issuer.
     assert sidecar.doors.all(token).word == "unknown_key"
     assert sidecar.doors.all(issuer.token("RS256")).word == ACCEPTED
 

@@ -69,15 +69,15 @@ impl Answer {
     }
 }
 
-/// Is told of each trial before it is made, and of each row.
+/// Called before each trial, and with each row when it is complete.
 type Watcher = Box<dyn FnMut(Progress<'_>) + Send>;
 
 /// How far the trials are.
 #[derive(Debug)]
 pub enum Progress<'a> {
-    /// This is being tried.
+    /// The trial of this permission or property begins.
     Trying(&'a str),
-    /// This is what came of it.
+    /// The trial has ended with this row.
     Found(&'a Check),
 }
 
@@ -91,7 +91,7 @@ pub struct Trials {
 }
 
 impl Trials {
-    /// None yet, watched by somebody who is told as they are made.
+    /// Trials that have not begun. `watcher` is called as they proceed.
     pub fn watched(watcher: impl FnMut(Progress<'_>) + Send + 'static) -> Self {
         Self {
             watcher: Some(Box::new(watcher)),
@@ -120,7 +120,7 @@ impl Trials {
             .await
     }
 
-    /// Looks at a property that no policy can grant. It is a *no* also if it is missing, wrong or unusable.
+    /// Tries a property that no policy can grant. A property that is missing, wrong or unusable is a *no* too.
     pub async fn property<T>(
         &mut self,
         property: impl Into<String>,
@@ -232,7 +232,7 @@ impl Trials {
         &mut self.rows
     }
 
-    /// The rows.
+    /// The rows of all trials, in the order in which they were made.
     #[must_use]
     pub fn into_rows(self) -> Vec<Check> {
         self.rows

@@ -52,7 +52,7 @@ impl Found {
 fn refused(location: &str, what: &str) -> Failure {
     let text = format!(
         "the record in {location} is refused: {what}. Restore an older version (`vault kv rollback`), and repeat every \
-         revocation that was made since (`signet keys revoke`); if nobody of yours changed it, treat it as an attack"
+         revocation that was made since (`signet keys revoke`); if nobody in your team changed it, treat it as an attack"
     );
     Failure::new(ErrorKind::BadAnswer, text)
 }
@@ -197,7 +197,8 @@ impl Record {
         self.least(transit_key, |entry| entry.may_sign() && entry.number > passed_over)
     }
 
-    /// From which version on a transit key is to sign, as far as transit can be told: its latest version always signs.
+    /// The least version with which transit may sign. Transit cannot forbid the latest version of a key, so it is never
+    /// above that.
     pub(crate) fn threshold(&self, transit_key: &str, latest: u64) -> u64 {
         self.least_that_signs(transit_key).unwrap_or(u64::MAX).min(latest)
     }

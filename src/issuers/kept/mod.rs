@@ -33,7 +33,7 @@ const DIRECTORY: &str = "issuers";
 #[derive(Clone, Debug)]
 pub(super) struct Remembered {
     pub(super) keys: ForeignKeys,
-    /// The instant before they were asked for.
+    /// The instant just before the request for them was sent.
     pub(super) fetched_at: Timestamp,
     /// How long the issuer said that they are good for, whatever the settings make of it.
     pub(super) good_for: Duration,
@@ -49,7 +49,7 @@ pub(super) struct Kept {
 impl Kept {
     /// The file of this issuer in this data directory. Nothing is touched yet.
     pub(super) fn new(data_dir: &Path, terms: &TrustedIssuer) -> Self {
-        // Its name is any text, and may be longer than a file's.
+        // An issuer's name may be any text, longer than a file's name or with a slash in it.
         let name = format!("{}.json", document::sha256(terms.issuer.as_str()));
         Self {
             file: CacheFile::new(&data_dir.join(DIRECTORY), name, document::LONGEST),
