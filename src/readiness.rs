@@ -253,7 +253,7 @@ impl Memory {
             _ if !ok => format!(
                 "read {age} ago, which is safe up to {}: another replica may sign with a key that is not in it. {}",
                 brief(self.bearable),
-                failure.map_or("No reading has come to an end since", |failure| &failure.outage.reason)
+                failure.map_or("No reading has finished since", |failure| &failure.outage.reason)
             ),
             None => format!("read {age} ago"),
             Some(RefreshFailure { was_read: true, outage }) => format!(

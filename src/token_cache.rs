@@ -70,7 +70,7 @@ impl Entry {
                 scope: self.authentic.scope(),
                 payload: self.authentic.payload(),
             });
-            // The reason names a header and never quotes a claim.
+            // The reason names the header; it never quotes a claim, which may be private.
             values.inspect_err(|unfit| {
                 static LOGGED: Seldom<String> = Seldom::new();
                 let kind = match unfit {
@@ -78,7 +78,7 @@ impl Entry {
                     Unfit::TooLarge { .. } => String::new(),
                 };
                 if let Some(held_back) = LOGGED.may_log(kind) {
-                    tracing::warn!(%unfit, held_back, "authorize and Envoy's check turn a good token away");
+                    tracing::warn!(%unfit, held_back, "authorize and Envoy's check refuse a good token, because its claims do not fit into the headers");
                 }
             })
         });

@@ -34,11 +34,11 @@ pub(crate) fn audience(claims: &Object<'_>, dialect: &Dialect) -> Result<Texts, 
         None => member::<OneOrMany>(
             claims,
             "aud",
-            "aud is neither a string nor an array of them (RFC 7519 §4.1.3)",
+            "aud is neither a string nor an array of strings (RFC 7519 §4.1.3)",
         )?,
         Some(path) => value(
             present(path.find(claims)),
-            "the claim of the audience is neither a string nor an array of them",
+            "the claim that audience_claim names is neither a string nor an array of strings",
         )?,
     };
     Ok(audience.map_or_else(Texts::default, OneOrMany::into_texts))
@@ -51,11 +51,11 @@ pub(crate) fn scope(claims: &Object<'_>, dialect: &Dialect) -> Result<Option<Box
     if dialect.scope.is_empty() {
         let scope = read(
             claims.member("scope"),
-            "scope is neither a string nor an array of them (RFC 8693 §4.2)",
+            "scope is neither a string nor an array of strings (RFC 8693 §4.2)",
         )?;
         let scope = match scope {
             Some(scope) => Some(scope),
-            None => read(claims.member("scp"), "scp is neither a string nor an array of them")?,
+            None => read(claims.member("scp"), "scp is neither a string nor an array of strings")?,
         };
         return Ok(scope.map(String::into_boxed_str));
     }
@@ -63,7 +63,7 @@ pub(crate) fn scope(claims: &Object<'_>, dialect: &Dialect) -> Result<Option<Box
     for path in &dialect.scope {
         let found = read(
             path.find(claims),
-            "a claim of scopes is neither a string nor an array of them",
+            "a claim that scope_claims names is neither a string nor an array of strings",
         )?;
         let Some(found) = found.filter(|scope| !scope.is_empty()) else {
             continue;

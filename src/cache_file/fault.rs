@@ -67,7 +67,7 @@ pub enum FileFault {
     /// Another version of Signet wrote it.
     #[error("refused, as its format is {found:?}, and this version of Signet reads {reads:?} only")]
     Format {
-        /// Its format.
+        /// The format that the file names.
         found: String,
         /// The one that is read.
         reads: &'static str,
@@ -78,7 +78,7 @@ pub enum FileFault {
     /// What was to be written would be refused when it is read.
     #[error("not written, as it would have {octets} octets, more than {longest}")]
     TooLongToWrite {
-        /// How many.
+        /// The length of the text in octets.
         octets: usize,
         /// The most that it may have.
         longest: usize,
@@ -115,7 +115,8 @@ impl FileFault {
             Self::DirectoryWritable { .. } => {
                 "`chmod go-w` it; or, where a volume is like that (in Kubernetes an emptyDir, or any with fsGroup), \
                  point SIGNET_DATA_DIR to a directory in it that does not exist yet: Signet makes it, with mode 0700. With \
-                 the provider local, stop Signet and move ring.json and local.key there first, or a new ring is made"
+                 the provider local, first stop Signet, make that directory with mode 0700 as the user of the sidecar, and \
+                 move ring.json and local.key into it: without them Signet makes a new ring"
             }
             Self::DirectoryUnreadable(_) => {
                 "See that SIGNET_DATA_DIR names a directory, and that the user of this process may read and enter it"

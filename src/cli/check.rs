@@ -251,7 +251,9 @@ fn as_text(settings: &Settings, report: &Report) -> String {
         .iter()
         .any(|row| row.granted.is_none() && row.problem.is_some())
     {
-        text.push_str("\nWhat is unknown was not learned. Correct what is said above, and run `signet check` again.\n");
+        text.push_str(
+            "\nRows that say unknown could not be tried. Correct the errors above, and run `signet check` again.\n",
+        );
     }
     for warning in &report.warnings {
         text.push_str(&format!("\nwarning: {warning}\n"));

@@ -118,7 +118,7 @@ pub async fn serve_unix<H: Handler>(
             Err(error) => {
                 static LOGGED: Seldom<&str> = Seldom::new();
                 if let Some(held_back) = LOGGED.may_log(name) {
-                    warn!(listener = name, %error, held_back, "a peer without credentials was turned away");
+                    warn!(listener = name, %error, held_back, "connection refused: the kernel does not say which user the peer runs as");
                 }
                 continue;
             }
@@ -133,8 +133,8 @@ pub async fn serve_unix<H: Handler>(
                     gid = peer.gid,
                     pid = peer.pid,
                     held_back,
-                    "a peer was turned away; to let it in, add its uid to SIGNET_SOCKET_ALLOW_UIDS or its gid to \
-                     SIGNET_SOCKET_ALLOW_GIDS"
+                    "connection refused: this user is not on the allow-list of the socket. If it runs one of your gateways, add \
+                     its uid to SIGNET_SOCKET_ALLOW_UIDS or its gid to SIGNET_SOCKET_ALLOW_GIDS"
                 );
             }
             continue;

@@ -29,9 +29,9 @@ pub enum SocketError {
     /// Something that is not a socket is in the way.
     #[error("{0} exists and is not a socket; remove it, or set SIGNET_SOCKET to another path")]
     NotASocket(PathBuf),
-    /// What stands in the place of the lock file is not one that we made.
+    /// The lock file is a link, or no regular file, or belongs to another user: this process did not make it.
     #[error(
-        "{path} is to be the lock of the socket, but {what}. Remove it; if nobody of yours put it there, treat it as an \
+        "the socket's lock file {path} is refused: {what}. Remove it; if nobody in your team put it there, treat it as an \
          attack, and set SIGNET_SOCKET to a path in a directory that only this user can write"
     )]
     Planted {
@@ -52,11 +52,11 @@ pub enum SocketError {
         advice = group_advice(group, source)
     )]
     Group {
-        /// The socket.
+        /// The file of the socket.
         path: PathBuf,
-        /// Whom it was to be given to.
+        /// The group in `SIGNET_SOCKET_GROUP`.
         group: Group,
-        /// Why not.
+        /// Why the system refused.
         source: io::Error,
     },
     /// The system refused.
@@ -78,14 +78,14 @@ pub enum SocketFault {
     #[error("somebody removed {0}: nobody can connect any more")]
     Gone(String),
     /// Another file has its place.
-    #[error("another file has the place of {0}: whoever connects there does not reach this process")]
+    #[error("another file is in the place of {0}: a client that connects there does not reach this process")]
     Replaced(String),
-    /// It cannot be looked at.
+    /// The system does not let this process see it.
     #[error("{path} cannot be looked at: {reason}")]
     Hidden {
         /// Where it should be.
         path: String,
-        /// Why not.
+        /// The error of the system.
         reason: String,
     },
 }
@@ -95,7 +95,7 @@ pub enum SocketFault {
 pub struct Group {
     /// Its name, or its number if that was written.
     pub name: String,
-    /// Its number.
+    /// Its number (gid).
     pub gid: u32,
 }
 
@@ -119,8 +119,10 @@ fn group_advice(group: &Group, error: &io::Error) -> String {
              SIGNET_SOCKET_GROUP",
             group.gid
         ),
-        _ => "the file system refused; set SIGNET_SOCKET to a path on another one, or remove SIGNET_SOCKET_GROUP"
-            .to_owned(),
+        _ => {
+            "the file system refused; set SIGNET_SOCKET to a path on another file system, or remove SIGNET_SOCKET_GROUP"
+                .to_owned()
+        }
     }
 }
 
@@ -331,17 +333,17 @@ fn lock(path: &Path) -> Result<File, SocketError> {
         .custom_flags(bits(OFlags::NOFOLLOW | OFlags::NONBLOCK))
         .open(&path_of_lock)
         .map_err(|error| match std::fs::symlink_metadata(&path_of_lock) {
-            Ok(found) if found.is_symlink() => planted("a symbolic link stands there".to_owned()),
-            Ok(found) if !found.is_file() => planted("something that is not a regular file stands there".to_owned()),
+            Ok(found) if found.is_symlink() => planted("it is a symbolic link".to_owned()),
+            Ok(found) if !found.is_file() => planted("it is not a regular file".to_owned()),
             _ => failed(error),
         })?;
     let (found, us) = (file.metadata().map_err(failed)?, rustix::process::geteuid().as_raw());
     if !found.is_file() {
-        return Err(planted("something that is not a regular file stands there".to_owned()));
+        return Err(planted("it is not a regular file".to_owned()));
     }
     if found.uid() != us {
         return Err(planted(format!(
-            "it belongs to user {}, and this process runs as {us}",
+            "it belongs to user {}, and this process runs as user {us}",
             found.uid()
         )));
     }

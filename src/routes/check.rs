@@ -68,7 +68,7 @@ impl Required<'_> {
             if let Some(held_back) = LOGGED.may_log(problem.detail().to_owned()) {
                 tracing::error!(
                     held_back,
-                    "a context extension of a route of Envoy is empty, so all requests there are denied: {}",
+                    "a route has an empty value in its Envoy context_extensions, so all its requests are denied: {}",
                     problem.detail()
                 );
             }
@@ -98,15 +98,15 @@ fn unknown(name: &str) -> Problem {
         tracing::error!(
             name,
             held_back,
-            "a context extension of a route of Envoy is not known, so all requests there are denied: audience, issuer, \
-             scope and typ are known"
+            "a route has an unknown name in its Envoy context_extensions, so all its requests are denied; use audience, \
+             issuer, scope and typ only"
         );
     }
     Problem::new(
         StatusCode::INTERNAL_SERVER_ERROR,
         "unknown_requirement",
-        "The gateway asks for something that is not known",
-        "context_extensions of the route: audience, issuer, scope and typ are known",
+        "The gateway requires something that Signet does not know",
+        "use only audience, issuer, scope and typ in the context_extensions of the route",
     )
 }
 

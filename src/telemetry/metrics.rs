@@ -86,7 +86,7 @@ pub struct Metrics {
     pub accepted: Counter,
     /// Open connections, of all listeners.
     pub connections: Gauge,
-    /// Peers turned away at the socket.
+    /// Connections that the allow-list of the socket refused.
     pub peers_refused: Counter,
     sign_refused: Family<ByCode, Counter>,
     token_refused: Family<ByCode, Counter>,
@@ -147,7 +147,7 @@ impl Default for Metrics {
         );
         registry.register(
             "peers_refused",
-            "Peers turned away at the socket",
+            "Connections that the allow-list of the socket refused",
             metrics.peers_refused.clone(),
         );
         registry.register("keys", "Keys of the ring, by phase", metrics.keys.clone());

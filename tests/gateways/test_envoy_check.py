@@ -160,7 +160,7 @@ def test_a_route_that_asks_for_what_is_not_known_lets_nobody_in(sidecar: Sidecar
         verdict = checker.ask(headers, REQUIRES | extra)
         assert (verdict.code, verdict.status) == (INTERNAL, 500), extra
         assert verdict.problem["type"] == "urn:signet:problem:unknown_requirement"
-    assert "a context extension of a route of Envoy is not known" in sidecar.log()
+    assert "has an unknown name in its Envoy context_extensions" in sidecar.log()
 
 
 def test_a_route_that_asks_for_nothing_lets_nobody_in(sidecar: Sidecar, checker: Checker) -> None:
@@ -169,7 +169,7 @@ def test_a_route_that_asks_for_nothing_lets_nobody_in(sidecar: Sidecar, checker:
         verdict = checker.ask(headers, REQUIRES | extra)
         assert (verdict.code, verdict.status) == (UNAUTHENTICATED, 400), extra
         assert verdict.problem["type"] == "urn:signet:problem:invalid_request"
-    assert "a context extension of a route of Envoy is empty" in sidecar.log()
+    assert "has an empty value in its Envoy context_extensions" in sidecar.log()
 
 
 def test_a_route_says_which_issuers_it_takes(sidecar: Sidecar, checker: Checker) -> None:
@@ -243,6 +243,6 @@ def test_a_peer_that_is_not_on_the_list_gets_no_answer() -> None:
     try:
         with Checker(sidecar.socket) as checker:
             assert failure(lambda: checker.ask([], REQUIRES)) == grpc.StatusCode.UNAVAILABLE
-        assert "a peer was turned away" in sidecar.log()
+        assert "this user is not on the allow-list of the socket" in sidecar.log()
     finally:
         assert sidecar.stop() == 0

@@ -118,13 +118,13 @@ fn what_somebody_planted_in_place_of_the_lock_is_neither_followed_nor_waited_for
     let lock = PathBuf::from(format!("{}.lock", spec.socket_path().display()));
     symlink(home.path("victim"), &lock).expect("linked");
     let text = refused(&spec);
-    assert!(text.contains("a symbolic link stands there. Remove it"), "{text}");
+    assert!(text.contains("it is a symbolic link. Remove it"), "{text}");
     assert!(!home.path("victim").exists(), "it was made through the link");
 
     std::fs::remove_file(&lock).expect("removed");
     rustix::fs::mknodat(CWD, &lock, FileType::Fifo, Mode::from_raw_mode(0o666), 0).expect("a pipe");
     let text = refused(&spec);
-    assert!(text.contains("something that is not a regular file"), "{text}");
+    assert!(text.contains("it is not a regular file"), "{text}");
 
     if rustix::process::geteuid().is_root() {
         std::fs::remove_file(&lock).expect("removed");

@@ -16,7 +16,7 @@ const CHECK: Operation = Operation::Check;
 
 /// Why a permission on keys of the ring was not tried.
 const NO_KEYS: &str = "the ring has no keys yet, and this needs one";
-const NO_TRIAL: &str = "KMS has no trial of it that changes nothing";
+const NO_TRIAL: &str = "it cannot be tried without deleting something";
 
 pub(crate) async fn remote(ring: &Ring, trials: &mut Trials) {
     let client = &ring.client;

@@ -127,7 +127,8 @@ impl Doing {
             ),
             (403, _, "KeyNotYetValidOrExpired") => (
                 ErrorKind::KeyUnusable,
-                "The version is outside its validity (nbf, exp): remove both in the vault, Signet retires keys by itself"
+                "The version has an nbf or exp that forbids its use now. Remove these two attributes from it in the vault; keep \
+                 the key. Signet retires keys by itself"
                     .to_owned(),
             ),
             (403, _, "KeyOperationForbidden") => (

@@ -61,7 +61,7 @@ impl AzureSealer {
     fn not_ours(&self, why: &str) -> ProviderError {
         let text = format!(
             "{why}. It was changed, or it was sealed by another key than {}. Correct SIGNET_KEY, or restore the ring from \
-             a backup; if nobody of yours changed it, treat it as an attack",
+             a backup; if nobody in your team changed it, treat it as an attack",
             self.vault.url()
         );
         self.error(ErrorKind::BadAnswer, text)

@@ -315,7 +315,7 @@ impl Disk {
             ),
             _ if is_loop(error) => (
                 ErrorKind::BadAnswer,
-                "a symbolic link stands there. Remove it; if nobody of yours made it, treat it as an attack".to_owned(),
+                "it is a symbolic link. Remove it; if nobody in your team made it, treat it as an attack".to_owned(),
             ),
             _ => (
                 ErrorKind::Unavailable,

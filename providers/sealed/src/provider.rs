@@ -179,7 +179,7 @@ impl<S: Sealer, R: RingStore> Sealed<S, R> {
     fn mismatch(&self, operation: Operation, kid: &Kid, why: &str) -> ProviderError {
         let text = format!(
             "what the sealer unwrapped for key {kid} in {} is not its private key: {why}. \
-             Restore the ring from a backup; if nobody of yours changed it, treat it as an attack",
+             Restore the ring from a backup; if nobody in your team changed it, treat it as an attack",
             self.ring.store.location()
         );
         self.ring.error(operation, ErrorKind::BadAnswer, text)

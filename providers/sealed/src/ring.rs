@@ -73,7 +73,7 @@ impl<S: Sealer, R: RingStore> Ring<S, R> {
             ErrorKind::BadAnswer,
             format!(
                 "the ring in {} is refused: {damage}. Nothing was changed, and no new ring is made in its place. \
-                 Restore it from a backup; if nobody of yours changed it, treat it as an attack",
+                 Restore it from a backup; if nobody in your team changed it, treat it as an attack",
                 self.store.location()
             ),
         )

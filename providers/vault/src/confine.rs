@@ -112,8 +112,8 @@ impl Remote {
                 tracing::warn!(
                     %kid,
                     %failure,
-                    "the key is revoked, and Signet does not use it; but who has a token of Vault may still sign with it. \
-                     Revoke it again to have transit refuse it"
+                    "the key is revoked, and Signet does not use it. But transit could not be told to refuse it: anybody with \
+                     a token for Vault may still sign with it. Run signet keys revoke with this kid again"
                 );
             }
             return Ok(());
@@ -142,8 +142,8 @@ impl Remote {
             self.transit.forbid_below(name, least).await?;
         }
         let text = format!(
-            "min_encryption_version of {} was lowered again and again while it was being raised. Who else writes to it? \
-             Signet raises it by itself: let nothing else set it",
+            "min_encryption_version of {} was lowered each time that Signet raised it. Find out who else sets it: only \
+             Signet may",
             self.transit.key_path(name)
         );
         Err(Failure::new(ErrorKind::Unavailable, text))

@@ -113,7 +113,7 @@ impl Refused {
         ]) {
             return fixed(
                 ErrorKind::BadAnswer,
-                "this ciphertext was not made by this transit key in this context. If nobody of yours changed the \
+                "this ciphertext was not made by this transit key in this context. If nobody in your team changed the \
                  ring or replaced the transit key, treat it as an attack",
             );
         }

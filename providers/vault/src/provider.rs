@@ -183,7 +183,7 @@ impl Remote {
             if *public.kid() != entry.kid {
                 return Err(bad(
                     "its public key is another one now. The transit key was deleted and made again, or restored from \
-                     another backup than the record: restore both from one backup. If nobody of yours did that, treat it \
+                     another backup than the record: restore both from one backup. If nobody in your team did that, treat it \
                      as an attack",
                 ));
             }

@@ -84,11 +84,11 @@ impl Remote {
             let (held_type, path) = (&held.key_type, self.transit.key_path(&name));
             let text = match held.soft_deleted {
                 true => {
-                    format!("{path} is of type {held_type} and soft-deleted: restore it, its keys are of this ring")
+                    format!("{path} is of type {held_type} and soft-deleted. Restore it: it holds keys of this ring")
                 }
                 false => format!(
-                    "{path} is of type {held_type}, and must be {wanted}: if nobody needs that transit key, delete it. \
-                     Another SIGNET_KEY would begin a new ring, and every token of this one would be refused"
+                    "{path} is of type {held_type}, and must be {wanted}. Find out who made it, and delete it only if nobody \
+                     uses it. Keep SIGNET_KEY: another one begins a new ring, and every token of this one is refused"
                 ),
             };
             return Err(Failure::new(ErrorKind::KeyUnusable, text));

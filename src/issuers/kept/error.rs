@@ -11,7 +11,7 @@ use crate::cache_file::FileFault;
 /// The file or its directory, what is wrong with it, and what to do next. `Display` does not repeat its source.
 #[derive(Debug)]
 pub(in crate::issuers) struct KeptError {
-    /// Whose keys.
+    /// The issuer whose keys these are.
     pub issuer: Issuer,
     /// The file; or the directory, if that is what is wrong.
     pub path: PathBuf,
@@ -54,17 +54,17 @@ pub(in crate::issuers) enum Refusal {
         /// Whose it should be.
         ours: String,
     },
-    /// The settings of the issuer were others when the keys were fetched.
-    #[error("not used, as {setting} of this trusted issuer was another when they were fetched")]
+    /// The keys were fetched with other settings of the issuer.
+    #[error("not used, as they were fetched with another {setting} of this trusted issuer")]
     OtherTerms {
         /// The key in the issuer's table.
         setting: &'static str,
     },
     /// None of its keys will do.
-    #[error("refused, as it gives no keys")]
+    #[error("refused, as it has no usable key")]
     NoKeys(#[source] foreign_keys::NoKeys),
     /// It is from the future.
-    #[error("not used, as they were fetched at {at}, which is still to come by the clock of this machine")]
+    #[error("not used, as they were fetched at {at}, which is in the future by the clock of this machine")]
     FromTheFuture {
         /// When, by the file.
         at: String,
@@ -92,7 +92,7 @@ impl Refusal {
             }
             Self::OtherTerms { .. } => "It is written again as soon as the issuer answers",
             Self::FromTheFuture { .. } => {
-                "See that the clock of this machine is right. The file is written again as soon as the issuer answers"
+                "Check the clock of this machine. The file is written again as soon as the issuer answers"
             }
         }
     }

@@ -1,10 +1,10 @@
 //! What a state that is not good means, what still works, and what to do: for an operator who was just woken up.
 //!
-//! Whoever follows it must not make things worse. A restart is no cure where it loses keys that are only in memory.
+//! Following the advice must never make things worse. A restart loses the keys that are only in memory.
 
 use crate::readiness::State;
 
-/// Advice on one state.
+/// What the status page says about one state.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Advice {
     /// What is wrong, in the few words of a headline.
@@ -34,10 +34,10 @@ pub(super) const fn advice(state: State) -> Option<Advice> {
             section: "RingStale",
         },
         State::RingWorkUndone => Advice {
-            headline: "The provider refuses what is due",
+            headline: "The provider can be read, but not changed",
             means: "The ring can be read, but the next key cannot be made, or an expired one cannot be taken out of use.",
             still_works: "Everything. The active key goes on signing until its successor can be made.",
-            next: "Grant the permission, or make the room, that the text above names. Run signet check with this sidecar's \
+            next: "Grant the permission or free the space that the text above names. Run signet check with this sidecar's \
                    environment and as its user: it tries each permission. It is tried again by itself.",
             section: "KeeperFailing",
         },
@@ -124,7 +124,7 @@ pub(super) const fn advice(state: State) -> Option<Advice> {
             headline: "Another file has the place of the socket",
             means: "A gateway that connects now reaches another process, or none. It sends its tokens there.",
             still_works: "Connections that are open already, and the public listener with the JWKS.",
-            next: "Find out whose file it is (ls -l, fuser); if nobody of yours made it, treat it as an attack. Stop that process \
+            next: "Find out whose file it is (ls -l, fuser); if nobody in your team made it, treat it as an attack. Stop that process \
                    and remove its file. Then restart this sidecar, once the other conditions are good. While the other process \
                    serves there, a restarted sidecar does not start.",
             section: "SocketGone",
@@ -154,18 +154,18 @@ pub(super) const fn advice(state: State) -> Option<Advice> {
         },
         State::IssuerFails => Advice {
             headline: "The keys of a trusted issuer cannot be fetched",
-            means: "A trusted issuer does not give its keys. A new key of it is not known here, nor that it removed one.",
+            means: "A trusted issuer does not give its keys, so this replica does not see a new key or the removal of one.",
             still_works: "Everything. Tokens of that issuer are judged by its last keys until these are too old (max_stale).",
-            next: "Bring the issuer back, or the way to it; the text above has the URL and the error. signet check asks each \
-                   issuer once. Do not restart the sidecar: it tries again by itself.",
+            next: "Restore the issuer or the network path to it; the text above has the URL and the error. signet check \
+                   asks each issuer once. Do not restart the sidecar: it tries again by itself.",
             section: "IssuerUnread",
         },
         State::IssuerNeverRead => Advice {
             headline: "The keys of a trusted issuer were never fetched",
             means: "There are no keys of a trusted issuer: its tokens get 503 on every replica that started without them.",
             still_works: "Tokens of Signet's own issuer and of the other trusted ones.",
-            next: "Correct the address or the certificate authority if the text above says so; else bring the issuer back, or \
-                   the way to it. Keep replicas that still have its keys running. The sidecar tries again by itself every few \
+            next: "Correct the address or the certificate authority if the text above says so; else restore the issuer or \
+                   the network path to it. Keep replicas that still have its keys running. The sidecar tries again by itself every few \
                    seconds.",
             section: "IssuerUnread",
         },
@@ -173,8 +173,8 @@ pub(super) const fn advice(state: State) -> Option<Advice> {
             headline: "The keys of a trusted issuer are too old",
             means: "A trusted issuer has not given its keys for longer than max_stale: its tokens get 503.",
             still_works: "Tokens of Signet's own issuer and of the other trusted ones.",
-            next: "Bring the issuer back, or the way to it; the text above has the URL and the error. The sidecar tries again by \
-                   itself every few seconds. A longer max_stale also means that a key which the issuer revoked is accepted \
+            next: "Restore the issuer or the network path to it; the text above has the URL and the error. The sidecar tries \
+                   again by itself every few seconds. A longer max_stale also means that a key which the issuer revoked is accepted \
                    for longer.",
             section: "IssuerUnread",
         },
@@ -203,7 +203,7 @@ pub(super) const fn advice(state: State) -> Option<Advice> {
                     its cache ends.",
             still_works: "Everything here: this sidecar refuses the key and its tokens.",
             next: "If you cannot wait until the instant above, restart the services that verify with the JWKS. If the active \
-                   key was revoked, they refuse tokens of the new one until then. If nobody of yours revoked it, treat it as \
+                   key was revoked, they refuse tokens of the new one until then. If nobody in your team revoked it, treat it as \
                    an attack.",
             section: "KeyRevoked",
         },

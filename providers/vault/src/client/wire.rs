@@ -61,8 +61,8 @@ impl Wire {
         if let Some(name) = connection.server_name {
             if !is_direct {
                 return Err(invalid(format!(
-                    "VAULT_TLS_SERVER_NAME does not go together with a proxy, which would be asked for a server of that name: \
-                     except the host of {address} in NO_PROXY, or have VAULT_ADDR name the server as its certificate does"
+                    "VAULT_TLS_SERVER_NAME cannot be used with a proxy, because the proxy would connect to that name. Add the \
+                     host of {address} to NO_PROXY, or write the name in the server's certificate into VAULT_ADDR"
                 )));
             }
             let host = base.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
