@@ -147,12 +147,12 @@ fn it_is_told_that_a_key_may_begin_to_sign_later_here_and_why() {
     };
     assert_eq!(
         detail(None),
-        "key kid signs; one that others may lack does not begin to before the ring is read again"
+        "key kid signs; a key that other replicas may not have does not begin to sign before the ring is read again"
     );
     assert_eq!(
         detail(Some(3600)),
-        "key kid signs; the ring was not read from 1970-01-12T13:46:40Z to 1970-01-12T14:46:40Z, so one that others may \
-         lack yet begins to later here"
+        "key kid signs; the ring was not read from 1970-01-12T13:46:40Z to 1970-01-12T14:46:40Z, so a key that \
+         other replicas may not have yet begins to sign later here"
     );
 }
 

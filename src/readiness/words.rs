@@ -16,10 +16,10 @@ pub(super) fn put_off(lapse: Option<Lapse>) -> String {
     match lapse {
         None => String::new(),
         Some(Lapse { to: None, .. }) => {
-            "; one that others may lack does not begin to before the ring is read again".to_owned()
+            "; a key that other replicas may not have does not begin to sign before the ring is read again".to_owned()
         }
         Some(Lapse { from, to: Some(to) }) => format!(
-            "; the ring was not read from {} to {}, so one that others may lack yet begins to later here",
+            "; the ring was not read from {} to {}, so a key that other replicas may not have yet begins to sign later here",
             rfc3339(from),
             rfc3339(to)
         ),

@@ -189,12 +189,12 @@ pub(super) const fn advice(state: State) -> Option<Advice> {
             section: "ClockInDoubt",
         },
         State::KeyFromTheFuture => Advice {
-            headline: "The newest key is from the future",
+            headline: "The newest key was created in the future",
             means: "A clock was ahead when the newest key was created, or this machine's is behind. No key is created, retired or \
                     erased until the key's date has come.",
             still_works: "Everything: the key before it signs while it can, and then the one from the future.",
-            next: "See that the clocks of all machines are right. Then wait until the date that the text above names; or give the key \
-                   up with signet keys revoke, which refuses its tokens.",
+            next: "Check the clocks of all machines, and set those that are wrong. Then wait until the instant that the text above \
+                   names. If that is too far away, run signet keys revoke with the kid above: tokens of that key are then refused.",
             section: "ClockInDoubt",
         },
         State::RevocationSpreads => Advice {
