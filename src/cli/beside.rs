@@ -42,7 +42,7 @@ pub(super) async fn told(settings: &Settings, has: impl Fn(&Value) -> bool) -> B
         Err(error) => return later(signet_api::chain(&error)),
         Ok((status, _)) if status.is_success() => {}
         Ok((StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED, _)) => {
-            return later("it is of a version that cannot be told".to_owned());
+            return later("it is an older version, which cannot be asked to read its ring now".to_owned());
         }
         Ok((status, answer)) => {
             let answer: Value = serde_json::from_slice(&answer).unwrap_or_default();
@@ -112,16 +112,22 @@ impl Beside {
         let socket = settings.socket.path.display();
         let bound = humantime::format_duration(settings.policy.durations().refresh_interval);
         match self {
-            Self::Absent => format!("no sidecar serves on {socket}; every one elsewhere follows within {bound}\n"),
+            Self::Absent => format!(
+                "no sidecar serves on {socket}; every other one that reaches the provider has the change within {bound}\n"
+            ),
             Self::Follows { signs_now: Some(kid) } => {
-                format!("the sidecar on {socket} follows already and signs with {kid}; every other within {bound}\n")
+                format!(
+                    "the sidecar on {socket} has the change and signs with {kid}; every other one that reaches the provider has it within {bound}\n"
+                )
             }
             Self::Follows { signs_now: None } => format!(
-                "the sidecar on {socket} follows already, and has no key to sign with; look at its /readyz. Every other \
-                 follows within {bound}\n"
+                "the sidecar on {socket} has the change, and no key to sign with; look at its /readyz. Every other one that \
+                 reaches the provider has the change within {bound}\n"
             ),
             Self::Later { why } => {
-                format!("the sidecar on {socket} was not seen to follow yet: {why}. All follow within {bound}\n")
+                format!(
+                    "the sidecar on {socket} does not show the change yet: {why}. Every sidecar that reaches the provider has it within {bound}\n"
+                )
             }
         }
     }

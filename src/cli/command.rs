@@ -161,7 +161,7 @@ fn schedule() -> Command {
     let live = Arg::new("live")
         .long("live")
         .action(ArgAction::SetTrue)
-        .help("Of the real rings, read from their providers, with when a switch between them is safe");
+        .help("Print the real rings, read from their providers, and when a switch between them is safe");
     // Without the rings it does not matter where they are.
     let of_rings = of(&[RING, &["also_publish"]])
         .into_iter()

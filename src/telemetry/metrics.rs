@@ -159,7 +159,7 @@ impl Default for Metrics {
         );
         registry.register(
             "refresh_failing",
-            "1 while the provider cannot be read, or refuses what is due",
+            "1 while the provider cannot be read, or what is due in it cannot be done",
             metrics.refresh_failing.clone(),
         );
         registry.register(

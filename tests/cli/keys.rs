@@ -347,7 +347,7 @@ fn the_sidecar_beside_follows_before_the_command_ends_and_the_answer_says_who_si
     let ran = spec.run(&["keys", "revoke", &pending]);
     for text in [
         format!("{next} signs now"),
-        format!("follows already and signs with {next}; every other within 1m"),
+        format!("has the change and signs with {next}; every other one that reaches the provider has it within 1m"),
     ] {
         assert!(ran.stdout.contains(&text), "{text}: {}", ran.stdout);
     }
