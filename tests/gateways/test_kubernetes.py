@@ -94,11 +94,11 @@ def test_claims_that_are_not_to_be_signed_are_refused_with_the_reason(signer: Si
         (encoded({name: value for name, value in good.items() if name != "exp"}), invalid, "exp is not a number"),
         (encoded(good | {"exp": str(good["exp"])}), invalid, "exp is not a number"),
         (encoded(good | {"exp": good["iat"] + 3700}), precondition, "SIGNET_TOKEN_MAX_TTL"),
-        (encoded(json.dumps(good)[:-1] + ', "sub": "system:serviceaccount:kube-system:admin"}'), invalid, "duplicate"),
+        (encoded(json.dumps(good)[:-1] + ', "sub": "system:serviceaccount:kube-system:admin"}'), invalid, "a member twice"),
         (encoded(good) + "=", invalid, "base64url"),
         (encoded(b"\xff\xfe"), invalid, "UTF-8"),
         (encoded("[]"), invalid, "JSON object"),
-        ("", invalid, "JSON object"),
+        ("", invalid, "not JSON"),
         (f"{encoded(good)}.{encoded(good)}", invalid, "base64url"),
         (encoded(good | {"large": "x" * 13_000}), invalid, "too many"),
     ]:
