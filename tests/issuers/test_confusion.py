@@ -172,7 +172,7 @@ def test_an_issuer_that_publishes_signets_own_key_cannot_speak_for_signet_nor_si
 
 def test_signets_own_issuer_cannot_be_trusted_a_second_time_with_keys_from_elsewhere() -> None:
     own = "http://127.0.0.1:8080"
-    given = [binary(), "schedule", f"--issuer={own}", f"--trusted-issuers={own}", "--audience=x"]
+    given = [binary(), "check", f"--issuer={own}", f"--trusted-issuers={own}", "--audience=x"]
     outcome = subprocess.run(given, capture_output=True, text=True, timeout=20)
     assert (outcome.returncode, "which is SIGNET_ISSUER" in outcome.stderr) == (64, True), outcome.stderr
 

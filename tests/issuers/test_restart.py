@@ -181,7 +181,7 @@ def test_the_keys_of_other_settings_and_of_another_issuer_are_not_taken(
     for name in [issuer.name, other.name]:
         assert f"the last good keys of {name}" in log, log
     assert "it has the keys of" in log
-    assert "algorithms of this trusted issuer was another" in log
+    assert "algorithms of this trusted issuer had another value" in log
 
 
 def test_two_sidecars_may_share_a_directory(

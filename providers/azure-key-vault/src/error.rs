@@ -127,7 +127,7 @@ impl Doing {
             ),
             (403, _, "KeyNotYetValidOrExpired") => (
                 ErrorKind::KeyUnusable,
-                "The version has an nbf or exp that forbids its use now. Remove these two attributes from it in the vault; keep \
+                "The validity of the version (nbf or exp) forbids its use now. Remove these two attributes from it in the vault; keep \
                  the key. Signet retires keys by itself"
                     .to_owned(),
             ),

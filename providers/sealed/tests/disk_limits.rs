@@ -35,7 +35,9 @@ async fn a_write_fails(directory: &Path, kind: ErrorKind, words: &[&str]) {
     assert!(!directory.join("ring.json.tmp").exists());
     provider.sign(newest.kid(), b"message").await.expect("signs");
     let checks = Trials::of(async |trials| provider.check(trials).await).await;
-    assert!(checks[0].answer.is_bad() && checks[1].answer.is_yes(), "{checks:?}");
+    // A store that cannot be written ends the table: of what comes after it nothing is known.
+    assert!(checks[0].answer.is_bad(), "{checks:?}");
+    assert!(!checks.iter().any(|check| check.answer.is_yes()), "{checks:?}");
 }
 
 async fn start(directory: &Path, keys: usize) {

@@ -55,7 +55,7 @@ pub(in crate::issuers) enum Refusal {
         ours: String,
     },
     /// The keys were fetched with other settings of the issuer.
-    #[error("not used, as they were fetched with another {setting} of this trusted issuer")]
+    #[error("not used, as {setting} of this trusted issuer had another value when they were fetched")]
     OtherTerms {
         /// The key in the issuer's table.
         setting: &'static str,

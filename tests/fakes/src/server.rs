@@ -285,7 +285,7 @@ async fn answer(request: http::Request<Incoming>, shared: Arc<Shared>) -> Result
         Some(Fault::Slow(span)) => tokio::time::sleep(*span).await,
         _ => {}
     }
-    if request.headers.get(USER_AGENT).is_none() && !is_of_a_login_of_google(&request) {
+    if request.headers.get(USER_AGENT).is_none() && !is_of_a_bare_login(&request) {
         return Ok(written(Response::new(
             403,
             "text/html",
@@ -304,9 +304,10 @@ async fn answer(request: http::Request<Incoming>, shared: Arc<Shared>) -> Result
 }
 
 /// Firewalls refuse requests without a `User-Agent`, so every service does here. Google's library for logins sends none and
-/// takes no client of ours.
-fn is_of_a_login_of_google(request: &Request) -> bool {
+/// takes no client of ours; nor does AWS's client of the endpoint that gives a container its credentials.
+fn is_of_a_bare_login(request: &Request) -> bool {
     request.headers.contains_key("metadata-flavor")
+        || request.path == "/pod"
         || request.path.ends_with("/token")
         || request.path.ends_with(":generateAccessToken")
 }

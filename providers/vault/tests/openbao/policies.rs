@@ -87,6 +87,7 @@ fn what_the_check_says_is_missing_is_enough_when_it_is_granted() {
     run(async {
         let ring = unique("ring");
         let mut granted = "path \"nothing\" { capabilities = [\"read\"] }".to_owned();
+        let mut last = Vec::new();
         for round in 0..10 {
             let provider = remote(as_policy(&granted).await, ring.clone()).await;
             let checks = Trials::of(async |trials| provider.check(trials).await).await;
@@ -103,8 +104,9 @@ fn what_the_check_says_is_missing_is_enough_when_it_is_granted() {
             more.dedup();
             // Two capabilities on one path are two grants, which Vault adds up only if they stand in two policies.
             granted = merged(&granted, &more);
+            last = checks;
         }
-        panic!("the grants of the check lead nowhere: {granted}");
+        panic!("the grants of the check lead nowhere: {granted}\n{last:?}");
     });
 }
 
