@@ -4,8 +4,9 @@
 //! directories in which somebody could put another in its place. A file system that is mounted read-only is one in which
 //! nobody can: Kubernetes gives the directories of its volumes mode 0777.
 
-use std::io;
-use std::os::unix::fs::MetadataExt as _;
+use std::fs::{File, Metadata};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::StatVfsMountFlags;
@@ -13,6 +14,8 @@ use rustix::fs::StatVfsMountFlags;
 const GROUP_AND_OTHERS: u32 = 0o022;
 const OTHERS: u32 = 0o002;
 const STICKY: u32 = 0o1000;
+/// More than any settings file has, in octets.
+const LONGEST: u64 = 1024 * 1024;
 
 /// Why a file is not believed. It names the file or the directory, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -60,12 +63,13 @@ pub enum Untrusted {
 }
 
 /// Refuses a file that somebody else than root and this process's user could write or replace. One that is not there, or
-/// cannot be looked at, is for whoever reads it to complain of; a pipe of the shell (`--config <(…)`) is no file.
+/// cannot be looked at, is for whoever reads it to complain of. A pipe is judged as a file is: whoever may write into it
+/// decides what is read. That of a shell (`--config <(…)`) belongs to its user alone.
 ///
 /// # Errors
 /// [`Untrusted`].
 pub fn refuse_writable(path: &Path) -> Result<(), Untrusted> {
-    let Some(found) = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file) else {
+    let Ok(found) = std::fs::metadata(path) else {
         return Ok(());
     };
     refuse_mode(path)?;
@@ -98,12 +102,17 @@ pub fn refuse_writable(path: &Path) -> Result<(), Untrusted> {
 /// [`Untrusted::Mode`].
 pub fn refuse_mode(path: &Path) -> Result<(), Untrusted> {
     match std::fs::metadata(path) {
-        Ok(found) if found.is_file() && found.mode() & GROUP_AND_OTHERS != 0 => Err(Untrusted::Mode {
+        Ok(found) if !is_null(&found) && found.mode() & GROUP_AND_OTHERS != 0 => Err(Untrusted::Mode {
             path: path.to_owned(),
             mode: found.mode() & 0o7777,
         }),
         _ => Ok(()),
     }
+}
+
+/// Whether it is `/dev/null`, which everybody may write and nobody can put anything into.
+fn is_null(found: &Metadata) -> bool {
+    found.file_type().is_char_device() && found.rdev() == rustix::fs::makedev(1, 3)
 }
 
 /// The mode of a directory in which every user may replace files.
@@ -117,10 +126,14 @@ fn writable_by_all(directory: &Path) -> Option<u32> {
 /// The settings file, if others could not have written it.
 ///
 /// # Errors
-/// As the system says, or `PermissionDenied` for a file that is [`Untrusted`].
+/// As the system says, `PermissionDenied` for a file that is [`Untrusted`], or `FileTooLarge` for one of more than 1 MiB.
 pub fn read_settings(path: &Path) -> io::Result<String> {
     refuse_writable(path).map_err(|error| io::Error::new(io::ErrorKind::PermissionDenied, error))?;
-    std::fs::read_to_string(path)
+    let mut text = String::new();
+    if File::open(path)?.take(LONGEST + 1).read_to_string(&mut text)? as u64 > LONGEST {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it has more than 1 MiB"));
+    }
+    Ok(text)
 }
 
 #[cfg(test)]
@@ -159,6 +172,34 @@ mod tests {
             refuse_mode(&path).expect_err("others may");
         }
         refuse_writable(&directory.path().join("none")).expect("for the reader to say");
+    }
+
+    #[test]
+    fn a_pipe_that_others_may_write_is_refused_as_a_file_is() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("pipe");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::from(0o600)).expect("made");
+        refuse_writable(&path).expect("nobody else may write it");
+        mode(&path, 0o666);
+        assert!(matches!(refuse_writable(&path), Err(Untrusted::Mode { .. })));
+        refuse_mode(&path).expect_err("others may");
+        mode(&path, 0o600);
+        if rustix::process::geteuid().is_root() {
+            chown(&path, Some(65534), None).expect("given away");
+            assert!(matches!(refuse_writable(&path), Err(Untrusted::Owner { .. })));
+        }
+        refuse_writable(Path::new("/dev/null")).expect("nobody can put anything into it");
+        refuse_writable(Path::new("/dev/zero")).expect_err("it is no settings file");
+    }
+
+    #[test]
+    fn a_settings_file_without_an_end_is_refused() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = file(directory.path());
+        write(&path, "#".repeat(1024 * 1024)).expect("written");
+        read_settings(&path).expect("just short enough");
+        write(&path, "#".repeat(1024 * 1024 + 1)).expect("written");
+        read_settings(&path).expect_err("too long");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use signet_api::{Clock, ProviderError, dates};
 use signet_core::mint::Template;
 use signet_guards::Jitter;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
@@ -99,8 +99,10 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
     }
     lock_memory(settings.limits.require_locked_memory)?;
     let system = |what| move |source| StartError::System { what, source };
-    let mut terminate = signal(SignalKind::terminate()).map_err(system("a handler for SIGTERM"))?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(system("a handler for SIGINT"))?;
+    let mut stop = Stop {
+        terminate: signal(SignalKind::terminate()).map_err(system("a handler for SIGTERM"))?,
+        interrupt: signal(SignalKind::interrupt()).map_err(system("a handler for SIGINT"))?,
+    };
     let mut hang_up = signal(SignalKind::hangup()).map_err(system("a handler for SIGHUP"))?;
 
     files::allow(LISTENERS, settings.limits.max_connections.into());
@@ -128,11 +130,17 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
     });
     let metrics = Arc::new(Metrics::default());
     let open = |origin| app::open_guarded(&settings, origin, Arc::clone(&clock), Arc::clone(&metrics));
-    let provider = open(&settings.origin).await?;
+    let Some(provider) = stop.or(Box::pin(open(&settings.origin))).await else {
+        return stopped_early();
+    };
+    let provider = provider?;
     fits(&settings, &provider.capabilities())?;
     let mut also = Vec::new();
     for origin in &settings.also {
-        let provider = open(origin).await.map_err(StartError::Also)?;
+        let Some(provider) = stop.or(Box::pin(open(origin))).await else {
+            return stopped_early();
+        };
+        let provider = provider.map_err(StartError::Also)?;
         bears(&settings, &provider.capabilities()).map_err(StartError::Also)?;
         also.push(Source {
             name: origin.name(),
@@ -162,7 +170,10 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
         jitter: Jitter::default(),
         memory: Some(Arc::new(LastGood::new(&settings.data_dir, &settings.issuer))),
     };
-    let keeper = Keeper::start(means, charge).await.map_err(|no_ring| match no_ring {
+    let Some(keeper) = stop.or(Keeper::start(means, charge)).await else {
+        return stopped_early();
+    };
+    let keeper = keeper.map_err(|no_ring| match no_ring {
         NoRing::Signing(failure) => StartError::Provider(failure),
         NoRing::Also(failure) => StartError::Also(failure),
     })?;
@@ -177,8 +188,11 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
         data_dir: &settings.data_dir,
         ahead: durations.clock_skew * 2,
     };
-    let issuers = Issuers::follow(&settings.trusted_issuers, following, &tasks, &shutdown).await?;
-    let issuers = Arc::new(issuers);
+    let following = Issuers::follow(&settings.trusted_issuers, following, &tasks, &shutdown);
+    let Some(issuers) = stop.or(following).await else {
+        return stopped_early();
+    };
+    let issuers = Arc::new(issuers?);
     tasks.spawn(fetch_after_jumps(
         Arc::clone(&clock_watch),
         Arc::clone(&issuers),
@@ -272,8 +286,7 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
 
     loop {
         tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
+            () = stop.asked() => break,
             _ = hang_up.recv() => {
                 info!("SIGHUP: the provider is read now, and the keys of trusted issuers are fetched");
                 nudge.now();
@@ -306,6 +319,36 @@ async fn fetch_after_jumps(clock_watch: Arc<ClockWatch>, issuers: Arc<Issuers>, 
         tokio::time::sleep(jitter.up_to(AFTER_JUMPS)).await;
         issuers.fetch_now();
     }
+}
+
+/// The signals that end the process.
+struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    /// Returns when one has come. Cancelled, it loses none.
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    /// Does the work, unless a signal comes before it is done: a provider that is silent does not hold up the end. Whatever
+    /// the start was doing leaves a good ring behind when it is cut off (clause 10 of the contract).
+    async fn or<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            done = work => Some(done),
+            () = self.asked() => None,
+        }
+    }
+}
+
+fn stopped_early() -> Result<(), StartError> {
+    info!("stopped before the ring was open");
+    Ok(())
 }
 
 async fn listen(address: SocketAddr, setting: &'static str) -> Result<TcpListener, StartError> {

@@ -69,6 +69,14 @@ impl Handler for Local {
 impl Local {
     async fn answer(&self, request: Request<Arriving>) -> Response {
         let (parts, body) = request.into_parts();
+        // What is required of a token stands in the body here. A requirement in the query would be read by nobody.
+        if parts.method == Method::POST && parts.uri.path() != "/v1/authorize" && parts.uri.query().is_some() {
+            let problem = Problem::request(
+                "invalid_request",
+                "no parameters are taken from the query here; write them in the body",
+            );
+            return self.failed(&parts, problem);
+        }
         let outcome = match (&parts.method, parts.uri.path()) {
             (&Method::POST, "/v1/sign") => self.sign(body).await,
             (&Method::POST, "/v1/verify") => self.verify(body).await,

@@ -51,6 +51,20 @@ async fn a_requirement_without_a_value_is_refused_at_every_door() {
         );
     }
 
+    // Nor is one that stands where nobody would read it.
+    let request = json!({ "token": token }).to_string();
+    for (path, headers, body) in [
+        ("/v1/verify", &[][..], request.clone()),
+        ("/v1/introspect", &FORM[..], format!("token={token}")),
+    ] {
+        for query in ["scope=write", "audience=https://other", "scope="] {
+            let answer = connection
+                .request("POST", &format!("{path}?{query}"), headers, Some(body.as_bytes()))
+                .expect("an answer");
+            expect(&format!("{path}?{query}"), &answer, 400, "invalid_request");
+        }
+    }
+
     for blank in BLANK {
         for name in ["scope", "audience", "issuer"] {
             let query = form_urlencoded::Serializer::new(String::new())

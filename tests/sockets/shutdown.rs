@@ -1,7 +1,7 @@
 //! SIGTERM: requests under way finish, new ones do not begin, and nobody can hold the process up for longer than agreed.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
@@ -133,5 +133,26 @@ fn clients_that_read_nothing_do_not_hold_up_the_end() {
             );
             drop((stream, pipelined, half));
         }
+    }
+}
+
+/// An operator's Ctrl-C, and a rollout while the provider is silent.
+#[test]
+fn a_start_that_waits_for_a_silent_provider_ends_when_it_is_asked_to() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = format!("http://{}", silent.local_addr().expect("an address"));
+        let mut sidecar = Spec::new(&Home::new())
+            .set("SIGNET_PROVIDER", "vault")
+            .set("SIGNET_CUSTODY", "remote")
+            .set("VAULT_ADDR", address)
+            .set("VAULT_TOKEN", "s.of-no-server-at-all")
+            .spawn();
+        // It asks, and gets no answer.
+        let asked = silent.accept().expect("a connection");
+        sidecar.signal(signal);
+        let ended = sidecar.wait(Duration::from_secs(2));
+        assert!(ended.success(), "{ended}: {}", sidecar.log_text());
+        drop(asked);
     }
 }
