@@ -7,7 +7,7 @@
 //!
 //! - `HTTPS_PROXY`, `HTTP_PROXY` and `ALL_PROXY`, in capitals or small letters; capitals go first. White space around the
 //!   value is no part of it. What is no URL of a proxy is a problem of the settings ([`problems`]).
-//! - `NO_PROXY` is what the operator wrote, in the form that the clients understand ([`exceptions`]), and then what no proxy
+//! - `NO_PROXY` is what the operator wrote, in the form that the clients understand (`exceptions`), and then what no proxy
 //!   may see or can reach: this machine, and the servers of instance metadata, whose answers are credentials.
 
 mod exceptions;
