@@ -70,14 +70,22 @@ pub(super) fn text(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// A path of this machine. A URL would be taken for the name of a directory.
+/// A path of this machine. A URL would be taken for the name of a directory, and so would what a shell replaces: in a unit or
+/// an environment file no shell reads it.
 pub(super) fn path(text: &str) -> Result<PathBuf, String> {
-    let rest = ["file:", "unix:", "http+unix:"].iter().find_map(|scheme| {
-        let begins = text
-            .get(..scheme.len())
-            .is_some_and(|begin| begin.eq_ignore_ascii_case(scheme));
-        begins.then(|| &text[scheme.len()..])
-    });
+    if text.starts_with(['~', '$']) {
+        return Err(format!(
+            "{text:?} begins with what only a shell replaces; write the path itself, which begins with /"
+        ));
+    }
+    let rest = ["file:", "unix:", "unix-abstract:", "http+unix:"]
+        .iter()
+        .find_map(|scheme| {
+            let begins = text
+                .get(..scheme.len())
+                .is_some_and(|begin| begin.eq_ignore_ascii_case(scheme));
+            begins.then(|| &text[scheme.len()..])
+        });
     let rest = rest.or_else(|| text.split_once("://").map(|(_, rest)| rest));
     match rest {
         None => Ok(PathBuf::from(text)),
@@ -381,8 +389,13 @@ mod tests {
             );
             assert_eq!(super::path(text).is_ok(), text.starts_with('@'), "{text}");
         }
+        for text in ["~/s.sock", "~", "$HOME/s.sock", "${HOME}/s.sock"] {
+            assert!(path(text).expect_err(text).contains("a shell"), "{text}");
+        }
+        assert!(path("unix-abstract:signet").is_err());
         for text in [
             "/run/signet.sock",
+            "a~/$HOME",
             "signet.sock",
             "./unix:x",
             "/a:b/c",
