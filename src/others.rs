@@ -72,7 +72,7 @@ pub fn refuse_writable(path: &Path) -> Result<(), Untrusted> {
     let Ok(found) = std::fs::metadata(path) else {
         return Ok(());
     };
-    refuse_mode(path)?;
+    refuse_mode_of(path, &found)?;
     let us = rustix::process::geteuid().as_raw();
     if found.uid() != us && found.uid() != 0 {
         return Err(Untrusted::Owner {
@@ -101,13 +101,17 @@ pub fn refuse_writable(path: &Path) -> Result<(), Untrusted> {
 /// # Errors
 /// [`Untrusted::Mode`].
 pub fn refuse_mode(path: &Path) -> Result<(), Untrusted> {
-    match std::fs::metadata(path) {
-        Ok(found) if !is_null(&found) && found.mode() & GROUP_AND_OTHERS != 0 => Err(Untrusted::Mode {
-            path: path.to_owned(),
-            mode: found.mode() & 0o7777,
-        }),
-        _ => Ok(()),
+    std::fs::metadata(path).map_or(Ok(()), |found| refuse_mode_of(path, &found))
+}
+
+fn refuse_mode_of(path: &Path, found: &Metadata) -> Result<(), Untrusted> {
+    if is_null(found) || found.mode() & GROUP_AND_OTHERS == 0 {
+        return Ok(());
     }
+    Err(Untrusted::Mode {
+        path: path.to_owned(),
+        mode: found.mode() & 0o7777,
+    })
 }
 
 /// Whether it is `/dev/null`, which everybody may write and nobody can put anything into.
