@@ -14,7 +14,7 @@ fn decode(part: &str) -> Value {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).expect("base64url")).expect("JSON")
 }
 
-/// Each with the code that `verify` refuses it with. The full table is in `core/tests/hostile`.
+/// Each with the code that `verify` refuses it with. The full table is in `crates/core/tests/hostile`.
 pub(crate) fn hostile(good: &Signed, foreign: &Signed) -> Vec<(&'static str, String, &'static str)> {
     let parts: Vec<&str> = good.token.split('.').collect();
     let (header, payload, signature) = (parts[0], parts[1], parts[2]);

@@ -141,7 +141,7 @@ fn the_time_is_read_at_the_edge_only() {
 
 #[test]
 fn the_core_knows_no_runtime_no_neighbour_and_no_machine() {
-    let manifest = read("core/Cargo.toml");
+    let manifest = read("crates/core/Cargo.toml");
     let dependencies: Vec<&str> = manifest
         .lines()
         .skip_while(|line| *line != "[dependencies]")
@@ -171,9 +171,12 @@ fn the_core_knows_no_runtime_no_neighbour_and_no_machine() {
     let mut faults: Vec<String> = dependencies
         .into_iter()
         .filter(banned)
-        .map(|name| format!("core/Cargo.toml: {name}"))
+        .map(|name| format!("crates/core/Cargo.toml: {name}"))
         .collect();
-    for path in files("rs").into_iter().filter(|path| path.starts_with("core/src/")) {
+    for path in files("rs")
+        .into_iter()
+        .filter(|path| path.starts_with("crates/core/src/"))
+    {
         let text = read(&path);
         let machine = [
             "std::env",

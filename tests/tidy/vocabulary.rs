@@ -80,7 +80,7 @@ fn every_problem_stands_in_the_errors_document() {
         words.contains("signing_unavailable"),
         "this test no longer finds problems in the sources"
     );
-    let mint = read("core/src/mint.rs");
+    let mint = read("crates/core/src/mint.rs");
     let (_, codes) = mint.split_once("pub const fn code(").expect("MintRefusal::code");
     let codes = codes.split("\n    }\n").next().unwrap_or_default();
     words.extend(literals(codes).into_iter().map(str::to_owned));
