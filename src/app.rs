@@ -15,10 +15,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use signet_api::{Clock, ErrorKind, KeyProvider, Operation, ProviderError, Trials, Variable, Variables};
-use signet_guards::{
-    Breaking, Breaks, Checked, Deadlines, Guard as _, Jitter, Pace, Paced, Retries, Retrying, TimeLimited,
-};
+use signet_api::{ErrorKind, KeyProvider, Operation, ProviderError, Trials, Variable, Variables};
+use signet_base::{Clock, Jitter};
+use signet_guards::{Breaking, Breaks, Checked, Deadlines, Guard as _, Pace, Paced, Retries, Retrying, TimeLimited};
 use signet_local::LocalConfig;
 use signet_sealed::disk::Disk;
 use signet_sealed::{FileStore, RingStore, Sealed, Sealer};

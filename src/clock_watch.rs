@@ -14,15 +14,15 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use signet_api::Clock;
+use signet_base::Clock;
 use signet_core::{Policy, Timestamp};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::clock::rfc3339;
 use crate::timeline::brief;
+use signet_base::rfc3339;
 
 /// Between two looks.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);

@@ -76,7 +76,8 @@ mod tests {
     use std::time::Duration;
 
     use clap::Command;
-    use signet_api::{Claim, Custody, chain};
+    use signet_api::{Claim, Custody};
+    use signet_base::chain;
     use signet_core::Algorithm;
 
     use super::*;

@@ -8,7 +8,6 @@
 pub mod app;
 pub mod cache_file;
 pub mod cli;
-pub mod clock;
 pub mod clock_watch;
 pub mod discovery;
 pub mod fits;

@@ -15,22 +15,22 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use signet_api::Clock;
+use signet_base::{Clock, Outage};
 use signet_core::{Lapse, Phase, Policy, Timestamp};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::clock::rfc3339;
 use crate::clock_watch::ClockWatch;
 use crate::http::unix::{SocketFault, SocketFile};
 use crate::issuers::{Issuers, NoKeys, Trusted};
 use crate::published::Published;
 use crate::remote::Remote;
-use crate::snapshot::{NoSigner, NoSignerCause, Outage, RefreshFailure, Signer, Signs, Snapshot};
+use crate::snapshot::{NoSigner, NoSignerCause, RefreshFailure, Signer, Signs, Snapshot};
 use crate::timeline::brief;
 pub use doubted::CLOCK;
 use doubted::Doubted;
 pub use report::{Condition, Report};
+use signet_base::rfc3339;
 pub use state::{Effect, State};
 use words::{from_disk, put_off};
 

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use signet_api::{Clock, KeyProvider, Operation, ProviderError, chain};
+use signet_api::{KeyProvider, Operation, ProviderError};
+use signet_base::{Clock, Outage, chain};
 use signet_core::lapse::sure_retention;
 use signet_core::{KeyRecord, Lapse, Lapses, Phase, Policy, Schedule, Timestamp, faults, schedule, schedule_after};
 use tracing::{error, info, warn};
 
-use crate::clock::rfc3339;
-use crate::snapshot::Outage;
+use signet_base::rfc3339;
 
 /// The last list of a ring. A failure leaves it as it is: the last good ring goes on by its schedule.
 #[derive(Clone, Debug)]

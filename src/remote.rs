@@ -8,16 +8,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use signet_api::{Clock, ErrorKind, KeyProvider, Operation, ProviderError, chain};
+use signet_api::{ErrorKind, KeyProvider, Operation, ProviderError};
+use signet_base::{Clock, Outage, chain};
 use signet_core::Kid;
 use signet_core::signing_key::Signature;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 use tracing::{error, info};
 
-use crate::clock::rfc3339;
-use crate::snapshot::Outage;
 use crate::telemetry::seldom::SeldomFailing;
+use signet_base::rfc3339;
 
 /// The way to the provider's signatures.
 #[derive(Debug)]

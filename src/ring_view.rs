@@ -3,8 +3,8 @@
 use serde::Serialize;
 use signet_core::{Issuer, KeyRecord, Phase, Policy, Schedule, Timestamp};
 
-use crate::clock::rfc3339;
 use crate::timeline::instant;
+use signet_base::rfc3339;
 
 /// Every key with its phase and instants.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use signet_api::{Clock, ProviderError, dates};
+use signet_api::{ProviderError, dates};
+use signet_base::{Clock, Jitter, SystemClock, http_date};
 use signet_core::mint::Template;
-use signet_guards::Jitter;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -15,7 +15,6 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::app;
-use crate::clock::{SystemClock, http_date};
 use crate::clock_watch::ClockWatch;
 use crate::fits::{bears, fits};
 use crate::hardening::{NotLocked, lock_memory};

@@ -11,6 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::HeaderValue;
+use signet_base::Outage;
 use signet_core::jwk::{Jwk, JwkSet};
 use signet_core::mint::Headers;
 use signet_core::schedule::{Due, ScheduledKey};
@@ -91,15 +92,6 @@ impl Signer {
         let sure = self.published_until.since(now).max(self.least);
         self.longest.min(sure)
     }
-}
-
-/// Something that does not work, since when, and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outage {
-    /// Since when.
-    pub since: Timestamp,
-    /// The error and its causes, for an operator.
-    pub reason: String,
 }
 
 /// Why no key signs.

@@ -39,7 +39,7 @@ pub(super) async fn told(settings: &Settings, has: impl Fn(&Value) -> bool) -> B
     let later = |why: String| Beside::Later { why };
     match send(socket, Method::POST, "/v1/ring/refresh", Vec::new()).await {
         Err(ClientError::Connect { source, .. }) if is_nobody(&source) => return Beside::Absent,
-        Err(error) => return later(signet_api::chain(&error)),
+        Err(error) => return later(signet_base::chain(&error)),
         Ok((status, _)) if status.is_success() => {}
         Ok((StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED, _)) => {
             return later("it is an older version, which cannot be asked to read its ring now".to_owned());

@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde::Serialize;
-use signet_api::{Answer, Check, ErrorKind, Operation, Progress, ProviderError, Trials, chain};
+use signet_api::{Answer, Check, ErrorKind, Operation, Progress, ProviderError, Trials};
+use signet_base::{SystemClock, chain};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use crate::app;
 use crate::cli::{Failure, say, table, to_json};
-use crate::clock::SystemClock;
 use crate::fits::{bears, fits};
 use crate::issuers::{self, NoClient};
 use crate::kinds::exit_code;

@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use clap::ArgMatches;
 use serde_json::json;
-use signet_api::{Clock, ErrorKind, KeyProvider, NewKey};
+use signet_api::{ErrorKind, KeyProvider, NewKey};
+use signet_base::{Clock, SystemClock, rfc3339};
 use signet_core::schedule::Due;
 use signet_core::{KeyRecord, Kid, Phase, Revocation, Schedule, Timestamp, schedule};
 
 use crate::app;
 use crate::cli::{Failure, beside, is_json, table, to_json};
-use crate::clock::{SystemClock, rfc3339};
 use crate::kinds::exit_code;
 use crate::ring_view::RingView;
 use crate::settings::Settings;

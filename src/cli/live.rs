@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use humantime::format_duration;
 use serde::Serialize;
-use signet_api::Clock;
+use signet_base::{Clock, SystemClock, rfc3339};
 use signet_core::{Phase, Policy, Timestamp};
 
 use crate::app;
 use crate::cli::{Failure, millis, table, to_json};
-use crate::clock::{SystemClock, rfc3339};
 use crate::reading::Reading;
 use crate::ring_view::AlsoView;
 use crate::settings::Settings;

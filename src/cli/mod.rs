@@ -15,7 +15,8 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use clap::ArgMatches;
-use signet_api::{ProviderError, chain};
+use signet_api::ProviderError;
+use signet_base::chain;
 
 use crate::kinds::exit_code;
 use crate::serve::{self, StartError};

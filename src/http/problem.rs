@@ -11,7 +11,8 @@ use signet_core::mint::MintRefusal;
 use crate::http::Response;
 use crate::issuers::NoKeys;
 use crate::kinds::http_status;
-use crate::snapshot::{NoSigner, Outage};
+use crate::snapshot::NoSigner;
+use signet_base::Outage;
 
 /// A problem document. The word in its `type` is part of the interface; `docs/errors.md` has them all.
 #[derive(Clone, Debug, Serialize)]
@@ -59,7 +60,7 @@ impl Problem {
     /// No key can sign now.
     #[must_use]
     pub fn signing_unavailable(none: &NoSigner) -> Self {
-        let since = crate::clock::rfc3339(none.outage.since);
+        let since = signet_base::rfc3339(none.outage.since);
         // The reason may name files and hosts: it is for the log and for /readyz, not for every client.
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -73,7 +74,7 @@ impl Problem {
     /// This process was stopped for so long that what it knows of the ring may be wrong by now. Reading it is under way.
     #[must_use]
     pub fn asleep(outage: &Outage) -> Self {
-        let since = crate::clock::rfc3339(outage.since);
+        let since = signet_base::rfc3339(outage.since);
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "asleep",

@@ -109,7 +109,7 @@ impl Tls {
                     info!(file = %self.files.certificate.display(), "the changed TLS certificate is in use");
                 }
                 Err(failure) => {
-                    let failure = signet_api::chain(&failure);
+                    let failure = signet_base::chain(&failure);
                     error!("the changed TLS files are not usable, the last certificate stays in use: {failure}");
                 }
             }

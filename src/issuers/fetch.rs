@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
-use signet_api::{USER_AGENT, chain};
+use signet_api::USER_AGENT;
+use signet_base::chain;
 use signet_core::{Algorithm, ForeignKeys, Issuer, foreign_keys, json};
 use tokio::time::Instant;
 

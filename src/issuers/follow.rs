@@ -9,9 +9,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use signet_api::{Clock, chain};
+use signet_base::{Clock, Jitter, Outage, chain};
 use signet_core::Timestamp;
-use signet_guards::Jitter;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{info, warn};
@@ -19,9 +18,8 @@ use tracing::{info, warn};
 use super::fetch::{FetchError, Fetched, Source};
 use super::kept::{Remembered, Worth};
 use super::{Known, Trusted};
-use crate::clock::rfc3339;
-use crate::snapshot::Outage;
 use crate::telemetry::metrics::Metrics;
+use signet_base::rfc3339;
 
 /// The first wait after a failure; it doubles.
 const FIRST_RETRY: Duration = Duration::from_secs(1);

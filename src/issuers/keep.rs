@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use signet_api::chain;
+use signet_base::chain;
 use signet_core::{Issuer, Timestamp};
 use tokio::sync::Notify;
 use tracing::{debug, info, warn};

@@ -24,9 +24,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::{ArcSwapOption, Guard};
-use signet_api::Clock;
+use signet_base::{Clock, Jitter, Outage};
 use signet_core::{ForeignKeys, Issuer, Timestamp};
-use signet_guards::Jitter;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -36,7 +35,6 @@ pub use location::Location;
 pub use tls::NoClient;
 
 use crate::settings::TrustedIssuer;
-use crate::snapshot::Outage;
 use crate::telemetry::metrics::Metrics;
 use fetch::Source;
 use kept::Remembered;

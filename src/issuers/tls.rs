@@ -9,9 +9,9 @@ use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError, InvalidMessage, PeerIncompatible};
 use signet_core::{Issuer, Timestamp};
 
-use crate::clock::rfc3339;
 use crate::others::{Untrusted, refuse_writable};
 use crate::settings::TrustedIssuer;
+use signet_base::rfc3339;
 
 /// How many names of a certificate are told.
 const MOST_NAMES: usize = 8;

@@ -4,7 +4,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use signet_api::{Claim, Clock, Custody, KeyProvider, NewKey, ProviderError, chain};
+use signet_api::{Claim, Custody, KeyProvider, NewKey, ProviderError};
+use signet_base::{Clock, Outage, chain};
 use signet_core::ring::newest;
 use signet_core::schedule::{Due, Reason};
 use signet_core::{KeyRecord, KeyState, Kid, Phase, Schedule, Timestamp, faults};
@@ -17,7 +18,6 @@ use super::known::Known;
 use super::pace::Pace;
 use crate::clock_watch::ClockWatch;
 use crate::reading::Reading;
-use crate::snapshot::Outage;
 
 /// The longest that a replica waits for others to be faster.
 const LONGEST_JITTER: Duration = Duration::from_secs(5);

@@ -11,7 +11,7 @@ use signet_core::{Kid, SigningKey, Timestamp};
 use tokio::sync::watch;
 
 use crate::reading::Reading;
-use crate::snapshot::Outage;
+use signet_base::Outage;
 
 /// The knowledge itself.
 #[derive(Debug)]

@@ -19,10 +19,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use signet_api::{Clock, ErrorKind, Fate, KeyProvider, ProviderError};
+use signet_api::{ErrorKind, Fate, KeyProvider, ProviderError};
+use signet_base::{Clock, Jitter};
 use signet_core::algorithm::RsaBits;
 use signet_core::{Issuer, Policy};
-use signet_guards::Jitter;
 use tokio_util::sync::CancellationToken;
 
 use self::control::Control;

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use signet_base::Jitter;
 use signet_core::Kid;
-use signet_guards::Jitter;
 use tokio::sync::watch;
 use tokio::time::Instant;
 

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use signet_api::{Capabilities, Clock, Custody};
+use signet_api::{Capabilities, Custody};
+use signet_base::{Clock, Outage};
 use signet_core::{Kid, Phase, Schedule, Timestamp};
 use tracing::{info, warn};
 
@@ -13,7 +14,7 @@ use super::known::{Facts, Known};
 use crate::clock_watch::ClockWatch;
 use crate::reading::Reading;
 use crate::ring_view::{AlsoView, RingView};
-use crate::snapshot::{NoSigner, NoSignerCause, Outage, Parts, Signs, Snapshot};
+use crate::snapshot::{NoSigner, NoSignerCause, Parts, Signs, Snapshot};
 use crate::telemetry::metrics::Metrics;
 
 /// What snapshots are made from.

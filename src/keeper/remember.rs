@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use signet_api::chain;
+use signet_base::chain;
 use signet_core::{KeyRecord, Policy, Timestamp};
 use tracing::{error, info, warn};
 

@@ -4,7 +4,8 @@
 
 use std::sync::Arc;
 
-use signet_api::{Clock, KeyProvider};
+use signet_api::KeyProvider;
+use signet_base::Clock;
 use signet_core::Policy;
 use tokio::sync::watch;
 use tokio::time::sleep;

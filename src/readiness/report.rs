@@ -4,7 +4,7 @@ use serde::Serialize;
 use signet_core::Timestamp;
 
 use super::{Effect, State};
-use crate::clock::rfc3339;
+use signet_base::rfc3339;
 
 /// One named condition of readiness.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

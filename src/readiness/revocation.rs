@@ -3,8 +3,8 @@
 use signet_core::Timestamp;
 
 use super::{Condition, Memory, REVOCATION, State};
-use crate::clock::rfc3339;
 use crate::timeline::short;
+use signet_base::rfc3339;
 
 impl Memory {
     /// Every sidecar refuses the key once it has read the mark; a service that verifies with the JWKS does so when its cache

@@ -2,7 +2,7 @@
 
 use signet_core::{Lapse, Timestamp};
 
-use crate::clock::rfc3339;
+use signet_base::rfc3339;
 
 /// Where the last keys of an issuer come from, if this process has fetched none.
 pub(super) fn from_disk(kept: Option<Timestamp>) -> String {

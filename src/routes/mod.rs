@@ -18,7 +18,7 @@ pub mod verify;
 use std::sync::Arc;
 use std::time::Duration;
 
-use signet_api::Clock;
+use signet_base::Clock;
 use signet_core::mint::Template;
 use signet_core::{Audience, Issuer};
 

@@ -12,7 +12,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body_util::{Either, Full};
-use signet_api::Clock;
+use signet_base::Clock;
 use signet_core::{Issuer, Policy, Timestamp, faults};
 
 use crate::discovery::{JWKS, Paths, Which};

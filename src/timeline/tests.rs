@@ -4,8 +4,8 @@ use signet_core::policy::Durations;
 use signet_core::{Algorithm, Phase, Policy, Timestamp};
 
 use super::{Timeline, brief, text};
-use crate::clock::rfc3339;
 use crate::ring_view::{AlsoView, KeyView, RevokedView};
+use signet_base::rfc3339;
 
 const HOUR: i64 = 3600;
 const DAY: i64 = 24 * HOUR;

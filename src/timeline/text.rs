@@ -3,7 +3,7 @@
 use signet_core::{Phase, Timestamp};
 
 use super::{Bar, Timeline};
-use crate::clock::rfc3339;
+use signet_base::rfc3339;
 
 /// As wide as every terminal is.
 const WIDTH: usize = 80;

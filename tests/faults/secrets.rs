@@ -8,7 +8,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::json;
-use signet::clock::SystemClock;
+use signet_base::SystemClock;
 use signet_core::Kid;
 use signet_local::LocalConfig;
 

@@ -5,7 +5,8 @@ use std::collections::BinaryHeap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use signet_api::{Clock, NewKey};
+use signet_api::NewKey;
+use signet_base::Clock;
 use signet_core::algorithm::RsaBits;
 use signet_core::ring::newest;
 use signet_core::{KeyRecord, Revocation};

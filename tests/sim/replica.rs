@@ -11,12 +11,11 @@ use signet::readiness::Readiness;
 use signet::remote::Remote;
 use signet::telemetry::metered::Metered;
 use signet::telemetry::metrics::Metrics;
-use signet_api::{Clock, KeyProvider};
+use signet_api::KeyProvider;
+use signet_base::{Clock, Jitter};
 use signet_core::Issuer;
 use signet_core::algorithm::RsaBits;
-use signet_guards::{
-    Breaking, Breaks, Checked, Deadlines, Guard as _, Jitter, Pace, Paced, Retries, Retrying, TimeLimited,
-};
+use signet_guards::{Breaking, Breaks, Checked, Deadlines, Guard as _, Pace, Paced, Retries, Retrying, TimeLimited};
 use signet_sealed::Sealed;
 use tokio_util::sync::CancellationToken;
 

@@ -6,7 +6,8 @@ use std::sync::{Arc, OnceLock};
 use signet::published::Published;
 use signet::readiness::Readiness;
 use signet::snapshot::Snapshot;
-use signet_api::{Clock, KeyProvider};
+use signet_api::KeyProvider;
+use signet_base::Clock;
 use signet_core::{Policy, Timestamp};
 
 use crate::gate::Gate;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use signet_api::Clock;
+use signet_base::Clock;
 use signet_core::Timestamp;
 use tokio::time::Instant;
 

@@ -172,16 +172,3 @@ impl Error for ProviderError {
         Some(&*self.source)
     }
 }
-
-/// An error with its causes, in one line: for the edge where it is printed, once.
-#[must_use]
-pub fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
-}

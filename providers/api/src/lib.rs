@@ -7,7 +7,6 @@
 mod agent;
 mod certificate;
 mod check;
-mod clock;
 pub mod dates;
 mod error;
 mod nearness;
@@ -18,8 +17,7 @@ pub use agent::{APPLICATION_ID, USER_AGENT};
 pub use async_trait::async_trait;
 pub use certificate::untrusted;
 pub use check::{Answer, Check, Progress, Trials};
-pub use clock::Clock;
-pub use error::{ErrorKind, Operation, ProviderError, chain};
+pub use error::{ErrorKind, Operation, ProviderError};
 pub use nearness::Nearness;
 pub use provider::{Capabilities, Claim, Custody, Fate, KeyProvider, NewKey, ReadQuota};
 pub use variables::{Variable, Variables};

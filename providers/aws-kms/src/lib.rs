@@ -28,7 +28,8 @@ mod store;
 
 use std::sync::Arc;
 
-use signet_api::{Clock, KeyProvider, ProviderError, Variables};
+use signet_api::{KeyProvider, ProviderError, Variables};
+use signet_base::Clock;
 use signet_sealed::{RingStore, Sealer};
 
 pub use config::{AwsKmsConfig, VARIABLES};

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use signet_api::{
-    Capabilities, Claim, Clock, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError, ReadQuota,
-    Trials,
+    Capabilities, Claim, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError, ReadQuota, Trials,
 };
+use signet_base::Clock;
 use signet_core::algorithm::KeyType;
 use signet_core::signing_key::Signature;
 use signet_core::{KeyRecord, Kid, Revocation, SigningKey};

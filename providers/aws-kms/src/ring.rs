@@ -15,7 +15,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use signet_api::{Clock, ErrorKind, Operation, ProviderError};
+use signet_api::{ErrorKind, Operation, ProviderError};
+use signet_base::Clock;
 use signet_core::public_key::PublicKey;
 use signet_core::{Algorithm, KeyRecord, KeyState, Kid, Timestamp, VerifyingKey};
 

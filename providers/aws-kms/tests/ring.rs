@@ -226,7 +226,7 @@ fn a_key_that_was_adopted_is_as_old_as_its_name() {
         cloud.aws.advance(Duration::from_secs(3000));
         let key = create(&*provider, None).await;
         assert_eq!(cloud.aws.paid_keys(), 1, "it was adopted");
-        let now = signet_api::Clock::now(&*clock());
+        let now = signet_base::Clock::now(&*clock());
         assert!(
             key.created_at.since(now) > Duration::from_secs(2900),
             "or its lead would be over before it is published"

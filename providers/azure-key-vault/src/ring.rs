@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
-use signet_api::{Clock, ErrorKind, Operation, ProviderError};
+use signet_api::{ErrorKind, Operation, ProviderError};
+use signet_base::Clock;
 use signet_core::ring::in_order_by;
 use signet_core::{KeyRecord, KeyState, Kid, PublicKey, Revocation, Timestamp, VerifyingKey};
 

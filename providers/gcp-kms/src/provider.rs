@@ -10,9 +10,10 @@ use google_cloud_kms_v1::model::crypto_key_version::{
 };
 use google_cloud_kms_v1::model::{CryptoKey, CryptoKeyVersion, CryptoKeyVersionTemplate, ProtectionLevel};
 use signet_api::{
-    Capabilities, Claim, Clock, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError, ReadQuota,
-    Trials, async_trait,
+    Capabilities, Claim, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError, ReadQuota, Trials,
+    async_trait,
 };
+use signet_base::Clock;
 use signet_core::algorithm::KeyType;
 use signet_core::public_key::VerifyingKey;
 use signet_core::signing_key::Signature;

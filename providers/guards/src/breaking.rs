@@ -8,8 +8,8 @@ use signet_api::{ErrorKind, Operation, ProviderError};
 use tokio::time::Instant;
 
 use crate::around::{Around, Call};
-use crate::jitter::Jitter;
 use crate::words;
+use signet_base::Jitter;
 
 /// When a breaker opens, and how it closes.
 #[derive(Clone, Copy, Debug)]

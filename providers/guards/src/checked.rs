@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use signet_api::{
-    Answer, Capabilities, Check, Clock, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError, Trials,
+    Answer, Capabilities, Check, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError, Trials,
 };
+use signet_base::Clock;
 use signet_core::signing_key::Signature;
 use signet_core::{KeyRecord, Kid, Revocation, SigningKey, Timestamp};
 

@@ -22,7 +22,6 @@
 mod around;
 mod breaking;
 mod checked;
-mod jitter;
 mod memory;
 mod paced;
 mod retrying;
@@ -32,7 +31,6 @@ mod words;
 pub use around::{Around, Call, Guard, Guarded};
 pub use breaking::{Breaking, Breaks};
 pub use checked::Checked;
-pub use jitter::Jitter;
 pub use paced::{Pace, Paced};
 pub use retrying::{Retries, Retrying};
 pub use time_limited::{Deadlines, TimeLimited};

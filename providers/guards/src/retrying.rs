@@ -11,8 +11,8 @@ use signet_core::Kid;
 use tokio::time::{Instant, sleep};
 
 use crate::around::{Around, Call};
-use crate::jitter::Jitter;
 use crate::words;
+use signet_base::Jitter;
 
 /// How a call is made again.
 #[derive(Clone, Copy, Debug)]

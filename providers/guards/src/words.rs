@@ -20,7 +20,7 @@ pub(crate) fn span(span: Duration) -> String {
 
 /// An error with what it came from, bounded, for a text that is about another call.
 pub(crate) fn bounded(error: &ProviderError) -> String {
-    let text = signet_api::chain(error);
+    let text = signet_base::chain(error);
     match text.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,

@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use common::{call, failure, millis, scene, seconds};
-use signet_api::{ErrorKind, Operation, ProviderError, chain};
-use signet_guards::{Around as _, Breaking, Breaks, Jitter};
+use signet_api::{ErrorKind, Operation, ProviderError};
+use signet_base::{Jitter, chain};
+use signet_guards::{Around as _, Breaking, Breaks};
 use signet_testkit::Fault;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, advance, sleep, timeout};

@@ -6,7 +6,8 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 
 use common::{Scene, ed25519, mark, millis, scene, sealed, seconds};
-use signet_api::{Custody, ErrorKind, Fate, KeyProvider, Operation, Trials, chain};
+use signet_api::{Custody, ErrorKind, Fate, KeyProvider, Operation, Trials};
+use signet_base::chain;
 use signet_core::{KeyRecord, Kid, Timestamp};
 use signet_guards::Checked;
 use signet_sealed::MemoryStore;

@@ -3,7 +3,8 @@
 mod common;
 
 use common::{Scene, ed25519, mark, scene, seconds};
-use signet_api::{ErrorKind, Fate, Operation, ProviderError, chain};
+use signet_api::{ErrorKind, Fate, Operation, ProviderError};
+use signet_base::chain;
 use signet_core::KeyRecord;
 use signet_testkit::Fault;
 use std::time::Duration;

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use common::{call, failure, millis, pace, seconds};
 use proptest::prelude::*;
-use signet_api::{ErrorKind, Operation, ProviderError, chain};
+use signet_api::{ErrorKind, Operation, ProviderError};
+use signet_base::chain;
 use signet_guards::{Around as _, Pace, Paced};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};

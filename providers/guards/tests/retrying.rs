@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use common::{call, ed25519, failure, millis, scene, seconds};
-use signet_api::{ErrorKind, Fate, Operation, ProviderError, chain};
+use signet_api::{ErrorKind, Fate, Operation, ProviderError};
+use signet_base::{Jitter, chain};
 use signet_core::Kid;
-use signet_guards::{Around as _, Call, Jitter, Retries, Retrying};
+use signet_guards::{Around as _, Call, Retries, Retrying};
 use signet_testkit::Fault;
 use tokio::time::Instant;
 

@@ -6,7 +6,8 @@ use common::{ed25519, mark, sealed, seconds};
 use std::sync::Arc;
 use std::time::Duration;
 
-use signet_api::{ErrorKind, Fate, KeyProvider, Operation, ProviderError, Trials, chain};
+use signet_api::{ErrorKind, Fate, KeyProvider, Operation, ProviderError, Trials};
+use signet_base::chain;
 use signet_guards::{Deadlines, Guard as _, TimeLimited};
 use signet_sealed::MemoryStore;
 use signet_testkit::{Fault, FaultyProvider};

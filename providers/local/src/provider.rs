@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use signet_api::{Clock, KeyProvider, ProviderError};
+use signet_api::{KeyProvider, ProviderError};
+use signet_base::Clock;
 use signet_sealed::Sealed;
 
 use crate::NAME;

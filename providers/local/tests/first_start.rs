@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::thread;
 
 use common::{Home, create, mode};
-use signet_api::{ErrorKind, chain};
+use signet_api::ErrorKind;
+use signet_base::chain;
 use signet_testkit::process::{again, again_on_a_small_disk, directory, left_out, passes};
 use tokio::task::JoinSet;
 

@@ -6,7 +6,8 @@ use std::fs;
 use std::os::unix::fs::symlink;
 
 use common::{Home, chmod, create, mode};
-use signet_api::{ErrorKind, Trials, chain};
+use signet_api::{ErrorKind, Trials};
+use signet_base::chain;
 use signet_testkit::process::{again_unprivileged, directory, left_out, passes};
 
 async fn with_a_key(home: &Home) -> signet_core::Kid {

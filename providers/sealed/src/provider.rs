@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use signet_api::{
-    Answer, Capabilities, Claim, Clock, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError, Trials,
+    Answer, Capabilities, Claim, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError, Trials,
 };
+use signet_base::Clock;
 use signet_core::algorithm::KeyType;
 use signet_core::signing_key::{Signature, SigningKeyError};
 use signet_core::{Algorithm, KeyRecord, KeyState, Kid, Revocation, SigningKey};

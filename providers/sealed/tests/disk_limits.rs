@@ -9,7 +9,8 @@ use std::path::Path;
 use std::process::Command;
 
 use common::{disk, ed25519, grow, handle};
-use signet_api::{ErrorKind, KeyProvider, Trials, chain};
+use signet_api::{ErrorKind, KeyProvider, Trials};
+use signet_base::chain;
 use signet_sealed::FileStore;
 use signet_testkit::process::{again_on_a_small_disk, again_unprivileged, directory, left_out, passes};
 

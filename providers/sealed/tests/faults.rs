@@ -3,7 +3,8 @@
 mod common;
 
 use common::{ed25519, grow, handle, mark};
-use signet_api::{ErrorKind, Fate, KeyProvider, chain};
+use signet_api::{ErrorKind, Fate, KeyProvider};
+use signet_base::chain;
 use signet_core::{KeyState, Kid};
 use signet_sealed::{Fault, FaultyStore, MemoryStore};
 

@@ -9,7 +9,8 @@ use std::path::Path;
 use std::process::Stdio;
 
 use common::{disk, ed25519, grow, handle, newest};
-use signet_api::{ErrorKind, KeyProvider, ProviderError, Trials, chain};
+use signet_api::{ErrorKind, KeyProvider, ProviderError, Trials};
+use signet_base::chain;
 use signet_core::Kid;
 use signet_sealed::{FileStore, RingStore as _, Swap, Version};
 use signet_testkit::process::{again, directory, left_out, passes};

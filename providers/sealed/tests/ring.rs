@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use common::{TestSealer, ed25519, eventful, grow, handle, mark, sealed_by};
 use serde_json::Value;
-use signet_api::{ErrorKind, Fate, KeyProvider, ProviderError, Trials, async_trait, chain};
+use signet_api::{ErrorKind, Fate, KeyProvider, ProviderError, Trials, async_trait};
+use signet_base::chain;
 use signet_core::{KeyRecord, KeyState, Kid, Terms, Timestamp};
 use signet_sealed::{MemoryStore, RingStore, Sealed, Stored, Swap, Version};
 use signet_testkit::{ManualClock, new_key};
@@ -47,7 +48,7 @@ async fn each_key_is_younger_than_the_one_before_though_the_clock_stands_still_o
         MemoryStore::default(),
         Arc::clone(&clock) as _,
     );
-    let start = signet_api::Clock::now(&*clock);
+    let start = signet_base::Clock::now(&*clock);
     let first = grow(&provider, 1).await.remove(0);
     let second = grow(&provider, 1).await.remove(0);
     clock.set(Timestamp::from_secs(0));

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use signet_api::Clock;
+use signet_base::Clock;
 use signet_core::Timestamp;
 
 /// A clock for tests. It starts in 2026, and may be set back.

@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use signet_api::{
-    Capabilities, Claim, Clock, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError, Trials,
+    Capabilities, Claim, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError, Trials,
 };
+use signet_base::Clock;
 use signet_core::public_key::PublicKey;
 use signet_core::ring::newest;
 use signet_core::signing_key::Signature;

@@ -23,8 +23,8 @@ pub(super) use error::{KeptError, Refusal};
 
 use super::Known;
 use crate::cache_file::CacheFile;
-use crate::clock::rfc3339;
 use crate::settings::TrustedIssuer;
+use signet_base::rfc3339;
 
 /// The directory of these files in the data directory.
 const DIRECTORY: &str = "issuers";

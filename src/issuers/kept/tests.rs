@@ -51,7 +51,7 @@ fn written() -> (TempDir, Kept) {
 
 fn refusal(kept: &Kept) -> Refusal {
     let error = kept.read(NOW, AHEAD).expect_err("refused");
-    let text = signet_api::chain(&error);
+    let text = signet_base::chain(&error);
     assert!(text.contains("https://login.example.com/"), "whose: {text}");
     assert!(text.contains(error.refusal.advice()), "what to do: {text}");
     error.refusal

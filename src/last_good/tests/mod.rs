@@ -104,7 +104,7 @@ fn forged(file: &LastGood, change: impl FnOnce(&mut Value)) {
 
 /// What the error says, with its sources; it names the path and a way out.
 fn told(file: &LastGood, error: &LastGoodError) -> String {
-    let text = signet_api::chain(error);
+    let text = signet_base::chain(error);
     let directory = file.path().parent().expect("a directory");
     assert!(text.contains(&directory.display().to_string()), "{text}");
     assert!(text.contains(error.refusal.advice()), "{text}");

@@ -7,7 +7,7 @@ mod picture;
 use std::sync::Arc;
 
 use http::{Request, StatusCode};
-use signet_api::Clock;
+use signet_base::Clock;
 use signet_core::Policy;
 use warp::{Filter as _, Reply as _};
 

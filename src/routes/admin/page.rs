@@ -9,10 +9,10 @@ use signet_core::{Phase, Policy, Timestamp};
 
 use super::advice::advice;
 use super::picture;
-use crate::clock::rfc3339;
 use crate::readiness::{Condition, Effect, Report};
 use crate::ring_view::{KeyView, RingView};
 use crate::timeline::{Timeline, brief};
+use signet_base::rfc3339;
 
 const STYLE: &str = include_str!("style.css");
 /// Events that are told.

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use signet_api::{Clock, KeyProvider, Variables};
+use signet_api::{KeyProvider, Variables};
 use signet_aws_kms::{AwsKmsConfig, NAME, remote, sealer, store};
+use signet_base::Clock;
 use signet_core::Timestamp;
 use signet_fakes::aws::{Aws, REGION};
 use signet_fakes::{Authority, Server};

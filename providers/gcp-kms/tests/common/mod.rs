@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use signet_api::{Clock, KeyProvider, NewKey, Variables};
+use signet_api::{KeyProvider, NewKey, Variables};
+use signet_base::Clock;
 use signet_core::{Algorithm, KeyRecord, Kid, Revocation, Timestamp};
 use signet_fakes::Server;
 use signet_fakes::gcp::Google;

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use signet_api::{ErrorKind, KeyProvider, NewKey, Operation, ProviderError};
+use signet_base::Jitter;
 use signet_core::{Algorithm, KeyRecord, Kid, Revocation, Timestamp};
 use signet_guards::{
-    Breaking, Breaks, Call, Checked, Deadlines, Guard as _, Jitter, Pace, Paced, Retries, Retrying, TimeLimited,
+    Breaking, Breaks, Call, Checked, Deadlines, Guard as _, Pace, Paced, Retries, Retrying, TimeLimited,
 };
 use signet_sealed::{MemoryStore, RingStore};
 use signet_testkit::{FaultyProvider, ManualClock, new_key};

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
-use signet_api::{Clock, ErrorKind, Operation, ProviderError, Trials, async_trait};
+use signet_api::{ErrorKind, Operation, ProviderError, Trials, async_trait};
+use signet_base::Clock;
 use signet_sealed::{Context, RingStore, Sealed, Sealer};
 use signet_testkit::ManualClock;
 use zeroize::Zeroizing;

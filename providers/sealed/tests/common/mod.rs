@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
-use signet_api::{Clock, ErrorKind, KeyProvider, NewKey, Operation, ProviderError, Trials, async_trait};
+use signet_api::{ErrorKind, KeyProvider, NewKey, Operation, ProviderError, Trials, async_trait};
+use signet_base::Clock;
 use signet_core::{Algorithm, KeyRecord, Kid, Revocation, Timestamp};
 use signet_sealed::disk::Disk;
 use signet_sealed::{Context, MemoryStore, RingStore, Sealed, Sealer};

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use signet_api::{Clock as _, ErrorKind, Fate, KeyProvider};
+use signet_api::{ErrorKind, Fate, KeyProvider};
+use signet_base::Clock as _;
 use signet_core::{Algorithm, KeyRecord, KeyState, Kid, Revocation};
 use signet_testkit::{ManualClock, new_key, run, terms};
 

@@ -1,10 +1,20 @@
-//! The machine's clocks: with the keeper's timers, the one place where the sidecar reads the time.
+//! The clocks.
 
+use std::fmt::Debug;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
-use signet_api::Clock;
 use signet_core::Timestamp;
+
+/// Tells the time. The sidecar has one that reads the machine's clocks; tests have one that they move.
+pub trait Clock: Debug + Send + Sync {
+    /// The wall clock's instant. Somebody may set it, forward or back, at any moment.
+    fn now(&self) -> Timestamp;
+
+    /// How long the machine has run, the time in which it was suspended included. Nobody can set this one: it tells how old
+    /// something is, and whether the wall clock was set.
+    fn running(&self) -> Duration;
+}
 
 /// Reads the system's wall clock, and how long it has run.
 #[derive(Clone, Copy, Debug, Default)]
@@ -23,20 +33,4 @@ impl Clock for SystemClock {
         // somebody had set the clock, and keys would look younger than they are.
         Duration::try_from(clock_gettime(ClockId::Boottime)).unwrap_or_default()
     }
-}
-
-/// The instant of a `Date` header (RFC 9110 §5.6.7), if that is what the text is.
-#[must_use]
-pub fn http_date(text: &str) -> Option<Timestamp> {
-    let since = httpdate::parse_http_date(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
-    Some(Timestamp::from_secs(i64::try_from(since.as_secs()).ok()?))
-}
-
-/// An instant as people and machines read it: RFC 3339, in UTC, to the second.
-#[must_use]
-pub fn rfc3339(at: Timestamp) -> String {
-    let since = Duration::from_millis(u64::try_from(at.as_millis()).unwrap_or(0));
-    // The formatter knows years up to 9999.
-    let last = Duration::from_secs(253_402_300_799);
-    humantime::format_rfc3339_seconds(UNIX_EPOCH + since.min(last)).to_string()
 }

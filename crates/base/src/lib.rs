@@ -1,0 +1,27 @@
+//! What every crate of Signet needs and no domain owns.
+//!
+//! [`Clock`] is how time enters the program; [`rfc3339`] and [`http_date`] write and read it; [`Jitter`] keeps replicas
+//! apart; [`chain`] prints an error with its causes; [`Outage`] says since when something fails, and why. This crate knows no
+//! key, no token, no network and no async runtime.
+//!
+//! ```
+//! use signet_base::{Clock as _, Outage, SystemClock, rfc3339};
+//!
+//! let outage = Outage {
+//!     since: SystemClock.now(),
+//!     reason: "the provider cannot be reached".to_owned(),
+//! };
+//! println!("since {}: {}", rfc3339(outage.since), outage.reason);
+//! ```
+
+mod chain;
+mod clock;
+mod date;
+mod jitter;
+mod outage;
+
+pub use chain::chain;
+pub use clock::{Clock, SystemClock};
+pub use date::{http_date, rfc3339};
+pub use jitter::Jitter;
+pub use outage::Outage;
