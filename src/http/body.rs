@@ -135,7 +135,7 @@ impl Drop for Arriving {
             self.ended = matches!(first, Poll::Ready(None));
         }
         if !self.is_end_stream() {
-            connection.on_left_unread();
+            connection.end_after_this_answer();
         }
     }
 }

@@ -61,8 +61,10 @@ pub struct Connection {
     /// How often it took some again.
     unblocked: Tally,
     is_http2: AtomicBool,
-    /// A body was not read to its end: the connection cannot go on after the answer.
-    unread: AtomicBool,
+    /// Octets of bodies that have come.
+    bodies_came: Tally,
+    /// The connection cannot go on after the answer: a body was not read to its end, or it is not clear what follows.
+    last: AtomicBool,
     held: Tally,
     /// Of what is held, that which is the peer's once all is written.
     written: Tally,
@@ -91,7 +93,8 @@ impl Connection {
             blocked: AtomicBool::default(),
             unblocked: Tally::default(),
             is_http2: AtomicBool::default(),
-            unread: AtomicBool::default(),
+            bodies_came: Tally::default(),
+            last: AtomicBool::default(),
             held: Tally::default(),
             written: Tally::default(),
             left_behind: Tally::default(),
@@ -134,9 +137,9 @@ impl Connection {
         self.answers.count() > 0 || self.is_blocked() || self.head_held.load(Ordering::Relaxed)
     }
 
-    /// Whether the peer does not take its answers, while there is nothing else to be done.
-    pub fn is_deaf(&self) -> bool {
-        !self.is_idle() && self.under_way.count() <= self.answers.count()
+    /// Whether it holds memory for an unfinished head, and has no request under way.
+    pub fn holds_a_head_alone(&self) -> bool {
+        self.head_held.load(Ordering::Relaxed) && self.under_way.count() == 0
     }
 
     /// When nothing was under way for the last time, in the crowd's time.
@@ -154,20 +157,27 @@ impl Connection {
         self.activity.count()
     }
 
-    /// Changes whenever the peer took something of what was asked for.
-    pub fn taken(&self) -> u64 {
-        self.activity.count().wrapping_add(self.unblocked.count())
+    /// Changes whenever the peer took something of what was asked for, or sent something of a body.
+    pub fn progress(&self) -> u64 {
+        let took = self.activity.count().wrapping_add(self.unblocked.count());
+        took.wrapping_add(self.bodies_came.count())
     }
 
-    /// Whether octets of a request have come that is not complete.
-    pub fn has_part_of_a_head(&self) -> bool {
-        self.is_idle() && self.head.count() > 0
+    /// Whether the peer has begun a request and not sent all of it, over HTTP/1.1 and with nothing else under way.
+    pub fn is_owed_a_request(&self) -> bool {
+        let owes_body = self.under_way.count() > 0 && self.under_way.count() <= self.bodies.count();
+        let owes_head = self.under_way.count() == 0 && self.head.count() > 0;
+        (owes_head || owes_body) && !self.is_blocked() && !self.is_http2.load(Ordering::Relaxed)
     }
 
-    /// Whether the last answer is written, and the body of its request was not read to the end: octets that still arrive
-    /// belong to that body, and are not a new request.
+    /// Whether the last answer is written: octets that still arrive are no request that is answered.
     pub fn is_over(&self) -> bool {
-        self.is_idle() && self.unread.load(Ordering::Relaxed)
+        self.is_idle() && self.is_last()
+    }
+
+    /// Whether the connection ends after the answer that is under way.
+    pub fn is_last(&self) -> bool {
+        self.last.load(Ordering::Relaxed)
     }
 
     /// Tells its task, and wakes it. What it was told before is not taken back.
@@ -249,7 +259,9 @@ impl Connection {
 
     /// Octets of a body were taken out of what has come.
     pub fn on_body(&self, octets: usize) {
-        self.head.sub(u64::try_from(octets).unwrap_or(u64::MAX));
+        let octets = u64::try_from(octets).unwrap_or(u64::MAX);
+        self.bodies_came.add(octets);
+        self.head.sub(octets);
     }
 
     /// The peer takes octets, or does not. `true` if it does again after it did not.
@@ -281,10 +293,11 @@ impl Connection {
         }
     }
 
-    /// A body was not read to its end. Over HTTP/2 its stream is reset, and the others go on.
-    pub fn on_left_unread(&self) {
+    /// Nothing is answered after the answer that is under way. Over HTTP/2 the stream ends with it anyway, and the others
+    /// go on.
+    pub fn end_after_this_answer(&self) {
         if !self.is_http2.load(Ordering::Relaxed) {
-            self.unread.store(true, Ordering::Relaxed);
+            self.last.store(true, Ordering::Relaxed);
         }
     }
 

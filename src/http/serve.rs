@@ -33,8 +33,8 @@ const LOOK: Duration = Duration::from_millis(250);
 /// After so many looks without a request under way it is closed: a client that has its own requests on their way to us
 /// has sent them by then.
 const LOOKS_AT_REST: u32 = 4;
-/// After so many looks at which its peer took nothing it is closed.
-const LOOKS_DEAF: u32 = 8;
+/// After so many looks at which its peer took nothing and sent nothing, and nothing else was left to do, it is closed.
+const LOOKS_WAITING: u32 = 8;
 /// The longest head of a request on the socket, to which gateways hand on what their clients sent.
 pub const LONG_HEAD: usize = 64 * 1024;
 /// The longest head on the other listeners, where nobody has much to say.
@@ -61,6 +61,8 @@ enum End {
 
 /// How a listener treats its connections.
 #[derive(Clone, Copy, Debug)]
+    /// The same, and the client owes the rest of a request, so it can be told.
+    Late,
 pub struct Manners {
     /// How long a new connection may take to send its first request, and to finish its TLS handshake.
     pub header_timeout: Duration,
@@ -138,7 +140,7 @@ async fn speak_http1<S, H>(
         drive(serving, http1::Connection::graceful_shutdown, connection, deadline).await
     };
     match end {
-        End::Silent if connection.has_part_of_a_head() => stream.say(TIMED_OUT).await,
+        End::Late => stream.say(TIMED_OUT).await,
         End::Sending => {
             unless_gone(connection, stream.linger()).await;
         }
@@ -223,7 +225,10 @@ where
         };
         over.map(|()| {
             debug!("a silent connection was closed");
-            End::Silent
+            match connection.is_owed_a_request() {
+                true => End::Late,
+                false => End::Silent,
+            }
         })
     })
     .await
@@ -246,18 +251,18 @@ async fn until_silent(connection: &Connection, first: Instant) {
 
 /// Returns when a connection that was told to finish has nothing under way, or when its peer takes nothing of its answers.
 async fn until_drained(connection: &Connection) {
-    let (mut at_rest, mut deaf, mut seen) = (0, 0, connection.taken());
+    let (mut at_rest, mut waiting, mut seen) = (0, 0, connection.progress());
     loop {
         sleep(LOOK).await;
         at_rest = if connection.is_idle() { at_rest + 1 } else { 0 };
-        let taken = connection.taken();
-        deaf = if connection.is_deaf() && taken == seen {
-            deaf + 1
+        let progress = connection.progress();
+        waiting = if connection.is_waiting() && progress == seen {
+            waiting + 1
         } else {
             0
         };
-        seen = taken;
-        if at_rest == LOOKS_AT_REST || deaf == LOOKS_DEAF {
+        seen = progress;
+        if at_rest == LOOKS_AT_REST || waiting == LOOKS_WAITING {
             return;
         }
     }

@@ -9,10 +9,10 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use crate::harness::http::Connection;
-use crate::harness::time::{instant, wait_for};
+use crate::harness::time::{instant, next_beat, wait_for};
 use crate::harness::{AUDIENCE, Home, PATIENCE, Sidecar, Spec};
 use crate::http2;
-use crate::target::LISTENERS;
+use crate::target::{LISTENERS, Listener};
 
 /// A request whose body has begun and is being waited for; the rest of the body.
 fn begin(sidecar: &Sidecar) -> (Connection, String) {
@@ -83,6 +83,57 @@ fn a_client_that_is_stuck_is_cut_off_after_the_drain_time_out() {
     assert!(elapsed < Duration::from_secs(5), "{elapsed:?}");
     assert!(stuck.is_closed_within(PATIENCE));
     assert_eq!(sidecar.logged("did not finish in SIGNET_DRAIN_TIMEOUT").len(), 1);
+}
+
+/// Much less than the 10 s that a body may take, and the 20 s of the drain.
+const UNHEARD: Duration = Duration::from_secs(6);
+
+#[test]
+fn a_client_that_withholds_the_rest_of_its_body_does_not_hold_up_the_end() {
+    let mut sidecar = Spec::new(&Home::new()).start();
+    let (mut half, _) = begin(&sidecar);
+    let start = instant();
+    sidecar.signal(Signal::TERM);
+    assert_eq!(half.answer("POST").expect("it is told").status, 408);
+    assert_eq!(sidecar.wait(PATIENCE).code(), Some(0));
+    assert!(start.elapsed() < UNHEARD, "{:?}", start.elapsed());
+    assert!(sidecar.logged("did not finish").is_empty());
+
+    // The same over HTTP/2, on many streams.
+    let listener = Listener::Socket;
+    let mut target = listener.target();
+    let mut stream = listener.open(&target);
+    stream.write_all(&http2::hello(65_535)).expect("sent");
+    stream
+        .write_all(&http2::asks("/v1/verify", 100, b"{\"token\":"))
+        .expect("sent");
+    stream.flush().expect("sent");
+    let mut first = [0; 9];
+    stream.read_exact(&mut first).expect("settings");
+    let start = instant();
+    target.sidecar.signal(Signal::TERM);
+    assert_eq!(target.sidecar.wait(PATIENCE).code(), Some(0));
+    assert!(start.elapsed() < UNHEARD, "{:?}", start.elapsed());
+    assert!(target.sidecar.logged("did not finish").is_empty());
+}
+
+#[test]
+fn a_body_that_comes_slowly_is_waited_for_at_the_end() {
+    let mut sidecar = Spec::new(&Home::new()).start();
+    let (mut slow, rest) = begin(&sidecar);
+    sidecar.signal(Signal::TERM);
+    let (all, last) = rest.as_bytes().split_at(rest.len() - 1);
+    let mut beat = instant();
+    // Longer than one that sends nothing is waited for.
+    for piece in all.chunks(all.len().div_ceil(10)) {
+        slow.send(piece).expect("sent");
+        next_beat(&mut beat, Duration::from_millis(400));
+    }
+    slow.send(last).expect("sent");
+    let answer = slow.answer("POST").expect("an answer");
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    sidecar.remember(answer.json()["token"].as_str().expect("a token"));
+    assert_eq!(sidecar.wait(PATIENCE).code(), Some(0));
 }
 
 #[test]

@@ -79,7 +79,7 @@ impl UnderWay {
             true => response,
             false => too_much(self.is_http2),
         };
-        if !self.is_http2 && self.connection.unread.load(Ordering::Relaxed) {
+        if !self.is_http2 && self.connection.is_last() {
             response
                 .headers_mut()
                 .insert(CONNECTION, http::HeaderValue::from_static("close"));
