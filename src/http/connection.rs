@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering, fence};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{self, Waker};
 
-use crate::http::crowd::{Crowd, Tally};
+use crate::http::crowd::{Crowd, Need, Tally};
 
 pub use self::under_way::{Answer, UnderWay};
 
@@ -245,7 +245,7 @@ impl Connection {
         if self.under_way.count() > 0 && !is_http2 {
             return Ok(());
         }
-        if !self.hold(HEAD) {
+        if !self.hold(HEAD, Need::Head) {
             return Err(io::Error::other("the listener holds too many unfinished heads"));
         }
         self.head_held.store(true, Ordering::Relaxed);
@@ -316,8 +316,8 @@ impl Connection {
         }
     }
 
-    fn hold(&self, more: u64) -> bool {
-        let taken = self.crowd.hold(octets(more));
+    fn hold(&self, more: u64, need: Need) -> bool {
+        let taken = self.crowd.hold(octets(more), need);
         if taken {
             self.held.add(more);
         }

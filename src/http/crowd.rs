@@ -26,6 +26,15 @@ const PROTECTED: Duration = Duration::from_secs(1);
 /// How often a full listener looks whether a connection has come to rest.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// What memory is needed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// A head that has not come whole.
+    Head,
+    /// A request that has, or its answer.
+    Request,
+}
+
 /// The connections of one listener.
 #[derive(Debug)]
 pub struct Crowd {
@@ -115,9 +124,9 @@ impl Crowd {
     /// Takes memory for a connection. If there is too much of it, connections are closed whose peers do not take what they
     /// asked for, those first that hold most. `false` if that does not help.
     #[must_use]
-    pub fn hold(&self, octets: usize) -> bool {
+    pub fn hold(&self, octets: usize, need: Need) -> bool {
         let held = self.held.fetch_add(octets, Ordering::Relaxed) + octets;
-        if held <= HELD || self.relieve() {
+        if held <= HELD || self.relieve(need) {
             return true;
         }
         self.give_back(octets);
@@ -179,7 +188,8 @@ impl Crowd {
         true
     }
 
-    fn relieve(&self) -> bool {
+    /// What asks for nothing yet is not protected from a request.
+    fn relieve(&self, need: Need) -> bool {
         let mut present = self.present();
         let held = |present: &Present| self.held.load(Ordering::Relaxed).saturating_sub(present.leaving);
         if held(&present) <= HELD {
@@ -190,7 +200,9 @@ impl Crowd {
             .saturating_sub(u64::try_from(PROTECTED.as_micros()).unwrap_or(u64::MAX));
         while held(&present) > HELD - FREED {
             let slow = present.by_rest.values().filter(|connection| {
-                connection.held() > 0 && connection.is_peer_slow() && connection.rested_at() <= before
+                let is_unprotected =
+                    connection.rested_at() <= before || (need == Need::Request && connection.holds_a_head_alone());
+                connection.held() > 0 && connection.is_peer_slow() && is_unprotected
             });
             let Some(most) = slow.max_by_key(|connection| connection.held()).cloned() else {
                 break;

@@ -134,6 +134,48 @@ fn heads_that_never_end_take_no_memory() {
 }
 
 #[test]
+fn a_request_beside_a_flood_of_unfinished_heads_is_answered_at_once() {
+    for listener in LISTENERS {
+        let target = listener.target();
+        // Each takes the memory of a long head, and so many are more than there is memory for.
+        let part = format!(
+            "GET {} HTTP/1.1\r\nhost: signet\r\nx: {}",
+            listener.path(),
+            "x".repeat(9_000)
+        );
+        let mut heads: Vec<_> = (0..300)
+            .map(|_| {
+                let mut head = target.connect(listener);
+                // The last ones may be closed at once.
+                let _ = head.send(part.as_bytes());
+                head
+            })
+            .collect();
+        let last = heads.last_mut().expect("a head");
+        assert!(
+            last.ends_within(PATIENCE),
+            "{listener:?}: there is memory for all of them"
+        );
+        let start = instant();
+        // A stream of HTTP/2 and a long answer take memory too.
+        let mut stream = listener.open(&target);
+        stream.patience(PATIENCE).expect("a limit");
+        stream.write_all(&http2::hello(65_535)).expect("sent");
+        stream
+            .write_all(&http2::ask_of_hosts(listener.path(), Some("signet"), &[]))
+            .expect("sent");
+        stream.flush().expect("sent");
+        let status = http2::status_of_an_answer(stream.as_mut());
+        assert_eq!(status.expect("an answer"), 200, "{listener:?}");
+        let answer = target.connect(listener).get(listener.path()).expect("an answer");
+        assert_eq!(answer.status, 200, "{listener:?}");
+        let took = start.elapsed();
+        say(format!("two requests beside a flood of heads, {listener:?}: {took:?}"));
+        assert!(took < Duration::from_secs(1), "{listener:?}: {took:?}");
+    }
+}
+
+#[test]
 fn bodies_that_never_end_share_a_budget_and_then_are_refused() {
     const PART: usize = 1_500_000;
     let listener = Listener::Socket;

@@ -86,15 +86,53 @@ pub(crate) fn asks_and_resets(path: &str, many: u32) -> Vec<u8> {
     asks
 }
 
+/// A request on stream 1 that names these hosts.
+pub(crate) fn ask_of_hosts(path: &str, authority: Option<&str>, hosts: &[&str]) -> Vec<u8> {
+    let mut head = vec![0x82, 0x86];
+    head.extend(field(4, path));
+    if let Some(authority) = authority {
+        head.extend(field(1, authority));
+    }
+    for host in hosts {
+        head.extend([0, 4]);
+        head.extend_from_slice(b"host");
+        head.push(u8::try_from(host.len()).expect("short"));
+        head.extend_from_slice(host.as_bytes());
+    }
+    frame(HEADERS, END_HEADERS | END_STREAM, 1, &head)
+}
+
+/// Reads frames until an answer begins; its status, which stands first, by its number in the static table.
+pub(crate) fn status_of_an_answer(stream: &mut dyn Duplex) -> io::Result<u16> {
+    loop {
+        let (kind, payload) = read_frame(stream)?;
+        if kind == HEADERS {
+            return match payload.first() {
+                Some(0x88) => Ok(200),
+                Some(0x8c) => Ok(400),
+                other => Err(io::Error::other(format!("another status: {other:?}"))),
+            };
+        }
+        if kind == RST_STREAM {
+            return Err(io::Error::other("the stream was reset"));
+        }
+    }
+}
+
+fn read_frame(stream: &mut dyn Duplex) -> io::Result<(u8, Vec<u8>)> {
+    let mut head = [0; 9];
+    stream.read_exact(&mut head)?;
+    let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+    let mut payload = vec![0; usize::try_from(length).expect("short")];
+    stream.read_exact(&mut payload)?;
+    Ok((head[3], payload))
+}
+
 /// Reads frames until a stream is reset; for which reason.
 pub(crate) fn reason_of_a_reset(stream: &mut dyn Duplex) -> io::Result<u32> {
     loop {
-        let mut head = [0; 9];
-        stream.read_exact(&mut head)?;
-        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-        let mut payload = vec![0; usize::try_from(length).expect("short")];
-        stream.read_exact(&mut payload)?;
-        if let (RST_STREAM, Ok(code)) = (head[3], payload.try_into()) {
+        let (kind, payload) = read_frame(stream)?;
+        if let (RST_STREAM, Ok(code)) = (kind, payload.try_into()) {
             return Ok(u32::from_be_bytes(code));
         }
     }

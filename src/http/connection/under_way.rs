@@ -12,6 +12,7 @@ use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::{Either, Full};
 
 use super::{Connection, Told, octets};
+use crate::http::crowd::Need;
 use crate::http::problem::Problem;
 use crate::http::{Body, Response};
 
@@ -96,7 +97,7 @@ impl UnderWay {
 
     fn hold(&mut self, more: usize) -> bool {
         let more = u64::try_from(more).unwrap_or(u64::MAX);
-        let taken = self.connection.hold(more);
+        let taken = self.connection.hold(more, Need::Request);
         if taken {
             self.held += more;
         }
