@@ -7,6 +7,7 @@ pub mod connection;
 pub mod crowd;
 pub mod files;
 pub mod filters;
+pub mod host;
 pub mod peer;
 pub mod problem;
 pub mod serve;

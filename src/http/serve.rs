@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use http::Request;
+use http::{Method, Request};
+use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -20,9 +21,12 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tracing::debug;
 
+use crate::http::Response;
 use crate::http::accept::Handler;
 use crate::http::body::Arriving;
 use crate::http::connection::{Connection, Told, UnderWay};
+use crate::http::host;
+use crate::http::problem::Problem;
 use crate::http::stream::{Metered, Sniffed};
 use crate::http::tls::Tls;
 
@@ -57,12 +61,12 @@ enum End {
     Sending,
     /// Nothing came, or nothing was taken, for too long.
     Silent,
+    /// The same, and the client owes the rest of a request, so it can be told.
+    Late,
 }
 
 /// How a listener treats its connections.
 #[derive(Clone, Copy, Debug)]
-    /// The same, and the client owes the rest of a request, so it can be told.
-    Late,
 pub struct Manners {
     /// How long a new connection may take to send its first request, and to finish its TLS handshake.
     pub header_timeout: Duration,
@@ -124,12 +128,20 @@ async fn speak_http1<S, H>(
 {
     let service = service_fn(|request: Request<Incoming>| {
         let way = UnderWay::begin(connection);
-        let answering = handler.handle(request.map(|body| Arriving::new(body, connection)));
+        let checked = host::check(&request);
+        let answering = checked.map(|()| handler.handle(request.map(|body| Arriving::new(body, connection))));
         async move {
             if connection.has_had_its_turn() {
                 yield_now().await;
             }
-            Ok::<_, Infallible>(way.answer(answering.await))
+            Ok::<_, Infallible>(match answering {
+                Ok(answering) => way.answer(answering.await),
+                Err(problem) => {
+                    // What follows may be meant for another host.
+                    connection.end_after_this_answer();
+                    way.answer(problem.into_response())
+                }
+            })
         }
     });
     // The connection's own watch bounds the time for headers too; hyper's timer would be made anew for every request.
@@ -162,13 +174,18 @@ async fn speak_http2<S, H>(
     let service = service_fn(|request: Request<Incoming>| {
         let begun = UnderWay::begin_stream(connection, request.headers());
         let answering = begun.map(|way| {
-            let (handler, request) = (handler.clone(), request.map(|body| Arriving::new(body, connection)));
-            // In a box, so that it is gone once there is an answer, which may wait long for its client.
-            (way, Box::pin(async move { handler.handle(request).await }))
+            let checked = host::check(&request).map_err(|problem| refusal(problem, request.method()));
+            let answering = checked.map(|()| {
+                let (handler, request) = (handler.clone(), request.map(|body| Arriving::new(body, connection)));
+                // In a box, so that it is gone once there is an answer, which may wait long for its client.
+                Box::pin(async move { handler.handle(request).await })
+            });
+            (way, answering)
         });
         async move {
             Ok::<_, Infallible>(match answering {
-                Ok((way, answering)) => way.answer(answering.await),
+                Ok((way, Ok(answering))) => way.answer(answering.await),
+                Ok((way, Err(refusal))) => way.answer(refusal),
                 Err(way) => way.refuse(),
             })
         }
@@ -249,7 +266,8 @@ async fn until_silent(connection: &Connection, first: Instant) {
     }
 }
 
-/// Returns when a connection that was told to finish has nothing under way, or when its peer takes nothing of its answers.
+/// Returns when a connection that was told to finish has nothing under way, or only waits for a peer that neither takes its
+/// answers nor sends its bodies. A request that is being worked on is waited for.
 async fn until_drained(connection: &Connection) {
     let (mut at_rest, mut waiting, mut seen) = (0, 0, connection.progress());
     loop {
@@ -265,6 +283,15 @@ async fn until_drained(connection: &Connection) {
         if at_rest == LOOKS_AT_REST || waiting == LOOKS_WAITING {
             return;
         }
+    }
+}
+
+/// A problem over HTTP/2, where hyper would send a body in answer to `HEAD` too.
+fn refusal(problem: Problem, method: &Method) -> Response {
+    let response = problem.into_response();
+    match *method {
+        Method::HEAD => response.map(|_| Either::Left(Full::default())),
+        _ => response,
     }
 }
 

@@ -5,6 +5,7 @@ mod flood;
 mod framing;
 #[path = "../harness/mod.rs"]
 mod harness;
+mod host;
 mod http2;
 mod limits;
 mod log;
