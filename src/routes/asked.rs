@@ -2,6 +2,9 @@
 //!
 //! A template that was filled with nothing, or a list that lost its members, must not let everybody in. [`Asked::new`] is
 //! the only way to requirements, so no door can forget the rule.
+//!
+//! Nor must a misspelt requirement. A door refuses every name that it does not know; the one that has to ignore unknown names
+//! (RFC 7662) asks [`refuse_lookalike`] about each.
 
 use crate::http::problem::Problem;
 
@@ -75,6 +78,95 @@ impl<'a> Asked<'a> {
     }
 }
 
+/// Names that clients of RFC 7662 send beside the token. They require nothing of it.
+const HARMLESS: [&str; 5] = [
+    "token_type_hint",
+    "client_id",
+    "client_secret",
+    "client_assertion",
+    "client_assertion_type",
+];
+/// Parts of a name by which somebody means the requirement.
+const PARTS: [(&str, &str); 3] = [("scope", "scope"), ("audien", "audience"), ("issuer", "issuer")];
+/// Other names of the requirements, in the singular.
+const OTHER_NAMES: [(&str, &str); 6] = [
+    ("scp", "scope"),
+    ("aud", "audience"),
+    ("resource", "audience"),
+    ("iss", "issuer"),
+    ("tokentyp", "typ"),
+    ("tokentype", "typ"),
+];
+/// What some other service can require, and this one cannot, in the singular.
+const NOT_OURS: [&str; 14] = [
+    "sub",
+    "subject",
+    "azp",
+    "acr",
+    "acrvalue",
+    "amr",
+    "role",
+    "group",
+    "permission",
+    "entitlement",
+    "claim",
+    "tenant",
+    "expect",
+    "require",
+];
+/// Longer names are no typing errors.
+const LONGEST_NAME: usize = 32;
+
+/// Looks at a parameter that is not known, where such are ignored. A misspelt `scope` must not let everybody in.
+///
+/// # Errors
+/// [`Problem`] (400) if it looks like something that a token must have; it names the parameter that was probably meant.
+pub fn refuse_lookalike(name: &str) -> Result<(), Problem> {
+    if HARMLESS.contains(&name) {
+        return Ok(());
+    }
+    let letters: String = name.chars().filter(char::is_ascii_alphabetic).collect();
+    let letters = letters.to_ascii_lowercase();
+    let wrong = |what: &str| {
+        // A longer one may hold anything.
+        let name = match name.len() > LONGEST_NAME {
+            true => "a parameter".to_owned(),
+            false => format!("{name:?}"),
+        };
+        let detail = format!("{name} would require nothing here: {what}");
+        Err(Problem::request("invalid_request", detail))
+    };
+    if let Some(meant) = meant(&letters) {
+        return wrong(&format!("write {meant} if you mean that, or leave it out"));
+    }
+    let is_named = |name: &str| letters == *name || letters.strip_suffix('s') == Some(name);
+    if NOT_OURS.iter().any(|name| is_named(name)) || letters.starts_with("require") || letters.starts_with("expect") {
+        return wrong(
+            "only audience, issuer, scope and typ can be required of a token; look at the claims in the answer",
+        );
+    }
+    Ok(())
+}
+
+/// The requirement of ours that this name resembles.
+fn meant(letters: &str) -> Option<&'static str> {
+    let singular = letters.strip_suffix('s').unwrap_or(letters);
+    let named = OTHER_NAMES.iter().find(|(name, _)| [letters, singular].contains(name));
+    let part = || PARTS.iter().find(|(part, _)| letters.contains(part));
+    if let Some((_, meant)) = named.or_else(part) {
+        return Some(meant);
+    }
+    if letters.len() > LONGEST_NAME {
+        return None;
+    }
+    ["audience", "issuer", "scope", "typ"]
+        .into_iter()
+        .map(|ours| (strsim::osa_distance(letters, ours), ours))
+        .filter(|(distance, ours)| *distance <= (ours.len() / 3).max(1))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, ours)| ours)
+}
+
 /// A parameter that may be repeated: without any it was left out.
 #[must_use]
 pub fn listed<'a>(texts: &'a [&'a str]) -> Option<&'a [&'a str]> {
@@ -95,6 +187,80 @@ fn empty(name: &str) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_that_resembles_a_requirement_is_refused_with_the_right_one() {
+        for (name, right) in [
+            ("Scope", "scope"),
+            ("SCOPE", "scope"),
+            ("scopes", "scope"),
+            ("scope[]", "scope"),
+            (" scope", "scope"),
+            ("scope\u{200b}", "scope"),
+            ("scp", "scope"),
+            ("sope", "scope"),
+            ("scoep", "scope"),
+            ("required_scopes", "scope"),
+            ("aud", "audience"),
+            ("Audience", "audience"),
+            ("audiences", "audience"),
+            ("audience[0]", "audience"),
+            ("audiance", "audience"),
+            ("resource", "audience"),
+            ("iss", "issuer"),
+            ("issuers", "issuer"),
+            ("isuer", "issuer"),
+            ("type", "typ"),
+            ("Typ", "typ"),
+            ("token_type", "typ"),
+            ("tpy", "typ"),
+        ] {
+            let problem = refuse_lookalike(name).expect_err(name);
+            assert_eq!((problem.status().as_u16(), problem.code()), (400, "invalid_request"));
+            assert!(
+                problem.detail().contains(&format!("write {right} if")),
+                "{name}: {}",
+                problem.detail()
+            );
+        }
+        for name in ["sub", "roles", "acr_values", "required_claims", "expect", "Groups"] {
+            let problem = refuse_lookalike(name).expect_err(name);
+            assert!(
+                problem.detail().contains("only audience, issuer, scope and typ"),
+                "{}",
+                problem.detail()
+            );
+        }
+    }
+
+    #[test]
+    fn a_name_that_requires_nothing_is_let_through() {
+        for name in HARMLESS.into_iter().chain([
+            "",
+            "more",
+            "x",
+            "format",
+            "state",
+            "nonce",
+            "realm",
+            "locale",
+            "request_id",
+            "access_token",
+            "id",
+            "v",
+            "grant_type",
+            "\u{e9}",
+        ]) {
+            assert!(refuse_lookalike(name).is_ok(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_long_name_is_not_repeated() {
+        let name = format!("eyJ{}scope", "x".repeat(500));
+        let problem = refuse_lookalike(&name).expect_err("it has the word");
+        assert!(!problem.detail().contains("eyJ"), "{}", problem.detail());
+    }
 
     #[test]
     fn a_requirement_that_is_there_has_a_value() {

@@ -17,7 +17,7 @@ use crate::http::Response;
 use crate::http::body;
 use crate::http::problem::Problem;
 use crate::routes::Service;
-use crate::routes::asked::{Asked, Given, listed};
+use crate::routes::asked::{Asked, Given, listed, refuse_lookalike};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 /// Answers name who may do what, and change at any moment.
@@ -57,7 +57,7 @@ impl Service {
             audience: listed(&audience),
             issuer: listed(&issuer),
             scope: form.scope.as_deref(),
-            typ: None,
+            typ: form.typ.as_deref(),
         })?;
         let now = self.clock.now();
         let body = match self.check(&self.published.at(now), &form.token, asked, now)? {
@@ -73,29 +73,43 @@ impl Service {
     }
 }
 
-/// The parameters. Those that are not known are ignored (RFC 6749 §3.2), `token_type_hint` with them: there is one type.
+/// The most parameters that are not known. Each is compared with those that are.
+const MOST_UNKNOWN: usize = 32;
+
+/// The parameters. Those that are not known are ignored (RFC 6749 §3.2), `token_type_hint` with them: there is one type. But
+/// one that looks like a requirement is refused.
 struct Form<'a> {
     token: Cow<'a, str>,
     audience: Vec<Cow<'a, str>>,
     issuer: Vec<Cow<'a, str>>,
     scope: Option<Cow<'a, str>>,
+    typ: Option<Cow<'a, str>>,
 }
 
 impl<'a> Form<'a> {
     fn parse(form: &'a [u8]) -> Result<Self, Problem> {
         let wrong = |detail| Problem::request("invalid_request", detail);
-        let (mut token, mut scope) = (None, None);
+        let (mut token, mut scope, mut typ) = (None, None, None);
         let (mut audience, mut issuer) = (Vec::new(), Vec::new());
+        let mut unknown = 0;
         for (name, value) in form_urlencoded::parse(form) {
             match name.as_ref() {
                 "token" if token.is_some() => return Err(wrong("token is given twice (RFC 6749 §3.2)")),
                 "scope" if scope.is_some() => return Err(wrong("scope is given twice (RFC 6749 §3.2)")),
+                "typ" if typ.is_some() => return Err(wrong("typ is given twice (RFC 6749 §3.2)")),
                 "token" if value.trim().is_empty() => return Err(wrong("token is empty (RFC 7662 §2.1)")),
                 "token" => token = Some(value),
                 "scope" => scope = Some(value),
+                "typ" => typ = Some(value),
                 "audience" => audience.push(value),
                 "issuer" => issuer.push(value),
-                _ => {}
+                _ if unknown == MOST_UNKNOWN => {
+                    return Err(wrong("the form has too many parameters that are not known"));
+                }
+                name => {
+                    unknown += 1;
+                    refuse_lookalike(name)?;
+                }
             }
         }
         Ok(Self {
@@ -103,6 +117,7 @@ impl<'a> Form<'a> {
             audience,
             issuer,
             scope,
+            typ,
         })
     }
 }
@@ -149,12 +164,19 @@ mod tests {
     #[test]
     fn unknown_parameters_are_ignored_and_ours_are_read() {
         let text =
-            b"token=a.b.c&token_type_hint=refresh_token&x=1&audience=a&audience=https%3A%2F%2Fb&issuer=i&scope=r+w";
+            b"token=a.b.c&token_type_hint=refresh_token&x=1&audience=a&audience=https%3A%2F%2Fb&issuer=i&scope=r+w\
+            &typ=at%2Bjwt";
         let form = Form::parse(text).expect("a form");
         assert_eq!(form.token, "a.b.c");
         assert_eq!(form.audience, ["a", "https://b"]);
         assert_eq!(form.issuer, ["i"]);
-        assert_eq!(form.scope.as_deref(), Some("r w"));
+        assert_eq!(
+            (form.scope.as_deref(), form.typ.as_deref()),
+            (Some("r w"), Some("at+jwt"))
+        );
+        let many = format!("token=a.b.c{}", "&x=1".repeat(MOST_UNKNOWN));
+        assert_eq!(problem(&many), "");
+        assert_eq!(problem(&format!("{many}&x=1")), "invalid_request");
     }
 
     #[test]
@@ -168,6 +190,10 @@ mod tests {
             "token=a&token=a",
             "token=a&token=",
             "token=a&scope=b&scope=c",
+            "token=a&typ=b&typ=c",
+            "token=a&scopes=b",
+            "token=a&%53cope=b",
+            "token=a&aud=b",
             r#"{"token":"a"}"#,
         ] {
             assert_eq!(problem(form), "invalid_request", "{form}");

@@ -11,6 +11,77 @@ const FORM: [(&str, &str); 1] = [("content-type", "application/x-www-form-urlenc
 /// Text that asks for nothing.
 const BLANK: [&str; 4] = ["", " ", "   ", "\t"];
 
+/// Names that somebody may write for a requirement, and the right one.
+const LOOKALIKES: [(&str, &str); 9] = [
+    ("Scope", "scope"),
+    ("scopes", "scope"),
+    ("scp", "scope"),
+    ("aud", "audience"),
+    ("audiences", "audience"),
+    ("iss", "issuer"),
+    ("Issuer", "issuer"),
+    ("type", "typ"),
+    ("tpy", "typ"),
+];
+
+#[tokio::test]
+async fn a_requirement_under_another_name_is_refused_at_every_door() {
+    let sidecar = Spec::new(&Home::new()).set("SIGNET_AUDIENCE", AUDIENCE).start();
+    let mut connection = sidecar.socket();
+    let token = works(&sidecar, &mut connection).token;
+    let bearer = format!("Bearer {token}");
+    for (name, right) in LOOKALIKES {
+        let names_it = |answer: &crate::harness::http::Answer| {
+            let detail = answer.json()["detail"].as_str().expect("a detail").to_owned();
+            assert!(detail.contains(right), "{name}: {detail}");
+        };
+        let request = json!({ "token": token, name: "no-token-has-this" });
+        let answer = sidecar.post("/v1/verify", &request);
+        expect(&format!("verify {name}"), &answer, 400, "invalid_request");
+        names_it(&answer);
+        let batch = sidecar.post("/v1/verify/batch", &json!({ "items": [request] })).json();
+        assert_eq!(batch["items"][0]["status"], 400, "{batch}");
+
+        let form = format!("token={token}&{name}=no-token-has-this");
+        let answer = connection
+            .request("POST", "/v1/introspect", &FORM, Some(form.as_bytes()))
+            .expect("an answer");
+        expect(&format!("introspect {name}"), &answer, 400, "invalid_request");
+        names_it(&answer);
+
+        let headers = [("authorization", bearer.as_str())];
+        let path = format!("/v1/authorize?{name}=no-token-has-this");
+        let answer = connection.request("GET", &path, &headers, None).expect("an answer");
+        expect(&path, &answer, 400, "invalid_request");
+        let verdict = check(
+            &sidecar,
+            &[(b"authorization", bearer.as_bytes())],
+            &[(name, "no-token-has-this")],
+        )
+        .await;
+        assert_eq!((verdict.code, verdict.status), (13, Some(500)), "check {name}");
+    }
+    // Introspection takes what is required under the right name, and lets through what requires nothing.
+    for (form, active) in [
+        (
+            "typ=JWT&client_id=gateway&client_secret=x&token_type_hint=access_token",
+            true,
+        ),
+        ("typ=at%2Bjwt", false),
+        ("scope=write+read&issuer=http%3A%2F%2Fother", false),
+    ] {
+        let form = format!("token={token}&{form}");
+        let answer = connection
+            .request("POST", "/v1/introspect", &FORM, Some(form.as_bytes()))
+            .expect("an answer");
+        assert_eq!(
+            (answer.status, &answer.json()["active"]),
+            (200, &json!(active)),
+            "{form}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_requirement_without_a_value_is_refused_at_every_door() {
     let sidecar = Spec::new(&Home::new()).set("SIGNET_AUDIENCE", AUDIENCE).start();
