@@ -23,7 +23,7 @@ use crate::serve::{self, StartError};
 use crate::settings::{Settings, SettingsError};
 use crate::telemetry::logs;
 
-pub use outcome::Outcome;
+pub use outcome::{Outcome, Output};
 
 /// Why a command failed, in the words of its user.
 #[derive(Clone, Debug)]

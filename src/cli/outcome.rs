@@ -1,9 +1,47 @@
 //! What a command leaves behind, and how it is handed over.
 
-use std::io::{self, Write};
+use std::io::{self, StdoutLock, Write};
+
+use rustix::io::Errno;
 
 /// `EX_IOERR` of sysexits(3).
 const NOT_WRITTEN: u8 = 74;
+
+/// Standard output, as the process was given it.
+#[derive(Debug)]
+pub enum Output {
+    /// What was open at the start.
+    Open(StdoutLock<'static>),
+    /// Nothing: whatever is written is lost.
+    Closed,
+}
+
+impl Output {
+    /// That of this process.
+    #[must_use]
+    pub fn of_this_process() -> Self {
+        match signet_output::was_closed() {
+            true => Self::Closed,
+            false => Self::Open(io::stdout().lock()),
+        }
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Open(open) => open.write(octets),
+            Self::Closed => Err(Errno::BADF.into()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Open(open) => open.flush(),
+            Self::Closed => Ok(()),
+        }
+    }
+}
 
 /// What a command leaves behind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -74,6 +112,16 @@ mod tests {
         let left = &mut Fails(io::ErrorKind::BrokenPipe);
         assert_eq!(delivered(left, "token", 0), (0, String::new()));
         assert_eq!(delivered(&mut Vec::new(), "token", 0), (0, String::new()));
+    }
+
+    #[test]
+    fn what_is_written_to_a_closed_output_is_lost() {
+        assert_eq!(delivered(&mut Output::Closed, "token", 0).0, NOT_WRITTEN);
+        assert_eq!(
+            delivered(&mut Output::Closed, "", 0),
+            (0, String::new()),
+            "nothing was lost"
+        );
     }
 
     #[test]

@@ -1,21 +1,18 @@
-//! Output that is lost: a full disk is an error, a reader that left is none.
+//! Output that is lost: a full disk or a closed output is an error, a reader that left is none.
 
 use std::fs::OpenOptions;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use crate::harness::{AUDIENCE, Home, Spec};
 
-#[test]
-fn a_full_disk_makes_every_command_fail_and_say_so() {
-    let sidecar = Spec::new(&Home::new()).start();
-    let spec = sidecar.spec().clone().set("SIGNET_AUDIENCE", AUDIENCE);
-    let token = sidecar.sign_for("client").token;
-    for arguments in [
+/// Every command that prints something.
+fn commands(token: &str) -> [Vec<&str>; 12] {
+    [
         &["--help"][..],
         &["--version"],
         &["token", "sign", r#"{"sub":"a","aud":"x"}"#],
-        &["token", "verify", &token],
-        &["token", "decode", &token],
+        &["token", "verify", token],
+        &["token", "decode", token],
         &["keys", "list"],
         &["keys", "rotate"],
         &["keys", "prune"],
@@ -23,12 +20,76 @@ fn a_full_disk_makes_every_command_fail_and_say_so() {
         &["schedule", "--live"],
         &["check"],
         &["check", "--json"],
-    ] {
+    ]
+    .map(<[&str]>::to_vec)
+}
+
+#[test]
+fn a_full_disk_makes_every_command_fail_and_say_so() {
+    let sidecar = Spec::new(&Home::new()).start();
+    let spec = sidecar.spec().clone().set("SIGNET_AUDIENCE", AUDIENCE);
+    let token = sidecar.sign_for("client").token;
+    for arguments in commands(&token) {
         let full = OpenOptions::new().write(true).open("/dev/full").expect("opened");
-        let output = spec.command(arguments).stdout(full).output().expect("ran");
+        let output = spec.command(&arguments).stdout(full).output().expect("ran");
         let text = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(74), "{arguments:?}: {text}");
         assert!(text.contains("its output was lost"), "{arguments:?}: {text}");
+    }
+}
+
+/// A command of a shell, such as `>&-`, that begins the process with its files as it says.
+fn through_a_shell(command: &Command, redirections: &str) -> Command {
+    let mut shell = Command::new("/bin/sh");
+    shell
+        .arg("-c")
+        .arg(format!("exec \"$0\" \"$@\" {redirections}"))
+        .arg(command.get_program())
+        .args(command.get_args())
+        .env_clear();
+    for (name, value) in command.get_envs() {
+        shell.env(name, value.expect("a setting"));
+    }
+    shell
+}
+
+#[test]
+fn a_closed_output_makes_every_command_fail_and_say_so() {
+    let sidecar = Spec::new(&Home::new()).start();
+    let spec = sidecar.spec().clone().set("SIGNET_AUDIENCE", AUDIENCE);
+    let token = sidecar.sign_for("client").token;
+    for arguments in commands(&token) {
+        // A second rotation is refused while the first key waits.
+        let cases: &[&str] = match arguments[..] {
+            ["keys", "rotate"] => &[">&-"],
+            _ => &[">&-", "<&- >&-"],
+        };
+        for redirections in cases {
+            let output = through_a_shell(&spec.command(&arguments), redirections).output();
+            let output = output.expect("ran");
+            let text = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(74), "{arguments:?} {redirections}: {text}");
+            assert!(
+                text.contains("its output was lost"),
+                "{arguments:?} {redirections}: {text}"
+            );
+        }
+    }
+    // With nowhere to say it, the code is left.
+    let output = through_a_shell(&spec.command(&["keys", "list"]), ">&- 2>&-").output();
+    assert_eq!(output.expect("ran").status.code(), Some(74));
+}
+
+#[test]
+fn an_output_that_somebody_throws_away_is_not_lost() {
+    let spec = Spec::new(&Home::new());
+    // As a shell, a supervisor or another runtime opens it.
+    for redirections in [">/dev/null", "1<>/dev/null", "<&- >/dev/null"] {
+        let output = through_a_shell(&spec.command(&["schedule"]), redirections)
+            .output()
+            .expect("ran");
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), &*text), (Some(0), ""), "{redirections}");
     }
 }
 
