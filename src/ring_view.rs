@@ -63,6 +63,18 @@ pub struct RevokedView {
 }
 
 impl RingView {
+    /// Of a ring that was not read yet.
+    #[must_use]
+    pub fn unread(issuer: &Issuer, policy: &Policy) -> Self {
+        Self {
+            issuer: issuer.to_string(),
+            algorithm: policy.algorithm().as_str(),
+            keys: Vec::new(),
+            also: Vec::new(),
+            next_change_at: None,
+        }
+    }
+
     /// Puts the provider's records and the schedule computed from them side by side.
     #[must_use]
     pub fn new(issuer: &Issuer, policy: &Policy, records: &[KeyRecord], schedule: &Schedule) -> Self {

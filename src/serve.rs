@@ -30,7 +30,7 @@ use crate::lane::Lane;
 use crate::last_good::LastGood;
 use crate::readiness::Readiness;
 use crate::remote::Remote;
-use crate::routes::admin::Admin;
+use crate::routes::admin::{About, Admin};
 use crate::routes::public::Public;
 use crate::routes::{Service, local};
 use crate::settings::Settings;
@@ -128,6 +128,34 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
         }
     });
     let metrics = Arc::new(Metrics::default());
+
+    let shutdown = CancellationToken::new();
+    let tasks = TaskTracker::new();
+    let context = Context {
+        limits: Limits {
+            connections: settings.limits.max_connections.into(),
+            header_timeout: settings.limits.header_timeout,
+        },
+        workers: Workers::start(settings.limits.threads.into()).map_err(system("threads"))?,
+        shutdown: shutdown.clone(),
+        tasks: tasks.clone(),
+        metrics: Arc::clone(&metrics),
+    };
+    // Before the provider is asked: it may be silent, and the process lives all the same. On a thread of its own: whatever
+    // the other listeners are busy with, a probe gets its answer.
+    let pages = Admin::new(About {
+        provider: settings.origin.provider.as_str(),
+        issuer: settings.issuer.clone(),
+        policy: settings.policy,
+        clock: Arc::clone(&clock),
+        metrics: Arc::clone(&metrics),
+    });
+    let admin_context = Context {
+        workers: Workers::start(1).map_err(system("threads"))?,
+        ..context.clone()
+    };
+    tasks.spawn(serve_tcp("admin", admin, None, pages.clone(), admin_context));
+
     let open = |origin| app::open_guarded(&settings, origin, Arc::clone(&clock), Arc::clone(&metrics));
     let Some(provider) = stop.or(Box::pin(open(&settings.origin))).await else {
         return stopped_early();
@@ -178,8 +206,6 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
     })?;
     let (published, nudge) = (keeper.published(), keeper.nudge());
 
-    let shutdown = CancellationToken::new();
-    let tasks = TaskTracker::new();
     let durations = settings.policy.durations();
     let following = issuers::Means {
         clock: &clock_watch.steady(),
@@ -225,16 +251,6 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
         metrics: Arc::clone(&metrics),
     });
 
-    let context = Context {
-        limits: Limits {
-            connections: settings.limits.max_connections.into(),
-            header_timeout: settings.limits.header_timeout,
-        },
-        workers: Workers::start(settings.limits.threads.into()).map_err(system("threads"))?,
-        shutdown: shutdown.clone(),
-        tasks: tasks.clone(),
-        metrics: Arc::clone(&metrics),
-    };
     if let Some(tls) = &tls {
         tasks.spawn(tls.clone().follow_files(shutdown.clone()));
     }
@@ -254,32 +270,18 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
         &settings.policy,
         Arc::clone(&clock),
     );
-    tasks.spawn(serve_tcp("public", public, tls.clone(), documents, context.clone()));
+    tasks.spawn(serve_tcp("public", public, tls.clone(), documents, context));
     let readiness = Arc::new(Readiness::new(
         Arc::clone(&published),
         remote,
         bound.file().clone(),
         Arc::clone(&issuers),
         &settings.policy,
-        Arc::clone(&clock),
+        clock,
         clock_watch,
     ));
     tasks.spawn(Arc::clone(&readiness).watch(shutdown.clone()));
-    let provider = settings.origin.provider.as_str();
-    let pages = Admin::new(
-        Arc::clone(&published),
-        readiness,
-        provider,
-        settings.policy,
-        clock,
-        metrics,
-    );
-    // On a thread of its own: whatever the other listeners are busy with, a probe gets its answer.
-    let context = Context {
-        workers: Workers::start(1).map_err(system("threads"))?,
-        ..context
-    };
-    tasks.spawn(serve_tcp("admin", admin, None, pages, context));
+    pages.open(published, readiness);
     tasks.spawn(keeper.run(shutdown.clone()));
     announce(&settings, tls.is_some());
 

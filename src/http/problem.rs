@@ -71,6 +71,18 @@ impl Problem {
         .retry_after(5)
     }
 
+    /// The ring is not open yet.
+    #[must_use]
+    pub fn starting() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "starting",
+            "The sidecar is starting",
+            "the ring is opened and read for the first time; /readyz says since when",
+        )
+        .retry_after(1)
+    }
+
     /// This process was stopped for so long that what it knows of the ring may be wrong by now. Reading it is under way.
     #[must_use]
     pub fn asleep(outage: &Outage) -> Self {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use signet_core::Timestamp;
 
-use super::{Effect, State};
+use super::{Effect, RING, State};
 use signet_base::rfc3339;
 
 /// One named condition of readiness.
@@ -60,6 +60,27 @@ impl Condition {
 }
 
 impl Report {
+    /// That of a process which has not opened its ring yet: it is alive, and not ready.
+    #[must_use]
+    pub fn starting(provider: &str, since: Timestamp) -> Self {
+        let condition = Condition {
+            name: RING,
+            ok: false,
+            state: State::Starting,
+            since,
+            failing_since: None,
+            detail: format!(
+                "the ring of {provider} is opened and read for the first time since this process began; no other listener \
+                 answers until that is done"
+            ),
+        };
+        Self {
+            ready: false,
+            since,
+            conditions: vec![condition],
+        }
+    }
+
     /// The worst that any condition does to requests.
     #[must_use]
     pub fn effect(&self) -> Effect {

@@ -51,6 +51,8 @@ macro_rules! states {
 states! {
     /// The condition holds, and nothing fails.
     Good = "good", Good;
+    /// The ring is opened and read for the first time since the process began.
+    Starting = "starting", LostHere;
     /// The provider cannot be read. The last good ring is still young enough.
     RingUnread = "ring_unread", AtRisk;
     /// The provider was read, but what is due in it cannot be done.

@@ -256,8 +256,8 @@ impl Metrics {
                 .get_or_create(&ByState { state: state.as_str() })
                 .set(count);
         }
-        let cannot_sign = |condition: &Condition| condition.name == SIGNING && condition.is_lost();
-        let can_sign = !report.conditions.iter().any(cannot_sign);
+        let signs = |condition: &Condition| condition.name == SIGNING && !condition.is_lost();
+        let can_sign = report.conditions.iter().any(signs);
         self.signing_available.set(i64::from(can_sign));
     }
 

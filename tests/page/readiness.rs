@@ -1,7 +1,8 @@
 //! `/readyz` tells each condition with since when it holds or does not, and the page tells the same to people.
 
 use std::fs;
-use std::time::UNIX_EPOCH;
+use std::net::TcpListener;
+use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::Value;
 
@@ -47,6 +48,45 @@ fn every_condition_says_since_when_it_holds() {
 
 fn metrics(sidecar: &Sidecar) -> String {
     sidecar.admin().get("/metrics").expect("an answer").text()
+}
+
+/// Liveness never depends on the provider, and a start may wait long for it.
+#[test]
+fn a_sidecar_whose_provider_is_silent_is_alive_and_says_that_it_starts() {
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let before = now();
+    let mut sidecar = Spec::new(&Home::new())
+        .set("SIGNET_PROVIDER", "vault")
+        .set("SIGNET_CUSTODY", "remote")
+        .set(
+            "VAULT_ADDR",
+            format!("http://{}", silent.local_addr().expect("an address")),
+        )
+        .set("VAULT_TOKEN", "s.of-no-server-at-all")
+        .spawn();
+    // It asks, and gets no answer.
+    let asked = silent.accept().expect("a connection");
+    let mut admin = sidecar.admin();
+    for _ in 0..3 {
+        let live = admin.get("/livez").expect("an answer");
+        assert_eq!((live.status, live.text().as_str()), (200, "ok\n"));
+        let ready = admin.get("/readyz").expect("an answer");
+        assert_eq!((ready.status, &ready.json()["ready"]), (503, &false.into()));
+        let ring = condition(&ready.json(), "ring");
+        assert_eq!((&ring["state"], &ring["ok"]), (&"starting".into(), &false.into()));
+        assert!((before..=now()).contains(&seconds(&ring["since"])), "{ring}");
+        let text = ring["detail"].as_str().expect("a text");
+        assert!(text.contains("the ring of vault is opened"), "{text}");
+        let metrics = admin.get("/metrics").expect("an answer");
+        assert_eq!((metrics.status, metrics.problem()), (503, "starting".to_owned()));
+        let page = admin.get("/").expect("an answer");
+        assert_eq!(page.status, 200);
+        assert!(page.text().contains("The sidecar is starting"), "{}", page.text());
+        assert_eq!(admin.get("/nowhere").expect("an answer").status, 404);
+    }
+    sidecar.signal(rustix::process::Signal::TERM);
+    assert!(sidecar.wait(Duration::from_secs(2)).success());
+    drop(asked);
 }
 
 #[test]

@@ -24,6 +24,14 @@ pub(super) struct Advice {
 pub(super) const fn advice(state: State) -> Option<Advice> {
     Some(match state {
         State::Good => return None,
+        State::Starting => Advice {
+            headline: "The sidecar is starting",
+            means: "The ring is opened and read for the first time: nothing is signed, validated or published here yet.",
+            still_works: "This page, /livez and /readyz; and all other replicas.",
+            next: "Wait some seconds. If it lasts, the provider does not answer: bring it back, or correct its address in the \
+                   settings. Run signet check with this sidecar's environment and as its user: it tries each permission.",
+            section: "NotStarted",
+        },
         State::RingUnread => Advice {
             headline: "The provider cannot be read",
             means: "The ring cannot be read, so this replica sees no new key and no revocation.",

@@ -4,19 +4,21 @@ mod advice;
 mod page;
 mod picture;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use http::{Request, StatusCode};
 use signet_base::Clock;
-use signet_core::Policy;
+use signet_core::{Issuer, Policy};
 use warp::{Filter as _, Reply as _};
 
 use crate::http::Response;
 use crate::http::accept::Handler;
 use crate::http::body::Arriving;
-use crate::http::filters::{Filters, into_filters, json};
+use crate::http::filters::{Filters, into_filters, json, refusal};
+use crate::http::problem::Problem;
 use crate::published::Published;
 use crate::readiness::{Readiness, Report};
+use crate::ring_view::RingView;
 use crate::routes::head::{self, read};
 use crate::telemetry::metrics::Metrics;
 use page::Page;
@@ -25,54 +27,102 @@ use page::Page;
 const CONTENT_SECURITY_POLICY: &str =
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// Answers operators and their machines.
+/// What the pages say of this sidecar, whether its ring is open or not.
+#[derive(Debug)]
+pub struct About {
+    /// Where the keys of the ring that signs are kept.
+    pub provider: &'static str,
+    /// The issuer of its tokens.
+    pub issuer: Issuer,
+    /// The rotation policy.
+    pub policy: Policy,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Answers operators and their machines. It does so from the first moment on: whether a process is alive does not depend on
+/// its provider, which may be silent while the ring is opened.
 #[derive(Clone)]
 pub struct Admin {
     filters: Filters,
+    open: Arc<OnceLock<Open>>,
+}
+
+/// What there is to tell once the ring is open.
+struct Open {
+    published: Arc<Published>,
+    readiness: Arc<Readiness>,
 }
 
 impl Admin {
-    /// Makes the filters. `provider` is where the keys of the ring that signs are kept.
+    /// Makes the filters, of a process that is starting.
     #[must_use]
-    pub fn new(
-        published: Arc<Published>,
-        readiness: Arc<Readiness>,
-        provider: &'static str,
-        policy: Policy,
-        clock: Arc<dyn Clock>,
-        metrics: Arc<Metrics>,
-    ) -> Self {
+    pub fn new(about: About) -> Self {
+        let open: Arc<OnceLock<Open>> = Arc::default();
+        let began_at = about.clock.now();
+        let About { provider, metrics, .. } = about;
         let live = warp::path!("livez").and(read()).map(|| "ok\n".into_response());
         let ready = warp::path!("readyz").and(read()).map({
-            let readiness = Arc::clone(&readiness);
-            move || answer(&readiness.report())
+            let open = Arc::clone(&open);
+            move || match open.get() {
+                Some(open) => answer(&open.readiness.report()),
+                None => answer(&Report::starting(provider, began_at)),
+            }
         });
         let numbers = warp::path!("metrics").and(read()).map({
-            let readiness = Arc::clone(&readiness);
+            let open = Arc::clone(&open);
             move || {
+                // Zeros would be figures, and raise alarms.
+                let Some(open) = open.get() else {
+                    return refusal(Problem::starting());
+                };
                 let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-                metrics.readiness(&readiness.report());
+                metrics.readiness(&open.readiness.report());
                 warp::reply::with_header(metrics.text(), "content-type", kind).into_response()
             }
         });
-        let page = warp::path::end().and(read()).map(move || {
-            let now = clock.now();
-            let snapshot = published.at(now);
-            let page = Page {
-                provider,
-                ring: &snapshot.ring,
-                report: &readiness.report_on(&snapshot),
-                policy: &policy,
-                now,
-            };
-            let html = warp::reply::html(page.to_html());
-            let html = warp::reply::with_header(html, "content-security-policy", CONTENT_SECURITY_POLICY);
-            warp::reply::with_header(html, "cache-control", "no-store").into_response()
+        let page = warp::path::end().and(read()).map({
+            let open = Arc::clone(&open);
+            let (policy, clock) = (about.policy, about.clock);
+            let unread = RingView::unread(&about.issuer, &policy);
+            move || {
+                let now = clock.now();
+                let page = |ring: &RingView, report: &Report| {
+                    let policy = &policy;
+                    Page {
+                        provider,
+                        ring,
+                        report,
+                        policy,
+                        now,
+                    }
+                    .to_html()
+                };
+                let html = match open.get() {
+                    None => page(&unread, &Report::starting(provider, began_at)),
+                    Some(open) => {
+                        let snapshot = open.published.at(now);
+                        page(&snapshot.ring, &open.readiness.report_on(&snapshot))
+                    }
+                };
+                let html = warp::reply::html(html);
+                let html = warp::reply::with_header(html, "content-security-policy", CONTENT_SECURITY_POLICY);
+                warp::reply::with_header(html, "cache-control", "no-store").into_response()
+            }
         });
         let routes = live.or(ready).unify().or(numbers).unify().or(page).unify().boxed();
         Self {
             filters: into_filters(routes),
+            open,
         }
+    }
+
+    /// The ring is open: from now on the pages tell of it.
+    pub fn open(&self, published: Arc<Published>, readiness: Arc<Readiness>) {
+        // It is opened once.
+        let _ = self.open.set(Open { published, readiness });
     }
 }
 

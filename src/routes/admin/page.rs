@@ -9,7 +9,7 @@ use signet_core::{Phase, Policy, Timestamp};
 
 use super::advice::advice;
 use super::picture;
-use crate::readiness::{Condition, Effect, Report};
+use crate::readiness::{Condition, Effect, Report, State};
 use crate::ring_view::{KeyView, RingView};
 use crate::timeline::{Timeline, brief};
 use signet_base::rfc3339;
@@ -33,7 +33,6 @@ pub(super) struct Page<'a> {
 
 impl Page<'_> {
     pub(super) fn to_html(&self) -> String {
-        let timeline = Timeline::of_rings(self.provider, &self.ring.keys, &self.ring.also, self.policy, self.now);
         let mut html = String::with_capacity(16 * 1024);
         let title = match self.report.effect() {
             Effect::LostHere => "✖ NOT READY",
@@ -51,19 +50,9 @@ impl Page<'_> {
         html.push_str("<main>");
         self.tiles(&mut html);
         self.what_to_do(&mut html);
-        html.push_str("<h2>Keys</h2>");
-        self.what_comes(&mut html, &timeline);
-        html.push_str(&picture::draw(&timeline));
-        self.keys(
-            &mut html,
-            &format!("Keys of the ring that signs ({})", self.provider),
-            &self.ring.keys,
-        );
-        for also in &self.ring.also {
-            let caption = format!("Also published and accepted: the keys of {}", also.provider);
-            self.keys(&mut html, &caption, &also.keys);
+        if self.is_ring_known() {
+            self.rings(&mut html);
         }
-        self.revoked(&mut html);
         let _ = write!(
             html,
             "</main><footer><p>Issuer <code>{}</code> · new keys are for {} · signet {}</p><p>As of {}; reload for newer. \
@@ -75,6 +64,26 @@ impl Page<'_> {
             rfc3339(self.now)
         );
         html
+    }
+
+    fn is_ring_known(&self) -> bool {
+        let mut conditions = self.report.conditions.iter();
+        !conditions.any(|condition| condition.state == State::Starting)
+    }
+
+    /// The keys: what comes, the picture, and the tables.
+    fn rings(&self, html: &mut String) {
+        let timeline = Timeline::of_rings(self.provider, &self.ring.keys, &self.ring.also, self.policy, self.now);
+        html.push_str("<h2>Keys</h2>");
+        self.what_comes(html, &timeline);
+        html.push_str(&picture::draw(&timeline));
+        let caption = format!("Keys of the ring that signs ({})", self.provider);
+        self.keys(html, &caption, &self.ring.keys);
+        for also in &self.ring.also {
+            let caption = format!("Also published and accepted: the keys of {}", also.provider);
+            self.keys(html, &caption, &also.keys);
+        }
+        self.revoked(html);
     }
 
     /// How it is, for how long it has been so, and what that means.
@@ -150,6 +159,7 @@ impl Page<'_> {
         let mut names: Vec<&str> = good.map(|condition| condition.name).collect();
         names.dedup();
         match names.is_empty() {
+            true if !self.is_ring_known() => "Nothing else is known yet".to_owned(),
             true => "Nothing else is left".to_owned(),
             false => format!("Still good: {}", names.join(", ")),
         }

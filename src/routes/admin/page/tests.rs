@@ -1,7 +1,7 @@
 use signet_core::{Algorithm, Durations};
 
 use super::*;
-use crate::readiness::{ISSUERS, JWKS, RING, SIGNING, SOCKET, State};
+use crate::readiness::{ISSUERS, JWKS, RING, SIGNING, SOCKET};
 use crate::ring_view::{AlsoView, RevokedView};
 
 /// What somebody wrote who wants more than to give a reason.
@@ -179,6 +179,26 @@ fn a_red_page_says_what_is_lost_since_when_what_still_works_and_what_to_do() {
         assert!(html.contains(text), "no {text:?} in {html}");
     }
     assert_eq!(html.matches("<section class='todo").count(), 1);
+}
+
+#[test]
+fn a_page_of_a_start_says_so_and_nothing_of_keys_that_nobody_has_read() {
+    let nothing = RingView {
+        keys: Vec::new(),
+        also: Vec::new(),
+        ..ring()
+    };
+    let html = page(&nothing, &Report::starting("vault", at(-7)));
+    for text in [
+        "<title>✖ NOT READY - Signet</title>",
+        "<h1>✖ NOT READY <small>for 7s</small></h1>",
+        "<b>The sidecar is starting</b>, since 2027-01-15T07:59:53Z. Nothing else is known yet.",
+        "<dt>Why</dt><dd>the ring of vault is opened and read for the first time",
+        "section “NotStarted”",
+    ] {
+        assert!(html.contains(text), "no {text:?} in {html}");
+    }
+    assert!(!html.contains("next key") && !html.contains("<table>"), "{html}");
 }
 
 #[test]
