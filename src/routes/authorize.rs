@@ -157,15 +157,18 @@ fn refused(refusal: Refusal, scope: Option<&str>) -> Problem {
 }
 
 /// The characters that a quoted value of RFC 6750 §3 may hold are ASCII without quote and backslash.
+fn is_plain(c: char) -> bool {
+    (' '..='~').contains(&c) && !matches!(c, '"' | '\\')
+}
+
 fn challenge(status: StatusCode, error: &'static str, detail: &str, scope: Option<&str>) -> Problem {
-    let plain = |text: &str| -> String {
-        text.chars()
-            .filter(|c| (' '..='~').contains(c) && !matches!(c, '"' | '\\'))
-            .collect()
-    };
-    let mut value = format!(r#"Bearer error="{error}", error_description="{}""#, plain(detail));
-    if let Some(scope) = scope {
-        value.push_str(&format!(r#", scope="{}""#, plain(scope)));
+    let detail_in_header: String = detail.chars().filter(|c| is_plain(*c)).collect();
+    let mut value = format!(r#"Bearer error="{error}", error_description="{detail_in_header}""#);
+    // One that cannot be written would be another one without some of its characters.
+    let scopes = scope.unwrap_or_default().split_whitespace();
+    let scopes: Vec<&str> = scopes.filter(|scope| scope.chars().all(is_plain)).collect();
+    if !scopes.is_empty() {
+        value.push_str(&format!(r#", scope="{}""#, scopes.join(" ")));
     }
     let title = match status {
         StatusCode::FORBIDDEN => "The token does not allow this",
@@ -174,4 +177,36 @@ fn challenge(status: StatusCode, error: &'static str, detail: &str, scope: Optio
     };
     let header = HeaderValue::from_str(&value).unwrap_or_else(|_| HeaderValue::from_static(CHALLENGE));
     Problem::new(status, error, title, detail).challenge(header)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header::WWW_AUTHENTICATE;
+
+    use super::*;
+
+    #[test]
+    fn the_challenge_names_the_scopes_that_a_header_can_carry_and_no_empty_parameter() {
+        let challenged = |scope: &str| {
+            let headers = refused(Refusal::InsufficientScope, Some(scope)).headers();
+            headers[WWW_AUTHENTICATE].to_str().expect("ASCII").to_owned()
+        };
+        for (scope, told) in [
+            ("read", "read"),
+            (" read  https://a/write ", "read https://a/write"),
+            ("r\u{e9}ad write", "write"),
+            ("a\"b write c\\d", "write"),
+        ] {
+            let text = challenged(scope);
+            assert!(text.ends_with(&format!(r#", scope="{told}""#)), "{text}");
+        }
+        for scope in ["\u{e9}", "\"", "\"\" \\", "\u{1f511} \u{1f512}"] {
+            let text = challenged(scope);
+            assert!(
+                text.starts_with(r#"Bearer error="insufficient_scope", error_description=""#),
+                "{text}"
+            );
+            assert!(!text.contains("scope=") && !text.contains("=\"\""), "{text}");
+        }
+    }
 }
