@@ -185,11 +185,12 @@ pub(super) fn explained(error: &clap::Error) -> Option<String> {
     SETTINGS.iter().find(|setting| setting.flag() == name).map(|setting| {
         let verb = error.get(ContextKind::Usage).map(ToString::to_string).unwrap_or_default();
         let verb = verb.trim_start_matches("Usage:").trim();
-        let verb = verb.split(['[', '<']).next().unwrap_or(verb).trim_end();
-        let verb = if verb.is_empty() { "this command" } else { verb };
+        // Flags that were given stand in it too.
+        let verb: Vec<&str> = verb.split(' ').take_while(|word| !word.starts_with(['[', '<', '-'])).collect();
+        let verb = if verb.is_empty() { "this command".to_owned() } else { format!("`{}`", verb.join(" ")) };
         format!(
-            "signet: {name}: {verb} does not use this setting; remove the flag. `signet serve` and `signet check` take it, and \
-             `--help` lists what this command takes. As {variable} it may stay in the environment\n",
+            "signet: {name}: {verb} does not use this setting. Remove the flag; {variable} in the environment may stay. `--help` \
+             lists the flags of this command\n",
             variable = Setting::variable(setting)
         )
     })
@@ -227,8 +228,30 @@ mod tests {
             let text = explained(&error).unwrap_or_else(|| panic!("{flag}: {error}"));
             let name = flag.split('=').next().expect("a name");
             assert!(text.starts_with(&format!("signet: {name}: ")), "{text}");
-            assert!(text.contains("remove the flag"), "{text}");
+            assert!(text.contains("Remove the flag"), "{text}");
+            assert!(
+                text.contains(&format!(
+                    "`signet {}` does not use this setting",
+                    arguments[..arguments.len().min(2)].join(" ")
+                )),
+                "{text}"
+            );
         }
+        let given = [
+            "signet",
+            "token",
+            "verify",
+            "a.b.c",
+            "--scope",
+            "read",
+            "--listen=127.0.0.1:1",
+        ];
+        let error = command().try_get_matches_from(given).expect_err("a flag of serve");
+        let text = explained(&error).expect("a text");
+        assert!(
+            text.starts_with("signet: --listen: `signet token verify` does not use this setting."),
+            "{text}"
+        );
         let typo = command().try_get_matches_from(["signet", "serve", "--publish-leed=1h"]);
         assert_eq!(explained(&typo.expect_err("a typing error")), None);
     }

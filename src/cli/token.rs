@@ -122,7 +122,8 @@ fn empty(name: &str) -> Failure {
 fn seconds(text: &str) -> Result<u64, Failure> {
     let wrong = || {
         Failure::usage(format!(
-            "--ttl takes whole seconds, such as 300 or 5m, and not {text:?}"
+            "--ttl takes whole seconds, such as 300, or numbers with the units s, m, h, d or w, such as 5m or 1h30m, and not \
+             {text:?}"
         ))
     };
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -178,8 +179,9 @@ mod tests {
         for (text, expected) in [("300", 300), ("5m", 300), ("1h30m", 5400), ("0", 0), ("90s", 90)] {
             assert_eq!(seconds(text).expect("a life"), expected, "{text}");
         }
-        for text in ["", "5 minuts", "-5m", "1.5", "1500ms", "99999999999999999999"] {
-            assert!(seconds(text).is_err(), "{text:?}");
+        for text in ["", "5 minuts", "5M", "-5m", "1.5", "1500ms", "99999999999999999999"] {
+            let said = seconds(text).expect_err(text).text;
+            assert!(said.contains("the units s, m, h, d or w"), "{said}");
         }
     }
 }

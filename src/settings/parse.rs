@@ -16,6 +16,9 @@ use crate::http::unix::Group;
 /// What `sun_path` holds besides its closing zero (unix(7)).
 const LONGEST_SOCKET_PATH: usize = 107;
 
+/// How a span of time is written.
+pub(crate) const DURATION: &str = "numbers with the units ms, s, m, h, d or w, such as 90s, 5m, 1h30m";
+
 /// A span of time in the syntax of humantime: `90s`, `5m`, `1h30m`, `1500ms`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -26,10 +29,15 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     // humantime 2.4 panics near u64::MAX seconds ("18446744073709551615s1000ms"). Numbers of ten digits, as many as go
     // into 64 octets, stay far below even if all are years.
     let is_short = text.len() <= 64 && text.split(|c: char| !c.is_ascii_digit()).all(|run| run.len() <= 10);
-    is_short
-        .then(|| humantime::parse_duration(text).ok())
-        .flatten()
-        .ok_or_else(|| format!("{text:?} is not a duration; write for example 90s, 5m, 1h30m"))
+    let span = is_short.then(|| humantime::parse_duration(text).ok()).flatten();
+    match span {
+        // humantime takes the letter for months, and who writes it means minutes.
+        Some(_) if text.contains('M') => Err(format!(
+            "{text:?} is not clear: write m for minutes, or month for months"
+        )),
+        Some(span) => Ok(span),
+        None => Err(format!("{text:?} is not a duration; write {DURATION}")),
+    }
 }
 
 /// A span of time within bounds.
@@ -306,9 +314,30 @@ mod tests {
             duration("300").expect_err("no unit"),
             "\"300\" has no unit; write for example 300s for seconds, 300m for minutes"
         );
-        for text in ["5 minuts", "", "-5m", "5m-", "m", "1.5", "18446744073709551615s1000ms"] {
-            assert!(duration(text).is_err(), "{text}");
+        for text in [
+            "5 minuts",
+            "",
+            "-5m",
+            "5m-",
+            "m",
+            "1.5",
+            "5S",
+            "18446744073709551615s1000ms",
+        ] {
+            let said = duration(text).expect_err(text);
+            assert!(
+                said.ends_with(&format!("is not a duration; write {DURATION}")),
+                "{said}"
+            );
         }
+        for text in ["5M", "1h5M"] {
+            let said = duration(text).expect_err("months for minutes");
+            assert_eq!(
+                said,
+                format!("{text:?} is not clear: write m for minutes, or month for months")
+            );
+        }
+        assert!(duration("1month").is_ok());
     }
 
     #[test]

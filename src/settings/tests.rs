@@ -327,7 +327,7 @@ fn all_problems_are_reported_at_once() {
             "--socket-mode (flag): \"0666\" would give every user of this machine access to the socket; the last digit \
              must be 0: write for example 0660 or 0600",
             "SIGNET_ISSUR (environment): is not a setting; did you mean SIGNET_ISSUER?",
-            "SIGNET_PUBLISH_LEAD (environment): \"5 minuts\" is not a duration; write for example 90s, 5m, 1h30m",
+            "SIGNET_PUBLISH_LEAD (environment): \"5 minuts\" is not a duration; write numbers with the units ms, s, m, h, d or w, such as 90s, 5m, 1h30m",
             "SIGNET_TLS_KEY_FILE or --tls-key-file (default): is missing, and TLS needs it with SIGNET_TLS_CERT_FILE \
              (environment); write both or neither",
             "custody (file /etc/signet.toml): \"remote\" is not possible with the local provider, as it computes no \

@@ -65,11 +65,20 @@ fn wrong_usage_exits_with_64_and_says_what_is_right() {
         (&["serve", "--publish-lead"], "a value is required"),
         (
             &["token", "sign", "{}", "--ttl", "5 minuts"],
-            "--ttl takes whole seconds, such as 300 or 5m",
+            "--ttl takes whole seconds, such as 300, or numbers with the units s, m, h, d or w",
+        ),
+        (&["token", "sign", "{}", "--ttl", "5M"], "units s, m, h, d or w"),
+        (
+            &["serve", "--token-ttl", "5M"],
+            "write m for minutes, or month for months",
+        ),
+        (
+            &["token", "verify", "x", "--scope", "read", "--listen", "127.0.0.1:1"],
+            "--listen: `signet token verify` does not use this setting.",
         ),
         (
             &["token", "sign", "{}", "--listen", "127.0.0.1:1"],
-            "--listen: signet token sign does not use this setting; remove the flag",
+            "--listen: `signet token sign` does not use this setting. Remove the flag",
         ),
         (&["token", "verify", "x", "--scope", ""], "--scope is empty"),
         (&["token", "verify", "x", "--scope", " "], "--scope is empty"),
