@@ -207,6 +207,7 @@ impl Reading {
 
 #[cfg(test)]
 mod tests {
+    use signet_api::ErrorKind;
     use signet_core::algorithm::RsaBits;
     use signet_core::{Algorithm, Durations, KeyState, Kid, Lapse, SigningKey};
 
@@ -239,6 +240,21 @@ mod tests {
     fn active(reading: &Reading, now: i64) -> Kid {
         let schedule = reading.schedule(&policy(), at(now));
         schedule.active().expect("one is").kid.clone()
+    }
+
+    #[test]
+    fn whether_the_ring_was_read_is_told_by_what_failed_last() {
+        let mut reading = Reading::new("vault", vec![key(0)], at(0));
+        for (operation, was_read) in [
+            (Operation::List, false),
+            (Operation::Create, true),
+            (Operation::Open, false),
+            (Operation::Retire, true),
+        ] {
+            let failure = ProviderError::new("vault", operation, ErrorKind::Unavailable, "down");
+            reading.failed(&failure, at(1));
+            assert_eq!(reading.was_read(), was_read, "{operation:?}");
+        }
     }
 
     #[test]
