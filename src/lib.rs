@@ -5,6 +5,7 @@
 //! module that names providers. The data path ([`routes`]) reads one immutable [`snapshot`] and never waits for the control
 //! path ([`keeper`]). `docs/architecture.md` has the map and what must always hold.
 
+pub mod answers;
 pub mod app;
 pub mod cache_file;
 pub mod cli;
@@ -14,13 +15,13 @@ pub mod fits;
 pub mod grpc;
 pub mod hardening;
 pub mod http;
-pub mod identity;
 pub mod issuers;
 pub mod keeper;
 pub mod kinds;
 pub mod lane;
 pub mod last_good;
 pub mod others;
+pub mod own_keys;
 pub mod proxies;
 pub mod published;
 pub mod readiness;
@@ -33,5 +34,4 @@ pub mod settings;
 pub mod snapshot;
 pub mod telemetry;
 pub mod timeline;
-pub mod token_cache;
 pub mod unique;

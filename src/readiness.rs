@@ -17,12 +17,13 @@ use std::time::Duration;
 
 use signet_base::{Clock, Outage};
 use signet_core::{Lapse, Phase, Policy, Timestamp};
+use signet_verify::NoKeys;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::clock_watch::ClockWatch;
 use crate::http::unix::{SocketFault, SocketFile};
-use crate::issuers::{Issuers, NoKeys, Trusted};
+use crate::issuers::{Issuers, Trusted};
 use crate::published::Published;
 use crate::remote::Remote;
 use crate::snapshot::{NoSigner, NoSignerCause, RefreshFailure, Signer, Signs, Snapshot};

@@ -8,6 +8,7 @@ use std::time::Duration;
 use signet_api::{ProviderError, dates};
 use signet_base::{Clock, Jitter, SystemClock, http_date};
 use signet_core::mint::Template;
+use signet_verify::{Terms, Verifier};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -24,10 +25,11 @@ use crate::http::peer::AllowList;
 use crate::http::tls::{Tls, TlsError};
 use crate::http::unix::{Access, SocketError, bind};
 use crate::http::workers::Workers;
-use crate::issuers::{self, Issuers, NoClient};
+use crate::issuers::{self, IssuerKeys, Issuers, NoClient};
 use crate::keeper::{Charge, Keeper, Means, NoRing, Source};
 use crate::lane::Lane;
 use crate::last_good::LastGood;
+use crate::own_keys::OwnKeys;
 use crate::readiness::Readiness;
 use crate::remote::Remote;
 use crate::routes::admin::{About, Admin};
@@ -35,7 +37,6 @@ use crate::routes::public::Public;
 use crate::routes::{Service, local};
 use crate::settings::Settings;
 use crate::telemetry::metrics::Metrics;
-use crate::token_cache::TokenCache;
 
 /// The socket, the public and the admin listener.
 const LISTENERS: usize = 3;
@@ -224,6 +225,24 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
         shutdown.clone(),
     ));
     tasks.spawn(Arc::clone(&clock_watch).run(shutdown.clone()));
+    let mut verifier = Verifier::new(
+        Terms::new(settings.issuer.clone(), settings.audience.clone()),
+        Arc::new(OwnKeys {
+            published: Arc::clone(&published),
+            nudge: Arc::clone(&nudge),
+            clock: Arc::clone(&clock),
+        }),
+        durations.clock_skew,
+        settings.limits.verify_cache_entries.map_or(0, Into::into),
+        settings.identity.bound(),
+    );
+    for trusted in issuers.iter() {
+        let source = IssuerKeys {
+            trusted: Arc::clone(trusted),
+            clock_watch: Arc::clone(&clock_watch),
+        };
+        verifier.trust(trusted.terms().into(), Arc::new(source));
+    }
     let service = Arc::new(Service {
         published: Arc::clone(&published),
         nudge: Arc::clone(&nudge),
@@ -235,19 +254,12 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
             durations.token_max_ttl,
         ),
         issuer: settings.issuer.clone(),
-        audience: settings.audience.clone(),
-        issuers: Arc::clone(&issuers),
+        verifier,
         identity: settings.identity.clone(),
         kubernetes: settings.kubernetes,
-        clock_skew: durations.clock_skew,
-        cache: TokenCache::new(
-            settings.limits.verify_cache_entries.map_or(0, Into::into),
-            settings.identity.bound(),
-        ),
         lane: Lane::start().map_err(system("threads"))?,
         remote: Arc::clone(&remote),
         clock: Arc::clone(&clock),
-        clock_watch: Arc::clone(&clock_watch),
         metrics: Arc::clone(&metrics),
     });
 

@@ -9,10 +9,10 @@ use signet_api::ProviderError;
 use signet_core::mint::MintRefusal;
 
 use crate::http::Response;
-use crate::issuers::NoKeys;
 use crate::kinds::http_status;
 use crate::snapshot::NoSigner;
 use signet_base::Outage;
+use signet_verify::NoKeys;
 
 /// A problem document. The word in its `type` is part of the interface; `docs/errors.md` has them all.
 #[derive(Clone, Debug, Serialize)]

@@ -25,7 +25,9 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwapOption, Guard};
 use signet_base::{Clock, Jitter, Outage};
-use signet_core::{ForeignKeys, Issuer, Timestamp};
+use signet_core::verify::{Authentic, Refusal, Unproven};
+use signet_core::{ForeignKeys, Issuer, Timestamp, VerifyingKey};
+use signet_verify::{KeySource, Keys, NoKeys};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -34,6 +36,7 @@ pub use fetch::FetchError;
 pub use location::Location;
 pub use tls::NoClient;
 
+use crate::clock_watch::ClockWatch;
 use crate::settings::TrustedIssuer;
 use crate::telemetry::metrics::Metrics;
 use fetch::Source;
@@ -88,15 +91,6 @@ impl Known {
     }
 }
 
-/// Why there is no verdict on a token of this issuer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NoKeys {
-    /// No fetch has succeeded yet.
-    Never,
-    /// The last that succeeded is too long ago.
-    TooOld,
-}
-
 /// One issuer, with the keys that it had when they were last fetched.
 #[derive(Debug)]
 pub struct Trusted {
@@ -141,12 +135,6 @@ impl Trusted {
         }
     }
 
-    /// A token of this issuer names a key that is not known, or the key of that name did not sign it. Perhaps the issuer
-    /// rotated, so one fetch is wished for; that any number of tokens wish for it makes it no sooner and no more often.
-    pub fn perhaps_rotated(&self) {
-        self.wish.notify_one();
-    }
-
     /// Why the last fetch failed, if it did, and since when all do.
     #[must_use]
     pub fn outage(&self) -> Option<Arc<Outage>> {
@@ -166,6 +154,43 @@ impl Trusted {
     #[must_use]
     pub fn was_tried(&self) -> bool {
         self.was_tried.load(Ordering::Relaxed)
+    }
+}
+
+impl Keys for Known {
+    fn find(&self, token: &Unproven<'_>) -> Option<&VerifyingKey> {
+        self.keys.find(token.kid(), token.alg())
+    }
+
+    fn have_signed(&self, token: &Authentic) -> bool {
+        self.keys.have_signed(token)
+    }
+}
+
+/// A trusted issuer as a source of keys for the verifier.
+#[derive(Debug)]
+pub struct IssuerKeys {
+    /// The issuer.
+    pub trusted: Arc<Trusted>,
+    /// Whether the wall clock can be believed: the age of keys is not what somebody sets.
+    pub clock_watch: Arc<ClockWatch>,
+}
+
+impl KeySource for IssuerKeys {
+    fn keys_at(&self, now: Timestamp) -> Result<Arc<dyn Keys>, NoKeys> {
+        let known = self.clock_watch.by_age(now, |at| self.trusted.keys_at(at))?;
+        Ok(known)
+    }
+
+    /// Other issuers may give a new key, also one of another type, the kid of the last. However many tokens are refused, the keys
+    /// are fetched no sooner and no more often than once in a cool-down.
+    fn on_refused(&self, refusal: Refusal) {
+        if matches!(
+            refusal,
+            Refusal::UnknownKey | Refusal::WrongAlgorithm | Refusal::BadSignature
+        ) {
+            self.trusted.wish.notify_one();
+        }
     }
 }
 
@@ -236,21 +261,9 @@ impl Issuers {
         Ok(Self(issuers))
     }
 
-    /// The issuer of this name.
-    #[must_use]
-    pub fn find(&self, name: &str) -> Option<&Trusted> {
-        self.0.get(name).map(AsRef::as_ref)
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// Each of them, in no order.
-    pub fn iter(&self) -> impl Iterator<Item = &Trusted> {
-        self.0.values().map(AsRef::as_ref)
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Trusted>> {
+        self.0.values()
     }
 
     /// Fetches all keys now.

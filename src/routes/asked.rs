@@ -6,6 +6,8 @@
 //! Nor must a misspelt requirement. A door refuses every name that it does not know; the one that has to ignore unknown names
 //! (RFC 7662) asks [`refuse_lookalike`] about each.
 
+use signet_verify::Expectations;
+
 use crate::http::problem::Problem;
 
 /// What a caller asks of a token, before the configuration fills what it left out.
@@ -51,6 +53,17 @@ impl<'a> Asked<'a> {
             scope: text("scope", given.scope)?,
             typ: text("typ", given.typ)?,
         })
+    }
+
+    /// What the verifier is told.
+    #[must_use]
+    pub const fn expectations(&self) -> Expectations<'a> {
+        Expectations {
+            audience: self.audience,
+            issuer: self.issuer,
+            scope: self.scope,
+            typ: self.typ,
+        }
     }
 
     /// The audiences of which one is required; empty for the configured ones.

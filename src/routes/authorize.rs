@@ -3,20 +3,20 @@
 //! `200` with the identity in headers, `401` or `403` with the challenge of RFC 6750 §3.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 use signet_core::verify::Refusal;
+use signet_verify::Unfit;
 
 use crate::http::Response;
 use crate::http::body::empty;
 use crate::http::problem::Problem;
-use crate::identity::Unfit;
 use crate::routes::Service;
 use crate::routes::asked::{Asked, Given, listed};
-use crate::token_cache::Entry;
+use crate::routes::verify::Good;
+use crate::telemetry::seldom::Seldom;
 
 impl Service {
     /// Decides on a request by its `Authorization` header; `?audience=`, `?issuer=` (repeatable) and `?scope=` say
@@ -55,10 +55,10 @@ impl Service {
     ///
     /// # Errors
     /// [`Problem`] with the challenge.
-    pub fn decide(&self, authorization: Option<&[u8]>, asked: Asked<'_>) -> Result<Arc<Entry>, Problem> {
+    pub fn decide(&self, authorization: Option<&[u8]>, asked: Asked<'_>) -> Result<Good, Problem> {
         let token = bearer(authorization)?;
         let now = self.clock.now();
-        self.check(&self.published.at(now), token, asked, now)?
+        self.check(token, asked, now)?
             .map_err(|refusal| refused(refusal, asked.scope()))
     }
 
@@ -66,8 +66,17 @@ impl Service {
     ///
     /// # Errors
     /// [`Problem`] if the token has none that would arrive as they were signed.
-    pub fn identity_of<'a>(&self, entry: &'a Entry) -> Result<&'a [HeaderValue], Problem> {
-        entry.headers(&self.identity).map_err(|unfit| match unfit {
+    pub fn identity_of<'a>(&self, entry: &'a Good) -> Result<&'a [HeaderValue], Problem> {
+        entry.headers(&self.identity).map_err(|unfit| {
+            log_unfit(unfit);
+            unfit.into()
+        })
+    }
+}
+
+impl From<&Unfit> for Problem {
+    fn from(unfit: &Unfit) -> Self {
+        match unfit {
             // Not 401: the client would fetch another token of the same size, again and again.
             Unfit::TooLarge { .. } => Problem::new(
                 StatusCode::FORBIDDEN,
@@ -76,7 +85,19 @@ impl Service {
                 unfit.to_string(),
             ),
             Unfit::Claim { .. } => challenge(StatusCode::UNAUTHORIZED, "invalid_token", &unfit.to_string(), None),
-        })
+        }
+    }
+}
+
+/// The reason names the header. It never quotes a claim, which may be private.
+fn log_unfit(unfit: &Unfit) {
+    static LOGGED: Seldom<String> = Seldom::new();
+    let kind = match unfit {
+        Unfit::Claim { header, .. } => header.to_string(),
+        Unfit::TooLarge { .. } => String::new(),
+    };
+    if let Some(held_back) = LOGGED.may_log(kind) {
+        tracing::warn!(%unfit, held_back, "authorize and Envoy's check refuse a good token, because its claims do not fit into the headers");
     }
 }
 

@@ -17,8 +17,8 @@ use crate::http::problem::Problem;
 use crate::routes::Service;
 use crate::routes::asked::{Asked, Given};
 use crate::routes::authorize::{TWO_HEADERS, malformed};
+use crate::routes::verify::Good;
 use crate::telemetry::seldom::Seldom;
-use crate::token_cache::Entry;
 
 impl Service {
     /// Decides on a request that Envoy asks about.
@@ -143,7 +143,7 @@ fn names(request: &HttpRequest) -> impl Iterator<Item = &str> {
 /// The identity headers replace what the client sent under their names; an empty one is taken away instead. So is what a
 /// service may take for one of them. Envoy takes away after it has set, by the name alone: none may be in both.
 fn allowed<'a>(
-    entry: &Entry,
+    entry: &Good,
     identity: impl Iterator<Item = (&'a HeaderName, &'a http::HeaderValue)>,
     mistakable: impl Iterator<Item = &'a str>,
 ) -> CheckResponse {
@@ -159,7 +159,7 @@ fn allowed<'a>(
     CheckResponse {
         status: Some(Status::default()),
         http_response: Some(HttpResponse::Ok(ok)),
-        dynamic_metadata: Some(entry.metadata()),
+        dynamic_metadata: Some(entry.kept.metadata(&entry.authentic)),
     }
 }
 

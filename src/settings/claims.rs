@@ -8,7 +8,7 @@ use signet_core::ClaimPath;
 use super::parse;
 use super::reader::Reader;
 use super::sources::Source;
-use crate::identity::Identity;
+use signet_verify::Identity;
 
 const MOST_HEADERS: usize = 16;
 const LONGEST_NAME: usize = 64;

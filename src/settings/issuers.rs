@@ -40,6 +40,16 @@ pub struct TrustedIssuer {
     pub cool_down: Duration,
 }
 
+impl From<&TrustedIssuer> for signet_verify::Terms {
+    fn from(trusted: &TrustedIssuer) -> Self {
+        Self {
+            issuer: trusted.issuer.clone(),
+            audiences: trusted.audiences.clone(),
+            dialect: trusted.dialect.clone(),
+        }
+    }
+}
+
 /// How an issuer's keys are found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeysAt {

@@ -38,8 +38,8 @@ use signet_core::{Audience, Issuer, Policy};
 use tracing_subscriber::filter::Targets;
 
 use crate::http::unix::Group;
-use crate::identity::Identity;
 use crate::others::read_settings;
+use signet_verify::Identity;
 
 pub use effective::Effective;
 pub use flags::flags;

@@ -2,14 +2,15 @@
 //!
 //! In two steps, as the first is expensive and does not depend on who asks: [`Unproven::authenticate`] proves that a key
 //! signed the token, [`Authentic::verify`] that the token is good now and for this caller. Only these two make their types.
-//! Which key that is, is between the two names that the token gives, [`Unproven::issuer`] and [`Unproven::kid`]: the keys of one
-//! issuer never verify a token of another.
+//! The token names its key by [`Read::issuer`] and [`Unproven::kid`] together: the keys of one issuer never verify a token of
+//! another.
 
 use std::time::Duration;
 
 use crate::algorithm::Algorithm;
 use crate::claim_path::ClaimPath;
 use crate::claims::{Texts, audience, claims, date, issuer, member, scope};
+use crate::json::Object;
 use crate::names::{Issuer, Kid};
 use crate::public_key::VerifyingKey;
 use crate::time::Timestamp;
@@ -140,48 +141,86 @@ impl<'t> Unproven<'t> {
         &self.0.alg
     }
 
-    /// The issuer that it names.
+    /// Reads the claims before the signature is verified: whoever trusts several issuers learns here whose key it must be.
     ///
     /// # Errors
     /// [`Refusal::Malformed`].
-    pub fn issuer(&self) -> Result<Option<String>, Refusal> {
-        issuer(&claims(&self.0.payload)?)
+    pub fn read(&self) -> Result<Read<'_, 't>, Refusal> {
+        let claims = claims(&self.0.payload)?;
+        let issuer = issuer(&claims)?;
+        Ok(Read {
+            token: self,
+            claims,
+            issuer,
+        })
     }
 
-    /// Proves that the key signed the token: the algorithm is chosen by the key.
+    /// Proves that the key signed the token. The claims are read only after that, as they are worth a close look only if the
+    /// holder of the key wrote them.
+    ///
+    /// # Errors
+    /// Every [`Refusal`] that does not depend on the time or on the caller.
+    pub fn authenticate(&self, key: &VerifyingKey, dialect: &Dialect) -> Result<Authentic, Refusal> {
+        self.is_signed_by(key)?;
+        self.read()?.authentic(key, dialect)
+    }
+
+    /// Whether the key signed it: the algorithm is chosen by the key.
+    fn is_signed_by(&self, key: &VerifyingKey) -> Result<(), Refusal> {
+        let token = &self.0;
+        if !key.algorithm().is_named(&token.alg) {
+            return Err(Refusal::WrongAlgorithm);
+        }
+        match key.verifies(token.signing_input, &token.signature) {
+            true => Ok(()),
+            false => Err(Refusal::BadSignature),
+        }
+    }
+}
+
+/// An unproven token with its claims read. Still nothing of it is to be believed.
+#[derive(Debug)]
+pub struct Read<'u, 't> {
+    token: &'u Unproven<'t>,
+    claims: Object<'u>,
+    issuer: Option<String>,
+}
+
+impl Read<'_, '_> {
+    /// The issuer that it names.
+    #[must_use]
+    pub fn issuer(&self) -> Option<&str> {
+        self.issuer.as_deref()
+    }
+
+    /// Proves that the key signed the token.
     ///
     /// # Errors
     /// Every [`Refusal`] that does not depend on the time or on the caller.
     pub fn authenticate(self, key: &VerifyingKey, dialect: &Dialect) -> Result<Authentic, Refusal> {
-        let token = self.0;
-        if !key.algorithm().is_named(&token.alg) {
-            return Err(Refusal::WrongAlgorithm);
-        }
-        if !key.verifies(token.signing_input, &token.signature) {
-            return Err(Refusal::BadSignature);
-        }
-        // Only now are they worth a close look: whoever wrote them holds the key.
-        let claims = claims(&token.payload)?;
-        let expires_at = date(&claims, "exp", "exp is not a NumericDate (RFC 7519 §4.1.4)")?
+        self.token.is_signed_by(key)?;
+        self.authentic(key, dialect)
+    }
+
+    /// The proof; the signature was verified.
+    fn authentic(self, key: &VerifyingKey, dialect: &Dialect) -> Result<Authentic, Refusal> {
+        let (token, claims) = (&self.token.0, &self.claims);
+        let expires_at = date(claims, "exp", "exp is not a NumericDate (RFC 7519 §4.1.4)")?
             .ok_or(Refusal::Malformed("the token has no exp (RFC 8725 §3)"))?;
-        let not_before = date(&claims, "nbf", "nbf is not a NumericDate (RFC 7519 §4.1.5)")?;
-        let issued_at = date(&claims, "iat", "iat is not a NumericDate (RFC 7519 §4.1.6)")?;
-        let issuer = issuer(&claims)?;
-        let subject = member::<String>(&claims, "sub", "sub is not a string (RFC 7519 §4.1.2)")?;
-        let audience = audience(&claims, dialect)?;
-        // Whoever asks for no scope is not concerned by how it is written.
-        let scope = scope(&claims, dialect);
-        drop(claims);
+        let not_before = date(claims, "nbf", "nbf is not a NumericDate (RFC 7519 §4.1.5)")?;
+        let issued_at = date(claims, "iat", "iat is not a NumericDate (RFC 7519 §4.1.6)")?;
+        let subject = member::<String>(claims, "sub", "sub is not a string (RFC 7519 §4.1.2)")?;
         Ok(Authentic {
             kid: Kid::new(&token.kid),
             thumbprint: key.kid().clone(),
             algorithm: key.algorithm(),
-            typ: token.typ.map(String::into_boxed_str),
-            payload: token.payload.into_boxed_str(),
-            issuer: issuer.map(String::into_boxed_str),
+            typ: token.typ.as_deref().map(Box::from),
+            payload: Box::from(token.payload.as_str()),
+            issuer: self.issuer.map(String::into_boxed_str),
             subject: subject.map(String::into_boxed_str),
-            audience,
-            scope,
+            audience: audience(claims, dialect)?,
+            // Whoever asks for no scope is not concerned by how it is written.
+            scope: scope(claims, dialect),
             expires_at,
             not_before,
             issued_at,
