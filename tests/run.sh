@@ -181,20 +181,29 @@ count_cargo() {
     passed=$((passed + ok)) failed=$((failed + bad))
 }
 
-cargo_test() {
-    local status=0
-    local -a features=(openbao signet-vault/openbao signet-azure-key-vault/python-sdk)
+# The features of the tests that need servers which this machine has. Every build of the sidecar has the same, so that nothing is
+# compiled twice.
+set_up_servers() {
+    local -a found=(openbao signet-vault/openbao signet-azure-key-vault/python-sdk)
     set_up_clouds || return
-    ! set_up_localstack || features+=(signet-aws-kms/localstack)
-    ! set_up_azurite || features+=(signet-azure-key-vault/azurite)
+    ! set_up_localstack || found+=(signet-aws-kms/localstack)
+    ! set_up_azurite || found+=(signet-azure-key-vault/azurite)
     set_up_pyjwt || true
     set_up_chromium || true
+    features="$(IFS=, && echo "${found[*]}")"
+}
+
+cargo_test() {
+    local status=0
     mkdir "$scratch/records"
-    SIGNET_TEST_RECORDS="$scratch/records" cargo test --workspace --locked --no-fail-fast \
-        --features "$(IFS=, && echo "${features[*]}")" | tee "$scratch/cargo" || status=$?
+    SIGNET_TEST_RECORDS="$scratch/records" "$python" tests/programs.py --workspace --locked --features "$features" \
+        | tee "$scratch/cargo" || status=$?
     count_cargo "$scratch/cargo"
     return "$status"
 }
+
+# The programs that the suites in Python start.
+build_programs() { cargo build --workspace --locked --features "$features"; }
 
 # The simulation against faults that are put into the code on purpose, each of which it must see.
 faults() {
@@ -207,7 +216,6 @@ faults() {
 # The servers of ours that stand in for clouds, driven by the clouds' own SDKs.
 sdks() {
     local status=0
-    set_up_clouds && cargo build --package signet-fakes --locked || return
     SIGNET_FAKES="$CARGO_TARGET_DIR/debug/signet-fakes" PYTHONDONTWRITEBYTECODE=1 \
         "$SIGNET_TEST_PYTHON" -m pytest --junit-xml "$scratch/sdks.xml" tests/clouds || status=$?
     count_pytest "$scratch/sdks.xml" || return
@@ -229,7 +237,6 @@ interop() {
         # In CI the tests fail for want of it; see tests/interop/conftest.py.
         left_out+=("tokens against jose (npm): there is Node, but npm could not install it")
     fi
-    cargo build --package signet --locked || return
     SIGNET_BIN="$CARGO_TARGET_DIR/debug/signet" PYTHONDONTWRITEBYTECODE=1 \
         "$venv/bin/python" -m pytest --junit-xml "$scratch/interop.xml" tests/interop || status=$?
     count_pytest "$scratch/interop.xml" || return
@@ -300,7 +307,6 @@ gateways() {
     set_up_jwks_gateways || true
     set_up_kubernetes || true
     set_up_krakend || true
-    cargo build --package signet --locked || return
     SIGNET_BIN="$CARGO_TARGET_DIR/debug/signet" PYTHONDONTWRITEBYTECODE=1 \
         "$gateways_python" -m pytest --junit-xml "$scratch/gateways.xml" tests/gateways || status=$?
     count_pytest "$scratch/gateways.xml" || return
@@ -344,24 +350,44 @@ issuers() {
     set_up_gateways || { lacks "$what" "pip has no Envoy that runs here, and with it the messages of Check" || return 0; }
     set_up_keycloak
     make_modules issuers tests/issuers/node || { lacks "$what" "npm could not install it" || return 0; }
-    cargo build --package signet --locked || return
     SIGNET_BIN="$CARGO_TARGET_DIR/debug/signet" SIGNET_ISSUERS_NODE="$made" PYTHONDONTWRITEBYTECODE=1 \
         "$gateways_python" -m pytest --junit-xml "$scratch/issuers.xml" tests/issuers || status=$?
     count_pytest "$scratch/issuers.xml" || return
     return "$status"
 }
 
+# The suites in Python wait for most of their time, and so do the test programs: they run side by side. What the suites
+# print comes when all have ended.
+suites_in_python() {
+    local before_passed="$passed" before_failed="$failed"
+    summary=() left_out=()
+    step "our servers against the clouds' own SDKs" sdks
+    step "interop: PyJWT, joserfc, jose" interop
+    step "gateways: Envoy, nginx, Caddy, Traefik, HAProxy, Apache, KrakenD, Kubernetes" gateways
+    step "issuers: oidc-provider, Keycloak" issuers
+    passed=$((passed - before_passed)) failed=$((failed - before_failed))
+    declare -p passed failed summary left_out | sed 's/^declare \(-[-a]*\) /declare \1 suites_/' > "$scratch/suites"
+}
+
 step "cargo fmt --check" cargo fmt --check
+step "the servers that tests need" set_up_servers
 step "cargo clippy" cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
 step "cargo check, local provider alone" cargo check --package signet --no-default-features --locked
 step "cargo doc" cargo_doc
+step "cargo build" build_programs
+suites_in_python > "$scratch/suites.log" 2>&1 &
+suites=$!
 step "cargo test" cargo_test
 step "the simulation against deliberate faults" faults
 step "the table of providers" providers_table
-step "our servers against the clouds' own SDKs" sdks
-step "interop: PyJWT, joserfc, jose" interop
-step "gateways: Envoy, nginx, Caddy, Traefik, HAProxy, Apache, KrakenD, Kubernetes" gateways
-step "issuers: oidc-provider, Keycloak" issuers
+wait "$suites" || true
+cat "$scratch/suites.log"
+# shellcheck source=/dev/null
+source "$scratch/suites"
+# shellcheck disable=SC2154
+passed=$((passed + suites_passed)) failed=$((failed + suites_failed))
+summary+=(${suites_summary[@]+"${suites_summary[@]}"})
+left_out+=(${suites_left_out[@]+"${suites_left_out[@]}"})
 if has cargo-deny; then
     step "cargo deny" cargo deny --offline check bans licenses sources
 else

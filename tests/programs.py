@@ -1,0 +1,119 @@
+"""Builds the test programs of the workspace and runs several at once, the longest first.
+
+cargo test runs one program after the other, and most of ours spend their time waiting for a key to activate or for a server
+to give up. Usage: tests/programs.py OPTION..., where the options are those of `cargo test` that choose packages and features.
+
+It prints what each program printed when that has ended, so the lines of two programs never mix, then the slowest tests, and
+ends with 1 if anything failed. Durations are kept in the target directory; they only decide the order of the next run.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+# Two cores are busy with two programs, and a third one waits.
+AT_ONCE = 3
+SLOWEST = 10
+# These measure time or fill the machine's limits, so nothing else runs beside them.
+ALONE = {"latency", "sockets"}
+TIMED = re.compile(r"^test (\S+)(?: - should panic)? \.\.\. ok <([0-9.]+)s>$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Program:
+    """A test program."""
+
+    name: str
+    """The package and the target, as `signet-vault openbao`."""
+    target: str
+    path: str
+    directory: str
+    """Where cargo would run it: the folder of its package."""
+
+
+def build(options: list[str]) -> list[Program]:
+    """The test programs, built."""
+    command = ["cargo", "test", "--no-run", "--message-format=json-render-diagnostics", *options]
+    built = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if built.returncode:
+        sys.exit(built.returncode)
+    programs = []
+    for line in built.stdout.splitlines():
+        message = json.loads(line)
+        if message["reason"] == "compiler-artifact" and message["executable"] and message["profile"]["test"]:
+            folder = Path(message["manifest_path"]).parent
+            package, target = folder.name, message["target"]["name"]
+            programs.append(Program(f"{package} {target}", target, message["executable"], str(folder)))
+    return programs
+
+
+def run(program: Program) -> tuple[Program, int, float, str]:
+    """Runs one, and gives its exit code, its seconds and what it printed."""
+    # libtest tells how long each test took only if it is asked for by an unstable option.
+    environment = os.environ | {"RUSTC_BOOTSTRAP": "1", "CARGO_MANIFEST_DIR": program.directory}
+    started = time.monotonic()
+    ended = subprocess.run(
+        [program.path, "-Zunstable-options", "--report-time"],
+        cwd=program.directory,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    return program, ended.returncode, time.monotonic() - started, ended.stdout
+
+
+def main() -> int:
+    """Builds, runs, tells."""
+    programs = build(sys.argv[1:])
+    kept = Path(os.environ["CARGO_TARGET_DIR"]) / "tmp" / "durations.json"
+    try:
+        durations = json.loads(kept.read_text())
+    except (OSError, ValueError):
+        durations = {}
+    # One that is not known yet may be long.
+    programs.sort(key=lambda program: -durations.get(program.name, 1e9))
+    alone = [program for program in programs if program.target in ALONE]
+    together = [program for program in programs if program.target not in ALONE]
+    failed, tests = [], []
+
+    def on_ended(program: Program, code: int, seconds: float, output: str) -> None:
+        durations[program.name] = seconds
+        print(f"\n   -- {program.name}, {seconds:.1f} s, exit {code}\n{output}", flush=True)
+        tests.extend((float(took), f"{program.name} {name}") for name, took in TIMED.findall(output))
+        if code:
+            failed.append(program.name)
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for future in as_completed([pool.submit(run, program) for program in together]):
+            on_ended(*future.result())
+    for program in alone:
+        on_ended(*run(program))
+    # What the documentation shows is compiled by rustdoc, which has no programs to hand out.
+    documentation = subprocess.run(["cargo", "test", "--doc", *sys.argv[1:]], check=False)
+    if documentation.returncode:
+        failed.append("the examples in the documentation")
+
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_text(json.dumps(durations))
+    print("\nThe longest programs:")
+    for name, seconds in sorted(durations.items(), key=lambda pair: -pair[1])[:SLOWEST]:
+        print(f"{seconds:8.1f} s   {name}")
+    print("The slowest tests:")
+    for seconds, name in sorted(tests, reverse=True)[:SLOWEST]:
+        print(f"{seconds:8.1f} s   {name}")
+    for name in failed:
+        print(f"FAILED: {name}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
