@@ -1,4 +1,8 @@
 //! Certificates that are not trusted: one text for every client, and no retries.
+//!
+//! Every client answers `Unavailable`. Most of these failures come from the other side, such as a certificate that nobody
+//! renewed, and a sidecar that starts meanwhile goes on with the last good ring. A file of authorities that cannot be read is
+//! a setting of ours: `InvalidConfig`, when the provider is opened.
 
 /// What to do about a failure of a connection, if it is that the server's certificate was not trusted. `failure` is the error with its
 /// causes, as rustls has them under every client of ours; `setting` names the file of the authorities to trust.

@@ -4,10 +4,17 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
+/// After how long to try again what will not be different in seconds: no layer makes the same call again at once.
+pub const NO_HURRY: Duration = Duration::from_secs(30);
+
 /// Who must act, and thereby how the sidecar goes on. `docs/errors.md` shows each with what the operator does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
     /// The operator: a setting is wrong. Retrying cannot help.
+    ///
+    /// A start ends with this kind even if the last good ring could carry it. So it is only for what our own settings cause, such
+    /// as a `VAULT_CACERT` that cannot be read. What the other side can cause at any moment without a change of ours is another
+    /// kind: a certificate that expired or that is not trusted, or a redirect, is [`Unavailable`](Self::Unavailable).
     InvalidConfig,
     /// The operator: the credentials are missing, wrong or expired.
     Unauthenticated,
@@ -150,7 +157,7 @@ impl ProviderError {
     /// same call again at once.
     #[must_use]
     pub const fn in_no_hurry(mut self) -> Self {
-        self.retry_after = Some(Duration::from_secs(30));
+        self.retry_after = Some(NO_HURRY);
         self
     }
 }

@@ -17,7 +17,7 @@ pub use agent::{APPLICATION_ID, USER_AGENT};
 pub use async_trait::async_trait;
 pub use certificate::untrusted;
 pub use check::{Answer, Check, Progress, Trials};
-pub use error::{ErrorKind, Operation, ProviderError};
+pub use error::{ErrorKind, NO_HURRY, Operation, ProviderError};
 pub use nearness::Nearness;
 pub use provider::{Capabilities, Claim, Custody, Fate, KeyProvider, NewKey, ReadQuota};
 pub use variables::{Variable, Variables};

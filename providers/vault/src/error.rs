@@ -5,10 +5,12 @@
 
 use std::time::Duration;
 
-use signet_api::{ErrorKind, Operation, ProviderError};
+use signet_api::{ErrorKind, NO_HURRY, Operation, ProviderError, untrusted};
 
 use crate::NAME;
 
+/// The setting that names the authorities to trust.
+const AUTHORITIES: &str = "VAULT_CACERT";
 /// The most of the server's own words that are quoted, in octets.
 const LONGEST_QUOTE: usize = 300;
 
@@ -233,18 +235,18 @@ pub(crate) fn transport(request: &str, address: &str, within: Duration, error: &
         source = cause.source();
     }
     let cause = causes.pop().unwrap_or_else(|| "no cause given".to_owned());
-    let certificate = [&cause]
+    let refused = [&cause]
         .into_iter()
         .chain(&causes)
-        .find(|cause| cause.contains("certificate"));
-    if let Some(certificate) = certificate {
-        return Failure::new(
-            ErrorKind::InvalidConfig,
-            format!(
-                "{request}: the certificate of {address} is not trusted ({certificate}). Set VAULT_CACERT to the PEM \
-                 file of the authority that signed it; its name must be the one in VAULT_ADDR, or VAULT_TLS_SERVER_NAME"
-            ),
+        .find_map(|cause| Some((cause, untrusted(cause, AUTHORITIES)?)));
+    if let Some((cause, advice)) = refused {
+        let text = format!(
+            "{request}: {address} cannot be reached ({cause}). {advice}. The name must be the one in VAULT_ADDR, or \
+             VAULT_TLS_SERVER_NAME"
         );
+        let mut failure = Failure::new(ErrorKind::Unavailable, text);
+        failure.retry_after = Some(NO_HURRY);
+        return failure;
     }
     if error.is_timeout() {
         return Failure::new(

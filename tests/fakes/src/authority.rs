@@ -12,6 +12,8 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
+    names: Vec<&'static str>,
+    are_expired: bool,
 }
 
 impl Authority {
@@ -29,7 +31,19 @@ impl Authority {
         Self {
             issuer: Issuer::new(params, key),
             pem,
+            names: vec!["localhost", "127.0.0.1"],
+            are_expired: false,
         }
+    }
+
+    /// From now on, the servers that it vouches for have this name alone.
+    pub fn name_servers(&mut self, name: &'static str) {
+        self.names = vec![name];
+    }
+
+    /// From now on, the certificates of servers have expired.
+    pub fn let_expire(&mut self) {
+        self.are_expired = true;
     }
 
     /// Its certificate, in PEM.
@@ -48,14 +62,20 @@ impl Authority {
     pub fn vouch_for(&self, names: &[&str]) -> (Certificate, KeyPair) {
         let key = KeyPair::generate().expect("a key");
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let certificate = CertificateParams::new(names).and_then(|params| params.signed_by(&key, &self.issuer));
+        let certificate = CertificateParams::new(names).and_then(|mut params| {
+            if self.are_expired {
+                params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+                params.not_after = rcgen::date_time_ymd(2021, 1, 1);
+            }
+            params.signed_by(&key, &self.issuer)
+        });
         (certificate.expect("a certificate"), key)
     }
 
     /// What a server on the loopback interface speaks TLS with.
     #[must_use]
     pub fn server_config(&self) -> Arc<ServerConfig> {
-        let (certificate, key) = self.vouch_for(&["localhost", "127.0.0.1"]);
+        let (certificate, key) = self.vouch_for(&self.names);
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ServerConfig::builder_with_provider(provider)

@@ -171,8 +171,9 @@ impl Wire {
         };
         match target {
             Some(target) if is_safe(&target) => Ok(target),
+            // A change of the active node brings it about, so it is no fault of a setting alone.
             target => Err(Failure::new(
-                ErrorKind::InvalidConfig,
+                ErrorKind::Unavailable,
                 format!(
                     "{}: the standby at {} redirects to {}, which Signet does not send its token to. Point VAULT_ADDR to a \
                      load balancer or the active node, or let standbys forward requests (cluster_addr)",
