@@ -7,8 +7,8 @@
 //! context of each secret as the encryption context; [`signet_sealed`] does the rest, over any store.
 //!
 //! Besides the five files that every provider has: `session.rs` (credentials), `ring.rs` (reading), `creation.rs`
-//! (creating, adopting, pruning), `sealer.rs`, `store.rs`, `check.rs`, `policy.rs`, and `algorithms.rs`, `der.rs`,
-//! `label.rs` for KMS's forms.
+//! (creating, adopting, pruning), `http.rs` (who we are to whoever is asked for credentials), `sealer.rs`, `store.rs`,
+//! `check.rs`, `policy.rs`, and `algorithms.rs` and `label.rs` for KMS's forms.
 //!
 //! The entry points are [`remote`], [`sealer`] and [`store`].
 
@@ -18,6 +18,7 @@ mod client;
 mod config;
 mod creation;
 mod error;
+mod http;
 mod label;
 mod policy;
 mod provider;

@@ -15,14 +15,12 @@ use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, ConfigLoader, Region, SdkConfig};
 use aws_sdk_kms::config::IdentityCache;
-use aws_smithy_http_client::Connector;
-use aws_smithy_http_client::proxy::ProxyConfig;
-use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
-use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
+use aws_smithy_http_client::tls::{TlsContext, TrustStore};
 use aws_types::os_shim_internal::Env;
 use signet_api::{APPLICATION_ID, ProviderError, Variables};
 
 use crate::config::{Place, VARIABLES, invalid};
+use crate::http;
 
 /// For a connection.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -76,7 +74,7 @@ fn loader(place: &Place, over: &[(&str, &str)]) -> Result<ConfigLoader, Provider
         // The deadline of a whole call is the stricter rule: no answer of KMS is long.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
     let Some(pem) = &place.authorities else {
-        return Ok(loader);
+        return Ok(loader.http_client(http::client(None)));
     };
     let trust = TrustStore::empty().with_pem_certificate(pem.clone());
     let context = TlsContext::builder().with_trust_store(trust).build().map_err(|error| {
@@ -84,19 +82,7 @@ fn loader(place: &Place, over: &[(&str, &str)]) -> Result<ConfigLoader, Provider
             "AWS_CA_BUNDLE holds no certificates that can be trusted: {error}"
         ))
     })?;
-    // Otherwise as the SDK makes its own, which takes the proxies of the environment.
-    let client = aws_smithy_http_client::Builder::new().build_with_connector_fn(move |settings, components| {
-        let mut connector = Connector::builder()
-            .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
-            .tls_context(context.clone())
-            .proxy_config(ProxyConfig::from_env());
-        connector.set_connector_settings(settings.cloned());
-        if let Some(components) = components {
-            connector.set_sleep_impl(components.sleep_impl());
-        }
-        connector.build()
-    });
-    Ok(loader.http_client(client))
+    Ok(loader.http_client(http::client(Some(context))))
 }
 
 /// Stands in the `User-Agent` of the SDK as `app/...`.

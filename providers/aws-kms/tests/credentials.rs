@@ -43,6 +43,10 @@ impl Service for Sources {
             );
             Response::new(200, "application/json", body)
         };
+        let agent = request.header("user-agent").unwrap_or_default();
+        if !agent.contains(concat!("signet-", env!("CARGO_PKG_VERSION"))) && !agent.contains(signet_api::USER_AGENT) {
+            return Response::new(403, "text/html", "a firewall that lets in whom it knows");
+        }
         let body = String::from_utf8_lossy(&request.body);
         match request.path.as_str() {
             "/" if body.contains("AssumeRoleWithWebIdentity") && body.contains("WebIdentityToken=a.web.token") => {

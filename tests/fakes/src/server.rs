@@ -304,10 +304,9 @@ async fn answer(request: http::Request<Incoming>, shared: Arc<Shared>) -> Result
 }
 
 /// Firewalls refuse requests without a `User-Agent`, so every service does here. Google's library for logins sends none and
-/// takes no client of ours; nor does AWS's client of the endpoint that gives a container its credentials.
+/// takes no client of ours.
 fn is_of_a_bare_login(request: &Request) -> bool {
     request.headers.contains_key("metadata-flavor")
-        || request.path == "/pod"
         || request.path.ends_with("/token")
         || request.path.ends_with(":generateAccessToken")
 }

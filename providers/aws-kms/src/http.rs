@@ -1,0 +1,62 @@
+//! The HTTP client under the SDK: it names Signet in requests that the SDK does not name us in.
+//!
+//! The SDK's clients for container credentials send no `User-Agent`, and the one for the instance metadata sends its own without
+//! `app/...`. `User-Agent` is not among the fields that requests are signed over.
+
+use aws_smithy_http_client::Connector;
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::tls::{Provider, TlsContext};
+use aws_smithy_runtime_api::client::connector_metadata::ConnectorMetadata;
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use signet_api::{APPLICATION_ID, USER_AGENT};
+
+const FIELD: &str = "user-agent";
+
+/// As the SDK makes its own, which takes the proxies of the environment; with this trust, or the system's.
+pub(crate) fn client(trust: Option<TlsContext>) -> SharedHttpClient {
+    let usual = aws_smithy_http_client::Builder::new().build_with_connector_fn(move |settings, components| {
+        let mut connector = Connector::builder().proxy_config(ProxyConfig::from_env());
+        connector.set_connector_settings(settings.cloned());
+        if let Some(components) = components {
+            connector.set_sleep_impl(components.sleep_impl());
+        }
+        let connector = connector.tls_provider(Provider::Rustls(CryptoMode::AwsLc));
+        match &trust {
+            Some(trust) => connector.tls_context(trust.clone()).build(),
+            None => connector.build(),
+        }
+    });
+    SharedHttpClient::new(Naming(usual))
+}
+
+#[derive(Debug)]
+struct Naming<T>(T);
+
+impl HttpClient for Naming<SharedHttpClient> {
+    fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(Naming(self.0.http_connector(settings, components)))
+    }
+
+    fn connector_metadata(&self) -> Option<ConnectorMetadata> {
+        self.0.connector_metadata()
+    }
+}
+
+impl HttpConnector for Naming<SharedHttpConnector> {
+    fn call(&self, mut request: HttpRequest) -> HttpConnectorFuture {
+        let agent = match request.headers().get(FIELD) {
+            Some(agent) if agent.contains(APPLICATION_ID) => None,
+            Some(agent) => Some(format!("{agent} {USER_AGENT}")),
+            None => Some(USER_AGENT.to_owned()),
+        };
+        if let Some(agent) = agent {
+            request.headers_mut().insert(FIELD, agent);
+        }
+        self.0.call(request)
+    }
+}
