@@ -14,6 +14,7 @@ use signet_objects::{Grants, NamingRegions, ObjectRing, client_options, no_retri
 use signet_sealed::RingStore;
 use tokio::sync::Mutex;
 
+use crate::NAME;
 use crate::config::{Place, invalid};
 use crate::error::{AUTHORITIES, without_features};
 use crate::policy::{object_read_grant, object_write_grant};
@@ -50,7 +51,7 @@ pub(crate) async fn open(place: &Place, location: &str) -> Result<Arc<dyn RingSt
         .with_credentials(Arc::new(Credentials::new(&session)?))
         .with_conditional_put(S3ConditionalPut::ETagMatch)
         .with_retry(no_retries())
-        .with_http_connector(NamingRegions::default())
+        .with_http_connector(NamingRegions::new(NAME))
         .with_client_options(options);
     match &place.s3 {
         // The configuration takes http for a loopback address alone.

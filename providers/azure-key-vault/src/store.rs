@@ -9,7 +9,7 @@ use azure_core::http::Url;
 use object_store::azure::{AzureCredential, MicrosoftAzureBuilder};
 use object_store::{Certificate, CredentialProvider};
 use signet_api::{ErrorKind, Operation, ProviderError, Variables};
-use signet_objects::{Grants, ObjectRing, client_options, no_retries, split_account};
+use signet_objects::{Dated, Grants, ObjectRing, client_options, no_retries, split_account};
 use signet_sealed::RingStore;
 
 use crate::NAME;
@@ -57,6 +57,7 @@ pub async fn store(variables: &Variables, location: &str) -> Result<Arc<dyn Ring
         .with_account(&account)
         .with_container_name(&container)
         .with_client_options(options.with_allow_http(plain))
+        .with_http_connector(Dated::new(NAME))
         .with_retry(no_retries());
     if let Some(url) = endpoint {
         builder = builder.with_endpoint(url.as_str().trim_end_matches('/').to_owned());

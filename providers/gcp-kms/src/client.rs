@@ -77,6 +77,11 @@ impl Kms {
         let answer = tokio::time::timeout(WHOLE, request)
             .await
             .map_err(|_| call.slow(WHOLE))?;
+        // The library shows the header fields of errors alone.
+        let fields = answer.as_ref().err().and_then(Error::http_headers);
+        if let Some(date) = fields.and_then(|fields| fields.get(http::header::DATE)?.to_str().ok()) {
+            signet_api::dates::saw(crate::NAME, date);
+        }
         if let Err(error) = &answer
             && (code(error) == Some(Code::Unauthenticated) || error.http_status_code() == Some(401))
         {

@@ -8,7 +8,7 @@ use object_store::CredentialProvider;
 use object_store::client::StaticCredentialProvider;
 use object_store::gcp::{GcpCredential, GcpCredentialProvider, GoogleCloudStorageBuilder};
 use signet_api::{ErrorKind, ProviderError, Trials, Variables, async_trait};
-use signet_objects::{Grants, ObjectRing, client_options, no_retries, split};
+use signet_objects::{Dated, Grants, ObjectRing, client_options, no_retries, split};
 use signet_sealed::{RingStore, Stored, Swap, Version};
 
 use crate::NAME;
@@ -52,6 +52,7 @@ pub async fn store(variables: &Variables, location: &str) -> Result<Arc<dyn Ring
         .with_bucket_name(&bucket)
         .with_base_url(&base)
         .with_credentials(credentials)
+        .with_http_connector(Dated::new(NAME))
         .with_client_options(options)
         .with_retry(no_retries())
         .build()

@@ -8,6 +8,7 @@
 //! included, and nobody would see it. So no store is believed: before the first swap of each kind that a process makes,
 //! the store must have refused a write whose condition cannot hold.
 
+mod dated;
 mod error;
 mod place;
 mod region;
@@ -19,6 +20,7 @@ use std::time::Duration;
 use object_store::{BackoffConfig, ClientOptions, HeaderValue, RetryConfig};
 use signet_api::USER_AGENT;
 
+pub use dated::Dated;
 pub use place::{split, split_account};
 pub use region::NamingRegions;
 pub use ring::{Grants, ObjectRing};

@@ -4,15 +4,25 @@
 use async_trait::async_trait;
 use object_store::ClientOptions;
 use object_store::client::{
-    HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpResponseBody, HttpService, ReqwestConnector,
+    HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpResponseBody, HttpService,
 };
+
+use crate::Dated;
 
 /// The field that names the region: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadBucket.html>.
 const REGION: &str = "x-amz-bucket-region";
 
 /// The usual HTTP client for a client of S3, with which errors name the region of the bucket.
-#[derive(Debug, Default)]
-pub struct NamingRegions(ReqwestConnector);
+#[derive(Debug)]
+pub struct NamingRegions(Dated);
+
+impl NamingRegions {
+    /// The client of a store of this provider.
+    #[must_use]
+    pub fn new(provider: &'static str) -> Self {
+        Self(Dated::new(provider))
+    }
+}
 
 #[derive(Debug)]
 struct Named(HttpClient);

@@ -7,7 +7,7 @@ use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use signet_api::{ErrorKind, ProviderError};
-use signet_objects::{Grants, NamingRegions, ObjectRing, client_options, no_retries};
+use signet_objects::{Dated, Grants, NamingRegions, ObjectRing, client_options, no_retries};
 use signet_sealed::{RingStore, Swap, Version};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -68,7 +68,7 @@ fn client(vendor: &str, address: &str) -> Arc<dyn ObjectStore> {
         "s3" => Arc::new(
             AmazonS3Builder::new()
                 .with_client_options(options)
-                .with_http_connector(NamingRegions::default())
+                .with_http_connector(NamingRegions::new("s3"))
                 .with_retry(no_retries())
                 .with_endpoint(address)
                 .with_region("eu-central-1")
@@ -81,6 +81,7 @@ fn client(vendor: &str, address: &str) -> Arc<dyn ObjectStore> {
         "az" => Arc::new(
             MicrosoftAzureBuilder::new()
                 .with_client_options(options)
+                .with_http_connector(Dated::new("az"))
                 .with_retry(no_retries())
                 .with_endpoint(address.to_owned())
                 .with_account("acme")
@@ -96,6 +97,7 @@ fn client(vendor: &str, address: &str) -> Arc<dyn ObjectStore> {
             Arc::new(
                 GoogleCloudStorageBuilder::new()
                     .with_client_options(options)
+                    .with_http_connector(Dated::new("gs"))
                     .with_retry(no_retries())
                     .with_bucket_name("rings")
                     .with_service_account_key(key)
@@ -111,6 +113,25 @@ async fn ring(vendor: &str, answers: Vec<String>) -> (ObjectRing, UnboundedRecei
     let location = format!("{vendor}://rings/ring");
     let ring = ObjectRing::new(client(vendor, &address), "ring", location, Grants::default());
     (ring.expect("a ring"), seen)
+}
+
+#[tokio::test]
+async fn the_clock_of_each_store_is_handed_on_with_good_answers_and_refusals() {
+    let (tell, heard) = std::sync::mpsc::channel();
+    let told = std::sync::Mutex::new(tell);
+    let listens = signet_api::dates::listen(move |provider, date| {
+        drop(told.lock().expect("the listener").send(format!("{provider} {date}")));
+    });
+    assert!(listens, "nobody else does in this process");
+    for (hour, vendor) in ["s3", "az", "gs"].into_iter().enumerate() {
+        for (minute, status) in ["200 OK", "403 Forbidden"].into_iter().enumerate() {
+            let date = format!("Tue, 06 Jan 2026 0{hour}:0{minute}:00 GMT");
+            let (ring, _) = ring(vendor, vec![answer(status, &format!("Date: {date}\r\n"), "")]).await;
+            let _ = ring.load().await;
+            // Other tests of this program are heard as well; their answers have no Date.
+            assert_eq!(heard.try_recv().as_deref(), Ok(format!("{vendor} {date}").as_str()));
+        }
+    }
 }
 
 fn text(error: &ProviderError) -> String {
