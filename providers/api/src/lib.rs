@@ -11,6 +11,7 @@ pub mod dates;
 mod error;
 mod nearness;
 mod provider;
+mod settling;
 mod variables;
 
 pub use agent::{APPLICATION_ID, USER_AGENT};
@@ -20,4 +21,5 @@ pub use check::{Answer, Check, Progress, Trials};
 pub use error::{ErrorKind, NO_HURRY, Operation, ProviderError};
 pub use nearness::Nearness;
 pub use provider::{Capabilities, Claim, Custody, Fate, KeyProvider, NewKey, ReadQuota};
+pub use settling::{SETTLING, Settling};
 pub use variables::{Variable, Variables};

@@ -15,10 +15,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use signet_api::{ErrorKind, Operation, ProviderError};
+use signet_api::{ErrorKind, Operation, ProviderError, Settling};
 use signet_base::Clock;
 use signet_core::public_key::PublicKey;
-use signet_core::{Algorithm, KeyRecord, KeyState, Kid, Timestamp, VerifyingKey};
+use signet_core::{Algorithm, KeyRecord, KeyState, Kid, VerifyingKey};
 
 use crate::client::{Alias, Client, Described, State};
 use crate::error::{Call, Failure};
@@ -29,8 +29,6 @@ pub(crate) const AT_ONCE: usize = 8;
 /// What was made a moment ago may not be found yet: AWS says "a few seconds", others saw a minute. What these do not
 /// cover is tried again by whoever called, and found then.
 pub(crate) const SETTLING: [u64; 5] = [50, 100, 200, 400, 800];
-/// So long a key that this process made is listed though KMS does not show its alias.
-const REMEMBERED: Duration = Duration::from_secs(300);
 
 /// The ring of one name.
 pub(crate) struct Ring {
@@ -43,7 +41,8 @@ pub(crate) struct Ring {
     held: Mutex<HashMap<Kid, Held>>,
     /// The ARNs of hidden keys that were logged.
     logged: Mutex<HashSet<String>>,
-    made: Mutex<Vec<(Alias, Timestamp)>>,
+    /// The aliases that this process made: a key is listed though KMS does not show its alias yet.
+    made: Mutex<Vec<(Alias, Settling)>>,
 }
 
 /// What `sign` needs to know of a key.
@@ -325,15 +324,13 @@ impl Ring {
     }
 
     pub(crate) fn remember(&self, alias: &Alias) {
-        let until = self.clock.now().plus(REMEMBERED);
-        lock(&self.made).push((alias.clone(), until));
+        lock(&self.made).push((alias.clone(), Settling::begin(&*self.clock)));
     }
 
     /// Adds what this process made and KMS does not show yet.
     fn with_made(&self, aliases: &mut Vec<Alias>) {
-        let now = self.clock.now();
         let mut made = lock(&self.made);
-        made.retain(|(_, until)| *until > now);
+        made.retain(|(_, made)| made.goes_on(&*self.clock));
         for (alias, _) in made.iter() {
             if !aliases.iter().any(|listed| listed.name == alias.name) {
                 aliases.push(alias.clone());

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::{Cloud, told};
-use signet_api::{ErrorKind, Fate, KeyProvider, ProviderError};
+use signet_api::{ErrorKind, Fate, KeyProvider, ProviderError, SETTLING};
+use signet_base::Clock as _;
 use signet_core::{Algorithm, KeyRecord, KeyState, Kid, Revocation, Timestamp};
 use signet_fakes::{Fault, Response};
 use signet_testkit::new_key;
@@ -368,5 +369,31 @@ fn the_calls_of_every_operation_are_counted() {
             "CreateAlias 1, CreateKey 1, DescribeKey 5, GetPublicKey 1, ListAliases 2, ListKeys 1",
             "the key that is being deleted is looked at once"
         );
+    });
+}
+
+/// Also if somebody sets the wall clock meanwhile.
+#[test]
+fn a_key_that_a_list_lacks_is_listed_for_a_while_by_the_clock_that_nobody_sets() {
+    run(async {
+        let (cloud, clock) = (Cloud::new(), common::clock());
+        let provider: Arc<dyn KeyProvider> = cloud.remote_with("ring", &[], clock.clone()).await;
+        let key = create(&*provider, None).await.expect("a key");
+        let listed_though_it_lacks = async || {
+            let without = |_| Response::new(200, "application/x-amz-json-1.1", "{\"Aliases\":[],\"Truncated\":false}");
+            cloud.server.script("ListAliases", Fault::Changed(Arc::new(without)));
+            let keys = provider.list().await.expect("listed");
+            keys.iter().any(|listed| listed.kid() == key.kid())
+        };
+        let day = Duration::from_secs(86_400);
+        let now = clock.now();
+        for set in [now.plus(day), now, now.minus(day)] {
+            clock.set(set);
+            assert!(listed_though_it_lacks().await, "{set:?}");
+        }
+        clock.advance(SETTLING - Duration::from_secs(1));
+        assert!(listed_though_it_lacks().await);
+        clock.advance(Duration::from_secs(1));
+        assert!(!listed_though_it_lacks().await, "then the list is believed");
     });
 }

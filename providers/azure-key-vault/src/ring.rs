@@ -2,11 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
-use signet_api::{ErrorKind, Operation, ProviderError};
+use signet_api::{ErrorKind, Operation, ProviderError, Settling};
 use signet_base::Clock;
 use signet_core::ring::in_order_by;
 use signet_core::{KeyRecord, KeyState, Kid, PublicKey, Revocation, Timestamp, VerifyingKey};
@@ -23,8 +22,6 @@ pub(crate) const NEVER: Timestamp = Timestamp::from_secs(32_503_680_000);
 const MOST_DISABLED: usize = 64;
 /// Public keys that are read at a time.
 const AT_ONCE: usize = 8;
-/// For how long a version that we made may be missing from the vault's list.
-const SETTLING: Duration = Duration::from_secs(60);
 
 /// A key of the ring, with what changes the vault's record of it.
 #[derive(Clone, Debug)]
@@ -56,7 +53,8 @@ struct Known {
     created: Timestamp,
     state: KeyState,
     mark: Option<Revocation>,
-    made_here: Option<(Timestamp, Version)>,
+    /// When this process made it, and what it was then.
+    made_here: Option<(Settling, Version)>,
 }
 
 /// What `sign` must know of a key.
@@ -174,11 +172,10 @@ impl Ring {
 
     /// Versions that we made a moment ago and that the vault does not list yet.
     fn unsettled(&self, listed: &[Version]) -> Vec<(Facts, Version)> {
-        let now = self.clock.now();
         let memory = self.memory();
         let missing = memory.known.iter().filter_map(|(id, known)| {
             let (made, version) = known.made_here.as_ref()?;
-            let is_missing = now.since(*made) < SETTLING && !listed.iter().any(|version| version.id == *id);
+            let is_missing = made.goes_on(&*self.clock) && !listed.iter().any(|version| version.id == *id);
             is_missing.then(|| (known.facts.clone(), version.clone()))
         });
         missing.collect()
@@ -250,7 +247,7 @@ impl Ring {
     }
 
     fn remember(&self, facts: Facts, version: Version, public: VerifyingKey, made_here: bool) -> RingKey {
-        let (now, state) = (self.clock.now(), self.state(&version));
+        let state = self.state(&version);
         let mut memory = self.memory();
         let before = memory.known.get(&version.id);
         let marked_before = before.and_then(|known| known.mark.clone());
@@ -267,7 +264,7 @@ impl Ring {
         let made_here = match before {
             // Once the vault lists it, there is nothing to bridge.
             Some(known) => known.made_here.clone(),
-            None => made_here.then(|| (now, version.clone())),
+            None => made_here.then(|| (Settling::begin(&*self.clock), version.clone())),
         };
         memory.by_kid.insert(public.kid().clone(), version.id.clone());
         let record = KeyRecord {
@@ -310,14 +307,13 @@ impl Ring {
     }
 
     fn forget_all_but(&self, keys: &[RingKey]) {
-        let now = self.clock.now();
         let mut memory = self.memory();
         let Memory { known, by_kid, .. } = &mut *memory;
         known.retain(|id, one| {
             // A key that was created while the list was on its way is not in it.
             one.made_here
                 .as_ref()
-                .is_some_and(|(made, _)| now.since(*made) < SETTLING)
+                .is_some_and(|(made, _)| made.goes_on(&*self.clock))
                 || keys.iter().any(|key| key.version.id == *id)
         });
         by_kid.retain(|_, id| known.contains_key(id));

@@ -5,7 +5,8 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use signet_api::{ErrorKind, Fate, KeyProvider, ProviderError};
+use signet_api::{ErrorKind, Fate, KeyProvider, ProviderError, SETTLING};
+use signet_base::Clock as _;
 use signet_core::KeyState;
 use signet_fakes::azure::{forbidden, throttled};
 use signet_fakes::{Authority, Fault, Response};
@@ -287,4 +288,31 @@ async fn a_retirement_or_revocation_whose_answer_is_lost_at_any_call_comes_to_it
         Some(revocation("stolen"))
     );
     provider.sign(newest.kid(), b"message").await.expect("the newest signs");
+}
+
+/// Also if somebody sets the wall clock meanwhile.
+#[tokio::test]
+async fn a_version_that_a_list_lacks_is_listed_for_a_while_by_the_clock_that_nobody_sets() {
+    let (fake, clock) = (Fake::start(), Arc::new(signet_testkit::ManualClock::default()));
+    let provider = signet_azure_key_vault::remote(fake.config("ring"), clock.clone())
+        .await
+        .expect("opens");
+    let key = create(&*provider, None).await;
+    let listed_though_it_lacks = async || {
+        let without = |_| Response::new(200, "application/json", "{\"value\":[],\"nextLink\":null}");
+        fake.server
+            .script("GetKeyVersions", Fault::Changed(Arc::new(without)));
+        let keys = provider.list().await.expect("listed");
+        find(&keys, key.kid()).is_some()
+    };
+    let day = Duration::from_secs(86_400);
+    let now = clock.now();
+    for set in [now.plus(day), now, now.minus(day)] {
+        clock.set(set);
+        assert!(listed_though_it_lacks().await, "{set:?}");
+    }
+    clock.advance(SETTLING - Duration::from_secs(1));
+    assert!(listed_though_it_lacks().await);
+    clock.advance(Duration::from_secs(1));
+    assert!(!listed_though_it_lacks().await, "then the list is believed");
 }

@@ -27,7 +27,7 @@ use crate::words;
 /// That a kid is the thumbprint of its key needs no check: `VerifyingKey` computes it. A key that this process saw
 /// revoked is refused by `sign` and `unseal` here, whatever the provider would do, for the life of the process.
 ///
-/// For a minute, what this process was answered is believed over a list that does not show it yet: a key that it created
+/// For a while ([`SETTLING`](signet_api::SETTLING)), what this process was answered is believed over a list that does not show it yet: a key that it created
 /// is added to the list, a mark is put back.
 ///
 /// *A clock that is off* by more than the skew refuses nothing. A provider ahead of us only makes its keys activate
@@ -189,7 +189,7 @@ impl KeyProvider for Checked {
     async fn list(&self) -> Result<Vec<KeyRecord>, ProviderError> {
         let began = self.clock.now();
         let listed = self.inner.list().await?;
-        let believed = self.memory().take_list(listed);
+        let believed = self.memory().take_list(listed, &*self.clock);
         let believed = believed.map_err(|lie| self.lie(Operation::List, &lie))?;
         self.watch().listed_at = Some(began);
         let now = self.clock.now();
@@ -204,7 +204,7 @@ impl KeyProvider for Checked {
         let mut key = self.inner.create(new).await?;
         self.judge_created(new, &key)?;
         let is_new = self.memory().record(key.kid()).is_none();
-        let taken = self.memory().take_created(&mut key);
+        let taken = self.memory().take_created(&mut key, &*self.clock);
         taken.map_err(|lie| self.lie(Operation::Create, &lie))?;
         // Whoever created it, a key that the last list lacked is younger than that.
         let listed_at = self.watch().listed_at.filter(|_| is_new);
@@ -259,7 +259,7 @@ impl KeyProvider for Checked {
 
     async fn revoke(&self, kid: &Kid, revocation: &Revocation) -> Result<(), ProviderError> {
         self.inner.revoke(kid, revocation).await?;
-        self.memory().revoked(kid, revocation);
+        self.memory().revoked(kid, revocation, &*self.clock);
         Ok(())
     }
 

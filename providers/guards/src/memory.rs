@@ -2,13 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
+use signet_api::Settling;
+use signet_base::Clock;
 use signet_core::{KeyRecord, Kid, Revocation, VerifyingKey};
-use tokio::time::Instant;
-
-/// How long a provider may take until everything it was told shows in its answers.
-pub(crate) const SETTLING: Duration = Duration::from_secs(60);
 
 /// The keys of one ring as they were last seen. Marks of revocation are kept for the life of the process.
 #[derive(Debug, Default)]
@@ -22,15 +19,15 @@ struct Known {
     /// The record's public key, at hand for every signature.
     public: Arc<VerifyingKey>,
     /// When it was created, until a list has shown it.
-    unlisted_since: Option<Instant>,
+    unlisted_since: Option<Settling>,
     /// When this process learned of the mark that the record bears.
-    marked_at: Option<Instant>,
+    marked_at: Option<Settling>,
 }
 
 impl Known {
     /// Whether a list may still lack the key.
-    fn settles(&self) -> bool {
-        self.unlisted_since.is_some_and(|since| since.elapsed() < SETTLING)
+    fn settles(&self, clock: &dyn Clock) -> bool {
+        self.unlisted_since.is_some_and(|since| since.goes_on(clock))
     }
 }
 
@@ -62,7 +59,11 @@ impl Memory {
 
     /// Takes a list in, once all of it is found right, and gives back what is to be believed: the same, with what the
     /// provider will show in a moment.
-    pub(crate) fn take_list(&mut self, mut listed: Vec<KeyRecord>) -> Result<Vec<KeyRecord>, Lie> {
+    pub(crate) fn take_list(
+        &mut self,
+        mut listed: Vec<KeyRecord>,
+        clock: &dyn Clock,
+    ) -> Result<Vec<KeyRecord>, Lie> {
         let mut kids = BTreeSet::new();
         for key in &listed {
             if !kids.insert(key.kid().clone()) {
@@ -70,36 +71,36 @@ impl Memory {
             }
         }
         for key in &mut listed {
-            self.compare(key)?;
+            self.compare(key, clock)?;
         }
         for key in listed.iter().filter(|key| !self.keys.contains_key(key.kid())) {
             self.find_exchange(key, &kids)?;
         }
         // A key that is neither listed nor marked is gone; if it comes back, it may as well be another ring's.
         self.keys
-            .retain(|kid, known| kids.contains(kid) || known.record.revoked.is_some() || known.settles());
+            .retain(|kid, known| kids.contains(kid) || known.record.revoked.is_some() || known.settles(clock));
         for key in &listed {
-            self.learn(key, None);
+            self.learn(key, None, clock);
         }
-        let missing = self.keys.values().filter(|known| known.settles());
+        let missing = self.keys.values().filter(|known| known.settles(clock));
         listed.extend(missing.map(|known| known.record.clone()));
         Ok(listed)
     }
 
     /// Takes in what `create` answered.
-    pub(crate) fn take_created(&mut self, created: &mut KeyRecord) -> Result<(), Lie> {
-        self.compare(created)?;
-        self.learn(created, Some(Instant::now()));
+    pub(crate) fn take_created(&mut self, created: &mut KeyRecord, clock: &dyn Clock) -> Result<(), Lie> {
+        self.compare(created, clock)?;
+        self.learn(created, Some(Settling::begin(clock)), clock);
         Ok(())
     }
 
     /// Notes that this process revoked the key.
-    pub(crate) fn revoked(&mut self, kid: &Kid, revocation: &Revocation) {
+    pub(crate) fn revoked(&mut self, kid: &Kid, revocation: &Revocation, clock: &dyn Clock) {
         if let Some(known) = self.keys.get_mut(kid)
             && known.record.revoked.is_none()
         {
             known.record.revoked = Some(revocation.clone());
-            known.marked_at = Some(Instant::now());
+            known.marked_at = Some(Settling::begin(clock));
         }
     }
 
@@ -111,7 +112,7 @@ impl Memory {
     }
 
     /// Holds a record against what is known of the key; puts a mark back that is only slow to show.
-    fn compare(&self, key: &mut KeyRecord) -> Result<(), Lie> {
+    fn compare(&self, key: &mut KeyRecord, clock: &dyn Clock) -> Result<(), Lie> {
         let Some(known) = self.keys.get(key.kid()) else {
             return Ok(());
         };
@@ -128,7 +129,7 @@ impl Memory {
             return changed("terms");
         }
         if let (Some(mark), None) = (&before.revoked, &key.revoked) {
-            if known.marked_at.is_none_or(|at| at.elapsed() >= SETTLING) {
+            if known.marked_at.is_none_or(|at| !at.goes_on(clock)) {
                 return Err(Lie::Unmarked(key.kid().clone()));
             }
             key.revoked = Some(mark.clone());
@@ -151,10 +152,10 @@ impl Memory {
         }
     }
 
-    fn learn(&mut self, key: &KeyRecord, created: Option<Instant>) {
+    fn learn(&mut self, key: &KeyRecord, created: Option<Settling>, clock: &dyn Clock) {
         let known = self.keys.get(key.kid());
         let marked_at = match (known.and_then(|known| known.marked_at), &key.revoked) {
-            (None, Some(_)) => Some(Instant::now()),
+            (None, Some(_)) => Some(Settling::begin(clock)),
             (at, _) => at,
         };
         // A key that is known already, and now adopted, was listed before.
@@ -174,6 +175,7 @@ impl Memory {
 mod tests {
     use signet_core::algorithm::RsaBits;
     use signet_core::{Algorithm, KeyState, SigningKey, Timestamp};
+    use signet_testkit::ManualClock;
 
     use super::*;
 
@@ -190,10 +192,10 @@ mod tests {
             state: KeyState::Enabled,
             revoked: None,
         };
-        let mut memory = Memory::default();
-        memory.take_list(vec![listed(Algorithm::RS256)]).expect("believed");
-        let lie = memory.take_list(vec![listed(Algorithm::PS256)]).expect_err("a lie");
+        let (mut memory, clock) = (Memory::default(), ManualClock::default());
+        memory.take_list(vec![listed(Algorithm::RS256)], &clock).expect("believed");
+        let lie = memory.take_list(vec![listed(Algorithm::PS256)], &clock).expect_err("a lie");
         assert_eq!(lie, Lie::Changed(public.kid(), "algorithm"));
-        memory.take_list(vec![listed(Algorithm::RS256)]).expect("believed");
+        memory.take_list(vec![listed(Algorithm::RS256)], &clock).expect("believed");
     }
 }

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 
 use common::{Scene, ed25519, mark, millis, scene, sealed, seconds};
-use signet_api::{Custody, ErrorKind, Fate, KeyProvider, Operation, Trials};
+use signet_api::{Custody, ErrorKind, Fate, KeyProvider, Operation, SETTLING, Trials};
 use signet_base::chain;
 use signet_core::{KeyRecord, Kid, Timestamp};
 use signet_guards::Checked;
@@ -76,16 +76,16 @@ async fn a_mark_outlives_the_listing_of_its_key() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_mark_that_is_slow_to_show_is_put_back_for_a_minute() {
+async fn a_mark_that_is_slow_to_show_is_put_back_for_a_while() {
     let scene = scene();
     let key = scene.provider.create(&ed25519(None)).await.expect("a key");
     scene.provider.list().await.expect("lists");
     scene.provider.revoke(key.kid(), &mark()).await.expect("revoked");
     scene.faulty.script(Operation::List, [Fault::MarksRemoved; 2]);
-    tokio::time::advance(seconds(59)).await;
+    scene.clock.advance(SETTLING - seconds(1));
     let listed = scene.provider.list().await.expect("lists");
     assert_eq!(listed[0].revoked, Some(mark()));
-    tokio::time::advance(seconds(1)).await;
+    scene.clock.advance(seconds(1));
     assert_eq!(
         scene.provider.list().await.expect_err("too slow").kind,
         ErrorKind::BadAnswer
@@ -105,15 +105,15 @@ async fn a_revocation_reaches_a_signature_that_is_being_made() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_created_key_that_a_list_lacks_is_added_for_a_minute() {
+async fn a_created_key_that_a_list_lacks_is_added_for_a_while() {
     let scene = scene();
     let first = scene.provider.create(&ed25519(None)).await.expect("a key");
     let second = scene.provider.create(&ed25519(Some(first.kid()))).await.expect("a key");
     scene.faulty.script(Operation::List, [Fault::NewestMissing; 3]);
     assert!(kids(&*scene.provider).await.contains(second.kid()));
-    tokio::time::advance(seconds(59)).await;
+    scene.clock.advance(SETTLING - seconds(1));
     assert!(kids(&*scene.provider).await.contains(second.kid()));
-    tokio::time::advance(seconds(1)).await;
+    scene.clock.advance(seconds(1));
     assert!(
         !kids(&*scene.provider).await.contains(second.kid()),
         "then the provider is believed"

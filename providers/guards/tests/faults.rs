@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Scene, ed25519, mark, scene, seconds};
-use signet_api::{ErrorKind, Fate, Operation, ProviderError};
+use signet_api::{ErrorKind, Fate, Operation, ProviderError, SETTLING};
 use signet_base::chain;
 use signet_core::KeyRecord;
 use signet_testkit::Fault;
@@ -243,6 +243,7 @@ async fn each_fault_is_borne_or_told() {
         }
         // No fault outlasts its cause.
         scene.faulty.heal();
+        scene.clock.advance(SETTLING);
         tokio::time::advance(seconds(61)).await;
         scene.provider.list().await.expect("lists");
         carry_out(&scene, row.operation, &old, &new)

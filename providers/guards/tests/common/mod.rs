@@ -8,7 +8,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use signet_api::{ErrorKind, KeyProvider, NewKey, Operation, ProviderError};
+use signet_api::{ErrorKind, KeyProvider, NewKey, Operation, ProviderError, SETTLING};
 use signet_base::Jitter;
 use signet_core::{Algorithm, KeyRecord, Kid, Revocation, Timestamp};
 use signet_guards::{
@@ -87,7 +87,7 @@ impl Scene {
         provider.revoke(old.kid(), &mark()).await.expect("revoked");
         provider.list().await.expect("lists");
         // Whatever the provider may be slow to show has shown by now.
-        tokio::time::advance(seconds(61)).await;
+        self.clock.advance(SETTLING);
         provider.list().await.expect("lists");
         (self, old, new)
     }
