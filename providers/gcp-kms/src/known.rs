@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use google_cloud_kms_v1::model::ProtectionLevel;
 use signet_core::public_key::VerifyingKey;
-use signet_core::{KeyState, Kid};
+use signet_core::{KeyState, Kid, Terms};
 
 /// A key as `sign` needs it.
 #[derive(Clone, Debug)]
@@ -20,6 +20,8 @@ pub(crate) struct Entry {
 #[derive(Debug, Default)]
 pub(crate) struct Known {
     publics: HashMap<u64, VerifyingKey>,
+    /// Of each version, the terms with which this process saw it first.
+    terms: HashMap<u64, Terms>,
     entries: HashMap<Kid, Entry>,
     /// Counts what this process took out of use.
     changes: u64,
@@ -40,6 +42,15 @@ impl Known {
 
     pub(crate) fn learn(&mut self, number: u64, public: &VerifyingKey) {
         self.publics.insert(number, public.clone());
+    }
+
+    /// The terms of a version, of which the labels say `read` now. A key's terms never change (clause 2), though its labels may.
+    pub(crate) fn terms(&mut self, number: u64, read: Option<Terms>) -> Option<Terms> {
+        match (self.terms.get(&number), read) {
+            (Some(first), _) => Some(*first),
+            (None, Some(read)) => Some(*self.terms.entry(number).or_insert(read)),
+            (None, None) => None,
+        }
     }
 
     pub(crate) fn entry(&self, kid: &Kid) -> Option<Entry> {

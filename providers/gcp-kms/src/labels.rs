@@ -58,9 +58,33 @@ pub(crate) fn with_terms(labels: &Labels, next: u64, terms: Terms, in_use: &[u64
         .filter(|(key, _)| kept(key))
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect();
-    let spans = [terms.lead, terms.token_max_ttl, terms.retention].map(|span| span.as_millis().to_string());
-    labels.insert(format!("{TERMS}{next}"), spans.join("-"));
+    labels.insert(format!("{TERMS}{next}"), written(terms));
     labels
+}
+
+/// Whether these versions have these terms, by the labels.
+pub(crate) fn hold(labels: &Labels, versions: &[(u64, Terms)]) -> bool {
+    versions
+        .iter()
+        .all(|(version, own)| terms(labels, *version) == Some(*own))
+}
+
+/// These labels, with which these versions have these terms.
+pub(crate) fn with_these(mut labels: Labels, versions: &[(u64, Terms)]) -> Labels {
+    let mut versions = versions.to_vec();
+    // A label holds for all versions up to the next label, so each is looked at after the one before it.
+    versions.sort_by_key(|(version, _)| *version);
+    for (version, own) in versions {
+        if terms(&labels, version) != Some(own) {
+            labels.insert(format!("{TERMS}{version}"), written(own));
+        }
+    }
+    labels
+}
+
+fn written(terms: Terms) -> String {
+    let spans = [terms.lead, terms.token_max_ttl, terms.retention].map(|span| span.as_millis().to_string());
+    spans.join("-")
 }
 
 fn epochs(labels: &Labels) -> impl Iterator<Item = (u64, &str)> {

@@ -26,7 +26,7 @@ use crate::client::{Kms, NewCryptoKey, sign_call};
 use crate::config::{GcpConfig, invalid};
 use crate::known::{Entry, Known};
 use crate::labels::{self, Labels, Mark};
-use crate::reading::{Listed, Publics, Reading, read};
+use crate::reading::{Listed, Reading, Remembered, read};
 
 /// Looks at the ring in one `create`: before and after what it makes, and again after each race.
 const TRIES: u32 = 8;
@@ -177,6 +177,11 @@ impl Remote {
     }
 
     /// Makes the crypto key, or sets what new versions of it become. `false` if there is nothing to do.
+    ///
+    /// Google has no condition for this call: a `CryptoKey` has no etag, and its labels are replaced as a whole. So where two
+    /// rollouts meet at a rotation, the later call may overwrite the labels of the earlier one, and a version made in between
+    /// gets the terms of the later. No process that saw the version before takes that in: it goes on with the terms that it
+    /// saw first ([`Known::terms`]), and writes them back at its next turn here. What the labels of others say stays theirs.
     async fn prepared(&self, reading: &Reading, vendor: &Vendor, terms: Terms) -> Result<bool, ProviderError> {
         let template = CryptoKeyVersionTemplate::default().set_algorithm(vendor.clone());
         let Some(key) = &reading.key else {
@@ -197,8 +202,14 @@ impl Remote {
             changed = changed.set_version_template(template);
             mask.push("version_template.algorithm");
         }
-        if labels::terms(&key.labels, next) != Some(terms) {
-            changed = changed.set_labels(labels::with_terms(&key.labels, next, terms, &reading.in_use));
+        let of_listed: Vec<(u64, Terms)> = reading
+            .listed
+            .iter()
+            .filter_map(|listed| Some((listed.number, listed.record.terms?)))
+            .collect();
+        if labels::terms(&key.labels, next) != Some(terms) || !labels::hold(&key.labels, &of_listed) {
+            let labels = labels::with_terms(&key.labels, next, terms, &reading.in_use);
+            changed = changed.set_labels(labels::with_these(labels, &of_listed));
             mask.push("labels");
         }
         if mask.is_empty() {
@@ -397,13 +408,17 @@ impl KeyProvider for Remote {
     }
 }
 
-impl Publics for Remote {
+impl Remembered for Remote {
     fn known(&self, number: u64) -> Option<VerifyingKey> {
         Self::known(self).public(number)
     }
 
     fn learn(&self, number: u64, public: &VerifyingKey) {
         Self::known(self).learn(number, public);
+    }
+
+    fn terms(&self, number: u64, read: Option<Terms>) -> Option<Terms> {
+        Self::known(self).terms(number, read)
     }
 }
 

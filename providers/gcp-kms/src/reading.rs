@@ -8,7 +8,7 @@ use google_cloud_kms_v1::model::crypto_key_version::CryptoKeyVersionState as Sta
 use google_cloud_kms_v1::model::{CryptoKey, CryptoKeyVersion, ProtectionLevel};
 use signet_api::{ErrorKind, Operation, ProviderError};
 use signet_core::public_key::{PublicKey, VerifyingKey};
-use signet_core::{Algorithm, KeyRecord, KeyState, Kid, Timestamp};
+use signet_core::{Algorithm, KeyRecord, KeyState, Kid, Terms, Timestamp};
 
 use crate::algorithm::jose;
 use crate::client::Kms;
@@ -71,14 +71,16 @@ fn role(state: &State) -> Option<Role> {
     })
 }
 
-/// Where public keys are remembered.
-pub(crate) trait Publics: Send + Sync {
+/// Where what never changes about a version is remembered.
+pub(crate) trait Remembered: Send + Sync {
     fn known(&self, number: u64) -> Option<VerifyingKey>;
     fn learn(&self, number: u64, public: &VerifyingKey);
+    /// The terms of a version, of which the labels say `read` now.
+    fn terms(&self, number: u64, read: Option<Terms>) -> Option<Terms>;
 }
 
 /// Looks: two calls, and one more for each version whose public key is not known yet.
-pub(crate) async fn read(kms: &Kms, operation: Operation, publics: &impl Publics) -> Result<Reading, ProviderError> {
+pub(crate) async fn read(kms: &Kms, operation: Operation, memory: &impl Remembered) -> Result<Reading, ProviderError> {
     let call = Call {
         operation,
         doing: "read the ring in",
@@ -86,7 +88,7 @@ pub(crate) async fn read(kms: &Kms, operation: Operation, publics: &impl Publics
         resource: kms.key.as_str(),
     };
     for pause in [Some(100), Some(400), None] {
-        if let Some(reading) = look(kms, &call, publics).await? {
+        if let Some(reading) = look(kms, &call, memory).await? {
             return Ok(reading);
         }
         if let Some(millis) = pause {
@@ -98,7 +100,7 @@ pub(crate) async fn read(kms: &Kms, operation: Operation, publics: &impl Publics
 }
 
 /// One look. `None` if others changed the ring between the calls, so that the answers do not make a whole.
-async fn look(kms: &Kms, call: &Call<'_>, publics: &impl Publics) -> Result<Option<Reading>, ProviderError> {
+async fn look(kms: &Kms, call: &Call<'_>, memory: &impl Remembered) -> Result<Option<Reading>, ProviderError> {
     // The versions first: what is marked meanwhile is seen as marked.
     let versions = kms.versions(call.operation).await?;
     let keys = kms.keys(call.operation).await?;
@@ -142,7 +144,7 @@ async fn look(kms: &Kms, call: &Call<'_>, publics: &impl Publics) -> Result<Opti
         };
         reading.in_use.push(*number);
         let mark = marks.get(number);
-        let public = match public(kms, call, *number, version, state, publics).await? {
+        let public = match public(kms, call, *number, version, state, memory).await? {
             Some(public) => public,
             // Google does not show the key of a disabled version. If it is marked, the mark does; else nobody can say what
             // to list, unless this process saw it enabled.
@@ -157,7 +159,7 @@ async fn look(kms: &Kms, call: &Call<'_>, publics: &impl Publics) -> Result<Opti
             created_at: created_at(call, version)?,
             sequence: *number,
             predecessor: predecessor(*number, &sorted, &reading.listed),
-            terms: labels::terms(&key.labels, *number),
+            terms: memory.terms(*number, labels::terms(&key.labels, *number)),
             state,
             revoked: mark.map(|mark| mark.revocation.clone()),
             public,
@@ -186,9 +188,9 @@ async fn public(
     number: u64,
     version: &CryptoKeyVersion,
     state: KeyState,
-    publics: &impl Publics,
+    memory: &impl Remembered,
 ) -> Result<Option<VerifyingKey>, ProviderError> {
-    if let Some(public) = publics.known(number) {
+    if let Some(public) = memory.known(number) {
         return Ok(Some(public));
     }
     let Some(algorithm) = jose(&version.algorithm) else {
@@ -197,7 +199,8 @@ async fn public(
             "version {number} is of the algorithm {name}, which Signet does not sign with. Give Signet a key of its own, or \
              destroy that version"
         );
-        return Err(call.error(ErrorKind::InvalidConfig, text));
+        // Whoever may make versions can bring this about at any time, so it must not end a start.
+        return Err(call.error(ErrorKind::KeyUnusable, text));
     };
     let shown = match state {
         KeyState::Enabled => kms.public_key(call.operation, number).await?,
@@ -206,7 +209,7 @@ async fn public(
     let Some(der) = shown else { return Ok(None) };
     let public =
         parse(&der, algorithm).ok_or_else(|| call.lie("a public key is not one of the version's algorithm"))?;
-    publics.learn(number, &public);
+    memory.learn(number, &public);
     Ok(Some(public))
 }
 

@@ -9,6 +9,7 @@ use common::{Cloud, RING, create, es256, revocation};
 use signet_api::{ErrorKind, Fate, NewKey};
 use signet_core::algorithm::RsaBits;
 use signet_core::{Algorithm, KeyState, Kid, Terms};
+use signet_fakes::Fault;
 use signet_testkit::{new_key, run, terms};
 
 fn key(name: &str) -> String {
@@ -188,12 +189,57 @@ fn terms_are_written_once_for_a_policy_and_each_key_keeps_its_own() {
         cloud
             .google
             .set_labels(&name, BTreeMap::from([("team".to_owned(), "gateway".to_owned())]));
+        let keys = cloud.remote(&name).await.list().await.expect("lists");
+        assert!(keys.iter().all(|key| key.terms.is_none()), "nobody told a new process");
         let keys = provider.list().await.expect("lists");
-        assert!(keys.iter().all(|key| key.terms.is_none()));
+        let held: Vec<_> = keys.iter().map(|key| key.terms.expect("as it saw them")).collect();
+        assert_eq!(held, [terms(), terms(), longer, longer]);
         create(&*provider, of.as_ref()).await;
-        let keys = provider.list().await.expect("lists");
-        assert_eq!(keys[4].terms, Some(terms()));
+        let keys = cloud.remote(&name).await.list().await.expect("lists");
+        let held: Vec<_> = keys.iter().map(|key| key.terms.expect("written back")).collect();
+        assert_eq!(held, [terms(), terms(), longer, longer, terms()]);
         assert_eq!(cloud.google.labels(&name).expect("the key")["team"], "gateway");
+    });
+}
+
+/// A change of labels has no condition, so one that is late changes what was written meanwhile.
+#[test]
+fn labels_that_a_late_call_overwrites_change_the_terms_of_no_key_that_was_seen() {
+    run(async {
+        let cloud = Cloud::new();
+        let name = key("late");
+        let (old, new) = (cloud.remote(&name).await, cloud.remote(&name).await);
+        let first = create(&*old, None).await;
+        cloud
+            .server
+            .script("UpdateCryptoKey", Fault::Slow(Duration::from_millis(500)));
+        let other = NewKey {
+            terms: Terms {
+                lead: Duration::from_secs(7200),
+                ..terms()
+            },
+            ..es256(Some(first.kid()))
+        };
+        let meanwhile = async {
+            // It asks for the terms that hold, so it has nothing to write, and is faster.
+            while !cloud.server.calls().contains_key("UpdateCryptoKey") {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            create(&*old, Some(first.kid())).await
+        };
+        let (late, second) = tokio::join!(new.create(&other), meanwhile);
+        assert_eq!(late.expect("somebody else was faster").kid(), second.kid());
+        assert_eq!(second.terms, Some(terms()));
+        let labels = cloud.google.labels(&name).expect("the key");
+        assert!(labels["signet-terms-2"].starts_with("7200000-"), "{labels:?}");
+
+        let keys = old.list().await.expect("lists");
+        let held: Vec<_> = keys.iter().map(|key| key.terms.expect("terms")).collect();
+        assert_eq!(held, [terms(), terms()], "a key never changes");
+        create(&*old, Some(second.kid())).await;
+        let keys = cloud.remote(&name).await.list().await.expect("lists");
+        let held: Vec<_> = keys.iter().map(|key| key.terms.expect("terms")).collect();
+        assert_eq!(held, [terms(); 3], "and new processes are told so");
     });
 }
 
@@ -370,7 +416,7 @@ fn what_somebody_does_by_hand_is_seen_as_it_is() {
             .google
             .create_signing_key(&key("foreign"), "EC_SIGN_SECP256K1_SHA256");
         let error = cloud.remote(&key("foreign")).await.list().await.expect_err("not ours");
-        assert_eq!(error.kind, ErrorKind::InvalidConfig);
+        assert_eq!(error.kind, ErrorKind::KeyUnusable, "a setting of ours did not cause it");
         assert!(
             error.source.to_string().contains("EC_SIGN_SECP256K1_SHA256"),
             "{}",
