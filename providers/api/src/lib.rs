@@ -11,6 +11,7 @@ pub mod dates;
 mod error;
 mod nearness;
 mod provider;
+mod rules;
 mod settling;
 mod variables;
 
@@ -21,5 +22,6 @@ pub use check::{Answer, Check, Progress, Trials};
 pub use error::{ErrorKind, NO_HURRY, Operation, ProviderError};
 pub use nearness::Nearness;
 pub use provider::{Capabilities, Claim, Custody, Fate, KeyProvider, NewKey, ReadQuota};
+pub use rules::{Wanted, may_retire};
 pub use settling::{SETTLING, Settling};
 pub use variables::{Variable, Variables};

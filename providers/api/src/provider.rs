@@ -101,11 +101,13 @@ impl NewKey {
 /// 2. *A key never changes.* The public key, its algorithm, creation instant and terms of a kid are the same in every
 ///    answer; the creation instant is the provider's own record.
 /// 3. *Successors are of a named key.* `create` for the successor of a key that is no longer the newest makes nothing
-///    and returns the newest, where the claim is atomic; where it is tolerated, what it makes is listed like any key.
+///    and returns the newest, where the claim is atomic; where it is tolerated, what it makes is listed like any key
+///    ([`NewKey::wanted`]).
 /// 4. *A signature is by the key that was asked for.* `sign` returns JWS form that verifies under the listed public key.
 /// 5. *Custody is as declared.* `unseal` returns the private key for sealed custody, and `None` for remote.
 /// 6. *A retired key cannot sign.* After `retire`, `sign` and `unseal` refuse the key as unusable or unknown; a retired
 ///    key that is still listed is `Disabled`; one that was destroyed is not listed. Retiring a listed key twice is no error.
+///    The newest key that can sign is not retired: `retire` refuses it as unusable ([`may_retire`](crate::may_retire)).
 /// 7. *A revoked key never signs again.* After `revoke`, `list` shows the mark with the reason of the first call, `sign`
 ///    and `unseal` refuse, whatever state the provider gives the key; revoking twice is no error.
 /// 8. *Unknown keys are not found.* Every call that names a key that the ring does not have fails as `NotFound`.

@@ -12,7 +12,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use signet_api::{ErrorKind, NewKey, Operation, ProviderError};
+use signet_api::{ErrorKind, NewKey, Operation, ProviderError, Wanted};
 use signet_core::algorithm::RsaBits;
 use signet_core::{Algorithm, KeyRecord, Kid, Timestamp};
 use tokio::sync::Mutex;
@@ -58,11 +58,10 @@ impl Creation {
     pub(crate) async fn create(&self, ring: &Ring, new: &NewKey) -> Result<KeyRecord, ProviderError> {
         let _turn = self.turn.lock().await;
         let reading = ring.read(CREATE).await?;
-        match (reading.newest(), &new.successor_of) {
-            (None, None) => {}
-            (Some(newest), Some(kid)) if newest.record.kid() == kid => {}
-            (Some(newest), _) => return Ok(newest.record.clone()),
-            (None, Some(kid)) => return Err(lost(ring, kid)),
+        match new.wanted(reading.newest().map(|newest| &newest.record)) {
+            Wanted::New => {}
+            Wanted::Newest(newest) => return Ok(newest.clone()),
+            Wanted::Lost(kid) => return Err(lost(ring, kid)),
         }
         let label = Label {
             ring: ring.name.clone(),
@@ -301,7 +300,6 @@ async fn abandon(ring: &Ring, key_id: &str) -> Result<(), Failure> {
     }
 }
 
-/// The caller knows a ring that is not here. Whatever happened to it, this is no place to begin another.
 fn lost(ring: &Ring, kid: &Kid) -> ProviderError {
     let text = format!(
         "the ring of the aliases alias/{}/* is empty, but key {kid} was its newest. See SIGNET_KEY, AWS_REGION and the \

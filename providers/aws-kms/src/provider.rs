@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use signet_api::{
-    Capabilities, Claim, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError, ReadQuota, Trials,
-};
+use signet_api::{Capabilities, Claim, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError, ReadQuota, Trials, may_retire};
 use signet_base::Clock;
 use signet_core::algorithm::KeyType;
 use signet_core::signing_key::Signature;
@@ -179,9 +177,13 @@ impl KeyProvider for Remote {
     }
 
     async fn retire(&self, kid: &Kid, fate: Fate) -> Result<(), ProviderError> {
-        let held = self.ring.find(Operation::Retire, kid).await?;
+        const RETIRE: Operation = Operation::Retire;
+        let reading = self.ring.read(RETIRE).await?;
+        may_retire(reading.members.iter().map(|member| &member.record), kid)
+            .map_err(|(kind, text)| ProviderError::new(NAME, RETIRE, kind, text))?;
+        let held = self.ring.find(RETIRE, kid).await?;
         match fate {
-            Fate::Disable => self.disable(Operation::Retire, kid, &held).await,
+            Fate::Disable => self.disable(RETIRE, kid, &held).await,
             Fate::Destroy => self.destroy(kid, &held).await,
         }
     }

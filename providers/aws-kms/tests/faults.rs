@@ -355,9 +355,16 @@ fn the_calls_of_every_operation_are_counted() {
         provider.sign(keys[3].kid(), b"message").await.expect("signed");
         assert_eq!(count(cloud.server.calls()), "Sign 1");
         provider.retire(keys[0].kid(), Fate::Disable).await.expect("disabled");
-        assert_eq!(count(cloud.server.calls()), "DisableKey 1");
+        assert_eq!(
+            count(cloud.server.calls()),
+            "DescribeKey 4, DisableKey 1, ListAliases 1",
+            "a reading shows whether another key can sign"
+        );
         provider.retire(keys[0].kid(), Fate::Destroy).await.expect("destroyed");
-        assert_eq!(count(cloud.server.calls()), "DeleteAlias 1, ScheduleKeyDeletion 1");
+        assert_eq!(
+            count(cloud.server.calls()),
+            "DeleteAlias 1, DescribeKey 4, ListAliases 1, ScheduleKeyDeletion 1"
+        );
         provider.revoke(keys[1].kid(), &mark()).await.expect("revoked");
         assert_eq!(
             count(cloud.server.calls()),

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use signet_api::{
-    Capabilities, Claim, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError, ReadQuota, Trials,
-};
+use signet_api::{Capabilities, Claim, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError, ReadQuota, Trials, Wanted, may_retire};
 use signet_base::Clock;
 use signet_core::signing_key::Signature;
 use signet_core::{Algorithm, KeyRecord, KeyState, Kid, Revocation, SigningKey};
@@ -112,12 +110,10 @@ impl KeyProvider for Remote {
         }
         let _turn = self.creating.lock().await;
         let newest = self.ring.read(CREATE).await?.pop().map(|key| key.record);
-        match (&newest, &new.successor_of) {
-            (None, None) => {}
-            (Some(newest), Some(kid)) if newest.kid() == kid => {}
-            (Some(newest), _) => return Ok(newest.clone()),
-            // The caller knows a ring that is not here. This is no place to begin another.
-            (None, Some(kid)) => return Err(self.ring.unknown(CREATE, kid)),
+        match new.wanted(newest.as_ref()) {
+            Wanted::New => {}
+            Wanted::Newest(newest) => return Ok(newest.clone()),
+            Wanted::Lost(kid) => return Err(self.ring.unknown(CREATE, kid)),
         }
         let facts = Facts {
             algorithm: new.algorithm,
@@ -167,7 +163,12 @@ impl KeyProvider for Remote {
     }
 
     async fn retire(&self, kid: &Kid, fate: Fate) -> Result<(), ProviderError> {
-        let key = self.find(Operation::Retire, kid).await?;
+        const RETIRE: Operation = Operation::Retire;
+        let keys = self.ring.read(RETIRE).await?;
+        may_retire(keys.iter().map(|key| &key.record), kid)
+            .map_err(|(kind, text)| self.ring.error(RETIRE, kind, text))?;
+        let found = keys.into_iter().find(|key| key.record.kid() == kid);
+        let key = found.ok_or_else(|| self.ring.unknown(RETIRE, kid))?;
         let disabled = Change {
             enabled: Some(false),
             ..Change::default()
@@ -190,7 +191,7 @@ impl KeyProvider for Remote {
         if change.not_before.is_none() && !key.version.enabled {
             return Ok(());
         }
-        self.change(Operation::Retire, &key, change).await
+        self.change(RETIRE, &key, change).await
     }
 
     async fn revoke(&self, kid: &Kid, revocation: &Revocation) -> Result<(), ProviderError> {

@@ -9,10 +9,7 @@ use google_cloud_kms_v1::model::crypto_key_version::{
     CryptoKeyVersionAlgorithm as Vendor, CryptoKeyVersionState as State,
 };
 use google_cloud_kms_v1::model::{CryptoKey, CryptoKeyVersion, CryptoKeyVersionTemplate, ProtectionLevel};
-use signet_api::{
-    Capabilities, Claim, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError, ReadQuota, Trials,
-    async_trait,
-};
+use signet_api::{Capabilities, Claim, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError, ReadQuota, Trials, async_trait, Wanted, may_retire};
 use signet_base::Clock;
 use signet_core::algorithm::KeyType;
 use signet_core::public_key::VerifyingKey;
@@ -303,12 +300,10 @@ impl KeyProvider for Remote {
                 pause = (2 * pause).min(LONGEST_PAUSE);
                 continue;
             }
-            match (reading.newest(), &new.successor_of) {
-                (None, None) => {}
-                (Some(newest), Some(kid)) if newest.record.kid() == kid => {}
-                (Some(newest), _) => return Ok(newest.record.clone()),
-                // The caller knows a ring that is not here. Whatever happened to it, this is no place to begin another.
-                (None, Some(kid)) => return Err(self.unknown(CREATE, kid)),
+            match new.wanted(reading.newest().map(|newest| &newest.record)) {
+                Wanted::New => {}
+                Wanted::Newest(newest) => return Ok(newest.clone()),
+                Wanted::Lost(kid) => return Err(self.unknown(CREATE, kid)),
             }
             if self.prepared(&reading, &vendor, terms).await? {
                 continue;
@@ -362,16 +357,8 @@ impl KeyProvider for Remote {
     async fn retire(&self, kid: &Kid, fate: Fate) -> Result<(), ProviderError> {
         const RETIRE: Operation = Operation::Retire;
         let (reading, listed) = self.found(RETIRE, kid).await?;
-        let enabled = reading.listed.iter().map(|listed| &listed.record);
-        let enabled = enabled.filter(|record| record.state == KeyState::Enabled && record.revoked.is_none());
-        let newest = enabled.max_by(|a, b| a.creation_order(b));
-        if newest.is_some_and(|newest| newest.kid() == kid) {
-            let text = format!(
-                "key {kid} is the newest key of the ring that can sign; without it nothing could. Create its successor \
-                 first, or revoke it"
-            );
-            return Err(self.error(RETIRE, ErrorKind::KeyUnusable, text));
-        }
+        may_retire(reading.listed.iter().map(|listed| &listed.record), kid)
+            .map_err(|(kind, text)| self.error(RETIRE, kind, text))?;
         match fate {
             Fate::Disable if listed.record.state == KeyState::Disabled => return Ok(()),
             Fate::Disable => self.kms.disable(RETIRE, listed.number).await?,

@@ -8,9 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use signet_api::{
-    Answer, Capabilities, Claim, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError, Trials,
-};
+use signet_api::{Answer, Capabilities, Claim, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError, Trials, Wanted, may_retire};
 use signet_base::Clock;
 use signet_core::algorithm::KeyType;
 use signet_core::signing_key::{Signature, SigningKeyError};
@@ -218,13 +216,11 @@ impl<S: Sealer, R: RingStore> KeyProvider for Sealed<S, R> {
         for _ in 0..TRIES {
             let reading = self.ring.read(CREATE).await?;
             let newest = reading.as_ref().and_then(|reading| reading.document.newest());
-            match (newest, &new.successor_of) {
-                (None, None) => {}
-                (Some(newest), Some(kid)) if newest.kid() == kid => {}
-                (Some(_), _) if signet_core::faults::has("the claim is ignored") => {}
-                (Some(newest), _) => return Ok(newest.record.clone()),
-                // The caller knows a ring that is not here. Whatever happened to it, this is no place to begin another.
-                (None, Some(kid)) => return Err(self.unknown(CREATE, kid)),
+            match new.wanted(newest.map(|newest| &newest.record)) {
+                Wanted::New => {}
+                Wanted::Newest(_) if signet_core::faults::has("the claim is ignored") => {}
+                Wanted::Newest(newest) => return Ok(newest.clone()),
+                Wanted::Lost(kid) => return Err(self.unknown(CREATE, kid)),
             }
             let key = match &pair {
                 Some(key) => key,
@@ -266,13 +262,7 @@ impl<S: Sealer, R: RingStore> KeyProvider for Sealed<S, R> {
 
     async fn retire(&self, kid: &Kid, fate: Fate) -> Result<(), ProviderError> {
         self.change(Operation::Retire, kid, |document, index| {
-            let newest_enabled = document.keys.iter().rposition(Entry::is_enabled);
-            if newest_enabled == Some(index) {
-                return Err(format!(
-                    "key {kid} is the newest key of the ring that can sign; without it nothing could. \
-                     Create its successor first, or revoke it"
-                ));
-            }
+            may_retire(document.keys.iter().map(|key| &key.record), kid).map_err(|(_, text)| text)?;
             let mut keys = document.keys.clone();
             let key = &mut keys[index];
             match fate {

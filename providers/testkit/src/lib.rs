@@ -39,6 +39,7 @@ macro_rules! conformance {
             clause_05_custody_is_as_declared,
             clause_06_a_retired_key_cannot_sign,
             clause_06_a_destroyed_key_is_not_listed,
+            clause_06_the_newest_key_that_can_sign_is_not_retired,
             clause_07_a_revoked_key_never_signs_again,
             clause_08_unknown_keys_are_not_found,
             clause_09_an_algorithm_that_is_not_declared_is_refused,

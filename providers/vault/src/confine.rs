@@ -8,12 +8,12 @@
 //! Transit changes the number without a condition. Who computed it from an older record could lower it, so whoever wrote it
 //! reads both again, until the number is at least what the record asks for.
 
-use signet_api::{ErrorKind, Fate};
+use signet_api::{ErrorKind, Fate, may_retire};
 use signet_core::{KeyState, Kid, Revocation};
 
 use crate::error::Failure;
 use crate::provider::Remote;
-use crate::record::{Entry, Record};
+use crate::record::Record;
 use crate::transit::TransitKey;
 
 /// A swap is lost only when somebody else's was stored: so often in a row is no longer a race.
@@ -34,15 +34,7 @@ impl Remote {
             if entry.destroyed && fate == Fate::Disable {
                 return Err(self.unknown(kid));
             }
-            if ring.record.keys.iter().rposition(Entry::may_sign) == Some(index) {
-                return Err(Failure::new(
-                    ErrorKind::KeyUnusable,
-                    format!(
-                        "key {kid} is the newest key of the ring that can sign; without it nothing could. Create its \
-                         successor first, or revoke it"
-                    ),
-                ));
-            }
+            may_retire(&ring.keys, kid).map_err(|(kind, text)| Failure::new(kind, text))?;
             let name = entry.place.transit_key.clone();
             // A revoked key stays in the record: its mark goes last, which is never.
             let is_marked = entry.revoked.is_some() || entry.destroyed;

@@ -11,7 +11,7 @@
 
 use std::time::Duration;
 
-use signet_api::{ErrorKind, NewKey};
+use signet_api::{ErrorKind, NewKey, Wanted};
 use signet_core::jwk::Jwk;
 use signet_core::{KeyRecord, KeyState, Timestamp};
 use tokio::time::sleep;
@@ -44,11 +44,10 @@ impl Remote {
                 }
                 continue;
             }
-            match (ring.newest(), &new.successor_of) {
-                (None, None) => {}
-                (Some(newest), Some(kid)) if newest.kid() == kid => {}
-                (Some(newest), _) => return Ok(newest.clone()),
-                (None, Some(kid)) => return Err(self.unknown(kid)),
+            match new.wanted(ring.newest()) {
+                Wanted::New => {}
+                Wanted::Newest(newest) => return Ok(newest.clone()),
+                Wanted::Lost(kid) => return Err(self.unknown(kid)),
             }
             if let Some(claim) = &ring.record.claim
                 && (made || self.is_another_s(claim))

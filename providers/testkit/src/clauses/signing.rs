@@ -117,6 +117,32 @@ pub async fn clause_06_a_destroyed_key_is_not_listed<F: Future<Output = Subject>
     }
 }
 
+/// Clause 6: with it, nothing could sign. Also of an older key, if those after it are revoked or disabled.
+pub async fn clause_06_the_newest_key_that_can_sign_is_not_retired<F: Future<Output = Subject>>(fresh: impl Fn() -> F) {
+    let subject = fresh().await;
+    let provider = &*subject.provider;
+    let algorithm = quickest(provider);
+    let stays = async |kid: &Kid| {
+        for fate in [Fate::Disable, Fate::Destroy] {
+            let refused = subject.reopen().await.retire(kid, fate).await.expect_err("the newest");
+            assert_eq!(refused.kind, ErrorKind::KeyUnusable, "{refused:?}");
+            let text = refused.source.to_string();
+            assert!(text.contains("the newest key of the ring that can sign"), "{text}");
+        }
+        subject.reopen().await.sign(kid, MESSAGE).await.expect("it signs on");
+    };
+    let first = create(provider, algorithm, None).await;
+    stays(first.kid()).await;
+    let second = create(provider, algorithm, Some(first.kid())).await;
+    stays(second.kid()).await;
+    let revoked = revocation("leaked before it signed");
+    provider.revoke(second.kid(), &revoked).await.expect("revoked");
+    stays(first.kid()).await;
+    let third = create(provider, algorithm, Some(second.kid())).await;
+    provider.retire(first.kid(), Fate::Disable).await.expect("another signs");
+    stays(third.kid()).await;
+}
+
 /// Clause 7, for every key type; the mark outlives every later call, retirement included.
 pub async fn clause_07_a_revoked_key_never_signs_again<F: Future<Output = Subject>>(fresh: impl Fn() -> F) {
     let subject = fresh().await;
