@@ -91,7 +91,7 @@ impl Cloud {
             created_at,
             sequence: self.made,
             predecessor: new.successor_of.clone().filter(|_| self.habits.claim == Claim::Atomic),
-            terms: self.habits.keeps_terms.then(|| new.terms.in_whole_milliseconds()),
+            terms: self.habits.keeps_terms.then_some(new.terms),
             state: KeyState::Enabled,
             revoked: None,
         };

@@ -164,11 +164,11 @@ impl Policy {
     /// What a key created under this policy is bound to for its whole life.
     #[must_use]
     pub fn terms(&self) -> Terms {
-        Terms {
-            lead: self.durations.publish_lead,
-            token_max_ttl: self.durations.token_max_ttl,
-            retention: self.durations.retention(),
-        }
+        Terms::new(
+            self.durations.publish_lead,
+            self.durations.token_max_ttl,
+            self.durations.retention(),
+        )
     }
 
     /// How long after its activation a key's successor falls due: P − L.

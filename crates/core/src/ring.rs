@@ -11,7 +11,10 @@ use crate::time::Timestamp;
 
 /// What a key was bound to when it was created. It stands in the provider's record where the provider can hold it, so
 /// that a change of policy, rolled out replica by replica, changes nothing for keys that already exist.
+///
+/// Its spans are whole milliseconds, which is what a provider's record holds: what was created equals what is read back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Terms {
     /// Time between the key's creation and its activation.
     #[serde(rename = "lead_ms", with = "as_millis")]
@@ -25,15 +28,14 @@ pub struct Terms {
 }
 
 impl Terms {
-    /// The same in whole milliseconds, which is what a provider's record holds: what was created must equal what will be
-    /// read.
+    /// The terms with these spans, each cut to whole milliseconds.
     #[must_use]
-    pub fn in_whole_milliseconds(self) -> Self {
+    pub fn new(lead: Duration, token_max_ttl: Duration, retention: Duration) -> Self {
         let whole = |span: Duration| Duration::from_millis(u64::try_from(span.as_millis()).unwrap_or(u64::MAX));
         Self {
-            lead: whole(self.lead),
-            token_max_ttl: whole(self.token_max_ttl),
-            retention: whole(self.retention),
+            lead: whole(lead),
+            token_max_ttl: whole(token_max_ttl),
+            retention: whole(retention),
         }
     }
 }

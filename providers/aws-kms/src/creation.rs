@@ -68,7 +68,7 @@ impl Creation {
             sequence: reading.last_sequence + 1,
             algorithm: new.algorithm,
             predecessor: new.successor_of.clone(),
-            terms: new.terms.in_whole_milliseconds(),
+            terms: new.terms,
             revoked: None,
         };
         let key_id = match self.adopt(ring, &reading, &label, new.rsa_bits).await? {

@@ -122,11 +122,11 @@ mod tests {
             sequence: 7,
             algorithm: Algorithm::RS256,
             predecessor: Some(Kid::new("kid")),
-            terms: Terms {
-                lead: Duration::from_millis(1),
-                token_max_ttl: Duration::from_millis(2),
-                retention: Duration::from_millis(3),
-            },
+            terms: Terms::new(
+                Duration::from_millis(1),
+                Duration::from_millis(2),
+                Duration::from_millis(3),
+            ),
             revoked: Some(Mark {
                 revocation,
                 // As long as that of RSA-4096, the longest that KMS has.

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use signet_api::{Capabilities, Claim, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError, ReadQuota, Trials, may_retire};
+use signet_api::{
+    Capabilities, Claim, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError, ReadQuota, Trials,
+    may_retire,
+};
 use signet_base::Clock;
 use signet_core::algorithm::KeyType;
 use signet_core::signing_key::Signature;

@@ -387,7 +387,13 @@ fn a_key_that_a_list_lacks_is_listed_for_a_while_by_the_clock_that_nobody_sets()
         let provider: Arc<dyn KeyProvider> = cloud.remote_with("ring", &[], clock.clone()).await;
         let key = create(&*provider, None).await.expect("a key");
         let listed_though_it_lacks = async || {
-            let without = |_| Response::new(200, "application/x-amz-json-1.1", "{\"Aliases\":[],\"Truncated\":false}");
+            let without = |_| {
+                Response::new(
+                    200,
+                    "application/x-amz-json-1.1",
+                    "{\"Aliases\":[],\"Truncated\":false}",
+                )
+            };
             cloud.server.script("ListAliases", Fault::Changed(Arc::new(without)));
             let keys = provider.list().await.expect("listed");
             keys.iter().any(|listed| listed.kid() == key.kid())

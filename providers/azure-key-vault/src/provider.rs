@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use signet_api::{Capabilities, Claim, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError, ReadQuota, Trials, Wanted, may_retire};
+use signet_api::{
+    Capabilities, Claim, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError, ReadQuota, Trials,
+    Wanted, may_retire,
+};
 use signet_base::Clock;
 use signet_core::signing_key::Signature;
 use signet_core::{Algorithm, KeyRecord, KeyState, Kid, Revocation, SigningKey};

@@ -60,11 +60,7 @@ impl Facts {
             algorithm: tag(ALGORITHM)?.parse().map_err(|_| ALGORITHM)?,
             sequence: tag(SEQUENCE)?.parse().map_err(|_| SEQUENCE)?,
             predecessor: tags.get(PREDECESSOR).map(Kid::new),
-            terms: Terms {
-                lead: span()?,
-                token_max_ttl: span()?,
-                retention: span()?,
-            },
+            terms: Terms::new(span()?, span()?, span()?),
         })
     }
 }
@@ -128,11 +124,11 @@ mod tests {
             algorithm: Algorithm::PS384,
             sequence: 41,
             predecessor: Some(Kid::new("NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs")),
-            terms: Terms {
-                lead: Duration::from_millis(3_600_001),
-                token_max_ttl: Duration::from_millis(2),
-                retention: Duration::from_millis(3),
-            },
+            terms: Terms::new(
+                Duration::from_millis(3_600_001),
+                Duration::from_millis(2),
+                Duration::from_millis(3),
+            ),
         }
     }
 

@@ -300,8 +300,7 @@ async fn a_version_that_a_list_lacks_is_listed_for_a_while_by_the_clock_that_nob
     let key = create(&*provider, None).await;
     let listed_though_it_lacks = async || {
         let without = |_| Response::new(200, "application/json", "{\"value\":[],\"nextLink\":null}");
-        fake.server
-            .script("GetKeyVersions", Fault::Changed(Arc::new(without)));
+        fake.server.script("GetKeyVersions", Fault::Changed(Arc::new(without)));
         let keys = provider.list().await.expect("listed");
         find(&keys, key.kid()).is_some()
     };

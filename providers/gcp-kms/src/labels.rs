@@ -31,11 +31,7 @@ pub(crate) fn terms(labels: &Labels, version: u64) -> Option<Terms> {
     let mut spans = value
         .splitn(3, '-')
         .map(|text| text.parse().ok().map(Duration::from_millis));
-    Some(Terms {
-        lead: spans.next()??,
-        token_max_ttl: spans.next()??,
-        retention: spans.next()??,
-    })
+    Some(Terms::new(spans.next()??, spans.next()??, spans.next()??))
 }
 
 /// These labels with the terms of versions from `next` on. Labels that no version of `in_use` needs any more are left out.
@@ -209,11 +205,11 @@ mod tests {
     }
 
     fn of(lead: u64) -> Terms {
-        Terms {
-            lead: Duration::from_millis(lead),
-            token_max_ttl: Duration::from_millis(u64::MAX),
-            retention: Duration::from_millis(3),
-        }
+        Terms::new(
+            Duration::from_millis(lead),
+            Duration::from_millis(u64::MAX),
+            Duration::from_millis(3),
+        )
     }
 
     #[test]

@@ -9,7 +9,10 @@ use google_cloud_kms_v1::model::crypto_key_version::{
     CryptoKeyVersionAlgorithm as Vendor, CryptoKeyVersionState as State,
 };
 use google_cloud_kms_v1::model::{CryptoKey, CryptoKeyVersion, CryptoKeyVersionTemplate, ProtectionLevel};
-use signet_api::{Capabilities, Claim, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError, ReadQuota, Trials, async_trait, Wanted, may_retire};
+use signet_api::{
+    Capabilities, Claim, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError, ReadQuota, Trials,
+    Wanted, async_trait, may_retire,
+};
 use signet_base::Clock;
 use signet_core::algorithm::KeyType;
 use signet_core::public_key::VerifyingKey;
@@ -288,7 +291,7 @@ impl KeyProvider for Remote {
             );
             return Err(self.error(CREATE, ErrorKind::InvalidConfig, text));
         };
-        let terms = new.terms.in_whole_milliseconds();
+        let terms = new.terms;
         let _turn = self.creating.lock().await;
         let mut pause = FIRST_PAUSE;
         // Each step is followed by another look, which shows what it did, and what others did meanwhile.

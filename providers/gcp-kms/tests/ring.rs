@@ -166,10 +166,7 @@ fn terms_are_written_once_for_a_policy_and_each_key_keeps_its_own() {
         let cloud = Cloud::new();
         let name = key("terms");
         let provider = cloud.remote(&name).await;
-        let longer = Terms {
-            lead: Duration::from_secs(7200),
-            ..terms()
-        };
+        let longer = Terms::new(Duration::from_secs(7200), terms().token_max_ttl, terms().retention);
         let mut of: Option<Kid> = None;
         for terms in [terms(), terms(), longer, longer] {
             let new = NewKey {
@@ -214,10 +211,7 @@ fn labels_that_a_late_call_overwrites_change_the_terms_of_no_key_that_was_seen()
             .server
             .script("UpdateCryptoKey", Fault::Slow(Duration::from_millis(500)));
         let other = NewKey {
-            terms: Terms {
-                lead: Duration::from_secs(7200),
-                ..terms()
-            },
+            terms: Terms::new(Duration::from_secs(7200), terms().token_max_ttl, terms().retention),
             ..es256(Some(first.kid()))
         };
         let meanwhile = async {
@@ -256,10 +250,11 @@ fn replicas_with_different_policies_and_algorithms_settle_without_a_key_too_many
                 .max_by(|a, b| a.creation_order(b))
                 .map(|key| key.kid().clone());
             let [old, new] = [Algorithm::ES256, Algorithm::EdDSA].map(|algorithm| NewKey {
-                terms: Terms {
-                    lead: Duration::from_secs(if algorithm == Algorithm::ES256 { 60 } else { 120 }),
-                    ..terms()
-                },
+                terms: Terms::new(
+                    Duration::from_secs(if algorithm == Algorithm::ES256 { 60 } else { 120 }),
+                    terms().token_max_ttl,
+                    terms().retention,
+                ),
                 ..new_key(algorithm, newest.as_ref())
             });
             let (a, b) = tokio::join!(handles[0].create(&old), handles[1].create(&new));

@@ -59,11 +59,7 @@ impl Memory {
 
     /// Takes a list in, once all of it is found right, and gives back what is to be believed: the same, with what the
     /// provider will show in a moment.
-    pub(crate) fn take_list(
-        &mut self,
-        mut listed: Vec<KeyRecord>,
-        clock: &dyn Clock,
-    ) -> Result<Vec<KeyRecord>, Lie> {
+    pub(crate) fn take_list(&mut self, mut listed: Vec<KeyRecord>, clock: &dyn Clock) -> Result<Vec<KeyRecord>, Lie> {
         let mut kids = BTreeSet::new();
         for key in &listed {
             if !kids.insert(key.kid().clone()) {
@@ -193,9 +189,15 @@ mod tests {
             revoked: None,
         };
         let (mut memory, clock) = (Memory::default(), ManualClock::default());
-        memory.take_list(vec![listed(Algorithm::RS256)], &clock).expect("believed");
-        let lie = memory.take_list(vec![listed(Algorithm::PS256)], &clock).expect_err("a lie");
+        memory
+            .take_list(vec![listed(Algorithm::RS256)], &clock)
+            .expect("believed");
+        let lie = memory
+            .take_list(vec![listed(Algorithm::PS256)], &clock)
+            .expect_err("a lie");
         assert_eq!(lie, Lie::Changed(public.kid(), "algorithm"));
-        memory.take_list(vec![listed(Algorithm::RS256)], &clock).expect("believed");
+        memory
+            .take_list(vec![listed(Algorithm::RS256)], &clock)
+            .expect("believed");
     }
 }

@@ -43,7 +43,11 @@ impl HttpConnector for Dated {
 impl HttpService for Watched {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let answer = self.client.execute(request).await?;
-        if let Some(date) = answer.headers().get(http::header::DATE).and_then(|date| date.to_str().ok()) {
+        if let Some(date) = answer
+            .headers()
+            .get(http::header::DATE)
+            .and_then(|date| date.to_str().ok())
+        {
             signet_api::dates::saw(self.provider, date);
         }
         Ok(answer)

@@ -105,11 +105,11 @@ mod tests {
             kid: Kid::new(kid),
             algorithm: Algorithm::ES256,
             created_at: Timestamp::from_millis(created_at),
-            terms: Terms {
-                lead: Duration::from_millis(lead),
-                token_max_ttl: Duration::from_millis(2),
-                retention: Duration::from_millis(3),
-            },
+            terms: Terms::new(
+                Duration::from_millis(lead),
+                Duration::from_millis(2),
+                Duration::from_millis(3),
+            ),
         }
     }
 

@@ -8,7 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use signet_api::{Answer, Capabilities, Claim, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError, Trials, Wanted, may_retire};
+use signet_api::{
+    Answer, Capabilities, Claim, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError, Trials,
+    Wanted, may_retire,
+};
 use signet_base::Clock;
 use signet_core::algorithm::KeyType;
 use signet_core::signing_key::{Signature, SigningKeyError};
@@ -56,7 +59,7 @@ impl<S: Sealer, R: RingStore> Sealed<S, R> {
         let created_at = used.fold(now, |at, entry| {
             at.max(entry.record.created_at.plus(Duration::from_millis(1)))
         });
-        let terms = new.terms.in_whole_milliseconds();
+        let terms = new.terms;
         let mut entry = Entry {
             record: KeyRecord {
                 public: key.verifying_key().clone(),

@@ -76,14 +76,15 @@ async fn a_clock_beyond_all_calendars_makes_no_key() {
 async fn terms_are_kept_in_whole_milliseconds_from_the_first_answer_on() {
     let provider = handle(MemoryStore::default());
     let mut new = ed25519(None);
-    new.terms.lead = Duration::from_micros(1500);
+    new.terms = Terms::new(
+        Duration::from_micros(1500),
+        new.terms.token_max_ttl,
+        new.terms.retention,
+    );
     let created = provider.create(&new).await.expect("a key");
     let listed = provider.list().await.expect("lists").remove(0);
     assert_eq!(created.terms, listed.terms);
-    assert_eq!(
-        created.terms.map(|terms: Terms| terms.lead),
-        Some(Duration::from_millis(1))
-    );
+    assert_eq!(created.terms.map(|terms| terms.lead), Some(Duration::from_millis(1)));
 }
 
 #[tokio::test]

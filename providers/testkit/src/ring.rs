@@ -11,14 +11,15 @@ use signet_core::algorithm::{KeyType, RsaBits};
 pub(crate) use signet_core::ring::newest;
 use signet_core::{Algorithm, KeyRecord, Kid, Terms};
 
-/// Terms whose three spans differ, so that a provider that mixes them up is caught.
+/// Terms whose three spans differ, so that a provider that mixes them up is caught. They were asked for in parts of a millisecond,
+/// which no record keeps.
 #[must_use]
 pub fn terms() -> Terms {
-    Terms {
-        lead: Duration::from_secs(3600),
-        token_max_ttl: Duration::from_secs(1800),
-        retention: Duration::from_secs(2040),
-    }
+    Terms::new(
+        Duration::from_micros(3_600_000_900),
+        Duration::from_micros(1_800_000_500),
+        Duration::from_secs(2040),
+    )
 }
 
 /// The first key of a ring, or the successor of the one that is named.

@@ -104,7 +104,7 @@ impl Remote {
             },
             algorithm: new.algorithm,
             predecessor: new.successor_of.clone(),
-            terms: new.terms.in_whole_milliseconds(),
+            terms: new.terms,
             nonce: self.nonce.clone(),
             claimed_at_ms: self.clock.now(),
         });

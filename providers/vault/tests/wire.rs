@@ -125,7 +125,11 @@ fn a_redirect_to_another_machine_never_gets_the_token() {
             if elsewhere.is_empty() {
                 assert_eq!(error.kind, ErrorKind::BadAnswer, "to itself, once: {error:?}");
             } else {
-                assert_eq!(error.kind, ErrorKind::Unavailable, "a failover must end no start: {error:?}");
+                assert_eq!(
+                    error.kind,
+                    ErrorKind::Unavailable,
+                    "a failover must end no start: {error:?}"
+                );
                 assert!(text(&error).contains("VAULT_ADDR"), "{error:?}");
             }
         }

@@ -45,11 +45,11 @@ fn record(public: &VerifyingKey, created_at: i64) -> KeyRecord {
         created_at: Timestamp::from_millis(created_at),
         sequence: 7,
         predecessor: None,
-        terms: Some(Terms {
-            lead: Duration::from_secs(3600),
-            token_max_ttl: Duration::from_secs(3601),
-            retention: Duration::from_millis(3_720_001),
-        }),
+        terms: Some(Terms::new(
+            Duration::from_secs(3600),
+            Duration::from_secs(3601),
+            Duration::from_millis(3_720_001),
+        )),
         state: KeyState::Enabled,
         revoked: None,
     }

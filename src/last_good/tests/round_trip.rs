@@ -143,10 +143,12 @@ fn what_would_be_refused_when_read_is_not_written() {
 }
 
 fn any_record() -> impl Strategy<Value = KeyRecord> {
-    let terms = (any::<u32>(), any::<u32>(), any::<u64>()).prop_map(|(lead, life, retention)| Terms {
-        lead: Duration::from_millis(lead.into()),
-        token_max_ttl: Duration::from_millis(life.into()),
-        retention: Duration::from_millis(retention),
+    let terms = (any::<u32>(), any::<u32>(), any::<u64>()).prop_map(|(lead, life, retention)| {
+        Terms::new(
+            Duration::from_millis(lead.into()),
+            Duration::from_millis(life.into()),
+            Duration::from_millis(retention),
+        )
     });
     let revoked = (any::<i64>(), any::<String>()).prop_map(|(at, reason)| Revocation {
         at: Timestamp::from_millis(at),

@@ -12,11 +12,11 @@ fn any_record(number: usize) -> impl Strategy<Value = KeyRecord> {
     let created = prop_oneof![0..1_000_000i64, (0..5i64).prop_map(|step| step * 200_000)];
     let terms = prop_oneof![
         Just(None),
-        (0..300_000i64, 1..600i64, 0..600_000i64).prop_map(|(lead, ttl, retention)| Some(Terms {
-            lead: millis(lead),
-            token_max_ttl: millis(ttl * 1000),
-            retention: millis(retention),
-        })),
+        (0..300_000i64, 1..600i64, 0..600_000i64).prop_map(|(lead, ttl, retention)| Some(Terms::new(
+            millis(lead),
+            millis(ttl * 1000),
+            millis(retention)
+        ))),
     ];
     let state = prop_oneof![4 => Just(KeyState::Enabled), 1 => Just(KeyState::Disabled)];
     let revoked = prop_oneof![3 => Just(None), 1 => (-50_000..1_300_000i64).prop_map(Some)];

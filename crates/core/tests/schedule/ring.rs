@@ -97,10 +97,11 @@ pub(crate) fn disabled(mut key: KeyRecord) -> KeyRecord {
 }
 
 pub(crate) fn with_lead(mut key: KeyRecord, lead: i64) -> KeyRecord {
-    key.terms = Some(Terms {
-        lead: millis(lead),
-        ..policy().terms()
-    });
+    key.terms = Some(Terms::new(
+        millis(lead),
+        policy().terms().token_max_ttl,
+        policy().terms().retention,
+    ));
     key
 }
 

@@ -139,7 +139,10 @@ pub async fn clause_06_the_newest_key_that_can_sign_is_not_retired<F: Future<Out
     provider.revoke(second.kid(), &revoked).await.expect("revoked");
     stays(first.kid()).await;
     let third = create(provider, algorithm, Some(second.kid())).await;
-    provider.retire(first.kid(), Fate::Disable).await.expect("another signs");
+    provider
+        .retire(first.kid(), Fate::Disable)
+        .await
+        .expect("another signs");
     stays(third.kid()).await;
 }
 
