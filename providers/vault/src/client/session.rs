@@ -11,8 +11,8 @@ use arc_swap::ArcSwapOption;
 use serde::{Deserialize, Serialize};
 use signet_api::ErrorKind;
 use tokio::sync::Mutex;
-use tokio::task::{AbortHandle, JoinHandle};
-use tokio::time::sleep;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep};
 use zeroize::Zeroizing;
 
 use super::Call;
@@ -47,19 +47,17 @@ struct Turn {
     failure: Option<(ErrorKind, String, Option<Duration>)>,
 }
 
-/// A span that is passing, or not.
+/// When a span ends, if one was begun.
 #[derive(Default)]
-struct Pause(Option<JoinHandle<()>>);
+struct Pause(Option<Instant>);
 
 impl Pause {
     fn begin(&mut self, span: Duration) {
-        if let Some(before) = self.0.replace(tokio::spawn(sleep(span))) {
-            before.abort();
-        }
+        self.0 = Some(Instant::now() + span);
     }
 
     fn is_over(&self) -> bool {
-        self.0.as_ref().is_none_or(JoinHandle::is_finished)
+        self.0.is_none_or(|end| Instant::now() >= end)
     }
 }
 
