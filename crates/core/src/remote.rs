@@ -1,6 +1,8 @@
 //! What a provider that signs for us is sent, and what it gives back: the digest of a message, and ECDSA signatures in DER.
 
 use aws_lc_rs::digest::{self, Digest};
+use der::asn1::UintRef;
+use der::{Reader as _, SliceReader};
 
 use crate::algorithm::{Algorithm, Curve};
 use crate::signing_key::Signature;
@@ -31,43 +33,21 @@ impl Signature {
 
 /// R and S of `field_len` octets each. `None` for anything but the one DER encoding of two positive numbers that fit.
 fn fixed(der: &[u8], field_len: usize) -> Option<Vec<u8>> {
-    let (body, rest) = value(0x30, der)?;
-    let (r, body_rest) = value(0x02, body)?;
-    let (s, end) = value(0x02, body_rest)?;
-    if !rest.is_empty() || !end.is_empty() {
-        return None;
-    }
+    let mut reader = SliceReader::new(der).ok()?;
+    let numbers: der::Result<[UintRef<'_>; 2]> = reader.sequence(|body| Ok([body.decode()?, body.decode()?]));
+    let numbers = numbers.ok()?;
+    reader.finish().ok()?;
     let mut fixed = vec![0; 2 * field_len];
-    for (number, place) in [r, s].into_iter().zip(fixed.chunks_exact_mut(field_len)) {
-        let digits = positive(number)?;
+    for (number, place) in numbers.iter().zip(fixed.chunks_exact_mut(field_len)) {
+        let digits = number.as_bytes();
+        // Zero is the one number whose digits begin with a zero.
+        if digits.first().is_none_or(|digit| *digit == 0) {
+            return None;
+        }
         let start = field_len.checked_sub(digits.len())?;
         place[start..].copy_from_slice(digits);
     }
     Some(fixed)
-}
-
-/// The content of one element with this tag, and what follows. Lengths are in their shortest form; none here is beyond 255.
-fn value(tag: u8, der: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (found, rest) = der.split_first()?;
-    let (first, rest) = rest.split_first()?;
-    let (len, rest) = match first {
-        0..=0x7f => (*first, rest),
-        0x81 => match rest.split_first()? {
-            (len, rest) if *len >= 0x80 => (*len, rest),
-            _ => return None,
-        },
-        _ => return None,
-    };
-    (*found == tag).then(|| rest.split_at_checked(usize::from(len)))?
-}
-
-/// The digits of a positive number: no sign bit, no zero octet in front that is not needed, not zero.
-fn positive(number: &[u8]) -> Option<&[u8]> {
-    match number {
-        [] | [0] | [0x80..=0xff, ..] | [0, 0..=0x7f, ..] => None,
-        [0, digits @ ..] => Some(digits),
-        digits => Some(digits),
-    }
 }
 
 #[cfg(test)]
