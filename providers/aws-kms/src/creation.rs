@@ -21,7 +21,7 @@ use crate::client::{Alias, Claimed, State};
 use crate::error::{Call, Failure};
 use crate::label::Label;
 use crate::policy::tags;
-use crate::ring::{AT_ONCE, Found, Reading, Ring, lock};
+use crate::ring::{AT_ONCE, Found, Reading, Ring};
 
 const CREATE: Operation = Operation::Create;
 /// Between calls that wait for KMS to show what was made: about 20 s.
@@ -40,7 +40,7 @@ const YOUNG: Duration = Duration::from_secs(60);
 pub(crate) struct Creation {
     turn: Mutex<()>,
     /// Keys that are not the ring's, which is for good.
-    strangers: std::sync::Mutex<HashSet<String>>,
+    strangers: parking_lot::Mutex<HashSet<String>>,
 }
 
 /// A key that was made for the ring, and that no alias names.
@@ -137,7 +137,7 @@ impl Creation {
         let mut ids = ring.client.list_keys(operation).await?;
         {
             let named: HashSet<&String> = named.iter().collect();
-            let strangers = lock(&self.strangers);
+            let strangers = self.strangers.lock();
             ids.retain(|id| !named.contains(id) && !strangers.contains(id));
         }
         if ids.len() > MOST_STRANGERS {
@@ -167,7 +167,7 @@ impl Creation {
         };
         let label = Label::from_description(&key.description).filter(|label| label.ring == ring.name);
         let Some(label) = label else {
-            lock(&self.strangers).insert(id);
+            self.strangers.lock().insert(id);
             return Ok(None);
         };
         if key.state == State::PendingDeletion {

@@ -11,10 +11,11 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
+use parking_lot::Mutex;
 use signet_api::{ErrorKind, Operation, ProviderError, Settling};
 use signet_base::Clock;
 use signet_core::public_key::PublicKey;
@@ -221,7 +222,7 @@ impl Ring {
 
     /// Once for each key.
     fn log_hidden(&self, alias: &str, arn: &str, is_revoked: bool) {
-        if !lock(&self.logged).insert(arn.to_owned()) {
+        if !self.logged.lock().insert(arn.to_owned()) {
             return;
         }
         match is_revoked {
@@ -247,7 +248,7 @@ impl Ring {
         key: &Described,
         algorithm: Algorithm,
     ) -> Result<Option<VerifyingKey>, Failure> {
-        if let Some(known) = lock(&self.public).get(&key.arn) {
+        if let Some(known) = self.public.lock().get(&key.arn) {
             return Ok(Some(known.clone()));
         }
         if key.state != State::Enabled {
@@ -266,12 +267,12 @@ impl Ring {
         let verifying = PublicKey::from_spki_der(&public.der)
             .and_then(|key| key.for_algorithm(algorithm))
             .map_err(|error| call.bad(format!("a public key ({}) that is refused: {error}", public.spec)))?;
-        lock(&self.public).insert(key.arn.clone(), verifying.clone());
+        self.public.lock().insert(key.arn.clone(), verifying.clone());
         Ok(Some(verifying))
     }
 
     fn hold(&self, members: &[Member]) {
-        let mut held = lock(&self.held);
+        let mut held = self.held.lock();
         let before = std::mem::take(&mut *held);
         for member in members {
             let kid = member.record.kid();
@@ -309,27 +310,27 @@ impl Ring {
     }
 
     pub(crate) fn held(&self, kid: &Kid) -> Option<Held> {
-        lock(&self.held).get(kid).cloned()
+        self.held.lock().get(kid).cloned()
     }
 
     /// Changes what is held of a key; `forget` with `None`.
     pub(crate) fn change(&self, kid: &Kid, change: impl FnOnce(&mut Held)) {
-        if let Some(held) = lock(&self.held).get_mut(kid) {
+        if let Some(held) = self.held.lock().get_mut(kid) {
             change(held);
         }
     }
 
     pub(crate) fn forget(&self, kid: &Kid) {
-        lock(&self.held).remove(kid);
+        self.held.lock().remove(kid);
     }
 
     pub(crate) fn remember(&self, alias: &Alias) {
-        lock(&self.made).push((alias.clone(), Settling::begin(&*self.clock)));
+        self.made.lock().push((alias.clone(), Settling::begin(&*self.clock)));
     }
 
     /// Adds what this process made and KMS does not show yet.
     fn with_made(&self, aliases: &mut Vec<Alias>) {
-        let mut made = lock(&self.made);
+        let mut made = self.made.lock();
         made.retain(|(_, made)| made.goes_on(&*self.clock));
         for (alias, _) in made.iter() {
             if !aliases.iter().any(|listed| listed.name == alias.name) {
@@ -340,7 +341,7 @@ impl Ring {
 
     /// A key of this process's that was deleted is not remembered.
     pub(crate) fn disown(&self, alias: &str) {
-        lock(&self.made).retain(|(made, _)| made.name != alias);
+        self.made.lock().retain(|(made, _)| made.name != alias);
     }
 }
 
@@ -361,8 +362,4 @@ pub(crate) async fn settled<T, F: Future<Output = Result<T, Failure>>>(call: imp
         }
     }
     call().await
-}
-
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -10,8 +10,8 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -22,6 +22,7 @@ use azure_identity::{
     ClientAssertionCredentialOptions, ClientSecretCredential, ClientSecretCredentialOptions, ManagedIdentityCredential,
     ManagedIdentityCredentialOptions, UserAssignedId, WorkloadIdentityCredential, WorkloadIdentityCredentialOptions,
 };
+use parking_lot::{Mutex, MutexGuard};
 use signet_api::{ErrorKind, Operation, ProviderError, Variables};
 use zeroize::Zeroizing;
 
@@ -251,7 +252,7 @@ impl Identity {
     }
 
     fn credential(&self) -> MutexGuard<'_, Arc<dyn TokenCredential>> {
-        self.credential.lock().unwrap_or_else(PoisonError::into_inner)
+        self.credential.lock()
     }
 }
 
@@ -294,7 +295,7 @@ impl Caller {
 
     /// Remembers the token; whether it is the one that was handed out before.
     fn is_again(&self, token: &AccessToken) -> bool {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.last.lock();
         let before = last.replace(token.clone());
         before.is_some_and(|before| before.token.secret() == token.token.secret())
     }

@@ -1,10 +1,11 @@
 //! The ring as the versions of one key: which of them are keys of ours, in which state, and what this process remembers.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
+use parking_lot::{Mutex, MutexGuard};
 use signet_api::{ErrorKind, Operation, ProviderError, Settling};
 use signet_base::Clock;
 use signet_core::ring::in_order_by;
@@ -353,7 +354,7 @@ impl Ring {
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+        self.memory.lock()
     }
 }
 

@@ -9,13 +9,14 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::digest;
 use aws_lc_rs::rand::fill;
 use aws_lc_rs::rsa::{OAEP_SHA256_MGF1SHA256, OaepPublicEncryptingKey, PublicEncryptingKey};
+use parking_lot::Mutex;
 use signet_api::{ErrorKind, Operation, ProviderError, Trials};
 use signet_core::{Algorithm, PublicKey, VerifyingKey};
 use signet_sealed::{Context, Sealer};
@@ -76,19 +77,14 @@ impl AzureSealer {
             );
             self.error(ErrorKind::InvalidConfig, text)
         })?;
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.seen.lock();
         seen.insert(version.to_owned(), key.clone());
         Ok(key)
     }
 
     /// The public key of the version that a blob names, as the vault has it.
     async fn of_version(&self, version: &str) -> Result<VerifyingKey, ProviderError> {
-        let known = self
-            .seen
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(version)
-            .cloned();
+        let known = self.seen.lock().get(version).cloned();
         if let Some(known) = known {
             return Ok(known);
         }

@@ -8,7 +8,7 @@
 //! They are made at the first use: opening a provider makes no call.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use google_cloud_auth::credentials::{
@@ -17,6 +17,7 @@ use google_cloud_auth::credentials::{
 };
 use google_cloud_auth::errors::CredentialsError;
 use http::{Extensions, HeaderMap};
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
@@ -95,7 +96,7 @@ impl Adc {
     }
 
     fn current(&self) -> Answer<AccessTokenCredentials> {
-        let mut current = self.0.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.0.current.lock();
         if let Some((credentials, _)) = &*current {
             return Ok(credentials.clone());
         }
@@ -108,7 +109,7 @@ impl Adc {
 
     /// Lets the next use make credentials anew, if these are not from a moment ago.
     fn forget(&self, pause: Duration) {
-        let mut current = self.0.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.0.current.lock();
         if current.as_ref().is_some_and(|(_, made)| made.elapsed() >= pause) {
             *current = None;
         }

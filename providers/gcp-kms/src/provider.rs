@@ -1,7 +1,7 @@
 //! Remote custody: the contract's calls as calls of Cloud KMS.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use google_cloud_kms_v1::model::crypto_key::CryptoKeyPurpose;
@@ -9,6 +9,7 @@ use google_cloud_kms_v1::model::crypto_key_version::{
     CryptoKeyVersionAlgorithm as Vendor, CryptoKeyVersionState as State,
 };
 use google_cloud_kms_v1::model::{CryptoKey, CryptoKeyVersion, CryptoKeyVersionTemplate, ProtectionLevel};
+use parking_lot::{Mutex, MutexGuard};
 use signet_api::{
     Capabilities, Claim, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError, ReadQuota, Trials,
     Wanted, async_trait, may_retire,
@@ -64,7 +65,7 @@ struct Remote {
 
 impl Remote {
     fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock()
     }
 
     fn error(&self, operation: Operation, kind: ErrorKind, text: impl Into<String>) -> ProviderError {

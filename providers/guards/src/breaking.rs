@@ -1,9 +1,9 @@
 //! [`Breaking`]: a provider that is down is left alone, and asked by one call at a time whether it is back.
 
 use std::future::Future;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use signet_api::{ErrorKind, Operation, ProviderError};
 use tokio::time::Instant;
 
@@ -116,7 +116,7 @@ struct Probe<'a> {
 
 impl Breaker {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     fn enter<'a>(&'a self, breaking: &'a Breaking, call: &Call<'_>) -> Result<Leave<'a>, ProviderError> {

@@ -1,10 +1,11 @@
 //! [`Checked`]: every answer is looked at before it is believed.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use parking_lot::{Mutex, MutexGuard};
 use signet_api::{
     Answer, Capabilities, Check, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError, Trials,
 };
@@ -66,11 +67,11 @@ impl Checked {
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+        self.memory.lock()
     }
 
     fn watch(&self) -> MutexGuard<'_, Watch> {
-        self.watch.lock().unwrap_or_else(PoisonError::into_inner)
+        self.watch.lock()
     }
 
     fn error(&self, operation: Operation, kind: ErrorKind, text: impl Into<String>) -> ProviderError {

@@ -3,9 +3,9 @@
 use std::future::Future;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex as StdMutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex as StdMutex;
 use signet_api::{ErrorKind, Operation, ProviderError};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -116,7 +116,7 @@ impl Bucket {
 
     /// Until when the provider wants no call; `now` if it does not care.
     fn held(&self, now: Instant) -> Instant {
-        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = self.held.lock();
         held.unwrap_or(now)
     }
 
@@ -124,7 +124,7 @@ impl Bucket {
         /// A provider that asks for more than this is asked again nevertheless.
         const LONGEST: Duration = Duration::from_secs(60);
         let until = Instant::now() + span.min(LONGEST);
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.held.lock();
         *held = Some(held.map_or(until, |held| held.max(until)));
     }
 

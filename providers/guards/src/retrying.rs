@@ -3,9 +3,9 @@
 use std::error::Error;
 use std::fmt;
 use std::future::Future;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use signet_api::{ErrorKind, Operation, ProviderError};
 use signet_core::Kid;
 use tokio::time::{Instant, sleep};
@@ -102,7 +102,7 @@ impl Retrying {
     }
 
     fn fresh(&self) -> MutexGuard<'_, Vec<(Kid, Instant)>> {
-        self.fresh.lock().unwrap_or_else(PoisonError::into_inner)
+        self.fresh.lock()
     }
 }
 

@@ -1,9 +1,10 @@
 //! A store that fails as the script says: for tests and simulations.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use signet_api::{ErrorKind, Operation, ProviderError, Trials};
 
 use crate::store::{RingStore, Stored, Swap, Version};
@@ -40,18 +41,11 @@ impl<R> FaultyStore<R> {
 
     /// Appends to the script: one line for each call of `load` and `compare_and_swap`, in the order of the calls.
     pub fn script(&self, faults: impl IntoIterator<Item = Fault>) {
-        self.script
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .extend(faults);
+        self.script.lock().extend(faults);
     }
 
     fn next(&self) -> Fault {
-        self.script
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop_front()
-            .unwrap_or(Fault::None)
+        self.script.lock().pop_front().unwrap_or(Fault::None)
     }
 }
 

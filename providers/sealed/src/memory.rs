@@ -1,8 +1,9 @@
 //! A store that forgets when the process ends: for tests and simulations.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
+use parking_lot::{Mutex, MutexGuard};
 use signet_api::{ProviderError, Trials};
 use tokio::task::yield_now;
 
@@ -53,7 +54,7 @@ impl MemoryStore {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

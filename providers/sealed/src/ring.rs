@@ -1,7 +1,8 @@
 //! Reading and writing the ring document through the sealer and the store, and remembering what must never go back.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, MutexGuard};
 use signet_api::{ErrorKind, Operation, ProviderError};
 
 use crate::context::{Context, Purpose};
@@ -217,6 +218,6 @@ impl<S: Sealer, R: RingStore> Ring<S, R> {
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+        self.memory.lock()
     }
 }

@@ -1,9 +1,10 @@
 //! A provider that fails, dawdles or lies as the script says.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use signet_api::{Capabilities, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError, Trials, async_trait};
 use signet_core::algorithm::RsaBits;
 use signet_core::signing_key::Signature;
@@ -107,7 +108,7 @@ impl FaultyProvider {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// What the script says, once the time that it takes is over.

@@ -4,9 +4,8 @@
 //! thread to be sent and be woken by it for the answer: more work than the request itself. So the keeper's connections
 //! are not lent to the threads that sign, nor theirs to each other.
 
-use std::sync::{Mutex, PoisonError};
-
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use tokio::runtime::{Handle, Id};
 
 type Build = dyn Fn() -> reqwest::Result<reqwest::Client> + Send + Sync;
@@ -37,7 +36,7 @@ impl Pools {
         if let Some(client) = self.of(runtime) {
             return Ok(client);
         }
-        let mut unclaimed = self.unclaimed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut unclaimed = self.unclaimed.lock();
         if let Some(client) = self.of(runtime) {
             return Ok(client);
         }
@@ -78,6 +77,6 @@ mod tests {
         let made = pools.made.load();
         let of: Vec<Id> = made.iter().map(|(of, _)| *of).collect();
         assert_eq!(of, [one.handle().id(), two.handle().id()]);
-        assert!(pools.unclaimed.lock().expect("not poisoned").is_none());
+        assert!(pools.unclaimed.lock().is_none());
     }
 }

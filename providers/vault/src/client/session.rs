@@ -4,10 +4,11 @@
 //! one. A login that failed is remembered for a moment, so that those who waited do not each fail again in turn.
 
 use std::fs;
-use std::sync::{Arc, Mutex as StdMutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use parking_lot::Mutex as StdMutex;
 use serde::{Deserialize, Serialize};
 use signet_api::ErrorKind;
 use tokio::sync::Mutex;
@@ -263,7 +264,7 @@ impl Session {
         let token = Arc::new(token);
         self.token.store(Some(Arc::clone(&token)));
         let tending = tokio::spawn(tend(Arc::downgrade(self), Arc::clone(&token), lease));
-        let mut place = self.tending.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut place = self.tending.lock();
         if let Some(before) = place.replace(tending.abort_handle()) {
             before.abort();
         }
@@ -339,7 +340,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        let place = self.tending.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let place = self.tending.get_mut();
         if let Some(tending) = place.take() {
             tending.abort();
         }
