@@ -9,7 +9,7 @@ use std::time::Duration;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_kms::config::http::HttpResponse;
 use aws_sdk_kms::error::{ProvideErrorMetadata, SdkError};
-use signet_api::{ErrorKind, Operation, ProviderError, untrusted};
+use signet_api::{ErrorKind, Operation, ProviderError, causes, quote, untrusted};
 
 use crate::NAME;
 
@@ -17,8 +17,6 @@ use crate::NAME;
 pub(crate) const AUTHORITIES: &str = "AWS_CA_BUNDLE";
 const SLOW_SOURCE: &str = "the source of the credentials was too slow. See that STS, the Pod Identity agent, the instance \
                            metadata or the credential_process of the profile answers, whichever this machine uses";
-/// The most characters of a message of AWS's that an error shows.
-const LONGEST_MESSAGE: usize = 400;
 
 /// A call that failed: AWS's code, for whoever can go on from it, and the error, for whoever cannot.
 #[derive(Debug)]
@@ -93,7 +91,7 @@ impl Call<'_> {
                 let (kind, advice) = classify(code.as_deref(), status);
                 let what = match (&code, error.message()) {
                     (Some(code), Some(message)) if !message.is_empty() => {
-                        format!("{code}: {}", shown(message).trim_end_matches('.'))
+                        format!("{code}: {}", quote(message))
                     }
                     (Some(code), _) => code.clone(),
                     (None, _) => format!("HTTP status {status} without a code of AWS's"),
@@ -113,12 +111,12 @@ impl Call<'_> {
                     ErrorKind::TimedOut,
                     format!(
                         "no connection in time ({}). See that this machine reaches KMS in the configured region",
-                        chain(error)
+                        causes(error).join(": ")
                     ),
                 )
                 .into(),
             SdkError::DispatchFailure(_) => {
-                let chain = chain(error);
+                let chain = causes(error).join(": ");
                 match untrusted(&chain, AUTHORITIES) {
                     // The SDK ends the search, and does not say so by a type.
                     None if chain.contains("identity resolver timed out") => {
@@ -145,7 +143,7 @@ impl Call<'_> {
                     .into()
             }
             _ => self
-                .error(ErrorKind::InvalidConfig, format!("the call could not be made: {}", chain(error)))
+                .error(ErrorKind::InvalidConfig, format!("the call could not be made: {}", causes(error).join(": ")))
                 .into(),
         }
     }
@@ -286,7 +284,7 @@ fn credentials_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Credent
 /// The causes of missing credentials. For a source that is not built in, the SDK names cargo features, which the operator of
 /// a binary cannot turn on.
 pub(crate) fn without_features(error: &CredentialsError) -> String {
-    let causes = chain(error);
+    let causes = causes(error).join(": ");
     match causes.contains("cargo feature") {
         true => {
             "the profile asks for single sign-on or a login session, which Signet does not have: use a role, a web \
@@ -294,26 +292,5 @@ pub(crate) fn without_features(error: &CredentialsError) -> String {
                 .to_owned()
         }
         false => causes,
-    }
-}
-
-/// The causes below an error, on one line.
-fn chain(error: &dyn Error) -> String {
-    let (mut texts, mut next) = (Vec::new(), error.source());
-    while let Some(error) = next {
-        let text = shown(&error.to_string());
-        if texts.last() != Some(&text) {
-            texts.push(text);
-        }
-        next = error.source();
-    }
-    texts.join(": ")
-}
-
-fn shown(message: &str) -> String {
-    let line = message.split_whitespace().collect::<Vec<_>>().join(" ");
-    match line.char_indices().nth(LONGEST_MESSAGE) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line,
     }
 }

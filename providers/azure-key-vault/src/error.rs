@@ -4,21 +4,18 @@
 //! <https://learn.microsoft.com/entra/identity-platform/reference-error-codes>. Only `Display` of the SDK's errors is ever
 //! used, as their `Debug` has backtraces and whole answers.
 
-use std::error::Error as _;
 use std::time::Duration;
 
 use azure_core::http::RawResponse;
 use azure_core::http::headers::HeaderName;
 use serde::Deserialize;
-use signet_api::{ErrorKind, Operation, ProviderError, untrusted};
+use signet_api::{ErrorKind, Operation, ProviderError, causes, quote, untrusted};
 
 use crate::NAME;
 use crate::identity::Source;
 
 /// The setting that names the authorities to trust.
 const AUTHORITIES: &str = "SSL_CERT_FILE";
-/// The most characters of a vendor's message that an error shows.
-const LONGEST_MESSAGE: usize = 300;
 const VERSION_DISABLED: &str =
     "The version is disabled: enable it in the vault if it is good; if it leaked, run signet keys revoke";
 
@@ -63,7 +60,7 @@ impl Doing {
                 status, raw_response, ..
             } => self.answered(u16::from(*status), raw_response.as_deref()),
             azure_core::error::ErrorKind::Connection | azure_core::error::ErrorKind::Io => {
-                let causes = causes(error);
+                let causes = deepest(error);
                 if let Some(advice) = untrusted(&causes, AUTHORITIES) {
                     return self
                         .refuse(ErrorKind::Unavailable, &format!("{causes}. {advice}"))
@@ -84,7 +81,7 @@ impl Doing {
             ),
             _ => self.refuse(
                 ErrorKind::BadAnswer,
-                &format!("the answer was not understood: {}", shortened(&error.to_string())),
+                &format!("the answer was not understood: {}", quote(&error.to_string())),
             ),
         }
     }
@@ -101,11 +98,11 @@ impl Doing {
         for part in [code, inner.unwrap_or_default()] {
             if !part.is_empty() {
                 text.push(' ');
-                text.push_str(&shortened(part));
+                text.push_str(&quote(part));
             }
         }
         if !message.is_empty() {
-            text.push_str(&format!(" ({})", shortened(message)));
+            text.push_str(&format!(" ({})", quote(message)));
         }
         let mut refusal = self.refuse(kind, &format!("{text}. {advice}"));
         refusal.retry_after = response.and_then(retry_after);
@@ -215,7 +212,7 @@ pub(crate) fn without_token(error: &azure_core::Error) -> ProviderError {
             NAME,
             Operation::Open,
             ErrorKind::Unauthenticated,
-            shortened(&error.to_string()),
+            quote(&error.to_string()),
         ),
     }
 }
@@ -264,7 +261,7 @@ impl IdentityFailure {
                 (kind, why, raw.and_then(retry_after))
             }
             None => {
-                let causes = causes(error);
+                let causes = deepest(error);
                 if let Some(advice) = untrusted(&causes, AUTHORITIES) {
                     return Self::untrusted(source, &causes, &advice);
                 }
@@ -358,16 +355,11 @@ fn response(error: &azure_core::Error) -> Option<(u16, Option<&RawResponse>)> {
 }
 
 /// The deepest causes of a connection's failure, without the SDK's own wrapping.
-fn causes(error: &azure_core::Error) -> String {
-    let mut texts = Vec::new();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        texts.push(cause.to_string());
-        next = cause.source();
-    }
+fn deepest(error: &azure_core::Error) -> String {
+    let texts = causes(error);
     match texts.len() {
-        0 => shortened(&error.to_string()),
-        len => shortened(&texts[len.saturating_sub(2)..].join(": ")),
+        0 => quote(&error.to_string()),
+        len => texts[len.saturating_sub(2)..].join(": "),
     }
 }
 
@@ -381,10 +373,4 @@ fn retry_after(response: &RawResponse) -> Option<Duration> {
         .or_else(|| field("x-ms-retry-after-ms"))
         .map(Duration::from_millis)
         .or_else(|| field("retry-after").map(Duration::from_secs))
-}
-
-/// One line of a text that others wrote.
-fn shortened(text: &str) -> String {
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    line.chars().filter(|c| !c.is_control()).take(LONGEST_MESSAGE).collect()
 }

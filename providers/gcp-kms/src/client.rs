@@ -61,7 +61,7 @@ impl Kms {
         let service = builder.build().await.map_err(|error| {
             let text = format!(
                 "the client of Cloud KMS cannot be made: {}",
-                crate::error::quote(&error.to_string())
+                signet_api::quote(&error.to_string())
             );
             crate::config::invalid(&[text])
         })?;

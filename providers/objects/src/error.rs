@@ -11,12 +11,9 @@ use std::time::Duration;
 
 use object_store::Error as StoreError;
 use object_store::client::{HttpError, HttpErrorKind};
-use signet_api::{ErrorKind, ProviderError};
+use signet_api::{ErrorKind, ProviderError, quote};
 
 pub(crate) const NAME: &str = "object-store";
-
-/// The most characters of the vendor's message that an error shows.
-const LONGEST_MESSAGE: usize = 300;
 
 /// What went wrong, before it is said where.
 #[derive(Debug)]
@@ -152,13 +149,13 @@ pub(crate) fn cause(error: &StoreError) -> Cause {
 
     let mut cause = Cause {
         kind: ErrorKind::Unavailable,
-        what: answer.as_ref().map_or_else(|| shown(&text), Answer::shown),
+        what: answer.as_ref().map_or_else(|| quote(&text), Answer::shown),
         advice: Cow::Borrowed(""),
         retry_after: own.and_then(|own| own.retry_after),
         refusal: refusal(error, answer.as_ref()),
     };
     let (kind, advice) = if let Some(own) = own {
-        cause.what = shown(&own.source.to_string());
+        cause.what = quote(&own.source.to_string());
         (own.kind, "")
     } else if let Some(judged) = answer.as_ref().and_then(|answer| by_code(answer.code?)) {
         judged
@@ -167,7 +164,7 @@ pub(crate) fn cause(error: &StoreError) -> Cause {
     } else if let Some(transport) = transport {
         let deepest = successors(transport.source(), |&error| error.source()).last();
         let deepest = deepest.map_or_else(String::new, |error| format!(" ({error})"));
-        cause.what = shown(&format!("{transport}{deepest}"));
+        cause.what = quote(&format!("{transport}{deepest}"));
         by_transport(transport.kind())
     } else {
         by_variant(error, &text)
@@ -176,7 +173,7 @@ pub(crate) fn cause(error: &StoreError) -> Cause {
     if let Some(region) = answer.as_ref().and_then(|answer| element(answer.rest, "Region")) {
         cause.advice = format!(
             "The bucket is in the region {0}: set AWS_REGION={0}, or use a bucket in the region that is set",
-            shown(region)
+            quote(region)
         )
         .into();
     }
@@ -259,11 +256,11 @@ impl<'a> Answer<'a> {
     fn shown(&self) -> String {
         let status = self.status;
         match (self.code, self.message) {
-            (Some(code), Some(message)) => format!("the store answered {status} {} ({})", shown(code), shown(message)),
-            (Some(code), None) => format!("the store answered {status} {}", shown(code)),
+            (Some(code), Some(message)) => format!("the store answered {status} {} ({})", quote(code), quote(message)),
+            (Some(code), None) => format!("the store answered {status} {}", quote(code)),
             // Not a body of the vendor's, so it may be a proxy's page: its beginning tells.
             _ if self.rest.is_empty() => format!("the store answered {status}"),
-            _ => format!("the store answered {status} ({})", shown(self.rest)),
+            _ => format!("the store answered {status} ({})", quote(self.rest)),
         }
     }
 }
@@ -273,36 +270,6 @@ fn element<'a>(body: &'a str, name: &str) -> Option<&'a str> {
     let (_, rest) = body.split_once(&format!("<{name}>"))?;
     let (text, _) = rest.split_once(&format!("</{name}>"))?;
     Some(text).filter(|text| !text.is_empty())
-}
-
-/// One line of bounded length without the query of any URL.
-fn shown(text: &str) -> String {
-    let mut line = String::new();
-    let mut in_query = false;
-    for character in text.chars() {
-        if line.chars().count() >= LONGEST_MESSAGE {
-            line.push('…');
-            break;
-        }
-        let ends = character.is_whitespace() || matches!(character, '"' | '\'' | ')' | '<' | '>');
-        in_query &= !ends;
-        if in_query {
-            continue;
-        }
-        match character {
-            '?' => {
-                line.push_str("?…");
-                in_query = true;
-            }
-            _ if character.is_whitespace() || character.is_control() => {
-                if !line.ends_with(' ') {
-                    line.push(' ');
-                }
-            }
-            _ => line.push(character),
-        }
-    }
-    line.trim().to_owned()
 }
 
 #[cfg(test)]

@@ -144,13 +144,7 @@ fn a_credential_source_of_ours_has_already_judged() {
 }
 
 #[test]
-fn what_is_shown_is_one_short_line_without_queries() {
-    assert_eq!(
-        shown("a\n\tb https://x.example/y?sig=HUSH&b=c (see https://z.example?d=HUSH) end"),
-        "a b https://x.example/y?… (see https://z.example?…) end"
-    );
-    let long = shown(&"ü".repeat(2000));
-    assert_eq!(long.chars().count(), LONGEST_MESSAGE + 1);
+fn the_page_of_a_proxy_is_shown_in_one_line() {
     let page = cause(&answered("502 Bad Gateway", "<html>\n<h1>proxy</h1>"));
     assert_eq!(page.what, "the store answered 502 (<html> <h1>proxy</h1>)");
 }

@@ -5,14 +5,12 @@
 
 use std::time::Duration;
 
-use signet_api::{ErrorKind, NO_HURRY, Operation, ProviderError, untrusted};
+use signet_api::{ErrorKind, NO_HURRY, Operation, ProviderError, causes, quote, untrusted};
 
 use crate::NAME;
 
 /// The setting that names the authorities to trust.
 const AUTHORITIES: &str = "VAULT_CACERT";
-/// The most of the server's own words that are quoted, in octets.
-const LONGEST_QUOTE: usize = 300;
 
 /// A failure that does not know yet what it was part of.
 #[derive(Debug, thiserror::Error)]
@@ -199,9 +197,9 @@ impl Refused {
 impl From<Refused> for Failure {
     fn from(refused: Refused) -> Self {
         let (kind, advice) = refused.verdict();
-        let said = match quote(&refused.errors) {
-            Some(said) => format!("{} ({said})", refused.status),
-            None => refused.status.to_string(),
+        let said = match quote(&refused.errors.join(" ")).as_str() {
+            "" => refused.status.to_string(),
+            said => format!("{} ({said:?})", refused.status),
         };
         Self {
             kind,
@@ -211,35 +209,11 @@ impl From<Refused> for Failure {
     }
 }
 
-/// The server's words in one line of bounded length.
-fn quote(errors: &[String]) -> Option<String> {
-    let words: Vec<&str> = errors.iter().flat_map(|error| error.split_whitespace()).collect();
-    let mut text = words.join(" ");
-    if text.is_empty() {
-        return None;
-    }
-    if text.len() > LONGEST_QUOTE {
-        text.truncate(text.floor_char_boundary(LONGEST_QUOTE));
-        text.push('…');
-    }
-    text.retain(|character| !character.is_control());
-    Some(format!("{text:?}"))
-}
-
 /// What happened on the way to the server.
 pub(crate) fn transport(request: &str, address: &str, within: Duration, error: &reqwest::Error) -> Failure {
-    let mut causes = Vec::new();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        causes.push(cause.to_string());
-        source = cause.source();
-    }
-    let cause = causes.pop().unwrap_or_else(|| "no cause given".to_owned());
-    let refused = [&cause]
-        .into_iter()
-        .chain(&causes)
-        .find_map(|cause| Some((cause, untrusted(cause, AUTHORITIES)?)));
-    if let Some((cause, advice)) = refused {
+    let causes = causes(error);
+    if let Some(advice) = untrusted(&causes.join(": "), AUTHORITIES) {
+        let cause = causes.last().map(String::as_str).unwrap_or_default();
         let text = format!(
             "{request}: {address} cannot be reached ({cause}). {advice}. The name must be the one in VAULT_ADDR, or \
              VAULT_TLS_SERVER_NAME"
@@ -257,6 +231,7 @@ pub(crate) fn transport(request: &str, address: &str, within: Duration, error: &
             ),
         );
     }
+    let cause = causes.last().map_or("no cause given", String::as_str);
     Failure::new(
         ErrorKind::Unavailable,
         format!("{request}: {address} cannot be reached ({cause}). It is tried again; is VAULT_ADDR right?"),
@@ -329,7 +304,7 @@ mod tests {
     #[test]
     fn the_words_of_the_server_are_quoted_in_one_line_and_not_at_length() {
         let text = failure(500, &["é\u{1b}[31m".repeat(1000).as_str()]).text;
-        assert!(text.len() < 2 * LONGEST_QUOTE, "{}", text.len());
+        assert!(text.len() < 1000, "{}", text.len());
         assert!(!text.chars().any(char::is_control));
     }
 }
