@@ -17,12 +17,12 @@ use std::time::Duration;
 
 use signet_api::{ErrorKind, KeyProvider, Operation, ProviderError, Trials, Variable, Variables};
 use signet_base::{Clock, Jitter};
+use signet_files::Rule;
 use signet_guards::{Breaking, Breaks, Checked, Deadlines, Guard as _, Pace, Paced, Retries, Retrying, TimeLimited};
 use signet_local::LocalConfig;
 use signet_sealed::disk::Disk;
 use signet_sealed::{FileStore, RingStore, Sealed, Sealer};
 
-use crate::others::refuse_mode;
 use crate::settings::{Origin, ProviderName, Settings, Store};
 use crate::telemetry::metered::Metered;
 use crate::telemetry::metrics::Metrics;
@@ -261,21 +261,21 @@ fn variables(settings: &Settings, origin: &Origin) -> Result<Variables, Provider
 }
 
 /// The variables, if what they name by file could not have been written by others: whoever writes a token or a certificate
-/// authority decides with whom Signet speaks, and as whom.
+/// authority decides with whom Signet speaks, and as whom. Some of the files are read by the SDKs, which would wait for a
+/// pipe for ever.
 fn trusted(provider: ProviderName, variables: Variables) -> Result<Variables, ProviderError> {
-    const FILES: [&str; 4] = [
-        "VAULT_CACERT",
-        "AWS_CA_BUNDLE",
-        "AZURE_CLIENT_CERTIFICATE_PATH",
-        "GOOGLE_APPLICATION_CREDENTIALS",
-    ];
+    const AUTHORITIES: [&str; 3] = ["VAULT_CACERT", "AWS_CA_BUNDLE", "SSL_CERT_FILE"];
+    const SECRETS: [&str; 2] = ["AZURE_CLIENT_CERTIFICATE_PATH", "GOOGLE_APPLICATION_CREDENTIALS"];
     for variable in variables_of(provider) {
         let name = variable.name;
-        if let Some(path) = variables
-            .get(name)
-            .filter(|_| name.ends_with("_FILE") || FILES.contains(&name))
-        {
-            refuse_mode(Path::new(path)).map_err(|error| refused(provider, format!("{name} is refused: {error}")))?;
+        let rule = match name {
+            _ if AUTHORITIES.contains(&name) => Rule::Trusted,
+            _ if SECRETS.contains(&name) || name.ends_with("_FILE") => Rule::Secret,
+            _ => continue,
+        };
+        if let Some(path) = variables.get(name) {
+            rule.look(Path::new(path))
+                .map_err(|error| refused(provider, format!("{name} is refused: {error}")))?;
         }
     }
     Ok(variables)

@@ -20,7 +20,6 @@ pub mod keeper;
 pub mod kinds;
 pub mod lane;
 pub mod last_good;
-pub mod others;
 pub mod own_keys;
 pub mod proxies;
 pub mod published;

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::io;
 
 use signet_core::json::JsonError;
-use signet_sealed::content::Unread;
+use signet_files::content::Unread;
 
 /// What is wrong with the file, its directory, or its text. `Display` does not repeat its source.
 #[derive(Debug, thiserror::Error)]
@@ -139,7 +139,7 @@ impl From<Unread> for FileFault {
     fn from(unread: Unread) -> Self {
         match unread {
             Unread::Link => Self::Link,
-            Unread::Directory | Unread::NotRegular => Self::NotAFile,
+            Unread::Directory | Unread::NotRegular(_) => Self::NotAFile,
             Unread::Owner { owner, us } => Self::Owner { owner, us },
             Unread::Mode { mode, .. } => Self::Writable { mode },
             Unread::TooLong { longest } => Self::TooLong { longest },

@@ -12,7 +12,7 @@ mod fault;
 use std::path::{Path, PathBuf};
 
 use signet_core::json::Object;
-use signet_sealed::content::{self, Demands};
+use signet_files::content::{self, Demands, Owner};
 use signet_sealed::disk::{Disk, with_suffix};
 use zeroize::Zeroizing;
 
@@ -71,7 +71,7 @@ impl CacheFile {
         let demands = Demands {
             follow_links: false,
             // This process writes the file itself; one of another user was put there.
-            root_may_own: false,
+            owner: Owner::Us,
             forbidden_mode: 0o022,
             longest: self.longest as u64,
         };

@@ -10,13 +10,12 @@ use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use signet_files::{Refused, Rule};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
-
-use crate::others::{Untrusted, refuse_writable};
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(10);
@@ -33,9 +32,9 @@ pub enum TlsError {
     /// The key file.
     #[error("SIGNET_TLS_KEY_FILE {0}: no readable PEM private key")]
     Key(PathBuf, #[source] rustls::pki_types::pem::Error),
-    /// Others could have written it.
-    #[error("{0} is refused")]
-    Untrusted(&'static str, #[source] Untrusted),
+    /// The file cannot be read, or others could have written it.
+    #[error("{0} cannot be used")]
+    File(&'static str, #[source] Refused),
     /// Both together.
     #[error("SIGNET_TLS_CERT_FILE and SIGNET_TLS_KEY_FILE do not fit each other")]
     Pair(#[source] rustls::Error),
@@ -119,16 +118,13 @@ impl Tls {
 
 impl Files {
     fn read(&self) -> Result<Arc<ServerConfig>, TlsError> {
-        for (setting, path) in [
-            ("SIGNET_TLS_CERT_FILE", &self.certificate),
-            ("SIGNET_TLS_KEY_FILE", &self.key),
-        ] {
-            refuse_writable(path).map_err(|error| TlsError::Untrusted(setting, error))?;
-        }
-        let certificates = CertificateDer::pem_file_iter(&self.certificate)
-            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        let read = |setting, path| Rule::Trusted.read(path).map_err(|error| TlsError::File(setting, error));
+        let certificates = read("SIGNET_TLS_CERT_FILE", &self.certificate)?;
+        let certificates = CertificateDer::pem_slice_iter(&certificates)
+            .collect::<Result<Vec<_>, _>>()
             .map_err(|error| TlsError::Certificate(self.certificate.clone(), error))?;
-        let key = PrivateKeyDer::from_pem_file(&self.key).map_err(|error| TlsError::Key(self.key.clone(), error))?;
+        let key = read("SIGNET_TLS_KEY_FILE", &self.key)?;
+        let key = PrivateKeyDer::from_pem_slice(&key).map_err(|error| TlsError::Key(self.key.clone(), error))?;
         let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(TlsError::Pair)?

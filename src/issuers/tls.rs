@@ -8,8 +8,8 @@ use reqwest::Certificate;
 use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError, InvalidMessage, PeerIncompatible};
 use signet_core::{Issuer, Timestamp};
+use signet_files::{Refused, Rule};
 
-use crate::others::{Untrusted, refuse_writable};
 use crate::settings::TrustedIssuer;
 use signet_base::rfc3339;
 
@@ -19,15 +19,15 @@ const MOST_NAMES: usize = 8;
 /// Why no fetch is possible at all.
 #[derive(Debug, thiserror::Error)]
 pub enum NoClient {
-    /// The file of the certificate authorities.
-    #[error("ca_file of the trusted issuer {issuer}, {}, cannot be read", path.display())]
+    /// The file of the certificate authorities cannot be read, or others could have written it.
+    #[error("ca_file of the trusted issuer {issuer}, {}, cannot be used", path.display())]
     File {
         /// Whose.
         issuer: Issuer,
         /// The file.
         path: PathBuf,
         /// Why.
-        source: io::Error,
+        source: Refused,
     },
     /// The file is there, and nobody in it could vouch for anything.
     #[error(
@@ -40,14 +40,6 @@ pub enum NoClient {
         issuer: Issuer,
         /// The file.
         path: PathBuf,
-    },
-    /// Others could have written it.
-    #[error("ca_file of the trusted issuer {issuer} is refused")]
-    Untrusted {
-        /// Whose.
-        issuer: Issuer,
-        /// Why.
-        source: Untrusted,
     },
     /// There is something, but not what it says it is.
     #[error("ca_file of the trusted issuer {issuer}, {}, holds a certificate that cannot be used; is it damaged?", path.display())]
@@ -88,10 +80,7 @@ pub(super) fn authorities(terms: &TrustedIssuer) -> Result<Option<Vec<Certificat
     let (Some(path), issuer) = (terms.ca_file.clone(), terms.issuer.clone()) else {
         return Ok(None);
     };
-    if let Err(source) = refuse_writable(&path) {
-        return Err(NoClient::Untrusted { issuer, source });
-    }
-    let pem = match std::fs::read(&path) {
+    let pem = match Rule::Trusted.read(&path) {
         Ok(pem) => pem,
         Err(source) => return Err(NoClient::File { issuer, path, source }),
     };

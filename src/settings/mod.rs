@@ -6,6 +6,7 @@
 //! directory can be written or a certificate be read is for those to find out who use it.
 
 mod assemble;
+mod authorities;
 mod claims;
 mod effective;
 mod flags;
@@ -35,10 +36,10 @@ use rustix::fs::{Access, AtFlags};
 use signet_api::{Fate, Variables};
 use signet_core::algorithm::RsaBits;
 use signet_core::{Audience, Issuer, Policy};
+use signet_files::Rule;
 use tracing_subscriber::filter::Targets;
 
 use crate::http::unix::Group;
-use crate::others::read_settings;
 use signet_verify::Identity;
 
 pub use effective::Effective;
@@ -231,7 +232,8 @@ impl Settings {
     /// # Errors
     /// Every problem.
     pub fn of_this_process(flags: &ArgMatches) -> Result<Self, SettingsError> {
-        Self::load(std::env::vars_os(), flags, read_settings, &Machine::of_this_process())
+        let read_file = |path: &Path| Ok(Rule::Trusted.read_text(path)?.to_string());
+        Self::load(std::env::vars_os(), flags, read_file, &Machine::of_this_process())
     }
 
     /// Reads the settings. Of the environment only `SIGNET_*` counts; `read_file` is asked for the settings file, if one

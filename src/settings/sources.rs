@@ -11,6 +11,7 @@ use clap::ArgMatches;
 use toml::{Table, Value};
 use zeroize::Zeroizing;
 
+use super::authorities;
 use super::issuers::{self, Tables};
 use super::names::ProviderName;
 use super::origin::NAMES;
@@ -138,6 +139,14 @@ impl Sources {
                 place: format!("{} (environment)", wrong.variable),
                 text: wrong.text,
                 fault: Fault::Text,
+            });
+        }
+        for (variable, refused) in authorities::problems(&env) {
+            self.problems.push(Problem {
+                setting: None,
+                place: format!("{variable} (environment)"),
+                text: format!("is refused: {refused}"),
+                fault: Fault::Environment,
             });
         }
         for (variable, value) in env {

@@ -8,4 +8,5 @@ mod harness;
 mod help;
 mod keys;
 mod output;
+mod pipes;
 mod token;

@@ -1,13 +1,14 @@
 //! What the provider is told: where KMS is, and what the keys are called. Who we are is the session's business.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use http::Uri;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use signet_api::{ErrorKind, Nearness, Operation, ProviderError, Variable, Variables};
+use signet_files::Rule;
 
 use crate::NAME;
 
@@ -178,8 +179,8 @@ fn place(variables: &Variables, problems: &mut Vec<String>) -> Place {
     };
     let (kms, s3) = (endpoint("AWS_ENDPOINT_URL_KMS"), endpoint("AWS_ENDPOINT_URL_S3"));
     let ca_bundle = owned("AWS_CA_BUNDLE").map(PathBuf::from);
-    let authorities = ca_bundle.as_ref().and_then(|path| match std::fs::read(path) {
-        Ok(pem) if are_authorities(&pem) => Some(pem),
+    let authorities = ca_bundle.as_ref().and_then(|path| match Rule::Trusted.read(path) {
+        Ok(pem) if are_authorities(&pem) => Some(pem.to_vec()),
         Ok(_) => {
             problems.push(format!(
                 "AWS_CA_BUNDLE names {}, which does not hold certificates in PEM",
@@ -188,19 +189,34 @@ fn place(variables: &Variables, problems: &mut Vec<String>) -> Place {
             None
         }
         Err(error) => {
-            problems.push(format!(
-                "AWS_CA_BUNDLE names {}, which cannot be read: {error}",
-                path.display()
-            ));
+            problems.push(format!("AWS_CA_BUNDLE cannot be used: {error}"));
             None
         }
     });
+    look_at_profiles(variables, problems);
     Place {
         region,
         kms,
         s3,
         authorities,
         variables: variables.clone(),
+    }
+}
+
+/// The SDK reads these by itself, and would wait for a pipe for ever.
+fn look_at_profiles(variables: &Variables, problems: &mut Vec<String>) {
+    let home = variables.get("HOME").unwrap_or_default();
+    for (name, by_default) in [
+        ("AWS_CONFIG_FILE", "~/.aws/config"),
+        ("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials"),
+    ] {
+        let path = variables.get(name).unwrap_or(by_default);
+        let path = path
+            .strip_prefix('~')
+            .map_or_else(|| path.to_owned(), |rest| format!("{home}{rest}"));
+        if let Err(error) = Rule::Secret.look(Path::new(&path)) {
+            problems.push(format!("{name} is refused: {error}"));
+        }
     }
 }
 

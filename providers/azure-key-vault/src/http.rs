@@ -1,5 +1,6 @@
 //! The HTTP client under the SDK: its trust, its deadlines, and nothing that the SDK would do on its own.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use azure_core::http::{
 use reqwest::redirect::Policy;
 use reqwest::tls::Certificate;
 use signet_api::{APPLICATION_ID, ErrorKind, Operation, ProviderError, Variables};
+use signet_files::Rule;
 
 use crate::NAME;
 
@@ -29,11 +31,12 @@ impl Trust {
         let Some(path) = variables.get("SSL_CERT_FILE") else {
             return Ok(Self { pem: None });
         };
-        let pem = std::fs::read(path)
-            .map_err(|error| format!("SSL_CERT_FILE is {path:?}, which cannot be read: {error}. Correct the path"))?;
+        let pem = Rule::Trusted
+            .read(Path::new(path))
+            .map_err(|error| format!("SSL_CERT_FILE cannot be used: {error}"))?;
         match Certificate::from_pem_bundle(&pem) {
             Ok(certificates) if !certificates.is_empty() => Ok(Self {
-                pem: Some(Arc::new(pem)),
+                pem: Some(Arc::new(pem.to_vec())),
             }),
             _ => Err(format!(
                 "SSL_CERT_FILE is {path:?}, which holds no certificates: write the path of a PEM file"

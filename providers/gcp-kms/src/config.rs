@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use http::Uri;
 use serde_json::Value;
 use signet_api::{ErrorKind, Nearness, Operation, ProviderError, Variable, Variables};
+use signet_files::Rule;
 
 use crate::NAME;
 use crate::name::KeyName;
@@ -232,15 +233,25 @@ fn file(variables: &Variables) -> Option<(PathBuf, &'static str)> {
 
 /// A credentials file as JSON. What is wrong with it is said without its content.
 pub(crate) fn read(path: &Path) -> Result<Value, String> {
-    let text = std::fs::read(path).map(zeroize::Zeroizing::new);
-    let text = text.map_err(|error| format!("cannot read the credentials file {}: {error}", path.display()))?;
-    serde_json::from_slice(&text).map_err(|error| {
+    let text = Rule::Secret
+        .read(path)
+        .map_err(|error| format!("the credentials file cannot be used: {error}"))?;
+    let json: Value = serde_json::from_slice(&text).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         format!(
             "the credentials file {} is not JSON (line {line}, column {column})",
             path.display()
         )
-    })
+    })?;
+    // Google's library reads these by itself, and would wait for a pipe for ever.
+    for named in ["/credential_source/file", "/credential_source/executable/output_file"] {
+        if let Some(path) = json.pointer(named).and_then(Value::as_str) {
+            Rule::Secret
+                .look(Path::new(path))
+                .map_err(|error| format!("credential_source of the credentials file is refused: {error}"))?;
+        }
+    }
+    Ok(json)
 }
 
 /// What kind of credentials it has.

@@ -12,9 +12,8 @@ use std::time::Duration;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use signet_api::{ErrorKind, Operation, ProviderError};
+use signet_files::content::{self, Demands, Owner, Unread};
 use zeroize::Zeroizing;
-
-use crate::content::{self, Demands, Unread};
 
 /// A lock is held for the time of one write; who holds it for this long hangs.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
@@ -68,7 +67,7 @@ impl Disk {
     pub fn read(&self, path: &Path, rules: &Rules) -> Result<Option<Zeroizing<Vec<u8>>>, ProviderError> {
         let demands = Demands {
             follow_links: rules.follow_links,
-            root_may_own: true,
+            owner: Owner::UsOrRoot,
             forbidden_mode: rules.forbidden_mode,
             longest: rules.longest,
         };

@@ -10,9 +10,8 @@
 //! to its record ([`Context`]).
 //!
 //! This crate knows no vendor. It brings one store, [`FileStore`], because several providers use it, and the file
-//! operations under it ([`disk`], [`content`]); [`MemoryStore`] and [`FaultyStore`] are for tests and simulations.
+//! operations under it ([`disk`]); [`MemoryStore`] and [`FaultyStore`] are for tests and simulations.
 
-pub mod content;
 pub mod disk;
 
 mod context;

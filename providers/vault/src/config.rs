@@ -1,10 +1,11 @@
 //! The variables, which are those of Vault's own tools where these have them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use reqwest::{Certificate, Url};
 use signet_api::{ErrorKind, Nearness, Operation, ProviderError, Variable, Variables};
+use signet_files::Rule;
 use zeroize::Zeroizing;
 
 use crate::error::Failure;
@@ -328,9 +329,14 @@ impl<'a> Reader<'a> {
         let Some(path) = self.variables.get("VAULT_CACERT") else {
             return Vec::new();
         };
-        let read = std::fs::read(path).map_err(|error| error.to_string());
-        let parsed = read.and_then(|pem| Certificate::from_pem_bundle(&pem).map_err(|error| error.to_string()));
-        match parsed {
+        let pem = match Rule::Trusted.read(Path::new(path)) {
+            Ok(pem) => pem,
+            Err(error) => {
+                self.problem(format!("VAULT_CACERT cannot be used: {error}"));
+                return Vec::new();
+            }
+        };
+        match Certificate::from_pem_bundle(&pem) {
             Ok(authorities) if !authorities.is_empty() => return authorities,
             Ok(_) => self.problem(format!("VAULT_CACERT is {path}, which holds no certificate in PEM")),
             Err(error) => self.problem(format!("VAULT_CACERT is {path}, which cannot be used: {error}")),

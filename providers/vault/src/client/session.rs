@@ -3,7 +3,6 @@
 //! One token serves all calls. At most one login is under way at a time, and whoever needs a token meanwhile waits for that
 //! one. A login that failed is remembered for a moment, so that those who waited do not each fail again in turn.
 
-use std::fs;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use arc_swap::ArcSwapOption;
 use parking_lot::Mutex as StdMutex;
 use serde::{Deserialize, Serialize};
 use signet_api::ErrorKind;
+use signet_files::Rule;
 use tokio::sync::Mutex;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep};
@@ -423,10 +423,11 @@ fn due_in(lease: Lease) -> Option<Duration> {
 }
 
 fn read_file(variable: &str, path: &std::path::Path) -> Result<Zeroizing<String>, Failure> {
-    fs::read_to_string(path).map(Zeroizing::new).map_err(|error| {
+    let read = Rule::Secret.read_text(path);
+    read.map_err(|error| {
         Failure::new(
             ErrorKind::Unauthenticated,
-            format!("{variable} is {}, which cannot be read: {error}", path.display()),
+            format!("{variable} cannot be used: {error}"),
         )
     })
 }

@@ -1,0 +1,12 @@
+//! Reads files without waiting for anybody, bounded in size, and only if nobody else could have written them.
+//!
+//! Every file that a setting names is read here: [`Rule`] is the entry point. The files that Signet writes itself, in
+//! directories that it was told, are read by [`content`]. Both open a file once, without waiting, look at what was opened,
+//! and read from that. Only regular files are read: a pipe, a socket or a device may keep a reader waiting for ever.
+//!
+//! It knows no setting and no provider. It blocks as long as the file system does; call it where that is allowed.
+
+pub mod content;
+mod named;
+
+pub use named::{LONGEST, Refused, Rule};

@@ -1,0 +1,419 @@
+//! Files that a setting names. What stands in them decides what Signet does, as whom, and whom it believes.
+//!
+//! Links are followed, as Kubernetes mounts secrets and settings as links. What counts is the file at their end, and the
+//! directories in which somebody could put another in its place. A file system that is mounted read-only is one in which
+//! nobody can: Kubernetes gives the directories of its volumes mode 0777.
+
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, StatVfsMountFlags};
+use rustix::io::Errno;
+use zeroize::Zeroizing;
+
+use crate::content::{self, Demands, Other, Owner, Unread};
+
+const GROUP_AND_OTHERS: u32 = 0o022;
+const OTHERS: u32 = 0o002;
+const STICKY: u32 = 0o1000;
+
+/// The most octets that such a file may have: more than any bundle of certificate authorities has.
+pub const LONGEST: u64 = 4 * 1024 * 1024;
+
+/// Why a file is not read. It names the file or the directory, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// Its mode lets others write it.
+    #[error(
+        "{} can be written by others than its owner (mode {mode:04o}), so that anybody among them decides what Signet does. \
+         Take that away: `chmod go-w {}`",
+        path.display(), path.display()
+    )]
+    Mode {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// It is somebody else's.
+    #[error(
+        "{} belongs to user {owner}, neither to root nor to user {us}, as which Signet runs: its owner decides what Signet \
+         does. Give it to one of them: `chown {us} {}`",
+        path.display(), path.display()
+    )]
+    Owner {
+        /// The file.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+        /// The effective user of this process.
+        us: u32,
+    },
+    /// Anybody may put another in its place.
+    #[error(
+        "{} stands below {}, which every user may write (mode {mode:04o}) and which is not sticky: anybody can put another \
+         file in its place. Take that away (`chmod o-w {}`), or move the file to a directory of its own",
+        path.display(), directory.display(), directory.display()
+    )]
+    Directory {
+        /// The file.
+        path: PathBuf,
+        /// The directory.
+        directory: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// A pipe, a socket or a device stands there.
+    #[error(
+        "{} is {other}, not a regular file: Signet would wait for whoever writes it, and it reads most files again later. \
+         Write the content into a file, also in place of `<(...)` or `/dev/stdin`",
+        path.display()
+    )]
+    NotRegular {
+        /// The path.
+        path: PathBuf,
+        /// What stands there.
+        other: Other,
+    },
+    /// It has too many octets.
+    #[error("{} is longer than {longest} octets: it is no such file", path.display())]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+        /// The most that it may have.
+        longest: u64,
+    },
+    /// It is no text.
+    #[error("{} is not UTF-8 text", path.display())]
+    NotText {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It is not there, or the system refused.
+    #[error("{} cannot be read: {error}", path.display())]
+    System {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+}
+
+impl From<Refused> for io::Error {
+    fn from(refused: Refused) -> Self {
+        let kind = match refused {
+            Refused::System { error, .. } => return error,
+            Refused::TooLong { .. } => io::ErrorKind::FileTooLarge,
+            Refused::NotText { .. } => io::ErrorKind::InvalidData,
+            _ => io::ErrorKind::PermissionDenied,
+        };
+        Self::new(kind, refused)
+    }
+}
+
+/// What a file is for. Who may have written it follows from that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// It decides what Signet does, or whom it believes: settings, certificates and their keys, certificate authorities.
+    /// Nobody but root and the user of this process may own it, write it, or put another in its place.
+    Trusted,
+    /// A secret with which Signet logs in somewhere. An agent may put it there, which runs as a user of its own: nobody but
+    /// its owner may write it.
+    Secret,
+}
+
+impl Rule {
+    /// The content of the file.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub fn read(self, path: &Path) -> Result<Zeroizing<Vec<u8>>, Refused> {
+        match content::read(CWD, path, &self.demands()) {
+            Ok(Some(content)) => {
+                self.judge_directories(path)?;
+                Ok(content)
+            }
+            Ok(None) => Err(refused(path, Unread::System(Errno::NOENT.into()))),
+            Err(Unread::NotRegular(Other::Null)) => Ok(Zeroizing::new(Vec::new())),
+            Err(unread) => Err(refused(path, unread)),
+        }
+    }
+
+    /// The content of the file as text.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub fn read_text(self, path: &Path) -> Result<Zeroizing<String>, Refused> {
+        let content = self.read(path)?;
+        let text = std::str::from_utf8(&content).map_err(|_| Refused::NotText { path: path.to_owned() })?;
+        Ok(Zeroizing::new(text.to_owned()))
+    }
+
+    /// Whether the file may be read, for one that a library reads by itself. One that is not there, or cannot be looked at,
+    /// is for whoever reads it to complain of.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub fn look(self, path: &Path) -> Result<(), Refused> {
+        match content::look(CWD, path, &self.demands()) {
+            Ok(true) => self.judge_directories(path),
+            Ok(false) | Err(Unread::NotRegular(Other::Null) | Unread::System(_)) => Ok(()),
+            Err(unread) => Err(refused(path, unread)),
+        }
+    }
+
+    /// The same for a directory of which somebody reads every file: nobody else may put one there.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub fn look_in(self, directory: &Path) -> Result<(), Refused> {
+        let (Ok(found), Ok(entries)) = (std::fs::metadata(directory), std::fs::read_dir(directory)) else {
+            return Ok(());
+        };
+        let (path, owner, us) = (directory.to_owned(), found.uid(), rustix::process::geteuid().as_raw());
+        let mode = found.mode() & 0o7777;
+        if mode & GROUP_AND_OTHERS != 0 {
+            return Err(Refused::Mode { path, mode });
+        }
+        if self == Self::Trusted && owner != us && owner != 0 {
+            return Err(Refused::Owner { path, owner, us });
+        }
+        self.judge_directories(directory)?;
+        for entry in entries.flatten() {
+            match self.look(&entry.path()) {
+                // Only the files in it are read.
+                Ok(()) | Err(Refused::NotRegular { .. } | Refused::System { .. }) => {}
+                refused => return refused,
+            }
+        }
+        Ok(())
+    }
+
+    const fn demands(self) -> Demands {
+        Demands {
+            follow_links: true,
+            owner: match self {
+                Self::Trusted => Owner::UsOrRoot,
+                Self::Secret => Owner::Anybody,
+            },
+            forbidden_mode: GROUP_AND_OTHERS,
+            longest: LONGEST,
+        }
+    }
+
+    fn judge_directories(self, path: &Path) -> Result<(), Refused> {
+        if self == Self::Secret {
+            return Ok(());
+        }
+        let Ok(end) = path.canonicalize() else { return Ok(()) };
+        let named = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        for directory in named.into_iter().chain(end.ancestors().skip(1)) {
+            if let Some(mode) = writable_by_all(directory) {
+                return Err(Refused::Directory {
+                    path: path.to_owned(),
+                    directory: directory.to_owned(),
+                    mode,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn refused(path: &Path, unread: Unread) -> Refused {
+    let path = path.to_owned();
+    let system = |error: io::Error, path| Refused::System { path, error };
+    match unread {
+        Unread::Mode { mode, .. } => Refused::Mode { path, mode },
+        Unread::Owner { owner, us } => Refused::Owner { path, owner, us },
+        Unread::NotRegular(other) => Refused::NotRegular { path, other },
+        Unread::TooLong { longest } => Refused::TooLong { path, longest },
+        Unread::Directory => system(Errno::ISDIR.into(), path),
+        // Links are followed, so there are too many.
+        Unread::Link => system(Errno::LOOP.into(), path),
+        Unread::System(error) => system(error, path),
+    }
+}
+
+/// The mode of a directory in which every user may replace files.
+fn writable_by_all(directory: &Path) -> Option<u32> {
+    let mode = std::fs::metadata(directory).ok()?.mode() & 0o7777;
+    let is_read_only =
+        || rustix::fs::statvfs(directory).is_ok_and(|system| system.f_flag.contains(StatVfsMountFlags::RDONLY));
+    (mode & OTHERS != 0 && mode & STICKY == 0 && !is_read_only()).then_some(mode)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{Permissions, create_dir, set_permissions, write};
+    use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    const BOTH: [Rule; 2] = [Rule::Trusted, Rule::Secret];
+
+    fn mode(path: &Path, mode: u32) {
+        set_permissions(path, Permissions::from_mode(mode)).expect("set");
+    }
+
+    fn file(directory: &Path) -> PathBuf {
+        let path = directory.join("signet.toml");
+        write(&path, "text").expect("written");
+        mode(&path, 0o644);
+        path
+    }
+
+    /// What reading and looking at it both say.
+    fn judged(rule: Rule, path: &Path) -> Result<(), Refused> {
+        let (read, looked) = (rule.read(path), rule.look(path));
+        assert_eq!(
+            read.as_ref().map(drop).map_err(ToString::to_string),
+            looked.as_ref().map(drop).map_err(ToString::to_string)
+        );
+        read.map(drop)
+    }
+
+    #[test]
+    fn a_file_that_others_may_write_is_refused_and_one_that_they_may_read_is_not() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = file(directory.path());
+        for rule in BOTH {
+            for good in [0o644, 0o600, 0o400, 0o440, 0o444, 0o755] {
+                mode(&path, good);
+                judged(rule, &path).expect("nobody else may write it");
+            }
+            for bad in [0o666, 0o664, 0o646, 0o602, 0o620, 0o777] {
+                mode(&path, bad);
+                let text = judged(rule, &path).expect_err("others may").to_string();
+                assert!(
+                    text.contains(&format!("(mode {bad:04o})")) && text.contains("chmod go-w"),
+                    "{text}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_missing_is_for_its_reader_to_say() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("none");
+        for rule in BOTH {
+            rule.look(&path).expect("for the reader to say");
+            let error = io::Error::from(rule.read(&path).expect_err("it is not there"));
+            assert_eq!(error.kind(), io::ErrorKind::NotFound);
+            let text = rule.read(directory.path()).expect_err("a directory").to_string();
+            assert!(text.contains("Is a directory"), "{text}");
+        }
+    }
+
+    /// Nobody writes these, so that a reader that waits for them hangs.
+    #[test]
+    fn what_a_reader_would_wait_for_is_refused_at_once() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let pipe = directory.path().join("pipe");
+        rustix::fs::mkfifoat(CWD, &pipe, rustix::fs::Mode::from(0o600)).expect("made");
+        let link = directory.path().join("link");
+        symlink("pipe", &link).expect("linked");
+        let socket = directory.path().join("socket");
+        let _listener = UnixListener::bind(&socket).expect("bound");
+        let (end, _other_end) = io::pipe().expect("a pipe");
+        let of_shell = PathBuf::from(format!("/dev/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&end)));
+        for rule in BOTH {
+            for (path, what) in [
+                (&pipe, "is a pipe, not a regular file"),
+                (&link, "is a pipe, not a regular file"),
+                (&of_shell, "is a pipe, not a regular file"),
+                (&socket, "is a socket, not a regular file"),
+                (&PathBuf::from("/dev/zero"), "is a device, not a regular file"),
+            ] {
+                let text = judged(rule, path).expect_err("nothing to wait for").to_string();
+                assert!(text.contains(what) && text.contains("into a file"), "{text}");
+            }
+            let nothing = Path::new("/dev/null");
+            rule.look(nothing).expect("nobody can put anything into it");
+            assert!(rule.read(nothing).expect("nothing").is_empty());
+        }
+    }
+
+    #[test]
+    fn a_file_without_an_end_is_refused() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = file(directory.path());
+        let longest = usize::try_from(LONGEST).expect("it fits");
+        for rule in BOTH {
+            write(&path, "#".repeat(longest)).expect("written");
+            assert_eq!(rule.read_text(&path).expect("just short enough").len(), longest);
+            write(&path, "#".repeat(longest + 1)).expect("written");
+            let error = io::Error::from(judged(rule, &path).expect_err("too long"));
+            assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+        }
+        write(&path, [0xff]).expect("written");
+        let error = io::Error::from(Rule::Secret.read_text(&path).expect_err("no text"));
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    }
+
+    #[test]
+    fn a_file_that_others_may_replace_is_refused() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let inner = directory.path().join("inner");
+        create_dir(&inner).expect("made");
+        let path = file(&inner);
+        for (outer, inner_mode, is_good) in [
+            (0o755, 0o755, true),
+            (0o1777, 0o755, true),
+            (0o1777, 0o1777, true),
+            (0o755, 0o777, false),
+            (0o777, 0o755, false),
+        ] {
+            mode(directory.path(), outer);
+            mode(&inner, inner_mode);
+            assert_eq!(
+                judged(Rule::Trusted, &path).is_ok(),
+                is_good,
+                "{outer:o} {inner_mode:o}"
+            );
+            judged(Rule::Secret, &path).expect("an agent's directory");
+        }
+        mode(directory.path(), 0o700);
+    }
+
+    /// `signet.toml -> ..data/signet.toml`, `..data -> ..2026`, as kubelet mounts a ConfigMap.
+    #[test]
+    fn links_as_kubernetes_makes_them_are_followed_to_their_end() {
+        let volume = tempfile::tempdir().expect("a directory");
+        let version = volume.path().join("..2026");
+        create_dir(&version).expect("made");
+        let end = file(&version);
+        symlink("..2026", volume.path().join("..data")).expect("linked");
+        let path = volume.path().join("signet.toml");
+        symlink("..data/signet.toml", &path).expect("linked");
+        for rule in BOTH {
+            judged(rule, &path).expect("it is good");
+            assert_eq!(rule.read_text(&path).expect("read").as_str(), "text");
+        }
+        mode(&end, 0o666);
+        for rule in BOTH {
+            assert!(matches!(judged(rule, &path), Err(Refused::Mode { .. })));
+        }
+        mode(&end, 0o644);
+        mode(&version, 0o777);
+        assert!(matches!(judged(Rule::Trusted, &path), Err(Refused::Directory { .. })));
+    }
+
+    #[test]
+    fn a_file_of_another_user_is_refused_unless_it_is_a_secret() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = file(directory.path());
+        if chown(&path, Some(65534), None).is_err() {
+            return; // Only root can give a file away.
+        }
+        let text = judged(Rule::Trusted, &path).expect_err("it is theirs").to_string();
+        assert!(
+            text.contains("belongs to user 65534") && text.contains("chown 0 "),
+            "{text}"
+        );
+        judged(Rule::Secret, &path).expect("an agent's secret");
+    }
+}

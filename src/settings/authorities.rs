@@ -1,0 +1,66 @@
+//! `SSL_CERT_FILE` and `SSL_CERT_DIR`: the certificate authorities that every client of this process believes, those of the
+//! vendors' SDKs too. Whoever writes them can pass for any provider and any issuer, so they are judged here, for all verbs.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+
+use signet_files::{Refused, Rule};
+
+const FILE: &str = "SSL_CERT_FILE";
+const DIRECTORIES: &str = "SSL_CERT_DIR";
+
+/// What is wrong with them, each with its variable.
+pub(super) fn problems(env: &BTreeMap<OsString, OsString>) -> Vec<(&'static str, Refused)> {
+    let set = |name: &str| env.get(OsStr::new(name)).filter(|value| !value.is_empty());
+    let file = set(FILE).map(|path| (FILE, Rule::Trusted.look(Path::new(path))));
+    // Several may stand there, separated by colons (openssl-env(7)).
+    let directories = set(DIRECTORIES).into_iter().flat_map(std::env::split_paths);
+    let directories = directories.map(|path| (DIRECTORIES, Rule::Trusted.look_in(&path)));
+    let looks = file.into_iter().chain(directories);
+    looks.filter_map(|(name, look)| Some((name, look.err()?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{Permissions, set_permissions, write};
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn authorities_that_others_could_write_are_refused_by_name() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let good = directory.path().join("good.pem");
+        let bad = directory.path().join("bad.pem");
+        let pipe = directory.path().join("pipe");
+        write(&good, "").expect("written");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::from(0o600)).expect("made");
+        let of = |name: &str, value: &Path| -> Vec<String> {
+            let env = [(name.into(), value.into())].into();
+            let told = problems(&env).into_iter();
+            told.map(|(name, refused)| format!("{name}: {refused}")).collect()
+        };
+        assert!(of(FILE, &good).is_empty());
+        assert!(of(DIRECTORIES, directory.path()).is_empty());
+        let none = directory.path().join("none");
+        assert!(
+            of(FILE, &none).is_empty() && of(DIRECTORIES, &none).is_empty(),
+            "for the client to say"
+        );
+        assert!(of(FILE, &pipe)[0].contains("is a pipe"));
+        write(&bad, "").expect("written");
+        set_permissions(&bad, Permissions::from_mode(0o666)).expect("set");
+        for (name, value) in [(FILE, bad.as_path()), (DIRECTORIES, directory.path())] {
+            let told = of(name, value);
+            assert!(
+                told[0].starts_with(name) && told[0].contains("bad.pem can be written by others"),
+                "{told:?}"
+            );
+        }
+        std::fs::remove_file(&bad).expect("removed");
+        set_permissions(directory.path(), Permissions::from_mode(0o1777)).expect("set");
+        let told = of(DIRECTORIES, directory.path());
+        assert!(told[0].contains("(mode 1777)"), "others may add an authority: {told:?}");
+    }
+}
