@@ -43,9 +43,15 @@ pub enum FileFault {
         /// Its permission bits.
         mode: u32,
     },
+    /// A symbolic link stands in the place of a directory that Signet made itself.
+    #[error("refused, as it is a symbolic link, and Signet made a directory there")]
+    DirectoryLink,
     /// The directory cannot be looked at.
     #[error("this directory cannot be opened")]
     DirectoryUnreadable(#[source] io::Error),
+    /// The data directory, in which the file's own directory is, is refused.
+    #[error(transparent)]
+    Above(Box<Self>),
     /// The file cannot be read.
     #[error("it cannot be read")]
     Unreadable(#[source] io::Error),
@@ -92,13 +98,16 @@ impl FileFault {
     pub(super) const fn is_of_directory(&self) -> bool {
         matches!(
             self,
-            Self::DirectoryOwner { .. } | Self::DirectoryWritable { .. } | Self::DirectoryUnreadable(_)
+            Self::DirectoryOwner { .. }
+                | Self::DirectoryWritable { .. }
+                | Self::DirectoryLink
+                | Self::DirectoryUnreadable(_)
         )
     }
 
     /// What to do next.
     #[must_use]
-    pub const fn advice(&self) -> &'static str {
+    pub fn advice(&self) -> &'static str {
         match self {
             Self::Owner { .. } => {
                 "If the sidecar runs as that user, run it so here too. Otherwise somebody else could have written it: find \
@@ -118,6 +127,11 @@ impl FileFault {
                  the provider local, first stop Signet, make that directory with mode 0700 as the user of the sidecar, and \
                  move ring.json and local.key into it: without them Signet makes a new ring"
             }
+            Self::DirectoryLink => {
+                "Remove the link: Signet makes the directory again, and what stands in it is a cache. To keep it on another \
+                 volume, mount that volume in its place"
+            }
+            Self::Above(fault) => fault.advice(),
             Self::DirectoryUnreadable(_) => {
                 "See that SIGNET_DATA_DIR names a directory, and that the user of this process may read and enter it"
             }

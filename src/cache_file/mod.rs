@@ -9,6 +9,7 @@
 mod directory;
 mod fault;
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use signet_core::json::Object;
@@ -26,6 +27,9 @@ const DISK: Disk = Disk {
 /// One file in one directory.
 #[derive(Clone, Debug)]
 pub struct CacheFile {
+    data_dir: PathBuf,
+    /// The name of the directory in it in which the file is, if it is not in the data directory itself.
+    below: Option<&'static str>,
     directory: PathBuf,
     path: PathBuf,
     name: PathBuf,
@@ -33,13 +37,25 @@ pub struct CacheFile {
 }
 
 impl CacheFile {
-    /// The file of this name, of so many octets at most. Nothing is touched yet.
+    /// The file of this name in the data directory, of so many octets at most. Nothing is touched yet.
     #[must_use]
-    pub fn new(directory: &Path, name: impl Into<PathBuf>, longest: usize) -> Self {
-        let name = name.into();
+    pub fn new(data_dir: &Path, name: impl Into<PathBuf>, longest: usize) -> Self {
+        Self::within(data_dir, None, name.into(), longest)
+    }
+
+    /// The same for one in a directory of the data directory.
+    #[must_use]
+    pub fn below(data_dir: &Path, below: &'static str, name: impl Into<PathBuf>, longest: usize) -> Self {
+        Self::within(data_dir, Some(below), name.into(), longest)
+    }
+
+    fn within(data_dir: &Path, below: Option<&'static str>, name: PathBuf, longest: usize) -> Self {
+        let directory = below.map_or_else(|| data_dir.to_owned(), |below| data_dir.join(below));
         Self {
-            directory: directory.to_owned(),
+            data_dir: data_dir.to_owned(),
+            below,
             path: directory.join(&name),
+            directory,
             name,
             longest,
         }
@@ -54,9 +70,10 @@ impl CacheFile {
     /// What a fault is of: the file, or its directory.
     #[must_use]
     pub fn place_of(&self, fault: &FileFault) -> &Path {
-        match fault.is_of_directory() {
-            true => &self.directory,
-            false => &self.path,
+        match fault {
+            FileFault::Above(_) => &self.data_dir,
+            fault if fault.is_of_directory() => &self.directory,
+            _ => &self.path,
         }
     }
 
@@ -65,7 +82,7 @@ impl CacheFile {
     /// # Errors
     /// [`FileFault`] if it cannot be read, or somebody else could have written it.
     pub fn read(&self) -> Result<Option<Zeroizing<Vec<u8>>>, FileFault> {
-        let Some(directory) = directory::open(&self.directory)? else {
+        let Some(directory) = self.open_directory()? else {
             return Ok(None);
         };
         let demands = Demands {
@@ -92,11 +109,28 @@ impl CacheFile {
             });
         }
         let unwritten = |error: signet_api::ProviderError| FileFault::Unwritten(error.source);
-        DISK.make_directory(&self.directory).map_err(unwritten)?;
-        directory::open(&self.directory)?;
+        // One after the other: nothing is made in a data directory that is refused.
+        DISK.make_directory(&self.data_dir).map_err(unwritten)?;
+        if self.open_directory()?.is_none() {
+            DISK.make_directory(&self.directory).map_err(unwritten)?;
+            self.open_directory()?;
+        }
         // Replicas may share the directory: one writes at a time, and readers see one file or the other.
         let _lock = DISK.lock(&with_suffix(&self.path, ".lock")).map_err(unwritten)?;
         DISK.replace(&self.path, content).map_err(unwritten)
+    }
+
+    /// The directory in which the file is, open, if nobody else can move files of ours in it, nor it itself. `None` if it
+    /// is missing.
+    fn open_directory(&self) -> Result<Option<File>, FileFault> {
+        let Some(below) = self.below else {
+            return directory::open(&self.data_dir);
+        };
+        let above = directory::open(&self.data_dir).map_err(|fault| FileFault::Above(Box::new(fault)))?;
+        match above {
+            Some(above) => directory::open_in(&above, below),
+            None => Ok(None),
+        }
     }
 }
 

@@ -91,7 +91,7 @@ pub enum Refusal {
 impl Refusal {
     /// What to do next.
     #[must_use]
-    pub const fn advice(&self) -> &'static str {
+    pub fn advice(&self) -> &'static str {
         match self {
             Self::File(FileFault::TooLongToWrite { .. }) => {
                 "Shorten the ring (SIGNET_EXPIRED_KEYS=destroy) or the reasons of its revocations. Until then, a restart \

@@ -73,7 +73,7 @@ pub(in crate::issuers) enum Refusal {
 
 impl Refusal {
     /// What to do next.
-    pub(in crate::issuers) const fn advice(&self) -> &'static str {
+    pub(in crate::issuers) fn advice(&self) -> &'static str {
         match self {
             Self::File(FileFault::DirectoryOwner { .. } | FileFault::DirectoryWritable { .. }) => {
                 "Find out who changed it, then remove it, as it holds nothing else: Signet makes it again, with mode 0700"

@@ -52,7 +52,7 @@ impl Kept {
         // An issuer's name may be any text, longer than a file's name or with a slash in it.
         let name = format!("{}.json", document::sha256(terms.issuer.as_str()));
         Self {
-            file: CacheFile::new(&data_dir.join(DIRECTORY), name, document::LONGEST),
+            file: CacheFile::below(data_dir, DIRECTORY, name, document::LONGEST),
             terms: terms.clone(),
         }
     }

@@ -222,6 +222,39 @@ fn what_somebody_else_could_have_put_there_is_refused() {
 }
 
 #[test]
+fn neither_a_link_in_place_of_the_directory_nor_a_data_directory_of_others_is_believed() {
+    let (directory, kept) = written();
+    let place = kept.path().parent().expect("a directory").to_owned();
+    let aside = tempfile::tempdir().expect("a directory");
+    let moved = aside.path().join("issuers");
+    let both = |expected: fn(&FileFault) -> bool| {
+        let writing = kept.write(&sample()).expect_err("refused").refusal;
+        for refusal in [refusal(&kept), writing] {
+            assert!(matches!(&refusal, Refusal::File(fault) if expected(fault)), "{refusal}");
+        }
+    };
+    // All in it is good, and ours.
+    fs::rename(&place, &moved).expect("moved");
+    symlink(&moved, &place).expect("a link");
+    both(|fault| matches!(fault, FileFault::DirectoryLink));
+    fs::remove_file(&place).expect("removed");
+    symlink("nowhere", &place).expect("a link");
+    both(|fault| matches!(fault, FileFault::DirectoryLink));
+    fs::remove_file(&place).expect("removed");
+    fs::rename(&moved, &place).expect("back");
+    assert!(kept.read(NOW, AHEAD).expect("read").is_some());
+
+    let above = |fault: &FileFault| matches!(fault, FileFault::Above(above) if matches!(**above, FileFault::DirectoryWritable { mode: 0o770 }));
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o770)).expect("set");
+    both(above);
+    let error = kept.read(NOW, AHEAD).expect_err("refused");
+    assert_eq!(error.path, directory.path(), "the directory that is at fault is named");
+    fs::remove_dir_all(&place).expect("removed");
+    kept.write(&sample()).expect_err("refused");
+    assert!(!place.exists(), "nothing is made in it");
+}
+
+#[test]
 fn a_file_from_the_future_is_not_used_but_for_clocks_that_differ_a_little() {
     let (_directory, kept) = written();
     let read_at = |seconds: u64| {
