@@ -27,7 +27,7 @@ pub(super) fn assemble(sources: Sources, machine: &Machine) -> Result<Settings, 
     let log = r.required("log", parse::log);
     let log_format = log_format(r, machine);
     r.derive("data_dir", &machine.data_dir());
-    let data_dir = r.required("data_dir", parse::path);
+    let data_dir = r.required("data_dir", parse::lasting_path);
     let in_data_dir = |file: &str| {
         let dir = data_dir.as_deref().unwrap_or(Path::new("/"));
         dir.join(file).display().to_string()
@@ -165,7 +165,7 @@ fn origin(r: &mut Reader, defaults: &Defaults) -> Option<Origin> {
         r.refuse("local_key_file", origin::unused_key_file(provider));
     }
     r.derive("local_key_file", &defaults.key_file);
-    let local_key_file = r.required("local_key_file", parse::path);
+    let local_key_file = r.required("local_key_file", parse::lasting_path);
     Some(Origin {
         provider: provider?,
         custody: custody?,

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use super::parse;
+
 macro_rules! providers {
     ($($(#[$doc:meta])* $variant:ident = $word:literal, $custody:literal, $built_in:expr, $ecosystem:expr;)+) => {
         /// A provider. Its one word is also its folder, crate, feature and metric label.
@@ -134,7 +136,7 @@ pub(super) fn store(text: &str) -> Result<Store, String> {
         "file" if rest.is_empty() || (rest.starts_with("//") && !rest.starts_with("///")) => {
             return Err(format!("{text:?} names no file of this machine; {example}"));
         }
-        "file" => return Ok(Store::File(rest.into())),
+        "file" => return parse::lasting_path(rest).map(Store::File),
         "vault" => ProviderName::Vault,
         "s3" => ProviderName::AwsKms,
         "gs" => ProviderName::GcpKms,
@@ -191,12 +193,17 @@ mod tests {
 
     #[test]
     fn a_store_is_a_file_of_this_machine_or_with_a_provider() {
-        for (text, path) in [
-            ("file:/a/ring.json", "/a/ring.json"),
-            ("file:///a", "///a"),
-            ("file:ring", "ring"),
-        ] {
+        for (text, path) in [("file:/a/ring.json", "/a/ring.json"), ("file:///a", "///a")] {
             assert_eq!(store(text), Ok(Store::File(path.into())));
+        }
+        for text in [
+            "file:ring",
+            "file:./ring",
+            "file:~/ring",
+            "file:$HOME/ring",
+            "file:@ring",
+        ] {
+            assert!(store(text).expect_err(text).contains("begins with /"), "{text}");
         }
         for (text, keeper) in [
             ("vault:secret/a", ProviderName::Vault),

@@ -154,7 +154,7 @@ fn origin(
         return None;
     }
     let key_file = local_key_file.unwrap_or_else(|| defaults.key_file.clone());
-    let key_file = match parse::path(&key_file) {
+    let key_file = match parse::lasting_path(&key_file) {
         Ok(path) => path,
         Err(text) => {
             r.refuse_at(key_file_at, text);

@@ -107,6 +107,19 @@ pub(super) fn path(text: &str) -> Result<PathBuf, String> {
     }
 }
 
+/// The path of what Signet makes, and must find again at the next start. From another working directory a relative one is
+/// another place, and a ring that is not found is a new ring.
+pub(super) fn lasting_path(text: &str) -> Result<PathBuf, String> {
+    let path = path(text)?;
+    match path.is_absolute() {
+        true => Ok(path),
+        false => Err(format!(
+            "{text:?} is relative: a start from another directory would make another ring. Write the whole path, which begins \
+             with /"
+        )),
+    }
+}
+
 pub(super) fn algorithm(text: &str) -> Result<Algorithm, String> {
     text.parse().map_err(|_| {
         let names = Algorithm::ALL.map(Algorithm::as_str).join(", ");
@@ -421,6 +434,11 @@ mod tests {
         for text in ["~/s.sock", "~", "$HOME/s.sock", "${HOME}/s.sock"] {
             assert!(path(text).expect_err(text).contains("a shell"), "{text}");
         }
+        for text in ["ring.json", "./data", "../data", "@data", "data/"] {
+            assert!(lasting_path(text).expect_err(text).contains("begins with /"), "{text}");
+        }
+        assert_eq!(lasting_path("/var/lib/a~/@b"), Ok("/var/lib/a~/@b".into()));
+        assert!(lasting_path("~/data").expect_err("a home").contains("a shell"));
         assert!(path("unix-abstract:signet").is_err());
         for text in [
             "/run/signet.sock",

@@ -106,6 +106,44 @@ fn a_path_that_is_a_url_is_refused_wherever_a_path_is_taken() {
     }
 }
 
+/// What Signet makes there must be there at the next start, from whatever directory that is.
+#[test]
+fn a_place_of_the_ring_that_depends_on_the_working_directory_is_refused() {
+    let also = || {
+        Start::default()
+            .env("SIGNET_PROVIDER", "vault")
+            .env("SIGNET_ALSO_PUBLISH", "local")
+    };
+    for wrong in ["data", "./data", "@data", "~/data", "$HOME/data"] {
+        let store = format!("file:{wrong}");
+        for (start, place) in [
+            (Start::default().env("SIGNET_DATA_DIR", wrong), "SIGNET_DATA_DIR"),
+            (
+                Start::default().env("SIGNET_LOCAL_KEY_FILE", wrong),
+                "SIGNET_LOCAL_KEY_FILE",
+            ),
+            (Start::default().env("SIGNET_STORE", &store), "SIGNET_STORE"),
+            (also().env("SIGNET_ALSO_LOCAL_STORE", &store), "SIGNET_ALSO_LOCAL_STORE"),
+            (
+                also().env("SIGNET_ALSO_LOCAL_LOCAL_KEY_FILE", wrong),
+                "SIGNET_ALSO_LOCAL_LOCAL_KEY_FILE",
+            ),
+        ] {
+            let told = start.refused().to_string();
+            assert!(
+                told.contains(place) && told.contains("which begins with /"),
+                "{place}: {told}"
+            );
+        }
+    }
+    // What is only read is missing, or it is there.
+    let read = Start::default()
+        .env("SIGNET_TLS_CERT_FILE", "cert.pem")
+        .env("SIGNET_TLS_KEY_FILE", "key.pem")
+        .loaded();
+    assert!(read.tls.is_some());
+}
+
 #[test]
 fn the_group_of_the_socket_is_a_name_or_a_number_and_may_connect() {
     for (text, gid) in [("www-data", 33), ("101", 101), ("0", 0)] {
