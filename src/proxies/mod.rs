@@ -166,11 +166,15 @@ fn is_blank(value: &OsStr) -> bool {
 /// Whether clients take this for a proxy: `http://` or `https://` or neither, a host, perhaps a port and credentials. No
 /// path counts, so only the root is taken.
 fn is_a_proxy(value: &str) -> bool {
+    // The parser takes a fragment away without a word.
+    if value.contains('#') {
+        return false;
+    }
     let Ok(uri) = value.parse::<http::Uri>() else {
         return false;
     };
     let is_known = uri.scheme_str().is_none_or(|scheme| matches!(scheme, "http" | "https"));
-    let is_bare = uri.query().is_none() && matches!(uri.path(), "" | "/");
+    let is_bare = !value.contains('?') && matches!(uri.path(), "" | "/");
     let Some(authority) = uri.authority() else {
         return false;
     };

@@ -48,6 +48,13 @@ fn what_is_no_url_of_a_proxy_is_refused_by_name_and_not_quoted() {
         "socks5://hush:1080",
         "http://hush:99999",
         "http://hush/path",
+        "http://hush:1#x",
+        "hush:1#",
+        "http://hush:1/#x",
+        "http://hush:1?",
+        "http://hush:1?x=y",
+        "http://hush:1/?x",
+        "hush:1/x",
         "://hush",
     ] {
         let problems = of(&[("https_proxy", wrong)]).expect_err(wrong);
