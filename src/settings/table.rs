@@ -123,7 +123,7 @@ use Fallback::{Absent, Derived, Literal};
 #[rustfmt::skip] // One setting, one row.
 pub const SETTINGS: &[Setting] = &[
     row(GENERAL, "config", Kind::Path, Absent, "settings file (TOML)"),
-    row(GENERAL, "log", Kind::List, Literal("info"), "what is logged: off, error, warn, info, debug, trace; per module as signet::keeper=debug"),
+    row(GENERAL, "log", Kind::List, Literal("info"), "what is logged: off, error, warn, info, debug, trace; per module as signet::keeper=debug; at info libraries are heard from warn on, unless a module names them"),
     row(GENERAL, "log_format", Kind::Text, Literal("auto"), "text, json, or auto: json when standard error is not a terminal"),
     row(GENERAL, "data_dir", Kind::Path, Derived("$XDG_STATE_HOME/signet, else $HOME/.local/state/signet; /var/lib/signet for root or without a home"), "directory of the local ring, of the last good public ring, and of the last good keys of trusted issuers"),
 

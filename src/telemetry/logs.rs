@@ -12,6 +12,7 @@ use crate::settings::LogFormat;
 pub fn start(format: LogFormat, colors: bool, targets: Targets) {
     // Who changed the ring is on record whatever else is wanted.
     let targets = targets.with_target("audit", tracing::Level::INFO);
+    let libraries = OfLibraries::new(&targets);
     let json = format == LogFormat::Json;
     let as_json = json.then(|| fmt::layer().json().flatten_event(true).with_writer(std::io::stderr));
     let as_text = (!json).then(|| fmt::layer().with_ansi(colors).with_writer(std::io::stderr));
@@ -22,6 +23,6 @@ pub fn start(format: LogFormat, colors: bool, targets: Targets) {
     let layers: Vec<_> = layers.collect();
     // The one way in which this fails is that logging has been started already.
     let _ = tracing_subscriber::registry()
-        .with(layers.with_filter(targets.and(OfLibraries::default())))
+        .with(layers.with_filter(targets.and(libraries)))
         .try_init();
 }

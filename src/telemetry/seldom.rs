@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::callsite::Identifier;
 use tracing::{Event, Metadata, Subscriber};
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Context, Filter};
 
 /// Between two lines of one kind.
@@ -108,8 +109,16 @@ impl<K: Eq + Hash> SeldomFailing<K> {
 
 /// Bounds what libraries log: some write a line for each odd frame that a peer sends. Our own code bounds its lines itself,
 /// by their kind.
-#[derive(Debug, Default)]
-pub(super) struct OfLibraries(Mutex<HashMap<Identifier, Tokens>>);
+///
+/// Where everything is logged from `info` on, that means our own lines: what a library tells at that level, such as which
+/// credentials an SDK tries, is no event of Signet's. Its module can be named to have it.
+#[derive(Debug)]
+pub(super) struct OfLibraries {
+    places: Mutex<HashMap<Identifier, Tokens>>,
+    /// The most verbose level of those that are not named.
+    unnamed: LevelFilter,
+    named: Vec<String>,
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Tokens {
@@ -118,12 +127,27 @@ struct Tokens {
 }
 
 impl OfLibraries {
+    pub(super) fn new(targets: &Targets) -> Self {
+        Self {
+            places: Mutex::default(),
+            unnamed: match targets.default_level() {
+                Some(LevelFilter::INFO) => LevelFilter::WARN,
+                _ => LevelFilter::TRACE,
+            },
+            named: targets.iter().map(|(name, _)| name.to_owned()).collect(),
+        }
+    }
+
     fn may_log_at(&self, metadata: &Metadata<'_>, now: Instant) -> bool {
         let target = metadata.target();
         if target == "audit" || target.starts_with("signet") {
             return true;
         }
-        let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_named = || self.named.iter().any(|name| target.starts_with(name.as_str()));
+        if *metadata.level() > self.unnamed && !is_named() {
+            return false;
+        }
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
         let tokens = places.entry(metadata.callsite()).or_insert(Tokens {
             left: BURST,
             since: now,
@@ -215,7 +239,8 @@ mod tests {
     #[test]
     fn a_library_logs_no_more_than_its_share_and_signet_what_it_wants() {
         let count = Counting::default();
-        let subscriber = tracing_subscriber::registry().with(count.clone().with_filter(OfLibraries::default()));
+        let subscriber =
+            tracing_subscriber::registry().with(count.clone().with_filter(OfLibraries::new(&Targets::new())));
         let logged = || std::mem::take(&mut *count.0.lock().expect("no panic"));
         tracing::subscriber::with_default(subscriber, || {
             (0..1000).for_each(|_| tracing::warn!(target: "h2::proto::ping_pong", "recv PING ack that we never sent"));
@@ -228,10 +253,31 @@ mod tests {
         });
     }
 
+    #[test]
+    fn a_library_is_not_heard_at_info_unless_it_is_named() {
+        for (targets, heard) in [
+            ("info", 1),
+            ("info,azure_core=info", 2),
+            ("info,azure_identity=info", 1),
+            ("debug", 2),
+            ("warn", 2),
+        ] {
+            let count = Counting::default();
+            let libraries = OfLibraries::new(&targets.parse().expect("targets"));
+            let subscriber = tracing_subscriber::registry().with(count.clone().with_filter(libraries));
+            tracing::subscriber::with_default(subscriber, || {
+                tracing::info!(target: "azure_core::http", "which credentials it tries");
+                tracing::warn!(target: "azure_core::http", "something is odd");
+            });
+            assert_eq!(*count.0.lock().expect("no panic"), heard, "{targets}");
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_library_may_log_again_after_a_while() {
         let count = Counting::default();
-        let subscriber = tracing_subscriber::registry().with(count.clone().with_filter(OfLibraries::default()));
+        let subscriber =
+            tracing_subscriber::registry().with(count.clone().with_filter(OfLibraries::new(&Targets::new())));
         let _guard = tracing::subscriber::set_default(subscriber);
         for (after, logged) in [(0, 10), (5, 0), (1, 1), (24, 4), (3600, 10)] {
             tokio::time::advance(Duration::from_secs(after)).await;
