@@ -45,9 +45,18 @@ pub async fn open(
     origin: &Origin,
     clock: Arc<dyn Clock>,
 ) -> Result<Arc<dyn KeyProvider>, ProviderError> {
-    if origin.provider == ProviderName::Local {
-        return signet_local::open(local(settings, origin), clock).await;
+    match origin.provider {
+        ProviderName::Local => signet_local::open(local(settings, origin), clock).await,
+        _ => of_a_vendor(settings, origin, clock).await,
     }
+}
+
+/// Opening these calls nobody and makes nothing.
+async fn of_a_vendor(
+    settings: &Settings,
+    origin: &Origin,
+    clock: Arc<dyn Clock>,
+) -> Result<Arc<dyn KeyProvider>, ProviderError> {
     let variables = variables(settings, origin)?;
     match &origin.store {
         None => remote(origin, &variables, clock).await,
@@ -90,6 +99,32 @@ pub async fn open_guarded(
     metrics: Arc<Metrics>,
 ) -> Result<Arc<dyn KeyProvider>, ProviderError> {
     let provider = open(settings, origin, Arc::clone(&clock)).await?;
+    Ok(guarded(provider, settings, clock, metrics))
+}
+
+/// Opens the ring of this origin behind the same guards, for a command that only looks: nothing is made, neither in the
+/// provider nor on this machine.
+///
+/// # Errors
+/// As [`open`].
+pub async fn look(
+    settings: &Settings,
+    origin: &Origin,
+    clock: Arc<dyn Clock>,
+) -> Result<Arc<dyn KeyProvider>, ProviderError> {
+    let provider = match origin.provider {
+        ProviderName::Local => signet_local::look(local(settings, origin), Arc::clone(&clock)).await,
+        _ => of_a_vendor(settings, origin, Arc::clone(&clock)).await,
+    };
+    Ok(guarded(provider?, settings, clock, Arc::default()))
+}
+
+fn guarded(
+    provider: Arc<dyn KeyProvider>,
+    settings: &Settings,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+) -> Arc<dyn KeyProvider> {
     metrics.expect_provider(provider.capabilities().provider);
     let deadlines = Deadlines {
         sign: settings.limits.sign_timeout,
@@ -108,7 +143,7 @@ pub async fn open_guarded(
         .guarded(Retrying::new(Retries::default(), Jitter::default()))
         .guarded(Metered::new(metrics));
     let skew = settings.policy.durations().clock_skew;
-    Ok(Arc::new(Checked::new(provider, clock, skew)))
+    Arc::new(Checked::new(provider, clock, skew))
 }
 
 /// The variables that a provider reads, for the documentation and for finding typing errors.

@@ -165,7 +165,7 @@ async fn try_ring(settings: &Settings, origin: &Origin, signs: bool, trials: &mu
         return app::check_untouched(settings, origin, trials).await;
     }
     // Opening calls nobody, so that it went well shows nothing yet.
-    let provider = match app::open_guarded(settings, origin, Arc::new(SystemClock), Arc::default()).await {
+    let provider = match app::look(settings, origin, Arc::new(SystemClock)).await {
         Ok(provider) => provider,
         Err(error) => return failed("open the ring", "everything", error, trials).await,
     };

@@ -40,7 +40,7 @@ pub(super) async fn keys(settings: &Settings, verb: &str, args: &ArgMatches) -> 
                 code: exit_code(ErrorKind::NotFound),
             })
         }
-        "list" => Ring::open(settings).await?.list(json).await,
+        "list" => list(settings, json).await,
         "rotate" => rotate(settings, reason(), json).await,
         "revoke" => {
             let kid = args.get_one::<String>("kid").map_or("", String::as_str);
@@ -79,11 +79,6 @@ impl<'a> Ring<'a> {
         Ok(self.provider.create(&new).await?)
     }
 
-    async fn list(&self, json: bool) -> Result<String, Failure> {
-        let records = self.provider.list().await?;
-        Ok(shown(self.settings, &records, json, self.clock.now()))
-    }
-
     /// The next key, unless one waits already.
     async fn create_early(&self) -> Result<KeyRecord, Failure> {
         let (_, schedule) = self.read().await?;
@@ -105,6 +100,13 @@ impl<'a> Ring<'a> {
         }
         self.create_next(&schedule).await
     }
+}
+
+async fn list(settings: &Settings, json: bool) -> Result<String, Failure> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let provider = app::look(settings, &settings.origin, Arc::clone(&clock)).await?;
+    let records = provider.list().await?;
+    Ok(shown(settings, &records, json, clock.now()))
 }
 
 /// The keys with their phases.

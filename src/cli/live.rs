@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use humantime::format_duration;
 use serde::Serialize;
+use signet_api::ProviderError;
 use signet_base::{Clock, SystemClock, rfc3339};
 use signet_core::{Phase, Policy, Timestamp};
 
@@ -12,7 +13,7 @@ use crate::app;
 use crate::cli::{Failure, millis, table, to_json};
 use crate::reading::Reading;
 use crate::ring_view::AlsoView;
-use crate::settings::Settings;
+use crate::settings::{Origin, Settings};
 use crate::timeline::{Timeline, text};
 
 #[derive(Serialize)]
@@ -40,11 +41,10 @@ struct Switch {
 
 pub(super) async fn live(settings: &Settings, json: bool) -> Result<String, Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let open = |origin| app::open_guarded(settings, origin, Arc::clone(&clock), Arc::default());
-    let from = Reading::open(&*open(&settings.origin).await?, &*clock).await?;
+    let from = read(settings, &settings.origin, &clock).await?;
     let mut others = Vec::new();
     for origin in &settings.also {
-        others.push(Reading::open(&*open(origin).await?, &*clock).await?);
+        others.push(read(settings, origin, &clock).await?);
     }
     let (policy, now) = (&settings.policy, clock.now());
     let view = |ring: &Reading| AlsoView::new(ring.provider(), ring.records(), &ring.schedule(policy, now));
@@ -61,6 +61,15 @@ pub(super) async fn live(settings: &Settings, json: bool) -> Result<String, Fail
         text::draw(&timeline, true)
     });
     Ok(as_text(live, &picture.unwrap_or_default()))
+}
+
+/// The ring as it is. One that was never begun has no keys, and is not begun by this.
+async fn read(settings: &Settings, origin: &Origin, clock: &Arc<dyn Clock>) -> Result<Reading, ProviderError> {
+    if app::is_untouched(settings, origin).await {
+        return Ok(Reading::new(origin.provider.as_str(), Vec::new(), clock.now()));
+    }
+    let provider = app::look(settings, origin, Arc::clone(clock)).await?;
+    Reading::open(&*provider, &**clock).await
 }
 
 fn switch(from: &Reading, to: &Reading, policy: &Policy, now: Timestamp) -> Switch {

@@ -1,7 +1,9 @@
 //! `signet check` when nothing can be learned: no answer is no "no", and it does not take long.
 
+use std::collections::BTreeMap;
 use std::net::TcpListener;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
@@ -10,6 +12,9 @@ use crate::harness::{Home, Ran, Spec};
 
 /// More than a silent provider is waited for, and the most that a person should be.
 const BOUND: Duration = Duration::from_secs(5);
+
+/// No claims and no signature, as anybody could write it.
+const NO_TOKEN: &str = "eyJhbGciOiJFUzI1NiIsImtpZCI6ImEifQ.e30.AAAA";
 
 fn rows(ran: &Ran) -> Vec<Value> {
     ran.json()["checks"].as_array().expect("rows").clone()
@@ -23,6 +28,10 @@ fn an_empty_directory_is_looked_at_and_nothing_is_made_there() {
         &["check", "--json"],
         &["keys", "list"],
         &["keys", "prune"],
+        &["schedule"],
+        &["schedule", "--live"],
+        &["schedule", "--live", "--json"],
+        &["token", "decode", NO_TOKEN],
     ] {
         let ran = spec.run(arguments);
         assert_eq!(ran.code, 0, "{arguments:?}: {}", ran.stderr);
@@ -38,6 +47,58 @@ fn an_empty_directory_is_looked_at_and_nothing_is_made_there() {
     assert!(rows[1]["granted"].is_null() && rows[1]["problem"].is_null());
     let why = rows[1]["not_tried"].as_str().expect("a reason");
     assert!(why.contains("the first `signet serve` makes"), "{why}");
+}
+
+/// What stands in a directory, and when each was last changed.
+fn contents(directory: &Path) -> BTreeMap<PathBuf, SystemTime> {
+    let entries = std::fs::read_dir(directory).expect("reads");
+    entries
+        .map(|entry| {
+            let path = entry.expect("an entry").path();
+            let changed = path.symlink_metadata().and_then(|found| found.modified());
+            (path, changed.expect("when"))
+        })
+        .collect()
+}
+
+/// A ring, one without the files that are made when they are needed, and a first start that was killed before its ring.
+#[test]
+fn a_verb_that_reads_changes_nothing_beside_a_ring_either() {
+    let home = Home::new();
+    let spec = Spec::new(&home);
+    spec.start().stop();
+    let whole = contents(&home.data());
+    let kept = |names: &[&str]| {
+        for name in whole.keys() {
+            let is_kept = names.iter().any(|kept| name.ends_with(kept));
+            if !is_kept && name.is_file() {
+                std::fs::remove_file(name).expect("removed");
+            }
+        }
+    };
+    for step in 0..3 {
+        match step {
+            0 => {}
+            1 => kept(&["ring.json", "local.key"]),
+            // The key as it is until the ring is on the disk.
+            _ => {
+                let key = home.data().join("local.key");
+                std::fs::rename(&key, home.data().join("local.key.new")).expect("renamed");
+                kept(&[]);
+            }
+        }
+        let before = contents(&home.data());
+        for arguments in [
+            &["check"][..],
+            &["keys", "list"],
+            &["schedule", "--live"],
+            &["token", "decode", NO_TOKEN],
+        ] {
+            let ran = spec.run(arguments);
+            assert_eq!(ran.code, 0, "{step} {arguments:?}: {}{}", ran.stdout, ran.stderr);
+            assert_eq!(contents(&home.data()), before, "{step} {arguments:?}");
+        }
+    }
 }
 
 #[test]

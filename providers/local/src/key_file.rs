@@ -96,6 +96,21 @@ pub(crate) fn read(layout: &Layout) -> Result<Option<Found>, ProviderError> {
     Ok(None)
 }
 
+/// The key of the ring that is there. Nothing is made and nothing gets another name, as whoever asks only looks. Blocks.
+pub(crate) fn look(layout: &Layout) -> Result<Found, ProviderError> {
+    let traces = layout.traces_found()?;
+    let ring_exists = layout.ring_disk.exists(&layout.ring_file)?;
+    match read(layout)? {
+        _ if !ring_exists && !traces.is_empty() => Err(Refusal::ring_missing(&layout.ring_file, &traces).into()),
+        Some(found) => Ok(found),
+        None => Err(Refusal::KeyMissing {
+            ring: layout.ring_file.clone(),
+            key: layout.key_file.clone(),
+        }
+        .into()),
+    }
+}
+
 /// The key of the ring, made if this is the first start. Blocks.
 pub(crate) fn read_or_make(layout: &Layout) -> Result<Found, ProviderError> {
     layout.data_disk.make_directory(&layout.data_dir)?;

@@ -7,7 +7,7 @@
 //! Of the five files that every provider has, `client.rs` is missing, as there is nobody to call: `key_file.rs` reads
 //! and makes the key, `sealer.rs` uses it, and `place.rs` guards the two files against each other's loss.
 //!
-//! The one entry point is [`open`].
+//! The entry points are [`open`] and, for commands that only look, [`look`].
 
 mod config;
 mod error;
@@ -18,7 +18,7 @@ mod sealer;
 mod untouched;
 
 pub use config::LocalConfig;
-pub use provider::open;
+pub use provider::{look, open};
 pub use untouched::{check_untouched, is_untouched};
 
 /// The provider's name in settings, logs and metrics.

@@ -17,13 +17,27 @@ pub(crate) struct Place<R = FileStore> {
     layout: Arc<Layout>,
     store: R,
     key: Arc<Key>,
-    /// Whether the key file has its name, as far as this process knows.
+    /// Whether the key file has its name, as far as this process knows, or is not to get it from here.
     key_is_named: AtomicBool,
 }
 
+/// What a place is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Keys are made and changed in it.
+    Change,
+    /// It is only read: what a crash left is not completed either.
+    Look,
+}
+
 impl Place {
-    pub(crate) fn new(layout: Arc<Layout>, found: Found) -> Self {
-        Self::over(FileStore::new(&layout.ring_file, layout.ring_disk), layout, found)
+    pub(crate) fn new(layout: Arc<Layout>, found: Found, access: Access) -> Self {
+        let store = FileStore::new(&layout.ring_file, layout.ring_disk);
+        let place = Self::over(store, layout, found);
+        if access == Access::Look {
+            place.key_is_named.store(true, Ordering::Release);
+        }
+        place
     }
 }
 

@@ -9,16 +9,14 @@ use crate::NAME;
 use crate::config::{Layout, LocalConfig};
 use crate::place::blocking;
 
-/// Whether neither a ring nor a key file stands there, and nothing else that a ring leaves, so that opening it would be
-/// the first start. Nothing is made. What cannot be looked at is for [`open`](crate::open) to say.
+/// Whether neither a ring nor a key file of that name stands there, and nothing else that a ring leaves, so that opening it
+/// would be the first start, or the rest of one. Nothing is made. What cannot be looked at is for [`open`](crate::open) to say.
 pub async fn is_untouched(config: LocalConfig) -> bool {
     let look = move || {
         let layout = Layout::new(&config);
         let is_there = |path: &Path| layout.data_disk.exists(path);
-        let is_there = is_there(&layout.ring_file)?
-            || is_there(&layout.key_file)?
-            || is_there(&layout.new_key_file)?
-            || !layout.traces_found()?.is_empty();
+        let is_there =
+            is_there(&layout.ring_file)? || is_there(&layout.key_file)? || !layout.traces_found()?.is_empty();
         Ok(!is_there)
     };
     blocking(look).await.unwrap_or(false)

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use rustix::fs::OFlags;
+use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 use signet_api::{ErrorKind, Operation, ProviderError};
 use signet_files::content::{self, Demands, Owner, Unread};
@@ -71,7 +71,7 @@ impl Disk {
             forbidden_mode: rules.forbidden_mode,
             longest: rules.longest,
         };
-        content::read(rustix::fs::CWD, path, &demands).map_err(|unread| match unread {
+        content::read(CWD, path, &demands).map_err(|unread| match unread {
             Unread::System(error) => self.failed("read", path, error),
             Unread::Directory => self.failed("read", path, Errno::ISDIR.into()),
             Unread::Owner { owner, us: 0 } => {
@@ -176,18 +176,7 @@ impl Disk {
     /// # Errors
     /// As the system says, or `TimedOut` after ten seconds.
     pub fn lock(&self, path: &Path) -> Result<Lock, ProviderError> {
-        // One that root makes in the directory of another user is one that the sidecar of that user cannot open.
-        if let Some(owner) = owner_of_directory(path).filter(|owner| *owner != 0)
-            && rustix::process::geteuid().is_root()
-            && !path.exists()
-        {
-            let text = format!(
-                "{} belongs to user {owner}, and this process runs as root, whose files the sidecar of that user could not \
-                 open. Run this as user {owner}, as the sidecar does (`sudo -u '#{owner}' ...`, or `docker exec -u {owner} ...`)",
-                directory_of(path).display()
-            );
-            return Err(self.refusal(ErrorKind::PermissionDenied, text));
-        }
+        self.refuse_as_root(path)?;
         let file = OpenOptions::new()
             .write(true)
             .create(true)
@@ -218,24 +207,59 @@ impl Disk {
         }
     }
 
-    /// Tries to make, write and remove a file next to this path. Only under a [`Lock`].
+    /// A file that root makes in the directory of another user is one that the sidecar of that user cannot open.
+    fn refuse_as_root(&self, path: &Path) -> Result<(), ProviderError> {
+        if let Some(owner) = owner_of_directory(path).filter(|owner| *owner != 0)
+            && rustix::process::geteuid().is_root()
+            && !path.exists()
+        {
+            let text = format!(
+                "{} belongs to user {owner}, and this process runs as root, whose files the sidecar of that user could not \
+                 open. Run this as user {owner}, as the sidecar does (`sudo -u '#{owner}' ...`, or `docker exec -u {owner} ...`)",
+                directory_of(path).display()
+            );
+            return Err(self.refusal(ErrorKind::PermissionDenied, text));
+        }
+        Ok(())
+    }
+
+    /// Tries to write next to this path. It leaves nothing behind, not even for a moment where the file system can do that;
+    /// a directory that is missing is not made, but the system is asked whether it could be.
     ///
     /// # Errors
     /// As the system says.
     pub fn try_writing(&self, path: &Path) -> Result<(), ProviderError> {
-        let probe = with_suffix(path, ".probe");
-        let failed = |error| self.failed("write", &probe, error);
-        remove(&probe).map_err(failed)?;
-        let written = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&probe)
-            .and_then(|mut file| {
-                file.write_all(&[0; 4096])?;
-                file.sync_all()
-            });
-        written.and(remove(&probe)).map_err(failed)
+        let directory = directory_of(path);
+        let failed = |error: io::Error| self.failed("write", path, error);
+        if !directory.exists() {
+            let above = directory.ancestors().skip(1).find(|above| above.exists());
+            let above = above
+                .filter(|above| !above.as_os_str().is_empty())
+                .unwrap_or(Path::new("."));
+            let may_make = rustix::fs::accessat(CWD, above, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS);
+            return may_make.map_err(|error| failed(error.into()));
+        }
+        let lock = with_suffix(path, ".lock");
+        self.refuse_as_root(&lock)?;
+        // One that is there must be ours to take. Without one nobody writes, and the trial needs none.
+        let _lock = match self.exists(&lock)? {
+            true => Some(self.lock(&lock)?),
+            false => None,
+        };
+        let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
+        let nameless = rustix::fs::openat(CWD, directory, flags, Mode::from(0o600));
+        match nameless {
+            Ok(file) => written(File::from(file)).map_err(failed),
+            // The file system knows no files without a name.
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT | Errno::INVAL) => {
+                let probe = with_suffix(path, &format!(".probe-{}", std::process::id()));
+                remove(&probe).map_err(failed)?;
+                let mut options = OpenOptions::new();
+                let file = options.write(true).create_new(true).mode(0o600).open(&probe);
+                file.and_then(written).and(remove(&probe)).map_err(failed)
+            }
+            Err(error) => Err(failed(error.into())),
+        }
     }
 
     /// An error that the system did not raise.
@@ -353,6 +377,12 @@ pub fn directory_of(path: &Path) -> &Path {
 
 fn owner_of_directory(path: &Path) -> Option<u32> {
     Some(directory_of(path).metadata().ok()?.uid())
+}
+
+/// Some octets, as far as the disk.
+fn written(mut file: File) -> io::Result<()> {
+    file.write_all(&[0; 4096])?;
+    file.sync_all()
 }
 
 fn remove(path: &Path) -> io::Result<()> {

@@ -66,8 +66,6 @@ impl FileStore {
     }
 
     fn try_writing(&self) -> Result<(), ProviderError> {
-        self.disk.make_directory(directory_of(&self.path))?;
-        let _lock = self.disk.lock(&with_suffix(&self.path, ".lock"))?;
         self.disk.try_writing(&self.path)
     }
 

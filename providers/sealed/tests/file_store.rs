@@ -181,20 +181,25 @@ async fn a_lock_in_place_of_which_a_link_stands_is_refused() {
 }
 
 #[tokio::test]
-async fn a_check_leaves_nothing_but_the_lock() {
+async fn a_check_makes_neither_a_file_nor_a_directory() {
     let directory = temporary();
-    let store = store(directory.path());
-    assert!(
-        Trials::of(async |trials| store.check(trials).await)
-            .await
-            .iter()
-            .all(|check| check.answer.is_yes())
-    );
-    let left: Vec<_> = fs::read_dir(directory.path())
-        .expect("reads")
-        .map(|file| file.expect("a file").file_name())
-        .collect();
-    assert_eq!(left, ["ring.json.lock"]);
+    let left = || {
+        let left = fs::read_dir(directory.path()).expect("reads");
+        left.map(|file| file.expect("a file").file_name()).collect::<Vec<_>>()
+    };
+    let answer = async |store: &FileStore| {
+        let rows = Trials::of(async |trials| store.check(trials).await).await;
+        rows.iter().all(|check| check.answer.is_yes())
+    };
+    assert!(answer(&store(directory.path())).await);
+    assert!(answer(&store(&directory.path().join("a/b"))).await, "it could be made");
+    assert!(left().is_empty(), "{:?}", left());
+    fs::write(directory.path().join("file"), "").expect("written");
+    assert!(!answer(&store(&directory.path().join("file"))).await);
+    // A lock that could not be taken would keep every writer out.
+    symlink("nowhere", directory.path().join("ring.json.lock")).expect("linked");
+    assert!(!answer(&store(directory.path())).await);
+    assert_eq!(left().len(), 2, "{:?}", left());
 }
 
 #[test]
