@@ -167,7 +167,7 @@ async fn try_ring(settings: &Settings, origin: &Origin, signs: bool, trials: &mu
     // Opening calls nobody, so that it went well shows nothing yet.
     let provider = match app::look(settings, origin, Arc::new(SystemClock)).await {
         Ok(provider) => provider,
-        Err(error) => return failed("open the ring", "everything", error, trials).await,
+        Err(error) => return trials.not_opened("open the ring", "everything", error),
     };
     let capabilities = provider.capabilities();
     let fitting = match signs {
@@ -175,14 +175,12 @@ async fn try_ring(settings: &Settings, origin: &Origin, signs: bool, trials: &mu
         false => bears(settings, &capabilities),
     };
     if let Err(error) = fitting {
-        failed("a provider that fits the settings", "rotating in time", error, trials).await;
+        let failed = std::future::ready(Err::<(), _>(error));
+        trials
+            .property("a provider that fits the settings", "rotating in time", failed)
+            .await;
     }
     provider.check(trials).await;
-}
-
-async fn failed(property: &str, needed_for: &'static str, error: ProviderError, trials: &mut Trials) {
-    let failed = std::future::ready(Err::<(), _>(error));
-    trials.property(property, needed_for, failed).await;
 }
 
 async fn try_issuer(terms: &TrustedIssuer) -> Row {

@@ -101,6 +101,22 @@ fn a_verb_that_reads_changes_nothing_beside_a_ring_either() {
     }
 }
 
+#[cfg(feature = "vault")]
+#[test]
+fn a_wrong_setting_is_told_as_such_and_not_as_a_permission_that_is_missing() {
+    let home = Home::new();
+    let vault = Spec::new(&home)
+        .set("SIGNET_PROVIDER", "vault")
+        .set("VAULT_ADDR", "http://vault.example:8200")
+        .set("VAULT_TOKEN", "hvs.of-tests");
+    let ran = vault.run(&["check", "--json"]);
+    assert_eq!(ran.code, 64, "{}", ran.stderr);
+    let problem = assert_nothing_learned("vault", &ran);
+    assert!(problem.contains("VAULT_ADDR"), "{problem}");
+    let text = vault.run(&["check"]).stdout;
+    assert!(!text.contains("NO "), "{text}");
+}
+
 #[test]
 fn a_failed_opening_still_shows_the_settings() {
     let home = Home::new();

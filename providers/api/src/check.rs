@@ -171,6 +171,25 @@ impl Trials {
         given
     }
 
+    /// The provider could not be opened, so that nothing was tried. A wrong setting says nothing of what the provider has: the
+    /// row is unknown, and its error says what is wrong with the setting.
+    pub fn not_opened(&mut self, opening: impl Into<String>, needed_for: &'static str, error: ProviderError) {
+        let is_learned = matches!(
+            error.kind,
+            ErrorKind::PermissionDenied | ErrorKind::NotFound | ErrorKind::KeyUnusable | ErrorKind::BadAnswer
+        );
+        self.push(Check {
+            permission: opening.into(),
+            needed_for,
+            answer: if is_learned {
+                Answer::No(error)
+            } else {
+                Answer::Failed(error)
+            },
+            grant: None,
+        });
+    }
+
     /// A row for what cannot be tried here, and why.
     pub fn not_tried(&mut self, permission: impl Into<String>, needed_for: &'static str, why: impl Into<String>) {
         if self.is_over {
@@ -304,6 +323,21 @@ mod tests {
                 if learned { "no" } else { "unknown" },
                 "{kind:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_wrong_setting_is_no_answer_of_the_provider() {
+        for kind in ErrorKind::ALL {
+            let mut trials = Trials::default();
+            trials.not_opened("open the ring", "everything", failed(kind));
+            let learned = matches!(
+                kind,
+                ErrorKind::PermissionDenied | ErrorKind::NotFound | ErrorKind::KeyUnusable | ErrorKind::BadAnswer
+            );
+            let row = &trials.rows()[0];
+            assert_eq!(row.answer.as_str(), if learned { "no" } else { "unknown" }, "{kind:?}");
+            assert!(row.answer.is_bad(), "{kind:?}: there is something to do");
         }
     }
 
