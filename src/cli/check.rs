@@ -12,7 +12,7 @@ use serde::Serialize;
 use signet_api::{Answer, Check, ErrorKind, Operation, Progress, ProviderError, Trials};
 use signet_base::{SystemClock, chain};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::app;
 use crate::cli::{Failure, say, table, to_json};
@@ -21,8 +21,8 @@ use crate::issuers::{self, NoClient};
 use crate::kinds::exit_code;
 use crate::settings::{Origin, ProviderName, Settings, TrustedIssuer};
 
-/// How long a provider may be silent.
-const SILENCE: Duration = Duration::from_millis(4500);
+/// How long a provider or an issuer may be silent, so that the command takes no more than five seconds in all.
+const SILENCE: Duration = Duration::from_secs(4);
 /// How long the command says nothing while trials go on.
 const QUIET: Duration = Duration::from_secs(1);
 
@@ -84,11 +84,13 @@ impl Row {
 }
 
 pub(super) async fn check(settings: &Settings, json: bool) -> Result<String, Failure> {
+    // One instant for all: making one client delays the others, and their waits begin together.
+    let until = Instant::now() + SILENCE;
     let origins = settings.origins().enumerate().map(|(index, origin)| {
         // The first is the one that signs.
-        try_origin(settings, origin, index == 0, !json)
+        try_origin(settings, origin, index == 0, !json, until)
     });
-    let issuers = settings.trusted_issuers.iter().map(try_issuer);
+    let issuers = settings.trusted_issuers.iter().map(|terms| try_issuer(terms, until));
     let (origins, issuers) = tokio::join!(join_all(origins), join_all(issuers));
     let checks: Vec<Row> = origins.into_iter().flatten().chain(issuers).collect();
     let worst = checks.iter().find_map(|row| row.code);
@@ -114,7 +116,7 @@ pub(super) async fn check(settings: &Settings, json: bool) -> Result<String, Fai
 }
 
 /// The ring of one provider.
-async fn try_origin(settings: &Settings, origin: &Origin, signs: bool, speaks: bool) -> Vec<Row> {
+async fn try_origin(settings: &Settings, origin: &Origin, signs: bool, speaks: bool, mut until: Instant) -> Vec<Row> {
     let name = origin.provider.as_str();
     let (rows, mut found) = watch::channel(0_u32);
     let speaks = speaks && origin.provider != ProviderName::Local;
@@ -140,8 +142,8 @@ async fn try_origin(settings: &Settings, origin: &Origin, signs: bool, speaks: b
                 biased;
                 () = &mut work => break true,
                 // Each row begins the wait again.
-                _ = found.changed() => {}
-                () = sleep(SILENCE) => break false,
+                _ = found.changed() => until = Instant::now() + SILENCE,
+                () = sleep_until(until) => break false,
             }
         }
     };
@@ -183,8 +185,8 @@ async fn try_ring(settings: &Settings, origin: &Origin, signs: bool, trials: &mu
     provider.check(trials).await;
 }
 
-async fn try_issuer(terms: &TrustedIssuer) -> Row {
-    let failed = match tokio::time::timeout(SILENCE, issuers::try_once(terms)).await {
+async fn try_issuer(terms: &TrustedIssuer, until: Instant) -> Row {
+    let failed = match timeout_at(until, issuers::try_once(terms)).await {
         Ok(Ok(_)) => None,
         // As `serve` ends for the same reason.
         Ok(Err(error)) if error.is::<NoClient>() => Some((ErrorKind::KeyUnusable, chain(&*error))),
