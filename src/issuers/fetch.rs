@@ -5,6 +5,7 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use hyper_util::client::proxy::matcher::Matcher;
 use serde::Deserialize;
 use signet_api::USER_AGENT;
 use signet_base::chain;
@@ -117,6 +118,8 @@ pub(super) struct Source {
     ca_file: Option<PathBuf>,
     client: reqwest::Client,
     resolver: Resolver,
+    /// Which URLs are asked of a proxy, as the client decides.
+    proxies: Option<Matcher>,
     discovered: Option<(Location, Instant)>,
 }
 
@@ -137,10 +140,14 @@ impl Source {
             .retry(reqwest::retry::never())
             .redirect(reqwest::redirect::Policy::none());
         let (KeysAt::Jwks(url) | KeysAt::Discovery(url)) = &terms.keys_at;
-        if url.is_here() {
+        let proxies = match url.is_here() {
             // A proxy that the environment names has no business between two processes of this machine.
-            builder = builder.no_proxy();
-        }
+            true => {
+                builder = builder.no_proxy();
+                None
+            }
+            false => Some(Matcher::from_env()),
+        };
         if let Some(authorities) = tls::authorities(terms)? {
             builder = builder.tls_certs_only(authorities);
         }
@@ -151,6 +158,7 @@ impl Source {
             ca_file: terms.ca_file.clone(),
             client: builder.build().map_err(|source| NoClient::new(terms, source))?,
             resolver,
+            proxies,
             discovered: None,
         })
     }
@@ -176,7 +184,7 @@ impl Source {
     }
 
     async fn discover(&self, url: &Location) -> Result<Location, FetchError> {
-        self.resolver.asks(url);
+        self.resolver.asks(self.direct(url));
         let (document, _) = self.read(url).await?;
         let found: Discovery = json::read(&document).map_err(|_| FetchError::NotDiscovery { url: url.clone() })?;
         if found.issuer != self.issuer.as_str() {
@@ -188,8 +196,15 @@ impl Source {
         let keys = url
             .leads_to(&found.jwks_uri)
             .map_err(|why| FetchError::BadLocation { url: url.clone(), why })?;
-        self.resolver.is_led_to(&keys);
+        self.resolver.is_led_to(self.direct(&keys));
         Ok(keys)
+    }
+
+    /// The location, if it is not asked of a proxy.
+    fn direct<'a>(&self, url: &'a Location) -> Option<&'a Location> {
+        let uri = url.url().as_str().parse().ok();
+        let takes_a_proxy = |proxies: &Matcher| uri.is_some_and(|uri| proxies.intercept(&uri).is_some());
+        (!self.proxies.as_ref().is_some_and(takes_a_proxy)).then_some(url)
     }
 
     async fn keys(&self, url: &Location) -> Result<Fetched, FetchError> {
@@ -250,6 +265,32 @@ mod tests {
 
     use super::*;
     use crate::issuers::example::trusted;
+
+    #[test]
+    fn a_location_is_direct_unless_its_client_asks_a_proxy() {
+        let at = |text: &str| Location::parse(text).expect("a location");
+        let source = |url: &str, proxies: Matcher| {
+            let mut source = Source::new(&trusted(url)).expect("a client");
+            source.proxies = source.proxies.map(|_| proxies);
+            source
+        };
+        let proxies = || {
+            Matcher::builder()
+                .https("http://localhost:3128")
+                .no("direct.test,127.0.0.0/8")
+                .build()
+        };
+        let elsewhere = source("https://login.test/jwks", proxies());
+        assert!(elsewhere.direct(&at("https://keys.test/")).is_none());
+        assert!(elsewhere.direct(&at("https://keys.direct.test/")).is_some());
+        let here = source("http://127.0.0.1:1/jwks", proxies());
+        assert!(
+            here.direct(&at("https://keys.test/")).is_some(),
+            "its client takes no proxy"
+        );
+        let without = source("https://login.test/jwks", Matcher::builder().build());
+        assert!(without.direct(&at("https://keys.test/")).is_some());
+    }
 
     #[tokio::test]
     async fn an_answer_that_announces_too_much_is_refused_before_it_comes() {

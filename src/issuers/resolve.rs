@@ -25,17 +25,18 @@ struct Names {
 }
 
 impl Resolver {
-    /// The document at this location is asked for next.
-    pub(super) fn asks(&self, document: &Location) {
+    /// The document at this location is asked for next. `None`: it is asked of a proxy, whose name is then the one to resolve,
+    /// and is the operator's choice wherever it leads.
+    pub(super) fn asks(&self, document: Option<&Location>) {
         *self.names() = Names {
-            document: host(document),
+            document: document.and_then(host),
             ..Names::default()
         };
     }
 
-    /// It led to this location.
-    pub(super) fn is_led_to(&self, keys: &Location) {
-        self.names().led_to = host(keys);
+    /// It led to this location. `None`: that is asked of a proxy.
+    pub(super) fn is_led_to(&self, keys: Option<&Location>) {
+        self.names().led_to = keys.and_then(host);
     }
 
     fn names(&self) -> MutexGuard<'_, Names> {
@@ -93,10 +94,10 @@ mod tests {
     fn asked(document: &[&str], keys: (&str, &[&str])) -> Option<Vec<SocketAddr>> {
         let at = |host: &str| Location::parse(&format!("https://{host}/")).expect("a location");
         let resolver = Resolver::default();
-        resolver.asks(&at("login.example.com"));
+        resolver.asks(Some(&at("login.example.com")));
         let all = addresses(document);
         assert_eq!(resolver.judge("login.example.com", all.clone()).ok(), Some(all));
-        resolver.is_led_to(&at(keys.0));
+        resolver.is_led_to(Some(&at(keys.0)));
         // A proxy on this machine is nobody's lead.
         let proxy = addresses(&["127.0.0.1"]);
         assert_eq!(resolver.judge("proxy.example.com", proxy.clone()).ok(), Some(proxy));
@@ -136,11 +137,16 @@ mod tests {
             !found.is_empty() && found.iter().all(|address| address.ip().is_loopback()),
             "{found:?}"
         );
-        resolver.asks(&Location::parse("https://login.example.com/").expect("a location"));
-        resolver.is_led_to(&Location::parse("https://localhost/").expect("a location"));
+        resolver.asks(Some(
+            &Location::parse("https://login.example.com/").expect("a location"),
+        ));
+        resolver.is_led_to(Some(&Location::parse("https://localhost/").expect("a location")));
         let Err(error) = resolve().await else {
             panic!("led here")
         };
         assert!(error.to_string().contains("write jwks_url"), "{error}");
+        // The same name, but of a proxy that is asked for the keys.
+        resolver.is_led_to(None);
+        assert!(resolve().await.is_ok());
     }
 }

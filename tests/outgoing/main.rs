@@ -150,6 +150,23 @@ fn asks(proxy: &Proxy, spec: &Spec, expected: &str) {
     child.wait().expect("ended");
 }
 
+/// The name of the proxy is the operator's choice, also where the resolver of the issuer's client would refuse one.
+#[test]
+fn a_proxy_on_this_machine_is_asked_for_the_keys_of_an_issuer() {
+    let proxy = Proxy::start();
+    let ran = Spec::new(&Home::new())
+        .set("SIGNET_AUDIENCE", "https://api.test")
+        .set("SIGNET_TRUSTED_ISSUERS", "https://login.test/")
+        .set("HTTPS_PROXY", format!("http://localhost:{}", proxy.address.port()))
+        .run(&["check"]);
+    let asked = proxy.asked();
+    assert!(
+        asked.iter().any(|line| line.starts_with("CONNECT login.test:443 ")),
+        "{asked:?} {}",
+        ran.stdout
+    );
+}
+
 #[test]
 fn every_provider_asks_the_proxy_of_the_environment_whatever_its_spelling() {
     for (provider, variables, expected) in places() {
