@@ -351,12 +351,14 @@ fn successor(
             Reason::Revoked
         });
     };
-    if scheduled.iter().any(|key| key.phase == Phase::Pending) && !faults::has("a successor beside one that waits") {
-        return Successor::Waits;
-    }
     let key = records[index];
+    // Then no key that waits can sign either: the active one is the first that can, if any can. A key that a wrong clock dated far
+    // into the future, and that was disabled since, would be waited for until then.
     if key.state == KeyState::Disabled {
         return Successor::Due(Reason::Disabled);
+    }
+    if scheduled.iter().any(|key| key.phase == Phase::Pending) && !faults::has("a successor beside one that waits") {
+        return Successor::Waits;
     }
     if key.public.algorithm() != policy.algorithm() {
         return Successor::Due(Reason::Algorithm);

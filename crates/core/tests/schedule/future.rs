@@ -80,12 +80,32 @@ fn nothing_is_created_or_retired_while_the_newest_key_lies_in_the_future() {
 #[test]
 fn a_ring_in_which_nothing_can_sign_gets_a_key_whenever_its_newest_was_created() {
     let [first, second] = ring();
-    let schedule = look(&[disabled(first), disabled(second.clone())], 26 * HOUR + LEAD - APART);
-    assert_eq!(schedule.due, [], "one that waits is waited for");
-    let schedule = look(&[disabled(second.clone())], 6 * HOUR);
-    let of = Some(second.kid().clone());
-    let reason = Reason::Disabled;
-    assert_eq!(schedule.due, [Due::Successor { of, reason }]);
+    let due = |ring: &[KeyRecord], now| look(ring, now).due;
+    let successor = || {
+        let of = Some(second.kid().clone());
+        let reason = Reason::Disabled;
+        vec![Due::Successor { of, reason }]
+    };
+    assert_eq!(due(&[disabled(second.clone())], 6 * HOUR), successor());
+    // One that waits and can never sign is not waited for.
+    let dead = [disabled(first.clone()), disabled(second.clone())];
+    for now in [6 * HOUR, 26 * HOUR + LEAD - APART, 26 * HOUR + LEAD] {
+        assert_eq!(due(&dead, now), successor(), "at {now}");
+    }
+    // The way back from a clock that ran ahead for several periods: the key that could sign is given up, and the one that is made
+    // then signs at once, though a dead one lies in the future still.
+    let living = after(key(2, 20 * HOUR), &first);
+    let given_up = [
+        disabled(first.clone()),
+        revoked(living.clone(), 6 * HOUR),
+        disabled(second.clone()),
+    ];
+    assert_eq!(due(&given_up, 6 * HOUR), successor());
+    let [first, living, second] = given_up;
+    let made = after(key(3, 6 * HOUR + 5), &second);
+    let schedule = look(&[first, made.clone(), living, second], 6 * HOUR + 5);
+    assert_eq!(schedule.active().map(|key| &key.kid), Some(made.kid()), "{schedule:?}");
+    assert_eq!(schedule.due, []);
 }
 
 #[test]
