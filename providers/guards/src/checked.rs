@@ -126,7 +126,9 @@ impl Checked {
         };
         Some(format!(
             "the clock of {} is {} {direction} ours, by the creation instant of key {}, and SIGNET_CLOCK_SKEW allows {}. \
-             {meaning}. See that the clock of this machine is right (NTP); if it is, raise SIGNET_CLOCK_SKEW",
+             {meaning}. See that the clock of this machine is right (NTP). If it is, that of the machine that created the \
+             key was wrong, or the provider's is: correct that one. A larger SIGNET_CLOCK_SKEW would accept tokens for as much longer \
+             after they expired",
             self.capabilities().provider,
             words::span(off),
             key.kid(),

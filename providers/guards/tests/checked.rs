@@ -333,8 +333,9 @@ async fn a_clock_that_is_ahead_is_told_once_and_refuses_nothing() {
     }
     let says = format!(
         "the clock of test is 2 min ahead of ours, by the creation instant of key {}, and SIGNET_CLOCK_SKEW allows 60 s. \
-         Its keys activate later than the policy says. See that the clock of this machine is right (NTP); if it is, \
-         raise SIGNET_CLOCK_SKEW",
+         Its keys activate later than the policy says. See that the clock of this machine is right (NTP). If it is, \
+         that of the machine that created the key was wrong, or the provider's is: correct that one. A larger SIGNET_CLOCK_SKEW \
+         would accept tokens for as much longer after they expired",
         late.kid()
     );
     assert_eq!(log.lines().len(), 1, "{:?}", log.lines());
