@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use signet_api::{ErrorKind, Operation, ProviderError, Trials};
 use signet_sealed::{Context, Sealer};
+use tokio::sync::OnceCell;
 use zeroize::Zeroizing;
 
 use crate::check;
@@ -27,6 +28,7 @@ pub async fn sealer(config: VaultConfig) -> Result<Arc<dyn Sealer>, ProviderErro
         decrypt: format!("{}/decrypt/{}", config.transit_mount, config.key),
         mount: config.transit_mount,
         key: config.key,
+        is_there: OnceCell::new(),
     }))
 }
 
@@ -37,6 +39,8 @@ struct TransitSealer {
     key: String,
     encrypt: String,
     decrypt: String,
+    /// Set once the key was seen, or may not be looked at.
+    is_there: OnceCell<()>,
 }
 
 #[derive(Serialize)]
@@ -67,15 +71,38 @@ impl TransitSealer {
         let missing = refused.says("encryption key not found") || refused.status == 403;
         let mut failure = Failure::from(refused);
         if missing {
-            failure.text.push_str(&format!(
-                ". Or the transit key does not exist: `vault write -f {}/keys/{}` makes it",
-                self.mount, self.key
-            ));
+            failure.text.push_str(". Or the transit key does not exist: ");
+            failure.text.push_str(&self.how_to_have_the_key());
         }
         failure
     }
 
+    /// Under a new key nothing can be opened that was sealed under the old one, and its name is then taken for the old one.
+    fn how_to_have_the_key(&self) -> String {
+        let (mount, key) = (&self.mount, &self.key);
+        format!(
+            "if a ring was ever sealed under it, restore it from a backup (`vault write {mount}/restore/{key} backup=…`), because a \
+             new key opens no old ring. For a first ring, `vault write -f {mount}/keys/{key}` makes it"
+        )
+    }
+
+    /// Vault makes a missing key when it is asked to encrypt with it by a token that may create: `signet check` would change what it
+    /// looks at, and a key that was lost would be replaced by one that opens nothing. So the key is looked for first. A token that may
+    /// not read it cannot create it either, by the policy of the documentation.
+    async fn expect_key(&self) -> Result<(), Failure> {
+        let path = format!("{}/keys/{}", self.mount, self.key);
+        let look = async || match self.client.call(Call::get(&path)).await? {
+            Err(refused) if refused.status == 404 => {
+                let text = format!("the transit key {path} does not exist: {}", self.how_to_have_the_key());
+                Err(Failure::new(ErrorKind::NotFound, text))
+            }
+            _ => Ok(()),
+        };
+        self.is_there.get_or_try_init(look).await.copied()
+    }
+
     async fn wrapped(&self, plaintext: &[u8], context: &Context) -> Result<Vec<u8>, Failure> {
+        self.expect_key().await?;
         let plaintext = Zeroizing::new(STANDARD.encode(plaintext));
         let body = Encrypt {
             plaintext: &plaintext,

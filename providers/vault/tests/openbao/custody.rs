@@ -52,6 +52,27 @@ fn a_ciphertext_unwraps_in_its_own_context_and_under_its_own_key_alone() {
     });
 }
 
+/// Whoever may do everything may also create by encrypting: a check would change what it looks at, and a key that was lost would be
+/// replaced by one that opens nothing.
+#[test]
+fn a_wrapping_key_that_is_missing_is_not_made_for_root_either() {
+    run(async {
+        let name = unique("wrapping");
+        let config = VaultConfig::new(&shared().as_root(), &name).expect("good");
+        let sealer = signet_vault::sealer(config).await.expect("a sealer");
+        let context = Context::new("ring", Purpose::RingKey);
+        let key = format!("transit/keys/{name}");
+        for _ in 0..2 {
+            let error = sealer.wrap(b"secret", &context).await.expect_err("refused");
+            assert_eq!(error.kind, ErrorKind::NotFound, "{}", chain(&error));
+            assert!(chain(&error).contains("restore it from a backup"), "{}", chain(&error));
+            assert_eq!(shared().request("GET", &key, None).await.0, 404);
+        }
+        shared().post(&key, json!({})).await;
+        sealer.wrap(b"secret", &context).await.expect("wrapped");
+    });
+}
+
 #[test]
 fn a_wrapping_key_that_is_missing_is_not_made_in_passing() {
     run(async {

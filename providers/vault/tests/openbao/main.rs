@@ -90,6 +90,7 @@ async fn sealed_as_sidecar() -> Subject {
 
 async fn sealed_over_a_file() -> Subject {
     let ring = unique("ring");
+    shared().post(&format!("transit/keys/{ring}"), json!({})).await;
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("ring.json");
     let open = move || {
