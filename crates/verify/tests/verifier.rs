@@ -80,7 +80,7 @@ fn issuer(name: &str) -> Issuer {
 }
 
 fn audiences(names: &[&str]) -> Vec<Audience> {
-    names.iter().map(|name| Audience::new(name)).collect()
+    names.iter().map(Audience::new).collect()
 }
 
 /// A token of this issuer for this audience, which dies five minutes after [`NOW`].
