@@ -157,6 +157,15 @@ pub(crate) fn member<'a, T: Deserialize<'a>>(
     value(claims.member(name), why)
 }
 
+/// A claim that a token need not have.
+pub(crate) fn optional<'a, T: Deserialize<'a>>(
+    claims: &Object<'a>,
+    name: &str,
+    why: &'static str,
+) -> Result<Option<T>, Refusal> {
+    value(present(claims.member(name)), why)
+}
+
 fn value<'a, T: Deserialize<'a>>(found: Option<&'a RawValue>, why: &'static str) -> Result<Option<T>, Refusal> {
     found
         .map(|value| serde_json::from_str(value.get()).map_err(|_| Refusal::Malformed(why)))
@@ -165,7 +174,7 @@ fn value<'a, T: Deserialize<'a>>(found: Option<&'a RawValue>, why: &'static str)
 
 /// A `NumericDate` may have a fraction (RFC 7519 §2). Beyond the year 9999 it is an error of the issuer.
 pub(crate) fn date(claims: &Object<'_>, name: &str, why: &'static str) -> Result<Option<Timestamp>, Refusal> {
-    let Some(seconds) = member::<f64>(claims, name, why)? else {
+    let Some(seconds) = optional::<f64>(claims, name, why)? else {
         return Ok(None);
     };
     if !(0.0..YEAR_10000 as f64).contains(&seconds) {

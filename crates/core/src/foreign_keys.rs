@@ -243,6 +243,7 @@ fn read_key(text: &str, place: usize, algorithms: &[Algorithm]) -> Result<Usable
             return Err(left_out("is not for verifying (key_ops)"));
         }
     }
+    let jwk = plainly_written(jwk);
     let public = jwk.public_key().map_err(|error| {
         left_out(match error {
             PublicKeyError::Unsupported => "is of a type that is not known",
@@ -263,6 +264,9 @@ fn read_key(text: &str, place: usize, algorithms: &[Algorithm]) -> Result<Usable
                 "is a point with a part of small order, for which others can sign"
             }
             PublicKeyError::Weak(Weakness::SmallFactor) => "is an RSA key with a small factor",
+            PublicKeyError::Weak(Weakness::CloseFactors) => {
+                "is an RSA key with two factors so close together that it can be factored (CVE-2022-26320)"
+            }
             PublicKeyError::Weak(Weakness::Roca) => "is an RSA key that can be factored (ROCA, CVE-2017-15361)",
             _ => "is too weak, too long, or no key at all",
         })
@@ -273,6 +277,15 @@ fn read_key(text: &str, place: usize, algorithms: &[Algorithm]) -> Result<Usable
         names_algorithm: jwk.alg.is_some(),
         place,
     })
+}
+
+/// Some publishers write numbers with padding, or in the other alphabet of base64 (RFC 4648 §4): the number is the same.
+fn plainly_written(mut jwk: Jwk) -> Jwk {
+    for member in [&mut jwk.n, &mut jwk.e, &mut jwk.x, &mut jwk.y].into_iter().flatten() {
+        let digits = member.trim_end_matches('=');
+        *member = digits.replace('+', "-").replace('/', "_");
+    }
+    jwk
 }
 
 fn shown(kid: &str) -> String {
@@ -301,6 +314,26 @@ mod tests {
 
     fn parse(keys: &[Value]) -> Result<ForeignKeys, NoKeys> {
         ForeignKeys::parse(json!({ "keys": keys }).to_string().as_bytes(), &ALLOWED)
+    }
+
+    #[test]
+    fn a_number_in_the_other_alphabet_or_with_padding_is_the_same_key() {
+        for algorithm in ALLOWED {
+            let plain = jwk(algorithm, json!({"kid": "a"}));
+            let mut other = plain.clone();
+            for member in ["x", "y"] {
+                if let Some(text) = plain[member].as_str() {
+                    other[member] = format!("{}=", text.replace('-', "+").replace('_', "/")).into();
+                }
+            }
+            let read = |key: &Value| {
+                let set = json!({"keys": [key]}).to_string();
+                let keys = ForeignKeys::parse(set.as_bytes(), &ALLOWED).expect("keys");
+                keys.find("a", algorithm.as_str()).expect("the key").kid().clone()
+            };
+            assert_ne!(plain, other);
+            assert_eq!(read(&plain), read(&other), "{algorithm}");
+        }
     }
 
     #[test]

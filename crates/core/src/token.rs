@@ -60,7 +60,11 @@ impl<'a> Compact<'a> {
         let alg = string(&header, "alg", "alg in the header is not a string")?
             .ok_or(Refusal::Malformed("the header has no alg (RFC 7515 §4.1.1)"))?;
         let kid = string(&header, "kid", "kid in the header is not a string")?.ok_or(Refusal::UnknownKey)?;
-        let typ = string(&header, "typ", "typ in the header is not a string")?;
+        let typ = match header.member("typ") {
+            // `null` is how many serializers write that there is nothing.
+            Some(value) if value.get() == "null" => None,
+            _ => string(&header, "typ", "typ in the header is not a string")?,
+        };
 
         let payload = text(payload, "the payload is not canonical base64url of UTF-8 (RFC 7515 §2)")?;
         let signature = URL_SAFE_NO_PAD

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::algorithm::Algorithm;
 use crate::claim_path::ClaimPath;
-use crate::claims::{Texts, audience, claims, date, issuer, member, scope};
+use crate::claims::{Texts, audience, claims, date, issuer, optional, scope};
 use crate::json::Object;
 use crate::names::{Issuer, Kid};
 use crate::public_key::VerifyingKey;
@@ -209,7 +209,7 @@ impl Read<'_, '_> {
             .ok_or(Refusal::Malformed("the token has no exp (RFC 8725 §3)"))?;
         let not_before = date(claims, "nbf", "nbf is not a NumericDate (RFC 7519 §4.1.5)")?;
         let issued_at = date(claims, "iat", "iat is not a NumericDate (RFC 7519 §4.1.6)")?;
-        let subject = member::<String>(claims, "sub", "sub is not a string (RFC 7519 §4.1.2)")?;
+        let subject = optional::<String>(claims, "sub", "sub is not a string (RFC 7519 §4.1.2)")?;
         Ok(Authentic {
             kid: Kid::new(&token.kid),
             thumbprint: key.kid().clone(),

@@ -5,6 +5,7 @@
 
 use curve25519_dalek::edwards::CompressedEdwardsY;
 use curve25519_dalek::traits::IsIdentity as _;
+use num_bigint::BigUint;
 
 /// What is wrong with a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
@@ -18,6 +19,9 @@ pub enum Weakness {
     /// The modulus has a factor that anybody finds.
     #[error("its RSA modulus has a small factor (NIST SP 800-89 §5.3.3)")]
     SmallFactor,
+    /// The two primes lie so close together that their mean leads to them, or are the same.
+    #[error("its RSA modulus has two factors so close together that anybody finds them (CVE-2022-26320)")]
+    CloseFactors,
     /// The modulus has the form of those that Infineon's library made.
     #[error("its RSA modulus has the fingerprint of ROCA, so that its factors can be computed (CVE-2017-15361)")]
     Roca,
@@ -73,8 +77,29 @@ pub(crate) fn rsa(n: &[u8]) -> Result<(), Weakness> {
     // one in 2^154 is so too.
     match is_roca {
         true => Err(Weakness::Roca),
+        false if has_close_factors(n) => Err(Weakness::CloseFactors),
         false => Ok(()),
     }
+}
+
+/// Primes that are closer than FIPS 186-5 A.1.3 wants show at once. All broken keys that were found in the wild show in the
+/// first round.
+const ROUNDS_OF_FERMAT: u32 = 16;
+
+/// Fermat's method: if n = (a + b)(a - b), then a² - n is a square, and a is just above the root of n if b is small.
+fn has_close_factors(n: &[u8]) -> bool {
+    let n = BigUint::from_bytes_be(n);
+    let root = n.sqrt();
+    let ceiling = match &root * &root == n {
+        true => return true,
+        false => root + 1_u32,
+    };
+    (0..ROUNDS_OF_FERMAT).any(|round| {
+        let a = &ceiling + round;
+        let square = &a * &a - &n;
+        let b = square.sqrt();
+        &b * &b == square
+    })
 }
 
 fn is_power_of_65537(rest: u32, prime: u32) -> bool {

@@ -71,6 +71,11 @@ pub(crate) fn instants() -> Vec<Case> {
         case("exp missing", exp(""), bad),
         case("exp a string", exp("\"1750000300\""), bad),
         case("exp null", exp("null"), bad),
+        case(
+            "nbf, iat and sub null",
+            with_claims(&[("nbf", "null"), ("iat", "null"), ("sub", "null")]),
+            ACCEPTED,
+        ),
         case("exp true", exp("true"), bad),
         case("exp an array", exp("[1750000300]"), bad),
         case("exp negative", exp("-1"), bad),

@@ -375,6 +375,11 @@ pub(crate) fn members() -> Vec<Case> {
             "malformed",
         ),
         case(
+            "typ null",
+            bytes(format!(r#"{{"alg":"ES256","kid":"{mine}","typ":null}}"#).as_bytes()),
+            ACCEPTED,
+        ),
+        case(
             "typ a number",
             bytes(format!(r#"{{"alg":"ES256","kid":"{mine}","typ":1}}"#).as_bytes()),
             "malformed",

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use curve25519_dalek::constants::{ED25519_BASEPOINT_POINT, EIGHT_TORSION};
 use curve25519_dalek::edwards::CompressedEdwardsY;
 use curve25519_dalek::traits::IsIdentity as _;
+use num_bigint::BigUint;
 use signet_core::algorithm::RsaBits;
 use signet_core::jwk::Jwk;
 use signet_core::verify::authenticate;
@@ -129,6 +130,23 @@ fn a_modulus_with_the_fingerprint_of_roca_is_refused() {
     assert!(errors.iter().all(|error| error.contains("weak")), "{errors:?}");
     // Most of them have no other small factor, and are refused for what they are.
     assert!(errors.iter().any(|error| error.contains("ROCA")), "{errors:?}");
+}
+
+/// CVE-2022-26320: the printers of two makers drew the second prime right after the first. 400 bits apart is as easy.
+#[test]
+fn a_modulus_of_two_close_factors_is_refused() {
+    let number = |bits: u32, low: u32| (BigUint::from(3_u32) << bits) + low;
+    let mut found = 0;
+    for low in (1..400).step_by(2) {
+        let mean = number(1022, low);
+        for apart in [BigUint::ZERO, BigUint::from(2_u32), number(398, 2)] {
+            let n = &mean * &mean - &apart * &apart;
+            let error = rsa(&n.to_bytes_be(), &[1, 0, 1]).expect_err("a weak modulus");
+            // Others have a small factor, and are refused for that.
+            found += u32::from(error.contains("close together"));
+        }
+    }
+    assert!(found > 10, "{found}");
 }
 
 fn ed25519(x: &[u8]) -> Result<signet_core::VerifyingKey, String> {
