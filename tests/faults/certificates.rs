@@ -36,6 +36,7 @@ impl Service for Transit {
                     None => Response::json(400, &json!({ "errors": ["cipher: message authentication failed"] })),
                 }
             }
+            "/v1/transit/keys/signet" => data(json!({ "type": "aes256-gcm96" })),
             "/v1/auth/token/lookup-self" => data(json!({ "ttl": 0 })),
             _ => Response::json(404, &json!({ "errors": [] })),
         }

@@ -95,11 +95,7 @@ fn a_ring_in_which_nothing_can_sign_gets_a_key_whenever_its_newest_was_created()
     // The way back from a clock that ran ahead for several periods: the key that could sign is given up, and the one that is made
     // then signs at once, though a dead one lies in the future still.
     let living = after(key(2, 20 * HOUR), &first);
-    let given_up = [
-        disabled(first.clone()),
-        revoked(living.clone(), 6 * HOUR),
-        disabled(second.clone()),
-    ];
+    let given_up = [disabled(first), revoked(living, 6 * HOUR), disabled(second.clone())];
     assert_eq!(due(&given_up, 6 * HOUR), successor());
     let [first, living, second] = given_up;
     let made = after(key(3, 6 * HOUR + 5), &second);
