@@ -1,10 +1,11 @@
-"""Builds the test programs of the workspace and runs several at once, the longest first.
+"""Builds the test programs of the workspace, runs them, and says which tests were the slowest.
 
-cargo test runs one program after the other, and most of ours spend their time waiting for a key to activate or for a server
-to give up. Usage: tests/programs.py OPTION..., where the options are those of `cargo test` that choose packages and features.
+Usage: tests/programs.py OPTION..., where the options are those of `cargo test` that choose packages and features.
 
-It prints what each program printed when that has ended, so the lines of two programs never mix, then the slowest tests, and
-ends with 1 if anything failed. Durations are kept in the target directory; they only decide the order of the next run.
+SIGNET_TEST_AT_ONCE programs run side by side, the longest first. It is 1 unless it is set: some tests measure time, and
+fail when others keep all processors busy. Most spend their time waiting, so a machine with more cores than two does well
+with more. What a program printed is printed when it has ended, so the lines of two never mix. Durations are kept in the
+target directory; they only decide the order of the next run. Ends with 1 if anything failed.
 """
 
 import json
@@ -17,8 +18,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
-# Two cores are busy with two programs, and a third one waits.
-AT_ONCE = 3
+AT_ONCE = int(os.environ.get("SIGNET_TEST_AT_ONCE", "1"))
 SLOWEST = 10
 # These measure time or fill the machine's limits, so nothing else runs beside them.
 ALONE = {"latency", "sockets"}

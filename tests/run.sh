@@ -356,38 +356,19 @@ issuers() {
     return "$status"
 }
 
-# The suites in Python wait for most of their time, and so do the test programs: they run side by side. What the suites
-# print comes when all have ended.
-suites_in_python() {
-    local before_passed="$passed" before_failed="$failed"
-    summary=() left_out=()
-    step "our servers against the clouds' own SDKs" sdks
-    step "interop: PyJWT, joserfc, jose" interop
-    step "gateways: Envoy, nginx, Caddy, Traefik, HAProxy, Apache, KrakenD, Kubernetes" gateways
-    step "issuers: oidc-provider, Keycloak" issuers
-    passed=$((passed - before_passed)) failed=$((failed - before_failed))
-    declare -p passed failed summary left_out | sed 's/^declare \(-[-a]*\) /declare \1 suites_/' > "$scratch/suites"
-}
-
 step "cargo fmt --check" cargo fmt --check
 step "the servers that tests need" set_up_servers
 step "cargo clippy" cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
 step "cargo check, local provider alone" cargo check --package signet --no-default-features --locked
 step "cargo doc" cargo_doc
 step "cargo build" build_programs
-suites_in_python > "$scratch/suites.log" 2>&1 &
-suites=$!
 step "cargo test" cargo_test
 step "the simulation against deliberate faults" faults
 step "the table of providers" providers_table
-wait "$suites" || true
-cat "$scratch/suites.log"
-# shellcheck source=/dev/null
-source "$scratch/suites"
-# shellcheck disable=SC2154
-passed=$((passed + suites_passed)) failed=$((failed + suites_failed))
-summary+=(${suites_summary[@]+"${suites_summary[@]}"})
-left_out+=(${suites_left_out[@]+"${suites_left_out[@]}"})
+step "our servers against the clouds' own SDKs" sdks
+step "interop: PyJWT, joserfc, jose" interop
+step "gateways: Envoy, nginx, Caddy, Traefik, HAProxy, Apache, KrakenD, Kubernetes" gateways
+step "issuers: oidc-provider, Keycloak" issuers
 if has cargo-deny; then
     step "cargo deny" cargo deny --offline check bans licenses sources
 else
