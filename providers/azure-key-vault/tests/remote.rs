@@ -356,10 +356,12 @@ async fn the_tags_of_a_destroyed_version_do_not_matter_any_more() {
     let fake = Fake::start();
     let provider = fake.remote("ring").await;
     let first = create(&*provider, None).await;
+    let second = create(&*provider, Some(first.kid())).await;
     provider.retire(first.kid(), Fate::Destroy).await.expect("destroyed");
-    fake.azure.set_tags("ring", &[("signet-ring", "ring")]);
-    create(&*provider, None).await;
-    assert_eq!(provider.list().await.expect("listed").len(), 1);
+    fake.azure.set_first_tags("ring", &[("signet-ring", "ring")]);
+    create(&*provider, Some(second.kid())).await;
+    let keys = provider.list().await.expect("listed");
+    assert_eq!((keys.len(), keys[0].kid()), (2, second.kid()));
 }
 
 #[tokio::test]

@@ -132,6 +132,14 @@ impl Azure {
         }
     }
 
+    /// Replaces the tags of a key's oldest version.
+    pub fn set_first_tags(&self, name: &str, tags: &[(&str, &str)]) {
+        let mut state = self.state();
+        if let Some(version) = state.keys.get_mut(name).and_then(|versions| versions.first_mut()) {
+            version.tags = tags.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        }
+    }
+
     /// The tags of a key's latest version.
     #[must_use]
     pub fn tags(&self, name: &str) -> BTreeMap<String, String> {
