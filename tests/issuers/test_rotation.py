@@ -81,7 +81,9 @@ def test_within_the_cool_down_the_wish_for_a_fetch_is_kept(issuer: Issuer, trust
     # It is shown once only.
     assert word(sidecar, token) == "unknown_key"
     wait_until(lambda: len(issuer.proxy.seen(JWKS)) == 2, LIMIT, "the early fetch")
-    assert 3.0 <= issuer.proxy.seen(JWKS)[1].at - first < 4.0
+    # Both requests were on their way for a moment, the first perhaps for longer.
+    on_the_way = 0.1
+    assert 3.0 - on_the_way <= issuer.proxy.seen(JWKS)[1].at - first < 4.0
     wait_until(lambda: word(sidecar, token) == ACCEPTED, LIMIT, "the new key is known")
 
 
