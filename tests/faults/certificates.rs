@@ -7,9 +7,9 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use signet_fakes::{Authority, Request, Response, Server, Service};
 
-use crate::harness::http::Connection;
 use crate::harness::time::wait_for;
-use crate::harness::{Home, PATIENCE, Signed, Spec, kids};
+use crate::harness::{Home, PATIENCE, Signed, Spec};
+use crate::published;
 
 /// As much of transit as sealed custody needs. It hides nothing: what it wraps, it writes behind the context.
 struct Transit;
@@ -96,11 +96,7 @@ fn a_bad_certificate_of_the_server_is_an_outage_and_the_last_good_ring_is_served
         let (spec, address, signed) = former(&authority);
         let impostor = serve(address, &harm(authority));
         let sidecar = spec.spawn();
-        let jwks = wait_for("the JWKS", PATIENCE, || {
-            let mut public = Connection::tcp(spec.listen()).ok()?;
-            Some(kids(&public.get("/.well-known/jwks.json").ok()?.json()))
-        });
-        assert_eq!(jwks, [signed.kid.as_str()], "{name}");
+        assert_eq!(published(&spec), [signed.kid.as_str()], "{name}");
         assert_eq!(sidecar.verify(&signed.token)["active"], true, "{name}");
         let log = sidecar.log_text();
         assert!(log.contains("The server's certificate"), "{name}: {log}");

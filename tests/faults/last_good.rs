@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use crate::harness::http::Connection;
 use crate::harness::time::wait_for;
-use crate::harness::{AUDIENCE, Home, PATIENCE, STRANGER, Signed, Spec, kids, say};
+use crate::harness::{AUDIENCE, Home, PATIENCE, STRANGER, Signed, Spec, say};
+use crate::published;
 
 /// A home with a ring that was served from, and a token of its key.
 fn former() -> (Spec, Signed) {
@@ -44,11 +44,7 @@ fn a_start_with_a_ring_that_cannot_be_read_serves_the_last_good_one_and_signs_wh
         let good = fs::read(&ring).expect("the ring");
         fault(&ring);
         let sidecar = spec.spawn();
-        let jwks = wait_for("the JWKS", PATIENCE, || {
-            let mut public = Connection::tcp(spec.listen()).ok()?;
-            Some(kids(&public.get("/.well-known/jwks.json").ok()?.json()))
-        });
-        assert_eq!(jwks, [signed.kid.as_str()], "{name}");
+        assert_eq!(published(&spec), [signed.kid.as_str()], "{name}");
         assert_eq!(sidecar.verify(&signed.token)["active"], true, "{name}");
         let request = json!({ "claims": { "sub": "client", "aud": AUDIENCE } });
         let refused = sidecar.post("/v1/sign", &request);

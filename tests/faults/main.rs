@@ -8,3 +8,15 @@ mod out_of_touch;
 mod running;
 mod secrets;
 mod start;
+
+use crate::harness::http::Connection;
+use crate::harness::time::wait_for;
+use crate::harness::{PATIENCE, Spec, kids};
+
+/// The kids of the JWKS, once a sidecar that is starting serves it.
+fn published(spec: &Spec) -> Vec<String> {
+    wait_for("the JWKS", PATIENCE, || {
+        let mut public = Connection::tcp(spec.listen()).ok()?;
+        Some(kids(&public.get("/.well-known/jwks.json").ok()?.json()))
+    })
+}
