@@ -101,6 +101,14 @@ fn verifier(source: &Arc<Held>, ours: &[&str]) -> Verifier<()> {
     Verifier::new(terms, source, Duration::from_secs(60), 100, identity.bound())
 }
 
+/// One that trusts the other issuer too, for these audiences.
+fn trusting(own: &Arc<Held>, other: &Arc<Held>, theirs: &[&str]) -> Verifier<()> {
+    let mut verifier = verifier(own, &["api"]);
+    let other: Arc<Held> = Arc::clone(other);
+    verifier.trust(Terms::new(issuer(THEIRS), audiences(theirs)), other);
+    verifier
+}
+
 fn for_audience<'a>(audience: &'a [&'a str]) -> Expectations<'a> {
     Expectations {
         audience,
@@ -173,11 +181,7 @@ fn a_remembered_token_is_judged_anew_each_time() {
 fn the_keys_of_one_issuer_never_speak_for_another() {
     let (ours, theirs) = (key(), key());
     let (own, other) = (Held::new(&[&ours]), Held::new(&[&theirs]));
-    let mut verifier = verifier(&own, &["api"]);
-    verifier.trust(
-        Terms::new(issuer(THEIRS), audiences(&["api"])),
-        Arc::clone(&other) as Arc<dyn KeySource>,
-    );
+    let verifier = trusting(&own, &other, &["api"]);
     for (signed_by, of, expected) in [
         (&ours, OURS, "good"),
         (&theirs, THEIRS, "good"),
@@ -198,8 +202,7 @@ fn the_keys_of_one_issuer_never_speak_for_another() {
 fn another_issuer_speaks_for_its_own_audiences_alone() {
     let (ours, theirs) = (key(), key());
     let (own, other) = (Held::new(&[&ours]), Held::new(&[&theirs]));
-    let mut verifier = verifier(&own, &["api"]);
-    verifier.trust(Terms::new(issuer(THEIRS), audiences(&["partners"])), other);
+    let verifier = trusting(&own, &other, &["partners"]);
     let outside = token(&theirs, THEIRS, "api");
     assert_eq!(
         word(&verifier.check(&outside, &for_audience(&["api"]), NOW)),
@@ -237,11 +240,7 @@ fn without_keys_there_is_no_verdict_for_seen_and_unseen_tokens() {
 fn each_check_asks_one_source_once() {
     let (ours, theirs) = (key(), key());
     let (own, other) = (Held::new(&[&ours]), Held::new(&[&theirs]));
-    let mut verifier = verifier(&own, &["api"]);
-    verifier.trust(
-        Terms::new(issuer(THEIRS), audiences(&["api"])),
-        Arc::clone(&other) as Arc<dyn KeySource>,
-    );
+    let verifier = trusting(&own, &other, &["api"]);
     let token = token(&theirs, THEIRS, "api");
     for count in 1..=3 {
         assert_eq!(word(&verifier.check(&token, &Expectations::default(), NOW)), "good");
