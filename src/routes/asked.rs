@@ -6,17 +6,22 @@
 //! Nor must a misspelt requirement. A door refuses every name that it does not know; the one that has to ignore unknown names
 //! (RFC 7662) asks [`refuse_lookalike`] about each.
 
+use std::ops::Deref;
+
 use signet_verify::Expectations;
 
 use crate::http::problem::Problem;
 
-/// What a caller asks of a token, before the configuration fills what it left out.
+/// What a caller asks of a token: expectations of which none is empty.
 #[derive(Clone, Copy, Debug)]
-pub struct Asked<'a> {
-    audience: &'a [&'a str],
-    issuer: &'a [&'a str],
-    scope: Option<&'a str>,
-    typ: Option<&'a str>,
+pub struct Asked<'a>(Expectations<'a>);
+
+impl<'a> Deref for Asked<'a> {
+    type Target = Expectations<'a>;
+
+    fn deref(&self) -> &Expectations<'a> {
+        &self.0
+    }
 }
 
 /// The requirements as they came; `None` is one that was left out.
@@ -47,47 +52,12 @@ impl<'a> Asked<'a> {
             Some(text) if is_blank(text) => Err(empty(name)),
             given => Ok(given),
         };
-        Ok(Self {
+        Ok(Self(Expectations {
             audience: list("audience", given.audience)?,
             issuer: list("issuer", given.issuer)?,
             scope: text("scope", given.scope)?,
             typ: text("typ", given.typ)?,
-        })
-    }
-
-    /// What the verifier is told.
-    #[must_use]
-    pub const fn expectations(&self) -> Expectations<'a> {
-        Expectations {
-            audience: self.audience,
-            issuer: self.issuer,
-            scope: self.scope,
-            typ: self.typ,
-        }
-    }
-
-    /// The audiences of which one is required; empty for the configured ones.
-    #[must_use]
-    pub const fn audience(&self) -> &'a [&'a str] {
-        self.audience
-    }
-
-    /// The issuers of which one is required; empty for our own and every trusted one.
-    #[must_use]
-    pub const fn issuer(&self) -> &'a [&'a str] {
-        self.issuer
-    }
-
-    /// The scopes required.
-    #[must_use]
-    pub const fn scope(&self) -> Option<&'a str> {
-        self.scope
-    }
-
-    /// The type required.
-    #[must_use]
-    pub const fn typ(&self) -> Option<&'a str> {
-        self.typ
+        }))
     }
 }
 
@@ -285,10 +255,10 @@ mod tests {
             typ: Some("at+jwt"),
         };
         let asked = Asked::new(all).expect("requirements");
-        assert_eq!((asked.audience(), asked.issuer()), (good, good));
-        assert_eq!((asked.scope(), asked.typ()), (Some("read write"), Some("at+jwt")));
+        assert_eq!((asked.audience, asked.issuer), (good, good));
+        assert_eq!((asked.scope, asked.typ), (Some("read write"), Some("at+jwt")));
         let nothing = Asked::new(Given::default()).expect("nothing is required");
-        assert!(nothing.audience().is_empty() && nothing.scope().is_none());
+        assert!(nothing.audience.is_empty() && nothing.scope.is_none());
 
         for list in [&[][..], &[""], &[" "], &["a", ""], &["\t", "a"], &["\u{a0}"]] {
             for given in [

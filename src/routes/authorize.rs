@@ -59,7 +59,7 @@ impl Service {
         let token = bearer(authorization)?;
         let now = self.clock.now();
         self.check(token, asked, now)?
-            .map_err(|refusal| refused(refusal, asked.scope()))
+            .map_err(|refusal| refused(refusal, asked.scope))
     }
 
     /// The values of the identity headers for the service, in the order of their names.

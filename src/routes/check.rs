@@ -253,8 +253,8 @@ mod tests {
         let given = extensions(&given);
         let required = required(&given).expect("known extensions");
         let asked = required.asked().expect("requirements");
-        assert_eq!((asked.audience(), asked.issuer()), (&["a", "b"][..], &["i", "j"][..]));
-        assert_eq!((asked.scope(), asked.typ()), (Some("read write"), Some("at+jwt")));
+        assert_eq!((asked.audience, asked.issuer), (&["a", "b"][..], &["i", "j"][..]));
+        assert_eq!((asked.scope, asked.typ), (Some("read write"), Some("at+jwt")));
     }
 
     #[test]
