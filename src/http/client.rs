@@ -72,7 +72,7 @@ async fn exchange(
         .insert(HOST, http::HeaderValue::from_static("signet"));
     request
         .headers_mut()
-        .insert(USER_AGENT, http::HeaderValue::from_static(signet_api::USER_AGENT));
+        .insert(USER_AGENT, http::HeaderValue::from_static(signet_base::USER_AGENT));
     request
         .headers_mut()
         .insert(CONTENT_TYPE, http::HeaderValue::from_static("application/json"));

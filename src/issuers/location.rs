@@ -3,7 +3,7 @@
 use std::fmt;
 
 use reqwest::Url;
-use signet_api::Nearness;
+use signet_base::Nearness;
 
 /// A URL that keys may be taken from: https, or http on this machine. Whoever stands between could give other keys.
 #[derive(Clone, Debug, PartialEq, Eq)]

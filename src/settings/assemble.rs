@@ -6,7 +6,8 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::Path;
 use std::time::Duration;
 
-use signet_api::{Custody, Fate, Nearness, Variables};
+use signet_api::{Custody, Fate, Variables};
+use signet_base::Nearness;
 use signet_core::{Algorithm, Durations, Issuer, Policy};
 
 use super::claims;

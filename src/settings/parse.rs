@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use signet_api::Nearness;
+use signet_base::Nearness;
 use signet_core::algorithm::RsaBits;
 use signet_core::{Algorithm, Audience, Issuer};
 use tracing_subscriber::filter::{LevelFilter, Targets};

@@ -1,8 +1,9 @@
 //! What every crate of Signet needs and no domain owns.
 //!
 //! [`Clock`] is how time enters the program; [`rfc3339`] and [`http_date`] write and read it; [`Jitter`] keeps replicas
-//! apart; [`chain`] prints an error with its causes; [`Outage`] says since when something fails, and why. This crate knows no
-//! key, no token, no network and no async runtime.
+//! apart; [`chain`] prints an error with its causes, and [`quote`] what others wrote; [`Outage`] says since when something fails,
+//! and why; [`Nearness`] tells this machine from others; [`USER_AGENT`] names us to others. This crate knows no key, no token, no
+//! network and no async runtime.
 //!
 //! ```
 //! use signet_base::{Clock as _, Outage, SystemClock, rfc3339};
@@ -14,14 +15,20 @@
 //! println!("since {}: {}", rfc3339(outage.since), outage.reason);
 //! ```
 
+mod agent;
 mod chain;
 mod clock;
 mod date;
 mod jitter;
+mod nearness;
 mod outage;
+mod quote;
 
+pub use agent::{APPLICATION_ID, USER_AGENT};
 pub use chain::chain;
 pub use clock::{Clock, SystemClock};
 pub use date::{http_date, rfc3339};
 pub use jitter::Jitter;
+pub use nearness::Nearness;
 pub use outage::Outage;
+pub use quote::{causes, quote};

@@ -4,26 +4,20 @@
 //! each under the same number; every provider runs them. What differs between providers is data, [`Capabilities`], and
 //! is checked at start, never discovered at a rotation. This crate knows no vendor and no runtime.
 
-mod agent;
 mod certificate;
 mod check;
 pub mod dates;
 mod error;
-mod nearness;
 mod provider;
-mod quote;
 mod rules;
 mod settling;
 mod variables;
 
-pub use agent::{APPLICATION_ID, USER_AGENT};
 pub use async_trait::async_trait;
 pub use certificate::untrusted;
 pub use check::{Answer, Check, Progress, Trials};
 pub use error::{ErrorKind, NO_HURRY, Operation, ProviderError};
-pub use nearness::Nearness;
 pub use provider::{Capabilities, Claim, Custody, Fate, KeyProvider, NewKey, ReadQuota};
-pub use quote::{causes, quote};
 pub use rules::{Wanted, may_retire};
 pub use settling::{SETTLING, Settling};
 pub use variables::{Variable, Variables};

@@ -7,7 +7,8 @@ use http::Uri;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use signet_api::{ErrorKind, Nearness, Operation, ProviderError, Variable, Variables};
+use signet_api::{ErrorKind, Operation, ProviderError, Variable, Variables};
+use signet_base::Nearness;
 use signet_files::Rule;
 
 use crate::NAME;

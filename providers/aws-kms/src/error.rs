@@ -9,7 +9,8 @@ use std::time::Duration;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_kms::config::http::HttpResponse;
 use aws_sdk_kms::error::{ProvideErrorMetadata, SdkError};
-use signet_api::{ErrorKind, Operation, ProviderError, causes, quote, untrusted};
+use signet_api::{ErrorKind, Operation, ProviderError, untrusted};
+use signet_base::{causes, quote};
 
 use crate::NAME;
 

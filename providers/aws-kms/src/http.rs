@@ -13,7 +13,7 @@ use aws_smithy_runtime_api::client::http::{
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
-use signet_api::{APPLICATION_ID, USER_AGENT};
+use signet_base::{APPLICATION_ID, USER_AGENT};
 
 const FIELD: &str = "user-agent";
 

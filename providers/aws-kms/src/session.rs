@@ -17,7 +17,8 @@ use aws_config::{AppName, BehaviorVersion, ConfigLoader, Region, SdkConfig};
 use aws_sdk_kms::config::IdentityCache;
 use aws_smithy_http_client::tls::{TlsContext, TrustStore};
 use aws_types::os_shim_internal::Env;
-use signet_api::{APPLICATION_ID, ProviderError, Variables};
+use signet_api::{ProviderError, Variables};
+use signet_base::APPLICATION_ID;
 
 use crate::config::{Place, VARIABLES, invalid};
 use crate::http;

@@ -44,7 +44,7 @@ impl Service for Sources {
             Response::new(200, "application/json", body)
         };
         let agent = request.header("user-agent").unwrap_or_default();
-        if !agent.contains(concat!("signet-", env!("CARGO_PKG_VERSION"))) && !agent.contains(signet_api::USER_AGENT) {
+        if !agent.contains(concat!("signet-", env!("CARGO_PKG_VERSION"))) && !agent.contains(signet_base::USER_AGENT) {
             return Response::new(403, "text/html", "a firewall that lets in whom it knows");
         }
         let body = String::from_utf8_lossy(&request.body);

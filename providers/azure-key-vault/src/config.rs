@@ -3,7 +3,8 @@
 use std::fmt;
 
 use azure_core::http::Url;
-use signet_api::{ErrorKind, Nearness, Operation, ProviderError, Variables};
+use signet_api::{ErrorKind, Operation, ProviderError, Variables};
+use signet_base::Nearness;
 
 use crate::NAME;
 use crate::http::Trust;

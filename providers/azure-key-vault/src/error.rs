@@ -9,7 +9,8 @@ use std::time::Duration;
 use azure_core::http::RawResponse;
 use azure_core::http::headers::HeaderName;
 use serde::Deserialize;
-use signet_api::{ErrorKind, Operation, ProviderError, causes, quote, untrusted};
+use signet_api::{ErrorKind, Operation, ProviderError, untrusted};
+use signet_base::{causes, quote};
 
 use crate::NAME;
 use crate::identity::Source;

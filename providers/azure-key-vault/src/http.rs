@@ -11,7 +11,8 @@ use azure_core::http::{
 };
 use reqwest::redirect::Policy;
 use reqwest::tls::Certificate;
-use signet_api::{APPLICATION_ID, ErrorKind, Operation, ProviderError, Variables};
+use signet_api::{ErrorKind, Operation, ProviderError, Variables};
+use signet_base::APPLICATION_ID;
 use signet_files::Rule;
 
 use crate::NAME;

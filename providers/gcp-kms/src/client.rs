@@ -17,7 +17,8 @@ use google_cloud_kms_v1::model::{
 };
 use google_cloud_kms_v1::{Error, Result as Answer};
 use google_cloud_wkt::FieldMask;
-use signet_api::{ErrorKind, Operation, ProviderError, USER_AGENT};
+use signet_api::{ErrorKind, Operation, ProviderError};
+use signet_base::USER_AGENT;
 
 use crate::algorithm::ToSign;
 use crate::config::GcpConfig;
@@ -61,7 +62,7 @@ impl Kms {
         let service = builder.build().await.map_err(|error| {
             let text = format!(
                 "the client of Cloud KMS cannot be made: {}",
-                signet_api::quote(&error.to_string())
+                signet_base::quote(&error.to_string())
             );
             crate::config::invalid(&[text])
         })?;

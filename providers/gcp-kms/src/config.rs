@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use http::Uri;
 use serde_json::Value;
-use signet_api::{ErrorKind, Nearness, Operation, ProviderError, Variable, Variables};
+use signet_api::{ErrorKind, Operation, ProviderError, Variable, Variables};
+use signet_base::Nearness;
 use signet_files::Rule;
 
 use crate::NAME;

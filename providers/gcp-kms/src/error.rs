@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use google_cloud_gax::error::Error;
 use google_cloud_gax::error::rpc::{Code, StatusDetails};
-use signet_api::{ErrorKind, Operation, ProviderError, causes, quote, untrusted};
+use signet_api::{ErrorKind, Operation, ProviderError, untrusted};
+use signet_base::{causes, quote};
 
 use crate::NAME;
 

@@ -147,7 +147,7 @@ impl Remote {
                 // Not to be seen yet.
                 None | Some(State::PendingGeneration) => {}
                 Some(State::GenerationFailed) => {
-                    let reason = version.map(|version| signet_api::quote(&version.generation_failure_reason));
+                    let reason = version.map(|version| signet_base::quote(&version.generation_failure_reason));
                     let text = format!(
                         "Google failed to generate {}: {}. Another version is made at the next try",
                         self.kms.key.version(number),

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use object_store::Error as StoreError;
 use object_store::client::{HttpError, HttpErrorKind};
-use signet_api::{ErrorKind, ProviderError, quote};
+use signet_api::{ErrorKind, ProviderError};
+use signet_base::quote;
 
 pub(crate) const NAME: &str = "object-store";
 

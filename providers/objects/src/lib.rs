@@ -18,7 +18,7 @@ mod version;
 use std::time::Duration;
 
 use object_store::{BackoffConfig, ClientOptions, HeaderValue, RetryConfig};
-use signet_api::USER_AGENT;
+use signet_base::USER_AGENT;
 
 pub use dated::Dated;
 pub use place::{split, split_account};

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use reqwest::{Certificate, Url};
-use signet_api::{ErrorKind, Nearness, Operation, ProviderError, Variable, Variables};
+use signet_api::{ErrorKind, Operation, ProviderError, Variable, Variables};
+use signet_base::Nearness;
 use signet_files::Rule;
 use zeroize::Zeroizing;
 

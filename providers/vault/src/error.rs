@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use signet_api::{ErrorKind, NO_HURRY, Operation, ProviderError, causes, quote, untrusted};
+use signet_api::{ErrorKind, NO_HURRY, Operation, ProviderError, untrusted};
+use signet_base::{causes, quote};
 
 use crate::NAME;
 

@@ -9,7 +9,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Response, Url};
-use signet_api::{ErrorKind, Operation, ProviderError, USER_AGENT};
+use signet_api::{ErrorKind, Operation, ProviderError};
+use signet_base::USER_AGENT;
 use zeroize::Zeroizing;
 
 use super::pools::Pools;
