@@ -7,6 +7,7 @@
 //! It knows no setting and no provider. It blocks as long as the file system does; call it where that is allowed.
 
 pub mod content;
+pub mod disk;
 mod named;
 
 pub use named::{LONGEST, Refused, Rule};

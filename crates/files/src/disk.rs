@@ -1,0 +1,431 @@
+//! Files that must outlive a crash: written whole or not at all, by one process at a time.
+//!
+//! [`Disk`] is the entry point. All of it blocks; call it where that is allowed.
+
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags};
+use rustix::io::Errno;
+
+/// A lock is held for the time of one write; who holds it for this long hangs.
+const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+const LOCK_PAUSE: Duration = Duration::from_millis(2);
+
+/// The files of one setting.
+#[derive(Clone, Copy, Debug)]
+pub struct Disk {
+    /// The setting that names the file or directory, for errors.
+    pub setting: &'static str,
+}
+
+/// Held until dropped, or until the process ends, however it ends.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+/// What must change before an operation that failed can succeed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The setting, or what stands in the place that it names.
+    Setting,
+    /// The rights of this process, or the user that it runs as.
+    Rights,
+    /// The disk has no room, or the system failed.
+    System,
+    /// Another process that holds the lock.
+    Locked,
+    /// A symbolic link that nobody of ours made.
+    Link,
+}
+
+/// An operation on a file that failed, with what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum DiskError {
+    /// The system refused it.
+    #[error("cannot {doing} {}: {advice}", path.display())]
+    System {
+        /// The operation, as a verb.
+        doing: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// What must change.
+        cause: Cause,
+        /// What to do.
+        advice: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Refused before the system was asked, as root would make a file that another user's sidecar cannot open.
+    #[error("{0}")]
+    Root(String),
+    /// Another process holds the lock.
+    #[error("{0}")]
+    Locked(String),
+}
+
+impl DiskError {
+    /// What must change.
+    #[must_use]
+    pub const fn cause(&self) -> Cause {
+        match self {
+            Self::System { cause, .. } => *cause,
+            Self::Root(_) => Cause::Rights,
+            Self::Locked(_) => Cause::Locked,
+        }
+    }
+}
+
+impl Disk {
+    /// Whether anything stands at this path, be it a dangling link.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn exists(&self, path: &Path) -> Result<bool, DiskError> {
+        match path.symlink_metadata() {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(self.failed("look at", path, error)),
+        }
+    }
+
+    /// Puts a file with mode 0600 in place of what is there: afterwards it is on the disk, or nothing was changed.
+    /// Only under a [`Lock`], as all writers use the same temporary file.
+    ///
+    /// # Errors
+    /// As the system says. After an error from the last step, the sync of the directory, the file was replaced.
+    pub fn replace(&self, path: &Path, content: &[u8]) -> Result<(), DiskError> {
+        let temporary = with_suffix(path, ".tmp");
+        // What a crash left, or somebody planted, is not written through but removed.
+        remove(&temporary).map_err(|error| self.failed("remove", &temporary, error))?;
+        let written = (|| {
+            let mut file = OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .custom_flags(bits(OFlags::NOFOLLOW))
+                .open(&temporary)?;
+            file.write_all(content)?;
+            file.sync_all()
+        })();
+        if let Err(error) = written.and_then(|()| std::fs::rename(&temporary, path)) {
+            // Not to take the room that a full disk lacks. If this fails too, the next write tries again.
+            drop(remove(&temporary));
+            return Err(self.failed("write", path, error));
+        }
+        self.sync_directory(path)
+    }
+
+    /// Gives a file its final name, for good. Only under a [`Lock`].
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn rename(&self, from: &Path, to: &Path) -> Result<(), DiskError> {
+        std::fs::rename(from, to).map_err(|error| self.failed("rename", from, error))?;
+        self.sync_directory(to)
+    }
+
+    /// Makes the directory, with mode 0700, and those above it, unless it is there.
+    ///
+    /// The mode of one that is there is not judged: Kubernetes gives an `emptyDir` mode 0777, and what stands in it is
+    /// checked file by file.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn make_directory(&self, path: &Path) -> Result<(), DiskError> {
+        let missing: Vec<&Path> = path.ancestors().take_while(|ancestor| !ancestor.is_dir()).collect();
+        if missing.is_empty() || path.as_os_str().is_empty() {
+            return Ok(());
+        }
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(|error| self.failed("make the directory", path, error))?;
+        // A directory is durable when the one above it is: from the top down.
+        for made in missing.into_iter().rev().filter(|made| !made.as_os_str().is_empty()) {
+            self.sync_directory(made)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until no other process holds the lock of this path.
+    ///
+    /// # Errors
+    /// As the system says, or `TimedOut` after ten seconds.
+    pub fn lock(&self, path: &Path) -> Result<Lock, DiskError> {
+        self.refuse_as_root(path)?;
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(bits(OFlags::NOFOLLOW | OFlags::NONBLOCK))
+            .open(path)
+            .map_err(|error| self.failed("lock", path, error))?;
+        let mut waited = Duration::ZERO;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Lock { _file: file }),
+                Err(TryLockError::WouldBlock) if waited < LOCK_PATIENCE => {
+                    thread::sleep(LOCK_PAUSE);
+                    waited += LOCK_PAUSE;
+                }
+                Err(TryLockError::WouldBlock) => {
+                    let text = format!(
+                        "another process holds the lock on {} for {} s: find it (`fuser {}`) and stop it if it hangs",
+                        path.display(),
+                        LOCK_PATIENCE.as_secs(),
+                        path.display()
+                    );
+                    return Err(DiskError::Locked(text));
+                }
+                Err(TryLockError::Error(error)) => return Err(self.failed("lock", path, error)),
+            }
+        }
+    }
+
+    /// A file that root makes in the directory of another user is one that the sidecar of that user cannot open.
+    fn refuse_as_root(&self, path: &Path) -> Result<(), DiskError> {
+        if let Some(owner) = owner_of_directory(path).filter(|owner| *owner != 0)
+            && rustix::process::geteuid().is_root()
+            && !path.exists()
+        {
+            let text = format!(
+                "{} belongs to user {owner}, and this process runs as root, whose files the sidecar of that user could not \
+                 open. Run this as user {owner}, as the sidecar does (`sudo -u '#{owner}' ...`, or `docker exec -u {owner} ...`)",
+                directory_of(path).display()
+            );
+            return Err(DiskError::Root(text));
+        }
+        Ok(())
+    }
+
+    /// Tries to write next to this path. It leaves nothing behind, not even for a moment where the file system can do that;
+    /// a directory that is missing is not made, but the system is asked whether it could be.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn try_writing(&self, path: &Path) -> Result<(), DiskError> {
+        let directory = directory_of(path);
+        let failed = |error: io::Error| self.failed("write", path, error);
+        if !directory.exists() {
+            let above = directory.ancestors().skip(1).find(|above| above.exists());
+            let above = above
+                .filter(|above| !above.as_os_str().is_empty())
+                .unwrap_or(Path::new("."));
+            let may_make = rustix::fs::accessat(CWD, above, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS);
+            return may_make.map_err(|error| failed(error.into()));
+        }
+        let lock = with_suffix(path, ".lock");
+        self.refuse_as_root(&lock)?;
+        // One that is there must be ours to take. Without one nobody writes, and the trial needs none.
+        let _lock = match self.exists(&lock)? {
+            true => Some(self.lock(&lock)?),
+            false => None,
+        };
+        let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
+        let nameless = rustix::fs::openat(CWD, directory, flags, Mode::from(0o600));
+        match nameless {
+            Ok(file) => written(File::from(file)).map_err(failed),
+            // The file system knows no files without a name.
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT | Errno::INVAL) => {
+                let probe = with_suffix(path, &format!(".probe-{}", std::process::id()));
+                remove(&probe).map_err(failed)?;
+                let mut options = OpenOptions::new();
+                let file = options.write(true).create_new(true).mode(0o600).open(&probe);
+                file.and_then(written).and(remove(&probe)).map_err(failed)
+            }
+            Err(error) => Err(failed(error.into())),
+        }
+    }
+
+    fn sync_directory(&self, path: &Path) -> Result<(), DiskError> {
+        let directory = directory_of(path);
+        File::open(directory)
+            .and_then(|directory| directory.sync_all())
+            .map_err(|error| self.failed("sync the directory", directory, error))
+    }
+
+    /// The error for an operation that the system refused.
+    #[must_use]
+    pub fn failed(&self, doing: &'static str, path: &Path, source: io::Error) -> DiskError {
+        let (cause, advice) = self.advice(path, &source);
+        DiskError::System {
+            doing,
+            path: path.to_owned(),
+            cause,
+            advice,
+            source,
+        }
+    }
+
+    /// What must change, and how. Another directory, or a new volume, is never the advice: without the ring that is in the right
+    /// one, a new ring is made, and every token is refused.
+    fn advice(&self, path: &Path, error: &io::Error) -> (Cause, String) {
+        let setting = self.setting;
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => (
+                Cause::System,
+                "the disk, the quota or the file size limit is exhausted. What was stored is untouched; make room, \
+                 and it is tried again"
+                    .to_owned(),
+            ),
+            io::ErrorKind::PermissionDenied => (
+                Cause::Rights,
+                format!(
+                    "permission denied to user {}{}. Run this as the user that the sidecar runs as. If it is already, give that \
+                     user the right to read and write there. Keep {setting}: a directory without the ring would start a \
+                     new one, and every token would be refused",
+                    rustix::process::geteuid().as_raw(),
+                    owned(path)
+                ),
+            ),
+            io::ErrorKind::ReadOnlyFilesystem => (
+                Cause::Rights,
+                format!(
+                    "the file system is read-only. Mount the same volume so that it can be written. If {setting} names the \
+                     wrong directory, correct it; one without the ring would start a new ring"
+                ),
+            ),
+            io::ErrorKind::IsADirectory => (
+                Cause::Setting,
+                format!(
+                    "a directory stands where a file should be. Correct {setting} if it is wrong, or move the directory away"
+                ),
+            ),
+            io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => (
+                Cause::Setting,
+                format!(
+                    "a file stands where a directory should be. Correct {setting} if it is wrong, or move the file away"
+                ),
+            ),
+            io::ErrorKind::NotFound => (
+                Cause::Setting,
+                format!(
+                    "its directory does not exist. Correct {setting} if it is wrong, and see that its volume is mounted. Make \
+                     the directory only if there is no ring yet"
+                ),
+            ),
+            io::ErrorKind::InvalidFilename | io::ErrorKind::InvalidInput => (
+                Cause::Setting,
+                format!("no such path can exist. Correct {setting}"),
+            ),
+            _ if is_loop(error) => (
+                Cause::Link,
+                "it is a symbolic link. Remove it; if nobody in your team made it, treat it as an attack".to_owned(),
+            ),
+            _ => (
+                Cause::System,
+                format!("the system refused ({error}). What was stored is untouched; see the system's log"),
+            ),
+        }
+    }
+}
+
+/// Whose the path is, or the nearest directory above it that can be looked at; nothing if none can.
+fn owned(path: &Path) -> String {
+    let found = path
+        .ancestors()
+        .find_map(|ancestor| Some((ancestor, ancestor.symlink_metadata().ok()?)));
+    found.map_or_else(String::new, |(ancestor, metadata)| {
+        format!(": {} belongs to user {}", ancestor.display(), metadata.uid())
+    })
+}
+
+/// The path with something appended to its last part.
+#[must_use]
+pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// The directory that a path stands in.
+#[must_use]
+pub fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+fn owner_of_directory(path: &Path) -> Option<u32> {
+    Some(directory_of(path).metadata().ok()?.uid())
+}
+
+/// Some octets, as far as the disk.
+fn written(mut file: File) -> io::Result<()> {
+    file.write_all(&[0; 4096])?;
+    file.sync_all()
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn is_loop(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::LOOP.raw_os_error())
+}
+
+#[expect(
+    clippy::cast_possible_wrap,
+    reason = "open(2) takes the same bits as a signed number"
+)]
+fn bits(flags: OFlags) -> i32 {
+    flags.bits() as i32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_advice_on_a_file_leads_to_a_new_ring_or_takes_the_ring_from_its_user() {
+        let disk = Disk {
+            setting: "SIGNET_DATA_DIR",
+        };
+        let errors = [
+            Errno::NOSPC,
+            Errno::DQUOT,
+            Errno::FBIG,
+            Errno::ACCESS,
+            Errno::PERM,
+            Errno::ROFS,
+            Errno::ISDIR,
+            Errno::NOTDIR,
+            Errno::EXIST,
+            Errno::NOENT,
+            Errno::NAMETOOLONG,
+            Errno::INVAL,
+            Errno::LOOP,
+            Errno::IO,
+        ];
+        for error in errors {
+            let (_, advice) = disk.advice(Path::new("/"), &io::Error::from(error));
+            for harmful in [
+                "another place",
+                "or change",
+                "or point",
+                "Give it to",
+                "writable volume",
+            ] {
+                assert!(!advice.contains(harmful), "{error}: {advice}");
+            }
+        }
+        let (cause, advice) = disk.advice(Path::new("/no/such/file"), &Errno::ACCESS.into());
+        assert_eq!(cause, Cause::Rights);
+        assert!(
+            advice.contains(": / belongs to user 0. Run this as the user that the sidecar runs as"),
+            "{advice}"
+        );
+    }
+}
