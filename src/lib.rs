@@ -7,7 +7,6 @@
 
 pub mod answers;
 pub mod app;
-pub mod cache_file;
 pub mod cli;
 pub mod clock_watch;
 pub mod discovery;

@@ -14,7 +14,7 @@ use tracing::{debug, info, warn};
 
 use super::kept::{Kept, KeptError, Refusal, Remembered};
 use super::{Known, Trusted};
-use crate::cache_file::FileFault;
+use signet_files::cache::FileFault;
 use crate::settings::TrustedIssuer;
 
 /// The start waits no longer for the disk. Fetching the keys is quicker, then.

@@ -20,7 +20,7 @@ use signet_core::{Issuer, KeyRecord, KeyState, Kid, Lapses, Revocation, Terms, T
 
 use super::error::Refusal;
 use super::{Remembered, RememberedRing};
-use crate::cache_file::{self, FileFault};
+use signet_files::cache::{self, FileFault};
 
 pub(super) const FORMAT: &str = "signet-last-good/1";
 /// The most octets of the file. Five rings, one of each provider, of [`MOST_KEYS`] RSA keys of 4096 bits fit in it.
@@ -65,8 +65,8 @@ struct KeyJson {
 
 /// Reads the text, if it is this issuer's.
 pub(super) fn parse(bytes: &[u8], issuer: &Issuer) -> Result<Remembered, Refusal> {
-    let (text, object) = cache_file::parse(bytes, FORMAT)?;
-    let found = cache_file::member(&object, "issuer")?;
+    let (text, object) = cache::parse(bytes, FORMAT)?;
+    let found = cache::member(&object, "issuer")?;
     if found != issuer.as_str() {
         return Err(Refusal::Issuer {
             found,

@@ -8,7 +8,7 @@ use signet_core::Kid;
 use signet_core::public_key::PublicKeyError;
 
 use super::document::MOST_KEYS;
-use crate::cache_file::FileFault;
+use signet_files::cache::FileFault;
 
 /// The file or its directory, what is wrong with it, and what to do next. `Display` does not repeat its source.
 #[derive(Debug)]

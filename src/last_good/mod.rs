@@ -27,7 +27,7 @@ use signet_core::{Issuer, KeyRecord, Lapses, Timestamp};
 pub use document::{LONGEST, MOST_KEYS};
 pub use error::{LastGoodError, Refusal};
 
-use crate::cache_file::CacheFile;
+use signet_files::cache::CacheFile;
 
 /// The file's name in the data directory.
 pub const FILE_NAME: &str = "last-good.json";

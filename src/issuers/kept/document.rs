@@ -27,7 +27,7 @@ use signet_core::jwk::JwkSet;
 use signet_core::{ForeignKeys, Issuer, Timestamp, json};
 
 use super::{Refusal, Remembered};
-use crate::cache_file::{self, FileFault};
+use signet_files::cache::{self, FileFault};
 use crate::settings::{KeysAt, TrustedIssuer};
 
 pub(super) const FORMAT: &str = "signet-issuer-keys/1";
@@ -94,7 +94,7 @@ impl TermsJson {
 
 /// Reads the text, if it is of this issuer under these terms.
 pub(super) fn parse(bytes: &[u8], terms: &TrustedIssuer) -> Result<Remembered, Refusal> {
-    let (text, _) = cache_file::parse(bytes, FORMAT)?;
+    let (text, _) = cache::parse(bytes, FORMAT)?;
     let json: DocumentJson = json::read(text.as_bytes()).map_err(FileFault::Malformed)?;
     if sha256(json.content.get()) != json.sha256 {
         return Err(Refusal::Damaged);

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use signet_core::{Issuer, foreign_keys};
 
-use crate::cache_file::FileFault;
+use signet_files::cache::FileFault;
 
 /// The file or its directory, what is wrong with it, and what to do next. `Display` does not repeat its source.
 #[derive(Debug)]

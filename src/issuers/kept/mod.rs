@@ -22,7 +22,7 @@ use signet_core::{ForeignKeys, Timestamp};
 pub(super) use error::{KeptError, Refusal};
 
 use super::Known;
-use crate::cache_file::CacheFile;
+use signet_files::cache::CacheFile;
 use crate::settings::TrustedIssuer;
 use signet_base::rfc3339;
 

@@ -7,7 +7,7 @@ use signet_core::{Algorithm, Issuer};
 use tempfile::TempDir;
 
 use super::*;
-use crate::cache_file::FileFault;
+use signet_files::cache::FileFault;
 use crate::issuers::example::trusted;
 use crate::issuers::{Location, NoKeys, Trusted};
 use crate::settings::KeysAt;

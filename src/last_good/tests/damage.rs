@@ -3,7 +3,7 @@
 use signet_core::{Algorithm, Issuer};
 
 use super::*;
-use crate::cache_file::FileFault;
+use signet_files::cache::FileFault;
 use crate::last_good::document::{compose, parse};
 use crate::last_good::{LastGood, Refusal};
 

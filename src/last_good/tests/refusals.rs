@@ -8,7 +8,7 @@ use serde_json::json;
 use signet_testkit::process::{again_unprivileged, directory, left_out, passes};
 
 use super::*;
-use crate::cache_file::FileFault;
+use signet_files::cache::FileFault;
 use crate::last_good::{FILE_NAME, LONGEST, MOST_KEYS, Refusal};
 
 type Change = fn(&mut Value);

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use signet_core::{Kid, Policy, schedule};
 
 use super::*;
-use crate::cache_file::FileFault;
+use signet_files::cache::FileFault;
 use crate::last_good::{LONGEST, MOST_KEYS, Refusal};
 
 #[test]

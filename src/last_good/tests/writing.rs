@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use signet_testkit::process::{again, again_on_a_small_disk, again_unprivileged, directory, left_out, passes};
 
 use super::*;
-use crate::cache_file::FileFault;
+use signet_files::cache::FileFault;
 use crate::last_good::{FILE_NAME, Refusal};
 
 /// A process of a test, which ends with it.

@@ -4,7 +4,8 @@ use std::error::Error;
 use std::io;
 
 use signet_core::json::JsonError;
-use signet_files::content::Unread;
+
+use crate::content::Unread;
 
 /// What is wrong with the file, its directory, or its text. `Display` does not repeat its source.
 #[derive(Debug, thiserror::Error)]

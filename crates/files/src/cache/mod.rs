@@ -13,14 +13,14 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use signet_core::json::Object;
-use signet_files::content::{self, Demands, Owner};
-use signet_sealed::disk::{Disk, with_suffix};
 use zeroize::Zeroizing;
+
+use crate::content::{self, Demands, Owner};
+use crate::disk::{Disk, DiskError, with_suffix};
 
 pub use fault::FileFault;
 
 const DISK: Disk = Disk {
-    provider: "data directory",
     setting: "SIGNET_DATA_DIR",
 };
 
@@ -108,7 +108,7 @@ impl CacheFile {
                 longest: self.longest,
             });
         }
-        let unwritten = |error: signet_api::ProviderError| FileFault::Unwritten(error.source);
+        let unwritten = |error: DiskError| FileFault::Unwritten(Box::new(error));
         // One after the other: nothing is made in a data directory that is refused.
         DISK.make_directory(&self.data_dir).map_err(unwritten)?;
         if self.open_directory()?.is_none() {
