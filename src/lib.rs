@@ -8,13 +8,11 @@
 pub mod answers;
 pub mod app;
 pub mod cli;
-pub mod clock_watch;
 pub mod discovery;
 pub mod fits;
 pub mod grpc;
 pub mod hardening;
 pub mod http;
-pub mod issuers;
 pub mod keeper;
 pub mod kinds;
 pub mod lane;

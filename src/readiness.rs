@@ -21,17 +21,17 @@ use signet_verify::NoKeys;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::clock_watch::ClockWatch;
 use crate::http::unix::{SocketFault, SocketFile};
-use crate::issuers::{Issuers, Trusted};
 use crate::published::Published;
 use crate::remote::Remote;
 use crate::snapshot::{NoSigner, NoSignerCause, RefreshFailure, Signer, Signs, Snapshot};
-use crate::timeline::brief;
 pub use doubted::CLOCK;
 use doubted::Doubted;
 pub use report::{Condition, Report};
+use signet_base::brief;
 use signet_base::rfc3339;
+use signet_clock_watch::ClockWatch;
+use signet_issuers::{Issuers, Trusted};
 pub use state::{Effect, State};
 use words::{from_disk, put_off};
 

@@ -16,7 +16,6 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::app;
-use crate::clock_watch::ClockWatch;
 use crate::fits::{bears, fits};
 use crate::hardening::{NotLocked, lock_memory};
 use crate::http::accept::{Context, Limits, serve_tcp, serve_unix};
@@ -25,8 +24,7 @@ use crate::http::peer::AllowList;
 use crate::http::tls::{Tls, TlsError};
 use crate::http::unix::{Access, SocketError, bind};
 use crate::http::workers::Workers;
-use crate::issuers::{self, IssuerKeys, Issuers, NoClient};
-use crate::keeper::{Charge, Keeper, Means, NoRing, Source};
+use crate::keeper::{Charge, Keeper, Means, NoRing, Source, tolerance};
 use crate::lane::Lane;
 use crate::last_good::LastGood;
 use crate::own_keys::OwnKeys;
@@ -37,6 +35,8 @@ use crate::routes::public::Public;
 use crate::routes::{Service, local};
 use crate::settings::Settings;
 use crate::telemetry::metrics::Metrics;
+use signet_clock_watch::ClockWatch;
+use signet_issuers::{IssuerKeys, Issuers, NoClient};
 
 /// The socket, the public and the admin listener.
 const LISTENERS: usize = 3;
@@ -121,7 +121,7 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
     let admin = listen(settings.admin_listen, "SIGNET_ADMIN_LISTEN").await?;
 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let clock_watch = Arc::new(ClockWatch::new(Arc::clone(&clock), &settings.policy));
+    let clock_watch = Arc::new(ClockWatch::new(Arc::clone(&clock), tolerance(&settings.policy)));
     let watched = Arc::clone(&clock_watch);
     dates::listen(move |provider, date| {
         if let Some(date) = http_date(date) {
@@ -208,9 +208,9 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
     let (published, nudge) = (keeper.published(), keeper.nudge());
 
     let durations = settings.policy.durations();
-    let following = issuers::Means {
+    let following = signet_issuers::Means {
         clock: &clock_watch.steady(),
-        metrics: &metrics,
+        record: &(Arc::clone(&metrics) as _),
         data_dir: &settings.data_dir,
         ahead: durations.clock_skew * 2,
     };

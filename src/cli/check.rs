@@ -17,9 +17,9 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use crate::app;
 use crate::cli::{Failure, say, table, to_json};
 use crate::fits::{bears, fits};
-use crate::issuers::{self, NoClient};
 use crate::kinds::exit_code;
-use crate::settings::{Origin, ProviderName, Settings, TrustedIssuer};
+use crate::settings::{Origin, ProviderName, Settings};
+use signet_issuers::{NoClient, TrustedIssuer};
 
 /// How long a provider or an issuer may be silent, so that the command takes no more than five seconds in all.
 const SILENCE: Duration = Duration::from_secs(4);
@@ -186,7 +186,7 @@ async fn try_ring(settings: &Settings, origin: &Origin, signs: bool, trials: &mu
 }
 
 async fn try_issuer(terms: &TrustedIssuer, until: Instant) -> Row {
-    let failed = match timeout_at(until, issuers::try_once(terms)).await {
+    let failed = match timeout_at(until, signet_issuers::try_once(terms)).await {
         Ok(Ok(_)) => None,
         // As `serve` ends for the same reason.
         Ok(Err(error)) if error.is::<NoClient>() => Some((ErrorKind::KeyUnusable, chain(&*error))),

@@ -16,8 +16,8 @@ use tracing::{error, info};
 use super::Charge;
 use super::known::Known;
 use super::pace::Pace;
-use crate::clock_watch::ClockWatch;
 use crate::reading::Reading;
+use signet_clock_watch::ClockWatch;
 
 /// The longest that a replica waits for others to be faster.
 const LONGEST_JITTER: Duration = Duration::from_secs(5);

@@ -21,6 +21,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use signet_api::{ErrorKind, Fate, KeyProvider, ProviderError};
 use signet_base::{Clock, Jitter};
+use signet_clock_watch::{ClockWatch, Tolerance};
 use signet_core::algorithm::RsaBits;
 use signet_core::{Issuer, Policy};
 use tokio_util::sync::CancellationToken;
@@ -32,7 +33,6 @@ use self::pace::Pace;
 use self::publisher::Publisher;
 use self::remember::Remember;
 use self::watch::Watch;
-use crate::clock_watch::ClockWatch;
 use crate::last_good::{Remembered, Remembers};
 use crate::published::Published;
 use crate::reading::Reading;
@@ -52,6 +52,15 @@ pub struct Charge {
     pub rsa_bits: RsaBits,
     /// What becomes of expired keys; `None` keeps them as they are.
     pub fate: Option<Fate>,
+}
+
+/// What the ring bears without a doubt of the wall clock.
+#[must_use]
+pub fn tolerance(policy: &Policy) -> Tolerance {
+    Tolerance {
+        apart: policy.durations().clocks_apart(),
+        forgotten_after: policy.durations().rotation_period,
+    }
 }
 
 /// A ring's provider, and the name under which the ring is remembered.

@@ -11,11 +11,11 @@ use tracing::{info, warn};
 use super::Charge;
 use super::control::is_enabled;
 use super::known::{Facts, Known};
-use crate::clock_watch::ClockWatch;
 use crate::reading::Reading;
 use crate::ring_view::{AlsoView, RingView};
 use crate::snapshot::{NoSigner, NoSignerCause, Parts, Signs, Snapshot};
 use crate::telemetry::metrics::Metrics;
+use signet_clock_watch::ClockWatch;
 
 /// What snapshots are made from.
 #[derive(Debug)]

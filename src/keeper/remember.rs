@@ -8,8 +8,8 @@ use signet_core::{KeyRecord, Policy, Timestamp};
 use tracing::{error, info, warn};
 
 use super::known::Known;
-use crate::clock_watch::ClockWatch;
 use crate::last_good::{Remembered, RememberedRing, Remembers};
+use signet_clock_watch::ClockWatch;
 
 /// What was last remembered. None: nothing, or nothing that can be believed.
 pub(super) async fn recall(

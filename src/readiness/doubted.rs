@@ -3,10 +3,10 @@
 use signet_core::Timestamp;
 
 use super::{Condition, State};
-use crate::clock_watch::Doubt;
 use crate::snapshot::Snapshot;
-use crate::timeline::brief;
+use signet_base::brief;
 use signet_base::rfc3339;
+use signet_clock_watch::Doubt;
 
 /// The wall clock, and the instants at which keys were created, can be believed. Listed while they cannot.
 pub const CLOCK: &str = "clock";

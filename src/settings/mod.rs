@@ -40,11 +40,11 @@ use signet_files::Rule;
 use tracing_subscriber::filter::Targets;
 
 use crate::http::unix::Group;
+use signet_issuers::TrustedIssuer;
 use signet_verify::Identity;
 
 pub use effective::Effective;
 pub use flags::flags;
-pub use issuers::{KeysAt, TrustedIssuer};
 pub use kubernetes::Kubernetes;
 pub use names::{LogFormat, ProviderName, Store};
 pub use origin::Origin;

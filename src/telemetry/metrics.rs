@@ -9,7 +9,8 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use signet_api::{ErrorKind, Operation};
 use signet_core::verify::Refusal;
-use signet_core::{Phase, Timestamp};
+use signet_core::{Issuer, Phase, Timestamp};
+use signet_issuers::Record;
 
 use crate::readiness::{Condition, Report, SIGNING, State};
 use crate::snapshot::Snapshot;
@@ -51,6 +52,17 @@ struct ByIssuer {
 struct ByFetch {
     issuer: String,
     outcome: &'static str,
+}
+
+/// The outcomes of a fetch.
+const OK: &str = "ok";
+const FAILED: &str = "failed";
+
+impl ByFetch {
+    fn new(issuer: &Issuer, outcome: &'static str) -> Self {
+        let issuer = issuer.as_str().to_owned();
+        Self { issuer, outcome }
+    }
 }
 
 /// What `signet_sign_refused_total` counts by: the problems of `/v1/sign` in `docs/errors.md`.
@@ -277,33 +289,6 @@ impl Metrics {
         }
     }
 
-    /// Shows a trusted issuer before it was asked for its keys: none, which were fetched at the epoch.
-    pub fn expect_issuer(&self, issuer: &str) {
-        for outcome in ["ok", "failed"] {
-            let issuer = issuer.to_owned();
-            self.issuer_fetches
-                .get_or_create(&ByFetch { issuer, outcome })
-                .inc_by(0);
-        }
-        self.issuer_keys(issuer, 0, Timestamp::from_secs(0));
-    }
-
-    /// Counts a fetch of a trusted issuer's keys.
-    pub fn fetched_issuer(&self, issuer: &str, outcome: &'static str) {
-        let issuer = issuer.to_owned();
-        self.issuer_fetches.get_or_create(&ByFetch { issuer, outcome }).inc();
-    }
-
-    /// Shows how many keys a trusted issuer has, and when that was asked.
-    pub fn issuer_keys(&self, issuer: &str, count: usize, at: Timestamp) {
-        let by = ByIssuer {
-            issuer: issuer.to_owned(),
-        };
-        let count = i64::try_from(count).unwrap_or(i64::MAX);
-        self.issuer_keys.get_or_create(&by).set(count);
-        self.issuer_keys_fetched.get_or_create(&by).set(at.as_secs());
-    }
-
     /// Counts a call of the provider.
     pub fn called(&self, provider: &'static str, operation: &'static str, outcome: &'static str, seconds: f64) {
         self.calls
@@ -316,6 +301,31 @@ impl Metrics {
         self.call_seconds
             .get_or_create(&ByOperation { provider, operation })
             .observe(seconds);
+    }
+}
+
+impl Record for Metrics {
+    fn on_followed(&self, issuer: &Issuer) {
+        for outcome in [OK, FAILED] {
+            self.issuer_fetches
+                .get_or_create(&ByFetch::new(issuer, outcome))
+                .inc_by(0);
+        }
+        self.on_keys(issuer, 0, Timestamp::from_secs(0));
+    }
+
+    fn on_fetched(&self, issuer: &Issuer, is_ok: bool) {
+        let outcome = if is_ok { OK } else { FAILED };
+        self.issuer_fetches.get_or_create(&ByFetch::new(issuer, outcome)).inc();
+    }
+
+    fn on_keys(&self, issuer: &Issuer, count: usize, asked_at: Timestamp) {
+        let by = ByIssuer {
+            issuer: issuer.as_str().to_owned(),
+        };
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        self.issuer_keys.get_or_create(&by).set(count);
+        self.issuer_keys_fetched.get_or_create(&by).set(asked_at.as_secs());
     }
 }
 
@@ -335,7 +345,7 @@ mod tests {
     fn every_counter_of_a_failure_is_there_before_the_first_one() {
         let metrics = Metrics::default();
         metrics.expect_provider("vault");
-        metrics.expect_issuer("https://login.example.com");
+        metrics.on_followed(&Issuer::new("https://login.example.com"));
         let text = metrics.text();
         let zero = Some("0".to_owned());
         let errors = include_str!("../../docs/errors.md");
@@ -416,7 +426,7 @@ mod tests {
     fn every_alert_of_the_runbook_uses_metrics_and_labels_that_exist() {
         let metrics = Metrics::default();
         metrics.expect_provider("vault");
-        metrics.expect_issuer("https://login.example.com");
+        metrics.on_followed(&Issuer::new("https://login.example.com"));
         metrics.readiness(&Report {
             ready: true,
             since: Timestamp::from_secs(0),

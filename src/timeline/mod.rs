@@ -8,6 +8,7 @@ pub mod text;
 
 use std::time::Duration;
 
+use signet_base::brief;
 use signet_core::{Phase, Policy, Timestamp};
 
 use crate::ring_view::{AlsoView, KeyView};
@@ -205,30 +206,6 @@ fn step(whole: Duration) -> Duration {
         .chain([1, 2, 7, 14, 30, 90, 180, 360].map(|n| n * DAY));
     let fits = |seconds: &u64| whole.as_millis() / u128::from(seconds * 1000) <= MOST_TICKS;
     Duration::from_secs(round.into_iter().find(fits).unwrap_or(1800 * DAY))
-}
-
-/// A span in its two largest units, such as `22h 58m`; `0s` below a second.
-#[must_use]
-pub fn brief(span: Duration) -> String {
-    let mut rest = span.as_secs();
-    let mut parts = Vec::new();
-    for (unit, seconds) in [("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)] {
-        let count = rest / seconds;
-        rest %= seconds;
-        if count > 0 {
-            parts.push(format!("{count}{unit}"));
-        } else if !parts.is_empty() {
-            // The unit after the largest one: `1d`, not `1d 5s`.
-            break;
-        }
-        if parts.len() == 2 {
-            break;
-        }
-    }
-    if parts.is_empty() {
-        return "0s".to_owned();
-    }
-    parts.join(" ")
 }
 
 /// As much of a kid as tells the keys of one ring apart at a glance.

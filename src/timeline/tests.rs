@@ -216,15 +216,6 @@ fn a_key_of_another_algorithm_than_the_policys_is_due_as_soon_as_the_one_before_
     );
 }
 
-#[test]
-fn spans_are_told_in_their_two_largest_units() {
-    let told = |seconds| brief(Duration::from_secs(seconds));
-    assert_eq!(
-        [0, 59, 3600, 3605, 86_399, 90_000, 86_400 + 5].map(told),
-        ["0s", "59s", "1h", "1h", "23h 59m", "1d 1h", "1d"]
-    );
-}
-
 const POLICY: &str = "       ▼ now
 key 1  │███████████████████████████████████▒
 key 2  │                                 ··███████████████████████████████████▒▒

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use signet_api::{Fate, NewKey};
+use signet_base::ManualClock;
 use signet_core::algorithm::RsaBits;
 use signet_core::{Algorithm, Durations, Policy, Timestamp};
 use signet_local::LocalConfig;
-use signet_testkit::ManualClock;
 
 use crate::harness::time::unix_millis;
 use crate::harness::{Home, Spec, kid_in_phase};

@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use signet::clock_watch::ClockWatch;
-use signet::keeper::{Charge, Keeper, Means, Source};
+use signet::keeper::{Charge, Keeper, Means, Source, tolerance};
 use signet::last_good::{LastGoodError, Remembered, Remembers};
 use signet::published::Published;
 use signet::telemetry::metrics::Metrics;
 use signet_api::{ErrorKind, Fate, KeyProvider, Operation, ProviderError, Trials};
 use signet_base::{Clock, Jitter};
+use signet_clock_watch::ClockWatch;
 use signet_core::algorithm::RsaBits;
 use signet_core::{Algorithm, Durations, Issuer, KeyRecord, Policy, Timestamp};
 use signet_sealed::{Context, MemoryStore, Sealed, Sealer};
@@ -137,7 +137,7 @@ pub(crate) struct Sidecar {
 impl Sidecar {
     pub(crate) async fn start(store: &MemoryStore, clocks: &Arc<Clocks>, disk: &Arc<Disk>) -> Self {
         let provider = ring(store, clocks);
-        let watch = Arc::new(ClockWatch::new(Arc::clone(clocks) as _, &policy()));
+        let watch = Arc::new(ClockWatch::new(Arc::clone(clocks) as _, tolerance(&policy())));
         let charge = Charge {
             issuer: Issuer::new("https://issuer.example"),
             policy: policy(),

@@ -8,9 +8,9 @@ mod machine;
 use std::sync::Arc;
 use std::time::Duration;
 
-use signet::clock_watch::Against;
 use signet_api::NewKey;
 use signet_base::Clock as _;
+use signet_clock_watch::Against;
 use signet_core::algorithm::RsaBits;
 use signet_core::{KeyState, Revocation};
 use signet_sealed::MemoryStore;

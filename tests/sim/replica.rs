@@ -4,8 +4,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use signet::clock_watch::ClockWatch;
-use signet::keeper::{Charge, Keeper, Means, Source};
+use signet::keeper::{Charge, Keeper, Means, Source, tolerance};
 use signet::last_good::{LastGoodError, Remembered, Remembers};
 use signet::readiness::Readiness;
 use signet::remote::Remote;
@@ -13,6 +12,7 @@ use signet::telemetry::metered::Metered;
 use signet::telemetry::metrics::Metrics;
 use signet_api::KeyProvider;
 use signet_base::{Clock, Jitter};
+use signet_clock_watch::ClockWatch;
 use signet_core::Issuer;
 use signet_core::algorithm::RsaBits;
 use signet_guards::{Breaking, Breaks, Checked, Deadlines, Guard as _, Pace, Paced, Retries, Retrying, TimeLimited};
@@ -144,7 +144,7 @@ pub(crate) async fn life(
         rsa_bits: RsaBits::B2048,
         fate: site.plan.fate,
     };
-    let clock_watch = Arc::new(ClockWatch::new(Arc::clone(&clock), &policy));
+    let clock_watch = Arc::new(ClockWatch::new(Arc::clone(&clock), tolerance(&policy)));
     let means = Means {
         ring,
         also: config.also.map(source).into_iter().collect(),

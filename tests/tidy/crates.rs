@@ -6,7 +6,14 @@ use crate::text::{fail_with, read};
 
 /// What both programs share. The gateway links them, so none may bring a provider, a cloud's SDK, or the frameworks that only
 /// the sidecar serves with.
-const SHARED: &[&str] = &["signet-base", "signet-core", "signet-files", "signet-verify"];
+const SHARED: &[&str] = &[
+    "signet-base",
+    "signet-clock-watch",
+    "signet-core",
+    "signet-files",
+    "signet-issuers",
+    "signet-verify",
+];
 
 /// Whether a gateway must not link this package.
 fn is_for_the_sidecar(name: &str) -> bool {

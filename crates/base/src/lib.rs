@@ -1,6 +1,6 @@
 //! What every crate of Signet needs and no domain owns.
 //!
-//! [`Clock`] is how time enters the program; [`rfc3339`] and [`http_date`] write and read it; [`Jitter`] keeps replicas
+//! [`Clock`] is how time enters the program; [`rfc3339`], [`http_date`] and [`brief`] write it; [`Jitter`] keeps replicas
 //! apart; [`chain`] prints an error with its causes, and [`quote`] what others wrote; [`Outage`] says since when something fails,
 //! and why; [`Nearness`] tells this machine from others; [`USER_AGENT`] names us to others. This crate knows no key, no token, no
 //! network and no async runtime.
@@ -20,15 +20,19 @@ mod chain;
 mod clock;
 mod date;
 mod jitter;
+mod manual;
 mod nearness;
 mod outage;
 mod quote;
+mod span;
 
 pub use agent::{APPLICATION_ID, USER_AGENT};
 pub use chain::chain;
 pub use clock::{Clock, SystemClock};
 pub use date::{http_date, rfc3339};
 pub use jitter::Jitter;
+pub use manual::ManualClock;
 pub use nearness::Nearness;
 pub use outage::Outage;
 pub use quote::{causes, quote};
+pub use span::brief;

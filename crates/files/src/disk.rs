@@ -312,10 +312,9 @@ impl Disk {
                      the directory only if there is no ring yet"
                 ),
             ),
-            io::ErrorKind::InvalidFilename | io::ErrorKind::InvalidInput => (
-                Cause::Setting,
-                format!("no such path can exist. Correct {setting}"),
-            ),
+            io::ErrorKind::InvalidFilename | io::ErrorKind::InvalidInput => {
+                (Cause::Setting, format!("no such path can exist. Correct {setting}"))
+            }
             _ if is_loop(error) => (
                 Cause::Link,
                 "it is a symbolic link. Remove it; if nobody in your team made it, treat it as an attack".to_owned(),

@@ -9,9 +9,10 @@ use std::time::Duration;
 use common::{Cloud, KEY, clock, told};
 use signet_api::{ErrorKind, Fate, ProviderError, Trials};
 use signet_aws_kms::{Role, policy};
+use signet_base::ManualClock;
 use signet_core::{Algorithm, Revocation, Timestamp};
 use signet_fakes::Fault;
-use signet_testkit::{ManualClock, new_key};
+use signet_testkit::new_key;
 
 /// Every action of a policy in the order of its text, by a reader that knows how ours are written.
 fn actions(policy: &str) -> BTreeSet<String> {

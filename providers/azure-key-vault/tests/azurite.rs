@@ -12,9 +12,10 @@ use std::sync::{Arc, OnceLock};
 
 use signet_api::{ErrorKind, KeyProvider, Trials, Variables};
 use signet_azure_key_vault::{NAME, sealer, store};
+use signet_base::ManualClock;
 use signet_fakes::azure::{CLIENT, SECRET, TENANT};
 use signet_sealed::{RingStore, Sealed, Swap};
-use signet_testkit::{ManualClock, Subject};
+use signet_testkit::Subject;
 use support::Fake;
 
 /// Azurite's own account and key, which everybody knows.

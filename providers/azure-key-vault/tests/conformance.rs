@@ -7,8 +7,9 @@ use std::sync::{Arc, OnceLock};
 
 use signet_api::KeyProvider;
 use signet_azure_key_vault::{NAME, sealer};
+use signet_base::ManualClock;
 use signet_sealed::{MemoryStore, Sealed};
-use signet_testkit::{ManualClock, Subject};
+use signet_testkit::Subject;
 use support::Fake;
 
 const AGAINST: &str = "our own server";

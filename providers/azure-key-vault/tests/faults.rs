@@ -132,7 +132,7 @@ async fn a_certificate_that_is_not_trusted_fails_at_once() {
     let stranger = fake.file("stranger.pem", Authority::new().pem());
     let variables = fake.variables_but(&[("SSL_CERT_FILE", stranger.to_str().expect("a path"))]);
     let config = signet_azure_key_vault::AzureConfig::new(&variables, &fake.key("ring")).expect("a configuration");
-    let clock = Arc::new(signet_testkit::ManualClock::default());
+    let clock = Arc::new(signet_base::ManualClock::default());
     let provider = signet_azure_key_vault::remote(config, clock).await.expect("opens");
     let begun = tokio::time::Instant::now();
     let error = provider.list().await.expect_err("refused");
@@ -150,7 +150,7 @@ async fn a_certificate_of_entra_that_is_not_trusted_fails_at_once_and_names_the_
     let (fake, other) = (Fake::start(), Fake::start());
     let variables = fake.variables_but(&[("AZURE_AUTHORITY_HOST", &other.server.url())]);
     let config = signet_azure_key_vault::AzureConfig::new(&variables, &fake.key("ring")).expect("a configuration");
-    let clock = Arc::new(signet_testkit::ManualClock::default());
+    let clock = Arc::new(signet_base::ManualClock::default());
     let provider = signet_azure_key_vault::remote(config, clock).await.expect("opens");
     let store = signet_azure_key_vault::store(&variables, "az://acme/rings/ring")
         .await
@@ -177,7 +177,7 @@ async fn a_vault_that_is_down_is_unavailable_and_the_provider_opens_without_it()
     let provider = fake.remote("ring").await;
     let variables = fake.variables();
     let config = signet_azure_key_vault::AzureConfig::new(&variables, "https://localhost:9/keys/ring").expect("fine");
-    let clock = Arc::new(signet_testkit::ManualClock::default());
+    let clock = Arc::new(signet_base::ManualClock::default());
     let nowhere = signet_azure_key_vault::remote(config, clock).await.expect("opens");
     let error = nowhere.list().await.expect_err("down");
     assert_eq!(error.kind, ErrorKind::Unavailable);
@@ -293,7 +293,7 @@ async fn a_retirement_or_revocation_whose_answer_is_lost_at_any_call_comes_to_it
 /// Also if somebody sets the wall clock meanwhile.
 #[tokio::test]
 async fn a_version_that_a_list_lacks_is_listed_for_a_while_by_the_clock_that_nobody_sets() {
-    let (fake, clock) = (Fake::start(), Arc::new(signet_testkit::ManualClock::default()));
+    let (fake, clock) = (Fake::start(), Arc::new(signet_base::ManualClock::default()));
     let provider = signet_azure_key_vault::remote(fake.config("ring"), clock.clone())
         .await
         .expect("opens");

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use signet_api::{ErrorKind, KeyProvider, ProviderError, Variables};
 use signet_azure_key_vault::{AzureConfig, NAME, VARIABLES, remote, store};
+use signet_base::ManualClock;
 use signet_fakes::azure::{ASSERTION, CLIENT, IDENTITY_HEADER, SECRET, Settings, TENANT, throttled};
 use signet_fakes::{Fault, Response, Server};
-use signet_testkit::{ManualClock, process};
+use signet_testkit::process;
 use support::{Fake, create};
 
 async fn opened(fake: &Fake, variables: &Variables) -> Result<Arc<dyn KeyProvider>, ProviderError> {

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use serde_json::Value;
 use signet_api::{Check, ErrorKind, Fate, KeyProvider, Trials};
 use signet_azure_key_vault::{NAME, sealer};
+use signet_base::ManualClock;
 use signet_fakes::azure::CLIENT;
 use signet_sealed::{Context, MemoryStore, Purpose, Sealed, Sealer as _};
-use signet_testkit::ManualClock;
 use support::{Fake, create, new_key, revocation};
 
 /// The data actions of a role's file.

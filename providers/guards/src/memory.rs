@@ -169,9 +169,9 @@ impl Memory {
 
 #[cfg(test)]
 mod tests {
+    use signet_base::ManualClock;
     use signet_core::algorithm::RsaBits;
     use signet_core::{Algorithm, KeyState, SigningKey, Timestamp};
-    use signet_testkit::ManualClock;
 
     use super::*;
 

@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex};
 
 use common::{Scene, ed25519, mark, millis, scene, sealed, seconds};
 use signet_api::{Custody, ErrorKind, Fate, KeyProvider, Operation, SETTLING, Trials};
+use signet_base::ManualClock;
 use signet_base::chain;
 use signet_core::{KeyRecord, Kid, Timestamp};
 use signet_guards::Checked;
 use signet_sealed::MemoryStore;
-use signet_testkit::{Fault, FaultyProvider, ManualClock};
+use signet_testkit::{Fault, FaultyProvider};
 
 async fn kids(provider: &dyn KeyProvider) -> Vec<Kid> {
     let listed = provider.list().await.expect("lists");

@@ -5,8 +5,9 @@ mod common;
 use std::sync::Arc;
 
 use common::{line, pace, sealed, seconds};
+use signet_base::ManualClock;
 use signet_sealed::MemoryStore;
-use signet_testkit::{ManualClock, Subject};
+use signet_testkit::Subject;
 
 async fn guarded() -> Subject {
     let store = MemoryStore::default();

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use signet_api::KeyProvider;
+use signet_base::ManualClock;
 use signet_local::{LocalConfig, open};
-use signet_testkit::{ManualClock, Subject};
+use signet_testkit::Subject;
 
 async fn fresh() -> Subject {
     let directory = tempfile::tempdir().expect("a directory");

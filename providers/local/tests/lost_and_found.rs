@@ -204,7 +204,7 @@ async fn a_ring_file_elsewhere_is_where_the_ring_is_kept() {
             ring_file: Some(ring_file.clone()),
             ring: "signet".to_owned(),
         };
-        signet_local::open(config, std::sync::Arc::new(signet_testkit::ManualClock::default()))
+        signet_local::open(config, std::sync::Arc::new(signet_base::ManualClock::default()))
     };
     let kid = create(&*open().await.expect("opens"), None)
         .await
@@ -229,7 +229,7 @@ async fn a_ring_of_another_name_is_refused() {
         ring_file: None,
         ring: "other".to_owned(),
     };
-    let clock = std::sync::Arc::new(signet_testkit::ManualClock::default());
+    let clock = std::sync::Arc::new(signet_base::ManualClock::default());
     let provider = signet_local::open(config, clock).await.expect("opens");
     let error = provider.list().await.expect_err("refused");
     assert_eq!(error.kind, ErrorKind::BadAnswer);

@@ -8,10 +8,11 @@ use std::time::Duration;
 use common::{TestSealer, ed25519, eventful, grow, handle, mark, sealed_by};
 use serde_json::Value;
 use signet_api::{ErrorKind, Fate, KeyProvider, ProviderError, Trials, async_trait};
+use signet_base::ManualClock;
 use signet_base::chain;
 use signet_core::{KeyRecord, KeyState, Kid, Terms, Timestamp};
 use signet_sealed::{MemoryStore, RingStore, Sealed, Stored, Swap, Version};
-use signet_testkit::{ManualClock, new_key};
+use signet_testkit::new_key;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 

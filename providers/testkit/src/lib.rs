@@ -15,12 +15,10 @@
 pub mod clauses;
 pub mod process;
 
-mod clock;
 mod faulty_provider;
 mod ring;
 mod subject;
 
-pub use clock::ManualClock;
 pub use faulty_provider::{Fault, FaultyProvider};
 pub use ring::{new_key, terms};
 pub use subject::{Subject, run};

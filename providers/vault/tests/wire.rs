@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use signet_api::{ErrorKind, KeyProvider, ProviderError, Variables};
+use signet_base::ManualClock;
 use signet_core::Kid;
 use signet_sealed::{Context, Purpose};
-use signet_testkit::{ManualClock, run};
+use signet_testkit::run;
 use signet_vault::VaultConfig;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 

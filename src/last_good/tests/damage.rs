@@ -3,9 +3,9 @@
 use signet_core::{Algorithm, Issuer};
 
 use super::*;
-use signet_files::cache::FileFault;
 use crate::last_good::document::{compose, parse};
 use crate::last_good::{LastGood, Refusal};
+use signet_files::cache::FileFault;
 
 /// A small file with a key of each type, so that every octet of it can be tried.
 fn text() -> Vec<u8> {

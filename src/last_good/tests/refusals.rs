@@ -8,8 +8,8 @@ use serde_json::json;
 use signet_testkit::process::{again_unprivileged, directory, left_out, passes};
 
 use super::*;
-use signet_files::cache::FileFault;
 use crate::last_good::{FILE_NAME, LONGEST, MOST_KEYS, Refusal};
+use signet_files::cache::FileFault;
 
 type Change = fn(&mut Value);
 type Expected = fn(&Refusal) -> bool;

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use signet_core::{Kid, Policy, schedule};
 
 use super::*;
-use signet_files::cache::FileFault;
 use crate::last_good::{LONGEST, MOST_KEYS, Refusal};
+use signet_files::cache::FileFault;
 
 #[test]
 fn there_is_nothing_before_the_first_write() {

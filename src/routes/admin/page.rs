@@ -11,7 +11,8 @@ use super::advice::advice;
 use super::picture;
 use crate::readiness::{Condition, Effect, Report, State};
 use crate::ring_view::{KeyView, RingView};
-use crate::timeline::{Timeline, brief};
+use crate::timeline::Timeline;
+use signet_base::brief;
 use signet_base::rfc3339;
 
 const STYLE: &str = include_str!("style.css");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use signet_core::{Algorithm, Audience};
 
 use super::{Start, problems};
-use crate::settings::{KeysAt, TrustedIssuer};
+use signet_issuers::{KeysAt, TrustedIssuer};
 
 const LOGIN: &str = "https://login.example.com/";
 

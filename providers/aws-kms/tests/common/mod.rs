@@ -9,11 +9,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use signet_api::{KeyProvider, Variables};
 use signet_aws_kms::{AwsKmsConfig, NAME, remote, sealer, store};
 use signet_base::Clock;
+use signet_base::ManualClock;
 use signet_core::Timestamp;
 use signet_fakes::aws::{Aws, REGION};
 use signet_fakes::{Authority, Server};
 use signet_sealed::Sealed;
-use signet_testkit::ManualClock;
 
 pub(crate) const KEY: &str = "AKIDSIDECAR";
 pub(crate) const SECRET: &str = "wJalrXUtnFEMI/K7MDENG";

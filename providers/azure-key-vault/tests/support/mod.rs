@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use signet_api::{KeyProvider, NewKey, Variables};
 use signet_azure_key_vault::AzureConfig;
+use signet_base::ManualClock;
 use signet_core::algorithm::RsaBits;
 use signet_core::{Algorithm, KeyRecord, Kid, Revocation, Timestamp};
 use signet_fakes::azure::{Azure, Settings};
 use signet_fakes::{Authority, Server};
-use signet_testkit::{ManualClock, terms};
+use signet_testkit::terms;
 
 pub(crate) struct Fake {
     pub(crate) azure: Arc<Azure>,

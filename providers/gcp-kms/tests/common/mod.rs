@@ -9,11 +9,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use signet_api::{KeyProvider, NewKey, Variables};
 use signet_base::Clock;
+use signet_base::ManualClock;
 use signet_core::{Algorithm, KeyRecord, Kid, Revocation, Timestamp};
 use signet_fakes::Server;
 use signet_fakes::gcp::Google;
 use signet_gcp_kms::GcpConfig;
-use signet_testkit::{ManualClock, new_key};
+use signet_testkit::new_key;
 use tempfile::TempDir;
 
 /// What the documentation calls the cloud that these tests run against.

@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use signet_api::{ErrorKind, KeyProvider, NewKey, Operation, ProviderError, SETTLING};
 use signet_base::Jitter;
+use signet_base::ManualClock;
 use signet_core::{Algorithm, KeyRecord, Kid, Revocation, Timestamp};
 use signet_guards::{
     Breaking, Breaks, Call, Checked, Deadlines, Guard as _, Pace, Paced, Retries, Retrying, TimeLimited,
 };
 use signet_sealed::{MemoryStore, RingStore};
-use signet_testkit::{FaultyProvider, ManualClock, new_key};
+use signet_testkit::{FaultyProvider, new_key};
 
 pub(crate) const SKEW: Duration = Duration::from_secs(60);
 

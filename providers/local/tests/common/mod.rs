@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use signet_api::{KeyProvider, ProviderError};
+use signet_base::ManualClock;
 use signet_core::{Algorithm, KeyRecord, Kid};
 use signet_local::{LocalConfig, open};
-use signet_testkit::{ManualClock, new_key};
+use signet_testkit::new_key;
 use tempfile::TempDir;
 
 pub(crate) struct Home {

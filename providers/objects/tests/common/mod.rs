@@ -6,8 +6,8 @@ use std::sync::Arc;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use signet_api::{ErrorKind, Operation, ProviderError, Trials, async_trait};
 use signet_base::Clock;
+use signet_base::ManualClock;
 use signet_sealed::{Context, RingStore, Sealed, Sealer};
-use signet_testkit::ManualClock;
 use zeroize::Zeroizing;
 
 #[derive(Clone, Copy, Debug)]

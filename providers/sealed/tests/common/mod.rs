@@ -9,10 +9,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use signet_api::{ErrorKind, KeyProvider, NewKey, Operation, ProviderError, Trials, async_trait};
 use signet_base::Clock;
+use signet_base::ManualClock;
 use signet_core::{Algorithm, KeyRecord, Kid, Revocation, Timestamp};
 use signet_sealed::disk::Disk;
 use signet_sealed::{Context, MemoryStore, RingStore, Sealed, Sealer};
-use signet_testkit::{ManualClock, new_key};
+use signet_testkit::new_key;
 use zeroize::Zeroizing;
 
 /// AES-256-GCM under a constant key. Clones share the switch and the counter.

@@ -163,7 +163,7 @@ fn a_place_that_is_no_mount_and_path_is_refused_when_opening() {
             assert!(chain(&error).contains("SIGNET_STORE"), "{error:?}");
         }
         let config = VaultConfig::new(&shared().as_root(), "a.b").expect("good for sealed custody");
-        let clock = Arc::new(signet_testkit::ManualClock::default());
+        let clock = Arc::new(signet_base::ManualClock::default());
         let error = signet_vault::remote(config, clock)
             .await
             .expect_err("not for remote custody");

@@ -15,8 +15,9 @@ use std::sync::Arc;
 use serde_json::json;
 use server::{shared, unique};
 use signet_api::{KeyProvider, ProviderError, Variables};
+use signet_base::ManualClock;
 use signet_sealed::{FileStore, Sealed, disk::Disk};
-use signet_testkit::{ManualClock, Subject};
+use signet_testkit::Subject;
 use signet_vault::VaultConfig;
 
 const SERVER: &str = "OpenBao 2.7.2";

@@ -6,8 +6,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use signet_api::{ErrorKind, Fate, KeyProvider};
 use signet_base::Clock as _;
+use signet_base::ManualClock;
 use signet_core::{Algorithm, KeyRecord, KeyState, Kid, Revocation};
-use signet_testkit::{ManualClock, new_key, run, terms};
+use signet_testkit::{new_key, run, terms};
 
 use crate::server::{shared, unique};
 use crate::{app_role, chain, remote, remote_with};

@@ -7,10 +7,10 @@ use signet_core::{Algorithm, Issuer};
 use tempfile::TempDir;
 
 use super::*;
+use crate::KeysAt;
+use crate::example::trusted;
+use crate::{Location, NoKeys, Trusted};
 use signet_files::cache::FileFault;
-use crate::issuers::example::trusted;
-use crate::issuers::{Location, NoKeys, Trusted};
-use crate::settings::KeysAt;
 
 /// RFC 8037, appendix A.2, and RFC 7515, appendix A.3, under kids that no thumbprint is.
 const JWKS: &str = r#"{"keys":[

@@ -10,7 +10,7 @@ use signet_files::cache::FileFault;
 
 /// The file or its directory, what is wrong with it, and what to do next. `Display` does not repeat its source.
 #[derive(Debug)]
-pub(in crate::issuers) struct KeptError {
+pub(crate) struct KeptError {
     /// The issuer whose keys these are.
     pub issuer: Issuer,
     /// The file; or the directory, if that is what is wrong.
@@ -39,7 +39,7 @@ impl Error for KeptError {
 
 /// What is wrong with the file, its directory, or what it says.
 #[derive(Debug, thiserror::Error)]
-pub(in crate::issuers) enum Refusal {
+pub(crate) enum Refusal {
     /// The file itself, its directory, or its text.
     #[error(transparent)]
     File(#[from] FileFault),
@@ -73,7 +73,7 @@ pub(in crate::issuers) enum Refusal {
 
 impl Refusal {
     /// What to do next.
-    pub(in crate::issuers) fn advice(&self) -> &'static str {
+    pub(crate) fn advice(&self) -> &'static str {
         match self {
             Self::File(FileFault::DirectoryOwner { .. } | FileFault::DirectoryWritable { .. }) => {
                 "Find out who changed it, then remove it, as it holds nothing else: Signet makes it again, with mode 0700"

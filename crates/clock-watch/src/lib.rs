@@ -6,23 +6,41 @@
 //! doubt nothing is created, retired or erased in the ring, and no key that was published stops being published
 //! (`docs/decisions/0017-clocks.md`).
 //!
+//! [`ClockWatch`] is the entry point. This crate knows no key and no provider; what doubt leads to is for others to decide.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use std::time::Duration;
+//!
+//! use signet_base::{Clock as _, ManualClock};
+//! use signet_clock_watch::{ClockWatch, Tolerance};
+//!
+//! let tolerance = Tolerance {
+//!     apart: Duration::from_secs(120),
+//!     forgotten_after: Duration::from_secs(24 * 3600),
+//! };
+//! let clock = Arc::new(ManualClock::default());
+//! let watch = ClockWatch::new(clock.clone(), tolerance);
+//! assert!(watch.doubt().is_none());
+//! clock.set(clock.now().plus(Duration::from_secs(3600)));
+//! assert!(watch.doubt().expect("somebody set the clock").is_ahead);
+//! ```
+//!
 //! A clock that was wrong before the process began shows by nothing here. The schedule bears that
 //! ([`Schedule::from_the_future`](signet_core::Schedule)).
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use signet_base::Clock;
-use signet_core::{Policy, Timestamp};
+use parking_lot::Mutex;
+use signet_base::{Clock, brief, rfc3339};
+use signet_core::Timestamp;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
-
-use crate::timeline::brief;
-use signet_base::rfc3339;
 
 /// Between two looks.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -119,15 +137,21 @@ struct State {
     doubt: Option<Doubt>,
 }
 
+/// What is no reason for doubt.
+#[derive(Clone, Copy, Debug)]
+pub struct Tolerance {
+    /// How far apart clocks that are right may be.
+    pub apart: Duration,
+    /// After so long it is forgotten that the clock was set by less than that: a machine that is held up for seconds each night is
+    /// not in doubt after a week.
+    pub forgotten_after: Duration,
+}
+
 /// Holds the wall clock against others.
 #[derive(Debug)]
 pub struct ClockWatch {
     clock: Arc<dyn Clock>,
-    /// What clocks that are right may be apart.
-    apart: Duration,
-    /// What was set by less than that is forgotten after so long: a machine that is held up for seconds each night is not in
-    /// doubt after a week.
-    forgotten_after: Duration,
+    tolerance: Tolerance,
     state: Mutex<State>,
     /// By how much the wall clock was set when it was last looked at.
     last_set_by: AtomicI64,
@@ -137,12 +161,11 @@ pub struct ClockWatch {
 impl ClockWatch {
     /// Begins to watch.
     #[must_use]
-    pub fn new(clock: Arc<dyn Clock>, policy: &Policy) -> Self {
+    pub fn new(clock: Arc<dyn Clock>, tolerance: Tolerance) -> Self {
         let anchor = Moment::now(&*clock);
         Self {
             clock,
-            apart: policy.durations().clocks_apart(),
-            forgotten_after: policy.durations().rotation_period,
+            tolerance,
             state: Mutex::new(State {
                 anchor,
                 told: None,
@@ -160,31 +183,31 @@ impl ClockWatch {
     }
 
     /// What the wall clock shows, right or wrong.
-    pub(crate) fn wall(&self) -> Timestamp {
+    pub fn wall(&self) -> Timestamp {
         self.clock.now()
     }
 
     /// What [`Steady`] shows.
-    pub(crate) fn steady_now(&self) -> Timestamp {
+    pub fn steady_now(&self) -> Timestamp {
         let set_by = self.set_by();
         self.clock.now().shifted(-set_by)
     }
 
     /// The time by which ages are counted: [`Steady`].
-    pub(crate) fn steady(self: &Arc<Self>) -> Arc<dyn Clock> {
+    pub fn steady(self: &Arc<Self>) -> Arc<dyn Clock> {
         Arc::new(Steady(Arc::clone(self)))
     }
 
     /// Asks what depends on the age of something, at this instant of the wall clock. If that was set a moment ago, and the answer
     /// is no for it, it is asked again: this is for requests, which do not look at three clocks each.
-    pub(crate) fn by_age<T, E>(&self, now: Timestamp, ask: impl Fn(Timestamp) -> Result<T, E>) -> Result<T, E> {
+    pub fn by_age<T, E>(&self, now: Timestamp, ask: impl Fn(Timestamp) -> Result<T, E>) -> Result<T, E> {
         let known = now.shifted(-self.last_set_by.load(Ordering::Relaxed));
         ask(known).or_else(|_| ask(now.shifted(-self.set_by())))
     }
 
     /// How far the wall clock was set forward since it was last right, in milliseconds; negative if it was set back, and zero if
     /// it was set by no more than clocks may be apart.
-    pub(crate) fn set_by(&self) -> i64 {
+    pub fn set_by(&self) -> i64 {
         self.look(|_, _| {}).1
     }
 
@@ -204,13 +227,13 @@ impl ClockWatch {
     }
 
     /// The ring was last read at this instant, by the wall clock as it was before this process began.
-    pub(crate) fn was_read(&self, at: Timestamp) {
+    pub fn was_read(&self, at: Timestamp) {
         self.look(|state, _| state.last_good = Some(at));
     }
 
     /// Hears of each moment at which the wall clock was set or the machine was suspended: what is due by any clock may be due
     /// now.
-    pub(crate) fn follow(&self) -> watch::Receiver<()> {
+    pub fn follow(&self) -> watch::Receiver<()> {
         self.jumps.subscribe()
     }
 
@@ -241,17 +264,17 @@ impl ClockWatch {
     /// Whether this is more than clocks that are right may be apart, and whether ours is ahead.
     fn off(&self, ahead: i64) -> Option<(Duration, bool)> {
         let off = Duration::from_millis(ahead.unsigned_abs());
-        (off > self.apart).then_some((off, ahead > 0))
+        (off > self.tolerance.apart).then_some((off, ahead > 0))
     }
 
     /// Looks at the clocks after a change of what is known. The doubt, and how far the wall clock was set.
     fn look(&self, change: impl FnOnce(&mut State, Moment)) -> (Option<Doubt>, i64) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         let now = Moment::now(&*self.clock);
         change(&mut state, now);
         let set_by = now.wall.millis_after(state.anchor.expected_at(now));
         let was_set = self.off(set_by).map(|off| (Against::Running, off));
-        if was_set.is_none() && now.running.saturating_sub(state.anchor.running) >= self.forgotten_after {
+        if was_set.is_none() && now.running.saturating_sub(state.anchor.running) >= self.tolerance.forgotten_after {
             state.anchor = now;
         }
         let against_told = state.told.and_then(|(provider, then)| {
@@ -289,7 +312,7 @@ impl ClockWatch {
 /// The time as the wall clock would show it if nobody had set it by more than clocks may be apart: what tells how old a reading of
 /// the ring is, and what keys are to do.
 #[derive(Clone, Debug)]
-pub(crate) struct Steady(pub(crate) Arc<ClockWatch>);
+pub struct Steady(Arc<ClockWatch>);
 
 impl Clock for Steady {
     fn now(&self) -> Timestamp {

@@ -16,7 +16,7 @@ use super::freshness::life;
 use super::location::Location;
 use super::resolve::Resolver;
 use super::tls::{self, NoClient};
-use crate::settings::{KeysAt, TrustedIssuer};
+use crate::{KeysAt, TrustedIssuer};
 
 /// How long one answer may take, from the connection to its last octet.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -264,7 +264,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::issuers::example::trusted;
+    use crate::example::trusted;
 
     #[test]
     fn a_location_is_direct_unless_its_client_asks_a_proxy() {

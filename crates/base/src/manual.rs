@@ -3,8 +3,9 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use signet_base::Clock;
 use signet_core::Timestamp;
+
+use crate::Clock;
 
 /// A clock for tests. It starts in 2026, and may be set back.
 #[derive(Debug)]

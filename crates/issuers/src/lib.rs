@@ -4,6 +4,44 @@
 //! key in what was fetched last; it waits for nobody. Keys belong to their issuer: none is ever tried for a token of another.
 //! A fetch that fails leaves the last keys in use, up to a stated age, also over a restart; beyond it, and before the first
 //! success, there is no verdict on a token of that issuer.
+//!
+//! [`Issuers::follow`] is the entry point; [`IssuerKeys`] hands the keys of one to the verifier. This crate knows no ring, no
+//! provider and no listener of ours, and not where the terms of an issuer are written down.
+//!
+//! ```
+//! use std::path::Path;
+//! use std::sync::Arc;
+//! use std::time::Duration;
+//!
+//! use signet_base::{Clock, SystemClock};
+//! use signet_core::Timestamp;
+//! use signet_core::Issuer;
+//! use signet_issuers::{Issuers, Means, NoClient, Record, TrustedIssuer};
+//! use tokio_util::sync::CancellationToken;
+//! use tokio_util::task::TaskTracker;
+//!
+//! /// Counts nothing.
+//! #[derive(Debug)]
+//! struct Silent;
+//!
+//! impl Record for Silent {
+//!     fn on_followed(&self, _: &Issuer) {}
+//!     fn on_fetched(&self, _: &Issuer, _: bool) {}
+//!     fn on_keys(&self, _: &Issuer, _: usize, _: Timestamp) {}
+//! }
+//!
+//! async fn follow(trusted: &[TrustedIssuer], shutdown: &CancellationToken) -> Result<Issuers, NoClient> {
+//!     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+//!     let record: Arc<dyn Record> = Arc::new(Silent);
+//!     let means = Means {
+//!         clock: &clock,
+//!         record: &record,
+//!         data_dir: Path::new("/var/lib/signet"),
+//!         ahead: Duration::from_secs(120),
+//!     };
+//!     Issuers::follow(trusted, means, &TaskTracker::new(), shutdown).await
+//! }
+//! ```
 
 #[cfg(test)]
 mod example;
@@ -14,6 +52,7 @@ mod keep;
 mod kept;
 mod location;
 mod resolve;
+mod terms;
 mod tls;
 
 use std::collections::HashMap;
@@ -25,6 +64,7 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwapOption, Guard};
 use signet_base::{Clock, Jitter, Outage};
+use signet_clock_watch::ClockWatch;
 use signet_core::verify::{Authentic, Refusal, Unproven};
 use signet_core::{ForeignKeys, Issuer, Timestamp, VerifyingKey};
 use signet_verify::{KeySource, Keys, NoKeys};
@@ -34,11 +74,9 @@ use tokio_util::task::TaskTracker;
 
 pub use fetch::FetchError;
 pub use location::Location;
+pub use terms::{KeysAt, TrustedIssuer};
 pub use tls::NoClient;
 
-use crate::clock_watch::ClockWatch;
-use crate::settings::TrustedIssuer;
-use crate::telemetry::metrics::Metrics;
 use fetch::Source;
 use kept::Remembered;
 
@@ -194,13 +232,25 @@ impl KeySource for IssuerKeys {
     }
 }
 
+/// Is told what happens, to count it.
+pub trait Record: std::fmt::Debug + Send + Sync {
+    /// This issuer is followed from now on. Nothing was fetched yet.
+    fn on_followed(&self, issuer: &Issuer);
+
+    /// A fetch of its keys ended.
+    fn on_fetched(&self, issuer: &Issuer, is_ok: bool);
+
+    /// It has so many keys from now on, which were asked for at this instant.
+    fn on_keys(&self, issuer: &Issuer, count: usize, asked_at: Timestamp);
+}
+
 /// What following issuers takes.
 #[derive(Clone, Copy, Debug)]
 pub struct Means<'a> {
     /// The machine's clock.
     pub clock: &'a Arc<dyn Clock>,
     /// Where fetches are counted.
-    pub metrics: &'a Arc<Metrics>,
+    pub record: &'a Arc<dyn Record>,
     /// Where keys are kept over a restart.
     pub data_dir: &'a Path,
     /// How far the clock of another process that writes to `data_dir` may be ahead of this one's.
@@ -237,14 +287,14 @@ impl Issuers {
         let mut issuers = HashMap::new();
         for terms in terms {
             let source = Source::new(terms)?;
-            means.metrics.expect_issuer(terms.issuer.as_str());
+            means.record.on_followed(&terms.issuer);
             let trusted = Arc::new(Trusted::new(terms.clone()));
             issuers.insert(terms.issuer.clone(), Arc::clone(&trusted));
             let mut follower = follow::Follower {
                 trusted,
                 source,
                 clock: Arc::clone(means.clock),
-                metrics: Arc::clone(means.metrics),
+                record: Arc::clone(means.record),
                 jitter: Jitter::default(),
                 stale: None,
                 fetched: Arc::clone(&fetched),

@@ -14,8 +14,8 @@ use tracing::{debug, info, warn};
 
 use super::kept::{Kept, KeptError, Refusal, Remembered};
 use super::{Known, Trusted};
+use crate::TrustedIssuer;
 use signet_files::cache::FileFault;
-use crate::settings::TrustedIssuer;
 
 /// The start waits no longer for the disk. Fetching the keys is quicker, then.
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -22,9 +22,9 @@ use signet_core::{ForeignKeys, Timestamp};
 pub(super) use error::{KeptError, Refusal};
 
 use super::Known;
-use signet_files::cache::CacheFile;
-use crate::settings::TrustedIssuer;
+use crate::TrustedIssuer;
 use signet_base::rfc3339;
+use signet_files::cache::CacheFile;
 
 /// The directory of these files in the data directory.
 const DIRECTORY: &str = "issuers";

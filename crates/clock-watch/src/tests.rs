@@ -1,14 +1,16 @@
-use signet_core::{Algorithm, Durations};
-use signet_testkit::ManualClock;
+use signet_base::ManualClock;
 
 use super::*;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn watch() -> (Arc<ManualClock>, Arc<ClockWatch>) {
-    let policy = Policy::new(Durations::default(), Algorithm::EdDSA).expect("the defaults are safe");
+    let tolerance = Tolerance {
+        apart: Duration::from_secs(121),
+        forgotten_after: 24 * HOUR,
+    };
     let clock = Arc::new(ManualClock::default());
-    let watch = ClockWatch::new(Arc::clone(&clock) as _, &policy);
+    let watch = ClockWatch::new(Arc::clone(&clock) as _, tolerance);
     (clock, Arc::new(watch))
 }
 

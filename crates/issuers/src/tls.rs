@@ -10,7 +10,7 @@ use rustls::{AlertDescription, CertificateError, InvalidMessage, PeerIncompatibl
 use signet_core::{Issuer, Timestamp};
 use signet_files::{Refused, Rule};
 
-use crate::settings::TrustedIssuer;
+use crate::TrustedIssuer;
 use signet_base::rfc3339;
 
 /// How many names of a certificate are told.

@@ -6,7 +6,7 @@ use signet_core::verify::Dialect;
 use signet_core::{Algorithm, Audience, Issuer};
 
 use super::Location;
-use crate::settings::{KeysAt, TrustedIssuer};
+use crate::{KeysAt, TrustedIssuer};
 
 /// What was agreed about one whose keys are at this URL.
 pub(super) fn trusted(jwks: &str) -> TrustedIssuer {

@@ -27,8 +27,8 @@ use signet_core::jwk::JwkSet;
 use signet_core::{ForeignKeys, Issuer, Timestamp, json};
 
 use super::{Refusal, Remembered};
+use crate::{KeysAt, TrustedIssuer};
 use signet_files::cache::{self, FileFault};
-use crate::settings::{KeysAt, TrustedIssuer};
 
 pub(super) const FORMAT: &str = "signet-issuer-keys/1";
 /// The most octets of the file: twice those of the longest document that is fetched.

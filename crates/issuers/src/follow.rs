@@ -18,7 +18,7 @@ use tracing::{info, warn};
 use super::fetch::{FetchError, Fetched, Source};
 use super::kept::{Remembered, Worth};
 use super::{Known, Trusted};
-use crate::telemetry::metrics::Metrics;
+use crate::Record;
 use signet_base::rfc3339;
 
 /// The first wait after a failure; it doubles.
@@ -34,7 +34,7 @@ pub(super) struct Follower {
     pub(super) trusted: Arc<Trusted>,
     pub(super) source: Source,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) metrics: Arc<Metrics>,
+    pub(super) record: Arc<dyn Record>,
     pub(super) jitter: Jitter,
     /// Keys that an earlier process fetched. They serve once fetching them has failed.
     pub(super) stale: Option<Known>,
@@ -49,9 +49,7 @@ impl Follower {
         loop {
             let (asked_at, asked) = (self.clock.now(), Instant::now());
             let fetched = self.source.fetch().await;
-            let outcome = if fetched.is_ok() { "ok" } else { "failed" };
-            let issuer = self.trusted.terms.issuer.as_str();
-            self.metrics.fetched_issuer(issuer, outcome);
+            self.record.on_fetched(&self.trusted.terms.issuer, fetched.is_ok());
             let wait = match fetched {
                 Ok(fetched) => {
                     failures = 0;
@@ -122,8 +120,8 @@ impl Follower {
     }
 
     fn serve(&self, known: Known) {
-        let issuer = self.trusted.terms.issuer.as_str();
-        self.metrics.issuer_keys(issuer, known.keys.len(), known.fetched_at);
+        self.record
+            .on_keys(&self.trusted.terms.issuer, known.keys.len(), known.fetched_at);
         self.trusted.known.store(Some(Arc::new(known)));
     }
 
@@ -190,8 +188,8 @@ mod tests {
     use signet_core::{Algorithm, ForeignKeys};
 
     use super::*;
-    use crate::issuers::example;
-    use crate::settings::TrustedIssuer;
+    use crate::TrustedIssuer;
+    use crate::example;
 
     /// RFC 8037, appendix A.2.
     const JWKS: &str =
