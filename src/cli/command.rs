@@ -97,6 +97,7 @@ fn keys() -> Command {
         .value_name("KID")
         .required(true)
         .allow_hyphen_values(true)
+        .value_parser(no_flag)
         .help("The key's id");
     let changing: &[&[&str]] = &[RING, POLICY, &["rsa_bits", "socket"]];
     Command::new("keys")
@@ -116,6 +117,20 @@ fn keys() -> Command {
             verb("revoke", "Refuse a key, and all that it signed, from now on", changing).args([kid, reason(), json()]),
         )
         .subcommand(verb("prune", "Delete what a crash left and no ring owns", &[RING]).arg(json()))
+}
+
+/// A kid, which may begin with hyphens, and is no flag of a setting.
+fn no_flag(kid: &str) -> Result<String, &'static str> {
+    match named_by(kid) {
+        None => Ok(kid.to_owned()),
+        Some(_) => Err("it is a flag of another command"),
+    }
+}
+
+/// The setting whose flag this is, with or without a value.
+fn named_by(given: &str) -> Option<&'static Setting> {
+    let name = given.split('=').next().unwrap_or_default();
+    SETTINGS.iter().find(|setting| setting.flag() == name)
 }
 
 fn tokens() -> Command {
@@ -176,24 +191,30 @@ fn schedule() -> Command {
 
 /// What to say of a flag that is a setting, but none that the verb uses.
 pub(super) fn explained(error: &clap::Error) -> Option<String> {
-    let (ErrorKind::UnknownArgument, Some(ContextValue::String(given))) =
-        (error.kind(), error.get(ContextKind::InvalidArg))
-    else {
-        return None;
+    let given = |kind| match error.get(kind) {
+        Some(ContextValue::String(given)) => given.as_str(),
+        _ => "",
     };
-    let name = given.split('=').next().unwrap_or_default();
-    SETTINGS.iter().find(|setting| setting.flag() == name).map(|setting| {
-        let verb = error.get(ContextKind::Usage).map(ToString::to_string).unwrap_or_default();
-        let verb = verb.trim_start_matches("Usage:").trim();
-        // Flags that were given stand in it too.
-        let verb: Vec<&str> = verb.split(' ').take_while(|word| !word.starts_with(['[', '<', '-'])).collect();
-        let verb = if verb.is_empty() { "this command".to_owned() } else { format!("`{}`", verb.join(" ")) };
-        format!(
-            "signet: {name}: {verb} does not use this setting. Remove the flag; {variable} in the environment may stay. `--help` \
-             lists the flags of this command\n",
-            variable = Setting::variable(setting)
-        )
-    })
+    let (given, verb) = match error.kind() {
+        ErrorKind::UnknownArgument => (given(ContextKind::InvalidArg), error.get(ContextKind::Usage)),
+        // In the place of a kid.
+        ErrorKind::ValueValidation => (given(ContextKind::InvalidValue), None),
+        _ => return None,
+    };
+    let setting = named_by(given)?;
+    let (name, variable) = (setting.flag(), Setting::variable(setting));
+    let verb = verb.map_or_else(|| "signet keys revoke".to_owned(), ToString::to_string);
+    let verb = verb.trim_start_matches("Usage:").trim();
+    // Flags that were given stand in it too.
+    let verb: Vec<&str> = verb
+        .split(' ')
+        .take_while(|word| !word.starts_with(['[', '<', '-']))
+        .collect();
+    Some(format!(
+        "signet: {name}: `{verb}` does not use this setting. Remove the flag; {variable} in the environment may stay. `--help` lists \
+         the flags of this command\n",
+        verb = verb.join(" ")
+    ))
 }
 
 #[cfg(test)]

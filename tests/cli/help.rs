@@ -80,6 +80,18 @@ fn wrong_usage_exits_with_64_and_says_what_is_right() {
             &["token", "sign", "{}", "--listen", "127.0.0.1:1"],
             "--listen: `signet token sign` does not use this setting. Remove the flag",
         ),
+        (
+            &["keys", "list", "--socket", "s.sock"],
+            "--socket: `signet keys list` does not use this setting. Remove the flag",
+        ),
+        (
+            &["keys", "list", "--data-dir", "d", "--socket=s.sock", "--json"],
+            "--socket: `signet keys list` does not use this setting. Remove the flag",
+        ),
+        (
+            &["keys", "revoke", "--listen=127.0.0.1:1"],
+            "--listen: `signet keys revoke` does not use this setting. Remove the flag",
+        ),
         (&["token", "verify", "x", "--scope", ""], "--scope is empty"),
         (&["token", "verify", "x", "--scope", " "], "--scope is empty"),
         (&["token", "verify", "x", "--issuer", ""], "--issuer is empty"),
