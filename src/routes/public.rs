@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
-    ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, X_CONTENT_TYPE_OPTIONS,
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body_util::{Either, Full};
@@ -23,6 +25,9 @@ use crate::http::problem::Problem;
 use crate::published::Published;
 use crate::routes::head;
 use crate::snapshot::Document;
+
+/// What the paths of the documents take.
+const METHODS: &str = "GET, HEAD, OPTIONS";
 
 /// Answers everybody.
 #[derive(Clone)]
@@ -62,27 +67,44 @@ impl Public {
     fn answer(&self, request: &Request<Arriving>) -> Response {
         let shared = &self.shared;
         let snapshot = shared.published.at(shared.clock.now());
-        if let Some(outage) = &snapshot.asleep {
-            return Problem::asleep(outage).into_response();
-        }
-        let (document, freshness) = match shared.paths.find(request.uri().path()) {
-            Some(Which::Jwks) => (
-                &snapshot.jwks,
-                shared.freshness.until(snapshot.set_changes_at, &*shared.clock),
-            ),
-            Some(Which::Discovery) => (&snapshot.discovery, shared.freshness.regular.clone()),
-            None => {
+        let found = shared.paths.find(request.uri().path());
+        let mut response = match (&snapshot.asleep, found) {
+            (_, Some(_)) if request.method() == Method::OPTIONS => options(),
+            (Some(outage), _) => Problem::asleep(outage).into_response(),
+            (None, Some(Which::Jwks)) => {
+                let freshness = shared.freshness.until(snapshot.set_changes_at, &*shared.clock);
+                serve(request.method(), request.headers(), &snapshot.jwks, freshness)
+            }
+            (None, Some(Which::Discovery)) => {
+                let freshness = shared.freshness.regular.clone();
+                serve(request.method(), request.headers(), &snapshot.discovery, freshness)
+            }
+            (None, None) => {
                 let detail = format!("the keys are at {JWKS}");
                 return Problem::not_found(detail).into_response();
             }
         };
-        serve(request.method(), request.headers(), document, freshness)
+        // Refusals too: without it a script does not see why.
+        let out = response.headers_mut();
+        out.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        response
     }
+}
+
+/// What a browser asks before a script of another origin sends `If-None-Match` (a CORS preflight), and any other `OPTIONS`.
+fn options() -> Response {
+    let mut response = empty(StatusCode::NO_CONTENT);
+    let out = response.headers_mut();
+    out.insert(ALLOW, HeaderValue::from_static(METHODS));
+    out.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(METHODS));
+    out.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("If-None-Match"));
+    out.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
+    response
 }
 
 fn serve(method: &Method, headers: &HeaderMap, document: &Document, freshness: HeaderValue) -> Response {
     if !matches!(*method, Method::GET | Method::HEAD) {
-        return Problem::method_not_allowed("GET, HEAD").into_response();
+        return Problem::method_not_allowed(METHODS).into_response();
     }
     let known = headers
         .get_all(IF_NONE_MATCH)
@@ -94,14 +116,15 @@ fn serve(method: &Method, headers: &HeaderMap, document: &Document, freshness: H
         http::Response::new(Either::Left(Full::new(document.body.clone())))
     };
     let out = response.headers_mut();
-    out.reserve(5);
+    out.reserve(6);
     if !known {
         out.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         out.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     }
     out.insert(ETAG, document.etag.clone());
     out.insert(CACHE_CONTROL, freshness);
-    out.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    // A script can send back only the tag that it sees.
+    out.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("ETag"));
     response
 }
 

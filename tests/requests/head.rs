@@ -55,7 +55,11 @@ fn a_head_is_answered_as_a_get_without_its_body_over_http_1() {
             assert_eq!(named(&head), named(&get), "{path}");
             // What a POST is told to use instead, works.
             let post = connection.post(path, b"{}").expect("an answer");
-            assert_eq!((post.status, post.header("allow")), (405, Some("GET, HEAD")), "{path}");
+            let allowed = post.header("allow").unwrap_or_default();
+            assert!(
+                post.status == 405 && allowed.starts_with("GET, HEAD"),
+                "{path}: {allowed}"
+            );
         }
     }
     let mut connection = sidecar.socket();

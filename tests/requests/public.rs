@@ -68,6 +68,46 @@ fn each_document_may_be_read_by_scripts_from_anywhere_and_kept_for_the_configure
     }
 }
 
+/// A script that sends `If-None-Match` may do so only if its browser was told before.
+#[test]
+fn a_browser_that_asks_before_it_sends_a_tag_is_told_that_it_may() {
+    let sidecar = sidecar();
+    let mut connection = sidecar.public();
+    for path in DOCUMENTS {
+        let asks = [
+            ("origin", "https://app.example.com"),
+            ("access-control-request-method", "GET"),
+            ("access-control-request-headers", "if-none-match"),
+        ];
+        for headers in [&asks[..], &[]] {
+            let answer = connection.request("OPTIONS", path, headers, None).expect("an answer");
+            assert_eq!((answer.status, answer.header("content-length")), (204, None), "{path}");
+            for (name, value) in [
+                ("allow", "GET, HEAD, OPTIONS"),
+                ("access-control-allow-origin", "*"),
+                ("access-control-allow-methods", "GET, HEAD, OPTIONS"),
+                ("access-control-allow-headers", "If-None-Match"),
+                ("access-control-max-age", "86400"),
+            ] {
+                assert_eq!(answer.header(name), Some(value), "{path}: {name}");
+            }
+        }
+        // The tag is one that a script can see.
+        let answer = connection.get(path).expect("an answer");
+        assert_eq!(answer.header("access-control-expose-headers"), Some("ETag"), "{path}");
+        for method in ["POST", "PUT", "DELETE", "PATCH"] {
+            let answer = connection.request(method, path, &[], None).expect("an answer");
+            expect(method, &answer, 405, "method_not_allowed");
+            assert_eq!(answer.header("allow"), Some("GET, HEAD, OPTIONS"), "{method} {path}");
+            assert_eq!(
+                answer.header("access-control-allow-origin"),
+                Some("*"),
+                "{method} {path}"
+            );
+        }
+    }
+}
+
 #[test]
 fn max_age_ends_with_the_next_change_of_the_set() {
     // The first key's successor falls due after P − L = 30 s, long before the max-age of 60 s ends.
@@ -154,14 +194,8 @@ fn nothing_else_is_public() {
     ] {
         expect(path, &connection.get(path).expect("an answer"), 404, "not_found");
     }
-    for method in ["POST", "PUT", "DELETE", "OPTIONS", "PATCH"] {
-        let answer = connection.request(method, DOCUMENTS[0], &[], None).expect("an answer");
-        assert_eq!(
-            (answer.status, answer.header("allow")),
-            (405, Some("GET, HEAD")),
-            "{method}"
-        );
-    }
+    let answer = connection.request("OPTIONS", "/nowhere", &[], None).expect("an answer");
+    expect("OPTIONS", &answer, 404, "not_found");
     // A query is no other document.
     let set: Value = connection
         .get("/.well-known/jwks.json?cache=bust")
