@@ -3,6 +3,7 @@
 pub mod accept;
 pub mod body;
 pub mod client;
+pub mod codings;
 pub mod connection;
 pub mod crowd;
 pub mod files;

@@ -24,6 +24,7 @@ use tracing::debug;
 use crate::http::Response;
 use crate::http::accept::Handler;
 use crate::http::body::Arriving;
+use crate::http::codings;
 use crate::http::connection::{Connection, Told, UnderWay};
 use crate::http::host;
 use crate::http::problem::Problem;
@@ -128,7 +129,7 @@ async fn speak_http1<S, H>(
 {
     let service = service_fn(|request: Request<Incoming>| {
         let way = UnderWay::begin(connection);
-        let checked = host::check(&request);
+        let checked = codings::check(&request).and_then(|()| host::check(&request));
         let answering = checked.map(|()| handler.handle(request.map(|body| Arriving::new(body, connection))));
         async move {
             if connection.has_had_its_turn() {
@@ -137,7 +138,7 @@ async fn speak_http1<S, H>(
             Ok::<_, Infallible>(match answering {
                 Ok(answering) => way.answer(answering.await),
                 Err(problem) => {
-                    // What follows may be meant for another host.
+                    // What follows may be meant for another host, or be part of a body.
                     connection.end_after_this_answer();
                     way.answer(problem.into_response())
                 }

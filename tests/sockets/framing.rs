@@ -47,6 +47,32 @@ fn an_answer_does_not_wait_for_the_rest_of_the_next_request() {
 }
 
 #[test]
+fn a_coding_that_is_not_known_is_answered_with_501() {
+    for listener in LISTENERS {
+        let target = listener.target();
+        for codings in ["gzip, chunked", "chunked, chunked", "identity, chunked"] {
+            let path = listener.path();
+            let octets = format!(
+                "POST {path} HTTP/1.1\r\nhost: s\r\ntransfer-encoding: {codings}\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n{}",
+                get(listener)
+            );
+            let mut connection = target.connect(listener);
+            connection.send(octets.as_bytes()).expect("sent");
+            let answer = connection.answer("POST").expect("an answer");
+            assert_eq!(
+                (answer.status, answer.problem(), answer.header("connection")),
+                (501, "unknown_coding".to_owned(), Some("close")),
+                "{listener:?}, {codings}"
+            );
+            assert!(
+                connection.is_closed_within(SOON),
+                "{listener:?}: nothing after it is answered"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_good_request_before_garbage_is_answered_and_then_comes_a_400() {
     for listener in LISTENERS {
         let target = listener.target();
