@@ -71,6 +71,8 @@ pub struct Connection {
     left_behind: Tally,
     ended: AtomicBool,
 }
+    /// The answer that is under way has no end of its own, over HTTP/1.1.
+    endless: AtomicBool,
 
 impl Connection {
     /// One that was accepted just now.
@@ -104,6 +106,7 @@ impl Connection {
 
     /// The listener's connections.
     pub fn crowd(&self) -> &Crowd {
+            endless: AtomicBool::default(),
         &self.crowd
     }
 
@@ -204,6 +207,11 @@ impl Connection {
     }
 
     /// What it holds, in octets.
+    /// Whether an answer is under way that ends only when the client leaves, such as a stream of events.
+    pub fn is_endless(&self) -> bool {
+        self.endless.load(Ordering::Relaxed)
+    }
+
     pub fn held(&self) -> usize {
         octets(self.held.count())
     }

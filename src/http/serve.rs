@@ -110,7 +110,12 @@ where
     let deadline = Instant::now() + manners.header_timeout;
     let head = manners.longest_head;
     // In boxes, so that a connection that says nothing takes no memory for what it might say.
-    match unless_told(connection, timeout_at(deadline, Sniffed::new(stream))).await {
+    match unless_told(
+        connection,
+        timeout_at(deadline, Sniffed::new(stream, Arc::clone(connection))),
+    )
+    .await
+    {
         Some(Ok(Ok((stream, true)))) => Box::pin(speak_http2(stream, handler, connection, head, deadline)).await,
         Some(Ok(Ok((stream, false)))) => Box::pin(speak_http1(stream, handler, connection, head, deadline)).await,
         _ => debug!("a connection ended before its first request"),
@@ -145,9 +150,13 @@ async fn speak_http1<S, H>(
             })
         }
     });
-    // The connection's own watch bounds the time for headers too; hyper's timer would be made anew for every request.
     let mut builder = http1::Builder::new();
-    builder.header_read_timeout(None).max_buf_size(longest_head);
+    // The connection's own watch bounds the time for headers too; hyper's timer would be made anew for every request. A
+    // client may end its side once it has asked (RFC 9112 §9.6): `Sniffed` notices one that leaves an endless answer.
+    builder
+        .header_read_timeout(None)
+        .max_buf_size(longest_head)
+        .half_close(true);
     let end = {
         let serving = pin!(builder.serve_connection(TokioIo::new(&mut stream), service));
         drive(serving, http1::Connection::graceful_shutdown, connection, deadline).await

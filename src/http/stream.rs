@@ -108,12 +108,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
     }
 }
 
-/// A stream whose first octets were looked at, and come again.
+/// A stream whose first octets were looked at, and come again. While an answer without an end is written it looks whether
+/// the client is still there: hyper, which lets a client end its side, reads nothing meanwhile.
 #[derive(Debug)]
 pub struct Sniffed<S> {
     stream: S,
     first: [u8; PREFACE.len()],
     from: usize,
+    connection: Arc<Connection>,
     to: usize,
 }
 
@@ -122,11 +124,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sniffed<S> {
     ///
     /// # Errors
     /// If nothing can be read.
-    pub async fn new(stream: S) -> io::Result<(Self, bool)> {
+    pub async fn new(stream: S, connection: Arc<Connection>) -> io::Result<(Self, bool)> {
         let mut this = Self {
             stream,
             first: [0; PREFACE.len()],
             from: 0,
+            connection,
             to: 0,
         };
         loop {
@@ -141,6 +144,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sniffed<S> {
 
     /// Sends the last words of a connection, if that is possible at once.
     pub async fn say(&mut self, words: &[u8]) {
+    /// Fails if the client has ended its side. What it sends is kept for later, and then it is not looked at again.
+    fn look(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if self.from < self.to {
+            return Ok(());
+        }
+        let mut piece = ReadBuf::new(&mut self.first);
+        match Pin::new(&mut self.stream).poll_read(cx, &mut piece) {
+            Poll::Ready(Ok(())) if piece.filled().is_empty() => Err(io::Error::new(
+                io::ErrorKind::BrokenPipe,
+                "the client left an answer without an end",
+            )),
+            Poll::Ready(Ok(())) => {
+                (self.from, self.to) = (0, piece.filled().len());
+                Ok(())
+            }
+            Poll::Ready(Err(error)) => Err(error),
+            Poll::Pending => Ok(()),
+        }
+    }
+
         let _ = timeout(SILENCE, self.stream.write_all(words)).await;
         let _ = timeout(SILENCE, self.stream.shutdown()).await;
     }
@@ -177,7 +200,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Sniffed<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Sniffed<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Sniffed<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
@@ -195,7 +218,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Sniffed<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        if self.connection.is_endless() {
+            self.look(cx)?;
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

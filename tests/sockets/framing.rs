@@ -46,6 +46,91 @@ fn an_answer_does_not_wait_for_the_rest_of_the_next_request() {
     }
 }
 
+/// As `printf … | nc -N` does: the request, and the end of what is sent, at once.
+#[test]
+fn who_ends_its_side_after_a_request_gets_the_answer() {
+    for listener in LISTENERS {
+        let target = listener.target();
+        let request = match listener {
+            Listener::Socket => sign(),
+            _ => get(listener),
+        };
+        for round in 0..40 {
+            let mut connection = target.connect(listener);
+            connection.send(request.as_bytes()).expect("sent");
+            connection.no_more().expect("ended");
+            let answer = connection
+                .answer("POST")
+                .unwrap_or_else(|error| panic!("{listener:?}, round {round}: {error}"));
+            assert_eq!(answer.status, 200, "{listener:?}, round {round}: {}", answer.text());
+            assert!(connection.ends_within(SOON), "{listener:?}, round {round}");
+        }
+    }
+}
+
+#[test]
+fn a_body_of_which_half_comes_before_the_end_is_answered_with_400() {
+    let listener = Listener::Socket;
+    let target = listener.target();
+    let whole = sign();
+    let half = &whole[..whole.len() - 10];
+    let mut connection = target.connect(listener);
+    connection.send(half.as_bytes()).expect("sent");
+    connection.no_more().expect("ended");
+    let answer = connection.answer("POST").expect("an answer");
+    assert_eq!((answer.status, answer.problem()), (400, "broken_body".to_owned()));
+    assert!(connection.ends_within(SOON));
+}
+
+#[test]
+fn who_ends_its_side_and_reads_nothing_keeps_its_place_from_nobody() {
+    const MUCH: usize = 4 * 1024 * 1024;
+    for listener in LISTENERS {
+        let target = listener.target_with(&[("SIGNET_MAX_CONNECTIONS", "2")]);
+        let octets = get(listener).repeat(MUCH / get(listener).len());
+        let deaf: Vec<_> = (0..2)
+            .map(|_| {
+                let mut stream = listener.open(&target);
+                let _ = stream.write_all(octets.as_bytes());
+                stream.no_more().expect("ended");
+                stream
+            })
+            .collect();
+        for _ in 0..3 {
+            let start = instant();
+            let answer = target.connect(listener).get(listener.path()).expect("an answer");
+            assert_eq!(answer.status, 200, "{listener:?}");
+            assert!(start.elapsed() < SOON, "{listener:?}: {:?}", start.elapsed());
+        }
+        drop(deaf);
+    }
+}
+
+#[test]
+fn an_answer_without_an_end_ends_with_its_client() {
+    let listener = Listener::Socket;
+    // A stream of events is work, so it keeps its place for as long as it lasts.
+    let target = listener.target_with(&[("SIGNET_MAX_CONNECTIONS", "1")]);
+    let follow = || {
+        let mut events = target.connect(listener);
+        let head = "GET /v1/ring/events HTTP/1.1\r\nhost: signet\r\n\r\n";
+        events.send(head.as_bytes()).expect("sent");
+        events
+    };
+    let mut events = follow();
+    assert_eq!(events.head().expect("a head").status, 200);
+    events.chunk().expect("the ring as it is now");
+    let start = instant();
+    drop(events);
+    // Sooner than the next comment that keeps the connection open could not be written.
+    let mut events = follow();
+    events.no_more().expect("ended");
+    assert_eq!(events.head().expect("a head").status, 200);
+    assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
+    events.chunk().expect("the ring as it is now");
+    assert!(events.ends_within(SOON), "it is written for nobody");
+}
+
 #[test]
 fn a_coding_that_is_not_known_is_answered_with_501() {
     for listener in LISTENERS {

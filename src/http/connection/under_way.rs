@@ -74,7 +74,11 @@ impl UnderWay {
 
     /// The answer, counted for as long as it is not taken.
     pub fn answer(mut self, response: Response) -> http::Response<Answer> {
-        let length = response.body().size_hint().exact().unwrap_or(0);
+        let exact = response.body().size_hint().exact();
+        let length = exact.unwrap_or(0);
+        self.connection
+            .endless
+            .store(exact.is_none() && !self.is_http2, Ordering::Relaxed);
         let counts = length > if self.is_http2 { 0 } else { SHORT };
         let mut response = match !counts || self.hold(octets(length)) {
             true => response,
@@ -109,6 +113,7 @@ impl Drop for UnderWay {
     fn drop(&mut self) {
         let connection = &self.connection;
         connection.under_way.sub(1);
+        connection.endless.store(false, Ordering::Relaxed);
         if connection.under_way.count() == 0 {
             connection.rested.set(connection.crowd.now());
             if !self.is_http2 {
