@@ -40,6 +40,8 @@ const LOOK: Duration = Duration::from_millis(250);
 const LOOKS_AT_REST: u32 = 4;
 /// After so many looks at which its peer took nothing and sent nothing, and nothing else was left to do, it is closed.
 const LOOKS_WAITING: u32 = 8;
+/// After the process was told to end, a client that is still sending has so long to notice its last answer.
+const LINGER_AT_THE_END: Duration = Duration::from_secs(1);
 /// The longest head of a request on the socket, to which gateways hand on what their clients sent.
 pub const LONG_HEAD: usize = 64 * 1024;
 /// The longest head on the other listeners, where nobody has much to say.
@@ -164,7 +166,7 @@ async fn speak_http1<S, H>(
     match end {
         End::Late => stream.say(TIMED_OUT).await,
         End::Sending => {
-            unless_gone(connection, stream.linger()).await;
+            unless_gone(connection, unless_hurried(connection, stream.linger())).await;
         }
         _ => {}
     }
@@ -304,6 +306,22 @@ fn refusal(problem: Problem, method: &Method) -> Response {
         _ => response,
     }
 }
+/// Does something that is cut short once the process has been ending for a while.
+async fn unless_hurried<F: Future>(connection: &Connection, doing: F) {
+    let hurried = async {
+        poll_fn(|cx| match connection.told(cx) {
+            Told::Nothing => Poll::Pending,
+            _ => Poll::Ready(()),
+        })
+        .await;
+        sleep(LINGER_AT_THE_END).await;
+    };
+    tokio::select! {
+        _ = doing => {}
+        () = hurried => {}
+    }
+}
+
 
 /// Does something, unless the connection is told to finish or to go before it is done.
 async fn unless_told<F: Future>(connection: &Connection, doing: F) -> Option<F::Output> {

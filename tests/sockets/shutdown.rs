@@ -187,6 +187,33 @@ fn clients_that_read_nothing_do_not_hold_up_the_end() {
     }
 }
 
+#[test]
+fn a_client_that_goes_on_sending_after_its_answer_does_not_hold_up_the_end() {
+    for listener in LISTENERS {
+        let mut target = listener.target();
+        let mut stream = listener.open(&target);
+        let head = "POST /nowhere HTTP/1.1\r\nhost: signet\r\ncontent-length: 99999999\r\n\r\n";
+        stream.write_all(head.as_bytes()).expect("sent");
+        let mut first = [0; 12];
+        stream.read_exact(&mut first).expect("an answer");
+        assert_eq!(&first, b"HTTP/1.1 404");
+        let elapsed = std::thread::scope(|threads| {
+            threads.spawn(move || {
+                let mut beat = instant();
+                while stream.write_all(b"more").and_then(|()| stream.flush()).is_ok() {
+                    next_beat(&mut beat, Duration::from_millis(10));
+                }
+            });
+            let start = instant();
+            target.sidecar.signal(Signal::TERM);
+            assert_eq!(target.sidecar.wait(PATIENCE).code(), Some(0));
+            start.elapsed()
+        });
+        // Without a shutdown it is listened to for 5 s.
+        assert!(elapsed < Duration::from_secs(3), "{listener:?}: {elapsed:?}");
+    }
+}
+
 /// An operator's Ctrl-C, and a rollout while the provider is silent.
 #[test]
 fn a_start_that_waits_for_a_silent_provider_ends_when_it_is_asked_to() {
