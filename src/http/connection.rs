@@ -260,7 +260,7 @@ impl Connection {
         Ok(())
     }
 
-    /// It speaks HTTP/2: many requests at once.
+    /// It speaks HTTP/2: many requests at once. What came before was the handshake of TLS and the preface.
     pub fn on_http2(&self) {
         self.is_http2.store(true, Ordering::Relaxed);
     }
@@ -305,6 +305,7 @@ impl Connection {
     /// go on.
     pub fn end_after_this_answer(&self) {
         if !self.is_http2.load(Ordering::Relaxed) {
+        self.head.set(0);
             self.last.store(true, Ordering::Relaxed);
         }
     }
