@@ -53,6 +53,12 @@ pub struct Connection {
     answers: Tally,
     /// When nothing was under way for the last time.
     rested: Tally,
+    /// When the peer last began to keep a request waiting.
+    waited: Tally,
+    /// Its task has looked whether the peer has sent something.
+    looked: AtomicBool,
+    /// It has been told to go, and takes what has come until now.
+    last_look: AtomicBool,
     /// Octets that have come since the last request.
     head: Tally,
     head_held: AtomicBool,
@@ -65,14 +71,14 @@ pub struct Connection {
     bodies_came: Tally,
     /// The connection cannot go on after the answer: a body was not read to its end, or it is not clear what follows.
     last: AtomicBool,
+    /// The answer that is under way has no end of its own, over HTTP/1.1.
+    endless: AtomicBool,
     held: Tally,
     /// Of what is held, that which is the peer's once all is written.
     written: Tally,
     left_behind: Tally,
     ended: AtomicBool,
 }
-    /// The answer that is under way has no end of its own, over HTTP/1.1.
-    endless: AtomicBool,
 
 impl Connection {
     /// One that was accepted just now.
@@ -90,6 +96,9 @@ impl Connection {
             bodies: Tally::default(),
             answers: Tally::default(),
             rested,
+            waited: Tally::default(),
+            looked: AtomicBool::default(),
+            last_look: AtomicBool::default(),
             head: Tally::default(),
             head_held: AtomicBool::default(),
             blocked: AtomicBool::default(),
@@ -97,6 +106,7 @@ impl Connection {
             is_http2: AtomicBool::default(),
             bodies_came: Tally::default(),
             last: AtomicBool::default(),
+            endless: AtomicBool::default(),
             held: Tally::default(),
             written: Tally::default(),
             left_behind: Tally::default(),
@@ -106,7 +116,6 @@ impl Connection {
 
     /// The listener's connections.
     pub fn crowd(&self) -> &Crowd {
-            endless: AtomicBool::default(),
         &self.crowd
     }
 
@@ -150,6 +159,21 @@ impl Connection {
         self.rested.count()
     }
 
+    /// Since when nothing is under way, or its peer keeps it waiting, in the crowd's time.
+    pub fn waits_since(&self) -> u64 {
+        self.rested.count().max(self.waited.count())
+    }
+
+    /// Whether a request has come, ever.
+    pub fn has_asked(&self) -> bool {
+        self.activity.count() > 0
+    }
+
+    /// Whether it was there at this time, and its task has looked in vain for a first request.
+    pub fn is_silent_since(&self, time: u64) -> bool {
+        self.looked.load(Ordering::Relaxed) && self.waits_since() <= time
+    }
+
     /// Whether the peer takes no octet now.
     pub fn is_blocked(&self) -> bool {
         self.blocked.load(Ordering::Relaxed)
@@ -183,6 +207,11 @@ impl Connection {
         self.last.load(Ordering::Relaxed)
     }
 
+    /// Whether an answer is under way that ends only when the client leaves, such as a stream of events.
+    pub fn is_endless(&self) -> bool {
+        self.endless.load(Ordering::Relaxed)
+    }
+
     /// Tells its task, and wakes it. What it was told before is not taken back.
     pub fn tell(&self, told: Told) {
         self.told.fetch_max(told as u8, Ordering::SeqCst);
@@ -206,12 +235,20 @@ impl Connection {
         }
     }
 
-    /// What it holds, in octets.
-    /// Whether an answer is under way that ends only when the client leaves, such as a stream of events.
-    pub fn is_endless(&self) -> bool {
-        self.endless.load(Ordering::Relaxed)
+    /// Whether nothing more is to be read.
+    pub fn is_deaf(&self, cx: &task::Context<'_>) -> bool {
+        self.told(cx) == Told::Go && !self.last_look.load(Ordering::Relaxed)
     }
 
+    /// Polls once more although the connection was told to go: what its peer has sent by now is answered.
+    pub fn look_once_more<T>(&self, poll: impl FnOnce() -> T) -> T {
+        self.last_look.store(true, Ordering::Relaxed);
+        let polled = poll();
+        self.last_look.store(false, Ordering::Relaxed);
+        polled
+    }
+
+    /// What it holds, in octets.
     pub fn held(&self) -> usize {
         octets(self.held.count())
     }
@@ -236,6 +273,11 @@ impl Connection {
     /// Whether so many requests came at once that others should have their turn before the next.
     pub fn has_had_its_turn(&self) -> bool {
         self.in_turn.count() > TURN
+    }
+
+    /// Its task looks whether octets have come.
+    pub fn on_looked(&self) {
+        self.looked.store(true, Ordering::Relaxed);
     }
 
     /// Octets have come.
@@ -263,6 +305,7 @@ impl Connection {
     /// It speaks HTTP/2: many requests at once. What came before was the handshake of TLS and the preface.
     pub fn on_http2(&self) {
         self.is_http2.store(true, Ordering::Relaxed);
+        self.head.set(0);
     }
 
     /// Octets of a body were taken out of what has come.
@@ -278,8 +321,9 @@ impl Connection {
             return false;
         }
         self.blocked.store(!ready, Ordering::Relaxed);
-        if ready {
-            self.unblocked.add(1);
+        match ready {
+            true => self.unblocked.add(1),
+            false => self.waited.set(self.crowd.now()),
         }
         ready
     }
@@ -296,7 +340,10 @@ impl Connection {
     /// A request waits for its body, or does so no more.
     pub fn on_waiting_for_body(&self, waits: bool) {
         match waits {
-            true => self.bodies.add(1),
+            true => {
+                self.bodies.add(1);
+                self.waited.set(self.crowd.now());
+            }
             false => self.bodies.sub(1),
         }
     }
@@ -305,7 +352,6 @@ impl Connection {
     /// go on.
     pub fn end_after_this_answer(&self) {
         if !self.is_http2.load(Ordering::Relaxed) {
-        self.head.set(0);
             self.last.store(true, Ordering::Relaxed);
         }
     }

@@ -23,6 +23,10 @@ const HELD: usize = 16 * 1024 * 1024;
 const FREED: usize = HELD / 4;
 /// For so long a peer may leave lying what it asked for, before its connection is closed to free memory for others.
 const PROTECTED: Duration = Duration::from_secs(1);
+/// For so long a new connection is not closed for another one, so that its peer can send what it came for.
+const SETTLING: Duration = Duration::from_millis(100);
+/// How many connections are moved to their true place in the order before all are compared.
+const MOVES: usize = 64;
 /// How often a full listener looks whether a connection has come to rest.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -90,8 +94,9 @@ impl Crowd {
         })
     }
 
-    /// A place for a new connection. If there is none, the connection that has been idle longest is closed, or else the one
-    /// whose peer has kept it waiting longest. If all are working, it waits for one of them.
+    /// A place for a new connection. If there is none, the connection is closed that has been idle longest since its last
+    /// answer, or else the one whose peer has kept it waiting longest for a first request, for a body, or by not taking an
+    /// answer. If all are working or have just come, it waits for one of them.
     pub async fn admit(self: &Arc<Self>) -> Member {
         loop {
             let left = self.left.notified();
@@ -157,15 +162,17 @@ impl Crowd {
     }
 
     /// The first in order is the one idle longest, if what is noted of it is still true; else it gets its true place. So
-    /// each look is paid for by a request that was made since.
+    /// each look is paid for by a request that was made since. If many are not what they were, all are compared.
     fn close_one(&self, present: &mut Present) -> bool {
-        // Once for the true place of each, and once for those that rested again meanwhile.
-        for _ in 0..2 * present.by_rest.len() {
+        for _ in 0..MOVES {
             let Some(first) = present.by_rest.first_entry() else {
                 return false;
             };
             let noted = *first.key();
             let connection = Arc::clone(first.get());
+            if !connection.has_asked() {
+                break;
+            }
             let rested = match connection.is_idle() {
                 true => connection.rested_at(),
                 false => self.now(),
@@ -179,8 +186,16 @@ impl Crowd {
             connection.move_to((rested, noted.1));
             present.by_rest.insert((rested, noted.1), connection);
         }
-        let waiting = present.by_rest.values().filter(|connection| connection.is_waiting());
-        let Some(longest) = waiting.min_by_key(|connection| connection.rested_at()).cloned() else {
+        let settled = self.before(SETTLING);
+        let resting = present.by_rest.values().filter(|connection| {
+            !connection.is_working() && (connection.has_asked() || connection.is_silent_since(settled))
+        });
+        // One that has never asked is no better than one that has not sent its body: it may be about to ask.
+        let longest = resting.min_by_key(|connection| {
+            let is_free = connection.has_asked() && connection.is_idle();
+            (!is_free, connection.waits_since())
+        });
+        let Some(longest) = longest.cloned() else {
             return false;
         };
         present.by_rest.remove(&longest.key());
@@ -195,13 +210,11 @@ impl Crowd {
         if held(&present) <= HELD {
             return true;
         }
-        let before = self
-            .now()
-            .saturating_sub(u64::try_from(PROTECTED.as_micros()).unwrap_or(u64::MAX));
+        let before = self.before(PROTECTED);
         while held(&present) > HELD - FREED {
             let slow = present.by_rest.values().filter(|connection| {
                 let is_unprotected =
-                    connection.rested_at() <= before || (need == Need::Request && connection.holds_a_head_alone());
+                    connection.waits_since() <= before || (need == Need::Request && connection.holds_a_head_alone());
                 connection.held() > 0 && connection.is_peer_slow() && is_unprotected
             });
             let Some(most) = slow.max_by_key(|connection| connection.held()).cloned() else {
@@ -212,6 +225,12 @@ impl Crowd {
             most.tell(Told::Go);
         }
         held(&present) <= HELD
+    }
+
+    /// So long ago, in the time of [`Crowd::now`].
+    fn before(&self, span: Duration) -> u64 {
+        self.now()
+            .saturating_sub(u64::try_from(span.as_micros()).unwrap_or(u64::MAX))
     }
 
     fn on_left(&self, connection: &Connection) {

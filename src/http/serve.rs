@@ -226,24 +226,32 @@ where
     let mut silent = pin!(until_silent(connection, deadline));
     let mut drained = pin!(until_drained(connection));
     let mut finishing = false;
+    let ended = |outcome: hyper::Result<()>| match outcome {
+        Ok(()) if connection.is_over() => End::Sending,
+        Ok(()) => End::Done,
+        Err(error) => {
+            debug!(%error, "a connection ended early");
+            if error.is_parse() { End::Sending } else { End::Done }
+        }
+    };
     poll_fn(|cx| {
         connection.on_turn();
         let told = connection.told(cx);
-        // What began just before it was told to go is finished.
+        if told != Told::Nothing && !finishing {
+            finishing = true;
+            // What has come by now is answered.
+            if let Poll::Ready(outcome) = connection.look_once_more(|| serving.as_mut().poll(cx)) {
+                return Poll::Ready(ended(outcome));
+            }
+            finish(serving.as_mut());
+        }
+        // What began before it was told to go is finished.
         if told == Told::Go && !connection.is_working() {
             debug!("a connection was closed for others");
             return Poll::Ready(End::Done);
         }
-        if told != Told::Nothing && !finishing {
-            finishing = true;
-            finish(serving.as_mut());
-        }
         if let Poll::Ready(outcome) = serving.as_mut().poll(cx) {
-            let Err(error) = outcome else {
-                return Poll::Ready(if connection.is_over() { End::Sending } else { End::Done });
-            };
-            debug!(%error, "a connection ended early");
-            return Poll::Ready(if error.is_parse() { End::Sending } else { End::Done });
+            return Poll::Ready(ended(outcome));
         }
         if connection.is_over() {
             return Poll::Ready(End::Sending);
@@ -298,14 +306,6 @@ async fn until_drained(connection: &Connection) {
     }
 }
 
-/// A problem over HTTP/2, where hyper would send a body in answer to `HEAD` too.
-fn refusal(problem: Problem, method: &Method) -> Response {
-    let response = problem.into_response();
-    match *method {
-        Method::HEAD => response.map(|_| Either::Left(Full::default())),
-        _ => response,
-    }
-}
 /// Does something that is cut short once the process has been ending for a while.
 async fn unless_hurried<F: Future>(connection: &Connection, doing: F) {
     let hurried = async {
@@ -322,6 +322,14 @@ async fn unless_hurried<F: Future>(connection: &Connection, doing: F) {
     }
 }
 
+/// A problem over HTTP/2, where hyper would send a body in answer to `HEAD` too.
+fn refusal(problem: Problem, method: &Method) -> Response {
+    let response = problem.into_response();
+    match *method {
+        Method::HEAD => response.map(|_| Either::Left(Full::default())),
+        _ => response,
+    }
+}
 
 /// Does something, unless the connection is told to finish or to go before it is done.
 async fn unless_told<F: Future>(connection: &Connection, doing: F) -> Option<F::Output> {
@@ -336,7 +344,11 @@ async fn unless_gone<F: Future>(connection: &Connection, doing: F) -> Option<F::
 async fn unless<F: Future>(connection: &Connection, least: Told, doing: F) -> Option<F::Output> {
     let mut doing = pin!(doing);
     poll_fn(|cx| match connection.told(cx) >= least {
-        true => Poll::Ready(None),
+        // What has come by now counts.
+        true => match connection.look_once_more(|| doing.as_mut().poll(cx)) {
+            Poll::Ready(done) => Poll::Ready(Some(done)),
+            Poll::Pending => Poll::Ready(None),
+        },
         false => doing.as_mut().poll(cx).map(Some),
     })
     .await

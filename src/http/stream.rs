@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::time::timeout;
 
-use crate::http::connection::{Connection, Told};
+use crate::http::connection::Connection;
 
 /// What every HTTP/2 connection begins with (RFC 9113 §3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -64,13 +64,15 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
             return Poll::Pending;
         }
         // Its task was woken when it was told.
-        if self.connection.told(cx) == Told::Go {
+        if self.connection.is_deaf(cx) {
             return Poll::Pending;
         }
         SCRATCH.with_borrow_mut(|scratch| {
             let length = buf.remaining().min(scratch.len());
             let mut piece = ReadBuf::new(&mut scratch[..length]);
-            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut piece))?;
+            let polled = Pin::new(&mut self.stream).poll_read(cx, &mut piece);
+            self.connection.on_looked();
+            ready!(polled)?;
             self.connection.on_received(piece.filled().len())?;
             buf.put_slice(piece.filled());
             Poll::Ready(Ok(()))
@@ -113,9 +115,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
 #[derive(Debug)]
 pub struct Sniffed<S> {
     stream: S,
+    connection: Arc<Connection>,
     first: [u8; PREFACE.len()],
     from: usize,
-    connection: Arc<Connection>,
     to: usize,
 }
 
@@ -127,9 +129,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sniffed<S> {
     pub async fn new(stream: S, connection: Arc<Connection>) -> io::Result<(Self, bool)> {
         let mut this = Self {
             stream,
+            connection,
             first: [0; PREFACE.len()],
             from: 0,
-            connection,
             to: 0,
         };
         loop {
@@ -142,8 +144,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sniffed<S> {
         }
     }
 
-    /// Sends the last words of a connection, if that is possible at once.
-    pub async fn say(&mut self, words: &[u8]) {
     /// Fails if the client has ended its side. What it sends is kept for later, and then it is not looked at again.
     fn look(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         if self.from < self.to {
@@ -164,6 +164,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sniffed<S> {
         }
     }
 
+    /// Sends the last words of a connection, if that is possible at once.
+    pub async fn say(&mut self, words: &[u8]) {
         let _ = timeout(SILENCE, self.stream.write_all(words)).await;
         let _ = timeout(SILENCE, self.stream.shutdown()).await;
     }

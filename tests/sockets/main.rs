@@ -1,5 +1,6 @@
 //! The listeners as operators and attackers meet them: the socket's file, its peers, limits, shutdown, TLS.
 
+mod crowd;
 mod file;
 mod flood;
 mod framing;
