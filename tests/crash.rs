@@ -3,7 +3,7 @@
 //! The policy is the fastest that is accepted: a new key every 40 ms, so that there is hardly a moment at which nothing
 //! is being written. Half of the kills hit a ring that lives on, half a first start in an empty directory.
 
-mod harness;
+use signet_harness as harness;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;

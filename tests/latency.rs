@@ -3,7 +3,7 @@
 //! The bound is wide, as this is the debug profile on a machine that also runs the clients; `benches/run.sh` holds the
 //! release build to 5 ms.
 
-mod harness;
+use signet_harness as harness;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;

@@ -3,10 +3,10 @@
 mod check;
 mod future;
 
-#[path = "../harness/mod.rs"]
-mod harness;
 mod help;
 mod keys;
 mod output;
 mod pipes;
 mod token;
+
+use signet_harness as harness;

@@ -1,9 +1,9 @@
 //! What a wall clock that somebody sets does to the ring: the real keeper in virtual time, and the binary.
 
 mod binary;
-#[path = "../harness/mod.rs"]
-mod harness;
 mod machine;
+
+use signet_harness as harness;
 
 use std::sync::Arc;
 use std::time::Duration;

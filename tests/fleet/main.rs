@@ -3,13 +3,6 @@
 //!
 //! Time is compressed: a key signs for 8 s. No token is refused but those of the revoked key.
 
-#[path = "../harness/mod.rs"]
-mod harness;
-
-#[path = "../../providers/vault/tests/openbao/server.rs"]
-#[allow(dead_code, reason = "the provider's tests use the rest")]
-mod openbao;
-
 mod bao;
 mod crew;
 mod dice;
@@ -18,10 +11,12 @@ mod ledger;
 mod report;
 mod script;
 mod seats;
-#[path = "../harness/splitmix.rs"]
-mod splitmix;
 mod traffic;
 mod verifier;
+
+use signet_harness as harness;
+use signet_harness::openbao;
+use signet_harness::splitmix;
 
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;

@@ -1,7 +1,6 @@
 //! Where the requests of the real binary go when the environment names a proxy: one rule, whatever the provider.
 
-#[path = "../harness/mod.rs"]
-mod harness;
+use signet_harness as harness;
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};

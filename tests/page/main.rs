@@ -2,10 +2,10 @@
 //! `signet schedule` draws.
 
 mod browser;
-#[path = "../harness/mod.rs"]
-mod harness;
 mod readiness;
 mod screens;
+
+use signet_harness as harness;
 
 use std::time::UNIX_EPOCH;
 

@@ -3,23 +3,6 @@
 //! What the conformance kit cannot see is here: rings that are switched while tokens flow, starts that are killed, and
 //! how many calls a replica makes.
 
-#[path = "../harness/mod.rs"]
-mod harness;
-#[path = "../rotation/sleeper.rs"]
-mod sleeper;
-#[path = "../rotation/traffic.rs"]
-#[allow(dead_code, reason = "the rotation tests use the rest")]
-mod traffic;
-#[path = "../rotation/verifier.rs"]
-mod verifier;
-#[path = "../rotation/watch.rs"]
-#[allow(dead_code, reason = "the rotation tests use the rest")]
-mod watch;
-
-#[path = "../../providers/vault/tests/openbao/server.rs"]
-#[allow(dead_code, reason = "the provider's tests use the rest")]
-mod openbao;
-
 mod also;
 mod calls;
 mod check;
@@ -31,3 +14,7 @@ mod servers;
 mod stability;
 mod switch;
 mod trouble;
+
+use signet_harness as harness;
+use signet_harness::openbao;
+use signet_harness::rotation::{sleeper, traffic, verifier};

@@ -6,8 +6,6 @@ mod batch;
 mod claim_headers;
 mod events;
 mod grpc;
-#[path = "../harness/mod.rs"]
-mod harness;
 mod head;
 mod http2;
 mod introspect;
@@ -19,6 +17,8 @@ mod tokens;
 mod transport;
 mod unknown_keys;
 mod verify;
+
+use signet_harness as harness;
 
 use harness::http::{Answer, Connection};
 use harness::{AUDIENCE, Home, Sidecar, Signed, Spec};

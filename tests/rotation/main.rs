@@ -3,12 +3,8 @@
 //! Verifiers with caches of their own, built on an independent library, check tokens at every moment of their lives
 //! while keys come and go. The lead leaves 400 ms beyond what the policy demands, and clocks here are one.
 
-#[path = "../harness/mod.rs"]
-mod harness;
-mod sleeper;
-mod traffic;
-mod verifier;
-mod watch;
+use signet_harness as harness;
+use signet_harness::rotation::{sleeper, traffic, verifier, watch};
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -126,14 +122,14 @@ fn same_ring(one: &Sidecar, two: &Sidecar) {
 fn a_switch_of_algorithm_keeps_the_lead_and_refuses_no_token() {
     let home = Home::new();
     let spec = Spec::new(&home).set_all(FAST).set("SIGNET_ROTATION_PERIOD", "1h");
-    let sidecar = spec.set_algorithm("ES256").start();
+    let sidecar = spec.clone().set("SIGNET_ALGORITHM", "ES256").start();
     let mut traffic = Traffic::new(&[&sidecar], verifiers(&[&sidecar]));
     traffic.run_until(LIMIT, |traffic| traffic.tokens >= 25);
     let (tokens, verifiers, signers) = traffic.into_parts();
     sidecar.stop();
 
     let since = instant();
-    let sidecar = spec.set_algorithm("EdDSA").start();
+    let sidecar = spec.set("SIGNET_ALGORITHM", "EdDSA").start();
     let watch = Watch::start(sidecar.spec().listen(), since);
     let mut traffic = Traffic::resumed(&[&sidecar], verifiers, tokens, signers);
     assert_eq!(traffic.signers.len(), 1);
@@ -159,10 +155,4 @@ fn a_replica_that_was_stopped_for_longer_than_a_rotation_answers_with_the_truth_
     let home = Home::new();
     let start = || sleeper::still(Spec::new(&home)).start();
     sleeper::wakes_with_the_truth(&start(), &start());
-}
-
-impl Spec {
-    fn set_algorithm(&self, algorithm: &str) -> Self {
-        self.clone().set("SIGNET_ALGORITHM", algorithm)
-    }
 }

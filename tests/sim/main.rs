@@ -17,14 +17,14 @@ mod replica;
 mod rng;
 mod seat;
 mod sky;
-#[path = "../harness/splitmix.rs"]
-mod splitmix;
 mod trace;
 mod traffic;
 mod vault;
 mod verifier;
 mod weather;
 mod witness;
+
+use signet_harness::splitmix;
 
 use std::sync::OnceLock;
 

@@ -4,8 +4,6 @@ mod crowd;
 mod file;
 mod flood;
 mod framing;
-#[path = "../harness/mod.rs"]
-mod harness;
 mod host;
 mod http2;
 mod limits;
@@ -14,6 +12,8 @@ mod peers;
 mod shutdown;
 mod target;
 mod tls;
+
+use signet_harness as harness;
 
 use harness::{Home, Spec};
 

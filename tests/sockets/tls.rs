@@ -1,7 +1,7 @@
 //! TLS on the public listener, with certificates made here, and replaced while it runs.
 
 use std::io;
-use std::net::{Shutdown, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,21 +11,11 @@ use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-use crate::harness::http::{Connection, Duplex};
+use crate::harness::http::Connection;
 use crate::harness::time::wait_for;
 use crate::harness::{Home, PATIENCE, Sidecar, Spec};
 
 pub(crate) const NAME: &str = "signet.test";
-
-impl Duplex for StreamOwned<ClientConnection, TcpStream> {
-    fn patience(&self, limit: Duration) -> io::Result<()> {
-        self.sock.set_read_timeout(Some(limit))
-    }
-
-    fn no_more(&self) -> io::Result<()> {
-        self.sock.shutdown(Shutdown::Write)
-    }
-}
 
 /// Writes a certificate and its key as a secret's volume would have them; what a client trusts.
 pub(crate) fn issue(home: &Home) -> CertificateDer<'static> {

@@ -6,8 +6,9 @@ mod login;
 mod policies;
 mod relay;
 mod revocation;
-mod server;
 mod succession;
+
+use signet_harness::openbao as server;
 
 use std::error::Error as _;
 use std::sync::Arc;

@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::harness::http::Connection;
-use crate::harness::time::{instant, next_beat, unix_millis};
-use crate::harness::{AUDIENCE, Sidecar, Signed, say};
-use crate::verifier::Verifier;
-use crate::watch::Seen;
+use super::verifier::Verifier;
+use super::watch::Seen;
+use crate::http::Connection;
+use crate::time::{instant, next_beat, unix_millis};
+use crate::{AUDIENCE, Sidecar, Signed, say};
 
 const BEAT: Duration = Duration::from_millis(40);
 /// Of the tokens alive, each beat checks every so many-th, in turn; and always the newest.
@@ -16,29 +16,29 @@ const SHARE: usize = 4;
 
 /// A key that signed, and when that was first seen.
 #[derive(Clone, Debug)]
-pub(crate) struct Signer {
-    pub(crate) kid: String,
-    pub(crate) first_asked: Instant,
-    pub(crate) first_seen: Instant,
+pub struct Signer {
+    pub kid: String,
+    pub first_asked: Instant,
+    pub first_seen: Instant,
 }
 
-pub(crate) struct Traffic<'a> {
+pub struct Traffic<'a> {
     sidecars: Vec<&'a Sidecar>,
     sockets: Vec<Connection>,
     verifiers: Vec<Verifier>,
     alive: Vec<Signed>,
     /// In the order in which they signed.
-    pub(crate) signers: Vec<Signer>,
-    pub(crate) tokens: usize,
-    pub(crate) checks: usize,
+    pub signers: Vec<Signer>,
+    pub tokens: usize,
+    pub checks: usize,
 }
 
 impl<'a> Traffic<'a> {
-    pub(crate) fn new(sidecars: &[&'a Sidecar], verifiers: Vec<Verifier>) -> Self {
+    pub fn new(sidecars: &[&'a Sidecar], verifiers: Vec<Verifier>) -> Self {
         Self::resumed(sidecars, verifiers, Vec::new(), Vec::new())
     }
 
-    pub(crate) fn resumed(
+    pub fn resumed(
         sidecars: &[&'a Sidecar],
         verifiers: Vec<Verifier>,
         alive: Vec<Signed>,
@@ -55,12 +55,12 @@ impl<'a> Traffic<'a> {
         }
     }
 
-    pub(crate) fn into_parts(self) -> (Vec<Signed>, Vec<Verifier>, Vec<Signer>) {
+    pub fn into_parts(self) -> (Vec<Signed>, Vec<Verifier>, Vec<Signer>) {
         (self.alive, self.verifiers, self.signers)
     }
 
     /// Signs and checks until the condition holds.
-    pub(crate) fn run_until(&mut self, limit: Duration, mut done: impl FnMut(&Self) -> bool) {
+    pub fn run_until(&mut self, limit: Duration, mut done: impl FnMut(&Self) -> bool) {
         let start = instant();
         let mut beat = start;
         while !done(self) {
@@ -76,7 +76,7 @@ impl<'a> Traffic<'a> {
     }
 
     /// Whether a token of this key is alive.
-    pub(crate) fn lives(&self, kid: &str) -> bool {
+    pub fn lives(&self, kid: &str) -> bool {
         self.alive.iter().any(|signed| signed.kid == kid && signed.is_alive())
     }
 
@@ -134,7 +134,7 @@ impl<'a> Traffic<'a> {
         }
     }
 
-    pub(crate) fn report(&self, what: &str, seen: &Seen) {
+    pub fn report(&self, what: &str, seen: &Seen) {
         let fetches: u64 = self.verifiers.iter().map(|verifier| verifier.fetches).sum();
         assert!(fetches > 0);
         say(format!(

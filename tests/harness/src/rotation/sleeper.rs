@@ -5,15 +5,15 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::harness::http::Connection;
-use crate::harness::time::{instant, wait_for};
-use crate::harness::{AUDIENCE, FAST, PATIENCE, Sidecar, Spec, kids, say};
+use crate::http::Connection;
+use crate::time::{instant, wait_for};
+use crate::{AUDIENCE, FAST, PATIENCE, Sidecar, Spec, kids, say};
 
 /// How many clients wait for each answer.
 const CLIENTS: usize = 4;
 
 /// The spans of [`FAST`], but that keys rotate only when they are told to.
-pub(crate) fn still(spec: Spec) -> Spec {
+pub fn still(spec: Spec) -> Spec {
     spec.set_all(FAST).set("SIGNET_ROTATION_PERIOD", "1h")
 }
 
@@ -28,7 +28,7 @@ fn queued(connections: &mut [Connection], method: &str, path: &str, body: Option
 
 /// One is stopped until the key that it knows has left the JWKS of the other. What it is asked meanwhile, it answers as
 /// soon as it goes on: with the truth, or not yet.
-pub(crate) fn wakes_with_the_truth(sleeper: &Sidecar, other: &Sidecar) {
+pub fn wakes_with_the_truth(sleeper: &Sidecar, other: &Sidecar) {
     let former = sleeper.sign_for("client").kid;
     let open = || [(); CLIENTS].map(|()| sleeper.socket());
     let (mut signs, mut verifies) = (open(), open());

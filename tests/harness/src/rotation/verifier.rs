@@ -9,29 +9,29 @@ use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
 use serde_json::Value;
 
-use crate::harness::http::Connection;
-use crate::harness::{AUDIENCE, ISSUER, time};
+use crate::http::Connection;
+use crate::{AUDIENCE, ISSUER, time};
 
 /// How long it keeps a JWKS.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Keep {
+pub enum Keep {
     /// As long as `max-age` says.
     AsTold,
     /// This long, whatever `max-age` says.
     For(Duration),
 }
 
-pub(crate) struct Verifier {
+pub struct Verifier {
     address: SocketAddr,
     keep: Keep,
     keys: HashMap<String, (Algorithm, DecodingKey)>,
     fresh_until: Instant,
-    pub(crate) fetches: u64,
+    pub fetches: u64,
 }
 
 impl Verifier {
     /// `wait` sets its moments of fetching apart from those of others.
-    pub(crate) fn new(address: SocketAddr, keep: Keep, wait: Duration) -> Self {
+    pub fn new(address: SocketAddr, keep: Keep, wait: Duration) -> Self {
         let mut verifier = Self {
             address,
             keep,
@@ -68,7 +68,7 @@ impl Verifier {
     }
 
     /// Verifies as a service would: signature, issuer, audience, expiry, with no leeway at all.
-    pub(crate) fn verify(&mut self, token: &str, kid: &str) -> Result<(), String> {
+    pub fn verify(&mut self, token: &str, kid: &str) -> Result<(), String> {
         if time::instant() >= self.fresh_until {
             self.fetch();
         }
@@ -88,7 +88,7 @@ impl Verifier {
 }
 
 /// The seconds of `max-age`.
-pub(crate) fn max_age(cache_control: &str) -> Duration {
+pub fn max_age(cache_control: &str) -> Duration {
     let age = cache_control.split(", ").find_map(|part| part.strip_prefix("max-age="));
     Duration::from_secs(age.and_then(|age| age.parse().ok()).expect("max-age"))
 }

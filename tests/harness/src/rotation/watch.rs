@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::harness::http::Connection;
-use crate::harness::time::{instant, next_beat};
-use crate::harness::{kids, say};
-use crate::traffic::Signer;
-use crate::verifier::max_age;
+use super::traffic::Signer;
+use super::verifier::max_age;
+use crate::http::Connection;
+use crate::time::{instant, next_beat};
+use crate::{kids, say};
 
 const POLL: Duration = Duration::from_millis(20);
 
@@ -28,15 +28,15 @@ struct Span {
 
 /// What was seen.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Seen {
+pub struct Seen {
     spans: HashMap<String, Span>,
-    pub(crate) most_keys: usize,
-    pub(crate) polls: u64,
-    pub(crate) changes: usize,
+    pub most_keys: usize,
+    pub polls: u64,
+    pub changes: usize,
     fresh_until: Option<Instant>,
 }
 
-pub(crate) struct Watch {
+pub struct Watch {
     seen: Arc<Mutex<Seen>>,
     done: Arc<AtomicBool>,
     thread: JoinHandle<()>,
@@ -44,7 +44,7 @@ pub(crate) struct Watch {
 
 impl Watch {
     /// `since` is an instant before the sidecar was started.
-    pub(crate) fn start(address: SocketAddr, since: Instant) -> Self {
+    pub fn start(address: SocketAddr, since: Instant) -> Self {
         let (seen, done) = (Arc::<Mutex<Seen>>::default(), Arc::<AtomicBool>::default());
         let thread = std::thread::spawn({
             let (seen, done) = (Arc::clone(&seen), Arc::clone(&done));
@@ -68,11 +68,11 @@ impl Watch {
         Self { seen, done, thread }
     }
 
-    pub(crate) fn gone_at(&self, kid: &str) -> Option<Instant> {
+    pub fn gone_at(&self, kid: &str) -> Option<Instant> {
         self.seen.lock().expect("no panic").spans.get(kid)?.gone
     }
 
-    pub(crate) fn stop(self) -> Seen {
+    pub fn stop(self) -> Seen {
         self.done.store(true, Ordering::Relaxed);
         self.thread.join().expect("the watch saw nothing wrong");
         self.seen.lock().expect("no panic").clone()
@@ -115,12 +115,12 @@ impl Seen {
         self.polls += 1;
     }
 
-    pub(crate) fn kids(&self) -> impl Iterator<Item = &String> {
+    pub fn kids(&self) -> impl Iterator<Item = &String> {
         self.spans.keys()
     }
 
     /// Every key but the first signed its first token the lead after it was published, or later.
-    pub(crate) fn check_leads(&self, signers: &[Signer], lead: Duration, write: Duration) {
+    pub fn check_leads(&self, signers: &[Signer], lead: Duration, write: Duration) {
         let mut shortest = Duration::MAX;
         for signer in &signers[1..] {
             let span = self.spans.get(&signer.kid).expect("a key that signs was published");
@@ -138,7 +138,7 @@ impl Seen {
     }
 
     /// Every key that was superseded long enough ago has left, and none left before its last token had died.
-    pub(crate) fn check_departures(&self, signers: &[Signer], retention: Duration) {
+    pub fn check_departures(&self, signers: &[Signer], retention: Duration) {
         let mut departed = 0;
         for pair in signers.windows(2) {
             let Some(gone) = self.spans[&pair[0].kid].gone else {

@@ -3,12 +3,12 @@
 use super::{say, time};
 
 /// xorshift64*: good enough to spread kills with.
-pub(crate) struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
     /// From `SIGNET_TEST_SEED`, or from the clock; the seed is printed.
     #[expect(clippy::disallowed_methods, reason = "the seed of a run that is to be repeated")]
-    pub(crate) fn seeded(what: &str) -> Self {
+    pub fn seeded(what: &str) -> Self {
         let given = std::env::var("SIGNET_TEST_SEED")
             .ok()
             .map(|seed| seed.parse().expect("a number"));
@@ -21,7 +21,7 @@ impl Random {
         Self(spread.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+    pub fn below(&mut self, bound: u64) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;

@@ -3,12 +3,19 @@
 //! What every test gets from here: loopback addresses that no other test has, a wait with a limit until `/readyz`, a
 //! kill on drop, and a scan of every log (at level `trace`) for tokens and private keys.
 
-#![allow(dead_code, reason = "every test program uses its part of this")]
+#![allow(
+    missing_docs,
+    clippy::new_without_default,
+    reason = "the names of what tests call say what it is, and tests call nothing by default"
+)]
 
-pub(crate) mod http;
-pub(crate) mod log;
-pub(crate) mod seed;
-pub(crate) mod time;
+pub mod http;
+pub mod log;
+pub mod openbao;
+pub mod rotation;
+pub mod seed;
+pub mod splitmix;
+pub mod time;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -29,30 +36,38 @@ use http::{Answer, Connection};
 use time::wait_for;
 
 /// The binary under test.
-pub(crate) const SIGNET: &str = env!("CARGO_BIN_EXE_signet");
+///
+/// It lies beside the directory of the test programs, wherever cargo builds. Only tests of the package `signet` can have its path
+/// from cargo, and this is a package of its own so that it is compiled once.
+pub fn signet() -> PathBuf {
+    let program = std::env::current_exe().expect("the path of this program");
+    let deps = program.parent().expect("a directory");
+    deps.with_file_name("signet")
+}
+
 /// The `iss` of all tests.
-pub(crate) const ISSUER: &str = "https://issuer.test";
+pub const ISSUER: &str = "https://issuer.test";
 /// The `aud` of most tests.
-pub(crate) const AUDIENCE: &str = "https://api.test";
+pub const AUDIENCE: &str = "https://api.test";
 /// More than any step takes on a busy machine; only a failure waits so long.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 static NUMBER: AtomicU32 = AtomicU32::new(0);
 
 /// Prints a figure.
 #[expect(clippy::print_stdout, reason = "tests tell their figures")]
-pub(crate) fn say(text: impl AsRef<str>) {
+pub fn say(text: impl AsRef<str>) {
     println!("{}", text.as_ref());
 }
 
 /// The directory of one test, removed at its end.
 #[derive(Clone)]
-pub(crate) struct Home {
+pub struct Home {
     directory: Arc<TempDir>,
 }
 
 impl Home {
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         let directory = tempfile::Builder::new()
             .prefix("signet")
             .tempdir()
@@ -63,7 +78,7 @@ impl Home {
     }
 
     /// In memory where the machine has a place for that: for tests that write so much that the disk would set the pace.
-    pub(crate) fn in_memory() -> Self {
+    pub fn in_memory() -> Self {
         let mut builder = tempfile::Builder::new();
         builder.prefix("signet");
         let directory = builder
@@ -75,26 +90,26 @@ impl Home {
         }
     }
 
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    pub(crate) fn data(&self) -> PathBuf {
+    pub fn data(&self) -> PathBuf {
         self.path("data")
     }
 
-    pub(crate) fn ring_file(&self) -> PathBuf {
+    pub fn ring_file(&self) -> PathBuf {
         self.data().join("ring.json")
     }
 }
 
 /// A user that owns nothing: `nobody` nearly everywhere.
-pub(crate) const STRANGER: u32 = 65534;
+pub const STRANGER: u32 = 65534;
 
 impl Home {
     /// Makes this directory, and a copy of the binary in it, reachable for a [`STRANGER`]. `None`, said aloud, if we are
     /// not root and cannot become another user.
-    pub(crate) fn open_to_strangers(&self) -> Option<PathBuf> {
+    pub fn open_to_strangers(&self) -> Option<PathBuf> {
         if !rustix::process::geteuid().is_root() {
             say("LEFT OUT: only root can become another user; run this test as root");
             return None;
@@ -102,35 +117,35 @@ impl Home {
         let everybody = std::fs::Permissions::from_mode(0o755);
         std::fs::set_permissions(self.directory.path(), everybody).expect("opened");
         let binary = self.path("signet");
-        std::fs::copy(SIGNET, &binary).expect("copied");
+        std::fs::copy(signet(), &binary).expect("copied");
         Some(binary)
     }
 }
 
 /// How a sidecar is to be started: its settings, and where it stands.
 #[derive(Clone)]
-pub(crate) struct Spec {
+pub struct Spec {
     home: Home,
     settings: BTreeMap<String, String>,
     tokens: Arc<Mutex<Vec<String>>>,
 }
 
 /// What a command left behind.
-pub(crate) struct Ran {
-    pub(crate) code: i32,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
+pub struct Ran {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
 }
 
 impl Ran {
-    pub(crate) fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error} in {:?}", self.stdout))
     }
 }
 
 impl Spec {
     /// A sidecar with listeners and a socket of its own, on the data directory of this home.
-    pub(crate) fn new(home: &Home) -> Self {
+    pub fn new(home: &Home) -> Self {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         // An address of one's own, since another test could be given a port that is free only for the moment.
         let process = std::process::id();
@@ -165,46 +180,46 @@ impl Spec {
     }
 
     #[must_use]
-    pub(crate) fn set(mut self, name: &str, value: impl ToString) -> Self {
+    pub fn set(mut self, name: &str, value: impl ToString) -> Self {
         self.settings.insert(name.to_owned(), value.to_string());
         self
     }
 
     #[must_use]
-    pub(crate) fn set_all(self, settings: &[(&str, &str)]) -> Self {
+    pub fn set_all(self, settings: &[(&str, &str)]) -> Self {
         settings.iter().fold(self, |spec, (name, value)| spec.set(name, value))
     }
 
-    pub(crate) fn home(&self) -> &Home {
+    pub fn home(&self) -> &Home {
         &self.home
     }
 
-    pub(crate) fn socket_path(&self) -> PathBuf {
+    pub fn socket_path(&self) -> PathBuf {
         PathBuf::from(&self.settings["SIGNET_SOCKET"])
     }
 
-    pub(crate) fn listen(&self) -> SocketAddr {
+    pub fn listen(&self) -> SocketAddr {
         self.settings["SIGNET_LISTEN"].parse().expect("an address")
     }
 
-    pub(crate) fn admin_listen(&self) -> SocketAddr {
+    pub fn admin_listen(&self) -> SocketAddr {
         self.settings["SIGNET_ADMIN_LISTEN"].parse().expect("an address")
     }
 
     /// A command line of the binary, with these settings and nothing else in its environment.
-    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(SIGNET);
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(signet());
         command.args(arguments).env_clear().envs(&self.settings);
         command
     }
 
     /// Runs a command to its end.
-    pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
+    pub fn run(&self, arguments: &[&str]) -> Ran {
         self.run_with(arguments, "")
     }
 
     /// Runs a command with this text on its standard input. Its log must keep the secrets as well.
-    pub(crate) fn run_with(&self, arguments: &[&str], input: &str) -> Ran {
+    pub fn run_with(&self, arguments: &[&str], input: &str) -> Ran {
         let mut child = self
             .command(arguments)
             .stdin(Stdio::piped())
@@ -226,7 +241,7 @@ impl Spec {
     }
 
     /// Starts a sidecar without waiting for anything.
-    pub(crate) fn spawn(&self) -> Sidecar {
+    pub fn spawn(&self) -> Sidecar {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let log = self.home.path(&format!("log{number}.jsonl"));
         let child = self
@@ -244,7 +259,7 @@ impl Spec {
     }
 
     /// Starts a sidecar and waits until it is ready.
-    pub(crate) fn start(&self) -> Sidecar {
+    pub fn start(&self) -> Sidecar {
         let mut sidecar = self.spawn();
         sidecar.wait_until_ready();
         sidecar
@@ -274,7 +289,7 @@ impl Spec {
 }
 
 /// A running sidecar. Dropping it kills it and scans its log.
-pub(crate) struct Sidecar {
+pub struct Sidecar {
     child: Child,
     spec: Spec,
     log: PathBuf,
@@ -282,14 +297,14 @@ pub(crate) struct Sidecar {
 
 /// A token with what its answer said.
 #[derive(Clone, Debug)]
-pub(crate) struct Signed {
-    pub(crate) token: String,
-    pub(crate) kid: String,
-    pub(crate) exp: i64,
+pub struct Signed {
+    pub token: String,
+    pub kid: String,
+    pub exp: i64,
 }
 
 impl Signed {
-    pub(crate) fn from_json(answer: &Value) -> Self {
+    pub fn from_json(answer: &Value) -> Self {
         let word = |name: &str| {
             answer[name]
                 .as_str()
@@ -303,21 +318,21 @@ impl Signed {
         }
     }
 
-    pub(crate) fn is_alive(&self) -> bool {
+    pub fn is_alive(&self) -> bool {
         time::unix_millis() < self.exp * 1000
     }
 }
 
 impl Sidecar {
-    pub(crate) fn spec(&self) -> &Spec {
+    pub fn spec(&self) -> &Spec {
         &self.spec
     }
 
-    pub(crate) fn pid(&self) -> u32 {
+    pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    pub(crate) fn wait_until_ready(&mut self) {
+    pub fn wait_until_ready(&mut self) {
         wait_for("/readyz to be 200", PATIENCE, || {
             if let Some(status) = self.child.try_wait().expect("a child") {
                 panic!("the sidecar ended with {status}:\n{}", self.log_text());
@@ -327,40 +342,40 @@ impl Sidecar {
     }
 
     /// The status of `/readyz`, if it answers.
-    pub(crate) fn try_ready(&self) -> Option<u16> {
+    pub fn try_ready(&self) -> Option<u16> {
         let mut admin = Connection::tcp(self.spec.admin_listen()).ok()?;
         Some(admin.get("/readyz").ok()?.status)
     }
 
-    pub(crate) fn socket(&self) -> Connection {
+    pub fn socket(&self) -> Connection {
         Connection::unix(&self.spec.socket_path()).expect("the socket answers")
     }
 
-    pub(crate) fn public(&self) -> Connection {
+    pub fn public(&self) -> Connection {
         Connection::tcp(self.spec.listen()).expect("the public listener answers")
     }
 
-    pub(crate) fn admin(&self) -> Connection {
+    pub fn admin(&self) -> Connection {
         Connection::tcp(self.spec.admin_listen()).expect("the admin listener answers")
     }
 
     /// Posts JSON to the socket, on a connection of its own.
-    pub(crate) fn post(&self, path: &str, body: &Value) -> Answer {
+    pub fn post(&self, path: &str, body: &Value) -> Answer {
         self.socket()
             .post(path, body.to_string().as_bytes())
             .expect("an answer")
     }
 
-    pub(crate) fn sign(&self, claims: &Value) -> Signed {
+    pub fn sign(&self, claims: &Value) -> Signed {
         self.sign_over(&mut self.socket(), &json!({ "claims": claims }))
     }
 
-    pub(crate) fn sign_for(&self, subject: &str) -> Signed {
+    pub fn sign_for(&self, subject: &str) -> Signed {
         self.sign(&json!({ "sub": subject, "aud": AUDIENCE }))
     }
 
     /// Signs over a connection that stays open; the token is one that no log may hold.
-    pub(crate) fn sign_over(&self, connection: &mut Connection, request: &Value) -> Signed {
+    pub fn sign_over(&self, connection: &mut Connection, request: &Value) -> Signed {
         let answer = connection
             .post("/v1/sign", request.to_string().as_bytes())
             .expect("an answer");
@@ -370,65 +385,65 @@ impl Sidecar {
         signed
     }
 
-    pub(crate) fn remember(&self, token: &str) {
+    pub fn remember(&self, token: &str) {
         let signature = token.rsplit('.').next().unwrap_or_default();
         let mut tokens = self.spec.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         tokens.push(signature.to_owned());
     }
 
-    pub(crate) fn verify(&self, token: &str) -> Value {
+    pub fn verify(&self, token: &str) -> Value {
         let answer = self.post("/v1/verify", &json!({ "token": token, "audience": [AUDIENCE] }));
         assert_eq!(answer.status, 200, "{}", answer.text());
         answer.json()
     }
 
-    pub(crate) fn ring(&self) -> Value {
+    pub fn ring(&self) -> Value {
         self.socket().get("/v1/ring").expect("an answer").json()
     }
 
-    pub(crate) fn jwks_kids(&self) -> Vec<String> {
+    pub fn jwks_kids(&self) -> Vec<String> {
         kids(&self.public().get("/.well-known/jwks.json").expect("an answer").json())
     }
 
-    pub(crate) fn readiness(&self) -> (u16, Value) {
+    pub fn readiness(&self) -> (u16, Value) {
         let answer = self.admin().get("/readyz").expect("an answer");
         (answer.status, answer.json())
     }
 
-    pub(crate) fn signal(&self, signal: Signal) {
+    pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).expect("a pid")).expect("not 0");
         kill_process(pid, signal).expect("it takes the signal");
     }
 
-    pub(crate) fn hang_up(&self) {
+    pub fn hang_up(&self) {
         self.signal(Signal::HUP);
     }
 
     /// Waits for its end.
-    pub(crate) fn wait(&mut self, limit: Duration) -> ExitStatus {
+    pub fn wait(&mut self, limit: Duration) -> ExitStatus {
         wait_for("the sidecar to end", limit, || self.child.try_wait().expect("a child"))
     }
 
     /// Stops it as an orchestrator does.
-    pub(crate) fn stop(mut self) {
+    pub fn stop(mut self) {
         self.signal(Signal::TERM);
         let status = self.wait(PATIENCE);
         assert_eq!(status.code(), Some(0), "{}", self.log_text());
     }
 
     /// Kills it as a power cut does.
-    pub(crate) fn kill(&mut self) {
+    pub fn kill(&mut self) {
         // It may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
-    pub(crate) fn log_text(&self) -> String {
+    pub fn log_text(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
     /// The lines of its log with this message.
-    pub(crate) fn logged(&self, message: &str) -> Vec<Value> {
+    pub fn logged(&self, message: &str) -> Vec<Value> {
         let text = self.log_text();
         let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         lines
@@ -457,7 +472,7 @@ impl Drop for Sidecar {
 }
 
 /// The kids of a JWKS or a ring.
-pub(crate) fn kids(set: &Value) -> Vec<String> {
+pub fn kids(set: &Value) -> Vec<String> {
     let keys = set["keys"].as_array().map_or(&[][..], Vec::as_slice);
     keys.iter()
         .filter_map(|key| key["kid"].as_str())
@@ -466,14 +481,14 @@ pub(crate) fn kids(set: &Value) -> Vec<String> {
 }
 
 /// The kid of the key in this phase, if there is one.
-pub(crate) fn kid_in_phase(ring: &Value, phase: &str) -> Option<String> {
+pub fn kid_in_phase(ring: &Value, phase: &str) -> Option<String> {
     let keys = ring["keys"].as_array()?;
     let key = keys.iter().find(|key| key["phase"] == phase)?;
     Some(key["kid"].as_str()?.to_owned())
 }
 
 /// Spans as short as a test can bear: a rotation every 4 s, and 400 ms of lead beyond what the policy demands.
-pub(crate) const FAST: &[(&str, &str)] = &[
+pub const FAST: &[(&str, &str)] = &[
     ("SIGNET_ROTATION_PERIOD", "4s"),
     ("SIGNET_PUBLISH_LEAD", "2s"),
     ("SIGNET_REFRESH_INTERVAL", "200ms"),

@@ -6,34 +6,35 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use rustls::{ClientConnection, StreamOwned};
 use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// An answer, read whole.
 #[derive(Clone, Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) headers: Vec<(String, String)>,
-    pub(crate) body: Vec<u8>,
+pub struct Answer {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
 }
 
 impl Answer {
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+    pub fn header(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().find(|(given, _)| given.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value.as_str())
     }
 
-    pub(crate) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    pub(crate) fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error} in {:?}", self.text()))
     }
 
     /// The last word of a problem's `type`.
-    pub(crate) fn problem(&self) -> String {
+    pub fn problem(&self) -> String {
         if self.header("content-type") != Some("application/problem+json") {
             return String::new();
         }
@@ -49,7 +50,7 @@ impl Answer {
 }
 
 /// Both ways of a connection.
-pub(crate) trait Duplex: Read + Write + Send {
+pub trait Duplex: Read + Write + Send {
     fn patience(&self, limit: Duration) -> io::Result<()>;
     fn no_more(&self) -> io::Result<()>;
 }
@@ -74,38 +75,48 @@ impl Duplex for TcpStream {
     }
 }
 
+impl Duplex for StreamOwned<ClientConnection, TcpStream> {
+    fn patience(&self, limit: Duration) -> io::Result<()> {
+        self.sock.set_read_timeout(Some(limit))
+    }
+
+    fn no_more(&self) -> io::Result<()> {
+        self.sock.shutdown(Shutdown::Write)
+    }
+}
+
 /// A connection that stays open for as long as the other side lets it.
-pub(crate) struct Connection {
+pub struct Connection {
     stream: BufReader<Box<dyn Duplex>>,
 }
 
 impl Connection {
-    pub(crate) fn unix(path: &Path) -> io::Result<Self> {
+    pub fn unix(path: &Path) -> io::Result<Self> {
         Self::over(Box::new(UnixStream::connect(path)?))
     }
 
-    pub(crate) fn tcp(address: SocketAddr) -> io::Result<Self> {
+    pub fn tcp(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         Self::over(Box::new(stream))
     }
 
-    pub(crate) fn over(stream: Box<dyn Duplex>) -> io::Result<Self> {
+    pub fn over(stream: Box<dyn Duplex>) -> io::Result<Self> {
         stream.patience(PATIENCE)?;
         Ok(Self {
             stream: BufReader::new(stream),
         })
     }
 
-    pub(crate) fn get(&mut self, path: &str) -> io::Result<Answer> {
+    pub fn get(&mut self, path: &str) -> io::Result<Answer> {
         self.request("GET", path, &[], None)
     }
 
-    pub(crate) fn post(&mut self, path: &str, body: &[u8]) -> io::Result<Answer> {
+    pub fn post(&mut self, path: &str, body: &[u8]) -> io::Result<Answer> {
         self.request("POST", path, &[], Some(body))
     }
 
-    pub(crate) fn request(
+    pub fn request(
         &mut self,
         method: &str,
         path: &str,
@@ -127,17 +138,17 @@ impl Connection {
     }
 
     /// Sends octets as they are.
-    pub(crate) fn send(&mut self, octets: &[u8]) -> io::Result<()> {
+    pub fn send(&mut self, octets: &[u8]) -> io::Result<()> {
         self.stream.get_mut().write_all(octets)?;
         self.stream.get_mut().flush()
     }
 
-    pub(crate) fn no_more(&mut self) -> io::Result<()> {
+    pub fn no_more(&mut self) -> io::Result<()> {
         self.stream.get_ref().no_more()
     }
 
     /// Reads one answer to a request of this method.
-    pub(crate) fn answer(&mut self, method: &str) -> io::Result<Answer> {
+    pub fn answer(&mut self, method: &str) -> io::Result<Answer> {
         let mut answer = self.head()?;
         if method == "HEAD" || matches!(answer.status, 204 | 304) {
             return Ok(answer);
@@ -155,7 +166,7 @@ impl Connection {
     }
 
     /// Reads the status and the headers.
-    pub(crate) fn head(&mut self) -> io::Result<Answer> {
+    pub fn head(&mut self) -> io::Result<Answer> {
         let status = self.line()?;
         let status = status.split(' ').nth(1).and_then(|status| status.parse().ok());
         let mut headers = Vec::new();
@@ -175,7 +186,7 @@ impl Connection {
     }
 
     /// Reads one chunk of a chunked body; `None` is its end.
-    pub(crate) fn chunk(&mut self) -> io::Result<Option<Vec<u8>>> {
+    pub fn chunk(&mut self) -> io::Result<Option<Vec<u8>>> {
         let length = self.line()?;
         let length = usize::from_str_radix(&length, 16).map_err(io::Error::other)?;
         let mut chunk = vec![0; length];
@@ -193,7 +204,7 @@ impl Connection {
     }
 
     /// Whether the other side closes within this time, without a word.
-    pub(crate) fn is_closed_within(&mut self, limit: Duration) -> bool {
+    pub fn is_closed_within(&mut self, limit: Duration) -> bool {
         if self.stream.get_ref().patience(limit).is_err() {
             return true;
         }
@@ -205,7 +216,7 @@ impl Connection {
     }
 
     /// Whether the other side closes within this time, whatever it says before.
-    pub(crate) fn ends_within(&mut self, limit: Duration) -> bool {
+    pub fn ends_within(&mut self, limit: Duration) -> bool {
         if self.stream.get_ref().patience(limit).is_err() {
             return true;
         }

@@ -15,7 +15,7 @@ use signet_fakes::Authority;
 use tempfile::TempDir;
 
 /// The server that most tests share.
-pub(crate) fn shared() -> &'static Server {
+pub fn shared() -> &'static Server {
     static SERVER: OnceLock<Server> = OnceLock::new();
     SERVER.get_or_init(|| {
         let started = std::thread::spawn(|| {
@@ -27,12 +27,12 @@ pub(crate) fn shared() -> &'static Server {
 }
 
 /// A name that no other test uses.
-pub(crate) fn unique(what: &str) -> String {
+pub fn unique(what: &str) -> String {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
     format!("{what}-{}", COUNT.fetch_add(1, Ordering::SeqCst))
 }
 
-pub(crate) struct Server {
+pub struct Server {
     /// A shell that kills the server when its standard input ends, which it does with this process.
     shell: Child,
     pid: Pid,
@@ -46,12 +46,12 @@ pub(crate) struct Server {
 impl Server {
     /// Initialised and unsealed, with transit, KV and AppRole mounted where Vault has them by default. What it keeps, it
     /// keeps in memory.
-    pub(crate) async fn start() -> Self {
+    pub async fn start() -> Self {
         Self::start_on("storage \"inmem\" {}").await
     }
 
     /// The same, but it keeps what it keeps on the disk.
-    pub(crate) async fn start_on_disk() -> Self {
+    pub async fn start_on_disk() -> Self {
         let port = free_port();
         Self::start_on(&format!(
             "storage \"raft\" {{ path = \"DIRECTORY\" node_id = \"a\" }}\ncluster_addr = \"https://127.0.0.1:{port}\""
@@ -89,26 +89,25 @@ impl Server {
         server
     }
 
-    pub(crate) fn address(&self) -> String {
+    pub fn address(&self) -> String {
         format!("https://127.0.0.1:{}", self.port)
     }
 
-    pub(crate) fn root(&self) -> &str {
+    pub fn root(&self) -> &str {
         &self.root
     }
 
     /// One line of JSON for each request, and one for each answer.
-    #[allow(dead_code, reason = "read by the tests of the sidecar, which share this file")]
-    pub(crate) fn audit_log(&self) -> PathBuf {
+    pub fn audit_log(&self) -> PathBuf {
         self.directory.path().join("audit.log")
     }
 
-    pub(crate) fn authority(&self) -> &Path {
+    pub fn authority(&self) -> &Path {
         &self.authority
     }
 
     /// How to reach it, with what a test adds.
-    pub(crate) fn variables(&self, more: &[(&str, &str)]) -> Variables {
+    pub fn variables(&self, more: &[(&str, &str)]) -> Variables {
         let (address, authority) = (self.address(), self.authority.display().to_string());
         let reach = [("VAULT_ADDR", address.as_str()), ("VAULT_CACERT", authority.as_str())];
         let all = reach.iter().chain(more);
@@ -117,16 +116,16 @@ impl Server {
     }
 
     /// The same as root.
-    pub(crate) fn as_root(&self) -> Variables {
+    pub fn as_root(&self) -> Variables {
         self.variables(&[("VAULT_TOKEN", &self.root)])
     }
 
     /// A request as root; the status and the body.
-    pub(crate) async fn request(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+    pub async fn request(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
         self.request_as(&self.root, method, path, body).await
     }
 
-    pub(crate) async fn request_as(&self, token: &str, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+    pub async fn request_as(&self, token: &str, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
         let pem = std::fs::read(&self.authority).expect("the authority");
         let authority = reqwest::Certificate::from_pem(&pem).expect("a certificate");
         let client = reqwest::Client::builder()
@@ -151,32 +150,32 @@ impl Server {
         }
     }
 
-    pub(crate) async fn post(&self, path: &str, body: Value) -> Value {
+    pub async fn post(&self, path: &str, body: Value) -> Value {
         let (status, answer) = self.request("POST", path, Some(body)).await;
         assert!((200..300).contains(&status), "POST {path}: {status} {answer}");
         answer
     }
 
-    pub(crate) async fn get(&self, path: &str) -> Value {
+    pub async fn get(&self, path: &str) -> Value {
         let (status, answer) = self.request("GET", path, None).await;
         assert_eq!(status, 200, "GET {path}: {answer}");
         answer
     }
 
-    pub(crate) async fn policy(&self, name: &str, text: &str) {
+    pub async fn policy(&self, name: &str, text: &str) {
         self.post(&format!("sys/policies/acl/{name}"), json!({"policy": text}))
             .await;
     }
 
     /// A token of exactly these policies.
-    pub(crate) async fn token(&self, policies: &[&str], ttl: &str) -> String {
+    pub async fn token(&self, policies: &[&str], ttl: &str) -> String {
         let body = json!({"policies": policies, "no_default_policy": true, "ttl": ttl});
         let made = self.post("auth/token/create", body).await;
         made["auth"]["client_token"].as_str().expect("a token").to_owned()
     }
 
     /// An AppRole of exactly these policies: its role id and a secret id.
-    pub(crate) async fn app_role(&self, name: &str, settings: Value) -> (String, String) {
+    pub async fn app_role(&self, name: &str, settings: Value) -> (String, String) {
         self.post(&format!("auth/approle/role/{name}"), settings).await;
         let role = self.get(&format!("auth/approle/role/{name}/role-id")).await;
         let secret = self
@@ -186,7 +185,7 @@ impl Server {
         (text(&role["data"]["role_id"]), text(&secret["data"]["secret_id"]))
     }
 
-    pub(crate) async fn unseal(&self) {
+    pub async fn unseal(&self) {
         self.post("sys/unseal", json!({"key": self.unseal_key})).await;
         for _ in 0..200 {
             if self.request("GET", "sys/health", None).await.0 == 200 {
@@ -198,22 +197,22 @@ impl Server {
     }
 
     /// Stops it where it is, so that it answers nothing and closes nothing.
-    pub(crate) fn freeze(&self) {
+    pub fn freeze(&self) {
         kill_process(self.pid, Signal::STOP).expect("stopped");
     }
 
-    pub(crate) fn thaw(&self) {
+    pub fn thaw(&self) {
         kill_process(self.pid, Signal::CONT).expect("continued");
     }
 
-    pub(crate) fn kill(&mut self) {
+    pub fn kill(&mut self) {
         kill_process(self.pid, Signal::KILL).expect("killed");
         drop(self.shell.stdin.take());
         self.shell.wait().expect("the shell ends");
     }
 
     /// Starts it again on the same storage and port.
-    pub(crate) async fn restart(&mut self) {
+    pub async fn restart(&mut self) {
         (self.shell, self.pid) = spawn(self.directory.path());
         self.listens().await;
         self.unseal().await;
@@ -279,7 +278,7 @@ fn spawn(directory: &Path) -> (Child, Pid) {
     (shell, pid.expect("a process id"))
 }
 
-pub(crate) fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.local_addr().expect("an address").port()
 }
