@@ -202,8 +202,9 @@ cargo_test() {
     return "$status"
 }
 
-# The programs that the suites in Python start.
-build_programs() { cargo build --workspace --locked --features "$features"; }
+# The programs that the suites in Python start, and those of the tests. Asked for by themselves, the former would be built with
+# other features of what they share, so that half of all libraries would be compiled twice.
+build_programs() { cargo build --workspace --bins --tests --locked --features "$features"; }
 
 # The simulation against faults that are put into the code on purpose, each of which it must see.
 faults() {
