@@ -20,8 +20,13 @@ use crate::http::problem::Problem;
 
 /// How long a client may take to send a body.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// The octets of all bodies of this process that have come in part, or are worked on.
+/// The memory of all bodies of this process that have come in part, or are worked on.
 const BUDGET: usize = 32 * 1024 * 1024;
+/// What one of them takes beside its octets: its connection, and the buffers in which its next piece arrives. Over HTTP/2 those
+/// are 16 KiB to write and up to 32 KiB to read.
+const BESIDE: usize = 32 * 1024;
+/// Of a body of which so much has arrived, all is reserved at once. The system gives that memory as it is written.
+const MUCH: usize = 1024 * 1024;
 
 /// The octets of all answers to batches that are being made. An answer is a third longer than what was asked, and each
 /// item adds a header and a signature.
@@ -43,7 +48,7 @@ pub enum NoBody {
     NoRoom,
 }
 
-/// A request's body as it arrives. It takes octets of the budget as they come, and gives them back when it is dropped. A
+/// A request's body as it arrives. It takes its share of the budget as it grows, and gives it back when it is dropped. A
 /// body of one piece, as most are, takes none.
 #[derive(Debug)]
 pub struct Arriving {
@@ -52,6 +57,7 @@ pub struct Arriving {
     waiting: bool,
     /// hyper does not know of a body in chunks that it has ended.
     ended: bool,
+    arrived: usize,
     room: Option<SemaphorePermit<'static>>,
 }
 
@@ -64,6 +70,7 @@ impl Arriving {
             connection,
             waiting: false,
             ended: false,
+            arrived: 0,
             room: None,
         }
     }
@@ -77,8 +84,13 @@ impl Arriving {
         }
     }
 
+    /// Takes so much of the budget in all.
     fn make_room(&mut self, octets: usize) -> Result<(), NoBody> {
-        let more = u32::try_from(octets).map_err(|_| NoBody::NoRoom)?;
+        let taken = self.room.as_ref().map_or(0, SemaphorePermit::num_permits);
+        let Some(more) = (octets + BESIDE).checked_sub(taken).filter(|more| *more > 0) else {
+            return Ok(());
+        };
+        let more = u32::try_from(more).map_err(|_| NoBody::NoRoom)?;
         let more = BODIES.try_acquire_many(more).map_err(|_| NoBody::NoRoom)?;
         match &mut self.room {
             Some(room) => room.merge(more),
@@ -107,8 +119,10 @@ impl http_body::Body for Arriving {
         if let Some(connection) = &self.connection {
             connection.on_body(octets);
         }
+        self.arrived += octets;
         if self.room.is_some() || !self.body.is_end_stream() {
-            self.make_room(octets)?;
+            let arrived = self.arrived;
+            self.make_room(arrived)?;
         }
         Poll::Ready(Some(Ok(frame)))
     }
@@ -205,7 +219,11 @@ async fn collect(mut body: Arriving, limit: usize, announced: usize) -> Result<W
         });
     }
     let most = if announced == 0 { limit } else { announced };
-    let mut whole = BytesMut::with_capacity(reserved(first.len(), most));
+    let reserve = reserved(first.len(), most);
+    if first.len() < MUCH {
+        body.make_room(reserve).map_err(no_body)?;
+    }
+    let mut whole = BytesMut::with_capacity(reserve);
     whole.extend_from_slice(&first);
     drop(first);
     while let Some(data) = next(&mut body).await? {
@@ -214,7 +232,11 @@ async fn collect(mut body: Arriving, limit: usize, announced: usize) -> Result<W
         }
         let arrived = whole.len() + data.len();
         if arrived > whole.capacity() {
-            whole.reserve(reserved(arrived, most) - whole.len());
+            let reserve = reserved(arrived, most);
+            if arrived < MUCH {
+                body.make_room(reserve).map_err(no_body)?;
+            }
+            whole.reserve(reserve - whole.len());
         }
         whole.extend_from_slice(&data);
     }
@@ -224,20 +246,27 @@ async fn collect(mut body: Arriving, limit: usize, announced: usize) -> Result<W
     })
 }
 
-/// How much to reserve for a body of which so much has arrived: twice that, and all of it once there is much of it. What
-/// is announced is not believed before, since memory that is reserved may count although it is not taken.
+/// How much to reserve for a body of which so much has arrived: a quarter more, and all of it once there is much of it.
+/// What is announced is not believed before, since memory that is reserved may count although it is not taken.
 fn reserved(arrived: usize, most: usize) -> usize {
-    const MUCH: usize = 1024 * 1024;
-    let more = if arrived >= MUCH { most } else { most.min(2 * arrived) };
+    let more = if arrived >= MUCH {
+        most
+    } else {
+        most.min(arrived + arrived / 4)
+    };
     more.max(arrived)
+}
+
+fn no_body(why: NoBody) -> Problem {
+    match why {
+        NoBody::Broken(_) => Problem::request("broken_body", "the body was broken off"),
+        NoBody::NoRoom => Problem::overloaded(why.to_string()),
+    }
 }
 
 async fn next(body: &mut Arriving) -> Result<Option<Bytes>, Problem> {
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|why| match why {
-            NoBody::Broken(_) => Problem::request("broken_body", "the body was broken off"),
-            NoBody::NoRoom => Problem::overloaded(why.to_string()),
-        })?;
+        let frame = frame.map_err(no_body)?;
         if let Ok(data) = frame.into_data() {
             return Ok(Some(data));
         }

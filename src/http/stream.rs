@@ -176,7 +176,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sniffed<S> {
         if timeout(SILENCE, self.stream.shutdown()).await.is_err() {
             return;
         }
-        let mut scratch = vec![0; PIECE];
+        // Small, since many may linger at once.
+        let mut scratch = [0; 1024];
         let drain = async {
             let mut left = LINGER_MOST;
             while left > 0 {

@@ -215,6 +215,47 @@ fn bodies_that_never_end_share_a_budget_and_then_are_refused() {
     assert_eq!(answer.status, 200, "{}", answer.text());
 }
 
+/// Each sends less than what is read at once, so that all of them together come under way.
+#[test]
+fn many_small_parts_of_bodies_take_no_memory() {
+    for listener in LISTENERS {
+        let path = match listener {
+            Listener::Socket => "/v1/sign/batch",
+            _ => listener.path(),
+        };
+        for part in [16_000, 32_700] {
+            let head = format!("POST {path} HTTP/1.1\r\nhost: signet\r\ncontent-length: 4000000\r\n\r\n");
+            let octets = [head.as_bytes(), &vec![b' '; part]].concat();
+            feed(listener, &format!("1,000 parts of {part} octets"), &octets);
+        }
+        for streams in [1, 3] {
+            let mut octets = http2::hello(65_535);
+            octets.extend(http2::asks(path, streams, &[b' '; 16_000]));
+            feed(
+                listener,
+                &format!("1,000 connections with {streams} parts over HTTP/2"),
+                &octets,
+            );
+        }
+    }
+}
+
+/// 1,000 connections that send this and stay.
+fn feed(listener: Listener, what: &str, octets: &[u8]) {
+    let target = listener.target();
+    target.measure(what, listener, || {
+        let open = || -> io::Result<_> {
+            let mut stream = listener.open(&target);
+            stream.write_all(octets)?;
+            stream.flush()?;
+            Ok(stream)
+        };
+        let streams: Vec<_> = (0..1000).map(|_| open()).collect();
+        settled(&target);
+        streams
+    });
+}
+
 #[test]
 fn batches_whose_answers_nobody_reads_take_no_memory() {
     let listener = Listener::Socket;
