@@ -10,7 +10,7 @@ use toml::{Table, Value};
 
 use super::parse;
 use super::reader::Reader;
-use super::sources::text_of;
+use super::sources::{EMPTY, text_of};
 use super::table::Kind;
 use signet_issuers::{KeysAt, Location, TrustedIssuer};
 
@@ -113,11 +113,10 @@ impl Terms<'_> {
         };
         let span = |bounds| move |text: &str| parse::duration_in(text, bounds);
 
+        let has_own = self.table.contains_key("audiences");
         let audiences = self.take("audiences", parse::audiences);
-        let audiences = audiences
-            .filter(|given| !given.is_empty())
-            .unwrap_or_else(|| audience.to_vec());
-        if audiences.is_empty() && self.r.knows(&["audience"]) {
+        let audiences = audiences.unwrap_or_else(|| audience.to_vec());
+        if audiences.is_empty() && !has_own && self.r.knows(&["audience"]) {
             let text = "is missing, and SIGNET_AUDIENCE too: which of its tokens are meant for here? write for example \
                         audiences = [\"https://orders.example.com\"] (RFC 8725 §3.9)";
             self.refuse("audiences", text.to_owned());
@@ -126,7 +125,7 @@ impl Terms<'_> {
             audience: self.take("audience_claim", path),
             scope: self.take("scope_claims", paths).unwrap_or_default(),
         };
-        let algorithms = self.take("algorithms", algorithms).filter(|given| !given.is_empty());
+        let algorithms = self.take("algorithms", algorithms);
         let jwks = self.take("jwks_url", location);
         let discovery = self.take("discovery_url", location);
         let keys_at = match (jwks, discovery) {
@@ -186,7 +185,12 @@ impl Terms<'_> {
     fn take<T>(&mut self, key: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
         let value = self.table.remove(key)?;
         let (_, kind) = KEYS.iter().find(|(name, _)| *name == key)?;
-        match text_of(*kind, value).and_then(|text| parse(&text)) {
+        let said = |text: String| match text.trim() {
+            // An empty list is not the default, as which it would be read.
+            "" => Err(EMPTY.to_owned()),
+            _ => Ok(text),
+        };
+        match text_of(*kind, value).and_then(said).and_then(|text| parse(&text)) {
             Ok(value) => Some(value),
             Err(text) => {
                 self.refuse(key, text);

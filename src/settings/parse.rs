@@ -69,8 +69,7 @@ pub(super) fn switch(text: &str) -> Result<bool, String> {
 
 /// Words separated by commas.
 pub(super) fn names(text: &str) -> Result<Vec<String>, String> {
-    let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
-    Ok(names.map(str::to_owned).collect())
+    Ok(items(text)?.into_iter().map(str::to_owned).collect())
 }
 
 /// A text as it is.

@@ -229,6 +229,10 @@ impl Sources {
         for (provider, table) in tables.as_table().into_iter().flatten() {
             for (key, value) in table.as_table().into_iter().flatten() {
                 let place = self.place_in_file(&format!("also.{provider}.{key}"));
+                if value.as_str().is_some_and(|text| text.trim().is_empty()) {
+                    self.refuse(None, place, EMPTY.to_owned());
+                    continue;
+                }
                 let name = format!(
                     "{}_{}",
                     provider.to_ascii_uppercase().replace('-', "_"),
@@ -282,7 +286,7 @@ impl Sources {
     fn give(&mut self, setting: &'static Setting, source: Source, text: &str) {
         let text = text.trim();
         let wrong = if text.is_empty() && setting.kind != Kind::List {
-            "is empty; write a value, or leave it out"
+            EMPTY
         } else if text.chars().any(char::is_control) {
             "contains a control character; write it on one line"
         } else {
@@ -304,6 +308,9 @@ impl Sources {
         });
     }
 }
+
+/// The problem of a value that says nothing.
+pub(super) const EMPTY: &str = "is empty; write a value, or leave it out";
 
 /// Whether a variable is one of these providers' own.
 fn is_of_an_ecosystem(variable: &str, providers: &[ProviderName]) -> bool {
@@ -354,6 +361,10 @@ pub(super) fn text_of(kind: Kind, value: Value) -> Result<String, String> {
 
 fn item(value: Value) -> Result<String, String> {
     match value {
+        // It would vanish between the commas, and what the list falls back to is not what somebody wrote.
+        Value::String(text) if text.trim().is_empty() => {
+            Err("has an empty item (\"\"); write a value in its place, or remove it".to_owned())
+        }
         Value::String(text) if text.contains(',') => {
             Err(format!("{text:?} contains a comma; write it as several items"))
         }

@@ -97,7 +97,28 @@ fn each_mistake_is_told_by_its_place() {
             ".colour",
             "which are audiences",
         ),
-        ("audiences = []", ".audiences", "is missing"),
+        ("min_refresh = \"10s\"", ".audiences", "is missing"),
+        ("audiences = []", ".audiences", "is empty"),
+        ("audiences = \"\"", ".audiences", "is empty"),
+        ("audiences = [\"\"]", ".audiences", "has an empty item"),
+        ("audiences = [\"a\", \" \"]", ".audiences", "has an empty item"),
+        ("audiences = \"a,,b\"", ".audiences", "has an empty item"),
+        ("audiences = [\"a\"]\nalgorithms = []", ".algorithms", "is empty"),
+        (
+            "audiences = [\"a\"]\nalgorithms = [\"\"]",
+            ".algorithms",
+            "has an empty item",
+        ),
+        (
+            "audiences = [\"a\"]\nscope_claims = [\"\"]",
+            ".scope_claims",
+            "has an empty item",
+        ),
+        (
+            "audiences = [\"a\"]\naudience_claim = \"\"",
+            ".audience_claim",
+            "is empty",
+        ),
         ("audiences = [\"a\"]\nalgorithms = [\"none\"]", ".algorithms", "none"),
         ("audiences = [\"a\"]\nalgorithms = [\"HS256\"]", ".algorithms", "HS256"),
         (
@@ -123,6 +144,7 @@ fn each_mistake_is_told_by_its_place() {
         ),
     ] {
         let refused = file(&format!("[trusted_issuers.\"{LOGIN}\"]\n{table}")).refused();
+        assert_eq!(refused.exit_code(), 64);
         let [problem] = problems(&refused).try_into().expect(table);
         assert!(
             problem.contains(&format!("trusted_issuers.{LOGIN:?}{place} ")),

@@ -106,6 +106,33 @@ fn a_path_that_is_a_url_is_refused_wherever_a_path_is_taken() {
     }
 }
 
+/// It would vanish, and what the list falls back to is not what somebody wrote.
+#[test]
+fn an_empty_item_is_refused_in_every_list() {
+    for setting in SETTINGS.iter().filter(|setting| setting.kind == Kind::List) {
+        let name = setting.name;
+        for list in ["['']", "['1', ' ']", "',1'"] {
+            let error = Start::default().file(&format!("{name} = {list}")).refused();
+            assert!(
+                problems(&error)
+                    .iter()
+                    .any(|text| text.starts_with(name) && text.contains("has an empty item")),
+                "{name} = {list}: {error}"
+            );
+        }
+        let error = Start::default().env(&setting.variable(), "1,,2").refused();
+        assert!(error.to_string().contains("has an empty item"), "{name}: {error}");
+    }
+    let also = "also_publish = ['vault']\nprovider = 'aws-kms'\n[also.vault]\nkey = ''";
+    let error = Start::default().file(also).refused();
+    assert!(
+        error
+            .to_string()
+            .contains("also.vault.key (file /etc/signet.toml): is empty"),
+        "{error}"
+    );
+}
+
 /// What Signet makes there must be there at the next start, from whatever directory that is.
 #[test]
 fn a_place_of_the_ring_that_depends_on_the_working_directory_is_refused() {
