@@ -19,7 +19,7 @@ use super::problem::SettingsError;
 use super::reader::Reader;
 use super::sources::{Source, Sources};
 use super::table::Setting;
-use super::{Limits, Machine, SOCKET, SYSTEM_DIRECTORY, Settings, Socket, TlsFiles, parse};
+use super::{Limits, Machine, SOCKET, SYSTEM_DIRECTORY, Settings, Socket, TlsFiles, parse, places};
 
 pub(super) fn assemble(sources: Sources, machine: &Machine) -> Result<Settings, SettingsError> {
     let mut reader = Reader::new(sources);
@@ -109,6 +109,9 @@ pub(super) fn assemble(sources: Sources, machine: &Machine) -> Result<Settings, 
             effective: Vec::new(),
         })
     })();
+    if let Some(settings) = &settings {
+        places::judge(r, settings);
+    }
     reader.finish(settings)
 }
 

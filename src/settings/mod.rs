@@ -3,7 +3,8 @@
 //! [`SETTINGS`] is the one table; flags, variables, file keys and documentation follow from it. [`Settings::load`] is a
 //! pure function of all that it is given, and either returns values that are typed and fit together, with a
 //! [`Policy`] that is safe, or every problem at once. This module opens nothing but the settings file: whether a
-//! directory can be written or a certificate be read is for those to find out who use it.
+//! directory can be written or a certificate be read is for those to find out who use it. It looks where paths lead, though:
+//! two settings must not name one file.
 
 mod assemble;
 mod authorities;
@@ -15,6 +16,7 @@ mod kubernetes;
 mod names;
 mod origin;
 mod parse;
+mod places;
 mod problem;
 mod reader;
 mod sources;

@@ -5,6 +5,7 @@ mod also;
 mod file;
 mod issuers;
 mod kubernetes;
+mod places;
 mod properties;
 mod refused;
 

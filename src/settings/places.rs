@@ -1,0 +1,234 @@
+//! Two settings that name one file: where Signet writes one of them, it would destroy the other, and the next start fails.
+//! Links, relative paths and hard links are seen through.
+
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Component, Path, PathBuf};
+
+use super::names::{ProviderName, Store};
+use super::reader::Reader;
+use super::{Settings, parse};
+
+/// Files of the data directory that no setting names, and what each is.
+const OF_DATA_DIR: [(&str, &str, Use); 3] = [
+    (crate::last_good::FILE_NAME, "the last good public ring", Use::Written),
+    ("start.lock", "the lock of the first start", Use::Written),
+    ("issuers", "the last good keys of trusted issuers", Use::Directory),
+];
+/// Variables of the ecosystems that name a file, beside those that end with `_FILE`.
+const FILES: [&str; 4] = [
+    "VAULT_CACERT",
+    "AWS_CA_BUNDLE",
+    "AZURE_CLIENT_CERTIFICATE_PATH",
+    "GOOGLE_APPLICATION_CREDENTIALS",
+];
+/// As many links as Linux follows.
+const MOST_LINKS: usize = 40;
+
+/// What Signet does with a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Use {
+    /// It is only read: several settings may name it, as a certificate and its key may stand in one file.
+    Read,
+    /// A key file, which rings may share.
+    Key,
+    /// It is made, or replaced.
+    Written,
+    /// All that is below it is made, or replaced.
+    Directory,
+}
+
+/// A file, and the setting that leads to it.
+struct Place {
+    setting: Named,
+    /// What it is, if the setting names another file and this one stands beside or below it.
+    part: &'static str,
+    path: PathBuf,
+    used: Use,
+    found: Option<Metadata>,
+}
+
+/// A setting by its name in the table, or another by its place in words.
+#[derive(Clone, PartialEq, Eq)]
+enum Named {
+    Setting(&'static str),
+    Other(String),
+}
+
+impl Named {
+    fn place(&self, r: &Reader) -> String {
+        match self {
+            Self::Setting(name) => r.place(name),
+            Self::Other(place) => place.clone(),
+        }
+    }
+}
+
+/// Refuses settings that name one file.
+pub(super) fn judge(r: &mut Reader, settings: &Settings) {
+    let places = places(r, settings);
+    let mut told: Vec<(&Named, &Named)> = Vec::new();
+    for (at, one) in places.iter().enumerate() {
+        for other in &places[..at] {
+            let pair = (&one.setting, &other.setting);
+            if one.setting != other.setting && one.collides(other) && !told.contains(&pair) {
+                told.push(pair);
+                refuse(r, one, other);
+            }
+        }
+    }
+}
+
+fn refuse(r: &mut Reader, one: &Place, other: &Place) {
+    // Of the two, the one that somebody wrote is the one to change.
+    let strength = |place: &Place| match &place.setting {
+        Named::Setting(name) => r.source(name),
+        Named::Other(_) => super::Source::File,
+    };
+    let (wrong, other) = match strength(one) >= strength(other) {
+        true => (one, other),
+        false => (other, one),
+    };
+    let described = |place: &Place, name: &str| match place.part {
+        "" => format!("the file of {name}"),
+        part => format!("{part}, which belongs to {name}"),
+    };
+    let its_own = match wrong.part {
+        "" => format!("names {}", wrong.path.display()),
+        part => format!("leads to {}, {part}", wrong.path.display()),
+    };
+    let text = format!(
+        "{its_own}, which is also {}: one would overwrite the other. Write a path of its own for each",
+        described(other, &other.setting.place(r))
+    );
+    match &wrong.setting {
+        Named::Setting(name) => r.refuse(name, text),
+        Named::Other(place) => r.refuse_at(place.clone(), text),
+    }
+}
+
+impl Place {
+    fn collides(&self, other: &Self) -> bool {
+        if matches!((self.used, other.used), (Use::Read, Use::Read) | (Use::Key, Use::Key)) {
+            return false;
+        }
+        let is_same = |one: &Metadata, other: &Metadata| (one.dev(), one.ino()) == (other.dev(), other.ino());
+        let is_below = |one: &Self, other: &Self| other.used == Use::Directory && one.path.starts_with(&other.path);
+        let is_one_file = self.found.as_ref().zip(other.found.as_ref());
+        self.path == other.path
+            || is_below(self, other)
+            || is_below(other, self)
+            || is_one_file.is_some_and(|(one, other)| is_same(one, other))
+    }
+}
+
+/// Every file that the settings lead to.
+fn places(r: &mut Reader, settings: &Settings) -> Vec<Place> {
+    let mut places = Vec::new();
+    let mut add = |setting: &Named, part, path: &Path, used| {
+        let path = end_of(path);
+        places.push(Place {
+            found: std::fs::metadata(&path).ok(),
+            setting: setting.clone(),
+            part,
+            path,
+            used,
+        });
+    };
+    if r.is_given("config")
+        && r.knows(&["config"])
+        && let Some(path) = r.optional("config", parse::path)
+    {
+        add(&Named::Setting("config"), "", &path, Use::Read);
+    }
+    if let Some(tls) = &settings.tls {
+        add(&Named::Setting("tls_cert_file"), "", &tls.certificate, Use::Read);
+        add(&Named::Setting("tls_key_file"), "", &tls.key, Use::Read);
+    }
+    for trusted in &settings.trusted_issuers {
+        if let Some(path) = &trusted.ca_file {
+            let place = r.place_of_trusted_issuer(trusted.issuer.as_str(), Some("ca_file"));
+            add(&Named::Other(place), "", path, Use::Read);
+        }
+    }
+    let names_a_file = |name: &&str| name.ends_with("_FILE") || FILES.contains(name);
+    for name in settings.variables.names().filter(names_a_file) {
+        if let Some(path) = settings.variables.get(name) {
+            add(
+                &Named::Other(format!("{name} (environment)")),
+                "",
+                Path::new(path),
+                Use::Read,
+            );
+        }
+    }
+
+    let data_dir = Named::Setting("data_dir");
+    add(&data_dir, "", &settings.data_dir, Use::Written);
+    for (name, part, used) in OF_DATA_DIR {
+        add(&data_dir, part, &settings.data_dir.join(name), used);
+    }
+    for (at, origin) in settings.origins().enumerate() {
+        let named = |name: &'static str| match at {
+            0 => Named::Setting(name),
+            _ => {
+                let provider = origin.provider.in_variables();
+                Named::Other(format!("SIGNET_ALSO_{provider}_{}", name.to_ascii_uppercase()))
+            }
+        };
+        if let Some(Store::File(path)) = &origin.store {
+            let store = named("store");
+            add(&store, "", path, Use::Written);
+            add(&store, "the lock of the ring", &beside(path, ".lock"), Use::Written);
+            add(
+                &store,
+                "the next ring while it is written",
+                &beside(path, ".tmp"),
+                Use::Written,
+            );
+        }
+        if origin.provider == ProviderName::Local {
+            let key_file = named("local_key_file");
+            add(&key_file, "", &origin.local_key_file, Use::Key);
+            let unproven = beside(&origin.local_key_file, ".new");
+            add(&key_file, "the key file before its first ring", &unproven, Use::Key);
+        }
+    }
+    let socket = Named::Setting("socket");
+    add(&socket, "", &settings.socket.path, Use::Written);
+    add(
+        &socket,
+        "the lock of the socket",
+        &beside(&settings.socket.path, ".lock"),
+        Use::Written,
+    );
+    places
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(suffix);
+    path.with_file_name(name)
+}
+
+/// Where a path leads, though nothing may be there yet.
+fn end_of(path: &Path) -> PathBuf {
+    let mut path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    for _ in 0..MOST_LINKS {
+        if let Ok(end) = path.canonicalize() {
+            return end;
+        }
+        let Some(parent) = path.parent().map(Path::to_owned) else {
+            return path;
+        };
+        match path.components().next_back() {
+            Some(Component::Normal(name)) => match std::fs::read_link(&path) {
+                // A link to what is not there.
+                Ok(target) => path = parent.join(target),
+                Err(_) => return end_of(&parent).join(name),
+            },
+            _ => return end_of(&parent).parent().map_or(parent, Path::to_owned),
+        }
+    }
+    path
+}
