@@ -4,10 +4,12 @@
 //! the mode, gets its group, and only then does the socket listen. A link or a pipe that somebody put in the place of the
 //! file or of its lock is not followed.
 
+mod error;
+
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
@@ -15,61 +17,11 @@ use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags};
 use rustix::process::umask;
 use tokio::net::{UnixListener, UnixSocket};
 
+pub use error::SocketError;
+use error::{foreign, not_a_socket, us};
+
 /// How many clients may wait to be accepted.
 const BACKLOG: u32 = 1024;
-
-/// Why the socket could not be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum SocketError {
-    /// Somebody answers there.
-    #[error(
-        "{0} is in use: another signet serves on it. Leave that one running if it serves a gateway; a second sidecar needs a SIGNET_SOCKET of its own"
-    )]
-    InUse(PathBuf),
-    /// Something that is not a socket is in the way.
-    #[error("{0} exists and is not a socket; remove it, or set SIGNET_SOCKET to another path")]
-    NotASocket(PathBuf),
-    /// The lock file is a link, or no regular file, or belongs to another user: this process did not make it.
-    #[error(
-        "the socket's lock file {path} is refused: {what}. Remove it; if nobody in your team put it there, treat it as an \
-         attack, and set SIGNET_SOCKET to a path in a directory that only this user can write"
-    )]
-    Planted {
-        /// The lock file.
-        path: PathBuf,
-        /// What is wrong with it.
-        what: String,
-    },
-    /// The socket was replaced while it was made.
-    #[error(
-        "somebody replaced {0} while it was made; set SIGNET_SOCKET to a path in a directory that only this user can \
-         write"
-    )]
-    Replaced(PathBuf),
-    /// The group cannot be given.
-    #[error(
-        "{path} cannot be given to group {group} (SIGNET_SOCKET_GROUP): {advice}",
-        advice = group_advice(group, source)
-    )]
-    Group {
-        /// The file of the socket.
-        path: PathBuf,
-        /// The group in `SIGNET_SOCKET_GROUP`.
-        group: Group,
-        /// Why the system refused.
-        source: io::Error,
-    },
-    /// The system refused.
-    #[error("{action} {path} failed; make the directory writable for this user, or set SIGNET_SOCKET to another path")]
-    Io {
-        /// What was done.
-        action: &'static str,
-        /// Where.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-}
 
 /// What is wrong with the socket's file. Connections that are open go on.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -102,27 +54,6 @@ pub struct Group {
 impl std::fmt::Display for Group {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.name)
-    }
-}
-
-fn group_advice(group: &Group, error: &io::Error) -> String {
-    let us = rustix::process::geteuid().as_raw();
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => format!(
-            "this process runs as user {us}, which is neither root nor a member of that group. Add the user to the group \
-             (`usermod --append --groups {group} USER`, `SupplementaryGroups=` in systemd, `supplementalGroups: [{}]` in \
-             Kubernetes), or remove SIGNET_SOCKET_GROUP",
-            group.gid
-        ),
-        io::ErrorKind::InvalidInput => format!(
-            "group {} has no number in the user namespace of this process; write one that it maps, or remove \
-             SIGNET_SOCKET_GROUP",
-            group.gid
-        ),
-        _ => {
-            "the file system refused; set SIGNET_SOCKET to a path on another file system, or remove SIGNET_SOCKET_GROUP"
-                .to_owned()
-        }
     }
 }
 
@@ -210,6 +141,12 @@ pub fn bind(path: &Path, access: &Access) -> Result<(UnixListener, Bound), Socke
             source,
         }
     };
+    // Before the lock, which nobody wants beside such a file.
+    if let Ok(found) = std::fs::symlink_metadata(path)
+        && let Some(refused) = not_a_socket(path, found.file_type())
+    {
+        return Err(refused);
+    }
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     if let Some(parent) = parent.filter(|parent| !parent.exists()) {
         // The members of a group must be able to reach the socket.
@@ -220,9 +157,21 @@ pub fn bind(path: &Path, access: &Access) -> Result<(UnixListener, Bound), Socke
     }
     let lock = lock(path)?;
     match std::fs::symlink_metadata(path) {
-        Ok(found) if !found.file_type().is_socket() => return Err(SocketError::NotASocket(path.to_owned())),
-        Ok(_) if UnixStream::connect(path).is_ok() => return Err(SocketError::InUse(path.to_owned())),
-        Ok(_) => std::fs::remove_file(path).map_err(failed("removing the stale socket"))?,
+        Ok(found) => match (not_a_socket(path, found.file_type()), UnixStream::connect(path)) {
+            (Some(refused), _) => return Err(refused),
+            (None, Ok(_)) => return Err(SocketError::InUse(path.to_owned())),
+            // Nobody listens: a crash left it.
+            (None, Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                std::fs::remove_file(path).map_err(|error| match error.kind() {
+                    io::ErrorKind::PermissionDenied if found.uid() != us() => foreign(path, found.uid()),
+                    _ => failed("removing the stale socket")(error),
+                })?;
+            }
+            (None, Err(error)) if error.kind() == io::ErrorKind::NotFound => {}
+            // Whether somebody listens cannot be seen from here.
+            (None, Err(_)) if found.uid() != us() => return Err(foreign(path, found.uid())),
+            (None, Err(error)) => return Err(failed("connecting to")(error)),
+        },
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(failed("looking at")(error)),
     }
@@ -282,7 +231,7 @@ fn open_made(path: &Path) -> Result<OwnedFd, SocketError> {
     .map_err(|_| replaced())?;
     let found = rustix::fs::fstat(&file).map_err(|_| replaced())?;
     let is_socket = FileType::from_raw_mode(found.st_mode) == FileType::Socket;
-    let is_ours = found.st_uid == rustix::process::geteuid().as_raw() && found.st_nlink == 1;
+    let is_ours = found.st_uid == us() && found.st_nlink == 1;
     if is_socket && is_ours {
         Ok(file)
     } else {
@@ -319,7 +268,7 @@ fn lock(path: &Path) -> Result<File, SocketError> {
         path: path_of_lock.clone(),
         source,
     };
-    let planted = |what: String| SocketError::Planted {
+    let planted = |what| SocketError::Planted {
         path: path_of_lock.clone(),
         what,
     };
@@ -333,19 +282,17 @@ fn lock(path: &Path) -> Result<File, SocketError> {
         .custom_flags(bits(OFlags::NOFOLLOW | OFlags::NONBLOCK))
         .open(&path_of_lock)
         .map_err(|error| match std::fs::symlink_metadata(&path_of_lock) {
-            Ok(found) if found.is_symlink() => planted("it is a symbolic link".to_owned()),
-            Ok(found) if !found.is_file() => planted("it is not a regular file".to_owned()),
+            Ok(found) if found.is_symlink() => planted("it is a symbolic link"),
+            Ok(found) if !found.is_file() => planted("it is not a regular file"),
+            Ok(found) if found.uid() != us() => foreign(&path_of_lock, found.uid()),
             _ => failed(error),
         })?;
-    let (found, us) = (file.metadata().map_err(failed)?, rustix::process::geteuid().as_raw());
+    let found = file.metadata().map_err(failed)?;
     if !found.is_file() {
-        return Err(planted("it is not a regular file".to_owned()));
+        return Err(planted("it is not a regular file"));
     }
-    if found.uid() != us {
-        return Err(planted(format!(
-            "it belongs to user {}, and this process runs as user {us}",
-            found.uid()
-        )));
+    if found.uid() != us() {
+        return Err(foreign(&path_of_lock, found.uid()));
     }
     match file.try_lock() {
         Ok(()) => Ok(file),

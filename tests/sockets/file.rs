@@ -1,8 +1,10 @@
 //! The socket's file: one sidecar to a socket, whatever a crash left.
 
+use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
-use std::path::PathBuf;
-use std::process::Stdio;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rustix::fs::{CWD, FileType, Mode};
@@ -92,9 +94,12 @@ fn what_is_not_a_socket_is_left_alone() {
     std::fs::write(spec.socket_path(), "precious").expect("written");
     let text = refused(&spec);
     assert!(
-        text.contains("exists and is not a socket; remove it, or set SIGNET_SOCKET"),
+        text.contains("is a regular file, not a socket") && text.contains("set SIGNET_SOCKET to another path"),
         "{text}"
     );
+    assert!(!text.contains("emove"), "{text}");
+    let lock = PathBuf::from(format!("{}.lock", spec.socket_path().display()));
+    assert!(!lock.exists(), "nobody wants a lock beside it");
     assert_eq!(
         std::fs::read_to_string(spec.socket_path()).expect("still there"),
         "precious"
@@ -104,10 +109,80 @@ fn what_is_not_a_socket_is_left_alone() {
     std::fs::write(home.path("elsewhere"), "precious").expect("written");
     symlink(home.path("elsewhere"), spec.socket_path()).expect("linked");
     let text = refused(&spec);
-    assert!(text.contains("is not a socket"), "a link is not followed: {text}");
+    assert!(text.contains("is a symbolic link, which is not followed"), "{text}");
     assert_eq!(
         std::fs::read_to_string(home.path("elsewhere")).expect("still there"),
         "precious"
+    );
+
+    std::fs::remove_file(spec.socket_path()).expect("removed");
+    std::fs::create_dir(spec.socket_path()).expect("made");
+    let text = refused(&spec);
+    let within = spec.socket_path().join("signet.sock");
+    assert!(
+        text.contains("is a directory") && text.contains(&format!("such as {}", within.display())),
+        "{text}"
+    );
+}
+
+/// The users of one machine cannot remove or open each other's files, and root can.
+#[test]
+fn a_socket_or_a_lock_of_another_user_is_told_with_its_owner_and_what_to_do() {
+    let home = Home::new();
+    let Some(binary) = home.open_to_strangers() else { return };
+    let directory = home.path("shared");
+    std::fs::create_dir(&directory).expect("made");
+    let mode = |path: &Path, mode| std::fs::set_permissions(path, Permissions::from_mode(mode)).expect("set");
+    mode(&directory, 0o1777);
+    let socket = directory.join("s.sock");
+    let lock = directory.join("s.sock.lock");
+    let refused = |socket: &Path| {
+        let output = Command::new(&binary)
+            .arg("serve")
+            .env_clear()
+            .env("SIGNET_SOCKET", socket)
+            .env("SIGNET_DATA_DIR", "/nonexistent/data")
+            .uid(STRANGER)
+            .gid(STRANGER)
+            .current_dir("/")
+            .output()
+            .expect("ran");
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(78), "{text}");
+        assert!(
+            text.contains("belongs to user 0 (root)") && text.contains(&format!("runs as user {STRANGER}")),
+            "{text}"
+        );
+        text
+    };
+    std::fs::write(&lock, "").expect("written");
+    mode(&lock, 0o600);
+    let text = refused(&socket);
+    for part in [
+        &format!("{} belongs to user", lock.display()),
+        "Stop that one",
+        "set SIGNET_SOCKET to another path",
+        "If no sidecar of that user runs, remove",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    std::fs::remove_file(&lock).expect("removed");
+
+    // Served by root, but closed to the other user; and then what is left of it.
+    let listener = std::os::unix::net::UnixListener::bind(&socket).expect("bound");
+    mode(&socket, 0o600);
+    refused(&socket);
+    mode(&socket, 0o666);
+    drop(listener);
+    refused(&socket);
+
+    let closed = home.path("closed");
+    std::fs::create_dir(&closed).expect("made");
+    mode(&closed, 0o755);
+    let text = refused(&closed.join("s.sock"));
+    assert!(
+        text.contains(&format!("{} belongs to user 0 (root) (mode 0755)", closed.display())),
+        "{text}"
     );
 }
 
@@ -131,7 +206,7 @@ fn what_somebody_planted_in_place_of_the_lock_is_neither_followed_nor_waited_for
         std::fs::write(&lock, "").expect("written");
         chown(&lock, Some(STRANGER), None).expect("given");
         let text = refused(&spec);
-        assert!(text.contains(&format!("it belongs to user {STRANGER}")), "{text}");
+        assert!(text.contains(&format!("belongs to user {STRANGER}")), "{text}");
     }
     assert!(!spec.socket_path().exists() && !home.data().exists());
 }

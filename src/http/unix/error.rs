@@ -1,0 +1,173 @@
+//! Why the socket could not be opened, and what its operator does about it.
+
+use std::fs::FileType;
+use std::io;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+
+use super::Group;
+
+/// Why the socket could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum SocketError {
+    /// Somebody answers there.
+    #[error(
+        "{0} is in use: another signet serves on it. Leave that one running if it serves a gateway; a second sidecar needs a SIGNET_SOCKET of its own"
+    )]
+    InUse(PathBuf),
+    /// Something that is not a socket is in the way. It may be precious, so nobody is told to remove it.
+    #[error("{path} is {what}, not a socket, and Signet leaves it alone; set SIGNET_SOCKET to another path{example}")]
+    NotASocket {
+        /// What SIGNET_SOCKET names.
+        path: PathBuf,
+        /// What stands there.
+        what: &'static str,
+        /// A path that would do, if one follows from this one.
+        example: String,
+    },
+    /// The socket or its lock is another user's.
+    #[error(
+        "{path} belongs to user {owner}, and this process runs as user {us}: a sidecar of that user serves there, or did once. \
+         Stop that one if this one is to take its place, or set SIGNET_SOCKET to another path. If no sidecar of that user \
+         runs, remove {path} as that user or as root"
+    )]
+    Foreign {
+        /// The socket, or the lock file.
+        path: PathBuf,
+        /// Whose it is.
+        owner: String,
+        /// The effective user of this process.
+        us: u32,
+    },
+    /// The lock file is a link, or no regular file: this process did not make it.
+    #[error(
+        "the socket's lock file {path} is refused: {what}. Remove it; if nobody in your team put it there, treat it as an \
+         attack, and set SIGNET_SOCKET to a path in a directory that only this user can write"
+    )]
+    Planted {
+        /// The lock file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// The socket was replaced while it was made.
+    #[error(
+        "somebody replaced {0} while it was made; set SIGNET_SOCKET to a path in a directory that only this user can \
+         write"
+    )]
+    Replaced(PathBuf),
+    /// The group cannot be given.
+    #[error(
+        "{path} cannot be given to group {group} (SIGNET_SOCKET_GROUP): {advice}",
+        advice = group_advice(group, source)
+    )]
+    Group {
+        /// The file of the socket.
+        path: PathBuf,
+        /// The group in `SIGNET_SOCKET_GROUP`.
+        group: Group,
+        /// Why the system refused.
+        source: io::Error,
+    },
+    /// The system refused.
+    #[error("{action} {path} failed; {advice}", advice = io_advice(path, source))]
+    Io {
+        /// What was done.
+        action: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// The refusal of what stands in the place of the socket, if it is none.
+pub(super) fn not_a_socket(path: &Path, found: FileType) -> Option<SocketError> {
+    let what = match () {
+        () if found.is_socket() => return None,
+        () if found.is_symlink() => "a symbolic link, which is not followed",
+        () if found.is_dir() => "a directory",
+        () if found.is_file() => "a regular file",
+        () => "a pipe or a device",
+    };
+    let example = match found.is_dir() {
+        true => format!(", such as {}", path.join("signet.sock").display()),
+        false => String::new(),
+    };
+    Some(SocketError::NotASocket {
+        path: path.to_owned(),
+        what,
+        example,
+    })
+}
+
+fn group_advice(group: &Group, error: &io::Error) -> String {
+    let us = us();
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => format!(
+            "this process runs as user {us}, which is neither root nor a member of that group. Add the user to the group \
+             (`usermod --append --groups {group} USER`, `SupplementaryGroups=` in systemd, `supplementalGroups: [{}]` in \
+             Kubernetes), or remove SIGNET_SOCKET_GROUP",
+            group.gid
+        ),
+        io::ErrorKind::InvalidInput => format!(
+            "group {} has no number in the user namespace of this process; write one that it maps, or remove \
+             SIGNET_SOCKET_GROUP",
+            group.gid
+        ),
+        _ => {
+            "the file system refused; set SIGNET_SOCKET to a path on another file system, or remove SIGNET_SOCKET_GROUP"
+                .to_owned()
+        }
+    }
+}
+
+fn io_advice(path: &Path, error: &io::Error) -> String {
+    let another = "set SIGNET_SOCKET to another path";
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            let us = us();
+            // The deepest that there is: it is the one that says no.
+            let above = path
+                .ancestors()
+                .skip(1)
+                .find_map(|above| Some((above, std::fs::metadata(above).ok()?)));
+            let whose = above.map_or_else(String::new, |(above, found)| {
+                let (owner, mode) = (user(found.uid()), found.mode() & 0o7777);
+                format!("{} belongs to user {owner} (mode {mode:04o}), and ", above.display())
+            });
+            format!("{whose}this process runs as user {us}: make the directory writable for it, or {another}")
+        }
+        io::ErrorKind::ReadOnlyFilesystem => {
+            format!("the file system is read-only: {another} on one that can be written")
+        }
+        io::ErrorKind::NotADirectory => format!("a directory of the path is a file: {another}"),
+        io::ErrorKind::StorageFull => format!("the file system is full: make room, or {another}"),
+        _ => another.to_owned(),
+    }
+}
+
+/// A user's number, and the name if `/etc/passwd` has one (passwd(5)).
+fn user(uid: u32) -> String {
+    let text = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = text.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then_some(name)
+    });
+    name.map_or_else(|| uid.to_string(), |name| format!("{uid} ({name})"))
+}
+
+/// The socket, or its lock, is another user's.
+pub(super) fn foreign(path: &Path, owner: u32) -> SocketError {
+    SocketError::Foreign {
+        path: path.to_owned(),
+        owner: user(owner),
+        us: us(),
+    }
+}
+
+/// The effective user of this process.
+pub(super) fn us() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
