@@ -51,6 +51,7 @@ mod freshness;
 mod keep;
 mod kept;
 mod location;
+mod own_address;
 mod resolve;
 mod terms;
 mod tls;

@@ -1,9 +1,12 @@
 //! Where an issuer's documents are.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use reqwest::Url;
 use signet_base::Nearness;
+
+use super::own_address::is_own;
 
 /// A URL that keys may be taken from: https, or http on this machine. Whoever stands between could give other keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +54,11 @@ impl Location {
         let there = Self::parse(text)?;
         match there.nearness() {
             _ if self.is_here() => Ok(there),
-            Nearness::Elsewhere => Ok(there),
+            // Both are on an interface that is not loopback, or neither is.
+            Nearness::Elsewhere if self.has_own_address() || !there.has_own_address() => Ok(there),
+            Nearness::Elsewhere => {
+                Err("is an address of this machine, where the document is not; write it as jwks_url if it is meant")
+            }
             Nearness::Here | Nearness::PerhapsHere => {
                 Err("is or may be on this machine, where the document is not; write it as jwks_url if it is meant")
             }
@@ -70,6 +77,16 @@ impl Location {
         self.nearness().is_here()
     }
 
+    /// Its host, if that is written as an address.
+    pub(super) fn address(&self) -> Option<IpAddr> {
+        self.0.host_str()?.trim_matches(['[', ']']).parse().ok()
+    }
+
+    /// Whether its host is written as an address of an interface of this machine other than loopback.
+    fn has_own_address(&self) -> bool {
+        self.nearness() == Nearness::Elsewhere && self.address().is_some_and(is_own)
+    }
+
     fn nearness(&self) -> Nearness {
         self.0.host().map_or(Nearness::Elsewhere, |host| Nearness::of(&host))
     }
@@ -83,6 +100,9 @@ impl fmt::Display for Location {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
+    use super::super::own_address::tests::own_addresses;
     use super::*;
 
     #[test]
@@ -136,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_document_from_elsewhere_does_not_lead_to_this_machine() {
-        let at = |text| Location::parse(text).expect("a location");
+        let at = |text: &str| Location::parse(text).expect("a location");
         let here = at("http://127.0.0.1:3000/found");
         // Where it is not sure that the document is from this machine, it leads to none either.
         let others = [
@@ -171,6 +191,16 @@ mod tests {
         for keys in ["https://keys.example.com/jwks", "https://10.0.0.1/jwks"] {
             assert_eq!(others[0].leads_to(keys), Ok(at(keys)));
             assert_eq!(here.leads_to(keys), Ok(at(keys)));
+        }
+        for own in own_addresses() {
+            let url = |port: u16| format!("https://{}/keys", SocketAddr::new(own, port));
+            let keys = url(8443);
+            for there in &others {
+                assert!(there.leads_to(&keys).is_err(), "{there} {keys}");
+            }
+            assert_eq!(here.leads_to(&keys), Ok(at(&keys)));
+            assert_eq!(at(&url(443)).leads_to(&keys), Ok(at(&keys)), "an issuer beside us");
+            assert!(at(&keys).leads_to("https://127.0.0.1/keys").is_err());
         }
         assert!(others[0].leads_to("http://keys.example.com/jwks").is_err());
     }

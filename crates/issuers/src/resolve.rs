@@ -2,7 +2,7 @@
 //! machine: that would lead here what the name itself does not show (DNS rebinding).
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
@@ -10,6 +10,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use signet_base::Nearness;
 
 use super::Location;
+use super::own_address::is_own;
 
 /// The resolver of one issuer's client. Names other than the issuer's, such as that of a proxy, are resolved as ever.
 #[derive(Clone, Debug, Default)]
@@ -19,10 +20,38 @@ pub(super) struct Resolver(Arc<Mutex<Names>>);
 struct Names {
     /// The host of the discovery document, if an operator wrote down only that.
     document: Option<String>,
-    /// Whether it resolves to this machine or its link. Then it is the operator's own, and may lead to others here.
-    is_near: bool,
+    /// Where it resolves to: if that is this machine alone, or its link alone, then it is the operator's own, and may lead to
+    /// others there.
+    place: Option<Place>,
     /// The host to which the document leads.
     led_to: Option<String>,
+}
+
+/// Where an address is that a document from elsewhere may not lead to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Machine,
+    Link,
+}
+
+impl Place {
+    /// `None`: elsewhere.
+    fn of(address: IpAddr) -> Option<Self> {
+        match Nearness::of_address(address) {
+            Nearness::Here | Nearness::PerhapsHere => Some(Self::Machine),
+            Nearness::Link => Some(Self::Link),
+            Nearness::Elsewhere => is_own(address).then_some(Self::Machine),
+        }
+    }
+
+    /// Where all of them are. One from elsewhere among them may be the one that is asked, and decides.
+    fn of_all(addresses: &[SocketAddr]) -> Option<Self> {
+        let first = Self::of(addresses.first()?.ip())?;
+        addresses
+            .iter()
+            .all(|address| Self::of(address.ip()) == Some(first))
+            .then_some(first)
+    }
 }
 
 impl Resolver {
@@ -31,7 +60,9 @@ impl Resolver {
     pub(super) fn asks(&self, document: Option<&Location>) {
         *self.names() = Names {
             document: document.and_then(host),
-            ..Names::default()
+            // An address is not resolved.
+            place: document.and_then(Location::address).and_then(Place::of),
+            led_to: None,
         };
     }
 
@@ -46,15 +77,18 @@ impl Resolver {
 
     /// Of the addresses of a name, those that may be asked.
     fn judge(&self, name: &str, addresses: Vec<SocketAddr>) -> io::Result<Vec<SocketAddr>> {
-        let is_near = |address: &SocketAddr| Nearness::of_address(address.ip()) != Nearness::Elsewhere;
         let mut names = self.names();
         if names.led_to.is_none() && names.document.as_deref() == Some(name) {
-            names.is_near = addresses.iter().any(is_near);
+            names.place = Place::of_all(&addresses);
         }
-        if names.is_near || names.led_to.as_deref() != Some(name) {
+        if names.led_to.as_deref() != Some(name) {
             return Ok(addresses);
         }
-        let (near, elsewhere): (Vec<_>, Vec<_>) = addresses.into_iter().partition(is_near);
+        let may_be_asked = |address: &SocketAddr| match Place::of(address.ip()) {
+            None => true,
+            place => place == names.place,
+        };
+        let (elsewhere, near): (Vec<_>, Vec<_>) = addresses.into_iter().partition(may_be_asked);
         match (near.first(), elsewhere.is_empty()) {
             (Some(address), true) => Err(io::Error::other(format!(
                 "{name} resolves to {}, an address of this machine or its link, where the discovery document is not; write \
@@ -84,6 +118,7 @@ fn host(location: &Location) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::own_address::tests::own_addresses;
     use super::*;
 
     fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
@@ -108,7 +143,7 @@ mod tests {
     #[test]
     fn a_name_that_resolves_to_this_machine_does_not_lead_here_either() {
         let there: &[&str] = &["192.0.2.1", "2001:db8::1"];
-        for near in [
+        let near = [
             "127.0.0.1",
             "127.0.1.1",
             "::1",
@@ -116,7 +151,9 @@ mod tests {
             "::ffff:127.0.0.1",
             "169.254.169.254",
             "fe80::1",
-        ] {
+        ];
+        let own: Vec<String> = own_addresses().iter().map(ToString::to_string).collect();
+        for near in near.into_iter().chain(own.iter().map(String::as_str)) {
             for host in ["keys.example.com", "login.example.com"] {
                 assert_eq!(asked(there, (host, &[near])), None, "{host} at {near}");
                 let rest = Some(addresses(&["192.0.2.7"]));
@@ -124,9 +161,27 @@ mod tests {
                 // An alias for a proxy of the operator's own, say.
                 let both = Some(addresses(&[near]));
                 assert_eq!(asked(&[near], (host, &[near])), both, "{host} at {near}");
+                // Whoever writes the document's own name into DNS writes ours beside theirs.
+                assert_eq!(asked(&[near, "192.0.2.1"], (host, &[near])), None, "{host} at {near}");
             }
         }
         assert_eq!(asked(there, ("keys.example.com", there)), Some(addresses(there)));
+        // An issuer beside us does not lead to where the cloud keeps our credentials.
+        for metadata in ["169.254.169.254", "fd00:ec2::254"] {
+            assert_eq!(asked(&["127.0.0.1"], ("keys.example.com", &[metadata])), None);
+        }
+    }
+
+    #[test]
+    fn an_issuer_that_is_written_as_an_address_of_this_machine_leads_here() {
+        let at = |text: &str| Location::parse(text).expect("a location");
+        for (document, is_here) in [("https://127.0.0.1/", true), ("https://198.51.100.7/", false)] {
+            let resolver = Resolver::default();
+            resolver.asks(Some(&at(document)));
+            resolver.is_led_to(Some(&at("https://keys.example.com/")));
+            let keys = resolver.judge("keys.example.com", addresses(&["127.0.0.1"]));
+            assert_eq!(keys.is_ok(), is_here, "{document}");
+        }
     }
 
     #[tokio::test]
