@@ -49,9 +49,15 @@ impl Needed {
     }
 }
 
+/// What the token may do on each of these paths.
+pub(crate) async fn held(client: &Client, paths: Vec<&str>) -> Result<BTreeMap<String, Vec<String>>, Failure> {
+    let Told(held) = client.read(Call::post(CAPABILITIES, &Asked { paths })?).await?;
+    Ok(held)
+}
+
 async fn told(client: &Client, paths: Vec<&str>) -> Result<Told, ProviderError> {
-    let told = async { client.read(Call::post(CAPABILITIES, &Asked { paths })?).await };
-    told.await.map_err(|failure: Failure| failure.at(Operation::Check))
+    let held = held(client, paths).await;
+    held.map(Told).map_err(|failure| failure.at(Operation::Check))
 }
 
 /// Whether there is a way to the server, and the token is good there.
@@ -117,8 +123,8 @@ async fn capabilities(client: &Client, mut needed: Vec<Needed>, trials: &mut Tri
     }
 }
 
-async fn transit_is_mounted(client: &Client, mount: &str, needed_for: &'static str, trials: &mut Trials) {
-    let mounted = mount::expect_transit(client, mount);
+async fn transit_is_mounted(client: &Client, mount: &str, path: &str, needed_for: &'static str, trials: &mut Trials) {
+    let mounted = mount::expect_transit(client, mount, path);
     property(format!("transit is mounted at {mount}"), needed_for, mounted, trials).await;
 }
 
@@ -140,7 +146,7 @@ pub(crate) async fn sealer(client: &Client, mount: &str, encrypt: &str, decrypt:
     ];
     token(client, trials).await;
     capabilities(client, needed, trials).await;
-    transit_is_mounted(client, mount, "sealing and unsealing private keys", trials).await;
+    transit_is_mounted(client, mount, encrypt, "sealing and unsealing private keys", trials).await;
 }
 
 /// What the ring store needs of KV.
@@ -165,7 +171,7 @@ fn kv(secret: &Secret, what: &'static str) -> Vec<Needed> {
 }
 
 async fn kv_2(client: &Client, secret: &Secret, trials: &mut Trials) {
-    let mounted = mount::expect_kv_2(client, secret.mount());
+    let mounted = mount::expect_kv_2(client, secret.mount(), secret.data_path());
     let what = format!("KV version 2 is mounted at {}", secret.mount());
     property(what, "changing the ring by check-and-set", mounted, trials).await;
 }
@@ -225,7 +231,7 @@ pub(crate) async fn remote(remote: &Remote, trials: &mut Trials) {
     let what = format!("read the ring from {} and transit", remote.record.location());
     let ring = property(what, "publishing and verifying", ready(read), trials).await;
     let mount = remote.transit.mount();
-    transit_is_mounted(client, mount, "creating keys and signing with them", trials).await;
+    transit_is_mounted(client, mount, &key, "creating keys and signing with them", trials).await;
     kv_2(client, &remote.record, trials).await;
     let what = "no transit key of the ring is exportable";
     let needed_for = "remote custody: the private keys never leave Vault";

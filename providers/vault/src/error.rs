@@ -13,6 +13,10 @@ use crate::NAME;
 /// The setting that names the authorities to trust.
 const AUTHORITIES: &str = "VAULT_CACERT";
 
+/// What to do about a mount that does not exist.
+pub(crate) const NO_MOUNT: &str = "`vault secrets list` shows what is mounted; correct VAULT_TRANSIT_MOUNT, VAULT_KV_MOUNT, \
+    SIGNET_STORE or VAULT_NAMESPACE, or mount it with `vault secrets enable -path=<mount> transit` (or kv-v2)";
+
 /// A failure that does not know yet what it was part of.
 #[derive(Debug, thiserror::Error)]
 #[error("{text}")]
@@ -63,6 +67,11 @@ pub(crate) struct GoneVersion {
 impl Refused {
     pub(crate) fn says(&self, words: &str) -> bool {
         self.errors.iter().any(|error| error.contains(words))
+    }
+
+    /// That there is no engine, or one that does not know such paths.
+    pub(crate) fn says_no_mount(&self) -> bool {
+        self.says_one_of(&["no handler for route", "unsupported path"])
     }
 
     fn says_one_of(&self, words: &[&str]) -> bool {
@@ -134,14 +143,16 @@ impl Refused {
             // "permission denied"
             403 => (
                 ErrorKind::PermissionDenied,
-                format!("the token's policies lack: {}", self.grant),
+                format!(
+                    "the token's policies lack: {}. Vault answers the same for a mount that does not exist: see that the path is \
+                     the one that was meant",
+                    self.grant
+                ),
             ),
             // "no handler for route", "unsupported path"
-            404 if self.says_one_of(&["no handler for route", "unsupported path"]) => fixed(
+            404 if self.says_no_mount() => (
                 ErrorKind::InvalidConfig,
-                "no secrets engine of the right kind is mounted there: `vault secrets list`; then correct \
-                 VAULT_TRANSIT_MOUNT, VAULT_KV_MOUNT, SIGNET_STORE or VAULT_NAMESPACE, or mount it with \
-                 `vault secrets enable -path=<mount> transit` (or kv-v2)",
+                format!("no secrets engine of the right kind is mounted there. {NO_MOUNT}"),
             ),
             404 => fixed(ErrorKind::NotFound, "there is nothing of this name"),
             // "unsupported operation"

@@ -95,7 +95,7 @@ impl Secret {
     pub(crate) async fn swap(&self, expected: Option<u64>, data: &impl Serialize) -> Result<Option<u64>, Failure> {
         if expected.is_none() {
             // Version 1 of the engine would store the request as it is, whoever was faster.
-            mount::expect_kv_2(&self.client, &self.mount).await?;
+            mount::expect_kv_2(&self.client, &self.mount, &self.data_path).await?;
         }
         let body = Written {
             options: Options {

@@ -1,10 +1,17 @@
 //! Which engine is mounted where.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use signet_api::ErrorKind;
+use signet_base::quote;
 
+use crate::check::held;
 use crate::client::{Call, Client};
-use crate::error::Failure;
+use crate::error::{Failure, NO_MOUNT};
+
+/// How many mounts are named.
+const MOST_NAMES: usize = 8;
 
 #[derive(Deserialize)]
 struct Mount {
@@ -20,23 +27,91 @@ struct Options {
     version: Option<String>,
 }
 
-/// Any token that may do anything below a mount may ask this of it.
-async fn mount(client: &Client, name: &str) -> Result<Mount, Failure> {
-    let path = format!("sys/internal/ui/mounts/{name}");
-    client.read(Call::get(&path)).await
+/// Every mount below which the token may do anything, by its path.
+#[derive(Deserialize)]
+struct Mounts {
+    #[serde(default)]
+    secret: BTreeMap<String, Mount>,
 }
 
-/// Fails unless KV version 2 is mounted there.
-pub(crate) async fn expect_kv_2(client: &Client, name: &str) -> Result<(), Failure> {
-    let mount = mount(client, name).await?;
-    let version = mount.options.and_then(|options| options.version);
-    if mount.engine == "kv" && version.as_deref() == Some("2") {
+/// What every token has, and no ring goes into.
+const OF_VAULT: [&str; 3] = ["cubbyhole", "identity", "system"];
+
+impl Mount {
+    fn version(&self) -> Option<&str> {
+        self.options.as_ref()?.version.as_deref()
+    }
+
+    fn described(&self) -> String {
+        match self.version() {
+            Some(version) => format!("{} version {version}", self.engine),
+            None => self.engine.clone(),
+        }
+    }
+}
+
+/// Any token that may do anything below a mount may ask this of it. `needed` is a path below it that this token needs.
+async fn mount(client: &Client, name: &str, needed: &str) -> Result<Mount, Failure> {
+    let path = format!("sys/internal/ui/mounts/{name}");
+    let call = Call::get(&path);
+    let asked = call.name();
+    match client.call(call).await? {
+        Ok(answer) => answer.data(&asked),
+        // "preflight capability check returned 403": Vault says so of a mount that does not exist, too, to root as well, so that
+        // nobody finds mounts by trying names.
+        Err(refused) if refused.status == 403 => Err(Box::pin(missing(client, name, needed)).await?),
+        Err(refused) => Err(refused.into()),
+    }
+}
+
+/// Nothing is mounted there, or nothing that this token may use. Its policies tell the two apart: with a permission on a path
+/// below the mount, it would see a mount that exists.
+async fn missing(client: &Client, name: &str, needed: &str) -> Result<Failure, Failure> {
+    let others = others(client).await;
+    if may_use(client, needed).await {
+        let text = format!("nothing is mounted at {name}. {NO_MOUNT}{others}");
+        return Ok(Failure::new(ErrorKind::InvalidConfig, text));
+    }
+    let text = format!(
+        "nothing is mounted at {name}, or the token's policies allow nothing below it; Vault does not tell which. If it is \
+         mounted (`vault secrets list`), the policies lack {needed}. If it is not: {NO_MOUNT}{others}"
+    );
+    Ok(Failure::new(ErrorKind::PermissionDenied, text))
+}
+
+/// Whether the token has any permission on the path; `false` also if it may not ask.
+async fn may_use(client: &Client, path: &str) -> bool {
+    let held = held(client, vec![path]).await;
+    held.is_ok_and(|held| {
+        held.get(path)
+            .is_some_and(|held| held.iter().any(|held| held != "deny"))
+    })
+}
+
+/// The mounts that the token may use, in words; empty if it may not ask.
+async fn others(client: &Client) -> String {
+    let mounts = client.read::<Mounts>(Call::get("sys/internal/ui/mounts")).await;
+    let mounts = mounts.map_or_else(|_| BTreeMap::new(), |mounts| mounts.secret);
+    let mounts = mounts
+        .iter()
+        .filter(|(_, mount)| !OF_VAULT.contains(&mount.engine.as_str()));
+    let names: Vec<String> = mounts
+        .take(MOST_NAMES)
+        .map(|(name, mount)| quote(&format!("{} ({})", name.trim_end_matches('/'), mount.described())))
+        .collect();
+    match names.as_slice() {
+        [] => String::new(),
+        names => format!(". The token may use {}", names.join(", ")),
+    }
+}
+
+/// Fails unless KV version 2 is mounted there. `needed` is a path below it that this token needs.
+pub(crate) async fn expect_kv_2(client: &Client, name: &str, needed: &str) -> Result<(), Failure> {
+    let mount = mount(client, name, needed).await?;
+    if mount.engine == "kv" && mount.version() == Some("2") {
         return Ok(());
     }
-    let found = match version {
-        Some(version) => format!("{} version {version}", mount.engine),
-        None => mount.engine,
-    };
+    let found = mount.described();
     Err(Failure::new(
         ErrorKind::InvalidConfig,
         format!(
@@ -47,9 +122,9 @@ pub(crate) async fn expect_kv_2(client: &Client, name: &str) -> Result<(), Failu
     ))
 }
 
-/// Fails unless transit is mounted there.
-pub(crate) async fn expect_transit(client: &Client, name: &str) -> Result<(), Failure> {
-    let mount = mount(client, name).await?;
+/// Fails unless transit is mounted there. `needed` is a path below it that this token needs.
+pub(crate) async fn expect_transit(client: &Client, name: &str, needed: &str) -> Result<(), Failure> {
+    let mount = mount(client, name, needed).await?;
     if mount.engine == "transit" {
         return Ok(());
     }

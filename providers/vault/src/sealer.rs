@@ -92,6 +92,7 @@ impl TransitSealer {
     async fn expect_key(&self) -> Result<(), Failure> {
         let path = format!("{}/keys/{}", self.mount, self.key);
         let look = async || match self.client.call(Call::get(&path)).await? {
+            Err(refused) if refused.says_no_mount() => Err(refused.into()),
             Err(refused) if refused.status == 404 => {
                 let text = format!("the transit key {path} does not exist: {}", self.how_to_have_the_key());
                 Err(Failure::new(ErrorKind::NotFound, text))

@@ -72,7 +72,7 @@ impl<'a> Call<'a> {
         self
     }
 
-    fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         format!("{} {}", self.method, self.path)
     }
 

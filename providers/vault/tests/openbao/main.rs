@@ -3,6 +3,7 @@
 mod custody;
 mod faults;
 mod login;
+mod mounts;
 mod policies;
 mod relay;
 mod revocation;
