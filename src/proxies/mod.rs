@@ -101,8 +101,10 @@ pub fn problems(get: impl Fn(&str) -> Option<OsString>) -> Vec<Wrong> {
 /// The program could not be started once more.
 pub fn settle() -> Result<(), String> {
     let get = |name: &str| std::env::var_os(name);
-    let changes = changes(&settled(get).unwrap_or_default(), get);
+    let settled = settled(get).unwrap_or_default();
+    let changes = changes(&settled, get);
     if changes.is_empty() {
+        tell(&settled);
         return Ok(());
     }
     let error = start_again(&changes);
@@ -120,6 +122,26 @@ pub fn settle() -> Result<(), String> {
          yourself:\n  {}",
         lines.join("\n  ")
     ))
+}
+
+/// Has errors name the proxy that requests over TLS take.
+fn tell(settled: &BTreeMap<&'static str, String>) {
+    let names = ["HTTPS_PROXY", "ALL_PROXY"];
+    let set = names.into_iter().find_map(|name| Some((name, settled.get(name)?)));
+    if let Some((variable, value)) = set {
+        signet_base::proxies::name(signet_base::proxies::Proxy {
+            variable,
+            host: without_password(value),
+        });
+    }
+}
+
+/// The host and port of the URL of a proxy.
+fn without_password(value: &str) -> String {
+    let uri: Option<http::Uri> = value.parse().ok();
+    let authority = uri.as_ref().and_then(|uri| uri.authority());
+    let place = authority.and_then(|authority| authority.as_str().rsplit('@').next());
+    place.unwrap_or_default().to_owned()
 }
 
 /// The variables that are to be set, or unset.

@@ -18,6 +18,10 @@ struct Proxy {
 
 impl Proxy {
     fn start() -> Self {
+        Self::answering("502 Bad Gateway")
+    }
+
+    fn answering(status: &'static str) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let address = listener.local_addr().expect("an address");
         let asked: Arc<Mutex<Vec<String>>> = Arc::default();
@@ -25,7 +29,7 @@ impl Proxy {
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let log = Arc::clone(&log);
-                std::thread::spawn(move || refuse(&stream, &log));
+                std::thread::spawn(move || refuse(&stream, &log, status));
             }
         });
         Self { address, asked }
@@ -40,7 +44,7 @@ impl Proxy {
     }
 }
 
-fn refuse(mut stream: &TcpStream, log: &Mutex<Vec<String>>) {
+fn refuse(mut stream: &TcpStream, log: &Mutex<Vec<String>>, status: &str) {
     let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
     log.lock().expect("the log").extend(lines.next());
     for line in lines {
@@ -49,7 +53,8 @@ fn refuse(mut stream: &TcpStream, log: &Mutex<Vec<String>>) {
         }
     }
     // The client may have gone.
-    let _ = stream.write_all(b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+    let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+    let _ = stream.write_all(answer.as_bytes());
 }
 
 const FEDERATED: &str = "AZURE_FEDERATED_TOKEN_FILE";
@@ -175,6 +180,56 @@ fn every_provider_asks_the_proxy_of_the_environment_whatever_its_spelling() {
             asks(&proxy, &spec, expected);
         }
     }
+}
+
+/// None of them is a fault of the server, or of the settings that lead to it.
+#[test]
+fn a_failure_of_the_proxy_names_the_proxy_and_its_variable_at_every_provider() {
+    let free = {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        listener.local_addr().expect("an address")
+    };
+    let (asks, refuses) = (
+        Proxy::answering("407 Proxy Authentication Required"),
+        Proxy::answering("403 Forbidden"),
+    );
+    let told = |(provider, variables, _): (&str, Variables, &str), at: SocketAddr, variable: &str, says: &str| {
+        let url = format!("http://ann:hush@{at}");
+        let ran = list(provider, &variables, &[(variable, &url)]);
+        assert_eq!(ran.code, 75, "{provider}: {}", ran.stderr);
+        let named = format!("the proxy {at} ({variable}) {says}");
+        assert!(ran.stderr.contains(&named), "{provider}: {named}\n{}", ran.stderr);
+        assert!(!ran.stderr.contains("hush"), "{provider}: {}", ran.stderr);
+    };
+    // Side by side, as each tries again for a while.
+    std::thread::scope(|scope| {
+        for place in places() {
+            let told = &told;
+            for (at, variable, says) in [
+                (free, "HTTPS_PROXY", "cannot be reached (Connection refused"),
+                (asks.address, "ALL_PROXY", "wants a login (407)"),
+                (refuses.address, "HTTPS_PROXY", "did not connect to the server"),
+            ] {
+                let place = place.clone();
+                scope.spawn(move || told(place, at, variable, says));
+            }
+        }
+    });
+}
+
+#[test]
+fn a_failure_of_the_proxy_is_told_of_an_issuer_too() {
+    let proxy = Proxy::answering("403 Forbidden");
+    let ran = Spec::new(&Home::new())
+        .set("SIGNET_AUDIENCE", "https://api.test")
+        .set("SIGNET_TRUSTED_ISSUERS", "https://login.test/")
+        .set("HTTPS_PROXY", proxy.url())
+        .run(&["check"]);
+    let named = format!(
+        "the proxy {} (HTTPS_PROXY) did not connect to the server",
+        proxy.address
+    );
+    assert!(ran.stdout.contains(&named), "{}", ran.stdout);
 }
 
 #[test]

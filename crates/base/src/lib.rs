@@ -2,7 +2,8 @@
 //!
 //! [`Clock`] is how time enters the program; [`rfc3339`], [`http_date`] and [`brief`] write it; [`Jitter`] keeps replicas
 //! apart; [`chain`] prints an error with its causes, and [`quote`] what others wrote; [`Outage`] says since when something fails,
-//! and why; [`Nearness`] tells this machine from others; [`USER_AGENT`] names us to others. This crate knows no key, no token, no
+//! and why; [`Nearness`] tells this machine from others; [`USER_AGENT`] names us to others; [`proxies`] tells a
+//! failure of the proxy from one of the server. This crate knows no key, no token, no
 //! network and no async runtime.
 //!
 //! ```
@@ -23,6 +24,7 @@ mod jitter;
 mod manual;
 mod nearness;
 mod outage;
+pub mod proxies;
 mod quote;
 mod span;
 

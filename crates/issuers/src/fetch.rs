@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hyper_util::client::proxy::matcher::Matcher;
 use serde::Deserialize;
-use signet_base::USER_AGENT;
+use signet_base::{USER_AGENT, proxies};
 use signet_base::chain;
 use signet_core::{Algorithm, ForeignKeys, Issuer, foreign_keys, json};
 use tokio::time::Instant;
@@ -243,6 +243,9 @@ impl Source {
     }
 
     fn told(&self, url: Location, error: &reqwest::Error) -> FetchError {
+        if let Some(why) = proxies::failure(error) {
+            return FetchError::Transport { url, why };
+        }
         if let Some(failure) = tls::failure(error) {
             let why = tls::in_words(failure, self.ca_file.as_deref());
             return FetchError::Tls { url, why };

@@ -10,7 +10,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_kms::config::http::HttpResponse;
 use aws_sdk_kms::error::{ProvideErrorMetadata, SdkError};
 use signet_api::{ErrorKind, Operation, ProviderError, untrusted};
-use signet_base::{causes, quote};
+use signet_base::{causes, proxies, quote};
 
 use crate::NAME;
 
@@ -118,6 +118,9 @@ impl Call<'_> {
                 .into(),
             SdkError::DispatchFailure(_) => {
                 let chain = causes(error).join(": ");
+                if let Some(why) = proxies::failure(error) {
+                    return self.error(ErrorKind::Unavailable, format!("no connection to KMS: {why}")).into();
+                }
                 match untrusted(&chain, AUTHORITIES) {
                     // The SDK ends the search, and does not say so by a type.
                     None if chain.contains("identity resolver timed out") => {
@@ -151,6 +154,10 @@ impl Call<'_> {
 
     fn without_credentials(self, error: &CredentialsError) -> ProviderError {
         let causes = without_features(error);
+        if let Some(why) = proxies::failure(error) {
+            let text = format!("the source of the credentials cannot be reached: {why}");
+            return self.error(ErrorKind::Unavailable, text);
+        }
         if let Some(advice) = untrusted(&causes, AUTHORITIES) {
             let text = format!("the source of the credentials cannot be reached ({causes}). {advice}");
             return self.error(ErrorKind::Unavailable, text).in_no_hurry();

@@ -10,7 +10,7 @@ use azure_core::http::RawResponse;
 use azure_core::http::headers::HeaderName;
 use serde::Deserialize;
 use signet_api::{ErrorKind, Operation, ProviderError, untrusted};
-use signet_base::{causes, quote};
+use signet_base::{causes, proxies, quote};
 
 use crate::NAME;
 use crate::identity::Source;
@@ -61,6 +61,9 @@ impl Doing {
                 status, raw_response, ..
             } => self.answered(u16::from(*status), raw_response.as_deref()),
             azure_core::error::ErrorKind::Connection | azure_core::error::ErrorKind::Io => {
+                if let Some(why) = proxies::failure(error) {
+                    return self.refuse(ErrorKind::Unavailable, &why);
+                }
                 let causes = deepest(error);
                 if let Some(advice) = untrusted(&causes, AUTHORITIES) {
                     return self
@@ -263,6 +266,13 @@ impl IdentityFailure {
             }
             None => {
                 let causes = deepest(error);
+                if let Some(why) = proxies::failure(error) {
+                    return Self {
+                        kind: ErrorKind::Unavailable,
+                        retry_after: None,
+                        text: format!("no token by {}: {why}", source.describe()),
+                    };
+                }
                 if let Some(advice) = untrusted(&causes, AUTHORITIES) {
                     return Self::untrusted(source, &causes, &advice);
                 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use google_cloud_gax::error::Error;
 use google_cloud_gax::error::rpc::{Code, StatusDetails};
 use signet_api::{ErrorKind, Operation, ProviderError, untrusted};
-use signet_base::{causes, quote};
+use signet_base::{causes, proxies, quote};
 
 use crate::NAME;
 
@@ -48,6 +48,9 @@ impl Call<'_> {
 
     pub(crate) fn failed(&self, error: &Error) -> ProviderError {
         let chain = chain(error);
+        if let Some(why) = proxies::failure(error) {
+            return self.error(ErrorKind::Unavailable, why);
+        }
         if error.status().is_none()
             && let Some(advice) = untrusted(&chain, AUTHORITIES)
         {
@@ -151,6 +154,9 @@ pub(crate) fn credentials(error: Option<&(dyn std::error::Error + 'static)>) -> 
     let Some(error) = error else {
         return (ErrorKind::Unauthenticated, format!("no credentials. {LOGIN}"));
     };
+    if let Some(why) = proxies::failure(error) {
+        return (ErrorKind::Unavailable, format!("no credentials: {why}"));
+    }
     let passing = error
         .downcast_ref::<google_cloud_auth::errors::CredentialsError>()
         .is_some_and(google_cloud_auth::errors::CredentialsError::is_transient);

@@ -12,7 +12,7 @@ use std::time::Duration;
 use object_store::Error as StoreError;
 use object_store::client::{HttpError, HttpErrorKind};
 use signet_api::{ErrorKind, ProviderError};
-use signet_base::quote;
+use signet_base::{proxies, quote};
 
 pub(crate) const NAME: &str = "object-store";
 
@@ -162,6 +162,9 @@ pub(crate) fn cause(error: &StoreError) -> Cause {
         judged
     } else if let Some(answer) = &answer {
         by_status(answer.status)
+    } else if let Some(why) = proxies::failure(error) {
+        cause.what = why;
+        (ErrorKind::Unavailable, "")
     } else if let Some(transport) = transport {
         let deepest = successors(transport.source(), |&error| error.source()).last();
         let deepest = deepest.map_or_else(String::new, |error| format!(" ({error})"));

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use signet_api::{ErrorKind, NO_HURRY, Operation, ProviderError, untrusted};
-use signet_base::{causes, quote};
+use signet_base::{causes, proxies, quote};
 
 use crate::NAME;
 
@@ -224,6 +224,10 @@ impl From<Refused> for Failure {
 /// What happened on the way to the server.
 pub(crate) fn transport(request: &str, address: &str, within: Duration, error: &reqwest::Error) -> Failure {
     let causes = causes(error);
+    if let Some(why) = proxies::failure(error) {
+        let text = format!("{request}: {address} cannot be reached: {why}");
+        return Failure::new(ErrorKind::Unavailable, text);
+    }
     if let Some(advice) = untrusted(&causes.join(": "), AUTHORITIES) {
         let cause = causes.last().map(String::as_str).unwrap_or_default();
         let text = format!(

@@ -10,7 +10,7 @@ use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Response, Url};
 use signet_api::{ErrorKind, Operation, ProviderError};
-use signet_base::USER_AGENT;
+use signet_base::{USER_AGENT, proxies};
 use zeroize::Zeroizing;
 
 use super::pools::Pools;
@@ -39,6 +39,8 @@ pub(super) struct Wire {
     timeout: Duration,
     /// Whether only the authorities of `VAULT_CACERT` are trusted.
     is_private: bool,
+    /// Whether no proxy stands between.
+    is_direct: bool,
 }
 
 impl Wire {
@@ -99,6 +101,7 @@ impl Wire {
             address,
             timeout: connection.timeout,
             is_private,
+            is_direct,
         };
         Ok((wire, connection.login))
     }
@@ -110,7 +113,13 @@ impl Wire {
     /// Sends the request and reads the answer, whatever its status.
     pub(super) async fn exchange(&self, call: &Call<'_>, token: Option<&Token>) -> Result<Answer, Failure> {
         let within = self.timeout.max(call.at_least);
-        let failed = |error: reqwest::Error| transport(&call.name(), &self.address, within, &error);
+        let failed = |error: reqwest::Error| {
+            let mut failure = transport(&call.name(), &self.address, within, &error);
+            if failure.kind == ErrorKind::TimedOut && !self.is_direct {
+                failure.text.push_str(&proxies::on_the_way());
+            }
+            failure
+        };
         let mut url = self.base.clone();
         url.set_path(&["/v1/", call.path].concat());
         let mut response = self.send(call, url, token, within).await.map_err(failed)?;

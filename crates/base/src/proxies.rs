@@ -1,0 +1,122 @@
+//! Failures of the proxy on the way to a provider or an issuer. The server is not at fault, and no setting of it mends them.
+//!
+//! Whoever starts the process knows which proxy the environment names; the clients below the vendors' SDKs take it by
+//! themselves. So it is named once for the process.
+
+use std::error::Error;
+use std::sync::OnceLock;
+
+use crate::causes;
+
+/// The proxy that requests over TLS take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proxy {
+    /// The variable that names it.
+    pub variable: &'static str,
+    /// Its host and port, without the password.
+    pub host: String,
+}
+
+static PROXY: OnceLock<Proxy> = OnceLock::new();
+
+/// Names the proxy of this process in errors from now on. `false`: one is named already.
+pub fn name(proxy: Proxy) -> bool {
+    PROXY.set(proxy).is_ok()
+}
+
+/// Why the proxy on the way failed and what to do, if it was the proxy that failed.
+#[must_use]
+pub fn failure(error: &(dyn Error + 'static)) -> Option<String> {
+    in_words(&causes(error), PROXY.get())
+}
+
+/// The proxy on the way, for a server that did not answer; empty if there is none.
+#[must_use]
+pub fn on_the_way() -> String {
+    PROXY.get().map_or_else(String::new, |proxy| {
+        let Proxy { variable, host } = proxy;
+        format!(". {variable} leads to it through the proxy {host}, unless NO_PROXY excepts it")
+    })
+}
+
+/// The client of every provider and issuer, `hyper-util`, says so of the way through a proxy (RFC 9110 §9.3.6).
+const TUNNEL: &str = "tunnel error";
+
+fn in_words(causes: &[String], proxy: Option<&Proxy>) -> Option<String> {
+    let at = causes.iter().position(|cause| cause.contains(TUNNEL))?;
+    let (tunnel, below) = (causes[at].as_str(), &causes[at + 1..]);
+    let (variable, host) = proxy.map_or(("HTTPS_PROXY", "of the environment"), |proxy| {
+        (proxy.variable, proxy.host.as_str())
+    });
+    let deepest = below.last().map_or("no cause given", String::as_str);
+    let what = if tunnel.contains("proxy authorization required") {
+        format!("wants a login (407): write its user and password into {variable}, as http://USER:PASSWORD@HOST:PORT")
+    } else if tunnel.contains("unsuccessful") {
+        "did not connect to the server: it does not allow this host, or cannot reach it itself. Have it allow the host, or add the \
+         host to NO_PROXY if this machine reaches it directly"
+            .to_owned()
+    } else if deepest.contains("invalid peer certificate") {
+        format!(
+            "has a certificate that is not trusted ({deepest}): most proxies are written with http:// in {variable}, also for https \
+             servers"
+        )
+    } else if tunnel.contains("failed to create underlying connection") {
+        format!(
+            "cannot be reached ({deepest}): correct {variable}, or add the server's host to NO_PROXY if this machine reaches it \
+             directly"
+        )
+    } else {
+        format!(
+            "broke off the connection ({}): its log may say why",
+            tunnel.trim_end_matches('.')
+        )
+    };
+    Some(format!("the proxy {host} ({variable}) {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_failure_of_a_proxy_names_it_and_what_to_do_and_no_other_failure_does() {
+        let proxy = Proxy {
+            variable: "ALL_PROXY",
+            host: "proxy.test:3128".to_owned(),
+        };
+        let told = |causes: &[&str]| {
+            let causes: Vec<String> = causes.iter().map(|cause| (*cause).to_owned()).collect();
+            in_words(&causes, Some(&proxy))
+        };
+        let connect = "client error (Connect)";
+        for (causes, says) in [
+            (vec![connect, "tunnel error: proxy authorization required"], "(407)"),
+            (vec![connect, "tunnel error: unsuccessful"], "NO_PROXY"),
+            (vec!["tunnel error: unexpected end of file"], "broke off"),
+            (
+                vec![
+                    connect,
+                    "tunnel error: failed to create underlying connection",
+                    "tcp connect error",
+                    "Connection refused (os error 111)",
+                ],
+                "cannot be reached (Connection refused (os error 111))",
+            ),
+            (
+                vec![
+                    "tunnel error: failed to create underlying connection",
+                    "invalid peer certificate: UnknownIssuer",
+                ],
+                "has a certificate that is not trusted",
+            ),
+        ] {
+            let text = told(&causes).expect(says);
+            assert!(text.starts_with("the proxy proxy.test:3128 (ALL_PROXY) "), "{text}");
+            assert!(text.contains(says), "{text}");
+        }
+        // The server behind it.
+        for other in ["invalid peer certificate: UnknownIssuer", "Connection refused"] {
+            assert_eq!(told(&[connect, other]), None);
+        }
+    }
+}
