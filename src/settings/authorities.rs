@@ -5,20 +5,36 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
-use signet_files::{Refused, Rule};
+use signet_files::{Rule, no_authorities};
 
 const FILE: &str = "SSL_CERT_FILE";
 const DIRECTORIES: &str = "SSL_CERT_DIR";
 
 /// What is wrong with them, each with its variable.
-pub(super) fn problems(env: &BTreeMap<OsString, OsString>) -> Vec<(&'static str, Refused)> {
+pub(super) fn problems(env: &BTreeMap<OsString, OsString>) -> Vec<(&'static str, String)> {
     let set = |name: &str| env.get(OsStr::new(name)).filter(|value| !value.is_empty());
-    let file = set(FILE).map(|path| (FILE, Rule::Trusted.look(Path::new(path))));
+    let file = set(FILE).and_then(|path| Some((FILE, of_file(Path::new(path)).err()?)));
     // Several may stand there, separated by colons (openssl-env(7)).
     let directories = set(DIRECTORIES).into_iter().flat_map(std::env::split_paths);
-    let directories = directories.map(|path| (DIRECTORIES, Rule::Trusted.look_in(&path)));
-    let looks = file.into_iter().chain(directories);
-    looks.filter_map(|(name, look)| Some((name, look.err()?))).collect()
+    let refused = |path: std::path::PathBuf| {
+        let refused = Rule::Trusted.look_in(&path).err()?;
+        Some((DIRECTORIES, format!("is refused: {refused}")))
+    };
+    file.into_iter().chain(directories.filter_map(refused)).collect()
+}
+
+/// A file that is missing or empty is for those to say who need an authority.
+fn of_file(path: &Path) -> Result<(), String> {
+    Rule::Trusted
+        .look(path)
+        .map_err(|refused| format!("is refused: {refused}"))?;
+    match Rule::Trusted.read(path) {
+        Ok(content) if !content.is_empty() => match no_authorities(&content) {
+            Some(problem) => Err(format!("is {}, which {problem}", path.display())),
+            None => Ok(()),
+        },
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -39,7 +55,7 @@ mod tests {
         let of = |name: &str, value: &Path| -> Vec<String> {
             let env = [(name.into(), value.into())].into();
             let told = problems(&env).into_iter();
-            told.map(|(name, refused)| format!("{name}: {refused}")).collect()
+            told.map(|(name, problem)| format!("{name}: {problem}")).collect()
         };
         assert!(of(FILE, &good).is_empty());
         assert!(of(DIRECTORIES, directory.path()).is_empty());
@@ -49,6 +65,9 @@ mod tests {
             "for the client to say"
         );
         assert!(of(FILE, &pipe)[0].contains("is a pipe"));
+        write(&bad, "junk").expect("written");
+        let junk = of(FILE, &bad);
+        assert!(junk[0].contains("bad.pem, which holds no PEM certificate"), "{junk:?}");
         write(&bad, "").expect("written");
         set_permissions(&bad, Permissions::from_mode(0o666)).expect("set");
         for (name, value) in [(FILE, bad.as_path()), (DIRECTORIES, directory.path())] {

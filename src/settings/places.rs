@@ -16,8 +16,10 @@ const OF_DATA_DIR: [(&str, &str, Use); 3] = [
     ("issuers", "the last good keys of trusted issuers", Use::Directory),
 ];
 /// Variables of the ecosystems that name a file, beside those that end with `_FILE`.
-const FILES: [&str; 4] = [
+const FILES: [&str; 6] = [
     "VAULT_CACERT",
+    "VAULT_CLIENT_CERT",
+    "VAULT_CLIENT_KEY",
     "AWS_CA_BUNDLE",
     "AZURE_CLIENT_CERTIFICATE_PATH",
     "GOOGLE_APPLICATION_CREDENTIALS",

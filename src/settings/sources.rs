@@ -141,11 +141,11 @@ impl Sources {
                 fault: Fault::Text,
             });
         }
-        for (variable, refused) in authorities::problems(&env) {
+        for (variable, text) in authorities::problems(&env) {
             self.problems.push(Problem {
                 setting: None,
                 place: format!("{variable} (environment)"),
-                text: format!("is refused: {refused}"),
+                text,
                 fault: Fault::Environment,
             });
         }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use hyper_util::client::proxy::matcher::Matcher;
 use serde::Deserialize;
-use signet_base::{USER_AGENT, proxies};
 use signet_base::chain;
+use signet_base::{USER_AGENT, proxies};
 use signet_core::{Algorithm, ForeignKeys, Issuer, foreign_keys, json};
 use tokio::time::Instant;
 

@@ -4,6 +4,9 @@
 //! renewed, and a sidecar that starts meanwhile goes on with the last good ring. A file of authorities that cannot be read is
 //! a setting of ours: `InvalidConfig`, when the provider is opened.
 
+use signet_base::rfc3339;
+use signet_core::Timestamp;
+
 /// What to do about a failure of a connection, if it is that the server's certificate was not trusted. `failure` is the error with its
 /// causes, as rustls has them under every client of ours; `setting` names the file of the authorities to trust.
 #[must_use]
@@ -13,9 +16,15 @@ pub fn untrusted(failure: &str, setting: &str) -> Option<String> {
     }
     let has = |text: &str| failure.contains(text);
     Some(if has("certificate expired") {
-        "The server's certificate has expired: have it renewed, or set the clock of this machine right".to_owned()
+        // rustls: "certificate is not valid after 1609459200 (… seconds ago)".
+        let since = instant(failure, "not valid after ").map_or_else(String::new, |end| format!(" since {end}"));
+        format!(
+            "The server's certificate, or one that it sends along, has expired{since}: it must be renewed at the server, and no \
+             setting of Signet changes that. If it was renewed, set the clock of this machine right"
+        )
     } else if has("certificate not valid yet") {
-        "The server's certificate is not valid yet: set the clock of this machine right".to_owned()
+        let from = instant(failure, "not valid before ").map_or_else(String::new, |begin| format!(" before {begin}"));
+        format!("The server's certificate is not valid yet{from}: set the clock of this machine right")
     } else if has("not valid for name") {
         "The server's certificate is for another name: correct the address, or look for who answers in the server's place"
             .to_owned()
@@ -25,6 +34,13 @@ pub fn untrusted(failure: &str, setting: &str) -> Option<String> {
              the authority's certificates (a PEM file); if not, somebody may be answering in the server's place"
         )
     })
+}
+
+/// The instant in seconds behind these words of a failure, as a date.
+fn instant(failure: &str, before: &str) -> Option<String> {
+    let (_, rest) = failure.split_once(before)?;
+    let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    Some(rfc3339(Timestamp::from_secs(rest[..end].parse().ok()?)))
 }
 
 #[cfg(test)]
@@ -40,8 +56,13 @@ mod tests {
             ),
             ("invalid peer certificate: BadSignature", "SSL_CERT_FILE"),
             (
-                "invalid peer certificate: certificate expired: verification time 2",
-                "renewed",
+                "invalid peer certificate: certificate expired: verification time 1700000000 (UNIX), but certificate is not valid \
+                 after 1609459200 (90540800 seconds ago)",
+                "expired since 2021-01-01T00:00:00Z: it must be renewed at the server",
+            ),
+            (
+                "invalid peer certificate: certificate expired",
+                "has expired: it must be renewed",
             ),
             (
                 "invalid peer certificate: certificate not valid yet: verification time 1",

@@ -9,7 +9,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use signet_api::{ErrorKind, Operation, ProviderError, Variable, Variables};
 use signet_base::Nearness;
-use signet_files::Rule;
+use signet_files::{Rule, no_authorities};
 
 use crate::NAME;
 
@@ -182,11 +182,9 @@ fn place(variables: &Variables, problems: &mut Vec<String>) -> Place {
     let ca_bundle = owned("AWS_CA_BUNDLE").map(PathBuf::from);
     let authorities = ca_bundle.as_ref().and_then(|path| match Rule::Trusted.read(path) {
         Ok(pem) if are_authorities(&pem) => Some(pem.to_vec()),
-        Ok(_) => {
-            problems.push(format!(
-                "AWS_CA_BUNDLE names {}, which does not hold certificates in PEM",
-                path.display()
-            ));
+        Ok(pem) => {
+            let problem = no_authorities(&pem).unwrap_or("holds a certificate that cannot be used: is it damaged?");
+            problems.push(format!("AWS_CA_BUNDLE is {}, which {problem}", path.display()));
             None
         }
         Err(error) => {

@@ -12,8 +12,8 @@ use azure_core::http::{
 use reqwest::redirect::Policy;
 use reqwest::tls::Certificate;
 use signet_api::{ErrorKind, Operation, ProviderError, Variables};
-use signet_base::APPLICATION_ID;
-use signet_files::Rule;
+use signet_base::{APPLICATION_ID, causes};
+use signet_files::{Rule, no_authorities};
 
 use crate::NAME;
 
@@ -40,7 +40,8 @@ impl Trust {
                 pem: Some(Arc::new(pem.to_vec())),
             }),
             _ => Err(format!(
-                "SSL_CERT_FILE is {path:?}, which holds no certificates: write the path of a PEM file"
+                "SSL_CERT_FILE is {path}, which {}",
+                no_authorities(&pem).unwrap_or("holds a certificate that cannot be used: is it damaged?")
             )),
         }
     }
@@ -74,7 +75,10 @@ impl HttpClient for Dated {
 /// `direct` is for addresses on this machine or link, which no proxy reaches.
 pub(crate) fn client_options(trust: &Trust, request: Duration, direct: bool) -> Result<ClientOptions, ProviderError> {
     let failed = |error: reqwest::Error| {
-        let text = format!("the HTTP client could not be made: {error}");
+        let cause = causes(&error).pop().unwrap_or_else(|| error.to_string());
+        let text = format!(
+            "the HTTP client could not be made ({cause}): does SSL_CERT_FILE, or this machine, hold certificates of authorities that can be used?"
+        );
         ProviderError::new(NAME, Operation::Open, ErrorKind::InvalidConfig, text)
     };
     let mut builder = reqwest::Client::builder()

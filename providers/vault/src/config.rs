@@ -1,14 +1,17 @@
 //! The variables, which are those of Vault's own tools where these have them.
 
-use std::path::{Path, PathBuf};
+mod refused;
+mod tls;
+
+use std::path::PathBuf;
 use std::time::Duration;
 
-use reqwest::{Certificate, Url};
+use reqwest::{Certificate, Identity, Url};
 use signet_api::{ErrorKind, Operation, ProviderError, Variable, Variables};
 use signet_base::Nearness;
-use signet_files::Rule;
 use zeroize::Zeroizing;
 
+use self::refused::REFUSED;
 use crate::error::Failure;
 use crate::names::{key_problem, path_problem};
 
@@ -23,6 +26,15 @@ pub const VARIABLES: &[Variable] = &[
         "VAULT_CACERT",
         "PEM file of the authority that signed the server's certificate; it replaces the system's",
     ),
+    variable(
+        "VAULT_CACERT_BYTES",
+        "the same as text, in PEM, in place of VAULT_CACERT",
+    ),
+    variable(
+        "VAULT_CLIENT_CERT",
+        "PEM file of the certificate that Signet shows to a server that asks its clients for one; with VAULT_CLIENT_KEY",
+    ),
+    variable("VAULT_CLIENT_KEY", "PEM file of the private key of that certificate"),
     variable(
         "VAULT_TLS_SERVER_NAME",
         "name that the server's certificate must have, if it is not the one in VAULT_ADDR",
@@ -56,10 +68,15 @@ pub const VARIABLES: &[Variable] = &[
         "VAULT_KV_MOUNT",
         "where KV version 2 is mounted, for the record of remote custody; default secret",
     ),
-    variable(
-        "VAULT_SKIP_VERIFY",
-        "refused: a server whose certificate nobody checked must not see the token",
-    ),
+    REFUSED[0].0,
+    REFUSED[1].0,
+    REFUSED[2].0,
+    REFUSED[3].0,
+    REFUSED[4].0,
+    REFUSED[5].0,
+    REFUSED[6].0,
+    REFUSED[7].0,
+    REFUSED[8].0,
 ];
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -87,6 +104,8 @@ pub(crate) struct Connection {
     pub(crate) namespace: Option<String>,
     /// The only authorities to trust; the system's if there are none.
     pub(crate) authorities: Vec<Certificate>,
+    /// What Signet shows to a server that asks its clients for a certificate.
+    pub(crate) identity: Option<Identity>,
     pub(crate) server_name: Option<String>,
     pub(crate) timeout: Duration,
     pub(crate) login: Login,
@@ -187,15 +206,11 @@ impl<'a> Reader<'a> {
 
     /// `None` only where a problem was noted.
     pub(crate) fn connection(&mut self) -> Option<Connection> {
-        if self.variables.get("VAULT_SKIP_VERIFY").is_some_and(is_true) {
-            self.problem(
-                "VAULT_SKIP_VERIFY is refused: whoever stands between Signet and an unverified server gets the token and \
-                 with it the keys. Set VAULT_CACERT to the PEM file of the authority that signed its certificate",
-            );
-        }
+        self.refuse();
         let address = self.address();
         let login = self.login();
         let authorities = self.authorities();
+        let identity = self.identity();
         let timeout = self.timeout();
         let namespace = self
             .variables
@@ -208,6 +223,7 @@ impl<'a> Reader<'a> {
             address: address?,
             namespace,
             authorities,
+            identity,
             server_name: self.variables.get("VAULT_TLS_SERVER_NAME").map(str::to_owned),
             timeout,
             login: login?,
@@ -324,25 +340,6 @@ impl<'a> Reader<'a> {
                 token_file: k8s_token_file.unwrap_or(K8S_TOKEN_FILE).into(),
             },
         })
-    }
-
-    fn authorities(&mut self) -> Vec<Certificate> {
-        let Some(path) = self.variables.get("VAULT_CACERT") else {
-            return Vec::new();
-        };
-        let pem = match Rule::Trusted.read(Path::new(path)) {
-            Ok(pem) => pem,
-            Err(error) => {
-                self.problem(format!("VAULT_CACERT cannot be used: {error}"));
-                return Vec::new();
-            }
-        };
-        match Certificate::from_pem_bundle(&pem) {
-            Ok(authorities) if !authorities.is_empty() => return authorities,
-            Ok(_) => self.problem(format!("VAULT_CACERT is {path}, which holds no certificate in PEM")),
-            Err(error) => self.problem(format!("VAULT_CACERT is {path}, which cannot be used: {error}")),
-        }
-        Vec::new()
     }
 
     fn timeout(&mut self) -> Duration {

@@ -230,13 +230,31 @@ pub(crate) fn transport(request: &str, address: &str, within: Duration, error: &
     }
     if let Some(advice) = untrusted(&causes.join(": "), AUTHORITIES) {
         let cause = causes.last().map(String::as_str).unwrap_or_default();
-        let text = format!(
-            "{request}: {address} cannot be reached ({cause}). {advice}. The name must be the one in VAULT_ADDR, or \
-             VAULT_TLS_SERVER_NAME"
-        );
+        let name = match cause.contains("not valid for name") {
+            true => ". The name must be the one in VAULT_ADDR, or VAULT_TLS_SERVER_NAME",
+            false => "",
+        };
+        let text = format!("{request}: {address} cannot be reached ({cause}). {advice}{name}");
         let mut failure = Failure::new(ErrorKind::Unavailable, text);
         failure.retry_after = Some(NO_HURRY);
         return failure;
+    }
+    // rustls: the alerts of RFC 8446 §6.2 with which a server refuses the certificate of its client, or that there is none.
+    let alerts = [
+        "CertificateRequired",
+        "BadCertificate",
+        "UnknownCA",
+        "CertificateExpired",
+        "CertificateUnknown",
+    ];
+    let is_ours =
+        |cause: &String| cause.contains("received fatal alert") && alerts.iter().any(|alert| cause.contains(alert));
+    if let Some(alert) = causes.iter().find(|cause| is_ours(cause)) {
+        let text = format!(
+            "{request}: {address} does not accept the certificate of this client, or that it shows none ({alert}): set \
+             VAULT_CLIENT_CERT and VAULT_CLIENT_KEY to one that the server's authority has signed and that has not expired"
+        );
+        return Failure::new(ErrorKind::Unavailable, text);
     }
     if error.is_timeout() {
         return Failure::new(

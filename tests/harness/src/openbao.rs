@@ -59,6 +59,23 @@ impl Server {
         .await
     }
 
+    /// The first kind, with a second listener that asks its clients for a certificate of the authority. The answer has its port.
+    pub async fn start_that_asks_for_certificates() -> (Self, u16) {
+        let port = free_port();
+        let listener = format!(
+            "listener \"tcp\" {{ address = \"127.0.0.1:{port}\" tls_cert_file = \"DIRECTORY/cert.pem\" tls_key_file = \
+             \"DIRECTORY/key.pem\" tls_client_ca_file = \"DIRECTORY/ca.pem\" tls_require_and_verify_client_cert = true }}"
+        );
+        let server = Self::start_on(&format!("storage \"inmem\" {{}}\n{listener}")).await;
+        (server, port)
+    }
+
+    /// A certificate of the authority for a client, and its key.
+    #[must_use]
+    pub fn client(&self) -> [PathBuf; 2] {
+        ["client.pem", "client.key"].map(|name| self.directory.path().join(name))
+    }
+
     async fn start_on(storage: &str) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let authority = certificates(directory.path());
@@ -291,5 +308,8 @@ fn certificates(directory: &Path) -> PathBuf {
     write("cert.pem", &certificate.pem());
     write("key.pem", &key.serialize_pem());
     write("ca.pem", authority.pem());
+    let (certificate, key) = authority.vouch_for(&["client.test"]);
+    write("client.pem", &certificate.pem());
+    write("client.key", &key.serialize_pem());
     directory.join("ca.pem")
 }

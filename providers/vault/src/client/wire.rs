@@ -10,7 +10,7 @@ use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Response, Url};
 use signet_api::{ErrorKind, Operation, ProviderError};
-use signet_base::{USER_AGENT, proxies};
+use signet_base::{USER_AGENT, causes, proxies};
 use zeroize::Zeroizing;
 
 use super::pools::Pools;
@@ -55,6 +55,7 @@ impl Wire {
         }
         let connect_timeout = CONNECT_TIMEOUT.min(connection.timeout);
         let authorities = connection.authorities;
+        let identity = connection.identity;
         let is_private = !authorities.is_empty();
         let address = connection.address.as_str().trim_end_matches('/').to_owned();
         // An agent on this machine, which no proxy reaches; or a server that the environment excepts.
@@ -88,13 +89,22 @@ impl Wire {
             if is_private {
                 builder = builder.tls_certs_only(authorities.iter().cloned());
             }
+            if let Some(identity) = &identity {
+                builder = builder.identity(identity.clone());
+            }
             if let Some(resolver) = &resolver {
                 builder = builder.dns_resolver(Arc::clone(resolver));
             }
             builder.build()
         };
-        let pools =
-            Pools::new(build).map_err(|error| invalid(format!("TLS to {address} cannot be set up: {error}")))?;
+        let pools = Pools::new(build).map_err(|error| {
+            // Of the system's, as VAULT_CACERT was tried.
+            let cause = causes(&error).pop().unwrap_or_default();
+            invalid(format!(
+                "TLS to {address} cannot be set up ({cause}): does this machine have certificate authorities (Debian: \
+                     ca-certificates)? If not, set VAULT_CACERT"
+            ))
+        })?;
         let wire = Self {
             pools,
             base,

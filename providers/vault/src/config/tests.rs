@@ -104,3 +104,117 @@ fn no_secret_stands_in_debug_or_in_a_problem() {
     let text = read(&[ADDRESS, ("VAULT_TOKEN", "hu sh"), ("VAULT_SECRET_ID", "hush")]).expect_err("bad");
     assert!(!text.contains("hu sh") && !text.contains("hush"), "{text}");
 }
+
+/// Ignored, they would leave their operator in the belief that they hold.
+#[test]
+fn what_vault_s_own_tools_would_do_and_signet_does_not_is_refused_with_what_to_do() {
+    for (name, value, says) in [
+        ("VAULT_SKIP_VERIFY", "true", "VAULT_CACERT"),
+        ("VAULT_CAPATH", "/etc/ssl/vault", "VAULT_CACERT"),
+        ("VAULT_AGENT_ADDR", "http://127.0.0.1:8100", "VAULT_ADDR"),
+        ("VAULT_PROXY_ADDR", "http://127.0.0.1:8100", "HTTPS_PROXY"),
+        ("VAULT_HTTP_PROXY", "http://proxy:3128", "HTTPS_PROXY"),
+        ("VAULT_SRV_LOOKUP", "1", "VAULT_ADDR"),
+        ("VAULT_DISABLE_REDIRECTS", "true", "VAULT_ADDR"),
+        ("VAULT_MFA", "totp:123", "VAULT_ROLE_ID"),
+        ("VAULT_HEADERS", "{}", "proxy"),
+    ] {
+        let text = read(&[ADDRESS, TOKEN, (name, value)]).expect_err(name);
+        assert!(
+            text.contains(&format!("{name} is refused: ")) && text.contains(says),
+            "{text}"
+        );
+        assert!(
+            VARIABLES.iter().any(|variable| variable.name == name),
+            "{name} may be overridden"
+        );
+    }
+    for name in ["VAULT_SKIP_VERIFY", "VAULT_SRV_LOOKUP", "VAULT_DISABLE_REDIRECTS"] {
+        read(&[ADDRESS, TOKEN, (name, "false")]).expect("it is off");
+    }
+}
+
+fn written(directory: &tempfile::TempDir, name: &str, content: &str) -> String {
+    let path = directory.path().join(name);
+    std::fs::write(&path, content).expect("written");
+    path.display().to_string()
+}
+
+#[test]
+fn a_file_of_authorities_that_holds_none_is_named_with_what_is_wrong() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let damaged = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    for (content, says) in [
+        ("", "is empty"),
+        ("junk", "holds no PEM certificate"),
+        (
+            "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+            "a private key and no certificate",
+        ),
+        (damaged, "is it damaged?"),
+        (&damaged.replace("AAAA", "!"), "is it damaged?"),
+    ] {
+        let path = written(&directory, "ca.pem", content);
+        let text = read(&[ADDRESS, TOKEN, ("VAULT_CACERT", &path)]).expect_err(says);
+        assert!(
+            text.contains(&format!("VAULT_CACERT is {path}, which ")) && text.contains(says),
+            "{text}"
+        );
+        assert!(!text.contains("builder error"), "{text}");
+        if !content.is_empty() {
+            let text = read(&[ADDRESS, TOKEN, ("VAULT_CACERT_BYTES", content)]).expect_err(says);
+            assert!(text.contains("VAULT_CACERT_BYTES") && text.contains(says), "{text}");
+        }
+    }
+    let good = signet_fakes::Authority::new();
+    let path = written(&directory, "ca.pem", good.pem());
+    let one = read(&[ADDRESS, TOKEN, ("VAULT_CACERT_BYTES", good.pem())]).expect("good");
+    assert_eq!(one.connection.authorities.len(), 1);
+    let both = [
+        ADDRESS,
+        TOKEN,
+        ("VAULT_CACERT", &path),
+        ("VAULT_CACERT_BYTES", good.pem()),
+    ];
+    assert!(read(&both).expect_err("both").contains("both set"));
+}
+
+#[test]
+fn a_certificate_of_the_client_needs_its_key_and_both_must_be_what_they_say() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (certificate, key) = signet_fakes::Authority::new().vouch_for(&["client.test"]);
+    let (_, other) = signet_fakes::Authority::new().vouch_for(&["client.test"]);
+    let certificate = written(&directory, "client.pem", &certificate.pem());
+    let key = written(&directory, "client.key", &key.serialize_pem());
+    let other = written(&directory, "other.key", &other.serialize_pem());
+    let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
+    let encrypted = written(&directory, "encrypted.key", encrypted);
+    let none = directory.path().join("none").display().to_string();
+    let read_with = |address, certificate: Option<&str>, key: Option<&str>| {
+        let mut pairs = vec![("VAULT_ADDR", address), TOKEN];
+        pairs.extend(certificate.map(|path| ("VAULT_CLIENT_CERT", path)));
+        pairs.extend(key.map(|path| ("VAULT_CLIENT_KEY", path)));
+        read(&pairs)
+    };
+    let address = ADDRESS.1;
+    let config = read_with(address, Some(&certificate), Some(&key)).expect("good");
+    assert!(config.connection.identity.is_some());
+    for (address, certificate, key, says) in [
+        (address, Some(&certificate), None, "without VAULT_CLIENT_KEY"),
+        (address, None, Some(&key), "without VAULT_CLIENT_CERT"),
+        (address, Some(&key), Some(&key), "does not hold a certificate"),
+        (
+            address,
+            Some(&certificate),
+            Some(&certificate),
+            "does not hold a private key",
+        ),
+        (address, Some(&certificate), Some(&other), "cannot be used together"),
+        (address, Some(&certificate), Some(&encrypted), "openssl pkey"),
+        (address, Some(&none), Some(&key), "VAULT_CLIENT_CERT cannot be used"),
+        ("http://127.0.0.1:8200", Some(&certificate), Some(&key), "is not used"),
+    ] {
+        let text = read_with(address, certificate.map(String::as_str), key.map(String::as_str)).expect_err(says);
+        assert!(text.contains(says), "{text}");
+    }
+}

@@ -1,5 +1,6 @@
 //! Everything against a real OpenBao server: the contract in both custodies, logins, faults, policies.
 
+mod certificates;
 mod custody;
 mod faults;
 mod login;

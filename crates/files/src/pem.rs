@@ -1,0 +1,43 @@
+//! Files of certificate authorities: what is in place of certificates, in words.
+
+/// What is wrong with the content of a file that should hold certificates of authorities in PEM, to be put behind its name.
+/// `None`: there are some, as far as can be seen without decoding them.
+#[must_use]
+pub fn no_authorities(content: &[u8]) -> Option<&'static str> {
+    let has = |text: &str| content.windows(text.len()).any(|part| part == text.as_bytes());
+    if has("-----BEGIN CERTIFICATE-----") {
+        return None;
+    }
+    Some(match content {
+        [] => "is empty: write the certificates of the authorities into it, in PEM",
+        // A SEQUENCE of more than 255 octets (X.690).
+        [0x30, 0x82, ..] => {
+            "holds a certificate in DER: `openssl x509 -inform der -in FILE -out FILE.pem` makes PEM of it"
+        }
+        _ if has("PRIVATE KEY-----") => {
+            "holds a private key and no certificate: write the path of the authorities' certificates, in PEM"
+        }
+        _ => {
+            "holds no PEM certificate, which stands between BEGIN CERTIFICATE and END CERTIFICATE: write the path of a file with \
+             those of the authorities"
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_without_a_certificate_is_told_with_what_is_in_it() {
+        for (content, says) in [
+            (&b""[..], "is empty"),
+            (b"junk", "holds no PEM certificate"),
+            (&[0x30, 0x82, 0x02, 0x00], "in DER"),
+            (b"-----BEGIN PRIVATE KEY-----\nAAAA", "a private key and no certificate"),
+        ] {
+            assert!(no_authorities(content).expect(says).contains(says), "{says}");
+        }
+        assert_eq!(no_authorities(b"# ours\n-----BEGIN CERTIFICATE-----\nAAAA"), None);
+    }
+}
