@@ -46,7 +46,7 @@ pub(super) fn read(list: &str) -> Result<Vec<Entry>, String> {
         let entry = entry(text).ok_or_else(|| {
             format!(
                 "holds {text:?}, which is no host, address or network: write hosts as example.com, networks as 10.0.0.0/8, \
-                 separated by commas"
+                 separated by commas; no scheme, no path, and * only alone or in the place of the first label"
             )
         })?;
         if !entries.contains(&entry) {
@@ -57,35 +57,68 @@ pub(super) fn read(list: &str) -> Result<Vec<Entry>, String> {
 }
 
 fn entry(text: &str) -> Option<Entry> {
-    if text == "*" || text.parse::<IpAddr>().is_ok() || is_network(text) {
+    if text == "*" || text.parse::<IpAddr>().is_ok() {
         return Some(Entry::from(text));
+    }
+    if let Some(network) = network(text) {
+        return Some(network);
     }
     let host = without_port(text);
     if host.parse::<IpAddr>().is_ok() {
         return Some(Entry::from(host));
     }
-    // `.example.com` and `*.example.com` are `example.com` with what is below it.
-    let host = host.strip_prefix('*').unwrap_or(host);
-    let host = host.trim_matches('.');
-    let is_of_hosts = |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '_' | '.');
-    (!host.is_empty() && host.chars().all(is_of_hosts)).then(|| Entry::from(host))
+    // `.example.com` and `*.example.com` are `example.com` with what is below it; `*example.com` would be more.
+    let host = host.strip_prefix("*.").or(host.strip_prefix('.')).unwrap_or(host);
+    let host = host.strip_suffix('.').unwrap_or(host);
+    is_a_host(host).then(|| Entry::from(host))
 }
 
-fn is_network(text: &str) -> bool {
-    text.split_once('/').is_some_and(|(address, bits)| {
-        let most = match address.parse() {
-            Ok(IpAddr::V4(_)) => 32,
-            Ok(IpAddr::V6(_)) => 128,
-            Err(_) => return false,
-        };
-        bits.parse::<u8>().is_ok_and(|bits| bits <= most)
-    })
+/// Whether this is a name that a URL can have. One whose last part is a number is an address, or the beginning of one
+/// (WHATWG URL §3.5): some programs take `192.168.` for all that begins so, and no client here does.
+fn is_a_host(text: &str) -> bool {
+    let is_of_labels = |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '_');
+    let is_label = |label: &str| {
+        !label.is_empty() && !label.starts_with('-') && !label.ends_with('-') && label.chars().all(is_of_labels)
+    };
+    let is_a_number = |label: &str| label.starts_with(|first: char| first.is_ascii_digit()) && !has_letters(label);
+    text.split('.').all(is_label) && !text.rsplit('.').next().is_some_and(is_a_number)
+}
+
+/// `0x7f` is a number, too, but nobody writes it here.
+fn has_letters(label: &str) -> bool {
+    label.contains(|character: char| character.is_ascii_alphabetic())
+}
+
+/// The entries of a list that name a port. No client looks at it.
+pub(super) fn with_ports(list: &str) -> Vec<&str> {
+    let entries = list.split(|character: char| character == ',' || character.is_whitespace());
+    let has_port = |entry: &&str| match entry.strip_prefix('[') {
+        Some(rest) => rest.contains("]:"),
+        None => entry.parse::<IpAddr>().is_err() && without_port(entry) != *entry,
+    };
+    entries.filter(has_port).collect()
+}
+
+/// A network, written as its clients write it themselves: they take `10.0.0.0/08` for a host.
+fn network(text: &str) -> Option<Entry> {
+    let (address, bits) = text.split_once('/')?;
+    let address: IpAddr = address.parse().ok()?;
+    let most = match address {
+        IpAddr::V4(_) => 32,
+        IpAddr::V6(_) => 128,
+    };
+    let bits: u8 = bits.parse().ok().filter(|bits| *bits <= most)?;
+    Some(Entry(format!("{address}/{bits}")))
 }
 
 /// A port says nothing: a host that takes no proxy takes none on all its ports.
 fn without_port(text: &str) -> &str {
     if let Some(rest) = text.strip_prefix('[') {
-        return rest.split_once(']').map_or(text, |(host, _)| host);
+        return match rest.split_once(']') {
+            Some((host, "")) => host,
+            Some((host, port)) if port.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok()) => host,
+            _ => text,
+        };
     }
     match text.rsplit_once(':') {
         Some((host, port)) if port.parse::<u16>().is_ok() => host,

@@ -14,7 +14,7 @@ mod exceptions;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
@@ -107,6 +107,10 @@ pub fn settle() -> Result<(), String> {
         tell(&settled);
         return Ok(());
     }
+    if let Some(warning) = of_ports(get).filter(|_| std::env::args_os().any(|arg| arg == "serve" || arg == "check")) {
+        // The log is not open yet, and the program that opens it no longer sees the ports.
+        let _ = writeln!(io::stderr().lock(), "signet: warning: {warning}");
+    }
     let error = start_again(&changes);
     let lines: Vec<String> = changes
         .iter()
@@ -122,6 +126,19 @@ pub fn settle() -> Result<(), String> {
          yourself:\n  {}",
         lines.join("\n  ")
     ))
+}
+
+/// What is not as it was written: no client looks at a port, so a host is asked directly on all of them.
+fn of_ports(get: impl Fn(&str) -> Option<OsString>) -> Option<String> {
+    let (variable, list) = first_of(EXCEPTIONS, get)?;
+    let list = list.to_string_lossy();
+    match exceptions::with_ports(&list).as_slice() {
+        [] => None,
+        entries => Some(format!(
+            "{variable} holds {}: the port counts for nothing, and these hosts are asked directly on all their ports",
+            entries.join(", ")
+        )),
+    }
 }
 
 /// Has errors name the proxy that requests over TLS take.

@@ -95,15 +95,61 @@ fn every_form_of_no_proxy_is_kept_to() {
         ("*", "https://anything.test", false),
         ("10.0.0.0/8", "https://10.1.2.3:8200", false),
         ("10.0.0.0/8", "https://11.1.2.3:8200", true),
+        ("10.0.0.0/08", "https://10.1.2.3:8200", false),
+        ("10.1.2.3/8", "https://10.9.9.9", false),
+        ("10.1.2.3", "https://10.1.2.3:8200", false),
+        ("vault.test\tb.test", "https://b.test", false),
         ("10.1.2.3:8200", "https://10.1.2.3:8200", false),
         ("[fd00::1]:8200", "https://[fd00::1]:8200", false),
         ("fd00::/8", "https://[fd00::1]:8200", false),
     ] {
         assert_eq!(takes_a_proxy(list, direct), by_proxy, "NO_PROXY={list:?} {direct}");
     }
-    for wrong in ["http://vault.test", "10.0.0.0/33", "a/b", "vault.test;b"] {
-        let problems = of(&[("HTTP_PROXY", "http://proxy.test"), ("NO_PROXY", wrong)]).expect_err(wrong);
+    for wrong in [
+        "http://vault.test",
+        "10.0.0.0/33",
+        "fd00::/129",
+        "a/b",
+        "vault.test;b",
+        "*vault.test",
+        "vault.*",
+        "10.*",
+        "192.168.",
+        "192.168",
+        "10.1.2.3-10",
+        "10.0.0.0/255.0.0.0",
+        "vault..test",
+        "-vault.test",
+        "vault.test:https",
+        "vault.test:99999",
+        "ann@vault.test",
+        "<local>",
+        ".",
+        "*.",
+        "[fd00::1",
+        "[fd00::1]x",
+    ] {
+        let list = format!("a.test,{wrong}");
+        let problems = of(&[("HTTP_PROXY", "http://proxy.test"), ("NO_PROXY", &list)]).expect_err(wrong);
         assert_eq!(problems[0].variable, "NO_PROXY");
+        assert!(
+            problems[0].text.contains(&format!("holds {wrong:?}")),
+            "{}",
+            problems[0].text
+        );
+    }
+}
+
+#[test]
+fn a_port_in_no_proxy_is_warned_of_and_an_address_of_ipv6_has_none() {
+    let warned = |list: &str| of_ports(|name| (name == "no_proxy").then(|| list.into()));
+    let warning = warned("a.test, vault.test:8200 [fd00::1]:443").expect("two ports");
+    assert!(
+        warning.contains("no_proxy holds vault.test:8200, [fd00::1]:443: "),
+        "{warning}"
+    );
+    for list in ["", "a.test", "fd00::1,::1", "[fd00::1]", "fd00::/8"] {
+        assert_eq!(warned(list), None, "{list}");
     }
 }
 
