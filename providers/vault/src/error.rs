@@ -135,6 +135,11 @@ impl Refused {
                 ErrorKind::Unauthenticated,
                 "the login was refused: check the role, its credential, and VAULT_AUTH_MOUNT",
             ),
+            // "Upgrading from non-versioned to versioned data. This backend will be unavailable for a brief period …"
+            400 if self.says("Upgrading from non-versioned") => fixed(
+                ErrorKind::Unavailable,
+                "KV version 2 was mounted or upgraded a moment ago; it is tried again",
+            ),
             400 => fixed(ErrorKind::InvalidConfig, "Vault does not take this request"),
             403 if self.request.ends_with("/login") => fixed(
                 ErrorKind::Unauthenticated,
@@ -304,6 +309,11 @@ mod tests {
             (400, "invalid ciphertext: no prefix", ErrorKind::BadAnswer),
             (400, "missing client token", ErrorKind::Unauthenticated),
             (400, "something else", ErrorKind::InvalidConfig),
+            (
+                400,
+                "Upgrading from non-versioned to versioned data. This backend will be unavailable",
+                ErrorKind::Unavailable,
+            ),
             (403, "permission denied", ErrorKind::PermissionDenied),
             (404, "no handler for route \"nomount/keys/a\"", ErrorKind::InvalidConfig),
             (404, "", ErrorKind::NotFound),

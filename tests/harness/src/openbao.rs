@@ -103,6 +103,7 @@ impl Server {
             .post("sys/mounts/secret", json!({"type": "kv", "options": {"version": "2"}}))
             .await;
         server.post("sys/auth/approle", json!({"type": "approle"})).await;
+        server.versions_secrets().await;
         server
     }
 
@@ -200,6 +201,17 @@ impl Server {
             .await;
         let text = |value: &Value| value.as_str().expect("a string").to_owned();
         (text(&role["data"]["role_id"]), text(&secret["data"]["secret_id"]))
+    }
+
+    /// KV answers 400 until it has upgraded itself to version 2, a moment after it was mounted.
+    async fn versions_secrets(&self) {
+        for _ in 0..400 {
+            if self.request("GET", "secret/config", None).await.0 == 200 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        panic!("KV is not ready: {}", self.log());
     }
 
     pub async fn unseal(&self) {
