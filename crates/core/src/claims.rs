@@ -6,9 +6,10 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::dialect::Dialect;
 use crate::json::{Fault, Object};
+use crate::refusal::Refusal;
 use crate::time::{Timestamp, YEAR_10000};
-use crate::verify::{Dialect, Refusal};
 
 pub(crate) fn claims(payload: &str) -> Result<Object<'_>, Refusal> {
     Object::parse(payload).map_err(|error| Refusal::Malformed(in_claims(error.fault())))

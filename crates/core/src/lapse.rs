@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::policy::Policy;
 use crate::ring::{KeyRecord, KeyState};
-use crate::schedule::{lead, retention};
 use crate::time::Timestamp;
 
 /// A span without a reading, longer than a reading may be old ([`Durations::bearable_age`](crate::Durations::bearable_age)).
@@ -118,10 +117,14 @@ impl Lapse {
             to.plus(durations.least_lead()),
         );
         let is_put_off = |key: &KeyRecord| {
-            let at = key.created_at.plus(lead(key, policy));
+            let at = key.created_at.plus(policy.lead_of(key));
             begins < at && at < ends
         };
-        let longest = keys.iter().map(|key| retention(key, policy)).max().unwrap_or_default();
+        let longest = keys
+            .iter()
+            .map(|key| policy.retention_of(key))
+            .max()
+            .unwrap_or_default();
         now < ends || now < ends.plus(longest) && keys.iter().any(is_put_off)
     }
 }

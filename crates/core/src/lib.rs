@@ -7,6 +7,7 @@ pub mod algorithm;
 mod bridge;
 pub mod claim_path;
 mod claims;
+mod dialect;
 #[doc(hidden)]
 pub mod faults;
 pub mod foreign_keys;
@@ -18,6 +19,7 @@ pub mod names;
 mod objects_only;
 pub mod policy;
 pub mod public_key;
+mod refusal;
 mod remote;
 pub mod ring;
 pub mod schedule;

@@ -155,6 +155,28 @@ impl Policy {
         key.terms.unwrap_or_else(|| self.terms())
     }
 
+    /// How long a key is published before it signs.
+    pub(crate) fn lead_of(&self, key: &KeyRecord) -> Duration {
+        if faults::has("no lead") {
+            return Duration::ZERO;
+        }
+        if faults::has("a lead by the policy of today") {
+            return self.terms().lead;
+        }
+        let lead = self.terms_of(key).lead;
+        if faults::has("a lead one second short") {
+            return lead.saturating_sub(Duration::from_secs(1));
+        }
+        lead
+    }
+
+    /// How long it is published after it stopped signing: the longer of what it was bound to and what this policy says now, as
+    /// publishing too long harms nobody.
+    pub(crate) fn retention_of(&self, key: &KeyRecord) -> Duration {
+        let now = self.terms().retention;
+        key.terms.map_or(now, |terms| terms.retention.max(now))
+    }
+
     /// The algorithm that new keys are made for.
     #[must_use]
     pub fn algorithm(&self) -> Algorithm {

@@ -211,26 +211,6 @@ fn believable_from(key: &KeyRecord, policy: &Policy) -> Timestamp {
     key.created_at.minus(policy.durations().clocks_apart())
 }
 
-pub(crate) fn lead(key: &KeyRecord, policy: &Policy) -> Duration {
-    if faults::has("no lead") {
-        return Duration::ZERO;
-    }
-    if faults::has("a lead by the policy of today") {
-        return policy.terms().lead;
-    }
-    let lead = policy.terms_of(key).lead;
-    if faults::has("a lead one second short") {
-        return lead.saturating_sub(Duration::from_secs(1));
-    }
-    lead
-}
-
-/// The longer of what the key was bound to and what the policy says now: publishing too long harms nobody.
-pub(crate) fn retention(key: &KeyRecord, policy: &Policy) -> Duration {
-    let now = policy.terms().retention;
-    key.terms.map_or(now, |terms| terms.retention.max(now))
-}
-
 /// From when each key signs: its creation plus its lead; but the first key of a ring, and the successor of a revoked
 /// signer, at once. `None` for a key that was revoked before that, or is put off without end.
 fn activations(records: &[&KeyRecord], lapses: &Lapses, policy: &Policy) -> Vec<Option<Timestamp>> {
@@ -238,7 +218,7 @@ fn activations(records: &[&KeyRecord], lapses: &Lapses, policy: &Policy) -> Vec<
     records
         .iter()
         .map(|key| {
-            let at = begins(signer, key, lead(key, policy))?;
+            let at = begins(signer, key, policy.lead_of(key))?;
             let before = signer.replace(key).filter(|_| key.revoked.is_none());
             match before {
                 Some(before) => lapses.put_off(at, before, policy),
@@ -307,7 +287,7 @@ fn scheduled_key(
     let key = records[index];
     // A later key takes over when it starts to sign, even if this one's own activation lies after that.
     let superseded_at = activations[index + 1..].iter().flatten().min().copied();
-    let expires_at = superseded_at.map(|at| at.plus(retention(key, policy)));
+    let expires_at = superseded_at.map(|at| at.plus(policy.retention_of(key)));
     let phase = if key.revoked.is_some() {
         Phase::Revoked
     } else if active == Some(index) {

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::json::{Fault, Object};
-use crate::verify::Refusal;
+use crate::refusal::Refusal;
 
 /// The longest token that is looked at, in octets. Longer ones do not fit the header limits of common gateways either.
 pub const LONGEST: usize = 16 * 1024;

@@ -8,7 +8,7 @@ use signet_base::Nearness;
 
 use crate::NAME;
 use crate::http::Trust;
-use crate::identity::Source;
+use crate::source::Source;
 
 /// The longest name of a key: <https://learn.microsoft.com/azure/key-vault/general/about-keys-secrets-certificates>.
 const LONGEST_NAME: usize = 127;

@@ -13,7 +13,7 @@ use signet_api::{ErrorKind, Operation, ProviderError, untrusted};
 use signet_base::{causes, proxies, quote};
 
 use crate::NAME;
-use crate::identity::Source;
+use crate::source::Source;
 
 /// The setting that names the authorities to trust.
 const AUTHORITIES: &str = "SSL_CERT_FILE";

@@ -1,15 +1,6 @@
-//! Who we are to Azure: workload identity, managed identity, or an application with a secret, in this order.
-//!
-//! The SDK has no default chain. Which one is taken follows from the variables alone, without asking the network:
-//! 1. `AZURE_FEDERATED_TOKEN_FILE`: workload identity;
-//! 2. `IDENTITY_ENDPOINT`: the managed identity of App Service or Container Apps;
-//! 3. `AZURE_CLIENT_SECRET`: the application with this secret;
-//! 4. none of them: the managed identity of the machine, which has no variables (`AZURE_CLIENT_ID` for a user-assigned one).
-//!
-//! `AZURE_TOKEN_CREDENTIALS` names one of them, as in the other SDKs of Azure.
+//! The credentials of the SDK, for the [`Source`] that the variables name, with patience and a record of failures.
 
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -23,194 +14,74 @@ use azure_identity::{
     ManagedIdentityCredentialOptions, UserAssignedId, WorkloadIdentityCredential, WorkloadIdentityCredentialOptions,
 };
 use parking_lot::{Mutex, MutexGuard};
-use signet_api::{ErrorKind, Operation, ProviderError, Variables};
-use zeroize::Zeroizing;
+use signet_api::{ErrorKind, Operation, ProviderError};
 
 use crate::NAME;
 use crate::config::is_loopback;
 use crate::error::IdentityFailure;
 use crate::http::{Trust, client_options};
+use crate::source::Source;
 
 /// For one request of a token.
 const REQUEST: Duration = Duration::from_secs(5);
 /// For a token, with the retries that the machine's metadata service needs while a pod starts.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Where tokens come from.
-#[derive(Clone)]
-pub(crate) enum Source {
-    Workload {
-        tenant: String,
-        client: String,
-        file: PathBuf,
-        authority: Option<String>,
-    },
-    Managed {
-        client: Option<String>,
-    },
-    Secret {
-        tenant: String,
-        client: String,
-        secret: Zeroizing<String>,
-        authority: Option<String>,
-    },
-}
-
-enum Choice {
-    Workload,
-    Managed,
-    Secret,
-}
-
-impl Source {
-    pub(crate) fn choose(variables: &Variables) -> Result<Self, String> {
-        let choice = match variables
-            .get("AZURE_TOKEN_CREDENTIALS")
-            .map(str::to_ascii_lowercase)
-            .as_deref()
-        {
-            Some("workloadidentitycredential") => Choice::Workload,
-            Some("managedidentitycredential") => Choice::Managed,
-            Some("environmentcredential") => Choice::Secret,
-            None | Some("prod") => first_of(variables)?,
-            Some(_) => {
-                return Err(
-                    "AZURE_TOKEN_CREDENTIALS names a credential that Signet does not have: write \
-                     WorkloadIdentityCredential, ManagedIdentityCredential or EnvironmentCredential"
-                        .to_owned(),
-                );
-            }
+/// The SDK's credential. It makes no call yet, but reads the federated token's file.
+fn open(source: &Source, trust: &Trust) -> Result<Arc<dyn TokenCredential>, ProviderError> {
+    let options = |authority: &Option<String>| -> Result<ClientOptions, ProviderError> {
+        let host = authority.as_deref().and_then(|host| Url::parse(host).ok());
+        let direct = host.is_some_and(|host| is_loopback(&host));
+        let mut options = client_options(trust, REQUEST, direct)?;
+        // Without it the SDK would look into the environment by itself.
+        let mut cloud = CustomConfiguration::default();
+        cloud.authority_host = match authority {
+            Some(host) => host.clone(),
+            None => "https://login.microsoftonline.com".to_owned(),
         };
-        let need = |name: &str, of: &str| {
-            let value = variables.get(name).map(str::to_owned);
-            value.ok_or_else(|| format!("{name} is missing, which {of} needs: set it"))
-        };
-        let authority = variables.get("AZURE_AUTHORITY_HOST").map(authority).transpose()?;
-        match choice {
-            Choice::Workload => {
-                let of = "workload identity (AZURE_FEDERATED_TOKEN_FILE)";
-                Ok(Self::Workload {
-                    file: need("AZURE_FEDERATED_TOKEN_FILE", of)?.into(),
-                    tenant: need("AZURE_TENANT_ID", of)?,
-                    client: need("AZURE_CLIENT_ID", of)?,
-                    authority,
-                })
-            }
-            Choice::Managed => Ok(Self::Managed {
-                client: variables.get("AZURE_CLIENT_ID").map(str::to_owned),
+        options.cloud = Some(Arc::new(CloudConfiguration::Custom(cloud)));
+        Ok(options)
+    };
+    let failed = |error: azure_core::Error| {
+        let text = format!("the credentials by {} cannot be used: {error}", source.describe());
+        ProviderError::new(NAME, Operation::Open, ErrorKind::InvalidConfig, text)
+    };
+    Ok(match source {
+        Source::Workload {
+            tenant,
+            client,
+            file,
+            authority,
+        } => WorkloadIdentityCredential::new(Some(WorkloadIdentityCredentialOptions {
+            credential_options: ClientAssertionCredentialOptions {
+                client_options: options(authority)?,
+            },
+            tenant_id: Some(tenant.clone()),
+            client_id: Some(client.clone()),
+            token_file_path: Some(file.clone()),
+        }))
+        .map_err(failed)?,
+        Source::Managed { client } => ManagedIdentityCredential::new(Some(ManagedIdentityCredentialOptions {
+            user_assigned_id: client.clone().map(UserAssignedId::ClientId),
+            // The metadata service is on this machine or its link, never behind a proxy.
+            client_options: client_options(trust, REQUEST, true)?,
+        }))
+        .map_err(failed)?,
+        Source::Secret {
+            tenant,
+            client,
+            secret,
+            authority,
+        } => ClientSecretCredential::new(
+            tenant,
+            client.clone(),
+            Secret::new(secret.to_string()),
+            Some(ClientSecretCredentialOptions {
+                client_options: options(authority)?,
             }),
-            Choice::Secret => {
-                let of = "the application with a secret (AZURE_CLIENT_SECRET)";
-                Ok(Self::Secret {
-                    secret: Zeroizing::new(need("AZURE_CLIENT_SECRET", of)?),
-                    tenant: need("AZURE_TENANT_ID", of)?,
-                    client: need("AZURE_CLIENT_ID", of)?,
-                    authority,
-                })
-            }
-        }
-    }
-
-    /// In the operator's words, with the variables that led here.
-    pub(crate) fn describe(&self) -> &'static str {
-        match self {
-            Self::Workload { .. } => "workload identity (AZURE_FEDERATED_TOKEN_FILE is set)",
-            Self::Managed { .. } => {
-                "managed identity (neither AZURE_FEDERATED_TOKEN_FILE nor AZURE_CLIENT_SECRET is used)"
-            }
-            Self::Secret { .. } => "the application's secret (AZURE_CLIENT_SECRET is set)",
-        }
-    }
-
-    /// The SDK's credential. It makes no call yet, but reads the federated token's file.
-    fn open(&self, trust: &Trust) -> Result<Arc<dyn TokenCredential>, ProviderError> {
-        let options = |authority: &Option<String>| -> Result<ClientOptions, ProviderError> {
-            let host = authority.as_deref().and_then(|host| Url::parse(host).ok());
-            let direct = host.is_some_and(|host| is_loopback(&host));
-            let mut options = client_options(trust, REQUEST, direct)?;
-            // Without it the SDK would look into the environment by itself.
-            let mut cloud = CustomConfiguration::default();
-            cloud.authority_host = match authority {
-                Some(host) => host.clone(),
-                None => "https://login.microsoftonline.com".to_owned(),
-            };
-            options.cloud = Some(Arc::new(CloudConfiguration::Custom(cloud)));
-            Ok(options)
-        };
-        let failed = |error: azure_core::Error| {
-            let text = format!("the credentials by {} cannot be used: {error}", self.describe());
-            ProviderError::new(NAME, Operation::Open, ErrorKind::InvalidConfig, text)
-        };
-        Ok(match self {
-            Self::Workload {
-                tenant,
-                client,
-                file,
-                authority,
-            } => WorkloadIdentityCredential::new(Some(WorkloadIdentityCredentialOptions {
-                credential_options: ClientAssertionCredentialOptions {
-                    client_options: options(authority)?,
-                },
-                tenant_id: Some(tenant.clone()),
-                client_id: Some(client.clone()),
-                token_file_path: Some(file.clone()),
-            }))
-            .map_err(failed)?,
-            Self::Managed { client } => ManagedIdentityCredential::new(Some(ManagedIdentityCredentialOptions {
-                user_assigned_id: client.clone().map(UserAssignedId::ClientId),
-                // The metadata service is on this machine or its link, never behind a proxy.
-                client_options: client_options(trust, REQUEST, true)?,
-            }))
-            .map_err(failed)?,
-            Self::Secret {
-                tenant,
-                client,
-                secret,
-                authority,
-            } => ClientSecretCredential::new(
-                tenant,
-                client.clone(),
-                Secret::new(secret.to_string()),
-                Some(ClientSecretCredentialOptions {
-                    client_options: options(authority)?,
-                }),
-            )
-            .map_err(failed)?,
-        })
-    }
-}
-
-fn first_of(variables: &Variables) -> Result<Choice, String> {
-    let is_set = |name: &str| variables.get(name).is_some();
-    if is_set("AZURE_FEDERATED_TOKEN_FILE") {
-        Ok(Choice::Workload)
-    } else if is_set("IDENTITY_ENDPOINT") {
-        Ok(Choice::Managed)
-    } else if is_set("AZURE_CLIENT_SECRET") {
-        Ok(Choice::Secret)
-    } else if is_set("AZURE_CLIENT_CERTIFICATE_PATH") {
-        Err(
-            "AZURE_CLIENT_CERTIFICATE_PATH is set, but the certificate credential of Azure's SDK needs OpenSSL, which \
-             Signet does not link: use workload identity, managed identity or AZURE_CLIENT_SECRET"
-                .to_owned(),
         )
-    } else {
-        Ok(Choice::Managed)
-    }
-}
-
-fn authority(host: &str) -> Result<String, String> {
-    match Url::parse(host) {
-        Ok(url) if url.scheme() == "https" && url.host_str().is_some() => Ok(host.to_owned()),
-        _ => Err("AZURE_AUTHORITY_HOST is no https URL: write one such as https://login.microsoftonline.us".to_owned()),
-    }
-}
-
-/// Shows no secret.
-impl fmt::Debug for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.describe())
-    }
+        .map_err(failed)?,
+    })
 }
 
 /// A credential of the SDK with a deadline and an operator's errors. Several clients may share it.
@@ -224,7 +95,7 @@ pub(crate) struct Identity {
 
 impl Identity {
     pub(crate) fn open(source: Source, trust: Trust) -> Result<Arc<Self>, ProviderError> {
-        let credential = source.open(&trust)?;
+        let credential = open(&source, &trust)?;
         Ok(Arc::new(Self {
             source,
             trust,
@@ -244,7 +115,7 @@ impl Identity {
         if !self.has_worked.swap(false, Ordering::Relaxed) {
             return false;
         }
-        let Ok(credential) = self.source.open(&self.trust) else {
+        let Ok(credential) = open(&self.source, &self.trust) else {
             return false;
         };
         *self.credential() = credential;

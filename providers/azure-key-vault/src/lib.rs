@@ -23,6 +23,7 @@ mod jwk;
 mod provider;
 mod ring;
 mod sealer;
+mod source;
 mod store;
 mod tags;
 

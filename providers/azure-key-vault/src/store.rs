@@ -16,7 +16,8 @@ use crate::NAME;
 use crate::config::{Problems, is_loopback};
 use crate::error::without_token;
 use crate::http::Trust;
-use crate::identity::{Identity, Source};
+use crate::identity::Identity;
+use crate::source::Source;
 
 /// What a token for every storage account is for.
 const SCOPE: &str = "https://storage.azure.com/.default";

@@ -26,22 +26,12 @@ use signet_core::json;
 use zeroize::Zeroizing;
 
 use crate::context::push;
+use crate::damage::Damage;
 use crate::entry::{Entry, EntryJson};
 
 const FORMAT: &str = "signet-ring/1";
 /// A ring of a thousand RSA-4096 keys is smaller. Whatever is larger is not a ring.
 pub const LONGEST: usize = 8 * 1024 * 1024;
-
-/// Why a document is not believed, in words for the operator.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct Damage(String);
-
-impl Damage {
-    pub(crate) fn new(what: impl Into<String>) -> Self {
-        Self(what.into())
-    }
-}
 
 /// The key that authenticates the document: 32 octets, wiped when dropped.
 #[derive(PartialEq, Eq)]

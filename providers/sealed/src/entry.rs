@@ -9,7 +9,7 @@ use signet_core::jwk::Jwk;
 use signet_core::{KeyRecord, KeyState, Kid, Revocation, Terms, Timestamp};
 
 use crate::context::{Context, Purpose};
-use crate::document::Damage;
+use crate::damage::Damage;
 
 /// 9999-12-31T23:59:59.999Z, the last instant that RFC 3339 can write.
 const LAST_INSTANT: i64 = 253_402_300_799_999;

@@ -15,6 +15,7 @@
 pub mod disk;
 
 mod context;
+mod damage;
 mod document;
 mod entry;
 mod faulty;

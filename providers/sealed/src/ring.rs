@@ -6,7 +6,8 @@ use parking_lot::{Mutex, MutexGuard};
 use signet_api::{ErrorKind, Operation, ProviderError};
 
 use crate::context::{Context, Purpose};
-use crate::document::{Damage, Document, RingKey, Unverified};
+use crate::damage::Damage;
+use crate::document::{Document, RingKey, Unverified};
 use crate::entry::Entry;
 use crate::sealer::Sealer;
 use crate::store::{RingStore, Swap, Version};

@@ -14,10 +14,10 @@ use signet_core::algorithm::RsaBits;
 
 use crate::client::{Call, Client, grant};
 use crate::error::Failure;
+use crate::handle::{Remote, Ring};
 use crate::kv::Secret;
 use crate::mount;
 use crate::names::transit_key;
-use crate::provider::Remote;
 
 const CAPABILITIES: &str = "sys/capabilities-self";
 
@@ -244,7 +244,7 @@ pub(crate) async fn remote(remote: &Remote, trials: &mut Trials) {
     }
 }
 
-fn locked_in(remote: &Remote, ring: &crate::provider::Ring) -> Result<(), Failure> {
+fn locked_in(remote: &Remote, ring: &Ring) -> Result<(), Failure> {
     let held = ring
         .transit
         .iter()

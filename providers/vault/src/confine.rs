@@ -12,7 +12,7 @@ use signet_api::{ErrorKind, Fate, may_retire};
 use signet_core::{KeyState, Kid, Revocation};
 
 use crate::error::Failure;
-use crate::provider::Remote;
+use crate::handle::Remote;
 use crate::record::Record;
 use crate::transit::TransitKey;
 

@@ -20,6 +20,7 @@ mod client;
 mod config;
 mod confine;
 mod error;
+mod handle;
 mod kv;
 mod mount;
 mod names;

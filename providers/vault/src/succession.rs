@@ -17,8 +17,8 @@ use signet_core::{KeyRecord, KeyState, Timestamp};
 use tokio::time::sleep;
 
 use crate::error::Failure;
+use crate::handle::{Remote, Ring};
 use crate::names::{transit_key, transit_keys, transit_type};
-use crate::provider::{Remote, Ring};
 use crate::record::{ClaimOf, Entry, Place};
 
 /// A swap is lost only when somebody else's was stored: so often in a row is no longer a race.

@@ -1,0 +1,357 @@
+//! A handle onto one ring in remote custody: the record in KV v2, and transit's keys that it names.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use signet_api::{ErrorKind, Operation, ProviderError};
+use signet_base::Clock;
+use signet_core::public_key::PublicKey;
+use signet_core::ring::newest;
+use signet_core::signing_key::Signature;
+use signet_core::{Algorithm, KeyRecord, KeyState, Kid};
+use tokio::sync::Mutex;
+
+use crate::client::Client;
+use crate::config::VaultConfig;
+use crate::error::Failure;
+use crate::kv::Secret;
+use crate::names::ring_name;
+use crate::record::{ClaimOf, Entry, Found, Record};
+use crate::transit::{Made, Transit, TransitKey};
+
+/// A handle onto one ring.
+pub(crate) struct Remote {
+    pub(crate) client: Client,
+    pub(crate) ring: String,
+    pub(crate) transit: Transit,
+    pub(crate) record: Secret,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Whose claims are this handle's.
+    pub(crate) nonce: String,
+    /// One creation at a time in this process, so that a claim of this handle is one that was given up.
+    pub(crate) creating: Mutex<()>,
+    known: ArcSwap<Known>,
+    /// The newest version of the record that this process has seen: an older one is not believed.
+    seen: AtomicU64,
+}
+
+/// What `sign` goes by: the keys as this handle saw them last.
+#[derive(Debug, Default)]
+struct Known {
+    /// Of the record.
+    version: u64,
+    keys: HashMap<Kid, Signer>,
+}
+
+/// A key as this handle signs with it.
+#[derive(Clone, Debug)]
+pub(crate) struct Signer {
+    path: Arc<str>,
+    version: u64,
+    algorithm: Algorithm,
+    signature_len: usize,
+    /// Why it may not sign, if it may not.
+    pub(crate) refusal: Option<&'static str>,
+}
+
+/// The record, and what transit says of the keys that it names.
+pub(crate) struct Ring {
+    pub(crate) record: Record,
+    /// Of the record; `None` if there is none yet.
+    pub(crate) version: Option<u64>,
+    pub(crate) transit: BTreeMap<String, Option<TransitKey>>,
+    /// The keys of the record, in its order.
+    pub(crate) keys: Vec<KeyRecord>,
+    /// The key that the claim names, once transit made it.
+    pub(crate) claimed: Option<KeyRecord>,
+}
+
+impl Ring {
+    pub(crate) fn newest(&self) -> Option<&KeyRecord> {
+        newest(&self.keys)
+    }
+}
+
+impl Remote {
+    /// Nothing is sent yet.
+    pub(crate) fn open(config: VaultConfig, clock: Arc<dyn Clock>) -> Result<Self, ProviderError> {
+        ring_name(&config.key)?;
+        let client = Client::new(config.connection)?;
+        let mut nonce = [0; 16];
+        aws_lc_rs::rand::fill(&mut nonce).map_err(|_| {
+            let text = "the cryptographic library gave no random octets; it is tried again";
+            Failure::new(ErrorKind::Unavailable, text).at(Operation::Open)
+        })?;
+        Ok(Self {
+            transit: Transit::new(client.clone(), &config.transit_mount),
+            record: Secret::new(client.clone(), &config.kv_mount, &format!("signet/{}", config.key)),
+            client,
+            ring: config.key,
+            clock,
+            nonce: nonce.iter().map(|octet| format!("{octet:02x}")).collect(),
+            creating: Mutex::default(),
+            known: ArcSwap::default(),
+            seen: AtomicU64::new(0),
+        })
+    }
+
+    /// The record with its version; an empty one without, if there never was one.
+    pub(crate) async fn read_record(&self) -> Result<(Record, Option<u64>), Failure> {
+        // What was seen before the question is what the answer must not fall behind.
+        let seen = self.seen.load(Ordering::SeqCst);
+        let found = self.record.read::<Found>().await?;
+        let version = found.as_ref().map_or(0, |found| found.version);
+        if version < seen {
+            let location = self.record.location();
+            return Err(Failure::new(
+                ErrorKind::BadAnswer,
+                format!(
+                    "the record in {location} went back: it is version {version} (0: it is gone), and this process has seen \
+                     version {seen}. It could lack a revocation. If VAULT_ADDR leads to standbys that answer from an older \
+                     state, point it to the active node. If you replaced the record on purpose, restart Signet to accept it; \
+                     if not, treat it as an attack"
+                ),
+            ));
+        }
+        self.seen.fetch_max(version, Ordering::SeqCst);
+        match found {
+            None => Ok((Record::empty(&self.ring), None)),
+            Some(found) => {
+                let record = found.data.record(&self.ring, &self.record.location())?;
+                Ok((record, Some(version)))
+            }
+        }
+    }
+
+    /// Writes the next record. `None`: somebody else was faster, and nothing was changed.
+    pub(crate) async fn write_record(&self, before: Option<u64>, record: &Record) -> Result<Option<u64>, Failure> {
+        let version = self.record.swap(before, &record.document()?).await?;
+        if let Some(version) = version {
+            self.seen.fetch_max(version, Ordering::SeqCst);
+        }
+        Ok(version)
+    }
+
+    /// The ring as it is now.
+    pub(crate) async fn read_ring(&self) -> Result<Ring, Failure> {
+        let (record, version) = self.read_record().await?;
+        let mut transit = BTreeMap::new();
+        for name in record.transit_keys_to_read() {
+            transit.insert(name.to_owned(), self.transit.read(name).await?);
+        }
+        let listed = record.keys.iter().filter(|entry| entry.is_listed());
+        let passed_over = record.passed_over();
+        let keys: Vec<KeyRecord> = listed
+            .map(|entry| self.key_record(entry, &transit, passed_over))
+            .collect::<Result<_, _>>()?;
+        let claimed = match &record.claim {
+            Some(claim) => self.claimed(claim, &transit, &keys)?,
+            None => None,
+        };
+        self.remember(version.unwrap_or(0), &record, &keys, claimed.as_ref());
+        Ok(Ring {
+            record,
+            version,
+            transit,
+            keys,
+            claimed,
+        })
+    }
+
+    fn key_record(
+        &self,
+        entry: &Entry,
+        transit: &BTreeMap<String, Option<TransitKey>>,
+        passed_over: u64,
+    ) -> Result<KeyRecord, Failure> {
+        let bad = |what: &str| {
+            let text = format!("key {} in {}: {what}", entry.kid, self.record.location());
+            Failure::new(ErrorKind::BadAnswer, text)
+        };
+        let record = |public: &PublicKey, created_at, state| {
+            let public = public
+                .for_algorithm(entry.algorithm)
+                .map_err(|error| bad(&error.to_string()))?;
+            if *public.kid() != entry.kid {
+                return Err(bad(
+                    "its public key is another one now. The transit key was deleted and made again, or restored from \
+                     another backup than the record: restore both from one backup. If nobody in your team did that, treat it \
+                     as an attack",
+                ));
+            }
+            Ok(KeyRecord {
+                public,
+                created_at,
+                sequence: entry.number,
+                predecessor: entry.predecessor.clone(),
+                terms: Some(entry.terms),
+                state,
+                revoked: entry.revoked.clone(),
+            })
+        };
+        if entry.revoked.is_some() {
+            // Transit may have destroyed it. Nobody verifies with it, so the record's word is enough.
+            let public = entry.public.public_key().map_err(|error| bad(&error.to_string()))?;
+            return record(&public, entry.created_at_ms, KeyState::Disabled);
+        }
+        let version = entry.place.version;
+        let held = transit.get(&entry.place.transit_key).and_then(Option::as_ref);
+        let Some((held, made)) = held.and_then(|held| Some((held, held.version(version)?))) else {
+            return Err(Failure::new(
+                ErrorKind::KeyUnusable,
+                format!(
+                    "key {} is version {version} of {}, which transit no longer has. Restore the transit key from a \
+                     backup, or give the key and its tokens up with `signet keys revoke {}`",
+                    entry.kid,
+                    self.transit.key_path(&entry.place.transit_key),
+                    entry.kid
+                ),
+            ));
+        };
+        let made = made?;
+        // Transit signs no more with a key that a revocation passed over, and nobody disabled it: it is still to be retired
+        // when its time has come.
+        let state = match entry.state {
+            KeyState::Enabled if held.signs_with(version) || entry.number <= passed_over => KeyState::Enabled,
+            _ => KeyState::Disabled,
+        };
+        record(&made.public, made.at.max(entry.created_at_ms), state)
+    }
+
+    /// The key that a claim names, if transit has made it.
+    fn claimed(
+        &self,
+        claim: &ClaimOf,
+        transit: &BTreeMap<String, Option<TransitKey>>,
+        before: &[KeyRecord],
+    ) -> Result<Option<KeyRecord>, Failure> {
+        let held = transit.get(&claim.place.transit_key).and_then(Option::as_ref);
+        let Some((held, made)) = held.and_then(|held| Some((held, held.version(claim.place.version)?))) else {
+            return Ok(None);
+        };
+        let Made { public, at } = made?;
+        let public = public.for_algorithm(claim.algorithm).map_err(|error| {
+            let text = format!("{}: {error}", self.transit.key_path(&claim.place.transit_key));
+            Failure::new(ErrorKind::KeyUnusable, text)
+        })?;
+        // The active node's clock may have been set back, or another node be active now: no key is older than one that is used,
+        // by the same rule in every replica. One that was dated in the future and is revoked makes none that is, too.
+        let used = before.iter().filter(|key| key.revoked.is_none());
+        let created_at = used.fold(at, |at, key| {
+            at.max(key.created_at.plus(std::time::Duration::from_millis(1)))
+        });
+        Ok(Some(KeyRecord {
+            public,
+            created_at,
+            sequence: claim.number,
+            predecessor: claim.predecessor.clone(),
+            terms: Some(claim.terms),
+            state: match held.signs_with(claim.place.version) {
+                true => KeyState::Enabled,
+                false => KeyState::Disabled,
+            },
+            revoked: None,
+        }))
+    }
+
+    /// Keeps what `sign` needs, unless this handle has seen a newer record meanwhile.
+    pub(crate) fn remember(&self, version: u64, record: &Record, keys: &[KeyRecord], claimed: Option<&KeyRecord>) {
+        let mut signers = HashMap::new();
+        let places = record.keys.iter().map(|entry| (&entry.kid, &entry.place));
+        let claim = record
+            .claim
+            .as_ref()
+            .zip(claimed)
+            .map(|(claim, key)| (key.kid(), &claim.place));
+        for (kid, place) in places.chain(claim) {
+            let Some(key) = keys.iter().chain(claimed).find(|key| key.kid() == kid) else {
+                continue;
+            };
+            let refusal = match (&key.revoked, key.state) {
+                (Some(_), _) => Some("was revoked"),
+                (None, KeyState::Disabled) => Some("was retired, or disabled in transit"),
+                (None, KeyState::Enabled) => None,
+            };
+            let signer = Signer {
+                path: self.transit.sign_path(&place.transit_key).into(),
+                version: place.version,
+                algorithm: key.public.algorithm(),
+                signature_len: key.public.public().signature_len(),
+                refusal,
+            };
+            signers.insert(kid.clone(), signer);
+        }
+        let next = Arc::new(Known { version, keys: signers });
+        self.known.rcu(|known| match known.version > version {
+            true => Arc::clone(known),
+            false => Arc::clone(&next),
+        });
+    }
+
+    /// Remembers that a key may not sign since this version of the record.
+    pub(crate) fn forbid(&self, kid: &Kid, refusal: &'static str, version: u64) {
+        self.known.rcu(|known| {
+            let mut keys = known.keys.clone();
+            if let Some(signer) = keys.get_mut(kid) {
+                signer.refusal = Some(refusal);
+            }
+            Known {
+                version: known.version.max(version),
+                keys,
+            }
+        });
+    }
+
+    pub(crate) async fn signer(&self, kid: &Kid) -> Result<Signer, Failure> {
+        if let Some(signer) = self.known.load().keys.get(kid) {
+            return Ok(signer.clone());
+        }
+        self.read_ring().await?;
+        let known = self.known.load();
+        known.keys.get(kid).cloned().ok_or_else(|| self.unknown(kid))
+    }
+
+    pub(crate) async fn signature(&self, kid: &Kid, message: &[u8]) -> Result<Signature, Failure> {
+        let signer = self.signer(kid).await?;
+        if let Some(refusal) = signer.refusal {
+            return Err(Failure::new(ErrorKind::KeyUnusable, format!("key {kid} {refusal}")));
+        }
+        let signature = self
+            .transit
+            .sign(&signer.path, signer.version, signer.algorithm, message)
+            .await?;
+        if signature.len() != signer.signature_len {
+            let text = format!(
+                "POST {} was answered with a signature of {} octets, and {} has {}",
+                signer.path,
+                signature.len(),
+                signer.algorithm,
+                signer.signature_len
+            );
+            return Err(Failure::new(ErrorKind::BadAnswer, text));
+        }
+        Ok(Signature::from_jws(signature))
+    }
+
+    pub(crate) fn unknown(&self, kid: &Kid) -> Failure {
+        let text = format!("the record in {} has no key {kid}", self.record.location());
+        Failure::new(ErrorKind::NotFound, text)
+    }
+
+    pub(crate) fn outrun(&self) -> Failure {
+        let text = format!(
+            "others changed the record in {} again and again; nothing was done, and it is tried again",
+            self.record.location()
+        );
+        Failure::new(ErrorKind::Unavailable, text)
+    }
+}
+
+impl fmt::Debug for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Remote({}, {:?})", self.ring, self.client)
+    }
+}
