@@ -8,6 +8,7 @@
 pub mod answers;
 pub mod app;
 pub mod cli;
+pub mod conditions;
 pub mod discovery;
 pub mod fits;
 pub mod grpc;
@@ -17,6 +18,7 @@ pub mod keeper;
 pub mod kinds;
 pub mod lane;
 pub mod last_good;
+pub mod nudge;
 pub mod own_keys;
 pub mod proxies;
 pub mod published;

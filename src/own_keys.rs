@@ -8,7 +8,7 @@ use signet_core::verify::{Authentic, Refusal, Unproven};
 use signet_core::{Timestamp, VerifyingKey};
 use signet_verify::{KeySource, Keys, NoKeys};
 
-use crate::keeper::Nudge;
+use crate::nudge::Nudge;
 use crate::published::Published;
 use crate::snapshot::Snapshot;
 

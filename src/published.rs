@@ -8,7 +8,7 @@ use bytes::Bytes;
 use signet_core::Timestamp;
 use tokio::sync::watch;
 
-use crate::keeper::Nudge;
+use crate::nudge::Nudge;
 use crate::snapshot::Snapshot;
 
 /// Makes a snapshot of what is known now. It asks nobody and never waits.

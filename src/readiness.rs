@@ -6,9 +6,7 @@
 //! What to do about a condition stands in `docs/operations.md`.
 
 mod doubted;
-mod report;
 mod revocation;
-mod state;
 mod words;
 
 use std::collections::HashMap;
@@ -21,38 +19,22 @@ use signet_verify::NoKeys;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::conditions::{
+    ALSO_PUBLISH, Condition, Effect, ISSUERS, JWKS, REVOCATION, RING, Report, SIGNING, SOCKET, State,
+};
 use crate::http::unix::{SocketFault, SocketFile};
 use crate::published::Published;
 use crate::remote::Remote;
 use crate::snapshot::{NoSigner, NoSignerCause, RefreshFailure, Signer, Signs, Snapshot};
-pub use doubted::CLOCK;
 use doubted::Doubted;
-pub use report::{Condition, Report};
 use signet_base::brief;
 use signet_base::rfc3339;
 use signet_clock_watch::ClockWatch;
 use signet_issuers::{Issuers, Trusted};
-pub use state::{Effect, State};
 use words::{from_disk, put_off};
 
 /// Between two looks: to the second is how instants are told.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-
-/// The ring is fresh enough to be safe.
-pub const RING: &str = "ring";
-/// Tokens can be signed.
-pub const SIGNING: &str = "signing";
-/// There are keys to publish and to verify with, and they are known to be the right ones.
-pub const JWKS: &str = "jwks";
-/// The local socket can be reached.
-pub const SOCKET: &str = "socket";
-/// A ring that is published beside the one that signs can be read. Listed while it cannot.
-pub const ALSO_PUBLISH: &str = "also_publish";
-
-/// The keys of the trusted issuers were asked for once. Listed while one of them is not, or cannot be fetched.
-pub const ISSUERS: &str = "issuers";
-/// A revoked key is accepted nowhere any more. Listed while a cache of the JWKS may still have it.
-pub const REVOCATION: &str = "revocation";
 
 /// What the conditions are judged by.
 #[derive(Clone, Debug)]

@@ -1,9 +1,10 @@
 //! The ring as people and machines see it: `GET /v1/ring`, `signet keys list`, the status page.
 
+use std::time::UNIX_EPOCH;
+
 use serde::Serialize;
 use signet_core::{Issuer, KeyRecord, Phase, Policy, Schedule, Timestamp};
 
-use crate::timeline::instant;
 use signet_base::rfc3339;
 
 /// Every key with its phase and instants.
@@ -133,4 +134,12 @@ fn key_views(records: &[KeyRecord], schedule: &Schedule) -> Vec<KeyView> {
             }),
         })
         .collect()
+}
+
+/// An instant as `rfc3339` writes it; the epoch if it is none, which is no time at which a key was made.
+#[must_use]
+pub fn instant(text: &str) -> Timestamp {
+    let at = humantime::parse_rfc3339(text).unwrap_or(UNIX_EPOCH);
+    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }

@@ -6,27 +6,21 @@
 
 pub mod envoy;
 pub mod kubernetes;
-mod metadata;
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::CONTENT_TYPE;
-use http::{Request, StatusCode, Version};
+use http::{Request, StatusCode};
 use http_body_util::{BodyExt as _, Either};
 use prost::Message;
 use tonic::server::{Grpc, UnaryService};
 use tonic::{Code, Status};
 use tonic_prost::ProstCodec;
 
-use self::kubernetes::{FetchKeysRequest, MetadataRequest, Method, SignJwtRequest};
-pub use self::metadata::as_struct;
 use crate::http::Response;
 use crate::http::body::{Arriving, NoBody};
-use crate::routes::Service;
-use crate::routes::kubernetes::metadata;
 
 /// The longest message that is read: a token with the headers of a request around it.
 const LONGEST_MESSAGE: usize = 256 * 1024;
@@ -43,49 +37,22 @@ pub fn is_grpc<B>(request: &Request<B>) -> bool {
     of_grpc && !request.uri().path().starts_with("/v1/")
 }
 
-/// Answers one call.
-pub async fn answer(service: Arc<Service>, request: Request<Arriving>) -> Response {
-    if request.version() != Version::HTTP_2 || request.method() != http::Method::POST {
-        return not_here("gRPC is a POST over HTTP/2");
-    }
-    let path = request.uri().path();
-    if path == envoy::CHECK {
-        return call(request, move |message| ready(Ok(service.envoy_check(&message)))).await;
-    }
-    let Some(method) = kubernetes::method(path) else {
-        return not_here("no such method here; docs/architecture.md lists the services");
-    };
-    let Some(told) = service.kubernetes else {
-        return not_here("nothing is signed for Kubernetes here; set SIGNET_KUBERNETES=true");
-    };
-    match method {
-        Method::Metadata => call(request, move |_: MetadataRequest| ready(Ok(metadata(told)))).await,
-        Method::FetchKeys => call(request, move |_: FetchKeysRequest| ready(service.kubernetes_keys(told))).await,
-        Method::Sign => {
-            let sign = move |message: SignJwtRequest| {
-                let service = Arc::clone(&service);
-                async move { service.kubernetes_sign(&message.claims).await }
-            };
-            call(request, sign).await
-        }
-    }
-}
-
 /// `UNIMPLEMENTED`, under the HTTP status that the protocol maps to it: a gateway that asks at a wrong path, and looks at
 /// the HTTP status only, must not find a 200 there.
 /// <https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md>
-fn not_here(detail: &str) -> Response {
+pub fn not_here(detail: &str) -> Response {
     let mut response = refuse(Status::new(Code::Unimplemented, detail));
     *response.status_mut() = StatusCode::NOT_FOUND;
     response
 }
 
-async fn ready<T>(value: T) -> T {
+/// An answer that is there already.
+pub async fn ready<T>(value: T) -> T {
     value
 }
 
 /// A call of one message and one answer.
-async fn call<In, Out, F, Answering>(request: Request<Arriving>, answer: F) -> Response
+pub async fn call<In, Out, F, Answering>(request: Request<Arriving>, answer: F) -> Response
 where
     In: Message + Default + Send + 'static,
     Out: Message + Default + Send + 'static,

@@ -28,12 +28,12 @@ use tokio_util::sync::CancellationToken;
 
 use self::control::Control;
 use self::known::{Facts, Known};
-pub use self::pace::Nudge;
 use self::pace::Pace;
 use self::publisher::Publisher;
 use self::remember::Remember;
 use self::watch::Watch;
 use crate::last_good::{Remembered, Remembers};
+use crate::nudge::Nudge;
 use crate::published::Published;
 use crate::reading::Reading;
 use crate::telemetry::metrics::Metrics;

@@ -19,14 +19,12 @@ use signet_core::jwk::Jwk;
 use signet_core::{Issuer, KeyRecord, KeyState, Kid, Lapses, Revocation, Terms, Timestamp};
 
 use super::error::Refusal;
-use super::{Remembered, RememberedRing};
+use super::{MOST_KEYS, Remembered, RememberedRing};
 use signet_files::cache::{self, FileFault};
 
 pub(super) const FORMAT: &str = "signet-last-good/1";
 /// The most octets of the file. Five rings, one of each provider, of [`MOST_KEYS`] RSA keys of 4096 bits fit in it.
 pub const LONGEST: usize = 1024 * 1024;
-/// The most keys of one ring. A policy lets at most 32 be published, and sealed custody keeps 64 that are out of use.
-pub const MOST_KEYS: usize = 128;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

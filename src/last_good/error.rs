@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use signet_core::Kid;
 use signet_core::public_key::PublicKeyError;
 
-use super::document::MOST_KEYS;
+use super::MOST_KEYS;
 use signet_files::cache::FileFault;
 
 /// The file or its directory, what is wrong with it, and what to do next. `Display` does not repeat its source.

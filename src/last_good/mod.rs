@@ -24,10 +24,13 @@ use std::path::Path;
 use async_trait::async_trait;
 use signet_core::{Issuer, KeyRecord, Lapses, Timestamp};
 
-pub use document::{LONGEST, MOST_KEYS};
+pub use document::LONGEST;
 pub use error::{LastGoodError, Refusal};
 
 use signet_files::cache::CacheFile;
+
+/// The most keys of one ring. A policy lets at most 32 be published, and sealed custody keeps 64 that are out of use.
+pub const MOST_KEYS: usize = 128;
 
 /// The file's name in the data directory.
 pub const FILE_NAME: &str = "last-good.json";

@@ -2,14 +2,11 @@
 
 use signet_core::Timestamp;
 
-use super::{Condition, State};
+use crate::conditions::{CLOCK, Condition, State};
 use crate::snapshot::Snapshot;
 use signet_base::brief;
 use signet_base::rfc3339;
 use signet_clock_watch::Doubt;
-
-/// The wall clock, and the instants at which keys were created, can be believed. Listed while they cannot.
-pub const CLOCK: &str = "clock";
 
 /// What is not done meanwhile.
 const HELD: &str = "No key is created, retired, disabled or erased while that lasts; all else goes on";

@@ -59,7 +59,7 @@ pub fn routes(service: Arc<Service>, shutdown: CancellationToken) -> impl Fn(Pee
 impl Handler for Local {
     async fn handle(&self, request: Request<Arriving>) -> Response {
         if grpc::is_grpc(&request) {
-            return grpc::answer(Arc::clone(&self.service), request).await;
+            return super::grpc::answer(Arc::clone(&self.service), request).await;
         }
         let method = request.method().clone();
         head::answer(&method, self.answer(request).await)

@@ -7,6 +7,7 @@ pub mod admin;
 pub mod asked;
 pub mod authorize;
 pub mod check;
+pub mod grpc;
 pub mod head;
 pub mod introspect;
 pub mod kubernetes;
@@ -23,8 +24,8 @@ use signet_core::mint::Template;
 use signet_verify::{Identity, Verifier};
 
 use crate::answers::Answers;
-use crate::keeper::Nudge;
 use crate::lane::Lane;
+use crate::nudge::Nudge;
 use crate::published::Published;
 use crate::remote::Remote;
 use crate::settings::Kubernetes;

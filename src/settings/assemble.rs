@@ -10,10 +10,11 @@ use signet_api::{Custody, Fate, Variables};
 use signet_base::Nearness;
 use signet_core::{Algorithm, Durations, Issuer, Policy};
 
+use super::choice::choice;
 use super::claims;
 use super::issuers;
 use super::kubernetes::kubernetes;
-use super::names::{self, LogFormat, ProviderName, choice};
+use super::names::{self, LogFormat, ProviderName};
 use super::origin::{self, Defaults, NO_STORE, Origin, UNUSED_STORE, custody_of};
 use super::problem::SettingsError;
 use super::reader::Reader;

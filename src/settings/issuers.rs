@@ -1,21 +1,17 @@
 //! The issuers beside our own whose tokens are accepted: `SIGNET_TRUSTED_ISSUERS` names them, and each may have a table
 //! `[trusted_issuers."https://login.example.com/"]` in the settings file with what differs from the defaults.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use signet_core::verify::Dialect;
 use signet_core::{Algorithm, Audience, ClaimPath, Issuer};
-use toml::{Table, Value};
+use toml::Table;
 
 use super::parse;
 use super::reader::Reader;
 use super::sources::{EMPTY, text_of};
 use super::table::Kind;
 use signet_issuers::{KeysAt, Location, TrustedIssuer};
-
-/// The tables of the file, by issuer, and where each stands.
-pub(super) type Tables = BTreeMap<String, Table>;
 
 const KEYS: [(&str, Kind); 11] = [
     ("audiences", Kind::List),
@@ -223,16 +219,4 @@ impl Terms<'_> {
             self.refuse(&key, text);
         }
     }
-}
-
-/// The tables, if it is tables; `None` is a mistake.
-pub(super) fn tables(value: Value) -> Option<Tables> {
-    let Value::Table(tables) = value else { return None };
-    tables
-        .into_iter()
-        .map(|(name, value)| match value {
-            Value::Table(table) => Some((name, table)),
-            _ => None,
-        })
-        .collect()
 }

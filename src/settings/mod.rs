@@ -8,6 +8,7 @@
 
 mod assemble;
 mod authorities;
+mod choice;
 mod claims;
 mod effective;
 mod flags;

@@ -5,6 +5,9 @@ use std::path::PathBuf;
 
 use super::parse;
 
+/// The settings that an origin has besides the variables of its ecosystem.
+pub(super) const OF_ALSO: [&str; 4] = ["CUSTODY", "KEY", "STORE", "LOCAL_KEY_FILE"];
+
 macro_rules! providers {
     ($($(#[$doc:meta])* $variant:ident = $word:literal, $custody:literal, $built_in:expr, $ecosystem:expr;)+) => {
         /// A provider. Its one word is also its folder, crate, feature and metric label.
@@ -155,18 +158,6 @@ pub(super) fn store(text: &str) -> Result<Store, String> {
             "{text:?} needs the feature {keeper}, which is not built into this binary; {example}"
         ))
     }
-}
-
-/// One of a few words.
-pub(super) fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {
-    choices
-        .iter()
-        .find(|(word, _)| *word == text)
-        .map(|(_, value)| *value)
-        .ok_or_else(|| {
-            let words = choices.iter().map(|(word, _)| *word).collect::<Vec<_>>();
-            format!("{text:?} is not known; write one of: {}", words.join(", "))
-        })
 }
 
 #[cfg(test)]

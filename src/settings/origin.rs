@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use signet_api::{Custody, Variables};
 
+use super::choice::choice;
 use super::names::{self, ProviderName, Store};
 use super::parse;
 use super::reader::Reader;
@@ -50,9 +51,6 @@ impl Origin {
             && self.overrides == other.overrides
     }
 }
-
-/// The settings that an origin has besides the variables of its ecosystem.
-pub(super) const NAMES: [&str; 4] = ["CUSTODY", "KEY", "STORE", "LOCAL_KEY_FILE"];
 
 /// What an origin has when nothing is written.
 pub(super) struct Defaults {
@@ -203,7 +201,7 @@ fn origin(
 
 /// The custody of this word, if the provider has it.
 pub(super) fn custody_of(provider: ProviderName, text: &str) -> Result<Custody, String> {
-    let custody = names::choice(text, &[("remote", Custody::Remote), ("sealed", Custody::Sealed)])?;
+    let custody = choice(text, &[("remote", Custody::Remote), ("sealed", Custody::Sealed)])?;
     match (provider, custody) {
         (ProviderName::Local, Custody::Remote) => Err(
             "\"remote\" is not possible with the local provider, as it computes no signatures; write sealed".to_owned(),

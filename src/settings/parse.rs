@@ -11,6 +11,7 @@ use signet_core::algorithm::RsaBits;
 use signet_core::{Algorithm, Audience, Issuer};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
+use super::choice::choice;
 use crate::http::unix::Group;
 
 /// What `sun_path` holds besides its closing zero (unix(7)).
@@ -283,7 +284,7 @@ pub(super) fn log(text: &str) -> Result<Targets, String> {
             ("debug", LevelFilter::DEBUG),
             ("trace", LevelFilter::TRACE),
         ];
-        super::names::choice(word, &levels).ok()
+        choice(word, &levels).ok()
     };
     let is_module = |module: &str| {
         let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';

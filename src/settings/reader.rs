@@ -2,9 +2,8 @@
 
 use signet_api::Variables;
 
-use super::issuers::Tables;
 use super::problem::{Fault, Problem, SettingsError};
-use super::sources::{Also, Given, Source, Sources};
+use super::sources::{Also, Given, Source, Sources, Tables};
 use super::table::{Fallback, SETTINGS, Setting};
 use super::{Effective, Settings};
 

@@ -12,14 +12,15 @@ use toml::{Table, Value};
 use zeroize::Zeroizing;
 
 use super::authorities;
-use super::issuers::{self, Tables};
-use super::names::ProviderName;
-use super::origin::NAMES;
+use super::names::{OF_ALSO, ProviderName};
 use super::parse;
 use super::problem::{Fault, Problem};
 use super::table::{Kind, SETTINGS, Setting};
 use super::unknown::{is_from_kubernetes, nearest};
 use crate::proxies;
+
+/// The tables of the file, by issuer, and where each stands.
+pub(super) type Tables = BTreeMap<String, Table>;
 
 /// Where a value comes from, the weakest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -253,7 +254,7 @@ impl Sources {
 
     /// `[trusted_issuers."https://login.example.com/"]`: the tables name the issuers, unless the environment does.
     fn take_trusted_issuers(&mut self, setting: &'static Setting, value: Value) {
-        match issuers::tables(value) {
+        match tables(value) {
             Some(tables) => {
                 let names: Vec<&str> = tables.keys().map(String::as_str).collect();
                 self.give(setting, Source::File, &names.join(","));
@@ -322,7 +323,7 @@ fn is_of_an_ecosystem(variable: &str, providers: &[ProviderName]) -> bool {
 fn of_a_provider(name: &str) -> Option<(ProviderName, &str)> {
     ProviderName::ALL.iter().find_map(|provider| {
         let rest = name.strip_prefix(&provider.in_variables())?.strip_prefix('_')?;
-        (NAMES.contains(&rest) || is_of_an_ecosystem(rest, &[*provider])).then_some((*provider, rest))
+        (OF_ALSO.contains(&rest) || is_of_an_ecosystem(rest, &[*provider])).then_some((*provider, rest))
     })
 }
 
@@ -372,4 +373,16 @@ fn item(value: Value) -> Result<String, String> {
         Value::Integer(number) => Ok(number.to_string()),
         _ => Err("must be a list of texts or numbers".to_owned()),
     }
+}
+
+/// The tables, if it is tables; `None` is a mistake.
+fn tables(value: Value) -> Option<Tables> {
+    let Value::Table(tables) = value else { return None };
+    tables
+        .into_iter()
+        .map(|(name, value)| match value {
+            Value::Table(table) => Some((name, table)),
+            _ => None,
+        })
+        .collect()
 }

@@ -12,7 +12,7 @@ use signet_core::verify::Refusal;
 use signet_core::{Issuer, Phase, Timestamp};
 use signet_issuers::Record;
 
-use crate::readiness::{Condition, Report, SIGNING, State};
+use crate::conditions::{Condition, Report, SIGNING, State};
 use crate::snapshot::Snapshot;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

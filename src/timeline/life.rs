@@ -1,11 +1,9 @@
 //! The instants of a key's life, and what follows from them: its bar, and what happens next.
 
-use std::time::UNIX_EPOCH;
-
 use signet_core::{Phase, Policy, Timestamp};
 
 use super::{Bar, Coming, Stretch, short};
-use crate::ring_view::KeyView;
+use crate::ring_view::{KeyView, instant};
 
 /// One key, made or planned.
 #[derive(Clone, Debug)]
@@ -192,12 +190,4 @@ pub(super) fn leaving(lives: &[Life], now: Timestamp) -> impl Iterator<Item = Co
             what: format!("{} leaves the JWKS", life.name),
         })
     })
-}
-
-/// An instant as `rfc3339` writes it; the epoch if it is none, which is no time at which a key was made.
-#[must_use]
-pub fn instant(text: &str) -> Timestamp {
-    let at = humantime::parse_rfc3339(text).unwrap_or(UNIX_EPOCH);
-    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }

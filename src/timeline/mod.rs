@@ -13,7 +13,6 @@ use signet_core::{Phase, Policy, Timestamp};
 
 use crate::ring_view::{AlsoView, KeyView};
 use life::Life;
-pub use life::instant;
 
 /// The most keys of a policy that are drawn.
 const MOST_KEYS: u32 = 6;

@@ -2,7 +2,7 @@
 //!
 //! Following the advice must never make things worse. A restart loses the keys that are only in memory.
 
-use crate::readiness::State;
+use crate::conditions::State;
 
 /// What the status page says about one state.
 #[derive(Clone, Copy, Debug)]
@@ -223,7 +223,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
-    use crate::readiness::Effect;
+    use crate::conditions::Effect;
 
     const RUNBOOK: &str = include_str!("../../../docs/operations.md");
 

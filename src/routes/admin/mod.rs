@@ -1,6 +1,7 @@
 //! The admin listener: `/livez`, `/readyz`, `/metrics`, and a page for people.
 
 mod advice;
+mod html;
 mod page;
 mod picture;
 
@@ -11,13 +12,14 @@ use signet_base::Clock;
 use signet_core::{Issuer, Policy};
 use warp::{Filter as _, Reply as _};
 
+use crate::conditions::Report;
 use crate::http::Response;
 use crate::http::accept::Handler;
 use crate::http::body::Arriving;
 use crate::http::filters::{Filters, into_filters, json, refusal};
 use crate::http::problem::Problem;
 use crate::published::Published;
-use crate::readiness::{Readiness, Report};
+use crate::readiness::Readiness;
 use crate::ring_view::RingView;
 use crate::routes::head::{self, read};
 use crate::telemetry::metrics::Metrics;

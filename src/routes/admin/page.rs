@@ -8,8 +8,9 @@ use std::fmt::Write as _;
 use signet_core::{Phase, Policy, Timestamp};
 
 use super::advice::advice;
+use super::html::escape;
 use super::picture;
-use crate::readiness::{Condition, Effect, Report, State};
+use crate::conditions::{Condition, Effect, Report, State};
 use crate::ring_view::{KeyView, RingView};
 use crate::timeline::Timeline;
 use signet_base::brief;
@@ -281,7 +282,7 @@ impl Page<'_> {
     /// A cell: the instant, and how far away it is.
     fn instant(&self, at: Option<&String>) -> String {
         let Some(at) = at else { return "<td>-</td>".to_owned() };
-        let when = crate::timeline::instant(at);
+        let when = crate::ring_view::instant(at);
         let distance = match when > self.now {
             true => format!("in {}", brief(when.since(self.now))),
             false => format!("{} ago", brief(self.now.since(when))),
@@ -328,15 +329,6 @@ fn sign(class: &str) -> &'static str {
         "warn" => "!",
         _ => "✔",
     }
-}
-
-/// A text as HTML shows it, in content and in quoted attributes.
-pub(super) fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
-        .replace('\'', "&#39;")
 }
 
 #[cfg(test)]

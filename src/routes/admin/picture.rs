@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use signet_core::{Phase, Timestamp};
 
-use super::page::escape;
+use super::html::escape;
 use crate::timeline::{Bar, Stretch, Timeline};
 use signet_base::rfc3339;
 

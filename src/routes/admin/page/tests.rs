@@ -1,7 +1,7 @@
 use signet_core::{Algorithm, Durations};
 
 use super::*;
-use crate::readiness::{ISSUERS, JWKS, RING, SIGNING, SOCKET};
+use crate::conditions::{ISSUERS, JWKS, RING, SIGNING, SOCKET};
 use crate::ring_view::{AlsoView, RevokedView};
 
 /// What somebody wrote who wants more than to give a reason.

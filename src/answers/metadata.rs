@@ -10,8 +10,7 @@ const EXACT: u64 = 1 << 53;
 /// of its digits: rounded, the number of one customer would be the number of another.
 ///
 /// Claims nest at most [`signet_core::json::DEEPEST`] deep. Each level is three messages, and Envoy reads a hundred.
-#[must_use]
-pub fn as_struct(object: &serde_json::Map<String, serde_json::Value>) -> Struct {
+pub(super) fn as_struct(object: &serde_json::Map<String, serde_json::Value>) -> Struct {
     Struct {
         fields: object
             .iter()

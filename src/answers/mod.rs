@@ -1,5 +1,7 @@
 //! What the sidecar keeps with each good token: the answers that it leads to, each encoded once.
 
+mod metadata;
+
 use std::sync::OnceLock;
 
 use bytes::Bytes;
@@ -8,7 +10,7 @@ use serde_json::Value;
 use signet_core::verify::Authentic;
 use signet_verify::Kept;
 
-use crate::grpc::as_struct;
+use metadata::as_struct;
 
 /// Claims whose metadata is longer than so many times the claims are not kept as metadata.
 const MOST_METADATA: usize = 2;

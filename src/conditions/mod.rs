@@ -1,10 +1,30 @@
 //! What `/readyz` and the status page show: conditions, and what they come to.
 
+mod state;
+
 use serde::Serialize;
+use signet_base::rfc3339;
 use signet_core::Timestamp;
 
-use super::{Effect, RING, State};
-use signet_base::rfc3339;
+pub use state::{Effect, State};
+
+/// The ring is fresh enough to be safe.
+pub const RING: &str = "ring";
+/// Tokens can be signed.
+pub const SIGNING: &str = "signing";
+/// There are keys to publish and to verify with, and they are known to be the right ones.
+pub const JWKS: &str = "jwks";
+/// The local socket can be reached.
+pub const SOCKET: &str = "socket";
+/// A ring that is published beside the one that signs can be read. Listed while it cannot.
+pub const ALSO_PUBLISH: &str = "also_publish";
+
+/// The keys of the trusted issuers were asked for once. Listed while one of them is not, or cannot be fetched.
+pub const ISSUERS: &str = "issuers";
+/// A revoked key is accepted nowhere any more. Listed while a cache of the JWKS may still have it.
+pub const REVOCATION: &str = "revocation";
+/// The wall clock, and the instants at which keys were created, can be believed. Listed while they cannot.
+pub const CLOCK: &str = "clock";
 
 /// One named condition of readiness.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
