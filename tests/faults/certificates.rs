@@ -80,18 +80,26 @@ fn former(authority: &Authority) -> (Spec, SocketAddr, Signed) {
 #[test]
 fn a_bad_certificate_of_the_server_is_an_outage_and_the_last_good_ring_is_served() {
     type Harm = fn(Authority) -> Authority;
-    let harms: [(&str, Harm); 3] = [
-        ("expired", |mut authority| {
-            authority.let_expire();
-            authority
-        }),
-        ("of another name", |mut authority| {
-            authority.name_servers("other.test");
-            authority
-        }),
-        ("of another authority", |_| Authority::new()),
+    let harms: [(&str, Harm, &str); 3] = [
+        (
+            "expired",
+            |mut authority| {
+                authority.let_expire();
+                authority
+            },
+            "has expired since 2021-01-01T00:00:00Z: it must be renewed at the server",
+        ),
+        (
+            "of another name",
+            |mut authority| {
+                authority.name_servers("other.test");
+                authority
+            },
+            "VAULT_TLS_SERVER_NAME",
+        ),
+        ("of another authority", |_| Authority::new(), "point VAULT_CACERT to"),
     ];
-    for (name, harm) in harms {
+    for (name, harm, says) in harms {
         let authority = Authority::new();
         let (spec, address, signed) = former(&authority);
         let impostor = serve(address, &harm(authority));
@@ -99,7 +107,10 @@ fn a_bad_certificate_of_the_server_is_an_outage_and_the_last_good_ring_is_served
         assert_eq!(published(&spec), [signed.kid.as_str()], "{name}");
         assert_eq!(sidecar.verify(&signed.token)["active"], true, "{name}");
         let log = sidecar.log_text();
-        assert!(log.contains("The server's certificate"), "{name}: {log}");
+        assert!(
+            log.contains("The server's certificate") && log.contains(says),
+            "{name}: {log}"
+        );
         assert!(impostor.calls().is_empty(), "{name}: the token is not sent");
     }
 }
