@@ -13,9 +13,9 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tracing::{error, info};
 
-use super::Charge;
 use super::known::Known;
 use super::pace::Pace;
+use super::{Charge, PATIENCE};
 use crate::reading::Reading;
 use signet_clock_watch::ClockWatch;
 
@@ -39,9 +39,25 @@ pub(super) struct Control {
     pub(super) pace: Pace,
 }
 
+/// Whether the ring is read before what is due in it is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reads {
+    First,
+    /// It was read a moment ago.
+    Not,
+}
+
 impl Control {
     /// Runs for ever. Cancelled anywhere, it leaves a good ring behind (clause 10 of the contract).
     pub(super) async fn run(mut self, mut nudged: watch::Receiver<()>) {
+        if self.known.look(|facts| facts.ring.failure().is_none()) {
+            // The ring was just read.
+            self.pace.asks();
+            let mut ran = self.turn(Reads::Not).await;
+            while !ran {
+                ran = self.turn(Reads::First).await;
+            }
+        }
         loop {
             let wait = self.pace.wait();
             self.expect_news_in(wait);
@@ -52,32 +68,30 @@ impl Control {
             }
             self.pace.asks();
             // If this process was stopped meanwhile, the answer may be as old as that.
-            while !self.turn().await {}
+            while !self.turn(Reads::First).await {}
         }
     }
 
-    /// What is due at the start. Without a key there is nothing to start for; with one, a failure is borne.
+    /// What a start waits for: without a key there is nothing to start for. With one, what else is due is done by
+    /// [`run`](Self::run): a provider that lets itself be read, but hangs or fails when it is written, delays no start.
     pub(super) async fn begin(&self) -> Result<(), ProviderError> {
         if self.known.look(|facts| facts.ring.failure().is_some()) {
             return Ok(());
         }
-        let asked_at = self.clock.now();
-        if let Err(failure) = self.carry_out_and_read().await {
-            if self.known.look(|facts| facts.ring.records().is_empty()) {
-                return Err(failure);
-            }
-            self.known.change(|facts| facts.ring.failed(&failure, asked_at));
+        if self.known.look(|facts| facts.ring.records().is_empty()) {
+            self.carry_out_and_read().await?;
         }
-        self.unseal().await;
+        // Without the private key this replica still validates and publishes.
+        let _ = timeout(PATIENCE, self.unseal()).await;
         Ok(())
     }
 
     /// Whether this process ran all the while.
-    async fn turn(&mut self) -> bool {
+    async fn turn(&mut self, reads: Reads) -> bool {
         let asked_at = self.clock.now();
         // If this comes too late, nothing is answered until it is known what was missed.
         self.still_runs(asked_at);
-        let (outcome, ran) = self.watched(self.read_and_carry_out()).await;
+        let (outcome, ran) = self.watched(self.work(reads)).await;
         if ran {
             self.expect_news_in(BEAT);
         }
@@ -133,8 +147,10 @@ impl Control {
         self.known.change_silently(|facts| facts.news_by = news_by);
     }
 
-    async fn read_and_carry_out(&self) -> Result<(), ProviderError> {
-        self.read().await?;
+    async fn work(&self, reads: Reads) -> Result<(), ProviderError> {
+        if reads == Reads::First {
+            self.read().await?;
+        }
         self.carry_out_and_read().await
     }
 

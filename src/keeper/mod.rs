@@ -38,7 +38,8 @@ use crate::published::Published;
 use crate::reading::Reading;
 use crate::telemetry::metrics::Metrics;
 
-/// A replica that remembers a ring waits so long for the provider before it starts with what it remembers.
+/// A replica that remembers a ring waits so long for the provider before it starts with what it remembers; and any replica for the
+/// private key before it starts without.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What the keeper keeps to.
@@ -111,8 +112,9 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// Reads the rings for the first time, and creates the first key if there is none. A ring that cannot be read now is
-    /// the one that is remembered, if it is.
+    /// Reads the rings for the first time, and creates the first key if there is none. What else is due is done by
+    /// [`run`](Self::run): the ring that was read is published first. A ring that cannot be read now is the one that is
+    /// remembered, if it is.
     ///
     /// # Errors
     /// [`NoRing`].
@@ -219,12 +221,12 @@ impl Keeper {
     }
 
     /// Runs until shutdown. A call that is cut off leaves a good ring behind (clause 10 of the contract), so that shutdown
-    /// need not wait for it.
+    /// need not wait for it. Only what is not remembered yet is written, if the disk lets it.
     pub async fn run(self, shutdown: CancellationToken) {
         let Self {
             control,
             watches,
-            remember,
+            mut remember,
             known,
             published,
             nudge,
@@ -232,8 +234,8 @@ impl Keeper {
         } = self;
         let interval = control.charge.policy.durations().refresh_interval;
         let watches = watches.into_iter().map(|watch| watch.run(nudge.follow()));
-        let remember = async {
-            if let Some(remember) = remember {
+        let writes = async {
+            if let Some(remember) = &mut remember {
                 remember.run().await;
             }
         };
@@ -242,7 +244,7 @@ impl Keeper {
                 publish(&known, &published, &clock_watch, interval),
                 control.run(nudge.follow()),
                 join_all(watches),
-                remember,
+                writes,
                 read_after_jumps(&clock_watch, &nudge),
             )
         };
@@ -252,6 +254,9 @@ impl Keeper {
             _ = loops => {}
         }
     }
+        if let Some(remember) = &mut remember {
+            remember.finish().await;
+        }
 }
 
 /// Publishes whenever something was found out, and whenever the clock alone changes something.
@@ -315,3 +320,6 @@ async fn first_reading(
     reading.failed(&failure, asked_at);
     Ok(reading)
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use signet_base::chain;
 use signet_core::{KeyRecord, Policy, Timestamp};
+use tokio::time::timeout;
 use tracing::{error, info, warn};
 
 use super::known::Known;
@@ -41,7 +42,11 @@ pub(super) struct Remember {
     known: Arc<Known>,
     /// An unchanged ring is written again after so long, since its age counts at the next start.
     again_after: Duration,
+    written: Option<Remembered>,
 }
+
+/// How long a process that ends waits for the disk.
+const LAST_WRITE: Duration = Duration::from_secs(1);
 
 impl Remember {
     pub(super) fn new(memory: Arc<dyn Remembers>, names: Vec<String>, policy: &Policy, known: Arc<Known>) -> Self {
@@ -50,17 +55,16 @@ impl Remember {
             names,
             known,
             again_after: policy.durations().bearable_age() / 8,
+            written: None,
         }
     }
 
     /// Runs for ever.
-    pub(super) async fn run(self) {
+    pub(super) async fn run(&mut self) {
         let mut changes = self.known.follow();
-        let mut written: Option<Remembered> = None;
         let mut is_failing = false;
         loop {
-            let found = self.found();
-            if written.as_ref().is_none_or(|written| self.is_news(written, &found)) {
+            if let Some(found) = self.news() {
                 match self.memory.remember(found.clone()).await {
                     Err(error) if !is_failing => {
                         error!("{}", chain(&error));
@@ -73,11 +77,33 @@ impl Remember {
                     _ => {}
                 }
                 // Also after a failure: a disk that is full is not asked again with every reading.
-                written = Some(found);
+                self.written = Some(found);
             }
             // The facts outlive their followers.
             let _ = changes.changed().await;
         }
+    }
+
+    /// What a process that ends at once after its first start has not written yet: the next start may need it.
+    pub(super) async fn finish(&mut self) {
+        let Some(found) = self.news() else { return };
+        match timeout(LAST_WRITE, self.memory.remember(found)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => error!("{}", chain(&error)),
+            Err(_) => warn!(
+                "the last good ring could not be written within {}: the next start needs the provider",
+                humantime::format_duration(LAST_WRITE)
+            ),
+        }
+    }
+
+    /// What is known, if that is worth to be written.
+    fn news(&self) -> Option<Remembered> {
+        let found = self.found();
+        let written = self.written.as_ref();
+        written
+            .is_none_or(|written| self.is_news(written, &found))
+            .then_some(found)
     }
 
     fn found(&self) -> Remembered {

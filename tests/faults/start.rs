@@ -161,6 +161,29 @@ fn a_ring_that_cannot_be_believed_is_refused_at_start_and_left_as_it_is() {
     }
 }
 
+/// `docs/operations.md` has the table: a ring that is there and bad is borne from the last good one; one whose place shows that it was lost
+/// is not.
+#[test]
+fn beside_a_last_good_ring_a_bad_ring_is_no_reason_to_end_and_a_lost_one_is() {
+    for (name, fault, code, _) in FAULTS {
+        let home = Home::new();
+        let spec = Spec::new(&home);
+        let sidecar = spec.start();
+        let signed = sidecar.sign_for("client");
+        // Stopped at once, it leaves its ring all the same.
+        sidecar.stop();
+        fault(&home);
+        if *code == 76 && home.ring_file().exists() {
+            let sidecar = spec.spawn();
+            assert_eq!(crate::published(&spec), [signed.kid.as_str()], "{name}");
+            assert_eq!(sidecar.verify(&signed.token)["active"], true, "{name}");
+            assert_eq!(sidecar.readiness().0, 503, "{name}");
+        } else {
+            assert_eq!(spec.run(&["serve"]).code, i32::from(*code), "{name}");
+        }
+    }
+}
+
 #[test]
 fn a_ring_restored_with_its_key_is_taken_up_where_it_was() {
     let home = Home::new();

@@ -1,0 +1,195 @@
+//! What a start waits for and what it does not, and what an end leaves behind.
+
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+use signet_core::{Algorithm, Durations, Timestamp};
+use signet_sealed::{Context, MemoryStore, Sealed, Sealer};
+use signet_testkit::{Fault, FaultyProvider};
+use tokio::time::{Instant, advance, sleep, timeout};
+use zeroize::Zeroizing;
+
+use super::*;
+use crate::last_good::LastGoodError;
+use crate::snapshot::NoSignerCause;
+use signet_api::{NewKey, Operation};
+
+/// Paused time, as every clock shows it.
+#[derive(Debug)]
+struct Paused(Instant);
+
+impl Clock for Paused {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_secs(1_767_225_600).plus(self.running())
+    }
+
+    fn running(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+#[derive(Debug)]
+struct Plain;
+
+#[async_trait]
+impl Sealer for Plain {
+    async fn wrap(&self, plaintext: &[u8], _: &Context) -> Result<Vec<u8>, ProviderError> {
+        Ok(plaintext.to_vec())
+    }
+
+    async fn unwrap(&self, wrapped: &[u8], _: &Context) -> Result<Zeroizing<Vec<u8>>, ProviderError> {
+        Ok(Zeroizing::new(wrapped.to_vec()))
+    }
+
+    async fn check(&self, _: &mut signet_api::Trials) {}
+}
+
+/// A disk that keeps what is written, or never ends writing it.
+#[derive(Debug, Default)]
+struct Disk {
+    written: Mutex<Option<Remembered>>,
+    hangs: bool,
+}
+
+#[async_trait]
+impl Remembers for Disk {
+    async fn recall(&self) -> Result<Option<Remembered>, LastGoodError> {
+        Ok(None)
+    }
+
+    async fn remember(&self, rings: Remembered) -> Result<(), LastGoodError> {
+        if self.hangs {
+            std::future::pending::<()>().await;
+        }
+        *self.written.lock().expect("no panic") = Some(rings);
+        Ok(())
+    }
+}
+
+fn policy() -> Policy {
+    Policy::new(Durations::default(), Algorithm::EdDSA).expect("the defaults are safe")
+}
+
+struct Scene {
+    clock: Arc<dyn Clock>,
+    provider: FaultyProvider,
+    disk: Arc<Disk>,
+}
+
+impl Scene {
+    fn new(disk: Disk) -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(Paused(Instant::now()));
+        let ring = Sealed::new("signet", "memory", Plain, MemoryStore::default(), Arc::clone(&clock));
+        Self {
+            clock,
+            provider: FaultyProvider::new(Arc::new(ring)),
+            disk: Arc::new(disk),
+        }
+    }
+
+    /// With one key, so old that its successor is due.
+    async fn with_a_successor_due() -> Self {
+        let scene = Self::new(Disk::default());
+        let new = NewKey::under(&policy(), RsaBits::B2048, None);
+        scene.provider.create(&new).await.expect("a key");
+        advance(Duration::from_secs(23 * 3600 + 60)).await;
+        scene
+    }
+
+    async fn start(&self) -> Keeper {
+        let clock_watch = Arc::new(ClockWatch::new(Arc::clone(&self.clock), &policy()));
+        let means = Means {
+            ring: Source {
+                name: "memory sealed signet".to_owned(),
+                provider: Arc::new(self.provider.clone()),
+            },
+            also: Vec::new(),
+            clock_watch,
+            metrics: Arc::default(),
+            jitter: Jitter::seeded(1),
+            memory: Some(Arc::clone(&self.disk) as Arc<dyn Remembers>),
+        };
+        let charge = Charge {
+            issuer: Issuer::new("https://issuer.example"),
+            policy: policy(),
+            rsa_bits: RsaBits::B2048,
+            fate: None,
+        };
+        Keeper::start(means, charge).await.expect("a ring")
+    }
+
+    /// How many keys are published now, and whether one signs.
+    fn serves(&self, published: &Published) -> (usize, Result<(), NoSignerCause>) {
+        let snapshot = published.at(self.clock.now());
+        let signs = snapshot.signer.as_ref().map(|_| ()).map_err(|none| none.cause);
+        (snapshot.published.len(), signs)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_serves_the_ring_that_it_read_while_the_create_of_the_successor_hangs_or_fails() {
+    for fault in [
+        Fault::Slow(Duration::from_secs(30)),
+        Fault::Fails(ErrorKind::Unavailable),
+    ] {
+        let scene = Scene::with_a_successor_due().await;
+        scene.provider.script(Operation::Create, [fault]);
+        let started = timeout(Duration::from_secs(1), scene.start()).await;
+        let keeper = started.expect("it waits for no successor");
+        let published = keeper.published();
+        assert_eq!(scene.serves(&published), (1, Ok(())), "{fault:?}");
+        tokio::spawn(keeper.run(CancellationToken::new()));
+        while scene.serves(&published).0 < 2 {
+            assert_eq!(scene.serves(&published), (1, Ok(())), "{fault:?}");
+            sleep(Duration::from_millis(100)).await;
+        }
+        assert_eq!(scene.serves(&published), (2, Ok(())), "{fault:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_key_of_a_ring_is_there_before_the_start_is_done() {
+    let scene = Scene::new(Disk::default());
+    let slow = Duration::from_secs(30);
+    scene.provider.script(Operation::Create, [Fault::Slow(slow)]);
+    let began = Instant::now();
+    let keeper = scene.start().await;
+    assert!(began.elapsed() >= slow);
+    assert_eq!(scene.serves(&keeper.published()), (1, Ok(())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_private_key_that_is_long_in_coming_delays_neither_jwks_nor_validation() {
+    let scene = Scene::with_a_successor_due().await;
+    scene.provider.script(Operation::Unseal, [Fault::Hangs]);
+    let keeper = timeout(Duration::from_secs(3), scene.start()).await;
+    let keeper = keeper.expect("it does not wait for ever");
+    let published = keeper.published();
+    assert_eq!(scene.serves(&published), (1, Err(NoSignerCause::Sealed)));
+    tokio::spawn(keeper.run(CancellationToken::new()));
+    while scene.serves(&published).1.is_err() {
+        sleep(Duration::from_secs(1)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_is_stopped_as_soon_as_it_has_started_leaves_its_ring_for_the_next_start() {
+    let scene = Scene::new(Disk::default());
+    let (keeper, shutdown) = (scene.start().await, CancellationToken::new());
+    shutdown.cancel();
+    keeper.run(shutdown).await;
+    let written = scene.disk.written.lock().expect("no panic").take();
+    assert_eq!(written.expect("it was written").rings[0].records.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_hangs_holds_up_no_end() {
+    let scene = Scene::new(Disk {
+        hangs: true,
+        ..Disk::default()
+    });
+    let (keeper, shutdown) = (scene.start().await, CancellationToken::new());
+    shutdown.cancel();
+    let ended = timeout(Duration::from_secs(2), keeper.run(shutdown)).await;
+    ended.expect("it ends");
+}
