@@ -20,6 +20,8 @@ pub struct Breaks {
     pub first_pause: Duration,
     /// The longest pause before a probe.
     pub longest_pause: Duration,
+    /// The same for `sign`: requests of the gateway wait for the provider to be back.
+    pub longest_sign_pause: Duration,
 }
 
 impl Default for Breaks {
@@ -28,6 +30,7 @@ impl Default for Breaks {
             failures: 5,
             first_pause: Duration::from_secs(1),
             longest_pause: Duration::from_secs(30),
+            longest_sign_pause: Duration::from_secs(5),
         }
     }
 }
@@ -50,8 +53,8 @@ impl Breaking {
         Self {
             breaks,
             jitter,
-            control: Breaker::default(),
-            sign: Breaker::default(),
+            control: Breaker::new(breaks.longest_pause),
+            sign: Breaker::new(breaks.longest_sign_pause),
         }
     }
 
@@ -63,17 +66,18 @@ impl Breaking {
     }
 
     /// Between half of the pause and the whole, so that replicas do not probe together, and none at once.
-    fn pause(&self, failed_probes: u32) -> Duration {
+    fn pause(&self, failed_probes: u32, longest: Duration) -> Duration {
         let doubled = 1_u32.checked_shl(failed_probes).unwrap_or(u32::MAX);
         let pause = self.breaks.first_pause.saturating_mul(doubled);
-        let half = pause.min(self.breaks.longest_pause) / 2;
+        let half = pause.min(longest) / 2;
         half + self.jitter.up_to(half)
     }
 }
 
 /// One breaker. Clones of its states never leave it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Breaker {
+    longest_pause: Duration,
     state: Mutex<State>,
 }
 
@@ -115,6 +119,18 @@ struct Probe<'a> {
 }
 
 impl Breaker {
+    fn new(longest_pause: Duration) -> Self {
+        Self {
+            longest_pause,
+            state: Mutex::default(),
+        }
+    }
+
+    fn opened(&self, breaking: &Breaking, outage: Outage) -> State {
+        let probe_at = Instant::now() + breaking.pause(outage.failed_probes, self.longest_pause);
+        State::Open { outage, probe_at }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock()
     }
@@ -164,7 +180,7 @@ impl Breaker {
                 failures = *failures,
                 "the provider does not answer; its calls are held back until a probe is answered"
             );
-            *state = State::opened(
+            *state = self.opened(
                 breaking,
                 Outage {
                     began: Instant::now(),
@@ -173,13 +189,6 @@ impl Breaker {
                 },
             );
         }
-    }
-}
-
-impl State {
-    fn opened(breaking: &Breaking, outage: Outage) -> Self {
-        let probe_at = Instant::now() + breaking.pause(outage.failed_probes);
-        Self::Open { outage, probe_at }
     }
 }
 
@@ -195,7 +204,7 @@ impl Probe<'_> {
             Some(error) => {
                 outage.failed_probes = outage.failed_probes.saturating_add(1);
                 outage.last = words::bounded(error);
-                State::opened(self.breaking, outage)
+                self.breaker.opened(self.breaking, outage)
             }
         };
     }
@@ -204,7 +213,7 @@ impl Probe<'_> {
 impl Drop for Probe<'_> {
     fn drop(&mut self) {
         if let Some(outage) = self.outage.take() {
-            *self.breaker.state() = State::opened(self.breaking, outage);
+            *self.breaker.state() = self.breaker.opened(self.breaking, outage);
         }
     }
 }
