@@ -27,6 +27,7 @@ use crate::published::Published;
 use crate::remote::Remote;
 use crate::snapshot::{NoSigner, NoSignerCause, RefreshFailure, Signer, Signs, Snapshot};
 use doubted::Doubted;
+use revocation::Marks;
 use signet_base::brief;
 use signet_base::rfc3339;
 use signet_clock_watch::ClockWatch;
@@ -138,6 +139,8 @@ struct Memory {
     bearable: Duration,
     /// How long after its revocation a key may still be accepted by those who verify with the JWKS.
     spread: Duration,
+    /// From when the keys that are revoked count as that.
+    marks: Marks,
     /// The last reading that was seen, and the first of the unbroken row that it belongs to.
     readings: Option<(Timestamp, Timestamp)>,
     verdicts: HashMap<&'static str, (bool, Timestamp)>,
@@ -155,6 +158,7 @@ impl Memory {
             started_at,
             bearable: durations.bearable_age(),
             spread: durations.least_lead(),
+            marks: Marks::new(policy),
             readings: None,
             verdicts: HashMap::new(),
             ready: None,
@@ -193,6 +197,7 @@ impl Memory {
         self.doubted_since = facts.doubt.as_ref().map(|_| self.doubted_since.unwrap_or(now));
         let doubt = facts.doubt.iter().zip(self.doubted_since);
         conditions.extend(doubt.map(|(doubted, since)| doubted.condition(self.started_at, since)));
+        self.marks.look(&facts.revoked, self.ready.is_none(), now);
         conditions.extend(
             facts
                 .revoked

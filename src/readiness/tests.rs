@@ -384,6 +384,37 @@ fn a_revoked_key_is_told_until_no_cache_can_have_it_any_more() {
     }
 }
 
+/// A mark is dated by whoever made it. This process accepted the key until it read the mark, whatever that says.
+#[test]
+fn a_revocation_that_was_dated_by_a_wrong_clock_is_told_from_when_it_was_read() {
+    for (dated, from) in [(-900_000, 100), (40, 40), (900_000, 100)] {
+        let mut memory = memory();
+        memory.judge(&good(0), at(50));
+        let facts = Facts {
+            revoked: vec![("kid-of-the-key".to_owned(), at(dated))],
+            ..good(100)
+        };
+        let report = memory.judge(&facts, at(100));
+        let condition = report.conditions.last().expect("a condition");
+        assert_eq!((condition.name, condition.failing_since), (REVOCATION, Some(at(from))));
+        let told = format!("until {}", rfc3339(at(from + 23 * 60)));
+        assert!(condition.detail.contains(&told), "{}", condition.detail);
+        for (now, effect) in [(23 * 60 - 1, Effect::AtRisk), (23 * 60, Effect::Good)] {
+            assert_eq!(memory.judge(&facts, at(from + now)).effect(), effect, "dated {dated}");
+        }
+    }
+    // One that was there when the process began may be of any age; only the future it cannot be of.
+    for (dated, effect) in [(-900_000, Effect::Good), (900_000, Effect::AtRisk)] {
+        let facts = Facts {
+            revoked: vec![("kid-of-the-key".to_owned(), at(dated))],
+            ..good(100)
+        };
+        let mut memory = memory();
+        assert_eq!(memory.judge(&facts, at(100)).effect(), effect);
+        assert_eq!(memory.judge(&facts, at(100 + 23 * 60)).effect(), Effect::Good);
+    }
+}
+
 #[test]
 fn keys_that_are_too_old_while_nothing_failed_are_told_with_since_when() {
     let mut memory = memory();
