@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use signet_api::{ProviderError, dates};
-use signet_base::{Clock, Jitter, SystemClock, http_date};
+use signet_api::ProviderError;
+use signet_base::{Clock, Jitter, SystemClock};
 use signet_core::mint::Template;
 use signet_verify::{Terms, Verifier};
 use tokio::net::TcpListener;
@@ -24,7 +24,7 @@ use crate::http::peer::AllowList;
 use crate::http::tls::{Tls, TlsError};
 use crate::http::unix::{Access, SocketError, bind};
 use crate::http::workers::Workers;
-use crate::keeper::{Charge, Keeper, Means, NoRing, Source, tolerance};
+use crate::keeper::{Charge, Keeper, Means, NoRing, Source, watch_clock};
 use crate::lane::Lane;
 use crate::last_good::LastGood;
 use crate::own_keys::OwnKeys;
@@ -121,13 +121,7 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
     let admin = listen(settings.admin_listen, "SIGNET_ADMIN_LISTEN").await?;
 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let clock_watch = Arc::new(ClockWatch::new(Arc::clone(&clock), tolerance(&settings.policy)));
-    let watched = Arc::clone(&clock_watch);
-    dates::listen(move |provider, date| {
-        if let Some(date) = http_date(date) {
-            watched.told(provider, date);
-        }
-    });
+    let clock_watch = watch_clock(Arc::clone(&clock), &settings.policy);
     let metrics = Arc::new(Metrics::default());
 
     let shutdown = CancellationToken::new();
@@ -260,6 +254,7 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
         lane: Lane::start().map_err(system("threads"))?,
         remote: Arc::clone(&remote),
         clock: Arc::clone(&clock),
+        clock_watch: Arc::clone(&clock_watch),
         metrics: Arc::clone(&metrics),
     });
 

@@ -19,8 +19,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use signet_api::{ErrorKind, Fate, KeyProvider, ProviderError};
-use signet_base::{Clock, Jitter};
+use signet_api::{ErrorKind, Fate, KeyProvider, ProviderError, dates};
+use signet_base::{Clock, Jitter, http_date};
 use signet_clock_watch::{ClockWatch, Tolerance};
 use signet_core::algorithm::RsaBits;
 use signet_core::{Issuer, Policy};
@@ -62,6 +62,19 @@ pub fn tolerance(policy: &Policy) -> Tolerance {
         apart: policy.durations().clocks_apart(),
         forgotten_after: policy.durations().rotation_period,
     }
+}
+
+/// Begins to watch the wall clock, and holds it against what the answers of providers show. One watch in a process hears these.
+#[must_use]
+pub fn watch_clock(clock: Arc<dyn Clock>, policy: &Policy) -> Arc<ClockWatch> {
+    let clock_watch = Arc::new(ClockWatch::new(clock, tolerance(policy)));
+    let watched = Arc::clone(&clock_watch);
+    dates::listen(move |provider, date| {
+        if let Some(date) = http_date(date) {
+            watched.told(provider, date);
+        }
+    });
+    clock_watch
 }
 
 /// A ring's provider, and the name under which the ring is remembered.

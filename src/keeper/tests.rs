@@ -97,7 +97,7 @@ impl Scene {
     }
 
     async fn start(&self) -> Keeper {
-        let clock_watch = Arc::new(ClockWatch::new(Arc::clone(&self.clock), &policy()));
+        let clock_watch = Arc::new(ClockWatch::new(Arc::clone(&self.clock), tolerance(&policy())));
         let means = Means {
             ring: Source {
                 name: "memory sealed signet".to_owned(),

@@ -21,10 +21,7 @@ pub(super) struct Doubted {
 impl Doubted {
     pub(super) fn new(doubt: Option<Doubt>, snapshot: &Snapshot, now: Timestamp) -> Option<Self> {
         if let Some(doubt) = doubt {
-            let reason = format!(
-                "{doubt}. {HELD}. Compare `date -u` with a clock that is right. If this one is wrong, set it, and all resumes by \
-                 itself; if it is right, restart this sidecar, which then begins to watch it anew"
-            );
+            let reason = format!("{doubt}. {HELD}. {}", doubt.advice());
             let state = State::ClockInDoubt;
             return Some(Self { state, reason });
         }

@@ -9,6 +9,8 @@ use futures_util::StreamExt as _;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode};
 use http_body_util::{Either, Full};
+use serde_json::json;
+use signet_base::rfc3339;
 use tokio::sync::Semaphore;
 use tokio_stream::wrappers::WatchStream;
 use tokio_util::sync::CancellationToken;
@@ -18,7 +20,7 @@ use crate::grpc;
 use crate::http::Response;
 use crate::http::accept::Handler;
 use crate::http::body::{self, Arriving};
-use crate::http::filters::{Filters, into_filters, json, refusal};
+use crate::http::filters::{self, Filters, into_filters, refusal};
 use crate::http::peer::Peer;
 use crate::http::problem::Problem;
 use crate::routes::Service;
@@ -198,7 +200,11 @@ fn filters(service: &Arc<Service>, shutdown: CancellationToken) -> Filters {
     let published = Arc::clone(&service.published);
     let ring = warp::path!("v1" / "ring").and(read()).map({
         let published = Arc::clone(&published);
-        move || json(published.latest().ring_json.clone())
+        move || filters::json(published.latest().ring_json.clone())
+    });
+    let clock = warp::path!("v1" / "clock").and(read()).map({
+        let service = Arc::clone(service);
+        move || filters::json(clock_of(&service))
     });
     let places = Arc::new(Semaphore::new(EVENT_STREAMS));
     let events = warp::path!("v1" / "ring" / "events").and(read()).map(move || {
@@ -214,7 +220,17 @@ fn filters(service: &Arc<Service>, shutdown: CancellationToken) -> Filters {
             .take_until(shutdown.clone().cancelled_owned());
         warp::sse::reply(warp::sse::keep_alive().stream(changes)).into_response()
     });
-    into_filters(ring.or(events).unify().boxed())
+    into_filters(ring.or(events).unify().or(clock).unify().boxed())
+}
+
+/// What the wall clock shows, and why that cannot be believed, if so.
+fn clock_of(service: &Service) -> Bytes {
+    let doubt = service.clock_watch.doubt().map(|doubt| {
+        let detail = format!("{doubt}. {}", doubt.advice());
+        json!({ "since": rfc3339(doubt.since), "detail": detail })
+    });
+    let now = rfc3339(service.clock.now());
+    Bytes::from(json!({ "now": now, "doubt": doubt }).to_string())
 }
 
 fn text(json: &Bytes) -> String {

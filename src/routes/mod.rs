@@ -19,6 +19,7 @@ pub mod verify;
 use std::sync::Arc;
 
 use signet_base::Clock;
+use signet_clock_watch::ClockWatch;
 use signet_core::Issuer;
 use signet_core::mint::Template;
 use signet_verify::{Identity, Verifier};
@@ -54,6 +55,8 @@ pub struct Service {
     pub remote: Arc<Remote>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Whether that can be believed.
+    pub clock_watch: Arc<ClockWatch>,
     /// Counters.
     pub metrics: Arc<Metrics>,
 }

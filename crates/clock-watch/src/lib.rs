@@ -126,6 +126,24 @@ impl fmt::Display for Doubt {
     }
 }
 
+impl Doubt {
+    /// What helps. A restart begins to watch the clock anew, which settles nothing with a provider.
+    #[must_use]
+    pub fn advice(&self) -> String {
+        const COMPARE: &str = "Compare `date -u` with a clock that is right. If this machine's is wrong, set it and see that NTP runs: \
+                               all resumes by itself";
+        match self.against {
+            Against::Running | Against::LastGood => {
+                format!("{COMPARE}. If it is right, restart this sidecar, which then begins to watch it anew")
+            }
+            Against::Provider(provider) => format!(
+                "{COMPARE}. If it is right, the clock of {provider} is wrong, or that of a proxy that answers for it: set that one. \
+                 All resumes with the next answer that agrees, and a restart would change nothing"
+            ),
+        }
+    }
+}
+
 #[derive(Debug)]
 struct State {
     /// When this process began to watch, or ours was last known to be right.
@@ -209,6 +227,12 @@ impl ClockWatch {
     /// it was set by no more than clocks may be apart.
     pub fn set_by(&self) -> i64 {
         self.look(|_, _| {}).1
+    }
+
+    /// The provider whose clock was seen last, if any was.
+    #[must_use]
+    pub fn heard_of(&self) -> Option<&'static str> {
+        self.state.lock().told.map(|(provider, _)| provider)
     }
 
     /// A provider's clock showed this a moment ago. If ours agrees, it is right, whoever set it meanwhile.
@@ -296,8 +320,8 @@ impl ClockWatch {
         });
         match (state.doubt, doubt) {
             (None, Some(doubt)) => warn!(
-                "{doubt}. Until that is settled no key is created, retired, disabled or erased. Compare `date -u` with a clock that \
-                 is right, and set this one if it is wrong"
+                "{doubt}. Until that is settled no key is created, retired, disabled or erased. {}",
+                doubt.advice()
             ),
             (Some(doubt), None) => info!(since = %rfc3339(doubt.since), "the wall clock agrees with the others again"),
             _ => {}

@@ -30,6 +30,7 @@ fn the_doubt_says_what_is_off_by_how_much_and_against_what() {
         doubt.to_string().contains("it is 1d 1h ahead of what it was"),
         "{doubt}"
     );
+    assert!(doubt.advice().contains("restart this sidecar"), "{}", doubt.advice());
     assert_eq!(watch.set_by(), 25 * 3_600_000);
     set(&clock, -26 * 3_600_000);
     let doubt = watch.doubt().expect("it was set back");
@@ -48,6 +49,15 @@ fn the_doubt_says_what_is_off_by_how_much_and_against_what() {
     watch.told("vault", clock.now().shifted(-7_200_000));
     let doubt = watch.doubt().expect("one of the two is wrong");
     assert_eq!(doubt.to_string(), "the wall clock is 2h ahead of the clock of vault");
+    let advice = doubt.advice();
+    for word in [
+        "date -u",
+        "NTP",
+        "the clock of vault is wrong",
+        "a restart would change nothing",
+    ] {
+        assert!(advice.contains(word), "{word}: {advice}");
+    }
     assert_eq!(watch.set_by(), 0, "whose clock is wrong nobody knows");
 }
 

@@ -192,8 +192,9 @@ pub(super) const fn advice(state: State) -> Option<Advice> {
                     erased until that is settled.",
             still_works: "Everything: what is published and what signs goes on.",
             next: "Compare date -u with a clock that is right. If this machine's is wrong, set it and see that NTP runs: all resumes \
-                   by itself. If it is right, restart this sidecar, once the other conditions are good, so that it watches anew; \
-                   never while the clock is wrong.",
+                   by itself. If it is right and the text above names a provider, the clock there is wrong, or that of a proxy on \
+                   the way: set that one. If it names none, restart this sidecar, once the other conditions are good, so that it \
+                   watches anew; never while the clock is wrong.",
             section: "ClockInDoubt",
         },
         State::KeyFromTheFuture => Advice {
