@@ -12,6 +12,9 @@ use signet_base::rfc3339;
 pub struct RingView {
     /// The `iss` of its tokens.
     pub issuer: String,
+    /// Provider, custody and key, which tell this ring from others of the issuer. `None`: nobody named them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
     /// The algorithm that new keys are made for.
     pub algorithm: &'static str,
     /// The keys, oldest first.
@@ -69,6 +72,7 @@ impl RingView {
     pub fn unread(issuer: &Issuer, policy: &Policy) -> Self {
         Self {
             issuer: issuer.to_string(),
+            origin: None,
             algorithm: policy.algorithm().as_str(),
             keys: Vec::new(),
             also: Vec::new(),
@@ -81,6 +85,7 @@ impl RingView {
     pub fn new(issuer: &Issuer, policy: &Policy, records: &[KeyRecord], schedule: &Schedule) -> Self {
         Self {
             issuer: issuer.to_string(),
+            origin: None,
             algorithm: policy.algorithm().as_str(),
             keys: key_views(records, schedule),
             also: Vec::new(),

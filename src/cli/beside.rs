@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use serde::Serialize;
 use serde_json::Value;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::http::client::{ClientError, send};
 use crate::settings::Settings;
@@ -90,6 +90,14 @@ fn is_nobody(error: &std::io::Error) -> bool {
 async fn ring(socket: &Path) -> Option<Value> {
     let (_, answer) = send(socket, Method::GET, "/v1/ring", Vec::new()).await.ok()?;
     serde_json::from_slice(&answer).ok()
+}
+
+/// Why the sidecar on this machine doubts the wall clock, if one answers and does.
+pub(super) async fn clock_doubt(settings: &Settings) -> Option<String> {
+    let request = send(&settings.socket.path, Method::GET, "/v1/clock", Vec::new());
+    let (_, answer) = timeout(PATIENCE, request).await.ok()?.ok()?;
+    let answer: Value = serde_json::from_slice(&answer).ok()?;
+    answer["doubt"]["detail"].as_str().map(str::to_owned)
 }
 
 /// The first key in this phase.

@@ -11,12 +11,15 @@ use futures_util::future::join_all;
 use serde::Serialize;
 use signet_api::{Answer, Check, ErrorKind, Operation, Progress, ProviderError, Trials};
 use signet_base::{SystemClock, chain};
+use signet_clock_watch::ClockWatch;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::app;
+use crate::cli::neighbour::Neighbour;
 use crate::cli::{Failure, say, table, to_json};
 use crate::fits::{bears, fits};
+use crate::keeper::watch_clock;
 use crate::kinds::exit_code;
 use crate::settings::{Origin, ProviderName, Settings};
 use signet_issuers::{NoClient, TrustedIssuer};
@@ -86,13 +89,15 @@ impl Row {
 pub(super) async fn check(settings: &Settings, json: bool) -> Result<String, Failure> {
     // One instant for all: making one client delays the others, and their waits begin together.
     let until = Instant::now() + SILENCE;
+    let clock_watch = watch_clock(Arc::new(SystemClock), &settings.policy);
     let origins = settings.origins().enumerate().map(|(index, origin)| {
         // The first is the one that signs.
         try_origin(settings, origin, index == 0, !json, until)
     });
     let issuers = settings.trusted_issuers.iter().map(|terms| try_issuer(terms, until));
-    let (origins, issuers) = tokio::join!(join_all(origins), join_all(issuers));
-    let checks: Vec<Row> = origins.into_iter().flatten().chain(issuers).collect();
+    let (origins, beside, issuers) = tokio::join!(join_all(origins), try_beside(settings, until), join_all(issuers));
+    let checks = origins.into_iter().flatten().chain(beside).chain(issuers);
+    let checks: Vec<Row> = checks.chain(try_clock(&clock_watch)).collect();
     let worst = checks.iter().find_map(|row| row.code);
     let report = Report {
         ok: worst.is_none(),
@@ -183,6 +188,50 @@ async fn try_ring(settings: &Settings, origin: &Origin, signs: bool, trials: &mu
             .await;
     }
     provider.check(trials).await;
+}
+
+/// Whether this machine's clock agrees with what the provider's answers showed. No row if none of them told the time.
+fn try_clock(clock_watch: &ClockWatch) -> Option<Row> {
+    let provider = clock_watch.heard_of()?;
+    let doubt = clock_watch.doubt();
+    Some(Row {
+        provider,
+        permission: "a clock that agrees with the time in its answers".to_owned(),
+        answer: if doubt.is_some() { "no" } else { "yes" },
+        granted: Some(doubt.is_none()),
+        needed_for: "dating keys and tokens",
+        code: doubt.map(|_| exit_code(ErrorKind::KeyUnusable)),
+        problem: doubt.map(|doubt| format!("{doubt}. {}", doubt.advice())),
+        not_tried: None,
+        grant: None,
+    })
+}
+
+/// Whether the ring that these settings lead to is the one that the sidecar beside serves. No row without such a sidecar, or if
+/// the ring cannot be read: that stands in a row of its own.
+async fn try_beside(settings: &Settings, until: Instant) -> Option<Row> {
+    let neighbour = Neighbour::ask(settings).await?;
+    let origin = &settings.origin;
+    let records = match app::is_untouched(settings, origin).await {
+        true => Vec::new(),
+        false => {
+            let clock = Arc::new(SystemClock);
+            let read = async { app::look(settings, origin, clock).await?.list().await };
+            timeout_at(until, read).await.ok()?.ok()?
+        }
+    };
+    let failed = neighbour.agrees(&records).err();
+    Some(Row {
+        provider: origin.provider.as_str(),
+        permission: format!("the ring of the sidecar on {}", neighbour.socket()),
+        answer: if failed.is_some() { "no" } else { "yes" },
+        granted: Some(failed.is_none()),
+        needed_for: "commands about the ring that is served",
+        code: failed.as_ref().map(|failure| failure.code),
+        problem: failed.map(|failure| failure.text),
+        not_tried: None,
+        grant: None,
+    })
 }
 
 async fn try_issuer(terms: &TrustedIssuer, until: Instant) -> Row {

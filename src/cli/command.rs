@@ -104,7 +104,7 @@ fn keys() -> Command {
         .about("Look at the ring and change it, in the provider itself")
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .subcommand(verb("list", "List the keys with their phases", &[RING, POLICY]).arg(json()))
+        .subcommand(verb("list", "List the keys with their phases", &[RING, POLICY, &["socket"]]).arg(json()))
         .subcommand(
             verb(
                 "rotate",
@@ -116,7 +116,14 @@ fn keys() -> Command {
         .subcommand(
             verb("revoke", "Refuse a key, and all that it signed, from now on", changing).args([kid, reason(), json()]),
         )
-        .subcommand(verb("prune", "Delete what a crash left and no ring owns", &[RING]).arg(json()))
+        .subcommand(
+            verb(
+                "prune",
+                "Delete what a crash left and no ring owns",
+                &[RING, &["socket"]],
+            )
+            .arg(json()),
+        )
 }
 
 /// A kid, which may begin with hyphens, and is no flag of a setting.
@@ -178,7 +185,7 @@ fn schedule() -> Command {
         .action(ArgAction::SetTrue)
         .help("Print the real rings, read from their providers, and when a switch between them is safe");
     // Without the rings it does not matter where they are.
-    let of_rings = of(&[RING, &["also_publish"]])
+    let of_rings = of(&[RING, &["also_publish", "socket"]])
         .into_iter()
         .filter(|flag| !ALL.contains(&flag.get_id().as_str()))
         .map(|flag| flag.requires("live"));

@@ -10,11 +10,14 @@ use clap::ArgMatches;
 use serde_json::json;
 use signet_api::{ErrorKind, KeyProvider, NewKey};
 use signet_base::{Clock, SystemClock, rfc3339};
-use signet_core::schedule::Due;
+use signet_clock_watch::ClockWatch;
+use signet_core::schedule::{Due, Reason};
 use signet_core::{KeyRecord, Kid, Phase, Revocation, Schedule, Timestamp, schedule};
 
 use crate::app;
+use crate::cli::neighbour::Neighbour;
 use crate::cli::{Failure, beside, is_json, table, to_json};
+use crate::keeper::watch_clock;
 use crate::kinds::exit_code;
 use crate::ring_view::RingView;
 use crate::settings::Settings;
@@ -24,47 +27,121 @@ use audit::Act;
 pub(super) async fn keys(settings: &Settings, verb: &str, args: &ArgMatches) -> Result<String, Failure> {
     let json = is_json(args);
     let reason = || args.get_one::<String>("reason").map_or("", String::as_str);
+    let place = Place {
+        settings,
+        neighbour: Neighbour::ask(settings).await,
+        is_untouched: app::is_untouched(settings, &settings.origin).await,
+    };
+    // The first ring of this place can be made here. What changes one has nothing to do.
+    let is_idle = place.is_untouched && place.agrees(&[]).is_ok();
     match verb {
-        "list" if app::is_untouched(settings, &settings.origin).await => {
-            Ok(shown(settings, &[], json, SystemClock.now()))
-        }
-        "prune" if app::is_untouched(settings, &settings.origin).await => Ok(prune_answer(&[], json)),
-        "revoke" if app::is_untouched(settings, &settings.origin).await => {
-            let kid = args.get_one::<String>("kid").map_or("", String::as_str);
-            Err(Failure {
-                text: format!(
-                    "there is no ring in {} yet: it has no key {kid}",
-                    settings.data_dir.display()
-                ),
-                answer: String::new(),
-                code: exit_code(ErrorKind::NotFound),
-            })
-        }
-        "list" => list(settings, json).await,
-        "rotate" => rotate(settings, reason(), json).await,
+        "list" => list(&place, json).await,
+        "rotate" => rotate(&place, reason(), json).await,
         "revoke" => {
             let kid = args.get_one::<String>("kid").map_or("", String::as_str);
-            revoke(settings, &Kid::new(kid), reason(), json).await
+            match is_idle {
+                true => Err(place.has_no_ring(kid)),
+                false => revoke(&place, &Kid::new(kid), reason(), json).await,
+            }
         }
-        _ => prune(settings, json).await,
+        _ if is_idle => Ok(prune_answer(&[], json)),
+        _ => prune(&place, json).await,
     }
 }
 
+/// Where the command reads the ring, and the sidecar that serves one beside it.
+struct Place<'a> {
+    settings: &'a Settings,
+    neighbour: Option<Neighbour<'a>>,
+    /// No ring was ever kept there.
+    is_untouched: bool,
+}
+
+impl Place<'_> {
+    /// Refuses a ring that is not the one that the sidecar beside serves.
+    fn agrees(&self, records: &[KeyRecord]) -> Result<(), Failure> {
+        self.neighbour
+            .as_ref()
+            .map_or(Ok(()), |neighbour| neighbour.agrees(records))
+    }
+
+    fn has_no_ring(&self, kid: &str) -> Failure {
+        Failure {
+            text: format!(
+                "there is no ring in {} yet: it has no key {kid}",
+                self.settings.data_dir.display()
+            ),
+            answer: String::new(),
+            code: exit_code(ErrorKind::NotFound),
+        }
+    }
+}
+
+/// `EX_CONFIG` of sysexits(3): what surrounds the command is at fault.
+const CLOCK_IN_DOUBT: u8 = 78;
+
 struct Ring<'a> {
     provider: Arc<dyn KeyProvider>,
+    place: &'a Place<'a>,
     settings: &'a Settings,
     clock: Arc<dyn Clock>,
+    clock_watch: Arc<ClockWatch>,
 }
 
 impl<'a> Ring<'a> {
-    async fn open(settings: &'a Settings) -> Result<Self, Failure> {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    async fn open(place: &'a Place<'a>) -> Result<Self, Failure> {
+        if place.is_untouched {
+            // Opening makes the key file of a ring.
+            place.agrees(&[])?;
+        }
+        let (settings, clock): (_, Arc<dyn Clock>) = (place.settings, Arc::new(SystemClock));
+        let clock_watch = watch_clock(Arc::clone(&clock), &settings.policy);
         let provider = app::open_guarded(settings, &settings.origin, Arc::clone(&clock), Arc::default()).await?;
         Ok(Self {
             provider,
+            place,
             settings,
             clock,
+            clock_watch,
         })
+    }
+
+    /// Refuses to date a key by a clock that the sidecar beside or the provider's answers contradict. If the signer was revoked or
+    /// disabled, the next key has to be made all the same.
+    async fn believes_the_clock(&self, schedule: &Schedule) -> Result<(), Failure> {
+        let replaces =
+            |due: &Due| matches!(due, Due::Successor { reason, .. } if reason.is_urgent() && *reason != Reason::Empty);
+        if schedule.due.iter().any(replaces) {
+            return Ok(());
+        }
+        let own = self
+            .clock_watch
+            .doubt()
+            .map(|doubt| format!("{doubt}. {}", doubt.advice()));
+        let beside = beside::clock_doubt(self.settings).await.map(|doubt| {
+            let socket = self.settings.socket.path.display();
+            format!("the sidecar on {socket} says: {doubt}")
+        });
+        match beside.or(own) {
+            None => Ok(()),
+            Some(doubt) => Err(Failure {
+                text: format!("no key was created, because it would be dated by a clock that is in doubt: {doubt}"),
+                answer: String::new(),
+                code: CLOCK_IN_DOUBT,
+            }),
+        }
+    }
+
+    /// Reads the ring for nothing but this, where a sidecar beside could contradict.
+    async fn agrees(&self, to_revoke: Option<&Kid>) -> Result<(), Failure> {
+        let Some(neighbour) = &self.place.neighbour else {
+            return Ok(());
+        };
+        let records = self.provider.list().await?;
+        match to_revoke {
+            Some(kid) => neighbour.agrees_to_revoke(&records, kid),
+            None => neighbour.agrees(&records),
+        }
     }
 
     async fn read(&self) -> Result<(Vec<KeyRecord>, Schedule), Failure> {
@@ -81,7 +158,8 @@ impl<'a> Ring<'a> {
 
     /// The next key, unless one waits already.
     async fn create_early(&self) -> Result<KeyRecord, Failure> {
-        let (_, schedule) = self.read().await?;
+        let (records, schedule) = self.read().await?;
+        self.place.agrees(&records)?;
         if let Some(future) = &schedule.from_the_future {
             return Err(Failure::usage(format!(
                 "the newest key, {future}, was created in the future: a clock was ahead when it was, or this machine's is behind. \
@@ -98,21 +176,32 @@ impl<'a> Ring<'a> {
                 pending.kid
             )));
         }
+        self.believes_the_clock(&schedule).await?;
         self.create_next(&schedule).await
     }
 }
 
-async fn list(settings: &Settings, json: bool) -> Result<String, Failure> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let provider = app::look(settings, &settings.origin, Arc::clone(&clock)).await?;
-    let records = provider.list().await?;
-    Ok(shown(settings, &records, json, clock.now()))
+async fn list(place: &Place<'_>, json: bool) -> Result<String, Failure> {
+    let (settings, clock): (_, Arc<dyn Clock>) = (place.settings, Arc::new(SystemClock));
+    let records = match place.is_untouched {
+        true => Vec::new(),
+        false => {
+            let provider = app::look(settings, &settings.origin, Arc::clone(&clock)).await?;
+            provider.list().await?
+        }
+    };
+    let answer = shown(settings, &records, json, clock.now());
+    match place.agrees(&records) {
+        Ok(()) => Ok(answer),
+        Err(failure) => Err(Failure { answer, ..failure }),
+    }
 }
 
 /// The keys with their phases.
 fn shown(settings: &Settings, records: &[KeyRecord], json: bool, now: Timestamp) -> String {
     let schedule = schedule(records, &settings.policy, now);
-    let view = RingView::new(&settings.issuer, &settings.policy, records, &schedule);
+    let mut view = RingView::new(&settings.issuer, &settings.policy, records, &schedule);
+    view.origin = Some(settings.origin.name());
     if json {
         return to_json(&view);
     }
@@ -132,9 +221,10 @@ fn shown(settings: &Settings, records: &[KeyRecord], json: bool, now: Timestamp)
     table(&rows)
 }
 
-async fn rotate(settings: &Settings, reason: &str, json: bool) -> Result<String, Failure> {
+async fn rotate(place: &Place<'_>, reason: &str, json: bool) -> Result<String, Failure> {
+    let settings = place.settings;
     let act = Act::attempt(settings, "rotate", None, reason);
-    let ring = Ring::open(settings).await.map_err(|failure| act.failed(failure))?;
+    let ring = Ring::open(place).await.map_err(|failure| act.failed(failure))?;
     let key = ring.create_early().await.map_err(|failure| act.failed(failure))?;
     act.done(Some(key.kid()));
     let (_, schedule) = ring.read().await?;
@@ -161,9 +251,12 @@ async fn rotate(settings: &Settings, reason: &str, json: bool) -> Result<String,
     ))
 }
 
-async fn revoke(settings: &Settings, kid: &Kid, reason: &str, json: bool) -> Result<String, Failure> {
+async fn revoke(place: &Place<'_>, kid: &Kid, reason: &str, json: bool) -> Result<String, Failure> {
+    let settings = place.settings;
     let act = Act::attempt(settings, "revoke", Some(kid), reason);
-    let ring = Ring::open(settings).await.map_err(|failure| act.failed(failure))?;
+    let ring = Ring::open(place).await.map_err(|failure| act.failed(failure))?;
+    let agrees = ring.agrees(Some(kid)).await;
+    agrees.map_err(|failure| act.failed(failure))?;
     let revocation = Revocation {
         at: ring.clock.now(),
         reason: reason.to_owned(),
@@ -205,8 +298,8 @@ async fn revoke(settings: &Settings, kid: &Kid, reason: &str, json: bool) -> Res
         })));
     }
     let mut text = format!(
-        "revoked {kid}; every sidecar refuses it within {bound}, and services that keep the JWKS themselves within \
-         {cached} more\n"
+        "revoked {kid}; every sidecar that reaches the provider refuses it within {bound}, and services that keep the JWKS \
+         themselves within {cached} more. One that does not reach it accepts the key until it does\n"
     );
     if let Some(successor) = successor {
         text.push_str(&format!("created {successor}; it signs at once\n"));
@@ -219,9 +312,11 @@ async fn revoke(settings: &Settings, kid: &Kid, reason: &str, json: bool) -> Res
     Ok(text)
 }
 
-async fn prune(settings: &Settings, json: bool) -> Result<String, Failure> {
-    let act = Act::attempt(settings, "prune", None, "");
-    let ring = Ring::open(settings).await.map_err(|failure| act.failed(failure))?;
+async fn prune(place: &Place<'_>, json: bool) -> Result<String, Failure> {
+    let act = Act::attempt(place.settings, "prune", None, "");
+    let ring = Ring::open(place).await.map_err(|failure| act.failed(failure))?;
+    let agrees = ring.agrees(None).await;
+    agrees.map_err(|failure| act.failed(failure))?;
     let pruned = ring.provider.prune().await;
     let pruned = pruned.map_err(|error| act.failed(error.into()))?;
     for what in &pruned {

@@ -10,6 +10,7 @@ use signet_base::{Clock, SystemClock, rfc3339};
 use signet_core::{Phase, Policy, Timestamp};
 
 use crate::app;
+use crate::cli::neighbour::Neighbour;
 use crate::cli::{Failure, millis, table, to_json};
 use crate::reading::Reading;
 use crate::ring_view::AlsoView;
@@ -41,7 +42,9 @@ struct Switch {
 
 pub(super) async fn live(settings: &Settings, json: bool) -> Result<String, Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let neighbour = Neighbour::ask(settings).await;
     let from = read(settings, &settings.origin, &clock).await?;
+    let agrees = neighbour.map_or(Ok(()), |neighbour| neighbour.agrees(from.records()));
     let mut others = Vec::new();
     for origin in &settings.also {
         others.push(read(settings, origin, &clock).await?);
@@ -53,14 +56,19 @@ pub(super) async fn live(settings: &Settings, json: bool) -> Result<String, Fail
         switches: others.iter().map(|to| switch(&from, to, policy, now)).collect(),
         rings: [&from].into_iter().chain(&others).map(view).collect(),
     };
-    if json {
-        return Ok(to_json(&live));
+    let answer = if json { to_json(&live) } else { drawn(live, policy, now) };
+    match agrees {
+        Ok(()) => Ok(answer),
+        Err(failure) => Err(Failure { answer, ..failure }),
     }
+}
+
+fn drawn(live: Live, policy: &Policy, now: Timestamp) -> String {
     let picture = live.rings.split_first().map(|(signing, also)| {
         let timeline = Timeline::of_rings(signing.provider, &signing.keys, also, policy, now);
         text::draw(&timeline, true)
     });
-    Ok(as_text(live, &picture.unwrap_or_default()))
+    as_text(live, &picture.unwrap_or_default())
 }
 
 /// The ring as it is. One that was never begun has no keys, and is not begun by this.

@@ -5,6 +5,7 @@ mod check;
 mod command;
 mod keys;
 mod live;
+mod neighbour;
 mod outcome;
 mod schedule;
 mod token;

@@ -202,6 +202,7 @@ impl Keeper {
         let mut publisher = Publisher {
             known: Arc::clone(&known),
             charge,
+            origin: ring.name.clone(),
             capabilities: ring.provider.capabilities(),
             clock,
             clock_watch: Arc::clone(&clock_watch),
@@ -266,10 +267,10 @@ impl Keeper {
             () = shutdown.cancelled() => {}
             _ = loops => {}
         }
-    }
         if let Some(remember) = &mut remember {
             remember.finish().await;
         }
+    }
 }
 
 /// Publishes whenever something was found out, and whenever the clock alone changes something.

@@ -22,6 +22,8 @@ use signet_clock_watch::ClockWatch;
 pub(super) struct Publisher {
     pub(super) known: Arc<Known>,
     pub(super) charge: Charge,
+    /// The name of the ring that signs.
+    pub(super) origin: String,
     pub(super) capabilities: Capabilities,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) clock_watch: Arc<ClockWatch>,
@@ -46,6 +48,7 @@ impl Publisher {
         self.log_phases(&schedule);
         let also: Vec<_> = facts.also.iter().map(|ring| (ring, schedule_of(ring))).collect();
         let mut view = RingView::new(&self.charge.issuer, &policy, facts.ring.records(), &schedule);
+        view.origin = Some(self.origin.clone());
         view.also = also
             .iter()
             .map(|(ring, schedule)| AlsoView::new(ring.provider(), ring.records(), schedule))

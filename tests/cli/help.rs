@@ -81,12 +81,12 @@ fn wrong_usage_exits_with_64_and_says_what_is_right() {
             "--listen: `signet token sign` does not use this setting. Remove the flag",
         ),
         (
-            &["keys", "list", "--socket", "s.sock"],
-            "--socket: `signet keys list` does not use this setting. Remove the flag",
+            &["keys", "list", "--listen", "127.0.0.1:1"],
+            "--listen: `signet keys list` does not use this setting. Remove the flag",
         ),
         (
-            &["keys", "list", "--data-dir", "d", "--socket=s.sock", "--json"],
-            "--socket: `signet keys list` does not use this setting. Remove the flag",
+            &["keys", "list", "--data-dir", "d", "--listen=127.0.0.1:1", "--json"],
+            "--listen: `signet keys list` does not use this setting. Remove the flag",
         ),
         (
             &["keys", "revoke", "--listen=127.0.0.1:1"],

@@ -5,6 +5,7 @@ mod future;
 
 mod help;
 mod keys;
+mod neighbour;
 mod output;
 mod pipes;
 mod token;

@@ -1,59 +1,14 @@
 //! The binary on a machine whose wall clock is set: a library shows it another one than the rest of the machine has.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt as _;
-use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::harness::time::wait_for;
-use crate::harness::{AUDIENCE, Home, PATIENCE, Sidecar, Spec, say};
+use crate::harness::wall_clock::WallClock;
+use crate::harness::{AUDIENCE, Home, PATIENCE, Sidecar, Spec};
 
 const HOUR: i64 = 3600;
-
-/// The wall clock of one process.
-struct WallClock {
-    file: File,
-    settings: [(&'static str, PathBuf); 2],
-}
-
-impl WallClock {
-    /// `None` where there is no C compiler.
-    fn new(home: &Home) -> Option<Self> {
-        let (library, offset) = (home.path("set_clock.so"), home.path("offset"));
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clock/set_clock.c");
-        let compiled = Command::new("cc")
-            .args(["-shared", "-fPIC", "-o"])
-            .arg(&library)
-            .arg(source)
-            .status();
-        if !compiled.is_ok_and(|status| status.success()) {
-            say("left out, as no C compiler is here: what the binary does when the wall clock is set");
-            return None;
-        }
-        let file = File::create(&offset).expect("a file");
-        let clock = Self {
-            file,
-            settings: [("LD_PRELOAD", library), ("SET_CLOCK", offset)],
-        };
-        clock.set_off_by(0);
-        Some(clock)
-    }
-
-    fn of(&self, spec: Spec) -> Spec {
-        let mut spec = spec;
-        for (name, value) in &self.settings {
-            spec = spec.set(name, value.display());
-        }
-        spec
-    }
-
-    fn set_off_by(&self, seconds: i64) {
-        self.file.write_all_at(&seconds.to_ne_bytes(), 0).expect("written");
-    }
-}
 
 fn condition(sidecar: &Sidecar, name: &str) -> Option<Value> {
     let (status, readiness) = sidecar.readiness();
@@ -103,6 +58,43 @@ fn a_clock_that_is_set_leaves_the_ring_alone_and_is_told_wherever_operators_look
     assert_eq!(warned, 2, "once for each time");
     assert_eq!(sidecar.sign_for("alice").kid, first);
     assert_eq!(sidecar.jwks_kids(), [first]);
+}
+
+#[test]
+fn no_key_is_made_by_hand_while_the_sidecar_beside_doubts_the_clock_and_one_can_be_revoked_all_the_same() {
+    let home = Home::new();
+    let Some(clock) = WallClock::new(&home) else { return };
+    let spec = clock.of(Spec::new(&home));
+    let sidecar = spec.start();
+    let first = sidecar.sign_for("alice").kid;
+    // To the command alone the clock is as good as any.
+    clock.set_off_by(25 * HOUR);
+    let told = wait_for("the condition", PATIENCE, || condition(&sidecar, "clock"));
+    let answer = sidecar.socket().get("/v1/clock").expect("an answer").json();
+    let detail = answer["doubt"]["detail"].as_str().expect("a text");
+    assert!(detail.contains("1d 1h ahead of"), "{detail}");
+    assert!(
+        told["detail"].as_str().is_some_and(|text| text.contains("date -u")),
+        "{told}"
+    );
+    for arguments in [&["keys", "rotate"][..], &["keys", "rotate", "--json"]] {
+        let ran = spec.run(arguments);
+        assert_eq!((ran.code, ran.stdout.as_str()), (78, ""), "{}", ran.stderr);
+        for word in ["no key was created", "1d 1h ahead of", "date -u", "s.sock says"] {
+            let socket = spec.socket_path().display().to_string();
+            let word = word.replace("s.sock", &socket);
+            assert!(ran.stderr.contains(&word), "{word}: {}", ran.stderr);
+        }
+    }
+    assert_eq!(keys(&sidecar).len(), 1);
+    let ran = spec.run(&["keys", "revoke", &first]);
+    assert_eq!(ran.code, 0, "what is compromised does not wait: {}", ran.stderr);
+
+    clock.set_off_by(0);
+    wait_for("the end of the doubt", PATIENCE, || {
+        let answer = sidecar.socket().get("/v1/clock").expect("an answer").json();
+        answer["doubt"].is_null().then_some(())
+    });
 }
 
 #[test]

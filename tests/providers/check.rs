@@ -1,6 +1,9 @@
 //! `signet check` before a provider that grants less than is needed: which permission, why, and what grants it.
 
-use crate::harness::{Home, Spec};
+use serde_json::Value;
+
+use crate::harness::wall_clock::WallClock;
+use crate::harness::{Home, Ran, Spec};
 use crate::servers::{Aws, Openbao, Place};
 
 /// Everything is granted; then one thing is not.
@@ -42,4 +45,42 @@ fn what_aws_does_not_grant_is_named_with_the_statement() {
         &aws.without_permission_to_sign("check"),
         "kms:Sign",
     );
+}
+
+/// The clock that tests whether keys and tokens are dated right: this machine's, held against the provider's answers.
+#[test]
+fn a_clock_that_vault_contradicts_is_a_row_of_check_and_dates_no_key() {
+    let (bao, home) = (Openbao::start(), Home::new());
+    let Some(clock) = WallClock::new(&home) else { return };
+    let spec = clock.of(bao.sealed("clock").configure(&Spec::new(&home), None));
+    assert_eq!(spec.run(&["keys", "rotate"]).code, 0);
+    let row = |ran: &Ran| {
+        let rows = ran.json()["checks"].as_array().expect("rows").clone();
+        let is_it = |row: &Value| row["permission"] == "a clock that agrees with the time in its answers";
+        rows.into_iter().find(is_it).expect("the row")
+    };
+    let fine = spec.run(&["check", "--json"]);
+    assert_eq!(
+        (fine.code, &row(&fine)["answer"]),
+        (0, &"yes".into()),
+        "{}",
+        fine.stdout
+    );
+
+    clock.set_off_by(2 * 3600);
+    let ran = spec.run(&["check", "--json"]);
+    assert_ne!(ran.code, 0, "{}", ran.stdout);
+    let problem = row(&ran)["problem"].as_str().expect("a problem").to_owned();
+    for word in [
+        "2h ahead of the clock of vault",
+        "date -u",
+        "a restart would change nothing",
+    ] {
+        assert!(problem.contains(word), "{word}: {problem}");
+    }
+    let ran = spec.run(&["keys", "rotate"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (78, ""), "{}", ran.stderr);
+    assert!(ran.stderr.contains("no key was created"), "{}", ran.stderr);
+    clock.set_off_by(0);
+    assert_eq!(spec.run(&["keys", "rotate"]).code, 0, "and none was");
 }

@@ -175,3 +175,54 @@ fn with_the_provider_silent_the_key_that_waits_signs_at_its_instant_and_no_token
         (status == 200 && !conditions.to_string().contains("failing_since")).then_some(())
     });
 }
+
+#[test]
+fn a_ring_that_was_deleted_in_vault_is_missed_by_every_command_beside_a_sidecar_that_serves_it() {
+    let bao = Openbao::start();
+    let spec = bao.sealed("deleted").configure(&Spec::new(&Home::new()), None);
+    let sidecar = spec.start();
+    let kid = sidecar.sign_for("client").kid;
+    bao.delete_sealed("deleted");
+    for arguments in [
+        &["keys", "list"][..],
+        &["keys", "rotate"],
+        &["keys", "revoke", &kid],
+        &["keys", "prune"],
+        &["check"],
+    ] {
+        let ran = spec.run(arguments);
+        let text = format!("{}{}", ran.stdout, ran.stderr);
+        assert_eq!(ran.code, 78, "{arguments:?}: {text}");
+        for word in [
+            &kid,
+            "no key at all",
+            "SIGNET_STORE",
+            "deleted-ring",
+            "nothing was changed",
+        ] {
+            assert!(text.contains(word), "{word}: {text}");
+        }
+    }
+    assert_eq!(sidecar.sign_for("client").kid, kid, "the sidecar goes on");
+}
+
+/// In a shell without the sidecar's variables the provider is `local`, and its ring is a new one.
+#[test]
+fn a_command_without_the_settings_of_the_sidecar_beside_makes_no_ring_of_the_default_provider() {
+    let bao = Openbao::start();
+    let home = Home::new();
+    let bare = Spec::new(&home);
+    let at = bao.remote("bare");
+    let sidecar = at.configure(&bare, None).start();
+    for arguments in [&["keys", "rotate"][..], &["keys", "list"], &["check"]] {
+        let ran = bare.run(arguments);
+        let text = format!("{}{}", ran.stdout, ran.stderr);
+        assert_eq!(ran.code, 78, "{arguments:?}: {text}");
+        assert!(text.contains("SIGNET_PROVIDER is vault there"), "{text}");
+    }
+    assert!(!home.ring_file().exists());
+    // A switch begins with the first key of another ring, which is named.
+    let ran = bare.set("SIGNET_PROVIDER", "local").run(&["keys", "rotate"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    drop(sidecar);
+}

@@ -422,6 +422,13 @@ impl Openbao {
         self.remote(name).sealing(&format!("vault:secret/signet/{name}-ring"))
     }
 
+    /// Deletes that ring with all its versions, as an operator can by mistake.
+    pub(crate) fn delete_sealed(&self, name: &str) {
+        let path = format!("secret/metadata/signet/{name}-ring");
+        let (status, answer) = self.runtime.block_on(self.server.request("DELETE", &path, None));
+        assert_eq!(status, 204, "{answer}");
+    }
+
     /// A token of root's that can be taken back, and what takes it back.
     pub(crate) fn mortal(&self, name: &str) -> (Place, String) {
         let token = self.runtime.block_on(self.server.token(&["root"], "10m"));

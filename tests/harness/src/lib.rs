@@ -16,6 +16,7 @@ pub mod rotation;
 pub mod seed;
 pub mod splitmix;
 pub mod time;
+pub mod wall_clock;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -33,6 +34,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use http::{Answer, Connection};
+pub use time::FAST;
 use time::wait_for;
 
 /// The binary under test.
@@ -486,15 +488,3 @@ pub fn kid_in_phase(ring: &Value, phase: &str) -> Option<String> {
     let key = keys.iter().find(|key| key["phase"] == phase)?;
     Some(key["kid"].as_str()?.to_owned())
 }
-
-/// Spans as short as a test can bear: a rotation every 4 s, and 400 ms of lead beyond what the policy demands.
-pub const FAST: &[(&str, &str)] = &[
-    ("SIGNET_ROTATION_PERIOD", "4s"),
-    ("SIGNET_PUBLISH_LEAD", "2s"),
-    ("SIGNET_REFRESH_INTERVAL", "200ms"),
-    ("SIGNET_JWKS_MAX_AGE", "1s"),
-    ("SIGNET_VERIFIER_CACHE", "1s"),
-    ("SIGNET_CLOCK_SKEW", "200ms"),
-    ("SIGNET_TOKEN_TTL", "1s"),
-    ("SIGNET_TOKEN_MAX_TTL", "2s"),
-];

@@ -31,3 +31,15 @@ pub fn next_beat(beat: &mut Instant, period: Duration) {
     *beat += period;
     std::thread::sleep(beat.saturating_duration_since(instant()));
 }
+
+/// Spans as short as a test can bear: a rotation every 4 s, and 400 ms of lead beyond what the policy demands.
+pub const FAST: &[(&str, &str)] = &[
+    ("SIGNET_ROTATION_PERIOD", "4s"),
+    ("SIGNET_PUBLISH_LEAD", "2s"),
+    ("SIGNET_REFRESH_INTERVAL", "200ms"),
+    ("SIGNET_JWKS_MAX_AGE", "1s"),
+    ("SIGNET_VERIFIER_CACHE", "1s"),
+    ("SIGNET_CLOCK_SKEW", "200ms"),
+    ("SIGNET_TOKEN_TTL", "1s"),
+    ("SIGNET_TOKEN_MAX_TTL", "2s"),
+];

@@ -36,6 +36,7 @@ fn ring() -> RingView {
     active.expires_at = Some(rfc3339(at(5580)));
     RingView {
         issuer: format!("https://issuer.test/{HOSTILE}"),
+        origin: Some("vault remote signet".to_owned()),
         algorithm: "ES256",
         keys: vec![
             revoked,

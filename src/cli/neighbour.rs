@@ -1,0 +1,183 @@
+//! The ring of the sidecar on this machine's socket, held against the one that a command reads in the provider.
+//!
+//! A command that is told another place than the sidecar finds an empty ring there, and would call all in order, or begin a
+//! second ring beside the live one: the volume is not mounted, `SIGNET_DATA_DIR` is that of another service, or somebody
+//! deleted the ring. The sidecar knows better, as it has the ring in memory.
+
+use std::time::Duration;
+
+use http::Method;
+use serde_json::Value;
+use signet_api::Custody;
+use signet_core::{KeyRecord, Kid};
+use tokio::time::timeout;
+
+use crate::cli::Failure;
+use crate::cli::beside::in_phase;
+use crate::http::client::send;
+use crate::settings::{Origin, ProviderName, Settings, Source, Store};
+
+/// How long the sidecar may take to answer. It answers from memory.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// `EX_CONFIG` of sysexits(3): what surrounds the command is at fault.
+const NOT_THE_RING: u8 = 78;
+
+/// The ring of the sidecar beside, as it has it in memory.
+#[derive(Debug)]
+pub(super) struct Neighbour<'a> {
+    settings: &'a Settings,
+    ring: Value,
+}
+
+impl<'a> Neighbour<'a> {
+    /// Asks the sidecar. `None`: none answers, it serves another issuer, or it has no keys. Commands do without one.
+    pub(super) async fn ask(settings: &'a Settings) -> Option<Self> {
+        let request = send(&settings.socket.path, Method::GET, "/v1/ring", Vec::new());
+        let (status, answer) = timeout(PATIENCE, request).await.ok()?.ok()?;
+        let ring: Value = serde_json::from_slice(&answer).ok()?;
+        let has_keys = ring["keys"].as_array().is_some_and(|keys| !keys.is_empty());
+        let is_ours = status.is_success() && ring["issuer"] == settings.issuer.as_str();
+        (is_ours && has_keys).then_some(Self { settings, ring })
+    }
+
+    /// The socket that it answered on.
+    pub(super) fn socket(&self) -> String {
+        self.settings.socket.path.display().to_string()
+    }
+
+    /// Refuses a ring that has no key of the sidecar's, unless the settings name another ring on purpose.
+    pub(super) fn agrees(&self, records: &[KeyRecord]) -> Result<(), Failure> {
+        let is_known = |key: &KeyRecord| self.kids().any(|kid| kid == key.kid().as_str());
+        if records.iter().any(is_known) || self.is_another_on_purpose() {
+            return Ok(());
+        }
+        Err(Failure {
+            text: self.contradiction(records),
+            answer: String::new(),
+            code: NOT_THE_RING,
+        })
+    }
+
+    /// The same before a key is revoked. One that is there is what its user means, whatever the sidecar has.
+    pub(super) fn agrees_to_revoke(&self, records: &[KeyRecord], kid: &Kid) -> Result<(), Failure> {
+        match records.iter().any(|key| key.kid() == kid) {
+            true => Ok(()),
+            false => self.agrees(records),
+        }
+    }
+
+    fn kids(&self) -> impl Iterator<Item = &str> {
+        let keys = self.ring["keys"].as_array().map_or(&[][..], Vec::as_slice);
+        keys.iter().filter_map(|key| key["kid"].as_str())
+    }
+
+    /// Provider, custody and key of the sidecar's ring. An older sidecar does not tell them.
+    fn origin(&self) -> Option<[&str; 3]> {
+        let mut words = self.ring["origin"].as_str()?.splitn(3, ' ');
+        Some([words.next()?, words.next()?, words.next()?])
+    }
+
+    /// The settings by which the command's ring is another than the sidecar's, by name: theirs, ours, and whether ours was written.
+    fn differences(&self) -> Vec<(&'static str, String, String, bool)> {
+        let Some(theirs) = self.origin() else { return Vec::new() };
+        let origin = &self.settings.origin;
+        let custody = match origin.custody {
+            Custody::Remote => "remote",
+            Custody::Sealed => "sealed",
+        };
+        let ours = [origin.provider.as_str(), custody, &origin.key];
+        let names = ["provider", "custody", "key"];
+        let all = names.into_iter().zip(theirs).zip(ours);
+        all.filter(|((_, theirs), ours)| theirs != ours)
+            .map(|((name, theirs), ours)| {
+                let is_written = value(self.settings, name).is_some_and(|(_, source)| source != Source::Default);
+                (name, theirs.to_owned(), ours.to_owned(), is_written)
+            })
+            .collect()
+    }
+
+    /// A switch of the provider begins so: the first key of the new ring is made while sidecars serve the old one.
+    fn is_another_on_purpose(&self) -> bool {
+        self.differences().iter().any(|(_, _, _, is_written)| *is_written)
+    }
+
+    fn contradiction(&self, records: &[KeyRecord]) -> String {
+        let (count, active) = (self.kids().count(), in_phase(&self.ring, "active"));
+        let keys = if count == 1 {
+            "1 key".to_owned()
+        } else {
+            format!("{count} keys")
+        };
+        let active = active.map_or_else(String::new, |kid| format!(", of which {kid} signs"));
+        let found = match records.len() {
+            0 => "no key at all".to_owned(),
+            1 => "1 key, which is none of them".to_owned(),
+            others => format!("{others} keys, none of which is of them"),
+        };
+        format!(
+            "the sidecar on {socket} serves a ring of {keys}{active}, but {place} has {found}. So this is not the ring that is \
+             served, and nothing was changed. {cause}. To work on this other ring all the same, give --socket a path where no \
+             sidecar listens",
+            socket = self.socket(),
+            place = place(self.settings, &self.settings.origin),
+            cause = self.cause(),
+        )
+    }
+
+    /// What to look at.
+    fn cause(&self) -> String {
+        let differences = self.differences();
+        if !differences.is_empty() {
+            let told = differences.iter().map(|(name, theirs, ours, _)| {
+                let variable = name.to_ascii_uppercase();
+                format!("SIGNET_{variable} is {theirs} there and not written here, where it is {ours}")
+            });
+            return format!(
+                "Run this command with the settings of the sidecar: {}",
+                told.collect::<Vec<_>>().join(", ")
+            );
+        }
+        let origin = &self.settings.origin;
+        let (setting, lost) = match (origin.provider, &origin.store) {
+            (ProviderName::Local, _) => (
+                "SIGNET_DATA_DIR and SIGNET_STORE here with those of the sidecar, and see that its volume is mounted at that path",
+                "the directory was emptied",
+            ),
+            (_, Some(Store::File(_))) => (
+                "SIGNET_STORE here with that of the sidecar, and see that its volume is mounted at that path",
+                "the file was deleted",
+            ),
+            (_, Some(Store::With(..))) => (
+                "SIGNET_STORE and the provider's variables (docs/providers) here with those of the sidecar",
+                "the ring was deleted in its store",
+            ),
+            (_, None) => (
+                "the provider's variables (docs/providers) here with those of the sidecar",
+                "the keys were deleted in the provider",
+            ),
+        };
+        format!(
+            "Compare {setting}. If they are the same, {lost}: restore it from a backup, and do not restart the sidecar before, \
+             which has the ring in memory"
+        )
+    }
+}
+
+/// A setting's value, and where it came from.
+fn value<'a>(settings: &'a Settings, name: &str) -> Option<(Option<&'a str>, Source)> {
+    let mut all = settings.effective().iter();
+    let found = all.find(|effective| effective.setting.name == name)?;
+    Some((found.value.as_deref(), found.source))
+}
+
+/// Where the command reads the ring.
+fn place(settings: &Settings, origin: &Origin) -> String {
+    match &origin.store {
+        Some(Store::File(path)) => path.display().to_string(),
+        Some(Store::With(..)) => {
+            let store = value(settings, "store").and_then(|(store, _)| store);
+            store.unwrap_or("the store").to_owned()
+        }
+        None => format!("the ring {} of {}", origin.key, origin.provider),
+    }
+}
