@@ -119,6 +119,16 @@ pub async fn look(
     Ok(guarded(provider?, settings, clock, Arc::default()))
 }
 
+/// How long a call of the control path takes at most, with all its attempts, before it is given up.
+#[must_use]
+pub fn longest(operation: Operation) -> Duration {
+    let deadline = Deadlines::default().of(operation);
+    match operation {
+        Operation::Open | Operation::Check => deadline,
+        _ => Retries::default().budget + deadline,
+    }
+}
+
 fn guarded(
     provider: Arc<dyn KeyProvider>,
     settings: &Settings,

@@ -16,7 +16,7 @@ use signet_core::{KeyRecord, Kid, Phase, Revocation, Schedule, Timestamp, schedu
 
 use crate::app;
 use crate::cli::neighbour::Neighbour;
-use crate::cli::{Failure, beside, is_json, table, to_json};
+use crate::cli::{Failure, beside, is_json, table, to_json, waits};
 use crate::keeper::watch_clock;
 use crate::kinds::exit_code;
 use crate::ring_view::RingView;
@@ -89,7 +89,7 @@ struct Ring<'a> {
 }
 
 impl<'a> Ring<'a> {
-    async fn open(place: &'a Place<'a>) -> Result<Self, Failure> {
+    async fn open(place: &'a Place<'a>, json: bool) -> Result<Self, Failure> {
         if place.is_untouched {
             // Opening makes the key file of a ring.
             place.agrees(&[])?;
@@ -98,7 +98,7 @@ impl<'a> Ring<'a> {
         let clock_watch = watch_clock(Arc::clone(&clock), &settings.policy);
         let provider = app::open_guarded(settings, &settings.origin, Arc::clone(&clock), Arc::default()).await?;
         Ok(Self {
-            provider,
+            provider: waits::told(provider, json),
             place,
             settings,
             clock,
@@ -187,7 +187,7 @@ async fn list(place: &Place<'_>, json: bool) -> Result<String, Failure> {
         true => Vec::new(),
         false => {
             let provider = app::look(settings, &settings.origin, Arc::clone(&clock)).await?;
-            provider.list().await?
+            waits::told(provider, json).list().await?
         }
     };
     let answer = shown(settings, &records, json, clock.now());
@@ -224,7 +224,7 @@ fn shown(settings: &Settings, records: &[KeyRecord], json: bool, now: Timestamp)
 async fn rotate(place: &Place<'_>, reason: &str, json: bool) -> Result<String, Failure> {
     let settings = place.settings;
     let act = Act::attempt(settings, "rotate", None, reason);
-    let ring = Ring::open(place).await.map_err(|failure| act.failed(failure))?;
+    let ring = Ring::open(place, json).await.map_err(|failure| act.failed(failure))?;
     let key = ring.create_early().await.map_err(|failure| act.failed(failure))?;
     act.done(Some(key.kid()));
     let (_, schedule) = ring.read().await?;
@@ -254,7 +254,7 @@ async fn rotate(place: &Place<'_>, reason: &str, json: bool) -> Result<String, F
 async fn revoke(place: &Place<'_>, kid: &Kid, reason: &str, json: bool) -> Result<String, Failure> {
     let settings = place.settings;
     let act = Act::attempt(settings, "revoke", Some(kid), reason);
-    let ring = Ring::open(place).await.map_err(|failure| act.failed(failure))?;
+    let ring = Ring::open(place, json).await.map_err(|failure| act.failed(failure))?;
     let agrees = ring.agrees(Some(kid)).await;
     agrees.map_err(|failure| act.failed(failure))?;
     let revocation = Revocation {
@@ -314,10 +314,10 @@ async fn revoke(place: &Place<'_>, kid: &Kid, reason: &str, json: bool) -> Resul
 
 async fn prune(place: &Place<'_>, json: bool) -> Result<String, Failure> {
     let act = Act::attempt(place.settings, "prune", None, "");
-    let ring = Ring::open(place).await.map_err(|failure| act.failed(failure))?;
+    let ring = Ring::open(place, json).await.map_err(|failure| act.failed(failure))?;
     let agrees = ring.agrees(None).await;
     agrees.map_err(|failure| act.failed(failure))?;
-    let pruned = ring.provider.prune().await;
+    let pruned = waits::prune(&*ring.provider, json).await;
     let pruned = pruned.map_err(|error| act.failed(error.into()))?;
     for what in &pruned {
         act.did(what);

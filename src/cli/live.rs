@@ -11,7 +11,7 @@ use signet_core::{Phase, Policy, Timestamp};
 
 use crate::app;
 use crate::cli::neighbour::Neighbour;
-use crate::cli::{Failure, millis, table, to_json};
+use crate::cli::{Failure, millis, table, to_json, waits};
 use crate::reading::Reading;
 use crate::ring_view::AlsoView;
 use crate::settings::{Origin, Settings};
@@ -43,11 +43,11 @@ struct Switch {
 pub(super) async fn live(settings: &Settings, json: bool) -> Result<String, Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let neighbour = Neighbour::ask(settings).await;
-    let from = read(settings, &settings.origin, &clock).await?;
+    let from = read(settings, &settings.origin, &clock, json).await?;
     let agrees = neighbour.map_or(Ok(()), |neighbour| neighbour.agrees(from.records()));
     let mut others = Vec::new();
     for origin in &settings.also {
-        others.push(read(settings, origin, &clock).await?);
+        others.push(read(settings, origin, &clock, json).await?);
     }
     let (policy, now) = (&settings.policy, clock.now());
     let view = |ring: &Reading| AlsoView::new(ring.provider(), ring.records(), &ring.schedule(policy, now));
@@ -72,11 +72,16 @@ fn drawn(live: Live, policy: &Policy, now: Timestamp) -> String {
 }
 
 /// The ring as it is. One that was never begun has no keys, and is not begun by this.
-async fn read(settings: &Settings, origin: &Origin, clock: &Arc<dyn Clock>) -> Result<Reading, ProviderError> {
+async fn read(
+    settings: &Settings,
+    origin: &Origin,
+    clock: &Arc<dyn Clock>,
+    json: bool,
+) -> Result<Reading, ProviderError> {
     if app::is_untouched(settings, origin).await {
         return Ok(Reading::new(origin.provider.as_str(), Vec::new(), clock.now()));
     }
-    let provider = app::look(settings, origin, Arc::clone(clock)).await?;
+    let provider = waits::told(app::look(settings, origin, Arc::clone(clock)).await?, json);
     Reading::open(&*provider, &**clock).await
 }
 

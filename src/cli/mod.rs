@@ -9,6 +9,7 @@ mod neighbour;
 mod outcome;
 mod schedule;
 mod token;
+mod waits;
 
 use std::error::Error;
 use std::ffi::OsString;

@@ -9,5 +9,7 @@ mod neighbour;
 mod output;
 mod pipes;
 mod token;
+#[cfg(feature = "vault")]
+mod waits;
 
 use signet_harness as harness;

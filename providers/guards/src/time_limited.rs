@@ -24,6 +24,21 @@ pub struct Deadlines {
     pub check: Duration,
 }
 
+impl Deadlines {
+    /// That of this operation.
+    #[must_use]
+    pub const fn of(&self, operation: Operation) -> Duration {
+        match operation {
+            Operation::List => self.list,
+            Operation::Create => self.create,
+            Operation::Sign => self.sign,
+            Operation::Unseal => self.unseal,
+            Operation::Retire | Operation::Revoke => self.change,
+            Operation::Open | Operation::Check => self.check,
+        }
+    }
+}
+
 impl Default for Deadlines {
     fn default() -> Self {
         let seconds = Duration::from_secs;
@@ -49,17 +64,6 @@ impl TimeLimited {
     pub const fn new(deadlines: Deadlines) -> Self {
         Self(deadlines)
     }
-
-    const fn deadline(&self, operation: Operation) -> Duration {
-        match operation {
-            Operation::List => self.0.list,
-            Operation::Create => self.0.create,
-            Operation::Sign => self.0.sign,
-            Operation::Unseal => self.0.unseal,
-            Operation::Retire | Operation::Revoke => self.0.change,
-            Operation::Open | Operation::Check => self.0.check,
-        }
-    }
 }
 
 impl Around for TimeLimited {
@@ -69,7 +73,7 @@ impl Around for TimeLimited {
         F: Fn() -> Fut + Send + Sync,
         Fut: Future<Output = Result<T, ProviderError>> + Send,
     {
-        let deadline = self.deadline(call.operation);
+        let deadline = self.0.of(call.operation);
         let answer = tokio::time::timeout(deadline, attempt()).await;
         answer.unwrap_or_else(|_| Err(too_slow(call, deadline)))
     }

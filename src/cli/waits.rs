@@ -1,0 +1,109 @@
+//! Tells an operator who waits for a silent provider what the command waits for, and for how long at most.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use humantime::format_duration;
+use signet_api::{KeyProvider, Operation, ProviderError};
+use signet_guards::{Around, Call, Guard as _};
+use tokio::time::sleep;
+
+use crate::app;
+use crate::cli::say;
+
+/// How long a command says nothing.
+const QUIET: Duration = Duration::from_secs(2);
+
+/// A guard around a provider: each call that takes long is told of once.
+#[derive(Debug)]
+struct Waits {
+    tell: fn(&str),
+}
+
+/// The provider, whose silence is told on standard error; not to a machine, which reads JSON.
+pub(super) fn told(provider: Arc<dyn KeyProvider>, json: bool) -> Arc<dyn KeyProvider> {
+    match json {
+        true => provider,
+        false => provider.guarded(Waits { tell: say }),
+    }
+}
+
+/// Prunes. No guard stands around that, because it makes many calls.
+pub(super) async fn prune(provider: &dyn KeyProvider, json: bool) -> Result<Vec<String>, ProviderError> {
+    let call = Call {
+        provider: provider.capabilities().provider,
+        operation: Operation::Check,
+        kid: None,
+    };
+    match json {
+        true => provider.prune().await,
+        false => patiently(&call, say, provider.prune()).await,
+    }
+}
+
+/// Does the work, and tells once what is waited for if it takes long.
+async fn patiently<T>(call: &Call<'_>, tell: fn(&str), work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    tokio::select! {
+        biased;
+        done = &mut work => return done,
+        () = sleep(QUIET) => {}
+    }
+    tell(&format!(
+        "{}: no answer to {} for {} yet; it is given up after {} at most",
+        call.provider,
+        call.operation.as_str(),
+        format_duration(QUIET),
+        format_duration(app::longest(call.operation))
+    ));
+    work.await
+}
+
+impl Around for Waits {
+    async fn around<T, F, Fut>(&self, call: Call<'_>, attempt: F) -> Result<T, ProviderError>
+    where
+        T: Send,
+        F: Fn() -> Fut + Send + Sync,
+        Fut: Future<Output = Result<T, ProviderError>> + Send,
+    {
+        patiently(&call, self.tell, attempt()).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    static TOLD: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+    fn tell(text: &str) {
+        TOLD.lock().expect("no panic").push(text.to_owned());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_takes_long_is_told_of_once_with_what_is_waited_for_and_how_long_at_most() {
+        let call = Call {
+            provider: "vault",
+            operation: Operation::List,
+            kid: None,
+        };
+        for (seconds, told) in [
+            (1, &[][..]),
+            (
+                15,
+                &["vault: no answer to list for 2s yet; it is given up after 30s at most"],
+            ),
+        ] {
+            let attempt = || async move {
+                sleep(Duration::from_secs(seconds)).await;
+                Ok(seconds)
+            };
+            let answer = Waits { tell }.around(call, attempt).await;
+            assert_eq!(answer.expect("an answer"), seconds);
+            assert_eq!(std::mem::take(&mut *TOLD.lock().expect("no panic")), told);
+        }
+    }
+}
