@@ -217,6 +217,30 @@ fn a_failure_of_the_proxy_names_the_proxy_and_its_variable_at_every_provider() {
     });
 }
 
+/// It takes the connection and then says nothing: a time that is over does not tell who was slow.
+#[test]
+fn a_proxy_that_is_silent_is_named_as_the_way_to_who_did_not_answer() {
+    let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let at = silent.local_addr().expect("an address");
+    let told = |(provider, variables, _): (&str, Variables, &str)| {
+        let ran = list(
+            provider,
+            &variables,
+            &[("HTTPS_PROXY", &format!("http://ann:hush@{at}"))],
+        );
+        assert_eq!(ran.code, 75, "{provider}: {}", ran.stderr);
+        let named = format!("HTTPS_PROXY leads to it through the proxy {at}");
+        assert!(ran.stderr.contains(&named), "{provider}: {}", ran.stderr);
+        assert!(!ran.stderr.contains("hush"), "{provider}: {}", ran.stderr);
+    };
+    std::thread::scope(|scope| {
+        for place in places() {
+            let told = &told;
+            scope.spawn(move || told(place));
+        }
+    });
+}
+
 #[test]
 fn a_failure_of_the_proxy_is_told_of_an_issuer_too() {
     let proxy = Proxy::answering("403 Forbidden");

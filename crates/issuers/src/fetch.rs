@@ -251,7 +251,10 @@ impl Source {
             return FetchError::Tls { url, why };
         }
         let why = match error.is_timeout() {
-            true => format!("no whole answer within {} s", DEADLINE.as_secs()),
+            true => {
+                let way = self.direct(&url).map_or_else(proxies::on_the_way, |_| String::new());
+                format!("no whole answer within {} s{way}", DEADLINE.as_secs())
+            }
             // The library's own text repeats the URL.
             false => error.source().map_or_else(|| error.to_string(), chain),
         };

@@ -104,15 +104,20 @@ impl Call<'_> {
             SdkError::TimeoutError(_) => self
                 .error(
                     ErrorKind::TimedOut,
-                    "no answer in time. See that this machine reaches KMS in the configured region (or through its VPC endpoint)",
+                    format!(
+                        "no answer in time. See that this machine reaches KMS in the configured region (or through its VPC \
+                         endpoint){}",
+                        proxies::on_the_way()
+                    ),
                 )
                 .into(),
             SdkError::DispatchFailure(failure) if failure.is_timeout() => self
                 .error(
                     ErrorKind::TimedOut,
                     format!(
-                        "no connection in time ({}). See that this machine reaches KMS in the configured region",
-                        causes(error).join(": ")
+                        "no connection in time ({}). See that this machine reaches KMS in the configured region{}",
+                        causes(error).join(": "),
+                        proxies::on_the_way()
                     ),
                 )
                 .into(),

@@ -406,7 +406,8 @@ impl Vault {
             }
             Ok(Err(error)) => Err(doing.failed(&error)),
             Err(_) => {
-                let why = format!("no answer within {} s", (BEFORE + request).as_secs());
+                let span = (BEFORE + request).as_secs();
+                let why = format!("no answer within {span} s{}", signet_base::proxies::on_the_way());
                 Err(doing.refuse(ErrorKind::TimedOut, &why))
             }
         }

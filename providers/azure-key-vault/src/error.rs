@@ -70,13 +70,13 @@ impl Doing {
                         .refuse(ErrorKind::Unavailable, &format!("{causes}. {advice}"))
                         .in_no_hurry();
                 }
-                let kind = match causes.contains("timed out") {
-                    true => ErrorKind::TimedOut,
-                    false => ErrorKind::Unavailable,
+                let (kind, way) = match causes.contains("timed out") {
+                    true => (ErrorKind::TimedOut, proxies::on_the_way()),
+                    false => (ErrorKind::Unavailable, String::new()),
                 };
                 let advice =
                     "See that this machine reaches the vault: name resolution, network policy, proxy, firewall";
-                self.refuse(kind, &format!("{causes}. {advice}"))
+                self.refuse(kind, &format!("{causes}. {advice}{way}"))
             }
             // "challenge resource '…' doesn't match the requested domain": the vault wants a token for somebody else.
             azure_core::error::ErrorKind::Other if error.to_string().contains("challenge resource") => self.refuse(
@@ -233,10 +233,11 @@ impl IdentityFailure {
             kind: ErrorKind::TimedOut,
             retry_after: None,
             text: format!(
-                "no token by {} within {} s. {}",
+                "no token by {} within {} s. {}{}",
                 source.describe(),
                 patience.as_secs(),
-                whereabouts(source)
+                whereabouts(source),
+                source.on_the_way()
             ),
         }
     }
@@ -282,13 +283,27 @@ impl IdentityFailure {
                     false if causes.contains("federated token") => ErrorKind::Unauthenticated,
                     false => ErrorKind::Unavailable,
                 };
-                (kind, format!("{causes}. {}", whereabouts(source)), None)
+                let way = match kind {
+                    ErrorKind::TimedOut => source.on_the_way(),
+                    _ => String::new(),
+                };
+                (kind, format!("{causes}. {}{way}", whereabouts(source)), None)
             }
         };
         Self {
             kind,
             retry_after,
             text: format!("no token by {}: {why}", source.describe()),
+        }
+    }
+}
+
+impl Source {
+    /// The proxy on the way to Entra; a managed identity is asked of this machine or link.
+    fn on_the_way(&self) -> String {
+        match self {
+            Self::Managed { .. } => String::new(),
+            _ => proxies::on_the_way(),
         }
     }
 }

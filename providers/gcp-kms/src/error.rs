@@ -35,7 +35,11 @@ impl Call<'_> {
     }
 
     pub(crate) fn slow(&self, span: Duration) -> ProviderError {
-        self.error(ErrorKind::TimedOut, format!("no answer within {} s", span.as_secs()))
+        let way = proxies::on_the_way();
+        self.error(
+            ErrorKind::TimedOut,
+            format!("no answer within {} s{way}", span.as_secs()),
+        )
     }
 
     /// What an answer contradicts itself in.
@@ -130,7 +134,10 @@ impl Call<'_> {
         }
         let chain = chain(error);
         if error.is_timeout() {
-            (ErrorKind::TimedOut, format!("{chain}. {AGAIN}"))
+            (
+                ErrorKind::TimedOut,
+                format!("{chain}. {AGAIN}{}", proxies::on_the_way()),
+            )
         } else if error.is_deserialization() {
             // The cause may quote the answer.
             (
@@ -162,6 +169,10 @@ pub(crate) fn credentials(error: Option<&(dyn std::error::Error + 'static)>) -> 
         .is_some_and(google_cloud_auth::errors::CredentialsError::is_transient);
     let chain = chain(error);
     match passing {
+        true if chain.contains("from the login of ") => (
+            ErrorKind::Unavailable,
+            format!("no credentials: {chain}. {AGAIN}{}", proxies::on_the_way()),
+        ),
         // Off Google's machines there is no metadata server, and nothing that says so but silence.
         true => (
             ErrorKind::Unavailable,

@@ -169,6 +169,9 @@ pub(crate) fn cause(error: &StoreError) -> Cause {
         let deepest = successors(transport.source(), |&error| error.source()).last();
         let deepest = deepest.map_or_else(String::new, |error| format!(" ({error})"));
         cause.what = quote(&format!("{transport}{deepest}"));
+        if transport.kind() == HttpErrorKind::Timeout {
+            cause.what.push_str(&proxies::on_the_way());
+        }
         by_transport(transport.kind())
     } else {
         by_variant(error, &text)

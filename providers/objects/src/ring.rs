@@ -146,7 +146,11 @@ impl ObjectRing {
         request: impl Future<Output = Result<T, ProviderError>> + Send,
     ) -> Result<T, ProviderError> {
         tokio::time::timeout(PATIENCE, request).await.unwrap_or_else(|_| {
-            let what = format!("no answer within {} s", PATIENCE.as_secs());
+            let what = format!(
+                "no answer within {} s{}",
+                PATIENCE.as_secs(),
+                signet_base::proxies::on_the_way()
+            );
             Err(self.failed(
                 access,
                 Cause {
