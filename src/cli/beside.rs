@@ -80,7 +80,8 @@ fn now() -> Instant {
     Instant::now()
 }
 
-fn is_nobody(error: &std::io::Error) -> bool {
+/// Whether no sidecar is there.
+pub(super) fn is_nobody(error: &std::io::Error) -> bool {
     matches!(
         error.kind(),
         std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused

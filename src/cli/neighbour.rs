@@ -6,15 +6,17 @@
 
 use std::time::Duration;
 
-use http::Method;
+use http::{Method, StatusCode};
 use serde_json::Value;
 use signet_api::Custody;
+use signet_base::chain;
 use signet_core::{KeyRecord, Kid};
 use tokio::time::timeout;
+use tracing::warn;
 
 use crate::cli::Failure;
-use crate::cli::beside::in_phase;
-use crate::http::client::send;
+use crate::cli::beside::{in_phase, is_nobody};
+use crate::http::client::{ClientError, send};
 use crate::settings::{Origin, ProviderName, Settings, Source, Store};
 
 /// How long the sidecar may take to answer. It answers from memory.
@@ -30,11 +32,25 @@ pub(super) struct Neighbour<'a> {
 }
 
 impl<'a> Neighbour<'a> {
-    /// Asks the sidecar. `None`: none answers, it serves another issuer, or it has no keys. Commands do without one.
+    /// Asks the sidecar. `None`: none answers, it serves another issuer, or it has no keys. Commands do without one, and the log
+    /// says if somebody is there who did not tell.
     pub(super) async fn ask(settings: &'a Settings) -> Option<Self> {
-        let request = send(&settings.socket.path, Method::GET, "/v1/ring", Vec::new());
-        let (status, answer) = timeout(PATIENCE, request).await.ok()?.ok()?;
-        let ring: Value = serde_json::from_slice(&answer).ok()?;
+        let socket = &settings.socket.path;
+        let why = match timeout(PATIENCE, send(socket, Method::GET, "/v1/ring", Vec::new())).await {
+            Ok(Ok((status, answer))) => return Self::of(settings, status, &answer),
+            Ok(Err(ClientError::Connect { source, .. })) if is_nobody(&source) => return None,
+            Ok(Err(error)) => chain(&error),
+            Err(_) => format!("it did not answer within {}", humantime::format_duration(PATIENCE)),
+        };
+        warn!(
+            "the sidecar on {} could not be asked which ring it serves, so nothing shows whether this command reads the same: {why}",
+            socket.display()
+        );
+        None
+    }
+
+    fn of(settings: &'a Settings, status: StatusCode, answer: &[u8]) -> Option<Self> {
+        let ring: Value = serde_json::from_slice(answer).ok()?;
         let has_keys = ring["keys"].as_array().is_some_and(|keys| !keys.is_empty());
         let is_ours = status.is_success() && ring["issuer"] == settings.issuer.as_str();
         (is_ours && has_keys).then_some(Self { settings, ring })

@@ -2,6 +2,7 @@
 //! another service, the ring was deleted. None of them calls that in order, and none begins a second ring.
 
 use std::fs;
+use std::os::unix::net::UnixListener;
 
 use crate::harness::time::wait_for;
 use crate::harness::{Home, PATIENCE, Ran, Sidecar, Spec, kids};
@@ -118,4 +119,21 @@ fn the_sidecar_of_another_issuer_has_no_say() {
         let ran = spec.run(arguments);
         assert_eq!(ran.code, 0, "{arguments:?}: {}{}", ran.stdout, ran.stderr);
     }
+}
+
+#[test]
+fn a_sidecar_that_is_there_and_does_not_answer_is_told_of_and_holds_up_nobody() {
+    let spec = Spec::new(&Home::new());
+    let silent = UnixListener::bind(spec.socket_path()).expect("a socket");
+    let ran = spec.run(&["keys", "list"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("could not be asked which ring it serves"),
+        "{}",
+        ran.stderr
+    );
+    drop(silent);
+    // Nobody is there any more, though the file is.
+    let ran = spec.run(&["keys", "list"]);
+    assert!(!ran.stderr.contains("could not be asked"), "{}", ran.stderr);
 }
