@@ -22,7 +22,6 @@ use tracing::{info, warn};
 use crate::conditions::{
     ALSO_PUBLISH, Condition, Effect, ISSUERS, JWKS, REVOCATION, RING, Report, SIGNING, SOCKET, State,
 };
-use crate::http::unix::{SocketFault, SocketFile};
 use crate::published::Published;
 use crate::remote::Remote;
 use crate::snapshot::{NoSigner, NoSignerCause, RefreshFailure, Signer, Signs, Snapshot};
@@ -31,6 +30,7 @@ use revocation::Marks;
 use signet_base::brief;
 use signet_base::rfc3339;
 use signet_clock_watch::ClockWatch;
+use signet_edge::unix::{SocketFault, SocketFile};
 use signet_issuers::{Issuers, Trusted};
 use words::{from_disk, put_off};
 

@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 use tracing::{error, info};
 
-use crate::telemetry::seldom::SeldomFailing;
+use signet_base::SeldomFailing;
 use signet_base::rfc3339;
 
 /// The way to the provider's signatures.

@@ -18,12 +18,6 @@ use tracing::{info, warn};
 use crate::app;
 use crate::fits::{bears, fits};
 use crate::hardening::{NotLocked, lock_memory};
-use crate::http::accept::{Context, Limits, serve_tcp, serve_unix};
-use crate::http::files;
-use crate::http::peer::AllowList;
-use crate::http::tls::{Tls, TlsError};
-use crate::http::unix::{Access, SocketError, bind};
-use crate::http::workers::Workers;
 use crate::keeper::{Charge, Keeper, Means, NoRing, Source, watch_clock};
 use crate::lane::Lane;
 use crate::last_good::LastGood;
@@ -36,8 +30,16 @@ use crate::routes::{Service, local};
 use crate::settings::Settings;
 use crate::telemetry::metrics::Metrics;
 use signet_clock_watch::ClockWatch;
+use signet_edge::AllowList;
+use signet_edge::Workers;
+use signet_edge::files;
+use signet_edge::tls::{self, Tls, TlsError};
+use signet_edge::unix::{Access, SocketError, bind};
+use signet_edge::{Context, Limits, serve_tcp, serve_unix};
 use signet_issuers::{IssuerKeys, Issuers, NoClient};
 
+/// The setting of the most connections, for the log.
+const MAX_CONNECTIONS: &str = "SIGNET_MAX_CONNECTIONS";
 /// The socket, the public and the admin listener.
 const LISTENERS: usize = 3;
 
@@ -105,11 +107,16 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
     };
     let mut hang_up = signal(SignalKind::hangup()).map_err(system("a handler for SIGHUP"))?;
 
-    files::allow(LISTENERS, settings.limits.max_connections.into());
+    files::allow(LISTENERS, settings.limits.max_connections.into(), MAX_CONNECTIONS);
 
     // The listeners first: a second start on the same socket must not get as far as the ring.
     let tls = match &settings.tls {
-        Some(files) => Some(Tls::load(&files.certificate, &files.key)?),
+        Some(files) => Some(Tls::load(tls::Files {
+            certificate: files.certificate.clone(),
+            certificate_setting: "SIGNET_TLS_CERT_FILE",
+            key: files.key.clone(),
+            key_setting: "SIGNET_TLS_KEY_FILE",
+        })?),
         None => None,
     };
     let access = Access {
@@ -129,12 +136,13 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
     let context = Context {
         limits: Limits {
             connections: settings.limits.max_connections.into(),
+            setting: MAX_CONNECTIONS,
             header_timeout: settings.limits.header_timeout,
         },
         workers: Workers::start(settings.limits.threads.into()).map_err(system("threads"))?,
         shutdown: shutdown.clone(),
         tasks: tasks.clone(),
-        metrics: Arc::clone(&metrics),
+        record: Arc::clone(&metrics) as _,
     };
     // Before the provider is asked: it may be silent, and the process lives all the same. On a thread of its own: whatever
     // the other listeners are busy with, a probe gets its answer.

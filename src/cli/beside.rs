@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::http::client::{ClientError, send};
+use super::client::{ClientError, send};
 use crate::settings::Settings;
 
 /// How long it may take to read the ring.

@@ -2,6 +2,7 @@
 
 mod beside;
 mod check;
+mod client;
 mod command;
 mod keys;
 mod live;

@@ -9,8 +9,8 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use signet_core::token::Compact;
 
+use super::client::send;
 use crate::cli::{Failure, is_json, say, to_json};
-use crate::http::client::send;
 use crate::settings::{Settings, duration};
 
 /// Nothing longer is read from standard input.

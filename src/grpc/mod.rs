@@ -20,7 +20,7 @@ use tonic::{Code, Status};
 use tonic_prost::ProstCodec;
 
 use crate::http::Response;
-use crate::http::body::{Arriving, NoBody};
+use signet_edge::body::{Arriving, NoBody};
 
 /// The longest message that is read: a token with the headers of a request around it.
 const LONGEST_MESSAGE: usize = 256 * 1024;

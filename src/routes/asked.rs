@@ -10,7 +10,7 @@ use std::ops::Deref;
 
 use signet_verify::Expectations;
 
-use crate::http::problem::Problem;
+use signet_edge::Problem;
 
 /// What a caller asks of a token: expectations of which none is empty.
 #[derive(Clone, Copy, Debug)]

@@ -11,12 +11,12 @@ use signet_core::verify::Refusal;
 use signet_verify::Unfit;
 
 use crate::http::Response;
-use crate::http::body::empty;
-use crate::http::problem::Problem;
 use crate::routes::Service;
 use crate::routes::asked::{Asked, Given, listed};
 use crate::routes::verify::Good;
-use crate::telemetry::seldom::Seldom;
+use signet_base::Seldom;
+use signet_edge::Problem;
+use signet_edge::body::empty;
 
 impl Service {
     /// Decides on a request by its `Authorization` header; `?audience=`, `?issuer=` (repeatable) and `?scope=` say
@@ -69,23 +69,21 @@ impl Service {
     pub fn identity_of<'a>(&self, entry: &'a Good) -> Result<&'a [HeaderValue], Problem> {
         entry.headers(&self.identity).map_err(|unfit| {
             log_unfit(unfit);
-            unfit.into()
+            misfit(unfit)
         })
     }
 }
 
-impl From<&Unfit> for Problem {
-    fn from(unfit: &Unfit) -> Self {
-        match unfit {
-            // Not 401: the client would fetch another token of the same size, again and again.
-            Unfit::TooLarge { .. } => Problem::new(
-                StatusCode::FORBIDDEN,
-                "identity_too_large",
-                "The token says too much of its subject",
-                unfit.to_string(),
-            ),
-            Unfit::Claim { .. } => challenge(StatusCode::UNAUTHORIZED, "invalid_token", &unfit.to_string(), None),
-        }
+fn misfit(unfit: &Unfit) -> Problem {
+    match unfit {
+        // Not 401: the client would fetch another token of the same size, again and again.
+        Unfit::TooLarge { .. } => Problem::new(
+            StatusCode::FORBIDDEN,
+            "identity_too_large",
+            "The identity headers are too large",
+            unfit.to_string(),
+        ),
+        Unfit::Claim { .. } => challenge(StatusCode::UNAUTHORIZED, "invalid_token", &unfit.to_string(), None),
     }
 }
 

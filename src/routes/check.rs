@@ -13,12 +13,12 @@ use crate::grpc::envoy::{
     AppendAction, CheckRequest, CheckResponse, ClientHeader, DeniedHttpResponse, HeaderValue, HeaderValueOption,
     HttpRequest, HttpResponse, HttpStatus, OkHttpResponse, Status,
 };
-use crate::http::problem::Problem;
 use crate::routes::Service;
 use crate::routes::asked::{Asked, Given};
 use crate::routes::authorize::{TWO_HEADERS, malformed};
 use crate::routes::verify::Good;
-use crate::telemetry::seldom::Seldom;
+use signet_base::Seldom;
+use signet_edge::Problem;
 
 impl Service {
     /// Decides on a request that Envoy asks about.

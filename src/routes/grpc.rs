@@ -7,9 +7,9 @@ use http::{Request, Version};
 use crate::grpc::kubernetes::{FetchKeysRequest, MetadataRequest, Method, SignJwtRequest};
 use crate::grpc::{call, envoy, kubernetes, not_here, ready};
 use crate::http::Response;
-use crate::http::body::Arriving;
 use crate::routes::Service;
 use crate::routes::kubernetes::metadata;
+use signet_edge::body::Arriving;
 
 /// Answers one call.
 pub async fn answer(service: Arc<Service>, request: Request<Arriving>) -> Response {

@@ -36,7 +36,7 @@ mod tests {
     use http::StatusCode;
 
     use super::*;
-    use crate::http::body::{empty, json};
+    use signet_edge::body::{empty, json};
 
     #[test]
     fn a_head_is_answered_with_the_length_and_without_the_body() {

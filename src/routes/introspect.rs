@@ -14,10 +14,10 @@ use signet_core::json::Object;
 use signet_core::verify::Authentic;
 
 use crate::http::Response;
-use crate::http::body;
-use crate::http::problem::Problem;
 use crate::routes::Service;
 use crate::routes::asked::{Asked, Given, listed, refuse_lookalike};
+use signet_edge::Problem;
+use signet_edge::body;
 
 const FORM: &str = "application/x-www-form-urlencoded";
 /// Answers name who may do what, and change at any moment.

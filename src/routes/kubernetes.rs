@@ -17,7 +17,7 @@ use crate::grpc::kubernetes::{FetchKeysResponse, Key, MetadataResponse, SignJwtR
 use crate::routes::Service;
 use crate::settings::Kubernetes;
 use crate::snapshot::{Signer, Signs, Snapshot};
-use crate::telemetry::seldom::Seldom;
+use signet_base::Seldom;
 
 /// Why nothing was signed: a word for the metrics, and what the API server is told.
 struct Refusal(&'static str, Status);

@@ -16,18 +16,19 @@ use tokio_stream::wrappers::WatchStream;
 use tokio_util::sync::CancellationToken;
 use warp::{Filter as _, Reply as _};
 
+use crate::filters::{self, Filters, into_filters, refusal};
 use crate::grpc;
-use crate::http::Response;
-use crate::http::accept::Handler;
-use crate::http::body::{self, Arriving};
-use crate::http::filters::{self, Filters, into_filters, refusal};
-use crate::http::peer::Peer;
-use crate::http::problem::Problem;
+use crate::http::{Response, Streamed};
 use crate::routes::Service;
 use crate::routes::head::{self, read};
 use crate::routes::introspect::is_form;
 use crate::routes::sign::MOST_ITEMS;
-use crate::telemetry::seldom::Seldom;
+use crate::routes::turn::turn;
+use signet_base::Seldom;
+use signet_edge::Handler;
+use signet_edge::Peer;
+use signet_edge::Problem;
+use signet_edge::body::{self, Arriving};
 
 /// The longest body of a single request: a token of 16 KiB with room for all else.
 const SINGLE: usize = 64 * 1024;
@@ -59,6 +60,8 @@ pub fn routes(service: Arc<Service>, shutdown: CancellationToken) -> impl Fn(Pee
 }
 
 impl Handler for Local {
+    type Streamed = Streamed;
+
     async fn handle(&self, request: Request<Arriving>) -> Response {
         if grpc::is_grpc(&request) {
             return super::grpc::answer(Arc::clone(&self.service), request).await;
@@ -103,7 +106,7 @@ impl Local {
 
     async fn sign_batch(&self, body: Arriving) -> Result<Response, Problem> {
         let batch = body::read(body, BATCH).await?;
-        let _turn = body::turn(&batch, MOST_ITEMS).await;
+        let _turn = turn(&batch, MOST_ITEMS).await;
         self.service.sign_batch(&batch).await
     }
 
@@ -113,7 +116,7 @@ impl Local {
 
     async fn verify_batch(&self, body: Arriving) -> Result<Response, Problem> {
         let batch = body::read(body, BATCH).await?;
-        let _turn = body::turn(&batch, MOST_ITEMS).await;
+        let _turn = turn(&batch, MOST_ITEMS).await;
         self.service.verify_batch(&batch).await
     }
 

@@ -14,6 +14,7 @@ pub mod kubernetes;
 pub mod local;
 pub mod public;
 pub mod sign;
+mod turn;
 pub mod verify;
 
 use std::sync::Arc;

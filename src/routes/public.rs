@@ -18,13 +18,14 @@ use signet_base::Clock;
 use signet_core::{Issuer, Policy, Timestamp, faults};
 
 use crate::discovery::{JWKS, Paths, Which};
-use crate::http::Response;
-use crate::http::accept::Handler;
-use crate::http::body::{Arriving, empty};
-use crate::http::problem::Problem;
+use crate::http::{Response, Streamed};
+use crate::problems;
 use crate::published::Published;
 use crate::routes::head;
 use crate::snapshot::Document;
+use signet_edge::Handler;
+use signet_edge::Problem;
+use signet_edge::body::{Arriving, empty};
 
 /// What the paths of the documents take.
 const METHODS: &str = "GET, HEAD, OPTIONS";
@@ -58,6 +59,8 @@ impl Public {
 }
 
 impl Handler for Public {
+    type Streamed = Streamed;
+
     async fn handle(&self, request: Request<Arriving>) -> Response {
         head::answer(request.method(), self.answer(&request))
     }
@@ -70,7 +73,7 @@ impl Public {
         let found = shared.paths.find(request.uri().path());
         let mut response = match (&snapshot.asleep, found) {
             (_, Some(_)) if request.method() == Method::OPTIONS => options(),
-            (Some(outage), _) => Problem::asleep(outage).into_response(),
+            (Some(outage), _) => problems::asleep(outage).into_response(),
             (None, Some(Which::Jwks)) => {
                 let freshness = shared.freshness.until(snapshot.set_changes_at, &*shared.clock);
                 serve(request.method(), request.headers(), &snapshot.jwks, freshness)

@@ -14,13 +14,14 @@ use signet_core::signing_key::{Signature, SigningKeyError};
 use signet_core::{Kid, SigningKey};
 
 use crate::http::Response;
-use crate::http::body;
-use crate::http::problem::Problem;
 use crate::lane::Full;
+use crate::problems;
 use crate::routes::Service;
 use crate::snapshot::{Signer, Signs, Snapshot};
-use crate::telemetry::seldom::Seldom;
 use crate::unique;
+use signet_base::Seldom;
+use signet_edge::Problem;
+use signet_edge::body;
 
 /// How many items a batch may have.
 pub const MOST_ITEMS: usize = 1024;
@@ -85,7 +86,7 @@ impl Service {
     /// [`Problem`].
     pub async fn sign(&self, request: &[u8]) -> Result<Response, Problem> {
         let snapshot = Guard::into_inner(self.published.at(self.clock.now()));
-        let signer = snapshot.signer.as_ref().map_err(Problem::signing_unavailable)?;
+        let signer = snapshot.signer.as_ref().map_err(problems::signing_unavailable)?;
         let answer = self.sign_one(&snapshot, signer, request).await.map_err(overloaded)??;
         self.metrics.signed.inc();
         Ok(body::json(answer))
@@ -98,7 +99,7 @@ impl Service {
     pub async fn sign_batch(self: &Arc<Self>, request: &[u8]) -> Result<Response, Problem> {
         let items = items(request)?;
         let snapshot = Guard::into_inner(self.published.at(self.clock.now()));
-        let signer = snapshot.signer.as_ref().map_err(Problem::signing_unavailable)?;
+        let signer = snapshot.signer.as_ref().map_err(problems::signing_unavailable)?;
         let answers = match signer.signs {
             Signs::Here(_) => self.sign_in_turns(&snapshot, signer, items).await?,
             Signs::Remote => self.sign_at_once(&snapshot, signer, items).await?,
@@ -162,7 +163,7 @@ impl Service {
             Signs::Here(key) => {
                 let (snapshot, key) = (Arc::clone(snapshot), Arc::clone(key));
                 let job = move || {
-                    let signer = snapshot.signer.as_ref().map_err(Problem::signing_unavailable)?;
+                    let signer = snapshot.signer.as_ref().map_err(problems::signing_unavailable)?;
                     signed(signer, &key, unsigned)
                 };
                 self.lane.run(job).await
@@ -184,7 +185,7 @@ impl Service {
         let signature = self.sign_by_provider(signer.public.kid(), message.to_vec()).await;
         signature
             .map(|signature| finish(signer, unsigned, &signature))
-            .map_err(|error| Problem::not_signed(&error))
+            .map_err(|error| problems::not_signed(&error))
     }
 
     /// The provider's signature. If it refuses the key, the ring is read again: a revocation that is not known here yet ends
@@ -207,7 +208,7 @@ impl Service {
         let minted = self
             .template
             .mint(&request, &signer.headers, signer.longest_at(now), now, unique);
-        minted.map_err(Problem::from)
+        minted.map_err(problems::not_minted)
     }
 }
 

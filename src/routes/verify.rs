@@ -9,15 +9,16 @@ use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use signet_core::Timestamp;
 use signet_core::verify::Refusal;
-use signet_verify::{Entry, NoVerdict, Verdict};
+use signet_verify::{Entry, Verdict};
 
 use crate::answers::Answers;
 use crate::http::Response;
-use crate::http::body;
-use crate::http::problem::Problem;
+use crate::problems;
 use crate::routes::Service;
 use crate::routes::asked::{Asked, Given};
 use crate::routes::sign::{items, join, object};
+use signet_edge::Problem;
+use signet_edge::body;
 
 /// After so many tokens of a batch, other requests get their turn.
 const TURN: usize = 4;
@@ -138,7 +139,7 @@ impl Service {
     /// read first, or the keys of the issuer are not known.
     pub fn check(&self, token: &str, asked: Asked<'_>, now: Timestamp) -> Result<Result<Good, Refusal>, Problem> {
         if let Some(outage) = &self.published.at(now).asleep {
-            return Err(Problem::asleep(outage));
+            return Err(problems::asleep(outage));
         }
         match self.verifier.check(token, &asked, now) {
             Verdict::Good(entry) => {
@@ -149,19 +150,7 @@ impl Service {
                 self.metrics.refused(refusal.code());
                 Ok(Err(refusal))
             }
-            Verdict::Undecided(why) => Err(why.into()),
-        }
-    }
-}
-
-impl From<NoVerdict> for Problem {
-    fn from(why: NoVerdict) -> Self {
-        match why {
-            NoVerdict::NoAudience => Problem::request(
-                "audience_required",
-                "name the audience that the token must be for, or set SIGNET_AUDIENCE (RFC 8725 §3.9)",
-            ),
-            NoVerdict::NoKeys(why) => Problem::issuer_unavailable(why),
+            Verdict::Undecided(why) => Err(problems::undecided(why)),
         }
     }
 }

@@ -42,7 +42,7 @@ use signet_core::{Audience, Issuer, Policy};
 use signet_files::Rule;
 use tracing_subscriber::filter::Targets;
 
-use crate::http::unix::Group;
+use signet_edge::unix::Group;
 use signet_issuers::TrustedIssuer;
 use signet_verify::Identity;
 

@@ -12,7 +12,7 @@ use signet_core::{Algorithm, Audience, Issuer};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use super::choice::choice;
-use crate::http::unix::Group;
+use signet_edge::unix::Group;
 
 /// What `sun_path` holds besides its closing zero (unix(7)).
 const LONGEST_SOCKET_PATH: usize = 107;

@@ -5,7 +5,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, fmt};
 
-use super::seldom::OfLibraries;
+use super::libraries::OfLibraries;
 use crate::settings::LogFormat;
 
 /// Starts logging, at a terminal in colours if it is to have them. A second call has no effect.

@@ -97,9 +97,9 @@ pub struct Metrics {
     /// Tokens found good.
     pub accepted: Counter,
     /// Open connections, of all listeners.
-    pub connections: Gauge,
+    connections: Gauge,
     /// Connections that the allow-list of the socket refused.
-    pub peers_refused: Counter,
+    peers_refused: Counter,
     sign_refused: Family<ByCode, Counter>,
     token_refused: Family<ByCode, Counter>,
     keys: Family<ByPhase, Gauge>,
@@ -301,6 +301,20 @@ impl Metrics {
         self.call_seconds
             .get_or_create(&ByOperation { provider, operation })
             .observe(seconds);
+    }
+}
+
+impl signet_edge::Record for Metrics {
+    fn on_opened(&self) {
+        self.connections.inc();
+    }
+
+    fn on_closed(&self) {
+        self.connections.dec();
+    }
+
+    fn on_peer_refused(&self) {
+        self.peers_refused.inc();
     }
 }
 

@@ -1,6 +1,6 @@
 //! What operators see: logs and metrics.
 
+mod libraries;
 pub mod logs;
 pub mod metered;
 pub mod metrics;
-pub mod seldom;

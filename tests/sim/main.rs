@@ -28,7 +28,7 @@ use signet_harness::splitmix;
 
 use std::sync::OnceLock;
 
-use signet::http::unix::{Access, Bound, bind};
+use signet_edge::unix::{Access, Bound, bind};
 
 use crate::figures::Sums;
 use crate::fleet::{Outcome, run};

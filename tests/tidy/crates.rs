@@ -10,6 +10,7 @@ const SHARED: &[&str] = &[
     "signet-base",
     "signet-clock-watch",
     "signet-core",
+    "signet-edge",
     "signet-files",
     "signet-issuers",
     "signet-verify",

@@ -1,7 +1,7 @@
 //! What every crate of Signet needs and no domain owns.
 //!
 //! [`Clock`] is how time enters the program; [`rfc3339`], [`http_date`] and [`brief`] write it; [`Jitter`] keeps replicas
-//! apart; [`chain`] prints an error with its causes, and [`quote`] what others wrote; [`Outage`] says since when something fails,
+//! apart; [`chain`] prints an error with its causes, and [`quote`] what others wrote; [`Seldom`] bounds lines of the log; [`Outage`] says since when something fails,
 //! and why; [`Nearness`] tells this machine from others; [`USER_AGENT`] names us to others; [`proxies`] tells a
 //! failure of the proxy from one of the server. This crate knows no key, no token, no
 //! network and no async runtime.
@@ -26,6 +26,7 @@ mod nearness;
 mod outage;
 pub mod proxies;
 mod quote;
+mod seldom;
 mod span;
 
 pub use agent::{APPLICATION_ID, USER_AGENT};
@@ -37,4 +38,5 @@ pub use manual::ManualClock;
 pub use nearness::Nearness;
 pub use outage::Outage;
 pub use quote::{causes, quote};
+pub use seldom::{Seldom, SeldomFailing};
 pub use span::brief;

@@ -13,17 +13,17 @@ use signet_core::{Issuer, Policy};
 use warp::{Filter as _, Reply as _};
 
 use crate::conditions::Report;
-use crate::http::Response;
-use crate::http::accept::Handler;
-use crate::http::body::Arriving;
-use crate::http::filters::{Filters, into_filters, json, refusal};
-use crate::http::problem::Problem;
+use crate::filters::{Filters, into_filters, json, refusal};
+use crate::http::{Response, Streamed};
+use crate::problems;
 use crate::published::Published;
 use crate::readiness::Readiness;
 use crate::ring_view::RingView;
 use crate::routes::head::{self, read};
 use crate::telemetry::metrics::Metrics;
 use page::Page;
+use signet_edge::Handler;
+use signet_edge::body::Arriving;
 
 /// Nothing is loaded and nothing runs; only the page's own style is used, and nobody frames it.
 const CONTENT_SECURITY_POLICY: &str =
@@ -78,7 +78,7 @@ impl Admin {
             move || {
                 // Zeros would be figures, and raise alarms.
                 let Some(open) = open.get() else {
-                    return refusal(Problem::starting());
+                    return refusal(problems::starting());
                 };
                 let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
                 metrics.readiness(&open.readiness.report());
@@ -129,6 +129,8 @@ impl Admin {
 }
 
 impl Handler for Admin {
+    type Streamed = Streamed;
+
     async fn handle(&self, request: Request<Arriving>) -> Response {
         let method = request.method().clone();
         head::answer(&method, (self.filters)(request).await)

@@ -14,9 +14,9 @@ use http_body_util::{BodyExt as _, Either, Full};
 use hyper::body::Incoming;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::http::Response;
-use crate::http::connection::Connection;
-use crate::http::problem::Problem;
+use crate::answer::Response;
+use crate::crowd::Connection;
+use crate::problem::Problem;
 
 /// How long a client may take to send a body.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -28,14 +28,7 @@ const BESIDE: usize = 32 * 1024;
 /// Of a body of which so much has arrived, all is reserved at once. The system gives that memory as it is written.
 const MUCH: usize = 1024 * 1024;
 
-/// The octets of all answers to batches that are being made. An answer is a third longer than what was asked, and each
-/// item adds a header and a signature.
-const ANSWERS: usize = 8 * 1024 * 1024;
-const SHORTEST_ITEM: usize = 20;
-const ADDED_TO_ITEM: usize = 600;
-
 static BODIES: Semaphore = Semaphore::const_new(BUDGET);
-static BATCHES: Semaphore = Semaphore::const_new(ANSWERS);
 
 /// Why a body did not come.
 #[derive(Debug, thiserror::Error)]
@@ -63,7 +56,7 @@ pub struct Arriving {
 
 impl Arriving {
     /// The body of a request on this connection.
-    pub fn new(body: Incoming, connection: &Arc<Connection>) -> Self {
+    pub(crate) fn new(body: Incoming, connection: &Arc<Connection>) -> Self {
         let connection = (!body.is_end_stream()).then(|| Arc::clone(connection));
         Self {
             body,
@@ -167,18 +160,6 @@ impl Deref for Whole {
     fn deref(&self) -> &[u8] {
         &self.octets
     }
-}
-
-/// Waits until there is memory for the answer to a batch of so many items at most. Batches are work for the processor, so
-/// more of them at once would not be done sooner.
-pub async fn turn(batch: &[u8], most_items: usize) -> Option<SemaphorePermit<'static>> {
-    let items = most_items.min(batch.len() / SHORTEST_ITEM);
-    let longest = batch.len() + batch.len() / 2 + items * ADDED_TO_ITEM;
-    // It is never closed.
-    BATCHES
-        .acquire_many(u32::try_from(longest.min(ANSWERS)).ok()?)
-        .await
-        .ok()
 }
 
 /// Reads the whole body. The common body of one frame is not copied.
@@ -285,7 +266,7 @@ fn too_large(limit: usize) -> Problem {
 
 /// A whole answer of JSON.
 #[must_use]
-pub fn json(body: impl Into<Bytes>) -> Response {
+pub fn json<B>(body: impl Into<Bytes>) -> Response<B> {
     let mut response = http::Response::new(Either::Left(Full::new(body.into())));
     response
         .headers_mut()
@@ -295,7 +276,7 @@ pub fn json(body: impl Into<Bytes>) -> Response {
 
 /// An answer without a body.
 #[must_use]
-pub fn empty(status: StatusCode) -> Response {
+pub fn empty<B>(status: StatusCode) -> Response<B> {
     let mut response = http::Response::new(Either::Left(Full::default()));
     *response.status_mut() = status;
     response

@@ -16,7 +16,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-pub enum ClientError {
+pub(super) enum ClientError {
     /// Nobody listens, or we may not connect.
     #[error("connecting to {path} failed; is `signet serve` running, and may this user use its socket?")]
     Connect {
@@ -37,7 +37,7 @@ pub enum ClientError {
 ///
 /// # Errors
 /// [`ClientError`].
-pub async fn send(
+pub(super) async fn send(
     socket: &Path,
     method: Method,
     path: &str,

@@ -5,14 +5,8 @@ use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body_util::{Either, Full};
 use serde::Serialize;
-use signet_api::ProviderError;
-use signet_core::mint::MintRefusal;
 
-use crate::http::Response;
-use crate::kinds::http_status;
-use crate::snapshot::NoSigner;
-use signet_base::Outage;
-use signet_verify::NoKeys;
+use crate::answer::Response;
 
 /// A problem document. The word in its `type` is part of the interface; `docs/errors.md` has them all.
 #[derive(Clone, Debug, Serialize)]
@@ -55,79 +49,6 @@ impl Problem {
             challenge: None,
             allow: None,
         }
-    }
-
-    /// No key can sign now.
-    #[must_use]
-    pub fn signing_unavailable(none: &NoSigner) -> Self {
-        let since = signet_base::rfc3339(none.outage.since);
-        // The reason may name files and hosts: it is for the log and for /readyz, not for every client.
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "signing_unavailable",
-            "No key can sign now",
-            format!("no key can sign since {since}; the reason stands in /readyz of the admin listener"),
-        )
-        .retry_after(5)
-    }
-
-    /// The ring is not open yet.
-    #[must_use]
-    pub fn starting() -> Self {
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "starting",
-            "The sidecar is starting",
-            "the ring is opened and read for the first time; /readyz says since when",
-        )
-        .retry_after(1)
-    }
-
-    /// This process was stopped for so long that what it knows of the ring may be wrong by now. Reading it is under way.
-    #[must_use]
-    pub fn asleep(outage: &Outage) -> Self {
-        let since = signet_base::rfc3339(outage.since);
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "asleep",
-            "The ring must be read first",
-            format!(
-                "this process did not run since {since}, and reads its ring before it answers; try again in a second"
-            ),
-        )
-        .retry_after(1)
-    }
-
-    /// The keys of a trusted issuer are not known, or too old to be believed. Why stands in the log and in `/readyz`.
-    #[must_use]
-    pub fn issuer_unavailable(why: NoKeys) -> Self {
-        let detail = match why {
-            NoKeys::Never => "the keys of the token's issuer could not be fetched yet",
-            NoKeys::TooOld => "the keys of the token's issuer could not be fetched for too long",
-        };
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "issuer_unavailable",
-            "The keys of the issuer are not known",
-            format!("{detail}, so that nothing can be said of the token; /readyz of the admin listener has the reason"),
-        )
-        .retry_after(5)
-    }
-
-    /// The provider did not sign. What it said may name accounts and hosts: that is for the log.
-    #[must_use]
-    pub fn not_signed(error: &ProviderError) -> Self {
-        let (status, kind) = (http_status(error.kind), error.kind.as_str());
-        let detail = format!("{} did not sign ({kind}); the log has more", error.provider);
-        if !error.kind.is_transient() {
-            return Self::new(status, "provider_refused", "The provider refused to sign", detail);
-        }
-        // Whole seconds, rounded up: sooner than asked for would be refused again.
-        let wait = error
-            .retry_after
-            .map_or(0, |span| u32::try_from(span.as_secs()).unwrap_or(u32::MAX));
-        Self::new(status, "provider_unavailable", "The provider does not sign now", detail)
-            .retry_after(wait.saturating_add(1))
     }
 
     /// Too much at once.
@@ -218,16 +139,10 @@ impl Problem {
 
     /// The answer.
     #[must_use]
-    pub fn into_response(self) -> Response {
+    pub fn into_response<B>(self) -> Response<B> {
         let mut response = http::Response::new(Either::Left(Full::new(Bytes::from(self.to_json()))));
         *response.status_mut() = self.status();
         *response.headers_mut() = self.headers();
         response
-    }
-}
-
-impl From<MintRefusal> for Problem {
-    fn from(refusal: MintRefusal) -> Self {
-        Self::request(refusal.code(), refusal.to_string())
     }
 }

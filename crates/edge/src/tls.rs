@@ -1,7 +1,7 @@
 //! TLS for the public listener, with certificate files that may change under it (cert-manager replaces them).
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,17 +27,17 @@ const UNWRITTEN: usize = 16 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// The certificate file.
-    #[error("SIGNET_TLS_CERT_FILE {0}: no readable PEM certificate chain")]
-    Certificate(PathBuf, #[source] rustls::pki_types::pem::Error),
+    #[error("{0} {1}: no readable PEM certificate chain")]
+    Certificate(&'static str, PathBuf, #[source] rustls::pki_types::pem::Error),
     /// The key file.
-    #[error("SIGNET_TLS_KEY_FILE {0}: no readable PEM private key")]
-    Key(PathBuf, #[source] rustls::pki_types::pem::Error),
+    #[error("{0} {1}: no readable PEM private key")]
+    Key(&'static str, PathBuf, #[source] rustls::pki_types::pem::Error),
     /// The file cannot be read, or others could have written it.
     #[error("{0} cannot be used")]
     File(&'static str, #[source] Refused),
     /// Both together.
-    #[error("SIGNET_TLS_CERT_FILE and SIGNET_TLS_KEY_FILE do not fit each other")]
-    Pair(#[source] rustls::Error),
+    #[error("{0} and {1} do not fit each other")]
+    Pair(&'static str, &'static str, #[source] rustls::Error),
 }
 
 /// The current certificate, shared by all connections.
@@ -47,9 +47,17 @@ pub struct Tls {
     files: Arc<Files>,
 }
 
-struct Files {
-    certificate: PathBuf,
-    key: PathBuf,
+/// The files, and the settings that name them, for errors.
+#[derive(Clone, Debug)]
+pub struct Files {
+    /// The certificate chain, in PEM.
+    pub certificate: PathBuf,
+    /// The setting that names it.
+    pub certificate_setting: &'static str,
+    /// The private key, in PEM.
+    pub key: PathBuf,
+    /// The setting that names it.
+    pub key_setting: &'static str,
 }
 
 impl fmt::Debug for Tls {
@@ -63,11 +71,7 @@ impl Tls {
     ///
     /// # Errors
     /// [`TlsError`].
-    pub fn load(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
-        let files = Files {
-            certificate: certificate.to_owned(),
-            key: key.to_owned(),
-        };
+    pub fn load(files: Files) -> Result<Self, TlsError> {
         let config = files.read()?;
         Ok(Self {
             config: Arc::new(ArcSwap::from(config)),
@@ -119,18 +123,20 @@ impl Tls {
 impl Files {
     fn read(&self) -> Result<Arc<ServerConfig>, TlsError> {
         let read = |setting, path| Rule::Trusted.read(path).map_err(|error| TlsError::File(setting, error));
-        let certificates = read("SIGNET_TLS_CERT_FILE", &self.certificate)?;
+        let certificates = read(self.certificate_setting, &self.certificate)?;
         let certificates = CertificateDer::pem_slice_iter(&certificates)
             .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| TlsError::Certificate(self.certificate.clone(), error))?;
-        let key = read("SIGNET_TLS_KEY_FILE", &self.key)?;
-        let key = PrivateKeyDer::from_pem_slice(&key).map_err(|error| TlsError::Key(self.key.clone(), error))?;
+            .map_err(|error| TlsError::Certificate(self.certificate_setting, self.certificate.clone(), error))?;
+        let key = read(self.key_setting, &self.key)?;
+        let key = PrivateKeyDer::from_pem_slice(&key)
+            .map_err(|error| TlsError::Key(self.key_setting, self.key.clone(), error))?;
+        let unfit = |error| TlsError::Pair(self.certificate_setting, self.key_setting, error);
         let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()
-            .map_err(TlsError::Pair)?
+            .map_err(unfit)?
             .with_no_client_auth()
             .with_single_cert(certificates, key)
-            .map_err(TlsError::Pair)?;
+            .map_err(unfit)?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Arc::new(config))
     }

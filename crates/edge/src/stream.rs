@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::time::timeout;
 
-use crate::http::connection::Connection;
+use crate::crowd::connection::Connection;
 
 /// What every HTTP/2 connection begins with (RFC 9113 §3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -31,7 +31,7 @@ thread_local! {
 /// The stream as it is on the wire, below TLS. It tells the connection what comes, and whether the peer takes anything.
 /// While it takes nothing, nothing is read from it either: who does not read its answers asks for no more of them.
 #[derive(Debug)]
-pub struct Metered<S> {
+pub(crate) struct Metered<S> {
     stream: S,
     connection: Arc<Connection>,
     withheld: Option<Waker>,
@@ -39,7 +39,7 @@ pub struct Metered<S> {
 
 impl<S> Metered<S> {
     /// Around a stream.
-    pub fn new(stream: S, connection: Arc<Connection>) -> Self {
+    pub(crate) fn new(stream: S, connection: Arc<Connection>) -> Self {
         Self {
             stream,
             connection,
@@ -113,7 +113,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
 /// A stream whose first octets were looked at, and come again. While an answer without an end is written it looks whether
 /// the client is still there: hyper, which lets a client end its side, reads nothing meanwhile.
 #[derive(Debug)]
-pub struct Sniffed<S> {
+pub(crate) struct Sniffed<S> {
     stream: S,
     connection: Arc<Connection>,
     first: [u8; PREFACE.len()],
@@ -126,7 +126,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sniffed<S> {
     ///
     /// # Errors
     /// If nothing can be read.
-    pub async fn new(stream: S, connection: Arc<Connection>) -> io::Result<(Self, bool)> {
+    pub(crate) async fn new(stream: S, connection: Arc<Connection>) -> io::Result<(Self, bool)> {
         let mut this = Self {
             stream,
             connection,
@@ -165,14 +165,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sniffed<S> {
     }
 
     /// Sends the last words of a connection, if that is possible at once.
-    pub async fn say(&mut self, words: &[u8]) {
+    pub(crate) async fn say(&mut self, words: &[u8]) {
         let _ = timeout(SILENCE, self.stream.write_all(words)).await;
         let _ = timeout(SILENCE, self.stream.shutdown()).await;
     }
 
     /// Ends the connection after its last answer. The client may still be sending: closed with octets unread, the system
     /// would reset the connection, and the client might lose the answer (RFC 9112 §9.6).
-    pub async fn linger(&mut self) {
+    pub(crate) async fn linger(&mut self) {
         if timeout(SILENCE, self.stream.shutdown()).await.is_err() {
             return;
         }

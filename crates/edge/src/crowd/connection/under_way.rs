@@ -12,9 +12,9 @@ use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::{Either, Full};
 
 use super::{Connection, Told, octets};
-use crate::http::crowd::Need;
-use crate::http::problem::Problem;
-use crate::http::{Body, Response};
+use crate::answer::{AnswerBody, Body, Response};
+use crate::crowd::Need;
+use crate::problem::Problem;
 
 /// The longest answer over HTTP/1.1 that does not count.
 const SHORT: u64 = 16 * 1024;
@@ -25,7 +25,7 @@ const HEADER: usize = 128;
 
 /// A request, from its head to the last piece of its answer.
 #[derive(Debug)]
-pub struct UnderWay {
+pub(crate) struct UnderWay {
     connection: Arc<Connection>,
     held: u64,
     is_http2: bool,
@@ -33,7 +33,7 @@ pub struct UnderWay {
 
 impl UnderWay {
     /// A request over HTTP/1.1 begins. There is one at a time, so it takes no memory of its own.
-    pub fn begin(connection: &Arc<Connection>) -> Self {
+    pub(crate) fn begin(connection: &Arc<Connection>) -> Self {
         connection.activity.add(1);
         connection.in_turn.add(1);
         connection.under_way.add(1);
@@ -49,7 +49,7 @@ impl UnderWay {
     ///
     /// # Errors
     /// The request, to be refused, if there are too many on this listener.
-    pub fn begin_stream(connection: &Arc<Connection>, headers: &HeaderMap) -> Result<Self, Self> {
+    pub(crate) fn begin_stream(connection: &Arc<Connection>, headers: &HeaderMap) -> Result<Self, Self> {
         let mut way = Self::begin(connection);
         way.is_http2 = true;
         let head: usize = headers
@@ -67,13 +67,13 @@ impl UnderWay {
     }
 
     /// The answer to a request that there is no memory for.
-    pub fn refuse(self) -> http::Response<Answer> {
+    pub(crate) fn refuse<B: AnswerBody>(self) -> http::Response<Answer<B>> {
         let refusal = too_much(self.is_http2);
         self.answer(refusal)
     }
 
     /// The answer, counted for as long as it is not taken.
-    pub fn answer(mut self, response: Response) -> http::Response<Answer> {
+    pub(crate) fn answer<B: AnswerBody>(mut self, response: Response<B>) -> http::Response<Answer<B>> {
         let exact = response.body().size_hint().exact();
         let length = exact.unwrap_or(0);
         self.connection
@@ -129,7 +129,7 @@ impl Drop for UnderWay {
 }
 
 /// The refusal. Over HTTP/2 it has no body: that would be one more thing that waits for the client.
-fn too_much(is_http2: bool) -> Response {
+fn too_much<B>(is_http2: bool) -> Response<B> {
     let detail = "too many answers wait for clients that do not read them; try again in a second";
     let refusal = Problem::overloaded(detail).into_response();
     match is_http2 {
@@ -140,15 +140,15 @@ fn too_much(is_http2: bool) -> Response {
 
 /// The body of an answer, whose pieces count. A client that stops reading takes no more of them.
 #[derive(Debug)]
-pub struct Answer {
-    body: Body,
+pub(crate) struct Answer<B> {
+    body: Body<B>,
     untaken: bool,
     way: UnderWay,
 }
 
-impl http_body::Body for Answer {
+impl<B: AnswerBody> http_body::Body for Answer<B> {
     type Data = Bytes;
-    type Error = <Body as http_body::Body>::Error;
+    type Error = <Body<B> as http_body::Body>::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
@@ -178,7 +178,7 @@ impl http_body::Body for Answer {
     }
 }
 
-impl Drop for Answer {
+impl<B> Drop for Answer<B> {
     fn drop(&mut self) {
         if self.untaken {
             self.way.connection.answers.sub(1);

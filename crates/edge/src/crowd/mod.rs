@@ -3,9 +3,12 @@
 //!
 //! The one entry point is [`Crowd::admit`]. A connection that is working is never closed for another one.
 
+pub(crate) mod connection;
+mod tally;
+
 use std::collections::BTreeMap;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,8 +16,8 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::warn;
 
-use crate::http::connection::{Connection, Told};
-use crate::telemetry::seldom::Seldom;
+pub(crate) use connection::{Connection, Told};
+use signet_base::Seldom;
 
 /// The most octets that the connections of a listener hold together, beyond what each may hold for itself: HTTP/2
 /// streams, long answers that are not taken, long headers that are not complete.
@@ -32,7 +35,7 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// What memory is needed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Need {
+pub(crate) enum Need {
     /// A head that has not come whole.
     Head,
     /// A request that has, or its answer.
@@ -41,9 +44,11 @@ pub enum Need {
 
 /// The connections of one listener.
 #[derive(Debug)]
-pub struct Crowd {
+pub(crate) struct Crowd {
     name: &'static str,
     most: usize,
+    /// The setting that says how many, for the log.
+    setting: &'static str,
     start: Instant,
     held: AtomicUsize,
     present: Mutex<Present>,
@@ -63,7 +68,7 @@ struct Present {
 
 /// A place in the crowd, for as long as it is not dropped.
 #[derive(Debug)]
-pub struct Member(Arc<Connection>);
+pub(crate) struct Member(Arc<Connection>);
 
 impl Deref for Member {
     type Target = Arc<Connection>;
@@ -83,10 +88,11 @@ impl Drop for Member {
 impl Crowd {
     /// A listener that has places for so many connections.
     #[must_use]
-    pub fn new(name: &'static str, most: usize) -> Arc<Self> {
+    pub(crate) fn new(name: &'static str, most: usize, setting: &'static str) -> Arc<Self> {
         Arc::new(Self {
             name,
             most,
+            setting,
             start: Instant::now(),
             held: AtomicUsize::new(0),
             present: Mutex::default(),
@@ -97,7 +103,7 @@ impl Crowd {
     /// A place for a new connection. If there is none, the connection is closed that has been idle longest since its last
     /// answer, or else the one whose peer has kept it waiting longest for a first request, for a body, or by not taking an
     /// answer. If all are working or have just come, it waits for one of them.
-    pub async fn admit(self: &Arc<Self>) -> Member {
+    pub(crate) async fn admit(self: &Arc<Self>) -> Member {
         loop {
             let left = self.left.notified();
             if let Some(member) = self.enter() {
@@ -108,12 +114,12 @@ impl Crowd {
     }
 
     /// Closes one connection that is not working, if there is one.
-    pub fn make_place(&self) {
+    pub(crate) fn make_place(&self) {
         self.close_one(&mut self.present());
     }
 
     /// Tells all connections, and those that are still admitted, to finish what is under way.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         let mut present = self.present();
         present.closed = true;
         for connection in present.by_rest.values() {
@@ -122,14 +128,14 @@ impl Crowd {
     }
 
     /// Microseconds since the listener was opened.
-    pub fn now(&self) -> u64 {
+    pub(crate) fn now(&self) -> u64 {
         u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
     /// Takes memory for a connection. If there is too much of it, connections are closed whose peers do not take what they
     /// asked for, those first that hold most. `false` if that does not help.
     #[must_use]
-    pub fn hold(&self, octets: usize, need: Need) -> bool {
+    pub(crate) fn hold(&self, octets: usize, need: Need) -> bool {
         let held = self.held.fetch_add(octets, Ordering::Relaxed) + octets;
         if held <= HELD || self.relieve(need) {
             return true;
@@ -139,7 +145,7 @@ impl Crowd {
     }
 
     /// Gives memory back.
-    pub fn give_back(&self, octets: usize) {
+    pub(crate) fn give_back(&self, octets: usize) {
         self.held.fetch_sub(octets, Ordering::Relaxed);
     }
 
@@ -251,39 +257,13 @@ impl Crowd {
             connections = self.most,
             held_back,
             "the listener is full: connections that have been idle longest are closed for new ones; if these are your own \
-             clients, raise SIGNET_MAX_CONNECTIONS"
+             clients, raise {}",
+            self.setting
         );
     }
 
     fn present(&self) -> MutexGuard<'_, Present> {
         // Nothing in here panics half-way.
         self.present.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A counter that one thread changes and others read: all tasks of a connection run on the same thread, and the locked
-/// instructions of `fetch_add` would cost more than what they count.
-#[derive(Debug, Default)]
-pub struct Tally(AtomicU64);
-
-impl Tally {
-    /// What it counts now.
-    pub fn count(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    /// Replaces the count.
-    pub fn set(&self, count: u64) {
-        self.0.store(count, Ordering::Relaxed);
-    }
-
-    /// Adds to the count; it wraps at 2^64.
-    pub fn add(&self, count: u64) {
-        self.set(self.count().wrapping_add(count));
-    }
-
-    /// Subtracts from the count, which never goes below zero.
-    pub fn sub(&self, count: u64) {
-        self.set(self.count().saturating_sub(count));
     }
 }

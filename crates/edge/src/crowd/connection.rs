@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering, fence};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{self, Waker};
 
-use crate::http::crowd::{Crowd, Need, Tally};
+use super::tally::Tally;
+use super::{Crowd, Need};
 
-pub use self::under_way::{Answer, UnderWay};
+pub(crate) use self::under_way::UnderWay;
 
 /// What a connection may hold of an unfinished head before it counts.
 const FREE: u64 = 8 * 1024;
@@ -25,7 +26,7 @@ const TURN: u64 = 4;
 /// What a connection has been told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
-pub enum Told {
+pub(crate) enum Told {
     /// Nothing: it goes on.
     Nothing = 0,
     /// To finish what is under way, and to end.
@@ -36,7 +37,7 @@ pub enum Told {
 
 /// What is known of one connection, shared by its task and its listener.
 #[derive(Debug)]
-pub struct Connection {
+pub(crate) struct Connection {
     crowd: Arc<Crowd>,
     key: Mutex<(u64, u64)>,
     told: AtomicU8,
@@ -82,7 +83,7 @@ pub struct Connection {
 
 impl Connection {
     /// One that was accepted just now.
-    pub fn new(crowd: Arc<Crowd>, key: (u64, u64)) -> Self {
+    pub(crate) fn new(crowd: Arc<Crowd>, key: (u64, u64)) -> Self {
         let rested = Tally::default();
         rested.set(key.0);
         Self {
@@ -115,105 +116,105 @@ impl Connection {
     }
 
     /// The listener's connections.
-    pub fn crowd(&self) -> &Crowd {
+    pub(crate) fn crowd(&self) -> &Crowd {
         &self.crowd
     }
 
     /// Where it stands in the order of the crowd.
-    pub fn key(&self) -> (u64, u64) {
+    pub(crate) fn key(&self) -> (u64, u64) {
         *self.key.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// It stands elsewhere now.
-    pub fn move_to(&self, key: (u64, u64)) {
+    pub(crate) fn move_to(&self, key: (u64, u64)) {
         *self.key.lock().unwrap_or_else(PoisonError::into_inner) = key;
     }
 
     /// Whether nothing is under way, and nothing is left to be written.
-    pub fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         self.under_way.count() == 0 && !self.is_blocked()
     }
 
     /// Whether all that is under way waits for the peer.
-    pub fn is_waiting(&self) -> bool {
+    pub(crate) fn is_waiting(&self) -> bool {
         !self.is_idle() && self.under_way.count() <= self.bodies.count() + self.answers.count()
     }
 
     /// Whether something is under way that does not wait for the peer.
-    pub fn is_working(&self) -> bool {
+    pub(crate) fn is_working(&self) -> bool {
         !self.is_idle() && !self.is_waiting()
     }
 
     /// Whether it holds something because of its peer: an answer that is not taken, a head that is not complete.
-    pub fn is_peer_slow(&self) -> bool {
+    pub(crate) fn is_peer_slow(&self) -> bool {
         self.answers.count() > 0 || self.is_blocked() || self.head_held.load(Ordering::Relaxed)
     }
 
     /// Whether it holds memory for an unfinished head, and has no request under way.
-    pub fn holds_a_head_alone(&self) -> bool {
+    pub(crate) fn holds_a_head_alone(&self) -> bool {
         self.head_held.load(Ordering::Relaxed) && self.under_way.count() == 0
     }
 
     /// When nothing was under way for the last time, in the crowd's time.
-    pub fn rested_at(&self) -> u64 {
+    pub(crate) fn rested_at(&self) -> u64 {
         self.rested.count()
     }
 
     /// Since when nothing is under way, or its peer keeps it waiting, in the crowd's time.
-    pub fn waits_since(&self) -> u64 {
+    pub(crate) fn waits_since(&self) -> u64 {
         self.rested.count().max(self.waited.count())
     }
 
     /// Whether a request has come, ever.
-    pub fn has_asked(&self) -> bool {
+    pub(crate) fn has_asked(&self) -> bool {
         self.activity.count() > 0
     }
 
     /// Whether it was there at this time, and its task has looked in vain for a first request.
-    pub fn is_silent_since(&self, time: u64) -> bool {
+    pub(crate) fn is_silent_since(&self, time: u64) -> bool {
         self.looked.load(Ordering::Relaxed) && self.waits_since() <= time
     }
 
     /// Whether the peer takes no octet now.
-    pub fn is_blocked(&self) -> bool {
+    pub(crate) fn is_blocked(&self) -> bool {
         self.blocked.load(Ordering::Relaxed)
     }
 
     /// Changes whenever the connection shows that it is alive.
-    pub fn activity(&self) -> u64 {
+    pub(crate) fn activity(&self) -> u64 {
         self.activity.count()
     }
 
     /// Changes whenever the peer took something of what was asked for, or sent something of a body.
-    pub fn progress(&self) -> u64 {
+    pub(crate) fn progress(&self) -> u64 {
         let took = self.activity.count().wrapping_add(self.unblocked.count());
         took.wrapping_add(self.bodies_came.count())
     }
 
     /// Whether the peer has begun a request and not sent all of it, over HTTP/1.1 and with nothing else under way.
-    pub fn is_owed_a_request(&self) -> bool {
+    pub(crate) fn is_owed_a_request(&self) -> bool {
         let owes_body = self.under_way.count() > 0 && self.under_way.count() <= self.bodies.count();
         let owes_head = self.under_way.count() == 0 && self.head.count() > 0;
         (owes_head || owes_body) && !self.is_blocked() && !self.is_http2.load(Ordering::Relaxed)
     }
 
     /// Whether the last answer is written: octets that still arrive are no request that is answered.
-    pub fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.is_idle() && self.is_last()
     }
 
     /// Whether the connection ends after the answer that is under way.
-    pub fn is_last(&self) -> bool {
+    pub(crate) fn is_last(&self) -> bool {
         self.last.load(Ordering::Relaxed)
     }
 
     /// Whether an answer is under way that ends only when the client leaves, such as a stream of events.
-    pub fn is_endless(&self) -> bool {
+    pub(crate) fn is_endless(&self) -> bool {
         self.endless.load(Ordering::Relaxed)
     }
 
     /// Tells its task, and wakes it. What it was told before is not taken back.
-    pub fn tell(&self, told: Told) {
+    pub(crate) fn tell(&self, told: Told) {
         self.told.fetch_max(told as u8, Ordering::SeqCst);
         // Either the task is seen here, or it sees what it is told when it asks for the first time.
         fence(Ordering::SeqCst);
@@ -223,7 +224,7 @@ impl Connection {
     }
 
     /// What it has been told. The task of the connection asks; it is woken when the answer changes.
-    pub fn told(&self, cx: &task::Context<'_>) -> Told {
+    pub(crate) fn told(&self, cx: &task::Context<'_>) -> Told {
         if self.task.get().is_none() {
             let _ = self.task.set(cx.waker().clone());
             fence(Ordering::SeqCst);
@@ -236,12 +237,12 @@ impl Connection {
     }
 
     /// Whether nothing more is to be read.
-    pub fn is_deaf(&self, cx: &task::Context<'_>) -> bool {
+    pub(crate) fn is_deaf(&self, cx: &task::Context<'_>) -> bool {
         self.told(cx) == Told::Go && !self.last_look.load(Ordering::Relaxed)
     }
 
     /// Polls once more although the connection was told to go: what its peer has sent by now is answered.
-    pub fn look_once_more<T>(&self, poll: impl FnOnce() -> T) -> T {
+    pub(crate) fn look_once_more<T>(&self, poll: impl FnOnce() -> T) -> T {
         self.last_look.store(true, Ordering::Relaxed);
         let polled = poll();
         self.last_look.store(false, Ordering::Relaxed);
@@ -249,34 +250,34 @@ impl Connection {
     }
 
     /// What it holds, in octets.
-    pub fn held(&self) -> usize {
+    pub(crate) fn held(&self) -> usize {
         octets(self.held.count())
     }
 
     /// Notes what it holds at the moment when it is told to go.
-    pub fn leave_behind(&self) -> usize {
+    pub(crate) fn leave_behind(&self) -> usize {
         let held = self.held();
         self.left_behind.set(u64::try_from(held).unwrap_or(u64::MAX));
         held
     }
 
     /// What [`Connection::leave_behind`] noted.
-    pub fn left_behind(&self) -> usize {
+    pub(crate) fn left_behind(&self) -> usize {
         octets(self.left_behind.count())
     }
 
     /// Its task has its turn.
-    pub fn on_turn(&self) {
+    pub(crate) fn on_turn(&self) {
         self.in_turn.set(0);
     }
 
     /// Whether so many requests came at once that others should have their turn before the next.
-    pub fn has_had_its_turn(&self) -> bool {
+    pub(crate) fn has_had_its_turn(&self) -> bool {
         self.in_turn.count() > TURN
     }
 
     /// Its task looks whether octets have come.
-    pub fn on_looked(&self) {
+    pub(crate) fn on_looked(&self) {
         self.looked.store(true, Ordering::Relaxed);
     }
 
@@ -284,7 +285,7 @@ impl Connection {
     ///
     /// # Errors
     /// If they are part of a long head, and the listener holds too much of such already.
-    pub fn on_received(&self, octets: usize) -> io::Result<()> {
+    pub(crate) fn on_received(&self, octets: usize) -> io::Result<()> {
         self.head.add(u64::try_from(octets).unwrap_or(u64::MAX));
         let is_http2 = self.is_http2.load(Ordering::Relaxed);
         let free = if is_http2 { FREE_HTTP2 } else { FREE };
@@ -303,20 +304,20 @@ impl Connection {
     }
 
     /// It speaks HTTP/2: many requests at once. What came before was the handshake of TLS and the preface.
-    pub fn on_http2(&self) {
+    pub(crate) fn on_http2(&self) {
         self.is_http2.store(true, Ordering::Relaxed);
         self.head.set(0);
     }
 
     /// Octets of a body were taken out of what has come.
-    pub fn on_body(&self, octets: usize) {
+    pub(crate) fn on_body(&self, octets: usize) {
         let octets = u64::try_from(octets).unwrap_or(u64::MAX);
         self.bodies_came.add(octets);
         self.head.sub(octets);
     }
 
     /// The peer takes octets, or does not. `true` if it does again after it did not.
-    pub fn on_writing(&self, ready: bool) -> bool {
+    pub(crate) fn on_writing(&self, ready: bool) -> bool {
         if ready != self.is_blocked() {
             return false;
         }
@@ -329,7 +330,7 @@ impl Connection {
     }
 
     /// All that there was to write is written.
-    pub fn on_flushed(&self) {
+    pub(crate) fn on_flushed(&self) {
         let written = self.written.count();
         if written > 0 {
             self.written.set(0);
@@ -338,7 +339,7 @@ impl Connection {
     }
 
     /// A request waits for its body, or does so no more.
-    pub fn on_waiting_for_body(&self, waits: bool) {
+    pub(crate) fn on_waiting_for_body(&self, waits: bool) {
         match waits {
             true => {
                 self.bodies.add(1);
@@ -350,14 +351,14 @@ impl Connection {
 
     /// Nothing is answered after the answer that is under way. Over HTTP/2 the stream ends with it anyway, and the others
     /// go on.
-    pub fn end_after_this_answer(&self) {
+    pub(crate) fn end_after_this_answer(&self) {
         if !self.is_http2.load(Ordering::Relaxed) {
             self.last.store(true, Ordering::Relaxed);
         }
     }
 
     /// Its task has ended. Streams of HTTP/2 may end later.
-    pub fn end(&self) {
+    pub(crate) fn end(&self) {
         self.ended.store(true, Ordering::Relaxed);
         self.on_flushed();
         self.head_is_complete();

@@ -21,15 +21,15 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tracing::debug;
 
-use crate::http::Response;
-use crate::http::accept::Handler;
-use crate::http::body::Arriving;
-use crate::http::codings;
-use crate::http::connection::{Connection, Told, UnderWay};
-use crate::http::host;
-use crate::http::problem::Problem;
-use crate::http::stream::{Metered, Sniffed};
-use crate::http::tls::Tls;
+use crate::answer::Response;
+use crate::body::Arriving;
+use crate::codings;
+use crate::crowd::connection::{Connection, Told, UnderWay};
+use crate::handler::Handler;
+use crate::host;
+use crate::problem::Problem;
+use crate::stream::{Metered, Sniffed};
+use crate::tls::Tls;
 
 /// How long a connection may rest between two requests. Longer than the keep-alive of common gateway pools.
 const IDLE: Duration = Duration::from_secs(90);
@@ -43,9 +43,9 @@ const LOOKS_WAITING: u32 = 8;
 /// After the process was told to end, a client that is still sending has so long to notice its last answer.
 const LINGER_AT_THE_END: Duration = Duration::from_secs(1);
 /// The longest head of a request on the socket, to which gateways hand on what their clients sent.
-pub const LONG_HEAD: usize = 64 * 1024;
+pub(crate) const LONG_HEAD: usize = 64 * 1024;
 /// The longest head on the other listeners, where nobody has much to say.
-pub const SHORT_HEAD: usize = 16 * 1024;
+pub(crate) const SHORT_HEAD: usize = 16 * 1024;
 /// Headers of HTTP/2 come compressed, and take more memory when they are not.
 const LESS_OVER_HTTP2: usize = 2;
 const MOST_OVER_HTTP2: usize = 16 * 1024;
@@ -70,7 +70,7 @@ enum End {
 
 /// How a listener treats its connections.
 #[derive(Clone, Copy, Debug)]
-pub struct Manners {
+pub(crate) struct Manners {
     /// How long a new connection may take to send its first request, and to finish its TLS handshake.
     pub header_timeout: Duration,
     /// The longest head of a request over HTTP/1.1, in octets.
@@ -78,8 +78,13 @@ pub struct Manners {
 }
 
 /// Serves one connection to its end.
-pub async fn serve<S, H>(stream: S, tls: Option<Tls>, handler: &H, connection: &Arc<Connection>, manners: Manners)
-where
+pub(crate) async fn serve<S, H>(
+    stream: S,
+    tls: Option<Tls>,
+    handler: &H,
+    connection: &Arc<Connection>,
+    manners: Manners,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Handler,
 {
@@ -323,7 +328,7 @@ async fn unless_hurried<F: Future>(connection: &Connection, doing: F) {
 }
 
 /// A problem over HTTP/2, where hyper would send a body in answer to `HEAD` too.
-fn refusal(problem: Problem, method: &Method) -> Response {
+fn refusal<B>(problem: Problem, method: &Method) -> Response<B> {
     let response = problem.into_response();
     match *method {
         Method::HEAD => response.map(|_| Either::Left(Full::default())),

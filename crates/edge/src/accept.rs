@@ -1,36 +1,38 @@
 //! The accept loop of every listener.
 //!
-//! The server of `warp` has no limits, no time-outs and no peer credentials; this one has. What becomes of a connection is
-//! in `http/serve.rs`, and which one has to go when there are too many in `http/crowd.rs`.
+//! What becomes of a connection is in `serve.rs`, and which one has to go when there are too many in `crowd/`.
 
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Request;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use crate::http::Response;
-use crate::http::body::Arriving;
-use crate::http::crowd::{Crowd, Member};
-use crate::http::peer::{AllowList, Peer};
-use crate::http::serve::{LONG_HEAD, Manners, SHORT_HEAD, serve};
-use crate::http::tls::Tls;
-use crate::http::workers::Workers;
-use crate::telemetry::metrics::Metrics;
-use crate::telemetry::seldom::Seldom;
+use crate::crowd::{Crowd, Member};
+use crate::handler::Handler;
+use crate::peer::{AllowList, Peer};
+use crate::serve::{LONG_HEAD, Manners, SHORT_HEAD, serve};
+use crate::tls::Tls;
+use crate::workers::Workers;
+use signet_base::Seldom;
 
 /// The wait after a failed `accept`, such as too many open files.
 const BREATH: Duration = Duration::from_millis(50);
 
-/// What answers requests. Called once a request.
-pub trait Handler: Clone + Send + Sync + 'static {
-    /// Answers.
-    fn handle(&self, request: Request<Arriving>) -> impl Future<Output = Response> + Send;
+/// Is told what happens, to count it.
+pub trait Record: std::fmt::Debug + Send + Sync {
+    /// A connection was opened.
+    fn on_opened(&self);
+
+    /// It was closed.
+    fn on_closed(&self);
+
+    /// A peer is not on the allow-list of a socket.
+    fn on_peer_refused(&self);
 }
 
 /// The bounds of a listener.
@@ -38,6 +40,8 @@ pub trait Handler: Clone + Send + Sync + 'static {
 pub struct Limits {
     /// Connections at once.
     pub connections: usize,
+    /// The setting that says how many, for the log.
+    pub setting: &'static str,
     /// How long a new connection may take to send its first request, and to finish its TLS handshake.
     pub header_timeout: Duration,
 }
@@ -62,8 +66,8 @@ pub struct Context {
     pub workers: Workers,
     /// Every connection's task, to wait for at shutdown.
     pub tasks: TaskTracker,
-    /// Counters.
-    pub metrics: Arc<Metrics>,
+    /// Where connections are counted.
+    pub record: Arc<dyn Record>,
 }
 
 /// Serves a TCP listener until shutdown.
@@ -74,7 +78,7 @@ pub async fn serve_tcp<H: Handler>(
     handler: H,
     context: Context,
 ) {
-    let crowd = Crowd::new(name, context.limits.connections);
+    let crowd = Crowd::new(name, context.limits.connections, context.limits.setting);
     let manners = context.limits.manners(SHORT_HEAD);
     while let Some(stream) = next(name, || listener.accept(), &crowd, &context.shutdown).await {
         if let Err(error) = stream.set_nodelay(true) {
@@ -86,12 +90,12 @@ pub async fn serve_tcp<H: Handler>(
         let Some(stream) = leave(name, stream.into_std()) else {
             continue;
         };
-        let (handler, tls, metrics) = (handler.clone(), tls.clone(), Arc::clone(&context.metrics));
+        let (handler, tls, record) = (handler.clone(), tls.clone(), Arc::clone(&context.record));
         let serving = async move {
             let Some(stream) = leave(name, TcpStream::from_std(stream)) else {
                 return;
             };
-            serve_counted(serve(stream, tls, &handler, &member, manners), &metrics).await;
+            serve_counted(serve(stream, tls, &handler, &member, manners), &*record).await;
         };
         context.tasks.spawn_on(serving, context.workers.next());
     }
@@ -106,7 +110,7 @@ pub async fn serve_unix<H: Handler>(
     handler: impl Fn(Peer) -> H,
     context: Context,
 ) {
-    let crowd = Crowd::new(name, context.limits.connections);
+    let crowd = Crowd::new(name, context.limits.connections, context.limits.setting);
     let manners = context.limits.manners(LONG_HEAD);
     while let Some(stream) = next(name, || listener.accept(), &crowd, &context.shutdown).await {
         let peer = match stream.peer_cred() {
@@ -124,7 +128,7 @@ pub async fn serve_unix<H: Handler>(
             }
         };
         if !allow.allows(&peer) {
-            context.metrics.peers_refused.inc();
+            context.record.on_peer_refused();
             static LOGGED: Seldom<(u32, u32)> = Seldom::new();
             if let Some(held_back) = LOGGED.may_log((peer.uid, peer.gid)) {
                 warn!(
@@ -145,22 +149,22 @@ pub async fn serve_unix<H: Handler>(
         let Some(stream) = leave(name, stream.into_std()) else {
             continue;
         };
-        let (handler, metrics) = (handler(peer), Arc::clone(&context.metrics));
+        let (handler, record) = (handler(peer), Arc::clone(&context.record));
         let serving = async move {
             let Some(stream) = leave(name, UnixStream::from_std(stream)) else {
                 return;
             };
-            serve_counted(serve(stream, None, &handler, &member, manners), &metrics).await;
+            serve_counted(serve(stream, None, &handler, &member, manners), &*record).await;
         };
         context.tasks.spawn_on(serving, context.workers.next());
     }
     crowd.close();
 }
 
-async fn serve_counted(serving: impl Future<Output = ()>, metrics: &Metrics) {
-    metrics.connections.inc();
+async fn serve_counted(serving: impl Future<Output = ()>, record: &dyn Record) {
+    record.on_opened();
     serving.await;
-    metrics.connections.dec();
+    record.on_closed();
 }
 
 /// A place for a connection; `None` at shutdown.

@@ -6,13 +6,13 @@ use http::Request;
 use http::StatusCode;
 use http::header::TRANSFER_ENCODING;
 
-use crate::http::problem::Problem;
+use crate::problem::Problem;
 
 /// Looks at the codings that a request names.
 ///
 /// # Errors
 /// [`Problem`] (501) if there is any but `chunked`, or `chunked` more than once.
-pub fn check<B>(request: &Request<B>) -> Result<(), Problem> {
+pub(crate) fn check<B>(request: &Request<B>) -> Result<(), Problem> {
     let fields = request.headers().get_all(TRANSFER_ENCODING).iter();
     let mut codings = fields
         .flat_map(|field| field.as_bytes().split(|octet| *octet == b','))

@@ -8,7 +8,7 @@ const OWN: usize = 128;
 
 /// Raises the limit on open files to what the listeners need, as far as the system allows without asking. Many systems
 /// give a process 1,024 at first, which is less than three full listeners.
-pub fn allow(listeners: usize, connections: usize) {
+pub fn allow(listeners: usize, connections: usize, setting: &str) {
     let needed = u64::try_from(listeners.saturating_mul(connections).saturating_add(OWN)).unwrap_or(u64::MAX);
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current.is_none_or(|current| current >= needed) {
@@ -21,7 +21,7 @@ pub fn allow(listeners: usize, connections: usize) {
         warn!(
             needed,
             most,
-            "fewer files may be open than SIGNET_MAX_CONNECTIONS needs on all listeners; raise the limit (ulimit -n, systemd \
+            "fewer files may be open than {setting} needs on all listeners; raise the limit (ulimit -n, systemd \
              LimitNOFILE) or lower the setting"
         );
     }

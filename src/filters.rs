@@ -14,9 +14,9 @@ use hyper_util::service::TowerToHyperService;
 use warp::filters::BoxedFilter;
 use warp::{Filter as _, Reply as _};
 
-use crate::http::Response;
-use crate::http::body::Arriving;
-use crate::http::problem::Problem;
+use crate::http::{Response, Streamed};
+use signet_edge::Problem;
+use signet_edge::body::Arriving;
 
 /// The filters of a listener. `warp` does not name its service's type, hence the box.
 pub type Filters = Arc<dyn Fn(Request<Arriving>) -> Pin<Box<dyn Future<Output = Response> + Send>> + Send + Sync>;
@@ -51,7 +51,7 @@ async fn refused(rejection: warp::Rejection) -> Result<warp::reply::Response, In
 #[must_use]
 pub fn refusal(problem: Problem) -> warp::reply::Response {
     let body = problem.to_json();
-    let (parts, _) = problem.into_response().into_parts();
+    let (parts, _) = problem.into_response::<Streamed>().into_parts();
     http::Response::from_parts(parts, body.into())
 }
 

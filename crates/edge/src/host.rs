@@ -8,7 +8,7 @@ use std::net::Ipv6Addr;
 use http::header::HOST;
 use http::{Request, Version};
 
-use crate::http::problem::Problem;
+use crate::problem::Problem;
 
 const HTTP: &[u8] = b"80";
 const HTTPS: &[u8] = b"443";
@@ -18,7 +18,7 @@ const HTTPS: &[u8] = b"443";
 /// # Errors
 /// [`Problem`] (400) if HTTP/1.1 names none, if there are two `Host` fields, if one is not a host with an optional port, or if
 /// `:authority` of HTTP/2 is another host.
-pub fn check<B>(request: &Request<B>) -> Result<(), Problem> {
+pub(crate) fn check<B>(request: &Request<B>) -> Result<(), Problem> {
     let mut given = request.headers().get_all(HOST).iter();
     let host = match (given.next(), given.next()) {
         (_, Some(_)) => {
