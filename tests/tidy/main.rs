@@ -2,6 +2,7 @@
 //!
 //! Every test reads the sources as text. Its message says where the fault is and what to do about it.
 
+mod circles;
 mod crates;
 mod documents;
 mod sources;

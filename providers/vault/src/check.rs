@@ -7,27 +7,17 @@
 use std::collections::BTreeMap;
 use std::future::{Future, ready};
 
-use serde::{Deserialize, Serialize};
 use signet_api::{ErrorKind, Operation, ProviderError, Trials};
 use signet_core::Algorithm;
 use signet_core::algorithm::RsaBits;
 
-use crate::client::{Call, Client, grant};
+use crate::capabilities::{CAPABILITIES, held};
+use crate::client::{Client, grant};
 use crate::error::Failure;
 use crate::handle::{Remote, Ring};
 use crate::kv::Secret;
 use crate::mount;
 use crate::names::transit_key;
-
-const CAPABILITIES: &str = "sys/capabilities-self";
-
-#[derive(Serialize)]
-struct Asked<'a> {
-    paths: Vec<&'a str>,
-}
-
-#[derive(Deserialize)]
-struct Told(BTreeMap<String, Vec<String>>);
 
 /// A capability on a path, and why it is needed.
 struct Needed {
@@ -49,15 +39,10 @@ impl Needed {
     }
 }
 
-/// What the token may do on each of these paths.
-pub(crate) async fn held(client: &Client, paths: Vec<&str>) -> Result<BTreeMap<String, Vec<String>>, Failure> {
-    let Told(held) = client.read(Call::post(CAPABILITIES, &Asked { paths })?).await?;
-    Ok(held)
-}
-
-async fn told(client: &Client, paths: Vec<&str>) -> Result<Told, ProviderError> {
-    let held = held(client, paths).await;
-    held.map(Told).map_err(|failure| failure.at(Operation::Check))
+async fn told(client: &Client, paths: Vec<&str>) -> Result<BTreeMap<String, Vec<String>>, ProviderError> {
+    held(client, paths)
+        .await
+        .map_err(|failure| failure.at(Operation::Check))
 }
 
 /// Whether there is a way to the server, and the token is good there.
@@ -91,7 +76,7 @@ async fn capabilities(client: &Client, mut needed: Vec<Needed>, trials: &mut Tri
             .stanza
             .unwrap_or_else(|| grant(&needed.path, &format!("\"{capability}\"")));
         let told = match &told {
-            Ok(told) => &told.0,
+            Ok(told) => told,
             // That this is missing is a row of its own already.
             Err(error) if error.kind == ErrorKind::PermissionDenied => {
                 let why = format!(

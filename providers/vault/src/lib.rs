@@ -15,6 +15,7 @@
 //! This crate refuses to know the environment (variables are handed in) and the time beyond what its caller's clock says.
 //! The entry points are [`VaultConfig::new`] and then [`remote`], or [`sealer`] and [`store`].
 
+mod capabilities;
 mod check;
 mod client;
 mod config;

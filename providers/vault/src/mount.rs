@@ -6,7 +6,7 @@ use serde::Deserialize;
 use signet_api::ErrorKind;
 use signet_base::quote;
 
-use crate::check::held;
+use crate::capabilities::held;
 use crate::client::{Call, Client};
 use crate::error::{Failure, NO_MOUNT};
 
