@@ -14,9 +14,9 @@ use signet_core::{KeyRecord, Kid};
 use tokio::time::timeout;
 use tracing::warn;
 
+use super::client::{ClientError, send};
 use crate::cli::Failure;
 use crate::cli::beside::{in_phase, is_nobody};
-use super::client::{ClientError, send};
 use crate::settings::{Origin, ProviderName, Settings, Source, Store};
 
 /// How long the sidecar may take to answer. It answers from memory.
