@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use signet_api::{KeyProvider, Operation, ProviderError};
+use signet_api::{ErrorKind, KeyProvider, Operation, ProviderError};
 use signet_base::{Clock, Outage, chain};
 use signet_core::lapse::sure_retention;
 use signet_core::{KeyRecord, Lapse, Lapses, Phase, Policy, Schedule, Timestamp, faults, schedule, schedule_after};
@@ -68,7 +68,19 @@ impl Reading {
 
     /// A new list replaces the one before whole. `asked_at` is the instant before the call: what changes while it runs
     /// may not be in the answer.
-    pub fn renew(&mut self, mut records: Vec<KeyRecord>, asked_at: Timestamp, policy: &Policy) {
+    ///
+    /// # Errors
+    /// `BadAnswer` if it is empty and the one before has keys that are still published: nothing that Signet does empties a ring.
+    /// With a new ring every token that is alive would be refused.
+    pub fn renew(
+        &mut self,
+        mut records: Vec<KeyRecord>,
+        asked_at: Timestamp,
+        policy: &Policy,
+    ) -> Result<(), ProviderError> {
+        if records.is_empty() {
+            self.is_not_lost(asked_at, policy)?;
+        }
         if faults::has("a revocation is not shared") {
             records.iter_mut().for_each(|key| key.revoked = None);
         }
@@ -86,6 +98,30 @@ impl Reading {
         if let Some(lapse) = begun {
             self.tell_what_is_put_off(lapse, policy);
         }
+        Ok(())
+    }
+
+    /// An empty list is believed once nobody needs a key of the last one.
+    fn is_not_lost(&self, now: Timestamp, policy: &Policy) -> Result<(), ProviderError> {
+        let is_published = |phase| matches!(phase, Phase::Pending | Phase::Active | Phase::Retiring);
+        let schedule = self.schedule(policy, now);
+        let published = schedule.keys.iter().filter(|key| is_published(key.phase)).count();
+        if published == 0 {
+            return Ok(());
+        }
+        let text = format!(
+            "the ring is empty, and had {published} published key(s) when it was last read at {}: it was lost, or a setting leads to \
+             another place (SIGNET_KEY, SIGNET_STORE, SIGNET_DATA_DIR, or a volume that is not mounted). No new ring is made, as every \
+             token that is alive would be refused. Restore the ring or correct the setting. If it was removed on purpose, stop all \
+             sidecars of it, remove last-good.json from the data directory of each, and start them again",
+            rfc3339(self.at)
+        );
+        Err(ProviderError::new(
+            self.provider,
+            Operation::List,
+            ErrorKind::BadAnswer,
+            text,
+        ))
     }
 
     fn tell_what_is_put_off(&self, lapse: Lapse, policy: &Policy) {
@@ -207,9 +243,8 @@ impl Reading {
 
 #[cfg(test)]
 mod tests {
-    use signet_api::ErrorKind;
     use signet_core::algorithm::RsaBits;
-    use signet_core::{Algorithm, Durations, KeyState, Kid, Lapse, SigningKey};
+    use signet_core::{Algorithm, Durations, KeyState, Kid, Lapse, Revocation, SigningKey};
 
     use super::*;
 
@@ -258,25 +293,46 @@ mod tests {
     }
 
     #[test]
+    fn a_ring_that_is_empty_all_at_once_is_lost_until_nobody_needs_its_last_keys() {
+        let mut reading = Reading::new("vault", vec![key(0)], at(0));
+        let lost = reading.renew(Vec::new(), at(10), &policy()).expect_err("it is lost");
+        assert_eq!((lost.kind, lost.operation), (ErrorKind::BadAnswer, Operation::List));
+        assert!(chain(&lost).contains("had 1 published key(s)"), "{}", chain(&lost));
+        assert_eq!(reading.records().len(), 1, "the last one goes on");
+        let mut empty = Reading::new("vault", Vec::new(), at(0));
+        empty.renew(Vec::new(), at(10), &policy()).expect("it never had any");
+        let mut revoked = key(0);
+        revoked.state = KeyState::Disabled;
+        revoked.revoked = Some(Revocation {
+            at: at(5),
+            reason: String::new(),
+        });
+        let mut reading = Reading::new("vault", vec![revoked], at(6));
+        reading
+            .renew(Vec::new(), at(10), &policy())
+            .expect("nobody needs a revoked key");
+    }
+
+    #[test]
     fn a_replica_that_was_out_of_touch_puts_off_what_others_may_lack_also_after_a_restart() {
         let [first, second] = [key(0), key(100)];
         let [first_kid, second_kid] = [&first, &second].map(|key| key.kid().clone());
         let both = vec![first.clone(), second];
         // In touch: it signs a lead after its creation.
         let mut reading = Reading::new("local", vec![first], at(99));
-        reading.renew(both.clone(), at(130), &policy());
+        reading.renew(both.clone(), at(130), &policy()).expect("not empty");
         assert!(reading.lapses().is_empty());
         assert_eq!(active(&reading, 160), second_kid);
 
         // Read for the last time while others may not have; then nothing for two hours.
         let mut reading = Reading::new("local", both.clone(), at(101));
         assert_eq!(active(&reading, 160), first_kid, "while it is out of touch");
-        reading.renew(both.clone(), at(180), &policy());
+        reading.renew(both.clone(), at(180), &policy()).expect("not empty");
         let lapses = reading.lapses().clone();
         let (from, to) = (at(101), Some(at(180)));
         assert_eq!(lapses, Lapses::new(vec![Lapse { from, to }]));
         // Further readings do not make it forget, and neither does a restart.
-        reading.renew(both.clone(), at(181), &policy());
+        reading.renew(both.clone(), at(181), &policy()).expect("not empty");
         let again = Reading::new("local", both, at(182)).after(lapses.clone());
         for reading in [reading, again] {
             assert_eq!(*reading.lapses(), lapses);
@@ -303,7 +359,7 @@ mod tests {
             if !did_run {
                 reading.did_not_run(&policy(), at(back));
             }
-            reading.renew(both.clone(), at(back), &policy());
+            reading.renew(both.clone(), at(back), &policy()).expect("not empty");
             assert_eq!(kids(&reading, back), expected, "back at {back}, ran: {did_run}");
         }
     }

@@ -168,7 +168,7 @@ impl Control {
         if news_by < asked_at {
             ring.did_not_run(&self.charge.policy, asked_at);
         }
-        ring.renew(records, asked_at, &self.charge.policy);
+        ring.renew(records, asked_at, &self.charge.policy)?;
         // A key that signs as soon as it is listed should be able to.
         let _ = timeout(UNSEALING, self.unseal_keys_of(&ring)).await;
         self.known.change(|facts| {

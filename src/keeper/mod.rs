@@ -320,8 +320,10 @@ async fn first_reading(
     let failure = match tokio::time::timeout(PATIENCE, provider.list()).await {
         Ok(Ok(records)) => {
             reading.did_not_run(policy, asked_at);
-            reading.renew(records, asked_at, policy);
-            return Ok(reading);
+            match reading.renew(records, asked_at, policy) {
+                Ok(()) => return Ok(reading),
+                Err(lost) => lost,
+            }
         }
         // It could never be right: the operator must know at once.
         Ok(Err(failure)) if failure.kind == ErrorKind::InvalidConfig => return Err(failure),

@@ -54,7 +54,7 @@ struct Disk {
 #[async_trait]
 impl Remembers for Disk {
     async fn recall(&self) -> Result<Option<Remembered>, LastGoodError> {
-        Ok(None)
+        Ok(self.written.lock().expect("no panic").clone())
     }
 
     async fn remember(&self, rings: Remembered) -> Result<(), LastGoodError> {
@@ -192,4 +192,26 @@ async fn a_disk_that_hangs_holds_up_no_end() {
     shutdown.cancel();
     let ended = timeout(Duration::from_secs(2), keeper.run(shutdown)).await;
     ended.expect("it ends");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ring_that_was_lost_is_not_begun_again_by_who_remembers_it() {
+    let scene = Scene::new(Disk::default());
+    let (keeper, shutdown) = (scene.start().await, CancellationToken::new());
+    shutdown.cancel();
+    keeper.run(shutdown).await;
+    let lost = Scene::new(Disk {
+        written: Mutex::new(scene.disk.written.lock().expect("no panic").take()),
+        ..Disk::default()
+    });
+    let keeper = lost.start().await;
+    let published = keeper.published();
+    tokio::spawn(keeper.run(CancellationToken::new()));
+    for _ in 0..10 {
+        sleep(Duration::from_secs(60)).await;
+        assert_eq!(lost.serves(&published), (1, Err(NoSignerCause::Sealed)));
+        assert!(lost.provider.list().await.expect("it lists").is_empty());
+    }
+    let failure = published.latest().refresh_failure.clone().expect("it is told");
+    assert!(failure.outage.reason.contains("the ring is empty"), "{failure:?}");
 }

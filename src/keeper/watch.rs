@@ -36,19 +36,19 @@ impl Watch {
             }
             let asked_at = self.clock.now();
             self.pace.asks();
-            match self.provider.list().await {
-                Ok(records) => {
-                    self.pace.succeeded();
-                    self.known.change(|facts| {
-                        facts.also[self.index].renew(records, asked_at, &self.policy);
-                        facts.also[self.index].succeeded();
-                    });
+            let listed = self.provider.list().await;
+            let outcome = self.known.change(|facts| {
+                let ring = &mut facts.also[self.index];
+                let outcome = listed.and_then(|records| ring.renew(records, asked_at, &self.policy));
+                match &outcome {
+                    Ok(()) => ring.succeeded(),
+                    Err(failure) => ring.failed(failure, asked_at),
                 }
-                Err(failure) => {
-                    self.pace.failed();
-                    self.known
-                        .change(|facts| facts.also[self.index].failed(&failure, asked_at));
-                }
+                outcome
+            });
+            match outcome {
+                Ok(()) => self.pace.succeeded(),
+                Err(_) => self.pace.failed(),
             }
         }
     }
