@@ -18,7 +18,7 @@ use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{sleep, sleep_until, timeout};
 
 use crate::error::LoadError;
-use crate::histogram::Histogram;
+use crate::histogram::Latencies;
 use crate::plan::{Plan, Protocol};
 use crate::process::{Sample, Usage};
 
@@ -30,7 +30,7 @@ pub(crate) struct Outcome {
     pub plan: Plan,
     /// The window as it really was.
     pub window: Duration,
-    pub latencies: Histogram,
+    pub latencies: Latencies,
     /// Good answers in the whole run, warm-up included.
     pub answered: u64,
     /// The processes that the plan names; none when it names none.
@@ -50,7 +50,7 @@ enum Phase {
 struct Run {
     plan: Plan,
     phase: Cell<Phase>,
-    latencies: RefCell<Histogram>,
+    latencies: RefCell<Latencies>,
     answered: Cell<u64>,
 }
 
@@ -66,7 +66,7 @@ pub(crate) fn drive(plan: Plan) -> Result<Outcome, LoadError> {
 /// Opens the connections, lets the clients loose, and reads the clocks and the processes at the ends of the window.
 async fn conduct(plan: Plan) -> Result<Outcome, LoadError> {
     let (warmup, window) = (plan.warmup, plan.window);
-    let latencies = RefCell::new(Histogram::new());
+    let latencies = RefCell::new(Latencies::new());
     let run = Rc::new(Run {
         plan,
         phase: Cell::new(Phase::WarmUp),
