@@ -377,7 +377,7 @@ set_up_deny() {
 
 deny() {
     set_up_deny || return 0
-    cargo deny --offline check bans licenses sources
+    cargo deny --log-level error check --hide-inclusion-graph bans licenses sources
 }
 
 step "cargo fmt --check" cargo fmt --check
