@@ -209,7 +209,9 @@ build_programs() { cargo build --workspace --bins --tests --locked --features "$
 # The simulation against faults that are put into the code on purpose, each of which it must see.
 faults() {
     local status=0
-    cargo test --package signet --locked --features faults --test sim every_deliberate | tee "$scratch/faults" || status=$?
+    # With the other features as they are, so that no library is compiled for this alone.
+    cargo test --workspace --locked --features "$features,faults" --test sim every_deliberate | tee "$scratch/faults" \
+        || status=$?
     count_cargo "$scratch/faults"
     return "$status"
 }
