@@ -23,7 +23,7 @@ use crate::conditions::{
     ALSO_PUBLISH, Condition, Effect, ISSUERS, JWKS, REVOCATION, RING, Report, SIGNING, SOCKET, State,
 };
 use crate::published::Published;
-use crate::remote::Remote;
+use crate::signing::Remote;
 use crate::snapshot::{NoSigner, NoSignerCause, RefreshFailure, Signer, Signs, Snapshot};
 use doubted::Doubted;
 use revocation::Marks;

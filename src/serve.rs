@@ -19,15 +19,14 @@ use crate::app;
 use crate::fits::{bears, fits};
 use crate::hardening::{NotLocked, lock_memory};
 use crate::keeper::{Charge, Keeper, Means, NoRing, Source, watch_clock};
-use crate::lane::Lane;
 use crate::last_good::LastGood;
 use crate::own_keys::OwnKeys;
 use crate::readiness::Readiness;
-use crate::remote::Remote;
 use crate::routes::admin::{About, Admin};
 use crate::routes::public::Public;
 use crate::routes::{Service, local};
 use crate::settings::Settings;
+use crate::signing::{Lane, Remote, Signing};
 use crate::telemetry::metrics::Metrics;
 use signet_clock_watch::ClockWatch;
 use signet_edge::AllowList;
@@ -259,8 +258,11 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
         verifier,
         identity: settings.identity.clone(),
         kubernetes: settings.kubernetes,
-        lane: Lane::start().map_err(system("threads"))?,
-        remote: Arc::clone(&remote),
+        signing: Signing::new(
+            Lane::start().map_err(system("threads"))?,
+            Arc::clone(&remote),
+            Arc::clone(&nudge),
+        ),
         clock: Arc::clone(&clock),
         clock_watch: Arc::clone(&clock_watch),
         metrics: Arc::clone(&metrics),

@@ -3,20 +3,18 @@
 //! The claims are its own, and signed exactly as they came. So what `/v1/sign` sets by itself is checked here: the issuer is
 //! ours, and the token lives no longer than its key is published.
 
-use std::sync::Arc;
-
 use arc_swap::Guard;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use signet_core::json::Object;
-use signet_core::signing_key::Signature;
 use signet_core::{Timestamp, token};
 use tonic::{Code, Status};
 
 use crate::grpc::kubernetes::{FetchKeysResponse, Key, MetadataResponse, SignJwtResponse};
 use crate::routes::Service;
 use crate::settings::Kubernetes;
-use crate::snapshot::{Signer, Signs, Snapshot};
+use crate::signing::NotSigned;
+use crate::snapshot::{Signer, Snapshot};
 use signet_base::Seldom;
 
 /// Why nothing was signed: a word for the metrics, and what the API server is told.
@@ -24,6 +22,11 @@ struct Refusal(&'static str, Status);
 
 fn refusal(word: &'static str, code: Code, detail: impl Into<String>) -> Refusal {
     Refusal(word, Status::new(code, detail))
+}
+
+fn too_large(whole: usize) -> Refusal {
+    let detail = format!("the token would have {whole} octets, too many for this key or for those who verify it");
+    refusal("too_large", Code::InvalidArgument, detail)
 }
 
 impl Service {
@@ -72,14 +75,20 @@ impl Service {
         // These three and no others: the API server refuses a header that has more.
         let header = URL_SAFE_NO_PAD.encode(format!(r#"{{"alg":"{alg}","kid":"{kid}","typ":"JWT"}}"#));
         let message = format!("{header}.{claims}").into_bytes();
-        let longest = signer.longest_message.unwrap_or(usize::MAX);
         let whole = message.len() + 1 + (signer.public.public().signature_len() * 4).div_ceil(3);
-        if message.len() > longest || whole > token::LONGEST {
-            let detail =
-                format!("the token would have {whole} octets, too many for this key or for those who verify it");
-            return Err(refusal("too_large", Code::InvalidArgument, detail));
+        if whole > token::LONGEST {
+            return Err(too_large(whole));
         }
-        let signature = self.signature(signer, message).await?;
+        let (_, signature) = self.signing.sign(signer, message).await.map_err(|why| match why {
+            NotSigned::LaneFull(full) => refusal("overloaded", Code::ResourceExhausted, full.to_string()),
+            NotSigned::TooLong { .. } => too_large(whole),
+            NotSigned::Provider(error) => {
+                // What the provider said may name accounts and hosts: the log has it.
+                let detail = format!("{} did not sign ({})", error.provider, error.kind.as_str());
+                refusal("provider_unavailable", Code::Unavailable, detail)
+            }
+            NotSigned::Library(_) => refusal("internal", Code::Internal, "the cryptographic library failed"),
+        })?;
         Ok(SignJwtResponse {
             header,
             signature: URL_SAFE_NO_PAD.encode(signature.as_ref()),
@@ -116,28 +125,6 @@ impl Service {
             return Err(refusal("invalid_ttl", Code::FailedPrecondition, detail));
         }
         Ok(())
-    }
-
-    async fn signature(&self, signer: &Signer, message: Vec<u8>) -> Result<Signature, Refusal> {
-        let failed = |_| refusal("internal", Code::Internal, "the cryptographic library failed");
-        match &signer.signs {
-            Signs::Remote => {
-                let signature = self.sign_by_provider(signer.public.kid(), message).await;
-                signature.map_err(|error| {
-                    // What the provider said may name accounts and hosts: the log has it.
-                    let detail = format!("{} did not sign ({})", error.provider, error.kind.as_str());
-                    refusal("provider_unavailable", Code::Unavailable, detail)
-                })
-            }
-            Signs::Here(key) if !signer.public.algorithm().is_slow_to_sign() => key.sign(&message).map_err(failed),
-            Signs::Here(key) => {
-                let key = Arc::clone(key);
-                let signature = self.lane.run(move || key.sign(&message)).await;
-                signature
-                    .map_err(|full| refusal("overloaded", Code::ResourceExhausted, full.to_string()))?
-                    .map_err(failed)
-            }
-        }
     }
 
     /// The keys that a token of a service account may name.

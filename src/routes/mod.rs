@@ -26,11 +26,10 @@ use signet_core::mint::Template;
 use signet_verify::{Identity, Verifier};
 
 use crate::answers::Answers;
-use crate::lane::Lane;
 use crate::nudge::Nudge;
 use crate::published::Published;
-use crate::remote::Remote;
 use crate::settings::Kubernetes;
+use crate::signing::Signing;
 use crate::telemetry::metrics::Metrics;
 
 /// What the routes of the local socket share.
@@ -50,10 +49,8 @@ pub struct Service {
     pub identity: Identity,
     /// What the API server of Kubernetes is told, if tokens are signed for it.
     pub kubernetes: Option<Kubernetes>,
-    /// Where slow signatures are computed.
-    pub lane: Lane,
-    /// The way to signatures that the provider computes.
-    pub remote: Arc<Remote>,
+    /// The way to signatures.
+    pub signing: Signing,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Whether that can be believed.

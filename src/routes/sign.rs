@@ -1,23 +1,20 @@
 //! `POST /v1/sign` and `/v1/sign/batch`.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
 
 use arc_swap::Guard;
 use futures_util::TryStreamExt as _;
 use futures_util::stream::FuturesOrdered;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use signet_api::{ErrorKind, ProviderError};
 use signet_core::mint::{SignRequest, Unsigned};
 use signet_core::signing_key::{Signature, SigningKeyError};
-use signet_core::{Kid, SigningKey};
 
 use crate::http::Response;
-use crate::lane::Full;
 use crate::problems;
 use crate::routes::Service;
-use crate::snapshot::{Signer, Signs, Snapshot};
+use crate::signing::{Full, NotSigned};
+use crate::snapshot::{Signer, Signs};
 use crate::unique;
 use signet_base::Seldom;
 use signet_edge::Problem;
@@ -87,7 +84,7 @@ impl Service {
     pub async fn sign(&self, request: &[u8]) -> Result<Response, Problem> {
         let snapshot = Guard::into_inner(self.published.at(self.clock.now()));
         let signer = snapshot.signer.as_ref().map_err(problems::signing_unavailable)?;
-        let answer = self.sign_one(&snapshot, signer, request).await.map_err(overloaded)??;
+        let answer = self.sign_one(signer, request).await.map_err(overloaded)??;
         self.metrics.signed.inc();
         Ok(body::json(answer))
     }
@@ -96,13 +93,13 @@ impl Service {
     ///
     /// # Errors
     /// [`Problem`] if the batch as a whole is not acceptable, or no key can sign.
-    pub async fn sign_batch(self: &Arc<Self>, request: &[u8]) -> Result<Response, Problem> {
+    pub async fn sign_batch(&self, request: &[u8]) -> Result<Response, Problem> {
         let items = items(request)?;
         let snapshot = Guard::into_inner(self.published.at(self.clock.now()));
         let signer = snapshot.signer.as_ref().map_err(problems::signing_unavailable)?;
         let answers = match signer.signs {
-            Signs::Here(_) => self.sign_in_turns(&snapshot, signer, items).await?,
-            Signs::Remote => self.sign_at_once(&snapshot, signer, items).await?,
+            Signs::Here(_) => self.sign_in_turns(signer, items).await?,
+            Signs::Remote => self.sign_at_once(signer, items).await?,
         };
         for answer in &answers {
             match answer {
@@ -114,91 +111,41 @@ impl Service {
     }
 
     /// One after another: this thread computes them, and others wait for it.
-    async fn sign_in_turns(
-        &self,
-        snapshot: &Arc<Snapshot>,
-        signer: &Signer,
-        items: Vec<&str>,
-    ) -> Result<Answers, Problem> {
+    async fn sign_in_turns(&self, signer: &Signer, items: Vec<&str>) -> Result<Answers, Problem> {
         let mut answers = Vec::with_capacity(items.len());
         for (index, item) in items.into_iter().enumerate() {
             if index % TURN == TURN - 1 {
                 tokio::task::yield_now().await;
             }
-            let answer = self.sign_one(snapshot, signer, item.as_bytes()).await;
+            let answer = self.sign_one(signer, item.as_bytes()).await;
             answers.push(answer.map_err(overloaded)?);
         }
         Ok(answers)
     }
 
     /// Side by side: they wait for the provider, which bounds how many.
-    async fn sign_at_once(
-        &self,
-        snapshot: &Arc<Snapshot>,
-        signer: &Signer,
-        items: Vec<&str>,
-    ) -> Result<Answers, Problem> {
+    async fn sign_at_once(&self, signer: &Signer, items: Vec<&str>) -> Result<Answers, Problem> {
         let mut waiting = FuturesOrdered::new();
         for item in items {
-            waiting.push_back(self.sign_one(snapshot, signer, item.as_bytes()));
+            waiting.push_back(self.sign_one(signer, item.as_bytes()));
         }
         waiting.try_collect().await.map_err(overloaded)
     }
 
-    /// The answer to one item. If its signature is quick, it is computed here; else in the lane, where each item of a
-    /// batch waits by itself, so that one batch does not hold a thread that others wait for; or by the provider.
-    async fn sign_one(
-        &self,
-        snapshot: &Arc<Snapshot>,
-        signer: &Signer,
-        item: &[u8],
-    ) -> Result<Result<Vec<u8>, Problem>, Full> {
+    /// The answer to one item. Each item of a batch waits by itself for a slow signature, so that one batch does not hold a
+    /// thread that others wait for.
+    async fn sign_one(&self, signer: &Signer, item: &[u8]) -> Result<Result<Vec<u8>, Problem>, Full> {
         let unsigned = match self.unsigned(signer, item) {
             Ok(unsigned) => unsigned,
             Err(problem) => return Ok(Err(problem)),
         };
-        match &signer.signs {
-            Signs::Remote => Ok(self.sign_remotely(signer, unsigned).await),
-            Signs::Here(key) if !key.verifying_key().algorithm().is_slow_to_sign() => Ok(signed(signer, key, unsigned)),
-            Signs::Here(key) => {
-                let (snapshot, key) = (Arc::clone(snapshot), Arc::clone(key));
-                let job = move || {
-                    let signer = snapshot.signer.as_ref().map_err(problems::signing_unavailable)?;
-                    signed(signer, &key, unsigned)
-                };
-                self.lane.run(job).await
-            }
+        match self.signing.sign(signer, unsigned).await {
+            Ok((unsigned, signature)) => Ok(Ok(finish(signer, unsigned, &signature))),
+            Err(NotSigned::LaneFull(full)) => Err(full),
+            Err(NotSigned::TooLong { length, longest }) => Ok(Err(too_long(signer, length, longest))),
+            Err(NotSigned::Provider(error)) => Ok(Err(problems::not_signed(&error))),
+            Err(NotSigned::Library(error)) => Ok(Err(broken(&error))),
         }
-    }
-
-    async fn sign_remotely(&self, signer: &Signer, unsigned: Unsigned) -> Result<Vec<u8>, Problem> {
-        let message = unsigned.signing_input();
-        if let Some(longest) = signer.longest_message.filter(|longest| message.len() > *longest) {
-            let detail = format!(
-                "header and claims have {} octets, and the provider signs at most {longest} for {}; ask for fewer \
-                 claims, or have the operator choose another algorithm or sealed custody",
-                message.len(),
-                signer.public.algorithm()
-            );
-            return Err(Problem::request("token_too_long", detail));
-        }
-        let signature = self.sign_by_provider(signer.public.kid(), message.to_vec()).await;
-        signature
-            .map(|signature| finish(signer, unsigned, &signature))
-            .map_err(|error| problems::not_signed(&error))
-    }
-
-    /// The provider's signature. If it refuses the key, the ring is read again: a revocation that is not known here yet ends
-    /// so, and not with the next regular reading.
-    pub(crate) async fn sign_by_provider(&self, kid: &Kid, message: Vec<u8>) -> Result<Signature, ProviderError> {
-        let signed = self.remote.sign(kid, message).await;
-        if signed
-            .as_ref()
-            .is_err_and(|failure| failure.kind == ErrorKind::KeyUnusable)
-        {
-            self.nudge.refused_to_sign(kid);
-        }
-        signed
     }
 
     fn unsigned(&self, signer: &Signer, request: &[u8]) -> Result<Unsigned, Problem> {
@@ -210,11 +157,6 @@ impl Service {
             .mint(&request, &signer.headers, signer.longest_at(now), now, unique);
         minted.map_err(problems::not_minted)
     }
-}
-
-fn signed(signer: &Signer, key: &SigningKey, unsigned: Unsigned) -> Result<Vec<u8>, Problem> {
-    let signature = key.sign(unsigned.signing_input()).map_err(|error| broken(&error))?;
-    Ok(finish(signer, unsigned, &signature))
 }
 
 fn overloaded(full: Full) -> Problem {
@@ -238,6 +180,15 @@ fn finish(signer: &Signer, unsigned: Unsigned, signature: &Signature) -> Vec<u8>
     }
     answer.push('}');
     answer.into_bytes()
+}
+
+fn too_long(signer: &Signer, length: usize, longest: usize) -> Problem {
+    let detail = format!(
+        "header and claims have {length} octets, and the provider signs at most {longest} for {}; ask for fewer claims, or \
+         have the operator choose another algorithm or sealed custody",
+        signer.public.algorithm()
+    );
+    Problem::request("token_too_long", detail)
 }
 
 fn broken(error: &SigningKeyError) -> Problem {

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use signet::keeper::{Charge, Keeper, Means, Source, tolerance};
 use signet::last_good::{LastGoodError, Remembered, Remembers};
 use signet::readiness::Readiness;
-use signet::remote::Remote;
+use signet::signing::Remote;
 use signet::telemetry::metered::Metered;
 use signet::telemetry::metrics::Metrics;
 use signet_api::KeyProvider;

@@ -380,3 +380,10 @@ impl Unsigned {
         self.token
     }
 }
+
+/// What is to be signed.
+impl AsRef<[u8]> for Unsigned {
+    fn as_ref(&self) -> &[u8] {
+        self.signing_input()
+    }
+}

@@ -77,3 +77,21 @@ fn work(queue: &Mutex<Receiver<Job>>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::Poll;
+
+    use futures_util::poll;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn when_the_queue_is_full_the_next_signature_is_refused_at_once() {
+        let (jobs, _queue) = sync_channel(1);
+        let lane = Lane { jobs };
+        let mut first = Box::pin(lane.run(|| ()));
+        assert_eq!(poll!(&mut first), Poll::Pending);
+        assert_eq!(lane.run(|| ()).await, Err(Full));
+    }
+}

@@ -47,11 +47,15 @@ impl Remote {
         }
     }
 
-    /// Has the message signed. The signature was verified under the published key by the provider's guards.
+    /// Has the message signed, and gives it back with its signature, which the provider's guards verified under the published
+    /// key.
     ///
     /// # Errors
     /// As the provider says, `TimedOut` after the deadline, and `Throttled` if the whole of it went by in the queue.
-    pub async fn sign(&self, kid: &Kid, message: Vec<u8>) -> Result<Signature, ProviderError> {
+    pub async fn sign<M>(&self, kid: &Kid, message: M) -> Result<(M, Signature), ProviderError>
+    where
+        M: AsRef<[u8]> + Send + 'static,
+    {
         let outcome = self.within_the_deadline(kid, message).await;
         match &outcome {
             Ok(_) if !self.is_failing.load(Ordering::Relaxed) => {}
@@ -67,7 +71,10 @@ impl Remote {
         self.outage.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    async fn within_the_deadline(&self, kid: &Kid, message: Vec<u8>) -> Result<Signature, ProviderError> {
+    async fn within_the_deadline<M>(&self, kid: &Kid, message: M) -> Result<(M, Signature), ProviderError>
+    where
+        M: AsRef<[u8]> + Send + 'static,
+    {
         let until = Instant::now() + self.deadline;
         let stopping = || self.error(ErrorKind::Unavailable, "the process is stopping".to_owned());
         let Ok(permit) = timeout_at(until, Arc::clone(&self.permits).acquire_owned()).await else {
@@ -84,9 +91,9 @@ impl Remote {
         let permit = permit.map_err(|_| stopping())?;
         let (provider, kid) = (Arc::clone(&self.provider), kid.clone());
         let work = tokio::spawn(async move {
-            let signature = provider.sign(&kid, &message).await;
+            let signature = provider.sign(&kid, message.as_ref()).await;
             drop(permit);
-            signature
+            Ok((message, signature?))
         });
         match timeout_at(until, work).await {
             Ok(outcome) => outcome.map_err(|_| stopping())?,
