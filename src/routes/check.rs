@@ -15,7 +15,6 @@ use crate::grpc::envoy::{
 };
 use crate::routes::Service;
 use crate::routes::asked::{Asked, Given};
-use crate::routes::authorize::{TWO_HEADERS, malformed};
 use crate::routes::verify::Good;
 use signet_base::Seldom;
 use signet_edge::Problem;
@@ -36,7 +35,7 @@ impl Service {
         let requires = requires.map(required).transpose()?.unwrap_or_default();
         let asked = requires.asked()?;
         let http = attributes.and_then(|attributes| attributes.request.as_ref()?.http.as_ref());
-        let entry = self.decide(http.map(authorization).transpose()?.flatten(), asked)?;
+        let entry = self.decide(http.into_iter().flat_map(authorization), asked)?;
         let identity = self.identity.names().iter().zip(self.identity_of(&entry)?);
         let mistakable = http
             .into_iter()
@@ -110,17 +109,13 @@ fn unknown(name: &str) -> Problem {
     )
 }
 
-fn authorization(request: &HttpRequest) -> Result<Option<&[u8]>, Problem> {
-    let mut given =
-        headers(request).filter(|header| header.key.eq_ignore_ascii_case(AUTHORIZATION.as_str().as_bytes()));
-    let (first, second) = (given.next(), given.next());
-    if second.is_some() {
-        return Err(malformed(TWO_HEADERS));
-    }
-    Ok(first.map(|header| match header.raw_value.is_empty() {
+/// The values of the client's `Authorization` headers.
+fn authorization(request: &HttpRequest) -> impl Iterator<Item = &[u8]> {
+    let given = headers(request).filter(|header| header.key.eq_ignore_ascii_case(AUTHORIZATION.as_str().as_bytes()));
+    given.map(|header| match header.raw_value.is_empty() {
         true => header.value.as_slice(),
         false => &header.raw_value,
-    }))
+    })
 }
 
 /// The client's headers: one by one if Envoy gives them so, and nothing that stands beside them.
@@ -291,20 +286,19 @@ mod tests {
             raw(&[("authorization", "Bearer a", b"")]),
             joined(&[("x", "y", b""), ("authorization", "Bearer a", b"")]),
         ] {
-            assert_eq!(authorization(&request).expect("one header"), Some(&b"Bearer a"[..]));
+            assert_eq!(authorization(&request).collect::<Vec<_>>(), [b"Bearer a"]);
         }
-        assert_eq!(authorization(&raw(&[("x", "y", b"")])).expect("none"), None);
+        assert_eq!(authorization(&raw(&[("x", "y", b"")])).count(), 0);
     }
 
     #[test]
-    fn two_headers_are_no_request() {
+    fn two_headers_are_both_seen_in_whatever_case_and_form() {
         let twice = [
             ("authorization", "", &b"Bearer a"[..]),
             ("AUTHORIZATION", "", b"Bearer a"),
         ];
         for request in [raw(&twice), joined(&twice)] {
-            let problem = authorization(&request).expect_err("no request");
-            assert_eq!(problem.status(), StatusCode::BAD_REQUEST);
+            assert_eq!(authorization(&request).count(), 2);
         }
     }
 
@@ -323,7 +317,7 @@ mod tests {
         ]
         .concat();
         let request = HttpRequest::decode(headers.as_slice()).expect("a request");
-        assert_eq!(authorization(&request).expect("one header"), Some(&b"Bearer a"[..]));
+        assert_eq!(authorization(&request).collect::<Vec<_>>(), [b"Bearer a"]);
         assert_eq!(names(&request).collect::<Vec<_>>(), ["example-header", "authorization"]);
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! [`Verifier`] is the entry point. It takes keys from [`KeySource`]s, one for our own ring and one for each other issuer
 //! that is trusted, remembers the tokens whose signature it has verified, and answers with a [`Verdict`]. [`Identity`] makes
-//! the headers that name the client to the service behind the gateway. This crate knows no network, no async runtime, and
-//! not where keys come from.
+//! the headers that name the client to the service behind the gateway. [`bearer`] reads the token of a request, and writes the
+//! challenge of a refusal. This crate knows no network, no async runtime, and not where keys come from.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -49,6 +49,7 @@
 //! # }
 //! ```
 
+pub mod bearer;
 mod cache;
 mod identity;
 mod source;
