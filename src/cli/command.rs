@@ -6,7 +6,7 @@
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, Command};
 
-use crate::settings::{SETTINGS, Setting, flags};
+use crate::settings::{SETTINGS, Setting, TABLE, flags};
 
 /// What every verb with settings uses.
 const ALL: &[&str] = &["config", "log", "log_format"];
@@ -209,7 +209,7 @@ pub(super) fn explained(error: &clap::Error) -> Option<String> {
         _ => return None,
     };
     let setting = named_by(given)?;
-    let (name, variable) = (setting.flag(), Setting::variable(setting));
+    let (name, variable) = (setting.flag(), TABLE.variable(setting));
     let verb = verb.map_or_else(|| "signet keys revoke".to_owned(), ToString::to_string);
     let verb = verb.trim_start_matches("Usage:").trim();
     // Flags that were given stand in it too.
@@ -236,7 +236,7 @@ mod tests {
     #[test]
     fn every_name_of_a_setting_here_is_one() {
         for name in ALL.iter().chain(POLICY).chain(RING) {
-            assert!(Setting::named(name).is_some(), "{name}");
+            assert!(TABLE.named(name).is_some(), "{name}");
         }
     }
 

@@ -18,12 +18,12 @@ use super::names::{self, LogFormat, ProviderName};
 use super::origin::{self, Defaults, NO_STORE, Origin, UNUSED_STORE, custody_of};
 use super::problem::SettingsError;
 use super::reader::Reader;
-use super::sources::{Source, Sources};
-use super::table::Setting;
+use super::sources::Source;
+use super::table::TABLE;
+use super::unlisted::Unlisted;
 use super::{Limits, Machine, SOCKET, SYSTEM_DIRECTORY, Settings, Socket, TlsFiles, parse, places};
 
-pub(super) fn assemble(sources: Sources, machine: &Machine) -> Result<Settings, SettingsError> {
-    let mut reader = Reader::new(sources);
+pub(super) fn assemble(mut reader: Reader, unlisted: Unlisted, machine: &Machine) -> Result<Settings, SettingsError> {
     let r = &mut reader;
 
     let log = r.required("log", parse::log);
@@ -40,8 +40,8 @@ pub(super) fn assemble(sources: Sources, machine: &Machine) -> Result<Settings, 
         key_file: in_data_dir("local.key"),
     };
     let origin = origin(r, &defaults);
-    let (also, variables) = r.take_ecosystems();
-    let also = origin::also(r, also, &defaults, origin.as_ref());
+    let variables = unlisted.variables.into_iter().collect();
+    let also = origin::also(r, unlisted.also, &defaults, origin.as_ref());
     let replicas = r.required("replicas", |text| parse::number(text, 1..=1_000_000));
     let fates = [
         ("keep", None),
@@ -52,7 +52,7 @@ pub(super) fn assemble(sources: Sources, machine: &Machine) -> Result<Settings, 
 
     let issuer = r.required("issuer", parse::issuer);
     let audience = r.optional("audience", parse::audiences).unwrap_or_default();
-    let trusted_issuers = issuers::trusted(r, issuer.as_ref(), &audience);
+    let trusted_issuers = issuers::trusted(r, unlisted.trusted_issuers, issuer.as_ref(), &audience);
     let identity = claims::identity(r);
     let sign_audience = r.optional("sign_audience", parse::audiences).unwrap_or_default();
     let sign_subject = r.optional("sign_subject", parse::text);
@@ -113,7 +113,12 @@ pub(super) fn assemble(sources: Sources, machine: &Machine) -> Result<Settings, 
     if let Some(settings) = &settings {
         places::judge(r, settings);
     }
-    reader.finish(settings)
+    let loaded = reader.finish(settings)?;
+    Ok(Settings {
+        effective: loaded.effective,
+        warnings: loaded.warnings,
+        ..loaded.settings
+    })
 }
 
 fn log_format(r: &mut Reader, machine: &Machine) -> Option<LogFormat> {
@@ -241,8 +246,8 @@ fn with_variables(text: &str) -> String {
     text.split_inclusive(|c| !is_part(c))
         .map(|piece| {
             let word = piece.trim_end_matches(|c| !is_part(c));
-            match Setting::named(word).filter(|_| names.contains(&word)) {
-                Some(setting) => piece.replacen(word, &setting.variable(), 1),
+            match TABLE.named(word).filter(|_| names.contains(&word)) {
+                Some(setting) => piece.replacen(word, &TABLE.variable(setting), 1),
                 None => piece.to_owned(),
             }
         })

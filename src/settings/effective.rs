@@ -2,7 +2,6 @@
 
 use serde_json::{Value, json};
 
-use super::Settings;
 use super::sources::Source;
 use super::table::Setting;
 
@@ -11,25 +10,26 @@ use super::table::Setting;
 pub struct Effective {
     /// The setting.
     pub setting: &'static Setting,
+    /// Its environment variable.
+    pub variable: String,
     /// Its value, as it was written or derived; `None` if it has none.
     pub value: Option<String>,
     /// Where it came from.
     pub source: Source,
 }
 
-impl Settings {
+impl Effective {
     /// A table: variable, value, source.
     #[must_use]
-    pub fn effective_table(&self) -> String {
-        let rows: Vec<_> = self
-            .effective()
+    pub fn table(all: &[Self]) -> String {
+        let rows: Vec<_> = all
             .iter()
             .map(|row| {
                 let value = row.value.as_deref().filter(|value| !value.is_empty()).unwrap_or("-");
-                (row.setting.variable(), value, row.source)
+                (row.variable.as_str(), value, row.source)
             })
             .collect();
-        let width = |cell: fn(&(String, &str, Source)) -> usize| rows.iter().map(cell).max().unwrap_or_default();
+        let width = |cell: fn(&(&str, &str, Source)) -> usize| rows.iter().map(cell).max().unwrap_or_default();
         let (variables, values) = (width(|row| row.0.len()), width(|row| row.1.chars().count()));
         rows.iter()
             .map(|(variable, value, source)| format!("{variable:variables$}  {value:values$}  {source}\n"))
@@ -38,9 +38,8 @@ impl Settings {
 
     /// The same as a JSON object, by the setting's name: `{"issuer": {"value": …, "source": "environment"}, …}`.
     #[must_use]
-    pub fn effective_json(&self) -> Value {
-        self.effective()
-            .iter()
+    pub fn json(all: &[Self]) -> Value {
+        all.iter()
             .map(|row| {
                 let entry = json!({ "value": row.value, "source": row.source.as_str() });
                 (row.setting.name.to_owned(), entry)

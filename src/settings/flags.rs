@@ -2,12 +2,13 @@
 
 use clap::Arg;
 
-use super::table::{Kind, SETTINGS};
+use super::table::{Kind, Table};
 
-/// One flag for each setting. Each is known to clap by the setting's name.
+/// One flag for each setting of a table. Each is known to clap by the setting's name.
 #[must_use]
-pub fn flags() -> Vec<Arg> {
-    SETTINGS
+pub fn flags(table: &Table) -> Vec<Arg> {
+    table
+        .settings
         .iter()
         .map(|setting| {
             let arg = Arg::new(setting.name)
@@ -18,7 +19,7 @@ pub fn flags() -> Vec<Arg> {
                     "{} [default: {}] [env: {}]",
                     setting.help,
                     setting.fallback.told(),
-                    setting.variable()
+                    table.variable(setting)
                 ));
             match setting.kind {
                 // `--require-locked-memory` alone means true; `=` keeps it from eating the next argument.

@@ -9,8 +9,9 @@ use toml::Table;
 
 use super::parse;
 use super::reader::Reader;
-use super::sources::{EMPTY, text_of};
 use super::table::Kind;
+use super::unlisted::Tables;
+use super::values::{EMPTY, text_of};
 use signet_issuers::{KeysAt, Location, TrustedIssuer};
 
 const KEYS: [(&str, Kind); 11] = [
@@ -39,8 +40,12 @@ const ALGORITHMS: [Algorithm; 5] = [
 const SECOND: Duration = Duration::from_secs(1);
 const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 
-pub(super) fn trusted(r: &mut Reader, own: Option<&Issuer>, audience: &[Audience]) -> Vec<TrustedIssuer> {
-    let mut tables = r.take_trusted_issuers();
+pub(super) fn trusted(
+    r: &mut Reader,
+    mut tables: Tables,
+    own: Option<&Issuer>,
+    audience: &[Audience],
+) -> Vec<TrustedIssuer> {
     let names = r.optional("trusted_issuers", parse::names).unwrap_or_default();
     let mut trusted: Vec<TrustedIssuer> = Vec::new();
     for name in names {
@@ -71,11 +76,17 @@ pub(super) fn trusted(r: &mut Reader, own: Option<&Issuer>, audience: &[Audience
         }
     }
     for name in tables.into_keys() {
-        let place = r.place_of_trusted_issuer(&name, None);
+        let place = place(r, &name, None);
         let text = "is given, but SIGNET_TRUSTED_ISSUERS does not name it; add it there, or remove this";
         r.refuse_at(place, text.to_owned());
     }
     trusted
+}
+
+/// What to call the table of a trusted issuer, or a key in it.
+pub(super) fn place(r: &Reader, issuer: &str, key: Option<&str>) -> String {
+    let key = key.map_or_else(String::new, |key| format!(".{key}"));
+    r.place_in_file(&format!("trusted_issuers.{issuer:?}{key}"))
 }
 
 /// Whether it can be the whole `iss` of an issuer that is no URL: ASCII that shows, as in a URI.
@@ -196,7 +207,7 @@ impl Terms<'_> {
     }
 
     fn refuse(&mut self, key: &str, text: String) {
-        let place = self.r.place_of_trusted_issuer(self.name, Some(key));
+        let place = place(self.r, self.name, Some(key));
         self.r.refuse_at(place, text);
     }
 

@@ -11,6 +11,7 @@ mod authorities;
 mod choice;
 mod claims;
 mod effective;
+mod extras;
 mod flags;
 mod issuers;
 mod kubernetes;
@@ -25,6 +26,8 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod unknown;
+mod unlisted;
+mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -34,7 +37,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::ArgMatches;
+use clap::{Arg, ArgMatches};
 use rustix::fs::{Access, AtFlags};
 use signet_api::{Fate, Variables};
 use signet_core::algorithm::RsaBits;
@@ -47,14 +50,16 @@ use signet_issuers::TrustedIssuer;
 use signet_verify::Identity;
 
 pub use effective::Effective;
-pub use flags::flags;
 pub use kubernetes::Kubernetes;
 pub use names::{LogFormat, ProviderName, Store};
 pub use origin::Origin;
 pub(crate) use parse::duration;
 pub use problem::{Fault, Problem, SettingsError};
 pub use sources::Source;
-pub use table::{Fallback, Kind, SETTINGS, Setting};
+pub use table::{Fallback, Kind, SETTINGS, Setting, TABLE};
+
+use reader::Reader;
+use unlisted::Unlisted;
 
 /// The settings, each of its type. Secret are only the variables of ecosystems, which do not show themselves.
 #[derive(Clone, Debug)]
@@ -229,6 +234,12 @@ fn groups(text: &str) -> BTreeMap<String, u32> {
     text.lines().filter_map(group).collect()
 }
 
+/// One flag for each setting. Each is known to clap by the setting's name.
+#[must_use]
+pub fn flags() -> Vec<Arg> {
+    flags::flags(&TABLE)
+}
+
 impl Settings {
     /// Reads the settings from the flags and from this process's environment.
     ///
@@ -250,7 +261,9 @@ impl Settings {
         read_file: impl FnOnce(&Path) -> io::Result<String>,
         machine: &Machine,
     ) -> Result<Self, SettingsError> {
-        assemble::assemble(sources::collect(env, flags, read_file), machine)
+        let mut unlisted = Unlisted::default();
+        let reader = Reader::new(&TABLE, env, flags, read_file, &mut unlisted);
+        assemble::assemble(reader, unlisted, machine)
     }
 
     /// The ring that signs, and those that are published beside it.
@@ -262,5 +275,17 @@ impl Settings {
     #[must_use]
     pub fn effective(&self) -> &[Effective] {
         &self.effective
+    }
+
+    /// A table: variable, value, source.
+    #[must_use]
+    pub fn effective_table(&self) -> String {
+        Effective::table(&self.effective)
+    }
+
+    /// The same as a JSON object, by the setting's name: `{"issuer": {"value": …, "source": "environment"}, …}`.
+    #[must_use]
+    pub fn effective_json(&self) -> serde_json::Value {
+        Effective::json(&self.effective)
     }
 }

@@ -14,7 +14,7 @@ use super::choice::choice;
 use super::names::{self, ProviderName, Store};
 use super::parse;
 use super::reader::Reader;
-use super::sources::{Also, AlsoValue};
+use super::unlisted::{Also, AlsoValue};
 
 /// One ring, and how to reach it.
 #[derive(Clone, Debug)]

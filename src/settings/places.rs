@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::names::{ProviderName, Store};
 use super::reader::Reader;
-use super::{Settings, parse};
+use super::{Settings, issuers, parse};
 
 /// Files of the data directory that no setting names, and what each is.
 const OF_DATA_DIR: [(&str, &str, Use); 3] = [
@@ -149,7 +149,7 @@ fn places(r: &mut Reader, settings: &Settings) -> Vec<Place> {
     }
     for trusted in &settings.trusted_issuers {
         if let Some(path) = &trusted.ca_file {
-            let place = r.place_of_trusted_issuer(trusted.issuer.as_str(), Some("ca_file"));
+            let place = issuers::place(r, trusted.issuer.as_str(), Some("ca_file"));
             add(&Named::Other(place), "", path, Use::Read);
         }
     }

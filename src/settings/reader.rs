@@ -1,22 +1,47 @@
 //! Reads typed values out of the texts, and gathers what is wrong with them.
 
-use signet_api::Variables;
+use std::ffi::OsString;
+use std::io;
+use std::path::Path;
 
+use clap::ArgMatches;
+
+use super::effective::Effective;
+use super::extras::Extras;
 use super::problem::{Fault, Problem, SettingsError};
-use super::sources::{Also, Given, Source, Sources, Tables};
-use super::table::{Fallback, SETTINGS, Setting};
-use super::{Effective, Settings};
+use super::sources::{self, Given, Source, Sources};
+use super::table::{Fallback, Table};
 
 /// Asked for a value that it cannot give, it notes why and answers `None`; [`Reader::finish`] then refuses the whole.
 #[derive(Debug)]
-pub(super) struct Reader {
+pub struct Reader {
     sources: Sources,
     warnings: Vec<String>,
 }
 
+/// What a program made of its settings, and how they came out.
+#[derive(Debug)]
+pub struct Loaded<T> {
+    /// The typed values.
+    pub settings: T,
+    /// Every setting with its value and where that came from, in the order of the table.
+    pub effective: Vec<Effective>,
+    /// What will do but is likely not meant, a sentence each.
+    pub warnings: Vec<String>,
+}
+
 impl Reader {
-    pub(super) fn new(mut sources: Sources) -> Self {
-        for setting in SETTINGS {
+    /// Collects what is given for the settings of a table. Of the environment only variables with the table's prefix count, and
+    /// those that `extras` knows; `read_file` is asked for the settings file, if one is named.
+    pub fn new(
+        table: &'static Table,
+        env: impl IntoIterator<Item = (OsString, OsString)>,
+        flags: &ArgMatches,
+        read_file: impl FnOnce(&Path) -> io::Result<String>,
+        extras: &mut dyn Extras,
+    ) -> Self {
+        let mut sources = sources::collect(table, env, flags, read_file, extras);
+        for setting in table.settings {
             if let Fallback::Literal(text) = setting.fallback {
                 sources.given.entry(setting.name).or_insert_with(|| by_default(text));
             }
@@ -110,21 +135,9 @@ impl Reader {
         });
     }
 
-    /// The settings of the providers that are also published, and the variables of all ecosystems.
-    pub(super) fn take_ecosystems(&mut self) -> (Also, Variables) {
-        let variables = std::mem::take(&mut self.sources.variables);
-        (std::mem::take(&mut self.sources.also), variables.into_iter().collect())
-    }
-
-    /// What the settings file says of the issuers that are trusted.
-    pub(super) fn take_trusted_issuers(&mut self) -> Tables {
-        std::mem::take(&mut self.sources.trusted_issuers)
-    }
-
-    /// What to call the table of a trusted issuer, or a key in it.
-    pub(super) fn place_of_trusted_issuer(&self, issuer: &str, key: Option<&str>) -> String {
-        let key = key.map_or_else(String::new, |key| format!(".{key}"));
-        self.sources.place_in_file(&format!("trusted_issuers.{issuer:?}{key}"))
+    /// What to call a key of the settings file in a message.
+    pub(super) fn place_in_file(&self, key: &str) -> String {
+        self.sources.place_in_file(key)
     }
 
     pub(super) fn warn(&mut self, name: &'static str, text: &str) {
@@ -134,28 +147,34 @@ impl Reader {
 
     /// What to call a setting in a message.
     pub(super) fn place(&self, name: &str) -> String {
-        Setting::named(name).map_or_else(String::new, |setting| self.sources.place(setting, self.source(name)))
+        let setting = self.sources.table.named(name);
+        setting.map_or_else(String::new, |setting| self.sources.place(setting, self.source(name)))
     }
 
-    /// The settings, unless there is any problem.
-    pub(super) fn finish(self, settings: Option<Settings>) -> Result<Settings, SettingsError> {
-        let problems = self.sources.problems;
+    /// What was made of the settings, unless there is any problem.
+    ///
+    /// # Errors
+    /// Every problem.
+    pub fn finish<T>(self, settings: Option<T>) -> Result<Loaded<T>, SettingsError> {
+        let Sources {
+            table, given, problems, ..
+        } = self.sources;
         match settings {
-            Some(mut settings) if problems.is_empty() => {
-                let given = self.sources.given;
-                settings.effective = SETTINGS
-                    .iter()
-                    .map(|setting| {
-                        let given = given.get(setting.name);
-                        Effective {
-                            setting,
-                            value: given.map(|given| given.text.clone()),
-                            source: given.map_or(Source::Default, |given| given.source),
-                        }
-                    })
-                    .collect();
-                settings.warnings = self.warnings;
-                Ok(settings)
+            Some(settings) if problems.is_empty() => {
+                let effective = table.settings.iter().map(|setting| {
+                    let given = given.get(setting.name);
+                    Effective {
+                        setting,
+                        variable: table.variable(setting),
+                        value: given.map(|given| given.text.clone()),
+                        source: given.map_or(Source::Default, |given| given.source),
+                    }
+                });
+                Ok(Loaded {
+                    settings,
+                    effective: effective.collect(),
+                    warnings: self.warnings,
+                })
             }
             _ => Err(SettingsError { problems }),
         }

@@ -50,23 +50,38 @@ pub enum Fallback {
     Absent,
 }
 
-impl Setting {
-    /// The environment variable: `SIGNET_PUBLISH_LEAD`.
+/// The settings of a program, and how its operators know them.
+#[derive(Debug)]
+pub struct Table {
+    /// Every setting, in the order of the documentation.
+    pub settings: &'static [Setting],
+    /// What the environment variables begin with: `SIGNET_`.
+    pub prefix: &'static str,
+    /// The command that lists all settings: `signet serve --help`.
+    pub list: &'static str,
+    /// The setting that names the settings file; `None` for a program that reads no such file.
+    pub file: Option<&'static str>,
+}
+
+impl Table {
+    /// The setting of this name.
     #[must_use]
-    pub fn variable(&self) -> String {
-        format!("SIGNET_{}", self.name.to_ascii_uppercase())
+    pub fn named(&self, name: &str) -> Option<&'static Setting> {
+        self.settings.iter().find(|setting| setting.name == name)
     }
 
+    /// A setting's environment variable: `SIGNET_PUBLISH_LEAD`.
+    #[must_use]
+    pub fn variable(&self, setting: &Setting) -> String {
+        format!("{}{}", self.prefix, setting.name.to_ascii_uppercase())
+    }
+}
+
+impl Setting {
     /// The flag: `--publish-lead`.
     #[must_use]
     pub fn flag(&self) -> String {
         format!("--{}", self.name.replace('_', "-"))
-    }
-
-    /// The setting of this name.
-    #[must_use]
-    pub fn named(name: &str) -> Option<&'static Self> {
-        SETTINGS.iter().find(|setting| setting.name == name)
     }
 }
 
@@ -118,6 +133,14 @@ const SOCKET: &str = "Local socket";
 const PROCESS: &str = "Process";
 
 use Fallback::{Absent, Derived, Literal};
+
+/// The settings of the sidecar.
+pub static TABLE: Table = Table {
+    settings: SETTINGS,
+    prefix: "SIGNET_",
+    list: "signet serve --help",
+    file: Some("config"),
+};
 
 /// Every setting, in the order of the documentation.
 #[rustfmt::skip] // One setting, one row.
@@ -178,3 +201,20 @@ pub const SETTINGS: &[Setting] = &[
     row(PROCESS, "require_locked_memory", Kind::Switch, Literal("false"), "refuse to start when key memory cannot be locked"),
     row(PROCESS, "threads", Kind::Number, Literal("0"), "threads that serve connections; 0 is one for every two cores, at most 4"),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::unknown::is_from_kubernetes;
+
+    #[test]
+    fn no_setting_has_a_name_that_kubernetes_could_inject() {
+        for setting in SETTINGS {
+            assert!(
+                !is_from_kubernetes(&TABLE, &TABLE.variable(setting), "tcp://10.0.0.1:8080"),
+                "{}",
+                setting.name
+            );
+        }
+    }
+}

@@ -87,9 +87,9 @@ fn problems(error: &SettingsError) -> Vec<String> {
 fn names_follow_from_the_table_and_are_unique() {
     let names: BTreeSet<_> = SETTINGS.iter().map(|setting| setting.name).collect();
     assert_eq!(names.len(), SETTINGS.len());
-    let lead = Setting::named("publish_lead").expect("a setting");
+    let lead = TABLE.named("publish_lead").expect("a setting");
     assert_eq!(
-        (lead.variable().as_str(), lead.flag().as_str()),
+        (TABLE.variable(lead).as_str(), lead.flag().as_str()),
         ("SIGNET_PUBLISH_LEAD", "--publish-lead")
     );
     Command::new("signet").args(flags()).debug_assert();
@@ -105,7 +105,7 @@ fn the_documentation_has_every_setting_with_its_default() {
         };
         let row = format!(
             "| `{}` | `{}` | {default} | {} |",
-            setting.variable(),
+            TABLE.variable(setting),
             setting.flag(),
             setting.help
         );
@@ -279,12 +279,12 @@ fn every_setting_is_taken_from_flag_environment_and_file() {
         values.map(|(name, _)| name),
         SETTINGS.iter().map(|s| s.name).collect::<Vec<_>>()[..]
     );
-    let setting = |name| Setting::named(name).expect("a setting");
+    let setting = |name| TABLE.named(name).expect("a setting");
     let by_flag = values.iter().fold(Start::default(), |start, (name, value)| {
         start.flag(&format!("{}={value}", setting(name).flag()))
     });
     let by_env = values.iter().fold(Start::default(), |start, (name, value)| {
-        start.env(&setting(name).variable(), value)
+        start.env(&TABLE.variable(setting(name)), value)
     });
     let lines = values
         .iter()

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use signet::kinds::{exit_code, http_status};
-use signet::settings::SETTINGS;
+use signet::settings::{SETTINGS, TABLE};
 use signet_api::ErrorKind;
 use signet_core::verify::Refusal;
 use signet_verify::bearer::Code;
@@ -16,10 +16,10 @@ fn every_setting_stands_in_the_configuration_document() {
     let missing: Vec<String> = SETTINGS
         .iter()
         .filter(|setting| {
-            let row = format!("| `{}` | `{}` |", setting.variable(), setting.flag());
+            let row = format!("| `{}` | `{}` |", TABLE.variable(setting), setting.flag());
             !text.contains(&row)
         })
-        .map(|setting| setting.variable())
+        .map(|setting| TABLE.variable(setting))
         .collect();
     fail_with(
         &missing,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::Start;
-use crate::settings::{SETTINGS, Setting, parse};
+use crate::settings::{SETTINGS, TABLE, parse};
 
 fn value() -> impl Strategy<Value = String> {
     prop_oneof![
@@ -97,7 +97,7 @@ proptest! {
                 for problem in &error.problems {
                     prop_assert!(!problem.place.is_empty() && !problem.text.is_empty());
                     match problem.setting {
-                        Some(name) => prop_assert!(Setting::named(name).is_some(), "{problem}"),
+                        Some(name) => prop_assert!(TABLE.named(name).is_some(), "{problem}"),
                         // The table of an issuer holds no settings of the process, and is named by its place.
                         None => prop_assert!(
                             problem.text.contains("is not a setting") || problem.place.starts_with("trusted_issuers."),

@@ -95,7 +95,7 @@ fn what_would_be_ignored_is_refused() {
 #[test]
 fn a_path_that_is_a_url_is_refused_wherever_a_path_is_taken() {
     for setting in SETTINGS.iter().filter(|setting| setting.kind == Kind::Path) {
-        let error = Start::default().env(&setting.variable(), "file:///a/b").refused();
+        let error = Start::default().env(&TABLE.variable(setting), "file:///a/b").refused();
         assert!(
             problems(&error)
                 .iter()
@@ -120,7 +120,7 @@ fn an_empty_item_is_refused_in_every_list() {
                 "{name} = {list}: {error}"
             );
         }
-        let error = Start::default().env(&setting.variable(), "1,,2").refused();
+        let error = Start::default().env(&TABLE.variable(setting), "1,,2").refused();
         assert!(error.to_string().contains("has an empty item"), "{name}: {error}");
     }
     let also = "also_publish = ['vault']\nprovider = 'aws-kms'\n[also.vault]\nkey = ''";

@@ -1,0 +1,163 @@
+//! What the sidecar takes that its table does not list: the variables of the providers' ecosystems, the settings of providers
+//! that are also published, and the tables of trusted issuers. What is wrong with proxies and certificate authorities, which every
+//! client of this process uses, is said here too.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+
+use toml::{Table, Value};
+use zeroize::Zeroizing;
+
+use super::authorities;
+use super::extras::Extras;
+use super::names::{OF_ALSO, ProviderName};
+use super::problem::{Fault, Problem};
+use super::table::Setting;
+use super::values::EMPTY;
+use crate::proxies;
+
+/// The tables of the file, by issuer.
+pub(super) type Tables = BTreeMap<String, Table>;
+
+/// A setting of a provider that is also published. It may be secret, as a variable of its ecosystem is.
+#[derive(Debug)]
+pub(super) struct AlsoValue {
+    pub(super) text: Zeroizing<String>,
+    pub(super) place: String,
+}
+
+/// Those settings, by provider and by the name after the prefix.
+pub(super) type Also = BTreeMap<ProviderName, BTreeMap<String, AlsoValue>>;
+
+/// What was given of them.
+#[derive(Debug, Default)]
+pub(super) struct Unlisted {
+    pub(super) also: Also,
+    /// What the file says of the issuers that are trusted.
+    pub(super) trusted_issuers: Tables,
+    /// The variables of the providers' ecosystems.
+    pub(super) variables: Vec<(String, String)>,
+}
+
+impl Extras for Unlisted {
+    fn problems(&self, env: &BTreeMap<OsString, OsString>) -> Vec<Problem> {
+        let problem = |variable: &str, text, fault| Problem {
+            setting: None,
+            place: format!("{variable} (environment)"),
+            text,
+            fault,
+        };
+        let proxies = proxies::problems(|name| env.get(OsStr::new(name)).cloned());
+        let proxies = proxies
+            .into_iter()
+            .map(|wrong| problem(wrong.variable, wrong.text, Fault::Text));
+        let authorities = authorities::problems(env)
+            .into_iter()
+            .map(|(variable, text)| problem(variable, text, Fault::Environment));
+        proxies.chain(authorities).collect()
+    }
+
+    fn on_other_variable(&mut self, variable: &str, value: &OsStr) {
+        if is_of_an_ecosystem(variable, ProviderName::ALL)
+            && let Some(text) = value.to_str()
+        {
+            self.variables.push((variable.to_owned(), text.to_owned()));
+        }
+    }
+
+    fn take_variable(&mut self, name: &str, text: &str, place: &str) -> bool {
+        self.take_also(name.strip_prefix("ALSO_"), text, place)
+    }
+
+    /// `[also.vault]` with `key = "…"`, `VAULT_ADDR = "…"` and the like.
+    fn take_table(&mut self, key: &str, table: &Table, place: &dyn Fn(&str) -> String) -> Option<Vec<Problem>> {
+        (key == "also").then(|| self.take_also_tables(table, place))
+    }
+
+    /// `[trusted_issuers."https://login.example.com/"]`: the tables name the issuers, unless the environment does.
+    fn take_table_of(&mut self, setting: &Setting, table: &Table) -> Option<Result<String, String>> {
+        if setting.name != "trusted_issuers" {
+            return None;
+        }
+        let Some(tables) = tables(table) else {
+            let text = "must be a list of URLs, or a table for each: [trusted_issuers.\"https://login.example.com/\"]";
+            return Some(Err(text.to_owned()));
+        };
+        let names: Vec<&str> = tables.keys().map(String::as_str).collect();
+        let names = names.join(",");
+        self.trusted_issuers = tables;
+        Some(Ok(names))
+    }
+}
+
+impl Unlisted {
+    /// Keeps a setting of a provider that is also published, the environment's before the file's. `false`: it is none.
+    fn take_also(&mut self, name: Option<&str>, text: &str, place: &str) -> bool {
+        let Some((provider, name)) = name.and_then(of_a_provider) else {
+            return false;
+        };
+        let value = AlsoValue {
+            text: Zeroizing::new(text.trim().to_owned()),
+            place: place.to_owned(),
+        };
+        let settings = self.also.entry(provider).or_default();
+        settings.entry(name.to_owned()).or_insert(value);
+        true
+    }
+
+    fn take_also_tables(&mut self, tables: &Table, place: &dyn Fn(&str) -> String) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let mut refuse = |place, text: &str| {
+            problems.push(Problem {
+                setting: None,
+                place,
+                text: text.to_owned(),
+                fault: Fault::Text,
+            });
+        };
+        for (provider, table) in tables {
+            for (key, value) in table.as_table().into_iter().flatten() {
+                let place = place(&format!("also.{provider}.{key}"));
+                if value.as_str().is_some_and(|text| text.trim().is_empty()) {
+                    refuse(place, EMPTY);
+                    continue;
+                }
+                let name = format!(
+                    "{}_{}",
+                    provider.to_ascii_uppercase().replace('-', "_"),
+                    key.to_ascii_uppercase()
+                );
+                let taken = value
+                    .as_str()
+                    .is_some_and(|text| self.take_also(Some(&name), text, &place));
+                if !taken {
+                    let text = "is not a setting of a provider that is also published: write [also.PROVIDER] with \
+                                custody, key, store, local_key_file or a variable of the provider's own ecosystem, each \
+                                a text in quotes";
+                    refuse(place, text);
+                }
+            }
+        }
+        problems
+    }
+}
+
+/// Whether a variable is one of these providers' own.
+fn is_of_an_ecosystem(variable: &str, providers: &[ProviderName]) -> bool {
+    let mut known = providers.iter().flat_map(|provider| provider.ecosystem());
+    known.any(|name| variable == *name || (name.ends_with('_') && variable.starts_with(name)))
+}
+
+/// `AWS_KMS_KEY` is the setting `KEY` of `aws-kms`.
+fn of_a_provider(name: &str) -> Option<(ProviderName, &str)> {
+    ProviderName::ALL.iter().find_map(|provider| {
+        let rest = name.strip_prefix(&provider.in_variables())?.strip_prefix('_')?;
+        (OF_ALSO.contains(&rest) || is_of_an_ecosystem(rest, &[*provider])).then_some((*provider, rest))
+    })
+}
+
+/// The tables, if it is tables; `None` is a mistake.
+fn tables(table: &Table) -> Option<Tables> {
+    let table_of = |(name, value): (&String, &Value)| Some((name.clone(), value.as_table()?.clone()));
+    table.iter().map(table_of).collect()
+}

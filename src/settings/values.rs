@@ -1,0 +1,42 @@
+//! Values of the settings file as texts.
+
+use toml::Value;
+
+use super::table::Kind;
+
+/// The problem of a value that says nothing.
+pub(super) const EMPTY: &str = "is empty; write a value, or leave it out";
+
+/// A TOML value as the text that an environment variable would have.
+pub(super) fn text_of(kind: Kind, value: Value) -> Result<String, String> {
+    match (kind, value) {
+        (_, Value::String(text)) => Ok(text),
+        (Kind::Switch, Value::Boolean(value)) => Ok(value.to_string()),
+        (Kind::Number | Kind::List | Kind::Duration, Value::Integer(number)) => Ok(number.to_string()),
+        (Kind::List, Value::Array(items)) => {
+            let items: Result<Vec<_>, _> = items.into_iter().map(item).collect();
+            Ok(items?.join(","))
+        }
+        // TOML reads 0660 as an error and 0o660 as 432: only in quotes does it mean what it says.
+        (Kind::Mode, Value::Integer(_)) => Err("must stand in quotes; write for example \"0660\"".to_owned()),
+        (Kind::List, _) => Err("must be a list; write for example [\"one\", \"two\"]".to_owned()),
+        (Kind::Number, _) => Err("must be a whole number".to_owned()),
+        (Kind::Switch, _) => Err("must be true or false".to_owned()),
+        (_, _) => Err("must be a text; write it in quotes".to_owned()),
+    }
+}
+
+fn item(value: Value) -> Result<String, String> {
+    match value {
+        // It would vanish between the commas, and what the list falls back to is not what somebody wrote.
+        Value::String(text) if text.trim().is_empty() => {
+            Err("has an empty item (\"\"); write a value in its place, or remove it".to_owned())
+        }
+        Value::String(text) if text.contains(',') => {
+            Err(format!("{text:?} contains a comma; write it as several items"))
+        }
+        Value::String(text) => Ok(text),
+        Value::Integer(number) => Ok(number.to_string()),
+        _ => Err("must be a list of texts or numbers".to_owned()),
+    }
+}
