@@ -8,17 +8,14 @@ use std::time::Duration;
 
 use signet_api::{Custody, Fate, Variables};
 use signet_base::Nearness;
+use signet_config::{Reader, SettingsError, Source, choice};
 use signet_core::{Algorithm, Durations, Issuer, Policy};
 
-use super::choice::choice;
 use super::claims;
 use super::issuers;
 use super::kubernetes::kubernetes;
 use super::names::{self, LogFormat, ProviderName};
 use super::origin::{self, Defaults, NO_STORE, Origin, UNUSED_STORE, custody_of};
-use super::problem::SettingsError;
-use super::reader::Reader;
-use super::sources::Source;
 use super::table::TABLE;
 use super::unlisted::Unlisted;
 use super::{Limits, Machine, SOCKET, SYSTEM_DIRECTORY, Settings, Socket, TlsFiles, parse, places};

@@ -3,11 +3,10 @@
 //! The name stands after the last colon, as a claim's own name may hold some: `https://example.com/roles:x-auth-roles`.
 
 use http::HeaderName;
+use signet_config::{Reader, Source};
 use signet_core::ClaimPath;
 
 use super::parse;
-use super::reader::Reader;
-use super::sources::Source;
 use signet_verify::Identity;
 
 const MOST_HEADERS: usize = 16;

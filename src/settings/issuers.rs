@@ -3,15 +3,13 @@
 
 use std::time::Duration;
 
+use signet_config::{EMPTY, Kind, Reader, text_of};
 use signet_core::verify::Dialect;
 use signet_core::{Algorithm, Audience, ClaimPath, Issuer};
 use toml::Table;
 
 use super::parse;
-use super::reader::Reader;
-use super::table::Kind;
 use super::unlisted::Tables;
-use super::values::{EMPTY, text_of};
 use signet_issuers::{KeysAt, Location, TrustedIssuer};
 
 const KEYS: [(&str, Kind); 11] = [

@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use humantime::format_duration;
+use signet_config::Reader;
 use signet_core::{Algorithm, Policy};
 
 use super::parse;
-use super::reader::Reader;
 
 /// The API server starts with no signer that allows less.
 const LEAST_LIFE: Duration = Duration::from_secs(600);

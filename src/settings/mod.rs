@@ -8,26 +8,17 @@
 
 mod assemble;
 mod authorities;
-mod choice;
 mod claims;
-mod effective;
-mod extras;
-mod flags;
 mod issuers;
 mod kubernetes;
 mod names;
 mod origin;
 mod parse;
 mod places;
-mod problem;
-mod reader;
-mod sources;
 mod table;
 #[cfg(test)]
 mod tests;
-mod unknown;
 mod unlisted;
-mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -40,6 +31,7 @@ use std::time::Duration;
 use clap::{Arg, ArgMatches};
 use rustix::fs::{Access, AtFlags};
 use signet_api::{Fate, Variables};
+use signet_config::Reader;
 use signet_core::algorithm::RsaBits;
 use signet_core::{Audience, Issuer, Policy};
 use signet_files::Rule;
@@ -49,16 +41,13 @@ use signet_edge::unix::Group;
 use signet_issuers::TrustedIssuer;
 use signet_verify::Identity;
 
-pub use effective::Effective;
 pub use kubernetes::Kubernetes;
 pub use names::{LogFormat, ProviderName, Store};
 pub use origin::Origin;
 pub(crate) use parse::duration;
-pub use problem::{Fault, Problem, SettingsError};
-pub use sources::Source;
-pub use table::{Fallback, Kind, SETTINGS, Setting, TABLE};
+pub use signet_config::{Effective, Fallback, Fault, Kind, Problem, Setting, SettingsError, Source};
+pub use table::{SETTINGS, TABLE};
 
-use reader::Reader;
 use unlisted::Unlisted;
 
 /// The settings, each of its type. Secret are only the variables of ecosystems, which do not show themselves.
@@ -237,7 +226,7 @@ fn groups(text: &str) -> BTreeMap<String, u32> {
 /// One flag for each setting. Each is known to clap by the setting's name.
 #[must_use]
 pub fn flags() -> Vec<Arg> {
-    flags::flags(&TABLE)
+    signet_config::flags(&TABLE)
 }
 
 impl Settings {

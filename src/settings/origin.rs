@@ -9,11 +9,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use signet_api::{Custody, Variables};
+use signet_config::{Reader, choice};
 
-use super::choice::choice;
 use super::names::{self, ProviderName, Store};
 use super::parse;
-use super::reader::Reader;
 use super::unlisted::{Also, AlsoValue};
 
 /// One ring, and how to reach it.

@@ -1,111 +1,21 @@
-//! From text to values. Each parser refuses with what is wrong and what to write, and never panics.
+//! From text to values, for what only a sidecar has. Each parser refuses with what is wrong and what to write, and never panics.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
-use std::ops::RangeInclusive;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use signet_base::Nearness;
+use signet_config::choice;
+pub(crate) use signet_config::parse::duration;
+use signet_config::parse::items;
+pub(super) use signet_config::parse::{address, duration_in, names, number, path, switch, text};
 use signet_core::algorithm::RsaBits;
 use signet_core::{Algorithm, Audience, Issuer};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
-use super::choice::choice;
 use signet_edge::unix::Group;
 
 /// What `sun_path` holds besides its closing zero (unix(7)).
 const LONGEST_SOCKET_PATH: usize = 107;
-
-/// How a span of time is written.
-pub(crate) const DURATION: &str = "numbers with the units ms, s, m, h, d or w, such as 90s, 5m, 1h30m";
-
-/// A span of time in the syntax of humantime: `90s`, `5m`, `1h30m`, `1500ms`.
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(format!(
-            "{text:?} has no unit; write for example {text}s for seconds, {text}m for minutes"
-        ));
-    }
-    // humantime 2.4 panics near u64::MAX seconds ("18446744073709551615s1000ms"). Numbers of ten digits, as many as go
-    // into 64 octets, stay far below even if all are years.
-    let is_short = text.len() <= 64 && text.split(|c: char| !c.is_ascii_digit()).all(|run| run.len() <= 10);
-    let span = is_short.then(|| humantime::parse_duration(text).ok()).flatten();
-    match span {
-        // humantime takes the letter for months, and who writes it means minutes.
-        Some(_) if text.contains('M') => Err(format!(
-            "{text:?} is not clear: write m for minutes, or month for months"
-        )),
-        Some(span) => Ok(span),
-        None => Err(format!("{text:?} is not a duration; write {DURATION}")),
-    }
-}
-
-/// A span of time within bounds.
-pub(super) fn duration_in(text: &str, bounds: RangeInclusive<Duration>) -> Result<Duration, String> {
-    let span = duration(text)?;
-    if bounds.contains(&span) {
-        return Ok(span);
-    }
-    let (least, most) = bounds.into_inner();
-    Err(format!(
-        "{text:?} is out of bounds; write a duration from {} to {}",
-        humantime::format_duration(least),
-        humantime::format_duration(most)
-    ))
-}
-
-/// A whole number within bounds.
-pub(super) fn number(text: &str, bounds: RangeInclusive<usize>) -> Result<usize, String> {
-    text.parse()
-        .ok()
-        .filter(|n| bounds.contains(n))
-        .ok_or_else(|| format!("{text:?} is not a number from {} to {}", bounds.start(), bounds.end()))
-}
-
-pub(super) fn switch(text: &str) -> Result<bool, String> {
-    text.parse()
-        .map_err(|_| format!("{text:?} is neither true nor false; write one of them"))
-}
-
-/// Words separated by commas.
-pub(super) fn names(text: &str) -> Result<Vec<String>, String> {
-    Ok(items(text)?.into_iter().map(str::to_owned).collect())
-}
-
-/// A text as it is.
-pub(super) fn text(text: &str) -> Result<String, String> {
-    Ok(text.to_owned())
-}
-
-/// A path of this machine. A URL would be taken for the name of a directory, and so would what a shell replaces: in a unit or
-/// an environment file no shell reads it.
-pub(super) fn path(text: &str) -> Result<PathBuf, String> {
-    if text.starts_with(['~', '$']) {
-        return Err(format!(
-            "{text:?} begins with what only a shell replaces; write the path itself, which begins with /"
-        ));
-    }
-    let rest = ["file:", "unix:", "unix-abstract:", "http+unix:"]
-        .iter()
-        .find_map(|scheme| {
-            let begins = text
-                .get(..scheme.len())
-                .is_some_and(|begin| begin.eq_ignore_ascii_case(scheme));
-            begins.then(|| &text[scheme.len()..])
-        });
-    let rest = rest.or_else(|| text.split_once("://").map(|(_, rest)| rest));
-    match rest {
-        None => Ok(PathBuf::from(text)),
-        Some(rest) => {
-            let path = rest.trim_start_matches('/').replace("%2F", "/").replace("%2f", "/");
-            let path = path.trim_start_matches('/');
-            Err(format!(
-                "{text:?} is a URL, and this is a path; write for example /{path}"
-            ))
-        }
-    }
-}
 
 /// The path of what Signet makes, and must find again at the next start. From another working directory a relative one is
 /// another place, and a ring that is not found is a new ring.
@@ -132,19 +42,6 @@ pub(super) fn rsa_bits(text: &str) -> Result<RsaBits, String> {
         .ok()
         .and_then(RsaBits::from_bits)
         .ok_or_else(|| format!("{text:?} is not a length of RSA keys; write 2048, 3072 or 4096"))
-}
-
-pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| {
-        let kind = if text.contains("://") {
-            "a URL, not an"
-        } else {
-            "not an"
-        };
-        format!(
-            "{text:?} is {kind} IP address with a port; write for example 127.0.0.1:8080, [::1]:8080 or 0.0.0.0:8080"
-        )
-    })
 }
 
 /// An issuer: an absolute http or https URL without query and fragment (RFC 8414 §2), kept as it was written, since
@@ -220,18 +117,6 @@ pub(super) fn ids(text: &str) -> Result<BTreeSet<u32>, String> {
             .ok_or_else(|| format!("{item:?} is not an id; write numbers, for example 0,1000 (`id NAME` prints them)"))
     };
     items(text)?.into_iter().map(id).collect()
-}
-
-/// The members of a comma list; an empty text is an empty list.
-fn items(text: &str) -> Result<Vec<&str>, String> {
-    if text.is_empty() {
-        return Ok(Vec::new());
-    }
-    let items: Vec<_> = text.split(',').map(str::trim).collect();
-    if items.contains(&"") {
-        return Err(format!("{text:?} has an empty item; remove the extra comma"));
-    }
-    Ok(items)
 }
 
 pub(super) fn socket_path(text: &str) -> Result<PathBuf, String> {
@@ -310,48 +195,6 @@ pub(super) fn log(text: &str) -> Result<Targets, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn durations_need_units() {
-        for (text, millis) in [
-            ("90s", 90_000),
-            ("5m", 300_000),
-            ("1h30m", 5_400_000),
-            ("1500ms", 1500),
-            ("1h 30m", 5_400_000),
-            ("0s", 0),
-        ] {
-            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
-        }
-        assert_eq!(
-            duration("300").expect_err("no unit"),
-            "\"300\" has no unit; write for example 300s for seconds, 300m for minutes"
-        );
-        for text in [
-            "5 minuts",
-            "",
-            "-5m",
-            "5m-",
-            "m",
-            "1.5",
-            "5S",
-            "18446744073709551615s1000ms",
-        ] {
-            let said = duration(text).expect_err(text);
-            assert!(
-                said.ends_with(&format!("is not a duration; write {DURATION}")),
-                "{said}"
-            );
-        }
-        for text in ["5M", "1h5M"] {
-            let said = duration(text).expect_err("months for minutes");
-            assert_eq!(
-                said,
-                format!("{text:?} is not clear: write m for minutes, or month for months")
-            );
-        }
-        assert!(duration("1month").is_ok());
-    }
 
     #[test]
     fn an_issuer_is_an_absolute_url_without_query_and_fragment() {
@@ -482,11 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_keep_their_bounds() {
-        assert_eq!(number("10", 1..=10), Ok(10));
-        for text in ["0", "11", "ten", "1.0", "-1", "99999999999999999999"] {
-            assert!(number(text, 1..=10).is_err(), "{text}");
-        }
+    fn an_rsa_key_has_one_of_three_lengths() {
         assert_eq!(rsa_bits("3072"), Ok(RsaBits::B3072));
         assert!(rsa_bits("1024").is_err());
     }

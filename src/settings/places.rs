@@ -5,8 +5,9 @@ use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 
+use signet_config::{Reader, Source};
+
 use super::names::{ProviderName, Store};
-use super::reader::Reader;
 use super::{Settings, issuers, parse};
 
 /// Files of the data directory that no setting names, and what each is.
@@ -85,7 +86,7 @@ fn refuse(r: &mut Reader, one: &Place, other: &Place) {
     // Of the two, the one that somebody wrote is the one to change.
     let strength = |place: &Place| match &place.setting {
         Named::Setting(name) => r.source(name),
-        Named::Other(_) => super::Source::File,
+        Named::Other(_) => Source::File,
     };
     let (wrong, other) = match strength(one) >= strength(other) {
         true => (one, other),

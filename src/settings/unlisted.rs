@@ -5,15 +5,12 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 
+use signet_config::{EMPTY, Extras, Fault, Problem, Setting};
 use toml::{Table, Value};
 use zeroize::Zeroizing;
 
 use super::authorities;
-use super::extras::Extras;
 use super::names::{OF_ALSO, ProviderName};
-use super::problem::{Fault, Problem};
-use super::table::Setting;
-use super::values::EMPTY;
 use crate::proxies;
 
 /// The tables of the file, by issuer.

@@ -9,6 +9,7 @@ use crate::text::{fail_with, read};
 const SHARED: &[&str] = &[
     "signet-base",
     "signet-clock-watch",
+    "signet-config",
     "signet-core",
     "signet-edge",
     "signet-files",

@@ -1,7 +1,7 @@
 //! Settings whose value is one of a few words.
 
 /// One of a few words.
-pub(super) fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {
+pub fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {
     choices
         .iter()
         .find(|(word, _)| *word == text)

@@ -2,13 +2,13 @@
 
 use toml::Value;
 
-use super::table::Kind;
+use crate::table::Kind;
 
 /// The problem of a value that says nothing.
-pub(super) const EMPTY: &str = "is empty; write a value, or leave it out";
+pub const EMPTY: &str = "is empty; write a value, or leave it out";
 
 /// A TOML value as the text that an environment variable would have.
-pub(super) fn text_of(kind: Kind, value: Value) -> Result<String, String> {
+pub fn text_of(kind: Kind, value: Value) -> Result<String, String> {
     match (kind, value) {
         (_, Value::String(text)) => Ok(text),
         (Kind::Switch, Value::Boolean(value)) => Ok(value.to_string()),

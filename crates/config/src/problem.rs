@@ -30,7 +30,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Settings with which Signet does not start.
+/// Settings with which a program does not start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SettingsError {
     /// Every problem; at least one.

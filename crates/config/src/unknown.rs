@@ -1,9 +1,9 @@
 //! Names that are no settings: which are typing errors, and of what; and which Kubernetes put there.
 
-use super::table::{Setting, Table};
+use crate::table::{Setting, Table};
 
 /// The setting that was probably meant.
-pub(super) fn nearest(table: &Table, name: &str) -> Option<&'static Setting> {
+pub(crate) fn nearest(table: &Table, name: &str) -> Option<&'static Setting> {
     let name = name.to_ascii_lowercase().replace('-', "_");
     let prefix = table.prefix.to_ascii_lowercase();
     let name = name.strip_prefix(&prefix).unwrap_or(&name);
@@ -21,7 +21,8 @@ pub(super) fn nearest(table: &Table, name: &str) -> Option<&'static Setting> {
 /// <https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables>.
 ///
 /// The value is looked at too: `…_PORT` is a URL there, so that `SIGNET_ADMIN_PORT=9000` is still seen as an error.
-pub(super) fn is_from_kubernetes(table: &Table, variable: &str, value: &str) -> bool {
+#[must_use]
+pub fn is_from_kubernetes(table: &Table, variable: &str, value: &str) -> bool {
     let Some(rest) = variable.strip_prefix(table.prefix.trim_end_matches('_')) else {
         return false;
     };
@@ -45,7 +46,7 @@ pub(super) fn is_from_kubernetes(table: &Table, variable: &str, value: &str) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::table::{Fallback, Kind};
+    use crate::table::{Fallback, Kind};
 
     const fn named(name: &'static str) -> Setting {
         Setting {

@@ -2,7 +2,7 @@
 
 use clap::Arg;
 
-use super::table::{Kind, Table};
+use crate::table::{Kind, Table};
 
 /// One flag for each setting of a table. Each is known to clap by the setting's name.
 #[must_use]

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::sources::Source;
-use super::table::Setting;
+use crate::sources::Source;
+use crate::table::Setting;
 
 /// A setting, its value, and where that came from.
 #[derive(Clone, Debug)]

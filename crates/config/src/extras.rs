@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 
-use super::problem::Problem;
-use super::table::Setting;
+use crate::problem::Problem;
+use crate::table::Setting;
 
 /// What a program takes beside the settings of its table: other variables, and tables of the settings file. It keeps what it takes.
 pub trait Extras {

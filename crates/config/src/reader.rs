@@ -6,11 +6,11 @@ use std::path::Path;
 
 use clap::ArgMatches;
 
-use super::effective::Effective;
-use super::extras::Extras;
-use super::problem::{Fault, Problem, SettingsError};
-use super::sources::{self, Given, Source, Sources};
-use super::table::{Fallback, Table};
+use crate::effective::Effective;
+use crate::extras::Extras;
+use crate::problem::{Fault, Problem, SettingsError};
+use crate::sources::{self, Given, Source, Sources};
+use crate::table::{Fallback, Table};
 
 /// Asked for a value that it cannot give, it notes why and answers `None`; [`Reader::finish`] then refuses the whole.
 #[derive(Debug)]
@@ -53,16 +53,12 @@ impl Reader {
     }
 
     /// Gives a derived default.
-    pub(super) fn derive(&mut self, name: &'static str, text: &str) {
+    pub fn derive(&mut self, name: &'static str, text: &str) {
         self.sources.given.entry(name).or_insert_with(|| by_default(text));
     }
 
     /// The value of a setting that must have one.
-    pub(super) fn required<T>(
-        &mut self,
-        name: &'static str,
-        parse: impl FnOnce(&str) -> Result<T, String>,
-    ) -> Option<T> {
+    pub fn required<T>(&mut self, name: &'static str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
         if !self.is_given(name) {
             self.refuse(name, "is missing; write a value".to_owned());
         }
@@ -70,11 +66,7 @@ impl Reader {
     }
 
     /// The value of a setting that may have none.
-    pub(super) fn optional<T>(
-        &mut self,
-        name: &'static str,
-        parse: impl FnOnce(&str) -> Result<T, String>,
-    ) -> Option<T> {
+    pub fn optional<T>(&mut self, name: &'static str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
         match parse(&self.sources.given.get(name)?.text) {
             Ok(value) => Some(value),
             Err(text) => {
@@ -90,32 +82,38 @@ impl Reader {
         }
     }
 
-    pub(super) fn is_given(&self, name: &str) -> bool {
+    /// Whether it has a value, which may be a default.
+    #[must_use]
+    pub fn is_given(&self, name: &str) -> bool {
         self.sources.given.contains_key(name)
     }
 
-    pub(super) fn source(&self, name: &str) -> Source {
+    /// Where its value came from.
+    #[must_use]
+    pub fn source(&self, name: &str) -> Source {
         self.sources
             .given
             .get(name)
             .map_or(Source::Default, |given| given.source)
     }
 
-    /// Whether the relation between these settings may be judged: not when what was written for one of them is lost, be
-    /// it with the whole file, by a mistyped name or by a text that does not do. It would be judged by its default.
-    pub(super) fn knows(&self, names: &[&str]) -> bool {
+    /// Whether the relation between these settings may be judged: not when what was written for one of them is lost,
+    /// with the whole file, by a mistyped name or by a text that does not do. It would be judged by its default.
+    #[must_use]
+    pub fn knows(&self, names: &[&str]) -> bool {
         let is_lost = |problem: &Problem| problem.setting.is_some_and(|setting| names.contains(&setting));
         !self.sources.is_file_lost && !self.sources.problems.iter().any(is_lost)
     }
 
     /// Notes what a text such as `auto` came to mean.
-    pub(super) fn resolve(&mut self, name: &str, text: &str) {
+    pub fn resolve(&mut self, name: &str, text: &str) {
         if let Some(given) = self.sources.given.get_mut(name) {
             text.clone_into(&mut given.text);
         }
     }
 
-    pub(super) fn refuse(&mut self, name: &'static str, text: String) {
+    /// Refuses what is given for a setting.
+    pub fn refuse(&mut self, name: &'static str, text: String) {
         let place = self.place(name);
         self.sources.problems.push(Problem {
             setting: Some(name),
@@ -126,7 +124,7 @@ impl Reader {
     }
 
     /// Refuses what is no setting of the table.
-    pub(super) fn refuse_at(&mut self, place: String, text: String) {
+    pub fn refuse_at(&mut self, place: String, text: String) {
         self.sources.problems.push(Problem {
             setting: None,
             place,
@@ -136,17 +134,20 @@ impl Reader {
     }
 
     /// What to call a key of the settings file in a message.
-    pub(super) fn place_in_file(&self, key: &str) -> String {
+    #[must_use]
+    pub fn place_in_file(&self, key: &str) -> String {
         self.sources.place_in_file(key)
     }
 
-    pub(super) fn warn(&mut self, name: &'static str, text: &str) {
+    /// Notes what will do but is likely not meant.
+    pub fn warn(&mut self, name: &'static str, text: &str) {
         let place = self.place(name);
         self.warnings.push(format!("{place}: {text}"));
     }
 
     /// What to call a setting in a message.
-    pub(super) fn place(&self, name: &str) -> String {
+    #[must_use]
+    pub fn place(&self, name: &str) -> String {
         let setting = self.sources.table.named(name);
         setting.map_or_else(String::new, |setting| self.sources.place(setting, self.source(name)))
     }

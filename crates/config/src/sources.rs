@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 
 use clap::ArgMatches;
 
-use super::extras::Extras;
-use super::parse;
-use super::problem::{Fault, Problem};
-use super::table::{Kind, Setting, Table};
-use super::unknown::{is_from_kubernetes, nearest};
-use super::values::{EMPTY, text_of};
+use crate::extras::Extras;
+use crate::parse;
+use crate::problem::{Fault, Problem};
+use crate::table::{Kind, Setting, Table};
+use crate::unknown::{is_from_kubernetes, nearest};
+use crate::values::{EMPTY, text_of};
 
 /// Where a value comes from, the weakest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,24 +50,24 @@ impl fmt::Display for Source {
 
 /// The text of a setting, and where it stood.
 #[derive(Clone, Debug)]
-pub(super) struct Given {
-    pub(super) text: String,
-    pub(super) source: Source,
+pub(crate) struct Given {
+    pub(crate) text: String,
+    pub(crate) source: Source,
 }
 
 /// All texts that were given, for each setting the strongest.
 #[derive(Debug)]
-pub(super) struct Sources {
-    pub(super) table: &'static Table,
-    pub(super) given: BTreeMap<&'static str, Given>,
-    pub(super) file: Option<PathBuf>,
-    pub(super) problems: Vec<Problem>,
+pub(crate) struct Sources {
+    pub(crate) table: &'static Table,
+    pub(crate) given: BTreeMap<&'static str, Given>,
+    pub(crate) file: Option<PathBuf>,
+    pub(crate) problems: Vec<Problem>,
     /// The file could not be read, so that nothing may be concluded from a setting that is not given.
-    pub(super) is_file_lost: bool,
+    pub(crate) is_file_lost: bool,
 }
 
 /// Collects them.
-pub(super) fn collect(
+pub(crate) fn collect(
     table: &'static Table,
     env: impl IntoIterator<Item = (OsString, OsString)>,
     flags: &ArgMatches,
@@ -105,7 +105,7 @@ pub(super) fn collect(
 
 impl Sources {
     /// What to call a setting's value in a message: by the name under which its author knows it.
-    pub(super) fn place(&self, setting: &Setting, source: Source) -> String {
+    pub(crate) fn place(&self, setting: &Setting, source: Source) -> String {
         match source {
             Source::Default => format!("{} or {} (default)", self.table.variable(setting), setting.flag()),
             Source::File => self.place_in_file(setting.name),
@@ -114,7 +114,7 @@ impl Sources {
         }
     }
 
-    pub(super) fn place_in_file(&self, key: &str) -> String {
+    pub(crate) fn place_in_file(&self, key: &str) -> String {
         let file = self.file.as_deref().unwrap_or(Path::new("settings file"));
         format!("{key} (file {})", file.display())
     }
@@ -246,4 +246,65 @@ fn not_toml(error: &toml::de::Error, text: &str) -> String {
     let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
     let line = before.matches('\n').count() + 1;
     format!("is not TOML at line {line}: {}", error.message())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Command;
+
+    use super::*;
+    use crate::table::Fallback;
+    use crate::{NoExtras, Reader, flags};
+
+    const fn setting(name: &'static str, kind: Kind) -> Setting {
+        Setting {
+            name,
+            group: "General",
+            kind,
+            fallback: Fallback::Absent,
+            help: "",
+        }
+    }
+
+    static TABLE: Table = Table {
+        settings: &[setting("file", Kind::Path), setting("workers", Kind::Number)],
+        prefix: "GATE_",
+        list: "gate run --help",
+        file: Some("file"),
+    };
+
+    fn problems(table: &'static Table, env: &[(&str, &str)], file: &str) -> Vec<String> {
+        let matches = Command::new("gate").args(flags(table)).get_matches_from(["gate"]);
+        let env = env.iter().map(|(name, value)| (name.into(), value.into()));
+        let reader = Reader::new(table, env, &matches, |_| Ok(file.to_owned()), &mut NoExtras);
+        let refused = reader.finish(Some(()));
+        let problems = refused.err().map(|error| error.problems).unwrap_or_default();
+        problems.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn every_message_has_the_names_of_the_program_whose_table_it_is() {
+        let env = [
+            ("GATE_FILE", "gate.toml"),
+            ("GATE_SERVICE_PORT", "80"),
+            ("GATE_WROKERS", "4"),
+            ("SIGNET_WORKERS", "4"),
+        ];
+        assert_eq!(
+            problems(&TABLE, &env, "file = 'a'\nworkers = 1.5\n[also.vault]\nkey = 'a'"),
+            [
+                "GATE_WROKERS (environment): is not a setting; did you mean GATE_WORKERS?",
+                "\"also\" (file gate.toml): is not a setting; remove it (`gate run --help` lists all)",
+                "file (file gate.toml): cannot be set in the settings file itself; remove it",
+                "workers (file gate.toml): must be a whole number",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_program_without_a_settings_file_asks_for_none() {
+        static WITHOUT: Table = Table { file: None, ..TABLE };
+        let env = [("GATE_FILE", "gate.toml"), ("GATE_WORKERS", "4")];
+        assert_eq!(problems(&WITHOUT, &env, "not TOML"), [""; 0]);
+    }
 }
