@@ -98,9 +98,11 @@ proptest! {
                     prop_assert!(!problem.place.is_empty() && !problem.text.is_empty());
                     match problem.setting {
                         Some(name) => prop_assert!(TABLE.named(name).is_some(), "{problem}"),
-                        // The table of an issuer holds no settings of the process, and is named by its place.
+                        // What an issuer or a ring that is also published has is no setting of the table, and is named by its
+                        // place.
                         None => prop_assert!(
-                            problem.text.contains("is not a setting") || problem.place.starts_with("trusted_issuers."),
+                            problem.text.contains("is not a setting")
+                                || ["trusted_issuers.", "SIGNET_ALSO_"].iter().any(|place| problem.place.starts_with(place)),
                             "{problem}"
                         ),
                     }
