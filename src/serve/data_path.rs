@@ -1,0 +1,111 @@
+//! What requests are answered with: the signer, the verifier, and the issuers beside our own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use signet_base::Jitter;
+use signet_clock_watch::ClockWatch;
+use signet_core::mint::Template;
+use signet_issuers::{IssuerKeys, Issuers};
+use signet_verify::{Terms, Verifier};
+use tokio_util::sync::CancellationToken;
+
+use super::error::{StartError, refused};
+use super::shared::Shared;
+use crate::answers::Answers;
+use crate::keeper::Keeper;
+use crate::own_keys::OwnKeys;
+use crate::routes::Service;
+use crate::signing::{Lane, Remote, Signing};
+
+/// How long the keys of trusted issuers wait to be fetched after the machine was suspended or its clock was set.
+const AFTER_JUMPS: Duration = Duration::from_secs(1);
+
+/// Follows the issuers beside our own.
+pub(super) async fn follow_issuers(shared: &Shared) -> Result<Arc<Issuers>, StartError> {
+    let settings = &shared.settings;
+    let means = signet_issuers::Means {
+        clock: &shared.clock_watch.steady(),
+        record: &(Arc::clone(&shared.metrics) as _),
+        data_dir: &settings.data_dir,
+        ahead: settings.policy.durations().clock_skew * 2,
+    };
+    let issuers = Issuers::follow(&settings.trusted_issuers, means, &shared.tasks, &shared.shutdown).await?;
+    let issuers = Arc::new(issuers);
+    shared.tasks.spawn(fetch_after_jumps(
+        Arc::clone(&shared.clock_watch),
+        Arc::clone(&issuers),
+        shared.shutdown.clone(),
+    ));
+    Ok(issuers)
+}
+
+/// The timers of the followers stand still while the machine is suspended. The replicas of a suspended host do not all ask at the
+/// same moment.
+async fn fetch_after_jumps(clock_watch: Arc<ClockWatch>, issuers: Arc<Issuers>, shutdown: CancellationToken) {
+    let (mut jumps, jitter) = (clock_watch.follow(), Jitter::default());
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            changed = jumps.changed() => if changed.is_err() { return },
+        }
+        tokio::time::sleep(jitter.up_to(AFTER_JUMPS)).await;
+        issuers.fetch_now();
+    }
+}
+
+/// What the routes of the local socket share.
+pub(super) fn service(
+    shared: &Shared,
+    keeper: &Keeper,
+    remote: Arc<Remote>,
+    issuers: &Issuers,
+) -> Result<Service, StartError> {
+    let settings = &shared.settings;
+    let durations = settings.policy.durations();
+    let lane = Lane::start().map_err(refused("threads"))?;
+    Ok(Service {
+        published: keeper.published(),
+        nudge: keeper.nudge(),
+        template: Template::new(
+            &settings.issuer,
+            &settings.sign_audience,
+            settings.sign_subject.as_deref(),
+            durations.token_ttl,
+            durations.token_max_ttl,
+        ),
+        issuer: settings.issuer.clone(),
+        verifier: verifier(shared, keeper, issuers),
+        identity: settings.identity.clone(),
+        kubernetes: settings.kubernetes,
+        signing: Signing::new(lane, remote, keeper.nudge()),
+        clock: Arc::clone(&shared.clock),
+        clock_watch: Arc::clone(&shared.clock_watch),
+        metrics: Arc::clone(&shared.metrics),
+    })
+}
+
+/// It takes the tokens of our own ring and of each issuer that is trusted.
+fn verifier(shared: &Shared, keeper: &Keeper, issuers: &Issuers) -> Verifier<Answers> {
+    let settings = &shared.settings;
+    let own = OwnKeys {
+        published: keeper.published(),
+        nudge: keeper.nudge(),
+        clock: Arc::clone(&shared.clock),
+    };
+    let mut verifier = Verifier::new(
+        Terms::new(settings.issuer.clone(), settings.audience.clone()),
+        Arc::new(own),
+        settings.policy.durations().clock_skew,
+        settings.limits.verify_cache_entries.map_or(0, Into::into),
+        settings.identity.bound(),
+    );
+    for trusted in issuers.iter() {
+        let source = IssuerKeys {
+            trusted: Arc::clone(trusted),
+            clock_watch: Arc::clone(&shared.clock_watch),
+        };
+        verifier.trust(trusted.terms().into(), Arc::new(source));
+    }
+    verifier
+}

@@ -1,0 +1,71 @@
+//! The rings and their keeper.
+
+use std::sync::Arc;
+
+use signet_api::KeyProvider;
+use signet_base::Jitter;
+
+use super::error::StartError;
+use super::shared::Shared;
+use crate::app;
+use crate::fits::{bears, fits};
+use crate::keeper::{Charge, Keeper, Means, NoRing, Source};
+use crate::last_good::LastGood;
+use crate::settings::Settings;
+
+/// The providers of all rings, behind their guards.
+pub(super) struct Providers {
+    /// Of the ring that signs.
+    pub(super) signing: Arc<dyn KeyProvider>,
+    also: Vec<Source>,
+}
+
+impl Providers {
+    /// Opens them, and refuses those that do not fit the settings.
+    pub(super) async fn open(shared: &Shared) -> Result<Self, StartError> {
+        let settings = &shared.settings;
+        let open = |origin| app::open_guarded(settings, origin, Arc::clone(&shared.clock), Arc::clone(&shared.metrics));
+        let signing = open(&settings.origin).await?;
+        fits(settings, &signing.capabilities())?;
+        let mut also = Vec::new();
+        for origin in &settings.also {
+            let provider = open(origin).await.map_err(StartError::Also)?;
+            bears(settings, &provider.capabilities()).map_err(StartError::Also)?;
+            also.push(Source {
+                name: origin.name(),
+                provider,
+            });
+        }
+        Ok(Self { signing, also })
+    }
+}
+
+/// Reads the rings, and makes the first key if there is none.
+pub(super) async fn keep(shared: &Shared, providers: Providers) -> Result<Keeper, StartError> {
+    let settings = &shared.settings;
+    let means = Means {
+        ring: Source {
+            name: settings.origin.name(),
+            provider: providers.signing,
+        },
+        also: providers.also,
+        clock_watch: Arc::clone(&shared.clock_watch),
+        metrics: Arc::clone(&shared.metrics),
+        jitter: Jitter::default(),
+        memory: Some(Arc::new(LastGood::new(&settings.data_dir, &settings.issuer))),
+    };
+    let keeper = Keeper::start(means, charge(settings)).await;
+    keeper.map_err(|no_ring| match no_ring {
+        NoRing::Signing(failure) => StartError::Provider(failure),
+        NoRing::Also(failure) => StartError::Also(failure),
+    })
+}
+
+fn charge(settings: &Settings) -> Charge {
+    Charge {
+        issuer: settings.issuer.clone(),
+        policy: settings.policy,
+        rsa_bits: settings.rsa_bits,
+        fate: settings.expired_keys,
+    }
+}

@@ -1,0 +1,64 @@
+//! The signals, and the end: requests under way may finish.
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::{info, warn};
+
+use super::error::{StartError, refused};
+use super::shared::Shared;
+
+/// The signals that mean something to the process.
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    pub(super) fn catch() -> Result<Self, StartError> {
+        let catch = |kind, what| signal(kind).map_err(refused(what));
+        Ok(Self {
+            terminate: catch(SignalKind::terminate(), "a handler for SIGTERM")?,
+            interrupt: catch(SignalKind::interrupt(), "a handler for SIGINT")?,
+            hang_up: catch(SignalKind::hangup(), "a handler for SIGHUP")?,
+        })
+    }
+
+    /// Does the work, unless a signal to stop comes before it is done: a provider that is silent does not hold up the end.
+    /// Whatever the start was doing leaves a good ring behind when it is cut off (clause 10 of the contract).
+    pub(super) async fn unless_stopped<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            done = work => Some(done),
+            () = stop(&mut self.terminate, &mut self.interrupt) => None,
+        }
+    }
+
+    /// Waits for a signal to stop, and does this at each SIGHUP until then.
+    pub(super) async fn stop(&mut self, on_hang_up: impl Fn()) {
+        loop {
+            tokio::select! {
+                () = stop(&mut self.terminate, &mut self.interrupt) => return,
+                _ = self.hang_up.recv() => on_hang_up(),
+            }
+        }
+    }
+}
+
+/// Returns when a signal to stop has come. Cancelled, it loses none.
+async fn stop(terminate: &mut Signal, interrupt: &mut Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+/// Lets requests under way finish, for as long as the settings say.
+pub(super) async fn drain(shared: &Shared) {
+    let patience = shared.settings.limits.drain_timeout;
+    info!(wait = %humantime::format_duration(patience), "stopping: requests under way may finish");
+    shared.shutdown.cancel();
+    shared.tasks.close();
+    if tokio::time::timeout(patience, shared.tasks.wait()).await.is_err() {
+        warn!("some connections did not finish in SIGNET_DRAIN_TIMEOUT and are cut off");
+    }
+    info!("stopped");
+}
