@@ -18,7 +18,7 @@ pub(crate) const NO_MOUNT: &str = "`vault secrets list` shows what is mounted; c
     SIGNET_STORE or VAULT_NAMESPACE, or mount it with `vault secrets enable -path=<mount> transit` (or kv-v2)";
 
 /// A failure that does not know yet what it was part of.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("{text}")]
 pub(crate) struct Failure {
     pub(crate) kind: ErrorKind,

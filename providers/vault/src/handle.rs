@@ -20,6 +20,7 @@ use crate::error::Failure;
 use crate::kv::Secret;
 use crate::names::ring_name;
 use crate::record::{ClaimOf, Entry, Found, Record};
+use crate::succession::Refusal;
 use crate::transit::{Made, Transit, TransitKey};
 
 /// A handle onto one ring.
@@ -31,8 +32,9 @@ pub(crate) struct Remote {
     pub(crate) clock: Arc<dyn Clock>,
     /// Whose claims are this handle's.
     pub(crate) nonce: String,
-    /// One creation at a time in this process, so that a claim of this handle is one that was given up.
-    pub(crate) creating: Mutex<()>,
+    /// One creation at a time in this process, so that a claim of this handle is one that was given up. It holds the last
+    /// refusal.
+    pub(crate) creating: Mutex<Option<Refusal>>,
     known: ArcSwap<Known>,
     /// The newest version of the record that this process has seen: an older one is not believed.
     seen: AtomicU64,

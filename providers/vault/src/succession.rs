@@ -8,6 +8,9 @@
 //! from its creation instant on. A crash after any step leaves what the next call goes on from. A claim that was given up
 //! is taken over after a while; if its owner then wakes and rotates too, that makes a version which no claim names, and
 //! which is never in the ring.
+//!
+//! A replica that transit refuses takes its claim back, so that another one makes the key at once. It claims nothing for a
+//! while: its claims would keep the others waiting.
 
 use std::time::Duration;
 
@@ -28,11 +31,28 @@ const STEP: Duration = Duration::from_millis(100);
 const MOST_STEPS: usize = 50;
 /// A claim whose owner has done nothing for so long is one that was given up.
 const STALE: Duration = Duration::from_secs(30);
+/// How long a handle that transit refused leaves the making to others.
+const REST: Duration = Duration::from_secs(30);
+
+/// That transit refused to make a key for this handle.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    transit_key: String,
+    at: Timestamp,
+    failure: Failure,
+}
+
+impl Refusal {
+    /// Whether the same would be refused again.
+    fn holds(&self, transit_key: &str, now: Timestamp) -> bool {
+        self.transit_key == transit_key && now.since(self.at) < REST && self.at.since(now) < REST
+    }
+}
 
 impl Remote {
     /// The key that succeeds the named one, made here or by somebody else.
     pub(crate) async fn successor(&self, new: &NewKey) -> Result<KeyRecord, Failure> {
-        let _turn = self.creating.lock().await;
+        let mut refusal = self.creating.lock().await;
         let (mut waited, mut made) = (0, false);
         for _ in 0..TRIES + MOST_STEPS {
             let ring = self.read_ring().await?;
@@ -59,14 +79,28 @@ impl Remote {
                 sleep(STEP).await;
                 continue;
             }
-            made = self.claimed_and_made(new, ring).await?;
+            made = self.claimed_and_made(new, ring, &mut refusal).await?;
         }
         Err(self.outrun())
     }
 
     /// Claims the next version and has it made. `false`: somebody else was faster.
-    async fn claimed_and_made(&self, new: &NewKey, ring: Ring) -> Result<bool, Failure> {
+    async fn claimed_and_made(
+        &self,
+        new: &NewKey,
+        ring: Ring,
+        last_refusal: &mut Option<Refusal>,
+    ) -> Result<bool, Failure> {
         let name = transit_key(&self.ring, new.algorithm, new.rsa_bits);
+        if let Some(refusal) = last_refusal.take_if(|refusal| !refusal.holds(&name, self.clock.now())) {
+            tracing::debug!(
+                transit_key = refusal.transit_key,
+                "transit is asked again for a key that it refused"
+            );
+        }
+        if let Some(refusal) = &*last_refusal {
+            return Err(refusal.failure.clone());
+        }
         let wanted = transit_type(new.algorithm, new.rsa_bits);
         if ring.version.is_none() && !self.is_a_new_ring().await? {
             return Ok(false);
@@ -111,11 +145,46 @@ impl Remote {
         if self.write_record(ring.version, &record).await?.is_none() {
             return Ok(false);
         }
-        match latest {
-            0 => self.transit.create(&name, wanted).await?,
-            _ => self.transit.rotate(&name).await?,
+        let made = match latest {
+            0 => self.transit.create(&name, wanted).await,
+            _ => self.transit.rotate(&name).await,
+        };
+        let Err(mut failure) = made else {
+            return Ok(true);
+        };
+        if is_for_good(failure.kind) {
+            self.give_up(number).await;
+            failure.text.push_str(&format!(
+                ". Another replica may create the key meanwhile; this one tries again after {} s",
+                REST.as_secs()
+            ));
+            *last_refusal = Some(Refusal {
+                transit_key: name,
+                at: self.clock.now(),
+                failure: failure.clone(),
+            });
         }
-        Ok(true)
+        Err(failure)
+    }
+
+    /// Takes this handle's claim back, unless it is no longer there. If that fails, it is taken over when it is old.
+    async fn give_up(&self, number: u64) {
+        let given_up = async {
+            for _ in 0..TRIES {
+                let (mut record, version) = self.read_record().await?;
+                let is_ours = |claim: &ClaimOf| claim.number == number && claim.nonce == self.nonce;
+                if record.claim.take_if(|claim| is_ours(claim)).is_none()
+                    || self.write_record(version, &record).await?.is_some()
+                {
+                    return Ok(());
+                }
+            }
+            Err(self.outrun())
+        };
+        if let Err(failure) = given_up.await {
+            let after = STALE.as_secs();
+            tracing::warn!(%failure, "a claim that transit refused could not be taken back; another replica takes it over after {after} s");
+        }
     }
 
     /// Makes a key of the record out of the claim. `false`: somebody else was faster.
@@ -205,4 +274,12 @@ impl Remote {
         }
         Ok(true)
     }
+}
+
+/// Whether transit made nothing, and would not if it were asked again. After a time-out it may have made the key.
+const fn is_for_good(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::PermissionDenied | ErrorKind::InvalidConfig | ErrorKind::NotFound
+    )
 }

@@ -19,7 +19,7 @@ fn stanzas(text: &str) -> Vec<String> {
     stanzas.map(|stanza| format!("path {}", stanza.trim_end())).collect()
 }
 
-async fn as_policy(text: &str) -> signet_api::Variables {
+pub(crate) async fn as_policy(text: &str) -> signet_api::Variables {
     let name = unique("policy");
     shared().policy(&name, text).await;
     let token = shared().token(&[&name], "1h").await;

@@ -10,8 +10,9 @@ use signet_base::ManualClock;
 use signet_core::{Algorithm, KeyRecord, KeyState, Kid, Revocation};
 use signet_testkit::{new_key, run, terms};
 
+use crate::policies::as_policy;
 use crate::server::{shared, unique};
-use crate::{app_role, chain, remote, remote_with};
+use crate::{app_role, chain, policy, remote, remote_with};
 
 async fn create(provider: &dyn KeyProvider, of: Option<&KeyRecord>) -> KeyRecord {
     let new = new_key(Algorithm::EdDSA, of.map(KeyRecord::kid));
@@ -86,6 +87,73 @@ fn a_claim_whose_owner_died_is_waited_for_and_then_taken_over() {
             (2, 2)
         );
         signs(&*provider, &second).await;
+    });
+}
+
+/// A replica whose token may do what a sidecar may, but for this path of the ring's transit key.
+async fn replica_without(path: &str, ring: &str, clock: &Arc<ManualClock>) -> Arc<dyn KeyProvider> {
+    let deny = format!("path \"transit/keys/{ring}.eddsa{path}\" {{ capabilities = [\"deny\"] }}");
+    let variables = as_policy(&format!("{}\n{deny}", policy("vault-sidecar-remote.hcl", ring))).await;
+    remote_with(variables, ring, Arc::clone(clock)).await
+}
+
+#[test]
+fn a_replica_that_may_not_rotate_keeps_no_other_from_it() {
+    run(async {
+        let (ring, clock) = (unique("ring"), Arc::new(ManualClock::default()));
+        let good = remote_with(shared().as_root(), &ring, Arc::clone(&clock)).await;
+        let bad = replica_without("/rotate", &ring, &clock).await;
+        let first = create(&*good, None).await;
+        let successor = new_key(Algorithm::EdDSA, Some(first.kid()));
+        for second in 0..40 {
+            let error = bad.create(&successor).await.expect_err("it may not rotate");
+            assert_eq!(error.kind, ErrorKind::PermissionDenied, "after {second} s: {error:?}");
+            assert!(
+                chain(&error).contains("Another replica may create the key"),
+                "{error:?}"
+            );
+            let record = recorded(&ring).await;
+            assert!(record["claim"].is_null(), "after {second} s: {record}");
+            let claims = 2 + second / 30;
+            assert_eq!(record["last_number"], json!(claims), "it claims once in 30 s");
+            clock.advance(Duration::from_secs(1));
+        }
+        let second = create(&*good, Some(&first)).await;
+        signs(&*good, &second).await;
+        assert_eq!(create(&*bad, Some(&first)).await.kid(), second.kid());
+        signs(&*bad, &second).await;
+    });
+}
+
+#[test]
+fn the_successor_of_the_only_key_is_made_at_once_after_one_who_may_not_make_it_revoked_it() {
+    run(async {
+        let (ring, clock) = (unique("ring"), Arc::new(ManualClock::default()));
+        let good = remote_with(shared().as_root(), &ring, Arc::clone(&clock)).await;
+        let bad = replica_without("/rotate", &ring, &clock).await;
+        let first = create(&*good, None).await;
+        let mark = Revocation {
+            at: clock.now(),
+            reason: String::new(),
+        };
+        bad.revoke(first.kid(), &mark).await.expect("it may revoke");
+        let made = bad.create(&new_key(Algorithm::EdDSA, Some(first.kid()))).await;
+        assert_eq!(made.expect_err("it may not rotate").kind, ErrorKind::PermissionDenied);
+        signs(&*good, &create(&*good, Some(&first)).await).await;
+    });
+}
+
+#[test]
+fn a_first_key_that_transit_refuses_one_replica_is_made_by_another_at_once() {
+    run(async {
+        let (ring, clock) = (unique("ring"), Arc::new(ManualClock::default()));
+        let good = remote_with(shared().as_root(), &ring, Arc::clone(&clock)).await;
+        let text = policy("vault-sidecar-remote.hcl", &ring)
+            .replace("\"create\", \"read\", \"update\"]\n  allowed", "\"read\"]\n  allowed");
+        let bad = remote_with(as_policy(&text).await, &ring, Arc::clone(&clock)).await;
+        let made = bad.create(&new_key(Algorithm::EdDSA, None)).await;
+        assert_eq!(made.expect_err("it may not create").kind, ErrorKind::PermissionDenied);
+        signs(&*good, &create(&*good, None).await).await;
     });
 }
 
