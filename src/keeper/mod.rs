@@ -8,18 +8,18 @@
 //! The loops are one future: whoever drops it has stopped all of them.
 
 mod control;
+mod first;
 mod known;
 mod pace;
 mod publisher;
 mod remember;
 mod watch;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use signet_api::{ErrorKind, Fate, KeyProvider, ProviderError, dates};
+use signet_api::{Fate, KeyProvider, ProviderError, dates};
 use signet_base::{Clock, Jitter, http_date};
 use signet_clock_watch::{ClockWatch, Tolerance};
 use signet_core::algorithm::RsaBits;
@@ -27,15 +27,14 @@ use signet_core::{Issuer, Policy};
 use tokio_util::sync::CancellationToken;
 
 use self::control::Control;
-use self::known::{Facts, Known};
+use self::known::Known;
 use self::pace::Pace;
 use self::publisher::Publisher;
 use self::remember::Remember;
 use self::watch::Watch;
-use crate::last_good::{Remembered, Remembers};
+use crate::last_good::Remembers;
 use crate::nudge::Nudge;
 use crate::published::Published;
-use crate::reading::Reading;
 use crate::telemetry::metrics::Metrics;
 
 /// A replica that remembers a ring waits so long for the provider before it starts with what it remembers; and any replica for the
@@ -103,6 +102,62 @@ pub struct Means {
     pub memory: Option<Arc<dyn Remembers>>,
 }
 
+impl Means {
+    fn control(&self, charge: &Charge, known: &Arc<Known>) -> Control {
+        Control {
+            provider: Arc::clone(&self.ring.provider),
+            charge: charge.clone(),
+            clock: self.clock_watch.steady(),
+            clock_watch: Arc::clone(&self.clock_watch),
+            known: Arc::clone(known),
+            pace: self.pace(charge, known.look(|facts| facts.ring.failure().is_some())),
+        }
+    }
+
+    fn watches(&self, charge: &Charge, known: &Arc<Known>) -> Vec<Watch> {
+        let watch = |(index, source): (usize, &Source)| Watch {
+            provider: Arc::clone(&source.provider),
+            index,
+            policy: charge.policy,
+            clock: self.clock_watch.steady(),
+            pace: self.pace(charge, known.look(|facts| facts.also[index].failure().is_some())),
+            known: Arc::clone(known),
+        };
+        self.also.iter().enumerate().map(watch).collect()
+    }
+
+    /// A ring that could not be read is asked for again soon.
+    fn pace(&self, charge: &Charge, failed: bool) -> Pace {
+        let seed = self.jitter.up_to(Duration::from_nanos(u64::MAX)).as_nanos();
+        let seed = Jitter::seeded(u64::try_from(seed).unwrap_or(0));
+        let mut pace = Pace::new(charge.policy.durations().refresh_interval, seed);
+        if failed {
+            pace.failed();
+        }
+        pace
+    }
+
+    fn remember(&self, charge: &Charge, known: &Arc<Known>) -> Option<Remember> {
+        let memory = Arc::clone(self.memory.as_ref()?);
+        let rings = std::iter::once(&self.ring).chain(&self.also);
+        let names = rings.map(|source| source.name.clone()).collect();
+        Some(Remember::new(memory, names, &charge.policy, Arc::clone(known)))
+    }
+
+    fn publisher(self, charge: Charge, known: &Arc<Known>) -> Publisher {
+        Publisher {
+            known: Arc::clone(known),
+            charge,
+            origin: self.ring.name,
+            capabilities: self.ring.provider.capabilities(),
+            clock: self.clock_watch.steady(),
+            clock_watch: self.clock_watch,
+            metrics: self.metrics,
+            phases: None,
+        }
+    }
+}
+
 /// Why there is nothing to publish: no provider answered, and nothing is remembered.
 #[derive(Debug)]
 pub enum NoRing {
@@ -132,84 +187,15 @@ impl Keeper {
     /// # Errors
     /// [`NoRing`].
     pub async fn start(means: Means, charge: Charge) -> Result<Self, NoRing> {
-        let Means {
-            ring,
-            also,
-            clock_watch,
-            metrics,
-            jitter,
-            memory,
-        } = means;
-        let clock = clock_watch.steady();
-        let remembered = remember::recall(memory.as_deref(), &clock_watch, clock.now()).await;
-        let (first, others) = tokio::join!(
-            first_reading(&ring, &*clock, &remembered, &charge.policy),
-            join_all(
-                also.iter()
-                    .map(|source| first_reading(source, &*clock, &remembered, &charge.policy))
-            ),
-        );
-        let first = first.map_err(NoRing::Signing)?;
-        let others = others
-            .into_iter()
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(NoRing::Also)?;
-        let known = Arc::new(Known::new(Facts {
-            ring: first,
-            also: others,
-            unsealed: HashMap::new(),
-            unseal_failures: HashMap::new(),
-            news_by: clock.now(),
-            expired: HashMap::new(),
-        }));
-
-        let interval = charge.policy.durations().refresh_interval;
-        let seed =
-            || Jitter::seeded(u64::try_from(jitter.up_to(Duration::from_nanos(u64::MAX)).as_nanos()).unwrap_or(0));
-        // A ring that could not be read is asked for again soon.
-        let pace = |failed: bool| {
-            let mut pace = Pace::new(interval, seed());
-            if failed {
-                pace.failed();
-            }
-            pace
-        };
-        let control = Control {
-            provider: Arc::clone(&ring.provider),
-            charge: charge.clone(),
-            clock: Arc::clone(&clock),
-            clock_watch: Arc::clone(&clock_watch),
-            known: Arc::clone(&known),
-            pace: pace(known.look(|facts| facts.ring.failure().is_some())),
-        };
+        let known = Arc::new(Known::new(first::facts(&means, &charge.policy).await?));
+        let control = means.control(&charge, &known);
         control.begin().await.map_err(NoRing::Signing)?;
-        control.expect_news_in(interval);
-        let watches = also.iter().enumerate().map(|(index, source)| Watch {
-            provider: Arc::clone(&source.provider),
-            index,
-            policy: charge.policy,
-            clock: Arc::clone(&clock),
-            pace: pace(known.look(|facts| facts.also[index].failure().is_some())),
-            known: Arc::clone(&known),
-        });
-        let watches = watches.collect();
-        let names = [&ring]
-            .into_iter()
-            .chain(&also)
-            .map(|source| source.name.clone())
-            .collect();
-        let remember = memory.map(|memory| Remember::new(memory, names, &charge.policy, Arc::clone(&known)));
-        let mut publisher = Publisher {
-            known: Arc::clone(&known),
-            charge,
-            origin: ring.name.clone(),
-            capabilities: ring.provider.capabilities(),
-            clock,
-            clock_watch: Arc::clone(&clock_watch),
-            metrics,
-            phases: None,
-        };
-        let nudge = Arc::new(Nudge::new(interval));
+        control.expect_news_in(charge.policy.durations().refresh_interval);
+        let watches = means.watches(&charge, &known);
+        let remember = means.remember(&charge, &known);
+        let nudge = Arc::new(Nudge::new(charge.policy.durations().refresh_interval));
+        let clock_watch = Arc::clone(&means.clock_watch);
+        let mut publisher = means.publisher(charge, &known);
         let published = Published::new(Box::new(move || publisher.snapshot()), Arc::clone(&nudge));
         Ok(Self {
             control,
@@ -297,44 +283,6 @@ async fn read_after_jumps(clock_watch: &ClockWatch, nudge: &Nudge) {
     while jumps.changed().await.is_ok() {
         nudge.now();
     }
-}
-
-/// The ring as its provider lists it; or as it is remembered, if the provider does not answer soon.
-async fn first_reading(
-    source: &Source,
-    clock: &dyn Clock,
-    remembered: &Option<Remembered>,
-    policy: &Policy,
-) -> Result<Reading, ProviderError> {
-    let provider = &*source.provider;
-    let asked_at = clock.now();
-    let mut memory = remembered.iter().flat_map(|remembered| &remembered.rings);
-    let Some(ring) = memory.find(|ring| ring.provider == source.name) else {
-        return Reading::open(provider, clock).await;
-    };
-    let read_at = remembered
-        .as_ref()
-        .map_or(asked_at, |remembered| remembered.refreshed_at);
-    let name = provider.capabilities().provider;
-    let mut reading = Reading::new(name, ring.records.clone(), read_at.min(asked_at)).after(ring.lapses.clone());
-    let failure = match tokio::time::timeout(PATIENCE, provider.list()).await {
-        Ok(Ok(records)) => {
-            reading.did_not_run(policy, asked_at);
-            match reading.renew(records, asked_at, policy) {
-                Ok(()) => return Ok(reading),
-                Err(lost) => lost,
-            }
-        }
-        // It could never be right: the operator must know at once.
-        Ok(Err(failure)) if failure.kind == ErrorKind::InvalidConfig => return Err(failure),
-        Ok(Err(failure)) => failure,
-        Err(_) => {
-            let text = format!("no answer within {}", humantime::format_duration(PATIENCE));
-            ProviderError::new(name, signet_api::Operation::List, ErrorKind::TimedOut, text)
-        }
-    };
-    reading.failed(&failure, asked_at);
-    Ok(reading)
 }
 
 #[cfg(test)]

@@ -10,9 +10,9 @@ use tokio::time::{Instant, advance, sleep, timeout};
 use zeroize::Zeroizing;
 
 use super::*;
-use crate::last_good::LastGoodError;
+use crate::last_good::{LastGoodError, Remembered};
 use crate::snapshot::NoSignerCause;
-use signet_api::{NewKey, Operation};
+use signet_api::{ErrorKind, NewKey, Operation};
 
 /// Paused time, as every clock shows it.
 #[derive(Debug)]
