@@ -10,6 +10,17 @@ use tracing::{error, info, warn};
 
 use signet_base::rfc3339;
 
+/// What follows from a reading at one instant.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// The instant, as a clock shows it that nobody sets.
+    pub at: Timestamp,
+    /// When the ring could not be read for long, as far as that counts.
+    pub lapses: Lapses,
+    /// What its keys are to do.
+    pub schedule: Schedule,
+}
+
 /// The last list of a ring. A failure leaves it as it is: the last good ring goes on by its schedule.
 #[derive(Clone, Debug)]
 pub struct Reading {
@@ -207,36 +218,50 @@ impl Reading {
     /// What its keys are to do now.
     #[must_use]
     pub fn schedule(&self, policy: &Policy, now: Timestamp) -> Schedule {
-        schedule_after(&self.lapses_at(policy, now), &self.records, policy, now)
+        self.standing(policy, now).schedule
     }
 
-    /// The same by a wall clock that was set by so many milliseconds: `now` is what it would show otherwise.
+    /// What follows from it now.
     #[must_use]
-    pub fn schedule_of_set_clock(&self, policy: &Policy, now: Timestamp, set_by: i64) -> Schedule {
+    pub fn standing(&self, policy: &Policy, now: Timestamp) -> Standing {
         let lapses = self.lapses_at(policy, now);
-        let steady = schedule_after(&lapses, &self.records, policy, now);
-        match set_by {
-            0 => steady,
-            _ => steady.bridged(
-                &schedule_after(&lapses, &self.records, policy, now.shifted(set_by)),
-                set_by,
-            ),
+        Standing {
+            at: now,
+            schedule: schedule_after(&lapses, &self.records, policy, now),
+            lapses,
         }
+    }
+
+    /// The schedule by a wall clock that was set by so many milliseconds.
+    #[must_use]
+    pub fn schedule_of_set_clock(&self, standing: Standing, policy: &Policy, set_by: i64) -> Schedule {
+        if set_by == 0 {
+            return standing.schedule;
+        }
+        let by_wall = standing.at.shifted(set_by);
+        let by_wall = schedule_after(&standing.lapses, &self.records, policy, by_wall);
+        standing.schedule.bridged(&by_wall, set_by)
     }
 
     /// Until when a token of this key is good everywhere, whatever others have read since: a successor that is not in this
     /// list was created after it, and signs a lead later, by clocks that may be off by S; one that is in it may sign elsewhere
     /// though it does not here.
     #[must_use]
-    pub fn sure_until(&self, record: &KeyRecord, policy: &Policy) -> Timestamp {
+    pub fn sure_until(&self, record: &KeyRecord, policy: &Policy, standing: &Standing) -> Timestamp {
         let sure = sure_retention(record, policy);
         let lead = policy.terms_of(record).lead;
         let unknown = self
             .at
             .plus((lead + sure).saturating_sub(policy.durations().clock_skew * 2));
-        let elsewhere = schedule(&self.records, policy, self.at);
-        let known = elsewhere.keys.iter().find(|key| key.kid == *record.kid());
-        let superseded = known.and_then(|key| key.superseded_at);
+        let superseded = |elsewhere: &Schedule| {
+            let known = elsewhere.keys.iter().find(|key| key.kid == *record.kid());
+            known.and_then(|key| key.superseded_at)
+        };
+        // When a key is superseded depends on the list and on lapses, and not on the instant.
+        let superseded = match standing.lapses.is_empty() {
+            true => superseded(&standing.schedule),
+            false => superseded(&schedule(&self.records, policy, self.at)),
+        };
         superseded.map_or(unknown, |at| unknown.min(at.plus(sure)))
     }
 }
@@ -369,11 +394,25 @@ mod tests {
         let [first, second] = [key(0), key(100)];
         // L + T + R + 2S after the reading, less 2S for the clocks of the key's end and 2S for that of its beginning.
         let alone = Reading::new("local", vec![first.clone()], at(90));
-        assert_eq!(alone.sure_until(&first, &policy()), at(90 + 60 + 63 - 4));
+        let sure_until = |reading: &Reading, key: &KeyRecord, now: i64| {
+            reading.sure_until(key, &policy(), &reading.standing(&policy(), at(now)))
+        };
+        assert_eq!(sure_until(&alone, &first, 90), at(90 + 60 + 63 - 4));
         // The second signs elsewhere from 160.
         let both = vec![first.clone(), second.clone()];
-        let reading = Reading::new("local", both, at(150));
-        assert_eq!(reading.sure_until(&first, &policy()), at(160 + 63 - 2));
-        assert_eq!(reading.sure_until(&second, &policy()), at(150 + 60 + 63 - 4));
+        let reading = Reading::new("local", both.clone(), at(150));
+        // Not read again from 150 on, it is out of touch at 188. What signs elsewhere does not depend on that.
+        for now in [150, 170, 187, 188, 300] {
+            assert_eq!(sure_until(&reading, &first, now), at(160 + 63 - 2), "at {now}");
+            assert_eq!(sure_until(&reading, &second, now), at(150 + 60 + 63 - 4), "at {now}");
+        }
+        // Nor on a lapse, for which it begins to sign later here.
+        let lapse = Lapse {
+            from: at(101),
+            to: Some(at(180)),
+        };
+        let reading = Reading::new("local", both, at(181)).after(Lapses::new(vec![lapse]));
+        assert_eq!(active(&reading, 182), *first.kid());
+        assert_eq!(sure_until(&reading, &first, 182), at(160 + 63 - 2));
     }
 }

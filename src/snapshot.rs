@@ -18,7 +18,7 @@ use signet_core::schedule::{Due, ScheduledKey};
 use signet_core::{Algorithm, KeyRecord, Kid, Lapses, Phase, Policy, Schedule, SigningKey, Timestamp, VerifyingKey};
 
 use crate::discovery;
-use crate::reading::Reading;
+use crate::reading::{Reading, Standing};
 use crate::ring_view::RingView;
 
 /// The sidecar's state at one instant.
@@ -152,6 +152,8 @@ pub struct Parts<'a> {
     /// The ring as last read.
     pub ring: &'a Reading,
     /// What follows from it now.
+    pub standing: &'a Standing,
+    /// Its schedule by the wall clock.
     pub schedule: &'a Schedule,
     /// The policy.
     pub policy: &'a Policy,
@@ -165,8 +167,6 @@ pub struct Parts<'a> {
     pub longest_message: fn(Algorithm) -> Option<usize>,
     /// The rings that are published beside it, each with what follows from it now.
     pub also: &'a [(&'a Reading, Schedule)],
-    /// When the ring could not be read for long, if a key may sign later here for that.
-    pub lapses: Lapses,
     /// From when the clock alone changes something.
     pub holds_until: Option<Timestamp>,
     /// Why nothing is to be answered, if so.
@@ -200,7 +200,10 @@ impl Snapshot {
             Ok(Signer {
                 headers: Headers::new(&record.public),
                 longest: parts.policy.terms_of(record).token_max_ttl,
-                published_until: parts.ring.sure_until(record, parts.policy).shifted(parts.set_by),
+                published_until: parts
+                    .ring
+                    .sure_until(record, parts.policy, parts.standing)
+                    .shifted(parts.set_by),
                 least: parts.policy.durations().token_ttl,
                 longest_message: (parts.longest_message)(record.public.algorithm()),
                 public: record.public.clone(),
@@ -220,7 +223,7 @@ impl Snapshot {
                 let record = record(kid)?;
                 Some((kid.clone(), record.created_at))
             }),
-            lapses: parts.lapses,
+            lapses: parts.standing.lapses.clone(),
             refresh_failure: parts.ring.failure().map(|outage| RefreshFailure {
                 was_read: parts.ring.was_read(),
                 outage: outage.clone(),

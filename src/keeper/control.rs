@@ -39,6 +39,13 @@ pub(super) struct Control {
     pub(super) pace: Pace,
 }
 
+/// The ring that signs, with what followed from it when it was looked at. One look serves a whole turn.
+#[derive(Debug)]
+struct Look {
+    ring: Reading,
+    schedule: Schedule,
+}
+
 /// Whether the ring is read before what is due in it is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reads {
@@ -78,11 +85,12 @@ impl Control {
         if self.known.look(|facts| facts.ring.failure().is_some()) {
             return Ok(());
         }
-        if self.known.look(|facts| facts.ring.records().is_empty()) {
-            self.carry_out_and_read().await?;
+        let mut look = self.look();
+        if look.ring.records().is_empty() {
+            look = self.carry_out_and_read(look).await?;
         }
         // Without the private key this replica still validates and publishes.
-        let _ = timeout(PATIENCE, self.unseal()).await;
+        let _ = timeout(PATIENCE, self.unseal(&look)).await;
         Ok(())
     }
 
@@ -95,17 +103,19 @@ impl Control {
         if ran {
             self.expect_news_in(BEAT);
         }
-        match outcome {
-            Ok(()) => {
+        let look = match outcome {
+            Ok(look) => {
                 self.pace.succeeded();
                 self.known.change(|facts| facts.ring.succeeded());
+                look
             }
             Err(failure) => {
                 self.pace.failed();
                 self.known.change(|facts| facts.ring.failed(&failure, asked_at));
+                self.look()
             }
-        }
-        let ((), ran_on) = self.watched(self.unseal()).await;
+        };
+        let ((), ran_on) = self.watched(self.unseal(&look)).await;
         ran && ran_on
     }
 
@@ -147,21 +157,22 @@ impl Control {
         self.known.change_silently(|facts| facts.news_by = news_by);
     }
 
-    async fn work(&self, reads: Reads) -> Result<(), ProviderError> {
-        if reads == Reads::First {
-            self.read().await?;
-        }
-        self.carry_out_and_read().await
+    async fn work(&self, reads: Reads) -> Result<Look, ProviderError> {
+        let look = match reads {
+            Reads::First => self.read().await?,
+            Reads::Not => self.look(),
+        };
+        self.carry_out_and_read(look).await
     }
 
-    async fn carry_out_and_read(&self) -> Result<(), ProviderError> {
-        if self.carry_out(&self.schedule()).await? {
-            self.read().await?;
+    async fn carry_out_and_read(&self, look: Look) -> Result<Look, ProviderError> {
+        match self.carry_out(&look.schedule).await? {
+            true => self.read().await,
+            false => Ok(look),
         }
-        Ok(())
     }
 
-    async fn read(&self) -> Result<(), ProviderError> {
+    async fn read(&self) -> Result<Look, ProviderError> {
         let asked_at = self.clock.now();
         let records = self.provider.list().await?;
         let (mut ring, news_by) = self.known.look(|facts| (facts.ring.clone(), facts.news_by));
@@ -169,19 +180,24 @@ impl Control {
             ring.did_not_run(&self.charge.policy, asked_at);
         }
         ring.renew(records, asked_at, &self.charge.policy)?;
+        let look = self.look_at(ring);
         // A key that signs as soon as it is listed should be able to.
-        let _ = timeout(UNSEALING, self.unseal_keys_of(&ring)).await;
+        let _ = timeout(UNSEALING, self.unseal_keys_of(&look)).await;
         self.known.change(|facts| {
-            facts.ring = ring;
+            facts.ring = look.ring.clone();
             // Whoever came too late knows by now what was missed, however long what is due in it may take.
             facts.news_by = facts.news_by.max(asked_at.plus(BEAT + self.late()));
         });
-        Ok(())
+        Ok(look)
     }
 
-    fn schedule(&self) -> Schedule {
-        let now = self.clock.now();
-        self.known.look(|facts| facts.ring.schedule(&self.charge.policy, now))
+    fn look(&self) -> Look {
+        self.look_at(self.known.look(|facts| facts.ring.clone()))
+    }
+
+    fn look_at(&self, ring: Reading) -> Look {
+        let schedule = ring.schedule(&self.charge.policy, self.clock.now());
+        Look { ring, schedule }
     }
 
     /// Does what is due; whether anything was done.
@@ -255,18 +271,17 @@ impl Control {
     }
 
     /// Private keys are unsealed also for keys that wait, so that an activation needs no provider.
-    pub(super) async fn unseal(&self) {
-        let ring = self.known.look(|facts| facts.ring.clone());
-        self.unseal_keys_of(&ring).await;
-        self.forget();
+    async fn unseal(&self, look: &Look) {
+        self.unseal_keys_of(look).await;
+        self.forget(look);
     }
 
-    async fn unseal_keys_of(&self, ring: &Reading) {
+    async fn unseal_keys_of(&self, look: &Look) {
         if self.provider.capabilities().custody != Custody::Sealed {
             return;
         }
-        let wanted = signing_now_or_next(&ring.schedule(&self.charge.policy, self.clock.now()));
-        let is_enabled = |kid: &&Kid| is_enabled(ring.records(), kid);
+        let wanted = signing_now_or_next(&look.schedule);
+        let is_enabled = |kid: &&Kid| is_enabled(look.ring.records(), kid);
         for kid in wanted.iter().filter(is_enabled) {
             if self.known.look(|facts| facts.unsealed.contains_key(kid)) {
                 continue;
@@ -283,8 +298,8 @@ impl Control {
     }
 
     /// What neither signs nor waits is wiped from memory.
-    fn forget(&self) {
-        let wanted = signing_now_or_next(&self.schedule());
+    fn forget(&self, look: &Look) {
+        let wanted = signing_now_or_next(&look.schedule);
         self.known.change_silently(|facts| {
             facts.unsealed.retain(|kid, _| wanted.contains(kid));
             facts.unseal_failures.retain(|kid, _| wanted.contains(kid));

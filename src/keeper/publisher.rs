@@ -43,10 +43,14 @@ impl Publisher {
 
     fn snapshot_of(&mut self, facts: &Facts) -> Snapshot {
         let (policy, now, set_by) = (self.charge.policy, self.clock.now(), self.clock_watch.set_by());
-        let schedule_of = |ring: &Reading| ring.schedule_of_set_clock(&policy, now, set_by);
-        let schedule = schedule_of(&facts.ring);
+        let by_wall = |ring: &Reading, standing| ring.schedule_of_set_clock(standing, &policy, set_by);
+        let standing = facts.ring.standing(&policy, now);
+        let schedule = by_wall(&facts.ring, standing.clone());
         self.log_phases(&schedule);
-        let also: Vec<_> = facts.also.iter().map(|ring| (ring, schedule_of(ring))).collect();
+        let also = facts.also.iter();
+        let also: Vec<_> = also
+            .map(|ring| (ring, by_wall(ring, ring.standing(&policy, now))))
+            .collect();
         let mut view = RingView::new(&self.charge.issuer, &policy, facts.ring.records(), &schedule);
         view.origin = Some(self.origin.clone());
         view.also = also
@@ -65,6 +69,7 @@ impl Publisher {
             .chain((asleep_at > now).then(|| asleep_at.shifted(set_by)));
         Snapshot::new(Parts {
             ring: &facts.ring,
+            standing: &standing,
             schedule: &schedule,
             policy: &policy,
             set_by,
@@ -78,7 +83,6 @@ impl Publisher {
             },
             longest_message: self.capabilities.longest_message,
             also: &also,
-            lapses: facts.ring.lapses_at(&policy, now),
             holds_until: changes.min(),
             asleep,
         })
