@@ -1,9 +1,9 @@
 //! Asking for a reading of the rings before its time: at once when somebody learns that what is known is not all.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use signet_core::Kid;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -60,7 +60,7 @@ impl Nudge {
     /// The provider does not sign with a key that signs by the last reading. Most likely it was revoked since, so the ring is
     /// read at once; but not again for the same key before the next regular reading, which would learn no more.
     pub fn refused_to_sign(&self, kid: &Kid) {
-        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut refused = self.refused.lock();
         let is_known = |(known, at): &(Kid, Instant)| known == kid && at.elapsed() < self.interval;
         if refused.as_ref().is_some_and(is_known) {
             return;

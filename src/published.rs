@@ -1,10 +1,11 @@
 //! Where everybody finds the latest snapshot, and those who follow the ring hear of a new one.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
 use bytes::Bytes;
+use parking_lot::Mutex;
 use signet_core::Timestamp;
 use tokio::sync::watch;
 
@@ -64,7 +65,7 @@ impl Published {
     }
 
     fn renew(&self, is_needed: impl FnOnce(&Snapshot) -> bool) {
-        let mut source = self.source.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut source = self.source.lock();
         if !is_needed(&self.current.load()) {
             return;
         }

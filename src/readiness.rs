@@ -10,9 +10,10 @@ mod revocation;
 mod words;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use signet_base::{Clock, Outage};
 use signet_core::{Lapse, Phase, Policy, Timestamp};
 use signet_verify::NoKeys;
@@ -457,7 +458,7 @@ impl Readiness {
     pub fn report_on(&self, snapshot: &Snapshot) -> Report {
         let now = self.clock.now();
         let facts = Facts::new(snapshot, self, now);
-        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut memory = self.memory.lock();
         memory.judge(&facts, now)
     }
 

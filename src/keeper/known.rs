@@ -4,9 +4,10 @@
 //! is never held across an await.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use signet_core::{Kid, SigningKey, Timestamp};
 use tokio::sync::watch;
 
@@ -53,19 +54,19 @@ impl Known {
     }
 
     pub(super) fn look<T>(&self, look: impl FnOnce(&Facts) -> T) -> T {
-        look(&self.facts.lock().unwrap_or_else(PoisonError::into_inner))
+        look(&self.facts.lock())
     }
 
     /// Changes the facts, and has them published.
     pub(super) fn change<T>(&self, change: impl FnOnce(&mut Facts) -> T) -> T {
-        let changed = change(&mut self.facts.lock().unwrap_or_else(PoisonError::into_inner));
+        let changed = change(&mut self.facts.lock());
         self.changes.send_replace(());
         changed
     }
 
     /// Changes what nothing published depends on.
     pub(super) fn change_silently<T>(&self, change: impl FnOnce(&mut Facts) -> T) -> T {
-        change(&mut self.facts.lock().unwrap_or_else(PoisonError::into_inner))
+        change(&mut self.facts.lock())
     }
 
     pub(super) fn follow(&self) -> watch::Receiver<()> {

@@ -1,8 +1,7 @@
 //! What a start waits for and what it does not, and what an end leaves behind.
 
-use std::sync::Mutex;
-
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use signet_core::{Algorithm, Durations, Timestamp};
 use signet_sealed::{Context, MemoryStore, Sealed, Sealer};
 use signet_testkit::{Fault, FaultyProvider};
@@ -54,14 +53,14 @@ struct Disk {
 #[async_trait]
 impl Remembers for Disk {
     async fn recall(&self) -> Result<Option<Remembered>, LastGoodError> {
-        Ok(self.written.lock().expect("no panic").clone())
+        Ok(self.written.lock().clone())
     }
 
     async fn remember(&self, rings: Remembered) -> Result<(), LastGoodError> {
         if self.hangs {
             std::future::pending::<()>().await;
         }
-        *self.written.lock().expect("no panic") = Some(rings);
+        *self.written.lock() = Some(rings);
         Ok(())
     }
 }
@@ -178,7 +177,7 @@ async fn a_process_that_is_stopped_as_soon_as_it_has_started_leaves_its_ring_for
     let (keeper, shutdown) = (scene.start().await, CancellationToken::new());
     shutdown.cancel();
     keeper.run(shutdown).await;
-    let written = scene.disk.written.lock().expect("no panic").take();
+    let written = scene.disk.written.lock().take();
     assert_eq!(written.expect("it was written").rings[0].records.len(), 1);
 }
 
@@ -201,7 +200,7 @@ async fn a_ring_that_was_lost_is_not_begun_again_by_who_remembers_it() {
     shutdown.cancel();
     keeper.run(shutdown).await;
     let lost = Scene::new(Disk {
-        written: Mutex::new(scene.disk.written.lock().expect("no panic").take()),
+        written: Mutex::new(scene.disk.written.lock().take()),
         ..Disk::default()
     });
     let keeper = lost.start().await;

@@ -3,9 +3,10 @@
 //! An RSA signature takes 250 µs and more of a core. On the threads that serve sockets it would stand in the way of
 //! every other request; here it waits for its turn, and the sockets go first.
 
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 /// How many signatures may wait. With RSA-2048 on one core this is a quarter of a second of work.
@@ -70,7 +71,7 @@ fn work(queue: &Mutex<Receiver<Job>>) {
         tracing::debug!(%error, "the signing threads keep their priority");
     }
     loop {
-        let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let job = queue.lock().recv();
         match job {
             Ok(job) => job(),
             Err(_) => return,

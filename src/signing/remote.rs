@@ -4,10 +4,11 @@
 //! once begun is carried to its end even if its client has gone: a connection that is cut off in the middle of an answer
 //! would have to be made anew, with a TLS handshake, and a client that comes and goes could have us make thousands.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use signet_api::{ErrorKind, KeyProvider, Operation, ProviderError};
 use signet_base::{Clock, Outage, chain};
 use signet_core::Kid;
@@ -68,7 +69,7 @@ impl Remote {
     /// When signing began to fail, and the last error.
     #[must_use]
     pub fn outage(&self) -> Option<Outage> {
-        self.outage.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.outage.lock().clone()
     }
 
     async fn within_the_deadline<M>(&self, kid: &Kid, message: M) -> Result<(M, Signature), ProviderError>
@@ -113,7 +114,7 @@ impl Remote {
     }
 
     fn recovered(&self) {
-        let outage = self.outage.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let outage = self.outage.lock().take();
         self.is_failing.store(false, Ordering::Relaxed);
         let may_log = self.logged.may_log_end();
         if let Some(outage) = outage.filter(|_| may_log) {
@@ -126,7 +127,7 @@ impl Remote {
         if let Some(held_back) = self.logged.may_log(failure.kind) {
             error!(%kid, kind = failure.kind.as_str(), held_back, "the provider did not sign: {reason}");
         }
-        let mut outage = self.outage.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut outage = self.outage.lock();
         let since = outage.as_ref().map_or(now, |outage| outage.since);
         *outage = Some(Outage { since, reason });
         self.is_failing.store(true, Ordering::Relaxed);

@@ -3,9 +3,11 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use crate::{Clock as _, SystemClock};
 
@@ -51,7 +53,7 @@ impl<K: Eq + Hash> Seldom<K> {
     }
 
     fn may_log_at(&self, kind: K, now: Duration) -> Option<u64> {
-        let mut kinds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kinds = self.0.lock();
         let is_room = kinds.known.len() < MOST_KINDS || kinds.known.contains_key(&kind);
         let pace = match is_room {
             true => kinds.known.entry(kind).or_default(),

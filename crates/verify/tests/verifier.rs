@@ -1,11 +1,12 @@
 //! What the verifier decides, with keys that the test holds.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use parking_lot::Mutex;
 use serde_json::json;
 use signet_core::algorithm::RsaBits;
 use signet_core::verify::{Authentic, Refusal, Unproven};
@@ -47,23 +48,23 @@ impl Held {
     }
 
     fn replace(&self, keys: Result<Vec<VerifyingKey>, NoKeys>) {
-        *self.keys.lock().expect("the lock") = keys;
+        *self.keys.lock() = keys;
     }
 
     fn refusals(&self) -> Vec<Refusal> {
-        std::mem::take(&mut *self.refused.lock().expect("the lock"))
+        std::mem::take(&mut *self.refused.lock())
     }
 }
 
 impl KeySource for Held {
     fn keys_at(&self, _: Timestamp) -> Result<Arc<dyn Keys>, NoKeys> {
         self.asked.fetch_add(1, Ordering::Relaxed);
-        let keys = self.keys.lock().expect("the lock").clone()?;
+        let keys = self.keys.lock().clone()?;
         Ok(Arc::new(Ring(keys)))
     }
 
     fn on_refused(&self, refusal: Refusal) {
-        self.refused.lock().expect("the lock").push(refusal);
+        self.refused.lock().push(refusal);
     }
 }
 

@@ -2,8 +2,10 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use crate::server::Response;
 
@@ -57,7 +59,7 @@ impl Script {
         lines.remove(index).map(|(_, fault)| fault)
     }
 
-    fn lines(&self) -> std::sync::MutexGuard<'_, VecDeque<(String, Fault)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lines(&self) -> parking_lot::MutexGuard<'_, VecDeque<(String, Fault)>> {
+        self.0.lock()
     }
 }

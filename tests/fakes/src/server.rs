@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
+use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
@@ -193,12 +194,12 @@ impl Server {
     /// How often each operation was called, faults included.
     #[must_use]
     pub fn calls(&self) -> BTreeMap<String, u64> {
-        self.shared.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.shared.calls.lock().clone()
     }
 
     /// Counts from zero again.
     pub fn forget_calls(&self) {
-        self.shared.calls.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.shared.calls.lock().clear();
     }
 }
 
@@ -271,12 +272,7 @@ async fn answer(request: http::Request<Incoming>, shared: Arc<Shared>) -> Result
         body,
     };
     let operation = shared.service.operation(&request);
-    *shared
-        .calls
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .entry(operation.clone())
-        .or_default() += 1;
+    *shared.calls.lock().entry(operation.clone()).or_default() += 1;
     let fault = shared.script.next(&operation);
     match &fault {
         Some(Fault::Answer(response)) => return Ok(written(response.clone())),

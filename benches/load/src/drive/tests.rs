@@ -4,10 +4,10 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http::{Method, Response, StatusCode, Version};
+use parking_lot::Mutex;
 
 use super::*;
 use crate::plan::{Expect, Template};
@@ -64,16 +64,16 @@ fn both_protocols_run_over_both_transports() {
     let versions = Arc::new(Mutex::new(HashSet::new()));
     let seen = Arc::clone(&versions);
     let answer: Answer = Arc::new(move |parts, body| {
-        seen.lock().expect("not poisoned").insert(parts.version);
+        seen.lock().insert(parts.version);
         Response::new(Full::new(body))
     });
     let tcp = TestServer::start(None, Arc::clone(&answer));
     let unix = TestServer::start(Some(&path), answer);
     for (server, socket) in [(&tcp, None), (&unix, Some(path.as_path()))] {
         for (protocol, version) in [(Protocol::Http1, Version::HTTP_11), (Protocol::Http2, Version::HTTP_2)] {
-            versions.lock().expect("not poisoned").clear();
+            versions.lock().clear();
             let outcome = drive(plan(server, socket, protocol)).expect("a good run");
-            assert_eq!(*versions.lock().expect("not poisoned"), HashSet::from([version]));
+            assert_eq!(*versions.lock(), HashSet::from([version]));
             assert!(outcome.latencies.count() > 20, "{} requests", outcome.latencies.count());
             assert!(
                 outcome.answered > outcome.latencies.count(),
@@ -116,14 +116,14 @@ fn every_body_of_a_distinct_supply_is_sent_once() {
     let server = TestServer::start(
         None,
         Arc::new(move |_, body| {
-            seen.lock().expect("not poisoned").push(body.clone());
+            seen.lock().push(body.clone());
             Response::new(Full::new(body))
         }),
     );
     let mut plan = plan(&server, None, Protocol::Http2);
     plan.supply = distinct(200_000);
     let outcome = drive(plan).expect("a good run");
-    let bodies = bodies.lock().expect("not poisoned");
+    let bodies = bodies.lock();
     assert_eq!(bodies.len() as u64, outcome.answered);
     assert_eq!(bodies.iter().collect::<HashSet<_>>().len(), bodies.len());
 }

@@ -6,8 +6,10 @@ mod under_way;
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering, fence};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::task::{self, Waker};
+
+use parking_lot::Mutex;
 
 use super::tally::Tally;
 use super::{Crowd, Need};
@@ -122,12 +124,12 @@ impl Connection {
 
     /// Where it stands in the order of the crowd.
     pub(crate) fn key(&self) -> (u64, u64) {
-        *self.key.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.key.lock()
     }
 
     /// It stands elsewhere now.
     pub(crate) fn move_to(&self, key: (u64, u64)) {
-        *self.key.lock().unwrap_or_else(PoisonError::into_inner) = key;
+        *self.key.lock() = key;
     }
 
     /// Whether nothing is under way, and nothing is left to be written.

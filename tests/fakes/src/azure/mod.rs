@@ -18,10 +18,11 @@ mod keys;
 mod vault;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use http::Method;
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::json;
 
 use crate::authority::Authority;
@@ -176,7 +177,7 @@ impl Azure {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     fn now(&self) -> i64 {

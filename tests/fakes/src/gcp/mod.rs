@@ -22,9 +22,10 @@ mod versions;
 mod wire;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use signet_core::{Algorithm, SigningKey};
 
 use crate::authority::Authority;
@@ -52,7 +53,7 @@ impl Google {
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Makes a key ring, as an operator does.
