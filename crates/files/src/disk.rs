@@ -255,7 +255,7 @@ impl Disk {
     /// The error for an operation that the system refused.
     #[must_use]
     pub fn failed(&self, doing: &'static str, path: &Path, source: io::Error) -> DiskError {
-        let (cause, advice) = self.advice(path, &source);
+        let (cause, advice) = self.advice(doing, path, &source);
         DiskError::System {
             doing,
             path: path.to_owned(),
@@ -267,7 +267,7 @@ impl Disk {
 
     /// What must change, and how. Another directory, or a new volume, is never the advice: without the ring that is in the right
     /// one, a new ring is made, and every token is refused.
-    fn advice(&self, path: &Path, error: &io::Error) -> (Cause, String) {
+    fn advice(&self, doing: &str, path: &Path, error: &io::Error) -> (Cause, String) {
         let setting = self.setting;
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => (
@@ -283,7 +283,7 @@ impl Disk {
                      user the right to read and write there. Keep {setting}: a directory without the ring would start a \
                      new one, and every token would be refused",
                     rustix::process::geteuid().as_raw(),
-                    owned(path)
+                    owned(doing, path)
                 ),
             ),
             io::ErrorKind::ReadOnlyFilesystem => (
@@ -327,9 +327,14 @@ impl Disk {
     }
 }
 
-/// Whose the path is, or the nearest directory above it that can be looked at; nothing if none can.
-fn owned(path: &Path) -> String {
-    let found = path
+/// Whose the path is, or the nearest directory above it that can be looked at; nothing if none can. To write, rename or remove a
+/// file takes the right to its directory, whoever has the file.
+fn owned(doing: &str, path: &Path) -> String {
+    let needed = match doing {
+        "write" | "rename" | "remove" => directory_of(path),
+        _ => path,
+    };
+    let found = needed
         .ancestors()
         .find_map(|ancestor| Some((ancestor, ancestor.symlink_metadata().ok()?)));
     found.map_or_else(String::new, |(ancestor, metadata)| {
@@ -409,7 +414,7 @@ mod tests {
             Errno::IO,
         ];
         for error in errors {
-            let (_, advice) = disk.advice(Path::new("/"), &io::Error::from(error));
+            let (_, advice) = disk.advice("read", Path::new("/"), &io::Error::from(error));
             for harmful in [
                 "another place",
                 "or change",
@@ -420,11 +425,32 @@ mod tests {
                 assert!(!advice.contains(harmful), "{error}: {advice}");
             }
         }
-        let (cause, advice) = disk.advice(Path::new("/no/such/file"), &Errno::ACCESS.into());
+        let (cause, advice) = disk.advice("read", Path::new("/no/such/file"), &Errno::ACCESS.into());
         assert_eq!(cause, Cause::Rights);
         assert!(
             advice.contains(": / belongs to user 0. Run this as the user that the sidecar runs as"),
             "{advice}"
         );
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written_is_put_down_to_its_directory_and_not_to_its_owner() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("ring.json");
+        std::fs::write(&path, "").expect("written");
+        let disk = Disk {
+            setting: "SIGNET_DATA_DIR",
+        };
+        for (doing, lacking) in [
+            ("write", directory.path()),
+            ("rename", directory.path()),
+            ("remove", directory.path()),
+            ("read", &path),
+            ("lock", &path),
+        ] {
+            let text = disk.failed(doing, &path, Errno::ACCESS.into()).to_string();
+            let named = format!(": {} belongs to user", lacking.display());
+            assert!(text.contains(&named), "{text}");
+        }
     }
 }
