@@ -31,7 +31,7 @@ pub const CLOCK: &str = "clock";
 pub struct Condition {
     /// The name in `/readyz`, such as `ring`.
     pub name: &'static str,
-    /// Whether it holds. One that is lost on every replica alike counts as held: no other would do better.
+    /// Whether it holds. One that is most likely lost on every replica alike counts as held: no other would do better.
     pub ok: bool,
     /// The state that it is in.
     pub state: State,

@@ -10,7 +10,9 @@ pub enum Effect {
     Good,
     /// Something is wrong, and no request fails because of it yet.
     AtRisk,
-    /// Requests fail, and would on every other replica too: this one stays ready.
+    /// Requests may fail because of it, here or elsewhere. This process cannot tell whether they do.
+    MayBeLost,
+    /// Requests fail, and most likely would on every other replica too: this one stays ready.
     LostEverywhere,
     /// Requests fail here, and another replica may do better: this one is not ready.
     LostHere,
@@ -80,19 +82,19 @@ states! {
     /// The socket's file cannot be looked at.
     SocketHidden = "socket_hidden", LostHere;
     /// A ring that is published beside the one that signs cannot be read.
-    AlsoRingUnread = "also_ring_unread", AtRisk;
+    AlsoRingUnread = "also_ring_unread", MayBeLost;
     /// Nobody has asked a trusted issuer for its keys yet.
     IssuerNotAsked = "issuer_not_asked", LostHere;
     /// The keys of a trusted issuer cannot be fetched. The last ones are still in use.
-    IssuerFails = "issuer_fails", AtRisk;
+    IssuerFails = "issuer_fails", MayBeLost;
     /// The keys of a trusted issuer were never fetched: its tokens get 503.
     IssuerNeverRead = "issuer_never_read", LostEverywhere;
     /// The keys of a trusted issuer are too old to be believed: its tokens get 503.
     IssuerTooOld = "issuer_too_old", LostEverywhere;
     /// The wall clock runs apart from others, so nothing is created or erased in the ring.
-    ClockInDoubt = "clock_in_doubt", AtRisk;
+    ClockInDoubt = "clock_in_doubt", MayBeLost;
     /// The newest key was created in the future, so nothing is created or erased in the ring.
-    KeyFromTheFuture = "key_from_the_future", AtRisk;
+    KeyFromTheFuture = "key_from_the_future", MayBeLost;
     /// A key was revoked so recently that services which verify with the JWKS may still accept it.
     RevocationSpreads = "revocation_spreads", AtRisk;
 }

@@ -8,8 +8,9 @@ use signet_base::brief;
 use signet_base::rfc3339;
 use signet_clock_watch::Doubt;
 
-/// What is not done meanwhile.
-const HELD: &str = "No key is created, retired, disabled or erased while that lasts; all else goes on";
+/// What is not done meanwhile, and what a wrong clock does to tokens.
+const HELD: &str = "No key is created, retired, disabled or erased while that lasts. Tokens are signed and judged by this clock: if it is \
+                    wrong, good tokens are refused here, expired ones are accepted, or those that are signed here are refused elsewhere";
 
 /// Why the wall clock, or the creation instant of a key, cannot be believed.
 #[derive(Clone, Debug)]
@@ -37,8 +38,8 @@ impl Doubted {
         Some(Self { state, reason })
     }
 
-    /// All replicas share the ring, and perhaps the clock: no other would do better, and what is published and signs goes on. So it
-    /// is told, and no more.
+    /// Requests may fail by a clock that is wrong. But all replicas share the ring, and perhaps the clock: most likely no other would do
+    /// better, so this one stays ready.
     pub(super) fn condition(&self, started_at: Timestamp, since: Timestamp) -> Condition {
         Condition {
             name: CLOCK,

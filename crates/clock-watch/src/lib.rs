@@ -134,7 +134,10 @@ impl Doubt {
                                all resumes by itself";
         match self.against {
             Against::Running | Against::LastGood => {
-                format!("{COMPARE}. If it is right, restart this sidecar, which then begins to watch it anew")
+                format!(
+                    "{COMPARE}. If it is right, restart this sidecar once /readyz shows nothing else that is wrong: it then begins to \
+                     watch the clock anew"
+                )
             }
             Against::Provider(provider) => format!(
                 "{COMPARE}. If it is right, the clock of {provider} is wrong, or that of a proxy that answers for it: set that one. \

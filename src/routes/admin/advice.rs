@@ -4,6 +4,22 @@
 
 use crate::conditions::State;
 
+/// What a restart does for a state.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Restart {
+    /// Nothing needs to be said of it.
+    NoWord,
+    /// It is not needed, and does harm: said unless the text of an error asks for one.
+    Unneeded(&'static str),
+    /// It is the last step.
+    Last {
+        /// What it does, as the beginning of a sentence.
+        step: &'static str,
+        /// What must be so before; said unless the text of an error asks for a restart.
+        guard: &'static str,
+    },
+}
+
 /// What the status page says about one state.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Advice {
@@ -11,10 +27,12 @@ pub(super) struct Advice {
     pub(super) headline: &'static str,
     /// What it means, in one sentence.
     pub(super) means: &'static str,
-    /// What goes on all the same.
-    pub(super) still_works: &'static str,
-    /// What to do next.
+    /// What to know of the things that still work; empty if there is nothing. True whatever else is wrong.
+    pub(super) remark: &'static str,
+    /// What to do next. True whatever else is wrong.
     pub(super) next: &'static str,
+    /// Whether a restart is part of that.
+    pub(super) restart: Restart,
     /// The heading in `docs/operations.md` that says more.
     pub(super) section: &'static str,
 }
@@ -27,193 +45,232 @@ pub(super) const fn advice(state: State) -> Option<Advice> {
         State::Starting => Advice {
             headline: "The sidecar is starting",
             means: "The ring is opened and read for the first time: nothing is signed, validated or published here yet.",
-            still_works: "This page, /livez and /readyz; and all other replicas.",
+            remark: "",
             next: "Wait some seconds. If it lasts, the provider does not answer: bring it back, or correct its address in the \
                    settings. Run signet check with this sidecar's environment and as its user: it tries each permission.",
+            restart: Restart::NoWord,
             section: "NotStarted",
         },
         State::RingUnread => Advice {
             headline: "The provider cannot be read",
             means: "The ring cannot be read, so this replica sees no new key and no revocation.",
-            still_works: "Everything, for as long as the text above says. Keys change their phases by the clock.",
+            remark: "The last good ring is in use for as long as the text above says. Its keys change their phases by the \
+                     clock.",
             next: "Bring the provider back; the text above says what it answers. Run signet check with this sidecar's \
-                   environment and as its user: it tries each permission. Do not restart the sidecar: it reads the ring \
-                   again by itself. If the kind is bad_answer, treat it as an attack until you know better.",
+                   environment and as its user: it tries each permission. If the kind is bad_answer, treat it as an attack \
+                   until you know better.",
+            restart: Restart::Unneeded(
+                "Do not restart the sidecar while this lasts: it reads the ring again by itself.",
+            ),
             section: "RingStale",
         },
         State::RingWorkUndone => Advice {
             headline: "The provider can be read, but not changed",
             means: "The ring can be read, but the next key cannot be made, or an expired one cannot be taken out of use.",
-            still_works: "Everything. The active key goes on signing until its successor can be made.",
+            remark: "A key that signs goes on until its successor can be made.",
             next: "Grant the permission or free the space that the text above names. Run signet check with this sidecar's \
-                   environment and as its user: it tries each permission. It is tried again by itself.",
+                   environment and as its user: it tries each permission.",
+            restart: Restart::Unneeded("It is tried again by itself."),
             section: "KeeperFailing",
         },
         State::RingTooOld => Advice {
             headline: "The ring is too old to be safe",
             means: "Another replica may sign with a key that this one does not know yet.",
-            still_works: "Signing, validation and the JWKS go on with the last good ring.",
+            remark: "The last good ring is in use, which may lack a key of another replica.",
             next: "Bring the provider back; the text above says what it answers. Keep traffic away from this replica until \
-                   then. It recovers by itself. Do not restart it: with sealed custody it would lose its private key until \
-                   the provider is back.",
+                   then.",
+            restart: Restart::Unneeded(
+                "Do not restart this replica: it recovers by itself, and with sealed custody a restart \
+                                        would lose its private key until the provider is back.",
+            ),
             section: "RingTooOld",
         },
         State::SigningAsleep => Advice {
             headline: "The process was stopped, and reads its ring before it signs",
             means: "This process did not run for a while, so others may have changed the ring: POST /v1/sign answers 503.",
-            still_works: "GET /v1/ring.",
-            next: "Wait: one reading of the provider ends it. If it lasts, bring the provider back. Then find out what stopped \
-                   the process: a suspended machine, SIGSTOP, or a CPU limit that is too low.",
+            remark: "GET /v1/ring shows the ring as it was last read.",
+            next: "Wait: one reading of the provider ends it. If it lasts, bring the provider back. Then find out what \
+                   stopped the process: a suspended machine, SIGSTOP, or a CPU limit that is too low.",
+            restart: Restart::NoWord,
             section: "Asleep",
         },
         State::SigningWithoutKey => Advice {
             headline: "No key can sign",
             means: "No key of the ring is active: POST /v1/sign answers 503.",
-            still_works: "Validation and the JWKS go on with the keys that are left.",
+            remark: "",
             next: "The sidecar makes a key as soon as the provider lets it. If it is not made, the condition ring or the log \
-                   has the error: grant what it names. Signing resumes by itself.",
+                   has the error: grant what it names.",
+            restart: Restart::Unneeded("Signing then begins by itself."),
             section: "SigningUnavailable",
         },
         State::SigningKeyDisabled => Advice {
             headline: "The active key is disabled in the provider",
             means: "Somebody disabled the active key in the provider, not with signet: POST /v1/sign answers 503.",
-            still_works: "Validation and the JWKS go on, so tokens that exist stay good.",
+            remark: "",
             next: "If the key is good, enable it in the provider again: signing resumes with the next reading. If it leaked, \
                    run signet keys revoke with its kid: its successor then signs at once. If you do neither, its successor \
                    signs as soon as it is made.",
+            restart: Restart::NoWord,
             section: "SigningUnavailable",
         },
         State::SigningKeySealed => Advice {
             headline: "The active key cannot be unsealed",
             means: "The provider does not unwrap the private half of the active key: POST /v1/sign answers 503.",
-            still_works: "Validation and the JWKS go on, so tokens that exist stay good.",
+            remark: "",
             next: "Bring the provider back, or grant the permission to unwrap; the text above says what it answers. Keep the \
-                   replicas that still sign running: they have the key in memory. This one signs by itself as soon as it has \
+                   replicas that still sign running: they have the key in memory. This one signs as soon as it has \
                    the key.",
+            restart: Restart::NoWord,
             section: "SigningUnavailable",
         },
         State::ProviderDoesNotSign => Advice {
             headline: "The provider does not sign",
-            means: "Requests to sign fail. Every replica asks the same provider, so this one stays ready.",
-            still_works: "Validation and the JWKS go on, so tokens that exist stay good.",
+            means: "Requests to sign fail. This replica stays ready, as another would most likely have the same trouble: \
+                    compare /readyz of the others.",
+            remark: "",
             next: "The text above says why: the provider's quota, its latency, a permission, or an outage. Run signet check \
                    with this sidecar's environment and as its user: it tries each permission. The first signature that \
                    succeeds ends this state.",
+            restart: Restart::NoWord,
             section: "ProviderDoesNotSign",
         },
         State::JwksAsleep => Advice {
             headline: "The process was stopped, and reads its ring before it answers",
             means: "This process did not run for a while, so others may have changed the ring: no token is judged, and the \
                     JWKS is not served.",
-            still_works: "GET /v1/ring.",
+            remark: "GET /v1/ring shows the ring as it was last read.",
             next: "Wait: one reading of the provider ends it. If it lasts, bring the provider back. Keep traffic away from \
                    this replica until then.",
+            restart: Restart::NoWord,
             section: "Asleep",
         },
         State::JwksEmpty => Advice {
             headline: "No key is published",
             means: "The ring has no key that may be used: no token of this issuer is accepted.",
-            still_works: "Tokens of trusted issuers.",
-            next: "If all keys were revoked, the sidecar makes a new one as soon as the provider lets it: the condition ring or \
-                   the log says what keeps it from that. If nobody revoked them, somebody emptied the ring: restore it from a \
-                   backup before you make a key.",
+            remark: "",
+            next: "If all keys were revoked, the sidecar makes a new one as soon as the provider lets it: the condition ring \
+                   or the log says what keeps it from that. If nobody revoked them, somebody emptied the ring: restore it \
+                   from a backup before you make a key.",
+            restart: Restart::NoWord,
             section: "JwksEmpty",
         },
         State::SocketGone => Advice {
             headline: "The socket's file is gone",
             means: "Somebody removed the file of the local socket: no gateway can make a new connection.",
-            still_works: "Connections that are open already, and the public listener with the JWKS.",
-            next: "First find what removed it, such as a clean-up of the directory. Then restart this sidecar, which makes the \
-                   file again; but not before the other conditions are good, because a restart loses the keys that are only in \
-                   memory.",
+            remark: "On connections that are open already, and on the public listener.",
+            next: "First find what removed it, such as a clean-up of the directory.",
+            restart: Restart::Last {
+                step: "Then restart this sidecar, which makes the file again",
+                guard: "but not before the other conditions are good, because a restart loses the keys that are only in memory",
+            },
             section: "SocketGone",
         },
         State::SocketReplaced => Advice {
             headline: "Another file has the place of the socket",
             means: "A gateway that connects now reaches another process, or none. It sends its tokens there.",
-            still_works: "Connections that are open already, and the public listener with the JWKS.",
-            next: "Find out whose file it is (ls -l, fuser); if nobody in your team made it, treat it as an attack. Stop that process \
-                   and remove its file. Then restart this sidecar, once the other conditions are good. While the other process \
-                   serves there, a restarted sidecar does not start.",
+            remark: "On connections that are open already, and on the public listener.",
+            next: "Find out whose file it is (ls -l, fuser); if nobody in your team made it, treat it as an attack. Stop that \
+                   process and remove its file.",
+            restart: Restart::Last {
+                step: "Then restart this sidecar, which does not start while the other process serves there",
+                guard: "but not before the other conditions are good",
+            },
             section: "SocketGone",
         },
         State::SocketHidden => Advice {
             headline: "The socket's file cannot be looked at",
             means: "The system refuses a look at the socket's file, so gateways may not reach it either.",
-            still_works: "Connections that are open already, and the public listener with the JWKS.",
-            next: "Give the sidecar's user back the right to enter the directory of the socket; the text above has the path and \
-                   the error. It needs no restart.",
+            remark: "On connections that are open already, and on the public listener.",
+            next: "Give the sidecar's user back the right to enter the directory of the socket; the text above has the path \
+                   and the error. It needs no restart.",
+            restart: Restart::NoWord,
             section: "SocketGone",
         },
         State::AlsoRingUnread => Advice {
             headline: "A ring that is also published cannot be read",
             means: "The ring of another provider, which is published beside the one that signs, cannot be read.",
-            still_works: "Everything. Its last keys stay published and accepted; new ones and revocations are not seen.",
+            remark: "The last keys of that ring are in use. A token under a newer one is refused, and a revocation there is \
+                     not seen.",
             next: "Bring that provider back before the next step of the switch. If a key of it was revoked meanwhile, this \
                    replica still accepts it.",
+            restart: Restart::NoWord,
             section: "AlsoRingUnread",
         },
         State::IssuerNotAsked => Advice {
             headline: "A trusted issuer was not asked yet",
             means: "This process has just started, and asks a trusted issuer for its keys for the first time.",
-            still_works: "Everything but the tokens of that issuer.",
+            remark: "",
             next: "Wait some seconds: it is ready once the issuer has answered, or has failed to.",
+            restart: Restart::NoWord,
             section: "IssuerUnread",
         },
         State::IssuerFails => Advice {
             headline: "The keys of a trusted issuer cannot be fetched",
             means: "A trusted issuer does not give its keys, so this replica does not see a new key or the removal of one.",
-            still_works: "Everything. Tokens of that issuer are judged by its last keys until these are too old (max_stale).",
-            next: "Restore the issuer or the network path to it; the text above has the URL and the error. signet check \
-                   asks each issuer once. Do not restart the sidecar: it tries again by itself.",
+            remark: "The last keys of that issuer are in use until they are too old (max_stale). A token under a newer one is \
+                     refused.",
+            next: "Restore the issuer or the network path to it; the text above has the URL and the error. signet check asks \
+                   each issuer once.",
+            restart: Restart::Unneeded("Do not restart the sidecar while this lasts: it tries again by itself."),
             section: "IssuerUnread",
         },
         State::IssuerNeverRead => Advice {
             headline: "The keys of a trusted issuer were never fetched",
-            means: "There are no keys of a trusted issuer: its tokens get 503 on every replica that started without them.",
-            still_works: "Tokens of Signet's own issuer and of the other trusted ones.",
-            next: "Correct the address or the certificate authority if the text above says so; else restore the issuer or \
-                   the network path to it. Keep replicas that still have its keys running. The sidecar tries again by itself every few \
-                   seconds.",
+            means: "There are no keys of a trusted issuer: its tokens get 503 here. This replica stays ready, as another \
+                    would most likely have the same trouble: compare /readyz of the others.",
+            remark: "",
+            next: "Correct the address or the certificate authority if the text above says so; else restore the issuer or the \
+                   network path to it. Keep replicas that still have its keys running.",
+            restart: Restart::Unneeded("The sidecar tries again by itself every few seconds."),
             section: "IssuerUnread",
         },
         State::IssuerTooOld => Advice {
             headline: "The keys of a trusted issuer are too old",
-            means: "A trusted issuer has not given its keys for longer than max_stale: its tokens get 503.",
-            still_works: "Tokens of Signet's own issuer and of the other trusted ones.",
-            next: "Restore the issuer or the network path to it; the text above has the URL and the error. The sidecar tries \
-                   again by itself every few seconds. A longer max_stale also means that a key which the issuer revoked is accepted \
-                   for longer.",
+            means: "A trusted issuer has not given its keys for longer than max_stale: its tokens get 503 here. This replica \
+                    stays ready, as another would most likely have the same trouble: compare /readyz of the others.",
+            remark: "",
+            next: "Restore the issuer or the network path to it; the text above has the URL and the error. A longer max_stale \
+                   also means that a key which the issuer revoked is accepted for longer.",
+            restart: Restart::Unneeded("It asks again every few seconds."),
             section: "IssuerUnread",
         },
         State::ClockInDoubt => Advice {
             headline: "The clock is in doubt",
-            means: "The wall clock was set, or disagrees with a provider or with an earlier reading. No key is created, retired or \
-                    erased until that is settled.",
-            still_works: "Everything: what is published and what signs goes on.",
-            next: "Compare date -u with a clock that is right. If this machine's is wrong, set it and see that NTP runs: all resumes \
-                   by itself. If it is right and the text above names a provider, the clock there is wrong, or that of a proxy on \
-                   the way: set that one. If it names none, restart this sidecar, once the other conditions are good, so that it \
-                   watches anew; never while the clock is wrong.",
+            means: "The wall clock was set, or disagrees with a provider or with an earlier reading. If it is wrong, good \
+                    tokens are refused here, expired ones are accepted, or those that are signed here are refused elsewhere. \
+                    No key is created, retired or erased until that is settled.",
+            remark: "Whatever signs or judges tokens here does so by this clock, and is right as far as the clock is.",
+            next: "Compare date -u with a clock that is right. If this machine's is wrong, set it and see that NTP runs: all \
+                   resumes then. If it is right and the text above names a provider, the clock there is wrong, or that \
+                   of a proxy on the way: set that one.",
+            restart: Restart::Last {
+                step: "If it names none, restart this sidecar, so that it watches the clock anew, but never while the clock \
+                       is wrong",
+                guard: "and not before the other conditions are good",
+            },
             section: "ClockInDoubt",
         },
         State::KeyFromTheFuture => Advice {
             headline: "The newest key was created in the future",
-            means: "A clock was ahead when the newest key was created, or this machine's is behind. No key is created, retired or \
-                    erased until the key's date has come.",
-            still_works: "Everything: the key before it signs while it can, and then the one from the future.",
-            next: "Check the clocks of all machines, and set those that are wrong. Then wait until the instant that the text above \
-                   names. If that is too far away, run signet keys revoke with the kid above: tokens of that key are then refused.",
+            means: "A clock was ahead when the newest key was created, or this machine's is behind. If this one is wrong, \
+                    expired tokens are accepted here, and those that are signed here may be refused elsewhere. No key is \
+                    created, retired or erased until the key's date has come.",
+            remark: "Whatever signs or judges tokens here does so by this clock, and is right as far as the clock is.",
+            next: "Check the clocks of all machines, and set those that are wrong. Then wait until the instant that the text \
+                   above names. If that is too far away, run signet keys revoke with the kid above: tokens of that key are \
+                   then refused. Until then the key before it signs while it can, and then the one from the future.",
+            restart: Restart::NoWord,
             section: "ClockInDoubt",
         },
         State::RevocationSpreads => Advice {
             headline: "A revoked key may still be accepted elsewhere",
             means: "A key was revoked. Sidecars refuse it, but a service that verifies with the JWKS accepts its tokens until \
                     its cache ends.",
-            still_works: "Everything here: this sidecar refuses the key and its tokens.",
+            remark: "This sidecar refuses the key and its tokens.",
             next: "If you cannot wait until the instant above, restart the services that verify with the JWKS. If the active \
-                   key was revoked, they refuse tokens of the new one until then. If nobody in your team revoked it, treat it as \
-                   an attack.",
+                   key was revoked, they refuse tokens of the new one until then. If nobody in your team revoked it, treat it \
+                   as an attack.",
+            restart: Restart::NoWord,
             section: "KeyRevoked",
         },
     })
@@ -267,23 +324,47 @@ mod tests {
     #[test]
     fn a_restart_of_the_sidecar_is_advised_for_its_socket_alone_and_not_while_something_else_fails() {
         for (state, advice) in all() {
-            let urges = advice.next.contains("restart this sidecar");
             // What a clock that is right now was held against is gone with the process.
             let is_cured = matches!(state, State::SocketGone | State::SocketReplaced | State::ClockInDoubt);
-            assert_eq!(urges, is_cured, "{state:?}: {}", advice.next);
-            if urges {
-                assert!(
-                    advice.next.contains("other conditions are good"),
-                    "{state:?}: {}",
-                    advice.next
-                );
+            match advice.restart {
+                Restart::Last { step, guard } => {
+                    assert!(is_cured, "{state:?}: {step}");
+                    assert!(step.contains("restart this sidecar"), "{state:?}: {step}");
+                    assert!(guard.contains("other conditions are good"), "{state:?}: {guard}");
+                }
+                _ => assert!(!is_cured, "{state:?}"),
             }
-            for harmful in ["Restart", "restart it.", "SIGNET_DATA_DIR", "chown", "remove the ring"] {
+            for harmful in [
+                "estart this sidecar",
+                "restart it.",
+                "SIGNET_DATA_DIR",
+                "chown",
+                "remove the ring",
+            ] {
                 assert!(
                     !advice.next.contains(harmful),
                     "{state:?} advises {harmful}: {}",
                     advice.next
                 );
+            }
+        }
+    }
+
+    /// Another condition may be lost beside it, and an error may ask for a restart.
+    #[test]
+    fn no_advice_on_one_state_speaks_for_the_others() {
+        for (state, advice) in all() {
+            for text in [advice.means, advice.remark, advice.next] {
+                for claim in [
+                    "Everything",
+                    "goes on signing",
+                    "stay good",
+                    "by itself",
+                    "not restart",
+                    "very replica",
+                ] {
+                    assert!(!text.contains(claim), "{state:?} claims {claim:?}: {text}");
+                }
             }
         }
     }

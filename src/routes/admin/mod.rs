@@ -1,6 +1,7 @@
 //! The admin listener: `/livez`, `/readyz`, `/metrics`, and a page for people.
 
 mod advice;
+mod combined;
 mod html;
 mod page;
 mod picture;

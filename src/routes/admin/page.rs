@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use signet_core::{Phase, Policy, Timestamp};
 
 use super::advice::advice;
+use super::combined::{still_works, what_next};
 use super::html::escape;
 use super::picture;
 use crate::conditions::{Condition, Effect, Report, State};
@@ -39,6 +40,7 @@ impl Page<'_> {
         let title = match self.report.effect() {
             Effect::LostHere => "✖ NOT READY",
             Effect::LostEverywhere => "✖ ready, but requests fail",
+            Effect::MayBeLost => "! ready, but requests may fail",
             Effect::AtRisk => "! ready, with a warning",
             Effect::Good => "✔ ready",
         };
@@ -94,6 +96,7 @@ impl Page<'_> {
         let (word, since) = match effect {
             Effect::LostHere => ("NOT READY", self.report.since),
             Effect::LostEverywhere => ("Ready, but requests fail", self.troubled_since(effect)),
+            Effect::MayBeLost => ("Ready, but requests may fail", self.troubled_since(effect)),
             Effect::AtRisk => ("Ready, with a warning", self.troubled_since(effect)),
             Effect::Good => ("Ready", self.report.since),
         };
@@ -114,10 +117,17 @@ impl Page<'_> {
             ),
             Effect::LostEverywhere => write!(
                 html,
-                "<b>{}</b>, since {}. {}. Every replica has the same trouble, so this one stays ready. See what to do below.",
+                "<b>{}</b>, since {}. {}. This replica stays ready, as another would most likely have the same trouble: compare \
+                 /readyz of the others. See what to do below.",
                 self.headlines(effect),
                 rfc3339(since),
                 self.still_good()
+            ),
+            Effect::MayBeLost => write!(
+                html,
+                "<b>{}</b>, since {}. Requests may fail because of it, here or elsewhere. See what to do below.",
+                self.headlines(effect),
+                rfc3339(since)
             ),
             Effect::AtRisk => write!(
                 html,
@@ -184,7 +194,7 @@ impl Page<'_> {
                 condition.name,
                 match effect {
                     Effect::LostHere | Effect::LostEverywhere => "lost",
-                    Effect::AtRisk => "warning",
+                    Effect::MayBeLost | Effect::AtRisk => "warning",
                     Effect::Good => "good",
                 },
                 rfc3339(since),
@@ -216,8 +226,8 @@ impl Page<'_> {
                 escape(advice.headline),
                 escape(advice.means),
                 escape(&condition.detail),
-                escape(advice.still_works),
-                escape(advice.next),
+                escape(&still_works(self.report, &advice)),
+                escape(&what_next(self.report, condition, &advice)),
                 advice.section
             );
         }
@@ -318,7 +328,7 @@ impl Page<'_> {
 fn class(effect: Effect) -> &'static str {
     match effect {
         Effect::LostHere | Effect::LostEverywhere => "bad",
-        Effect::AtRisk => "warn",
+        Effect::MayBeLost | Effect::AtRisk => "warn",
         Effect::Good => "good",
     }
 }

@@ -1,7 +1,7 @@
 use signet_core::{Algorithm, Durations};
 
 use super::*;
-use crate::conditions::{ISSUERS, JWKS, RING, SIGNING, SOCKET};
+use crate::conditions::{CLOCK, ISSUERS, JWKS, RING, SIGNING, SOCKET};
 use crate::ring_view::{AlsoView, RevokedView};
 
 /// What somebody wrote who wants more than to give a reason.
@@ -174,7 +174,7 @@ fn a_red_page_says_what_is_lost_since_when_what_still_works_and_what_to_do() {
         "<strong>✖ signing: lost</strong><span>since 2027-01-15T07:55:58Z (4m 2s)</span>",
         "<h2>What to do about signing: No key can sign</h2>",
         "<dt>Why</dt><dd>the detail of signing</dd>",
-        "Validation and the JWKS go on",
+        "Validation of this issuer&#39;s tokens, validation of trusted issuers&#39; tokens, the JWKS and new connections",
         "docs/operations.md, section “SigningUnavailable”",
     ] {
         assert!(html.contains(text), "no {text:?} in {html}");
@@ -262,6 +262,62 @@ fn what_fails_on_every_replica_is_red_though_this_one_stays_ready() {
             "{html}"
         );
     }
+}
+
+/// Another replica's state cannot be seen from here.
+#[test]
+fn a_page_does_not_say_of_other_replicas_what_nobody_has_seen() {
+    let mut report = report(&[]);
+    report.conditions[1].failing_since = Some(at(-60));
+    report.conditions[1].state = State::ProviderDoesNotSign;
+    let html = page(&ring(), &report);
+    assert!(
+        html.contains("as another would most likely have the same trouble"),
+        "{html}"
+    );
+    assert!(html.contains("compare /readyz of the others"), "{html}");
+    assert!(!html.contains("very replica"), "{html}");
+}
+
+/// Its tokens may be refused elsewhere, or those of others here.
+#[test]
+fn a_clock_in_doubt_is_amber_and_says_that_requests_may_fail() {
+    for state in [State::ClockInDoubt, State::KeyFromTheFuture] {
+        let mut report = report(&[]);
+        report.conditions[3].name = CLOCK;
+        report.conditions[3].failing_since = Some(at(-60));
+        report.conditions[3].state = state;
+        let html = page(&ring(), &report);
+        for text in [
+            "<title>! ready, but requests may fail - Signet</title>",
+            "<header class='banner warn'><h1>! Ready, but requests may fail <small>for 1m</small></h1>",
+            "Requests may fail because of it, here or elsewhere",
+            "<strong>! clock: warning</strong>",
+        ] {
+            assert!(html.contains(text), "no {text:?} in {html}");
+        }
+        for wrong in ["No request fails", "Everything", "goes on"] {
+            assert!(!html.contains(wrong), "{wrong}: {html}");
+        }
+    }
+}
+
+/// A token of Vault that has died, and no key in memory.
+#[test]
+fn a_page_does_not_contradict_itself_when_two_conditions_fail() {
+    let mut report = report(&[SIGNING]);
+    report.conditions[0].failing_since = Some(at(-30));
+    report.conditions[0].state = State::RingUnread;
+    report.conditions[0].detail = "VAULT_TOKEN has died: set a new one and restart Signet".to_owned();
+    let html = page(&ring(), &report);
+    for wrong in ["not restart", "Everything", "goes on signing", "by itself"] {
+        assert!(!html.contains(wrong), "{wrong}: {html}");
+    }
+    assert!(html.contains("run signet check with the new environment"), "{html}");
+    assert!(
+        html.contains("<dt>Still works</dt><dd>Validation of this issuer"),
+        "{html}"
+    );
 }
 
 #[test]
