@@ -26,6 +26,8 @@ use signet_issuers::{NoClient, TrustedIssuer};
 
 /// How long a provider or an issuer may be silent, so that the command takes no more than five seconds in all.
 const SILENCE: Duration = Duration::from_secs(4);
+/// What the sidecar beside is asked for.
+const OF_THE_SERVED_RING: &str = "commands about the ring that is served";
 /// How long the command says nothing while trials go on.
 const QUIET: Duration = Duration::from_secs(1);
 
@@ -208,10 +210,25 @@ fn try_clock(clock_watch: &ClockWatch) -> Option<Row> {
 }
 
 /// Whether the ring that these settings lead to is the one that the sidecar beside serves. No row without such a sidecar, or if
-/// the ring cannot be read: that stands in a row of its own.
+/// the ring cannot be read: that stands in a row of its own. A sidecar that is there and does not tell is unknown.
 async fn try_beside(settings: &Settings, until: Instant) -> Option<Row> {
-    let neighbour = Neighbour::ask(settings).await?;
     let origin = &settings.origin;
+    let neighbour = match Neighbour::try_to_ask(settings).await {
+        Ok(neighbour) => neighbour?,
+        Err(why) => {
+            return Some(Row {
+                provider: origin.provider.as_str(),
+                permission: format!("the ring of the sidecar on {}", settings.socket.path.display()),
+                answer: "unknown",
+                granted: None,
+                needed_for: OF_THE_SERVED_RING,
+                code: Some(exit_code(ErrorKind::TimedOut)),
+                problem: Some(why),
+                not_tried: None,
+                grant: None,
+            });
+        }
+    };
     let records = match app::is_untouched(settings, origin).await {
         true => Vec::new(),
         false => {
@@ -226,7 +243,7 @@ async fn try_beside(settings: &Settings, until: Instant) -> Option<Row> {
         permission: format!("the ring of the sidecar on {}", neighbour.socket()),
         answer: if failed.is_some() { "no" } else { "yes" },
         granted: Some(failed.is_none()),
-        needed_for: "commands about the ring that is served",
+        needed_for: OF_THE_SERVED_RING,
         code: failed.as_ref().map(|failure| failure.code),
         problem: failed.map(|failure| failure.text),
         not_tried: None,

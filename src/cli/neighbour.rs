@@ -35,18 +35,28 @@ impl<'a> Neighbour<'a> {
     /// Asks the sidecar. `None`: none answers, it serves another issuer, or it has no keys. Commands do without one, and the log
     /// says if somebody is there who did not tell.
     pub(super) async fn ask(settings: &'a Settings) -> Option<Self> {
+        Self::try_to_ask(settings).await.unwrap_or_else(|why| {
+            warn!("{why}");
+            None
+        })
+    }
+
+    /// The same, for a command that shows why a sidecar that is there did not tell.
+    ///
+    /// # Errors
+    /// What failed, for the operator.
+    pub(super) async fn try_to_ask(settings: &'a Settings) -> Result<Option<Self>, String> {
         let socket = &settings.socket.path;
         let why = match timeout(PATIENCE, send(socket, Method::GET, "/v1/ring", Vec::new())).await {
-            Ok(Ok((status, answer))) => return Self::of(settings, status, &answer),
-            Ok(Err(ClientError::Connect { source, .. })) if is_nobody(&source) => return None,
+            Ok(Ok((status, answer))) => return Ok(Self::of(settings, status, &answer)),
+            Ok(Err(ClientError::Connect { source, .. })) if is_nobody(&source) => return Ok(None),
             Ok(Err(error)) => chain(&error),
             Err(_) => format!("it did not answer within {}", humantime::format_duration(PATIENCE)),
         };
-        warn!(
+        Err(format!(
             "the sidecar on {} could not be asked which ring it serves, so nothing shows whether this command reads the same: {why}",
             socket.display()
-        );
-        None
+        ))
     }
 
     fn of(settings: &'a Settings, status: StatusCode, answer: &[u8]) -> Option<Self> {

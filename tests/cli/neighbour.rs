@@ -132,6 +132,20 @@ fn a_sidecar_that_is_there_and_does_not_answer_is_told_of_and_holds_up_nobody() 
         "{}",
         ran.stderr
     );
+    let ran = spec.run(&["check", "--json"]);
+    assert_eq!(ran.code, 75, "{}{}", ran.stdout, ran.stderr);
+    let report = ran.json();
+    let rows = report["checks"].as_array().expect("rows");
+    let is_of_it = |row: &&serde_json::Value| {
+        row["permission"]
+            .as_str()
+            .is_some_and(|what| what.contains("of the sidecar on"))
+    };
+    let row = rows.iter().find(is_of_it).expect("a row");
+    assert_eq!(row["answer"], "unknown", "{row}");
+    assert!(row["granted"].is_null(), "{row}");
+    let problem = row["problem"].as_str().expect("a reason");
+    assert!(problem.contains("it did not answer within 2s"), "{problem}");
     drop(silent);
     // Nobody is there any more, though the file is.
     let ran = spec.run(&["keys", "list"]);

@@ -261,6 +261,16 @@ pub(crate) fn transport(request: &str, address: &str, within: Duration, error: &
         );
         return Failure::new(ErrorKind::Unavailable, text);
     }
+    if error.is_timeout() && error.is_connect() {
+        return Failure::new(
+            ErrorKind::TimedOut,
+            format!(
+                "{request}: no connection to {address} was made within {}. It is tried again; is VAULT_ADDR right, and does Vault \
+                 serve TLS there if it begins with https?",
+                humantime::format_duration(within)
+            ),
+        );
+    }
     if error.is_timeout() {
         return Failure::new(
             ErrorKind::TimedOut,

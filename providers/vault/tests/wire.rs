@@ -157,6 +157,30 @@ fn an_answer_of_another_shape_is_refused_and_not_quoted() {
     });
 }
 
+/// The system accepts the connection, and nobody answers the beginning of TLS.
+#[test]
+fn a_server_of_tls_that_is_silent_is_given_up_after_the_time_that_is_told() {
+    run(async {
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = format!("https://{}", silent.local_addr().expect("an address"));
+        let pairs = [
+            ("VAULT_ADDR", address.as_str()),
+            ("VAULT_TOKEN", "hvs.hush"),
+            ("VAULT_CLIENT_TIMEOUT", "5s"),
+        ];
+        let owned = pairs.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let variables: Variables = owned.into_iter().collect();
+        let config = VaultConfig::new(&variables, "signet").expect("good");
+        let provider = signet_vault::remote(config, Arc::new(ManualClock::default()))
+            .await
+            .expect("opens");
+        let error = provider.list().await.expect_err("silent");
+        assert_eq!(error.kind, ErrorKind::TimedOut, "{error:?}");
+        let text = text(&error);
+        assert!(text.contains("was made within 2s") && !text.contains("5s"), "{text}");
+    });
+}
+
 #[test]
 fn an_answer_without_end_is_not_read_to_its_end() {
     run(async {

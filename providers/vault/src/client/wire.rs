@@ -124,6 +124,11 @@ impl Wire {
     pub(super) async fn exchange(&self, call: &Call<'_>, token: Option<&Token>) -> Result<Answer, Failure> {
         let within = self.timeout.max(call.at_least);
         let failed = |error: reqwest::Error| {
+            // A connection has less time than the whole call.
+            let within = match error.is_connect() {
+                true => within.min(CONNECT_TIMEOUT).min(self.timeout),
+                false => within,
+            };
             let mut failure = transport(&call.name(), &self.address, within, &error);
             if failure.kind == ErrorKind::TimedOut && !self.is_direct {
                 failure.text.push_str(&proxies::on_the_way());
