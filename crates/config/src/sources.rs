@@ -143,9 +143,20 @@ impl Sources {
                     let place = self.place(setting, Source::Environment);
                     self.refuse(Some(setting), place, "is not UTF-8 text".to_owned());
                 }
+                Some(setting) if is_quoted(&text) => {
+                    self.refuse(
+                        Some(setting),
+                        self.place(setting, Source::Environment),
+                        QUOTED.to_owned(),
+                    );
+                }
                 Some(setting) => self.give(setting, Source::Environment, &text),
                 None if is_from_kubernetes(table, &variable, &text) => {}
-                None if extras.take_variable(name, &text, &format!("{variable} (environment)")) => {}
+                None if extras.take_variable(name, &text, &format!("{variable} (environment)")) => {
+                    if is_quoted(&text) {
+                        self.refuse(None, format!("{variable} (environment)"), QUOTED.to_owned());
+                    }
+                }
                 None => {
                     let meant = nearest(table, name);
                     let hint = meant.map(|setting| table.variable(setting));
@@ -246,6 +257,16 @@ fn not_toml(error: &toml::de::Error, text: &str) -> String {
     let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
     let line = before.matches('\n').count() + 1;
     format!("is not TOML at line {line}: {}", error.message())
+}
+
+/// The problem of a value whose author meant its quotes for a shell.
+const QUOTED: &str = "begins and ends with a quote, which is part of the value: docker --env-file keeps quotes, a shell and systemd \
+                      take them away. Write the value without quotes";
+
+fn is_quoted(text: &str) -> bool {
+    let text = text.trim();
+    let is_between = |quote: char| text.len() > 1 && text.starts_with(quote) && text.ends_with(quote);
+    is_between('"') || is_between('\'')
 }
 
 #[cfg(test)]

@@ -187,6 +187,28 @@ fn the_group_of_the_socket_is_a_name_or_a_number_and_may_connect() {
     }
 }
 
+/// A socket was made in a directory of the name `"`, and tokens were signed for an audience with quotes.
+#[test]
+fn a_value_whose_quotes_the_environment_kept_is_refused() {
+    for (variable, value) in [
+        ("SIGNET_SOCKET", "\"/tmp/x.sock\""),
+        ("SIGNET_SOCKET", " '/tmp/x.sock' "),
+        ("SIGNET_AUDIENCE", "\"api\""),
+        ("SIGNET_SIGN_AUDIENCE", "\"\""),
+        ("SIGNET_SIGN_SUBJECT", "'service'"),
+        ("SIGNET_ALSO_LOCAL_KEY", "\"signet\""),
+    ] {
+        let error = Start::default().env(variable, value).refused().to_string();
+        let told = format!("{variable} (environment): begins and ends with a quote");
+        assert!(error.contains(&told), "{error}");
+        assert!(error.contains("Write the value without quotes"), "{error}");
+    }
+    // These belong to the value.
+    for value in ["\"", "'a\"", "a 'b'"] {
+        Start::default().env("SIGNET_SIGN_SUBJECT", value).loaded();
+    }
+}
+
 #[test]
 fn a_mode_that_keeps_the_sockets_group_out_is_refused() {
     let group = || Start::default().env("SIGNET_SOCKET_GROUP", "33");
