@@ -1,5 +1,6 @@
 //! The loop of the ring that signs: reads it, does what is due, and unseals the private keys that sign now or next.
 
+use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -165,10 +166,26 @@ impl Control {
         self.carry_out_and_read(look).await
     }
 
+    /// A provider that is slow to make a key keeps no revocation from being read: the ring is read on meanwhile.
     async fn carry_out_and_read(&self, look: Look) -> Result<Look, ProviderError> {
-        match self.carry_out(&look.schedule).await? {
+        let done = tokio::select! {
+            biased;
+            done = self.carry_out(&look.schedule) => done?,
+            never = self.read_on() => match never {},
+        };
+        let is_read_since = self.known.look(|facts| facts.ring.at()) != look.ring.at();
+        match done {
             true => self.read().await,
+            false if is_read_since => Ok(self.look()),
             false => Ok(look),
+        }
+    }
+
+    /// Reads once in every refresh interval. A failure is told by the next turn, if it lasts.
+    async fn read_on(&self) -> Infallible {
+        loop {
+            sleep(self.charge.policy.durations().refresh_interval).await;
+            let _ = self.read().await;
         }
     }
 

@@ -214,3 +214,24 @@ async fn a_ring_that_was_lost_is_not_begun_again_by_who_remembers_it() {
     let failure = published.latest().refresh_failure.clone().expect("it is told");
     assert!(failure.outage.reason.contains("the ring is empty"), "{failure:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_revocation_is_read_while_the_create_of_a_successor_hangs() {
+    let scene = Scene::with_a_successor_due().await;
+    scene
+        .provider
+        .script(Operation::Create, [Fault::Slow(Duration::from_secs(600))]);
+    let keeper = scene.start().await;
+    let published = keeper.published();
+    tokio::spawn(keeper.run(CancellationToken::new()));
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(scene.serves(&published), (1, Ok(())));
+    let kid = scene.provider.list().await.expect("it lists")[0].kid().clone();
+    let revocation = signet_core::Revocation {
+        at: scene.clock.now(),
+        reason: "leaked".to_owned(),
+    };
+    scene.provider.revoke(&kid, &revocation).await.expect("revoked");
+    sleep(policy().durations().refresh_interval + Duration::from_secs(1)).await;
+    assert_eq!(scene.serves(&published), (0, Err(NoSignerCause::NoKey)));
+}

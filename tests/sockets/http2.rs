@@ -58,13 +58,18 @@ pub(crate) fn asks(path: &str, many: u32, body: &[u8]) -> Vec<u8> {
     let mut asks = Vec::new();
     for stream in (0..many).map(|n| 2 * n + 1) {
         if body.is_empty() {
-            asks.extend(frame(HEADERS, END_HEADERS | END_STREAM, stream, &head("GET", path)));
+            asks.extend(ask(path, stream));
         } else {
             asks.extend(frame(HEADERS, END_HEADERS, stream, &head("POST", path)));
             asks.extend(frame(DATA, 0, stream, body));
         }
     }
     asks
+}
+
+/// One request on this stream.
+pub(crate) fn ask(path: &str, stream: u32) -> Vec<u8> {
+    frame(HEADERS, END_HEADERS | END_STREAM, stream, &head("GET", path))
 }
 
 /// The beginning of a head with so many short fields, which is not complete.
@@ -80,7 +85,7 @@ pub(crate) fn unfinished_head(fields: usize) -> Vec<u8> {
 pub(crate) fn asks_and_resets(path: &str, many: u32) -> Vec<u8> {
     let mut asks = Vec::new();
     for stream in (0..many).map(|n| 2 * n + 1) {
-        asks.extend(frame(HEADERS, END_HEADERS | END_STREAM, stream, &head("GET", path)));
+        asks.extend(ask(path, stream));
         asks.extend(frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes()));
     }
     asks

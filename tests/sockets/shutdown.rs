@@ -214,6 +214,38 @@ fn a_client_that_goes_on_sending_after_its_answer_does_not_hold_up_the_end() {
     }
 }
 
+/// It never acknowledges that the connection ends, so what it asks for is still taken.
+#[test]
+fn a_client_that_asks_on_and_on_and_takes_nothing_does_not_hold_up_the_end() {
+    for listener in LISTENERS {
+        let mut target = listener.target();
+        let mut stream = listener.open(&target);
+        stream.write_all(&http2::hello(0)).expect("sent");
+        stream.write_all(&http2::ask(listener.path(), 1)).expect("sent");
+        stream.flush().expect("sent");
+        let mut first = [0; 9];
+        stream.read_exact(&mut first).expect("settings");
+        let elapsed = std::thread::scope(|threads| {
+            threads.spawn(move || {
+                let mut beat = instant();
+                for stream_id in (3..).step_by(2) {
+                    let asks = http2::ask(listener.path(), stream_id);
+                    if stream.write_all(&asks).and_then(|()| stream.flush()).is_err() {
+                        return;
+                    }
+                    next_beat(&mut beat, Duration::from_millis(200));
+                }
+            });
+            let start = instant();
+            target.sidecar.signal(Signal::TERM);
+            assert_eq!(target.sidecar.wait(PATIENCE).code(), Some(0));
+            start.elapsed()
+        });
+        assert!(elapsed < Duration::from_secs(8), "{listener:?}: {elapsed:?}");
+        assert!(target.sidecar.logged("did not finish").is_empty(), "{listener:?}");
+    }
+}
+
 /// An operator's Ctrl-C, and a rollout while the provider is silent.
 #[test]
 fn a_start_that_waits_for_a_silent_provider_ends_when_it_is_asked_to() {

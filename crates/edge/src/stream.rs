@@ -173,6 +173,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sniffed<S> {
     /// Ends the connection after its last answer. The client may still be sending: closed with octets unread, the system
     /// would reset the connection, and the client might lose the answer (RFC 9112 §9.6).
     pub(crate) async fn linger(&mut self) {
+        self.connection.on_lingering();
         if timeout(SILENCE, self.stream.shutdown()).await.is_err() {
             return;
         }

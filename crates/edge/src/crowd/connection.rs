@@ -74,6 +74,8 @@ pub(crate) struct Connection {
     bodies_came: Tally,
     /// The connection cannot go on after the answer: a body was not read to its end, or it is not clear what follows.
     last: AtomicBool,
+    /// What still comes is thrown away: it is part of nothing.
+    lingers: AtomicBool,
     /// The answer that is under way has no end of its own, over HTTP/1.1.
     endless: AtomicBool,
     held: Tally,
@@ -109,6 +111,7 @@ impl Connection {
             is_http2: AtomicBool::default(),
             bodies_came: Tally::default(),
             last: AtomicBool::default(),
+            lingers: AtomicBool::default(),
             endless: AtomicBool::default(),
             held: Tally::default(),
             written: Tally::default(),
@@ -288,6 +291,9 @@ impl Connection {
     /// # Errors
     /// If they are part of a long head, and the listener holds too much of such already.
     pub(crate) fn on_received(&self, octets: usize) -> io::Result<()> {
+        if self.lingers.load(Ordering::Relaxed) {
+            return Ok(());
+        }
         self.head.add(u64::try_from(octets).unwrap_or(u64::MAX));
         let is_http2 = self.is_http2.load(Ordering::Relaxed);
         let free = if is_http2 { FREE_HTTP2 } else { FREE };
@@ -303,6 +309,16 @@ impl Connection {
         }
         self.head_held.store(true, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// The last answer is written, and what comes now is only read so that its client gets to see it.
+    pub(crate) fn on_lingering(&self) {
+        self.lingers.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it has been told to end, now or once it has finished.
+    pub(crate) fn is_told(&self) -> bool {
+        self.told.load(Ordering::Relaxed) != Told::Nothing as u8
     }
 
     /// It speaks HTTP/2: many requests at once. What came before was the handshake of TLS and the preface.

@@ -29,12 +29,18 @@ pub(crate) struct UnderWay {
     connection: Arc<Connection>,
     held: u64,
     is_http2: bool,
+    /// It began after the connection was told to finish, as requests over HTTP/2 do until the peer has noticed. No sign of life:
+    /// who asks on and on would keep the connection.
+    is_late: bool,
 }
 
 impl UnderWay {
     /// A request over HTTP/1.1 begins. There is one at a time, so it takes no memory of its own.
     pub(crate) fn begin(connection: &Arc<Connection>) -> Self {
-        connection.activity.add(1);
+        let is_late = connection.is_told();
+        if !is_late {
+            connection.activity.add(1);
+        }
         connection.in_turn.add(1);
         connection.under_way.add(1);
         connection.head_is_complete();
@@ -42,6 +48,7 @@ impl UnderWay {
             connection: Arc::clone(connection),
             held: 0,
             is_http2: false,
+            is_late,
         }
     }
 
@@ -157,7 +164,7 @@ impl<B: AnswerBody> http_body::Body for Answer<B> {
         let frame = Pin::new(&mut self.body).poll_frame(cx);
         let connection = &self.way.connection;
         let untaken = frame.is_ready();
-        if untaken {
+        if untaken && !self.way.is_late {
             connection.activity.add(1);
         }
         match (self.untaken, untaken) {
