@@ -20,7 +20,7 @@ use crate::error::Failure;
 use crate::kv::Secret;
 use crate::names::ring_name;
 use crate::record::{ClaimOf, Entry, Found, Record};
-use crate::succession::Refusal;
+use crate::refusal::Refusal;
 use crate::transit::{Made, Transit, TransitKey};
 
 /// A handle onto one ring.

@@ -27,6 +27,7 @@ mod mount;
 mod names;
 mod provider;
 mod record;
+mod refusal;
 mod sealer;
 mod store;
 mod succession;

@@ -23,6 +23,7 @@ use crate::error::Failure;
 use crate::handle::{Remote, Ring};
 use crate::names::{transit_key, transit_keys, transit_type};
 use crate::record::{ClaimOf, Entry, Place};
+use crate::refusal::{REST, Refusal};
 
 /// A swap is lost only when somebody else's was stored: so often in a row is no longer a race.
 const TRIES: usize = 64;
@@ -31,24 +32,6 @@ const STEP: Duration = Duration::from_millis(100);
 const MOST_STEPS: usize = 50;
 /// A claim whose owner has done nothing for so long is one that was given up.
 const STALE: Duration = Duration::from_secs(30);
-/// How long a handle that transit refused leaves the making to others.
-const REST: Duration = Duration::from_secs(30);
-
-/// That transit refused to make a key for this handle.
-#[derive(Debug)]
-pub(crate) struct Refusal {
-    transit_key: String,
-    at: Timestamp,
-    failure: Failure,
-}
-
-impl Refusal {
-    /// Whether the same would be refused again.
-    fn holds(&self, transit_key: &str, now: Timestamp) -> bool {
-        self.transit_key == transit_key && now.since(self.at) < REST && self.at.since(now) < REST
-    }
-}
-
 impl Remote {
     /// The key that succeeds the named one, made here or by somebody else.
     pub(crate) async fn successor(&self, new: &NewKey) -> Result<KeyRecord, Failure> {
