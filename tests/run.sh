@@ -21,7 +21,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$HOME/.cache/signet-target}"
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/signet-tests"
 scratch="$(mktemp -d)"
-trap 'rm -rf "$scratch"' EXIT
+trap '[[ -z "${setting_up:-}" ]] || kill "$setting_up" 2> /dev/null || true; rm -rf "$scratch"' EXIT
 
 passed=0 failed=0
 summary=() left_out=()
@@ -382,8 +382,26 @@ deny() {
     cargo deny --log-level error check --hide-inclusion-graph bans licenses sources
 }
 
+# What the suites in Python need beside programs of ours. It is made while cargo compiles; where it is used it is looked for again,
+# so that what could not be made is told there.
+set_up_suites() {
+    find_python || return
+    ! has node || { make_modules node tests/interop/node; make_modules issuers tests/issuers/node; } || true
+    make_venv gateways "$python" tests/gateways/requirements.txt || true
+    ! has go || { set_up_kubernetes; set_up_krakend; } || true
+    set_up_keycloak
+    set_up_deny
+}
+
+wait_for_suites() {
+    wait "$setting_up" || true
+    cat "$scratch/set-up"
+}
+
 step "cargo fmt --check" cargo fmt --check
 step "the servers that tests need" set_up_servers
+set_up_suites > "$scratch/set-up" 2>&1 &
+setting_up=$!
 step "cargo clippy" cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
 step "cargo check, local provider alone" cargo check --package signet --no-default-features --locked
 step "cargo doc" cargo_doc
@@ -391,6 +409,7 @@ step "cargo build" build_programs
 step "cargo test" cargo_test
 step "the table of providers" providers_table
 step "our servers against the clouds' own SDKs" sdks
+step "what the suites need" wait_for_suites
 step "interop: PyJWT, joserfc, jose" interop
 step "gateways: Envoy, nginx, Caddy, Traefik, HAProxy, Apache, KrakenD, Kubernetes" gateways
 step "issuers: oidc-provider, Keycloak" issuers
