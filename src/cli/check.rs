@@ -54,7 +54,7 @@ struct Row {
     /// Why it was not tried.
     #[serde(skip_serializing_if = "Option::is_none")]
     not_tried: Option<String>,
-    /// The policy text that grants what is missing.
+    /// The policy text that grants what is missing or was not tried.
     #[serde(skip_serializing_if = "Option::is_none")]
     grant: Option<String>,
     #[serde(skip)]
@@ -66,6 +66,7 @@ impl Row {
         let word = check.answer.as_str();
         let error = check.answer.error();
         let is_denied = error.is_some_and(|error| error.kind == ErrorKind::PermissionDenied);
+        let is_untried = matches!(check.answer, Answer::NotTried(_));
         Self {
             provider,
             permission: check.permission,
@@ -78,7 +79,7 @@ impl Row {
             needed_for: check.needed_for,
             problem: error.map(|error| chain(error)),
             // A policy is no cure for anything else.
-            grant: check.grant.filter(|_| is_denied),
+            grant: check.grant.filter(|_| is_denied || is_untried),
             code: error.map(|error| exit_code(error.kind)),
             not_tried: match check.answer {
                 Answer::NotTried(why) => Some(why),
@@ -305,11 +306,11 @@ fn as_text(settings: &Settings, report: &Report) -> String {
         if let Some(problem) = &row.problem {
             text.push_str(&format!("\n{}: {problem}\n", row.permission));
         }
-        if let Some(grant) = &row.grant {
-            text.push_str(&format!("What grants it:\n{}\n", grant.trim_end()));
-        }
         if let Some(why) = &row.not_tried {
             text.push_str(&format!("\n{}: not tried: {why}\n", row.permission));
+        }
+        if let Some(grant) = &row.grant {
+            text.push_str(&format!("What grants it:\n{}\n", grant.trim_end()));
         }
     }
     if report

@@ -4,71 +4,65 @@
 //! nothing (an alias that exists, a key that is disabled already), or with an input that must be refused; the rest is
 //! named as not tried.
 
-use signet_api::{ErrorKind, Operation, ProviderError, Trials};
+use std::future::ready;
+
+use signet_api::{Answer, Check, ErrorKind, Operation, ProviderError, Trials};
 
 use crate::algorithms::Signing;
 use crate::client::{Claimed, State};
-use crate::error::{Call, Failure};
+use crate::error::Failure;
 use crate::policy::{grant, tags};
-use crate::ring::{Member, Ring};
+use crate::ring::{Member, Reading, Ring};
 
 const CHECK: Operation = Operation::Check;
 
 /// Why a permission on keys of the ring was not tried.
 const NO_KEYS: &str = "the ring has no keys yet, and this needs one";
+const NOT_READ: &str = "the ring could not be read, and this needs a key of it. The row that says so comes first";
+const NO_KEY_DISABLED: &str = "it is tried on a key that is disabled already, and the ring has none";
 const NO_TRIAL: &str = "it cannot be tried without deleting something";
+const NO_MARK: &str = "it cannot be tried without changing a key. Whoever runs `signet keys revoke` needs it; a sidecar does not, and \
+                       the policy for sidecars leaves it out";
+
+const LIST: (&str, &str) = ("kms:ListAliases", "reading the ring");
+const DISABLE: (&str, &str) = ("kms:DisableKey", "retiring and revoking keys");
+/// What has no trial.
+const NEVER_TRIED: [(&str, &str, &str); 3] = [
+    ("kms:ScheduleKeyDeletion", "destroying expired keys", NO_TRIAL),
+    ("kms:DeleteAlias", "destroying expired keys", NO_TRIAL),
+    ("kms:UpdateKeyDescription", "revoking keys", NO_MARK),
+];
 
 pub(crate) async fn remote(ring: &Ring, trials: &mut Trials) {
     let client = &ring.client;
     let aliases = Box::pin(client.list_aliases(CHECK));
-    permission(ring, "kms:ListAliases", "reading the ring", aliases, trials).await;
+    let is_listed = permission(ring, LIST, aliases, trials).await.is_some();
     let keys = Box::pin(client.list_keys(CHECK));
-    permission(ring, "kms:ListKeys", "finding what a crash left", keys, trials).await;
+    permission(ring, ("kms:ListKeys", "finding what a crash left"), keys, trials).await;
     let needed_for = "creating keys, with kms:TagResource for their tags";
-    permission(ring, "kms:CreateKey", needed_for, Box::pin(creating(ring)), trials).await;
+    permission(ring, ("kms:CreateKey", needed_for), Box::pin(creating(ring)), trials).await;
     if trials.is_over() {
         return;
     }
-    let reading = Box::pin(ring.read(CHECK)).await;
-    match &reading {
-        Ok(reading) => match reading.newest() {
-            Some(newest) => on_keys(ring, newest, trials).await,
-            None => {
-                for (action, needed_for) in ON_KEYS {
-                    trials.not_tried(action, needed_for, NO_KEYS);
-                }
+    let reading = match is_listed {
+        true => read(ring, trials).await,
+        false => {
+            for needed in ON_KEYS {
+                not_tried(ring, needed, NOT_READ, trials);
             }
-        },
-        Err(failure) => {
-            let on = format!("alias/{}/*", ring.name);
-            let call = Call {
-                operation: CHECK,
-                action: "kms:DescribeKey",
-                on: &on,
-            };
-            let error = call.error(failure.kind(), format!("the ring cannot be read: {}", failure.text()));
-            let failed = std::future::ready(Err::<(), _>(error.into()));
-            permission(ring, "kms:DescribeKey", "reading the ring", failed, trials).await;
+            None
         }
-    }
-    let disabled = reading
-        .iter()
-        .flat_map(|reading| &reading.members)
-        .find(|member| member.key.state == State::Disabled);
-    let needed_for = "retiring and revoking keys";
-    match disabled {
-        Some(member) => {
-            let again = Box::pin(client.disable(CHECK, &member.key.arn));
-            permission(ring, "kms:DisableKey", needed_for, again, trials).await;
+    };
+    match reading.as_ref().map(a_disabled_key) {
+        Some(Some(arn)) => {
+            permission(ring, DISABLE, Box::pin(client.disable(CHECK, arn)), trials).await;
         }
-        None => trials.not_tried(
-            "kms:DisableKey",
-            needed_for,
-            "it is tried on a key that is disabled already, and the ring has none",
-        ),
+        Some(None) => not_tried(ring, DISABLE, NO_KEY_DISABLED, trials),
+        None => not_tried(ring, DISABLE, NOT_READ, trials),
     }
-    trials.not_tried("kms:ScheduleKeyDeletion", "destroying expired keys", NO_TRIAL);
-    trials.not_tried("kms:DeleteAlias", "destroying expired keys", NO_TRIAL);
+    for (action, needed_for, why) in NEVER_TRIED {
+        not_tried(ring, (action, needed_for), why, trials);
+    }
 }
 
 /// What is needed on the keys of a ring.
@@ -79,16 +73,74 @@ const ON_KEYS: [(&str, &str); 4] = [
     ("kms:CreateAlias", "creating keys"),
 ];
 
+/// The ring, with the rows for what is needed on its keys.
+async fn read(ring: &Ring, trials: &mut Trials) -> Option<Reading> {
+    match Box::pin(ring.read(CHECK)).await {
+        Ok(reading) => {
+            match reading.newest() {
+                Some(newest) => on_keys(ring, newest, trials).await,
+                None => {
+                    for needed in ON_KEYS {
+                        not_tried(ring, needed, NO_KEYS, trials);
+                    }
+                }
+            }
+            Some(reading)
+        }
+        Err(failure) => {
+            unreadable(ring, failure, trials).await;
+            None
+        }
+    }
+}
+
+/// Reading the ring failed: the row of the call that was refused says so, or else a row for the ring.
+async fn unreadable(ring: &Ring, failure: Failure, trials: &mut Trials) {
+    let refused = failure.refused();
+    let is_needed = |refused: &&str| ON_KEYS.iter().any(|(action, _)| action == refused);
+    let Some(refused) = refused.filter(is_needed) else {
+        let what = format!("the ring alias/{}/*", ring.name);
+        let failed = ready(Err::<(), _>(failure.into()));
+        trials.property(what, "publishing and verifying", failed).await;
+        for needed in ON_KEYS {
+            not_tried(ring, needed, NOT_READ, trials);
+        }
+        return;
+    };
+    let mut failure = Some(failure);
+    for needed in ON_KEYS {
+        let is_refused = needed.0 == refused;
+        match failure.take_if(|_| is_refused) {
+            Some(failure) => {
+                permission(ring, needed, ready(Err::<(), _>(failure)), trials).await;
+            }
+            // A key is described before it is asked for its public key.
+            None if needed.0 == "kms:DescribeKey" => {
+                permission(ring, needed, ready(Ok(())), trials).await;
+            }
+            None => not_tried(ring, needed, NOT_READ, trials),
+        }
+    }
+}
+
+/// The ARN of a key that is disabled, whether or not this process can list it.
+fn a_disabled_key(reading: &Reading) -> Option<&str> {
+    let mut listed = reading.members.iter();
+    let disabled = listed.find(|member| member.key.state == State::Disabled);
+    let arn = disabled.map(|member| &member.key.arn).or(reading.hidden.first());
+    arn.map(String::as_str)
+}
+
 async fn on_keys(ring: &Ring, newest: &Member, trials: &mut Trials) {
     let (client, arn) = (&ring.client, &newest.key.arn);
     let [describe, publish, sign, name] = ON_KEYS;
     let described = Box::pin(client.describe(CHECK, arn));
-    permission(ring, describe.0, describe.1, described, trials).await;
+    permission(ring, describe, described, trials).await;
     let public = Box::pin(async { whatever_its_state(client.public_key(CHECK, arn).await) });
-    permission(ring, publish.0, publish.1, public, trials).await;
+    permission(ring, publish, public, trials).await;
     let signing = Signing::new(newest.record.public.algorithm(), b"signet check");
     let signed = Box::pin(async { whatever_its_state(client.sign(CHECK, arn, &signing, true).await) });
-    permission(ring, sign.0, sign.1, signed, trials).await;
+    permission(ring, sign, signed, trials).await;
     let named = Box::pin(async {
         match client.create_alias(CHECK, &newest.alias, &newest.key.id).await? {
             Claimed::Taken => Ok(()),
@@ -96,7 +148,7 @@ async fn on_keys(ring: &Ring, newest: &Member, trials: &mut Trials) {
             Claimed::Won => client.delete_alias(CHECK, &newest.alias).await,
         }
     });
-    permission(ring, name.0, name.1, named, trials).await;
+    permission(ring, name, named, trials).await;
 }
 
 /// KMS looks at the permission first, and at the key's state then.
@@ -118,12 +170,24 @@ async fn creating(ring: &Ring) -> Result<(), Failure> {
 
 async fn permission<T>(
     ring: &Ring,
-    action: &'static str,
-    needed_for: &'static str,
+    (action, needed_for): (&'static str, &'static str),
     call: impl Future<Output = Result<T, Failure>>,
     trials: &mut Trials,
-) {
+) -> Option<T> {
     let call = async { call.await.map_err(ProviderError::from) };
     let grant = grant(action, &ring.name);
-    trials.permission(action, needed_for, Some(grant), call).await;
+    trials.permission(action, needed_for, Some(grant), call).await
+}
+
+/// A row for what was not tried, with the statement that grants it all the same: errors of the call refer to it.
+fn not_tried(ring: &Ring, (action, needed_for): (&'static str, &'static str), why: &'static str, trials: &mut Trials) {
+    if trials.is_over() {
+        return;
+    }
+    trials.push(Check {
+        permission: action.to_owned(),
+        needed_for,
+        answer: Answer::NotTried(why.to_owned()),
+        grant: Some(grant(action, &ring.name)),
+    });
 }

@@ -96,7 +96,7 @@ impl Creation {
         };
         match ring.look(CREATE, label.sequence, &alias).await? {
             Found::Key(member) => Ok(member.record),
-            Found::Leaving | Found::Hidden => Err(call.error(
+            Found::Leaving | Found::Hidden(_) => Err(call.error(
                 ErrorKind::KeyUnusable,
                 "somebody disabled or is deleting the key that was just made. It is tried again",
             )),

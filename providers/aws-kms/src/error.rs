@@ -23,6 +23,8 @@ const SLOW_SOURCE: &str = "the source of the credentials was too slow. See that 
 #[derive(Debug)]
 pub(crate) struct Failure {
     code: Option<String>,
+    /// The IAM action of the call that AWS refused.
+    refused: Option<&'static str>,
     error: ProviderError,
 }
 
@@ -39,6 +41,11 @@ impl Failure {
     pub(crate) fn text(&self) -> String {
         self.error.source.to_string()
     }
+
+    /// The IAM action of the call that AWS refused, if AWS answered.
+    pub(crate) const fn refused(&self) -> Option<&'static str> {
+        self.refused
+    }
 }
 
 impl From<Failure> for ProviderError {
@@ -49,7 +56,11 @@ impl From<Failure> for ProviderError {
 
 impl From<ProviderError> for Failure {
     fn from(error: ProviderError) -> Self {
-        Self { code: None, error }
+        Self {
+            code: None,
+            refused: None,
+            error,
+        }
     }
 }
 
@@ -99,7 +110,11 @@ impl Call<'_> {
                 };
                 let mut error = self.error(kind, format!("{what}. {}", advice.text(self)));
                 error.retry_after = retry_after(refused.raw());
-                Failure { code, error }
+                Failure {
+                    code,
+                    refused: Some(self.action),
+                    error,
+                }
             }
             SdkError::TimeoutError(_) => self
                 .error(

@@ -69,8 +69,8 @@ pub(crate) enum Found {
     Key(Box<Member>),
     /// A key that is being deleted.
     Leaving,
-    /// A disabled key whose public key nobody tells.
-    Hidden,
+    /// A disabled key whose public key nobody tells; its ARN.
+    Hidden(String),
 }
 
 /// A ring as it was read.
@@ -83,8 +83,8 @@ pub(crate) struct Reading {
     pub(crate) last_sequence: u64,
     /// Every key id of the account that an alias names.
     pub(crate) named: Vec<String>,
-    /// How many keys are hidden.
-    pub(crate) hidden: usize,
+    /// The ARNs of the hidden keys.
+    pub(crate) hidden: Vec<String>,
     /// Whether the ring's aliases say when they were made, as AWS's do.
     pub(crate) dated: bool,
 }
@@ -140,7 +140,7 @@ impl Ring {
             .buffer_unordered(AT_ONCE)
             .try_collect()
             .await?;
-        let (mut members, mut leaving, mut hidden) = (Vec::new(), Vec::new(), 0);
+        let (mut members, mut leaving, mut hidden) = (Vec::new(), Vec::new(), Vec::new());
         for (alias, found) in read {
             match found {
                 Found::Key(member) => members.push(*member),
@@ -148,7 +148,7 @@ impl Ring {
                     self.disown(&alias);
                     leaving.push(alias);
                 }
-                Found::Hidden => hidden += 1,
+                Found::Hidden(arn) => hidden.push(arn),
             }
         }
         let reading = Reading {
@@ -202,7 +202,7 @@ impl Ring {
         let public = public.or_else(|| mark.as_ref()?.public_key(label.algorithm));
         let Some(public) = public else {
             self.log_hidden(&alias.name, &key.arn, mark.is_some());
-            return Ok(Found::Hidden);
+            return Ok(Found::Hidden(key.arn));
         };
         let record = KeyRecord {
             public,
@@ -296,7 +296,7 @@ impl Ring {
         if let Some(held) = self.held(kid) {
             return Ok(held);
         }
-        let hidden = self.read(operation).await?.hidden;
+        let hidden = self.read(operation).await?.hidden.len();
         self.held(kid).ok_or_else(|| {
             let mut text = format!("the ring of the aliases alias/{}/* has no key {kid}", self.name);
             if hidden > 0 {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::{Cloud, KEY, clock, told};
-use signet_api::{ErrorKind, Fate, ProviderError, Trials};
+use signet_api::{Answer, Check, ErrorKind, Fate, ProviderError, Trials};
 use signet_aws_kms::{Role, policy};
 use signet_base::ManualClock;
 use signet_core::{Algorithm, Revocation, Timestamp};
@@ -202,6 +202,114 @@ fn check_names_the_permission_that_is_missing_and_the_statement_that_grants_it()
             "nothing was left behind"
         );
         assert_eq!(cloud.aws.keys().len(), 2);
+    });
+}
+
+/// The answer of each row, by its permission.
+async fn answers(cloud: &Cloud, denied: &str) -> Vec<Check> {
+    let all: BTreeSet<String> = [Role::RemoteSidecar, Role::RemoteOperator]
+        .into_iter()
+        .flat_map(|role| actions(&policy(role, "gateway")))
+        .collect();
+    let rest: Vec<&str> = all
+        .iter()
+        .map(String::as_str)
+        .filter(|action| *action != denied)
+        .collect();
+    cloud.aws.allow(KEY, &rest);
+    // A process that started just now: it knows no public key yet.
+    let provider = cloud.remote("gateway").await;
+    Trials::of(async |trials| provider.check(trials).await).await
+}
+
+fn answer<'a>(checks: &'a [Check], permission: &str) -> &'a Check {
+    let found = checks.iter().find(|check| check.permission == permission);
+    found.unwrap_or_else(|| panic!("no row for {permission}: {checks:?}"))
+}
+
+#[test]
+fn check_has_a_row_and_a_statement_for_every_action_of_both_policies() {
+    signet_testkit::run(async {
+        let cloud = Cloud::new();
+        let provider = cloud.remote("gateway").await;
+        for has_keys in [false, true] {
+            let checks = answers(&cloud, "none").await;
+            for role in [Role::RemoteSidecar, Role::RemoteOperator] {
+                let all = actions(&policy(role, "gateway"));
+                for action in all.iter().filter(|action| *action != "kms:TagResource") {
+                    let check = answer(&checks, action);
+                    assert!(!check.answer.is_bad(), "{check:?}");
+                    let grant = check.grant.as_deref().expect("a statement");
+                    assert!(grant.contains(action.as_str()), "{grant}");
+                }
+            }
+            if !has_keys {
+                provider.create(&new_key(Algorithm::ES256, None)).await.expect("a key");
+            }
+        }
+    });
+}
+
+#[test]
+fn check_tries_to_disable_a_disabled_key_that_this_process_cannot_list() {
+    signet_testkit::run(async {
+        let cloud = Cloud::new();
+        let provider = cloud.remote("gateway").await;
+        let first = provider.create(&new_key(Algorithm::ES256, None)).await.expect("a key");
+        let next = new_key(Algorithm::ES256, Some(first.kid()));
+        provider.create(&next).await.expect("a key");
+        let why = |check: &Check| match &check.answer {
+            Answer::NotTried(why) => why.clone(),
+            other => panic!("{other:?}"),
+        };
+        let checks = answers(&cloud, "none").await;
+        assert!(why(answer(&checks, "kms:DisableKey")).contains("the ring has none"));
+
+        provider.retire(first.kid(), Fate::Disable).await.expect("disabled");
+        let checks = answers(&cloud, "none").await;
+        assert!(answer(&checks, "kms:DisableKey").answer.is_yes(), "{checks:?}");
+        let checks = answers(&cloud, "kms:DisableKey").await;
+        assert_eq!(answer(&checks, "kms:DisableKey").answer.as_str(), "no");
+        let checks = answers(&cloud, "kms:DescribeKey").await;
+        assert!(why(answer(&checks, "kms:DisableKey")).contains("could not be read"));
+    });
+}
+
+#[test]
+fn the_call_that_was_refused_is_the_row_that_says_no() {
+    signet_testkit::run(async {
+        let cloud = Cloud::new();
+        let provider = cloud.remote("gateway").await;
+        provider.create(&new_key(Algorithm::ES256, None)).await.expect("a key");
+        for (denied, describing) in [
+            ("kms:ListAliases", "unknown"),
+            ("kms:DescribeKey", "no"),
+            ("kms:GetPublicKey", "yes"),
+        ] {
+            let checks = answers(&cloud, denied).await;
+            let refused: Vec<&str> = checks
+                .iter()
+                .filter(|check| check.answer.is_bad())
+                .map(|check| check.permission.as_str())
+                .collect();
+            assert_eq!(refused, [denied], "{checks:?}");
+            let error = answer(&checks, denied).answer.error().expect("refused");
+            assert!(told(error).contains(denied), "{}", told(error));
+            let grant = answer(&checks, denied).grant.as_deref().expect("a statement");
+            assert!(grant.contains(denied), "{grant}");
+            assert_eq!(
+                answer(&checks, "kms:DescribeKey").answer.as_str(),
+                describing,
+                "without {denied}"
+            );
+            for untried in ["kms:Sign", "kms:CreateAlias", "kms:DisableKey"] {
+                assert_eq!(
+                    answer(&checks, untried).answer.as_str(),
+                    "unknown",
+                    "{untried} without {denied}"
+                );
+            }
+        }
     });
 }
 
