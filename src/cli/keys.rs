@@ -3,6 +3,7 @@
 //! What changes the ring is logged as audit events, before and after: who, when, what, why.
 
 mod audit;
+mod revoke;
 
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use signet_api::{ErrorKind, KeyProvider, NewKey};
 use signet_base::{Clock, SystemClock, rfc3339};
 use signet_clock_watch::ClockWatch;
 use signet_core::schedule::{Due, Reason};
-use signet_core::{KeyRecord, Kid, Phase, Revocation, Schedule, Timestamp, schedule};
+use signet_core::{KeyRecord, Kid, Phase, Schedule, Timestamp, schedule};
 
 use crate::app;
 use crate::cli::neighbour::Neighbour;
@@ -41,7 +42,7 @@ pub(super) async fn keys(settings: &Settings, verb: &str, args: &ArgMatches) -> 
             let kid = args.get_one::<String>("kid").map_or("", String::as_str);
             match is_idle {
                 true => Err(place.has_no_ring(kid)),
-                false => revoke(&place, &Kid::new(kid), reason(), json).await,
+                false => revoke::revoke(&place, &Kid::new(kid), reason(), json).await,
             }
         }
         _ if is_idle => Ok(prune_answer(&[], json)),
@@ -249,67 +250,6 @@ async fn rotate(place: &Place<'_>, reason: &str, json: bool) -> Result<String, F
         key.kid(),
         beside.text(settings)
     ))
-}
-
-async fn revoke(place: &Place<'_>, kid: &Kid, reason: &str, json: bool) -> Result<String, Failure> {
-    let settings = place.settings;
-    let act = Act::attempt(settings, "revoke", Some(kid), reason);
-    let ring = Ring::open(place, json).await.map_err(|failure| act.failed(failure))?;
-    let agrees = ring.agrees(Some(kid)).await;
-    agrees.map_err(|failure| act.failed(failure))?;
-    let revocation = Revocation {
-        at: ring.clock.now(),
-        reason: reason.to_owned(),
-    };
-    let revoked = ring.provider.revoke(kid, &revocation).await;
-    revoked.map_err(|error| act.failed(error.into()))?;
-    act.done(Some(kid));
-    // If nothing else can sign, the successor is made here: no sidecar needs to be running for it.
-    let (_, schedule) = ring.read().await?;
-    let mut successor = None;
-    let nothing_signs = |due: &Due| matches!(due, Due::Successor { reason, .. } if reason.is_urgent());
-    if schedule.due.iter().any(nothing_signs) {
-        let act = Act::attempt(settings, "create", None, "successor of a revoked key");
-        let key = ring
-            .create_next(&schedule)
-            .await
-            .map_err(|failure| act.failed(failure))?;
-        act.done(Some(key.kid()));
-        successor = Some(key.kid().clone());
-    }
-    let (_, schedule) = ring.read().await?;
-    let signs_now = schedule.active().map(|key| key.kid.as_str());
-    let beside = beside::told(settings, |ring| {
-        let has_next = successor
-            .as_ref()
-            .is_none_or(|next| beside::has_key(ring, next.as_str(), None));
-        // A key that a ring forgot is as good as revoked.
-        has_next && (beside::has_key(ring, kid.as_str(), Some("revoked")) || !beside::has_key(ring, kid.as_str(), None))
-    })
-    .await;
-    let durations = settings.policy.durations();
-    let bound = humantime::format_duration(durations.refresh_interval + durations.clock_skew);
-    let cached = humantime::format_duration(durations.jwks_max_age.max(durations.verifier_cache));
-    if json {
-        let successor = successor.as_ref().map(Kid::as_str);
-        return Ok(to_json(&json!({
-            "revoked": kid.as_str(), "successor": successor, "bound": bound.to_string(), "signs_now": signs_now,
-            "sidecar": beside,
-        })));
-    }
-    let mut text = format!(
-        "revoked {kid}; every sidecar that reaches the provider refuses it within {bound}, and services that keep the JWKS \
-         themselves within {cached} more. One that does not reach it accepts the key until it does\n"
-    );
-    if let Some(successor) = successor {
-        text.push_str(&format!("created {successor}; it signs at once\n"));
-    }
-    text.push_str(&match signs_now {
-        Some(kid) => format!("{kid} signs now\n"),
-        None => "no key signs now: the next is made by a sidecar, or by `signet keys rotate`\n".to_owned(),
-    });
-    text.push_str(&beside.text(settings));
-    Ok(text)
 }
 
 async fn prune(place: &Place<'_>, json: bool) -> Result<String, Failure> {

@@ -9,6 +9,7 @@ mod check;
 mod crash_loop;
 mod race;
 mod remote;
+mod revoke;
 mod sealed;
 mod servers;
 mod stability;

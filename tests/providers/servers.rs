@@ -168,11 +168,20 @@ impl Aws {
 
     /// The same as a caller who may do everything but sign.
     pub(crate) fn without_permission_to_sign(&self, name: &str) -> Place {
+        self.with_policy_without(name, "aws-kms-remote-sidecar.json", "kms:Sign")
+    }
+
+    /// The same as an operator who may not do this.
+    pub(crate) fn as_operator_without(&self, name: &str, action: &str) -> Place {
+        self.with_policy_without(name, "aws-kms-remote-operator.json", action)
+    }
+
+    fn with_policy_without(&self, name: &str, file: &str, action: &str) -> Place {
         self.cloud.admit("AKIDRESTRICTED", "a-secret-of-tests");
-        let policy = policy("aws-kms-remote-sidecar.json");
+        let policy = policy(file);
         let actions = policy
             .split('"')
-            .filter(|word| word.starts_with("kms:") && *word != "kms:Sign");
+            .filter(|word| word.starts_with("kms:") && *word != action);
         let actions: Vec<&str> = actions
             .filter(|word| word.chars().skip(4).all(char::is_alphanumeric))
             .collect();

@@ -45,6 +45,12 @@ impl<'a> Act<'a> {
         self.log("outcome", Some("done"), None, kid);
     }
 
+    /// Logs that it was done, but for a step after it.
+    pub(super) fn done_but(&self, step: &str, failure: &Failure) {
+        let error = format!("{step} failed: {}", failure.text);
+        self.log("outcome", Some("done"), Some(&error), self.kid.as_ref());
+    }
+
     /// Logs that it failed, and passes on why.
     pub(super) fn failed(&self, failure: Failure) -> Failure {
         self.log("outcome", Some("failed"), Some(&failure.text), self.kid.as_ref());

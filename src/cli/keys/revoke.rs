@@ -1,0 +1,143 @@
+//! `signet keys revoke`: the provider marks the key, which revokes it. Whatever fails after that stops nothing else: the
+//! successor is still made, the sidecar beside is told, and the command says what was done and what was not.
+
+use serde_json::{Value, json};
+use signet_core::schedule::Due;
+use signet_core::{Kid, Revocation};
+
+use super::audit::Act;
+use super::{Place, Ring};
+use crate::cli::{Failure, beside, to_json};
+
+const DISABLING: &str = "disabling it at the provider";
+const READING: &str = "reading the ring";
+const CREATING: &str = "creating its successor";
+
+/// A step after the mark that failed.
+struct Undone {
+    step: &'static str,
+    failure: Failure,
+}
+
+pub(super) async fn revoke(place: &Place<'_>, kid: &Kid, reason: &str, json: bool) -> Result<String, Failure> {
+    let settings = place.settings;
+    let act = Act::attempt(settings, "revoke", Some(kid), reason);
+    let ring = Ring::open(place, json).await.map_err(|failure| act.failed(failure))?;
+    let agrees = ring.agrees(Some(kid)).await;
+    agrees.map_err(|failure| act.failed(failure))?;
+    let revocation = Revocation {
+        at: ring.clock.now(),
+        reason: reason.to_owned(),
+    };
+    let mut undone = Vec::new();
+    match ring.provider.revoke(kid, &revocation).await {
+        Ok(()) => act.done(Some(kid)),
+        Err(error) => {
+            let failure = Failure::from(error);
+            if !has_mark(&ring, kid).await {
+                return Err(act.failed(failure));
+            }
+            act.done_but(DISABLING, &failure);
+            undone.push(Undone {
+                step: DISABLING,
+                failure,
+            });
+        }
+    }
+    let mut successor = None;
+    match successor_if_nothing_signs(&ring).await {
+        Ok(made) => successor = made,
+        Err(failed) => undone.push(failed),
+    }
+    let read = ring.read().await;
+    let signs_now = read
+        .as_ref()
+        .ok()
+        .and_then(|(_, schedule)| schedule.active())
+        .map(|key| key.kid.as_str());
+    let beside = beside::told(settings, |ring| {
+        let has_next = successor
+            .as_ref()
+            .is_none_or(|next| beside::has_key(ring, next.as_str(), None));
+        // A key that a ring forgot is as good as revoked.
+        has_next && (beside::has_key(ring, kid.as_str(), Some("revoked")) || !beside::has_key(ring, kid.as_str(), None))
+    })
+    .await;
+    let durations = settings.policy.durations();
+    let bound = humantime::format_duration(durations.refresh_interval + durations.clock_skew).to_string();
+    let cached = humantime::format_duration(durations.jwks_max_age.max(durations.verifier_cache));
+    let mut text = format!(
+        "revoked {kid}; every sidecar that reaches the provider refuses it within {bound}, and services that keep the JWKS \
+         themselves within {cached} more. One that does not reach it accepts the key until it does\n"
+    );
+    if let Some(successor) = &successor {
+        text.push_str(&format!("created {successor}; it signs at once\n"));
+    }
+    match (&read, signs_now) {
+        (_, Some(kid)) => text.push_str(&format!("{kid} signs now\n")),
+        (Ok(_), None) => {
+            text.push_str("no key signs now: the next is made by a sidecar, or by `signet keys rotate`\n");
+        }
+        (Err(_), None) => {}
+    }
+    text.push_str(&beside.text(settings));
+    let signs_now = signs_now.map(str::to_owned);
+    // It is read twice.
+    if let Err(failure) = read
+        && undone.iter().all(|undone| undone.step != READING)
+    {
+        undone.push(Undone { step: READING, failure });
+    }
+    if json {
+        let failed: Vec<Value> = undone
+            .iter()
+            .map(|undone| json!({"step": undone.step, "error": undone.failure.text}))
+            .collect();
+        text = to_json(&json!({
+            "revoked": kid.as_str(), "successor": successor.as_ref().map(Kid::as_str), "bound": bound,
+            "signs_now": signs_now, "sidecar": beside, "failed": failed,
+        }));
+    }
+    match undone.first() {
+        None => Ok(text),
+        Some(first) => Err(Failure {
+            code: first.failure.code,
+            text: half_done(kid, &bound, &undone),
+            answer: text,
+        }),
+    }
+}
+
+/// Whether the ring says that the key is revoked. If it cannot be read, nobody knows.
+async fn has_mark(ring: &Ring<'_>, kid: &Kid) -> bool {
+    let records = ring.provider.list().await.unwrap_or_default();
+    let record = records.iter().find(|record| record.kid() == kid);
+    record.is_some_and(|record| record.revoked.is_some())
+}
+
+/// If nothing else can sign, the successor is made here: no sidecar needs to be running for it.
+async fn successor_if_nothing_signs(ring: &Ring<'_>) -> Result<Option<Kid>, Undone> {
+    let failed = |step| move |failure| Undone { step, failure };
+    let (_, schedule) = ring.read().await.map_err(failed(READING))?;
+    let nothing_signs = |due: &Due| matches!(due, Due::Successor { reason, .. } if reason.is_urgent());
+    if !schedule.due.iter().any(nothing_signs) {
+        return Ok(None);
+    }
+    let act = Act::attempt(ring.settings, "create", None, "successor of a revoked key");
+    let made = ring.create_next(&schedule).await;
+    let key = made.map_err(|failure| act.failed(failure)).map_err(failed(CREATING))?;
+    act.done(Some(key.kid()));
+    Ok(Some(key.kid().clone()))
+}
+
+fn half_done(kid: &Kid, bound: &str, undone: &[Undone]) -> String {
+    let steps: Vec<String> = undone
+        .iter()
+        .map(|Undone { step, failure }| format!("{step} failed: {}", failure.text.trim_end_matches('.')))
+        .collect();
+    format!(
+        "{kid} is revoked: every sidecar that reaches the provider refuses it within {bound}; but {}. Correct that, and run \
+         the command again: it does what is left",
+        steps.join("; and ")
+    )
+}
