@@ -114,9 +114,8 @@ impl Reading {
 
     /// An empty list is believed once nobody needs a key of the last one.
     fn is_not_lost(&self, now: Timestamp, policy: &Policy) -> Result<(), ProviderError> {
-        let is_published = |phase| matches!(phase, Phase::Pending | Phase::Active | Phase::Retiring);
         let schedule = self.schedule(policy, now);
-        let published = schedule.keys.iter().filter(|key| is_published(key.phase)).count();
+        let published = schedule.keys.iter().filter(|key| key.phase.is_published()).count();
         if published == 0 {
             return Ok(());
         }

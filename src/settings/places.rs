@@ -14,7 +14,11 @@ use super::{Settings, issuers, parse};
 const OF_DATA_DIR: [(&str, &str, Use); 3] = [
     (crate::last_good::FILE_NAME, "the last good public ring", Use::Written),
     ("start.lock", "the lock of the first start", Use::Written),
-    ("issuers", "the last good keys of trusted issuers", Use::Directory),
+    (
+        signet_issuers::DIRECTORY,
+        "the last good keys of trusted issuers",
+        Use::Directory,
+    ),
 ];
 /// Variables of the ecosystems that name a file, beside those that end with `_FILE`.
 const FILES: [&str; 6] = [

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags};
 use rustix::process::umask;
+use signet_files::disk::open_flags;
 use tokio::net::{UnixListener, UnixSocket};
 
 pub use error::SocketError;
@@ -279,7 +280,7 @@ fn lock(path: &Path) -> Result<File, SocketError> {
         .create(true)
         .truncate(false)
         .mode(0o600)
-        .custom_flags(bits(OFlags::NOFOLLOW | OFlags::NONBLOCK))
+        .custom_flags(open_flags(OFlags::NOFOLLOW | OFlags::NONBLOCK))
         .open(&path_of_lock)
         .map_err(|error| match std::fs::symlink_metadata(&path_of_lock) {
             Ok(found) if found.is_symlink() => planted("it is a symbolic link"),
@@ -299,14 +300,6 @@ fn lock(path: &Path) -> Result<File, SocketError> {
         Err(std::fs::TryLockError::WouldBlock) => Err(SocketError::InUse(path.to_owned())),
         Err(std::fs::TryLockError::Error(error)) => Err(failed(error)),
     }
-}
-
-#[expect(
-    clippy::cast_possible_wrap,
-    reason = "open(2) takes the same bits as a signed number"
-)]
-fn bits(flags: OFlags) -> i32 {
-    flags.bits() as i32
 }
 
 #[cfg(test)]

@@ -108,7 +108,7 @@ impl Disk {
                 .write(true)
                 .create_new(true)
                 .mode(0o600)
-                .custom_flags(bits(OFlags::NOFOLLOW))
+                .custom_flags(open_flags(OFlags::NOFOLLOW))
                 .open(&temporary)?;
             file.write_all(content)?;
             file.sync_all()
@@ -165,7 +165,7 @@ impl Disk {
             .create(true)
             .truncate(false)
             .mode(0o600)
-            .custom_flags(bits(OFlags::NOFOLLOW | OFlags::NONBLOCK))
+            .custom_flags(open_flags(OFlags::NOFOLLOW | OFlags::NONBLOCK))
             .open(path)
             .map_err(|error| self.failed("lock", path, error))?;
         let mut waited = Duration::ZERO;
@@ -380,11 +380,13 @@ fn is_loop(error: &io::Error) -> bool {
     error.raw_os_error() == Some(Errno::LOOP.raw_os_error())
 }
 
+/// Flags of open(2) as [`OpenOptionsExt::custom_flags`](std::os::unix::fs::OpenOptionsExt::custom_flags) takes them.
+#[must_use]
 #[expect(
     clippy::cast_possible_wrap,
     reason = "open(2) takes the same bits as a signed number"
 )]
-fn bits(flags: OFlags) -> i32 {
+pub fn open_flags(flags: OFlags) -> i32 {
     flags.bits() as i32
 }
 

@@ -74,6 +74,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use fetch::FetchError;
+pub use kept::DIRECTORY;
 pub use location::Location;
 pub use terms::{KeysAt, TrustedIssuer};
 pub use tls::NoClient;

@@ -27,7 +27,7 @@ use signet_base::rfc3339;
 use signet_files::cache::CacheFile;
 
 /// The directory of these files in the data directory.
-const DIRECTORY: &str = "issuers";
+pub const DIRECTORY: &str = "issuers";
 
 /// Keys as they were fetched.
 #[derive(Clone, Debug)]
