@@ -1,6 +1,6 @@
 //! SIGTERM: requests under way finish, new ones do not begin, and nobody can hold the process up for longer than agreed.
 
-use std::io::{Read as _, Write as _};
+use std::io::{Read as _, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
@@ -187,6 +187,30 @@ fn clients_that_read_nothing_do_not_hold_up_the_end() {
     }
 }
 
+/// How long the end takes while a client sends one piece after the other, until it is cut off.
+fn ends_while(
+    sidecar: &mut Sidecar,
+    mut stream: impl Write + Send,
+    pieces: impl Iterator<Item = Vec<u8>> + Send,
+    pace: Duration,
+) -> Duration {
+    std::thread::scope(|threads| {
+        threads.spawn(move || {
+            let mut beat = instant();
+            for piece in pieces {
+                if stream.write_all(&piece).and_then(|()| stream.flush()).is_err() {
+                    return;
+                }
+                next_beat(&mut beat, pace);
+            }
+        });
+        let start = instant();
+        sidecar.signal(Signal::TERM);
+        assert_eq!(sidecar.wait(PATIENCE).code(), Some(0));
+        start.elapsed()
+    })
+}
+
 #[test]
 fn a_client_that_goes_on_sending_after_its_answer_does_not_hold_up_the_end() {
     for listener in LISTENERS {
@@ -197,18 +221,8 @@ fn a_client_that_goes_on_sending_after_its_answer_does_not_hold_up_the_end() {
         let mut first = [0; 12];
         stream.read_exact(&mut first).expect("an answer");
         assert_eq!(&first, b"HTTP/1.1 404");
-        let elapsed = std::thread::scope(|threads| {
-            threads.spawn(move || {
-                let mut beat = instant();
-                while stream.write_all(b"more").and_then(|()| stream.flush()).is_ok() {
-                    next_beat(&mut beat, Duration::from_millis(10));
-                }
-            });
-            let start = instant();
-            target.sidecar.signal(Signal::TERM);
-            assert_eq!(target.sidecar.wait(PATIENCE).code(), Some(0));
-            start.elapsed()
-        });
+        let more = std::iter::repeat_with(|| b"more".to_vec());
+        let elapsed = ends_while(&mut target.sidecar, stream, more, Duration::from_millis(10));
         // Without a shutdown it is listened to for 5 s.
         assert!(elapsed < Duration::from_secs(3), "{listener:?}: {elapsed:?}");
     }
@@ -225,22 +239,8 @@ fn a_client_that_asks_on_and_on_and_takes_nothing_does_not_hold_up_the_end() {
         stream.flush().expect("sent");
         let mut first = [0; 9];
         stream.read_exact(&mut first).expect("settings");
-        let elapsed = std::thread::scope(|threads| {
-            threads.spawn(move || {
-                let mut beat = instant();
-                for stream_id in (3..).step_by(2) {
-                    let asks = http2::ask(listener.path(), stream_id);
-                    if stream.write_all(&asks).and_then(|()| stream.flush()).is_err() {
-                        return;
-                    }
-                    next_beat(&mut beat, Duration::from_millis(200));
-                }
-            });
-            let start = instant();
-            target.sidecar.signal(Signal::TERM);
-            assert_eq!(target.sidecar.wait(PATIENCE).code(), Some(0));
-            start.elapsed()
-        });
+        let asks = (3..).step_by(2).map(|stream_id| http2::ask(listener.path(), stream_id));
+        let elapsed = ends_while(&mut target.sidecar, stream, asks, Duration::from_millis(200));
         assert!(elapsed < Duration::from_secs(8), "{listener:?}: {elapsed:?}");
         assert!(target.sidecar.logged("did not finish").is_empty(), "{listener:?}");
     }
