@@ -18,7 +18,10 @@ for argument in "$@"; do
 done
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$HOME/.cache/signet-target}"
+own_target="$HOME/.cache/signet-target"
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$own_target}"
+# What an incremental build would keep is larger than what it saves when most crates are compiled again.
+[[ -z "${CI:-}" ]] || export CARGO_INCREMENTAL=0
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/signet-tests"
 scratch="$(mktemp -d)"
 trap '[[ -z "${setting_up:-}" ]] || kill "$setting_up" 2> /dev/null || true; rm -rf "$scratch"' EXIT
@@ -61,13 +64,23 @@ find_python() {
 digest() { "$python" -c 'import hashlib, sys
 print(hashlib.sha256(b"".join(open(f, "rb").read() for f in sys.argv[1:]) + sys.version.encode()).hexdigest()[:16])' "$@"; }
 
-# make_venv NAME PYTHON REQUIREMENTS: a virtual environment of the cache, in $made. It is whole once its mark is there; one
-# that is not is made anew.
+# cached NAME DIGEST: names a directory of the cache in $made, and succeeds if it is complete. Directories that an earlier
+# version of the same requirements needed are deleted.
+cached() {
+    local other
+    made="$cache/$1-$2"
+    [[ ! -e "$made/complete" ]] || return 0
+    for other in "$cache/$1"-*; do
+        [[ "$other" == "$made" ]] || rm -rf "$other"
+    done
+    echo "setting up $made"
+    return 1
+}
+
+# make_venv NAME PYTHON REQUIREMENTS: a virtual environment of the cache, in $made.
 make_venv() {
     local python="$2"
-    made="$cache/$1-$(digest "$3")"
-    [[ ! -e "$made/complete" ]] || return 0
-    echo "setting up $made"
+    ! cached "$1" "$(digest "$3")" || return 0
     "$python" -m venv --clear "$made" \
         && "$made/bin/python" -m pip install --quiet --disable-pip-version-check -r "$3" \
         && touch "$made/complete"
@@ -75,24 +88,44 @@ make_venv() {
 
 # make_modules NAME FOLDER: the packages of a package-lock.json, in $made.
 make_modules() {
-    made="$cache/$1-$(digest "$2/package.json" "$2/package-lock.json")"
+    local complete=1
+    cached "$1" "$(digest "$2/package.json" "$2/package-lock.json")" || complete=""
     mkdir -p "$made" && cp "$2"/* "$made/" || return
-    [[ ! -e "$made/complete" ]] || return 0
-    echo "setting up $made"
+    [[ -z "$complete" ]] || return 0
     (cd "$made" && npm ci --silent --no-audit --no-fund --ignore-scripts && touch complete)
 }
 
 # make_programs NAME FOLDER PACKAGE=PROGRAM...: programs of a Go module and of those that its go.mod pins, in $made.
 make_programs() {
     local pair
-    made="$cache/$1-$(digest "$2"/*)"
-    [[ ! -e "$made/complete" ]] || return 0
-    echo "setting up $made, which takes minutes"
+    ! cached "$1" "$(digest "$2"/*)" || return 0
     mkdir -p "$made"
     for pair in "${@:3}"; do
-        go build -C "$2" -trimpath -ldflags="-s -w" -o "$made/${pair#*=}" "${pair%=*}" || return
+        # Go's own cache would keep gigabytes that nothing needs again.
+        GOCACHE="$scratch/go" go build -C "$2" -trimpath -ldflags="-s -w" -o "$made/${pair#*=}" "${pair%=*}" || return
     done
+    rm -rf "$scratch/go"
     touch "$made/complete"
+}
+
+# free_gib DIRECTORY
+free_gib() { df -Pk "$1" | awk 'NR == 2 { print int($4 / 1048576) }'; }
+
+# Cargo keeps what it built for every earlier version of the sources and their dependencies, until the disk is full. A run from
+# nothing needs 8 GiB. Where twice as much was kept, or too little is free to go on, the build directory is emptied; one that
+# somebody else chose is left alone.
+make_room() {
+    local needed=8 kept free
+    mkdir -p "$CARGO_TARGET_DIR" "$cache"
+    kept="$(du -sk "$CARGO_TARGET_DIR" | awk '{ print int($1 / 1048576) }')" free="$(free_gib "$CARGO_TARGET_DIR")"
+    echo "$CARGO_TARGET_DIR: $kept GiB; $cache: $(du -sm "$cache" | cut -f1) MiB; free on the disk: $free GiB"
+    if [[ "$CARGO_TARGET_DIR" == "$own_target" ]] && ((kept > 2 * needed || (kept > 0 && free < needed / 2))); then
+        echo "emptying $CARGO_TARGET_DIR"
+        rm -rf "${own_target:?}"/*
+    fi
+    ((free + kept >= needed)) || {
+        echo "the tests may need $needed GiB on the disk of $CARGO_TARGET_DIR: delete something there, or set CARGO_TARGET_DIR" >&2
+    }
 }
 
 # lacks WHAT WHY: what this machine cannot test. In CI that is a failure.
@@ -320,9 +353,7 @@ gateways() {
 make_keycloak() {
     local version=26.7.3 digest=77657f30b7e90d70f727712ce1c967f430fd6a5e9f458d32d8c6df0635345f47
     local plugin=org.apache.maven.plugins:maven-dependency-plugin:3.8.1 file="$scratch/keycloak-quarkus-dist-$version.tar.gz"
-    made="$cache/keycloak-$version"
-    [[ ! -e "$made/complete" ]] || return 0
-    echo "setting up $made, which takes a minute or two"
+    ! cached keycloak "$version" || return 0
     rm -rf "$made" && mkdir -p "$made" \
         && mvn --quiet --batch-mode "$plugin:copy" -DoutputDirectory="$scratch" \
             -Dartifact="org.keycloak:keycloak-quarkus-dist:$version:tar.gz" \
@@ -398,6 +429,7 @@ wait_for_suites() {
     cat "$scratch/set-up"
 }
 
+step "room on the disk" make_room
 step "cargo fmt --check" cargo fmt --check
 step "the servers that tests need" set_up_servers
 set_up_suites > "$scratch/set-up" 2>&1 &
