@@ -13,8 +13,18 @@ import subprocess
 import sys
 from pathlib import Path
 
-SIGN, BATCH, SEEN_US, JWKS, READY_MS, IDLE_MIB, RING_MS = 1.3, 1.05, 8.0, 0.8, 50.0, 20.0, 5.0
-REMOTE_MS = 0.3
+# `c` is the bare cryptography of the same run, `n` is nginx's static answer over a Unix socket.
+ONE_ANSWER = 1.0
+"""A request may cost `c` and so many `n`."""
+BATCH = 1.05
+"""A token of a batch may cost so many `c`."""
+SEEN = 0.7
+"""A token that was seen before may cost so many `n`."""
+JWKS = {"h1": 1.4, "h2": 4.0}
+"""How many times nginx's answers for the same CPU time."""
+REMOTE_US, REMOTE_RATE = 55.0, 0.75
+"""Of our CPU for each signature of OpenBao, and the share of a direct client's rate, with 16 at once."""
+READY_MS, IDLE_MIB, RING_MS, BINARY_MB = 10.0, 15.0, 5.0, 20.0
 
 
 def main():
@@ -82,6 +92,7 @@ def machine(arguments):
         "commit": commit or "unknown",
         "rustc": output("rustc", "--version"),
         "signet": output(arguments.signet, "--version"),
+        "binary": Path(arguments.signet).stat().st_size,
         "nginx": output(arguments.nginx, "-v").removeprefix("nginx version: ") if arguments.nginx else "",
         "openbao": output(arguments.bao, "version").split(" (")[0] if arguments.bao else "",
     }
@@ -141,35 +152,57 @@ def unmeasured(what, over):
     return [what, over, "not measured", "", "", "", "", "", "", "", ""]
 
 
-def over_crypto(results, what, name, bare, limit=None):
+def static_answer_us(results):
+    """`n`: what nginx's static answer over a Unix socket costs, if nginx was there."""
+    nginx = results.get("nginx-unix-h1")
+    return nginx and nginx["server"]["cpu_us_per_unit"]
+
+
+def batched(results, what, name, bare):
     """CPU time over the bare cost, for both protocols."""
     for protocol, over in PROTOCOLS.items():
         run = results[f"{name}-{protocol}"]
         ratio = run["server"]["cpu_us_per_unit"] / bare
-        verdict = (f"≤ {limit}×", met(ratio <= limit)) if limit else ("–", "")
-        yield row(what, f"socket, {over}", run, number(bare), f"{ratio:.2f}×", *verdict)
+        yield row(what, f"socket, {over}", run, number(bare), f"{ratio:.2f} c", f"≤ {BATCH} c", met(ratio <= BATCH))
+
+
+def one_request(results, what, name, bare):
+    """CPU time above the bare cost, in static answers of nginx, for both protocols."""
+    answer = static_answer_us(results)
+    for protocol, over in PROTOCOLS.items():
+        run = results[f"{name}-{protocol}"]
+        if not answer:
+            yield row(what, f"socket, {over}", run, number(bare), "", f"≤ c + {ONE_ANSWER} n", "not measured")
+            continue
+        ratio = (run["server"]["cpu_us_per_unit"] - bare) / answer
+        yield row(what, f"socket, {over}", run, number(bare), f"c + {ratio:.2f} n", f"≤ c + {ONE_ANSWER} n",
+                  met(ratio <= ONE_ANSWER))
 
 
 def seen(results, what, name):
-    """CPU time against the fixed bound for what has been seen before."""
+    """CPU time for what has been seen before, in static answers of nginx."""
+    answer = static_answer_us(results)
     for protocol, over in PROTOCOLS.items():
         run = results[f"{name}-{protocol}"]
-        verdict = met(run["server"]["cpu_us_per_unit"] <= SEEN_US)
-        yield row(what, f"socket, {over}", run, "", "", f"≤ {SEEN_US:.0f} µs", verdict)
+        if not answer:
+            yield row(what, f"socket, {over}", run, "", "", f"≤ {SEEN} n", "not measured")
+            continue
+        ratio = run["server"]["cpu_us_per_unit"] / answer
+        yield row(what, f"socket, {over}", run, "", f"{ratio:.2f} n", f"≤ {SEEN} n", met(ratio <= SEEN))
 
 
 def jwks(results):
-    """Requests a second and requests per CPU second, both over nginx's."""
+    """Requests per CPU second, over nginx's."""
     for protocol, over in PROTOCOLS.items():
-        run, nginx = results[f"jwks-{protocol}"], results.get(f"nginx-{protocol}")
+        run, nginx, goal = results[f"jwks-{protocol}"], results.get(f"nginx-{protocol}"), JWKS[protocol]
         if not nginx:
-            yield row("JWKS", f"TCP, {over}", run, "", "", f"≥ {JWKS}× of nginx", "not measured")
+            yield row("JWKS", f"TCP, {over}", run, "", "", f"≥ {goal}× of nginx by CPU", "not measured")
             yield unmeasured("– nginx, the same bytes", f"TCP, {over}")
             continue
         rate = run["units_per_s"] / nginx["units_per_s"]
         work = nginx["server"]["cpu_us_per_unit"] / run["server"]["cpu_us_per_unit"]
-        yield row("JWKS", f"TCP, {over}", run, "", f"{rate:.2f}× by rate, {work:.2f}× by CPU", f"≥ {JWKS}× of nginx",
-                  f"by rate {met(rate >= JWKS)}, by CPU {met(work >= JWKS)}")
+        yield row("JWKS", f"TCP, {over}", run, "", f"{work:.2f}× by CPU, {rate:.2f}× by rate",
+                  f"≥ {goal}× of nginx by CPU", met(work >= goal))
         yield row("– nginx, the same bytes", f"TCP, {over}", nginx)
     nginx = results.get("nginx-unix-h1")
     what, over = "– nginx, the same bytes", "Unix socket, HTTP/1.1"
@@ -196,7 +229,12 @@ def remote(results):
             yield unmeasured(what, over)
             continue
         added = (run["latency_us"]["p50"] - direct["latency_us"]["p50"]) / 1000
-        yield row(what, over, run, "", f"{added:+.2f} ms at p50", f"≤ {REMOTE_MS} ms added", met(added <= REMOTE_MS))
+        rate, cpu = run["units_per_s"] / direct["units_per_s"], run["server"]["cpu_us_per_unit"]
+        goal = ("–", "")
+        if clients == "16":
+            goal = (f"≤ {REMOTE_US:.0f} µs, ≥ {REMOTE_RATE} by rate",
+                    f"CPU {met(cpu <= REMOTE_US)}, rate {met(rate >= REMOTE_RATE)}")
+        yield row(what, over, run, "", f"{rate:.2f} by rate, {added:+.2f} ms at p50", *goal)
         yield row("– a client of OpenBao itself", "TCP, HTTP/1.1", direct)
     calls = results.get("remote-calls")
     if calls:
@@ -210,14 +248,14 @@ def single(what, over, value, target, good):
 
 def rows(results):
     es256 = results.raw("es256", "sign_es256")
-    yield from over_crypto(results, "sign ES256", "sign-es256", es256, SIGN)
+    yield from one_request(results, "sign ES256", "sign-es256", es256)
     yield openbao(results)
     yield from remote(results)
-    yield from over_crypto(results, "sign ES256, batches of 64", "batch-es256", es256, BATCH)
-    yield from over_crypto(results, "sign RS256", "sign-rs256", results.raw("rs256", "sign_rs256"))
-    yield from over_crypto(results, "sign EdDSA", "sign-eddsa", results.raw("eddsa", "sign_eddsa"))
+    yield from batched(results, "sign ES256, batches of 64", "batch-es256", es256)
+    yield from one_request(results, "sign RS256", "sign-rs256", results.raw("rs256", "sign_rs256"))
+    yield from one_request(results, "sign EdDSA", "sign-eddsa", results.raw("eddsa", "sign_eddsa"))
     unseen = results.raw("verify", "verify_es256")
-    yield from over_crypto(results, "verify ES256, unseen", "verify-unseen", unseen)
+    yield from one_request(results, "verify ES256, unseen", "verify-unseen", unseen)
     yield from seen(results, "verify ES256, seen", "verify-seen")
     yield from seen(results, "authorize, seen", "authorize")
     yield from jwks(results)
@@ -230,7 +268,9 @@ def rows(results):
     yield single("ready with an existing ring", f"median of {results['ready']['starts']} starts", f"{ready:.1f} ms",
                  f"≤ {READY_MS:.0f} ms", ready <= READY_MS)
     idle = results["idle"]["rss_kib"] / 1024
-    yield single("resident memory, idle", "", f"{idle:.1f} MiB", f"< {IDLE_MIB:.0f} MiB", idle < IDLE_MIB)
+    yield single("resident memory, idle", "", f"{idle:.1f} MiB", f"≤ {IDLE_MIB:.0f} MiB", idle <= IDLE_MIB)
+    binary = results["machine"]["binary"] / 1e6
+    yield single("binary with all providers", "", f"{binary:.1f} MB", f"≤ {BINARY_MB:.0f} MB", binary <= BINARY_MB)
     now, peak = results.rss_mib()
     yield ["resident memory, under load", f"peak {peak:.1f} MiB", "", "", "", "", "", "", f"{now:.1f} MiB", "–", ""]
 
@@ -255,14 +295,15 @@ Generated by `benches/run.sh`; do not edit. Every figure is from one run.
 server process, kernel included, for each request or token: its nanosecond account (`schedstat`), held against the
 kernel's other one (`stat`); *of it kernel* is that one's split, sampled at its ticks. *bare µs* is the CPU time of the
 same operation with aws-lc-rs alone on one thread, keys parsed, over 330 bytes: the mean of measurements in this run
-before and after the load. *ratio* is the one over the other unless it says otherwise. Latency is that of a machine kept
+before and after the load, and is `c` in the columns that follow. `n` is the CPU time of nginx's static answer over a Unix
+socket, in the same run. Latency is that of a machine kept
 busy: the generator always asks again at once, except for `GET /v1/ring`.
 
 - *Unseen:* each request carries a token of its own, verified by a process that has neither signed nor seen it.
   *Seen:* 1,000 tokens in turn; `authorize`: one token.
 - *nginx* has one worker, an open-file cache, no access log. By rate, signet has all processors that the generator leaves
   it and nginx one, and both are bounded by the generator's one thread; *by CPU* compares requests per second of CPU time.
-  The last nginx row shows what a static answer costs over a Unix socket: a floor for everything on the socket.
+  The last nginx row shows what a static answer costs over a Unix socket (`n`): a floor for everything on the socket.
 - *OpenBao* runs in development mode and signs the signing input of one of signet's tokens (ECDSA P-256, JWS form).
   Signet also makes the claims and the token around it.
 - *Sign in OpenBao:* remote custody, where the sidecar makes the token, has OpenBao sign it, and verifies the signature
