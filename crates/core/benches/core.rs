@@ -1,4 +1,4 @@
-//! The functions that a request or a refresh spends its time in, one by one.
+//! Benchmarks of the functions in which a request or a refresh spends its time.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -15,7 +15,7 @@ const NOW: Timestamp = Timestamp::from_secs(1_750_000_000);
 const ISSUER: &str = "https://issuer.example";
 const REQUEST: &str = r#"{"claims":{"sub":"alice","aud":["api","billing"],"scope":"read write",
     "tenant":{"id":4711,"plan":"gold"},"roles":["admin","auditor"]},"ttl":300,"typ":"at+jwt"}"#;
-/// One of each kind of key.
+/// One algorithm of each kind of key.
 const ALGORITHMS: [Algorithm; 6] = [
     Algorithm::ES256,
     Algorithm::ES384,
@@ -63,7 +63,7 @@ fn authentication(c: &mut Criterion) {
             b.iter(|| authenticate(black_box(&token), |_| Some(known)))
         });
     }
-    // What the same costs an attacker who has no key: no cryptography may be done for it.
+    // An attacker who has no key must not be able to make us do cryptography.
     let key = generate(Algorithm::ES256);
     let token = token(&key);
     group.bench_function("unknown kid", |b| {

@@ -1,4 +1,4 @@
-//! The signature algorithms of JOSE that Signet speaks (RFC 7518 §3.1, RFC 8037, RFC 9864).
+//! The JOSE signature algorithms that Signet supports (RFC 7518 §3.1, RFC 8037, RFC 9864).
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use aws_lc_rs::signature::{
 };
 use serde::{Deserialize, Serialize};
 
-/// One algorithm, and with it everything a key must be to use it. A key has exactly one (RFC 8725 §3.1).
+/// A signature algorithm. It also fixes the type of its keys: each key has exactly one algorithm (RFC 8725 §3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Algorithm {
     /// RSASSA-PKCS1-v1_5 with SHA-256.
@@ -30,11 +30,12 @@ pub enum Algorithm {
     ES384,
     /// ECDSA on P-521 with SHA-512.
     ES512,
-    /// Ed25519 (RFC 8037 §3.1). RFC 9864 names the same `Ed25519`; both names are accepted, this one is written.
+    /// Ed25519 (RFC 8037 §3.1). RFC 9864 calls the same algorithm `Ed25519`; Signet accepts both
+    /// names and writes `EdDSA`.
     EdDSA,
 }
 
-/// What a public key is made of.
+/// The type of a public key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum KeyType {
     /// RSA (`kty` `RSA`).
@@ -45,7 +46,7 @@ pub enum KeyType {
     Ed25519,
 }
 
-/// A curve of RFC 7518 §6.2.1.1.
+/// An elliptic curve (RFC 7518 §6.2.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Curve {
     /// NIST P-256, secp256r1.
@@ -57,7 +58,7 @@ pub enum Curve {
 }
 
 impl Curve {
-    /// The name in a JWK's `crv`.
+    /// The name of the curve in a JWK's `crv`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -67,7 +68,7 @@ impl Curve {
         }
     }
 
-    /// Octets of one coordinate, and of each half of a JWS signature (RFC 7518 §3.4).
+    /// The length in bytes of one coordinate, and of each half of a JWS signature (RFC 7518 §3.4).
     #[must_use]
     pub const fn field_len(self) -> usize {
         match self {
@@ -78,13 +79,13 @@ impl Curve {
     }
 }
 
-/// A name that is not an algorithm of this list.
+/// The error for a name that is not a supported algorithm.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown algorithm {0:?}; known are RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA")]
 pub struct UnknownAlgorithm(pub String);
 
 impl Algorithm {
-    /// All of them, in the order of the documentation.
+    /// All algorithms, in the order in which the documentation lists them.
     pub const ALL: [Self; 10] = [
         Self::RS256,
         Self::RS384,
@@ -98,7 +99,7 @@ impl Algorithm {
         Self::EdDSA,
     ];
 
-    /// The name in the header's `alg`.
+    /// The name of the algorithm in a token's `alg`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -115,13 +116,13 @@ impl Algorithm {
         }
     }
 
-    /// Whether a token's `alg` names this algorithm. `Ed25519` (RFC 9864 §2.2) is another name of what we do as `EdDSA`.
+    /// Whether a token's `alg` names this algorithm. For `EdDSA`, `Ed25519` is accepted too (RFC 9864 §2.2).
     #[must_use]
     pub fn is_named(self, alg: &str) -> bool {
         alg == self.as_str() || (self == Self::EdDSA && alg == "Ed25519")
     }
 
-    /// The key type that this algorithm takes.
+    /// The type of key that this algorithm needs.
     #[must_use]
     pub const fn key_type(self) -> KeyType {
         match self {
@@ -133,7 +134,9 @@ impl Algorithm {
         }
     }
 
-    /// Whether one signature takes 100 µs or more of a core, so that it must not be computed where other requests wait.
+    /// Whether one signature takes 100 µs or more of CPU time. Such signatures must run on a thread
+    /// where no other request waits.
+    ///
     /// Measured with aws-lc-rs on one core: RSA-2048 250 µs, P-521 174 µs, P-384 98 µs, P-256 19 µs, Ed25519 10 µs.
     #[must_use]
     pub const fn is_slow_to_sign(self) -> bool {
@@ -173,7 +176,7 @@ impl Algorithm {
     }
 }
 
-/// What the cryptographic library calls the algorithm.
+/// The algorithm in the terms of the cryptographic library.
 #[derive(Clone, Copy)]
 pub(crate) enum Primitive {
     Rsa {
@@ -197,10 +200,10 @@ impl Primitive {
     }
 }
 
-/// Length of a new RSA modulus.
+/// The size of a new RSA key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RsaBits {
-    /// 2048 bits, the least that RFC 7518 §3.3 allows.
+    /// 2048 bits, the minimum of RFC 7518 §3.3.
     #[default]
     B2048,
     /// 3072 bits.
@@ -210,7 +213,7 @@ pub enum RsaBits {
 }
 
 impl RsaBits {
-    /// From the number of bits, if it is one of the three.
+    /// The size with this number of bits. `None` if it is not 2048, 3072 or 4096.
     #[must_use]
     pub const fn from_bits(bits: u32) -> Option<Self> {
         match bits {
@@ -221,7 +224,7 @@ impl RsaBits {
         }
     }
 
-    /// The number of bits.
+    /// The size in bits.
     #[must_use]
     pub const fn bits(self) -> u32 {
         match self {

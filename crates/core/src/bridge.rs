@@ -1,15 +1,18 @@
-//! What keys are to do while the wall clock was set and nobody knows yet whether it is right now or was before.
+//! The schedule to follow after the wall clock jumped, while it is unknown whether the old or the new time is right.
 
 use crate::schedule::{Phase, Schedule};
 use crate::time::Timestamp;
 
 impl Schedule {
-    /// Bridges this schedule, of the instant that the wall clock would show if nobody had set it, and the one of the instant that
-    /// it shows, `set_by` milliseconds later, of the same keys.
+    /// Combines two schedules of the same keys after the wall clock was set.
     ///
-    /// One of the two is what all other replicas go by. A key that is published by either stays published, as tokens of it may be
-    /// good; and the key that signed goes on, unless it has expired by the wall clock, as others may no longer have it.
-    /// Instants are those of the wall clock, by which requests ask.
+    /// `self` is the schedule at the time that the clock would show without the jump; `by_wall` is the schedule
+    /// at the time that it shows now, `set_by` milliseconds later. The other replicas follow one of the two,
+    /// but we do not know which.
+    ///
+    /// A key that either schedule publishes stays published, because its tokens may be good. The key that signed
+    /// continues to sign, unless it has expired by the wall clock: then the others may have dropped it. All instants in
+    /// the result are those of the wall clock, because requests use it.
     #[must_use]
     pub fn bridged(mut self, by_wall: &Self, set_by: i64) -> Self {
         let index_of_active = |schedule: &Self| schedule.keys.iter().position(|key| key.phase == Phase::Active);

@@ -1,6 +1,6 @@
-//! Where in a token a value stands: the name of a claim, or a JSON pointer (RFC 6901) to what lies deeper.
+//! Paths to a value in a token's claims: the name of a claim, or a JSON pointer (RFC 6901) to a nested value.
 //!
-//! Not names with dots between them: issuers name claims `https://example.com/roles`, and a dot is part of that name.
+//! Dots do not separate names: issuers use claims such as `https://example.com/roles`, where a dot is part of the name.
 
 use std::fmt;
 
@@ -8,25 +8,25 @@ use serde_json::value::RawValue;
 
 use crate::json::Object;
 
-/// The name of a claim, or a JSON pointer.
+/// The name of a claim, or a JSON pointer to a value inside one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ClaimPath {
-    /// As it was written.
+    /// The path as it was written.
     text: String,
-    /// The members to follow, the claim first; never empty.
+    /// The names of the members to follow, the claim first. Never empty.
     members: Vec<String>,
 }
 
-/// The text names no claim.
+/// The error for a text that is not a claim path.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is neither the name of a claim nor a JSON pointer to one such as /realm_access/roles (RFC 6901)")]
 pub struct NoClaimPath(String);
 
 impl ClaimPath {
-    /// Reads a name, or a pointer if it begins with a slash.
+    /// Parses a path. A text that begins with a slash is a JSON pointer; any other text is the name of a claim.
     ///
     /// # Errors
-    /// [`NoClaimPath`] if it is empty, or a pointer with an escape other than `~0` and `~1`.
+    /// [`NoClaimPath`] if the text is empty, or a pointer has an escape other than `~0` and `~1`.
     pub fn parse(text: &str) -> Result<Self, NoClaimPath> {
         let wrong = || NoClaimPath(text.to_owned());
         let members = match text.strip_prefix('/') {
@@ -42,19 +42,20 @@ impl ClaimPath {
         }
     }
 
-    /// The value that stands there, as it was written.
+    /// Finds the value at this path. Returns its JSON text unchanged.
     #[must_use]
     pub fn find<'a>(&self, claims: &Object<'a>) -> Option<&'a RawValue> {
         let (first, deeper) = self.members.split_first()?;
         let mut value = claims.member(first)?;
         for member in deeper {
-            // The claims were checked to be strict at every depth; an array has no members to follow.
+            // `parse` cannot fail on a nested object, because the whole claims were checked. It fails on an array,
+            // which has no members to follow.
             value = Object::parse(value.get()).ok()?.member(member)?;
         }
         Some(value)
     }
 
-    /// As it was written.
+    /// The path as it was written.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
@@ -67,7 +68,7 @@ impl fmt::Display for ClaimPath {
     }
 }
 
-/// RFC 6901 §4.
+/// Decodes the escapes `~0` and `~1` (RFC 6901 §4).
 fn unescaped(token: &str) -> Option<String> {
     let mut pieces = token.split('~');
     let mut text = pieces.next().unwrap_or_default().to_owned();

@@ -1,7 +1,7 @@
-//! Reading the claims that decide on a token, in the forms in which issuers write them.
+//! Reading the claims that decide about a token.
 //!
-//! RFC 7519 §4.1 and RFC 8693 §4.2 say how they are written; what many issuers write otherwise, and means the same, is read
-//! as well. A claim of any other form makes the token malformed.
+//! RFC 7519 §4.1 and RFC 8693 §4.2 define the forms. Signet also reads the other forms that many issuers write, if the
+//! meaning is clear. Any other form makes the token malformed.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -45,8 +45,8 @@ pub(crate) fn audience(claims: &Object<'_>, dialect: &Dialect) -> Result<Texts, 
     Ok(audience.map_or_else(Texts::default, OneOrMany::into_texts))
 }
 
-/// The scopes, separated by spaces. RFC 8693 §4.2 has one string in `scope`; Duende, Spring and ForgeRock write an array
-/// there, others one in `scp`.
+/// Reads the scopes and joins them with spaces. RFC 8693 §4.2 defines one string in `scope`. Duende, Spring and
+/// ForgeRock write an array there; other issuers write an array in `scp`.
 pub(crate) fn scope(claims: &Object<'_>, dialect: &Dialect) -> Result<Option<Box<str>>, Refusal> {
     let read = |found, why| value::<OneOrMany>(present(found), why).map(|found| found.map(OneOrMany::into_scope));
     if dialect.scope.is_empty() {
@@ -77,13 +77,13 @@ pub(crate) fn scope(claims: &Object<'_>, dialect: &Dialect) -> Result<Option<Box
     Ok(scopes.map(String::into_boxed_str))
 }
 
-/// `null` is how many serializers write that there is nothing.
+/// Treats `null` as absent, because many serializers write it for a missing value.
 fn present(found: Option<&RawValue>) -> Option<&RawValue> {
     found.filter(|value| value.get() != "null")
 }
 
-/// Several texts in one allocation. A token has room for thousands of short audiences, and as a `String` each would take
-/// ten times its room.
+/// A list of strings in one allocation. A token can hold thousands of short audiences, and as separate `String`s they
+/// would take ten times the memory.
 #[derive(Debug, Default)]
 pub(crate) struct Texts {
     joined: Box<str>,
@@ -95,7 +95,7 @@ impl Texts {
         let mut end = 0;
         let ends = texts.iter().map(|text| {
             end += text.len();
-            // They come from a token, which is shorter than 4 GiB.
+            // The texts come from a token, which is shorter than 4 GiB.
             u32::try_from(end).unwrap_or(u32::MAX)
         });
         Self {
@@ -134,8 +134,8 @@ impl OneOrMany {
         }
     }
 
-    /// Values separated by spaces. A member of an array that holds a space itself is no scope (RFC 6749 §3.3), and would
-    /// become several here: a role `not admin` is not the scope `admin`.
+    /// Joins the values with spaces. A value that contains a space is dropped, because it is not a valid scope (RFC
+    /// 6749 §3.3) and would turn into several: the role `not admin` must not become the scope `admin`.
     fn into_scope(self) -> String {
         match self {
             Self::One(one) => one,
@@ -158,7 +158,7 @@ pub(crate) fn member<'a, T: Deserialize<'a>>(
     value(claims.member(name), why)
 }
 
-/// A claim that a token need not have.
+/// Reads a claim that may be absent.
 pub(crate) fn optional<'a, T: Deserialize<'a>>(
     claims: &Object<'a>,
     name: &str,
@@ -173,7 +173,8 @@ fn value<'a, T: Deserialize<'a>>(found: Option<&'a RawValue>, why: &'static str)
         .transpose()
 }
 
-/// A `NumericDate` may have a fraction (RFC 7519 §2). Beyond the year 9999 it is an error of the issuer.
+/// Reads a `NumericDate`, which may have a fraction (RFC 7519 §2). A date after the year 9999 is an error of the
+/// issuer, most often milliseconds instead of seconds.
 pub(crate) fn date(claims: &Object<'_>, name: &str, why: &'static str) -> Result<Option<Timestamp>, Refusal> {
     let Some(seconds) = optional::<f64>(claims, name, why)? else {
         return Ok(None);

@@ -1,13 +1,14 @@
-//! Where an issuer writes scopes and audience.
+//! The claims in which an issuer writes scopes and audience.
 
 use crate::claim_path::ClaimPath;
 
-/// In which claims an issuer writes what others write in `scope` and `aud`.
+/// Which claims of an issuer hold the scopes and the audience, if not `scope` and `aud`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dialect {
-    /// The claims that hold scopes, all of which count. Empty: `scope`, or else `scp`.
+    /// The claims that hold scopes; the scopes of all of them count. If empty, `scope` is read, or
+    /// `scp` if there is no `scope`.
     pub scope: Vec<ClaimPath>,
-    /// The claim that holds the audience; `None` is `aud`.
+    /// The claim that holds the audience. `None` means `aud`.
     pub audience: Option<ClaimPath>,
 }
 
@@ -17,7 +18,7 @@ static STANDARD: Dialect = Dialect {
 };
 
 impl Dialect {
-    /// That of RFC 7519 and RFC 9068, which is our own.
+    /// The claims of RFC 7519 and RFC 9068. Signet's own tokens use them.
     #[must_use]
     pub fn standard() -> &'static Self {
         &STANDARD

@@ -1,5 +1,6 @@
-//! Deliberate faults in the code under test, so that the simulation can show that it would see them. They exist with the
-//! feature `faults` alone, which no release is built with; without it every question is answered `false` at compile time.
+//! Faults that the simulation can switch on, to show that it would detect them.
+//!
+//! They exist only with the feature `faults`, which no release enables. Without it, [`has`] is `false` at compile time.
 
 #[cfg(feature = "faults")]
 use std::cell::Cell;
@@ -9,20 +10,20 @@ thread_local! {
     static FAULT: Cell<Option<&'static str>> = const { Cell::new(None) };
 }
 
-/// Switches one fault on, and every other off, for this thread.
+/// Switches on this fault for the current thread, and switches off all others.
 #[cfg(feature = "faults")]
 pub fn switch_on(name: Option<&'static str>) {
     FAULT.set(name);
 }
 
-/// Whether this fault is switched on.
+/// Whether this fault is switched on for the current thread.
 #[cfg(feature = "faults")]
 #[must_use]
 pub fn has(name: &str) -> bool {
     FAULT.get() == Some(name)
 }
 
-/// Whether this fault is switched on: never, without the feature.
+/// Always `false`, because the feature `faults` is off.
 #[cfg(not(feature = "faults"))]
 #[must_use]
 #[inline]

@@ -1,9 +1,11 @@
-//! The keys of an issuer that is not ours, as its JWKS has them (RFC 7517 §5).
+//! The keys of another issuer, read from its JWKS (RFC 7517 §5).
 //!
-//! What others publish is not as tidy as what we do: keys without `alg` (Entra ID), keys for encryption, keys of types that are
-//! not known. A key that will not do is left out with the reason, and the others stay. Each key gets one algorithm for
-//! good: the one that it names, if the issuer may use it, or else the first allowed one that fits its type. Never what a
-//! token says (RFC 8725 §3.1). A kid may name several keys, each of another algorithm (RFC 7517 §4.5).
+//! Published sets are often untidy: keys without `alg` (Entra ID), encryption keys, keys of unknown types. A key that
+//! cannot be used is left out with the reason, and the rest stay usable.
+//!
+//! Each key gets exactly one algorithm when the set is read: the one that the key names, if the issuer may use it, or
+//! else the first allowed algorithm of its key type. The token never chooses it (RFC 8725 §3.1). One kid may name
+//! several keys, each for a different algorithm (RFC 7517 §4.5).
 
 use std::collections::HashMap;
 use std::fmt;
@@ -19,35 +21,36 @@ use crate::public_key::{PublicKeyError, VerifyingKey};
 use crate::verify::Authentic;
 use crate::weak_key::Weakness;
 
-/// A key for encryption is not meant for us, and no trouble where there are others: providers publish theirs beside them.
+/// The reason for leaving out an encryption key. Providers publish these beside their signing keys, so it is reported
+/// only if the set has no usable key at all.
 const FOR_ENCRYPTION: &str = "is for encryption (use)";
 
-/// The members that hold something of a private or symmetric key (RFC 7518 §6.2.2, §6.3.2, §6.4.1; RFC 8037 §2). Who has
-/// one prime of an RSA key has all of it.
+/// The members of private and symmetric keys (RFC 7518 §6.2.2, §6.3.2, §6.4.1; RFC 8037 §2). Any one of an RSA key's
+/// private members is enough to compute the whole private key.
 const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
-/// The most keys that a set may have. Each costs the parsing of a key.
+/// The maximum number of keys in a set. Each key costs time to parse.
 pub const MOST: usize = 256;
 
-/// Of a set without a key that will do, so many are named. The text stands in `/readyz` and on the status page.
+/// How many unusable keys an error names. The text is shown in `/readyz` and on the status page.
 const MOST_REASONS: usize = 32;
 
-/// Keys by their kid, which here is whatever the issuer chose.
+/// The usable keys of an issuer by kid. The kid is any text that the issuer chose.
 #[derive(Clone, Debug)]
 pub struct ForeignKeys {
-    /// Under each kid one key, or several of different algorithms (RFC 7517 §4.5); never none.
+    /// One or more keys for each kid. Several keys of one kid have different algorithms (RFC 7517 §4.5).
     keys: HashMap<Kid, Vec<VerifyingKey>>,
     left_out: Vec<LeftOut>,
 }
 
-/// A key that is not used.
+/// A key of the set that is not used, and the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeftOut {
-    /// Its kid, if it has one, cut to 64 characters.
+    /// The key's kid, if it has one, cut to 64 characters.
     pub kid: Option<String>,
-    /// Its place in the set, from 1.
+    /// The position of the key in the set, counted from 1.
     pub place: usize,
-    /// Why.
+    /// The reason why the key is not used.
     pub why: &'static str,
 }
 
@@ -60,16 +63,16 @@ impl fmt::Display for LeftOut {
     }
 }
 
-/// The document gives no key to verify with.
+/// The error for a JWKS without any usable key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoKeys {
-    /// Not a JWK Set.
+    /// The document is not a JWK Set.
     #[error("not a JWK Set, which is a JSON object with an array `keys` (RFC 7517 §5)")]
     NotASet,
-    /// More than [`MOST`].
+    /// The set has more keys than [`MOST`].
     #[error("{0} keys, of which at most {MOST} are read")]
     TooMany(usize),
-    /// No key of it will do.
+    /// No key of the set can be used. The text lists the reasons.
     #[error("no key to verify with: {0}")]
     NoneFits(String),
 }
@@ -80,20 +83,20 @@ struct Set<'a> {
     keys: Vec<&'a RawValue>,
 }
 
-/// A key that will do.
+/// A key that can be used.
 struct Usable {
     kid: Kid,
     key: VerifyingKey,
-    /// Whether the issuer says itself which algorithm it is for.
+    /// Whether the key itself says which algorithm it is for.
     names_algorithm: bool,
     place: usize,
 }
 
 impl ForeignKeys {
-    /// Reads a JWK Set; `algorithms` are those that the issuer may use, the preferred ones first.
+    /// Reads a JWK Set. `algorithms` lists the algorithms that the issuer may use, preferred ones first.
     ///
     /// # Errors
-    /// [`NoKeys`].
+    /// [`NoKeys`] if no key of the set can be used.
     pub fn parse(document: &[u8], algorithms: &[Algorithm]) -> Result<Self, NoKeys> {
         let set: Set<'_> = json::read(document).map_err(|_| NoKeys::NotASet)?;
         if set.keys.len() > MOST {
@@ -121,8 +124,10 @@ impl ForeignKeys {
         Ok(Self { keys, left_out })
     }
 
-    /// The key of this kid; among several, the one whose own algorithm is this one. `alg` never decides on what a key
-    /// verifies: where no key has it, another one of the kid is returned, which will refuse the token for it.
+    /// Finds the key with this kid. If several keys have it, the one for algorithm `alg` is chosen.
+    ///
+    /// `alg` never decides how a key verifies. If no key of the kid has this algorithm, another key of the kid is
+    /// returned, and the token is then refused for the wrong algorithm.
     #[must_use]
     pub fn find(&self, kid: &str, alg: &str) -> Option<&VerifyingKey> {
         let named = self.keys.get(kid)?;
@@ -130,15 +135,15 @@ impl ForeignKeys {
         fits.or_else(|| named.first())
     }
 
-    /// Whether the key that signed this token still is one of these, under its name and by its algorithm.
+    /// Whether the set still contains the key that signed this token, under the same kid and with the same algorithm.
     #[must_use]
     pub fn have_signed(&self, token: &Authentic) -> bool {
         let named = self.keys.get(token.kid().as_str());
         named.is_some_and(|named| named.iter().any(|key| token.is_signed_by(key)))
     }
 
-    /// The keys as JWKs, each under the kid that its issuer gave it and for the algorithm that it is used for, in the order
-    /// of their kids. [`Self::parse`] makes the same keys of them.
+    /// The usable keys as JWKs, sorted by kid, each with its issuer's kid and the algorithm that it is used for.
+    /// [`Self::parse`] reads the same keys back.
     #[must_use]
     pub fn to_jwks(&self) -> Vec<Jwk> {
         let all = self.keys.iter();
@@ -153,23 +158,24 @@ impl ForeignKeys {
         named.into_iter().map(jwk).collect()
     }
 
-    /// How many there are; never zero.
+    /// The number of usable keys. Never zero.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "a set without keys is not made")]
     pub fn len(&self) -> usize {
         self.keys.values().map(Vec::len).sum()
     }
 
-    /// The keys that are not used, in their order, without those that say that they are for encryption.
+    /// The keys that are not used, in their order in the set. Encryption keys are not listed.
     #[must_use]
     pub fn left_out(&self) -> &[LeftOut] {
         &self.left_out
     }
 }
 
-/// A kid and an algorithm together name a key. Of two different keys under both none is the right one.
+/// Groups the keys by kid. A kid and an algorithm together must name one key: if two different keys share both, neither
+/// is used, because nothing says which is right.
 fn by_name(mut usable: Vec<Usable>, left_out: &mut Vec<LeftOut>) -> HashMap<Kid, Vec<VerifyingKey>> {
-    // A key that names no algorithm is no news where the same one does.
+    // If the same key appears with and without an algorithm, the one with it counts. Sorting puts it first.
     usable.sort_by_key(|key| !key.names_algorithm);
     let mut found: HashMap<Kid, Vec<Usable>> = HashMap::new();
     let mut twins = Vec::new();
@@ -209,7 +215,8 @@ fn by_name(mut usable: Vec<Usable>, left_out: &mut Vec<LeftOut>) -> HashMap<Kid,
 
 fn read_key(text: &str, place: usize, algorithms: &[Algorithm]) -> Result<Usable, LeftOut> {
     let nameless = |why| LeftOut { kid: None, place, why };
-    // RFC 7517 §4: the members have different names. An array is no key, though serde would take it for one.
+    // The members must have different names (RFC 7517 §4). Parsing as an object also rejects an array, which serde
+    // would accept as a struct.
     let members = Object::parse(text).map_err(|_| nameless("is not a JWK"))?;
     let kid: Option<String> = members
         .member("kid")
@@ -279,7 +286,8 @@ fn read_key(text: &str, place: usize, algorithms: &[Algorithm]) -> Result<Usable
     })
 }
 
-/// Some publishers write numbers with padding, or in the other alphabet of base64 (RFC 4648 §4): the number is the same.
+/// Rewrites numbers that are base64 with padding or in the standard alphabet (RFC 4648 §4). Some publishers write these
+/// forms, and the number is the same.
 fn plainly_written(mut jwk: Jwk) -> Jwk {
     for member in [&mut jwk.n, &mut jwk.e, &mut jwk.x, &mut jwk.y].into_iter().flatten() {
         let digits = member.trim_end_matches('=');

@@ -1,7 +1,8 @@
-//! JSON objects as a token may hold them: no duplicate member, no deep nesting, no broken string.
+//! Strict JSON objects, as a token may contain them: no duplicate member, no deep nesting, no invalid string.
 //!
-//! Parsers differ on which of two members with one name they take, and that difference is an attack (RFC 8725 §2.6,
-//! §3.11; RFC 7515 §4 and RFC 7519 §4 leave the choice between refusing and taking the last). Signet refuses.
+//! Parsers differ in which of two members with the same name they use, and attackers exploit the difference
+//! (RFC 8725 §2.6, §3.11). RFC 7515 §4 and RFC 7519 §4 allow a parser to refuse duplicates or to use the
+//! last one. Signet refuses.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,10 +13,10 @@ use serde_json::value::RawValue;
 
 use crate::objects_only::ObjectsOnly;
 
-/// How deep arrays and objects may nest, the outermost object included.
+/// The maximum nesting depth of arrays and objects, counting the outermost object.
 pub const DEEPEST: usize = 16;
 
-/// Why a text is not an object that Signet takes. The text itself is never repeated: it may hold a secret.
+/// Why a text is not a strict JSON object. The error never quotes the text, which may hold a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{fault} (line {line}, column {column})")]
 pub struct JsonError {
@@ -25,32 +26,32 @@ pub struct JsonError {
 }
 
 impl JsonError {
-    /// What is wrong with the text.
+    /// The kind of fault in the text.
     #[must_use]
     pub const fn fault(&self) -> Fault {
         self.fault
     }
 }
 
-/// What is wrong with a text that is not an object that Signet takes.
+/// The kinds of fault for which a text is refused as an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    /// It breaks the grammar of RFC 8259, or something follows the object.
+    /// The text breaks the grammar of RFC 8259, or something follows the object.
     #[error("not JSON (RFC 8259)")]
     NotJson,
-    /// It is an array, a string, a number, a boolean or `null`.
+    /// The text is an array, a string, a number, a boolean or `null`.
     #[error("not a JSON object")]
     NotAnObject,
-    /// Two members of one object have one name.
+    /// An object has two members with the same name.
     #[error("an object has a member twice (RFC 8725 §2.6)")]
     Duplicate,
     /// Arrays and objects nest deeper than [`DEEPEST`].
     #[error("arrays and objects are nested more than {DEEPEST} deep")]
     TooDeep,
-    /// A number that is infinite to a reader who uses doubles, such as `1e400` (RFC 8259 §6).
+    /// A number too large for a double, such as `1e400` (RFC 8259 §6).
     #[error("a number is larger than a 64-bit floating point number can be (RFC 8259 §6)")]
     HugeNumber,
-    /// An escape that is half of a surrogate pair, or another one that is no character (RFC 8259 §8.2).
+    /// A `\u` escape that is not a character, such as half of a surrogate pair (RFC 8259 §8.2).
     #[error("a string has an escape that is no Unicode character, such as half of a surrogate pair (RFC 8259 §8.2)")]
     BrokenString,
 }
@@ -60,11 +61,11 @@ const TOO_DEEP: &str = "nested too deep";
 
 impl From<serde_json::Error> for JsonError {
     fn from(error: serde_json::Error) -> Self {
-        // The library tells faults of the grammar apart by their text alone; `every_fault_is_told_apart` holds the texts.
+        // serde_json reports these faults only by their text. The test `every_fault_is_told_apart` pins the texts.
         let text = error.to_string();
         let is = |part: &str| text.contains(part);
         let fault = match () {
-            // First, as the library quotes the value here.
+            // This comes first because here the library quotes the value, which could contain any of the other texts.
             () if error.is_data() && is("expected an object") => Fault::NotAnObject,
             () if is(DUPLICATE) => Fault::Duplicate,
             () if is(TOO_DEEP) => Fault::TooDeep,
@@ -80,15 +81,15 @@ impl From<serde_json::Error> for JsonError {
     }
 }
 
-/// The document without a byte order mark at its beginning, which a parser may ignore (RFC 8259 §8.1): IIS and editors on
-/// Windows write one. For documents that others publish or edit; a token never has one.
+/// Removes a byte order mark from the beginning of a document, which a parser may ignore (RFC 8259 §8.1). IIS and some
+/// Windows editors write one. Use it for documents that others publish or edit; a token never has one.
 #[must_use]
 pub fn without_bom(document: &[u8]) -> &[u8] {
     document.strip_prefix(b"\xef\xbb\xbf").unwrap_or(document)
 }
 
-/// Reads a document. A byte order mark before it is ignored, and where a struct is meant, only an object is one: what serde
-/// derives takes an array as well, whose members come in order.
+/// Reads a JSON document. Unlike `serde_json::from_slice`, it ignores a byte order mark and does not
+/// accept an array for a struct.
 ///
 /// # Errors
 /// The library's error, which may quote the document.
@@ -99,17 +100,17 @@ pub fn read<'a, T: Deserialize<'a>>(document: &'a [u8]) -> Result<T, serde_json:
     Ok(value)
 }
 
-/// An object's members in their order; the values as they were written, so that no number changes its digits.
+/// The members of an object in their order. The values stay as they were written, which keeps the digits of numbers.
 #[derive(Debug)]
 pub struct Object<'a> {
     members: Vec<(Cow<'a, str>, &'a RawValue)>,
 }
 
 impl<'a> Object<'a> {
-    /// Reads an object, and checks all that lies in it.
+    /// Parses an object and checks everything nested in it.
     ///
     /// # Errors
-    /// [`JsonError`] with the place, if it is not a strict object.
+    /// [`JsonError`] with the position, if the text is not a strict object.
     pub fn parse(text: &'a str) -> Result<Self, JsonError> {
         let mut deserializer = serde_json::Deserializer::from_str(text);
         let object = deserializer.deserialize_map(ObjectVisitor)?;
@@ -117,13 +118,13 @@ impl<'a> Object<'a> {
         Ok(object)
     }
 
-    /// The members.
+    /// The members in the order in which they were written.
     #[must_use]
     pub fn members(&self) -> &[(Cow<'a, str>, &'a RawValue)] {
         &self.members
     }
 
-    /// The value of one member, as it was written.
+    /// The value of the member with this name, as it was written.
     #[must_use]
     pub fn member(&self, name: &str) -> Option<&'a RawValue> {
         self.members
@@ -147,7 +148,8 @@ impl<'de> Visitor<'de> for ObjectVisitor {
         while let Some(name) = map.next_key_seed(Name)? {
             let value: &'de RawValue = map.next_value()?;
             let text = value.get();
-            // The raw form was only skipped over so far: neither is an escape decoded, nor is 1e400 out of range.
+            // serde_json skips over raw values without decoding escapes or checking that numbers are in
+            // range, so they are read again.
             if !text.starts_with('"') || text.contains('\\') {
                 let mut inner = serde_json::Deserializer::from_str(text);
                 Strict { depth: 1 }.deserialize(&mut inner).map_err(de::Error::custom)?;
@@ -159,8 +161,8 @@ impl<'de> Visitor<'de> for ObjectVisitor {
     }
 }
 
-/// Few names are compared each with each, without an allocation; sorting finds duplicates among many in n log n,
-/// whatever names an attacker chooses.
+/// Reports a duplicate name. Few names are compared in pairs, without an allocation. Many names are sorted, which takes
+/// n log n whatever names an attacker chooses.
 fn refuse_duplicates<'a, E: de::Error>(names: impl Iterator<Item = &'a str> + Clone) -> Result<(), E> {
     const FEW: usize = 12;
     let duplicate = if names.clone().nth(FEW).is_none() {
@@ -179,7 +181,7 @@ fn refuse_duplicates<'a, E: de::Error>(names: impl Iterator<Item = &'a str> + Cl
     if duplicate { Err(E::custom(DUPLICATE)) } else { Ok(()) }
 }
 
-/// A member's name, borrowed where it has no escapes; names are compared after unescaping.
+/// The name of a member, borrowed if it has no escapes. Names are compared after unescaping.
 struct Name;
 
 impl<'de> DeserializeSeed<'de> for Name {
@@ -206,7 +208,7 @@ impl<'de> Visitor<'de> for Name {
     }
 }
 
-/// Walks a value and keeps nothing of it.
+/// A visitor that checks a value and discards it.
 struct Strict {
     depth: usize,
 }
@@ -394,7 +396,7 @@ mod tests {
         ] {
             assert!(read::<Document<'_>>(text.as_bytes()).is_err(), "{text}");
         }
-        // What is not taken apart keeps its text.
+        // A `RawValue` keeps its text unchanged.
         let raw: Vec<&RawValue> = read(b"[[1.0],{\"a\": 2}]").expect("an array");
         assert_eq!(
             raw.iter().map(|value| value.get()).collect::<Vec<_>>(),

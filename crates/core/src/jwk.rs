@@ -1,6 +1,6 @@
-//! JSON Web Keys (RFC 7517), public ones only.
+//! Public JSON Web Keys (RFC 7517).
 //!
-//! `alg` and `use` are always written: several consumers refuse a key without them.
+//! `alg` and `use` are always written, because several consumers refuse a key without them.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -9,41 +9,41 @@ use serde::{Deserialize, Serialize};
 use crate::algorithm::{Algorithm, Curve};
 use crate::public_key::{PublicKey, PublicKeyError, VerifyingKey};
 
-/// A public key as JSON, in the member order in which people read it.
+/// A public key in its JSON form. The fields are in the order that readers expect.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Jwk {
-    /// Key type.
+    /// The key type: `RSA`, `EC` or `OKP`.
     pub kty: String,
-    /// `sig`.
+    /// The use of the key; `sig` for a signing key.
     #[serde(rename = "use", default, skip_serializing_if = "Option::is_none")]
     pub key_use: Option<String>,
-    /// Algorithm.
+    /// The algorithm, such as `ES256`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alg: Option<String>,
-    /// Key id.
+    /// The key id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kid: Option<String>,
-    /// Curve.
+    /// The curve of an `EC` or `OKP` key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub crv: Option<String>,
-    /// First coordinate, or the Ed25519 point.
+    /// The x coordinate of an `EC` key, or the public key of an `OKP` key, in base64url.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub x: Option<String>,
-    /// Second coordinate.
+    /// The y coordinate of an `EC` key, in base64url.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub y: Option<String>,
-    /// RSA modulus.
+    /// The modulus of an `RSA` key, in base64url.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub n: Option<String>,
-    /// RSA exponent.
+    /// The exponent of an `RSA` key, in base64url.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub e: Option<String>,
 }
 
-/// A JWK Set (RFC 7517 §5).
+/// A set of public keys (RFC 7517 §5).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JwkSet {
-    /// The keys.
+    /// The keys in the order in which they are published.
     pub keys: Vec<Jwk>,
 }
 
@@ -82,7 +82,7 @@ impl From<&VerifyingKey> for Jwk {
 }
 
 impl Jwk {
-    /// The key that the parameters describe. Whether it is on its curve shows when it is bound to an algorithm.
+    /// Decodes the public key. A point that is not on its curve is detected later, by [`PublicKey::for_algorithm`].
     ///
     /// # Errors
     /// [`PublicKeyError::Unsupported`] or [`PublicKeyError::Member`].
@@ -111,10 +111,10 @@ impl Jwk {
         }
     }
 
-    /// The key bound to the algorithm that its `alg` names.
+    /// Decodes the key and binds it to the algorithm in its `alg`.
     ///
     /// # Errors
-    /// As [`Jwk::public_key`]; and if `alg` is missing, unknown, or does not fit.
+    /// The errors of [`Jwk::public_key`], and an error if `alg` is missing, unknown or for another key type.
     pub fn verifying_key(&self) -> Result<VerifyingKey, PublicKeyError> {
         let alg = self.alg.as_deref().ok_or(PublicKeyError::Member("alg"))?;
         let algorithm: Algorithm = alg.parse().map_err(|_| PublicKeyError::Unsupported)?;
@@ -127,7 +127,7 @@ fn decode(name: &'static str, member: &Option<String>) -> Result<Vec<u8>, Public
     URL_SAFE_NO_PAD.decode(text).map_err(|_| PublicKeyError::Member(name))
 }
 
-/// Octets that are no number, of this length exactly.
+/// Decodes bytes that do not encode a number and must have this exact length.
 fn octets(name: &'static str, member: &Option<String>, len: usize) -> Result<Vec<u8>, PublicKeyError> {
     decode(name, member).and_then(|bytes| {
         if bytes.len() == len {
@@ -138,8 +138,8 @@ fn octets(name: &'static str, member: &Option<String>, len: usize) -> Result<Vec
     })
 }
 
-/// `Base64urlUInt` (RFC 7518 §2). It has no leading zero octet, but publishers that use Java's `BigInteger` write one. The
-/// number is the same, so it is dropped here, and the thumbprint is that of the number as it should be written.
+/// Decodes a `Base64urlUInt` (RFC 7518 §2). A leading zero byte is dropped: it is not allowed, but publishers that use
+/// Java's `BigInteger` write one. The thumbprint is computed from the number in its correct form.
 fn unsigned(name: &'static str, member: &Option<String>) -> Result<Vec<u8>, PublicKeyError> {
     let octets = decode(name, member)?;
     match octets.iter().position(|octet| *octet != 0) {
@@ -148,14 +148,14 @@ fn unsigned(name: &'static str, member: &Option<String>) -> Result<Vec<u8>, Publ
     }
 }
 
-/// A coordinate, which RFC 7518 §6.2.1.2 wants as long as the field. Some publishers cut its leading zeros (Keycloak before
-/// version 20), some write one more: the number is the same.
+/// Decodes a coordinate, which must be as long as the field (RFC 7518 §6.2.1.2). Leading zeros may be missing (Keycloak
+/// before version 20) or one too many; the number is the same.
 fn coordinate(name: &'static str, member: &Option<String>, len: usize) -> Result<Vec<u8>, PublicKeyError> {
     let octets = decode(name, member)?;
     let zeros = octets.iter().take_while(|octet| **octet == 0).count();
     let number = &octets[zeros..];
     match len.checked_sub(number.len()) {
-        // Nothing at all is a member that was forgotten, and no zero.
+        // An empty member is an error and does not mean zero.
         Some(missing) if !octets.is_empty() => Ok([&vec![0; missing], number].concat()),
         _ => Err(PublicKeyError::Member(name)),
     }
@@ -165,7 +165,7 @@ fn coordinate(name: &'static str, member: &Option<String>, len: usize) -> Result
 mod tests {
     use super::*;
 
-    /// RFC 7638 §3.1.
+    /// The example of RFC 7638 §3.1.
     #[test]
     fn the_thumbprint_example_of_rfc_7638() {
         let jwk: Jwk = serde_json::from_str(
@@ -178,7 +178,7 @@ mod tests {
         );
     }
 
-    /// RFC 8037 appendix A.3.
+    /// The example of RFC 8037 appendix A.3.
     #[test]
     fn the_thumbprint_example_of_rfc_8037() {
         let jwk: Jwk =
@@ -241,7 +241,7 @@ mod tests {
         let read = |jwk: &Jwk| jwk.verifying_key().expect("a key").public().clone();
         assert_eq!(read(&padded), read(&rsa));
         for algorithm in [Algorithm::ES256, Algorithm::ES384, Algorithm::ES512] {
-            // One of 256 has a coordinate that begins with a zero; of P-521, one of two.
+            // One of 256 keys has a coordinate that begins with a zero byte; of P-521, one of two.
             let ec = (0..4000)
                 .map(|_| generate(algorithm))
                 .find(|jwk| changed(&jwk.x, &shorter) != jwk.x)
@@ -256,7 +256,7 @@ mod tests {
                 assert_eq!(read(&other), read(&ec), "{algorithm}");
                 assert_eq!(read(&other).kid(), read(&ec).kid());
             }
-            // What is longer as a number is another one.
+            // A leading byte other than zero changes the number.
             let long = Jwk {
                 x: changed(&ec.x, &|octets| [&[1], octets.as_slice()].concat()),
                 ..ec.clone()

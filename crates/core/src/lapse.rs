@@ -1,4 +1,5 @@
-//! A replica that was out of touch with its provider for so long that others may lack keys that could sign by now.
+//! Lapses: times when a replica could not read its provider for so long that keys it has never seen
+//! may be signing elsewhere.
 
 use std::time::Duration;
 
@@ -8,57 +9,60 @@ use crate::policy::Policy;
 use crate::ring::{KeyRecord, KeyState};
 use crate::time::Timestamp;
 
-/// A span without a reading, longer than a reading may be old ([`Durations::bearable_age`](crate::Durations::bearable_age)).
+/// A time without a reading of the ring, longer than a reading may be old
+/// ([`Durations::bearable_age`](crate::Durations::bearable_age)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Lapse {
-    /// The last reading before it.
+    /// The last reading before the lapse.
     #[serde(rename = "from_ms")]
     pub from: Timestamp,
-    /// The first reading after it; none while it lasts.
+    /// The first reading after the lapse. `None` while it lasts.
     #[serde(rename = "to_ms")]
     pub to: Option<Timestamp>,
 }
 
-/// The lapses that a key of the ring may depend on, in their order.
+/// The lapses that can affect when a key of the ring signs, in order of time.
 ///
-/// In a lapse the provider may be away from every replica. Then a key that was created just before is known to none of them,
-/// or to one; it can sign by its record as soon as anybody reads it, and every cache was filled without it. Therefore a
-/// replica in a lapse begins to sign with no such key. When it comes out of it, it goes on with the key that signed before
-/// until whoever comes back as it did has read the ring, and their caches have gone: the least lead.
+/// During a lapse, the provider may be unreachable for all replicas. A key that was created just before it is then
+/// unknown to most of them and missing from all caches, yet by its creation time it may sign as soon as any replica
+/// reads it. Therefore a replica in a lapse does not start to sign with a new key. After the lapse it continues with
+/// the previous key for the minimum lead ([`Durations::least_lead`](crate::Durations::least_lead)). By then all
+/// replicas have read the ring, and caches have dropped their old copies.
 ///
-/// It may also be that this replica was cut off alone, and the others went on. So after a lapse no activation is put off
-/// longer than the key that signed before can sign a token of the usual life that is good everywhere.
+/// Or only this replica was cut off, and the others have moved on to the new key. Therefore an activation is put off no
+/// longer than the previous key can sign a token of the default lifetime that is accepted everywhere.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Lapses(Vec<Lapse>);
 
-/// Of a provider that comes and goes at short intervals, the newest lapses count.
+/// The maximum number of lapses to keep. If outages repeat quickly, only the newest are kept.
 const MOST: usize = 32;
 
 impl Lapses {
-    /// These, in their order.
+    /// Takes lapses that are in order of time.
     #[must_use]
     pub fn new(lapses: Vec<Lapse>) -> Self {
         Self(lapses)
     }
 
-    /// Each of them.
+    /// The lapses in order of time.
     pub fn iter(&self) -> impl Iterator<Item = &Lapse> {
         self.0.iter()
     }
 
-    /// Whether there are none.
+    /// Whether there are no lapses.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Those that count now, for a ring that was read then: what nothing depends on any more is gone, and the one that has
-    /// begun since is there.
+    /// The lapses that matter now, for a ring that was read at `read_at`. Drops those that no key depends on any more,
+    /// and adds one that has begun since the reading.
     #[must_use]
     pub fn at(&self, keys: &[KeyRecord], read_at: Timestamp, policy: &Policy, now: Timestamp) -> Self {
-        // One that ends in the future was told by a clock that was ahead: it would put off keys until then.
+        // An end in the future comes from a clock that was ahead. Such a lapse would put off keys
+        // until then, so it is dropped.
         let latest = now.plus(policy.durations().clocks_apart());
         let is_told_right = |lapse: &&Lapse| lapse.to.is_none_or(|to| to <= latest);
         let earlier = self
@@ -73,7 +77,7 @@ impl Lapses {
         Self(lapses[lapses.len().saturating_sub(MOST)..].to_vec())
     }
 
-    /// The same, now that the ring was read again.
+    /// Ends the lapse that is still open, because the ring was read at `now`.
     #[must_use]
     pub fn ended(self, now: Timestamp) -> Self {
         let end = |lapse: Lapse| Lapse {
@@ -83,7 +87,7 @@ impl Lapses {
         Self(self.0.into_iter().map(end).collect())
     }
 
-    /// When a key signs that would sign at `at`, after `signer`. `None`: not before the ring is read again.
+    /// When a key starts to sign that would replace `signer` at `at`. `None` means not before the ring is read again.
     pub(crate) fn put_off(&self, at: Timestamp, signer: &KeyRecord, policy: &Policy) -> Option<Timestamp> {
         if signer.state == KeyState::Disabled || signer.revoked.is_some() {
             return Some(at);
@@ -92,11 +96,11 @@ impl Lapses {
         let usable = at.plus(sure_retention(signer, policy).saturating_sub(durations.token_ttl));
         let mut signs_at = at;
         for lapse in self.iter() {
-            // What had begun to sign goes on.
+            // A key that already signs continues.
             if signs_at > lapse.from.plus(durations.bearable_age()) {
                 let to = lapse.to?;
-                // Who signed here all the while stays published as long as the last token from here. A key that came and
-                // went elsewhere meanwhile does not come back.
+                // If the previous key signed here during the lapse, it stays published until its last token has
+                // expired. If it was created and superseded elsewhere during the lapse, it does not come back.
                 let signed_here = signer.created_at <= lapse.from;
                 let at_the_earliest = if signed_here { signs_at.max(to) } else { signs_at };
                 signs_at = to.plus(durations.least_lead()).min(usable).max(at_the_earliest);
@@ -107,7 +111,7 @@ impl Lapses {
 }
 
 impl Lapse {
-    /// Whether it puts off a key of the ring, or one that may yet show in it, or keeps one published.
+    /// Whether this lapse puts off a key of the ring, could put off one that appears later, or keeps a key published.
     fn matters(&self, keys: &[KeyRecord], policy: &Policy, now: Timestamp) -> bool {
         let (Some(to), durations) = (self.to, policy.durations()) else {
             return true;
@@ -129,7 +133,7 @@ impl Lapse {
     }
 }
 
-/// How long after the next key's activation a token of this one is good everywhere, by clocks that may be off by S each.
+/// How long after the next key's activation a token of this key is accepted everywhere, if each clock may be off by S.
 #[must_use]
 pub fn sure_retention(key: &KeyRecord, policy: &Policy) -> Duration {
     let retention = policy.terms_of(key).retention;

@@ -1,7 +1,7 @@
-//! The pure heart of Signet: algorithms, keys, the ring and its schedule, and the making and checking of tokens.
+//! The pure core of Signet: algorithms, keys, the ring and its schedule, and the minting and verifying of tokens.
 //!
-//! This crate knows no runtime, no clock, no environment and no network. The instant is an argument of every function
-//! that needs one, and decisions come out as values for somebody else to carry out. Start reading at [`schedule()`].
+//! This crate has no runtime, clock, environment or network. Functions take the current time as an argument and return
+//! decisions as values, which the caller carries out. Start reading at [`schedule()`].
 
 pub mod algorithm;
 mod bridge;

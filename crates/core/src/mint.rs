@@ -1,4 +1,4 @@
-//! Making tokens: Signet's own claims, the caller's claims beside them, and nothing that contradicts.
+//! Minting tokens: Signet's own claims together with the claims of the caller.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -15,49 +15,49 @@ use crate::public_key::VerifyingKey;
 use crate::time::{Timestamp, YEAR_10000};
 use crate::token;
 
-/// Why no token is made of the claims. The words of [`MintRefusal::code`] are part of the interface.
+/// Why a token was not minted. The codes of [`MintRefusal::code`] are part of the interface.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MintRefusal {
     /// The claims are not a strict JSON object.
     #[error("claims: {0}")]
     Claims(#[from] JsonError),
-    /// A claim that Signet sets itself.
+    /// The caller gave a claim that Signet sets itself.
     #[error("claims.{claim}: Signet sets it; leave it out{hint}")]
     Contradiction {
-        /// Which.
+        /// The name of the claim.
         claim: &'static str,
-        /// What to do instead.
+        /// What the caller should do instead.
         hint: &'static str,
     },
-    /// A registered claim that is missing, without a default in the configuration.
+    /// A required claim is missing, and no default is configured for it.
     #[error("claims.{claim}: missing; give it, or set {setting}")]
     Missing {
-        /// Which.
+        /// The name of the claim.
         claim: &'static str,
-        /// The setting of its default.
+        /// The setting that would give its default.
         setting: &'static str,
     },
-    /// A registered claim of the wrong form.
+    /// A registered claim has the wrong form.
     #[error("claims.{claim}: must be {must}")]
     Form {
-        /// Which.
+        /// The name of the claim.
         claim: &'static str,
-        /// What it must be.
+        /// The form that the claim must have.
         must: &'static str,
     },
-    /// A life of no second.
+    /// The requested lifetime is zero seconds.
     #[error("ttl: must be at least 1 second")]
     Ttl,
-    /// A `typ` that cannot stand in a header.
+    /// The requested `typ` is not a media type of 1 to 64 characters without parameters (RFC 7515 §4.1.9).
     #[error("typ: must be 1 to 64 characters of a media type without parameters, such as at+jwt (RFC 7515 §4.1.9)")]
     Typ,
-    /// The token would be longer than any verifier takes.
+    /// The token would be longer than any verifier accepts.
     #[error("claims: the token would be {0} octets long; at most 16384 are accepted")]
     TooLarge(usize),
 }
 
 impl MintRefusal {
-    /// The word for it in answers, logs and metrics.
+    /// The stable code of this refusal in answers, logs and metrics.
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
@@ -72,37 +72,37 @@ impl MintRefusal {
     }
 }
 
-/// What is asked for.
+/// A request to sign a token.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SignRequest<'a> {
-    /// The caller's claims, a JSON object.
+    /// The claims of the caller, a JSON object.
     #[serde(borrow)]
     pub claims: &'a RawValue,
-    /// The token's life in seconds.
+    /// The lifetime of the token in seconds. `None` means the configured default.
     #[serde(default)]
     pub ttl: Option<u64>,
-    /// The header's `typ`.
+    /// The `typ` of the header. `None` means `JWT`.
     #[serde(default)]
     pub typ: Option<String>,
 }
 
-/// What every token of this sidecar has in common, encoded once.
+/// The parts that all tokens of this sidecar share, encoded once.
 #[derive(Clone, Debug)]
 pub struct Template {
     issuer: Issuer,
-    /// `{"iss":"…","iat":`
+    /// The beginning of each payload: `{"iss":"…","iat":`
     opening: String,
-    /// `,"aud":…` of the configuration.
+    /// The configured audience: `,"aud":…`
     default_audience: Option<String>,
-    /// `,"sub":…` of the configuration.
+    /// The configured subject: `,"sub":…`
     default_subject: Option<String>,
     token_ttl: Duration,
     token_max_ttl: Duration,
 }
 
 impl Template {
-    /// Encodes what does not change.
+    /// Encodes the parts that do not change.
     #[must_use]
     pub fn new(
         issuer: &Issuer,
@@ -130,11 +130,11 @@ impl Template {
         }
     }
 
-    /// Makes the token up to its signature. `longest` is the key's own bound on a token's life, and `unique` the random
-    /// octets that become its `jti`.
+    /// Mints a token, without its signature. `longest` is the maximum lifetime that the key allows, and `unique` are
+    /// the random bytes of the `jti`.
     ///
     /// # Errors
-    /// [`MintRefusal`].
+    /// [`MintRefusal`] with the reason.
     pub fn mint(
         &self,
         request: &SignRequest<'_>,
@@ -157,7 +157,7 @@ impl Template {
 
         let mut payload = String::with_capacity(self.opening.len() + request.claims.get().len() + 128);
         payload.push_str(&self.opening);
-        // Writing to a String cannot fail.
+        // Writing to a `String` cannot fail.
         let _ = write!(payload, r#"{issued_at},"exp":{expires_at},"jti":""#);
         URL_SAFE_NO_PAD.encode_string(unique, &mut payload);
         payload.push('"');
@@ -206,7 +206,7 @@ impl Template {
                         must: "a whole number of seconds (RFC 7519 §4.1.5)",
                     });
                 }
-                // Verify reads these two, and refuses a token in which they are anything else.
+                // `verify` reads these two claims and refuses a token in which they are not strings.
                 "scope" if !is_string(value) => {
                     return Err(MintRefusal::Form {
                         claim: "scope",
@@ -261,7 +261,7 @@ struct Present {
     audience: bool,
 }
 
-// `Object::parse` has already read the values: what begins like a string is one.
+// `Object::parse` has already checked the values, so a value that begins with a quote is a string.
 
 fn is_string(value: &RawValue) -> bool {
     value.get().starts_with('"')
@@ -276,7 +276,7 @@ fn is_list_of(value: &RawValue, least: usize, item: fn(&RawValue) -> bool) -> bo
         .is_ok_and(|list| list.len() >= least && list.into_iter().all(item))
 }
 
-/// Appends the members as they were written; the whole text at once, unless `iss` has to be left out of it.
+/// Appends the members as they were written. The text is copied whole, unless `iss` must be left out.
 fn append_claims(payload: &mut String, text: &str, claims: &Object<'_>, without_issuer: bool) {
     if without_issuer {
         for (name, value) in claims.members().iter().filter(|(name, _)| name != "iss") {
@@ -292,14 +292,14 @@ fn append_claims(payload: &mut String, text: &str, claims: &Object<'_>, without_
     }
 }
 
-/// The protected headers of one key's tokens, encoded once for the usual types.
+/// The headers of one key's tokens, encoded once for the usual values of `typ`.
 #[derive(Clone, Debug)]
 pub struct Headers {
     alg: &'static str,
     kid: String,
     jwt: String,
     at_jwt: String,
-    /// Characters of the signature, its dot included.
+    /// The length of the signature in base64url, including the dot before it.
     signature: usize,
 }
 
@@ -320,7 +320,7 @@ impl Headers {
     }
 
     fn encode(&self, typ: &str) -> String {
-        // None of the three can hold a character that JSON would escape.
+        // None of the three values can contain a character that JSON escapes.
         URL_SAFE_NO_PAD.encode(format!(
             r#"{{"alg":"{}","kid":"{}","typ":"{typ}"}}"#,
             self.alg, self.kid
@@ -345,7 +345,7 @@ fn is_media_type(typ: &str) -> bool {
         && typ.bytes().filter(|byte| *byte == b'/').count() <= 1
 }
 
-/// A token that lacks its signature.
+/// A token without its signature.
 #[derive(Debug)]
 pub struct Unsigned {
     token: String,
@@ -354,25 +354,25 @@ pub struct Unsigned {
 }
 
 impl Unsigned {
-    /// What the signature is over (RFC 7515 §5.1).
+    /// The bytes to sign (RFC 7515 §5.1).
     #[must_use]
     pub fn signing_input(&self) -> &[u8] {
         self.token.as_bytes()
     }
 
-    /// The token's `exp`, in seconds since the epoch.
+    /// The token's `exp`, in seconds since the Unix epoch.
     #[must_use]
     pub fn expires_at(&self) -> i64 {
         self.expires_at
     }
 
-    /// The token's life in seconds, if a longer one was asked for than the policy or the key allows.
+    /// The token's lifetime in seconds, if the request asked for more than the policy or the key allows.
     #[must_use]
     pub fn capped_to(&self) -> Option<u64> {
         self.capped_to
     }
 
-    /// The token, with this signature in JWS form.
+    /// Appends this signature, which must be in JWS form, and returns the finished token.
     #[must_use]
     pub fn finish(mut self, signature: &[u8]) -> String {
         self.token.push('.');
@@ -381,7 +381,7 @@ impl Unsigned {
     }
 }
 
-/// What is to be signed.
+/// The bytes to sign.
 impl AsRef<[u8]> for Unsigned {
     fn as_ref(&self) -> &[u8] {
         self.signing_input()

@@ -1,4 +1,4 @@
-//! Names that must not be mistaken for one another: key id, issuer, audience.
+//! Types for names that must not be confused: key id, issuer, audience.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,13 +13,13 @@ macro_rules! name {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// Takes the text as it is; nothing is normalised, as these names are compared byte by byte.
+            /// Takes the text unchanged. These names are compared byte by byte, so nothing is normalised.
             #[must_use]
             pub fn new(text: impl AsRef<str>) -> Self {
                 Self(Arc::from(text.as_ref()))
             }
 
-            /// The text.
+            /// The name as text.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -47,14 +47,14 @@ macro_rules! name {
 }
 
 name! {
-    /// A key's id: the base64url SHA-256 thumbprint of its public key (RFC 7638).
+    /// The id of a key. For Signet's own keys it is the base64url SHA-256 thumbprint of the public key (RFC 7638).
     Kid
 }
 name! {
-    /// The `iss` of tokens (RFC 7519 §4.1.1), and the base of the discovery documents.
+    /// The `iss` of tokens (RFC 7519 §4.1.1), and the base URL of the discovery documents.
     Issuer
 }
 name! {
-    /// One member of a token's `aud` (RFC 7519 §4.1.3).
+    /// One entry of a token's `aud` (RFC 7519 §4.1.3).
     Audience
 }

@@ -1,13 +1,13 @@
-//! A deserializer that takes an object for a struct, and nothing else.
+//! A deserializer that reads a struct only from a JSON object.
 //!
-//! What serde derives for a struct also reads an array, whose members it takes in the order of the fields. So one key has
-//! two texts, one of which no other program would read as a key: `["EC","sig",…]`. Everything else is passed on as it is.
+//! The code that serde derives for a struct also accepts an array with the fields in order. A key would then have a
+//! second form that no other program accepts: `["EC","sig",…]`. All other types are passed on unchanged.
 
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, VariantAccess, Visitor};
 
-/// Wraps each part of a deserialisation, so that the next one is wrapped as well.
+/// Wraps each step of a deserialisation, including the nested ones.
 pub(crate) struct ObjectsOnly<T>(pub(crate) T);
 
 macro_rules! pass_on {

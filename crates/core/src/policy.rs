@@ -1,5 +1,5 @@
-//! The rotation policy. A [`Policy`] exists only if it is safe: its one constructor refuses numbers under which a good
-//! token could be refused, and says which setting to change to what.
+//! The rotation policy. A [`Policy`] exists only if it is safe: its only constructor refuses durations under which a
+//! good token could be refused, and says which setting to change.
 
 use std::time::Duration;
 
@@ -9,29 +9,29 @@ use crate::algorithm::Algorithm;
 use crate::faults;
 use crate::ring::{KeyRecord, Terms};
 
-/// The longest span that any setting may take. Longer ones are typing errors, and would overflow nothing but trust.
+/// The maximum of any duration: ten years. A longer one is a typing error.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
-/// The most keys that a JWKS may come to hold: more, and verifiers with a size limit start to refuse the whole set.
+/// The maximum number of keys in the JWKS. Beyond it, verifiers with a size limit start to refuse the whole set.
 const MOST_PUBLISHED_KEYS: u128 = 32;
 
-/// The spans of the schedule, as configured. Their names are the settings' names.
+/// The durations of the schedule, as configured. The fields have the names of the settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Durations {
     /// P: how long a key signs.
     pub rotation_period: Duration,
     /// L: how long a key is published before it signs.
     pub publish_lead: Duration,
-    /// The life of a token for which none was asked.
+    /// The default lifetime of a token.
     pub token_ttl: Duration,
-    /// T: the longest life of any token.
+    /// T: the maximum lifetime of a token.
     pub token_max_ttl: Duration,
     /// R: the time between two readings of the provider.
     pub refresh_interval: Duration,
     /// M: the `max-age` of the JWKS.
     pub jwks_max_age: Duration,
-    /// V: how long a verifier may keep a JWKS whatever we say.
+    /// V: how long a verifier may keep a JWKS, whatever its `Cache-Control` says.
     pub verifier_cache: Duration,
-    /// S: the most that any clock, the provider's included, is off.
+    /// S: how far any clock may be off, including the provider's.
     pub clock_skew: Duration,
 }
 
@@ -52,7 +52,7 @@ impl Default for Durations {
 }
 
 impl Durations {
-    /// Each span with its setting's name, in the order of the documentation.
+    /// The durations with the names of their settings, in the order of the documentation.
     #[must_use]
     pub fn named(&self) -> [(&'static str, Duration); 8] {
         [
@@ -67,7 +67,7 @@ impl Durations {
         ]
     }
 
-    /// How long any cache may go on without a key that the provider already lists: the least lead.
+    /// The minimum lead: how long any cache may lack a key that the provider already lists.
     #[must_use]
     pub fn least_lead(&self) -> Duration {
         self.refresh_interval
@@ -75,9 +75,11 @@ impl Durations {
             .saturating_add(self.clock_skew.saturating_mul(2))
     }
 
-    /// How old a reading of the ring may be and still have every key that anybody signs with, also when what is served from
-    /// it was cached: a key that is not in it was created after it, and signs a lead later, by clocks that may be off by S
-    /// each; and whoever fetches the JWKS now may keep it for the longer of M and V. At least R, as the lead is.
+    /// How old a reading of the ring may be and still contain every key that signs anywhere, even in a cached JWKS.
+    ///
+    /// A key that is missing from the reading was created after it, and signs one lead later. Both clocks may be off by
+    /// S, and a verifier that fetches the JWKS now may keep it for the longer of M and V. The result is at least R,
+    /// because the lead is long enough.
     #[must_use]
     pub fn bearable_age(&self) -> Duration {
         if faults::has("a stale ring is ready for ever") {
@@ -91,14 +93,15 @@ impl Durations {
             .saturating_sub(self.clock_skew.saturating_mul(2))
     }
 
-    /// How far two instants may lie apart that are the same by clocks that are off by S each, the one ahead and the other behind.
-    /// The second is for providers that tell whole seconds, and for the time between two readings of a clock.
+    /// How far apart two clocks may show the same instant, if one is ahead by S and the other behind by S.
+    ///
+    /// One second is added for providers that report whole seconds, and for the time between two readings of a clock.
     #[must_use]
     pub fn clocks_apart(&self) -> Duration {
         self.clock_skew.saturating_mul(2).saturating_add(Duration::from_secs(1))
     }
 
-    /// How long a key is published after it stopped signing.
+    /// How long a key stays published after it stopped signing.
     fn retention(&self) -> Duration {
         if faults::has("a retention without the clocks") {
             return self.token_max_ttl.saturating_add(self.refresh_interval);
@@ -116,13 +119,13 @@ impl Durations {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text}")]
 pub struct PolicyProblem {
-    /// The setting to change, by its name in [`Durations`].
+    /// The setting to change: the name of a field of [`Durations`].
     pub setting: &'static str,
-    /// The numbers, and what to write instead.
+    /// The conflicting values, and what to write instead.
     pub text: String,
 }
 
-/// A policy under which no promise can break. Only [`Policy::new`] makes one.
+/// A rotation policy that was checked to be safe. Only [`Policy::new`] makes one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
     durations: Durations,
@@ -130,10 +133,10 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Takes the policy if it is safe.
+    /// Checks the durations and makes a policy of them.
     ///
     /// # Errors
-    /// Every reason against it, each with the numbers and the setting to change.
+    /// All reasons against the policy, each with the values and the setting to change.
     pub fn new(durations: Durations, algorithm: Algorithm) -> Result<Self, Vec<PolicyProblem>> {
         let problems = problems(&durations);
         if problems.is_empty() {
@@ -143,13 +146,13 @@ impl Policy {
         }
     }
 
-    /// The spans.
+    /// The durations of this policy.
     #[must_use]
     pub fn durations(&self) -> &Durations {
         &self.durations
     }
 
-    /// What a key is bound to: its own terms, or those of this policy where its provider holds none.
+    /// The terms of a key: those that it was created with, or those of this policy if the provider cannot store them.
     #[must_use]
     pub fn terms_of(&self, key: &KeyRecord) -> Terms {
         key.terms.unwrap_or_else(|| self.terms())
@@ -170,20 +173,20 @@ impl Policy {
         lead
     }
 
-    /// How long it is published after it stopped signing: the longer of what it was bound to and what this policy says now, as
-    /// publishing too long harms nobody.
+    /// How long a key stays published after it stopped signing. This is the longer of the key's own terms and this
+    /// policy, because publishing a key too long does no harm.
     pub(crate) fn retention_of(&self, key: &KeyRecord) -> Duration {
         let now = self.terms().retention;
         key.terms.map_or(now, |terms| terms.retention.max(now))
     }
 
-    /// The algorithm that new keys are made for.
+    /// The algorithm of new keys.
     #[must_use]
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
 
-    /// What a key created under this policy is bound to for its whole life.
+    /// The terms that a key created under this policy keeps for its whole life.
     #[must_use]
     pub fn terms(&self) -> Terms {
         Terms::new(
@@ -193,7 +196,7 @@ impl Policy {
         )
     }
 
-    /// How long after its activation a key's successor falls due: P − L.
+    /// How long after its own activation a key needs a successor: P − L.
     #[must_use]
     pub fn successor_after(&self) -> Duration {
         self.durations
@@ -267,7 +270,7 @@ fn problems(d: &Durations) -> Vec<PolicyProblem> {
             ),
         );
     }
-    // One key signs, one waits, and each earlier one stays for the retention.
+    // One key signs, one is pending, and each earlier key stays published for the retention.
     let published = d
         .retention()
         .as_millis()

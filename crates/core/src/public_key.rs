@@ -1,4 +1,4 @@
-//! Public keys: read from a provider's DER or from a JWK, named by their thumbprint, ready to verify.
+//! Public keys: read from DER or from a JWK, identified by their thumbprint, and bound to an algorithm to verify with.
 
 use std::fmt;
 
@@ -21,57 +21,57 @@ const OID_P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
 const OID_P521: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.35");
 const OID_ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 
-/// Why a public key was not taken.
+/// Why a public key was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PublicKeyError {
     /// Not a DER `SubjectPublicKeyInfo` (RFC 5280 §4.1.2.7), or one with trailing or malformed parts.
     #[error("not a DER SubjectPublicKeyInfo (RFC 5280 §4.1.2.7)")]
     Der,
-    /// A key type or curve that no algorithm of Signet uses.
+    /// A key type or curve that no supported algorithm uses.
     #[error("the key is neither RSA, nor EC on P-256, P-384 or P-521, nor Ed25519")]
     Unsupported,
-    /// A well-formed key that does not fit the algorithm it is meant for, or lies off its curve, or is too short.
+    /// The key does not match the algorithm: wrong type, not on the curve, or of a wrong size.
     #[error(
         "the key does not fit {0}: wrong type, not on the curve, an RSA modulus outside 2048 to 8192 bits, \
          or an RSA exponent that is even, 1, or longer than 33 bits"
     )]
     Unfit(Algorithm),
-    /// A key that others than its owner can sign with, or could find out.
+    /// Somebody other than the owner can sign with the key or compute its private half.
     #[error("the key is weak: {0}")]
     Weak(Weakness),
-    /// A JWK whose members are missing or not canonical base64url of the right length.
+    /// A member of the JWK is missing, or is not canonical base64url of the right length.
     #[error("JWK member {0:?} is missing or not canonical base64url of the right length (RFC 7518 §6)")]
     Member(&'static str),
 }
 
-/// The parameters of a public key, as a JWK holds them.
+/// The parameters of a public key, as in a JWK.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub enum PublicKey {
-    /// Modulus and exponent, big-endian without leading zeros.
+    /// An RSA key: modulus and exponent, big-endian without leading zeros.
     Rsa {
-        /// `n`
+        /// The modulus, `n` in a JWK.
         n: Vec<u8>,
-        /// `e`
+        /// The public exponent, `e` in a JWK.
         e: Vec<u8>,
     },
-    /// Affine coordinates, big-endian, padded to the length of the field.
+    /// An elliptic curve key: affine coordinates, big-endian, padded to the length of the field.
     Ec {
-        /// `crv`
+        /// The curve, `crv` in a JWK.
         curve: Curve,
-        /// `x`
+        /// The first coordinate, `x` in a JWK.
         x: Vec<u8>,
-        /// `y`
+        /// The second coordinate, `y` in a JWK.
         y: Vec<u8>,
     },
-    /// The encoded point of RFC 8032.
+    /// An Ed25519 key: the encoded point (RFC 8032 §5.1.5).
     Ed25519 {
-        /// `x`
+        /// The 32 bytes of the point, `x` in a JWK.
         x: Vec<u8>,
     },
 }
 
 impl PublicKey {
-    /// Reads a DER `SubjectPublicKeyInfo`, the form in which the cloud providers hand out public keys.
+    /// Reads a DER `SubjectPublicKeyInfo`, the form in which cloud providers return public keys.
     ///
     /// # Errors
     /// [`PublicKeyError::Der`] or [`PublicKeyError::Unsupported`].
@@ -129,10 +129,10 @@ impl PublicKey {
         }
     }
 
-    /// Takes the 32 octets of an Ed25519 public key.
+    /// Takes the 32 bytes of an Ed25519 public key.
     ///
     /// # Errors
-    /// [`PublicKeyError::Der`] if they are not 32.
+    /// [`PublicKeyError::Der`] if there are not exactly 32.
     pub fn from_ed25519(x: &[u8]) -> Result<Self, PublicKeyError> {
         if x.len() == 32 {
             Ok(Self::Ed25519 { x: x.to_vec() })
@@ -141,7 +141,7 @@ impl PublicKey {
         }
     }
 
-    /// What the key is made of.
+    /// The type of this key.
     #[must_use]
     pub const fn key_type(&self) -> KeyType {
         match self {
@@ -151,7 +151,7 @@ impl PublicKey {
         }
     }
 
-    /// Octets of a signature of this key in JWS form (RFC 7518 §3.3 to §3.5, RFC 8037 §3.1).
+    /// The length in bytes of this key's signatures in JWS form (RFC 7518 §3.3 to §3.5, RFC 8037 §3.1).
     #[must_use]
     pub fn signature_len(&self) -> usize {
         match self {
@@ -181,18 +181,18 @@ impl PublicKey {
         Kid::new(b64(digest::digest(&digest::SHA256, canonical.as_bytes()).as_ref()))
     }
 
-    /// Makes it ready to verify signatures of one algorithm, and of no other.
+    /// Checks the key and binds it to one algorithm.
     ///
     /// # Errors
-    /// [`PublicKeyError::Unfit`] if the key is of another type, off its curve, or its modulus too short or too long, and
-    /// [`PublicKeyError::Weak`].
+    /// [`PublicKeyError::Unfit`] if the key has another type, is not on its curve, or has a modulus that is too short
+    /// or too long. [`PublicKeyError::Weak`] if others can sign with it.
     pub fn for_algorithm(&self, algorithm: Algorithm) -> Result<VerifyingKey, PublicKeyError> {
         let unfit = || PublicKeyError::Unfit(algorithm);
         if self.key_type() != algorithm.key_type() {
             return Err(unfit());
         }
         let encoded = match self {
-            // The library would take such a key, and look at its length only when it verifies.
+            // The library would accept such a key here and check its length only when it verifies.
             Self::Rsa { n, e } if !is_strong_rsa(n, e) => return Err(unfit()),
             Self::Rsa { n, e } => RsaPublicKeyComponents { n, e }
                 .as_der()
@@ -202,11 +202,12 @@ impl PublicKey {
             Self::Ec { x, y, .. } => [&[4], x.as_slice(), y].concat(),
             Self::Ed25519 { x } => x.clone(),
         };
-        // The library tells nothing of a weakness, and takes each of these.
+        // The library does not check for these weaknesses.
         match self {
             Self::Rsa { n, .. } => weak_key::rsa(n),
             Self::Ed25519 { x } => weak_key::ed25519(x),
-            // The curves have prime order: the one point of small order is at infinity, and has no coordinates.
+            // These curves have prime order. Their only point of small order is the point at infinity,
+            // which has no coordinates.
             Self::Ec { .. } => Ok(()),
         }
         .map_err(PublicKeyError::Weak)?;
@@ -220,7 +221,8 @@ impl PublicKey {
     }
 }
 
-/// RFC 7518 §3.3 for the modulus. With an exponent of 1 everybody signs; AWS-LC takes none of more than 33 bits.
+/// Checks the size of the modulus (RFC 7518 §3.3) and the exponent. With an exponent of 1 anybody can sign; AWS-LC
+/// refuses exponents of more than 33 bits.
 fn is_strong_rsa(n: &[u8], e: &[u8]) -> bool {
     let bits = |number: &[u8]| match number.first() {
         None | Some(0) => 0,
@@ -236,7 +238,7 @@ impl fmt::Debug for PublicKey {
     }
 }
 
-/// A public key bound to one algorithm, parsed once.
+/// A public key that was checked and bound to one algorithm.
 #[derive(Clone)]
 pub struct VerifyingKey {
     kid: Kid,
@@ -246,33 +248,33 @@ pub struct VerifyingKey {
 }
 
 impl VerifyingKey {
-    /// The key's id.
+    /// The id of the key.
     #[must_use]
     pub fn kid(&self) -> &Kid {
         &self.kid
     }
 
-    /// The one algorithm that it verifies.
+    /// The only algorithm that this key verifies.
     #[must_use]
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
 
-    /// Its parameters.
+    /// The parameters of the key.
     #[must_use]
     pub fn public(&self) -> &PublicKey {
         &self.public
     }
 
-    /// The key as a DER `SubjectPublicKeyInfo` (PKIX).
+    /// Encodes the key as a DER `SubjectPublicKeyInfo`.
     ///
     /// # Errors
-    /// [`PublicKeyError::Der`] if the library cannot encode it, which for a parsed key means it is out of memory.
+    /// [`PublicKeyError::Der`] if the library cannot encode it. For a key that was parsed, this means out of memory.
     pub fn to_spki_der(&self) -> Result<Vec<u8>, PublicKeyError> {
         Ok(self.parsed.as_der().map_err(|_| PublicKeyError::Der)?.as_ref().to_vec())
     }
 
-    /// Whether `signature`, in JWS form, is this key's over `message`.
+    /// Whether `signature`, in JWS form, is a valid signature of this key over `message`.
     #[must_use]
     pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         self.parsed.verify_sig(message, signature).is_ok()

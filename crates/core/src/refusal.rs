@@ -1,48 +1,48 @@
-//! Why a token is refused.
+//! The reasons for refusing a token.
 
-/// Why a token was refused. The words of [`Refusal::code`] are part of the interface.
+/// Why a token was refused. The codes of [`Refusal::code`] are part of the interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// Longer than [`crate::token::LONGEST`].
+    /// The token is longer than [`crate::token::LONGEST`].
     #[error("the token is longer than 16 KiB")]
     TooLarge,
-    /// Not a JWS in compact form with JSON claims.
+    /// The token is not a JWS in compact form with JSON claims.
     #[error("{0}")]
     Malformed(&'static str),
-    /// It asks for an extension.
+    /// The header's `crit` demands an extension that Signet does not support.
     #[error("{0}")]
     Critical(&'static str),
-    /// No key of the ring has its kid, or it names none.
+    /// The token has no kid, or no key of the ring has its kid.
     #[error("no published key has this kid")]
     UnknownKey,
-    /// Its `alg` is not the one of its key.
+    /// `alg` is not the algorithm of the key.
     #[error("alg in the header is not the algorithm of the key (RFC 8725 §3.1)")]
     WrongAlgorithm,
-    /// The signature is not its key's.
+    /// The signature is not valid for the key.
     #[error("the signature does not verify")]
     BadSignature,
-    /// `iss` is another.
+    /// `iss` is not the expected issuer.
     #[error("iss is not the issuer (RFC 8725 §3.8)")]
     WrongIssuer,
-    /// `aud` names none of the audiences asked for.
+    /// `aud` contains none of the expected audiences.
     #[error("aud names none of the required audiences (RFC 8725 §3.9)")]
     WrongAudience,
-    /// `typ` is not the one asked for, or a kind of token that is not for access.
+    /// `typ` is not the expected one, or is that of a token which does not give access, such as a logout token.
     #[error("typ is not the required type of token (RFC 8725 §3.11)")]
     WrongType,
     /// `exp` has passed.
     #[error("exp has passed")]
     Expired,
-    /// `nbf` or `iat` lie in the future.
+    /// `nbf` or `iat` is in the future.
     #[error("nbf or iat lies in the future")]
     NotYetValid,
-    /// `scope` lacks one that was asked for.
+    /// `scope` lacks a required value.
     #[error("scope lacks a required value")]
     InsufficientScope,
 }
 
 impl Refusal {
-    /// One of each, for documentation and tests.
+    /// All refusals, for documentation and tests.
     pub const ALL: [Self; 12] = [
         Self::TooLarge,
         Self::Malformed(""),
@@ -58,7 +58,7 @@ impl Refusal {
         Self::InsufficientScope,
     ];
 
-    /// The word for it in answers, logs and metrics.
+    /// The stable code of this refusal in answers, logs and metrics.
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {

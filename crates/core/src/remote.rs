@@ -1,4 +1,5 @@
-//! What a provider that signs for us is sent, and what it gives back: the digest of a message, and ECDSA signatures in DER.
+//! Conversions for providers that sign remotely: the digest that they are sent, and the DER
+//! signatures that they return.
 
 use aws_lc_rs::digest::{self, Digest};
 use der::asn1::UintRef;
@@ -8,8 +9,8 @@ use crate::algorithm::{Algorithm, Curve};
 use crate::signing_key::Signature;
 
 impl Algorithm {
-    /// The SHA-2 hash of the message that this algorithm signs (RFC 7518 §3). `None` for Ed25519, which takes the message
-    /// itself (RFC 8032).
+    /// The SHA-2 hash of the message that this algorithm signs (RFC 7518 §3). `None` for Ed25519, which signs the
+    /// message itself (RFC 8032).
     #[must_use]
     pub fn digest(self, message: &[u8]) -> Option<Digest> {
         let hash = match self {
@@ -23,15 +24,15 @@ impl Algorithm {
 }
 
 impl Signature {
-    /// An ECDSA signature from DER (RFC 3279 §2.2.3) to the form of a JWS (RFC 7518 §3.4): R and S, each as long as the
-    /// field. `None` for anything but the one DER encoding of two positive numbers that fit.
+    /// Converts an ECDSA signature from DER (RFC 3279 §2.2.3) to JWS form (RFC 7518 §3.4): R and S, each as long as the
+    /// field. `None` unless the input is the canonical DER encoding of two positive numbers that fit.
     #[must_use]
     pub fn from_ecdsa_der(curve: Curve, der: &[u8]) -> Option<Self> {
         fixed(der, curve.field_len()).map(Self::from_jws)
     }
 }
 
-/// R and S of `field_len` octets each. `None` for anything but the one DER encoding of two positive numbers that fit.
+/// R and S of `field_len` bytes each. `None` unless `der` is the canonical encoding of two positive numbers that fit.
 fn fixed(der: &[u8], field_len: usize) -> Option<Vec<u8>> {
     let mut reader = SliceReader::new(der).ok()?;
     let numbers: der::Result<[UintRef<'_>; 2]> = reader.sequence(|body| Ok([body.decode()?, body.decode()?]));
@@ -40,7 +41,7 @@ fn fixed(der: &[u8], field_len: usize) -> Option<Vec<u8>> {
     let mut fixed = vec![0; 2 * field_len];
     for (number, place) in numbers.iter().zip(fixed.chunks_exact_mut(field_len)) {
         let digits = number.as_bytes();
-        // Zero is the one number whose digits begin with a zero.
+        // Only zero begins with a zero digit, because `UintRef` drops leading zeros.
         if digits.first().is_none_or(|digit| *digit == 0) {
             return None;
         }
@@ -72,7 +73,7 @@ mod tests {
             let pair = EcdsaKeyPair::generate(signing).expect("a key");
             let public = PublicKey::from_ec_point(curve, pair.public_key().as_ref()).expect("a point");
             let public = public.for_algorithm(algorithm).expect("its algorithm");
-            // Enough that some numbers begin with a zero octet, and some with the sign bit.
+            // Enough signatures that some numbers begin with a zero byte, and some with the sign bit set.
             for message in 0..600_u32 {
                 let message = message.to_be_bytes();
                 let der = pair.sign(&random, &message).expect("signed");

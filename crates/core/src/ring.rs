@@ -1,4 +1,4 @@
-//! The ring as the provider lists it: facts about keys, none of them computed here.
+//! The ring: facts about its keys as the provider lists them. Nothing here is computed.
 
 use std::cmp::Ordering;
 use std::time::Duration;
@@ -9,17 +9,20 @@ use crate::names::Kid;
 use crate::public_key::VerifyingKey;
 use crate::time::Timestamp;
 
-/// What a key was bound to when it was created. It stands in the provider's record where the provider can hold it, so
-/// that a change of policy, rolled out replica by replica, changes nothing for keys that already exist.
+/// The terms of a key: durations that are fixed when it is created.
 ///
-/// Its spans are whole milliseconds, which is what a provider's record holds: what was created equals what is read back.
+/// The provider stores them with the key where it can. A change of policy that reaches one replica after the other then
+/// does not affect existing keys.
+///
+/// All durations are whole milliseconds, because that is what a provider's record holds. Terms that are written equal
+/// the terms that are read back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Terms {
-    /// Time between the key's creation and its activation.
+    /// The time between the key's creation and its activation.
     #[serde(rename = "lead_ms", with = "as_millis")]
     pub lead: Duration,
-    /// The longest life of a token that this key may sign.
+    /// The maximum lifetime of a token that this key signs.
     #[serde(rename = "token_max_ttl_ms", with = "as_millis")]
     pub token_max_ttl: Duration,
     /// How long the key stays published after its successor's activation: T + R + 2S.
@@ -28,7 +31,7 @@ pub struct Terms {
 }
 
 impl Terms {
-    /// The terms with these spans, each cut to whole milliseconds.
+    /// Makes terms of these durations, each cut to whole milliseconds.
     #[must_use]
     pub fn new(lead: Duration, token_max_ttl: Duration, retention: Duration) -> Self {
         let whole = |span: Duration| Duration::from_millis(u64::try_from(span.as_millis()).unwrap_or(u64::MAX));
@@ -40,54 +43,54 @@ impl Terms {
     }
 }
 
-/// Whether the provider will sign with the key.
+/// Whether the provider can sign with a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum KeyState {
-    /// It will.
+    /// The provider can sign with it.
     Enabled,
-    /// It will not, until somebody enables it again.
+    /// The provider refuses to sign with it until somebody enables it again.
     Disabled,
 }
 
-/// That a key is never to be used again. The mark lives in the provider.
+/// The revocation of a key, which must never be used again. It is stored in the provider.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revocation {
-    /// When, by the clock of whoever revoked it.
+    /// When the key was revoked, by the clock of the replica or command that did it.
     pub at: Timestamp,
-    /// Why, in the operator's words.
+    /// The reason that the operator gave.
     pub reason: String,
 }
 
-/// One key as the provider's own record has it.
+/// A key as the provider's record describes it.
 #[derive(Clone, Debug)]
 pub struct KeyRecord {
-    /// The public key, its id and its algorithm.
+    /// The public key with its id and algorithm.
     pub public: VerifyingKey,
-    /// When the provider says that it was created.
+    /// The provider's creation time.
     pub created_at: Timestamp,
-    /// The provider's own number of the key, which decides between keys that were created at the same instant: some
-    /// providers tell whole seconds only. Zero where instants never coincide.
+    /// The provider's own number for the key. It orders keys with the same creation time, because some providers report
+    /// whole seconds only. Zero if creation times never coincide.
     pub sequence: u64,
-    /// The key whose successor it was created as. `None` for the first key of a ring, and where the provider cannot tell.
+    /// The key that this one succeeds. `None` for the first key of a ring, and if the provider cannot store it.
     pub predecessor: Option<Kid>,
-    /// What it was bound to at creation, if the provider can hold that.
+    /// The terms of the key. `None` if the provider cannot store them.
     pub terms: Option<Terms>,
-    /// Whether it can sign.
+    /// Whether the provider can sign with it.
     pub state: KeyState,
-    /// The mark of its revocation.
+    /// The revocation, if the key was revoked.
     pub revoked: Option<Revocation>,
 }
 
 impl KeyRecord {
-    /// The key's id.
+    /// The id of the key.
     #[must_use]
     pub fn kid(&self) -> &Kid {
         self.public.kid()
     }
 
-    /// Which of two keys came first. The provider's record decides; the kid only where that says nothing, so that all
-    /// replicas see one order.
+    /// Compares two keys by their creation, as the provider's record has it. The kid decides only if the record does
+    /// not, to give all replicas the same order.
     #[must_use]
     pub fn creation_order(&self, other: &Self) -> Ordering {
         self.created_at
@@ -97,23 +100,24 @@ impl KeyRecord {
     }
 }
 
-/// The keys in the order in which they were created.
+/// Sorts the keys by their creation.
 ///
-/// The provider's instants decide, with one exception: a key that was revoked before it was created, as its instants say, comes
-/// before its successor. Whoever dated it had a clock that was ahead, and the key that took its place must not be taken for an
-/// earlier one: every replica would go on to make successors of the revoked one. It never signed, by the same instants, so
-/// that no other key depends on its place.
+/// The provider's instants decide, with one exception. If a key was created after its own revocation by these instants,
+/// the clock that set its creation time was ahead. Such a key goes before its successor: otherwise all replicas would
+/// take the successor for an earlier key and would create successors of the revoked key again and again. By the same
+/// instants it never signed, and no other key depends on its position.
 #[must_use]
 pub fn in_order(keys: &[KeyRecord]) -> Vec<&KeyRecord> {
     in_order_by(keys, |key| key)
 }
 
-/// The same, of things that have a record each.
+/// Sorts things that each have a [`KeyRecord`], in the same order as [`in_order`].
 #[must_use]
 pub fn in_order_by<T>(things: &[T], record: impl Fn(&T) -> &KeyRecord) -> Vec<&T> {
     let mut ordered: Vec<&T> = things.iter().collect();
     ordered.sort_by(|a, b| record(a).creation_order(record(b)));
-    // Each round moves one key towards the beginning. A circle of predecessors, which no provider makes, must not turn for ever.
+    // Each round moves one key towards the beginning. The limit ends the loop even if predecessors form a
+    // circle, which no provider makes.
     for _ in 0..things.len() {
         let misplaced = (0..ordered.len()).rev().find_map(|from| {
             let key = record(ordered[from]);
@@ -129,7 +133,7 @@ pub fn in_order_by<T>(things: &[T], record: impl Fn(&T) -> &KeyRecord) -> Vec<&T
     ordered
 }
 
-/// The newest key, as the schedule orders them.
+/// The newest key in the order of [`in_order`].
 #[must_use]
 pub fn newest(keys: &[KeyRecord]) -> Option<&KeyRecord> {
     in_order(keys).pop()

@@ -1,7 +1,7 @@
-//! What each key is to do now, what is due, and when to look again: a pure function of the provider's list.
+//! The schedule: the phase of each key, what is due, and when to look again. A pure function of the provider's list.
 //!
-//! There is no state. Every replica that reads the same list computes the same schedule, which is why none of them
-//! needs to lead. The exception is one that was out of touch with its provider for long ([`Lapses`]).
+//! There is no other state. All replicas that read the same list compute the same schedule, and none of them needs to
+//! lead. The exception is a replica that could not read its provider for a long time ([`Lapses`]).
 
 use std::time::Duration;
 
@@ -14,24 +14,24 @@ use crate::policy::Policy;
 use crate::ring::{KeyRecord, KeyState, in_order};
 use crate::time::Timestamp;
 
-/// Where a key is in its life.
+/// The phases in the life of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
-    /// Published, not signing yet.
+    /// The key is published and does not sign yet.
     Pending,
-    /// The one that signs.
+    /// The key signs. At most one key is active.
     Active,
-    /// Published, no longer signing.
+    /// The key is still published and no longer signs.
     Retiring,
-    /// No longer published.
+    /// The key is no longer published.
     Expired,
-    /// Never to be used again.
+    /// The key was revoked and must never be used again.
     Revoked,
 }
 
 impl Phase {
-    /// All of them, in the order of a life.
+    /// All phases, in the order of a key's life.
     pub const ALL: [Self; 5] = [
         Self::Pending,
         Self::Active,
@@ -40,7 +40,7 @@ impl Phase {
         Self::Revoked,
     ];
 
-    /// The word for it in logs, metrics and answers.
+    /// The stable name of this phase in logs, metrics and answers.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -52,84 +52,85 @@ impl Phase {
         }
     }
 
-    /// Whether a key in this phase stands in the JWKS, and its signatures are accepted.
+    /// Whether a key in this phase is in the JWKS and its signatures are accepted.
     #[must_use]
     pub const fn is_published(self) -> bool {
         matches!(self, Self::Pending | Self::Active | Self::Retiring)
     }
 }
 
-/// One key of the schedule.
+/// A key with its phase and the instants of its life.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScheduledKey {
-    /// Which.
+    /// The id of the key.
     pub kid: Kid,
-    /// Its phase now.
+    /// The phase now.
     pub phase: Phase,
-    /// From when it signs, or signed. `None` for a key that was revoked before it ever did, and for one that waits for the ring
-    /// to be read again ([`Lapses`]).
+    /// When the key starts to sign, or started. `None` for a key that was revoked before that, and for one that waits
+    /// until the ring is read again ([`Lapses`]).
     pub activates_at: Option<Timestamp>,
-    /// When its successor takes over, if there is one yet.
+    /// When the successor starts to sign. `None` if there is no successor yet.
     pub superseded_at: Option<Timestamp>,
-    /// When it leaves the JWKS, if that is known yet.
+    /// When the key leaves the JWKS. `None` if that is not known yet.
     pub expires_at: Option<Timestamp>,
 }
 
-/// Why a new key is due.
+/// Why a new key is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// The ring has no key at all.
+    /// The ring has no keys.
     Empty,
     /// The active key has been active for P − L.
     Period,
-    /// The active key is for another algorithm than the configured one.
+    /// The active key has another algorithm than the configured one.
     Algorithm,
-    /// The active key was revoked and no other waits.
+    /// The active key was revoked, and no other key is pending.
     Revoked,
-    /// The active key was disabled in the provider by somebody else.
+    /// The active key was disabled in the provider.
     Disabled,
 }
 
 impl Reason {
-    /// Whether nothing can sign before there is a new key.
+    /// Whether nothing can sign until there is a new key.
     #[must_use]
     pub const fn is_urgent(self) -> bool {
         matches!(self, Self::Empty | Self::Revoked | Self::Disabled)
     }
 }
 
-/// Something to do in the provider.
+/// An action to take in the provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Due {
-    /// Create the successor of this key, which is the newest of the ring, or the first key.
+    /// Create the successor of the ring's newest key, or the first key of the ring.
     Successor {
-        /// The newest key of the ring.
+        /// The newest key of the ring. `None` if the ring is empty.
         of: Option<Kid>,
-        /// Why.
+        /// Why the key is needed.
         reason: Reason,
     },
-    /// Disable or destroy a key that is no longer published.
+    /// Disable or destroy this key, which is no longer published.
     Retire(Kid),
 }
 
-/// The answer of [`schedule()`].
+/// The result of [`schedule()`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schedule {
-    /// Every key, in order of creation.
+    /// All keys in order of creation.
     pub keys: Vec<ScheduledKey>,
-    /// What is to be done in the provider.
+    /// The actions to take in the provider.
     pub due: Vec<Due>,
-    /// The next instant at which any of this changes by itself. `None`: not until the list changes.
+    /// When to compute the schedule again. `None` if it changes only when the list of keys changes.
     pub next_look: Option<Timestamp>,
-    /// The next instant at which the published set must change; no cache may keep the JWKS beyond it.
+    /// When the published set must change next. No cache may keep the JWKS beyond this instant.
     pub set_changes_at: Option<Timestamp>,
-    /// The newest key, if it was created in the future, by more than clocks may be apart: ours is behind, or that of whoever
-    /// dated the key was ahead. While that lasts nothing is due but a key without which nothing could sign.
+    /// The newest key, if its creation time is further in the future than clocks may differ. Either our clock is
+    /// behind, or the clock that set the creation time was ahead. Until that time has come, a new key is due only if
+    /// nothing can sign without it.
     pub from_the_future: Option<Kid>,
 }
 
 impl Schedule {
-    /// The key that signs.
+    /// The key that signs now.
     #[must_use]
     pub fn active(&self) -> Option<&ScheduledKey> {
         self.keys.iter().find(|key| key.phase == Phase::Active)
@@ -142,7 +143,7 @@ pub fn schedule(keys: &[KeyRecord], policy: &Policy, now: Timestamp) -> Schedule
     schedule_after(&Lapses::default(), keys, policy, now)
 }
 
-/// The schedule of a replica that was out of touch, or is.
+/// Computes the schedule of a replica that could not read its provider during these lapses.
 #[must_use]
 pub fn schedule_after(lapses: &Lapses, keys: &[KeyRecord], policy: &Policy, now: Timestamp) -> Schedule {
     let records = in_order(keys);
@@ -156,7 +157,8 @@ pub fn schedule_after(lapses: &Lapses, keys: &[KeyRecord], policy: &Policy, now:
     let mut instants = Vec::new();
     let mut set_changes = Vec::new();
     for key in &scheduled {
-        // Also of a revoked key: its mark may be dated after its activation, which then ends the time of the one before.
+        // This includes revoked keys: a revocation may be dated after the key's activation, which then
+        // supersedes the key before.
         instants.extend(key.activates_at);
         if key.phase.is_published() {
             instants.extend(key.expires_at);
@@ -206,13 +208,13 @@ pub fn schedule_after(lapses: &Lapses, keys: &[KeyRecord], policy: &Policy, now:
     }
 }
 
-/// From when a clock that is right may show the key's creation instant.
+/// The earliest time that a correct clock can show when the key is created.
 fn believable_from(key: &KeyRecord, policy: &Policy) -> Timestamp {
     key.created_at.minus(policy.durations().clocks_apart())
 }
 
-/// From when each key signs: its creation plus its lead; but the first key of a ring, and the successor of a revoked
-/// signer, at once. `None` for a key that was revoked before that, or is put off without end.
+/// When each key starts to sign: one lead after its creation. The first key of a ring and the successor of a revoked
+/// key sign at once. `None` for a key that was revoked before it signed, or that a lapse puts off without an end.
 fn activations(records: &[&KeyRecord], lapses: &Lapses, policy: &Policy) -> Vec<Option<Timestamp>> {
     let mut signer: Option<&KeyRecord> = None;
     records
@@ -228,11 +230,11 @@ fn activations(records: &[&KeyRecord], lapses: &Lapses, policy: &Policy) -> Vec<
         .collect()
 }
 
-/// From when a key signs after this signer, wherever no lapse puts that off. `None`: it was revoked before.
+/// When a key starts to sign after `signer`, if no lapse puts it off. `None` if it was revoked before that.
 fn begins(signer: Option<&KeyRecord>, key: &KeyRecord, lead: Duration) -> Option<Timestamp> {
     let regular = key.created_at.plus(lead);
     let at = match signer.map(|signer| signer.revoked.as_ref()) {
-        // Not the first one if it had a predecessor, which was destroyed since.
+        // A key with a predecessor is not the first of the ring. The predecessor was destroyed.
         None if key.predecessor.is_some() => regular,
         None => key.created_at,
         Some(Some(revocation)) => regular.min(revocation.at).max(key.created_at),
@@ -242,8 +244,8 @@ fn begins(signer: Option<&KeyRecord>, key: &KeyRecord, lead: Duration) -> Option
     (!is_revoked_before).then_some(at)
 }
 
-/// The newest key that had begun to sign when it was revoked. By the schedule no key before it signs again, whatever the
-/// policy, in any replica that has read the revocation. Keys whose terms the provider does not hold are passed over.
+/// The newest key that was signing, or had signed, when it was revoked. By the schedule no earlier key signs again in
+/// any replica that has read this revocation, whatever its policy. Keys without stored terms are skipped.
 #[must_use]
 pub fn newest_revoked_signer(keys: &[KeyRecord]) -> Option<&KeyRecord> {
     let mut records = in_order(keys);
@@ -258,8 +260,11 @@ pub fn newest_revoked_signer(keys: &[KeyRecord]) -> Option<&KeyRecord> {
     found
 }
 
-/// The newest key whose activation has come. If that one is revoked or disabled, or none has come yet (a ring just made by a
-/// replica whose clock is ahead of ours), the next one waiting signs at once: there is nothing better to wait for.
+/// The index of the key that signs: the newest key whose activation has come.
+///
+/// If that key is revoked or disabled, or no activation has come yet, the next pending key signs at
+/// once, because waiting would not help. (No activation has come if a replica whose clock is ahead of
+/// ours has just created the ring.)
 fn active_index(records: &[&KeyRecord], activations: &[Option<Timestamp>], now: Timestamp) -> Option<usize> {
     let reached = activations.iter().rposition(|at| at.is_some_and(|at| at <= now));
     if reached.is_some_and(|index| records[index].revoked.is_some())
@@ -285,7 +290,7 @@ fn scheduled_key(
     now: Timestamp,
 ) -> ScheduledKey {
     let key = records[index];
-    // A later key takes over when it starts to sign, even if this one's own activation lies after that.
+    // A later key takes over when it starts to sign, even if this key's own activation is later.
     let superseded_at = activations[index + 1..].iter().flatten().min().copied();
     let expires_at = superseded_at.map(|at| at.plus(policy.retention_of(key)));
     let phase = if key.revoked.is_some() {
@@ -309,11 +314,12 @@ fn scheduled_key(
 }
 
 enum Successor {
-    /// Create it now.
+    /// A new key must be created now.
     Due(Reason),
-    /// It falls due then.
+    /// A new key will be needed at this time.
     At(Timestamp),
-    /// One is waiting already. Never two: replicas that disagree on the algorithm would create keys without end.
+    /// A key is already pending. There must never be two: replicas that disagree about the algorithm
+    /// would create keys without end.
     Waits,
 }
 
@@ -332,8 +338,8 @@ fn successor(
         });
     };
     let key = records[index];
-    // Then no key that waits can sign either: the active one is the first that can, if any can. A key that a wrong clock dated far
-    // into the future, and that was disabled since, would be waited for until then.
+    // The active key is the first that can sign. If it is disabled, no pending key can sign either, and waiting for one
+    // would not help. Its date may even be far in the future because of a wrong clock.
     if key.state == KeyState::Disabled {
         return Successor::Due(Reason::Disabled);
     }

@@ -1,7 +1,7 @@
-//! Private keys in memory, parsed once.
+//! Private keys in memory.
 //!
-//! A [`SigningKey`] is neither `Clone` nor `Serialize`; its `Debug` shows the public half. AWS-LC wipes the private
-//! numbers when the key is dropped, and every encoding that leaves here wipes itself.
+//! A [`SigningKey`] is neither `Clone` nor `Serialize`, and its `Debug` shows only the public half. AWS-LC wipes the
+//! private numbers when the key is dropped. Encodings that this module returns are wiped when dropped, too.
 
 use std::fmt;
 
@@ -14,13 +14,13 @@ use zeroize::Zeroizing;
 use crate::algorithm::{Algorithm, KeyType, Primitive, RsaBits};
 use crate::public_key::{PublicKey, PublicKeyError, VerifyingKey};
 
-/// Why a private key could not be made, read or used.
+/// Why a private key could not be generated, read or used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SigningKeyError {
-    /// The library could not generate, encode or sign: out of memory, or no entropy.
+    /// The library failed to generate, encode or sign, for lack of memory or entropy.
     #[error("the cryptographic library failed")]
     Library,
-    /// Not the PKCS#8 encoding of a key of this algorithm.
+    /// The bytes are not the PKCS#8 encoding of a key for this algorithm.
     #[error("not a PKCS#8 private key for {0}")]
     Encoding(Algorithm),
     /// The public half could not be bound to the algorithm.
@@ -42,10 +42,11 @@ enum Pair {
 }
 
 impl SigningKey {
-    /// Makes a new key pair. RSA takes 75 ms (2048 bits) to 700 ms (4096) of a core: call it where nobody waits.
+    /// Generates a key pair. An RSA key takes from 75 ms (2048 bits) to 700 ms (4096 bits) of CPU time; do not
+    /// call it where requests wait.
     ///
     /// # Errors
-    /// [`SigningKeyError::Library`].
+    /// [`SigningKeyError::Library`] if the library fails.
     pub fn generate(algorithm: Algorithm, rsa_bits: RsaBits) -> Result<Self, SigningKeyError> {
         let library = |_| SigningKeyError::Library;
         let pair = match algorithm.primitive() {
@@ -59,7 +60,7 @@ impl SigningKey {
     /// Reads a PKCS#8 private key (RFC 5958).
     ///
     /// # Errors
-    /// [`SigningKeyError::Encoding`] if it is not one of this algorithm.
+    /// [`SigningKeyError::Encoding`] if it is not a key for this algorithm.
     pub fn from_pkcs8(algorithm: Algorithm, pkcs8: &[u8]) -> Result<Self, SigningKeyError> {
         let encoding = |_| SigningKeyError::Encoding(algorithm);
         let pair = match algorithm.primitive() {
@@ -86,10 +87,10 @@ impl SigningKey {
         })
     }
 
-    /// The key as PKCS#8, wiped when dropped: the plaintext that a sealer wraps, and nothing else may see.
+    /// Encodes the private key as PKCS#8, wiped when dropped. Only a sealer, which encrypts it, may see this.
     ///
     /// # Errors
-    /// [`SigningKeyError::Library`].
+    /// [`SigningKeyError::Library`] if the library cannot encode the key.
     pub fn to_pkcs8(&self) -> Result<Zeroizing<Vec<u8>>, SigningKeyError> {
         let library = |_| SigningKeyError::Library;
         Ok(Zeroizing::new(match &self.pair {
@@ -102,16 +103,16 @@ impl SigningKey {
         }))
     }
 
-    /// The public half.
+    /// The public half of the key.
     #[must_use]
     pub fn verifying_key(&self) -> &VerifyingKey {
         &self.public
     }
 
-    /// Signs the message and returns the signature in JWS form (RFC 7518 §3: ECDSA as R and S of fixed length).
+    /// Signs the message. The signature is in JWS form (RFC 7518 §3); for ECDSA, R and S of fixed length.
     ///
     /// # Errors
-    /// [`SigningKeyError::Library`].
+    /// [`SigningKeyError::Library`] if the library cannot sign.
     pub fn sign(&self, message: &[u8]) -> Result<Signature, SigningKeyError> {
         let library = |_| SigningKeyError::Library;
         Ok(Signature(match &self.pair {
@@ -140,7 +141,7 @@ impl fmt::Debug for SigningKey {
 pub struct Signature(Vec<u8>);
 
 impl Signature {
-    /// A signature that somebody else computed, already in JWS form.
+    /// Takes a signature from a provider, already in JWS form.
     #[must_use]
     pub fn from_jws(octets: Vec<u8>) -> Self {
         Self(octets)

@@ -1,28 +1,28 @@
-//! An instant, as every part of Signet sees it: milliseconds since the Unix epoch.
+//! Instants in milliseconds since the Unix epoch.
 //!
-//! Milliseconds, because a provider's record of a key has at best that resolution and a schedule computed from it must
-//! come out the same on every replica; JWT's `NumericDate` (RFC 7519 §2) is derived from it in whole seconds.
+//! Providers record the creation of keys in milliseconds or less exactly. A finer clock would not help, because all
+//! replicas must compute the same schedule. A token's `NumericDate` (RFC 7519 §2) is this time in whole seconds.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Milliseconds since 1970-01-01T00:00:00Z. Arithmetic saturates: a far future is a far future, never a panic.
+/// Milliseconds since 1970-01-01T00:00:00Z. Arithmetic saturates and never panics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Timestamp(i64);
 
-/// The first second after the year 9999. A `NumericDate` beyond it is an error, such as milliseconds for seconds.
+/// The first second of the year 10000. A later `NumericDate` is an error, such as milliseconds in place of seconds.
 pub(crate) const YEAR_10000: u64 = 253_402_300_800;
 
 impl Timestamp {
-    /// The instant that lies this many milliseconds after the Unix epoch.
+    /// The instant this many milliseconds after the Unix epoch.
     #[must_use]
     pub const fn from_millis(millis: i64) -> Self {
         Self(millis)
     }
 
-    /// The instant that lies this many seconds after the Unix epoch.
+    /// The instant this many seconds after the Unix epoch.
     #[must_use]
     pub const fn from_secs(secs: i64) -> Self {
         Self(secs.saturating_mul(1000))
@@ -34,7 +34,7 @@ impl Timestamp {
         self.0
     }
 
-    /// Whole seconds since the Unix epoch, rounded down: the `NumericDate` of RFC 7519 §2.
+    /// Whole seconds since the Unix epoch, rounded down: a `NumericDate` (RFC 7519 §2).
     #[must_use]
     pub const fn as_secs(self) -> i64 {
         self.0.div_euclid(1000)
@@ -52,19 +52,19 @@ impl Timestamp {
         Self(self.0.saturating_sub(millis(span)))
     }
 
-    /// This instant moved by so many milliseconds: later, or earlier if they are negative.
+    /// Moves this instant by this many milliseconds: later, or earlier if they are negative.
     #[must_use]
     pub const fn shifted(self, millis: i64) -> Self {
         Self(self.0.saturating_add(millis))
     }
 
-    /// How many milliseconds this instant lies after the other one; negative if it lies before.
+    /// How many milliseconds this instant is after `other`. Negative if it is before.
     #[must_use]
     pub const fn millis_after(self, other: Self) -> i64 {
         self.0.saturating_sub(other.0)
     }
 
-    /// The time from `earlier` to this instant; zero if `earlier` is not earlier.
+    /// The time from `earlier` to this instant. Zero if `earlier` is not earlier.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))

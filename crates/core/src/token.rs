@@ -1,4 +1,4 @@
-//! The compact serialisation of a JWS (RFC 7515 §7.1), taken apart without believing any of it.
+//! Parsing of compact JWS tokens (RFC 7515 §7.1). Nothing that is parsed here is trusted yet.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -6,31 +6,33 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use crate::json::{Fault, Object};
 use crate::refusal::Refusal;
 
-/// The longest token that is looked at, in octets. Longer ones do not fit the header limits of common gateways either.
+/// The maximum length of a token in bytes. Longer tokens exceed the header limits of common gateways as well.
 pub const LONGEST: usize = 16 * 1024;
 
-/// A token's parts, decoded, and its header's few members that matter.
+/// The decoded parts of a token, with the header members that matter.
 #[derive(Debug)]
 pub struct Compact<'a> {
-    /// What the signature is over: the first two parts with the dot.
+    /// The signed bytes: the first two parts and the dot between them.
     pub signing_input: &'a [u8],
-    /// `alg`.
+    /// The header's `alg`.
     pub alg: String,
-    /// `kid`.
+    /// The header's `kid`.
     pub kid: String,
-    /// `typ`, if there is one.
+    /// The header's `typ`, if it has one.
     pub typ: Option<String>,
-    /// The claims, still as text.
+    /// The claims as JSON text.
     pub payload: String,
-    /// The signature.
+    /// The signature in JWS form.
     pub signature: Vec<u8>,
 }
 
 impl<'a> Compact<'a> {
-    /// Takes a token apart. `jku`, `jwk`, `x5u` and `x5c` are not even read: a token never says where its key is.
+    /// Splits and decodes a token. The header members `jku`, `jwk`, `x5u` and `x5c` are ignored, because a token must
+    /// never choose its own key.
     ///
     /// # Errors
-    /// [`Refusal::TooLarge`], [`Refusal::Malformed`], [`Refusal::Critical`], [`Refusal::UnknownKey`] for one without kid.
+    /// [`Refusal::TooLarge`], [`Refusal::Malformed`], [`Refusal::Critical`], or
+    /// [`Refusal::UnknownKey`] for a token without kid.
     pub fn parse(token: &'a str) -> Result<Self, Refusal> {
         if token.len() > LONGEST {
             return Err(Refusal::TooLarge);
@@ -61,7 +63,7 @@ impl<'a> Compact<'a> {
             .ok_or(Refusal::Malformed("the header has no alg (RFC 7515 §4.1.1)"))?;
         let kid = string(&header, "kid", "kid in the header is not a string")?.ok_or(Refusal::UnknownKey)?;
         let typ = match header.member("typ") {
-            // `null` is how many serializers write that there is nothing.
+            // `null` counts as absent, because many serializers write it for a missing value.
             Some(value) if value.get() == "null" => None,
             _ => string(&header, "typ", "typ in the header is not a string")?,
         };

@@ -1,9 +1,11 @@
-//! Checking tokens by the rules of RFC 8725.
+//! Verifying tokens by the rules of RFC 8725.
 //!
-//! In two steps, as the first is expensive and does not depend on who asks: [`Unproven::authenticate`] proves that a key
-//! signed the token, [`Authentic::verify`] that the token is good now and for this caller. Only these two make their types.
-//! The token names its key by [`Read::issuer`] and [`Unproven::kid`] together: the keys of one issuer never verify a token of
-//! another.
+//! There are two steps, because the first is expensive and does not depend on the caller. [`Unproven::authenticate`]
+//! proves that a key signed the token. [`Authentic::verify`] checks that the token is good now and for this caller. No
+//! other function makes their result types.
+//!
+//! A token names its key by issuer and kid together ([`Read::issuer`], [`Unproven::kid`]). The keys of one issuer never
+//! verify the tokens of another.
 
 use std::time::Duration;
 
@@ -18,35 +20,37 @@ use crate::token::Compact;
 pub use crate::dialect::Dialect;
 pub use crate::refusal::Refusal;
 
-/// A token taken apart, of which nothing is to be believed yet.
+/// A parsed token. Nothing in it can be trusted yet.
 #[derive(Debug)]
 pub struct Unproven<'t>(Compact<'t>);
 
 impl<'t> Unproven<'t> {
-    /// Takes a token apart.
+    /// Parses a token.
     ///
     /// # Errors
-    /// As [`Compact::parse`].
+    /// The errors of [`Compact::parse`].
     pub fn parse(token: &'t str) -> Result<Self, Refusal> {
         Ok(Self(Compact::parse(token)?))
     }
 
-    /// The key that it names.
+    /// The kid in the header.
     #[must_use]
     pub fn kid(&self) -> &str {
         &self.0.kid
     }
 
-    /// The algorithm that it names, which only chooses among the keys of its kid (RFC 7517 §4.5): a key has one of its own.
+    /// The `alg` in the header. It only chooses among keys that share a kid (RFC 7517 §4.5); each
+    /// key has its own algorithm.
     #[must_use]
     pub fn alg(&self) -> &str {
         &self.0.alg
     }
 
-    /// Reads the claims before the signature is verified: whoever trusts several issuers learns here whose key it must be.
+    /// Reads the claims before the signature is verified. A caller that trusts several issuers needs
+    /// the issuer to find the key.
     ///
     /// # Errors
-    /// [`Refusal::Malformed`].
+    /// [`Refusal::Malformed`] if the claims are not a strict JSON object or `iss` is not a string.
     pub fn read(&self) -> Result<Read<'_, 't>, Refusal> {
         let claims = claims(&self.0.payload)?;
         let issuer = issuer(&claims)?;
@@ -57,17 +61,17 @@ impl<'t> Unproven<'t> {
         })
     }
 
-    /// Proves that the key signed the token. The claims are read only after that, as they are worth a close look only if the
-    /// holder of the key wrote them.
+    /// Proves that this key signed the token. The other claims are read only after that, because only the holder of
+    /// the key is worth the work.
     ///
     /// # Errors
-    /// Every [`Refusal`] that does not depend on the time or on the caller.
+    /// Any [`Refusal`] that does not depend on the time or the caller.
     pub fn authenticate(&self, key: &VerifyingKey, dialect: &Dialect) -> Result<Authentic, Refusal> {
         self.is_signed_by(key)?;
         self.read()?.authentic(key, dialect)
     }
 
-    /// Whether the key signed it: the algorithm is chosen by the key.
+    /// Checks the signature. The key decides the algorithm.
     fn is_signed_by(&self, key: &VerifyingKey) -> Result<(), Refusal> {
         let token = &self.0;
         if !key.algorithm().is_named(&token.alg) {
@@ -80,7 +84,7 @@ impl<'t> Unproven<'t> {
     }
 }
 
-/// An unproven token with its claims read. Still nothing of it is to be believed.
+/// A token whose claims were read. Nothing in it can be trusted yet.
 #[derive(Debug)]
 pub struct Read<'u, 't> {
     token: &'u Unproven<'t>,
@@ -89,22 +93,22 @@ pub struct Read<'u, 't> {
 }
 
 impl Read<'_, '_> {
-    /// The issuer that it names.
+    /// The token's `iss`, if it has one.
     #[must_use]
     pub fn issuer(&self) -> Option<&str> {
         self.issuer.as_deref()
     }
 
-    /// Proves that the key signed the token.
+    /// Proves that this key signed the token.
     ///
     /// # Errors
-    /// Every [`Refusal`] that does not depend on the time or on the caller.
+    /// Any [`Refusal`] that does not depend on the time or the caller.
     pub fn authenticate(self, key: &VerifyingKey, dialect: &Dialect) -> Result<Authentic, Refusal> {
         self.token.is_signed_by(key)?;
         self.authentic(key, dialect)
     }
 
-    /// The proof; the signature was verified.
+    /// Makes the proof. Call it only after the signature was verified.
     fn authentic(self, key: &VerifyingKey, dialect: &Dialect) -> Result<Authentic, Refusal> {
         let (token, claims) = (&self.token.0, &self.claims);
         let expires_at = date(claims, "exp", "exp is not a NumericDate (RFC 7519 §4.1.4)")?
@@ -121,7 +125,7 @@ impl Read<'_, '_> {
             issuer: self.issuer.map(String::into_boxed_str),
             subject: subject.map(String::into_boxed_str),
             audience: audience(claims, dialect)?,
-            // Whoever asks for no scope is not concerned by how it is written.
+            // A malformed scope is an error only for a caller that requires a scope, so the result is stored.
             scope: scope(claims, dialect),
             expires_at,
             not_before,
@@ -130,7 +134,7 @@ impl Read<'_, '_> {
     }
 }
 
-/// A token that a key of the ring signed. It may be expired, or meant for somebody else.
+/// A token that is proven to be signed by a key of the ring. It may have expired or be meant for somebody else.
 #[derive(Debug)]
 pub struct Authentic {
     kid: Kid,
@@ -147,10 +151,10 @@ pub struct Authentic {
     issued_at: Option<Timestamp>,
 }
 
-/// Proves that a key of one ring signed the token, written as we write: the key is chosen by kid alone.
+/// Proves that a key of our own ring signed the token. The kid alone finds the key.
 ///
 /// # Errors
-/// Every [`Refusal`] that does not depend on the time or on the caller.
+/// Any [`Refusal`] that does not depend on the time or the caller.
 pub fn authenticate<'k>(
     token: &str,
     key_of: impl FnOnce(&str) -> Option<&'k VerifyingKey>,
@@ -160,27 +164,27 @@ pub fn authenticate<'k>(
     token.authenticate(key, Dialect::standard())
 }
 
-/// What the caller asks of a token.
+/// What the caller requires of a token.
 #[derive(Clone, Copy, Debug)]
 pub struct Requirements<'a> {
-    /// `iss` must be this.
+    /// The required `iss`.
     pub issuer: &'a Issuer,
-    /// The token must be for one of these. Empty refuses every token: an audience is always required.
+    /// The accepted audiences. An empty list refuses every token, because an audience is always required.
     pub audience: &'a [&'a str],
-    /// `scope` must hold each of these, separated by spaces.
+    /// The scopes that the token must have, separated by spaces.
     pub scope: Option<&'a str>,
-    /// `typ` must be this; without, `JWT`, `at+jwt` or none.
+    /// The required `typ`. `None` accepts `JWT`, `at+jwt` and no `typ`.
     pub typ: Option<&'a str>,
-    /// S: the most that any clock is off, so that two may be twice that apart.
+    /// S: how far any clock may be off. Two clocks may differ by twice that.
     pub clock_skew: Duration,
 }
 
-/// A token that is good now, for this caller. Only [`Authentic::verify`] makes it.
+/// A token that is good now, for this caller. Only [`Authentic::verify`] makes one.
 #[derive(Clone, Copy, Debug)]
 pub struct Verified<'a>(&'a Authentic);
 
 impl Authentic {
-    /// Checks all that depends on the time and on the caller.
+    /// Checks everything that depends on the time or the caller.
     ///
     /// # Errors
     /// The first [`Refusal`] that applies.
@@ -194,7 +198,7 @@ impl Authentic {
         if now >= self.expires_at.plus(require.clock_skew) {
             return Err(Refusal::Expired);
         }
-        // The signer's clock may be ahead and ours behind.
+        // The signer's clock may be ahead while ours is behind.
         let latest = now.plus(require.clock_skew * 2);
         if self.not_before.is_some_and(|at| at > latest) || self.issued_at.is_some_and(|at| at > latest) {
             return Err(Refusal::NotYetValid);
@@ -217,26 +221,28 @@ impl Authentic {
         Ok(Verified(self))
     }
 
-    /// The name of the key that signed it.
+    /// The kid of the key that signed the token.
     #[must_use]
     pub fn kid(&self) -> &Kid {
         &self.kid
     }
 
-    /// Whether this key signed it, by this algorithm. A cache that keeps the token must ask, as the issuer may have given the
-    /// name to another key since, or the key to another algorithm.
+    /// Whether this key signed the token, with its current algorithm.
+    ///
+    /// A cache of tokens must check this, because the issuer may have reused the kid for another key, or changed
+    /// the algorithm of the key.
     #[must_use]
     pub fn is_signed_by(&self, key: &VerifyingKey) -> bool {
         self.thumbprint == *key.kid() && self.algorithm == key.algorithm()
     }
 
-    /// `iss`, which the key that was taken must have belonged to.
+    /// The token's `iss`. The key was looked up among the keys of this issuer.
     #[must_use]
     pub fn issuer(&self) -> Option<&str> {
         self.issuer.as_deref()
     }
 
-    /// Whether it names one of these as its audience.
+    /// Whether the token is for one of these audiences.
     #[must_use]
     pub fn is_for(&self, audience: &[&str]) -> bool {
         self.audience.iter().any(|named| audience.contains(&named))
@@ -248,19 +254,19 @@ impl Authentic {
         &self.payload
     }
 
-    /// `sub`.
+    /// The token's `sub`, if it has one.
     #[must_use]
     pub fn subject(&self) -> Option<&str> {
         self.subject.as_deref()
     }
 
-    /// `scope`, values separated by spaces. `None` also where it is written in a form that cannot be read.
+    /// The token's scopes, separated by spaces. `None` also if the claim is malformed.
     #[must_use]
     pub fn scope(&self) -> Option<&str> {
         self.scope.as_ref().ok().and_then(Option::as_deref)
     }
 
-    /// Octets that it holds outside of itself: what a cache has to count beside its size.
+    /// The heap memory of this token in bytes. A cache adds it to the size of the struct.
     #[must_use]
     pub fn octets_held(&self) -> usize {
         let texts = [
@@ -272,13 +278,13 @@ impl Authentic {
             self.subject().unwrap_or_default(),
             self.scope().unwrap_or_default(),
         ];
-        // Each text is an allocation of its own, which takes 16 octets more at most.
+        // Each text is its own allocation, which costs at most 16 extra bytes.
         texts.iter().map(|text| text.len() + 16).sum::<usize>() + self.audience.octets_held()
     }
 }
 
 impl<'a> Verified<'a> {
-    /// The key that signed it.
+    /// The kid of the key that signed the token.
     #[must_use]
     pub fn kid(&self) -> &'a Kid {
         &self.0.kid
@@ -290,20 +296,21 @@ impl<'a> Verified<'a> {
         &self.0.payload
     }
 
-    /// `sub`.
+    /// The token's `sub`, if it has one.
     #[must_use]
     pub fn subject(&self) -> Option<&'a str> {
         self.0.subject()
     }
 
-    /// `scope`, values separated by spaces.
+    /// The token's scopes, separated by spaces.
     #[must_use]
     pub fn scope(&self) -> Option<&'a str> {
         self.0.scope()
     }
 }
 
-/// RFC 7515 §4.1.9: `application/` may be left out where no other `/` follows. Types are compared without case.
+/// Removes `application/`, which may be left out if no other `/` follows (RFC 7515 §4.1.9). The
+/// case of types is ignored.
 fn short(typ: &str) -> &str {
     match typ.split_at_checked("application/".len()) {
         Some((prefix, rest)) if prefix.eq_ignore_ascii_case("application/") && !rest.contains('/') => rest,
@@ -316,7 +323,7 @@ fn typ_fits(typ: Option<&str>, required: Option<&str>) -> bool {
         (Some(typ), Some(required)) => typ.eq_ignore_ascii_case(required),
         (None, Some(_)) => false,
         (None, None) => true,
-        // Other types are tokens for other purposes (logout, DPoP proofs, security events): RFC 8725 §2.8.
+        // Other types are tokens for other purposes, such as logout, DPoP proofs and security events (RFC 8725 §2.8).
         (Some(typ), None) => typ.eq_ignore_ascii_case("jwt") || typ.eq_ignore_ascii_case("at+jwt"),
     }
 }

@@ -1,51 +1,51 @@
-//! Public keys that look like any other, but whose private half others know, need not know, or can compute.
+//! Detection of weak public keys: others know the private half, can compute it, or do not need it to sign.
 //!
-//! The cryptographic library takes each of them. One that an issuer publishes, by a fault of its tools or of its cards, makes
-//! everybody that issuer.
+//! The cryptographic library accepts all of them. If an issuer publishes one, because of a faulty tool or smart card,
+//! anybody can sign as that issuer.
 
 use curve25519_dalek::edwards::CompressedEdwardsY;
 use curve25519_dalek::traits::IsIdentity as _;
 use num_bigint::BigUint;
 
-/// What is wrong with a key.
+/// The weakness of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Weakness {
-    /// The octets are the encoding of no point (RFC 8032 §5.1.3), or not the one encoding of theirs.
+    /// The bytes are not a point (RFC 8032 §5.1.3), or not the canonical encoding of one.
     #[error("it is not the canonical encoding of a point of Ed25519 (RFC 8032 §5.1.3)")]
     NoPoint,
-    /// The point has a part of small order. Signatures under a point of small order need no private key.
+    /// The point has a component of small order. With a point of small order, anybody can sign.
     #[error("its point has a part of small order, so that others can sign for it (RFC 8032 §8.9)")]
     SmallOrder,
-    /// The modulus has a factor that anybody finds.
+    /// The modulus has a factor that is easy to find.
     #[error("its RSA modulus has a small factor (NIST SP 800-89 §5.3.3)")]
     SmallFactor,
-    /// The two primes lie so close together that their mean leads to them, or are the same.
+    /// The two primes are equal, or so close that Fermat's method finds them.
     #[error("its RSA modulus has two factors so close together that anybody finds them (CVE-2022-26320)")]
     CloseFactors,
-    /// The modulus has the form of those that Infineon's library made.
+    /// The modulus has the structure of Infineon's RSA library (ROCA, CVE-2017-15361).
     #[error("its RSA modulus has the fingerprint of ROCA, so that its factors can be computed (CVE-2017-15361)")]
     Roca,
 }
 
-/// Whether these 32 octets are a key that only its owner signs with.
+/// Checks that these 32 bytes are an Ed25519 key with which only its owner can sign.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The [`Weakness`] of the key.
 pub(crate) fn ed25519(x: &[u8]) -> Result<(), Weakness> {
     let compressed = CompressedEdwardsY::from_slice(x).map_err(|_| Weakness::NoPoint)?;
     let point = compressed.decompress().ok_or(Weakness::NoPoint)?;
-    // A coordinate of 2^255 - 19 or more, or a sign of zero: two texts for one key.
+    // A coordinate of 2^255 − 19 or more, or a sign bit on zero, would be a second encoding of the same key.
     if point.compress() != compressed {
         return Err(Weakness::NoPoint);
     }
-    // An honest key is a multiple of the base point, and never the neutral point.
+    // An honest key is a multiple of the base point and is not the identity.
     match point.is_torsion_free() && !point.is_identity() {
         true => Ok(()),
         false => Err(Weakness::SmallOrder),
     }
 }
 
-/// All odd primes up to 751, as SP 800-89 wants them tried.
+/// All odd primes up to 751, the trial divisors of NIST SP 800-89.
 fn primes() -> impl Iterator<Item = u32> {
     (3..=751_u32).step_by(2).filter(|number| {
         (3..)
@@ -55,13 +55,13 @@ fn primes() -> impl Iterator<Item = u32> {
     })
 }
 
-/// The primes by which ROCA shows, of those that divide the constant M of that library.
+/// The largest prime of the ROCA test. All primes up to it divide the constant M of Infineon's library.
 const LAST_OF_ROCA: u32 = 167;
 
-/// Whether this odd modulus, big-endian, has none of the faults that show without factoring it.
+/// Checks an odd big-endian modulus for the weaknesses that can be found without factoring it.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The [`Weakness`] of the key.
 pub(crate) fn rsa(n: &[u8]) -> Result<(), Weakness> {
     let mut is_roca = true;
     for prime in primes() {
@@ -73,8 +73,8 @@ pub(crate) fn rsa(n: &[u8]) -> Result<(), Weakness> {
             is_roca = is_power_of_65537(rest, prime);
         }
     }
-    // The factors of a modulus of ROCA, and so the modulus, are powers of 65537 modulo each of these primes. Of other moduli
-    // one in 2^154 is so too.
+    // A ROCA modulus is a power of 65537 modulo each of these primes, because its factors are. Of other moduli, one
+    // in 2^154 has this property.
     match is_roca {
         true => Err(Weakness::Roca),
         false if has_close_factors(n) => Err(Weakness::CloseFactors),
@@ -82,11 +82,12 @@ pub(crate) fn rsa(n: &[u8]) -> Result<(), Weakness> {
     }
 }
 
-/// Primes that are closer than FIPS 186-5 A.1.3 wants show at once. All broken keys that were found in the wild show in the
-/// first round.
+/// How many rounds of Fermat's method to run. Primes closer than FIPS 186-5 A.1.3 allows are found at once; all broken
+/// keys found in practice fall in the first round.
 const ROUNDS_OF_FERMAT: u32 = 16;
 
-/// Fermat's method: if n = (a + b)(a - b), then a² - n is a square, and a is just above the root of n if b is small.
+/// Fermat's method: if n = (a + b)(a − b), then a² − n is a square. If b is small, a is just
+/// above the square root of n.
 fn has_close_factors(n: &[u8]) -> bool {
     let n = BigUint::from_bytes_be(n);
     let root = n.sqrt();

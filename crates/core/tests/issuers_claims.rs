@@ -1,5 +1,5 @@
-//! The claims of real issuers, as their documents show them: what Signet makes of each, by default or with the settings
-//! that `docs/issuers.md` names. Where a row is refused, it says why that is right.
+//! Claims of real issuers as their documentation shows them, and what Signet does with each, by default or with the
+//! settings of `docs/issuers.md`. A row that is refused says why that is right.
 
 use std::time::Duration;
 
@@ -13,16 +13,16 @@ use signet_core::{Algorithm, ClaimPath, Issuer, SigningKey, Timestamp};
 
 const NOW: i64 = 1_750_000_000;
 
-/// One token: who writes it, where that is documented, and what is asked of it.
+/// One token: its issuer, where it is documented, and what a caller requires of it.
 struct Shape {
     name: &'static str,
-    /// The header's members beside `alg` and `kid`.
+    /// The members of the header besides `alg` and `kid`.
     header: &'static str,
-    /// `NOW` and `EXP` stand for the instants.
+    /// The claims, with `NOW` and `EXP` as placeholders for the times.
     claims: &'static str,
     issuer: &'static str,
     audience: &'static str,
-    /// `audience_claim` and `scope_claims` of the issuer's table.
+    /// `audience_claim` and `scope_claims` in the issuer's configuration table.
     settings: (Option<&'static str>, &'static [&'static str]),
     scope: Option<&'static str>,
     expect: &'static str,
@@ -36,7 +36,7 @@ impl Shape {
         self.judge_claims(key, self.claims)
     }
 
-    /// The verdict on other claims under the same terms.
+    /// Judges other claims under the same requirements.
     fn judge_claims(&self, key: &SigningKey, claims: &str) -> &'static str {
         let header = format!(r#"{{"alg":"EdDSA","kid":"k"{}}}"#, self.header);
         let claims = claims
@@ -139,7 +139,7 @@ fn shapes() -> Vec<Shape> {
         },
         Shape {
             scope: Some("Orders.Read.All"),
-            // By default roles are no scopes: who has a role was not asked by a user for it.
+            // By default, roles are not scopes: no user consented to them.
             expect: "insufficient_scope",
             ..shape(
                 "Entra v2 roles by default",
@@ -162,7 +162,7 @@ fn shapes() -> Vec<Shape> {
         Shape {
             header: "",
             audience: "xxxxxxxxxxxxexample",
-            // It has no aud, and nothing says yet that the client is one.
+            // It has no `aud`, and no setting says that the client is the audience.
             expect: "wrong_audience",
             ..shape(
                 "Cognito by default",
@@ -247,7 +247,7 @@ fn shapes() -> Vec<Shape> {
         },
         Shape {
             audience: "1234987819200.apps.googleusercontent.com",
-            // Names are compared octet by octet (RFC 7519 §4.1.1): each of the two that Google writes is trusted by itself.
+            // Names are compared byte by byte (RFC 7519 §4.1.1). Each of Google's two names must be trusted separately.
             expect: "wrong_issuer",
             ..shape("Google under its other name", "https://accounts.google.com", google)
         },
@@ -256,7 +256,8 @@ fn shapes() -> Vec<Shape> {
         Shape {
             settings: (None, &["/urn:zitadel:iam:org:project:roles/seller"]),
             scope: Some("seller"),
-            // Roles are the names of members there, and an object is no list of scopes; by an action of Zitadel they are one.
+            // Zitadel's roles are member names of an object, which is not a list of scopes. An action in
+            // Zitadel can make them one.
             expect: "malformed",
             ..shape("Zitadel's roles", "https://shop.zitadel.cloud", zitadel)
         },
@@ -276,7 +277,7 @@ fn shapes() -> Vec<Shape> {
         Shape {
             header: "",
             scope: Some("read"),
-            // It has no scope at all.
+            // The token has no scope at all.
             expect: "insufficient_scope",
             ..shape(
                 "Kubernetes, a scope asked",
@@ -289,7 +290,7 @@ fn shapes() -> Vec<Shape> {
     shapes
 }
 
-/// Single forms, each beside claims that are good.
+/// Single forms of claims, each added to good ones.
 fn forms() -> Vec<Shape> {
     let form = |name, claims| Shape {
         name,
@@ -326,7 +327,7 @@ fn forms() -> Vec<Shape> {
         ),
         refused(
             "malformed",
-            // It is one in milliseconds, which would never end.
+            // This is in milliseconds. The token would never expire.
             form(
                 "an exp beyond the year 9999",
                 r#"{"iss":"i","aud":"https://orders.example.com","exp":1750003600000}"#,
@@ -386,7 +387,7 @@ fn the_claims_of_real_issuers_are_read_as_they_are_meant() {
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
 }
 
-/// Any JSON, of words that mean something here.
+/// Any JSON value, built from words that have a meaning in claims.
 fn any_json() -> impl Strategy<Value = Value> {
     let word = prop::sample::select(vec![
         "read",
@@ -414,7 +415,7 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
-/// The scopes that a claim of this value gives: those of a text, or the members of an array of texts that are one each.
+/// The scopes in a claim of this value: the words of a string, or the strings of an array that have no space in them.
 fn scopes(value: &Value) -> Vec<String> {
     match value {
         Value::String(text) => text.split(' ').map(str::to_owned).collect(),

@@ -1,5 +1,5 @@
-//! The examples of the RFCs, octet by octet: signatures that others computed must verify, and where the algorithm is
-//! deterministic, ours must be the same.
+//! The examples of the RFCs, byte by byte. Published signatures must verify, and deterministic algorithms must
+//! produce the same signatures.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -87,7 +87,7 @@ fn rsa_jwk(n: &str) -> String {
     format!(r#"{{"kty":"RSA","n":"{n}","e":"AQAB"}}"#)
 }
 
-/// The signature verifies, and does not once anything is changed.
+/// Checks that the signature verifies, and that it does not after any change.
 fn check(key: &VerifyingKey, input: &str, signature: &str) {
     let signature = octets(signature);
     assert!(key.verifies(input.as_bytes(), &signature), "{key:?}");
@@ -117,7 +117,8 @@ fn rfc_7515_a_2_rs256() {
     check(&key, &format!("eyJhbGciOiJSUzI1NiJ9.{JOE}"), RS256_7515);
 }
 
-/// Its s is above half the order: a verifier that insists on a low one refuses the RFC's own example.
+/// The `s` of this signature is above half the order. A verifier that insists on a low `s`
+/// refuses this example of the RFC.
 #[test]
 fn rfc_7515_a_3_es256() {
     let jwk = r#"{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
@@ -152,7 +153,7 @@ fn rfc_7515_a_5_an_unsecured_token_is_refused() {
     assert_eq!(refusal, Some(Refusal::UnknownKey), "it has no kid");
 }
 
-/// The tokens of RFC 7520, each with the header that names bilbo's key.
+/// The tokens of RFC 7520, each with a header that names bilbo's key.
 fn of_7520() -> [(VerifyingKey, String, &'static str); 3] {
     let rsa = rsa_jwk(RSA_7520_N);
     let input = |alg: &str| {
@@ -173,7 +174,8 @@ fn rfc_7520_4_1_rs256_4_2_ps384_and_4_3_es512() {
     }
 }
 
-/// Their payload is a sentence, not claims: that it is judged at all shows that the signature held.
+/// The payload is a sentence and not claims. That the refusal is about the payload shows that
+/// the signature was accepted.
 #[test]
 fn rfc_7520_tokens_are_authenticated_up_to_their_payload() {
     let mut refusals = of_7520().into_iter().flat_map(|(key, input, signature)| {

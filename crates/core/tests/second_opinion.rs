@@ -1,5 +1,5 @@
-//! What others make of our tokens and keys: jsonwebtoken reads our JWKS and verifies our tokens, the `rsa` crate our RSA
-//! signatures; and we verify theirs.
+//! Checks against other libraries: jsonwebtoken reads our JWKS and verifies our tokens, the `rsa` crate verifies our
+//! RSA signatures, and we verify theirs.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use signet_core::mint::{Headers, SignRequest, Template};
 use signet_core::verify::{Requirements, authenticate};
 use signet_core::{Algorithm, Issuer, PublicKey, SigningKey, Timestamp};
 
-/// Far enough in the future that the other library, which asks the system's clock, finds the token unexpired.
+/// A time far in the future. The other library uses the system's clock and must find the token unexpired.
 const NOW: i64 = 4_102_444_800;
 const ISSUER: &str = "https://issuer.example";
 
@@ -41,7 +41,7 @@ fn token(key: &SigningKey) -> String {
     unsigned.finish(signature.as_ref())
 }
 
-/// Its name in jsonwebtoken, which has no P-521.
+/// The algorithm in jsonwebtoken, which has no P-521.
 fn theirs(algorithm: Algorithm) -> Option<jsonwebtoken::Algorithm> {
     algorithm.as_str().parse().ok()
 }
@@ -117,7 +117,7 @@ fn we_verify_the_tokens_of_jsonwebtoken() {
     }
 }
 
-/// The verdict of the `rsa` crate on a PKCS#1 signature and a PSS one with a salt as long as the hash.
+/// Whether the `rsa` crate accepts a PKCS#1 signature, or a PSS signature with a salt as long as the hash.
 fn rsa_verdict(algorithm: Algorithm, key: rsa::PublicKey, message: &[u8], signature: &[u8]) -> bool {
     let pkcs1 = pkcs1v15::Signature::try_from(signature).expect("octets");
     let pss = pss::Signature::try_from(signature).expect("octets");
@@ -161,7 +161,7 @@ fn the_rsa_crate_verifies_every_rsa_signature() {
     assert_eq!(rsa.len(), 6);
     for key in rsa {
         let algorithm = key.verifying_key().algorithm();
-        // Their reading of our SubjectPublicKeyInfo, too.
+        // The other library must also be able to read our `SubjectPublicKeyInfo`.
         let der = key.verifying_key().to_spki_der().expect("DER");
         let theirs = rsa::PublicKey::from_public_key_der(&der).expect("an SPKI for them as well");
         for message in [&b""[..], b"message", &[0xa5; 10_000]] {
@@ -181,7 +181,7 @@ fn the_rsa_crate_verifies_every_rsa_signature() {
     }
 }
 
-/// RFC 7518 §6.2.1: coordinates of the full 66 octets, leading zeros included, which is where encoders go wrong.
+/// Coordinates have the full 66 bytes, including leading zeros, which encoders often drop (RFC 7518 §6.2.1).
 #[test]
 fn jwks_of_es512_have_the_right_form() {
     for _ in 0..64 {
@@ -204,7 +204,7 @@ fn jwks_of_es512_have_the_right_form() {
         for coordinate in ["x", "y"] {
             let text = json[coordinate].as_str().expect("a string");
             assert_eq!(text.len(), 88, "66 octets");
-            // 521 bits: the first octet is 0 or 1.
+            // The first byte of a 521-bit number is 0 or 1.
             assert!(text.starts_with('A'), "{text}");
         }
         let signature = key.sign(b"message").expect("a signature");
@@ -213,7 +213,7 @@ fn jwks_of_es512_have_the_right_form() {
     }
 }
 
-/// No JWK of ours holds anything that is private, in any algorithm.
+/// Our JWKs have no private member, for any algorithm.
 #[test]
 fn a_jwks_holds_public_members_only() {
     let text = jwks(&ring());

@@ -1,4 +1,4 @@
-//! What is taken of a JWK Set that others publish, and what is left out.
+//! Which keys of a JWK Set are used, and which are left out.
 
 use serde_json::{Value, json};
 
@@ -143,7 +143,7 @@ fn two_keys_under_one_kid_and_one_algorithm_are_both_left_out_and_named() {
     }
 }
 
-/// RFC 7517 §4.5.
+/// Several keys may share a kid if their algorithms differ (RFC 7517 §4.5).
 #[test]
 fn a_kid_may_name_a_key_of_each_algorithm_and_only_of_those_that_are_published() {
     let allowed = [Algorithm::RS256, Algorithm::PS256, Algorithm::RS512, Algorithm::ES256];
@@ -166,12 +166,12 @@ fn a_kid_may_name_a_key_of_each_algorithm_and_only_of_those_that_are_published()
         assert_eq!(chosen(&keys, alg), Some(algorithm));
     }
     assert_eq!((keys.len(), keys.left_out()), (3, &[][..]));
-    // Some key of that name is found, so that the token is refused for its algorithm.
+    // A key of that kid is found, and the token is then refused for its algorithm.
     assert!(chosen(&keys, "RS512").is_some_and(|algorithm| algorithm != Algorithm::RS512));
-    // The same key once with and once without its algorithm has that one only.
+    // The same key, once with and once without its algorithm, counts once.
     let keys = parse(&[with(json!(null)), with(json!("PS256"))]);
     assert_eq!((keys.len(), chosen(&keys, "RS256")), (1, Some(Algorithm::PS256)));
-    // Another key of an algorithm that is taken leaves the rest in use.
+    // Two different keys with the same kid and algorithm are dropped; the others stay in use.
     let keys = parse(&[rsa, jwk(Algorithm::RS256, json!({"kid": "same"})), ec]);
     assert_eq!((keys.len(), chosen(&keys, "RS256")), (1, Some(Algorithm::ES256)));
     assert_eq!(keys.left_out().len(), 2);

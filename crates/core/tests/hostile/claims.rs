@@ -1,4 +1,4 @@
-//! Attacks by the claims. All of these tokens are properly signed by the ring's key: what is judged is what they say.
+//! Attacks through the claims. The ring's key signed all of these tokens properly; only their content is wrong.
 
 use crate::forge::{ACCEPTED, Case, ISSUER, NOW, SKEW, case, claims, kid, with_claims, with_header, with_payload};
 

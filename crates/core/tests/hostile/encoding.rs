@@ -1,10 +1,10 @@
-//! Attacks by the serialisation: how the parts are encoded, how many there are, and what stands around them.
+//! Attacks through the serialisation: the encoding of the parts, their number, and what surrounds them.
 
 use signet_core::token::LONGEST;
 
 use crate::forge::{ACCEPTED, Case, b64, case, claims, good, header, ours, sealed, with_claims, with_payload};
 
-/// The two parts that are signed, each of a length that leaves four stray bits in its last character.
+/// A header and payload whose lengths leave four unused bits in the last base64 character of each.
 fn ragged() -> (String, String) {
     let pad = |text: String| {
         let spaces = (4 - text.len() % 3) % 3;
@@ -13,7 +13,7 @@ fn ragged() -> (String, String) {
     (pad(header("ES256")), pad(claims(&[])))
 }
 
-/// The same octets to a lax decoder: the last character with one of its unused bits set.
+/// Sets an unused bit in the last character. A lax decoder reads the same bytes.
 fn stray(part: &str) -> String {
     const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let (rest, last) = part.split_at(part.len() - 1);
@@ -23,7 +23,7 @@ fn stray(part: &str) -> String {
     format!("{rest}{}", char::from(ALPHABET[value + 1]))
 }
 
-/// A good token with each of `-` and `_` in its signature, where the alphabets differ.
+/// A good token whose signature has both `-` and `_`, the two characters in which the base64 alphabets differ.
 fn with_both() -> String {
     let tokens = std::iter::repeat_with(|| good("ES256"));
     let both = |token: &String| {
@@ -123,7 +123,7 @@ pub(crate) fn texts() -> Vec<Case> {
         format!("{input}.{}{with}{}", &signature[..40], &signature[40..])
     };
     let of_length = |length: usize| {
-        // Three octets become four characters; a signature whose length is known stands behind them.
+        // Three bytes become four characters. The length of the signature, which follows, is known.
         let mut spaces = 0;
         loop {
             let token = with_payload(claims(&[]) + &" ".repeat(spaces));

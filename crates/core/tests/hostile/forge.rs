@@ -1,4 +1,4 @@
-//! The attacker's bench: keys whose private halves are at hand, and tokens of any header, claims and signature.
+//! Tools for the attacks: keys with their private halves, and tokens with any header, claims and signature.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -9,12 +9,12 @@ use signet_core::algorithm::RsaBits;
 use signet_core::verify::{Requirements, authenticate};
 use signet_core::{Algorithm, Issuer, SigningKey, Timestamp, VerifyingKey};
 
-/// The instant of every judgement, in seconds.
+/// The time at which every token is judged, in seconds.
 pub(crate) const NOW: i64 = 1_750_000_000;
 /// The configured clock skew, in seconds.
 pub(crate) const SKEW: i64 = 60;
 pub(crate) const ISSUER: &str = "https://issuer.example";
-/// What a case expects that is not hostile after all.
+/// The expectation for a case that turns out to be valid.
 pub(crate) const ACCEPTED: &str = "accepted";
 
 /// One key of each algorithm: the ring under attack.
@@ -23,7 +23,7 @@ static RING: LazyLock<Vec<SigningKey>> = LazyLock::new(|| {
     Algorithm::ALL.into_iter().map(generate).collect()
 });
 
-/// One more key of each algorithm, which no ring holds.
+/// Another key of each algorithm, which is in no ring.
 static ATTACKER: LazyLock<Vec<SigningKey>> = LazyLock::new(|| {
     let generate = |algorithm| SigningKey::generate(algorithm, RsaBits::B2048).expect("a key");
     [Algorithm::ES256, Algorithm::RS256].into_iter().map(generate).collect()
@@ -59,7 +59,7 @@ pub(crate) fn header(algorithm: &str) -> String {
     format!(r#"{{"alg":"{algorithm}","kid":"{}","typ":"JWT"}}"#, kid(algorithm))
 }
 
-/// Claims that are good now, but for the members given: each replaces the one of its name, or is added.
+/// Claims that are good now, except for these changes. Each change replaces the claim of that name or adds it.
 pub(crate) fn claims(changes: &[(&str, &str)]) -> String {
     let (exp, iat) = ((NOW + 300).to_string(), NOW.to_string());
     let iss = format!("\"{ISSUER}\"");
@@ -84,7 +84,7 @@ pub(crate) fn claims(changes: &[(&str, &str)]) -> String {
     format!("{{{}}}", members.join(","))
 }
 
-/// Signs whatever stands before the second dot.
+/// Signs the header and payload, and appends the signature.
 pub(crate) fn sealed(signing_input: &str, key: &SigningKey) -> String {
     let signature = key.sign(signing_input.as_bytes()).expect("a signature");
     format!("{signing_input}.{}", b64(signature))
@@ -105,12 +105,12 @@ pub(crate) fn with_payload(payload: impl AsRef<[u8]>) -> String {
     signed(header("ES256"), payload, ours("ES256"))
 }
 
-/// A good ES256 token but for these claims.
+/// An ES256 token that is good except for these claims.
 pub(crate) fn with_claims(changes: &[(&str, &str)]) -> String {
     with_payload(claims(changes))
 }
 
-/// A token in which nothing is wrong.
+/// A token without any fault.
 pub(crate) fn good(algorithm: &str) -> String {
     with_header(&header(algorithm), algorithm)
 }
@@ -125,14 +125,14 @@ pub(crate) fn good_parts(algorithm: &str) -> (String, Vec<u8>) {
     )
 }
 
-/// What the verifier is asked beyond the issuer.
+/// What the verifier requires besides the issuer.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Ask {
     pub(crate) scope: Option<&'static str>,
     pub(crate) typ: Option<&'static str>,
 }
 
-/// One row of the table.
+/// A token and the expected verdict.
 #[derive(Clone)]
 pub(crate) struct Case {
     pub(crate) name: &'static str,

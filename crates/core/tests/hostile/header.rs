@@ -1,4 +1,4 @@
-//! Attacks by the header: its algorithm, its key, its extensions, its form.
+//! Attacks through the header: its algorithm, key, extensions and form.
 
 use aws_lc_rs::hmac;
 use signet_core::jwk::Jwk;
@@ -6,7 +6,7 @@ use signet_core::{Algorithm, SigningKey};
 
 use crate::forge::{ACCEPTED, Case, b64, case, claims, good, header, kid, ours, sealed, signed, theirs, with_header};
 
-/// A token whose MAC is keyed with something that everybody knows.
+/// An HS256 token whose secret is public knowledge.
 fn hs256(key_of: &str, secret: &[u8]) -> String {
     let header = format!(r#"{{"alg":"HS256","kid":"{}"}}"#, kid(key_of));
     let input = format!("{}.{}", b64(header), b64(claims(&[])));
@@ -35,7 +35,7 @@ fn jwk(key: &SigningKey) -> String {
     serde_json::to_string(&Jwk::from(key.verifying_key())).expect("JSON")
 }
 
-/// The same private key, as another algorithm would use it.
+/// The same private key, used for another algorithm.
 fn recast(from: &str, to: Algorithm) -> SigningKey {
     let pkcs8 = ours(from).to_pkcs8().expect("PKCS#8");
     SigningKey::from_pkcs8(to, &pkcs8).expect("the same kind of key")

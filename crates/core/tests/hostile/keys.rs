@@ -1,4 +1,4 @@
-//! Public keys that no verifier should take, whoever offers them.
+//! Public keys that no verifier should accept from anybody.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -34,7 +34,8 @@ fn weak_and_broken_rsa_keys_are_refused() {
     assert!(rsa(n, &[1, 0, 1]).is_ok());
     let mut even = n.clone();
     even[255] &= 0xfe;
-    // RFC 7518 §2 has no leading zeros; with them, the number is the same, and the least length counts without them.
+    // RFC 7518 §2 forbids leading zeros. With them the number is the same, and they do not count
+    // towards the minimum length.
     let leading = [&[0, 0], n.as_slice()].concat();
     assert!(rsa(&leading, &[0, 1, 0, 1]).is_ok());
     let short_with_zeros = [&[0; 16], &n[..240]].concat();
@@ -90,7 +91,7 @@ fn points_that_are_not_on_their_curve_are_refused() {
     }
 }
 
-/// A number, big-endian, times a small one.
+/// Multiplies a big-endian number by a small one.
 fn times(number: &[u8], factor: u32) -> Vec<u8> {
     let mut carry = 0;
     let mut product: Vec<u8> = Vec::new();
@@ -115,7 +116,7 @@ fn a_modulus_with_the_fingerprint_of_roca_is_refused() {
     let product = (3..=167)
         .filter(is_prime)
         .fold(vec![1], |product, prime| times(&product, prime));
-    // Products of those primes, up to 2048 bits, and one more.
+    // Products of those primes, up to 2048 bits, and one more of that form.
     let fingerprinted = (0..).map(|number: u32| {
         let mut n = times(&product, 2 * number + 1);
         n.resize(256, 0);
@@ -128,11 +129,12 @@ fn a_modulus_with_the_fingerprint_of_roca_is_refused() {
         .map(|n| rsa(&n, &[1, 0, 1]).err().unwrap_or_default())
         .collect();
     assert!(errors.iter().all(|error| error.contains("weak")), "{errors:?}");
-    // Most of them have no other small factor, and are refused for what they are.
+    // Most of them have no other small factor and are refused because of ROCA.
     assert!(errors.iter().any(|error| error.contains("ROCA")), "{errors:?}");
 }
 
-/// CVE-2022-26320: the printers of two makers drew the second prime right after the first. 400 bits apart is as easy.
+/// CVE-2022-26320: printers of two makers picked the second prime right after the first. A distance of
+/// 400 bits is as easy to find.
 #[test]
 fn a_modulus_of_two_close_factors_is_refused() {
     let number = |bits: u32, low: u32| (BigUint::from(3_u32) << bits) + low;
@@ -142,7 +144,7 @@ fn a_modulus_of_two_close_factors_is_refused() {
         for apart in [BigUint::ZERO, BigUint::from(2_u32), number(398, 2)] {
             let n = &mean * &mean - &apart * &apart;
             let error = rsa(&n.to_bytes_be(), &[1, 0, 1]).expect_err("a weak modulus");
-            // Others have a small factor, and are refused for that.
+            // The others have a small factor and are refused for that.
             found += u32::from(error.contains("close together"));
         }
     }
@@ -156,14 +158,14 @@ fn ed25519(x: &[u8]) -> Result<signet_core::VerifyingKey, String> {
     ))
 }
 
-/// With a key of small order, S = 0 and a fitting R are a signature that needs no private key.
+/// With a key of small order, S = 0 and a matching R form a valid signature without any private key.
 #[test]
 fn an_ed25519_key_of_small_order_or_off_the_curve_is_refused() {
     assert!(ed25519(&ED25519_BASEPOINT_POINT.compress().0).is_ok());
     for torsion in EIGHT_TORSION {
         let error = ed25519(&torsion.compress().0).expect_err("small order");
         assert!(error.contains("small order"), "{error}");
-        // A point of full order and one of small order together: others than its owner can move signatures about.
+        // The sum of a point of full order and one of small order. Others can turn its signatures into new ones.
         let mixed = ED25519_BASEPOINT_POINT + torsion;
         assert_eq!(ed25519(&mixed.compress().0).is_ok(), torsion.is_identity());
     }
@@ -173,11 +175,11 @@ fn an_ed25519_key_of_small_order_or_off_the_curve_is_refused() {
     };
     let (zeros, effs) = ("00".repeat(30), "ff".repeat(30));
     for other in [
-        // Of order 1, 2 and 4, with the sign of a zero.
+        // Points of order 1, 2 and 4, with a sign bit on zero.
         format!("0100{zeros}")[..62].to_owned() + "80",
         format!("ecff{effs}")[..62].to_owned() + "ff",
         format!("0000{zeros}")[..62].to_owned() + "80",
-        // The same coordinates, with the prime added.
+        // The same coordinates plus the prime.
         format!("edff{effs}")[..62].to_owned() + "7f",
         format!("eeff{effs}")[..62].to_owned() + "7f",
         format!("edff{effs}")[..62].to_owned() + "ff",
@@ -185,7 +187,7 @@ fn an_ed25519_key_of_small_order_or_off_the_curve_is_refused() {
     ] {
         assert!(ed25519(&point(&other)).is_err(), "{other}");
     }
-    // About every second text of 32 octets is no point at all.
+    // About half of all 32-byte strings are not points.
     let mut off = 0;
     for first in 0..=255 {
         let mut x = [7; 32];

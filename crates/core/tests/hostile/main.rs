@@ -1,5 +1,5 @@
-//! Hostile tokens, by what they attack. Each has a name, a text and the one code with which it must be refused; the few
-//! that look hostile but are valid JOSE must be accepted.
+//! Hostile tokens, grouped by the part that they attack. Each has a name, a text and the code with which it must be
+//! refused. A few look hostile but are valid JOSE, and must be accepted.
 
 mod claims;
 mod encoding;
@@ -57,7 +57,7 @@ fn the_table_meets_every_refusal_that_there_is() {
     }
 }
 
-/// A token of ours, with one octet changed anywhere, is never accepted: no part of it is outside the signature.
+/// The signature covers the whole token: if any byte is changed, the token is refused.
 #[test]
 fn no_octet_of_a_token_can_be_changed() {
     for algorithm in ["ES256", "EdDSA", "RS256"] {

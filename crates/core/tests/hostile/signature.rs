@@ -1,4 +1,4 @@
-//! Attacks by the signature: values out of range, other encodings, lengths, and malleability.
+//! Attacks through the signature: values out of range, other encodings, wrong lengths, and malleability.
 
 use crate::forge::{ACCEPTED, Case, b64, case, claims, good, good_parts, header, ours};
 
@@ -16,7 +16,7 @@ fn hex(text: &str) -> Vec<u8> {
     (0..text.len()).step_by(2).map(octet).collect()
 }
 
-/// `a + b` of one length, and whether it overflowed.
+/// The sum of two numbers of the same length, and whether it overflowed.
 fn plus(a: &[u8], b: &[u8]) -> (Vec<u8>, bool) {
     let mut carry = 0;
     let mut sum: Vec<u8> = std::iter::zip(a, b)
@@ -31,7 +31,7 @@ fn plus(a: &[u8], b: &[u8]) -> (Vec<u8>, bool) {
     (sum, carry != 0)
 }
 
-/// `a - b` of one length, for `a` not below `b`.
+/// The difference `a - b` of two numbers of the same length, where `a` is not less than `b`.
 fn minus(a: &[u8], b: &[u8]) -> Vec<u8> {
     let complement: Vec<u8> = b.iter().map(|octet| !octet).collect();
     let mut one = vec![0; b.len()];
@@ -43,7 +43,7 @@ fn with(input: &str, signature: &[u8]) -> String {
     format!("{input}.{}", b64(signature))
 }
 
-/// SEC 1 §C.5: a DER `SEQUENCE` of two `INTEGER`s.
+/// Encodes a signature as a DER `SEQUENCE` of two `INTEGER`s (SEC 1 §C.5).
 fn der(signature: &[u8]) -> Vec<u8> {
     let integer = |half: &[u8]| {
         let start = half.iter().position(|octet| *octet != 0).unwrap_or(half.len() - 1);
@@ -71,7 +71,7 @@ pub(crate) fn ecdsa() -> Vec<Case> {
         let (r, s) = signature.split_at(signature.len() / 2);
         with(&input, &[r, &minus(&hex(n), s)].concat())
     };
-    // The field of P-521 has seven bits more than its order, so that a value above the order fits its octets.
+    // A P-521 coordinate has seven unused bits, which leaves room for values above the order.
     let (input521, signature521) = good_parts("ES512");
     let (r521, s521) = signature521.split_at(66);
     let above = |half: &[u8]| plus(half, &hex(N521)).0;
@@ -124,7 +124,7 @@ pub(crate) fn ecdsa() -> Vec<Case> {
     ]
 }
 
-/// A good token of the RS256 key whose signature is so low that adding the modulus does not overflow.
+/// A token of the RS256 key whose signature is so small that the modulus can be added without overflow.
 fn rsa_above_its_modulus() -> String {
     let key = ours("RS256");
     let signet_core::PublicKey::Rsa { n, .. } = key.verifying_key().public() else {

@@ -1,4 +1,4 @@
-//! Minting: what becomes of claims, and which are refused.
+//! Minting: what becomes of the caller's claims, and which are refused.
 
 mod mint;
 mod property;

@@ -1,4 +1,4 @@
-//! A template, a key and an instant, and what they make of a request.
+//! A template, a key and a time for the tests, and the result of a request with them.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -11,9 +11,9 @@ use signet_core::{Algorithm, Audience, Issuer, SigningKey, Timestamp};
 
 pub(crate) const NOW: i64 = 1_750_000_000;
 pub(crate) const ISSUER: &str = "https://issuer.example";
-/// The `jti` of sixteen octets of zero.
+/// A `jti` of sixteen zero bytes.
 pub(crate) const JTI: &str = "AAAAAAAAAAAAAAAAAAAAAA";
-/// The configured default and longest life, and the key's own bound, in seconds.
+/// The default and maximum lifetimes in the configuration, and the key's own maximum, in seconds.
 pub(crate) const TTL: u64 = 300;
 pub(crate) const MAX_TTL: u64 = 3600;
 pub(crate) const KEY_TTL: u64 = 1800;
@@ -29,7 +29,7 @@ pub(crate) fn template(audience: &[&str], subject: Option<&str>) -> Template {
     Template::new(&Issuer::new(ISSUER), &audience, subject, seconds(TTL), seconds(MAX_TTL))
 }
 
-/// What is minted: header and payload as text, and the finished token.
+/// The result of minting: header and payload as text, and the finished token.
 #[derive(Debug)]
 pub(crate) struct Minted {
     pub(crate) header: String,
@@ -40,7 +40,7 @@ pub(crate) struct Minted {
 
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// The request itself is not one.
+    /// The request is not valid JSON of the expected form.
     Unreadable,
     Refused(MintRefusal),
     Minted(Box<Minted>),

@@ -1,4 +1,4 @@
-//! Whatever strict object is minted comes out of verify with the same members and values, beside Signet's own.
+//! Any strict object that is minted passes `verify` with the same members and values, besides Signet's own.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,7 +11,8 @@ use signet_core::{Issuer, Timestamp};
 
 use crate::mint::{ISSUER, JTI, KEY, NOW, Outcome, mint, template};
 
-/// Seeded; `PROPTEST_RNG_SEED` and `PROPTEST_CASES` (of 256) look elsewhere and longer.
+/// The random cases come from a fixed seed. Set `PROPTEST_RNG_SEED` to try other cases, and
+/// `PROPTEST_CASES` to try more than 256.
 fn config(cases: u32) -> ProptestConfig {
     let default = ProptestConfig::default();
     ProptestConfig {
@@ -24,7 +25,7 @@ fn config(cases: u32) -> ProptestConfig {
     }
 }
 
-/// A JSON string, with escapes that need not be there.
+/// A JSON string, possibly with unnecessary escapes.
 fn any_string() -> impl Strategy<Value = String> {
     let plain = any::<String>().prop_map(|text| serde_json::Value::from(text).to_string());
     let odd = prop::sample::select(vec![
@@ -54,7 +55,7 @@ fn any_space() -> impl Strategy<Value = &'static str> {
     prop::sample::select(vec!["", "", "", " ", "\n", "\t\r\n "])
 }
 
-/// Members with distinct names, whatever the escapes in them.
+/// Members with distinct names, even after unescaping.
 fn any_members(value: impl Strategy<Value = String>) -> impl Strategy<Value = Vec<(String, String)>> {
     prop::collection::vec((any_string(), value), 0..6).prop_map(|members| {
         let name = |text: &str| serde_json::from_str::<String>(text).expect("a JSON string");
@@ -81,7 +82,7 @@ fn any_value() -> impl Strategy<Value = String> {
     })
 }
 
-/// Claims that Signet gives a meaning, and so checks, are left to the table.
+/// Claims that Signet checks. The table tests cover them.
 const MEANT: [&str; 9] = ["iss", "iat", "exp", "jti", "nbf", "sub", "aud", "scope", "scp"];
 
 fn any_claims() -> impl Strategy<Value = Vec<(String, String)>> {
@@ -143,7 +144,7 @@ proptest! {
         prop_assert_eq!(found, expected);
     }
 
-    /// Whatever text stands for the claims: an answer, never a panic, and never an unreadable payload.
+    /// Any text in place of the claims gives an answer: no panic, and no unreadable payload.
     #[test]
     fn no_text_makes_minting_panic_or_produce_what_is_not_json(text in "[\\[\\]{}:,\"\\\\a0-9eiu .-]{0,40}") {
         let template = template(&["api"], Some("service"));

@@ -1,4 +1,4 @@
-//! Requests by what is wrong with them, and what exactly is minted of those that are right.
+//! Requests grouped by their fault, and the exact output for those without one.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use signet_core::{Algorithm, SigningKey, Timestamp};
 
 use crate::mint::{ISSUER, JTI, KEY, KEY_TTL, MAX_TTL, NOW, Outcome, TTL, mint, mint_for, template};
 
-/// A request with good claims and these members beside them.
+/// A request with good claims plus these members.
 fn claims(members: &str) -> String {
     format!(r#"{{"claims":{{"sub":"alice","aud":"api",{members}}}}}"#)
 }
 
-/// A request with good claims and these fields beside them.
+/// A request with good claims plus these other fields.
 fn request(fields: &str) -> String {
     format!(r#"{{"claims":{{"sub":"alice","aud":"api"}},{fields}}}"#)
 }
@@ -30,7 +30,7 @@ fn refused() -> Vec<(&'static str, String, &'static str)> {
     };
     let long = format!("a{}", "+a".repeat(32));
     vec![
-        // What Signet sets itself.
+        // Claims that Signet sets itself.
         ("iat", claims(r#""iat":1"#), "contradicting_claim"),
         (
             "the right iat",
@@ -60,11 +60,11 @@ fn refused() -> Vec<(&'static str, String, &'static str)> {
             claims(&format!(r#""iss":["{ISSUER}"]"#)),
             "contradicting_claim",
         ),
-        // What is missing.
+        // Missing claims.
         ("no aud", only(r#""sub":"alice""#), "missing_claim"),
         ("no sub", only(r#""aud":"api""#), "missing_claim"),
         ("nothing", only(""), "missing_claim"),
-        // What has the wrong form.
+        // Claims of the wrong form.
         ("sub empty", only(r#""sub":"","aud":"api""#), "invalid_claim"),
         ("sub a number", only(r#""sub":1,"aud":"api""#), "invalid_claim"),
         ("sub null", only(r#""sub":null,"aud":"api""#), "invalid_claim"),
@@ -112,7 +112,7 @@ fn refused() -> Vec<(&'static str, String, &'static str)> {
             claims(r#""scp":["read",1]"#),
             "invalid_claim",
         ),
-        // What is not a strict object.
+        // Claims that are not a strict object.
         (
             "sub twice",
             only(r#""sub":"alice","aud":"api","sub":"root""#),
@@ -143,7 +143,7 @@ fn refused() -> Vec<(&'static str, String, &'static str)> {
         ("claims a string", r#"{"claims":"{}"}"#.to_owned(), "invalid_claims"),
         ("claims null", r#"{"claims":null}"#.to_owned(), "invalid_claims"),
         ("claims true", r#"{"claims":true}"#.to_owned(), "invalid_claims"),
-        // What is not a request.
+        // Texts that are not a request.
         ("no claims", "{}".to_owned(), "unreadable"),
         ("claims twice", r#"{"claims":{},"claims":{}}"#.to_owned(), "unreadable"),
         (
@@ -162,7 +162,7 @@ fn refused() -> Vec<(&'static str, String, &'static str)> {
         ("ttl a string", request(r#""ttl":"60""#), "unreadable"),
         ("ttl above 2^64", request(r#""ttl":18446744073709551616"#), "unreadable"),
         ("typ a number", request(r#""typ":1"#), "unreadable"),
-        // The other fields.
+        // The fields besides the claims.
         ("ttl 0", request(r#""ttl":0"#), "invalid_ttl"),
         ("typ empty", typ(""), "invalid_typ"),
         ("typ with a quote", typ(r#"JWT","alg":"none"#), "invalid_typ"),
@@ -210,7 +210,7 @@ fn no_refusal_repeats_what_the_claims_said() {
     }
 }
 
-/// The claims that Signet sets, with this life.
+/// The claims that Signet sets, for this lifetime.
 fn own(ttl: u64) -> String {
     let exp = NOW + i64::try_from(ttl).expect("small");
     format!(r#"{{"iss":"{ISSUER}","iat":{NOW},"exp":{exp},"jti":"{JTI}""#)
@@ -419,7 +419,7 @@ fn the_header_names_the_key_its_algorithm_and_the_type_and_nothing_else() {
     assert!(minted.header.ends_with(r#""typ":"JWT"}"#));
 }
 
-/// The bound holds for the whole token: whatever the signature's length, what is minted is also accepted.
+/// The limit includes the signature: for every algorithm, the longest token that is minted is accepted.
 #[test]
 fn the_longest_token_of_every_algorithm_is_one_that_verify_takes() {
     let template = template(&["api"], Some("alice"));

@@ -123,7 +123,7 @@ fn a_hundred_equal_instants_leave_exactly_one_signer() {
 proptest! {
     #![proptest_config(config(512))]
 
-    /// A ring that grows as it should: each key created no earlier than the one before was activated.
+    /// A ring that grows normally: no key is created before the previous one was activated.
     #[test]
     fn every_key_is_published_from_its_creation_until_its_tokens_have_died(
         policy in any_policy(),

@@ -1,4 +1,4 @@
-//! What holds for every list that a provider could come up with.
+//! Properties of the schedule for any list that a provider could return.
 
 use proptest::prelude::*;
 use signet_core::schedule::{Due, ScheduledKey};
@@ -28,7 +28,7 @@ fn any_record(number: usize) -> impl Strategy<Value = KeyRecord> {
             public: public(number, algorithm),
             created_at: at(created),
             sequence: 0,
-            // One that the list holds, or one that it no longer does.
+            // A predecessor that is in the list, or one that is no longer there.
             predecessor: predecessor.map(|number| public(number, Algorithm::EdDSA).kid().clone()),
             terms,
             state,
@@ -45,7 +45,7 @@ pub(crate) fn any_ring() -> impl Strategy<Value = (Vec<KeyRecord>, Policy)> {
     (records, any_policy())
 }
 
-/// A ring in which nothing was ever revoked.
+/// A ring without any revocation.
 fn intact_ring() -> impl Strategy<Value = (Vec<KeyRecord>, Policy)> {
     any_ring().prop_map(|(mut ring, policy)| {
         ring.iter_mut().for_each(|key| key.revoked = None);
@@ -123,7 +123,7 @@ proptest! {
         }
     }
 
-    /// Looking only when told to sees every change: no phase is ever skipped over unseen.
+    /// Looking only at `next_look` is enough to see every change: no phase is skipped.
     #[test]
     fn whoever_looks_when_told_to_misses_nothing((ring, policy) in any_ring(), moments in prop::collection::vec(-100_000..3_000_000i64, 10)) {
         let mut looks = vec![(-100_000, signet_core::schedule(&ring, &policy, at(-100_000)))];
@@ -182,7 +182,7 @@ proptest! {
     #[test]
     fn no_successor_is_due_while_one_is_pending((ring, policy) in any_ring(), now in -100_000..2_000_000i64) {
         let schedule = signet_core::schedule(&ring, &policy, at(now));
-        // One that was disabled is never waited for.
+        // A disabled key is never waited for.
         let can_sign = |kid: &Kid| ring.iter().any(|key| key.kid() == kid && key.state == KeyState::Enabled);
         let pending = schedule.keys.iter().any(|key| key.phase == Phase::Pending && can_sign(&key.kid));
         prop_assert!(!pending || successor_due(&schedule).is_none());
@@ -190,7 +190,7 @@ proptest! {
         prop_assert!(successors <= 1);
     }
 
-    /// Two replicas one refresh apart: what the one that sees the new key says of the others is what the other one says.
+    /// Two replicas one refresh apart agree about all keys that both know.
     #[test]
     fn a_new_key_changes_nothing_for_the_others_before_it_signs(
         (ring, policy) in intact_ring(),
@@ -207,7 +207,7 @@ proptest! {
         let with = signet_core::schedule(&[ring.clone(), vec![new.clone()]].concat(), &policy, at(now));
         let without = signet_core::schedule(&ring, &policy, at(now));
         let signer = without.active().and_then(|active| ring.iter().find(|key| *key.kid() == active.kid));
-        // One that cannot sign is relieved at once.
+        // A signer that cannot sign is replaced at once.
         prop_assume!(signer.is_some_and(|key| key.state == KeyState::Enabled));
         for key in &without.keys {
             prop_assert_eq!(phase_of(&with, &key.kid), key.phase);

@@ -1,6 +1,6 @@
-//! A fleet over many rotations: replicas that refresh at their own times by clocks of their own, a provider whose clock
-//! is off as well, keys created late and twice, and verifiers that keep a JWKS as long as they may. Every token must be
-//! accepted by every verifier at every instant of its life.
+//! A simulated fleet over many rotations. Each replica refreshes at its own times and has its own clock, the provider's
+//! clock is off as well, keys are created late and twice, and verifiers keep a JWKS as long as they may. Every verifier
+//! must accept every token at every moment of its life.
 
 use proptest::prelude::*;
 use signet_core::schedule::Due;
@@ -8,10 +8,10 @@ use signet_core::{Algorithm, KeyRecord, KeyState, Kid, Phase, Policy, Schedule};
 
 use crate::ring::{any_policy, at, config, public, revoked, successor_due};
 
-/// As many keys as there are to be given out.
+/// The maximum number of keys in one run.
 const POOL: usize = 96;
 
-/// SplitMix64: all of a run follows from its seed.
+/// A SplitMix64 generator. Its seed determines the whole run.
 struct Dice(u64);
 
 impl Dice {
@@ -23,7 +23,8 @@ impl Dice {
         z ^ (z >> 31)
     }
 
-    /// From `low` to `high`; each bound itself in a quarter of all cases, as that is where faults are.
+    /// A number from `low` to `high`. Each bound comes up in a quarter of all cases, because
+    /// faults are most likely there.
     fn between(&mut self, low: i64, high: i64) -> i64 {
         match self.roll() % 4 {
             0 => low,
@@ -37,7 +38,7 @@ impl Dice {
     }
 }
 
-/// One key, and what really happened to it.
+/// A key, and what really happened to it.
 struct Fact {
     record: KeyRecord,
     created: i64,
@@ -51,13 +52,13 @@ struct Plan {
     replicas: usize,
     /// Whether the provider can settle races by an atomic claim.
     claims: bool,
-    /// Whether expired keys vanish from the list.
+    /// Whether expired keys disappear from the list.
     destroys: bool,
     /// Whether the provider's record of a key names its predecessor.
     links: bool,
-    /// Whether the algorithm changes on the way, replica by replica.
+    /// Whether the algorithm changes during the run, one replica at a time.
     switches: bool,
-    /// Whether keys that do not sign are revoked on the way.
+    /// Whether keys that do not sign are revoked during the run.
     revokes: bool,
     seed: u64,
 }
@@ -66,7 +67,7 @@ struct Fleet {
     plan: Plan,
     dice: Dice,
     keys: Vec<Fact>,
-    /// When each replica read the provider, in order.
+    /// The times at which each replica read the provider, in order.
     refreshes: Vec<Vec<i64>>,
     switch_at: Vec<i64>,
     skew: i64,
@@ -102,11 +103,11 @@ impl Fleet {
         fleet
     }
 
-    /// Lets each replica look and act until the end.
+    /// Lets each replica look and act until the end of the run.
     fn live(&mut self) {
         let replicas = self.plan.replicas;
         let mut wakes: Vec<i64> = (0..replicas).map(|_| self.dice.between(0, self.refresh)).collect();
-        // What a replica has decided to create, and when its call arrives.
+        // The key that a replica has decided to create, and when its call reaches the provider.
         let mut calls: Vec<Option<(i64, Option<Kid>)>> = vec![None; replicas];
         loop {
             let next = |replica: &usize| calls[*replica].as_ref().map_or(wakes[*replica], |(when, _)| *when);
@@ -148,10 +149,10 @@ impl Fleet {
 
     fn create(&mut self, replica: usize, now: i64, of: Option<Kid>) {
         if self.keys.len() == POOL {
-            return; // More than any fleet should make; the tests count them.
+            return; // No fleet should create more keys than this; the tests count them.
         }
         let policy = self.policy(replica, now);
-        // Some providers cannot hold it.
+        // Some providers cannot store the predecessor.
         let predecessor = of.filter(|_| self.plan.links);
         let created_at = at(now + self.offset());
         self.keys.push(Fact {
@@ -178,7 +179,8 @@ impl Fleet {
         }
     }
 
-    /// Revokes a key that, by every clock and every list, does not sign now and will not before all have read the mark.
+    /// Revokes a key that does not sign now, by any clock and list, and will not sign before all replicas
+    /// have read the revocation.
     fn maybe_revoke(&mut self, now: i64) {
         if !self.plan.revokes || self.keys.is_empty() || !self.dice.roll().is_multiple_of(64) {
             return;
@@ -211,7 +213,7 @@ impl Fleet {
         Policy::new(*self.plan.policy.durations(), algorithm).expect("as safe as before")
     }
 
-    /// What a replica makes of its last reading at this instant, by its own clock.
+    /// The schedule that a replica computes from its last reading, by its own clock.
     fn schedule(&self, replica: usize, now: i64, clock: i64) -> Schedule {
         let read = self.refreshes[replica].iter().rfind(|when| **when <= now);
         let list: Vec<KeyRecord> = self
@@ -231,14 +233,14 @@ impl Fleet {
         signet_core::schedule(&list, &self.policy(replica, now), at(clock))
     }
 
-    /// Signs a token somewhere, and shows it to a verifier some time in its life.
+    /// Signs a token on some replica, and shows it to a verifier at some time during its life.
     fn try_one_token(&mut self) -> Result<(), TestCaseError> {
         let d = *self.plan.policy.durations();
         let ring_settled = self.keys[0].created + ms(d.publish_lead) + 2 * self.refresh + 2 * self.skew;
         let last = self.end - ms(d.token_max_ttl) - 4 * self.skew;
         let mut signed = self.dice.between(ring_settled, last);
         if self.dice.roll().is_multiple_of(2) {
-            // Near a handover, where all the trouble is.
+            // Prefer times near a handover, where faults are most likely.
             let key = self.dice.index(self.keys.len());
             let handover = self.keys[key].record.created_at.plus(d.publish_lead).as_millis();
             signed = (handover + self.dice.between(-2 * self.skew - 2, 2 * self.skew + 2)).clamp(ring_settled, last);
@@ -270,7 +272,7 @@ impl Fleet {
         let mut fetched = self.dice.between(oldest, shown);
         let mut server = self.dice.index(self.plan.replicas);
         if self.dice.roll().is_multiple_of(2) {
-            // From the replica that was the last to read of the key, just before it did.
+            // Uses the replica that was the last to read the key, just before it did.
             let first_read = |replica: &usize| self.refreshes[*replica].iter().find(|when| **when >= created);
             server = (0..self.plan.replicas).max_by_key(&first_read).expect("at least one");
             fetched = first_read(&server)
@@ -326,7 +328,7 @@ proptest! {
         }
     }
 
-    /// Races leave nothing behind, and a key whose predecessor was destroyed signs no shorter than any other.
+    /// Races leave no key behind, and a key whose predecessor was destroyed signs as long as any other.
     #[test]
     fn with_an_atomic_claim_a_fleet_makes_one_key_per_period(plan in any_plan()) {
         let plan = Plan { claims: true, links: true, switches: false, revokes: false, ..plan };

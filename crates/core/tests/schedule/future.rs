@@ -1,4 +1,4 @@
-//! Keys that were created in the future: by a clock that was ahead, or for one that is behind.
+//! Keys with a creation time in the future: a clock was ahead, or ours is behind.
 
 use proptest::prelude::*;
 use signet_core::Phase::{Active, Expired, Pending, Retiring, Revoked};
@@ -9,7 +9,7 @@ use signet_core::{KeyRecord, Kid, Schedule};
 use crate::any_ring::any_ring;
 use crate::ring::{HOUR, LEAD, MIN, PERIOD, RETENTION, SEC, at, config, disabled, key, look, phases, revoked};
 
-/// 2S and a second, by the default policy.
+/// How far apart clocks may be: 2S plus one second, with the default policy.
 const APART: i64 = 2 * MIN + SEC;
 
 fn after(mut key: KeyRecord, predecessor: &KeyRecord) -> KeyRecord {
@@ -17,7 +17,8 @@ fn after(mut key: KeyRecord, predecessor: &KeyRecord) -> KeyRecord {
     key
 }
 
-/// A clock was 25 h ahead from the second hour on, for five hours: the successor of the first key is dated so.
+/// The ring after a clock was 25 h ahead for five hours, from the second hour on. The second key
+/// has a date in the future.
 fn ring() -> [KeyRecord; 2] {
     let first = key(0, 0);
     let second = after(key(1, 26 * HOUR), &first);
@@ -54,7 +55,7 @@ fn if_the_key_that_signed_is_gone_one_of_the_future_signs_at_once_and_for_good()
             "at {now}"
         );
     }
-    // The same if it was destroyed, and the other one is alone.
+    // The result is the same if the first key was destroyed and the second is alone.
     assert_eq!(phases(&look(&ring[1..], 6 * HOUR)), [Active]);
 }
 
@@ -66,7 +67,7 @@ fn nothing_is_created_or_retired_while_the_newest_key_lies_in_the_future() {
         (phases(&look(&ring, now)), look(&ring, now).due),
         (vec![Expired, Active, Pending], vec![])
     );
-    // It is what holds the first one back.
+    // The second key is what keeps the first one.
     ring.pop();
     assert!(look(&ring, now).due.contains(&Due::Retire(ring[0].kid().clone())));
     assert!(
@@ -87,13 +88,13 @@ fn a_ring_in_which_nothing_can_sign_gets_a_key_whenever_its_newest_was_created()
         vec![Due::Successor { of, reason }]
     };
     assert_eq!(due(&[disabled(second.clone())], 6 * HOUR), successor());
-    // One that waits and can never sign is not waited for.
+    // A pending key that can never sign is not waited for.
     let dead = [disabled(first.clone()), disabled(second.clone())];
     for now in [6 * HOUR, 26 * HOUR + LEAD - APART, 26 * HOUR + LEAD] {
         assert_eq!(due(&dead, now), successor(), "at {now}");
     }
-    // The way back from a clock that ran ahead for several periods: the key that could sign is given up, and the one that is made
-    // then signs at once, though a dead one lies in the future still.
+    // Recovery from a clock that ran ahead for several periods. The operator gives up the key that could sign. The next
+    // key then signs at once, although a dead key still has a later date.
     let living = after(key(2, 20 * HOUR), &first);
     let given_up = [disabled(first), revoked(living, 6 * HOUR), disabled(second.clone())];
     assert_eq!(due(&given_up, 6 * HOUR), successor());
@@ -124,12 +125,12 @@ fn a_revoked_key_of_the_future_makes_way_for_one_of_today_that_signs_at_once() {
         (vec![Retiring, Revoked, Active], &vec![])
     );
     assert_eq!(schedule.from_the_future, None);
-    // And from there on the ring is as any other.
+    // From then on, the ring is like any other.
     let falls_due = 6 * HOUR + 5 + LEAD + PERIOD - LEAD;
     let of = Some(third.kid().clone());
     let reason = Reason::Period;
     assert!(look(&ring, falls_due).due.contains(&Due::Successor { of, reason }));
-    // The one that can still sign goes on until the new one has been published for its lead.
+    // The key that can still sign continues until the new one has been published for its lead.
     let ring = [first, second, third];
     assert_eq!(
         phases(&look(&ring, 6 * HOUR + 5 + LEAD - 1)),
@@ -143,13 +144,14 @@ fn while_the_clock_was_set_nothing_stops_being_published_and_the_signer_goes_on_
     let pending = [key(0, 0), key(1, 23 * HOUR)];
     let single = [key(0, 0)];
     let cases: [(&[KeyRecord], i64, i64, &[signet_core::Phase]); 7] = [
-        // An hour ahead, ten minutes after the next key was created: others lack it still.
+        // The clock is an hour ahead, ten minutes after the next key was created. Others do not have that key yet.
         (&pending, 23 * HOUR + 10 * MIN, HOUR, &[Active, Pending]),
-        // So far that others would have dropped the first: both are published, and what all have signs.
+        // The clock is so far ahead that others would have dropped the first key. Both are published, and
+        // the key that all have signs.
         (&pending, 23 * HOUR + 10 * MIN, 25 * HOUR, &[Retiring, Active]),
-        // Back: the next key has taken over, whatever the clock says.
+        // The clock went back. The next key has taken over, whatever the clock says.
         (&pending, PERIOD + 10 * MIN, -25 * HOUR, &[Retiring, Active]),
-        // The first one has just come to its end, and had not by this clock.
+        // By the correct clock the first key has just expired; by this one it has not.
         (&pending, PERIOD + RETENTION, -HOUR, &[Retiring, Active]),
         (&pending, PERIOD + RETENTION, 5 * HOUR, &[Expired, Active]),
         (&single, HOUR, 25 * HOUR, &[Active]),
@@ -183,7 +185,7 @@ proptest! {
         prop_assert_eq!(signers, usize::from(steady.active().or(wall.active()).is_some()));
     }
 
-    /// Whatever the provider says of who followed whom.
+    /// This holds whatever predecessors the provider reports.
     #[test]
     fn only_revoked_keys_are_out_of_the_order_of_their_instants((ring, _) in any_ring()) {
         let ordered = in_order(&ring);

@@ -1,4 +1,5 @@
-//! A replica that was out of touch: what it puts off, until when, and that it harms nobody.
+//! A replica that could not read its provider: which activations it puts off and for how long, and
+//! that no token is refused.
 
 use proptest::prelude::*;
 use signet_core::lapse::{Lapse, Lapses, sure_retention};
@@ -10,14 +11,15 @@ use crate::ring::{
     HOUR, LEAD, MIN, RETENTION, any_policy, at, config, disabled, key, look, phases, policy, published, revoked,
 };
 
-/// When the key in question was created, and when it would sign.
+/// When the second key was created, and when it would normally sign.
 const CREATED: i64 = 24 * HOUR;
 const DUE: i64 = CREATED + LEAD;
-/// L − max(M, V) − 2S of the default policy.
+/// The maximum age of a reading: L − max(M, V) − 2S with the default policy.
 const BEARABLE: i64 = 38 * MIN;
-/// R + max(M, V) + 2S.
+/// The minimum lead: R + max(M, V) + 2S.
 const LEAST_LEAD: i64 = 23 * MIN;
-/// T + R, without the usual life of a token: so long after the next activation can a key sign such a token.
+/// How long after the next activation the previous key can sign a token of the default lifetime:
+/// T + R − default lifetime.
 const USABLE: i64 = 56 * MIN;
 
 fn lapses<const N: usize>(spans: [(i64, Option<i64>); N]) -> Lapses {
@@ -65,7 +67,7 @@ fn a_key_that_others_may_lack_signs_once_their_caches_have_it_or_the_one_before_
         let schedule = look_after(&lapses, &ring, signs_at);
         assert_eq!(phases(&schedule), [Retiring, Active], "{name}");
         assert_eq!(schedule.keys[1].activates_at, Some(at(signs_at)), "{name}");
-        // What the one before signed here until then is good here for its whole life.
+        // A token that the first key signs here until then is accepted here for its whole life.
         assert_eq!(schedule.keys[0].expires_at, Some(at(signs_at + RETENTION)), "{name}");
     }
 }
@@ -111,7 +113,7 @@ fn nothing_is_put_off_for_a_key_that_cannot_go_on() {
         }
     }
     assert_eq!(phases(&look_after(during, &[key(0, CREATED)], CREATED)), [Active]);
-    // It was told to others that it signed.
+    // Others saw that this key signed.
     let ring = [key(0, 0), revoked(key(1, CREATED), DUE + MIN), key(2, DUE + MIN)];
     assert_eq!(
         look_after(during, &ring, DUE + 2 * MIN).keys,
@@ -125,16 +127,16 @@ fn a_second_lapse_puts_off_again_what_the_first_did_but_stops_no_key_that_signs(
     let first = (CREATED - MIN, Some(DUE));
     let begun = DUE + LEAST_LEAD;
     let signs_at = |second| look_after(&lapses([first, second]), &ring, DUE).keys[1].activates_at;
-    // In touch for long enough that it began before the second was one.
+    // The last reading is recent enough that the second key starts to sign before the second lapse begins.
     assert_eq!(signs_at((begun - BEARABLE, None)), Some(at(begun)));
-    // A millisecond less, and not every cache could have it.
+    // With a reading one millisecond older, the lapse begins first.
     let second = begun - BEARABLE - 1;
     assert_eq!(signs_at((second, None)), None);
     assert_eq!(
         signs_at((second, Some(DUE + HOUR / 2))),
         Some(at(DUE + HOUR / 2 + LEAST_LEAD))
     );
-    // The one before signs no longer for that than it can.
+    // The first key never signs longer than its tokens are accepted everywhere.
     assert_eq!(signs_at((second, Some(DUE + 50 * MIN))), Some(at(DUE + USABLE)));
 }
 
@@ -174,7 +176,7 @@ fn a_lapse_begins_when_a_reading_is_too_old_and_counts_until_nothing_depends_on_
     assert_eq!(lapses([(1, Some(2))]).ended(at(7)), lapses([(1, Some(2))]));
 }
 
-/// Keys as replicas make them: all under one policy, one after the other.
+/// Keys as replicas create them: one after the other, all under one policy.
 fn any_history() -> impl Strategy<Value = (Vec<KeyRecord>, Policy)> {
     (any_policy(), prop::collection::vec(0..400_000i64, 1..7)).prop_map(|(policy, gaps)| {
         let mut created = 0;
@@ -189,7 +191,7 @@ fn any_history() -> impl Strategy<Value = (Vec<KeyRecord>, Policy)> {
     })
 }
 
-/// One after the other, the last of which may last.
+/// Lapses one after the other. The last one may still be open.
 fn any_lapses() -> impl Strategy<Value = Lapses> {
     let spans = prop::collection::vec((0..600_000i64, 0..900_000i64), 0..3);
     (spans, prop::bool::ANY).prop_map(|(spans, lasts)| {
@@ -222,9 +224,9 @@ proptest! {
     #[test]
     fn what_signs_after_a_lapse_is_good_elsewhere_for_the_usual_life((ring, policy) in any_history(), lapses in any_lapses()) {
         let instants = schedule_after(&lapses, &ring, &policy, at(0)).keys;
-        // While it lasts nobody knows what is good elsewhere, and a replica does not look at the past.
+        // During a lapse nobody knows what is accepted elsewhere, and a replica does not judge the past.
         let Some(to) = lapses.iter().last().and_then(|lapse| lapse.to) else { return Ok(()) };
-        // The last moment of each key.
+        // The last moment of each key as signer.
         let last = instants.iter().filter_map(|key| Some(at(key.activates_at?.as_millis() - 1)));
         for now in last.filter(|now| to <= *now) {
             let usual = signet_core::schedule(&ring, &policy, now);
@@ -242,7 +244,7 @@ proptest! {
         }
     }
 
-    /// However often the ring is read, and whenever it is looked at.
+    /// This holds however often the ring is read and at whatever times the schedule is computed.
     #[test]
     fn a_key_only_ever_moves_on_through_lapses(
         (ring, policy) in any_history(),

@@ -1,5 +1,5 @@
-//! The schedule, line by line of design section 4: tables for the numbers, properties for the rest, and a simulated
-//! fleet whose tokens no verifier may refuse.
+//! The schedule: tables for its numbers, properties for the rest, and a simulated fleet in which no
+//! verifier may refuse a token.
 
 mod activation;
 mod any_ring;

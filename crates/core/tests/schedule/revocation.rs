@@ -1,4 +1,4 @@
-//! What a revocation changes, and what it must leave alone.
+//! What a revocation changes, and what it must not change.
 
 use proptest::prelude::*;
 use signet_core::schedule::Phase::{Active, Expired, Pending, Retiring, Revoked};
@@ -103,7 +103,7 @@ fn a_revoked_key_that_somebody_enables_again_stays_revoked() {
     }
 }
 
-/// An operator's clock that is ahead: the mark says an instant at which the key would have signed already.
+/// The operator's clock is ahead: the revocation has a time at which the key would already have signed.
 #[test]
 fn the_next_look_also_covers_the_activation_of_a_key_whose_revocation_is_dated_in_the_future() {
     let ring = [key(0, 0), revoked(with_lead(key(1, 100), 100), 205)];
@@ -119,7 +119,7 @@ fn gone(phase: Phase) -> bool {
 proptest! {
     #![proptest_config(config(1024))]
 
-    /// Whatever is revoked from now on, and when.
+    /// This holds for any key that is revoked, at any time.
     #[test]
     fn a_key_that_stopped_signing_never_signs_again(
         (ring, policy) in any_ring(),
@@ -146,7 +146,7 @@ proptest! {
         }
     }
 
-    /// The schedule of the others is the one of a ring in which that key was never made.
+    /// The other keys have the schedule that they would have if the revoked key had never been created.
     #[test]
     fn a_key_revoked_before_it_signed_changes_nothing_for_the_others(
         (ring, policy) in any_ring(),
@@ -171,7 +171,7 @@ proptest! {
             let mine = with.keys.iter().position(|key| key.kid == chosen.kid).expect("listed");
             prop_assert_eq!(with.keys.remove(mine).phase, Revoked);
             let mut without = signet_core::schedule(&without, &policy, at(now));
-            // Where revoked keys stand among each other means nothing.
+            // The relative order of revoked keys has no meaning.
             for schedule in [&mut with, &mut without] {
                 schedule.keys.retain(|key| key.phase != Revoked);
             }

@@ -21,7 +21,7 @@ pub(crate) const LEAD: i64 = HOUR;
 /// T + R + 2S of the default policy.
 pub(crate) const RETENTION: i64 = HOUR + MIN + 2 * MIN;
 
-/// EdDSA keys from fixed seeds, in the order of their kids: the same in every run, so that a failing case stays one.
+/// EdDSA keys from fixed seeds, sorted by kid. They are the same in every run, which makes failures repeatable.
 static EDDSA: LazyLock<Vec<VerifyingKey>> = LazyLock::new(|| {
     let mut keys: Vec<VerifyingKey> = (0..96u8)
         .map(|seed| {
@@ -35,13 +35,13 @@ static EDDSA: LazyLock<Vec<VerifyingKey>> = LazyLock::new(|| {
     keys
 });
 
-/// Keys for another algorithm. Nobody signs with them here, so their moduli need no known factors.
+/// Keys for another algorithm. Nothing signs with them, so nobody needs to know the factors of their moduli.
 static RS256: LazyLock<Vec<VerifyingKey>> = LazyLock::new(|| {
     let fit = (0..=u16::MAX).filter_map(|number| {
         let mut n = vec![0xc3; 256];
         n[100..102].copy_from_slice(&number.to_be_bytes());
         let e = vec![1, 0, 1];
-        // Those with a small factor are no keys.
+        // A modulus with a small factor is refused as a key.
         PublicKey::Rsa { n, e }.for_algorithm(Algorithm::RS256).ok()
     });
     let keys: Vec<VerifyingKey> = fit.take(96).collect();
@@ -49,7 +49,7 @@ static RS256: LazyLock<Vec<VerifyingKey>> = LazyLock::new(|| {
     keys
 });
 
-/// A key of the pool. Below 96, a greater number has a greater kid.
+/// A key of the pool. Below 96, a larger number has a larger kid.
 pub(crate) fn public(number: usize, algorithm: Algorithm) -> VerifyingKey {
     match algorithm {
         Algorithm::RS256 => RS256[number].clone(),
@@ -65,12 +65,12 @@ pub(crate) fn millis(millis: i64) -> Duration {
     Duration::from_millis(u64::try_from(millis).expect("not negative"))
 }
 
-/// The default policy, for EdDSA as the keys of the pool are.
+/// The default policy with EdDSA, the algorithm of the pool.
 pub(crate) fn policy() -> Policy {
     Policy::new(Durations::default(), Algorithm::EdDSA).expect("the defaults are safe")
 }
 
-/// An enabled key bound to the default policy's terms.
+/// An enabled key with the terms of the default policy.
 pub(crate) fn key(number: usize, created_at: i64) -> KeyRecord {
     KeyRecord {
         public: public(number, Algorithm::EdDSA),
@@ -129,8 +129,9 @@ pub(crate) fn successor_due(schedule: &Schedule) -> Option<&Due> {
     schedule.due.iter().find(|due| matches!(due, Due::Successor { .. }))
 }
 
-/// Seeded, so that a build is red or green by its code alone. `PROPTEST_RNG_SEED` looks elsewhere, `PROPTEST_CASES`
-/// (of 256) looks longer, and a failure prints its minimal case and pins its seed in `proptest-regressions`.
+/// The random cases come from a fixed seed, and the result depends only on the code. Set `PROPTEST_RNG_SEED` to try
+/// other cases, and `PROPTEST_CASES` to try more than 256. A failure prints its smallest case and stores its seed
+/// in `proptest-regressions`.
 pub(crate) fn config(cases: u32) -> ProptestConfig {
     let default = ProptestConfig::default();
     ProptestConfig {
@@ -143,7 +144,7 @@ pub(crate) fn config(cases: u32) -> ProptestConfig {
     }
 }
 
-/// A safe policy of small, uneven spans.
+/// A safe policy of short, uneven durations.
 pub(crate) fn any_policy() -> impl Strategy<Value = Policy> {
     let spans = (1..60_000i64, 0..90_000i64, 0..90_000i64, 0..30_000i64);
     let slack = (0..3i64, 0..100_000i64, 0..200_000i64, 1..600i64);

@@ -32,7 +32,7 @@ fn the_successor_falls_due_when_the_active_key_has_been_active_for_the_period_le
     }
     assert_eq!(look(&first, falls_due).due, due(Some(&first[0]), Reason::Period));
 
-    // The second one's time counts from its activation, not from its creation.
+    // The second key's period counts from its activation, not from its creation.
     let second = [key(0, 0), key(1, falls_due)];
     let falls_due = PERIOD + PERIOD - LEAD;
     assert_eq!(successor_due(&look(&second, falls_due - 1)), None);
@@ -54,7 +54,7 @@ fn no_successor_is_due_while_one_is_pending_whatever_the_reason() {
         assert!(successor_due(&look(std::slice::from_ref(&active), HOUR)).is_some());
         let signs = active.state == KeyState::Enabled;
         let schedule = look(&[active, pending.clone()], HOUR);
-        // One that cannot sign is relieved at once.
+        // A key that cannot sign is replaced at once.
         let expected = match signs {
             true => [Phase::Active, Phase::Pending],
             false => [Phase::Retiring, Phase::Active],
@@ -127,7 +127,7 @@ fn only_an_expired_key_that_is_still_enabled_is_to_be_retired() {
 fn the_next_look_is_the_earliest_of_everything_that_changes() {
     let ring = [key(0, 0), key(1, 23 * HOUR)];
     let cases = [
-        // From 2S and a second before its creation on, the second key may be seen.
+        // The second key may be visible from 2S and a second before its creation time.
         (0, 23 * HOUR - 2 * MIN - 1000, PERIOD + RETENTION),
         (23 * HOUR, PERIOD, PERIOD + RETENTION),
         (PERIOD, PERIOD + RETENTION, PERIOD + RETENTION),
@@ -142,7 +142,7 @@ fn the_next_look_is_the_earliest_of_everything_that_changes() {
     assert_eq!((overdue.next_look, overdue.set_changes_at), (None, None));
 }
 
-/// The claim of the provider is modelled by both acting on the one true list, one after the other.
+/// Both replicas act on the same current list one after the other, which models the provider's atomic claim.
 #[test]
 fn two_replicas_that_disagree_on_the_algorithm_create_at_most_one_key_per_lead() {
     let eddsa = policy();
