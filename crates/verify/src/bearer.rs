@@ -1,29 +1,29 @@
-//! Bearer tokens in HTTP (RFC 6750): the token of a request, and the challenge of a refusal.
+//! Bearer tokens in HTTP (RFC 6750): reading the token of a request, and writing the challenge of a refusal.
 //!
-//! [`token`] reads the `Authorization` header, [`challenge`] and [`asks`] write `WWW-Authenticate`. What else a refusal says is
-//! up to the program.
+//! [`token`] reads the `Authorization` header; [`challenge`] and [`asks`] write `WWW-Authenticate`. The rest of a
+//! refusal is up to the program.
 
 use http::{HeaderValue, StatusCode};
 
-/// RFC 6750 §3 wants a parameter after the scheme, and without an error there is no other.
+/// RFC 6750 §3 requires a parameter after the scheme. Without an error, the realm is the only one.
 const ASKS: HeaderValue = HeaderValue::from_static(r#"Bearer realm="api""#);
 
 /// The error codes of RFC 6750 §3.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Code {
-    /// The request is malformed.
+    /// The request is malformed (400).
     InvalidRequest,
-    /// The token is not good.
+    /// The token is not accepted (401).
     InvalidToken,
-    /// The token is good, but lacks a scope that is required.
+    /// The token is good but lacks a required scope (403).
     InsufficientScope,
 }
 
 impl Code {
-    /// All of them.
+    /// All error codes.
     pub const ALL: [Self; 3] = [Self::InvalidRequest, Self::InvalidToken, Self::InsufficientScope];
 
-    /// The code as the challenge says it.
+    /// The code as the challenge spells it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -33,7 +33,7 @@ impl Code {
         }
     }
 
-    /// The status that RFC 6750 §3.1 asks for.
+    /// The HTTP status for this code (RFC 6750 §3.1).
     #[must_use]
     pub const fn status(self) -> StatusCode {
         match self {
@@ -44,29 +44,30 @@ impl Code {
     }
 }
 
-/// Why a request has no token.
+/// Why a request has no bearer token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoToken {
-    /// It has no `Authorization` header.
+    /// The request has no `Authorization` header.
     #[error("no Authorization")]
     NoHeader,
-    /// Its credentials are of another scheme.
+    /// The credentials have another scheme.
     #[error("the Authorization header has no Bearer token")]
     OtherScheme,
-    /// It has more than one `Authorization` header. RFC 9110 §5.3 forbids that, and each server would read another of them.
+    /// The request has several `Authorization` headers. RFC 9110 §5.3 forbids that, and servers
+    /// differ in which one they read.
     #[error("more than one Authorization header")]
     TwoHeaders,
-    /// There is nothing after `Bearer`.
+    /// No token follows `Bearer`.
     #[error("the Authorization header is Bearer without a token")]
     Empty,
-    /// RFC 6750 §2.1: a token is ASCII.
+    /// The token has bytes that are not ASCII (RFC 6750 §2.1).
     #[error("the token in the Authorization header is not ASCII")]
     NotAscii,
 }
 
 impl NoToken {
-    /// The code of the challenge. None for a request without credentials of the scheme (RFC 6750 §3.1): the answer is 401 with
-    /// [`asks`].
+    /// The code for the challenge. `None` if the request has no bearer credentials: answer 401 with
+    /// [`asks`] (RFC 6750 §3.1).
     #[must_use]
     pub const fn code(self) -> Option<Code> {
         match self {
@@ -76,11 +77,11 @@ impl NoToken {
     }
 }
 
-/// The token of a request (RFC 6750 §2.1), from the values of all its `Authorization` headers. Whether it has the form of a
-/// token is not looked at: whoever verifies it does that.
+/// Reads the token of a request (RFC 6750 §2.1) from the values of all its `Authorization` headers. The form of the
+/// token is not checked here; the verifier does that.
 ///
 /// # Errors
-/// [`NoToken`] if there is none, or not exactly one.
+/// [`NoToken`] if the request has no token, or more than one header.
 pub fn token<'a>(authorization: impl IntoIterator<Item = &'a [u8]>) -> Result<&'a str, NoToken> {
     let mut given = authorization.into_iter();
     let (first, second) = (given.next(), given.next());
@@ -88,12 +89,12 @@ pub fn token<'a>(authorization: impl IntoIterator<Item = &'a [u8]>) -> Result<&'
         return Err(NoToken::TwoHeaders);
     }
     let value = first.ok_or(NoToken::NoHeader)?.trim_ascii();
-    // RFC 9110 §11.4: the scheme stands alone (`Negotiate`), or before a space.
+    // The scheme is either the whole value (`Negotiate`) or ends at a space (RFC 9110 §11.4).
     let (scheme, token) = match value.iter().position(|octet| *octet == b' ') {
         Some(space) => value.split_at(space),
         None => (value, &[][..]),
     };
-    // RFC 9110 §11.1: its case does not matter.
+    // The case of the scheme does not matter (RFC 9110 §11.1).
     if !scheme.eq_ignore_ascii_case(b"Bearer") {
         return Err(NoToken::OtherScheme);
     }
@@ -104,19 +105,19 @@ pub fn token<'a>(authorization: impl IntoIterator<Item = &'a [u8]>) -> Result<&'
     }
 }
 
-/// The challenge to a request that has no credentials of the scheme (RFC 6750 §3): it names no error.
+/// The challenge for a request without bearer credentials. It names no error (RFC 6750 §3).
 #[must_use]
 pub const fn asks() -> HeaderValue {
     ASKS
 }
 
-/// The challenge of a refusal (RFC 6750 §3). Of the description it has the characters that may stand in one, and of the
-/// scopes, which are separated by spaces, those that can be written whole.
+/// The challenge for a refused request (RFC 6750 §3). Characters that may not appear in a description are removed. A
+/// scope with such a character is left out; `scope` is separated by spaces.
 #[must_use]
 pub fn challenge(code: Code, description: &str, scope: Option<&str>) -> HeaderValue {
     let description: String = description.chars().filter(|c| is_plain(*c)).collect();
     let mut value = format!(r#"Bearer error="{}", error_description="{description}""#, code.as_str());
-    // One that cannot be written would be another one without some of its characters.
+    // Removing characters from a scope would turn it into a different scope.
     let scopes = scope.unwrap_or_default().split_whitespace();
     let scopes: Vec<&str> = scopes.filter(|scope| scope.chars().all(is_plain)).collect();
     if !scopes.is_empty() {
@@ -125,7 +126,7 @@ pub fn challenge(code: Code, description: &str, scope: Option<&str>) -> HeaderVa
     HeaderValue::from_str(&value).unwrap_or(ASKS)
 }
 
-/// The characters that a quoted value of RFC 6750 §3 may hold are ASCII without quote and backslash.
+/// Whether RFC 6750 §3 allows this character in a quoted value: printable ASCII without quote and backslash.
 fn is_plain(c: char) -> bool {
     (' '..='~').contains(&c) && !matches!(c, '"' | '\\')
 }
@@ -149,7 +150,7 @@ mod tests {
         ] {
             assert_eq!(token_of(&[header]), Ok("a.b.c"), "{header:?}");
         }
-        // What is no token is for the verifier to say.
+        // The verifier, not this function, refuses what is not a token.
         assert_eq!(token_of(&["Bearer a b"]), Ok("a b"));
     }
 

@@ -1,9 +1,9 @@
-//! Tokens whose signature was verified a moment ago, so that it is not verified again.
+//! A cache of tokens whose signature was already verified.
 //!
-//! What is remembered is only that a key signed this text, and what the text says. Each use checks again that the key
-//! is still published, that the token has not expired, and that it is for this caller; so an entry can outlive neither
-//! its key, nor its `exp`, nor a revocation. Nothing is remembered of tokens that were refused, so garbage takes no
-//! room. The key of the map is a SHA-256 of the whole text: two texts with one entry would be a collision of SHA-256.
+//! An entry records only that a key signed the token, and what the token says. Each use checks again that the key is
+//! still published, that the token has not expired, and that it is for this caller. An entry therefore never outlives
+//! its key, its `exp` or a revocation. Refused tokens are not stored: garbage takes no memory. Entries are found by the
+//! SHA-256 of the whole token.
 
 use std::fmt::Debug;
 use std::sync::{Arc, OnceLock};
@@ -16,10 +16,10 @@ use signet_core::verify::Authentic;
 
 use crate::identity::{HeaderBound, Identity, Source, Unfit};
 
-/// What a program keeps with each good token beside its identity headers, such as the answers that it leads to. It starts
-/// empty and is filled when it is first asked for.
+/// What a program stores with each good token besides its identity headers, such as encoded answers. It starts empty
+/// and is filled on first use.
 pub trait Kept: Debug + Default + Send + Sync + 'static {
-    /// The most octets that it will ever hold outside of itself for this token. The cache is bounded by it.
+    /// The maximum heap memory in bytes that this will ever use for the token. The cache counts it from the beginning.
     fn octets(proof: &Authentic) -> usize;
 }
 
@@ -29,18 +29,18 @@ impl Kept for () {
     }
 }
 
-/// A token that a key signed, with the answers it leads to: each encoded once, when it is first asked for.
+/// A token that a key signed, with answers for it. Each answer is encoded when it is first needed.
 #[derive(Debug)]
 pub struct Entry<K> {
-    /// The proof.
+    /// The proof that a key signed the token.
     pub authentic: Authentic,
-    /// What the program keeps with it.
+    /// What the program stores with the token.
     pub kept: K,
     headers: OnceLock<Result<Box<[HeaderValue]>, Unfit>>,
 }
 
 impl<K: Kept> Entry<K> {
-    /// Keeps a proof.
+    /// Makes an entry without any answers.
     #[must_use]
     pub fn new(authentic: Authentic) -> Self {
         Self {
@@ -50,11 +50,11 @@ impl<K: Kept> Entry<K> {
         }
     }
 
-    /// The values of the headers that name the client to the service behind the gateway, in the order of
-    /// [`Identity::names`]. There is one [`Identity`] in a process.
+    /// The values of the headers that identify the client to the service behind the gateway, in the order of
+    /// [`Identity::names`]. They are made once, so all calls must pass the same [`Identity`].
     ///
     /// # Errors
-    /// [`Unfit`] if they could not arrive there as they were signed.
+    /// [`Unfit`] if a header could not carry a claim unchanged.
     pub fn headers(&self, identity: &Identity) -> Result<&[HeaderValue], &Unfit> {
         let made = self.headers.get_or_init(|| {
             identity.values(&Source {
@@ -66,7 +66,8 @@ impl<K: Kept> Entry<K> {
         made.as_deref()
     }
 
-    /// Octets that it takes once all its answers are made: what weighs does not change later.
+    /// The memory of this entry in bytes with all its answers, because the cache cannot change the
+    /// weight of an entry later.
     fn octets(&self, headers: HeaderBound) -> usize {
         let payload = self.authentic.payload().len();
         let headers = headers.octets(payload, self.authentic.scope().map_or(0, str::len));
@@ -74,12 +75,12 @@ impl<K: Kept> Entry<K> {
     }
 }
 
-/// The name of a token in the cache.
+/// The key of a token in the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
-    /// Hashes the whole text.
+    /// Hashes the whole token.
     #[must_use]
     pub fn of(token: &str) -> Self {
         let mut octets = [0; 32];
@@ -93,10 +94,10 @@ struct BySize {
     headers: HeaderBound,
 }
 
-/// Octets that one entry of the configured number stands for. A common token with its answers takes less.
+/// The number of bytes that one entry of the configured size stands for. A common token with its answers takes less.
 const SHARE: usize = 4096;
 
-/// What the cache itself and the allocator need for an entry and its answers.
+/// The bytes that the cache and the allocator need for an entry and its answers.
 const OVERHEAD: usize = 256;
 
 impl<K: Kept> Weighter<Fingerprint, Arc<Entry<K>>> for BySize {
@@ -106,15 +107,15 @@ impl<K: Kept> Weighter<Fingerprint, Arc<Entry<K>>> for BySize {
     }
 }
 
-/// The cache; bounded in memory, whatever the tokens.
+/// The cache of verified tokens. Its memory is bounded, whatever tokens arrive.
 #[derive(Debug)]
 pub struct TokenCache<K> {
     tokens: Cache<Fingerprint, Arc<Entry<K>>, BySize>,
 }
 
 impl<K: Kept> TokenCache<K> {
-    /// Room for so many common tokens, 4 KiB each; 0 remembers none. A token that takes more, with the answers that it
-    /// leads to, counts as several.
+    /// Makes a cache for this many common tokens of up to 4 KiB; 0 stores none. A token that needs more memory, with
+    /// its answers, counts as several.
     #[must_use]
     pub fn new(entries: usize, headers: HeaderBound) -> Self {
         Self {
@@ -122,13 +123,13 @@ impl<K: Kept> TokenCache<K> {
         }
     }
 
-    /// The token, if it was verified before.
+    /// Finds the token, if it was verified before.
     #[must_use]
     pub fn find(&self, fingerprint: &Fingerprint) -> Option<Arc<Entry<K>>> {
         self.tokens.get(fingerprint)
     }
 
-    /// Remembers a token.
+    /// Stores a verified token.
     pub fn keep(&self, fingerprint: Fingerprint, entry: Arc<Entry<K>>) {
         self.tokens.insert(fingerprint, entry);
     }

@@ -1,8 +1,9 @@
-//! Who the client is, as headers for the service behind the gateway: the subject, the scope, all claims in base64url, and
-//! those claims that the settings give a header of their own.
+//! Headers that tell the service behind the gateway who the client is: the subject, the scope, all claims in base64url,
+//! and the claims for which the settings name a header.
 //!
-//! The names are the settings' alone, and a token decides on values only. A value is taken as it is or the token is turned
-//! away: nothing is cut, escaped or left out, as the service would then read something else than what was signed.
+//! The settings decide the names of the headers, and a token decides only the values. If a value cannot be sent
+//! unchanged, the token is refused. Nothing is cut, escaped or left out, because the service would then read
+//! something that was not signed.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -17,38 +18,38 @@ const FIXED: [HeaderName; 3] = [
     HeaderName::from_static("x-auth-claims"),
 ];
 
-/// Which headers there are, and how their values are made.
+/// The names of the identity headers, and how their values are made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// The three that are always there, then those of `chosen`.
+    /// The three fixed headers, then those of `chosen`.
     names: Vec<HeaderName>,
     chosen: Vec<ClaimPath>,
     separator: char,
     most: usize,
 }
 
-/// Why a good token has no headers: the service would read something else than what was signed, or nothing at all.
+/// Why a good token cannot be expressed as headers.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unfit {
-    /// One of its claims cannot stand in a header.
+    /// A claim cannot be the value of a header.
     #[error("the claim for the header {header} {why}")]
     Claim {
-        /// The header.
+        /// The name of the header.
         header: HeaderName,
-        /// What is wrong with the claim.
+        /// The problem with the claim.
         why: &'static str,
     },
-    /// They would be too large together.
+    /// The headers would be too large together.
     #[error("its identity headers have {octets} octets, and SIGNET_CLAIM_HEADERS_MAX allows {most}")]
     TooLarge {
-        /// Their octets, counted as in HTTP/1.1.
+        /// Their size in bytes, counted as in HTTP/1.1.
         octets: usize,
-        /// The bound.
+        /// The maximum size in bytes.
         most: usize,
     },
 }
 
-/// How much the values of one token's headers may take in memory.
+/// A bound for the memory of one token's headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeaderBound {
     chosen: usize,
@@ -56,30 +57,30 @@ pub struct HeaderBound {
 }
 
 impl HeaderBound {
-    /// Octets, for claims and scopes of so many.
+    /// The memory in bytes for a token whose claims and scopes have these lengths.
     #[must_use]
     pub fn octets(self, payload: usize, scope: usize) -> usize {
-        // The subject is a part of the claims, which stand in base64 too; each chosen claim is a
-        // part of them, maybe the same. Every value has a handle and an allocation of its own.
+        // The subject is part of the claims, which are also sent in base64. Each chosen claim is part of them as well,
+        // and several headers may repeat the same claim. Each value costs a handle and an allocation.
         let values = payload + scope + payload.div_ceil(3) * 4 + self.chosen * payload;
         values.min(self.most) + (FIXED.len() + self.chosen) * (size_of::<HeaderValue>() + 64)
     }
 }
 
-/// What a header is made of.
+/// The parts of a token from which the headers are made.
 #[derive(Clone, Copy, Debug)]
 pub struct Source<'a> {
-    /// `sub`.
+    /// The token's `sub`.
     pub subject: Option<&'a str>,
-    /// The scopes that the token has, separated by spaces.
+    /// The scopes of the token, separated by spaces.
     pub scope: Option<&'a str>,
     /// The claims, a JSON object without duplicate members.
     pub payload: &'a str,
 }
 
 impl Identity {
-    /// These claims under these names beside the three that are always there. Members of an array are separated by
-    /// `separator`; all headers of a token have `most` octets at most.
+    /// Configures headers for the chosen claims, in addition to the three fixed ones. `separator` goes between the
+    /// members of an array. `most` is the maximum size of all headers of a token in bytes.
     #[must_use]
     pub fn new(chosen: Vec<(ClaimPath, HeaderName)>, separator: char, most: usize) -> Self {
         let (chosen, names): (Vec<_>, Vec<_>) = chosen.into_iter().unzip();
@@ -91,14 +92,14 @@ impl Identity {
         }
     }
 
-    /// Whether this is a name that the settings cannot give away: it is in lower case.
+    /// Whether this is one of the three fixed names. `name` must be in lower case.
     #[must_use]
     pub fn is_fixed(name: &str) -> bool {
         FIXED.iter().any(|fixed| fixed == name)
     }
 
-    /// Whether this is another name than each of ours, and a service may take it for one: CGI and its heirs (WSGI, Rack, PHP)
-    /// make `_` of a hyphen, some of them of all that is neither letter nor digit, and know no case.
+    /// Whether a service may confuse this name with one of ours. CGI and interfaces like it (WSGI, Rack, PHP) turn
+    /// hyphens, and some of them all other special characters, into `_` and ignore case.
     #[must_use]
     pub fn is_mistakable(&self, name: &str) -> bool {
         let alike = |(ours, theirs): (u8, u8)| match ours.is_ascii_alphanumeric() {
@@ -110,7 +111,7 @@ impl Identity {
         })
     }
 
-    /// How much the values of one token may take in memory.
+    /// A bound for the memory of one token's headers.
     #[must_use]
     pub fn bound(&self) -> HeaderBound {
         HeaderBound {
@@ -119,16 +120,16 @@ impl Identity {
         }
     }
 
-    /// The names, in the order of the values of [`Identity::values`].
+    /// The names of the headers, in the order of [`Identity::values`].
     #[must_use]
     pub fn names(&self) -> &[HeaderName] {
         &self.names
     }
 
-    /// The values, one for each name; empty where the token has no such claim.
+    /// The values of the headers, one for each name. A value is empty if the token does not have the claim.
     ///
     /// # Errors
-    /// [`Unfit`], with the first reason.
+    /// [`Unfit`] with the first problem.
     pub fn values(&self, of: &Source<'_>) -> Result<Box<[HeaderValue]>, Unfit> {
         let mut texts = vec![
             of.subject.unwrap_or_default().to_owned(),
@@ -136,7 +137,7 @@ impl Identity {
             URL_SAFE_NO_PAD.encode(of.payload),
         ];
         if !self.chosen.is_empty() {
-            // They were parsed once when the token was verified, so this cannot fail.
+            // This cannot fail, because the claims were parsed when the token was verified.
             let claims = Object::parse(of.payload).map_err(|_| self.unfit(FIXED.len(), "is in no JSON object"))?;
             for (index, path) in self.chosen.iter().enumerate() {
                 let text = path.find(&claims).map_or(Ok(String::new()), |value| self.text(value));
@@ -168,7 +169,7 @@ impl Identity {
         Unfit::Claim { header, why }
     }
 
-    /// A claim as text: empty for `null`, which is how some issuers write that there is none.
+    /// A claim as text. `null` becomes the empty text, because some issuers write it for a missing value.
     fn text(&self, claim: &RawValue) -> Result<String, &'static str> {
         if !claim.get().starts_with('[') {
             return scalar(claim).ok_or("is an object; choose a member of it by a JSON pointer");
@@ -177,7 +178,7 @@ impl Identity {
         let mut joined = String::new();
         for member in members {
             let text = scalar(member).ok_or("has an array or an object among its members")?;
-            // What the service splits again must be the members that were signed, no other and no more.
+            // The service splits the text at the separator and must get exactly the members that were signed.
             if text.is_empty() {
                 return Err("has a member that is empty or null");
             }
@@ -196,7 +197,8 @@ impl Identity {
     }
 }
 
-/// A text as it is, a number with its digits as they were written, `true` or `false`, or nothing for `null`.
+/// A string, a number with its original digits, `true` or `false`. `null` becomes the empty
+/// text; anything else is `None`.
 fn scalar(value: &RawValue) -> Option<String> {
     match value.get() {
         "null" => Some(String::new()),
@@ -206,8 +208,8 @@ fn scalar(value: &RawValue) -> Option<String> {
     }
 }
 
-/// A header's value holds no control character, and loses the blanks at its ends on the way (RFC 9110 §5.5): with
-/// either, the service would read another name than the one that was signed.
+/// Makes a header value. Control characters are not allowed, and spaces at the ends are lost on the way (RFC 9110
+/// §5.5), so values with either are refused: the service would read something that was not signed.
 fn header(value: &str) -> Result<HeaderValue, &'static str> {
     if value.trim_matches(' ') != value {
         return Err("has blanks at its ends");

@@ -1,9 +1,11 @@
 //! Decides whether a token is good now, for one caller.
 //!
-//! [`Verifier`] is the entry point. It takes keys from [`KeySource`]s, one for our own ring and one for each other issuer
-//! that is trusted, remembers the tokens whose signature it has verified, and answers with a [`Verdict`]. [`Identity`] makes
-//! the headers that name the client to the service behind the gateway. [`bearer`] reads the token of a request, and writes the
-//! challenge of a refusal. This crate knows no network, no async runtime, and not where keys come from.
+//! [`Verifier`] is the entry point. It gets keys from a [`KeySource`] for our own ring and one for each trusted
+//! issuer, caches the tokens whose signature it has verified, and answers with a [`Verdict`]. [`Identity`] makes the
+//! headers that tell the service behind the gateway who the client is. [`bearer`] reads the token of a request and
+//! writes the challenge of a refusal.
+//!
+//! This crate does no I/O, has no async runtime, and does not know where keys come from.
 //!
 //! ```
 //! use std::sync::Arc;

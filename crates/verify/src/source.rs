@@ -1,4 +1,4 @@
-//! Where the keys of an issuer come from, and what was agreed about the issuer.
+//! The source of an issuer's keys, and the terms under which its tokens are accepted.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -9,16 +9,16 @@ use signet_core::{Audience, Issuer, Timestamp, VerifyingKey};
 /// Which tokens of an issuer are accepted, whatever the caller asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Terms {
-    /// The `iss` of its tokens (RFC 7519 §4.1.1).
+    /// The `iss` of the issuer's tokens (RFC 7519 §4.1.1).
     pub issuer: Issuer,
-    /// The audiences that it speaks for.
+    /// The audiences for which tokens of this issuer are accepted.
     pub audiences: Vec<Audience>,
-    /// In which claims it writes scopes and audiences.
+    /// The claims in which the issuer writes scopes and audience.
     pub dialect: Dialect,
 }
 
 impl Terms {
-    /// Those of an issuer that writes its claims as RFC 7519 and RFC 9068 say.
+    /// Terms for an issuer that writes its claims by RFC 7519 and RFC 9068.
     #[must_use]
     pub fn new(issuer: Issuer, audiences: Vec<Audience>) -> Self {
         Self {
@@ -29,34 +29,36 @@ impl Terms {
     }
 }
 
-/// The keys of one issuer, as they are at one instant.
+/// The keys of one issuer at one instant.
 pub trait Keys: Debug + Send + Sync {
-    /// The key that the token names.
+    /// Finds the key that the token names.
     fn find(&self, token: &Unproven<'_>) -> Option<&VerifyingKey>;
 
-    /// Whether the key that signed this token is still one of them: it may have expired or been revoked since, or its name
-    /// may belong to another key now.
+    /// Whether the key that signed this token is still among the keys. The key may have expired or been revoked since,
+    /// or the kid may now belong to another key.
     fn have_signed(&self, token: &Authentic) -> bool;
 }
 
-/// Where the keys of one issuer come from.
+/// A source of the keys of one issuer.
 pub trait KeySource: Debug + Send + Sync {
-    /// The keys that are believed at this instant. It never waits.
+    /// The keys that can be trusted at this instant. Must not wait.
     ///
     /// # Errors
-    /// [`NoKeys`].
+    /// [`NoKeys`] if there are none, or they are too old.
     fn keys_at(&self, now: Timestamp) -> Result<Arc<dyn Keys>, NoKeys>;
 
-    /// A token of this issuer was refused for its key. Perhaps the issuer has rotated since the keys were read, so the source may
-    /// read them early. It bounds how often: anybody can send such tokens.
+    /// Handles the refusal of a token of this issuer.
+    ///
+    /// If the key was the reason, the issuer may have rotated since the keys were read, and the source may read them
+    /// early. It must limit how often, because anybody can send such tokens.
     fn on_refused(&self, refusal: Refusal);
 }
 
-/// Why there is no verdict on a token of this issuer.
+/// Why the keys of an issuer cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoKeys {
     /// No fetch has succeeded yet.
     Never,
-    /// The last fetch that succeeded is too long ago.
+    /// The last successful fetch is too long ago.
     TooOld,
 }

@@ -1,4 +1,4 @@
-//! The one place where a token is checked.
+//! The verifier, the only place where tokens are checked.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,41 +11,43 @@ use crate::cache::{Entry, Fingerprint, Kept, TokenCache};
 use crate::identity::HeaderBound;
 use crate::source::{KeySource, NoKeys, Terms};
 
-/// What a caller asks of a token, before the configuration fills what it left out. Empty requires nothing, so whoever takes
-/// these from a request must refuse a requirement that is there and has no value.
+/// What a caller requires of a token. Missing parts are filled from the configuration.
+///
+/// An empty value requires nothing. Code that reads these from a request must therefore refuse a
+/// requirement without a value.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Expectations<'a> {
-    /// The audiences of which one is required; empty for the configured ones.
+    /// The accepted audiences. Empty means the configured ones.
     pub audience: &'a [&'a str],
-    /// The issuers of which one is required; empty for our own and every trusted one.
+    /// The accepted issuers. Empty means our own and all trusted ones.
     pub issuer: &'a [&'a str],
-    /// The scopes required, separated by spaces.
+    /// The required scopes, separated by spaces.
     pub scope: Option<&'a str>,
-    /// The type required.
+    /// The required `typ`.
     pub typ: Option<&'a str>,
 }
 
-/// What can be said of a token.
+/// The result of checking a token.
 #[derive(Debug)]
 pub enum Verdict<K> {
-    /// It is good now, for this caller.
+    /// The token is good now, for this caller.
     Good(Arc<Entry<K>>),
-    /// It is not.
+    /// The token is refused.
     Refused(Refusal),
-    /// Nothing can be said.
+    /// The token cannot be judged.
     Undecided(NoVerdict),
 }
 
-/// Why nothing can be said of a token.
+/// Why a token cannot be judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoVerdict {
-    /// No audience is asked for and none is configured (RFC 8725 §3.9).
+    /// The request names no audience, and none is configured (RFC 8725 §3.9).
     NoAudience,
-    /// The keys of its issuer are not known.
+    /// The keys of the token's issuer are not available.
     NoKeys(NoKeys),
 }
 
-/// Why a token does not pass.
+/// Why a check ended early.
 enum Stop {
     Refused(Refusal),
     Undecided(NoVerdict),
@@ -63,7 +65,7 @@ impl From<NoKeys> for Stop {
     }
 }
 
-/// An issuer whose tokens are accepted.
+/// An issuer whose tokens are accepted, with its keys.
 #[derive(Debug)]
 struct Accepted {
     terms: Terms,
@@ -71,20 +73,21 @@ struct Accepted {
     is_own: bool,
 }
 
-/// Checks tokens of our own issuer and of those that are trusted beside it.
+/// Checks tokens of our own issuer and of the trusted ones.
 ///
-/// `K` is what the program keeps with each good token: see [`Kept`].
+/// `K` is what the program stores with each good token; see [`Kept`].
 #[derive(Debug)]
 pub struct Verifier<K> {
     own: Accepted,
     trusted: HashMap<Issuer, Accepted>,
-    /// S: the most that any clock is off.
+    /// S: how far any clock may be off.
     clock_skew: Duration,
     cache: TokenCache<K>,
 }
 
 impl<K: Kept> Verifier<K> {
-    /// Accepts tokens of our own issuer. Remembers so many common tokens, 4 KiB each; 0 remembers none.
+    /// Makes a verifier for tokens of our own issuer. The cache holds `entries` common tokens of
+    /// up to 4 KiB; 0 stores none.
     #[must_use]
     pub fn new(
         own: Terms,
@@ -105,7 +108,7 @@ impl<K: Kept> Verifier<K> {
         }
     }
 
-    /// Accepts tokens of another issuer too, for the audiences of its terms and no others.
+    /// Also accepts tokens of this issuer, but only for the audiences in its terms.
     pub fn trust(&mut self, terms: Terms, source: Arc<dyn KeySource>) {
         let issuer = terms.issuer.clone();
         let accepted = Accepted {
@@ -116,7 +119,7 @@ impl<K: Kept> Verifier<K> {
         self.trusted.insert(issuer, accepted);
     }
 
-    /// Checks one token.
+    /// Checks one token at this instant.
     #[must_use]
     pub fn check(&self, token: &str, expected: &Expectations<'_>, now: Timestamp) -> Verdict<K> {
         match self.decide(token, expected, now) {
@@ -154,8 +157,8 @@ impl<K: Kept> Verifier<K> {
         Ok(entry)
     }
 
-    /// The issuer whose keys may have signed the token. A token of nobody who is trusted is tried with our own keys: it is
-    /// refused for its key, or for its `iss`.
+    /// The issuer whose keys may have signed the token. The token of an unknown issuer is checked with our own keys and
+    /// then refused, because of its key or its `iss`.
     fn accepted(&self, issuer: Option<&str>) -> &Accepted {
         issuer.and_then(|issuer| self.trusted.get(issuer)).unwrap_or(&self.own)
     }
@@ -163,7 +166,7 @@ impl<K: Kept> Verifier<K> {
     /// Proves that a key of the token's issuer signed it.
     fn prove(&self, token: &str, now: Timestamp) -> Result<(Authentic, &Accepted), Stop> {
         let unproven = Unproven::parse(token)?;
-        // Where our own issuer is the only one, the token need not say whose it is.
+        // If our own issuer is the only one, the token need not name its issuer.
         let read = match self.trusted.is_empty() {
             true => None,
             false => Some(unproven.read()?),
@@ -180,7 +183,7 @@ impl<K: Kept> Verifier<K> {
         Ok((proof, accepted))
     }
 
-    /// Whether the token is good now and for this caller, by the rules for its issuer.
+    /// Checks that the token is good now and for this caller, by the rules of its issuer.
     fn judge(
         &self,
         proof: &Authentic,
@@ -213,7 +216,7 @@ impl<K: Kept> Verifier<K> {
             clock_skew: self.clock_skew,
         };
         proof.verify(&require, now)?;
-        // Another issuer speaks for the audiences that were agreed with it, whatever the caller asks for.
+        // A token of another issuer must be for an audience in its terms, whatever the caller asks for.
         if !accepted.is_own && !expected.audience.is_empty() && !proof.is_for(&agreed()) {
             return Err(Refusal::WrongAudience.into());
         }

@@ -1,4 +1,4 @@
-//! What the verifier decides, with keys that the test holds.
+//! The verdicts of the verifier, with keys that the test controls.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -30,7 +30,7 @@ impl Keys for Ring {
     }
 }
 
-/// Keys that the test changes, and how often they were asked for.
+/// Keys that the test can change, and a count of how often they were read.
 #[derive(Debug)]
 struct Held {
     keys: Mutex<Result<Vec<VerifyingKey>, NoKeys>>,
@@ -84,7 +84,7 @@ fn audiences(names: &[&str]) -> Vec<Audience> {
     names.iter().map(Audience::new).collect()
 }
 
-/// A token of this issuer for this audience, which dies five minutes after [`NOW`].
+/// A token of this issuer for this audience. It expires five minutes after [`NOW`].
 fn token(key: &SigningKey, of: &str, audience: &str) -> String {
     let header = json!({"alg": "EdDSA", "kid": key.verifying_key().kid().as_str(), "typ": "JWT"});
     let exp = NOW.as_millis() / 1000 + 300;
@@ -102,7 +102,7 @@ fn verifier(source: &Arc<Held>, ours: &[&str]) -> Verifier<()> {
     Verifier::new(terms, source, Duration::from_secs(60), 100, identity.bound())
 }
 
-/// One that trusts the other issuer too, for these audiences.
+/// A verifier that also trusts the other issuer, for these audiences.
 fn trusting(own: &Arc<Held>, other: &Arc<Held>, theirs: &[&str]) -> Verifier<()> {
     let mut verifier = verifier(own, &["api"]);
     let other: Arc<Held> = Arc::clone(other);
@@ -117,7 +117,7 @@ fn for_audience<'a>(audience: &'a [&'a str]) -> Expectations<'a> {
     }
 }
 
-/// One word for a verdict.
+/// A short name of a verdict.
 fn word(verdict: &Verdict<()>) -> &'static str {
     match verdict {
         Verdict::Good(_) => "good",

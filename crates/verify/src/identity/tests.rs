@@ -1,4 +1,4 @@
-//! No claims whatever make another header, or a value that is read as something else.
+//! No claims can add a header, or make a service read a value other than the signed one.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ fn identity(chosen: &[(&str, &'static str)], separator: char, most: usize) -> Id
     Identity::new(chosen.collect(), separator, most)
 }
 
-/// The value of the header that one claim is given.
+/// The value of the header for this single claim.
 fn one(claim: &str) -> Result<String, &'static str> {
     let payload = format!(r#"{{"c":{claim}}}"#);
     let of = Source {
@@ -167,7 +167,7 @@ proptest! {
             octets += name.as_str().len() + 4 + value.len();
         }
         prop_assert!(octets <= most);
-        // What the service reads is what was signed, member by member.
+        // The service reads exactly the members that were signed.
         for (claim, value) in [(&a, &values[3]), (&b, &values[4])] {
             let text = std::str::from_utf8(value.as_bytes()).expect("UTF-8");
             match claim {
