@@ -8,7 +8,7 @@ use signet_core::{Algorithm, Audience, Issuer};
 use super::Location;
 use crate::{KeysAt, TrustedIssuer};
 
-/// What was agreed about one whose keys are at this URL.
+/// The terms of an issuer whose keys are at this URL.
 pub(super) fn trusted(jwks: &str) -> TrustedIssuer {
     TrustedIssuer {
         issuer: Issuer::new("https://login.example.com/"),

@@ -1,5 +1,5 @@
-//! One fetch: where the keys are, if that must be found out first, and the keys. Bounded in time and in octets, and no
-//! redirect is followed: an answer comes from the URL that was asked, or not at all.
+//! One fetch of an issuer's keys, with discovery if needed. Time and size are limited. Redirects are not followed: an
+//! answer comes from the URL that was asked.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -18,76 +18,76 @@ use super::resolve::Resolver;
 use super::tls::{self, NoClient};
 use crate::{KeysAt, TrustedIssuer};
 
-/// How long one answer may take, from the connection to its last octet.
+/// How long one answer may take, from connecting to the last byte.
 const DEADLINE: Duration = Duration::from_secs(5);
-/// The longest document, in octets. Real ones have some thousand.
+/// The maximum length of a document in bytes. Real ones have a few thousand.
 const LONGEST: usize = 512 * 1024;
-/// How long it is believed where the keys are. It is also found out anew after a fetch that failed.
+/// How long a discovered URL of the keys is used. Discovery is also repeated after a failed fetch.
 const DISCOVERED: Duration = Duration::from_secs(24 * 3600);
 
 /// Why a fetch failed.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    /// No connection, or no answer within the deadline.
+    /// The connection failed, or no answer came within the deadline.
     #[error("{url} does not answer: {why}")]
     Transport {
-        /// Who was asked.
+        /// The URL that was asked.
         url: Location,
-        /// The error with its causes.
+        /// The error and its causes.
         why: String,
     },
-    /// No TLS, or not with the issuer.
+    /// TLS failed, or the server's certificate is not that of the issuer.
     #[error("{url} is not asked, as TLS with it fails: {why}")]
     Tls {
-        /// Who was to be asked.
+        /// The URL that was asked.
         url: Location,
-        /// What is wrong with it.
+        /// The problem, in words for an operator.
         why: String,
     },
-    /// Another status than 200.
+    /// The answer has a status other than 200.
     #[error("{url} answered {status}{}", advice(*status))]
     Status {
-        /// Who was asked.
+        /// The URL that was asked.
         url: Location,
-        /// The status.
+        /// The status of the answer.
         status: u16,
     },
-    /// A document without end.
+    /// The document is too long.
     #[error("{url} answered more than {} KiB", LONGEST / 1024)]
     TooLong {
-        /// Who was asked.
+        /// The URL that was asked.
         url: Location,
     },
-    /// Not what OpenID Connect Discovery 1.0 §3 or RFC 8414 §2 says.
+    /// The document is not what OpenID Connect Discovery 1.0 §3 or RFC 8414 §2 describe.
     #[error(
         "{url} is no discovery document: it is not a JSON object with issuer and jwks_uri; is discovery_url right?"
     )]
     NotDiscovery {
-        /// Who was asked.
+        /// The URL that was asked.
         url: Location,
     },
-    /// OpenID Connect Discovery 1.0 §4.3: they must be the same.
+    /// The document is for another issuer (OpenID Connect Discovery 1.0 §4.3).
     #[error("{url} is of the issuer {named:?}; write exactly that name in SIGNET_TRUSTED_ISSUERS if it is meant")]
     OtherIssuer {
-        /// Who was asked.
+        /// The URL that was asked.
         url: Location,
-        /// The issuer that it names, cut.
+        /// The issuer in the document, shortened.
         named: String,
     },
-    /// It leads somewhere else than to a safe place.
+    /// The document names a URL from which keys must not be fetched.
     #[error("{url} names as jwks_uri a URL that {why}")]
     BadLocation {
-        /// Who was asked.
+        /// The URL in the document.
         url: Location,
-        /// What is wrong.
+        /// The problem with the URL.
         why: &'static str,
     },
-    /// There is an answer, but no key.
+    /// The document has no usable key.
     #[error("{url} gives no keys")]
     NoKeys {
-        /// Who was asked.
+        /// The URL that was asked.
         url: Location,
-        /// Why.
+        /// The reason why no key can be used.
         source: foreign_keys::NoKeys,
     },
 }
@@ -101,15 +101,15 @@ fn advice(status: u16) -> &'static str {
     }
 }
 
-/// What a fetch brought.
+/// The result of a fetch.
 #[derive(Debug)]
 pub(super) struct Fetched {
     pub(super) keys: ForeignKeys,
-    /// How long the issuer says that they are good for.
+    /// How long the issuer says that its keys may be used.
     pub(super) life: Duration,
 }
 
-/// Where one issuer's keys come from.
+/// The URLs from which one issuer's keys are fetched, and the client that fetches them.
 #[derive(Debug)]
 pub(super) struct Source {
     issuer: Issuer,
@@ -118,7 +118,7 @@ pub(super) struct Source {
     ca_file: Option<PathBuf>,
     client: reqwest::Client,
     resolver: Resolver,
-    /// Which URLs are asked of a proxy, as the client decides.
+    /// Which URLs go through a proxy, by the same rules as the client.
     proxies: Option<Matcher>,
     discovered: Option<(Location, Instant)>,
 }
@@ -141,7 +141,7 @@ impl Source {
             .redirect(reqwest::redirect::Policy::none());
         let (KeysAt::Jwks(url) | KeysAt::Discovery(url)) = &terms.keys_at;
         let proxies = match url.is_here() {
-            // A proxy that the environment names has no business between two processes of this machine.
+            // A proxy from the environment must not be used between two processes of this machine.
             true => {
                 builder = builder.no_proxy();
                 None
@@ -169,7 +169,7 @@ impl Source {
             (KeysAt::Jwks(url), _) => url.clone(),
             (KeysAt::Discovery(_), Some((url, found_at))) if found_at.elapsed() <= DISCOVERED => url.clone(),
             (KeysAt::Discovery(document), _) => {
-                // Not what was found before, if this fails.
+                // If discovery fails, the earlier URL is dropped as well.
                 let found = self.discover(document).await;
                 self.discovered = found.as_ref().ok().map(|url| (url.clone(), Instant::now()));
                 found?
@@ -177,7 +177,7 @@ impl Source {
         };
         let fetched = self.keys(&url).await;
         if fetched.is_err() {
-            // They may have moved.
+            // The keys may have moved, so the next fetch discovers their URL again.
             self.discovered = None;
         }
         fetched
@@ -200,7 +200,7 @@ impl Source {
         Ok(keys)
     }
 
-    /// The location, if it is not asked of a proxy.
+    /// The location, if it is fetched without a proxy.
     fn direct<'a>(&self, url: &'a Location) -> Option<&'a Location> {
         let uri = url.url().as_str().parse().ok();
         let takes_a_proxy = |proxies: &Matcher| uri.is_some_and(|uri| proxies.intercept(&uri).is_some());
@@ -227,7 +227,7 @@ impl Source {
             });
         }
         let too_long = || FetchError::TooLong { url: url.clone() };
-        // One that says so itself is not read at all.
+        // An answer that announces too many bytes is not read at all.
         if answer.content_length().is_some_and(|octets| octets > LONGEST as u64) {
             return Err(too_long());
         }
@@ -255,7 +255,7 @@ impl Source {
                 let way = self.direct(&url).map_or_else(proxies::on_the_way, |_| String::new());
                 format!("no whole answer within {} s{way}", DEADLINE.as_secs())
             }
-            // The library's own text repeats the URL.
+            // The library's own text would repeat the URL.
             false => error.source().map_or_else(|| error.to_string(), chain),
         };
         FetchError::Transport { url, why }
@@ -302,19 +302,20 @@ mod tests {
     async fn an_answer_that_announces_too_much_is_refused_before_it_comes() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        // It says how much it has, and then nothing: whoever waits for more waits until the deadline.
+        // The server announces a length and then sends nothing. A client that waits for the rest
+        // waits until the deadline.
         let server = tokio::spawn(async move {
             let (mut connection, _) = listener.accept().await.expect("a connection");
             let mut request = Vec::new();
             while !request.ends_with(b"\r\n\r\n") {
                 assert_ne!(connection.read_buf(&mut request).await.expect("a request"), 0);
             }
-            // Firewalls refuse requests that do not say whose they are.
+            // Firewalls refuse requests without a user agent.
             let request = String::from_utf8(request).expect("text");
             assert!(request.contains(&format!("user-agent: {USER_AGENT}\r\n")), "{request}");
             let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", LONGEST + 1);
             connection.write_all(head.as_bytes()).await.expect("written");
-            // Until the other side has had enough.
+            // Wait until the client closes the connection.
             let _ = connection.read_u8().await;
         });
         let mut source = Source::new(&trusted(&format!("http://{address}/jwks"))).expect("a client");

@@ -1,8 +1,9 @@
-//! When keys are fetched: ahead of their end, a little sooner by chance; after a failure again and again with growing
-//! waits; and once, no sooner than a cool-down after the last fetch, when a token is of a key that is not known.
+//! When keys are fetched: a little before they expire, with jitter; after a failure again, with growing waits; and
+//! early, if a token names an unknown key, but no sooner than one cool-down after the last fetch.
 //!
-//! Whoever sends tokens with random names or signatures causes one fetch per cool-down, and after a failure none at all: the waits
-//! are the same whatever is asked for. And no failure makes a good key wait for a cool-down, as failures are repeated anyway.
+//! Tokens with random kids or signatures therefore cause at most one fetch per cool-down. After a failure they
+//! cause none, because the retries follow their own waits. A failed fetch never starts a cool-down that a good
+//! key would have to wait for.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -21,14 +22,14 @@ use super::{Known, Trusted};
 use crate::Record;
 use signet_base::rfc3339;
 
-/// The first wait after a failure; it doubles.
+/// The first wait after a failure. Each further wait is twice as long.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
-/// The longest while the last keys serve: nobody notices it.
+/// The maximum wait while the last keys are still in use.
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
-/// The longest while there are none, and good tokens are turned away.
+/// The maximum wait while there are no keys and good tokens are refused.
 const LONGEST_RETRY_WITHOUT_KEYS: Duration = Duration::from_secs(5);
 
-/// The task of one issuer.
+/// The task that follows one issuer.
 #[derive(Debug)]
 pub(super) struct Follower {
     pub(super) trusted: Arc<Trusted>,
@@ -36,14 +37,14 @@ pub(super) struct Follower {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) record: Arc<dyn Record>,
     pub(super) jitter: Jitter,
-    /// Keys that an earlier process fetched. They serve once fetching them has failed.
+    /// Keys that an earlier process fetched. They are used if the first fetch fails.
     pub(super) stale: Option<Known>,
-    /// Somebody keeps what was fetched.
+    /// Wakes the task that stores fetched keys on disk.
     pub(super) fetched: Arc<Notify>,
 }
 
 impl Follower {
-    /// Fetches for ever.
+    /// Fetches the keys until the process stops.
     pub(super) async fn run(mut self) {
         let mut failures = 0_u32;
         loop {
@@ -54,8 +55,8 @@ impl Follower {
                 Ok(fetched) => {
                     failures = 0;
                     let life = self.keep(fetched, asked_at);
-                    // What was wished for before these keys were in use is answered by them: tokens that come while they are
-                    // on their way must not bring another fetch. A token of a still newer key wishes anew.
+                    // Drop a request that was made before these keys were in use, because this fetch answers it. A
+                    // token of an even newer key makes a new request.
                     let _ = self.trusted.wish.notified().now_or_never();
                     let longest = (life - life / 20).saturating_sub(asked.elapsed());
                     longest - self.jitter.up_to(longest / 10)
@@ -77,7 +78,8 @@ impl Follower {
         }
     }
 
-    /// Replicas meet a new key at the same moment; they do not all ask at the same moment.
+    /// Waits until a fetch is requested and allowed. All replicas see a new key at the same moment, so
+    /// jitter spreads their fetches.
     async fn wished(&self, asked: Instant) {
         let cool_down = self.trusted.terms.cool_down;
         self.trusted.wish.notified().await;
@@ -85,7 +87,7 @@ impl Follower {
         sleep(self.jitter.up_to(cool_down / 10)).await;
     }
 
-    /// Takes the keys into use; how long they are good for.
+    /// Starts to use the keys, and returns how long they may be used.
     fn keep(&mut self, fetched: Fetched, asked_at: Timestamp) -> Duration {
         let terms = &self.trusted.terms;
         let known = Known::new(
@@ -101,7 +103,7 @@ impl Follower {
         let left_out = known.keys.left_out();
         let news = before.as_ref().is_none_or(|known| known.keys.left_out() != left_out);
         if news {
-            // Every one of them, in lines that can be read.
+            // Log all of them, in lines of readable length.
             for some in left_out.chunks(16) {
                 let shown: Vec<String> = some.iter().map(ToString::to_string).collect();
                 warn!(issuer = %terms.issuer, count = left_out.len(), "keys of a trusted issuer are not used: {}", shown.join(", "));
@@ -125,8 +127,8 @@ impl Follower {
         self.trusted.known.store(Some(Arc::new(known)));
     }
 
-    /// What an earlier process kept. Without the restart it would serve until it is fetched again; and after that only if
-    /// it cannot be.
+    /// Restores keys of an earlier process. If they are still fresh, they are used at once, as they would be without
+    /// the restart. Otherwise they are used only if a fetch fails.
     pub(super) fn recall(&mut self, remembered: Remembered) {
         let fetched_at = rfc3339(remembered.fetched_at);
         let issuer = &self.trusted.terms.issuer;
@@ -140,7 +142,7 @@ impl Follower {
         }
     }
 
-    /// They cannot be fetched, so those from disk serve, as they would if this process had not been restarted.
+    /// Starts to use the keys from disk, because fetching failed. Without the restart they would be in use as well.
     fn fall_back(&mut self) {
         if let Some(known) = self.stale.take() {
             info!(
@@ -152,7 +154,7 @@ impl Follower {
         }
     }
 
-    /// Logged once for each reason, not once for each attempt.
+    /// Logs a failure once for each reason, not once for each attempt.
     fn note(&self, error: &FetchError, asked_at: Timestamp) {
         let trusted = &self.trusted;
         let reason = chain(error);
@@ -171,7 +173,8 @@ impl Follower {
     }
 }
 
-/// Before the next try, when so many have failed before this one. Keys that come to their end in the meantime do not serve.
+/// The maximum wait before the next try, after this many failures. It is shorter if the keys
+/// would expire during the wait.
 fn longest_wait(trusted: &Trusted, failures: u32, now: Timestamp) -> Duration {
     let wait = FIRST_RETRY
         .saturating_mul(1 << failures.min(8))
@@ -196,7 +199,7 @@ mod tests {
         r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"a","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
     const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 
-    /// An issuer with keys that are good for so long from now, or none.
+    /// An issuer whose keys may be used for this many seconds from now, or an issuer without keys.
     fn trusted(max_refresh: u64, usable_for: Option<u64>) -> Trusted {
         let trusted = Trusted::new(TrustedIssuer {
             max_refresh: Duration::from_secs(max_refresh),
@@ -235,7 +238,7 @@ mod tests {
         assert_eq!(waits(&trusted(3600, None)), without);
         assert_eq!(waits(&trusted(3600, Some(0))), without);
         assert_eq!(waits(&trusted(3, None)), [1, 2, 3, 3, 3, 3, 3, 3]);
-        // Good now, but not to the end of a wait of 16 s.
+        // The keys are usable now, but not until the end of a wait of 16 s.
         assert_eq!(waits(&trusted(3600, Some(12))), [1, 2, 4, 8, 5, 5, 5, 5]);
     }
 }

@@ -1,14 +1,15 @@
-//! How long an answer says that it is good for (RFC 9111 §4.2.1, §5.2.2).
+//! How long an answer may be used, by its own headers (RFC 9111 §4.2.1, §5.2.2).
 
 use std::time::Duration;
 
 use http::HeaderMap;
 use http::header::{AGE, CACHE_CONTROL};
 
-/// When nothing is said.
+/// The lifetime of an answer that states none.
 const UNSAID: Duration = Duration::from_secs(15 * 60);
 
-/// What is left of `max-age`; nothing where the answer is not to be kept, as some providers say of keys that they mean to be kept.
+/// The rest of `max-age`. Zero for `no-store` and the like, which some providers send with keys
+/// that are meant to be stored.
 pub(super) fn life(headers: &HeaderMap) -> Duration {
     let mut said = None;
     for value in headers.get_all(CACHE_CONTROL) {

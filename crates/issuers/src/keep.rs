@@ -1,5 +1,7 @@
-//! Reads the kept keys of all issuers at the start, and writes those that are fetched. One file at a time, apart from the
-//! tasks that fetch: a slow disk delays no fetch, and one that hangs holds one thread.
+//! Reads the stored keys of all issuers at start, and stores those that are fetched.
+//!
+//! Files are written one at a time, separately from the tasks that fetch. A slow disk therefore delays no fetch, and a
+//! disk that hangs blocks one thread only.
 
 use std::collections::HashMap;
 use std::mem::{Discriminant, discriminant};
@@ -17,10 +19,10 @@ use super::{Known, Trusted};
 use crate::TrustedIssuer;
 use signet_files::cache::FileFault;
 
-/// The start waits no longer for the disk. Fetching the keys is quicker, then.
+/// How long the start waits for the disk. After that, fetching the keys is quicker.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What was kept of each issuer, where it can be believed. What cannot is logged.
+/// Reads what was stored for each issuer, if it can be trusted. Problems are logged.
 pub(super) async fn recall(
     data_dir: &Path,
     terms: &[TrustedIssuer],
@@ -44,7 +46,7 @@ pub(super) async fn recall(
         found
     });
     match tokio::time::timeout(PATIENCE, reading).await {
-        // With an error the process is stopping, or a thread could not be had: there is nothing to go on from.
+        // An error means that the process is stopping or no thread could be started. Continue without stored keys.
         Ok(found) => found.unwrap_or_default(),
         Err(_) => {
             warn!(
@@ -58,7 +60,7 @@ pub(super) async fn recall(
     }
 }
 
-/// The task that writes.
+/// The task that stores keys.
 #[derive(Debug)]
 pub(super) struct Keep {
     files: Vec<(Arc<Trusted>, Kept)>,
@@ -66,7 +68,7 @@ pub(super) struct Keep {
 }
 
 impl Keep {
-    /// `fetched` is notified when keys were fetched.
+    /// Makes the task. It runs each time `fetched` is notified.
     pub(super) fn new(data_dir: &Path, issuers: Vec<Arc<Trusted>>, fetched: Arc<Notify>) -> Self {
         let file = |trusted: Arc<Trusted>| {
             let kept = Kept::new(data_dir, &trusted.terms);
@@ -78,7 +80,7 @@ impl Keep {
         }
     }
 
-    /// Runs for ever.
+    /// Stores keys until the process stops.
     pub(super) async fn run(self) {
         let mut written: Vec<Option<Arc<Known>>> = vec![None; self.files.len()];
         let mut faults = Faults::default();
@@ -98,14 +100,15 @@ impl Keep {
                     // The process is stopping.
                     Err(_) => return,
                 }
-                // Also after a failure: a disk that is full is not asked again after each fetch.
+                // This also covers failures: a full disk is not tried again after each fetch.
                 written[index] = Some(known);
             }
         }
     }
 }
 
-/// Other keys; or the same, when their age at the next start begins to count.
+/// Whether the keys must be written: they changed, or so much time has passed that the stored date
+/// matters at the next start.
 fn is_news(written: &Arc<Known>, known: &Arc<Known>) -> bool {
     if Arc::ptr_eq(written, known) {
         return false;
@@ -116,7 +119,7 @@ fn is_news(written: &Arc<Known>, known: &Arc<Known>) -> bool {
         || known.keys.to_jwks() != written.keys.to_jwks()
 }
 
-/// Of what is wrong for many issuers at once, such as a full disk, one line is logged.
+/// The current faults. If many issuers have the same fault, such as a full disk, only one line is logged.
 #[derive(Debug, Default)]
 struct Faults(HashMap<usize, (Discriminant<Refusal>, Option<Discriminant<FileFault>>)>);
 
@@ -127,7 +130,7 @@ impl Faults {
             _ => None,
         };
         let kind = (discriminant(&error.refusal), within);
-        // What is wrong with the content of one file says nothing of the others.
+        // A fault in the content of one file says nothing about the others.
         let is_shared = within.is_some();
         match is_shared && self.0.values().any(|known| *known == kind) {
             true => debug!("{}", chain(error)),

@@ -1,12 +1,12 @@
-//! The issuers beside our own whose tokens are accepted: Auth0, Entra ID, Keycloak, Cognito and the like.
+//! Trusted issuers: others than our own whose tokens are accepted, such as Auth0, Entra ID, Keycloak and Cognito.
 //!
-//! Each has a task that fetches its keys ahead of their end, one fetch at a time. The data path finds the issuer by `iss`, and a
-//! key in what was fetched last; it waits for nobody. Keys belong to their issuer: none is ever tried for a token of another.
-//! A fetch that fails leaves the last keys in use, up to a stated age, also over a restart; beyond it, and before the first
-//! success, there is no verdict on a token of that issuer.
+//! Each issuer has a task that fetches its keys before they expire, one fetch at a time. The data path looks up the
+//! issuer by `iss` and the key among the last fetched ones, without waiting. A key is used only for tokens of its own
+//! issuer. If fetching fails, the last keys stay in use up to a configured age, also after a restart. Beyond that age,
+//! and before the first success, tokens of that issuer cannot be judged.
 //!
-//! [`Issuers::follow`] is the entry point; [`IssuerKeys`] hands the keys of one to the verifier. This crate knows no ring, no
-//! provider and no listener of ours, and not where the terms of an issuer are written down.
+//! [`Issuers::follow`] is the entry point; [`IssuerKeys`] passes the keys of one issuer to the verifier. This crate
+//! does not know the ring, the providers, the listeners, or where the settings of an issuer come from.
 //!
 //! ```
 //! use std::path::Path;
@@ -82,17 +82,17 @@ pub use tls::NoClient;
 use fetch::Source;
 use kept::Remembered;
 
-/// Keys as they were fetched, and how long they are good for.
+/// Fetched keys, and how long they may be used.
 #[derive(Debug)]
 pub struct Known {
     keys: ForeignKeys,
-    /// The instant before they were asked for.
+    /// The time just before they were requested.
     fetched_at: Timestamp,
-    /// How long the issuer said that they are good for.
+    /// How long the issuer said that they may be used.
     good_for: Duration,
-    /// Until then they need not be fetched again.
+    /// When they should be fetched again.
     fresh_until: Timestamp,
-    /// Until then they are believed, if they cannot be.
+    /// When they stop being used if no fetch succeeds.
     usable_until: Timestamp,
     /// Whether an earlier process fetched them.
     is_from_disk: bool,
@@ -124,23 +124,23 @@ impl Known {
         }
     }
 
-    /// The keys.
+    /// The keys themselves.
     #[must_use]
     pub const fn keys(&self) -> &ForeignKeys {
         &self.keys
     }
 }
 
-/// One issuer, with the keys that it had when they were last fetched.
+/// A trusted issuer, with the keys of the last successful fetch.
 #[derive(Debug)]
 pub struct Trusted {
     terms: TrustedIssuer,
     known: ArcSwapOption<Known>,
     outage: ArcSwapOption<Outage>,
     was_tried: AtomicBool,
-    /// A token was of a key that is not known.
+    /// Requests a fetch because a token named an unknown key.
     wish: Notify,
-    /// An operator wants a fetch, whatever the pace.
+    /// Requests a fetch at once, because an operator wants it.
     order: Notify,
 }
 
@@ -156,16 +156,16 @@ impl Trusted {
         }
     }
 
-    /// What was agreed about it.
+    /// The terms from the settings.
     #[must_use]
     pub const fn terms(&self) -> &TrustedIssuer {
         &self.terms
     }
 
-    /// The keys, unless they are too old to be believed.
+    /// The keys, if they are recent enough.
     ///
     /// # Errors
-    /// [`NoKeys`].
+    /// [`NoKeys`] if there are none, or they are too old.
     pub fn keys_at(&self, now: Timestamp) -> Result<Arc<Known>, NoKeys> {
         let known: Guard<Option<Arc<Known>>> = self.known.load();
         match known.as_ref() {
@@ -175,14 +175,14 @@ impl Trusted {
         }
     }
 
-    /// Why the last fetch failed, if it did, and since when all do.
+    /// The reason of the last failed fetch, and since when all fetches fail. `None` if the last fetch succeeded.
     #[must_use]
     pub fn outage(&self) -> Option<Arc<Outage>> {
         self.outage.load_full()
     }
 
-    /// If the keys that serve come from disk, as this process has fetched none yet: when they were fetched, and until when
-    /// they are believed.
+    /// If the keys in use come from disk: when they were fetched, and how long they may be used. `None` once this
+    /// process has fetched keys.
     #[must_use]
     pub fn kept(&self) -> Option<(Timestamp, Timestamp)> {
         let known = self.known.load();
@@ -190,7 +190,7 @@ impl Trusted {
         kept.map(|known| (known.fetched_at, known.usable_until))
     }
 
-    /// Whether its keys were fetched, or could not be. Until then a replica is not ready.
+    /// Whether a fetch has succeeded or failed yet. Until then the replica is not ready.
     #[must_use]
     pub fn was_tried(&self) -> bool {
         self.was_tried.load(Ordering::Relaxed)
@@ -207,12 +207,12 @@ impl Keys for Known {
     }
 }
 
-/// A trusted issuer as a source of keys for the verifier.
+/// A [`KeySource`] for the verifier with the keys of a trusted issuer.
 #[derive(Debug)]
 pub struct IssuerKeys {
-    /// The issuer.
+    /// The issuer and its keys.
     pub trusted: Arc<Trusted>,
-    /// Whether the wall clock can be believed: the age of keys is not what somebody sets.
+    /// The watch on the wall clock. It keeps the age of keys right if somebody sets the clock.
     pub clock_watch: Arc<ClockWatch>,
 }
 
@@ -222,8 +222,8 @@ impl KeySource for IssuerKeys {
         Ok(known)
     }
 
-    /// Other issuers may give a new key, also one of another type, the kid of the last. However many tokens are refused, the keys
-    /// are fetched no sooner and no more often than once in a cool-down.
+    /// Requests a fetch if the reason may be a new key. Other issuers may even reuse a kid for a key of another type.
+    /// However many tokens are refused, keys are fetched at most once per cool-down.
     fn on_refused(&self, refusal: Refusal) {
         if matches!(
             refusal,
@@ -234,41 +234,40 @@ impl KeySource for IssuerKeys {
     }
 }
 
-/// Is told what happens, to count it.
+/// Counts events, for metrics.
 pub trait Record: std::fmt::Debug + Send + Sync {
-    /// This issuer is followed from now on. Nothing was fetched yet.
+    /// Handles the start of following this issuer. Nothing was fetched yet.
     fn on_followed(&self, issuer: &Issuer);
 
-    /// A fetch of its keys ended.
+    /// Handles the end of a fetch.
     fn on_fetched(&self, issuer: &Issuer, is_ok: bool);
 
-    /// It has so many keys from now on, which were asked for at this instant.
+    /// Handles new keys: their number, and when they were requested.
     fn on_keys(&self, issuer: &Issuer, count: usize, asked_at: Timestamp);
 }
 
-/// What following issuers takes.
+/// What [`Issuers::follow`] needs.
 #[derive(Clone, Copy, Debug)]
 pub struct Means<'a> {
     /// The machine's clock.
     pub clock: &'a Arc<dyn Clock>,
-    /// Where fetches are counted.
+    /// Counts fetches and keys.
     pub record: &'a Arc<dyn Record>,
-    /// Where keys are kept over a restart.
+    /// The directory in which keys are stored for the next start.
     pub data_dir: &'a Path,
-    /// How far the clock of another process that writes to `data_dir` may be ahead of this one's.
+    /// How far the clock of another process that writes to `data_dir` may be ahead of ours.
     pub ahead: Duration,
 }
 
-/// All of them.
+/// All trusted issuers.
 #[derive(Debug, Default)]
 pub struct Issuers(HashMap<Issuer, Arc<Trusted>>);
 
 impl Issuers {
-    /// Those of the settings; each is followed until the shutdown. Keys that an earlier process kept serve when this
-    /// returns, if they are fresh.
+    /// Follows the issuers of the settings until shutdown. If stored keys are fresh, they are in use when this returns.
     ///
     /// # Errors
-    /// [`NoClient`] if the certificate authorities of one cannot be read.
+    /// [`NoClient`] if the certificate authorities of an issuer cannot be read.
     pub async fn follow(
         terms: &[TrustedIssuer],
         means: Means<'_>,
@@ -313,21 +312,21 @@ impl Issuers {
         Ok(Self(issuers))
     }
 
-    /// Each of them, in no order.
+    /// The issuers, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Trusted>> {
         self.0.values()
     }
 
-    /// Fetches all keys now.
+    /// Fetches the keys of all issuers now.
     pub fn fetch_now(&self) {
         self.iter().for_each(|trusted| trusted.order.notify_one());
     }
 }
 
-/// Asks once where an issuer's keys are, and for them: what `signet check` shows.
+/// Fetches an issuer's keys once, with discovery if needed. `signet check` uses it.
 ///
 /// # Errors
-/// Why there are none.
+/// The reason why no keys could be fetched.
 pub async fn try_once(terms: &TrustedIssuer) -> Result<ForeignKeys, Box<dyn std::error::Error + Send + Sync>> {
     let mut source = Source::new(terms)?;
     Ok(source.fetch().await?.keys)

@@ -1,4 +1,4 @@
-//! Where an issuer's documents are.
+//! URLs of an issuer's documents.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -8,17 +8,19 @@ use signet_base::Nearness;
 
 use super::own_address::is_own;
 
-/// A URL that keys may be taken from: https, or http on this machine. Whoever stands between could give other keys.
+/// A URL from which keys may be fetched: https, or http on this machine. Over plain http elsewhere, an
+/// attacker could replace the keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Location(Url);
 
 impl Location {
-    /// Reads a URL.
+    /// Parses a URL.
     ///
     /// # Errors
-    /// What is wrong with it, to be put after it.
+    /// The problem, worded to follow the URL.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
-        // The parser takes these away without a word (WHATWG URL §4.4), and so asks somebody else than is written there.
+        // The parser silently drops these characters (WHATWG URL §4.4). The request would then go to a host
+        // that differs from the text.
         if text.chars().any(|c| c.is_control() || c.is_whitespace() || c == '\\') {
             return Err("holds a blank, a control character or a backslash");
         }
@@ -32,7 +34,7 @@ impl Location {
         if url.port() == Some(0) {
             return Err("has the port 0, at which nobody listens");
         }
-        // It makes `https:host` and `https:///host` of it, too.
+        // The parser also accepts `https:host` and `https:///host`.
         let after_scheme = text.split_once(':').map_or("", |(_, rest)| rest);
         if !after_scheme.starts_with("//") || after_scheme.starts_with("///") {
             return Err("is not an absolute URL");
@@ -46,15 +48,15 @@ impl Location {
         }
     }
 
-    /// Reads the URL to which the document at this one leads.
+    /// Parses a URL that the document at `self` names.
     ///
-    /// Not from elsewhere to this machine: what another names here is no issuer's, and a proxy that is asked for it looks for
-    /// it on its own machine.
+    /// A document from elsewhere must not name an address of this machine. No issuer's keys are there, and a proxy
+    /// would look for the address on its own machine.
     pub(super) fn leads_to(&self, text: &str) -> Result<Self, &'static str> {
         let there = Self::parse(text)?;
         match there.nearness() {
             _ if self.is_here() => Ok(there),
-            // Both are on an interface that is not loopback, or neither is.
+            // Allowed if both are on a non-loopback interface of this machine, or neither is.
             Nearness::Elsewhere if self.has_own_address() || !there.has_own_address() => Ok(there),
             Nearness::Elsewhere => {
                 Err("is an address of this machine, where the document is not; write it as jwks_url if it is meant")
@@ -72,17 +74,17 @@ impl Location {
         &self.0
     }
 
-    /// Whether nobody can stand between.
+    /// Whether the host is this machine, so nobody can intercept the request.
     pub(super) fn is_here(&self) -> bool {
         self.nearness().is_here()
     }
 
-    /// Its host, if that is written as an address.
+    /// The host as an IP address, if it is written as one.
     pub(super) fn address(&self) -> Option<IpAddr> {
         self.0.host_str()?.trim_matches(['[', ']']).parse().ok()
     }
 
-    /// Whether its host is written as an address of an interface of this machine other than loopback.
+    /// Whether the host is the address of a non-loopback interface of this machine.
     fn has_own_address(&self) -> bool {
         self.nearness() == Nearness::Elsewhere && self.address().is_some_and(is_own)
     }
@@ -158,7 +160,7 @@ mod tests {
     fn a_document_from_elsewhere_does_not_lead_to_this_machine() {
         let at = |text: &str| Location::parse(text).expect("a location");
         let here = at("http://127.0.0.1:3000/found");
-        // Where it is not sure that the document is from this machine, it leads to none either.
+        // If it is not certain that the document comes from this machine, it must not name an address of this machine.
         let others = [
             "https://login.example.com/found",
             "https://0.0.0.0/found",

@@ -1,15 +1,16 @@
-//! Whether an address is one of this machine's own interfaces. Those beside loopback do not show it, so the system is asked: it
-//! lets a socket have an address only if that is its own.
+//! Whether an IP address belongs to an interface of this machine. The address alone does not show that, so the system
+//! is asked: it binds a socket only to its own addresses.
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 
-/// Reserved (RFC 1112 §4), and for discarding (RFC 6666): nobody has them.
+/// Addresses that no machine has: a reserved one (RFC 1112 §4) and one of the discard prefix (RFC 6666).
 const NOBODYS: (Ipv4Addr, Ipv6Addr) = (Ipv4Addr::new(240, 0, 0, 1), Ipv6Addr::new(0x100, 0, 0, 0, 0, 0, 0, 1));
 
 /// Whether a connection to this address ends on this machine. Nothing is sent.
 ///
-/// Where the system lets a socket have any address (`net.ipv4.ip_nonlocal_bind`), nobody can tell, and none is own.
+/// If the system lets sockets bind to any address (`net.ipv4.ip_nonlocal_bind`), this cannot be
+/// known, and the answer is no.
 pub(super) fn is_own(address: IpAddr) -> bool {
     let address = address.to_canonical();
     let nobodys = match address {
@@ -22,7 +23,7 @@ pub(super) fn is_own(address: IpAddr) -> bool {
 fn may_have(address: IpAddr) -> bool {
     match UdpSocket::bind((address, 0)) {
         Ok(_) => true,
-        // It is not ours, or a sandbox forbids to ask.
+        // These errors mean that the address is not ours, or that a sandbox forbids the question.
         Err(error) => !matches!(
             error.kind(),
             ErrorKind::AddrNotAvailable | ErrorKind::Unsupported | ErrorKind::PermissionDenied
@@ -34,11 +35,11 @@ fn may_have(address: IpAddr) -> bool {
 pub(crate) mod tests {
     use super::*;
 
-    /// The address at which this machine sends to the network, if it has one.
+    /// The addresses from which this machine sends to the network, if it has any.
     pub(crate) fn own_addresses() -> Vec<IpAddr> {
         let from = |any: &str, to: &str| {
             let socket = UdpSocket::bind(any).ok()?;
-            // This sends nothing.
+            // Connecting a UDP socket sends nothing.
             socket.connect(to).ok()?;
             Some(socket.local_addr().ok()?.ip())
         };

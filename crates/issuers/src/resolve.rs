@@ -1,5 +1,6 @@
-//! Resolves the names of an issuer's URLs. A name that a discovery document from elsewhere gave does not resolve to this
-//! machine: that would lead here what the name itself does not show (DNS rebinding).
+//! Resolves the host names of an issuer's URLs.
+//!
+//! If a discovery document from elsewhere names a host, that host must not resolve to this machine (DNS rebinding).
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -12,22 +13,23 @@ use signet_base::Nearness;
 use super::Location;
 use super::own_address::is_own;
 
-/// The resolver of one issuer's client. Names other than the issuer's, such as that of a proxy, are resolved as ever.
+/// The resolver of one issuer's client. Names that are not the issuer's, such as that of a
+/// proxy, are resolved as usual.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Resolver(Arc<Mutex<Names>>);
 
 #[derive(Debug, Default)]
 struct Names {
-    /// The host of the discovery document, if an operator wrote down only that.
+    /// The host of the discovery document, if the operator configured only that.
     document: Option<String>,
-    /// Where it resolves to: if that is this machine alone, or its link alone, then it is the operator's own, and may lead to
-    /// others there.
+    /// Where this host resolves to. If all addresses are on this machine, or on its link, the host is the operator's
+    /// own and may name others there.
     place: Option<Place>,
-    /// The host to which the document leads.
+    /// The host that the document names.
     led_to: Option<String>,
 }
 
-/// Where an address is that a document from elsewhere may not lead to.
+/// The places to which a document from elsewhere must not lead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     Machine,
@@ -35,7 +37,7 @@ enum Place {
 }
 
 impl Place {
-    /// `None`: elsewhere.
+    /// The place of an address. `None` means elsewhere.
     fn of(address: IpAddr) -> Option<Self> {
         match Nearness::of_address(address) {
             Nearness::Here | Nearness::PerhapsHere => Some(Self::Machine),
@@ -44,7 +46,8 @@ impl Place {
         }
     }
 
-    /// Where all of them are. One from elsewhere among them may be the one that is asked, and decides.
+    /// The common place of all addresses. A single one from elsewhere makes it `None`, because it may
+    /// be the one that is asked.
     fn of_all(addresses: &[SocketAddr]) -> Option<Self> {
         let first = Self::of(addresses.first()?.ip())?;
         addresses
@@ -55,18 +58,18 @@ impl Place {
 }
 
 impl Resolver {
-    /// The document at this location is asked for next. `None`: it is asked of a proxy, whose name is then the one to resolve,
-    /// and is the operator's choice wherever it leads.
+    /// Notes that the document at this location is fetched next. `None` means that a proxy fetches it. Then only the
+    /// name of the proxy is resolved, which the operator chose.
     pub(super) fn asks(&self, document: Option<&Location>) {
         *self.names() = Names {
             document: document.and_then(host),
-            // An address is not resolved.
+            // An IP address is not resolved, so its place is known now.
             place: document.and_then(Location::address).and_then(Place::of),
             led_to: None,
         };
     }
 
-    /// It led to this location. `None`: that is asked of a proxy.
+    /// Notes that the document named this location. `None` means that a proxy fetches it.
     pub(super) fn is_led_to(&self, keys: Option<&Location>) {
         self.names().led_to = keys.and_then(host);
     }
@@ -75,7 +78,7 @@ impl Resolver {
         self.0.lock()
     }
 
-    /// Of the addresses of a name, those that may be asked.
+    /// Keeps those addresses of a name to which a connection is allowed.
     fn judge(&self, name: &str, addresses: Vec<SocketAddr>) -> io::Result<Vec<SocketAddr>> {
         let mut names = self.names();
         if names.led_to.is_none() && names.document.as_deref() == Some(name) {
@@ -104,7 +107,7 @@ impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
         let resolver = self.clone();
         Box::pin(async move {
-            // The port is the caller's to set.
+            // The caller sets the port.
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
             let addresses: Addrs = Box::new(resolver.judge(name.as_str(), found)?.into_iter());
             Ok(addresses)
@@ -126,7 +129,7 @@ mod tests {
         texts.iter().map(address).collect()
     }
 
-    /// The addresses of the keys' host that may be asked, if the document's host resolves to `document`.
+    /// The allowed addresses of the keys' host, if the document's host resolves to `document`.
     fn asked(document: &[&str], keys: (&str, &[&str])) -> Option<Vec<SocketAddr>> {
         let at = |host: &str| Location::parse(&format!("https://{host}/")).expect("a location");
         let resolver = Resolver::default();
@@ -134,7 +137,7 @@ mod tests {
         let all = addresses(document);
         assert_eq!(resolver.judge("login.example.com", all.clone()).ok(), Some(all));
         resolver.is_led_to(Some(&at(keys.0)));
-        // A proxy on this machine is nobody's lead.
+        // No document names the proxy, so it may be on this machine.
         let proxy = addresses(&["127.0.0.1"]);
         assert_eq!(resolver.judge("proxy.example.com", proxy.clone()).ok(), Some(proxy));
         resolver.judge(keys.0, addresses(keys.1)).ok()
@@ -158,15 +161,15 @@ mod tests {
                 assert_eq!(asked(there, (host, &[near])), None, "{host} at {near}");
                 let rest = Some(addresses(&["192.0.2.7"]));
                 assert_eq!(asked(there, (host, &[near, "192.0.2.7"])), rest, "{host} at {near} too");
-                // An alias for a proxy of the operator's own, say.
+                // For example an alias for the operator's own proxy.
                 let both = Some(addresses(&[near]));
                 assert_eq!(asked(&[near], (host, &[near])), both, "{host} at {near}");
-                // Whoever writes the document's own name into DNS writes ours beside theirs.
+                // An attacker who controls the DNS of the document's host can add our address beside their own.
                 assert_eq!(asked(&[near, "192.0.2.1"], (host, &[near])), None, "{host} at {near}");
             }
         }
         assert_eq!(asked(there, ("keys.example.com", there)), Some(addresses(there)));
-        // An issuer beside us does not lead to where the cloud keeps our credentials.
+        // An issuer on this machine must not lead to the metadata service that holds our cloud credentials.
         for metadata in ["169.254.169.254", "fd00:ec2::254"] {
             assert_eq!(asked(&["127.0.0.1"], ("keys.example.com", &[metadata])), None);
         }
@@ -201,7 +204,7 @@ mod tests {
             panic!("led here")
         };
         assert!(error.to_string().contains("write jwks_url"), "{error}");
-        // The same name, but of a proxy that is asked for the keys.
+        // The same name, but it belongs to the proxy that is asked for the keys.
         resolver.is_led_to(None);
         assert!(resolve().await.is_ok());
     }

@@ -1,4 +1,4 @@
-//! What was agreed about an issuer.
+//! The terms of a trusted issuer, from the settings.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,28 +8,28 @@ use signet_core::{Algorithm, Audience, Issuer};
 
 use super::Location;
 
-/// What was agreed about one issuer.
+/// The settings of one trusted issuer.
 #[derive(Clone, Debug)]
 pub struct TrustedIssuer {
-    /// `iss` of its tokens.
+    /// The `iss` of its tokens.
     pub issuer: Issuer,
-    /// Its tokens must be for one of these, whatever a request asks for beside that. Not empty.
+    /// Its tokens must be for one of these audiences, in addition to what a request asks for. Not empty.
     pub audiences: Vec<Audience>,
-    /// The algorithms that its keys may have; a key that names none gets the first that fits.
+    /// The algorithms that its keys may have. A key that names none gets the first one of its key type.
     pub algorithms: Vec<Algorithm>,
-    /// In which claims it writes scopes and audience.
+    /// The claims in which it writes scopes and audience.
     pub dialect: Dialect,
-    /// Where its keys are.
+    /// The URL of its keys, or of its discovery document.
     pub keys_at: KeysAt,
-    /// The certificate authorities to trust for that, in PEM, instead of the machine's.
+    /// A file with the certificate authorities to trust for these URLs, in PEM. `None` means those of the machine.
     pub ca_file: Option<PathBuf>,
-    /// Keys are used for at least this long before they are fetched again, whatever their `max-age`.
+    /// The minimum time between two fetches, whatever the `max-age` of the keys.
     pub min_refresh: Duration,
-    /// And for at most this long.
+    /// The maximum time between two fetches.
     pub max_refresh: Duration,
-    /// How much longer they are used while fetching them fails.
+    /// How much longer keys are used while fetching them fails.
     pub max_stale: Duration,
-    /// Between two fetches, the later of which a token of an unknown key caused.
+    /// The minimum time between a fetch and one that a token with an unknown key causes.
     pub cool_down: Duration,
 }
 
@@ -43,11 +43,11 @@ impl From<&TrustedIssuer> for signet_verify::Terms {
     }
 }
 
-/// How an issuer's keys are found.
+/// How the keys of an issuer are found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeysAt {
-    /// There.
+    /// The keys are at this URL.
     Jwks(Location),
-    /// Where the discovery document says that is there.
+    /// The discovery document at this URL names the URL of the keys.
     Discovery(Location),
 }

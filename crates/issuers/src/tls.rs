@@ -1,4 +1,4 @@
-//! Which certificate authorities vouch for an issuer's server, and what is said of one that they do not vouch for.
+//! The certificate authorities for an issuer's server, and the error texts for TLS failures.
 
 use std::error::Error;
 use std::io;
@@ -13,59 +13,59 @@ use signet_files::{Refused, Rule};
 use crate::TrustedIssuer;
 use signet_base::rfc3339;
 
-/// How many names of a certificate are told.
+/// How many names of a certificate an error shows.
 const MOST_NAMES: usize = 8;
 
-/// Why no fetch is possible at all.
+/// Why no HTTP client can be made for an issuer.
 #[derive(Debug, thiserror::Error)]
 pub enum NoClient {
-    /// The file of the certificate authorities cannot be read, or others could have written it.
+    /// The file of certificate authorities cannot be read, or others could have written it.
     #[error("ca_file of the trusted issuer {issuer}, {}, cannot be used", path.display())]
     File {
-        /// Whose.
+        /// The issuer of the setting.
         issuer: Issuer,
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         source: Refused,
     },
-    /// The file is there, and nobody in it could vouch for anything.
+    /// The file has no certificate of an authority.
     #[error(
         "ca_file of the trusted issuer {issuer}, {}, holds no certificate in PEM, which stands between BEGIN CERTIFICATE and \
          END CERTIFICATE; write those of the certificate authorities there, and no private key",
         path.display()
     )]
     Empty {
-        /// Whose.
+        /// The issuer of the setting.
         issuer: Issuer,
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
     },
-    /// There is something, but not what it says it is.
+    /// The file has a certificate that cannot be decoded.
     #[error("ca_file of the trusted issuer {issuer}, {}, holds a certificate that cannot be used; is it damaged?", path.display())]
     Damaged {
-        /// Whose.
+        /// The issuer of the setting.
         issuer: Issuer,
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         source: reqwest::Error,
     },
-    /// The machine has none of its own.
+    /// The machine has no certificate authorities of its own.
     #[error(
         "the certificate authorities of this machine, which vouch for the trusted issuer {issuer}, cannot be read; install them \
          (Debian: ca-certificates), or write ca_file"
     )]
     Machine {
-        /// Whose.
+        /// The issuer whose server cannot be verified.
         issuer: Issuer,
-        /// Why.
+        /// The reason.
         source: reqwest::Error,
     },
 }
 
 impl NoClient {
-    /// A client could not be made with the authorities that there are.
+    /// Makes the error for an HTTP client that could not be built with these authorities.
     pub(super) fn new(terms: &TrustedIssuer, source: reqwest::Error) -> Self {
         let issuer = terms.issuer.clone();
         match terms.ca_file.clone() {
@@ -75,7 +75,7 @@ impl NoClient {
     }
 }
 
-/// The authorities of `ca_file`, if there is one. They stand in the place of the machine's, so there is at least one.
+/// The authorities in `ca_file`, if it is set. They replace those of the machine, so the file must have at least one.
 pub(super) fn authorities(terms: &TrustedIssuer) -> Result<Option<Vec<Certificate>>, NoClient> {
     let (Some(path), issuer) = (terms.ca_file.clone(), terms.issuer.clone()) else {
         return Ok(None);
@@ -91,21 +91,21 @@ pub(super) fn authorities(terms: &TrustedIssuer) -> Result<Option<Vec<Certificat
     }
 }
 
-/// What TLS says of a failure, if it was TLS that failed.
+/// The TLS error behind this one, if there is one.
 pub(super) fn failure(error: &reqwest::Error) -> Option<&rustls::Error> {
     let mut cause = error.source();
     while let Some(error) = cause {
         if let Some(error) = error.downcast_ref() {
             return Some(error);
         }
-        // The source of such an error is what stands behind the one in it.
+        // The source of such an error skips the error inside it, which is needed here.
         let within = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
         cause = within.map_or_else(|| error.source(), |within| Some(within));
     }
     None
 }
 
-/// A failure for whom it is told to at night. The same one has the same words each time: a new reason is logged again.
+/// The text of a TLS failure, for an operator. Equal failures give equal texts, because a new text is logged again.
 pub(super) fn in_words(failure: &rustls::Error, ca_file: Option<&Path>) -> String {
     use rustls::Error::{
         AlertReceived, InvalidCertificate, InvalidMessage as Invalid, PeerIncompatible as Incompatible,
@@ -155,7 +155,7 @@ fn of_certificate(error: &CertificateError, ca_file: Option<&Path>) -> Option<St
             };
             format!("its certificate is not for {}, but for {names}", expected.to_str())
         }
-        // By its name, as the type is of a crate that is not ours to name.
+        // The error is matched by its text, because its type belongs to a crate that we do not depend on.
         (CertificateError::Other(other), _) if other.to_string().contains("CaUsedAsEndEntity") => {
             "its certificate is one of an authority (CA:TRUE), as `openssl req -x509` makes it; a server needs one that is none \
              (CA:FALSE)"

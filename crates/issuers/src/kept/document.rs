@@ -1,4 +1,4 @@
-//! The text of the file: JSON that a person can read, taken only if every part of it is as Signet would have written it.
+//! The content of the file: readable JSON, accepted only if every part is as Signet would have written it.
 //!
 //! ```json
 //! {
@@ -14,8 +14,8 @@
 //! }
 //! ```
 //!
-//! `sha256` is of the octets of `content`, in hexadecimal digits. It tells damage, not forgery: who could write the file
-//! could write the digest too.
+//! `sha256` is the digest of the bytes of `content` in hexadecimal. It detects damage, not forgery: whoever can write
+//! the file can also write the digest.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -31,7 +31,7 @@ use crate::{KeysAt, TrustedIssuer};
 use signet_files::cache::{self, FileFault};
 
 pub(super) const FORMAT: &str = "signet-issuer-keys/1";
-/// The most octets of the file: twice those of the longest document that is fetched.
+/// The maximum size of the file in bytes: twice that of the longest document that is fetched.
 pub(super) const LONGEST: usize = 1024 * 1024;
 
 #[derive(Serialize, Deserialize)]
@@ -52,7 +52,7 @@ struct ContentJson {
     jwks: Box<RawValue>,
 }
 
-/// What decides on which keys are an issuer's. Keys that were fetched under other terms are not used.
+/// The settings that decide which keys belong to an issuer. Keys that were fetched under other settings are not used.
 #[derive(PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TermsJson {
@@ -92,7 +92,7 @@ impl TermsJson {
     }
 }
 
-/// Reads the text, if it is of this issuer under these terms.
+/// Parses the text, and checks that it is for this issuer with these settings.
 pub(super) fn parse(bytes: &[u8], terms: &TrustedIssuer) -> Result<Remembered, Refusal> {
     let (text, _) = cache::parse(bytes, FORMAT)?;
     let json: DocumentJson = json::read(text.as_bytes()).map_err(FileFault::Malformed)?;
@@ -109,7 +109,7 @@ pub(super) fn parse(bytes: &[u8], terms: &TrustedIssuer) -> Result<Remembered, R
     if let Some(setting) = content.terms.differs_in(&TermsJson::of(terms)) {
         return Err(Refusal::OtherTerms { setting });
     }
-    // By the same rules as when they are fetched, which may be stricter by now.
+    // The keys are checked by the same rules as when they are fetched. These may have become stricter.
     let keys = ForeignKeys::parse(content.jwks.get().as_bytes(), &terms.algorithms).map_err(Refusal::NoKeys)?;
     Ok(Remembered {
         keys,
@@ -118,7 +118,7 @@ pub(super) fn parse(bytes: &[u8], terms: &TrustedIssuer) -> Result<Remembered, R
     })
 }
 
-/// Writes the text.
+/// Composes the text of the file.
 pub(super) fn compose(remembered: &Remembered, terms: &TrustedIssuer) -> Result<Vec<u8>, Refusal> {
     let jwks = JwkSet {
         keys: remembered.keys.to_jwks(),

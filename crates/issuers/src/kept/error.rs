@@ -1,4 +1,4 @@
-//! Why kept keys are not used, or were not written, in words for the person who has to act.
+//! Why stored keys are not used, or were not stored, in words for an operator.
 
 use std::error::Error;
 use std::fmt;
@@ -8,14 +8,14 @@ use signet_core::{Issuer, foreign_keys};
 
 use signet_files::cache::FileFault;
 
-/// The file or its directory, what is wrong with it, and what to do next. `Display` does not repeat its source.
+/// The file or directory, the problem, and what to do. `Display` does not repeat its source.
 #[derive(Debug)]
 pub(crate) struct KeptError {
-    /// The issuer whose keys these are.
+    /// The issuer of the keys.
     pub issuer: Issuer,
-    /// The file; or the directory, if that is what is wrong.
+    /// The path of the file, or of the directory if the problem is there.
     pub path: PathBuf,
-    /// What is wrong.
+    /// The problem.
     pub refusal: Refusal,
 }
 
@@ -37,42 +37,42 @@ impl Error for KeptError {
     }
 }
 
-/// What is wrong with the file, its directory, or what it says.
+/// The problem with the file, its directory or its content.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refusal {
-    /// The file itself, its directory, or its text.
+    /// A problem of the file itself, its directory or its JSON.
     #[error(transparent)]
     File(#[from] FileFault),
-    /// Its content is not the one that its digest is of.
+    /// The content does not match its digest.
     #[error("refused, as its content and its sha256 do not agree: it is damaged")]
     Damaged,
-    /// It is another issuer's.
+    /// The file belongs to another issuer.
     #[error("refused, as it has the keys of {found:?}, not those of {ours:?}")]
     Issuer {
-        /// Whose it is.
+        /// The issuer in the file.
         found: String,
-        /// Whose it should be.
+        /// The expected issuer.
         ours: String,
     },
-    /// The keys were fetched with other settings of the issuer.
+    /// The keys were fetched under other settings of the issuer.
     #[error("not used, as {setting} of this trusted issuer had another value when they were fetched")]
     OtherTerms {
-        /// The key in the issuer's table.
+        /// The setting that differs, a key of the issuer's table.
         setting: &'static str,
     },
-    /// None of its keys will do.
+    /// The file has no usable key.
     #[error("refused, as it has no usable key")]
     NoKeys(#[source] foreign_keys::NoKeys),
-    /// It is from the future.
+    /// The file has a date in the future.
     #[error("not used, as they were fetched at {at}, which is in the future by the clock of this machine")]
     FromTheFuture {
-        /// When, by the file.
+        /// The date in the file.
         at: String,
     },
 }
 
 impl Refusal {
-    /// What to do next.
+    /// What the operator should do.
     pub(crate) fn advice(&self) -> &'static str {
         match self {
             Self::File(FileFault::DirectoryOwner { .. } | FileFault::DirectoryWritable { .. }) => {

@@ -1,13 +1,13 @@
-//! The last good keys of a trusted issuer on disk: what a replica that starts while the issuer is down verifies with.
+//! The last good keys of a trusted issuer on disk. A replica that starts while the issuer is down verifies with them.
 //!
-//! A restart changes nothing of how long a key lives that the issuer has withdrawn. Kept keys serve until they would have
-//! been fetched again, and after that only once a fetch has failed, for `max_stale` at most, counted from the fetch that
-//! brought them. What is fetched next replaces them whole.
+//! A restart never extends the life of a key that the issuer has withdrawn. Stored keys are used until they would have
+//! been fetched again. After that they are used only while fetching fails, for at most `max_stale` after the fetch that
+//! brought them. The next successful fetch replaces all of them.
 //!
-//! The file is believed only if nobody but this process's user (and root) could have written it ([`CacheFile`]), if it is
-//! of this issuer, and if the settings that decide on which keys are the issuer's are what they were.
+//! The file is trusted only if nobody but this process's user and root could have written it ([`CacheFile`]), if it is
+//! for this issuer, and if the settings that select the issuer's keys have not changed.
 //!
-//! [`Kept::read`] and [`Kept::write`] block: call them where that is allowed. The entry point is [`Kept`].
+//! The entry point is [`Kept`]. [`Kept::read`] and [`Kept::write`] block; call them on a thread that may block.
 
 mod document;
 mod error;
@@ -26,20 +26,20 @@ use crate::TrustedIssuer;
 use signet_base::rfc3339;
 use signet_files::cache::CacheFile;
 
-/// The directory of these files in the data directory.
+/// The subdirectory of the data directory for these files.
 pub const DIRECTORY: &str = "issuers";
 
 /// Keys as they were fetched.
 #[derive(Clone, Debug)]
 pub(super) struct Remembered {
     pub(super) keys: ForeignKeys,
-    /// The instant just before the request for them was sent.
+    /// The time just before the request was sent.
     pub(super) fetched_at: Timestamp,
-    /// How long the issuer said that they are good for, whatever the settings make of it.
+    /// How long the issuer said that the keys may be used, before our settings limit it.
     pub(super) good_for: Duration,
 }
 
-/// The file of one issuer.
+/// The file for one issuer's keys.
 #[derive(Clone, Debug)]
 pub(super) struct Kept {
     file: CacheFile,
@@ -47,9 +47,9 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    /// The file of this issuer in this data directory. Nothing is touched yet.
+    /// The file for this issuer in this data directory. Nothing is read or created yet.
     pub(super) fn new(data_dir: &Path, terms: &TrustedIssuer) -> Self {
-        // An issuer's name may be any text, longer than a file's name or with a slash in it.
+        // The name of an issuer may be longer than a file name or contain a slash, so the file is named by its hash.
         let name = format!("{}.json", document::sha256(terms.issuer.as_str()));
         Self {
             file: CacheFile::below(data_dir, DIRECTORY, name, document::LONGEST),
@@ -57,15 +57,15 @@ impl Kept {
         }
     }
 
-    /// What was last written, if anything. By the clock of this machine it is `now`, and other replicas that share the
-    /// directory may be ahead by `ahead` at most.
+    /// Reads what was last stored, if anything. `now` is this machine's time. The clocks of other replicas that share
+    /// the directory may be ahead by at most `ahead`.
     pub(super) fn read(&self, now: Timestamp, ahead: Duration) -> Result<Option<Remembered>, KeptError> {
         let read = || {
             let Some(bytes) = self.file.read()? else {
                 return Ok(None);
             };
             let remembered = document::parse(&bytes, &self.terms)?;
-            // How old it is cannot be said, so how long it may live cannot either.
+            // The age of such keys is unknown, and so is how long they may be used.
             match remembered.fetched_at > now.plus(ahead) {
                 true => Err(Refusal::FromTheFuture {
                     at: rfc3339(remembered.fetched_at),
@@ -79,7 +79,7 @@ impl Kept {
         read().map_err(|refusal| self.refused(refusal))
     }
 
-    /// Puts this in place of what was last written, whole or not at all.
+    /// Replaces the stored keys. The file is written completely or not at all.
     pub(super) fn write(&self, remembered: &Remembered) -> Result<(), KeptError> {
         let write = || -> Result<(), Refusal> {
             let bytes = document::compose(remembered, &self.terms)?;
@@ -106,19 +106,19 @@ impl Kept {
     }
 }
 
-/// What kept keys are worth when the process starts.
+/// How stored keys can be used when the process starts.
 #[derive(Debug)]
 pub(super) enum Worth {
-    /// Without the restart they would not have been fetched again yet: they serve at once.
+    /// The keys would not have been fetched again yet. They are used at once.
     Fresh(Known),
-    /// They serve if they cannot be fetched.
+    /// The keys are used only if fetching fails.
     Stale(Known),
-    /// They are too old to be believed.
+    /// The keys are too old to be used.
     Nothing,
 }
 
 impl Remembered {
-    /// By the terms of today.
+    /// Judges the keys by the current settings.
     pub(super) fn worth(self, terms: &TrustedIssuer, now: Timestamp) -> Worth {
         let known = Known::new(self, terms, true);
         match now {

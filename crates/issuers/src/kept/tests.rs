@@ -1,4 +1,4 @@
-//! The file as it is written, read back, damaged, forged and grown old.
+//! The file when it is written, read back, damaged, forged or old.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -12,7 +12,7 @@ use crate::example::trusted;
 use crate::{Location, NoKeys, Trusted};
 use signet_files::cache::FileFault;
 
-/// RFC 8037, appendix A.2, and RFC 7515, appendix A.3, under kids that no thumbprint is.
+/// Keys of RFC 8037 appendix A.2 and RFC 7515 appendix A.3, with kids that are not thumbprints.
 const JWKS: &str = r#"{"keys":[
     {"kty":"OKP","crv":"Ed25519","kid":"a \"b\"","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"},
     {"kty":"EC","crv":"P-256","kid":"2","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
@@ -41,7 +41,7 @@ fn facts(remembered: &Remembered) -> String {
     format!("{jwks} {:?} {:?}", remembered.fetched_at, remembered.good_for)
 }
 
-/// A data directory, and the file in it, written.
+/// A data directory with a stored file.
 fn written() -> (TempDir, Kept) {
     let directory = tempfile::tempdir().expect("a directory");
     let kept = Kept::new(directory.path(), &terms());
@@ -233,7 +233,7 @@ fn neither_a_link_in_place_of_the_directory_nor_a_data_directory_of_others_is_be
             assert!(matches!(&refusal, Refusal::File(fault) if expected(fault)), "{refusal}");
         }
     };
-    // All in it is good, and ours.
+    // The content is good, and the file belongs to us.
     fs::rename(&place, &moved).expect("moved");
     symlink(&moved, &place).expect("a link");
     both(|fault| matches!(fault, FileFault::DirectoryLink));
@@ -293,7 +293,7 @@ fn a_restart_changes_nothing_of_how_long_keys_live() {
         assert_eq!(trusted.keys_at(until).err(), Some(NoKeys::TooOld));
     }
     assert!(matches!(worth(stale), Worth::Nothing));
-    // The bounds are those of today: here keys live for 10 min at most, and then no more.
+    // The current limits count: here keys live for at most 10 min, and are not used after that.
     let shorter = TrustedIssuer {
         max_refresh: Duration::from_secs(600),
         max_stale: Duration::ZERO,
