@@ -1,6 +1,6 @@
-//! Settings whose value is one of a few words.
+//! Settings with a fixed list of values.
 
-/// One of a few words.
+/// Finds the value for a word in a fixed list.
 pub fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {
     choices
         .iter()

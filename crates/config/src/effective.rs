@@ -1,25 +1,25 @@
-//! The settings as they came out, for people and for machines.
+//! The settings in effect, as a table or as JSON.
 
 use serde_json::{Value, json};
 
 use crate::sources::Source;
 use crate::table::Setting;
 
-/// A setting, its value, and where that came from.
+/// A setting with its value and the source of the value.
 #[derive(Clone, Debug)]
 pub struct Effective {
-    /// The setting.
+    /// The setting in the table.
     pub setting: &'static Setting,
-    /// Its environment variable.
+    /// The name of its environment variable.
     pub variable: String,
-    /// Its value, as it was written or derived; `None` if it has none.
+    /// The value, as it was written or derived. `None` if the setting has none.
     pub value: Option<String>,
-    /// Where it came from.
+    /// Where the value came from.
     pub source: Source,
 }
 
 impl Effective {
-    /// A table: variable, value, source.
+    /// A text table with variable, value and source.
     #[must_use]
     pub fn table(all: &[Self]) -> String {
         let rows: Vec<_> = all
@@ -36,7 +36,7 @@ impl Effective {
             .collect()
     }
 
-    /// The same as a JSON object, by the setting's name: `{"issuer": {"value": …, "source": "environment"}, …}`.
+    /// A JSON object by the name of the setting: `{"issuer": {"value": …, "source": "environment"}, …}`.
     #[must_use]
     pub fn json(all: &[Self]) -> Value {
         all.iter()

@@ -1,4 +1,4 @@
-//! What a program takes beside the settings of its table.
+//! Settings that are not in a program's table.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -6,27 +6,29 @@ use std::ffi::{OsStr, OsString};
 use crate::problem::Problem;
 use crate::table::Setting;
 
-/// What a program takes beside the settings of its table: other variables, and tables of the settings file. It keeps what it takes.
+/// Reads what is not in a program's table of settings: other variables, and tables of the settings file. The
+/// implementation stores what it reads.
 pub trait Extras {
-    /// What is wrong with the environment as a whole. Asked before any variable is taken.
+    /// Checks the environment as a whole. Called before any variable is passed on.
     fn problems(&self, env: &BTreeMap<OsString, OsString>) -> Vec<Problem>;
 
-    /// A variable without the prefix of the program.
+    /// Handles a variable that does not have the program's prefix.
     fn on_other_variable(&mut self, variable: &str, value: &OsStr);
 
-    /// Takes a variable that has the prefix, and then this name, which is no setting. `false`: it is not known here either.
+    /// Takes a variable with the program's prefix whose name is not in the table. Returns `false` if the
+    /// name is unknown here, too.
     fn take_variable(&mut self, name: &str, text: &str, place: &str) -> bool;
 
-    /// Takes a table of the settings file under a key that is no setting, and answers with what is wrong in it; `place` is what
-    /// to call a key of the file in a message. `None`: it is not known here either.
+    /// Takes a table of the settings file whose key is not in the table of settings, and returns the problems in it.
+    /// `place` gives the name of a key of the file for a message. Returns `None` if the key is unknown here, too.
     fn take_table(&mut self, key: &str, table: &toml::Table, place: &dyn Fn(&str) -> String) -> Option<Vec<Problem>>;
 
-    /// Takes a table where the settings file could have a plain value of this setting, and answers with the text that a variable
-    /// would have, or with what is wrong. `None`: the setting has plain values alone.
+    /// Takes a table that stands where a plain value of this setting could be. Returns the text that a variable would
+    /// have, or the problem. Returns `None` if the setting allows only plain values.
     fn take_table_of(&mut self, setting: &Setting, table: &toml::Table) -> Option<Result<String, String>>;
 }
 
-/// A program that has all its settings in its table.
+/// For a program whose settings are all in its table.
 #[derive(Clone, Copy, Debug)]
 pub struct NoExtras;
 

@@ -1,10 +1,10 @@
-//! The flags of the command line, made from the table.
+//! Command line flags for the settings of a table.
 
 use clap::Arg;
 
 use crate::table::{Kind, Table};
 
-/// One flag for each setting of a table. Each is known to clap by the setting's name.
+/// Makes one flag for each setting of the table. The id in clap is the name of the setting.
 #[must_use]
 pub fn flags(table: &Table) -> Vec<Arg> {
     table
@@ -22,7 +22,8 @@ pub fn flags(table: &Table) -> Vec<Arg> {
                     table.variable(setting)
                 ));
             match setting.kind {
-                // `--require-locked-memory` alone means true; `=` keeps it from eating the next argument.
+                // `--require-locked-memory` alone means true. Requiring `=` keeps the flag from
+                // consuming the next argument.
                 Kind::Switch => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
                 _ => arg,
             }

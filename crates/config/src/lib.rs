@@ -1,9 +1,9 @@
-//! The settings of a program: default < settings file < environment < flag, and all problems at once, each under the name by which
-//! its author knows it.
+//! Reads the settings of a program: default < settings file < environment < flag. All problems are reported at once,
+//! each with the name that the user wrote.
 //!
-//! A program hands in its [`Table`], asks a [`Reader`] for typed values, and gets all of them or every problem from
-//! [`Reader::finish`]. What is no plain setting it takes itself, as [`Extras`]. This crate knows no setting by its name, no provider
-//! and no token, and it opens nothing.
+//! A program defines its [`Table`], asks a [`Reader`] for typed values, and gets either all of them or every problem
+//! from [`Reader::finish`]. A program with settings outside its table reads those itself through [`Extras`]. This crate
+//! knows no particular setting, and it opens no file.
 //!
 //! ```
 //! use std::time::Duration;

@@ -1,27 +1,26 @@
-//! From text to values, for what any program may have as a setting. Each parser refuses with what is wrong and what to write, and
-//! never panics.
+//! Parsers for the values of common settings. An error says what is wrong and what to write. No parser panics.
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// How a span of time is written.
+/// The form of a duration, for error texts.
 pub const DURATION: &str = "numbers with the units ms, s, m, h, d or w, such as 90s, 5m, 1h30m";
 
-/// A span of time in the syntax of humantime: `90s`, `5m`, `1h30m`, `1500ms`.
+/// A duration in the syntax of humantime: `90s`, `5m`, `1h30m`, `1500ms`.
 pub fn duration(text: &str) -> Result<Duration, String> {
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(format!(
             "{text:?} has no unit; write for example {text}s for seconds, {text}m for minutes"
         ));
     }
-    // humantime 2.4 panics near u64::MAX seconds ("18446744073709551615s1000ms"). Numbers of ten digits, as many as go
-    // into 64 octets, stay far below even if all are years.
+    // humantime 2.4 panics near u64::MAX seconds ("18446744073709551615s1000ms"). With at most 64 bytes and numbers of
+    // at most ten digits, the sum stays far below that even if all units are years.
     let is_short = text.len() <= 64 && text.split(|c: char| !c.is_ascii_digit()).all(|run| run.len() <= 10);
     let span = is_short.then(|| humantime::parse_duration(text).ok()).flatten();
     match span {
-        // humantime takes the letter for months, and who writes it means minutes.
+        // In humantime, M means months, but people who write it mean minutes.
         Some(_) if text.contains('M') => Err(format!(
             "{text:?} is not clear: write m for minutes, or month for months"
         )),
@@ -30,7 +29,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// A span of time within bounds.
+/// A duration within these bounds.
 pub fn duration_in(text: &str, bounds: RangeInclusive<Duration>) -> Result<Duration, String> {
     let span = duration(text)?;
     if bounds.contains(&span) {
@@ -44,7 +43,7 @@ pub fn duration_in(text: &str, bounds: RangeInclusive<Duration>) -> Result<Durat
     ))
 }
 
-/// A whole number within bounds.
+/// A whole number within these bounds.
 pub fn number(text: &str, bounds: RangeInclusive<usize>) -> Result<usize, String> {
     text.parse()
         .ok()
@@ -52,24 +51,26 @@ pub fn number(text: &str, bounds: RangeInclusive<usize>) -> Result<usize, String
         .ok_or_else(|| format!("{text:?} is not a number from {} to {}", bounds.start(), bounds.end()))
 }
 
-/// `true` or `false`.
+/// Either `true` or `false`.
 pub fn switch(text: &str) -> Result<bool, String> {
     text.parse()
         .map_err(|_| format!("{text:?} is neither true nor false; write one of them"))
 }
 
-/// Words separated by commas.
+/// A list of words separated by commas.
 pub fn names(text: &str) -> Result<Vec<String>, String> {
     Ok(items(text)?.into_iter().map(str::to_owned).collect())
 }
 
-/// A text as it is.
+/// Any text, unchanged.
 pub fn text(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// A path of this machine. A URL would be taken for the name of a directory, and so would what a shell replaces: in a unit or
-/// an environment file no shell reads it.
+/// A path on this machine.
+///
+/// A URL is refused, because it would be used as the name of a directory. So is anything that only a shell would
+/// expand, because no shell reads a systemd unit or an environment file.
 pub fn path(text: &str) -> Result<PathBuf, String> {
     if text.starts_with(['~', '$']) {
         return Err(format!(
@@ -97,7 +98,7 @@ pub fn path(text: &str) -> Result<PathBuf, String> {
     }
 }
 
-/// An IP address and a port.
+/// An IP address with a port.
 pub fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
         let kind = if text.contains("://") {
@@ -111,7 +112,7 @@ pub fn address(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
-/// The members of a comma list; an empty text is an empty list.
+/// The items of a list separated by commas. An empty text is an empty list.
 pub fn items(text: &str) -> Result<Vec<&str>, String> {
     if text.is_empty() {
         return Ok(Vec::new());

@@ -1,26 +1,26 @@
-//! What is wrong with the settings, all of it at once.
+//! Problems with the settings, reported all at once.
 
 use std::fmt;
 
-/// Whose fault a problem is; it decides the exit code.
+/// Where the fault of a problem lies. It decides the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// The text of a setting is wrong.
     Text,
-    /// The text may be right, but the machine does not have what it names.
+    /// The text may be right, but the machine lacks what it names.
     Environment,
 }
 
-/// One problem.
+/// One problem with the settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// The setting's name; for a name that is no setting, the nearest one if any is near.
+    /// The name of the setting. For an unknown name, the most similar setting, if there is one.
     pub setting: Option<&'static str>,
-    /// Where the value stands, in the words of that place: `SIGNET_PUBLISH_LEAD (environment)`.
+    /// Where the value was given, for example `SIGNET_PUBLISH_LEAD (environment)`.
     pub place: String,
     /// What is wrong, and what to write.
     pub text: String,
-    /// Whose fault it is.
+    /// Whether the text or the environment is at fault.
     pub fault: Fault,
 }
 
@@ -30,16 +30,16 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Settings with which a program does not start.
+/// The error for settings with which the program does not start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SettingsError {
-    /// Every problem; at least one.
+    /// All problems; at least one.
     pub problems: Vec<Problem>,
 }
 
 impl SettingsError {
-    /// The exit code of the process: 64 (`EX_USAGE`) when a text is at fault, 78 (`EX_CONFIG`) when the environment
-    /// alone is. Texts go first: they must be put right before it can be known whether the environment does.
+    /// The exit code of the process: 64 (`EX_USAGE`) if any text is wrong, 78 (`EX_CONFIG`) if only the environment is.
+    /// Texts come first, because they must be corrected before the environment can be judged.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         if self.problems.iter().any(|problem| problem.fault == Fault::Text) {

@@ -1,4 +1,4 @@
-//! Reads typed values out of the texts, and gathers what is wrong with them.
+//! The reader turns texts into typed values and collects the problems.
 
 use std::ffi::OsString;
 use std::io;
@@ -12,27 +12,28 @@ use crate::problem::{Fault, Problem, SettingsError};
 use crate::sources::{self, Given, Source, Sources};
 use crate::table::{Fallback, Table};
 
-/// Asked for a value that it cannot give, it notes why and answers `None`; [`Reader::finish`] then refuses the whole.
+/// Reads typed values. If a value is missing or wrong, the reader notes the problem and returns `None`;
+/// [`Reader::finish`] then fails with all problems.
 #[derive(Debug)]
 pub struct Reader {
     sources: Sources,
     warnings: Vec<String>,
 }
 
-/// What a program made of its settings, and how they came out.
+/// The settings of a program, and where each came from.
 #[derive(Debug)]
 pub struct Loaded<T> {
-    /// The typed values.
+    /// The typed settings.
     pub settings: T,
-    /// Every setting with its value and where that came from, in the order of the table.
+    /// All settings with their values and sources, in the order of the table.
     pub effective: Vec<Effective>,
-    /// What will do but is likely not meant, a sentence each.
+    /// One sentence for each setting that is valid but probably not what was meant.
     pub warnings: Vec<String>,
 }
 
 impl Reader {
-    /// Collects what is given for the settings of a table. Of the environment only variables with the table's prefix count, and
-    /// those that `extras` knows; `read_file` is asked for the settings file, if one is named.
+    /// Collects the given values for the settings of a table. Of the environment, only variables with the table's
+    /// prefix and those known to `extras` are read. `read_file` reads the settings file, if one is named.
     pub fn new(
         table: &'static Table,
         env: impl IntoIterator<Item = (OsString, OsString)>,
@@ -52,12 +53,12 @@ impl Reader {
         }
     }
 
-    /// Gives a derived default.
+    /// Sets the default of a setting whose default is derived.
     pub fn derive(&mut self, name: &'static str, text: &str) {
         self.sources.given.entry(name).or_insert_with(|| by_default(text));
     }
 
-    /// The value of a setting that must have one.
+    /// Reads a setting that must have a value.
     pub fn required<T>(&mut self, name: &'static str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
         if !self.is_given(name) {
             self.refuse(name, "is missing; write a value".to_owned());
@@ -65,13 +66,13 @@ impl Reader {
         self.optional(name, parse)
     }
 
-    /// The value of a setting that may have none.
+    /// Reads a setting that may have no value.
     pub fn optional<T>(&mut self, name: &'static str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
         match parse(&self.sources.given.get(name)?.text) {
             Ok(value) => Some(value),
             Err(text) => {
                 self.refuse(name, text);
-                // A default that does not do is nobody's text: it was derived from the machine.
+                // A default that fails was derived from the machine, so no text of the user is at fault.
                 if self.source(name) == Source::Default
                     && let Some(problem) = self.sources.problems.last_mut()
                 {
@@ -82,13 +83,13 @@ impl Reader {
         }
     }
 
-    /// Whether it has a value, which may be a default.
+    /// Whether the setting has a value, including a default.
     #[must_use]
     pub fn is_given(&self, name: &str) -> bool {
         self.sources.given.contains_key(name)
     }
 
-    /// Where its value came from.
+    /// The source of the setting's value.
     #[must_use]
     pub fn source(&self, name: &str) -> Source {
         self.sources
@@ -97,22 +98,24 @@ impl Reader {
             .map_or(Source::Default, |given| given.source)
     }
 
-    /// Whether the relation between these settings may be judged: not when what was written for one of them is lost,
-    /// with the whole file, by a mistyped name or by a text that does not do. It would be judged by its default.
+    /// Whether the values of these settings are all known, and may be compared with each other.
+    ///
+    /// If the value of one was lost, because the file could not be read, its name was misspelled or its text was wrong,
+    /// the comparison would use its default.
     #[must_use]
     pub fn knows(&self, names: &[&str]) -> bool {
         let is_lost = |problem: &Problem| problem.setting.is_some_and(|setting| names.contains(&setting));
         !self.sources.is_file_lost && !self.sources.problems.iter().any(is_lost)
     }
 
-    /// Notes what a text such as `auto` came to mean.
+    /// Records the value that a text such as `auto` stands for.
     pub fn resolve(&mut self, name: &str, text: &str) {
         if let Some(given) = self.sources.given.get_mut(name) {
             text.clone_into(&mut given.text);
         }
     }
 
-    /// Refuses what is given for a setting.
+    /// Reports a problem with the value of a setting.
     pub fn refuse(&mut self, name: &'static str, text: String) {
         let place = self.place(name);
         self.sources.problems.push(Problem {
@@ -123,7 +126,7 @@ impl Reader {
         });
     }
 
-    /// Refuses what is no setting of the table.
+    /// Reports something that is not a setting of the table.
     pub fn refuse_at(&mut self, place: String, text: String) {
         self.sources.problems.push(Problem {
             setting: None,
@@ -133,29 +136,29 @@ impl Reader {
         });
     }
 
-    /// What to call a key of the settings file in a message.
+    /// The name of a key of the settings file for a message.
     #[must_use]
     pub fn place_in_file(&self, key: &str) -> String {
         self.sources.place_in_file(key)
     }
 
-    /// Notes what will do but is likely not meant.
+    /// Warns about a valid value that is probably not what was meant.
     pub fn warn(&mut self, name: &'static str, text: &str) {
         let place = self.place(name);
         self.warnings.push(format!("{place}: {text}"));
     }
 
-    /// What to call a setting in a message.
+    /// The name of a setting for a message.
     #[must_use]
     pub fn place(&self, name: &str) -> String {
         let setting = self.sources.table.named(name);
         setting.map_or_else(String::new, |setting| self.sources.place(setting, self.source(name)))
     }
 
-    /// What was made of the settings, unless there is any problem.
+    /// Returns the settings if there was no problem.
     ///
     /// # Errors
-    /// Every problem.
+    /// All problems.
     pub fn finish<T>(self, settings: Option<T>) -> Result<Loaded<T>, SettingsError> {
         let Sources {
             table, given, problems, ..

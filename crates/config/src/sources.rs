@@ -1,5 +1,5 @@
-//! Where values come from: default < settings file < environment < flag. Here they are texts still; what is checked is
-//! that each belongs to a setting.
+//! Collects the texts of settings from their sources: default < settings file < environment < flag. Here a value is
+//! still a text; only its name is checked.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -16,21 +16,21 @@ use crate::table::{Kind, Setting, Table};
 use crate::unknown::{is_from_kubernetes, nearest};
 use crate::values::{EMPTY, text_of};
 
-/// Where a value comes from, the weakest first.
+/// The source of a value, from the weakest to the strongest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Source {
-    /// Given nowhere.
+    /// The value is the default.
     Default,
-    /// The settings file.
+    /// The value is from the settings file.
     File,
-    /// An environment variable.
+    /// The value is from an environment variable.
     Environment,
-    /// A flag of the command line.
+    /// The value is from a command line flag.
     Flag,
 }
 
 impl Source {
-    /// The word for it.
+    /// The name of the source in output.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -48,25 +48,25 @@ impl fmt::Display for Source {
     }
 }
 
-/// The text of a setting, and where it stood.
+/// The text of a setting and its source.
 #[derive(Clone, Debug)]
 pub(crate) struct Given {
     pub(crate) text: String,
     pub(crate) source: Source,
 }
 
-/// All texts that were given, for each setting the strongest.
+/// All settings that have a text, each from its strongest source.
 #[derive(Debug)]
 pub(crate) struct Sources {
     pub(crate) table: &'static Table,
     pub(crate) given: BTreeMap<&'static str, Given>,
     pub(crate) file: Option<PathBuf>,
     pub(crate) problems: Vec<Problem>,
-    /// The file could not be read, so that nothing may be concluded from a setting that is not given.
+    /// The settings file could not be read. A setting without a text may be in the file.
     pub(crate) is_file_lost: bool,
 }
 
-/// Collects them.
+/// Collects the texts from all sources.
 pub(crate) fn collect(
     table: &'static Table,
     env: impl IntoIterator<Item = (OsString, OsString)>,
@@ -82,7 +82,7 @@ pub(crate) fn collect(
         is_file_lost: false,
     };
     for setting in table.settings {
-        // A verb that does not take the flag has not given it.
+        // A subcommand that does not have the flag returns an error here.
         if let Ok(Some(text)) = flags.try_get_one::<String>(setting.name) {
             sources.give(setting, Source::Flag, text);
         }
@@ -104,7 +104,7 @@ pub(crate) fn collect(
 }
 
 impl Sources {
-    /// What to call a setting's value in a message: by the name under which its author knows it.
+    /// The name of a setting's value for a message, as its author wrote it.
     pub(crate) fn place(&self, setting: &Setting, source: Source) -> String {
         match source {
             Source::Default => format!("{} or {} (default)", self.table.variable(setting), setting.flag()),
@@ -120,7 +120,7 @@ impl Sources {
     }
 
     fn take_environment(&mut self, env: impl IntoIterator<Item = (OsString, OsString)>, extras: &mut dyn Extras) {
-        // Sorted, so that the same environment gives the same report.
+        // Sorted, because the same environment must give the same report.
         let env: BTreeMap<_, _> = env.into_iter().collect();
         self.problems.extend(extras.problems(&env));
         let table = self.table;
@@ -195,7 +195,7 @@ impl Sources {
                     }
                     let meant = nearest(self.table, &key);
                     let hint = meant.map(|setting| setting.name.to_owned());
-                    // The key is quoted as TOML would, as it may be any text.
+                    // The key may be any text, so it is quoted as in TOML.
                     self.refuse(meant, self.place_in_file(&format!("{key:?}")), self.not_a_setting(hint));
                 }
             }
@@ -218,7 +218,7 @@ impl Sources {
         });
     }
 
-    /// Keeps a text. The strongest source is asked first, so what is there already stays.
+    /// Stores a text, unless there is one. Sources are read from the strongest to the weakest.
     fn give(&mut self, setting: &'static Setting, source: Source, text: &str) {
         let text = text.trim();
         let wrong = if text.is_empty() && setting.kind != Kind::List {
@@ -252,14 +252,15 @@ impl Sources {
     }
 }
 
-/// The parser's own message would show the line of the file, which is nobody else's to see.
+/// The error for a file that is not TOML. The parser's own message is not used, because it quotes a
+/// line, which may hold a secret.
 fn not_toml(error: &toml::de::Error, text: &str) -> String {
     let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
     let line = before.matches('\n').count() + 1;
     format!("is not TOML at line {line}: {}", error.message())
 }
 
-/// The problem of a value whose author meant its quotes for a shell.
+/// The problem of a value whose quotes were meant for a shell.
 const QUOTED: &str = "begins and ends with a quote, which is part of the value: docker --env-file keeps quotes, a shell and systemd \
                       take them away. Write the value without quotes";
 

@@ -1,26 +1,26 @@
-//! What a setting is, and what a program says of all of its settings.
+//! Descriptions of settings, and the table of all settings of a program.
 
-/// One setting.
+/// A setting of a program.
 #[derive(Debug)]
 pub struct Setting {
-    /// Its name, and its key in the settings file: `publish_lead`.
+    /// Its name, which is also its key in the settings file: `publish_lead`.
     pub name: &'static str,
-    /// The heading under which `--help` and the documentation show it.
+    /// The heading for it in `--help` and the documentation.
     pub group: &'static str,
-    /// What its values look like.
+    /// The form of its values.
     pub kind: Kind,
-    /// Its value when none is given.
+    /// Its value if none is given.
     pub fallback: Fallback,
-    /// What it is, in one line.
+    /// A description in one line.
     pub help: &'static str,
 }
 
-/// What the values of a setting look like: the placeholder in `--help`, and the TOML types that it may be written in.
+/// The form of a setting's values. It decides the placeholder in `--help` and the accepted TOML types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A word or a name.
     Text,
-    /// A span of time with units.
+    /// A duration with units.
     Duration,
     /// A whole number.
     Number,
@@ -34,42 +34,42 @@ pub enum Kind {
     Url,
     /// An IP address and a port.
     Address,
-    /// Words separated by commas.
+    /// A list of words separated by commas.
     List,
 }
 
-/// The value of a setting that is not given anywhere.
+/// The value of a setting that was not given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fallback {
-    /// This text, read like any other.
+    /// This text, parsed like any other.
     Literal(&'static str),
-    /// It depends on the machine or on other settings; this text tells how.
+    /// The value depends on the machine or on other settings. This text describes how.
     Derived(&'static str),
-    /// There is none: the setting is optional.
+    /// The setting is optional and has no value.
     Absent,
 }
 
-/// The settings of a program, and how its operators know them.
+/// The settings of a program.
 #[derive(Debug)]
 pub struct Table {
-    /// Every setting, in the order of the documentation.
+    /// All settings, in the order of the documentation.
     pub settings: &'static [Setting],
-    /// What the environment variables begin with: `SIGNET_`.
+    /// The prefix of the environment variables: `SIGNET_`.
     pub prefix: &'static str,
     /// The command that lists all settings: `signet serve --help`.
     pub list: &'static str,
-    /// The setting that names the settings file; `None` for a program that reads no such file.
+    /// The setting that names the settings file. `None` if the program reads no such file.
     pub file: Option<&'static str>,
 }
 
 impl Table {
-    /// The setting of this name.
+    /// Finds a setting by its name.
     #[must_use]
     pub fn named(&self, name: &str) -> Option<&'static Setting> {
         self.settings.iter().find(|setting| setting.name == name)
     }
 
-    /// A setting's environment variable: `SIGNET_PUBLISH_LEAD`.
+    /// The name of a setting's environment variable: `SIGNET_PUBLISH_LEAD`.
     #[must_use]
     pub fn variable(&self, setting: &Setting) -> String {
         format!("{}{}", self.prefix, setting.name.to_ascii_uppercase())
@@ -77,7 +77,7 @@ impl Table {
 }
 
 impl Setting {
-    /// The flag: `--publish-lead`.
+    /// The command line flag: `--publish-lead`.
     #[must_use]
     pub fn flag(&self) -> String {
         format!("--{}", self.name.replace('_', "-"))
@@ -85,7 +85,7 @@ impl Setting {
 }
 
 impl Kind {
-    /// The placeholder in `--help`.
+    /// The placeholder for a value in `--help`.
     #[must_use]
     pub const fn placeholder(self) -> &'static str {
         match self {
@@ -103,7 +103,7 @@ impl Kind {
 }
 
 impl Fallback {
-    /// How the documentation and `--help` tell it.
+    /// The default as `--help` and the documentation show it.
     #[must_use]
     pub const fn told(self) -> &'static str {
         match self {

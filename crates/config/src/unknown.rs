@@ -1,8 +1,8 @@
-//! Names that are no settings: which are typing errors, and of what; and which Kubernetes put there.
+//! Names that are not settings: which setting was probably meant, and which variables Kubernetes has set.
 
 use crate::table::{Setting, Table};
 
-/// The setting that was probably meant.
+/// The setting that was probably meant by this name.
 pub(crate) fn nearest(table: &Table, name: &str) -> Option<&'static Setting> {
     let name = name.to_ascii_lowercase().replace('-', "_");
     let prefix = table.prefix.to_ascii_lowercase();
@@ -16,17 +16,18 @@ pub(crate) fn nearest(table: &Table, name: &str) -> Option<&'static Setting> {
         .map(|(_, setting)| setting)
 }
 
-/// Whether Kubernetes put this variable there for a Service whose name starts as the program's variables do: `signet`. Every pod of the namespace
-/// gets such variables, unless it sets `enableServiceLinks: false`:
+/// Whether Kubernetes set this variable, for a Service whose name begins like the program's prefix, such as `signet`.
+///
+/// All pods of the namespace get such variables unless they set `enableServiceLinks: false`:
 /// <https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables>.
 ///
-/// The value is looked at too: `…_PORT` is a URL there, so that `SIGNET_ADMIN_PORT=9000` is still seen as an error.
+/// The value counts, too: Kubernetes sets `…_PORT` to a URL, so `SIGNET_ADMIN_PORT=9000` is still reported as an error.
 #[must_use]
 pub fn is_from_kubernetes(table: &Table, variable: &str, value: &str) -> bool {
     let Some(rest) = variable.strip_prefix(table.prefix.trim_end_matches('_')) else {
         return false;
     };
-    // `_SERVICE_` and `_PORT` may also be part of the Service's name, so each place where they stand may be the one.
+    // `_SERVICE_` and `_PORT` may also be part of the Service's name, so every position is tried.
     rest.match_indices('_').any(|(at, _)| {
         let suffix = &rest[at..];
         let numbered = |suffix: &str| {

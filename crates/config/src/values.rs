@@ -1,13 +1,13 @@
-//! Values of the settings file as texts.
+//! Converts values of the settings file to texts.
 
 use toml::Value;
 
 use crate::table::Kind;
 
-/// The problem of a value that says nothing.
+/// The problem of an empty value.
 pub const EMPTY: &str = "is empty; write a value, or leave it out";
 
-/// A TOML value as the text that an environment variable would have.
+/// Converts a TOML value to the text that an environment variable would have.
 pub fn text_of(kind: Kind, value: Value) -> Result<String, String> {
     match (kind, value) {
         (_, Value::String(text)) => Ok(text),
@@ -17,7 +17,7 @@ pub fn text_of(kind: Kind, value: Value) -> Result<String, String> {
             let items: Result<Vec<_>, _> = items.into_iter().map(item).collect();
             Ok(items?.join(","))
         }
-        // TOML reads 0660 as an error and 0o660 as 432: only in quotes does it mean what it says.
+        // TOML rejects 0660 and reads 0o660 as 432. Only the quoted form is unambiguous.
         (Kind::Mode, Value::Integer(_)) => Err("must stand in quotes; write for example \"0660\"".to_owned()),
         (Kind::List, _) => Err("must be a list; write for example [\"one\", \"two\"]".to_owned()),
         (Kind::Number, _) => Err("must be a whole number".to_owned()),
@@ -28,7 +28,7 @@ pub fn text_of(kind: Kind, value: Value) -> Result<String, String> {
 
 fn item(value: Value) -> Result<String, String> {
     match value {
-        // It would vanish between the commas, and what the list falls back to is not what somebody wrote.
+        // An empty item would disappear between the commas, and an empty list would become the default without notice.
         Value::String(text) if text.trim().is_empty() => {
             Err("has an empty item (\"\"); write a value in its place, or remove it".to_owned())
         }
