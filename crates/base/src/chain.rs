@@ -1,9 +1,9 @@
-//! Errors as one line of text.
+//! Formats errors with their causes.
 
 use std::error::Error;
 
-/// An error and its causes, separated by `: `. For the log and for `signet check`, where a person reads them; an answer to a
-/// client never has the causes.
+/// An error and its causes on one line, separated by `: `. Use it for logs and for `signet check`. A client
+/// must never see the causes.
 #[must_use]
 pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();

@@ -1,21 +1,21 @@
-//! Instants as text.
+//! Reads and writes instants as text.
 
 use std::time::{Duration, UNIX_EPOCH};
 
 use signet_core::Timestamp;
 
-/// The instant of a `Date` header (RFC 9110 §5.6.7), if that is what the text is.
+/// Parses the value of a `Date` header (RFC 9110 §5.6.7).
 #[must_use]
 pub fn http_date(text: &str) -> Option<Timestamp> {
     let since = httpdate::parse_http_date(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
     Some(Timestamp::from_secs(i64::try_from(since.as_secs()).ok()?))
 }
 
-/// An instant as people and machines read it: RFC 3339, in UTC, to the second.
+/// Formats an instant by RFC 3339, in UTC and to the second.
 #[must_use]
 pub fn rfc3339(at: Timestamp) -> String {
     let since = Duration::from_millis(u64::try_from(at.as_millis()).unwrap_or(0));
-    // The formatter knows years up to 9999.
+    // The formatter supports years up to 9999.
     let last = Duration::from_secs(253_402_300_799);
     humantime::format_rfc3339_seconds(UNIX_EPOCH + since.min(last)).to_string()
 }

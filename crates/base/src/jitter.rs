@@ -1,25 +1,26 @@
-//! Randomness that keeps replicas apart. It guards no secret, so a small generator will do; tests give it a seed.
+//! Random delays that keep replicas from acting at the same moment. They protect no secret, so a
+//! small generator is enough.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Draws spans of time. Its default is seeded by the machine, differently in each process.
+/// Draws random durations. The default is seeded differently in each process.
 #[derive(Debug)]
 pub struct Jitter(AtomicU64);
 
 impl Jitter {
-    /// The same draws in every run, in the order in which they are asked for.
+    /// A generator with this seed, which gives the same durations in every run.
     #[must_use]
     pub const fn seeded(seed: u64) -> Self {
         Self(AtomicU64::new(seed))
     }
 
-    /// A span between nothing and `most`, both included, each as likely.
+    /// A random duration from zero to `most`, both included.
     #[must_use]
     pub fn up_to(&self, most: Duration) -> Duration {
-        // SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
+        // SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014).
         const GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
         let mut z = self.0.fetch_add(GAMMA, Ordering::Relaxed).wrapping_add(GAMMA);
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -1,10 +1,13 @@
-//! What every crate of Signet needs and no domain owns.
+//! Small tools that all crates of Signet need.
 //!
-//! [`Clock`] is how time enters the program; [`rfc3339`], [`http_date`] and [`brief`] write it; [`Jitter`] keeps replicas
-//! apart; [`chain`] prints an error with its causes, and [`quote`] what others wrote; [`Seldom`] bounds lines of the log; [`Outage`] says since when something fails,
-//! and why; [`Nearness`] tells this machine from others; [`USER_AGENT`] names us to others; [`proxies`] tells a
-//! failure of the proxy from one of the server. This crate knows no key, no token, no
-//! network and no async runtime.
+//! - Time: [`Clock`] reads it; [`rfc3339`], [`http_date`] and [`brief`] format it; [`Jitter`] keeps replicas apart.
+//! - Errors: [`chain`] prints an error with its causes, [`quote`] makes foreign text safe for a log, [`Seldom`] limits
+//!   repeated log lines, and [`Outage`] says what fails and since when.
+//!   log lines that repeat, and [`Outage`] says what fails and since when.
+//! - Network: [`Nearness`] tells this machine from others, [`USER_AGENT`] is our name in requests, and [`proxies`]
+//!   tells a failure of a proxy from one of the server behind it.
+//!
+//! This crate knows no keys and no tokens, does no I/O over the network, and has no async runtime.
 //!
 //! ```
 //! use signet_base::{Clock as _, Outage, SystemClock, rfc3339};

@@ -1,4 +1,4 @@
-//! A clock that stands still until somebody moves it.
+//! A clock that moves only when a test moves it.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -7,7 +7,7 @@ use signet_core::Timestamp;
 
 use crate::Clock;
 
-/// A clock for tests. It starts in 2026, and may be set back.
+/// A clock for tests. It starts in 2026.
 #[derive(Debug)]
 pub struct ManualClock {
     now: AtomicI64,
@@ -24,14 +24,14 @@ impl ManualClock {
         }
     }
 
-    /// Lets time go by.
+    /// Lets time pass on both clocks.
     pub fn advance(&self, span: Duration) {
         self.set(self.now().plus(span));
         let millis = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
         self.running.fetch_add(millis, Ordering::SeqCst);
     }
 
-    /// Sets it, forward or back, while no time goes by.
+    /// Sets the wall clock, forward or back, while no time passes.
     pub fn set(&self, now: Timestamp) {
         self.now.store(now.as_millis(), Ordering::SeqCst);
     }

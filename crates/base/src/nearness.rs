@@ -1,30 +1,30 @@
-//! Which hosts are this machine: the one place that knows the names and addresses of loopback.
+//! Decides which hosts are this machine. Only this module knows the names and addresses of loopback.
 //!
-//! Two questions are asked, and doubt is answered differently. *May plain HTTP be spoken with it?* Only if nobody can
-//! stand between, whoever resolves the name: [`Nearness::Here`]. *May somebody else's document send us there?* Not if it
-//! could be this machine, or a service that answers this machine's own link alone: only [`Nearness::Elsewhere`].
+//! Callers have two questions, and in doubt the safe answer differs. *May we use plain HTTP?* Only if nobody can
+//! intercept it, whoever resolves the name: [`Nearness::Here`]. *May a document from elsewhere send us there?* Not if
+//! the host could be this machine or a service on this machine's link: only [`Nearness::Elsewhere`].
 //!
-//! Nothing is resolved here. What a name resolves to is judged address by address, with [`Nearness::of_address`].
+//! No name is resolved here. To judge the addresses of a name, use [`Nearness::of_address`].
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use url::Host;
 
-/// Where a host is, as far as its name or address tells.
+/// Where a host is, as far as its name or address shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Nearness {
-    /// This machine, and no resolver or router can make it another: `localhost`, `127.0.0.0/8`, `::1`.
+    /// This machine, whatever a resolver or router does: `localhost`, `127.0.0.0/8`, `::1`.
     Here,
-    /// This machine on some systems, in some resolvers or behind some gateways: `0.0.0.0`, `::`, `*.localhost`,
-    /// `localhost.`, and IPv6 addresses that stand for a loopback address of IPv4.
+    /// This machine on some systems, with some resolvers or behind some gateways: `0.0.0.0`, `::`, `*.localhost`,
+    /// `localhost.`, and IPv6 addresses that embed an IPv4 loopback address.
     PerhapsHere,
-    /// An address that only this link has (RFC 3927, RFC 4291 §2.5.6): clouds answer for a machine's credentials there.
+    /// A link-local address (RFC 3927, RFC 4291 §2.5.6). Clouds serve a machine's credentials on one of these.
     Link,
-    /// None of these.
+    /// Any other host.
     Elsewhere,
 }
 
-/// Names that usual `/etc/hosts` files give to loopback, beside `localhost`.
+/// More names for loopback in common `/etc/hosts` files, besides `localhost`.
 const OTHER_NAMES: [&str; 7] = [
     "ip6-localhost",
     "ip6-loopback",
@@ -35,7 +35,7 @@ const OTHER_NAMES: [&str; 7] = [
     "localhost6.localdomain6",
 ];
 
-/// Unique local addresses at which clouds answer for a machine's credentials: of AWS and of Google.
+/// Unique local addresses at which AWS and Google serve a machine's credentials.
 const METADATA: [Ipv6Addr; 2] = [
     Ipv6Addr::new(0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x0254),
     Ipv6Addr::new(0xfd20, 0x00ce, 0, 0, 0, 0, 0, 0x0254),
@@ -52,19 +52,19 @@ impl Nearness {
         }
     }
 
-    /// The same of a host that stands in a URL as this text. Every way of writing an address counts (`127.1`,
-    /// `0x7f.1`, `2130706433`), as it does for whoever connects. What is no host is elsewhere.
+    /// Where the host with this text in a URL is. All ways to write an address are recognised (`127.1`, `0x7f.1`,
+    /// `2130706433`), because clients recognise them, too. A text that is not a host is [`Nearness::Elsewhere`].
     #[must_use]
     pub fn of_text(host: &str) -> Self {
         let nearness = Host::parse(host).map_or(Self::Elsewhere, |host| Self::of(&host));
-        // Not all who connect decode a name as browsers do: others ask DNS for it as it is written.
+        // Not all clients decode a name as browsers do. Some ask DNS for the name as it is written.
         match nearness {
             Self::Here if host.contains('%') || !host.is_ascii() => Self::PerhapsHere,
             nearness => nearness,
         }
     }
 
-    /// Where an address is, such as one that a name resolves to.
+    /// Where an address is, for example one that a name resolves to.
     #[must_use]
     pub fn of_address(address: IpAddr) -> Self {
         match address {
@@ -73,7 +73,7 @@ impl Nearness {
         }
     }
 
-    /// Whether nobody can stand between, so that plain HTTP will do.
+    /// Whether nobody can intercept requests to the host, so plain HTTP is safe.
     #[must_use]
     pub fn is_here(self) -> bool {
         self == Self::Here
@@ -85,8 +85,8 @@ fn of_name(name: &str) -> Nearness {
         return Nearness::Here;
     }
     let bare = name.trim_end_matches('.').to_ascii_lowercase();
-    // RFC 6761 §6.3 reserves all below `localhost`, but it binds who resolves them, and some do not keep it: glibc asks
-    // DNS for `a.localhost`, and whoever answers is believed.
+    // RFC 6761 §6.3 reserves all names below `localhost`, but not all resolvers obey it: glibc asks DNS for
+    // `a.localhost` and believes the answer.
     match bare == "localhost" || bare.ends_with(".localhost") || OTHER_NAMES.contains(&bare.as_str()) {
         true => Nearness::PerhapsHere,
         false => Nearness::Elsewhere,
@@ -96,7 +96,7 @@ fn of_name(name: &str) -> Nearness {
 fn of_v4(address: Ipv4Addr) -> Nearness {
     match address.octets() {
         [127, ..] => Nearness::Here,
-        // RFC 1122 §3.2.1.3: "this host on this network". Linux connects to itself at 0.0.0.0.
+        // "This host on this network" (RFC 1122 §3.2.1.3). On Linux, 0.0.0.0 connects to this machine.
         [0, ..] => Nearness::PerhapsHere,
         [169, 254, ..] => Nearness::Link,
         _ => Nearness::Elsewhere,
@@ -111,14 +111,14 @@ fn of_v6(address: Ipv6Addr) -> Nearness {
         return Nearness::Link;
     }
     match within(address).map(of_v4) {
-        // Whether it leaves this machine is up to its gateways.
+        // The machine's gateways decide whether such an address leaves the machine.
         Some(Nearness::Here | Nearness::PerhapsHere) => Nearness::PerhapsHere,
         Some(place) => place,
         None => Nearness::Elsewhere,
     }
 }
 
-/// The IPv4 address that an IPv6 address stands for.
+/// The IPv4 address that is embedded in an IPv6 address.
 fn within(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let segments = address.segments();
     let last = |high: u16, low: u16| Some(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)));

@@ -1,12 +1,12 @@
-//! Something that fails.
+//! A description of a failure that lasts.
 
 use signet_core::Timestamp;
 
 /// Something that does not work, since when, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outage {
-    /// When it began, by the wall clock.
+    /// When the failure began, by the wall clock.
     pub since: Timestamp,
-    /// The error and its causes, as an operator reads them.
+    /// The last error and its causes, as an operator reads them.
     pub reason: String,
 }

@@ -1,17 +1,18 @@
-//! Failures of the proxy on the way to a provider or an issuer. The server is not at fault, and no setting of it mends them.
+//! Detects failures of an HTTP proxy between us and a provider or issuer. The server is not at fault then, and
+//! none of its settings helps.
 //!
-//! Whoever starts the process knows which proxy the environment names; the clients below the vendors' SDKs take it by
-//! themselves. So it is named once for the process.
+//! The vendors' SDKs read the proxy from the environment themselves. The program therefore names it here once for the
+//! whole process, and errors can mention it.
 
 use std::error::Error;
 use std::sync::OnceLock;
 
 use crate::causes;
 
-/// The proxy that requests over TLS take.
+/// The proxy for requests over TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proxy {
-    /// The variable that names it.
+    /// The environment variable that names it.
     pub variable: &'static str,
     /// Its host and port, without the password.
     pub host: String,
@@ -19,18 +20,18 @@ pub struct Proxy {
 
 static PROXY: OnceLock<Proxy> = OnceLock::new();
 
-/// Names the proxy of this process in errors from now on. `false`: one is named already.
+/// Sets the proxy of this process for error texts. Returns `false` if one was already set.
 pub fn name(proxy: Proxy) -> bool {
     PROXY.set(proxy).is_ok()
 }
 
-/// Why the proxy on the way failed and what to do, if it was the proxy that failed.
+/// If the proxy caused this error: why, and what to do.
 #[must_use]
 pub fn failure(error: &(dyn Error + 'static)) -> Option<String> {
     in_words(&causes(error), PROXY.get())
 }
 
-/// The proxy on the way, for a server that did not answer; empty if there is none.
+/// A text that mentions the proxy, for a server that did not answer. Empty if there is no proxy.
 #[must_use]
 pub fn on_the_way() -> String {
     PROXY.get().map_or_else(String::new, |proxy| {
@@ -39,7 +40,7 @@ pub fn on_the_way() -> String {
     })
 }
 
-/// The client of every provider and issuer, `hyper-util`, says so of the way through a proxy (RFC 9110 §9.3.6).
+/// `hyper-util`, which all clients use, reports a failure to pass a proxy with this text (RFC 9110 §9.3.6).
 const TUNNEL: &str = "tunnel error";
 
 fn in_words(causes: &[String], proxy: Option<&Proxy>) -> Option<String> {
@@ -114,7 +115,7 @@ mod tests {
             assert!(text.starts_with("the proxy proxy.test:3128 (ALL_PROXY) "), "{text}");
             assert!(text.contains(says), "{text}");
         }
-        // The server behind it.
+        // These are failures of the server behind the proxy.
         for other in ["invalid peer certificate: UnknownIssuer", "Connection refused"] {
             assert_eq!(told(&[connect, other]), None);
         }

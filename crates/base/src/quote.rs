@@ -1,19 +1,19 @@
-//! What others wrote, as an error of ours shows it. Every provider quotes its vendor in this way.
+//! Quotes text from others in our errors. All providers quote their vendor with it.
 
 use std::error::Error;
 
-/// The most characters that are quoted.
+/// The maximum number of quoted characters.
 const LONGEST: usize = 400;
-/// How JWTs and Google's tokens begin.
+/// Prefixes of JWTs and of Google's tokens.
 const TOKENS: [&str; 4] = ["eyJ", "ya29.", "ey.", "1//"];
 
-/// A text that somebody else wrote, fit for a line of a log: one line of bounded length, without the query of any URL, in which
-/// a signature may stand, and without anything that looks like a token.
+/// Makes foreign text safe for one line of a log. The result has bounded length and no control characters. The queries
+/// of URLs are removed, because a signature may be in one, and so is anything that looks like a token.
 #[must_use]
 pub fn quote(text: &str) -> String {
     let mut quoted = String::new();
     let words = text.split(|c: char| c.is_whitespace() || c.is_control());
-    // No word is looked at that would not be shown.
+    // Words beyond the limit would not be shown, so they are not examined.
     for word in words.filter(|word| !word.is_empty()).take(LONGEST) {
         if !quoted.is_empty() {
             quoted.push(' ');
@@ -51,7 +51,7 @@ fn push(quoted: &mut String, word: &str) {
     }
 }
 
-/// The causes below an error, quoted, each said once.
+/// The quoted causes of an error, each once.
 #[must_use]
 pub fn causes(error: &dyn Error) -> Vec<String> {
     let mut texts: Vec<String> = Vec::new();

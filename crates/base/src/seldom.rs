@@ -1,5 +1,5 @@
-//! Lines of the log that anybody can cause with a request: the first at once, and then one in a while that says how many
-//! were held back. Nobody fills a disk, or hides other lines, by repeating what fails.
+//! Limits log lines that anybody can cause with a request. The first is logged at once. After that, one per minute is
+//! logged with the number of suppressed ones. Nobody can fill a disk or hide other lines by repeating a failure.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -11,19 +11,19 @@ use parking_lot::Mutex;
 
 use crate::{Clock as _, SystemClock};
 
-/// Between two lines of one kind.
+/// The minimum time between two lines of one kind.
 const PAUSE: Duration = Duration::from_secs(60);
-/// The most kinds that are told apart at one place; those beyond share one bound.
+/// How many kinds are counted separately in one place. Further kinds share one limit.
 const MOST_KINDS: usize = 64;
 
-/// The bound of the lines of one place in the code, by kind.
+/// The limit for the lines of one place in the code, counted by kind.
 #[derive(Debug)]
 pub struct Seldom<K>(LazyLock<Mutex<Kinds<K>>>);
 
 #[derive(Debug)]
 struct Kinds<K> {
     known: HashMap<K, Pace>,
-    /// Of all kinds that are too many to be known.
+    /// Shared by all kinds beyond [`MOST_KINDS`].
     others: Pace,
 }
 
@@ -34,7 +34,7 @@ struct Pace {
 }
 
 impl<K: Eq + Hash> Seldom<K> {
-    /// Nothing was logged yet.
+    /// Makes a limit under which nothing was logged yet.
     #[must_use]
     #[expect(clippy::new_without_default, reason = "it is made for statics alone")]
     pub const fn new() -> Self {
@@ -46,7 +46,7 @@ impl<K: Eq + Hash> Seldom<K> {
         }))
     }
 
-    /// Whether a line of this kind may be logged now: if so, how many were held back since the last one.
+    /// Whether a line of this kind may be logged now. If so, how many were suppressed since the last one.
     #[must_use]
     pub fn may_log(&self, kind: K) -> Option<u64> {
         self.may_log_at(kind, SystemClock.running())
@@ -68,8 +68,10 @@ impl<K: Eq + Hash> Seldom<K> {
     }
 }
 
-/// The bound of lines about failures, by kind, and of the line about their end: what fails every other time has its end
-/// logged as seldom as its failures, and each failure that was logged has one.
+/// The limit for lines about failures, by kind, and for the line that says that they ended.
+///
+/// Each failure that was logged gets one such line. Something that fails every other time logs its end no
+/// more often than its failures.
 #[derive(Debug)]
 pub struct SeldomFailing<K> {
     failures: Seldom<K>,
@@ -77,7 +79,7 @@ pub struct SeldomFailing<K> {
 }
 
 impl<K: Eq + Hash> SeldomFailing<K> {
-    /// Nothing has failed yet.
+    /// Makes a limit under which nothing has failed yet.
     #[must_use]
     #[expect(clippy::new_without_default, reason = "as with the other")]
     pub const fn new() -> Self {
@@ -87,7 +89,7 @@ impl<K: Eq + Hash> SeldomFailing<K> {
         }
     }
 
-    /// Whether a failure of this kind may be logged now: if so, how many were held back since the last one.
+    /// Whether a failure of this kind may be logged now. If so, how many were suppressed since the last one.
     #[must_use]
     pub fn may_log(&self, kind: K) -> Option<u64> {
         let may = self.failures.may_log(kind);
@@ -95,7 +97,7 @@ impl<K: Eq + Hash> SeldomFailing<K> {
         may
     }
 
-    /// Whether it may be logged that nothing fails any more.
+    /// Whether the end of the failures should be logged now.
     #[must_use]
     pub fn may_log_end(&self) -> bool {
         self.is_told.swap(false, Ordering::Relaxed)

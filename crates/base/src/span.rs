@@ -1,8 +1,8 @@
-//! Spans of time in words.
+//! Formats durations.
 
 use std::time::Duration;
 
-/// A span in its two largest units, such as `22h 58m`; `0s` below a second.
+/// A duration in its two largest units, such as `22h 58m`. Less than a second is `0s`.
 #[must_use]
 pub fn brief(span: Duration) -> String {
     let mut rest = span.as_secs();
@@ -13,7 +13,7 @@ pub fn brief(span: Duration) -> String {
         if count > 0 {
             parts.push(format!("{count}{unit}"));
         } else if !parts.is_empty() {
-            // The unit after the largest one: `1d`, not `1d 5s`.
+            // Show only units next to each other: `1d`, not `1d 5s`.
             break;
         }
         if parts.len() == 2 {
