@@ -1,7 +1,7 @@
-//! The content of a file that nobody else could have written: looked at on the open file, so that nothing can be put in
-//! its place between the look and the reading.
+//! Reads a file that nobody else could have written.
 //!
-//! It blocks; call it where that is allowed.
+//! The checks use the open file, so nothing can be put in its place between the check and the read. All functions
+//! block; call them on a thread that may block.
 
 use std::fmt;
 use std::fs::{File, Metadata};
@@ -14,38 +14,38 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use zeroize::Zeroizing;
 
-/// Whose a file may be.
+/// Who may own a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
     /// The effective user of this process.
     Us,
     /// The effective user of this process, or root.
     UsOrRoot,
-    /// Anybody.
+    /// Any user.
     Anybody,
 }
 
-/// What a file must be before its content is looked at. It is always a regular file.
+/// The requirements for a file before its content is read. It must also be a regular file.
 #[derive(Clone, Copy, Debug)]
 pub struct Demands {
-    /// Whether a symbolic link is followed.
+    /// Whether to follow a symbolic link.
     pub follow_links: bool,
-    /// Whose it may be.
+    /// Who may own the file.
     pub owner: Owner,
     /// Permission bits that must not be set.
     pub forbidden_mode: u32,
-    /// The most octets that it may have.
+    /// The maximum size in bytes.
     pub longest: u64,
 }
 
-/// What stands in the place of a regular file.
+/// What was found in place of a regular file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Other {
     /// A named pipe, or one that a shell made for `<(…)`.
     Pipe,
     /// A Unix socket.
     Socket,
-    /// `/dev/null`, which everybody may write and nobody can put anything into.
+    /// The device `/dev/null`.
     Null,
     /// Another device, such as a terminal.
     Device,
@@ -64,54 +64,54 @@ impl fmt::Display for Other {
 /// Why a file was not read.
 #[derive(Debug, thiserror::Error)]
 pub enum Unread {
-    /// A symbolic link stands there, and none may.
+    /// The path is a symbolic link, and links are not allowed.
     #[error("it is a symbolic link")]
     Link,
-    /// A directory stands there.
+    /// The path is a directory.
     #[error("it is a directory")]
     Directory,
-    /// Something else stands there.
+    /// The path is something else that is not a regular file.
     #[error("it is {0}, not a regular file")]
     NotRegular(Other),
-    /// It belongs to somebody else.
+    /// The file belongs to another user.
     #[error("it belongs to user {owner}, neither to this process's user {us} nor to root")]
     Owner {
-        /// Whose it is.
+        /// The owner of the file.
         owner: u32,
         /// The effective user of this process.
         us: u32,
     },
-    /// Its mode is too open.
+    /// The permissions of the file are too open.
     #[error("its mode {mode:04o} gives others access ({forbidden:04o} must not be set)")]
     Mode {
-        /// Its permission bits.
+        /// The permission bits of the file.
         mode: u32,
-        /// Those that must not be set.
+        /// The permission bits that must not be set.
         forbidden: u32,
     },
-    /// It has too many octets.
+    /// The file is too long.
     #[error("it is longer than {longest} octets")]
     TooLong {
-        /// The most that it may have.
+        /// The maximum size in bytes.
         longest: u64,
     },
-    /// The system refused.
+    /// The system refused the operation.
     #[error("the system refused")]
     System(#[from] io::Error),
 }
 
-/// The content of a file that is as demanded, or `None` if there is no file. The path is taken from `directory`, which is
-/// [`rustix::fs::CWD`] where there is no other.
+/// Reads a file that meets the demands. `None` if there is no file. A relative path starts at `directory`, which
+/// may be [`rustix::fs::CWD`].
 ///
 /// # Errors
-/// [`Unread`].
+/// [`Unread`] if the file does not meet the demands or cannot be read.
 pub fn read(directory: impl AsFd, path: &Path, demands: &Demands) -> Result<Option<Zeroizing<Vec<u8>>>, Unread> {
-    // Without NONBLOCK a named pipe in place of the file would hang us.
+    // Without NONBLOCK, opening a named pipe would hang.
     let Some(file) = open(directory, path, OFlags::RDONLY | OFlags::NONBLOCK, demands)? else {
         return Ok(None);
     };
     let longest = demands.longest;
-    // Room for everything at once: a buffer that grows leaves copies of a secret behind.
+    // Allocate everything at once, because a buffer that grows leaves copies of a secret in memory.
     let room = usize::try_from(file.metadata()?.len()).unwrap_or(0).saturating_add(64);
     let mut content = Zeroizing::new(Vec::with_capacity(room));
     file.take(longest.saturating_add(1)).read_to_end(&mut content)?;
@@ -121,10 +121,10 @@ pub fn read(directory: impl AsFd, path: &Path, demands: &Demands) -> Result<Opti
     Ok(Some(content))
 }
 
-/// Whether a file is as demanded, for one that somebody else will read. `false` if there is no file.
+/// Checks a file that somebody else will read. `false` if there is no file.
 ///
 /// # Errors
-/// [`Unread`].
+/// [`Unread`] if the file does not meet the demands.
 pub fn look(directory: impl AsFd, path: &Path, demands: &Demands) -> Result<bool, Unread> {
     Ok(open(directory, path, OFlags::PATH, demands)?.is_some())
 }
@@ -138,7 +138,7 @@ fn open(directory: impl AsFd, path: &Path, how: OFlags, demands: &Demands) -> Re
         Ok(file) => File::from(file),
         Err(Errno::NOENT) => return Ok(None),
         Err(Errno::LOOP) if !demands.follow_links => return Err(Unread::Link),
-        // So the system answers for a socket.
+        // This is the system's error for a socket.
         Err(Errno::NXIO) => return Err(Unread::NotRegular(Other::Socket)),
         Err(error) => return Err(Unread::System(error.into())),
     };

@@ -1,6 +1,6 @@
-//! Files that must outlive a crash: written whole or not at all, by one process at a time.
+//! Files that must survive a crash. They are written completely or not at all, by one process at a time.
 //!
-//! [`Disk`] is the entry point. All of it blocks; call it where that is allowed.
+//! [`Disk`] is the entry point. All its functions block; call them on a thread that may block.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
@@ -12,56 +12,56 @@ use std::time::Duration;
 use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 
-/// A lock is held for the time of one write; who holds it for this long hangs.
+/// How long to wait for a lock. A lock is held for one write only, so a process that holds it longer hangs.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 const LOCK_PAUSE: Duration = Duration::from_millis(2);
 
-/// The files of one setting.
+/// Operations on the files of one setting.
 #[derive(Clone, Copy, Debug)]
 pub struct Disk {
     /// The setting that names the file or directory, for errors.
     pub setting: &'static str,
 }
 
-/// Held until dropped, or until the process ends, however it ends.
+/// A lock on a path. It is released when dropped, and when the process ends in any way.
 #[derive(Debug)]
 pub struct Lock {
     _file: File,
 }
 
-/// What must change before an operation that failed can succeed.
+/// What must change before a failed operation can succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// The setting, or what stands in the place that it names.
+    /// The setting, or what its path leads to.
     Setting,
     /// The rights of this process, or the user that it runs as.
     Rights,
-    /// The disk has no room, or the system failed.
+    /// The disk is full, or the system failed.
     System,
-    /// Another process that holds the lock.
+    /// Another process holds the lock.
     Locked,
-    /// A symbolic link that nobody of ours made.
+    /// A symbolic link that Signet did not make.
     Link,
 }
 
-/// An operation on a file that failed, with what to do about it.
+/// An operation on a file failed. The text says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum DiskError {
-    /// The system refused it.
+    /// The system refused the operation.
     #[error("cannot {doing} {}: {advice}", path.display())]
     System {
         /// The operation, as a verb.
         doing: &'static str,
-        /// The file or directory.
+        /// The path of the file or directory.
         path: PathBuf,
         /// What must change.
         cause: Cause,
-        /// What to do.
+        /// What the operator should do.
         advice: String,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// Refused before the system was asked, as root would make a file that another user's sidecar cannot open.
+    /// Refused because we run as root: root would create a file that another user's sidecar cannot open.
     #[error("{0}")]
     Root(String),
     /// Another process holds the lock.
@@ -70,7 +70,7 @@ pub enum DiskError {
 }
 
 impl DiskError {
-    /// What must change.
+    /// What must change before the operation can succeed.
     #[must_use]
     pub const fn cause(&self) -> Cause {
         match self {
@@ -82,10 +82,10 @@ impl DiskError {
 }
 
 impl Disk {
-    /// Whether anything stands at this path, be it a dangling link.
+    /// Whether there is anything at this path, including a dangling link.
     ///
     /// # Errors
-    /// As the system says.
+    /// [`DiskError`] if the system refuses to look.
     pub fn exists(&self, path: &Path) -> Result<bool, DiskError> {
         match path.symlink_metadata() {
             Ok(_) => Ok(true),
@@ -94,14 +94,14 @@ impl Disk {
         }
     }
 
-    /// Puts a file with mode 0600 in place of what is there: afterwards it is on the disk, or nothing was changed.
-    /// Only under a [`Lock`], as all writers use the same temporary file.
+    /// Replaces a file, with mode 0600. The new content is on disk afterwards, or nothing has changed. Hold a [`Lock`]:
+    /// all writers use the same temporary file.
     ///
     /// # Errors
-    /// As the system says. After an error from the last step, the sync of the directory, the file was replaced.
+    /// [`DiskError`] from the system. If only the last step failed, syncing the directory, the file was replaced.
     pub fn replace(&self, path: &Path, content: &[u8]) -> Result<(), DiskError> {
         let temporary = with_suffix(path, ".tmp");
-        // What a crash left, or somebody planted, is not written through but removed.
+        // A temporary file that a crash left, or that somebody planted, is removed and never written to.
         remove(&temporary).map_err(|error| self.failed("remove", &temporary, error))?;
         let written = (|| {
             let mut file = OpenOptions::new()
@@ -114,29 +114,29 @@ impl Disk {
             file.sync_all()
         })();
         if let Err(error) = written.and_then(|()| std::fs::rename(&temporary, path)) {
-            // Not to take the room that a full disk lacks. If this fails too, the next write tries again.
+            // Free the space that a full disk lacks. If this fails too, the next write tries again.
             drop(remove(&temporary));
             return Err(self.failed("write", path, error));
         }
         self.sync_directory(path)
     }
 
-    /// Gives a file its final name, for good. Only under a [`Lock`].
+    /// Renames a file and syncs the directory. Hold a [`Lock`].
     ///
     /// # Errors
-    /// As the system says.
+    /// [`DiskError`] if the system refuses.
     pub fn rename(&self, from: &Path, to: &Path) -> Result<(), DiskError> {
         std::fs::rename(from, to).map_err(|error| self.failed("rename", from, error))?;
         self.sync_directory(to)
     }
 
-    /// Makes the directory, with mode 0700, and those above it, unless it is there.
+    /// Creates the directory and those above it, with mode 0700, if they do not exist.
     ///
-    /// The mode of one that is there is not judged: Kubernetes gives an `emptyDir` mode 0777, and what stands in it is
-    /// checked file by file.
+    /// The mode of an existing directory is not checked. Kubernetes gives an `emptyDir` mode 0777, and each file in
+    /// it is checked on its own.
     ///
     /// # Errors
-    /// As the system says.
+    /// [`DiskError`] if the system refuses.
     pub fn make_directory(&self, path: &Path) -> Result<(), DiskError> {
         let missing: Vec<&Path> = path.ancestors().take_while(|ancestor| !ancestor.is_dir()).collect();
         if missing.is_empty() || path.as_os_str().is_empty() {
@@ -147,17 +147,17 @@ impl Disk {
             .mode(0o700)
             .create(path)
             .map_err(|error| self.failed("make the directory", path, error))?;
-        // A directory is durable when the one above it is: from the top down.
+        // A new directory is durable once its parent is synced, so go from the top down.
         for made in missing.into_iter().rev().filter(|made| !made.as_os_str().is_empty()) {
             self.sync_directory(made)?;
         }
         Ok(())
     }
 
-    /// Waits until no other process holds the lock of this path.
+    /// Takes the lock for this path, and waits while another process holds it.
     ///
     /// # Errors
-    /// As the system says, or `TimedOut` after ten seconds.
+    /// [`DiskError`] if the system refuses, or after ten seconds.
     pub fn lock(&self, path: &Path) -> Result<Lock, DiskError> {
         self.refuse_as_root(path)?;
         let file = OpenOptions::new()
@@ -190,7 +190,7 @@ impl Disk {
         }
     }
 
-    /// A file that root makes in the directory of another user is one that the sidecar of that user cannot open.
+    /// Refuses to create a file as root in another user's directory, because that user's sidecar could not open it.
     fn refuse_as_root(&self, path: &Path) -> Result<(), DiskError> {
         if let Some(owner) = owner_of_directory(path).filter(|owner| *owner != 0)
             && rustix::process::geteuid().is_root()
@@ -206,11 +206,13 @@ impl Disk {
         Ok(())
     }
 
-    /// Tries to write next to this path. It leaves nothing behind, not even for a moment where the file system can do that;
-    /// a directory that is missing is not made, but the system is asked whether it could be.
+    /// Checks that a file can be written next to this path.
+    ///
+    /// Nothing is left behind, not even for a moment if the file system supports unnamed files. A missing directory is
+    /// not created; the system is only asked whether it could be.
     ///
     /// # Errors
-    /// As the system says.
+    /// [`DiskError`] if the system refuses.
     pub fn try_writing(&self, path: &Path) -> Result<(), DiskError> {
         let directory = directory_of(path);
         let failed = |error: io::Error| self.failed("write", path, error);
@@ -224,7 +226,7 @@ impl Disk {
         }
         let lock = with_suffix(path, ".lock");
         self.refuse_as_root(&lock)?;
-        // One that is there must be ours to take. Without one nobody writes, and the trial needs none.
+        // If the lock file exists, we must be able to take the lock. If not, nobody is writing, and no lock is needed.
         let _lock = match self.exists(&lock)? {
             true => Some(self.lock(&lock)?),
             false => None,
@@ -233,7 +235,7 @@ impl Disk {
         let nameless = rustix::fs::openat(CWD, directory, flags, Mode::from(0o600));
         match nameless {
             Ok(file) => written(File::from(file)).map_err(failed),
-            // The file system knows no files without a name.
+            // The file system does not support unnamed files.
             Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT | Errno::INVAL) => {
                 let probe = with_suffix(path, &format!(".probe-{}", std::process::id()));
                 remove(&probe).map_err(failed)?;
@@ -252,7 +254,7 @@ impl Disk {
             .map_err(|error| self.failed("sync the directory", directory, error))
     }
 
-    /// The error for an operation that the system refused.
+    /// Makes the error for an operation that the system refused.
     #[must_use]
     pub fn failed(&self, doing: &'static str, path: &Path, source: io::Error) -> DiskError {
         let (cause, advice) = self.advice(doing, path, &source);
@@ -265,8 +267,10 @@ impl Disk {
         }
     }
 
-    /// What must change, and how. Another directory, or a new volume, is never the advice: without the ring that is in the right
-    /// one, a new ring is made, and every token is refused.
+    /// What must change, and how.
+    ///
+    /// Never advise another directory or a new volume: the right one holds the ring, and without it a new ring would be
+    /// made and every token refused.
     fn advice(&self, doing: &str, path: &Path, error: &io::Error) -> (Cause, String) {
         let setting = self.setting;
         match error.kind() {
@@ -327,8 +331,9 @@ impl Disk {
     }
 }
 
-/// Whose the path is, or the nearest directory above it that can be looked at; nothing if none can. To write, rename or remove a
-/// file takes the right to its directory, whoever has the file.
+/// Describes who owns the path, or the nearest directory above it that can be read. Empty if none can.
+///
+/// For writing, renaming and removing, the rights to the directory count, whoever owns the file.
 fn owned(doing: &str, path: &Path) -> String {
     let needed = match doing {
         "write" | "rename" | "remove" => directory_of(path),
@@ -342,7 +347,7 @@ fn owned(doing: &str, path: &Path) -> String {
     })
 }
 
-/// The path with something appended to its last part.
+/// The path with a suffix appended to its last part.
 #[must_use]
 pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
@@ -350,7 +355,7 @@ pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// The directory that a path stands in.
+/// The directory that contains a path.
 #[must_use]
 pub fn directory_of(path: &Path) -> &Path {
     match path.parent() {
@@ -363,7 +368,7 @@ fn owner_of_directory(path: &Path) -> Option<u32> {
     Some(directory_of(path).metadata().ok()?.uid())
 }
 
-/// Some octets, as far as the disk.
+/// Writes some bytes and syncs them to disk.
 fn written(mut file: File) -> io::Result<()> {
     file.write_all(&[0; 4096])?;
     file.sync_all()
@@ -380,7 +385,7 @@ fn is_loop(error: &io::Error) -> bool {
     error.raw_os_error() == Some(Errno::LOOP.raw_os_error())
 }
 
-/// Flags of open(2) as [`OpenOptionsExt::custom_flags`](std::os::unix::fs::OpenOptionsExt::custom_flags) takes them.
+/// Converts flags of open(2) for [`OpenOptionsExt::custom_flags`](std::os::unix::fs::OpenOptionsExt::custom_flags).
 #[must_use]
 #[expect(
     clippy::cast_possible_wrap,

@@ -1,12 +1,18 @@
-//! Reads files without waiting for anybody, bounded in size, and only if nobody else could have written them; and writes them
-//! whole or not at all.
+//! Reads and writes files safely.
 //!
-//! Every file that a setting names is read here: [`Rule`] is the entry point. The files that Signet writes itself, in
-//! directories that it was told, are read by [`content`] and written by [`disk`]; [`cache`] keeps public facts over a restart.
-//! All of them open a file once, without waiting, look at what was opened, and read from that. Only regular files are read: a
-//! pipe, a socket or a device may keep a reader waiting for ever. [`no_authorities`] says what is in a file in place of certificates.
+//! A file is read only if it is a regular file of limited size that nobody else could have written. It is written
+//! completely or not at all.
 //!
-//! It knows no setting and no provider. It blocks as long as the file system does; call it where that is allowed.
+//! - [`Rule`] is the entry point for files that a setting names.
+//! - [`content`] and [`disk`] read and write the files that Signet makes itself.
+//! - [`cache`] keeps public facts for the next start.
+//! - [`no_authorities`] says what a file holds instead of certificates.
+//!
+//! Each file is opened once, without blocking on pipes and devices, and then the open file is checked and read. Pipes,
+//! sockets and devices are refused, because they could make a reader wait for ever.
+//!
+//! This crate knows no settings and no providers. It blocks as long as the file system does; call it
+//! on a thread that may block.
 
 pub mod cache;
 pub mod content;

@@ -1,8 +1,8 @@
-//! Files that a setting names. What stands in them decides what Signet does, as whom, and whom it believes.
+//! Files that a setting names. Their content decides what Signet does and whom it trusts.
 //!
-//! Links are followed, as Kubernetes mounts secrets and settings as links. What counts is the file at their end, and the
-//! directories in which somebody could put another in its place. A file system that is mounted read-only is one in which
-//! nobody can: Kubernetes gives the directories of its volumes mode 0777.
+//! Links are followed, because Kubernetes mounts secrets and settings as links. The checks are made on the file at the
+//! end of the links, and on the directories in which somebody could replace it. A file system that is mounted read-only
+//! is safe, even though Kubernetes gives its volumes mode 0777.
 
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -18,84 +18,84 @@ const GROUP_AND_OTHERS: u32 = 0o022;
 const OTHERS: u32 = 0o002;
 const STICKY: u32 = 0o1000;
 
-/// The most octets that such a file may have: more than any bundle of certificate authorities has.
+/// The maximum size of such a file in bytes, larger than any bundle of certificate authorities.
 pub const LONGEST: u64 = 4 * 1024 * 1024;
 
-/// Why a file is not read. It names the file or the directory, and what to do.
+/// Why a file was not read. The text names the file or directory and says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum Refused {
-    /// Its mode lets others write it.
+    /// Others than the owner can write to the file.
     #[error(
         "{} can be written by others than its owner (mode {mode:04o}), so that anybody among them decides what Signet does. \
          Take that away: `chmod go-w {}`",
         path.display(), path.display()
     )]
     Mode {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// Its permission bits.
+        /// The permission bits of the file.
         mode: u32,
     },
-    /// It is somebody else's.
+    /// The file belongs to neither root nor us.
     #[error(
         "{} belongs to user {owner}, neither to root nor to user {us}, as which Signet runs: its owner decides what Signet \
          does. Give it to one of them: `chown {us} {}`",
         path.display(), path.display()
     )]
     Owner {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// Whose it is.
+        /// The owner of the file.
         owner: u32,
         /// The effective user of this process.
         us: u32,
     },
-    /// Anybody may put another in its place.
+    /// Anybody can replace the file.
     #[error(
         "{} stands below {}, which every user may write (mode {mode:04o}) and which is not sticky: anybody can put another \
          file in its place. Take that away (`chmod o-w {}`), or move the file to a directory of its own",
         path.display(), directory.display(), directory.display()
     )]
     Directory {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// The directory.
+        /// The directory in which anybody can replace files.
         directory: PathBuf,
-        /// Its permission bits.
+        /// The permission bits of the directory.
         mode: u32,
     },
-    /// A pipe, a socket or a device stands there.
+    /// The path is a pipe, a socket or a device.
     #[error(
         "{} is {other}, not a regular file: Signet would wait for whoever writes it, and it reads most files again later. \
          Write the content into a file, also in place of `<(...)` or `/dev/stdin`",
         path.display()
     )]
     NotRegular {
-        /// The path.
+        /// The path that was given.
         path: PathBuf,
-        /// What stands there.
+        /// What was found there.
         other: Other,
     },
-    /// It has too many octets.
+    /// The file is too long.
     #[error("{} is longer than {longest} octets: it is no such file", path.display())]
     TooLong {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// The most that it may have.
+        /// The maximum size in bytes.
         longest: u64,
     },
-    /// It is no text.
+    /// The file is not UTF-8.
     #[error("{} is not UTF-8 text", path.display())]
     NotText {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
     },
-    /// It is not there, or the system refused.
+    /// The file does not exist, or the system refused to read it.
     #[error("{} cannot be read: {error}", path.display())]
     System {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         error: io::Error,
     },
 }
@@ -112,22 +112,22 @@ impl From<Refused> for io::Error {
     }
 }
 
-/// What a file is for. Who may have written it follows from that.
+/// What a file is for. This decides who may have written it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
-    /// It decides what Signet does, or whom it believes: settings, certificates and their keys, certificate authorities.
-    /// Nobody but root and the user of this process may own it, write it, or put another in its place.
+    /// The file decides what Signet does or whom it trusts: settings, certificates and their keys, certificate
+    /// authorities. Only root and the user of this process may own it, write it or replace it.
     Trusted,
-    /// A secret with which Signet logs in somewhere. An agent may put it there, which runs as a user of its own: nobody but
-    /// its owner may write it.
+    /// The file holds a secret with which Signet logs in somewhere. An agent with a user of its own may have written
+    /// it, so any user may own it, but only the owner may write it.
     Secret,
 }
 
 impl Rule {
-    /// The content of the file.
+    /// Reads the file.
     ///
     /// # Errors
-    /// [`Refused`].
+    /// [`Refused`] if the file breaks this rule or cannot be read.
     pub fn read(self, path: &Path) -> Result<Zeroizing<Vec<u8>>, Refused> {
         match content::read(CWD, path, &self.demands()) {
             Ok(Some(content)) => {
@@ -140,21 +140,21 @@ impl Rule {
         }
     }
 
-    /// The content of the file as text.
+    /// Reads the file as text.
     ///
     /// # Errors
-    /// [`Refused`].
+    /// [`Refused`] if the file breaks this rule, cannot be read or is not UTF-8.
     pub fn read_text(self, path: &Path) -> Result<Zeroizing<String>, Refused> {
         let content = self.read(path)?;
         let text = std::str::from_utf8(&content).map_err(|_| Refused::NotText { path: path.to_owned() })?;
         Ok(Zeroizing::new(text.to_owned()))
     }
 
-    /// Whether the file may be read, for one that a library reads by itself. One that is not there, or cannot be looked at,
-    /// is for whoever reads it to complain of.
+    /// Checks a file that a library reads by itself. If it is missing or cannot be opened, this succeeds, and the
+    /// library reports the error.
     ///
     /// # Errors
-    /// [`Refused`].
+    /// [`Refused`] if the file breaks this rule.
     pub fn look(self, path: &Path) -> Result<(), Refused> {
         match content::look(CWD, path, &self.demands()) {
             Ok(true) => self.judge_directories(path),
@@ -163,10 +163,10 @@ impl Rule {
         }
     }
 
-    /// The same for a directory of which somebody reads every file: nobody else may put one there.
+    /// Checks all files of a directory that a library reads, and that nobody else can add one.
     ///
     /// # Errors
-    /// [`Refused`].
+    /// [`Refused`] if the directory or a file in it breaks this rule.
     pub fn look_in(self, directory: &Path) -> Result<(), Refused> {
         let (Ok(found), Ok(entries)) = (std::fs::metadata(directory), std::fs::read_dir(directory)) else {
             return Ok(());
@@ -182,7 +182,7 @@ impl Rule {
         self.judge_directories(directory)?;
         for entry in entries.flatten() {
             match self.look(&entry.path()) {
-                // Only the files in it are read.
+                // The library reads only the regular files.
                 Ok(()) | Err(Refused::NotRegular { .. } | Refused::System { .. }) => {}
                 refused => return refused,
             }
@@ -230,13 +230,13 @@ fn refused(path: &Path, unread: Unread) -> Refused {
         Unread::NotRegular(other) => Refused::NotRegular { path, other },
         Unread::TooLong { longest } => Refused::TooLong { path, longest },
         Unread::Directory => system(Errno::ISDIR.into(), path),
-        // Links are followed, so there are too many.
+        // Links are followed here, so this error means too many links.
         Unread::Link => system(Errno::LOOP.into(), path),
         Unread::System(error) => system(error, path),
     }
 }
 
-/// The mode of a directory in which every user may replace files.
+/// The mode of the directory, if every user may replace files in it.
 fn writable_by_all(directory: &Path) -> Option<u32> {
     let mode = std::fs::metadata(directory).ok()?.mode() & 0o7777;
     let is_read_only =
@@ -265,7 +265,7 @@ mod tests {
         path
     }
 
-    /// What reading and looking at it both say.
+    /// Judges a path by reading and by looking, and checks that both agree.
     fn judged(rule: Rule, path: &Path) -> Result<(), Refused> {
         let (read, looked) = (rule.read(path), rule.look(path));
         assert_eq!(
@@ -308,7 +308,7 @@ mod tests {
         }
     }
 
-    /// Nobody writes these, so that a reader that waits for them hangs.
+    /// Nobody writes to these, so a reader that waits for them would hang.
     #[test]
     fn what_a_reader_would_wait_for_is_refused_at_once() {
         let directory = tempfile::tempdir().expect("a directory");
@@ -379,7 +379,7 @@ mod tests {
         mode(directory.path(), 0o700);
     }
 
-    /// `signet.toml -> ..data/signet.toml`, `..data -> ..2026`, as kubelet mounts a ConfigMap.
+    /// The links that kubelet makes for a ConfigMap: `signet.toml -> ..data/signet.toml`, `..data -> ..2026`.
     #[test]
     fn links_as_kubernetes_makes_them_are_followed_to_their_end() {
         let volume = tempfile::tempdir().expect("a directory");

@@ -1,7 +1,7 @@
-//! Files of certificate authorities: what is in place of certificates, in words.
+//! Says what a file contains instead of certificates in PEM.
 
-/// What is wrong with the content of a file that should hold certificates of authorities in PEM, to be put behind its name.
-/// `None`: there are some, as far as can be seen without decoding them.
+/// The problem with a file that should hold certificates of authorities in PEM, worded to follow the file's name.
+/// `None` if it has some, as far as can be seen without decoding them.
 #[must_use]
 pub fn no_authorities(content: &[u8]) -> Option<&'static str> {
     let has = |text: &str| content.windows(text.len()).any(|part| part == text.as_bytes());
@@ -10,7 +10,7 @@ pub fn no_authorities(content: &[u8]) -> Option<&'static str> {
     }
     Some(match content {
         [] => "is empty: write the certificates of the authorities into it, in PEM",
-        // A SEQUENCE of more than 255 octets (X.690).
+        // The beginning of a DER SEQUENCE of more than 255 bytes (X.690).
         [0x30, 0x82, ..] => {
             "holds a certificate in DER: `openssl x509 -inform der -in FILE -out FILE.pem` makes PEM of it"
         }

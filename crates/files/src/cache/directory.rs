@@ -1,13 +1,17 @@
-//! Whether the directory keeps the file in its place.
+//! Checks that nobody else can replace a file in the data directory.
 //!
-//! Only the data directory and those in it are looked at, not those above it, and that suffices. What must never happen is that the
-//! file's *content* is another user's, and that is settled by the file itself: it is opened without following a link, and
-//! the open file must belong to us and be writable by nobody else. Nobody but root can make such a file with a content of
-//! their own. What a user who may write the directory can do is to put another file *of ours* in its place, such as an
-//! older one of this kind that they moved aside, and so bring back a key that was revoked since. Therefore others may not
-//! write here, unless the sticky bit keeps them from moving what is ours. A user who may write a directory further up
-//! could swap the data directory for another one of ours that holds such a file, which only a Signet of this issuer has
-//! written; the age of what it holds, which whoever reads it judges, bounds what that is worth until the provider answers.
+//! Only the data directory and its subdirectories are checked, not the directories above. That is enough. A file
+//! with another user's *content* must never be used, and the file itself guarantees that: it is opened without
+//! following a link, and the open file must belong to us and be writable by nobody else. Only root could make such
+//! a file with other content.
+//!
+//! A user who may write to the directory could still replace the file by another one *of ours*, such as an older copy
+//! that they moved aside, and bring back a key that was revoked since. Therefore others may not write here, unless the
+//! sticky bit keeps them from moving our files.
+//!
+//! A user who may write to a directory further up could replace the whole data directory by another one of ours. It
+//! could only hold files that Signet wrote for the same issuer. Readers check the age of the content, which limits the
+//! harm until the provider answers.
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -23,17 +27,17 @@ const WRITABLE_BY_OTHERS: u32 = 0o022;
 const STICKY: u32 = 0o1000;
 const FLAGS: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::DIRECTORY);
 
-/// The data directory, open, if nobody else can move files of ours in it. `None` if it is missing.
+/// Opens the data directory, if nobody else can move our files in it. `None` if it does not exist.
 pub(super) fn open(path: &Path) -> Result<Option<File>, FileFault> {
     let path = match path.as_os_str().is_empty() {
         true => Path::new("."),
         false => path,
     };
-    // A link to it is followed: the operator named it, and where it leads to is what is looked at.
+    // A link in place of the data directory is followed, because the operator chose the path. The target is checked.
     judged(rustix::fs::openat(CWD, path, FLAGS, Mode::empty()))
 }
 
-/// The same for a directory in that one. Signet made it, so a link in its place was put there by somebody else.
+/// Opens a subdirectory, with the same check. Signet made it, so a link in its place is somebody else's and is refused.
 pub(super) fn open_in(above: &File, name: &str) -> Result<Option<File>, FileFault> {
     match rustix::fs::openat(above, name, FLAGS | OFlags::NOFOLLOW, Mode::empty()) {
         Err(Errno::NOTDIR | Errno::LOOP) if is_link(above, name) => Err(FileFault::DirectoryLink),

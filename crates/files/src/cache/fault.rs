@@ -7,90 +7,90 @@ use signet_core::json::JsonError;
 
 use crate::content::Unread;
 
-/// What is wrong with the file, its directory, or its text. `Display` does not repeat its source.
+/// A problem with a cache file, its directory or its content. `Display` does not repeat its source.
 #[derive(Debug, thiserror::Error)]
 pub enum FileFault {
-    /// A symbolic link stands in its place.
+    /// The path is a symbolic link.
     #[error("refused, as it is a symbolic link")]
     Link,
-    /// A directory, a pipe, a socket or a device stands in its place.
+    /// The path is a directory, a pipe, a socket or a device.
     #[error("refused, as it is not a regular file")]
     NotAFile,
-    /// It belongs to somebody else, also if that is root.
+    /// The file belongs to another user. Even root is not accepted.
     #[error("refused, as it belongs to user {owner}, not to this process's user {us}")]
     Owner {
-        /// Whose it is.
+        /// The owner of the file.
         owner: u32,
         /// The effective user of this process.
         us: u32,
     },
-    /// Others may write it.
+    /// Others can write to the file.
     #[error("refused, as others may write it (mode {mode:04o})")]
     Writable {
-        /// Its permission bits.
+        /// The permission bits of the file.
         mode: u32,
     },
-    /// The directory belongs to somebody else than us and root.
+    /// The directory belongs to neither us nor root.
     #[error("refused, as this directory belongs to user {owner}, neither to this process's user {us} nor to root")]
     DirectoryOwner {
-        /// Whose it is.
+        /// The owner of the directory.
         owner: u32,
         /// The effective user of this process.
         us: u32,
     },
-    /// Others may move files in the directory.
+    /// Others can move files in the directory.
     #[error("refused, as others may write this directory (mode {mode:04o}) and so move files in it")]
     DirectoryWritable {
-        /// Its permission bits.
+        /// The permission bits of the directory.
         mode: u32,
     },
-    /// A symbolic link stands in the place of a directory that Signet made itself.
+    /// A directory that Signet made was replaced by a symbolic link.
     #[error("refused, as it is a symbolic link, and Signet made a directory there")]
     DirectoryLink,
-    /// The directory cannot be looked at.
+    /// The directory cannot be opened.
     #[error("this directory cannot be opened")]
     DirectoryUnreadable(#[source] io::Error),
-    /// The data directory, in which the file's own directory is, is refused.
+    /// The data directory, which contains the file's directory, has this problem.
     #[error(transparent)]
     Above(Box<Self>),
     /// The file cannot be read.
     #[error("it cannot be read")]
     Unreadable(#[source] io::Error),
-    /// It is longer than any file of this kind.
+    /// The file is longer than any file of this kind.
     #[error("refused, as it is longer than {longest} octets")]
     TooLong {
-        /// The most that it may have.
+        /// The maximum length in bytes.
         longest: u64,
     },
-    /// It is not strict JSON: cut short, or with two members of one name, or anything else.
+    /// The file is not strict JSON, for example because it is cut short or repeats a member.
     #[error("refused, as it is damaged or no file of this kind")]
     NotJson(#[source] JsonError),
-    /// It is not text.
+    /// The file is not UTF-8.
     #[error("refused, as it is damaged or no file of this kind")]
     NotText(#[source] std::str::Utf8Error),
-    /// It is JSON, but lacks a member, has one too many, or one of another type.
+    /// The JSON has a missing member, an unknown one, or one of the wrong type.
     #[error("refused, as its members are not those of a file of this kind")]
     Malformed(#[source] serde_json::Error),
-    /// Another version of Signet wrote it.
+    /// Another version of Signet wrote the file.
     #[error("refused, as its format is {found:?}, and this version of Signet reads {reads:?} only")]
     Format {
         /// The format that the file names.
         found: String,
-        /// The one that is read.
+        /// The format that this version reads.
         reads: &'static str,
     },
-    /// What was to be written cannot be put in JSON.
+    /// The content could not be encoded as JSON.
     #[error("it could not be written, as it cannot be put in JSON")]
     Unencodable(#[source] serde_json::Error),
-    /// What was to be written would be refused when it is read.
+    /// The content would be too long to be read again.
     #[error("not written, as it would have {octets} octets, more than {longest}")]
     TooLongToWrite {
-        /// The length of the text in octets.
+        /// The length of the content in bytes.
         octets: usize,
-        /// The most that it may have.
+        /// The maximum length in bytes.
         longest: usize,
     },
-    /// It could not be written.
+    /// The file could not be written.
     #[error("it could not be written")]
     Unwritten(#[source] Box<dyn Error + Send + Sync>),
 }
@@ -106,7 +106,7 @@ impl FileFault {
         )
     }
 
-    /// What to do next.
+    /// What the operator should do.
     #[must_use]
     pub fn advice(&self) -> &'static str {
         match self {

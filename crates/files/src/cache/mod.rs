@@ -1,10 +1,12 @@
-//! A file in the data directory that keeps public facts over a restart: a cache with no authority, believed only if
-//! nobody but this process's user (and root) could have written it.
+//! Files in the data directory that keep public facts for the next start, such as the last good ring and the
+//! last good keys of an issuer.
 //!
-//! It holds nothing secret, so it need not be hidden. But whoever could write it could have keys of their own believed.
-//! What it says is for those who own the document: the last good ring, the last good keys of an issuer.
+//! A file is trusted only if nobody but this process's user and root could have written it. Its content is not
+//! secret, but somebody who could write it could make Signet trust keys of their own. The owner of each
+//! document judges its content.
 //!
-//! [`CacheFile::read`] and [`CacheFile::write`] block: call them where that is allowed. The entry point is [`CacheFile`].
+//! The entry point is [`CacheFile`]. [`CacheFile::read`] and [`CacheFile::write`] block; call them
+//! on a thread that may block.
 
 mod directory;
 mod fault;
@@ -24,11 +26,11 @@ const DISK: Disk = Disk {
     setting: "SIGNET_DATA_DIR",
 };
 
-/// One file in one directory.
+/// One cache file.
 #[derive(Clone, Debug)]
 pub struct CacheFile {
     data_dir: PathBuf,
-    /// The name of the directory in it in which the file is, if it is not in the data directory itself.
+    /// The subdirectory of the data directory that holds the file. `None` if the data directory itself does.
     below: Option<&'static str>,
     directory: PathBuf,
     path: PathBuf,
@@ -37,13 +39,13 @@ pub struct CacheFile {
 }
 
 impl CacheFile {
-    /// The file of this name in the data directory, of so many octets at most. Nothing is touched yet.
+    /// A file of this name in the data directory, with at most `longest` bytes. Nothing is read or created yet.
     #[must_use]
     pub fn new(data_dir: &Path, name: impl Into<PathBuf>, longest: usize) -> Self {
         Self::within(data_dir, None, name.into(), longest)
     }
 
-    /// The same for one in a directory of the data directory.
+    /// A file in the subdirectory `below` of the data directory. Otherwise like [`CacheFile::new`].
     #[must_use]
     pub fn below(data_dir: &Path, below: &'static str, name: impl Into<PathBuf>, longest: usize) -> Self {
         Self::within(data_dir, Some(below), name.into(), longest)
@@ -61,13 +63,13 @@ impl CacheFile {
         }
     }
 
-    /// Where it is.
+    /// The path of the file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What a fault is of: the file, or its directory.
+    /// The path that a fault is about: the file, its directory or the data directory.
     #[must_use]
     pub fn place_of(&self, fault: &FileFault) -> &Path {
         match fault {
@@ -77,30 +79,30 @@ impl CacheFile {
         }
     }
 
-    /// What was last written. `None` if there is no file yet.
+    /// Reads what was last written. `None` if there is no file yet.
     ///
     /// # Errors
-    /// [`FileFault`] if it cannot be read, or somebody else could have written it.
+    /// [`FileFault`] if the file cannot be read, or somebody else could have written it.
     pub fn read(&self) -> Result<Option<Zeroizing<Vec<u8>>>, FileFault> {
         let Some(directory) = self.open_directory()? else {
             return Ok(None);
         };
         let demands = Demands {
             follow_links: false,
-            // This process writes the file itself; one of another user was put there.
+            // This process writes the file itself, so a file of another user does not belong here.
             owner: Owner::Us,
             forbidden_mode: 0o022,
             longest: self.longest as u64,
         };
-        // From the directory that was looked at, whatever stands under its path by now.
+        // Read from the directory that was checked, even if its path leads elsewhere by now.
         Ok(content::read(directory, &self.name, &demands)?)
     }
 
-    /// Puts this in place of what was last written, whole or not at all. The directory is made if it is missing.
+    /// Replaces the file, completely or not at all. Creates the directory if it does not exist.
     ///
     /// # Errors
-    /// [`FileFault`] if it cannot be written, or would be refused when it is read: better now, while somebody can act,
-    /// than at the start that needs it.
+    /// [`FileFault`] if the file cannot be written, or if a later read would refuse it. It is better to fail now, when
+    /// somebody can act, than at the start that needs the file.
     pub fn write(&self, content: &[u8]) -> Result<(), FileFault> {
         if content.len() > self.longest {
             return Err(FileFault::TooLongToWrite {
@@ -109,19 +111,19 @@ impl CacheFile {
             });
         }
         let unwritten = |error: DiskError| FileFault::Unwritten(Box::new(error));
-        // One after the other: nothing is made in a data directory that is refused.
+        // Check the data directory before a subdirectory is created in it.
         DISK.make_directory(&self.data_dir).map_err(unwritten)?;
         if self.open_directory()?.is_none() {
             DISK.make_directory(&self.directory).map_err(unwritten)?;
             self.open_directory()?;
         }
-        // Replicas may share the directory: one writes at a time, and readers see one file or the other.
+        // Replicas may share the directory. One writes at a time; readers see the old file or the new one.
         let _lock = DISK.lock(&with_suffix(&self.path, ".lock")).map_err(unwritten)?;
         DISK.replace(&self.path, content).map_err(unwritten)
     }
 
-    /// The directory in which the file is, open, if nobody else can move files of ours in it, nor it itself. `None` if it
-    /// is missing.
+    /// Opens the directory of the file, if nobody else can move the directory or our files in it.
+    /// `None` if it does not exist.
     fn open_directory(&self) -> Result<Option<File>, FileFault> {
         let Some(below) = self.below else {
             return directory::open(&self.data_dir);
@@ -134,15 +136,15 @@ impl CacheFile {
     }
 }
 
-/// The text of a file and its members, if it is strict JSON of this format.
+/// Parses the content of a file as strict JSON of this format. Returns the text and its members.
 ///
 /// # Errors
-/// [`FileFault`].
+/// [`FileFault`] if the content is not strict JSON or has another format.
 pub fn parse<'a>(bytes: &'a [u8], format: &'static str) -> Result<(&'a str, Object<'a>), FileFault> {
     let text = std::str::from_utf8(bytes).map_err(FileFault::NotText)?;
-    // Strict first: of two members with one name, no part of this may take one, and a person who looks the other.
+    // Strict parsing comes first: with duplicate members, different readers would see different values.
     let object = Object::parse(text).map_err(FileFault::NotJson)?;
-    // The format alone next: another version may have other members, and deserves a better answer than that.
+    // The format comes next: a file of another version may have other members, and deserves a better error.
     let found = member(&object, "format")?;
     match found == format {
         true => Ok((text, object)),
@@ -150,10 +152,10 @@ pub fn parse<'a>(bytes: &'a [u8], format: &'static str) -> Result<(&'a str, Obje
     }
 }
 
-/// A member of a file's object that is a text.
+/// Reads a member of the object as a string.
 ///
 /// # Errors
-/// [`FileFault::Malformed`].
+/// [`FileFault::Malformed`] if the member is missing or not a string.
 pub fn member(object: &Object<'_>, name: &'static str) -> Result<String, FileFault> {
     let value = object
         .member(name)
