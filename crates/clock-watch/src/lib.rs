@@ -1,12 +1,13 @@
-//! Whether the wall clock can be believed.
+//! Detects that the wall clock is wrong.
 //!
-//! Keys are dated, and a schedule is computed, by the wall clock. If somebody sets it a day ahead, every key has come to its
-//! end: private keys would be erased that all others sign with. So it is held against what nobody sets, the time that the
-//! machine has run since this process began to watch ([`Clock::running`]), and against what the provider shows. While it is in
-//! doubt nothing is created, retired or erased in the ring, and no key that was published stops being published
-//! (`docs/decisions/0017-clocks.md`).
+//! The dates of keys and the schedule depend on the wall clock. If somebody sets it a day ahead, all keys seem to have
+//! expired, and private keys would be erased with which all others still sign. So the clock is compared with the time
+//! that the machine has run since the process started ([`Clock::running`]), which nobody can set, and with the clock of
+//! the provider. While it is in doubt, nothing is created, retired or erased in the ring, and published keys stay
+//! published (`docs/decisions/0017-clocks.md`).
 //!
-//! [`ClockWatch`] is the entry point. This crate knows no key and no provider; what doubt leads to is for others to decide.
+//! [`ClockWatch`] is the entry point. This crate knows no keys and no providers; its callers
+//! decide what to do in doubt.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -26,7 +27,7 @@
 //! assert!(watch.doubt().expect("somebody set the clock").is_ahead);
 //! ```
 //!
-//! A clock that was wrong before the process began shows by nothing here. The schedule bears that
+//! A clock that was wrong before the process started cannot be detected here. The schedule tolerates that
 //! ([`Schedule::from_the_future`](signet_core::Schedule)).
 
 use std::fmt;
@@ -42,16 +43,16 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-/// Between two looks.
+/// The time between two checks.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-/// A timer that is later than this was held up by more than a busy machine.
+/// A timer that is later than this was delayed by more than load: the process or machine was suspended.
 const LATE: Duration = Duration::from_secs(5);
-/// The longest that an answer of a provider is on its way.
+/// How long an answer of a provider may take.
 const SLOW: Duration = Duration::from_secs(30);
-/// Two clocks are read one after the other. If more time than this goes by, the process was held up between them.
+/// The maximum time between reading the two clocks. If more passes, the process was interrupted in between.
 const AT_ONCE: Duration = Duration::from_millis(50);
 
-/// What both clocks showed at one moment.
+/// The readings of both clocks at one moment.
 #[derive(Clone, Copy, Debug)]
 struct Moment {
     wall: Timestamp,
@@ -82,27 +83,27 @@ impl Moment {
     }
 }
 
-/// What the wall clock was held against.
+/// What the wall clock was compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Against {
     /// The time that the machine has run.
     Running,
-    /// The ring as this sidecar read it before it was started again.
+    /// The last reading of the ring by the previous process.
     LastGood,
     /// The clock of a provider.
     Provider(&'static str),
 }
 
-/// A wall clock that cannot be believed.
+/// A wall clock that is probably wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Doubt {
-    /// When it was first seen, as the wall clock would have shown it if nobody had set it.
+    /// When this was first seen, by the time that the wall clock would show if nobody had set it.
     pub since: Timestamp,
-    /// What it was held against.
+    /// What the clock was compared with.
     pub against: Against,
-    /// How far it is off.
+    /// How far the clock is off.
     pub off: Duration,
-    /// Whether it is ahead, or behind.
+    /// Whether the clock is ahead. If not, it is behind.
     pub is_ahead: bool,
 }
 
@@ -127,7 +128,8 @@ impl fmt::Display for Doubt {
 }
 
 impl Doubt {
-    /// What helps. A restart begins to watch the clock anew, which settles nothing with a provider.
+    /// What the operator should do. Note that a restart compares with the time since that restart only, and does not
+    /// resolve a difference from a provider.
     #[must_use]
     pub fn advice(&self) -> String {
         const COMPARE: &str = "Compare `date -u` with a clock that is right. If this machine's is wrong, set it and see that NTP runs: \
@@ -149,38 +151,38 @@ impl Doubt {
 
 #[derive(Debug)]
 struct State {
-    /// When this process began to watch, or ours was last known to be right.
+    /// When this process started, or when the wall clock was last known to be right.
     anchor: Moment,
-    /// What a provider's clock showed last, and when.
+    /// The last time that a provider's clock showed, and when we saw it.
     told: Option<(&'static str, Moment)>,
-    /// The last reading of the ring before this process, while it lies in the future.
+    /// The last reading of the ring by the previous process, while it is in the future.
     last_good: Option<Timestamp>,
     doubt: Option<Doubt>,
 }
 
-/// What is no reason for doubt.
+/// Differences that are not suspicious.
 #[derive(Clone, Copy, Debug)]
 pub struct Tolerance {
-    /// How far apart clocks that are right may be.
+    /// How far two correct clocks may differ.
     pub apart: Duration,
-    /// After so long it is forgotten that the clock was set by less than that: a machine that is held up for seconds each night is
-    /// not in doubt after a week.
+    /// After this time, smaller changes of the clock are forgotten. Otherwise a machine that is paused for some seconds
+    /// each night would be in doubt after a week.
     pub forgotten_after: Duration,
 }
 
-/// Holds the wall clock against others.
+/// Compares the wall clock with other clocks.
 #[derive(Debug)]
 pub struct ClockWatch {
     clock: Arc<dyn Clock>,
     tolerance: Tolerance,
     state: Mutex<State>,
-    /// By how much the wall clock was set when it was last looked at.
+    /// How far the wall clock had been set at the last check, in milliseconds.
     last_set_by: AtomicI64,
     jumps: watch::Sender<()>,
 }
 
 impl ClockWatch {
-    /// Begins to watch.
+    /// Starts to watch this clock.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>, tolerance: Tolerance) -> Self {
         let anchor = Moment::now(&*clock);
@@ -198,51 +200,54 @@ impl ClockWatch {
         }
     }
 
-    /// Why the wall clock cannot be believed at this moment, if so.
+    /// Checks the wall clock now. Returns the doubt, if there is one.
     pub fn doubt(&self) -> Option<Doubt> {
         self.look(|_, _| {}).0
     }
 
-    /// What the wall clock shows, right or wrong.
+    /// The time of the wall clock, right or wrong.
     pub fn wall(&self) -> Timestamp {
         self.clock.now()
     }
 
-    /// What [`Steady`] shows.
+    /// The time of the [`Steady`] clock.
     pub fn steady_now(&self) -> Timestamp {
         let set_by = self.set_by();
         self.clock.now().shifted(-set_by)
     }
 
-    /// The time by which ages are counted: [`Steady`].
+    /// The [`Steady`] clock. Use it to measure age.
     pub fn steady(self: &Arc<Self>) -> Arc<dyn Clock> {
         Arc::new(Steady(Arc::clone(self)))
     }
 
-    /// Asks what depends on the age of something, at this instant of the wall clock. If that was set a moment ago, and the answer
-    /// is no for it, it is asked again: this is for requests, which do not look at three clocks each.
+    /// Answers a question that depends on age, at this time of the wall clock.
+    ///
+    /// It is meant for requests: it reads no clock unless the answer is an error. Then it checks whether the clock was
+    /// just set, and asks again with the corrected time.
     pub fn by_age<T, E>(&self, now: Timestamp, ask: impl Fn(Timestamp) -> Result<T, E>) -> Result<T, E> {
         let known = now.shifted(-self.last_set_by.load(Ordering::Relaxed));
         ask(known).or_else(|_| ask(now.shifted(-self.set_by())))
     }
 
-    /// How far the wall clock was set forward since it was last right, in milliseconds; negative if it was set back, and zero if
-    /// it was set by no more than clocks may be apart.
+    /// How far the wall clock was set forward since it was last right, in milliseconds. Negative if it was set back;
+    /// zero if the change is no more than correct clocks may differ.
     pub fn set_by(&self) -> i64 {
         self.look(|_, _| {}).1
     }
 
-    /// The provider whose clock was seen last, if any was.
+    /// The provider whose clock was seen last, if any.
     #[must_use]
     pub fn heard_of(&self) -> Option<&'static str> {
         self.state.lock().told.map(|(provider, _)| provider)
     }
 
-    /// A provider's clock showed this a moment ago. If ours agrees, it is right, whoever set it meanwhile.
+    /// Records the time that a provider's clock showed a moment ago. If ours agrees, ours is
+    /// right, even if somebody set it.
     pub fn told(&self, provider: &'static str, at: Timestamp) {
         self.look(|state, now| {
             let ahead = now.wall.millis_after(at);
-            // An answer may have been long on its way: so much is not held against it.
+            // The answer may have been on its way for some time. That much is not counted as a difference.
             let slow = i64::try_from(SLOW.as_millis()).unwrap_or(i64::MAX);
             let wall = if (0..=slow).contains(&ahead) { now.wall } else { at };
             state.told = Some((provider, Moment { wall, ..now }));
@@ -253,18 +258,18 @@ impl ClockWatch {
         });
     }
 
-    /// The ring was last read at this instant, by the wall clock as it was before this process began.
+    /// Records when the previous process last read the ring, by the wall clock at that time.
     pub fn was_read(&self, at: Timestamp) {
         self.look(|state, _| state.last_good = Some(at));
     }
 
-    /// Hears of each moment at which the wall clock was set or the machine was suspended: what is due by any clock may be due
-    /// now.
+    /// Notifies the receiver whenever the wall clock was set or the machine was suspended. Timers of
+    /// any clock may be due then.
     pub fn follow(&self) -> watch::Receiver<()> {
         self.jumps.subscribe()
     }
 
-    /// Looks once a second until shutdown.
+    /// Checks the clock once a second until shutdown.
     pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
         let mut before = (Moment::now(&*self.clock), Instant::now());
         loop {
@@ -288,13 +293,14 @@ impl ClockWatch {
         }
     }
 
-    /// Whether this is more than clocks that are right may be apart, and whether ours is ahead.
+    /// The difference, if it is more than correct clocks may have, and whether our clock is ahead.
     fn off(&self, ahead: i64) -> Option<(Duration, bool)> {
         let off = Duration::from_millis(ahead.unsigned_abs());
         (off > self.tolerance.apart).then_some((off, ahead > 0))
     }
 
-    /// Looks at the clocks after a change of what is known. The doubt, and how far the wall clock was set.
+    /// Checks the clocks after `change` has updated what is known. Returns the doubt, and how
+    /// far the wall clock was set.
     fn look(&self, change: impl FnOnce(&mut State, Moment)) -> (Option<Doubt>, i64) {
         let mut state = self.state.lock();
         let now = Moment::now(&*self.clock);
@@ -336,8 +342,9 @@ impl ClockWatch {
     }
 }
 
-/// The time as the wall clock would show it if nobody had set it by more than clocks may be apart: what tells how old a reading of
-/// the ring is, and what keys are to do.
+/// The time that the wall clock would show if nobody had set it by more than correct clocks may differ.
+///
+/// The age of a reading of the ring and the schedule are computed with it.
 #[derive(Clone, Debug)]
 pub struct Steady(Arc<ClockWatch>);
 

@@ -14,7 +14,7 @@ fn watch() -> (Arc<ManualClock>, Arc<ClockWatch>) {
     (clock, Arc::new(watch))
 }
 
-/// Somebody sets it by so many milliseconds.
+/// Sets the wall clock by this many milliseconds.
 fn set(clock: &ManualClock, by: i64) {
     clock.set(clock.now().shifted(by));
 }
@@ -66,7 +66,7 @@ fn what_depends_on_an_age_is_asked_by_the_time_that_nobody_set() {
     let (clock, watch) = watch();
     let until = clock.now().plus(HOUR);
     let ask = |at: Timestamp| if at < until { Ok(()) } else { Err(()) };
-    // Nobody has looked since.
+    // Nobody has checked the clock since.
     set(&clock, 2 * 3_600_000);
     assert_eq!(watch.by_age(clock.now(), ask), Ok(()));
     clock.advance(HOUR);
