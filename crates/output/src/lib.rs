@@ -1,8 +1,8 @@
-//! Whether standard output was open when the process began (`signet keys list >&-`).
+//! Detects that standard output was closed when the process started (`signet keys list >&-`).
 //!
-//! The runtime of Rust opens `/dev/null` in the place of a standard stream that is closed, before `main`. After that it cannot
-//! be told from a `/dev/null` that somebody chose: Python and Node open it with the same flags. So this looks before the
-//! runtime does. It refuses to know what is written, and by whom. Its one entry point is [`was_closed`].
+//! Before `main`, Rust's runtime opens `/dev/null` in place of a closed standard stream. After that, it looks the same
+//! as a `/dev/null` that the user chose, because Python and Node open it with the same flags. Therefore this crate
+//! checks before the runtime starts. Its one entry point is [`was_closed`].
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,7 +11,8 @@ use rustix::stdio::stdout;
 
 static WAS_CLOSED: AtomicBool = AtomicBool::new(false);
 
-/// Runs before `main` and before the runtime of Rust, of which it uses nothing: one system call, one store.
+/// Runs before `main` and before Rust's runtime, so it must not use the runtime. It makes one
+/// system call and one store.
 #[ctor::ctor(unsafe)]
 fn look() {
     if fcntl_getfd(stdout()) == Err(Errno::BADF) {
@@ -19,7 +20,7 @@ fn look() {
     }
 }
 
-/// Whether the process was started without standard output, so that whatever it writes there is lost.
+/// Whether the process started without standard output. Everything that is written there is lost.
 #[must_use]
 pub fn was_closed() -> bool {
     WAS_CLOSED.load(Ordering::Relaxed)
