@@ -142,21 +142,21 @@ impl Sums {
                 "checks of tokens of revoked keys, or of keys that had to sign at once",
                 self.of_revoked.to_string(),
             ),
-            ("questions for which no replica was ready", self.unanswered.to_string()),
+            ("requests while no replica was ready", self.unanswered.to_string()),
             ("JWKS fetched", self.fetches.to_string()),
             ("keys revoked", self.revoked.to_string()),
             (
-                "keys made with an atomic claim, and of them twins",
+                "keys made with an atomic claim, and duplicates among them",
                 format!("{}, {}", self.atomic.0, self.atomic.1),
             ),
             (
-                "keys made without one, and of them twins",
+                "keys made without one, and duplicates among them",
                 format!("{}, {}", self.tolerated.0, self.tolerated.1),
             ),
-            ("most twins of one race", self.most_twins.to_string()),
+            ("most duplicates of one race", self.most_twins.to_string()),
             ("most keys ever in a JWKS", self.most_published.to_string()),
             (
-                "provider calls, and of them readings",
+                "provider calls, and readings among them",
                 format!("{}, {}", self.calls, self.lists),
             ),
         ];
