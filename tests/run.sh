@@ -24,7 +24,7 @@ export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$own_target}"
 [[ -z "${CI:-}" ]] || export CARGO_INCREMENTAL=0
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/signet-tests"
 scratch="$(mktemp -d)"
-trap '[[ -z "${setting_up:-}" ]] || kill "$setting_up" 2> /dev/null || true; rm -rf "$scratch"' EXIT
+trap 'kill ${setting_up:-} ${issuers_running:-} 2> /dev/null || true; rm -rf "$scratch"' EXIT
 
 passed=0 failed=0
 summary=() left_out=()
@@ -377,15 +377,25 @@ set_up_keycloak() {
     fi
 }
 
-# Real OpenID providers, whose tokens Signet accepts. Envoy's client is one of the three that ask.
-issuers() {
-    local status=0 what="tokens of a real OpenID provider (npm)"
+# Real OpenID providers, whose tokens Signet accepts. Envoy's client is one of the three that ask. These tests mostly wait, so
+# they run beside the other suites, and their outcome is told at the end.
+start_issuers() {
+    local what="tokens of a real OpenID provider (npm)"
     has node || { lacks "$what" "this machine has no Node" || return 0; }
     set_up_gateways || { lacks "$what" "pip has no Envoy that runs here, and with it the messages of Check" || return 0; }
     set_up_keycloak
     make_modules issuers tests/issuers/node || { lacks "$what" "npm could not install it" || return 0; }
     SIGNET_BIN="$CARGO_TARGET_DIR/debug/signet" SIGNET_ISSUERS_NODE="$made" PYTHONDONTWRITEBYTECODE=1 \
-        "$gateways_python" -m pytest --junit-xml "$scratch/issuers.xml" tests/issuers || status=$?
+        "$gateways_python" -m pytest --junit-xml "$scratch/issuers.xml" tests/issuers > "$scratch/issuers" 2>&1 &
+    issuers_running=$!
+}
+
+issuers() {
+    local status=0
+    [[ -n "${issuers_running:-}" ]] || return 0
+    wait "$issuers_running" || status=$?
+    issuers_running=""
+    cat "$scratch/issuers"
     count_pytest "$scratch/issuers.xml" || return
     return "$status"
 }
@@ -426,6 +436,7 @@ set_up_suites() {
 
 wait_for_suites() {
     wait "$setting_up" || true
+    setting_up=""
     cat "$scratch/set-up"
 }
 
@@ -442,6 +453,7 @@ step "cargo test" cargo_test
 step "the table of providers" providers_table
 step "our servers against the clouds' own SDKs" sdks
 step "what the suites need" wait_for_suites
+step "the issuers start beside the suites" start_issuers
 step "interop: PyJWT, joserfc, jose" interop
 step "gateways: Envoy, nginx, Caddy, Traefik, HAProxy, Apache, KrakenD, Kubernetes" gateways
 step "issuers: oidc-provider, Keycloak" issuers
