@@ -61,7 +61,7 @@ def main(arguments: list[str]) -> int:
     for line in wrong:
         print(f"{readme} lacks: {line}", file=sys.stderr)
     if wrong:
-        print(f"make it anew: python3 {sys.argv[0]} RECORDS {readme}", file=sys.stderr)
+        print(f"write it again: python3 {sys.argv[0]} RECORDS {readme}", file=sys.stderr)
     return int(bool(wrong))
 
 
