@@ -1,4 +1,4 @@
-//! What a guard is, and the one provider that all guards share.
+//! The guard trait, and the provider that applies a guard to all its calls.
 
 use std::fmt::Debug;
 use std::future::Future;
@@ -13,42 +13,42 @@ use signet_core::{KeyRecord, Kid, Revocation, SigningKey};
 
 use crate::words;
 
-/// Which call a guard stands around.
+/// The call that a guard controls.
 #[derive(Clone, Copy, Debug)]
 pub struct Call<'a> {
-    /// The provider's name, as in its capabilities.
+    /// The name of the provider, as in its capabilities.
     pub provider: &'static str,
-    /// What is being done.
+    /// The operation of the call.
     pub operation: Operation,
-    /// The key that the call names, if it names one that exists.
+    /// The key that the call names, if it names an existing one.
     pub kid: Option<&'a Kid>,
 }
 
 impl Call<'_> {
-    /// An error of the guard itself.
+    /// Makes an error that the guard itself raises.
     pub fn error(&self, kind: ErrorKind, text: impl Into<String>) -> ProviderError {
         ProviderError::new(self.provider, self.operation, kind, text.into())
     }
 }
 
-/// A guard around the calls of a provider: it decides whether, when and how often each is made.
+/// A guard around the calls of a provider. It decides whether, when and how often each call is made.
 pub trait Around: Debug + Send + Sync {
-    /// Carries out a call. `attempt` makes it once, and may be called not at all, or again: the contract makes every
-    /// call one that may be repeated. The future may be dropped at any point.
+    /// Carries out a call. `attempt` makes it once. A guard may run it never, once or several times, because the
+    /// contract allows every call to be repeated. The future may be dropped at any point.
     fn around<T, F, Fut>(&self, call: Call<'_>, attempt: F) -> impl Future<Output = Result<T, ProviderError>> + Send
     where
         T: Send,
         F: Fn() -> Fut + Send + Sync,
         Fut: Future<Output = Result<T, ProviderError>> + Send;
 
-    /// Is told of each key that `create` returned.
+    /// Handles a key that `create` returned.
     fn created(&self, _kid: &Kid) {}
 
-    /// Is told of each key that `retire` took out of use: it may well not be found any more.
+    /// Handles a key that `retire` has disabled or destroyed. The provider may not find it afterwards.
     fn retired(&self, _kid: &Kid) {}
 
-    /// How long `check` and `prune` may take. They are an operator's, who waits and sees: no guard repeats, paces or
-    /// breaks them.
+    /// The time limit for `check` and `prune`. `None` means no limit. An operator runs these and waits for the result,
+    /// so no guard repeats, paces or interrupts them.
     fn patience(&self) -> Option<Duration> {
         None
     }
@@ -62,7 +62,7 @@ pub struct Guarded<A> {
 }
 
 impl<A: Around> Guarded<A> {
-    /// Puts a guard around a provider.
+    /// Puts this guard around this provider.
     pub fn new(inner: Arc<dyn KeyProvider>, around: A) -> Self {
         Self { around, inner }
     }
@@ -76,9 +76,9 @@ impl<A: Around> Guarded<A> {
     }
 }
 
-/// Puts guards around a provider, one after the other, the first next to it.
+/// Adds guards to a provider. The first one added is the closest to the provider.
 pub trait Guard {
-    /// The provider with one more guard.
+    /// Returns the provider with this guard around it.
     fn guarded(self, around: impl Around + 'static) -> Arc<dyn KeyProvider>;
 }
 
@@ -121,7 +121,7 @@ impl<A: Around> KeyProvider for Guarded<A> {
         let attempt = || async {
             let repeats = repeated.swap(true, Ordering::Relaxed);
             match self.inner.retire(kid, fate).await {
-                // The attempt before destroyed the key, and its answer was lost.
+                // An earlier attempt destroyed the key, but its answer was lost.
                 Err(error) if repeats && fate == Fate::Destroy && error.kind == ErrorKind::NotFound => Ok(()),
                 outcome => outcome,
             }

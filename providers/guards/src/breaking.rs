@@ -1,4 +1,4 @@
-//! [`Breaking`]: a provider that is down is left alone, and asked by one call at a time whether it is back.
+//! [`Breaking`]: a circuit breaker. While a provider is down, only one call at a time probes whether it is back.
 
 use std::future::Future;
 use std::time::Duration;
@@ -11,16 +11,16 @@ use crate::around::{Around, Call};
 use crate::words;
 use signet_base::Jitter;
 
-/// When a breaker opens, and how it closes.
+/// When the breaker opens, and how often it probes.
 #[derive(Clone, Copy, Debug)]
 pub struct Breaks {
-    /// Opens after so many calls in a row that failed as `Unavailable` or `TimedOut`.
+    /// The number of failures in a row that open it. Only `Unavailable` and `TimedOut` count.
     pub failures: u32,
-    /// The pause before the first probe. It doubles with each probe that fails.
+    /// The pause before the first probe. It doubles after each failed probe.
     pub first_pause: Duration,
-    /// The longest pause before a probe.
+    /// The maximum pause before a probe.
     pub longest_pause: Duration,
-    /// The same for `sign`: requests of the gateway wait for the provider to be back.
+    /// The maximum pause before a probe with `sign`. It is shorter, because requests of the gateway are waiting.
     pub longest_sign_pause: Duration,
 }
 
@@ -35,9 +35,9 @@ impl Default for Breaks {
     }
 }
 
-/// Two breakers: one for `sign`, one for all other calls, as signing may be down alone, and the other way round.
+/// A guard with two circuit breakers, one for `sign` and one for all other calls, because either may fail alone.
 ///
-/// Only silence opens one. A provider that answers, be it with a refusal, is there.
+/// Only missing answers open a breaker. A provider that answers with a refusal is not down.
 #[derive(Debug)]
 pub struct Breaking {
     breaks: Breaks,
@@ -47,7 +47,7 @@ pub struct Breaking {
 }
 
 impl Breaking {
-    /// A guard that breaks so.
+    /// Makes a guard with these limits.
     #[must_use]
     pub fn new(breaks: Breaks, jitter: Jitter) -> Self {
         Self {
@@ -65,7 +65,8 @@ impl Breaking {
         }
     }
 
-    /// Between half of the pause and the whole, so that replicas do not probe together, and none at once.
+    /// A random pause from half of the full pause to all of it. Replicas then do not probe
+    /// together, and none probes at once.
     fn pause(&self, failed_probes: u32, longest: Duration) -> Duration {
         let doubled = 1_u32.checked_shl(failed_probes).unwrap_or(u32::MAX);
         let pause = self.breaks.first_pause.saturating_mul(doubled);
@@ -74,7 +75,7 @@ impl Breaking {
     }
 }
 
-/// One breaker. Clones of its states never leave it.
+/// One circuit breaker.
 #[derive(Debug)]
 struct Breaker {
     longest_pause: Duration,
@@ -85,9 +86,9 @@ struct Breaker {
 enum State {
     /// All calls are made.
     Closed { failures: u32 },
-    /// None is made until the pause is over, and then one.
+    /// No call is made until `probe_at`; then one is.
     Open { outage: Outage, probe_at: Instant },
-    /// One is being made, and no other.
+    /// A probe is running. No other call is made.
     Probing { outage: Outage },
 }
 
@@ -99,19 +100,19 @@ impl Default for State {
 
 #[derive(Clone, Debug)]
 struct Outage {
-    /// Tells this outage from others: calls that began before it say nothing about it.
+    /// When the outage began. It identifies the outage: calls that started earlier say nothing about it.
     began: Instant,
     failed_probes: u32,
     last: String,
 }
 
-/// Leave to make a call, as long as it is held.
+/// Permission to make a call, while it is held.
 enum Leave<'a> {
     Call,
     Probe(Probe<'a>),
 }
 
-/// The one probe. If it is dropped without an answer, the next caller after another pause is the probe.
+/// Permission for the only probe. If it is dropped without a result, another pause begins, and the next caller probes.
 struct Probe<'a> {
     breaking: &'a Breaking,
     breaker: &'a Breaker,
@@ -154,7 +155,7 @@ impl Breaker {
                 let next = format!("one is made in {}", words::span(wait));
                 Err(outage.refusal(call, now, wait, &next))
             }
-            // How the probe ends is not known; this is when it makes sense to ask again.
+            // It is unknown when the probe will end. This is a reasonable time to ask again.
             State::Probing { outage } => {
                 let wait = breaking.breaks.first_pause;
                 Err(outage.refusal(call, now, wait, "one is being made at this moment"))
@@ -162,10 +163,10 @@ impl Breaker {
         }
     }
 
-    /// A call ended that was made while the breaker was closed.
+    /// Handles the result of a call that was made while the breaker was closed.
     fn ended(&self, breaking: &Breaking, failure: Option<&ProviderError>) {
         let mut state = self.state();
-        // What began before the outage neither ends nor prolongs it.
+        // A call from before the outage neither ends nor extends it.
         let State::Closed { failures } = &mut *state else {
             return;
         };
@@ -233,7 +234,7 @@ impl Outage {
     }
 }
 
-/// The error, if it says that the provider is not there.
+/// The error, if it means that the provider did not answer.
 fn silence<T>(outcome: &Result<T, ProviderError>) -> Option<&ProviderError> {
     let is_silence = |error: &&ProviderError| matches!(error.kind, ErrorKind::Unavailable | ErrorKind::TimedOut);
     outcome.as_ref().err().filter(is_silence)

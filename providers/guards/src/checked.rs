@@ -1,4 +1,4 @@
-//! [`Checked`]: every answer is looked at before it is believed.
+//! [`Checked`]: verifies every answer of a provider before it is used.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,25 +16,29 @@ use signet_core::{KeyRecord, Kid, Revocation, SigningKey, Timestamp};
 use crate::memory::{Lie, Memory};
 use crate::words;
 
-/// Distrusts a provider: the right key, unchanged, and a signature that verifies under the published key.
+/// A provider whose answers are not trusted without a check: the right key, unchanged, and a signature that verifies.
 ///
-/// | answer | refused, as `BadAnswer`, if |
+/// | answer | refused as `BadAnswer` if |
 /// |---|---|
-/// | `list`, `create` | a kid stands there twice; a key seen before has another algorithm, creation instant or terms; another key has its place; a mark of revocation is gone |
-/// | `create` | it is the key whose successor was asked for, or older, unless that one is revoked; it is for another algorithm |
-/// | `sign` | the signature does not verify under the public key that was listed for the kid |
-/// | `unseal` | the private key is not that of the listed public key; one left a provider of remote custody |
+/// | `list`, `create` | a kid appears twice |
+/// | `list`, `create` | the algorithm, creation time or terms of a known key have changed |
+/// | `list`, `create` | another key is in the place of a known one, or a revocation has disappeared |
+/// | `create` | the key is the one that needs a successor, or older, unless that one is revoked |
+/// | `create` | the key is for another algorithm |
+/// | `sign` | the signature does not verify under the listed public key |
+/// | `unseal` | the private key does not belong to the listed public key |
+/// | `unseal` | a provider with remote custody returned a private key |
 ///
-/// That a kid is the thumbprint of its key needs no check: `VerifyingKey` computes it. A key that this process saw
-/// revoked is refused by `sign` and `unseal` here, whatever the provider would do, for the life of the process.
+/// A kid needs no check, because `VerifyingKey` computes it as the thumbprint of the key. If this process saw that a
+/// key was revoked, `sign` and `unseal` refuse it here for the life of the process, whatever the provider does.
 ///
-/// For a while ([`SETTLING`](signet_api::SETTLING)), what this process was answered is believed over a list that does not show it yet: a key that it created
-/// is added to the list, a mark is put back.
+/// For a short time ([`SETTLING`](signet_api::SETTLING)), a list may lack the newest changes. A key that this process
+/// created is then added to the list, and a revocation that it saw is restored.
 ///
-/// *A clock that is off* by more than the skew refuses nothing. A provider ahead of us only makes its keys activate
-/// later, and what is published stays published; refusing its list would take away the ring that promise 1 needs. But a
-/// provider that is behind lets a key activate before all have it (promise 2). Neither may stay unknown: each is logged,
-/// once for each key, and `check` fails a line of its own while a key from the future is listed.
+/// *A clock that is off* by more than the skew does not cause a refusal. If the provider's clock is ahead, its keys
+/// only activate later, and refusing the list would take away the ring that promise 1 needs. If it is behind, a key
+/// activates before all replicas have it (promise 2). Both are logged, once for each key, and `check` fails one of its
+/// lines while a key from the future is listed.
 #[derive(Debug)]
 pub struct Checked {
     inner: Arc<dyn KeyProvider>,
@@ -44,17 +48,17 @@ pub struct Checked {
     watch: Mutex<Watch>,
 }
 
-/// What is needed to judge creation instants.
+/// What is needed to judge creation times.
 #[derive(Debug, Default)]
 struct Watch {
-    /// When the last list was asked for: a key that it lacks is younger.
+    /// When the last list was requested. A key that is not in it was created later.
     listed_at: Option<Timestamp>,
-    /// The keys that were logged.
+    /// The keys that were already logged.
     logged: BTreeSet<Kid>,
 }
 
 impl Checked {
-    /// `skew` is the most that any clock is off (`SIGNET_CLOCK_SKEW`).
+    /// Wraps this provider. `skew` is how far any clock may be off (`SIGNET_CLOCK_SKEW`).
     #[must_use]
     pub fn new(inner: Arc<dyn KeyProvider>, clock: Arc<dyn Clock>, skew: Duration) -> Self {
         Self {
@@ -105,7 +109,7 @@ impl Checked {
         self.bad_answer(operation, what)
     }
 
-    /// The refusal of a key that this process knows to be revoked.
+    /// Refuses a key that this process knows to be revoked.
     fn refuse_revoked(&self, operation: Operation, kid: &Kid) -> Result<(), ProviderError> {
         if !self.memory().is_revoked(kid) {
             return Ok(());
@@ -114,7 +118,7 @@ impl Checked {
         Err(self.error(operation, ErrorKind::KeyUnusable, text))
     }
 
-    /// What is wrong with a key that says it was created after `last`, or before `first`.
+    /// Describes the error of a clock by which the key was created after `last` or before `first`.
     fn drift(&self, key: &KeyRecord, first: Option<Timestamp>, last: Timestamp) -> Option<String> {
         let created = key.created_at;
         let ahead = created.since(last);
@@ -144,7 +148,7 @@ impl Checked {
         }
     }
 
-    /// Whether a key that is new to us is one that was asked for so.
+    /// Checks that a new key is the one that was requested.
     fn judge_created(&self, new: &NewKey, key: &KeyRecord) -> Result<(), ProviderError> {
         const CREATE: Operation = Operation::Create;
         let memory = self.memory();
@@ -165,7 +169,7 @@ impl Checked {
             );
             return Err(self.bad_answer(CREATE, what));
         }
-        // Somebody else's key is for the algorithm that they asked for, with their terms; this one bears ours.
+        // A key that another replica created has the algorithm and terms of their request. This key has ours.
         let is_ours = memory.record(key.kid()).is_none()
             && key.terms.is_none_or(|terms| terms == new.terms)
             && key.predecessor.as_ref().is_none_or(|kid| Some(kid) == predecessor);
@@ -209,7 +213,7 @@ impl KeyProvider for Checked {
         let is_new = self.memory().record(key.kid()).is_none();
         let taken = self.memory().take_created(&mut key, &*self.clock);
         taken.map_err(|lie| self.lie(Operation::Create, &lie))?;
-        // Whoever created it, a key that the last list lacked is younger than that.
+        // A key that was missing in the last list is younger than that list, whoever created it.
         let listed_at = self.watch().listed_at.filter(|_| is_new);
         let first = listed_at.map(|listed_at| listed_at.min(began));
         self.log_drift(&key, first, self.clock.now());
@@ -219,7 +223,7 @@ impl KeyProvider for Checked {
     async fn sign(&self, kid: &Kid, message: &[u8]) -> Result<Signature, ProviderError> {
         self.refuse_revoked(Operation::Sign, kid)?;
         let signature = self.inner.sign(kid, message).await?;
-        // Somebody may have revoked it while the provider computed.
+        // The key may have been revoked while the provider was computing.
         self.refuse_revoked(Operation::Sign, kid)?;
         let public = self.memory().public(kid);
         match public {
@@ -227,7 +231,7 @@ impl KeyProvider for Checked {
                 let what = format!("the signature does not verify under the public key that was listed for key {kid}");
                 Err(self.bad_answer(Operation::Sign, what))
             }
-            // A key that was never listed here is between the provider and the caller.
+            // A key that was never listed here cannot be checked; the caller must know it from elsewhere.
             _ => Ok(signature),
         }
     }
@@ -268,7 +272,7 @@ impl KeyProvider for Checked {
 
     async fn check(&self, trials: &mut Trials) {
         self.inner.check(trials).await;
-        // Only the ring tells what the provider's clock says. Whether it can be read was tried above.
+        // Only a key in the ring shows the provider's clock. The check above tells whether the ring can be read.
         if trials.is_over() || !trials.rows().iter().any(|check| check.answer.is_yes()) {
             return;
         }

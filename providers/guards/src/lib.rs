@@ -1,6 +1,6 @@
-//! Decorators over any provider: deadlines, retries, pacing, a breaker, distrust.
+//! Decorators for any provider: deadlines, retries, pacing, a circuit breaker, and checks of all answers.
 //!
-//! Every provider stands behind the same line, and none of them retries or paces on its own:
+//! The sidecar puts the same guards around every provider, so no provider retries or paces on its own:
 //!
 //! ```text
 //! let provider = provider
@@ -12,12 +12,12 @@
 //! let provider = Checked::new(provider, clock, skew);
 //! ```
 //!
-//! The first stands next to the provider. Each attempt of a retry takes a token and asks the breaker; a caller who waits
-//! for a token finds out from the breaker, not from the provider, that the provider went down meanwhile.
+//! The first guard is the closest to the provider. Each retry takes a token from the pace and asks the breaker. If the
+//! provider goes down while a caller waits for a token, the breaker answers the caller and no call is made.
 //!
-//! A guard is an [`Around`]: it sees which call is made and how it ended, and decides whether and when it is made again.
-//! [`Guarded`] is the one place that knows the calls of [`KeyProvider`](signet_api::KeyProvider). [`Checked`] knows them
-//! too, as it looks at each answer. This crate knows no vendor and no HTTP: kinds of errors are all that it goes by.
+//! A guard implements [`Around`]: it sees which call is made and how it ended, and decides whether and when to repeat
+//! it. Only [`Guarded`] knows all the calls of [`KeyProvider`](signet_api::KeyProvider), and [`Checked`], which
+//! examines each answer. This crate knows no vendor and no HTTP. It decides by the kinds of errors only.
 
 mod around;
 mod breaking;

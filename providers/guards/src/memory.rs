@@ -1,4 +1,4 @@
-//! What a process knows of a ring, and does not believe anybody who says otherwise.
+//! What this process has seen of a ring. Answers that contradict it are refused.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use signet_api::Settling;
 use signet_base::Clock;
 use signet_core::{KeyRecord, Kid, Revocation, VerifyingKey};
 
-/// The keys of one ring as they were last seen. Marks of revocation are kept for the life of the process.
+/// The keys of one ring as they were last seen. Revocations are kept for the life of the process.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     keys: BTreeMap<Kid, Known>,
@@ -16,11 +16,11 @@ pub(crate) struct Memory {
 #[derive(Clone, Debug)]
 struct Known {
     record: KeyRecord,
-    /// The record's public key, at hand for every signature.
+    /// The public key of the record, shared by all signatures that are checked.
     public: Arc<VerifyingKey>,
-    /// When it was created, until a list has shown it.
+    /// When the key was created, until a list has shown it.
     unlisted_since: Option<Settling>,
-    /// When this process learned of the mark that the record bears.
+    /// When this process saw the revocation in the record.
     marked_at: Option<Settling>,
 }
 
@@ -31,16 +31,16 @@ impl Known {
     }
 }
 
-/// What is wrong with an answer.
+/// The reason why an answer is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Lie {
-    /// A key stands in the list twice.
+    /// A list contains the key twice.
     Twice(Kid),
-    /// A key is not what it was.
+    /// The key has changed in this property.
     Changed(Kid, &'static str),
-    /// Another key has the place of one that is gone.
+    /// The second key is in the place of the first, which is gone.
     Exchanged(Kid, Kid),
-    /// A mark of revocation is gone.
+    /// The revocation of the key has disappeared.
     Unmarked(Kid),
 }
 
@@ -57,8 +57,7 @@ impl Memory {
         self.keys.get(kid).map(|known| &known.record)
     }
 
-    /// Takes a list in, once all of it is found right, and gives back what is to be believed: the same, with what the
-    /// provider will show in a moment.
+    /// Checks a list, remembers it, and returns it with the changes that the provider will show a moment later.
     pub(crate) fn take_list(&mut self, mut listed: Vec<KeyRecord>, clock: &dyn Clock) -> Result<Vec<KeyRecord>, Lie> {
         let mut kids = BTreeSet::new();
         for key in &listed {
@@ -72,7 +71,7 @@ impl Memory {
         for key in listed.iter().filter(|key| !self.keys.contains_key(key.kid())) {
             self.find_exchange(key, &kids)?;
         }
-        // A key that is neither listed nor marked is gone; if it comes back, it may as well be another ring's.
+        // A key that is neither listed nor revoked is forgotten. If it reappears, it may be part of another ring.
         self.keys
             .retain(|kid, known| kids.contains(kid) || known.record.revoked.is_some() || known.settles(clock));
         for key in &listed {
@@ -83,14 +82,14 @@ impl Memory {
         Ok(listed)
     }
 
-    /// Takes in what `create` answered.
+    /// Checks and remembers the answer of `create`.
     pub(crate) fn take_created(&mut self, created: &mut KeyRecord, clock: &dyn Clock) -> Result<(), Lie> {
         self.compare(created, clock)?;
         self.learn(created, Some(Settling::begin(clock)), clock);
         Ok(())
     }
 
-    /// Notes that this process revoked the key.
+    /// Remembers that this process revoked the key.
     pub(crate) fn revoked(&mut self, kid: &Kid, revocation: &Revocation, clock: &dyn Clock) {
         if let Some(known) = self.keys.get_mut(kid)
             && known.record.revoked.is_none()
@@ -100,21 +99,21 @@ impl Memory {
         }
     }
 
-    /// Notes that this process destroyed the key.
+    /// Remembers that this process destroyed the key.
     pub(crate) fn destroyed(&mut self, kid: &Kid) {
         if let Some(known) = self.keys.get_mut(kid) {
             known.unlisted_since = None;
         }
     }
 
-    /// Holds a record against what is known of the key; puts a mark back that is only slow to show.
+    /// Compares a record with what is known of the key. A revocation that is only missing for a moment is restored.
     fn compare(&self, key: &mut KeyRecord, clock: &dyn Clock) -> Result<(), Lie> {
         let Some(known) = self.keys.get(key.kid()) else {
             return Ok(());
         };
         let changed = |what| Err(Lie::Changed(key.kid().clone(), what));
         let before = &known.record;
-        // That the public key is the same needs no check: the kid is its thumbprint.
+        // The public key cannot have changed, because the kid is its thumbprint.
         if before.public.algorithm() != key.public.algorithm() {
             return changed("algorithm");
         }
@@ -133,8 +132,11 @@ impl Memory {
         Ok(())
     }
 
-    /// The kid is the thumbprint, so another public key is another kid: it gives itself away by bearing the creation
-    /// record of a key that went at the same moment. One that no list has shown yet may have a twin of a lost race.
+    /// Detects a key that was replaced by another.
+    ///
+    /// The new key has another kid, because the kid is the thumbprint. What betrays it is the creation record of a key
+    /// that disappeared at the same moment. A key that no list has shown yet may share its creation record with the
+    /// winner of a race, so it is not considered.
     fn find_exchange(&self, new: &KeyRecord, listed: &BTreeSet<Kid>) -> Result<(), Lie> {
         let gone = self.keys.values().find(|known| {
             let record = &known.record;
@@ -154,7 +156,7 @@ impl Memory {
             (None, Some(_)) => Some(Settling::begin(clock)),
             (at, _) => at,
         };
-        // A key that is known already, and now adopted, was listed before.
+        // A key that was already known was listed before; `create` only adopted it.
         let unlisted_since = created.filter(|_| known.is_none_or(|known| known.unlisted_since.is_some()));
         let public = known.map(|known| Arc::clone(&known.public));
         let known = Known {

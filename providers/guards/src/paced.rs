@@ -1,4 +1,4 @@
-//! [`Paced`]: this process never asks the provider for more than it was given.
+//! [`Paced`]: limits how often this process calls the provider.
 
 use std::future::Future;
 use std::num::NonZeroU32;
@@ -13,23 +13,23 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::around::{Around, Call};
 use crate::words;
 
-/// A pace that calls keep.
+/// The limit of a token bucket.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
-    /// Calls a second in the long run.
+    /// The number of calls per second in the long run.
     pub per_second: NonZeroU32,
-    /// Calls that may be made at once after a rest.
+    /// The number of calls that may be made at once after a pause.
     pub burst: NonZeroU32,
-    /// The longest that a caller waits for its turn.
+    /// The maximum time that a caller waits for its turn.
     pub patience: Duration,
-    /// The setting that the operator raises, for the text of the error.
+    /// The setting that raises the limit, for the text of the error.
     pub setting: &'static str,
 }
 
-/// Two token buckets over the calls of this process: one for `sign`, one for all others, so that neither starves the
-/// other. Callers come to their turn in the order in which they asked. One who leaves the queue frees its place.
+/// A guard with two token buckets, one for `sign` and one for all other calls, so neither can starve the other. Callers
+/// get their turn in the order in which they asked. A caller that gives up frees its place in the queue.
 ///
-/// If the provider throttles and says for how long, nobody of that bucket calls it before then.
+/// If the provider throttles and says for how long, no call of that bucket is made before then.
 #[derive(Debug)]
 pub struct Paced {
     control: Bucket,
@@ -37,7 +37,7 @@ pub struct Paced {
 }
 
 impl Paced {
-    /// A guard that keeps these paces.
+    /// Makes a guard with these limits.
     #[must_use]
     pub fn new(control: Pace, sign: Pace) -> Self {
         Self {
@@ -54,16 +54,16 @@ impl Paced {
     }
 }
 
-/// A token bucket as one instant (GCRA): when it will be full again.
+/// A token bucket, stored as the time when it will be full again (GCRA).
 #[derive(Debug)]
 struct Bucket {
     pace: Pace,
-    /// The time in which one token comes.
+    /// The time after which the bucket gets one more token.
     interval: Duration,
-    /// Whoever is at the head of the queue holds it until its turn, and takes the token then: what was not used by a
-    /// caller that left is not lost, and never used twice.
+    /// When the bucket will be full. The caller at the head of the queue holds this lock until its turn and then takes
+    /// a token. A token of a caller that gave up is therefore neither lost nor used twice.
     full_at: Mutex<Option<Instant>>,
-    /// No call before this instant, as the provider said.
+    /// No call may be made before this time, because the provider said so.
     held: StdMutex<Option<Instant>>,
     waiting: AtomicU32,
 }
@@ -87,7 +87,7 @@ impl Bucket {
         if held > self.pace.patience {
             return Err(self.still_held(call, held));
         }
-        // Who is so far back that it cannot be its turn in time is told at once.
+        // A caller that cannot get its turn in time fails at once.
         let at_best = self
             .interval
             .saturating_mul(place.ahead.saturating_sub(self.pace.burst.get()));
@@ -100,7 +100,7 @@ impl Bucket {
                 let now = Instant::now();
                 let room = self.interval * (self.pace.burst.get() - 1);
                 let next = full_at.map_or(now, |full| full.max(now));
-                // One token is there when the bucket lacks no more than all others.
+                // A token is available when the bucket lacks at most all the others.
                 let ready = next.checked_sub(room).unwrap_or(now).max(self.held(now));
                 if ready <= now {
                     *full_at = Some(next + self.interval);
@@ -114,14 +114,14 @@ impl Bucket {
             .map_err(|_| self.refusal(call, self.interval))
     }
 
-    /// Until when the provider wants no call; `now` if it does not care.
+    /// Until when the provider wants no calls. `now` if it has not said anything.
     fn held(&self, now: Instant) -> Instant {
         let held = self.held.lock();
         held.unwrap_or(now)
     }
 
     fn hold(&self, span: Duration) {
-        /// A provider that asks for more than this is asked again nevertheless.
+        /// If a provider demands a longer pause than this, it is called again anyway.
         const LONGEST: Duration = Duration::from_secs(60);
         let until = Instant::now() + span.min(LONGEST);
         let mut held = self.held.lock();
@@ -156,7 +156,7 @@ impl Bucket {
     }
 }
 
-/// A place in the queue, given up when dropped.
+/// A place in the queue, released when dropped.
 struct Place<'a> {
     waiting: &'a AtomicU32,
     ahead: u32,

@@ -1,4 +1,4 @@
-//! [`Retrying`]: the one layer that makes a call again.
+//! [`Retrying`]: the only layer that repeats calls.
 
 use std::error::Error;
 use std::fmt;
@@ -14,18 +14,18 @@ use crate::around::{Around, Call};
 use crate::words;
 use signet_base::Jitter;
 
-/// How a call is made again.
+/// The limits of retries.
 #[derive(Clone, Copy, Debug)]
 pub struct Retries {
-    /// No attempt of a control call begins later than this after the first.
+    /// No attempt starts later than this after the first one.
     pub budget: Duration,
-    /// The same for `sign`, which is made again once at most: a request of the gateway waits.
+    /// The same limit for `sign`, which is repeated at most once because a request of the gateway is waiting.
     pub sign_budget: Duration,
-    /// The longest pause before the second attempt; it doubles with each one.
+    /// The maximum pause before the second attempt. It doubles with each further attempt.
     pub first_pause: Duration,
-    /// The longest pause of all.
+    /// The maximum pause before any attempt.
     pub longest_pause: Duration,
-    /// For how long `sign` and `unseal` of a key that was just created are made again if the key is not found.
+    /// How long `sign` and `unseal` are repeated while a key that was just created is not found.
     pub settling: Duration,
 }
 
@@ -41,15 +41,17 @@ impl Default for Retries {
     }
 }
 
-/// How long a key counts as just created: a key of AWS was not found for up to a minute after it was made.
+/// How long a key counts as just created. AWS has taken up to a minute to find a new key.
 const FRESH: Duration = Duration::from_secs(60);
 
-/// Makes calls again that failed with a transient kind, after an exponential pause with full jitter, or after the time
-/// that the provider asked for; it never comes back sooner than that, and gives up at once if that is beyond its budget.
+/// A guard that repeats calls after a transient error.
 ///
-/// Every call may be repeated. Listing, signing and unsealing change nothing; retiring and revoking twice is no error; and
-/// `create` is for the successor of a *named* key (clause 3), so that the second attempt finds what the first one made.
-/// Where the claim is only tolerated it may make a second key, which the schedule bears.
+/// The pause is exponential with full jitter. If the provider asks for a longer time, that time is kept. If it exceeds
+/// the budget, the call fails at once.
+///
+/// Every call can be repeated safely. Listing, signing and unsealing change nothing; retiring and revoking twice is not
+/// an error; and `create` makes the successor of a *named* key (clause 3), so the second attempt finds what the first
+/// one created. A provider without atomic claims may create a second key, which the schedule tolerates.
 #[derive(Debug)]
 pub struct Retrying {
     retries: Retries,
@@ -58,7 +60,7 @@ pub struct Retrying {
 }
 
 impl Retrying {
-    /// A guard that retries so.
+    /// Makes a guard with these limits.
     #[must_use]
     pub const fn new(retries: Retries, jitter: Jitter) -> Self {
         Self {
@@ -68,7 +70,7 @@ impl Retrying {
         }
     }
 
-    /// How long to wait before the next attempt; `None` to give up. `failed` attempts came before.
+    /// How long to wait before the next attempt, after `failed` attempts. `None` means give up.
     fn pause(&self, call: &Call<'_>, error: &ProviderError, failed: u32, elapsed: Duration) -> Option<Duration> {
         let retries = &self.retries;
         let signs = call.operation == Operation::Sign;
@@ -87,9 +89,9 @@ impl Retrying {
             .saturating_mul(1_u32.checked_shl(failed - 1).unwrap_or(u32::MAX));
         let longest = doubled.min(retries.longest_pause);
         let pause = match error.retry_after {
-            // All who were told the same come back apart from each other, but none too soon.
+            // Callers that were told the same time are spread over a short time after it, never before.
             Some(asked) => asked.saturating_add(self.jitter.up_to(retries.first_pause)),
-            // Half the budget is the most that a call of the data path is worth waiting for.
+            // A call of the data path waits for at most half of its budget.
             None if signs => self.jitter.up_to(longest.min(budget / 2)),
             None => self.jitter.up_to(longest),
         };
@@ -140,7 +142,7 @@ impl Around for Retrying {
     }
 }
 
-/// Says how often it was tried, before what went wrong in the end.
+/// The last error, preceded by the number of attempts.
 #[derive(Debug)]
 struct GaveUp {
     attempts: u32,

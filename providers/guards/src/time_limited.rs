@@ -1,4 +1,4 @@
-//! [`TimeLimited`]: no call takes longer than its deadline.
+//! [`TimeLimited`]: a deadline for each call.
 
 use std::future::Future;
 use std::time::Duration;
@@ -7,25 +7,25 @@ use signet_api::{Operation, ProviderError};
 
 use crate::around::{Around, Call, too_slow};
 
-/// How long each call may take, all requests that it makes together.
+/// How long each call may take in total, including all requests that it makes.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadlines {
-    /// For `list`.
+    /// The deadline of `list`.
     pub list: Duration,
-    /// For `create`: some providers take half a minute for an RSA key.
+    /// The deadline of `create`. Some providers take half a minute for an RSA key.
     pub create: Duration,
-    /// For `sign`: a request of the gateway waits.
+    /// The deadline of `sign`. A request of the gateway is waiting.
     pub sign: Duration,
-    /// For `unseal`.
+    /// The deadline of `unseal`.
     pub unseal: Duration,
-    /// For `retire` and `revoke`.
+    /// The deadline of `retire` and `revoke`.
     pub change: Duration,
-    /// For `check` and `prune`, which make many calls.
+    /// The deadline of `check` and `prune`, which make many calls.
     pub check: Duration,
 }
 
 impl Deadlines {
-    /// That of this operation.
+    /// The deadline of this operation.
     #[must_use]
     pub const fn of(&self, operation: Operation) -> Duration {
         match operation {
@@ -53,13 +53,13 @@ impl Default for Deadlines {
     }
 }
 
-/// Ends each call at its deadline, as `TimedOut`. It stands next to the provider, so that what a retry or a breaker does
-/// is not cut short.
+/// A guard that ends each call at its deadline, as `TimedOut`. It must be the closest to the provider; otherwise it
+/// would also cut off retries.
 #[derive(Clone, Copy, Debug)]
 pub struct TimeLimited(Deadlines);
 
 impl TimeLimited {
-    /// A guard with these deadlines.
+    /// Makes a guard with these deadlines.
     #[must_use]
     pub const fn new(deadlines: Deadlines) -> Self {
         Self(deadlines)

@@ -1,13 +1,13 @@
-//! Spans and errors as operators read them.
+//! Formats durations and errors for operators.
 
 use std::time::Duration;
 
 use signet_api::ProviderError;
 
-/// The most characters of one error that another one repeats.
+/// The maximum number of characters of an error that is quoted in another.
 const LONGEST: usize = 400;
 
-/// A span in the unit that a person would choose.
+/// A duration in the unit that a person would choose.
 pub(crate) fn span(span: Duration) -> String {
     let millis = span.as_millis();
     match millis {
@@ -18,7 +18,7 @@ pub(crate) fn span(span: Duration) -> String {
     }
 }
 
-/// An error with what it came from, bounded, for a text that is about another call.
+/// An error with its causes, shortened, for the text of another error.
 pub(crate) fn bounded(error: &ProviderError) -> String {
     let text = signet_base::chain(error);
     match text.char_indices().nth(LONGEST) {

@@ -1,4 +1,4 @@
-//! Every state of the breaker, and a storm.
+//! All states of the breaker, and a storm of calls.
 
 mod common;
 
@@ -16,7 +16,7 @@ use tokio::time::{Instant, advance, sleep, timeout};
 
 const LIST: Operation = Operation::List;
 
-/// A breaker with a counter of the calls that it lets through.
+/// A breaker, with a count of the calls that it lets through.
 struct Subject {
     guard: Breaking,
     made: AtomicUsize,
@@ -30,7 +30,7 @@ impl Subject {
         }
     }
 
-    /// Makes a call that ends so.
+    /// Makes a call with this result.
     async fn ends(&self, operation: Operation, kind: Option<ErrorKind>) -> Result<(), ProviderError> {
         self.ends_after(operation, Duration::ZERO, kind).await
     }
@@ -65,7 +65,7 @@ impl Subject {
         subject
     }
 
-    /// How long until the next probe.
+    /// The time until the next probe.
     async fn pause(&self) -> Duration {
         let error = self.ends(LIST, None).await.expect_err("open");
         assert_eq!((self.made(), error.kind), (0, ErrorKind::Unavailable));
@@ -279,7 +279,8 @@ async fn signing_and_the_rest_break_apart() {
     subject.ends(Operation::Sign, None).await.expect_err("now it is");
 }
 
-/// A thousand callers that try again and again for a minute, through the whole line.
+/// A thousand callers try again and again for a minute, through all guards. Returns the number of
+/// calls that reach the provider.
 async fn storm(fault: Fault, operation: Operation) -> usize {
     let (scene, _, key) = scene().with_two_keys().await;
     let before = scene.calls(operation);
@@ -318,7 +319,8 @@ async fn storm(fault: Fault, operation: Operation) -> usize {
 
 #[tokio::test(start_paused = true)]
 async fn a_thousand_callers_make_few_calls_to_a_provider_that_is_down() {
-    // Five that open the breaker, and a probe after at least 0.5, 1, 2, 4, 8, 15, 15, 15 s. To sign, it is every 2.5 s at most.
+    // Five failures open the breaker. Probes follow after at least 0.5, 1, 2, 4, 8, 15, 15 and 15 s; for
+    // signing, every 2.5 s at most.
     for (operation, few) in [(LIST, 6..=13), (Operation::Sign, 16..=31)] {
         let made = storm(Fault::Fails(ErrorKind::Unavailable), operation).await;
         assert!(few.contains(&made), "{operation:?}: {made} calls");
@@ -327,7 +329,7 @@ async fn a_thousand_callers_make_few_calls_to_a_provider_that_is_down() {
 
 #[tokio::test(start_paused = true)]
 async fn a_thousand_callers_make_no_more_than_the_pace_to_a_provider_that_hangs() {
-    // Until the first five have missed their deadline of 10 s: a burst of 40, and 20 a second.
+    // Until the first five calls reach their deadline of 10 s, the pace applies: a burst of 40, then 20 per second.
     let made = storm(Fault::Hangs, LIST).await;
     assert!((40..=40 + 200 + 8).contains(&made), "{made} calls");
 }

@@ -1,4 +1,4 @@
-//! What is believed, and what is not. The lies themselves stand in `faults.rs`.
+//! Which answers are accepted, and which are refused. The wrong answers themselves are in `faults.rs`.
 
 mod common;
 
@@ -149,7 +149,7 @@ async fn a_key_that_was_destroyed_here_before_any_list_is_not_added() {
 
 #[tokio::test(start_paused = true)]
 async fn the_twin_of_a_lost_race_is_no_exchange() {
-    // Created by another handle at the same instant, and listed before ours is.
+    // Another handle created a key at the same instant, and it is listed before ours.
     let (inner, twin) = (sealed(MemoryStore::default()), sealed(MemoryStore::default()));
     let ours = inner.create(&ed25519(None)).await.expect("a key");
     let theirs = twin.create(&ed25519(None)).await.expect("a key");
@@ -169,12 +169,12 @@ async fn the_twin_of_a_lost_race_is_no_exchange() {
     assert_eq!(kids(&checked).await.len(), 2, "theirs, and ours that is not listed yet");
 }
 
-/// One provider, then another.
+/// A provider that can be exchanged for another.
 #[derive(Debug)]
 struct Switched {
     providers: [Arc<dyn KeyProvider>; 2],
     at: Mutex<usize>,
-    /// What it says that it is.
+    /// The custody that it declares.
     custody: Custody,
 }
 
@@ -287,7 +287,7 @@ impl Write for Log {
 }
 
 impl Log {
-    /// What is logged from now on, as long as the guard lives.
+    /// Captures the log for as long as the guard lives.
     fn start() -> (Self, impl Sized) {
         let log = Self::default();
         let writer = log.clone();
@@ -374,7 +374,7 @@ async fn a_key_that_is_adopted_says_nothing_about_the_clock() {
     let scene = scene();
     scene.provider.list().await.expect("lists");
     scene.clock.advance(seconds(300));
-    // Another replica created it meanwhile; its creation lies before this call, but after the last list.
+    // Another replica has created the key, before this call but after the last list.
     let theirs = scene.faulty.create(&ed25519(None)).await.expect("a key");
     assert_eq!(theirs.created_at, Timestamp::from_secs(1_767_225_600));
     let adopted = scene.provider.create(&ed25519(None)).await.expect("a key");

@@ -1,4 +1,4 @@
-//! The contract, through the whole line.
+//! The provider contract, through all guards.
 
 mod common;
 

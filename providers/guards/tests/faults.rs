@@ -1,4 +1,4 @@
-//! Each fault of a provider, what the whole line makes of it, and what the operator reads.
+//! Each fault of a provider, how the guards handle it, and the text for the operator.
 
 mod common;
 
@@ -14,14 +14,15 @@ const DOWN: Fault = Fault::Fails(ErrorKind::Unavailable);
 const EXPIRED: Fault = Fault::Fails(ErrorKind::Unauthenticated);
 const NOT_YET: Fault = Fault::Fails(ErrorKind::NotFound);
 
-/// A fault, the call that meets it, how often it comes, and what is answered.
+/// A fault, the call that meets it, how often it occurs, and the expected result.
 struct Row {
     fault: Fault,
     operation: Operation,
     times: usize,
-    /// Calls that reach the provider.
+    /// The number of calls that reach the provider.
     calls: usize,
-    /// The operator's text, with the kid of the revoked key as OLD and of the newest as NEW; `None`: it is borne.
+    /// The text for the operator, with OLD for the revoked key and NEW for the newest. `None`
+    /// means that the call succeeds.
     text: Option<&'static str>,
 }
 
@@ -35,7 +36,7 @@ const fn row(fault: Fault, operation: Operation, times: usize, calls: usize, tex
     }
 }
 
-/// What a refused answer ends with.
+/// The end of each text for a refused answer.
 const REFUSED: &str = "The ring stays as it was. Somebody changed the key or its record, or stands between Signet and the \
                        provider: tell the security engineer, and look at the provider's audit log";
 
@@ -58,7 +59,7 @@ async fn each_fault_is_borne_or_told() {
     use Operation::{Create, List, Retire, Revoke, Sign, Unseal};
     let after = |seconds| Fault::Throttled(Duration::from_secs(seconds));
     let table = [
-        // Throttled: the time that the provider names is kept, and handed on if it is too long.
+        // Throttled: the guards wait as long as the provider says, and pass the error on if that is too long.
         row(after(3), List, 2, 3, None),
         row(
             after(3),
@@ -90,7 +91,7 @@ async fn each_fault_is_borne_or_told() {
                 "test: sign failed (unavailable): tried 2 times in 114 ms, the last time: the script says that this call fails",
             ),
         ),
-        // Slow.
+        // Slow answers.
         row(Fault::Slow(seconds(9)), List, 1, 1, None),
         row(Fault::Slow(seconds(11)), List, 1, 2, None),
         row(
@@ -104,12 +105,12 @@ async fn each_fault_is_borne_or_told() {
                  machine",
             ),
         ),
-        // The answer is lost.
+        // Lost answers.
         row(Fault::AnswerLost, Create, 1, 2, None),
         row(Fault::AnswerLost, Retire, 1, 2, None),
         row(Fault::AnswerLost, Revoke, 1, 2, None),
         row(Fault::AnswerLost, Sign, 1, 2, None),
-        // Credentials expired: nothing but renewing them helps, and the provider's own client does that.
+        // Expired credentials: only renewing them helps, and the provider's own client does that.
         row(
             EXPIRED,
             List,
@@ -124,7 +125,7 @@ async fn each_fault_is_borne_or_told() {
             1,
             Some("test: sign failed (unauthenticated): the script says that this call fails"),
         ),
-        // Lies.
+        // Wrong answers.
         row(
             Fault::ForeignSignature,
             Sign,
@@ -241,7 +242,7 @@ async fn each_fault_is_borne_or_told() {
             }
             (outcome, _) => panic!("{what}: {outcome:?}"),
         }
-        // No fault outlasts its cause.
+        // After the fault ends, everything works again.
         scene.faulty.heal();
         scene.clock.advance(SETTLING);
         tokio::time::advance(seconds(61)).await;
@@ -253,7 +254,7 @@ async fn each_fault_is_borne_or_told() {
     }
 }
 
-/// A thumbprint is 43 characters of base64url.
+/// Replaces thumbprints, which are 43 characters of base64url.
 fn without_other_kids(text: &str) -> String {
     let words = text.split(' ').map(|word| {
         let kid = word.trim_end_matches([',', '.', ':']);
@@ -298,7 +299,7 @@ async fn a_key_that_is_not_found_right_after_its_creation_is_waited_for() {
     scene.provider.sign(key.kid(), b"m").await.expect("found in the end");
     assert_eq!((scene.calls(Operation::Unseal), scene.calls(Operation::Sign)), (5, 5));
 
-    // But not for ever, and not later.
+    // A key that is never found is not retried for ever, and not long after its creation.
     let began = Instant::now();
     scene.faulty.script(Operation::Sign, [NOT_YET; 1000]);
     let error = scene.provider.sign(key.kid(), b"m").await.expect_err("never found");

@@ -1,4 +1,4 @@
-//! The pace that calls keep.
+//! How often calls are made.
 
 mod common;
 
@@ -13,7 +13,7 @@ use signet_guards::{Around as _, Pace, Paced};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-/// Makes a call that notes when it was made.
+/// Makes a call and records its time.
 async fn make(guard: &Paced, operation: Operation, made: &Mutex<Vec<Instant>>) -> Result<(), ProviderError> {
     let attempt = || async {
         made.lock().expect("no panic").push(Instant::now());
@@ -29,7 +29,7 @@ fn paced(control: Pace) -> Paced {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// In no span are more calls made than its tokens allow, whoever comes, waits, or goes away.
+    /// The calls in any interval never exceed the tokens for it, whatever callers arrive, wait or give up.
     #[test]
     fn never_more_calls_than_the_bucket_allows(
         per_second in 1..200_u32,
@@ -140,7 +140,7 @@ async fn a_waiter_that_leaves_frees_its_place() {
     let (guard, made) = (Arc::new(paced(pace(1, 1, seconds(2)))), Arc::new(Mutex::default()));
     make(&guard, Operation::List, &made).await.expect("at once");
     for _ in 0..20 {
-        // Whoever is at the head of the queue, and whoever is behind it.
+        // The caller at the head of the queue, and the one behind it.
         let both = async {
             tokio::join!(
                 make(&guard, Operation::List, &made),

@@ -1,4 +1,4 @@
-//! Retries: which, how often, how soon.
+//! Which calls are repeated, how often and how soon.
 
 mod common;
 
@@ -18,7 +18,7 @@ fn retrying(seed: u64) -> Retrying {
     Retrying::new(Retries::default(), Jitter::seeded(seed))
 }
 
-/// Makes a call that fails for ever, and tells when each attempt began, and what came of it.
+/// Makes a call that always fails, and returns the time of each attempt and the final error.
 async fn fails(
     guard: &Retrying,
     call: Call<'_>,
@@ -76,14 +76,14 @@ async fn pauses_are_spread_up_to_a_bound_that_doubles_and_attempts_end_with_the_
             attempts.last().is_some_and(|last| *last <= seconds(20)),
             "seed {seed}: {attempts:?}"
         );
-        // Pauses of 5 s at most: the budget is used.
+        // The pauses are at most 5 s, so attempts continue to the end of the budget.
         assert!(
             attempts.last().is_some_and(|last| *last > seconds(15) - millis(1)),
             "seed {seed}: {attempts:?}"
         );
         for (index, pair) in attempts.windows(2).enumerate() {
             let bound = millis(200 << index).min(seconds(5));
-            // The runtime's timer counts whole milliseconds.
+            // The runtime's timer has a resolution of one millisecond.
             assert!(pair[1] - pair[0] <= bound + millis(1), "seed {seed}: {attempts:?}");
         }
         firsts.push(attempts[1]);
@@ -111,7 +111,7 @@ async fn a_signature_is_tried_once_more_and_soon() {
         assert_eq!(attempts.len(), 2);
         assert!(attempts[1] <= millis(201), "{attempts:?}");
     }
-    // After a deadline of two seconds there is no time left.
+    // After a deadline of two seconds, no time is left for another attempt.
     let guard = retrying(1);
     let attempts = AtomicUsize::new(0);
     let attempt = || async {

@@ -1,4 +1,4 @@
-//! Deadlines.
+//! Tests of the deadlines.
 
 mod common;
 
@@ -66,7 +66,7 @@ async fn what_is_slow_but_in_time_passes() {
     provider.sign(key.kid(), b"m").await.expect("in time");
 }
 
-/// `check` and `prune` of a provider that hangs.
+/// A provider whose `check` and `prune` hang.
 #[derive(Debug)]
 struct Hanging(Arc<dyn KeyProvider>);
 

@@ -1,4 +1,4 @@
-//! The whole line of guards over a sealed ring in memory, and calls for guards without a provider.
+//! All guards around a sealed ring in memory, and calls for testing guards without a provider.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 #[path = "../../../objects/tests/common/mod.rs"]
@@ -41,7 +41,7 @@ pub(crate) fn pace(per_second: u32, burst: u32, patience: Duration) -> Pace {
     }
 }
 
-/// The line as the sidecar composes it, but for the meter.
+/// The guards in the order of the sidecar, without the metrics.
 pub(crate) fn line(
     provider: Arc<dyn KeyProvider>,
     clock: Arc<ManualClock>,
@@ -56,7 +56,7 @@ pub(crate) fn line(
     Arc::new(Checked::new(provider, clock, SKEW))
 }
 
-/// A provider that can be scripted, the line around it, and the clock.
+/// A provider with scripted faults, the guards around it, and the clock.
 pub(crate) struct Scene {
     pub(crate) faulty: FaultyProvider,
     pub(crate) provider: Arc<dyn KeyProvider>,
@@ -80,14 +80,14 @@ pub(crate) fn scene() -> Scene {
 }
 
 impl Scene {
-    /// A ring of two keys, listed once; the first is revoked a while ago.
+    /// A ring with two keys that was listed once. The first key was revoked some time ago.
     pub(crate) async fn with_two_keys(self) -> (Self, KeyRecord, KeyRecord) {
         let provider = &self.provider;
         let old = provider.create(&ed25519(None)).await.expect("a key");
         let new = provider.create(&ed25519(Some(old.kid()))).await.expect("a key");
         provider.revoke(old.kid(), &mark()).await.expect("revoked");
         provider.list().await.expect("lists");
-        // Whatever the provider may be slow to show has shown by now.
+        // After this time the provider must show all changes.
         self.clock.advance(SETTLING);
         provider.list().await.expect("lists");
         (self, old, new)
