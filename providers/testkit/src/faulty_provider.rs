@@ -1,4 +1,4 @@
-//! A provider that fails, dawdles or lies as the script says.
+//! A provider for tests whose calls fail, take long or return wrong answers, as scripted.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -11,51 +11,52 @@ use signet_core::signing_key::Signature;
 use signet_core::{Algorithm, KeyRecord, Kid, Revocation, SigningKey, Timestamp};
 use tokio::time::sleep;
 
-/// What happens to one call of a [`FaultyProvider`]. A fault that makes no sense for the call lets it through.
+/// What happens to one call of a [`FaultyProvider`]. A fault that does not apply to the call has no effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Nothing: the call goes through.
+    /// The call succeeds.
     None,
-    /// The call fails with this kind, and does nothing: down, credentials expired, not yet consistent.
+    /// The call fails with this kind and has no effect. For providers that are down, expired credentials, and keys
+    /// that are not visible yet.
     Fails(ErrorKind),
-    /// The provider asks for fewer calls, and to come back after this time.
+    /// The call is throttled, with this time to wait.
     Throttled(Duration),
-    /// The call goes through after this time.
+    /// The call is carried out after this time.
     Slow(Duration),
-    /// The call is carried out, and answered after this time.
+    /// The call is carried out, and the answer takes this time.
     SlowAnswer(Duration),
     /// The call never ends.
     Hangs,
-    /// The call is carried out, but the answer does not arrive.
+    /// The call is carried out, but its answer is lost.
     AnswerLost,
-    /// `list` lacks the newest key.
+    /// The answer of `list` lacks the newest key.
     NewestMissing,
-    /// `list` lacks the oldest key.
+    /// The answer of `list` lacks the oldest key.
     OldestMissing,
-    /// `sign` answers with a signature of a foreign key of the same algorithm.
+    /// `sign` returns the signature of another key with the same algorithm.
     ForeignSignature,
-    /// `sign` answers with one bit wrong.
+    /// `sign` returns a signature with one wrong bit.
     BrokenSignature,
-    /// `unseal` answers with a foreign key of the same algorithm.
+    /// `unseal` returns another private key for the same algorithm.
     ForeignPrivateKey,
-    /// In the record of the oldest key, `list` shows a foreign public key.
+    /// `list` returns another public key in the record of the oldest key.
     KeyExchanged,
-    /// The oldest key has another creation instant, `list` says.
+    /// `list` returns another creation time for the oldest key.
     CreationMoved,
-    /// The oldest key has other terms, `list` says.
+    /// `list` returns other terms for the oldest key.
     TermsChanged,
-    /// No key is revoked, `list` says.
+    /// `list` returns no revocations.
     MarksRemoved,
-    /// The oldest key stands in the list twice.
+    /// `list` returns the oldest key twice.
     ListedTwice,
-    /// `create` answers with the key whose successor was asked for.
+    /// `create` returns the key that needs a successor.
     PredecessorAgain,
     /// `create` makes a key for another algorithm.
     WrongAlgorithm,
 }
 
-/// Passes calls on to another provider, each as the next line of the script for its operation says; without faults when
-/// that has run out. `check` and `prune` always go through.
+/// Passes calls on to another provider, with the faults of a script. Each operation has its own script, with one line
+/// per call; without a next line, the call succeeds. `check` and `prune` have no faults.
 #[derive(Clone, Debug)]
 pub struct FaultyProvider {
     inner: Arc<dyn KeyProvider>,
@@ -80,28 +81,28 @@ impl FaultyProvider {
         }
     }
 
-    /// Appends to the script of one operation: one line for each call, in the order of the calls.
+    /// Appends to the script of one operation: one fault for each call, in order.
     pub fn script(&self, operation: Operation, faults: impl IntoIterator<Item = Fault>) {
         let mut state = self.state();
         state.scripts.entry(operation.as_str()).or_default().extend(faults);
     }
 
-    /// Forgets what is left of all scripts.
+    /// Clears all scripts.
     pub fn heal(&self) {
         self.state().scripts.clear();
     }
 
-    /// From now on, every creation instant that this provider tells is later by this much.
+    /// From now on, all creation times that this provider returns are later by this much.
     pub fn set_clock_ahead(&self, by: Duration) {
         self.state().ahead = by;
     }
 
-    /// From now on, every creation instant that this provider tells is earlier by this much.
+    /// From now on, all creation times that this provider returns are earlier by this much.
     pub fn set_clock_behind(&self, by: Duration) {
         self.state().behind = by;
     }
 
-    /// How many calls of this operation were made.
+    /// The number of calls of this operation so far.
     #[must_use]
     pub fn calls(&self, operation: Operation) -> usize {
         self.state().calls.get(operation.as_str()).copied().unwrap_or_default()
@@ -111,7 +112,7 @@ impl FaultyProvider {
         self.state.lock()
     }
 
-    /// What the script says, once the time that it takes is over.
+    /// The next fault of the script, after its delay.
     async fn begin(&self, operation: Operation) -> Result<Fault, ProviderError> {
         let fault = {
             let mut state = self.state();
@@ -154,7 +155,7 @@ impl FaultyProvider {
         ProviderError::new(self.capabilities().provider, operation, kind, text)
     }
 
-    /// The record as a provider with a wrong clock has it.
+    /// The record as a provider with a wrong clock returns it.
     fn told(&self, mut key: KeyRecord) -> KeyRecord {
         let state = self.state();
         key.created_at = key.created_at.plus(state.ahead).minus(state.behind);

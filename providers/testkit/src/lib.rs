@@ -1,7 +1,7 @@
-//! The provider contract as tests.
+//! Tests for the provider contract.
 //!
-//! [`conformance!`] makes one test for each clause of [`KeyProvider`](signet_api::KeyProvider), under the clause's
-//! number. Every provider runs it, in every custody it has, so that the sidecar can take any of them for any other.
+//! [`conformance!`] makes one test for each clause of [`KeyProvider`](signet_api::KeyProvider), named by the clause's
+//! number. All providers run it for each custody that they support, so the sidecar can replace any of them by another.
 //!
 //! ```text
 //! async fn fresh() -> Subject {
@@ -23,8 +23,8 @@ pub use faulty_provider::{Fault, FaultyProvider};
 pub use ring::{new_key, terms};
 pub use subject::{Subject, run};
 
-/// One test for each clause of the contract, in a module of this name. The factory is an `async fn() -> Subject`; each
-/// call gives a provider with an empty ring of its own.
+/// Makes a module with one test for each clause of the contract. The factory is an `async fn() -> Subject`; each call
+/// must return a provider with an empty ring of its own.
 #[macro_export]
 macro_rules! conformance {
     ($name:ident, $factory:expr) => {

@@ -1,4 +1,5 @@
-//! Tests that need a process of their own: they start this test program again, with one test and a directory to work in.
+//! For tests that need a process of their own. They start this test program again, with one
+//! test and a working directory.
 
 use std::env;
 use std::io::Write as _;
@@ -7,16 +8,16 @@ use std::process::{Command, Stdio};
 
 const DIRECTORY: &str = "SIGNET_TEST_DIRECTORY";
 
-/// The directory to work in, if this is the process that a test started; `None` if it is the test run itself.
+/// The working directory, if a test started this process. `None` if this is the test run itself.
 #[must_use]
 pub fn directory() -> Option<PathBuf> {
     env::var_os(DIRECTORY).map(PathBuf::from)
 }
 
-/// The command that runs one test of this program in this directory.
+/// A command that runs one test of this program in this directory.
 ///
 /// # Panics
-/// If this program cannot be found.
+/// Panics if this program cannot be found.
 #[must_use]
 pub fn again(test: &str, directory: &Path) -> Command {
     let mut command = Command::new(env::current_exe().expect("this program"));
@@ -24,16 +25,16 @@ pub fn again(test: &str, directory: &Path) -> Command {
     command
 }
 
-/// The same as user 65534, if we are root, for whom no permission is ever missing.
+/// A command like that of [`again`], which runs as user 65534 if we are root, because root lacks no permission.
 ///
 /// # Panics
-/// If the directory cannot be given to that user.
+/// Panics if the directory cannot be given to that user.
 #[must_use]
 pub fn again_unprivileged(test: &str, directory: &Path) -> Command {
     if !rustix::process::geteuid().is_root() {
         return again(test, directory);
     }
-    // That user may not look into root's build directory.
+    // That user cannot read root's build directory.
     let program = directory.join("program");
     std::fs::copy(env::current_exe().expect("this program"), &program).expect("copied");
     std::os::unix::fs::chown(directory, Some(65534), Some(65534)).expect("given away");
@@ -45,11 +46,11 @@ pub fn again_unprivileged(test: &str, directory: &Path) -> Command {
     command
 }
 
-/// The same with a file system of this many KiB mounted on the directory, in a mount namespace of its own.
-/// `None` if this machine does not let us.
+/// A command like that of [`again`], with a file system of this many KiB mounted on the directory. It uses a mount
+/// namespace of its own. `None` if this machine does not allow it.
 ///
 /// # Panics
-/// If this program cannot be found.
+/// Panics if this program cannot be found.
 #[must_use]
 pub fn again_on_a_small_disk(test: &str, directory: &Path, kib: usize) -> Option<Command> {
     let unshare = |arguments: &[&str]| {
@@ -77,18 +78,18 @@ pub fn again_on_a_small_disk(test: &str, directory: &Path, kib: usize) -> Option
     None
 }
 
-/// Says, where nobody can miss it, that a test tested nothing.
+/// Reports on standard error that a test was skipped. Test runners do not capture this text.
 ///
 /// # Panics
-/// If there is nowhere to say it.
+/// Panics if standard error cannot be written.
 pub fn left_out(test: &str, why: &str) {
     writeln!(std::io::stderr(), "LEFT OUT: {test}: {why}").expect("standard error");
 }
 
-/// Runs the command, and fails with what it printed if it failed.
+/// Runs the command, and requires that it passes at least one test.
 ///
 /// # Panics
-/// Then, and if it ran no test.
+/// Panics with the command's output if it fails or runs no test.
 pub fn passes(mut command: Command) {
     let output = command.output().expect("the process starts");
     assert!(

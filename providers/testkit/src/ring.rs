@@ -1,4 +1,4 @@
-//! The few things that every test of a ring does.
+//! Small operations that most tests of a ring need.
 
 use std::collections::HashSet;
 use std::future::{Future, poll_fn};
@@ -11,8 +11,8 @@ use signet_core::algorithm::{KeyType, RsaBits};
 pub(crate) use signet_core::ring::newest;
 use signet_core::{Algorithm, KeyRecord, Kid, Terms};
 
-/// Terms whose three spans differ, so that a provider that mixes them up is caught. They were asked for in parts of a millisecond,
-/// which no record keeps.
+/// Terms with three different durations, which reveal a provider that confuses them. They have fractions of a
+/// millisecond, which no record can hold.
 #[must_use]
 pub fn terms() -> Terms {
     Terms::new(
@@ -22,7 +22,7 @@ pub fn terms() -> Terms {
     )
 }
 
-/// The first key of a ring, or the successor of the one that is named.
+/// A request for the successor of a key, or for the first key.
 #[must_use]
 pub fn new_key(algorithm: Algorithm, successor_of: Option<&Kid>) -> NewKey {
     NewKey {
@@ -48,7 +48,7 @@ pub(crate) fn find<'a>(keys: &'a [KeyRecord], kid: &Kid) -> Option<&'a KeyRecord
     keys.iter().find(|key| key.kid() == kid)
 }
 
-/// Every algorithm that the provider declares, but only one of RSA: their keys take long to make.
+/// The algorithms that the provider declares, with only one of RSA, because RSA keys take long to generate.
 pub(crate) fn few_algorithms(provider: &dyn KeyProvider) -> Vec<Algorithm> {
     let mut rsa_seen = false;
     let declared = provider.capabilities().algorithms.iter().copied();
@@ -57,7 +57,7 @@ pub(crate) fn few_algorithms(provider: &dyn KeyProvider) -> Vec<Algorithm> {
         .collect()
 }
 
-/// The algorithm whose keys are the quickest to make.
+/// The declared algorithm whose keys are generated fastest.
 pub(crate) fn quickest(provider: &dyn KeyProvider) -> Algorithm {
     let declared = provider.capabilities().algorithms;
     [Algorithm::EdDSA, Algorithm::ES256]
@@ -66,7 +66,7 @@ pub(crate) fn quickest(provider: &dyn KeyProvider) -> Algorithm {
         .unwrap_or_else(|| *declared.first().expect("a provider declares an algorithm"))
 }
 
-/// What two records of one key must have in common for ever.
+/// Asserts that two records describe the same key.
 pub(crate) fn assert_same_key(a: &KeyRecord, b: &KeyRecord) {
     assert_eq!(a.kid(), b.kid());
     assert_eq!(a.kid(), &a.public.public().kid(), "the kid is the thumbprint");
@@ -76,7 +76,7 @@ pub(crate) fn assert_same_key(a: &KeyRecord, b: &KeyRecord) {
     assert_eq!(a.terms, b.terms);
 }
 
-/// Carries a future on for so many steps and drops it then, as a caller does that was told to stop. `None`: dropped.
+/// Polls a future for this many steps and then drops it, as a cancelled caller does. `None` means that it was dropped.
 pub(crate) async fn cancelled_after<T>(steps: usize, future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
     let mut waits = 0;

@@ -1,4 +1,4 @@
-//! What a test needs of a provider: a handle, another handle onto the same keys, and whatever keeps them alive.
+//! What a test needs of a provider: a handle, a way to open more handles, and a guard that keeps the storage alive.
 
 use std::any::Any;
 use std::fmt;
@@ -12,7 +12,7 @@ type Reopen = Box<dyn Fn() -> Pin<Box<dyn Future<Output = Arc<dyn KeyProvider>> 
 
 /// A provider under test, with an empty ring.
 pub struct Subject {
-    /// The handle.
+    /// The first handle.
     pub provider: Arc<dyn KeyProvider>,
     reopen: Reopen,
     against: &'static str,
@@ -20,8 +20,8 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// `reopen` gives another handle onto the same storage, as another process would have it. `guard` (a temporary
-    /// directory, a server) is dropped when the test is over.
+    /// Makes a subject. `reopen` opens another handle to the same storage, as another process would. `guard` (a
+    /// temporary directory, a server) is dropped at the end of the test.
     pub fn new<F, Fut>(provider: Arc<dyn KeyProvider>, reopen: F, guard: impl Any + Send + Sync) -> Self
     where
         F: Fn() -> Fut + Send + Sync + 'static,
@@ -35,8 +35,8 @@ impl Subject {
         }
     }
 
-    /// Names what the provider is tested against, for the documentation: a server with its version, or our own. Without
-    /// it, that is the files of this machine.
+    /// Names what the provider is tested against, for the documentation, such as a server with its version. The default
+    /// is the files of this machine.
     #[must_use]
     pub fn against(mut self, server: &'static str) -> Self {
         self.against = server;
@@ -47,7 +47,7 @@ impl Subject {
         self.against
     }
 
-    /// Another handle onto the same storage.
+    /// Opens another handle to the same storage.
     pub async fn reopen(&self) -> Arc<dyn KeyProvider> {
         (self.reopen)().await
     }
@@ -59,10 +59,10 @@ impl fmt::Debug for Subject {
     }
 }
 
-/// Runs one test on a runtime with threads of its own, so that races are real.
+/// Runs a test on a runtime with several threads, which makes races real.
 ///
 /// # Panics
-/// If the runtime cannot be made.
+/// Panics if the runtime cannot be started.
 pub fn run(test: impl Future<Output = ()>) {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(4)

@@ -1,4 +1,4 @@
-//! Which algorithms work: what `docs/providers/README.md` shows, seen by a test.
+//! Tests which algorithms work. The table in `docs/providers/README.md` is made from the results.
 
 use std::env;
 use std::fmt::Write as _;
@@ -11,13 +11,14 @@ use signet_core::{Algorithm, Kid};
 use crate::ring::{create, list, new_key};
 use crate::subject::Subject;
 
-/// The directory for the outcomes, from which the table of the documentation is made.
+/// The variable with the directory for the results.
 const RECORDS: &str = "SIGNET_TEST_RECORDS";
 
-/// Each of the ten algorithms makes a key whose signatures hold, or is refused by name. The outcomes are recorded.
+/// For each of the ten algorithms, signatures verify or `create` refuses the algorithm by name.
+/// The results are recorded.
 ///
 /// # Panics
-/// If not, and if the outcomes cannot be written.
+/// Panics if the provider breaks this, or if the results cannot be written.
 pub async fn every_algorithm_signs_or_is_refused<F: Future<Output = Subject>>(fresh: impl Fn() -> F) {
     let subject = fresh().await;
     let provider = &*subject.provider;

@@ -1,4 +1,4 @@
-//! Clause 10: calls that are dropped at each of their steps in turn.
+//! Clause 10: calls that are dropped at each of their await points.
 
 use std::future::Future;
 
@@ -8,10 +8,10 @@ use crate::clauses::signing::revocation;
 use crate::ring::{cancelled_after, create, find, list, new_key, newest, quickest};
 use crate::subject::Subject;
 
-/// No call takes more steps than this.
+/// The maximum number of steps in a call.
 const MOST_STEPS: usize = 500;
 
-/// Clause 10: whatever step a `create` was dropped at, the next call adopts what it made.
+/// Clause 10: if `create` is dropped at any step, the next call adopts the key that it made.
 pub async fn clause_10_a_cancelled_create_leaves_at_most_the_successor<F: Future<Output = Subject>>(
     fresh: impl Fn() -> F,
 ) {
@@ -39,7 +39,7 @@ pub async fn clause_10_a_cancelled_create_leaves_at_most_the_successor<F: Future
     panic!("create took more than {MOST_STEPS} steps");
 }
 
-/// Clause 10, for the calls that take a key out of use: repeated, they come to their end.
+/// Clause 10: if `retire` or `revoke` is dropped at any step, repeating it succeeds.
 pub async fn clause_10_a_cancelled_retire_or_revoke_leaves_a_ring_that_lists<F: Future<Output = Subject>>(
     fresh: impl Fn() -> F,
 ) {

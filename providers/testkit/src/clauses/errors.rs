@@ -1,4 +1,4 @@
-//! Clause 11: what errors say, and what they never say.
+//! Clause 11: what errors must say, and what they must never contain.
 
 use std::error::Error as _;
 use std::future::Future;
@@ -12,8 +12,8 @@ use crate::clauses::signing::revocation;
 use crate::ring::{create, quickest};
 use crate::subject::Subject;
 
-/// Clause 11: the kind stands in the text, the source says more than nothing, and no part of a private key is in
-/// either, nor in what `Debug` shows.
+/// Clause 11: the text names the kind, and the source adds information. Neither they nor `Debug` contain
+/// any part of a private key.
 pub async fn clause_11_errors_say_who_must_act_and_hold_no_key<F: Future<Output = Subject>>(fresh: impl Fn() -> F) {
     let subject = fresh().await;
     let provider = &*subject.provider;

@@ -1,4 +1,4 @@
-//! What holds between replicas: several handles onto one ring.
+//! Several handles to one ring, as different replicas have them.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -28,7 +28,8 @@ pub async fn another_handle_sees_the_same_ring<F: Future<Output = Subject>>(fres
     }
 }
 
-/// Creations, retirements and revocations at the same time: each that was answered is in the ring afterwards.
+/// Two handles create, retire and revoke keys at the same time. Every change that was confirmed
+/// is in the ring afterwards.
 pub async fn changes_at_once_through_two_handles_all_come_true<F: Future<Output = Subject>>(fresh: impl Fn() -> F) {
     const EACH: usize = 5;
     let subject = fresh().await;
@@ -71,7 +72,7 @@ pub async fn changes_at_once_through_two_handles_all_come_true<F: Future<Output 
     assert!(find(&after, last.kid()).is_some_and(|key| key.state == KeyState::Enabled));
 }
 
-/// `check` passes on a provider that works, with a ring and without, and changes nothing; `prune` has nothing to do.
+/// `check` passes on a working provider, with and without a ring, and changes nothing. `prune` finds nothing to do.
 pub async fn checks_pass_and_leave_nothing_behind<F: Future<Output = Subject>>(fresh: impl Fn() -> F) {
     let subject = fresh().await;
     let provider = &*subject.provider;

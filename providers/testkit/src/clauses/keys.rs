@@ -1,4 +1,4 @@
-//! Clauses 1, 2, 3 and 9: which keys come to be.
+//! Clauses 1, 2, 3 and 9: creating keys.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use crate::ring::{assert_same_key, create, few_algorithms, find, list, new_key, newest, quickest, terms};
 use crate::subject::Subject;
 
-/// Clause 1, for every key type; and an empty ring lists as empty.
+/// Clause 1 for every key type. An empty ring lists as empty.
 pub async fn clause_01_a_created_key_is_listed<F: Future<Output = Subject>>(fresh: impl Fn() -> F) {
     let subject = fresh().await;
     let provider = &*subject.provider;
@@ -60,7 +60,7 @@ pub async fn clause_02_a_key_never_changes<F: Future<Output = Subject>>(fresh: i
     }
 }
 
-/// Clause 3: naming a key that is no longer the newest makes nothing where the claim is atomic.
+/// Clause 3: with an atomic claim, asking for the successor of a key that is not the newest creates nothing.
 pub async fn clause_03_successors_are_of_a_named_key<F: Future<Output = Subject>>(fresh: impl Fn() -> F) {
     let subject = fresh().await;
     let provider = &*subject.provider;
@@ -80,7 +80,7 @@ pub async fn clause_03_successors_are_of_a_named_key<F: Future<Output = Subject>
     }
 }
 
-/// Clause 3, with the first key and then its successor wanted by many at once, through two handles.
+/// Clause 3: many callers on two handles ask for the first key and then for its successor.
 pub async fn clause_03_a_race_for_one_successor_makes_one_key<F: Future<Output = Subject>>(fresh: impl Fn() -> F) {
     const RACERS: usize = 24;
     let subject = fresh().await;
@@ -108,7 +108,7 @@ pub async fn clause_03_a_race_for_one_successor_makes_one_key<F: Future<Output =
     }
 }
 
-/// Clause 9. A provider that declares every algorithm has nothing to refuse.
+/// Clause 9. If the provider declares every algorithm, there is nothing to test.
 pub async fn clause_09_an_algorithm_that_is_not_declared_is_refused<F: Future<Output = Subject>>(
     fresh: impl Fn() -> F,
 ) {

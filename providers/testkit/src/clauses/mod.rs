@@ -1,4 +1,4 @@
-//! The clauses. Each function is one test; [`conformance!`](crate::conformance) calls them all.
+//! The clauses of the contract. Each function is one test; [`conformance!`](crate::conformance) calls them all.
 
 mod algorithms;
 mod cancellation;

@@ -1,4 +1,4 @@
-//! Clauses 4 to 8: who may sign.
+//! Clauses 4 to 8: which keys can sign.
 
 use std::future::Future;
 
@@ -17,7 +17,7 @@ pub(crate) fn revocation(reason: &str) -> Revocation {
     }
 }
 
-/// Clause 4, for every algorithm, with other keys in the ring, for messages short and long.
+/// Clause 4 for every algorithm, with other keys in the ring, and with short and long messages.
 pub async fn clause_04_a_signature_is_by_the_key_that_was_asked_for<F: Future<Output = Subject>>(
     fresh: impl Fn() -> F,
 ) {
@@ -48,7 +48,7 @@ pub async fn clause_04_a_signature_is_by_the_key_that_was_asked_for<F: Future<Ou
     }
 }
 
-/// Clause 5, for every key type.
+/// Clause 5 for every key type.
 pub async fn clause_05_custody_is_as_declared<F: Future<Output = Subject>>(fresh: impl Fn() -> F) {
     let subject = fresh().await;
     let provider = &*subject.provider;
@@ -71,7 +71,7 @@ pub async fn clause_05_custody_is_as_declared<F: Future<Output = Subject>>(fresh
     }
 }
 
-/// Clause 6, for every key type, with `disable`.
+/// Clause 6 for every key type, with `disable`.
 pub async fn clause_06_a_retired_key_cannot_sign<F: Future<Output = Subject>>(fresh: impl Fn() -> F) {
     let subject = fresh().await;
     let provider = &*subject.provider;
@@ -92,7 +92,7 @@ pub async fn clause_06_a_retired_key_cannot_sign<F: Future<Output = Subject>>(fr
     }
 }
 
-/// Clause 6, with `destroy`, of a key in use and of one that was disabled.
+/// Clause 6 with `destroy`, for an enabled and for a disabled key.
 pub async fn clause_06_a_destroyed_key_is_not_listed<F: Future<Output = Subject>>(fresh: impl Fn() -> F) {
     let subject = fresh().await;
     let provider = &*subject.provider;
@@ -105,7 +105,7 @@ pub async fn clause_06_a_destroyed_key_is_not_listed<F: Future<Output = Subject>
         provider.retire(gone.kid(), Fate::Destroy).await.expect("destroyed");
         assert!(find(&list(provider).await, gone.kid()).is_none(), "not listed");
         assert_refuses(provider, gone.kid(), &[ErrorKind::KeyUnusable, ErrorKind::NotFound]).await;
-        // A provider that forgot the key cannot tell it from one that never was (clause 8).
+        // A provider that has forgotten the key treats it like one that never existed (clause 8).
         if let Err(error) = provider.retire(gone.kid(), Fate::Destroy).await {
             assert_eq!(error.kind, ErrorKind::NotFound);
         }
@@ -117,7 +117,8 @@ pub async fn clause_06_a_destroyed_key_is_not_listed<F: Future<Output = Subject>
     }
 }
 
-/// Clause 6: with it, nothing could sign. Also of an older key, if those after it are revoked or disabled.
+/// Clause 6: the last key that can sign is not retired. This includes an older key, if all newer
+/// ones are revoked or disabled.
 pub async fn clause_06_the_newest_key_that_can_sign_is_not_retired<F: Future<Output = Subject>>(fresh: impl Fn() -> F) {
     let subject = fresh().await;
     let provider = &*subject.provider;
@@ -146,7 +147,7 @@ pub async fn clause_06_the_newest_key_that_can_sign_is_not_retired<F: Future<Out
     stays(third.kid()).await;
 }
 
-/// Clause 7, for every key type; the mark outlives every later call, retirement included.
+/// Clause 7 for every key type. The revocation survives every later call, including `retire`.
 pub async fn clause_07_a_revoked_key_never_signs_again<F: Future<Output = Subject>>(fresh: impl Fn() -> F) {
     let subject = fresh().await;
     let provider = &*subject.provider;
@@ -172,7 +173,7 @@ pub async fn clause_07_a_revoked_key_never_signs_again<F: Future<Output = Subjec
     }
 }
 
-/// Clause 8, in an empty ring and in one with a key.
+/// Clause 8, in an empty ring and in a ring with a key.
 pub async fn clause_08_unknown_keys_are_not_found<F: Future<Output = Subject>>(fresh: impl Fn() -> F) {
     let subject = fresh().await;
     let provider = &*subject.provider;

@@ -1,4 +1,4 @@
-//! Clause 12: the ring as processes see it that start after anything happened to its keys.
+//! Clause 12: processes that start after any change of the ring.
 
 use std::future::Future;
 
@@ -9,7 +9,7 @@ use crate::clauses::signing::revocation;
 use crate::ring::{assert_same_key, create, find, list, newest, quickest};
 use crate::subject::Subject;
 
-/// Clause 12, for every state in the life of a key: each step is made and looked at by processes that saw none before.
+/// Clause 12, for every state of a key. A new process makes each change, and another new process looks at the result.
 pub async fn clause_12_a_new_process_reads_the_ring_in_every_state<F: Future<Output = Subject>>(fresh: impl Fn() -> F) {
     let subject = fresh().await;
     let algorithm = quickest(&*subject.provider);
@@ -20,7 +20,7 @@ pub async fn clause_12_a_new_process_reads_the_ring_in_every_state<F: Future<Out
     }
     let mark = revocation("leaked; a new process must know");
 
-    // Expired, and disabled as SIGNET_EXPIRED_KEYS says.
+    // The first key expires and is disabled, as SIGNET_EXPIRED_KEYS says.
     let [first, second, third, fourth] = &made[..] else {
         panic!("four keys")
     };
@@ -33,7 +33,7 @@ pub async fn clause_12_a_new_process_reads_the_ring_in_every_state<F: Future<Out
     let keys = look(&subject, &[second, third, fourth]).await;
     assert!(find(&keys, first.kid()).is_none_or(|key| key.state == KeyState::Disabled));
 
-    // Leaked, and after it another.
+    // A key leaks and is revoked, and then another one.
     for (leaked, rest) in [(second, vec![third, fourth]), (third, vec![fourth])] {
         subject
             .reopen()
@@ -51,7 +51,7 @@ pub async fn clause_12_a_new_process_reads_the_ring_in_every_state<F: Future<Out
         );
     }
 
-    // The newest as well, so that nothing is left that signs.
+    // The newest key is revoked too, so no key can sign.
     subject
         .reopen()
         .await
@@ -65,7 +65,7 @@ pub async fn clause_12_a_new_process_reads_the_ring_in_every_state<F: Future<Out
     let sixth = create(&*subject.reopen().await, algorithm, Some(fifth.kid())).await;
     look(&subject, &[&fifth, &sixth]).await;
 
-    // Destroyed: scheduled for deletion where the provider cannot do it at once.
+    // Keys are destroyed, or scheduled for deletion if the provider cannot do it at once.
     subject
         .reopen()
         .await
@@ -90,7 +90,8 @@ pub async fn clause_12_a_new_process_reads_the_ring_in_every_state<F: Future<Out
     assert!(find(&keys, second.kid()).is_none_or(|key| key.revoked.is_some()));
 }
 
-/// The ring as a new process reads it. These keys sign, and no other does; nothing is to be pruned or granted.
+/// The ring as a new process reads it. Exactly these keys can sign; `prune` finds nothing, and
+/// no permission is missing.
 async fn look(subject: &Subject, signing: &[&KeyRecord]) -> Vec<KeyRecord> {
     let handle = subject.reopen().await;
     let keys = list(&*handle).await;
