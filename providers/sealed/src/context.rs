@@ -1,31 +1,31 @@
-//! What a ciphertext is bound to: the additional authenticated data of everything that a sealer wraps.
+//! The context of a ciphertext: the additional authenticated data for everything that a sealer encrypts.
 //!
-//! A blob that was wrapped in one context does not unwrap in another, so blobs cannot be swapped between keys or rings,
-//! and a private key cannot be given another creation instant or other terms.
+//! A blob decrypts only in the context in which it was encrypted. Blobs therefore cannot be exchanged between keys or
+//! rings, and a private key cannot get another creation time or other terms.
 
 use signet_core::{Algorithm, Kid, Terms, Timestamp};
 
-/// What is wrapped.
+/// What the encrypted secret is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// The key that authenticates the ring document.
     RingKey,
     /// A private signing key.
     PrivateKey {
-        /// Its id.
+        /// The id of the key.
         kid: Kid,
-        /// The one algorithm that it signs with.
+        /// The only algorithm of the key.
         algorithm: Algorithm,
-        /// When it was created.
+        /// The creation time of the key.
         created_at: Timestamp,
-        /// What it is bound to for life.
+        /// The terms of the key.
         terms: Terms,
     },
-    /// Nothing of worth: the trial of `signet check`.
+    /// A worthless value, with which `signet check` tests the sealer.
     Trial,
 }
 
-/// The ring and the purpose of one wrapped secret.
+/// The ring and the purpose of one encrypted secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Context {
     ring: String,
@@ -33,7 +33,7 @@ pub struct Context {
 }
 
 impl Context {
-    /// The context of a secret of this ring.
+    /// Makes the context for a secret of this ring.
     #[must_use]
     pub fn new(ring: &str, purpose: Purpose) -> Self {
         Self {
@@ -42,14 +42,14 @@ impl Context {
         }
     }
 
-    /// What is wrapped.
+    /// What the encrypted secret is.
     #[must_use]
     pub fn purpose(&self) -> &Purpose {
         &self.purpose
     }
 
-    /// The context as names and values, in a fixed order. AWS KMS takes it in this form as its encryption context,
-    /// which appears in its audit log: nothing here is secret.
+    /// The context as names and values in a fixed order. AWS KMS takes it in this form as its encryption context and
+    /// writes it to its audit log, so nothing here may be secret.
     #[must_use]
     pub fn pairs(&self) -> Vec<(&'static str, String)> {
         let mut pairs = vec![("signet-ring", self.ring.clone())];
@@ -74,7 +74,7 @@ impl Context {
         pairs
     }
 
-    /// The context as bytes: each name and value behind its length, so that no two contexts have the same bytes.
+    /// The context as bytes. Each name and value is preceded by its length, so different contexts have different bytes.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -87,7 +87,7 @@ impl Context {
     }
 }
 
-/// Appends a part behind its length in eight octets, which makes a concatenation of parts unambiguous.
+/// Appends the length of a part in eight bytes, then the part. This makes the concatenation unambiguous.
 pub(crate) fn push(bytes: &mut Vec<u8>, part: &[u8]) {
     bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
     bytes.extend_from_slice(part);

@@ -1,6 +1,6 @@
-//! Why a ring document is not believed.
+//! Errors in a ring document.
 
-/// Why a document is not believed, in words for the operator.
+/// The reason why a ring document is refused, worded for the operator.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Damage(String);

@@ -1,7 +1,8 @@
-//! Files as a key ring needs them: read only if nobody else could have written them, written whole or not at all.
+//! Operations on the files of a key ring. A file is read only if nobody else could have written it, and is written
+//! completely or not at all.
 //!
-//! The operations are those of [`signet_files::disk`]; their failures are told as those of a provider. All of it blocks; call
-//! it where that is allowed.
+//! These are the operations of [`signet_files::disk`] with errors of type [`ProviderError`]. All of them block; call
+//! them on a thread that may block.
 
 use std::path::Path;
 
@@ -14,35 +15,35 @@ use zeroize::Zeroizing;
 
 pub use signet_files::disk::{directory_of, with_suffix};
 
-/// The files of one provider.
+/// Operations on the files of one provider.
 #[derive(Clone, Copy, Debug)]
 pub struct Disk {
-    /// The provider's name.
+    /// The name of the provider.
     pub provider: &'static str,
     /// The setting that names the file or directory.
     pub setting: &'static str,
 }
 
-/// What a file must be before its content is looked at. It is always a regular file that belongs to us or to root.
+/// The requirements for a file before its content is read. It must be a regular file that belongs to us or to root.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
-    /// Whether a symbolic link is followed. Kubernetes mounts secrets as links; nothing else of ours is one.
+    /// Whether to follow a symbolic link. Kubernetes mounts secrets as links; no other file of ours is one.
     pub follow_links: bool,
     /// Permission bits that must not be set.
     pub forbidden_mode: u32,
-    /// The kind of error if the rules are broken.
+    /// The kind of error for a file that breaks the rules.
     pub kind: ErrorKind,
-    /// The most octets that it may have.
+    /// The maximum size in bytes.
     pub longest: u64,
     /// What to do if the mode or the owner is wrong.
     pub remedy: &'static str,
 }
 
 impl Disk {
-    /// The content of a file that keeps the rules, or `None` if there is no file.
+    /// Reads a file that meets the rules. `None` if there is no file.
     ///
     /// # Errors
-    /// By the rules, or as the system says.
+    /// An error of `rules.kind` if the file breaks the rules, or the system's error.
     pub fn read(&self, path: &Path, rules: &Rules) -> Result<Option<Zeroizing<Vec<u8>>>, ProviderError> {
         let demands = Demands {
             follow_links: rules.follow_links,
@@ -78,55 +79,55 @@ impl Disk {
         })
     }
 
-    /// Whether anything is at this path, a dangling link too.
+    /// Whether there is anything at this path, including a dangling link.
     ///
     /// # Errors
-    /// As the system says.
+    /// The system's error.
     pub fn exists(&self, path: &Path) -> Result<bool, ProviderError> {
         self.files().exists(path).map_err(|error| self.told(error))
     }
 
-    /// Puts a file with mode 0600 in place of what is there ([`disk::Disk::replace`]).
+    /// Replaces a file, with mode 0600 ([`disk::Disk::replace`]).
     ///
     /// # Errors
-    /// As the system says.
+    /// The system's error.
     pub fn replace(&self, path: &Path, content: &[u8]) -> Result<(), ProviderError> {
         self.files().replace(path, content).map_err(|error| self.told(error))
     }
 
-    /// Gives a file its final name, for good. Only under a [`Lock`].
+    /// Renames a file and syncs the directory. Hold a [`Lock`].
     ///
     /// # Errors
-    /// As the system says.
+    /// The system's error.
     pub fn rename(&self, from: &Path, to: &Path) -> Result<(), ProviderError> {
         self.files().rename(from, to).map_err(|error| self.told(error))
     }
 
-    /// Makes the directory, with mode 0700, and those above it, unless it is there ([`disk::Disk::make_directory`]).
+    /// Creates the directory and those above it, with mode 0700, if they do not exist ([`disk::Disk::make_directory`]).
     ///
     /// # Errors
-    /// As the system says.
+    /// The system's error.
     pub fn make_directory(&self, path: &Path) -> Result<(), ProviderError> {
         self.files().make_directory(path).map_err(|error| self.told(error))
     }
 
-    /// Waits until no other process holds the lock of this path.
+    /// Takes the lock for this path, and waits while another process holds it.
     ///
     /// # Errors
-    /// As the system says, or `TimedOut` after ten seconds.
+    /// The system's error, or `TimedOut` after ten seconds.
     pub fn lock(&self, path: &Path) -> Result<Lock, ProviderError> {
         self.files().lock(path).map_err(|error| self.told(error))
     }
 
-    /// Tries to write next to this path, and leaves nothing behind ([`disk::Disk::try_writing`]).
+    /// Checks that a file can be written next to this path. Leaves nothing behind ([`disk::Disk::try_writing`]).
     ///
     /// # Errors
-    /// As the system says.
+    /// The system's error.
     pub fn try_writing(&self, path: &Path) -> Result<(), ProviderError> {
         self.files().try_writing(path).map_err(|error| self.told(error))
     }
 
-    /// An error that the system did not raise.
+    /// Makes an error that did not come from the system.
     pub fn refusal(&self, kind: ErrorKind, text: impl Into<String>) -> ProviderError {
         ProviderError::new(self.provider, Operation::Open, kind, text.into())
     }

@@ -1,4 +1,4 @@
-//! The ring document, `signet-ring/1`: JSON that a person can read, authenticated as a whole.
+//! The ring document, format `signet-ring/1`: readable JSON with a MAC over all of it.
 //!
 //! ```json
 //! {
@@ -11,8 +11,8 @@
 //! }
 //! ```
 //!
-//! The MAC covers the exact octets of the body together with every other member, each behind its length. Nothing of the
-//! body is looked at before it holds.
+//! The MAC covers the exact bytes of the body and all other members, each preceded by its length. The body is not read
+//! before the MAC was verified.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -30,10 +30,10 @@ use crate::damage::Damage;
 use crate::entry::{Entry, EntryJson};
 
 const FORMAT: &str = "signet-ring/1";
-/// A ring of a thousand RSA-4096 keys is smaller. Whatever is larger is not a ring.
+/// The maximum size of a document in bytes. A ring of a thousand RSA-4096 keys is smaller.
 pub const LONGEST: usize = 8 * 1024 * 1024;
 
-/// The key that authenticates the document: 32 octets, wiped when dropped.
+/// The key that authenticates the document: 32 bytes, wiped when dropped.
 #[derive(PartialEq, Eq)]
 pub(crate) struct RingKey(Zeroizing<[u8; 32]>);
 
@@ -66,7 +66,7 @@ impl fmt::Debug for RingKey {
     }
 }
 
-/// A document whose MAC was not looked at yet. Its body cannot be reached.
+/// A document whose MAC was not verified yet. Its body is not accessible.
 #[derive(Debug)]
 pub(crate) struct Unverified {
     generation: u64,
@@ -76,15 +76,15 @@ pub(crate) struct Unverified {
     body: Box<RawValue>,
 }
 
-/// A document that is believed.
+/// A verified document.
 #[derive(Clone, Debug)]
 pub(crate) struct Document {
-    /// Counts the writes.
+    /// The number of times that the document was written.
     pub(crate) generation: u64,
-    /// Told apart from another document of the same generation by this.
+    /// The MAC. It distinguishes documents of the same generation.
     pub(crate) mac: Vec<u8>,
     pub(crate) wrapped_ring_key: Vec<u8>,
-    /// In order of creation.
+    /// The keys in order of creation.
     pub(crate) keys: Vec<Entry>,
 }
 
@@ -111,7 +111,7 @@ struct BodyJson {
 }
 
 impl Unverified {
-    /// Reads the outer members.
+    /// Parses the outer members.
     pub(crate) fn parse(bytes: &[u8], ring: &str) -> Result<Self, Damage> {
         if bytes.len() > LONGEST {
             return Err(Damage::new(format!("it is longer than {LONGEST} octets")));
@@ -126,7 +126,7 @@ impl Unverified {
                 error.column()
             ))
         };
-        // The format alone first: another version may have other members, and deserves a better answer than that.
+        // The format comes first: another version may have other members, and deserves a better error.
         let tag: Tag = json::read(bytes).map_err(not_json)?;
         if tag.format != FORMAT {
             return Err(Damage::new(format!(
@@ -161,7 +161,7 @@ impl Unverified {
         &self.wrapped_ring_key
     }
 
-    /// Checks the MAC, and only then reads and validates the keys.
+    /// Verifies the MAC, and then reads and validates the keys.
     pub(crate) fn verify(self, key: &RingKey) -> Result<Document, Damage> {
         hmac::verify(&key.hmac(), &self.message, &self.mac)
             .map_err(|_| Damage::new("its authentication code does not hold: it was changed by other hands"))?;
@@ -197,7 +197,7 @@ impl Document {
         self.keys.iter().find(|key| key.kid().as_str() == kid)
     }
 
-    /// Writes the keys as the next document, and returns it with its bytes.
+    /// Composes the next document with these keys, and returns it with its bytes.
     pub(crate) fn compose(
         ring: &str,
         generation: u64,
@@ -209,7 +209,7 @@ impl Document {
         let body = BodyJson {
             keys: keys.iter().map(Entry::to_json).collect::<Result<_, _>>()?,
         };
-        // No JSON string holds a bare line feed, so this moves lines and nothing else.
+        // JSON strings contain no raw line feeds, so this only indents lines.
         let body = serde_json::to_string_pretty(&body)
             .map_err(library)?
             .replace('\n', "\n  ");
@@ -237,8 +237,8 @@ impl Document {
     }
 }
 
-/// Whether each key is younger than those before it. A revoked one may bear an instant that was the future: that of its successor
-/// counts ([`signet_core::ring::in_order`]).
+/// Whether the keys are in order of creation. A revoked key may have a creation time in the future; the time of its
+/// successor counts then ([`signet_core::ring::in_order`]).
 fn are_in_order(keys: &[Entry]) -> bool {
     let mut last = None;
     keys.iter().all(|key| {
@@ -251,7 +251,7 @@ fn are_in_order(keys: &[Entry]) -> bool {
     })
 }
 
-/// What the MAC is computed over.
+/// The bytes over which the MAC is computed.
 fn message(ring: &str, generation: u64, wrapped_ring_key: &[u8], body: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(body.len() + wrapped_ring_key.len() + ring.len() + 128);
     for part in [

@@ -1,4 +1,4 @@
-//! One key of the ring document: its JSON, and everything that must hold before it is believed.
+//! A key of the ring document: its JSON form, and the checks before it is used.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -11,19 +11,19 @@ use signet_core::{KeyRecord, KeyState, Kid, Revocation, Terms, Timestamp};
 use crate::context::{Context, Purpose};
 use crate::damage::Damage;
 
-/// 9999-12-31T23:59:59.999Z, the last instant that RFC 3339 can write.
+/// 9999-12-31T23:59:59.999Z, the last instant that RFC 3339 can express.
 const LAST_INSTANT: i64 = 253_402_300_799_999;
 
-/// A key with what only the store needs to know of it.
+/// A key with the data that only the store needs.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub(crate) record: KeyRecord,
     pub(crate) terms: Terms,
-    /// The sealer's ciphertext of the private key. Present exactly while the key may sign.
+    /// The encrypted private key. Present exactly while the key may sign.
     pub(crate) wrapped: Option<Vec<u8>>,
 }
 
-/// A key as it stands in the document, in the order in which people read it.
+/// A key in the JSON of the document. The order of the fields is chosen for human readers.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct EntryJson {
@@ -51,7 +51,7 @@ impl Entry {
         self.record.state == KeyState::Enabled
     }
 
-    /// What the ciphertext of the private key is bound to.
+    /// The context to which the encrypted private key is bound.
     pub(crate) fn context(&self, ring: &str) -> Context {
         Context::new(
             ring,
@@ -64,7 +64,7 @@ impl Entry {
         )
     }
 
-    /// Takes the private key away: it can never sign again.
+    /// Removes the private key. After that, the key can never sign again.
     pub(crate) fn disable(&mut self) {
         self.record.state = KeyState::Disabled;
         self.wrapped = None;

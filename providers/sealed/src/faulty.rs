@@ -1,4 +1,4 @@
-//! A store that fails as the script says: for tests and simulations.
+//! A store with scripted faults, for tests and simulations.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,17 +12,17 @@ use crate::store::{RingStore, Stored, Swap, Version};
 /// What happens to one call of a [`FaultyStore`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Nothing: the call goes through.
+    /// The call succeeds.
     None,
-    /// The call fails with this kind, and does nothing.
+    /// The call fails with this kind and has no effect.
     Fails(ErrorKind),
-    /// The call is carried out, but the answer does not arrive.
+    /// The call is carried out, but its answer is lost.
     AnswerLost,
-    /// A swap loses although nobody else wrote; a load goes through.
+    /// A swap loses although nobody else wrote. A load succeeds.
     Loses,
 }
 
-/// Passes calls on to another store, each as the next line of the script says; without faults when it has run out.
+/// Passes calls on to another store, with the faults of a script. Without a next line in the script, the call succeeds.
 #[derive(Clone, Debug)]
 pub struct FaultyStore<R> {
     inner: R,
@@ -39,7 +39,7 @@ impl<R> FaultyStore<R> {
         }
     }
 
-    /// Appends to the script: one line for each call of `load` and `compare_and_swap`, in the order of the calls.
+    /// Appends to the script: one fault for each call of `load` and `compare_and_swap`, in order.
     pub fn script(&self, faults: impl IntoIterator<Item = Fault>) {
         self.script.lock().extend(faults);
     }

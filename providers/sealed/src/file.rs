@@ -1,4 +1,4 @@
-//! The `file:` store: one file, swapped under a lock, safe for several processes on one directory.
+//! The `file:` store: one file, replaced under a lock. Several processes may share its directory.
 
 use std::path::{Path, PathBuf};
 
@@ -21,10 +21,10 @@ const RULES: Rules = Rules {
              runs as, with mode 0600",
 };
 
-/// A ring document in one file of mode 0600, in a directory that is made with mode 0700 if it is missing.
+/// A ring document in a file of mode 0600. A missing directory is created with mode 0700.
 ///
-/// Next to it stand `<file>.lock`, whose lock a writer holds, and during a write `<file>.tmp`. Reading needs no lock,
-/// as the file is only ever replaced as a whole.
+/// Writers lock `<file>.lock` next to it, and use `<file>.tmp` during a write. Reading needs no lock, because the file
+/// is only replaced as a whole.
 #[derive(Clone, Debug)]
 pub struct FileStore {
     path: PathBuf,
@@ -32,7 +32,7 @@ pub struct FileStore {
 }
 
 impl FileStore {
-    /// The store in this file. `disk` carries the words for errors.
+    /// A store in this file. `disk` gives the names for errors.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>, disk: Disk) -> Self {
         Self {
@@ -41,7 +41,7 @@ impl FileStore {
         }
     }
 
-    /// The file.
+    /// The path of the file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -69,7 +69,7 @@ impl FileStore {
         self.disk.try_writing(&self.path)
     }
 
-    /// Runs file work where blocking is allowed. It is carried to its end even if nobody waits for it any more.
+    /// Runs file operations on a thread that may block. They complete even if the caller is dropped.
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Self) -> Result<T, ProviderError> + Send + 'static,
@@ -85,7 +85,7 @@ impl FileStore {
     }
 }
 
-/// The content is its own version: a hash cannot be forgotten or reused, as a counter beside the file could.
+/// The version is a hash of the content. Unlike a counter in another file, it cannot be lost or used twice.
 fn version(bytes: &[u8]) -> Version {
     Version::new(URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, bytes)))
 }

@@ -1,16 +1,16 @@
-//! Sealed custody: a [`KeyProvider`](signet_api::KeyProvider) made of two narrow things that a provider crate supplies.
+//! Sealed custody: a [`KeyProvider`](signet_api::KeyProvider) made from two small parts that a provider crate supplies.
 //!
-//! A [`Sealer`] encrypts and decrypts small secrets, and never shows the key it does that with. A [`RingStore`] keeps
-//! one document and swaps it for the next if nobody else did first. [`Sealed`] puts them together: key pairs are made
-//! here, their private halves are kept as the sealer's ciphertext in the ring document, and signing is local.
+//! A [`Sealer`] encrypts and decrypts small secrets under a key that it never reveals. A [`RingStore`] stores one
+//! document and replaces it only if nobody else did so first. [`Sealed`] combines them. It generates key pairs here,
+//! stores their private halves in the ring document as ciphertext of the sealer, and signs locally.
 //!
-//! What is trusted: the sealer. The store is not. Whoever can write the store but cannot use the sealer can destroy the
-//! ring, which is noticed, but cannot put a key into it, take a revocation away or move a creation instant: the whole
-//! document is authenticated under a ring key that only the sealer opens (`document.rs`), and each private key is bound
-//! to its record ([`Context`]).
+//! The sealer is trusted; the store is not. Somebody who can write to the store but cannot use the sealer can destroy
+//! the ring, which is noticed. They cannot add a key, remove a revocation or change a creation time, because the whole
+//! document is authenticated with a ring key that only the sealer can decrypt (`document.rs`), and each private key is
+//! bound to its record ([`Context`]).
 //!
-//! This crate knows no vendor. It brings one store, [`FileStore`], because several providers use it, and the file
-//! operations under it ([`disk`]); [`MemoryStore`] and [`FaultyStore`] are for tests and simulations.
+//! This crate knows no vendor. It contains one store, [`FileStore`], which several providers use, with its file
+//! operations ([`disk`]). [`MemoryStore`] and [`FaultyStore`] are for tests and simulations.
 
 pub mod disk;
 

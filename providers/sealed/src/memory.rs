@@ -1,4 +1,4 @@
-//! A store that forgets when the process ends: for tests and simulations.
+//! A store in memory, for tests and simulations.
 
 use std::sync::Arc;
 
@@ -9,8 +9,8 @@ use tokio::task::yield_now;
 
 use crate::store::{RingStore, Stored, Swap, Version};
 
-/// A document in memory. Clones share it, as replicas share a store. Each call waits for its turn before and after it
-/// acts, as over a network, so that tests meet the interleavings and cancellations that a network has.
+/// A document in memory. Clones share it, as replicas share a store. Each call yields before and after it acts, as a
+/// network call would, so tests meet the same interleavings and cancellations.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStore {
     state: Arc<Mutex<State>>,
@@ -23,13 +23,13 @@ struct State {
 }
 
 impl MemoryStore {
-    /// The document as it stands.
+    /// The current document.
     #[must_use]
     pub fn bytes(&self) -> Option<Vec<u8>> {
         self.state().bytes.clone()
     }
 
-    /// Overwrites the document as somebody would who has the store but not the sealer.
+    /// Overwrites the document, as somebody could who has the store but not the sealer.
     pub fn overwrite(&self, bytes: Option<Vec<u8>>) {
         let mut state = self.state();
         state.bytes = bytes;

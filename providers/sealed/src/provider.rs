@@ -1,7 +1,7 @@
-//! [`Sealed`]: the contract's calls as decisions about the ring document.
+//! [`Sealed`]: implements the calls of the contract as changes of the ring document.
 //!
-//! Every change is one compare-and-swap of the whole document, so that no call can leave anything half done: whatever
-//! came before it (a key pair in memory, a ciphertext) is gone with the call.
+//! Every change is one compare-and-swap of the whole document, so no call can leave a partial change. A key pair or
+//! ciphertext that was made before the swap exists only in memory and disappears with the call.
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,23 +25,24 @@ use crate::ring::Ring;
 use crate::sealer::Sealer;
 use crate::store::RingStore;
 
-/// A swap is lost only when somebody else's was stored: so often in a row is no longer a race.
+/// The number of attempts at a swap. A swap fails only if another one succeeded; so many
+/// failures in a row are not a race.
 const TRIES: usize = 64;
-/// Disabled keys are kept for the record, and not forever. Revoked ones are not counted, and are.
+/// The maximum number of disabled keys to keep. Revoked keys are not counted and are always kept.
 const MOST_DISABLED: usize = 64;
 
-/// A key provider made of a sealer and a store.
+/// A key provider that combines a sealer and a store.
 pub struct Sealed<S, R> {
     ring: Ring<S, R>,
     clock: Arc<dyn Clock>,
-    /// One creation at a time in this process: the others would make key pairs only to throw them away.
+    /// Allows one creation at a time in this process. Parallel ones would generate key pairs only to discard them.
     creating: Mutex<()>,
 }
 
 impl<S: Sealer, R: RingStore> Sealed<S, R> {
     /// The ring of this name in `store`, sealed by `sealer`. Nothing is read or written yet.
     ///
-    /// `provider` is the word that errors and metrics use.
+    /// `provider` is the name for errors and metrics.
     pub fn new(ring: impl Into<String>, provider: &'static str, sealer: S, store: R, clock: Arc<dyn Clock>) -> Self {
         Self {
             ring: Ring::new(ring.into(), provider, sealer, store),
@@ -50,11 +51,12 @@ impl<S: Sealer, R: RingStore> Sealed<S, R> {
         }
     }
 
-    /// A new key pair with its private half wrapped, newer than every key of the ring.
+    /// Generates a key pair and encrypts its private half. The key is newer than all keys of the ring.
     async fn entry(&self, new: &NewKey, key: &SigningKey, before: &[Entry]) -> Result<Entry, ProviderError> {
         let (now, newest) = (self.clock.now(), before.last());
-        // Two keys never share an instant, and a clock that was set back makes no key older than one that is used. A revoked key
-        // does not count: if its maker's clock was ahead, its successor must not be made in the future as well.
+        // Two keys never share a creation time, and a clock that was set back does not make a key older than
+        // an existing one. Revoked keys do not count: if a revoked key has a date in the future, its
+        // successor must not get one too.
         let used = before.iter().filter(|entry| entry.record.revoked.is_none());
         let created_at = used.fold(now, |at, entry| {
             at.max(entry.record.created_at.plus(Duration::from_millis(1)))
@@ -86,7 +88,7 @@ impl<S: Sealer, R: RingStore> Sealed<S, R> {
         Ok(entry)
     }
 
-    /// Changes one key of the ring. `change` answers `None` if there is nothing to write.
+    /// Changes one key of the ring. `change` returns `None` if there is nothing to write.
     async fn change(
         &self,
         operation: Operation,
@@ -113,7 +115,7 @@ impl<S: Sealer, R: RingStore> Sealed<S, R> {
         Err(self.outrun(operation))
     }
 
-    /// The private key of a key that may sign.
+    /// Decrypts the private key of a key that may sign.
     async fn unsealed(&self, operation: Operation, kid: &Kid) -> Result<SigningKey, ProviderError> {
         let reading = self.ring.read(operation).await?;
         let entry = reading
@@ -146,7 +148,7 @@ impl<S: Sealer, R: RingStore> Sealed<S, R> {
         Ok(key)
     }
 
-    /// Runs what may take long where no other request waits for it.
+    /// Runs long computations on a thread where no other request waits.
     async fn compute<T: Send + 'static>(
         &self,
         operation: Operation,
@@ -269,7 +271,7 @@ impl<S: Sealer, R: RingStore> KeyProvider for Sealed<S, R> {
             let mut keys = document.keys.clone();
             let key = &mut keys[index];
             match fate {
-                // A revoked key stays revoked: its mark goes last, which is never.
+                // A revoked key stays revoked. It is never removed, because the revocation would be lost.
                 _ if key.record.revoked.is_some() => return Ok(None),
                 Fate::Disable if !key.is_enabled() => return Ok(None),
                 Fate::Disable => {
@@ -316,7 +318,7 @@ impl<S: Sealer, R: RingStore> KeyProvider for Sealed<S, R> {
         }
     }
 
-    /// A swap leaves nothing behind, so there is nothing to delete.
+    /// A swap leaves nothing behind that would have to be deleted.
     async fn prune(&self) -> Result<Vec<String>, ProviderError> {
         Ok(Vec::new())
     }

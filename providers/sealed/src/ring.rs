@@ -1,4 +1,4 @@
-//! Reading and writing the ring document through the sealer and the store, and remembering what must never go back.
+//! Reads and writes the ring document through the sealer and the store, and detects rollbacks.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::entry::Entry;
 use crate::sealer::Sealer;
 use crate::store::{RingStore, Swap, Version};
 
-/// The one ring behind a handle.
+/// The ring of one handle.
 #[derive(Debug)]
 pub(crate) struct Ring<S, R> {
     pub(crate) name: String,
@@ -22,12 +22,12 @@ pub(crate) struct Ring<S, R> {
     memory: Mutex<Memory>,
 }
 
-/// What this process knows of the ring, and does not believe anybody who says otherwise.
+/// What this process has seen of the ring. Answers that contradict it are refused.
 #[derive(Debug, Default)]
 struct Memory {
-    /// Unwrapped once, so that a ring can be read while the sealer is down.
+    /// The decrypted ring key. With it, the ring can be read while the sealer is down.
     ring_key: Option<Arc<RingKey>>,
-    /// The last document seen: an older one, or another one of the same generation, is a rollback.
+    /// The last document seen. An older one, or a different one of the same generation, is a rollback.
     seen: Option<Seen>,
 }
 
@@ -59,7 +59,7 @@ impl<S: Sealer, R: RingStore> Ring<S, R> {
         ProviderError::new(self.provider, operation, kind, text.into())
     }
 
-    /// An error of the sealer or the store, which know neither the provider's name nor what it was doing.
+    /// Adds the provider and the operation to an error of the sealer or the store, which know neither.
     pub(crate) fn own(&self, operation: Operation) -> impl Fn(ProviderError) -> ProviderError {
         let provider = self.provider;
         move |mut error| {
@@ -81,10 +81,10 @@ impl<S: Sealer, R: RingStore> Ring<S, R> {
         )
     }
 
-    /// The ring as the store has it, once everything about it was checked; `None` if there never was one.
+    /// Reads the ring and checks everything about it. `None` if there never was one.
     pub(crate) async fn read(&self, operation: Operation) -> Result<Option<Reading>, ProviderError> {
-        // What was seen before the store was asked is what its answer must not fall behind. What another task sees
-        // meanwhile may well be newer than the answer.
+        // The answer must not be older than what was seen before the request. Another task may meanwhile see
+        // something newer than the answer.
         let seen = self.memory().seen.clone();
         let Some(stored) = self.store.load().await.map_err(self.own(operation))? else {
             return match seen {
@@ -154,7 +154,7 @@ impl<S: Sealer, R: RingStore> Ring<S, R> {
         }))
     }
 
-    /// Puts `keys` in place of what was read. `false`: somebody else was faster, and nothing was changed.
+    /// Replaces the document that was read. `false` means that another writer was first and nothing has changed.
     pub(crate) async fn write(
         &self,
         operation: Operation,

@@ -1,4 +1,4 @@
-//! The one thing that a provider must keep secret for us: a key that wraps other keys.
+//! The sealer: encrypts private keys with a key that the provider keeps secret.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -9,21 +9,22 @@ use zeroize::Zeroizing;
 
 use crate::context::Context;
 
-/// Wraps and unwraps small secrets under a key that it never shows.
+/// Encrypts and decrypts small secrets with a key that it never reveals.
 ///
-/// The ring is as trustworthy as this promise: *what `unwrap` accepts was made by `wrap`, in the same context, by
-/// somebody who was allowed to call it*. Encryption to a public key alone does not keep it, as anybody can do that.
+/// The security of the ring depends on this promise: *whatever `unwrap` accepts was made by `wrap`, in the
+/// same context, by somebody who was allowed to call it*. Encryption to a public key alone does not suffice,
+/// because anybody can do that.
 ///
-/// [`Sealed`](crate::Sealed) puts its own provider and operation into the errors.
+/// [`Sealed`](crate::Sealed) adds its own provider and operation to the errors.
 #[async_trait]
 pub trait Sealer: Debug + Send + Sync {
-    /// Encrypts a secret of at most 4 KiB, bound to the context.
+    /// Encrypts a secret of at most 4 KiB and binds it to the context.
     async fn wrap(&self, plaintext: &[u8], context: &Context) -> Result<Vec<u8>, ProviderError>;
 
-    /// Decrypts what `wrap` made, and fails as `BadAnswer` if it did not make it, or made it in another context.
+    /// Decrypts an output of `wrap`. Fails with `BadAnswer` if `wrap` did not make it, or made it in another context.
     async fn unwrap(&self, wrapped: &[u8], context: &Context) -> Result<Zeroizing<Vec<u8>>, ProviderError>;
 
-    /// Tries what only this sealer knows of. That wrapping and unwrapping work is tried by whoever calls this.
+    /// Checks the permissions that only this sealer knows about. The caller has already tested `wrap` and `unwrap`.
     async fn check(&self, trials: &mut Trials);
 }
 

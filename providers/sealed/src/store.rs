@@ -1,4 +1,4 @@
-//! The place of the ring document: one value, and a swap that loses against anybody who was faster.
+//! The store of the ring document: one value with an atomic compare-and-swap.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -6,59 +6,59 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use signet_api::{ProviderError, Trials};
 
-/// What a store calls one state of its document: an entity tag, a generation number, a hash.
+/// The store's name for one state of its document: an entity tag, a generation number or a hash.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Version(String);
 
 impl Version {
-    /// The version that the store names so.
+    /// The version with this name.
     #[must_use]
     pub fn new(name: impl Into<String>) -> Self {
         Self(name.into())
     }
 
-    /// The store's name for it.
+    /// The store's name for the version.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// The document as the store has it.
+/// A document as the store returned it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
-    /// Its bytes.
+    /// The bytes of the document.
     pub bytes: Vec<u8>,
-    /// Its version, to be named when it is swapped.
+    /// The version to pass to `compare_and_swap`.
     pub version: Version,
 }
 
-/// How a swap ended.
+/// The result of a swap.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Swap {
-    /// The document is stored, durably, under this version.
+    /// The document is stored durably, with this version.
     Stored(Version),
-    /// Somebody else was faster; nothing was changed.
+    /// Another writer was first, and nothing has changed.
     Lost,
 }
 
-/// Keeps one document for all replicas. It is not trusted with its content.
+/// Stores one document for all replicas. The content is authenticated, so the store need not be trusted.
 ///
-/// A `load` that starts after a swap was answered returns that swap's document or a later one: a store that can show an
-/// older one makes [`Sealed`](crate::Sealed) cry rollback. A swap is all or nothing, also when its future is dropped or
-/// the process dies; after an error it may or may not have happened.
+/// A `load` that starts after a swap has returned must return that document or a later one. If a store can return an
+/// older one, [`Sealed`](crate::Sealed) reports a rollback. A swap happens completely or not at all, even if its future
+/// is dropped or the process dies. After an error, it may or may not have happened.
 #[async_trait]
 pub trait RingStore: Debug + Send + Sync {
-    /// Where the document is, for the operator: a path or an URL.
+    /// The path or URL of the document, for the operator.
     fn location(&self) -> String;
 
-    /// The document, or `None` if there never was one.
+    /// Reads the document. `None` if there never was one.
     async fn load(&self) -> Result<Option<Stored>, ProviderError>;
 
-    /// Puts `bytes` in place of the version that the caller saw, or in an empty place for `None`.
+    /// Replaces the document if its version is still `expected`. `None` expects that there is no document.
     async fn compare_and_swap(&self, expected: Option<&Version>, bytes: &[u8]) -> Result<Swap, ProviderError>;
 
-    /// Tries the permissions that the other calls need, and leaves nothing behind.
+    /// Checks the permissions that the other calls need. Leaves nothing behind.
     async fn check(&self, trials: &mut Trials);
 }
 

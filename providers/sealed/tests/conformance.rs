@@ -1,4 +1,4 @@
-//! The contract, over memory and over a file.
+//! The provider contract, with the ring in memory and in a file.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! Full disks, read-only disks, missing permissions: the real ones, each in a process with a file system of its own.
+//! Full disks, read-only disks and missing permissions. Each test has a process and a real file system of its own.
 
 mod common;
 
@@ -14,8 +14,8 @@ use signet_base::chain;
 use signet_sealed::FileStore;
 use signet_testkit::process::{again_on_a_small_disk, again_unprivileged, directory, left_out, passes};
 
-/// What must hold after any write that the system refused: the error names the file and the way out, the ring is
-/// untouched, nothing half-written lies about, and what needs no writing goes on.
+/// Checks the result of a write that the system refused: the error names the file and what to do, the ring is
+/// unchanged, no partial file is left, and everything that needs no write still works.
 async fn a_write_fails(directory: &Path, kind: ErrorKind, words: &[&str]) {
     let path = directory.join("ring.json");
     let provider = handle(FileStore::new(&path, disk()));
@@ -37,12 +37,12 @@ async fn a_write_fails(directory: &Path, kind: ErrorKind, words: &[&str]) {
     provider.sign(newest.kid(), b"message").await.expect("signs");
     let checks = Trials::of(async |trials| provider.check(trials).await).await;
     match &checks[..] {
-        // Without a permission to write, the ring may still be read, and its keys used: each row is tried for itself.
+        // Without permission to write, the ring can still be read and its keys used. Each row is tested separately.
         [writing, reading, wrapping] if kind == ErrorKind::PermissionDenied => {
             assert!(writing.answer.is_bad(), "{checks:?}");
             assert!(reading.answer.is_yes() && wrapping.answer.is_yes(), "{checks:?}");
         }
-        // A store that is out of order ends the table: of what comes after it nothing is known.
+        // If the store does not work, the table ends here, because nothing more can be tested.
         [writing] => assert!(kind == ErrorKind::Unavailable && writing.answer.is_bad(), "{checks:?}"),
         _ => panic!("{checks:?}"),
     }
@@ -71,7 +71,7 @@ fn a_full_disk_refuses_the_next_ring_and_keeps_the_last() {
         drop(file);
         fs::remove_file(&filler).expect("removed");
         start(&small, 1).await;
-        // And at every amount of room from none to enough.
+        // Repeat this with every amount of free space, from none to enough.
         let mut refused = 0;
         for pages in (0..16).rev() {
             let mut file = File::create(&filler).expect("made");

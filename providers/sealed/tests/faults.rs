@@ -1,4 +1,4 @@
-//! The store fails, loses, or does what it was asked and does not say so: at every call in turn.
+//! At each call, the store fails, loses the swap, or acts and loses its answer.
 
 mod common;
 
@@ -52,7 +52,7 @@ async fn a_fault_at_any_call_leaves_a_ring_on_which_the_repeated_call_comes_true
 
                 store.script(std::iter::repeat_n(Fault::None, before).chain([fault]));
                 let first = carry_out(call, &provider, &keys).await;
-                // What of the script the call did not use up.
+                // Use up the rest of the script.
                 while provider.list().await.is_err() {}
                 let again = carry_out(call, &provider, &keys).await;
                 let what = format!("{call:?}, {fault:?} after {before} calls: {first:?}, then {again:?}");

@@ -1,4 +1,4 @@
-//! The file store, against the file system as it is.
+//! The file store on the real file system.
 
 mod common;
 
@@ -196,7 +196,7 @@ async fn a_check_makes_neither_a_file_nor_a_directory() {
     assert!(left().is_empty(), "{:?}", left());
     fs::write(directory.path().join("file"), "").expect("written");
     assert!(!answer(&store(&directory.path().join("file"))).await);
-    // A lock that could not be taken would keep every writer out.
+    // A lock that cannot be taken would block every writer.
     symlink("nowhere", directory.path().join("ring.json.lock")).expect("linked");
     assert!(!answer(&store(directory.path())).await);
     assert_eq!(left().len(), 2, "{:?}", left());
@@ -208,7 +208,7 @@ fn two_processes_that_race_for_fifty_keys_make_each_once() {
     const ROUNDS: usize = 50;
     signet_testkit::run(async {
         if let Some(directory) = directory() {
-            // The racer: makes the successor of whatever is the newest until the ring is full.
+            // This process competes: it creates the successor of the newest key until the ring is full.
             let provider = handle(store(&directory));
             loop {
                 let keys = provider.list().await.expect("lists");
@@ -280,7 +280,7 @@ fn a_writer_killed_at_any_moment_loses_no_key_that_it_had_announced() {
                 if let Some(kid) = line.strip_prefix("made ") {
                     announced.push(kid.to_owned());
                     if announced.len() > run * 2 {
-                        // SIGKILL. The writer is at work on the next key by now.
+                        // This is SIGKILL. By now the writer is creating the next key.
                         writer.kill().expect("killed");
                     }
                 }

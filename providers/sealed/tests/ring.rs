@@ -1,4 +1,4 @@
-//! What the ring is, key by key: ages, retirement, revocation, the sealer's part, and what a person reads.
+//! The ring in detail: ages, retirement, revocation, the use of the sealer, and the readable form.
 
 mod common;
 
@@ -97,7 +97,7 @@ async fn the_newest_key_that_can_sign_is_not_retired() {
         assert_eq!(error.kind, ErrorKind::KeyUnusable);
         assert!(chain(&error).contains("newest key of the ring"), "{}", chain(&error));
     }
-    // With the newest revoked, the one before it is what can sign.
+    // The newest key is revoked, so the one before it is the last that can sign.
     provider.revoke(keys[2].kid(), &mark("stolen")).await.expect("revoked");
     provider
         .retire(keys[1].kid(), Fate::Destroy)
@@ -287,7 +287,7 @@ async fn fifty_creates_through_fifty_handles_make_one_key_a_round() {
     }
 }
 
-/// A store whose first answer stays on the way until it is let go.
+/// A store whose first answer is held back until the test releases it.
 #[derive(Debug)]
 struct Delayed {
     inner: MemoryStore,

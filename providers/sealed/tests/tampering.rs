@@ -1,4 +1,4 @@
-//! What somebody achieves who can write the store but cannot use the sealer: nothing but noise.
+//! Somebody who can write to the store but cannot use the sealer can only cause errors.
 
 mod common;
 
@@ -14,7 +14,7 @@ use signet_sealed::{MemoryStore, Sealer as _};
 
 type Edit = Box<dyn Fn(&mut Value)>;
 
-/// Everything of a ring that anybody acts on.
+/// All facts about a ring on which anything depends.
 fn facts(keys: &[KeyRecord]) -> String {
     keys.iter()
         .map(|key| {
@@ -71,7 +71,7 @@ async fn every_flipped_bit_of_the_ring_is_refused_or_harmless() {
             let mut flipped = bytes.clone();
             flipped[index] ^= 1 << bit;
             store.overwrite(Some(flipped));
-            // Whoever has seen the ring reads it with the same code; one bit of each octet is enough there.
+            // A process that has seen the ring reads it with the same code, so one bit of each byte is enough there.
             for provider in [&handle(store.clone()), &running]
                 .into_iter()
                 .take(1 + usize::from(bit == 0))
@@ -344,7 +344,7 @@ async fn an_older_ring_is_refused_by_whoever_has_seen_a_newer_one() {
     for _ in 0..2 {
         let text = assert_refused(&store, &old, &provider).await;
         assert!(text.contains("went back") && text.contains("restart"), "{text}");
-        // Also once a refusal lies between.
+        // This holds even after another document was refused in between.
         assert_refused(&store, b"garbage", &provider).await;
     }
     store.overwrite(Some(old));

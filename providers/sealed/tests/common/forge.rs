@@ -1,4 +1,4 @@
-//! Documents made by other hands, from the description of the format alone.
+//! Forged documents, written from the description of the format alone.
 
 use aws_lc_rs::hmac;
 use base64::Engine as _;
@@ -8,14 +8,14 @@ use signet_sealed::{Context, Purpose, Sealer as _};
 
 use super::TestSealer;
 
-/// What somebody can do who has the store and not the sealer: change anything, and keep the code that was there.
+/// A forgery without the sealer: anything may change, but the MAC stays the old one.
 pub(crate) fn without_sealer(bytes: &[u8], edit: impl FnOnce(&mut Value)) -> Vec<u8> {
     let mut document: Value = serde_json::from_slice(bytes).expect("a document");
     edit(&mut document);
     serde_json::to_vec_pretty(&document).expect("writes")
 }
 
-/// What somebody can do who has the ring key: a valid code over a changed document.
+/// A forgery with the ring key: a changed document with a valid MAC.
 pub(crate) async fn with_ring_key(bytes: &[u8], sealer: &TestSealer, edit: impl FnOnce(&mut Value)) -> Vec<u8> {
     let mut document: Value = serde_json::from_slice(bytes).expect("a document");
     edit(&mut document);
@@ -25,7 +25,7 @@ pub(crate) async fn with_ring_key(bytes: &[u8], sealer: &TestSealer, edit: impl 
         .unwrap(&wrapped, &Context::new(&ring, Purpose::RingKey))
         .await
         .expect("the ring key");
-    // A `Value` has lost the body's white space: what is authenticated is the body as it will be written.
+    // Parsing has lost the white space of the body, so the MAC is computed over the body as it will be written.
     let body = serde_json::to_string(&document["body"]).expect("writes");
     let generation = document["generation"].as_u64().expect("a number");
     let mut message = Vec::new();

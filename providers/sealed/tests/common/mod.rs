@@ -1,4 +1,4 @@
-//! A sealer for tests, which can be switched off, and the ways to a ring.
+//! A sealer for tests that can be switched off, and functions to open a ring.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 pub(crate) mod forge;
@@ -16,7 +16,7 @@ use signet_sealed::{Context, MemoryStore, RingStore, Sealed, Sealer};
 use signet_testkit::new_key;
 use zeroize::Zeroizing;
 
-/// AES-256-GCM under a constant key. Clones share the switch and the counter.
+/// AES-256-GCM with a constant key. Clones share the switch and the counter.
 #[derive(Clone, Debug)]
 pub(crate) struct TestSealer {
     key: u8,
@@ -89,7 +89,7 @@ impl Sealer for TestSealer {
     async fn check(&self, _: &mut Trials) {}
 }
 
-/// A handle onto the ring "ring" in this store.
+/// Opens a handle to the ring "ring" in this store.
 pub(crate) fn handle<R: RingStore>(store: R) -> Sealed<TestSealer, R> {
     sealed_by(TestSealer::new(7), store)
 }
@@ -110,7 +110,7 @@ pub(crate) fn ed25519(of: Option<&Kid>) -> NewKey {
     new_key(Algorithm::EdDSA, of)
 }
 
-/// Adds so many keys, each the successor of the one before.
+/// Adds this many keys, each the successor of the one before.
 pub(crate) async fn grow(provider: &dyn KeyProvider, keys: usize) -> Vec<KeyRecord> {
     let mut made: Vec<KeyRecord> = Vec::new();
     let mut of = newest(provider).await;
@@ -136,7 +136,7 @@ pub(crate) fn mark(reason: &str) -> Revocation {
     }
 }
 
-/// A ring of three keys: revoked, retired, enabled; and one more that is enabled.
+/// A ring of four keys: one revoked, one retired and two enabled.
 pub(crate) async fn eventful(store: &MemoryStore) -> Vec<KeyRecord> {
     let provider = handle(store.clone());
     let keys = grow(&provider, 4).await;
