@@ -1,4 +1,4 @@
-//! Hands on what the clocks of object stores show: `object_store` keeps the header fields of answers to itself.
+//! Reports the clocks of object stores: `object_store` does not expose the headers of answers.
 
 use async_trait::async_trait;
 use object_store::ClientOptions;
@@ -6,7 +6,7 @@ use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService, ReqwestConnector,
 };
 
-/// The usual HTTP client of a store's client. The `Date` of each answer goes to [`signet_api::dates`], under this name.
+/// The default HTTP client of `object_store`, which also reports the `Date` of each answer to [`signet_api::dates`].
 #[derive(Debug)]
 pub struct Dated {
     provider: &'static str,
@@ -14,7 +14,7 @@ pub struct Dated {
 }
 
 impl Dated {
-    /// The client of a store of this provider.
+    /// A client for a store of this provider.
     #[must_use]
     pub fn new(provider: &'static str) -> Self {
         Self {

@@ -1,8 +1,8 @@
-//! What an object store said, as who must act.
+//! Converts errors of an object store to kinds that say who must act.
 //!
-//! The client's own texts carry whole URLs, in which a shared access signature may stand, and whole bodies, in which S3
-//! and Azure repeat the string that was to be signed. None of it is passed on: only the status, the vendor's code and
-//! message, bounded, and what stands after a `?` taken out.
+//! The client's own texts contain whole URLs, which may have a shared access signature, and whole bodies, in which S3
+//! and Azure repeat the string to sign. Therefore only the status and the vendor's code and message are passed on,
+//! shortened and without the query of any URL.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -16,39 +16,39 @@ use signet_base::{proxies, quote};
 
 pub(crate) const NAME: &str = "object-store";
 
-/// What went wrong, before it is said where.
+/// An error before it is known which operation failed.
 #[derive(Debug)]
 pub(crate) struct Cause {
     pub(crate) kind: ErrorKind,
-    /// In the vendor's words.
+    /// The problem, in the vendor's words.
     pub(crate) what: String,
-    /// What to do; empty if the kind says it all.
+    /// What to do. Empty if the kind says enough.
     pub(crate) advice: Cow<'static, str>,
     pub(crate) retry_after: Option<Duration>,
     pub(crate) refusal: Refusal,
 }
 
-/// Which errors are answers to a conditional write rather than failures.
+/// Which errors are expected answers to a conditional write or a read, rather than failures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// The condition does not hold.
+    /// The condition of the write does not hold.
     Condition,
-    /// The store was busy with another write of the same object, and did not do this one.
+    /// The store was busy with another write of the same object, and did not carry out this one.
     Conflict,
-    /// There is no such object.
+    /// The object does not exist.
     NoObject,
-    /// Something is not there, and the store does not say what: the object, or the bucket.
+    /// Either the object or the bucket does not exist; the store does not say which.
     NoWhat,
-    /// None: it failed.
+    /// The request failed for another reason.
     None,
 }
 
-/// What is wrong, by the vendor's code. S3: "Error responses" of its API reference; Azure: "Blob Storage error codes";
-/// Google: "HTTP status and error codes for XML".
+/// The kind and the advice for a vendor's code. S3: "Error responses" of its API reference; Azure: "Blob Storage error
+/// codes"; Google: "HTTP status and error codes for XML".
 fn by_code(code: &str) -> Option<(ErrorKind, &'static str)> {
     use ErrorKind::{InvalidConfig, NotFound, PermissionDenied, Throttled, TimedOut, Unauthenticated, Unavailable};
     Some(match code {
-        // S3, also of the token service. 403, or 400 for tokens.
+        // S3 and AWS STS: 403, or 400 for tokens.
         "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "InvalidToken" | "InvalidIdentityToken" => {
             (Unauthenticated, "Renew or correct the credentials")
         }
@@ -77,11 +77,11 @@ fn by_code(code: &str) -> Option<(ErrorKind, &'static str)> {
              the ring in it",
         ),
         "ContainerBeingDeleted" | "AccountBeingCreated" => (Unavailable, ""),
-        // S3 503, Azure 503, the token service 400.
+        // S3 503, Azure 503, AWS STS 400.
         "SlowDown" | "ServerBusy" | "RequestLimitExceeded" | "Throttling" | "TooManyRequests" => (Throttled, ""),
         // Azure 500, S3 400.
         "OperationTimedOut" | "RequestTimeout" => (TimedOut, ""),
-        // S3 501: a store that speaks S3 without conditional writes.
+        // S3 501: an S3-compatible store without conditional writes.
         "NotImplemented" => (
             InvalidConfig,
             "The store does not write conditionally, and without that replicas would overwrite each other's ring. \
@@ -139,13 +139,13 @@ fn by_transport(kind: HttpErrorKind) -> (ErrorKind, &'static str) {
     }
 }
 
-/// Reads the client's error.
+/// Reads an error of the client.
 pub(crate) fn cause(error: &StoreError) -> Cause {
     let text = error.to_string();
     let answer = Answer::find(&text);
     let chain = || successors(Some(error as &(dyn Error + 'static)), |&error| error.source());
     let transport = chain().find_map(|error| error.downcast_ref::<HttpError>());
-    // A credential source of ours in the client's hands has already judged.
+    // If one of our own credential sources failed inside the client, its error already has a kind.
     let own = chain().find_map(|error| error.downcast_ref::<ProviderError>());
 
     let mut cause = Cause {
@@ -187,7 +187,7 @@ pub(crate) fn cause(error: &StoreError) -> Cause {
     cause
 }
 
-/// For what did not come over HTTP.
+/// The kind and the advice for an error that did not come over HTTP.
 fn by_variant(error: &StoreError, text: &str) -> (ErrorKind, &'static str) {
     match error {
         StoreError::NotFound { .. } => (ErrorKind::NotFound, "Correct SIGNET_STORE"),
@@ -211,11 +211,13 @@ fn by_variant(error: &StoreError, text: &str) -> (ErrorKind, &'static str) {
 
 fn refusal(error: &StoreError, answer: Option<&Answer<'_>>) -> Refusal {
     let code = answer.and_then(|answer| answer.code);
-    // A bucket that is missing answers like an object that is, and a lease like a condition.
+    // For a missing bucket, the status is the same as for a missing object; for a lease, the same
+    // as for a failed condition.
     if code.is_some_and(|code| by_code(code).is_some()) {
         return Refusal::None;
     }
-    // The codes of S3 and Google, and of Azure. The client takes any 404 to a conditional write for a condition that failed.
+    // The codes of S3 and Google, and of Azure. The client treats every 404 of a conditional
+    // write as a failed condition.
     let names_the_object = matches!(code, Some("NoSuchKey" | "BlobNotFound"));
     if answer.is_some_and(|answer| answer.status == 404) && !names_the_object {
         return Refusal::NoWhat;
@@ -226,12 +228,12 @@ fn refusal(error: &StoreError, answer: Option<&Answer<'_>>) -> Refusal {
         StoreError::AlreadyExists { .. } => match (answer.map(|answer| answer.status), code) {
             // S3 on PutObject: "If a conflicting operation occurs during the upload S3 returns a 409
             // ConditionalRequestConflict response. On a 409 failure you should fetch the object's ETag and retry the
-            // upload": what one does after a lost race. OperationAborted: "A conflicting conditional action is
+            // upload": the same as after a lost race. OperationAborted: "A conflicting conditional action is
             // currently in progress against this resource. Try again."
             (Some(409), Some("ConditionalRequestConflict" | "OperationAborted")) => Refusal::Conflict,
-            // Azure answers a create of what exists with 409 BlobAlreadyExists.
+            // Azure answers with this code if the object to create already exists.
             (Some(409), Some("BlobAlreadyExists")) => Refusal::Condition,
-            // Any other conflict (a retention policy, a lease) is no race, and would be lost for ever.
+            // Any other conflict, such as a retention policy or a lease, is not a race and would never be won.
             (Some(409), _) => Refusal::None,
             _ => Refusal::Condition,
         },
@@ -239,7 +241,7 @@ fn refusal(error: &StoreError, answer: Option<&Answer<'_>>) -> Refusal {
     }
 }
 
-/// An HTTP answer, as it stands in the client's text: its type is private.
+/// An HTTP answer, parsed from the client's text because its type is private.
 struct Answer<'a> {
     status: u16,
     code: Option<&'a str>,
@@ -265,14 +267,14 @@ impl<'a> Answer<'a> {
         match (self.code, self.message) {
             (Some(code), Some(message)) => format!("the store answered {status} {} ({})", quote(code), quote(message)),
             (Some(code), None) => format!("the store answered {status} {}", quote(code)),
-            // Not a body of the vendor's, so it may be a proxy's page: its beginning tells.
+            // The body is not from the vendor and may be a proxy's page, so its beginning is shown.
             _ if self.rest.is_empty() => format!("the store answered {status}"),
             _ => format!("the store answered {status} ({})", quote(self.rest)),
         }
     }
 }
 
-/// The text of the first XML element of this name.
+/// The text of the first XML element with this name.
 fn element<'a>(body: &'a str, name: &str) -> Option<&'a str> {
     let (_, rest) = body.split_once(&format!("<{name}>"))?;
     let (text, _) = rest.split_once(&format!("</{name}>"))?;

@@ -1,11 +1,11 @@
-//! What each answer of each vendor becomes.
+//! The kind of each vendor's answers.
 
 use object_store::Error as StoreError;
 use signet_api::{ErrorKind, Operation, ProviderError};
 
 use super::*;
 
-/// As the client's private `RetryError` shows itself.
+/// Has the same text as the client's private `RetryError`.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "Error performing PUT https://acme.example/rings/ring.json?sv=2026&sig=HUSH in 1.2ms - Server returned non-2xx status code: {0}: {1}"
@@ -16,7 +16,7 @@ fn xml(code: &str) -> &'static str {
     format!("<Error><Code>{code}</Code><Message>said so</Message><StringToSign>HUSH</StringToSign></Error>").leak()
 }
 
-/// As `RetryError::error` sorts them.
+/// Sorts answers in the same way as `RetryError::error`.
 fn answered(status: &'static str, body: &'static str) -> StoreError {
     let (path, source) = ("ring.json".to_owned(), Box::new(Status(status, body)));
     match &status[..3] {
@@ -60,7 +60,7 @@ fn each_answer_says_who_must_act() {
         ("412 Precondition Failed", "LeaseIdMissing", InvalidConfig),
         ("409 Conflict", "BlobImmutableDueToPolicy", InvalidConfig),
         ("409 Conflict", "SomethingNew", Unavailable),
-        // Without a code that is known, the status decides.
+        // Without a known code, the status decides.
         ("401 Unauthorized", "", Unauthenticated),
         ("403 Forbidden", "Unheard", PermissionDenied),
         ("408 Request Timeout", "", TimedOut),

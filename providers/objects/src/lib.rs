@@ -1,12 +1,13 @@
-//! A ring store in any object store that writes conditionally: S3, Azure Blob, Google Cloud Storage.
+//! A ring store in an object store with conditional writes: S3, Azure Blob Storage or Google Cloud Storage.
 //!
-//! [`ObjectRing`] is the one entry point: a [`RingStore`](signet_sealed::RingStore) that keeps the ring document in one
-//! object. It knows no vendor's settings or credentials: a provider crate makes the `object_store` client, with
-//! [`client_options`] and [`no_retries`], and says in [`Grants`] how its vendor grants what is missing.
+//! [`ObjectRing`] is the one entry point: a [`RingStore`](signet_sealed::RingStore) that keeps the ring document in
+//! one object. This crate does not know the settings or credentials of a vendor. A provider crate makes the
+//! `object_store` client, with [`client_options`] and [`no_retries`], and describes in [`Grants`] how its vendor
+//! grants a missing permission.
 //!
-//! A store that ignores the conditions of a write would let two replicas overwrite each other's ring, a revocation
-//! included, and nobody would see it. So no store is believed: before the first swap of each kind that a process makes,
-//! the store must have refused a write whose condition cannot hold.
+//! If a store ignored the conditions of writes, two replicas could overwrite each other's ring, including a revocation,
+//! and nobody would notice. Therefore each process tests the store before its first swap of each kind: the store must
+//! refuse a write whose condition cannot hold.
 
 mod dated;
 mod error;
@@ -25,7 +26,7 @@ pub use place::{split, split_account};
 pub use region::NamingRegions;
 pub use ring::{Grants, ObjectRing};
 
-/// The client's deadlines: 2 s for a connection, 5 s for a whole request.
+/// Options of the client: 2 s to connect, and 5 s for a whole request.
 #[must_use]
 pub fn client_options() -> ClientOptions {
     ClientOptions::new()
@@ -34,7 +35,7 @@ pub fn client_options() -> ClientOptions {
         .with_timeout(Duration::from_secs(5))
 }
 
-/// No retries in the client: one layer retries, and it stands around the provider.
+/// Disables retries in the client. Only the guards around the provider retry.
 #[must_use]
 pub fn no_retries() -> RetryConfig {
     RetryConfig {

@@ -1,22 +1,22 @@
-//! `s3://bucket/path` and its like, taken apart.
+//! Parses locations such as `s3://bucket/path`.
 
 use signet_api::{ErrorKind, Operation, ProviderError};
 
 use crate::error::NAME;
 
-/// The bucket and the object's path of a location such as `s3://bucket/path`.
+/// Splits a location such as `s3://bucket/path` into the bucket and the path of the object.
 ///
 /// # Errors
-/// `InvalidConfig`, with what to write. What stands after a `?` or `@` is never repeated, as it may be a secret.
+/// `InvalidConfig`, with what to write. Text after a `?` or `@` is never repeated, because it may be a secret.
 pub fn split(location: &str, scheme: &str) -> Result<(String, String), ProviderError> {
     let [bucket, path] = parts(location, scheme, ["bucket", "path"])?;
     Ok((bucket, path))
 }
 
-/// The account, the container and the blob's path of a location such as `az://account/container/path`.
+/// Splits a location such as `az://account/container/path` into the account, the container and the path of the blob.
 ///
 /// # Errors
-/// As [`split`].
+/// The errors of [`split`].
 pub fn split_account(location: &str, scheme: &str) -> Result<(String, String, String), ProviderError> {
     let [account, container, path] = parts(location, scheme, ["account", "container", "path"])?;
     Ok((account, container, path))

@@ -1,5 +1,7 @@
-//! S3 answers for a bucket of another region with a redirect that names no address. The client says then that the region may be
-//! wrong, and drops the field of the answer in which S3 names the right one.
+//! Makes errors name the region of a bucket.
+//!
+//! S3 answers a request for a bucket in another region with a redirect without an address. The client then reports only
+//! that the region may be wrong, and drops the header in which S3 names the right one.
 
 use async_trait::async_trait;
 use object_store::ClientOptions;
@@ -9,15 +11,15 @@ use object_store::client::{
 
 use crate::Dated;
 
-/// The field that names the region: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadBucket.html>.
+/// The header that names the region: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadBucket.html>.
 const REGION: &str = "x-amz-bucket-region";
 
-/// The usual HTTP client for a client of S3, with which errors name the region of the bucket.
+/// An HTTP client for S3 whose errors name the region of the bucket.
 #[derive(Debug)]
 pub struct NamingRegions(Dated);
 
 impl NamingRegions {
-    /// The client of a store of this provider.
+    /// A client for a store of this provider.
     #[must_use]
     pub fn new(provider: &'static str) -> Self {
         Self(Dated::new(provider))
@@ -47,7 +49,7 @@ impl HttpService for Named {
         let Some(region) = region.filter(is_region).filter(|_| answer.status().is_redirection()) else {
             return Ok(answer);
         };
-        // As S3 words it where it has a body to do so, which is how errors are read.
+        // S3 words it like this when it sends a body, which is what the error parser reads.
         let body = format!("<Error><Code>PermanentRedirect</Code><Region>{region}</Region></Error>");
         let (mut parts, _) = answer.into_parts();
         parts.status = http::StatusCode::BAD_REQUEST;

@@ -1,4 +1,4 @@
-//! [`ObjectRing`]: the ring document as one object, swapped by conditional writes.
+//! [`ObjectRing`]: the ring document in one object, replaced by conditional writes.
 
 use std::fmt;
 use std::future::Future;
@@ -17,42 +17,43 @@ use signet_sealed::{LONGEST, RingStore, Stored, Swap, Version};
 use crate::error::{Cause, NAME, Refusal, cause};
 use crate::version::{decode, encode, impossible};
 
-/// The client's requests have deadlines of their own; this one also ends the search for credentials.
+/// The time limit of a request. The client has its own limits; this one also covers the search for credentials.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// The most characters of a policy text that an error shows.
+/// The maximum number of characters of a policy in an error.
 const LONGEST_GRANT: usize = 1200;
 
-/// The texts that grant the store's two permissions in the vendor's own language, with the names filled in.
+/// Texts in the vendor's own language that grant the two permissions, with all names filled in.
 ///
-/// On S3, reading must include `s3:ListBucket` on the bucket: without it a missing object answers 403, not 404.
+/// On S3, reading must include `s3:ListBucket` on the bucket. Without it, S3 answers 403 and not
+/// 404 for a missing object.
 #[derive(Clone, Debug, Default)]
 pub struct Grants {
-    /// Grants reading the object.
+    /// Grants the permission to read the object.
     pub read: Option<String>,
-    /// Grants writing it.
+    /// Grants the permission to write the object.
     pub write: Option<String>,
 }
 
 /// A ring store in one object.
 ///
-/// `load` is one request and `compare_and_swap` is one; the first swap that a process makes, or the first of the other
-/// kind (into an empty place, or in place of a version), is one more, which proves that the store honours conditions.
+/// `load` and `compare_and_swap` make one request each. A process's first swap of each kind (creating the object,
+/// replacing a version) makes one more, which proves that the store honours conditions.
 pub struct ObjectRing {
     store: Arc<dyn ObjectStore>,
     path: Path,
     location: String,
     grants: Grants,
-    /// The setting that names the authorities to trust.
+    /// The setting that names the certificate authorities to trust.
     authorities: &'static str,
     creates: Proof,
     updates: Proof,
 }
 
-/// What a process knows of a store's conditional writes of one kind.
+/// What this process knows about a store's conditional writes of one kind.
 #[derive(Debug, Default)]
 struct Proof {
     honoured: AtomicBool,
-    /// A store that was seen to ignore a condition is not asked again.
+    /// A store that ignored a condition once is not used again.
     ignored: AtomicBool,
 }
 
@@ -62,18 +63,18 @@ enum Access {
     Write,
 }
 
-/// A conditional write that did not fail.
+/// The result of a conditional write that did not fail.
 enum Put {
     Stored(Version),
     Refused(Refusal),
 }
 
 impl ObjectRing {
-    /// The ring in the object `key` of this store. `location` is what errors call it, such as `s3://bucket/key`.
+    /// The ring in the object `key` of this store. `location` is the name for errors, such as `s3://bucket/key`.
     /// Nothing is read or written yet.
     ///
     /// # Errors
-    /// `InvalidConfig` if no object can have that key.
+    /// `InvalidConfig` if `key` is not a valid key of an object.
     pub fn new(
         store: Arc<dyn ObjectStore>,
         key: &str,
@@ -100,7 +101,7 @@ impl ObjectRing {
         })
     }
 
-    /// The same, with another setting than `SSL_CERT_FILE` for the certificates that the client trusts. Errors name it.
+    /// Sets the setting for the certificates that the client trusts, if it is not `SSL_CERT_FILE`. Errors name it.
     #[must_use]
     pub const fn trusting(mut self, setting: &'static str) -> Self {
         self.authorities = setting;
@@ -111,7 +112,7 @@ impl ObjectRing {
         ProviderError::new(NAME, Operation::Open, kind, text.into())
     }
 
-    /// The store's error, with what to do about it.
+    /// Makes the error for a failed request, with what to do.
     fn failed(&self, access: Access, cause: Cause) -> ProviderError {
         let (doing, grant) = match access {
             Access::Read => ("read", &self.grants.read),
@@ -139,7 +140,7 @@ impl ObjectRing {
         error
     }
 
-    /// Carries a request out within the time that it has.
+    /// Carries out a request within its time limit.
     async fn within<T>(
         &self,
         access: Access,
@@ -191,7 +192,7 @@ impl ObjectRing {
             Err(error) => {
                 let cause = cause(&error);
                 return match cause.refusal {
-                    // Also without a code: the first write shows whether there is a bucket.
+                    // An answer without a code also counts as empty. The first write shows whether the bucket exists.
                     Refusal::NoObject | Refusal::NoWhat => Ok(None),
                     _ => Err(self.failed(Access::Read, cause)),
                 };
@@ -238,7 +239,7 @@ impl ObjectRing {
         }
     }
 
-    /// Puts the object where there is none.
+    /// Creates the object, if it does not exist.
     async fn create(&self, bytes: &Bytes) -> Result<Swap, ProviderError> {
         let stored = match self.put(PutMode::Create, bytes).await? {
             Put::Stored(version) => version,
@@ -250,7 +251,8 @@ impl ObjectRing {
             Put::Refused(_) => return Ok(Swap::Lost),
         };
         if !self.creates.holds() {
-            // Now there is one, so the same again has to lose. If it does not, it at least changed nothing.
+            // The object exists now, so creating it again must fail. If the store allows it, the
+            // content is at least the same.
             match self.put(PutMode::Create, bytes).await? {
                 Put::Stored(_) => {
                     return Err(self.ignores(&self.creates, "to write where nothing is, where the ring was"));
@@ -262,7 +264,7 @@ impl ObjectRing {
         Ok(Swap::Stored(stored))
     }
 
-    /// Puts the object in place of one version of it.
+    /// Replaces one version of the object.
     async fn update(&self, expected: &Version, bytes: &Bytes) -> Result<Swap, ProviderError> {
         if !self.updates.holds() && !self.refuses_the_impossible(bytes).await? {
             return Ok(Swap::Lost);
@@ -274,9 +276,9 @@ impl ObjectRing {
         }
     }
 
-    /// Tries to write in place of a version that never was. `false`: the store was busy, and proved nothing.
+    /// Tries to replace a version that never existed. `false` means that the store was busy and proved nothing.
     ///
-    /// On a store that ignores the condition the bytes are written, so they must be what may stand there.
+    /// If the store ignores the condition, these bytes are written, so they must be valid content.
     async fn refuses_the_impossible(&self, bytes: &Bytes) -> Result<bool, ProviderError> {
         match self.put(PutMode::Update(impossible()), bytes).await? {
             Put::Stored(_) => Err(self.ignores(&self.updates, "to write in place of a version that never was")),
@@ -323,15 +325,15 @@ impl ObjectRing {
         }
     }
 
-    /// Tries to write without changing anything, given what stands there: nothing, or these octets.
+    /// Tries to write without a change. `bytes` is the current content; empty if there is no object.
     async fn try_writing(&self, bytes: Bytes) -> Result<(), ProviderError> {
         if self.creates.failed() || self.updates.failed() {
             return Err(self.unsafe_store("earlier to keep a condition"));
         }
-        // If the store ignores the condition, this stands there afterwards.
+        // If the store ignored the condition, it has now created an empty object.
         let tried = self.refuses_the_impossible(&bytes).await;
         if tried.is_err() && self.updates.failed() && bytes.is_empty() {
-            // Best effort: the error already says what kind of store this is.
+            // Best effort: the error already says that the store ignores conditions.
             drop(self.store.delete(&self.path).await);
         }
         tried.map(|_| ())
@@ -367,8 +369,8 @@ impl RingStore for ObjectRing {
         self.within(Access::Write, self.swap(expected, &bytes)).await
     }
 
-    /// Reading is tried by reading, writing by a write in place of a version that never was: it needs the permission,
-    /// and changes nothing.
+    /// Tests reading with a read, and writing with a write to a version that never existed. The latter needs the
+    /// permission and changes nothing.
     async fn check(&self, trials: &mut Trials) {
         let reading = format!("read the object {}", self.location);
         let read = trials
@@ -399,7 +401,7 @@ impl RingStore for ObjectRing {
 }
 
 impl fmt::Debug for ObjectRing {
-    /// The client's own `Debug` is not asked: it may show credentials.
+    /// The client's `Debug` is not used, because it may show credentials.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ObjectRing({:?})", self.location)
     }

@@ -1,13 +1,13 @@
-//! A version of an object as one string, as the ring store's trait has it.
+//! Encodes the version of an object as one string, as the trait [`RingStore`](signet_sealed::RingStore) needs it.
 //!
-//! S3 and Azure compare the entity tag, Google the generation number; the client wants both preserved.
+//! S3 and Azure compare the entity tag, and Google the generation number. The client needs both.
 
 use object_store::UpdateVersion;
 use signet_sealed::Version;
 
-/// The version as one string, or `None` if the store named neither tag nor version.
+/// Encodes a version. `None` if the store returned neither a tag nor a version.
 ///
-/// Both come from header fields, which hold no line break.
+/// Both come from headers and contain no line breaks.
 pub(crate) fn encode(e_tag: Option<&str>, version: Option<&str>) -> Option<Version> {
     let parts: Vec<String> = [("etag", e_tag), ("version", version)]
         .into_iter()
@@ -27,8 +27,8 @@ pub(crate) fn decode(version: &Version) -> UpdateVersion {
     }
 }
 
-/// A version that no object ever has, well-formed for all three vendors: entity tags of S3 and Azure are longer, and
-/// Google's generations are microseconds since 1970.
+/// A version that no object ever has, in a form that all three vendors accept. Entity tags of S3 and Azure are longer,
+/// and Google's generations are microseconds since 1970.
 pub(crate) fn impossible() -> UpdateVersion {
     UpdateVersion {
         e_tag: Some("\"0x0\"".to_owned()),

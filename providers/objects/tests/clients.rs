@@ -1,4 +1,4 @@
-//! The real clients of the three vendors against canned answers: that what they make of an answer is understood.
+//! The real clients of the three vendors with canned answers, to test that their errors are understood.
 
 use std::sync::Arc;
 
@@ -13,10 +13,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-/// What a request named: its method, and its conditions.
+/// The method and the conditions of a request.
 type Seen = String;
 
-/// A server that gives these answers, one for each request, and tells what was asked.
+/// A server that returns these answers, one for each request, and reports the requests.
 async fn server(answers: Vec<String>) -> (String, UnboundedReceiver<Seen>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = format!("http://{}", listener.local_addr().expect("an address"));
@@ -25,7 +25,7 @@ async fn server(answers: Vec<String>) -> (String, UnboundedReceiver<Seen>) {
         for answer in answers {
             let (mut stream, _) = listener.accept().await.expect("a connection");
             let mut request = Vec::new();
-            // The bodies here are one octet long, or none.
+            // The bodies here have at most one byte.
             loop {
                 let mut buffer = [0; 4096];
                 let count = stream.read(&mut buffer).await.expect("reads");
@@ -128,7 +128,7 @@ async fn the_clock_of_each_store_is_handed_on_with_good_answers_and_refusals() {
             let date = format!("Tue, 06 Jan 2026 0{hour}:0{minute}:00 GMT");
             let (ring, _) = ring(vendor, vec![answer(status, &format!("Date: {date}\r\n"), "")]).await;
             let _ = ring.load().await;
-            // Other tests of this program are heard as well; their answers have no Date.
+            // Answers of other tests in this process are reported too, but they have no Date.
             assert_eq!(heard.try_recv().as_deref(), Ok(format!("{vendor} {date}").as_str()));
         }
     }
@@ -268,7 +268,8 @@ async fn a_missing_object_is_an_empty_place_and_a_conflict_a_lost_race() {
     );
 }
 
-/// S3 redirects without an address, or says in a body that the signature is for another region.
+/// For a bucket in another region, S3 sends a redirect without an address, or a body which says
+/// that the signature is wrong.
 #[tokio::test]
 async fn a_bucket_in_another_region_is_an_error_that_names_the_region() {
     let redirect = answer("301 Moved Permanently", "x-amz-bucket-region: eu-west-1\r\n", "");
@@ -284,7 +285,7 @@ async fn a_bucket_in_another_region_is_an_error_that_names_the_region() {
             assert!(text(&error).contains("set AWS_REGION=eu-west-1"), "{}", text(&error));
         }
     }
-    // What is no region is not repeated.
+    // A value that is not a region is not repeated.
     let strange = answer("301 Moved Permanently", "x-amz-bucket-region: a b\r\n", "");
     let (ring, _seen) = ring("s3", vec![strange]).await;
     let error = ring.load().await.expect_err("elsewhere");
@@ -296,7 +297,7 @@ async fn a_missing_bucket_that_nobody_names_is_no_proof_of_anything() {
     for vendor in ["s3", "az", "gs"] {
         let bare = answer("404 Not Found", "", "Not Found");
         let (ring, mut seen) = ring(vendor, vec![bare; 4]).await;
-        // It may as well be the object that is missing, so the ring is empty; but then nothing can be written.
+        // The object could be what is missing, so the ring reads as empty. But nothing can be written.
         assert_eq!(ring.load().await.expect("reads as empty"), None, "{vendor}");
         let version = Version::new("etag \"0x8D\"\nversion 1732464000000000");
         for error in [

@@ -1,4 +1,4 @@
-//! The contract, sealed over an object in memory.
+//! The provider contract, with a sealed ring in an object in memory.
 
 mod common;
 

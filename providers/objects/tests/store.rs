@@ -1,4 +1,4 @@
-//! The store's own promises, over a store in memory that keeps them, and over one that does not.
+//! The promises of the store, with a store in memory that behaves and one that does not.
 
 mod common;
 #[path = "common/strange.rs"]
@@ -213,7 +213,7 @@ async fn check_says_which_of_the_two_permissions_is_missing() {
          Denied). The credentials may not write it; this grants it: { \"Action\": \"s3:PutObject\" }"
     );
 
-    // Nothing is risked on a store of which nothing can be read.
+    // If the store cannot be read, writing is not tried.
     store.script([DENIED]);
     let checks = Trials::of(async |trials| ring(&store).check(trials).await).await;
     let error = checks[0].answer.error().expect("denied");
@@ -259,11 +259,11 @@ async fn a_document_that_is_too_long_or_broken_off_is_refused() {
     let error = ring.load().await.expect_err("refused");
     assert_eq!(error.kind, ErrorKind::BadAnswer);
     assert!(text(&error).contains("longer than 8388608 octets"), "{}", text(&error));
-    // What says that it is too long is not read.
+    // An object that is declared too long is not read.
     overwrite(&store, b"short").await;
     store.claims_size(LONGEST as u64 + 1);
     assert_eq!(ring.load().await.expect_err("refused").kind, ErrorKind::BadAnswer);
-    // A store that lies about the length.
+    // The store declares a wrong length.
     overwrite(&store, &vec![b'x'; LONGEST + 1]).await;
     store.claims_size(10);
     assert_eq!(ring.load().await.expect_err("refused").kind, ErrorKind::BadAnswer);
@@ -290,7 +290,7 @@ async fn a_missing_bucket_is_an_error_and_not_an_empty_ring() {
             text(&error)
         );
     }
-    // A store that does not say which of the two is missing.
+    // The store does not say which of the two is missing.
     store.script([Strange::Answers("404 Not Found", "")]);
     let error = ring.compare_and_swap(None, b"1").await.expect_err("no bucket");
     assert_eq!(error.kind, ErrorKind::NotFound);
@@ -326,7 +326,7 @@ async fn a_fault_at_any_request_leaves_a_ring_on_which_the_repeated_call_comes_t
                 let provider = handle(ring(&store));
                 store.script(std::iter::repeat_n(Strange::No, before).chain([fault]));
                 let first = carry_out(call, &provider, &keys).await;
-                // What of the script the call did not use up.
+                // Use up the rest of the script.
                 while provider.list().await.is_err() {}
                 let again = carry_out(call, &provider, &keys).await;
                 let what = format!("{call}, {fault:?} after {before} requests: {first:?}, then {again:?}");

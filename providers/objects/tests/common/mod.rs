@@ -1,4 +1,4 @@
-//! A sealer for tests: AES-256-GCM under a constant key.
+//! A sealer for tests: AES-256-GCM with a constant key.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 use std::sync::Arc;
@@ -47,7 +47,7 @@ impl Sealer for TestSealer {
     async fn check(&self, _: &mut Trials) {}
 }
 
-/// A handle onto the ring "ring" in this store.
+/// Opens a handle to the ring "ring" in this store.
 pub(crate) fn handle<R: RingStore>(store: R) -> Sealed<TestSealer, R> {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
     Sealed::new("ring", "test", TestSealer, store, clock)

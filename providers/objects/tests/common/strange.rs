@@ -1,4 +1,4 @@
-//! An object store that does not do what it should: as the script says, call by call.
+//! An object store with scripted misbehaviour for each call.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -16,13 +16,13 @@ use signet_api::async_trait;
 /// What happens to one `get` or `put`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Strange {
-    /// Nothing.
+    /// The call succeeds.
     No,
-    /// It fails with this status and body, and does nothing.
+    /// The call fails with this status and body, and has no effect.
     Answers(&'static str, &'static str),
-    /// It is carried out, but the answer does not arrive.
+    /// The call is carried out, but its answer is lost.
     AnswerLost,
-    /// It is carried out, and never answered.
+    /// The call is carried out but never answered.
     Hangs,
 }
 
