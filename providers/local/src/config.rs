@@ -1,4 +1,4 @@
-//! What the provider is told, and the paths that follow from it.
+//! The configuration of the provider, and the paths that follow from it.
 
 use std::path::{Path, PathBuf};
 
@@ -10,27 +10,27 @@ use crate::NAME;
 /// The configuration of the local provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalConfig {
-    /// Where the ring is kept (`SIGNET_DATA_DIR`). Made with mode 0700 if it is missing.
+    /// The directory of the ring (`SIGNET_DATA_DIR`). Created with mode 0700 if it does not exist.
     pub data_dir: PathBuf,
-    /// The key file (`SIGNET_LOCAL_KEY_FILE`); `<data_dir>/local.key` if there is none. Made if it is missing.
+    /// The key file (`SIGNET_LOCAL_KEY_FILE`). The default is `<data_dir>/local.key`. Created if it does not exist.
     pub key_file: Option<PathBuf>,
-    /// The ring file (`SIGNET_STORE`); `<data_dir>/ring.json` if there is none. Its directory must exist.
+    /// The ring file (`SIGNET_STORE`). The default is `<data_dir>/ring.json`. Its directory must exist.
     pub ring_file: Option<PathBuf>,
-    /// The ring's name (`SIGNET_KEY`), bound into everything that is sealed.
+    /// The name of the ring (`SIGNET_KEY`). All secrets are bound to it.
     pub ring: String,
 }
 
-/// Every path that the provider touches.
+/// All paths that the provider uses.
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
     pub(crate) data_dir: PathBuf,
     pub(crate) ring_file: PathBuf,
     pub(crate) key_file: PathBuf,
-    /// The key file's name until the first ring that it sealed is on the disk.
+    /// The name of the key file until the first ring that it sealed is on disk.
     pub(crate) new_key_file: PathBuf,
-    /// Held while the first ring and its key come to be.
+    /// The lock that is held while the first ring and its key are created.
     pub(crate) start_lock: PathBuf,
-    /// Files that are there only after a ring was.
+    /// Files that exist only after a ring existed.
     pub(crate) traces: Vec<PathBuf>,
     pub(crate) data_disk: Disk,
     pub(crate) ring_disk: Disk,
@@ -43,8 +43,8 @@ impl Layout {
         let default_key = data_dir.join("local.key");
         let key_file = config.key_file.clone().unwrap_or_else(|| default_key.clone());
         let mut traces = vec![default_key, data_dir.join("public-ring.json")];
-        // A key of another name in the data directory is one that we made. One from elsewhere may be a mounted secret,
-        // which is there before any ring.
+        // A key file in the data directory, under any name, was made by us. One elsewhere may be a mounted secret,
+        // which exists before any ring.
         if key_file.parent() == Some(&data_dir) && !traces.contains(&key_file) {
             traces.push(key_file.clone());
         }
@@ -69,9 +69,10 @@ impl Layout {
         }
     }
 
-    /// Which of the files are there that only a ring leaves.
+    /// The files found that exist only after a ring existed.
     ///
-    /// Look for the ring *after* this: a first start makes it before them, so that traces without a ring are proof.
+    /// Look for the ring *after* calling this. A first start makes the ring before these files, so finding them without
+    /// a ring proves that the ring was lost.
     pub(crate) fn traces_found(&self) -> Result<Vec<&Path>, ProviderError> {
         let mut found = Vec::new();
         for trace in &self.traces {

@@ -1,4 +1,4 @@
-//! What the provider itself refuses, and who must act. What the system refuses is worded in [`signet_sealed::disk`].
+//! Errors of this provider. Errors of the system are worded in [`signet_sealed::disk`].
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use signet_api::{ErrorKind, Operation, ProviderError};
 
 use crate::NAME;
 
-/// A refusal, with what to do next.
+/// A refusal, with what to do.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refusal {
     #[error(

@@ -1,7 +1,7 @@
-//! The key file: 32 random octets as one line of base64, behind comment lines that say what it is.
+//! The key file: 32 random bytes as one line of base64, after comment lines that say what it is.
 //!
-//! It is first written as `<name>.new`, and gets its name when the first ring that it sealed is on the disk. So the name
-//! proves that a ring existed, and a first start that dies anywhere leaves what the next one goes on from.
+//! The file is first written as `<name>.new`, and renamed when the first ring that it sealed is on disk. So its final
+//! name proves that a ring existed, and a first start that dies at any point can be continued by the next one.
 
 use std::fmt;
 use std::path::Path;
@@ -31,7 +31,7 @@ const COMMENT: &str = "\
 # Without it the ring is lost: keep a copy, but not in the same place as copies of the ring file.
 ";
 
-/// The octets of the key file, wiped when dropped.
+/// The key in the file, wiped when dropped.
 #[derive(PartialEq, Eq)]
 pub(crate) struct Key(Zeroizing<[u8; KEY_LEN]>);
 
@@ -52,7 +52,8 @@ impl Key {
             .map(<[u8]>::trim_ascii)
             .filter(|line| !line.is_empty() && !line.starts_with(b"#"));
         let (line, rest) = (lines.next()?, lines.next());
-        // One octet of room more than a key has, so that a longer line is noticed; base64 wants whole groups of three.
+        // The buffer is larger than a key, because base64 decodes whole groups of three, and a
+        // longer line must be noticed.
         let mut octets = Zeroizing::new([0; KEY_LEN + 4]);
         let len = STANDARD.decode_slice(line, &mut *octets).ok()?;
         let mut key = Zeroizing::new([0; KEY_LEN]);
@@ -79,14 +80,14 @@ impl fmt::Debug for Key {
     }
 }
 
-/// The key, and whether its file has its name already.
+/// The key, and whether its file has its final name.
 #[derive(Debug)]
 pub(crate) struct Found {
     pub(crate) key: Key,
     pub(crate) is_named: bool,
 }
 
-/// The key as it is on the disk now, named or not. `None` if there is no file.
+/// Reads the key from its final or its temporary name. `None` if there is no file.
 pub(crate) fn read(layout: &Layout) -> Result<Option<Found>, ProviderError> {
     for (path, is_named) in [(&layout.key_file, true), (&layout.new_key_file, false)] {
         if let Some(key) = read_one(&layout.key_disk, path)? {
@@ -96,7 +97,7 @@ pub(crate) fn read(layout: &Layout) -> Result<Option<Found>, ProviderError> {
     Ok(None)
 }
 
-/// The key of the ring that is there. Nothing is made and nothing gets another name, as whoever asks only looks. Blocks.
+/// Reads the key of an existing ring without creating or renaming anything, for commands that only look. Blocks.
 pub(crate) fn look(layout: &Layout) -> Result<Found, ProviderError> {
     let traces = layout.traces_found()?;
     let ring_exists = layout.ring_disk.exists(&layout.ring_file)?;
@@ -111,14 +112,14 @@ pub(crate) fn look(layout: &Layout) -> Result<Found, ProviderError> {
     }
 }
 
-/// The key of the ring, made if this is the first start. Blocks.
+/// Reads the key of the ring, or creates it if this is the first start. Blocks.
 pub(crate) fn read_or_make(layout: &Layout) -> Result<Found, ProviderError> {
     layout.data_disk.make_directory(&layout.data_dir)?;
     if let Some(key) = read_one(&layout.key_disk, &layout.key_file)? {
         return named(layout, key);
     }
     let _lock = layout.data_disk.lock(&layout.start_lock)?;
-    // Another process may have ended its first start while this one waited.
+    // Another process may have completed the first start while this one waited for the lock.
     if let Some(key) = read_one(&layout.key_disk, &layout.key_file)? {
         return named(layout, key);
     }
@@ -126,7 +127,8 @@ pub(crate) fn read_or_make(layout: &Layout) -> Result<Found, ProviderError> {
     let ring_exists = layout.ring_disk.exists(&layout.ring_file)?;
     let unnamed = read_one(&layout.key_disk, &layout.new_key_file);
     match (unnamed, ring_exists) {
-        // An earlier start died after the ring and before the name: the ring was made with this key.
+        // An earlier start died after it created the ring and before it renamed the key file. The
+        // ring was made with this key.
         (Ok(Some(key)), true) => {
             layout.key_disk.rename(&layout.new_key_file, &layout.key_file)?;
             Ok(Found { key, is_named: true })
@@ -138,9 +140,9 @@ pub(crate) fn read_or_make(layout: &Layout) -> Result<Found, ProviderError> {
         }
         .into()),
         (_, false) if !traces.is_empty() => Err(Refusal::ring_missing(&layout.ring_file, &traces).into()),
-        // An earlier start died before the ring, or another process is on its way there.
+        // An earlier start died before it created the ring, or another process is about to create it.
         (Ok(Some(key)), false) => Ok(Found { key, is_named: false }),
-        // What cannot be read there has sealed nothing yet.
+        // A file that cannot be read here has not sealed anything yet, so it is replaced.
         (Ok(None) | Err(_), false) => {
             let key = Key::generate()?;
             layout.key_disk.replace(&layout.new_key_file, &key.text())?;
@@ -153,7 +155,7 @@ pub(crate) fn read_or_make(layout: &Layout) -> Result<Found, ProviderError> {
     }
 }
 
-/// Gives the key file its name, if it holds this key and has none yet. Only under the start lock. Blocks.
+/// Renames the key file to its final name, if it has this key and was not renamed yet. Hold the start lock. Blocks.
 pub(crate) fn name(layout: &Layout, key: &Key) -> Result<(), ProviderError> {
     if layout.key_disk.exists(&layout.key_file)? {
         return Ok(());

@@ -1,11 +1,11 @@
-//! The embedded provider: a ring on the local disk, sealed under a key file. It needs no cloud and no server.
+//! The embedded provider: a ring on the local disk, sealed with a key file. It needs no cloud and no server.
 //!
-//! How it meets the contract: everything is [`signet_sealed`]'s doing, over a [`FileStore`](signet_sealed::FileStore)
-//! on `<data_dir>/ring.json` and a sealer that is AES-256-GCM under 32 random octets in a key file. The claim is atomic
-//! between processes that share the directory, and all ten algorithms are there.
+//! [`signet_sealed`] implements the contract, with a [`FileStore`](signet_sealed::FileStore) at `<data_dir>/ring.json`
+//! and a sealer that uses AES-256-GCM with 32 random bytes from a key file. The claim is atomic between processes that
+//! share the directory. All ten algorithms are supported.
 //!
-//! Of the five files that every provider has, `client.rs` is missing, as there is nobody to call: `key_file.rs` reads
-//! and makes the key, `sealer.rs` uses it, and `place.rs` guards the two files against each other's loss.
+//! Of the five files that every provider has, `client.rs` is missing, because there is no server to call. `key_file.rs`
+//! reads and creates the key, `sealer.rs` uses it, and `place.rs` detects the loss of either file.
 //!
 //! The entry points are [`open`] and, for commands that only look, [`look`].
 

@@ -1,4 +1,4 @@
-//! The ring file next to its key file: a file store that never lets a lost ring pass for a first start.
+//! The ring file together with its key file: a store that never mistakes a lost ring for a first start.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,16 +17,16 @@ pub(crate) struct Place<R = FileStore> {
     layout: Arc<Layout>,
     store: R,
     key: Arc<Key>,
-    /// Whether the key file has its name, as far as this process knows, or is not to get it from here.
+    /// Whether the key file has its final name, or must not be renamed by this process.
     key_is_named: AtomicBool,
 }
 
-/// What a place is opened for.
+/// The purpose for which a ring is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// Keys are made and changed in it.
+    /// To create and change keys.
     Change,
-    /// It is only read: what a crash left is not completed either.
+    /// To look only. Even a first start that a crash interrupted is not completed.
     Look,
 }
 
@@ -55,8 +55,8 @@ impl<R: RingStore> Place<R> {
         Arc::clone(&self.key)
     }
 
-    /// The ring is on the disk: its key file gets its name. If that fails, the next reading or the next start tries
-    /// again, and the ring is as good as before.
+    /// Renames the key file, now that the ring is on disk. If that fails, the next read or start tries again;
+    /// the ring works all the same.
     async fn name_key(&self, take_lock: bool) {
         if self.key_is_named.load(Ordering::Acquire) {
             return;
@@ -88,7 +88,8 @@ impl<R: RingStore> RingStore for Place<R> {
     }
 
     async fn load(&self) -> Result<Option<Stored>, ProviderError> {
-        // The traces first: between a look for the ring and a look for them, another process could make both.
+        // Look for the traces first. Between a look for the ring and a look for the traces, another
+        // process could create both.
         let layout = Arc::clone(&self.layout);
         let lost = blocking(move || {
             let found = layout.traces_found()?;
@@ -109,7 +110,7 @@ impl<R: RingStore> RingStore for Place<R> {
         if expected.is_some() {
             return self.store.compare_and_swap(expected, bytes).await;
         }
-        // The first ring and its key come to be under one lock, so that the key on the disk is the one it is sealed with.
+        // The first ring and its key are created under one lock, so the key on disk is the one that sealed the ring.
         let (layout, key) = (Arc::clone(&self.layout), self.key());
         let _lock = blocking(move || {
             let lock = layout.data_disk.lock(&layout.start_lock)?;
@@ -134,7 +135,7 @@ impl<R: RingStore> RingStore for Place<R> {
     }
 }
 
-/// Runs file work where blocking is allowed.
+/// Runs file operations on a thread that may block.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ProviderError> + Send + 'static,
 ) -> Result<T, ProviderError> {
@@ -154,7 +155,7 @@ mod tests {
     use super::*;
     use crate::LocalConfig;
 
-    /// Finds no ring; and before it has said so, another process has made its first start.
+    /// A test store that finds no ring; before it answers, another process completes its first start.
     #[derive(Debug)]
     struct Overtaken(Arc<Layout>);
 

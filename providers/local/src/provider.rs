@@ -1,4 +1,4 @@
-//! Opening the provider: the key file, the ring file, and sealed custody over both.
+//! Opens the provider: the key file, the ring file, and sealed custody with both.
 
 use std::sync::Arc;
 
@@ -12,22 +12,22 @@ use crate::key_file;
 use crate::place::{Access, Place, blocking};
 use crate::sealer::KeyFileSealer;
 
-/// Opens the ring in the data directory. On the first start this makes the directory and the key file; the ring comes
-/// to be with its first key.
+/// Opens the ring in the data directory. The first start creates the directory and the key file; the ring is
+/// created with its first key.
 ///
-/// The ring itself is not read here: one that is damaged, or of another key, fails when it is listed, so that a
-/// sidecar can go on from its last good public ring.
+/// The ring is not read here. If it is damaged, or belongs to another key, listing it fails, and the sidecar can
+/// continue from its last good public ring.
 ///
 /// # Errors
-/// If the key file or the directory cannot be used, and as `BadAnswer` if a ring was here and is gone.
+/// The key file or the directory cannot be used. `BadAnswer` if a ring existed here and is gone.
 pub async fn open(config: LocalConfig, clock: Arc<dyn Clock>) -> Result<Arc<dyn KeyProvider>, ProviderError> {
     opened(config, clock, Access::Change).await
 }
 
-/// Opens the ring that is in the data directory, for commands that only look: nothing is made there, not even a lock.
+/// Opens an existing ring for commands that only look. Creates nothing, not even a lock.
 ///
 /// # Errors
-/// As [`open`], and as `NotFound` if there is no key file.
+/// The errors of [`open`]. `NotFound` if there is no key file.
 pub async fn look(config: LocalConfig, clock: Arc<dyn Clock>) -> Result<Arc<dyn KeyProvider>, ProviderError> {
     opened(config, clock, Access::Look).await
 }

@@ -1,7 +1,7 @@
-//! AES-256-GCM under the key file: a random nonce of 96 bits, the ciphertext, the tag of 128 bits.
+//! AES-256-GCM with the key from the key file. The output is a random 96-bit nonce, the ciphertext and the 128-bit tag.
 //!
-//! Nonces are random because processes that share the key share no counter. NIST SP 800-38D §8.3 allows 2³² of them
-//! under one key; a ring wraps one secret per rotation.
+//! Nonces are random because processes that share the key have no common counter. NIST SP 800-38D §8.3 allows 2³² of
+//! them per key, and a ring encrypts one secret per rotation.
 
 use std::fmt;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ impl KeyFileSealer {
 #[async_trait]
 impl Sealer for KeyFileSealer {
     async fn wrap(&self, plaintext: &[u8], context: &Context) -> Result<Vec<u8>, ProviderError> {
-        // Room for the tag from the beginning, so that the buffer never moves while it holds the plaintext.
+        // Allocate room for the tag now. A buffer that grows would leave a copy of the plaintext in memory.
         let mut buffer = Vec::with_capacity(plaintext.len() + AES_256_GCM.tag_len());
         buffer.extend_from_slice(plaintext);
         let nonce = self

@@ -1,4 +1,4 @@
-//! A place where no ring was ever kept: what a first start would find, found out without making anything.
+//! Directories in which there was never a ring: predicts what a first start would find, without creating anything.
 
 use std::path::Path;
 
@@ -9,8 +9,8 @@ use crate::NAME;
 use crate::config::{Layout, LocalConfig};
 use crate::place::blocking;
 
-/// Whether neither a ring nor a key file of that name stands there, and nothing else that a ring leaves, so that opening it
-/// would be the first start, or the rest of one. Nothing is made. What cannot be looked at is for [`open`](crate::open) to say.
+/// Whether there is no ring, no key file with its final name and no other trace of a ring, so opening it would start or
+/// continue a first start. Creates nothing. If something cannot be read, [`open`](crate::open) reports it.
 pub async fn is_untouched(config: LocalConfig) -> bool {
     let look = move || {
         let layout = Layout::new(&config);
@@ -22,7 +22,7 @@ pub async fn is_untouched(config: LocalConfig) -> bool {
     blocking(look).await.unwrap_or(false)
 }
 
-/// The rows of `signet check` for such a place.
+/// The lines of `signet check` for such a directory.
 pub async fn check_untouched(config: LocalConfig, trials: &mut Trials) {
     let layout = Layout::new(&config);
     let making = format!("make files in {}", layout.data_dir.display());
@@ -41,7 +41,7 @@ pub async fn check_untouched(config: LocalConfig, trials: &mut Trials) {
     trials.not_tried(ring, "publishing and verifying", why);
 }
 
-/// Asks the system, of the directory or of the nearest one above it that exists.
+/// Asks the system about the directory, or about the nearest existing one above it.
 fn may_make_files_in(directory: &Path) -> Result<(), ProviderError> {
     let above = directory.ancestors().find(|above| above.exists()).unwrap_or(directory);
     let access = Access::WRITE_OK | Access::EXEC_OK;

@@ -1,4 +1,4 @@
-//! The contract, over the real files.
+//! The provider contract, with real files.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The first start: raced, killed at each step, on a full disk.
+//! The first start: in a race, killed at each step, and on a full disk.
 
 mod common;
 
@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 const COMPLETE: [&str; 4] = ["local.key", "ring.json", "ring.json.lock", "start.lock"];
 
-/// What must hold once a start was let run to its end, whatever came before: one key file, one ring, one key.
+/// Checks the result of a complete start, whatever happened before: one key file, one ring, one key.
 async fn a_start_completes(home: &Home) {
     let provider = home.open().await.unwrap_or_else(|error| panic!("{}", chain(&error)));
     let key = create(&*provider, None).await.expect("a key");
@@ -184,7 +184,7 @@ async fn whoever_made_no_ring_also_gives_the_key_its_name() {
     let waiting = home.open().await.expect("opens");
     let quick = home.open().await.expect("opens");
     create(&*quick, None).await.expect("a key");
-    // As if the quick one had died between the ring and the name.
+    // This is the state after the fast process died between creating the ring and renaming the key file.
     fs::rename(home.path("local.key"), home.path("local.key.new")).expect("renamed");
     waiting.list().await.expect("lists");
     assert_eq!(home.files(), COMPLETE);

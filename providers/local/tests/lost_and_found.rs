@@ -1,4 +1,4 @@
-//! Files that are missing, exchanged, damaged or open to others: what is refused, and what the operator reads.
+//! Files that are missing, exchanged, damaged or writable by others: the refusals and their texts.
 
 mod common;
 
@@ -15,7 +15,7 @@ async fn with_a_key(home: &Home) -> signet_core::Kid {
     create(&*provider, None).await.expect("a key").kid().clone()
 }
 
-/// Opening fails with this kind and these words, and changes nothing.
+/// Checks that opening fails with this kind and these words, and changes nothing.
 async fn refused(home: &Home, kind: ErrorKind, words: &[&str]) {
     let before = home.contents();
     let error = home.open().await.expect_err("refused");
@@ -275,7 +275,8 @@ async fn a_key_file_of_somebody_else_is_refused() {
     }
     let home = Home::new();
     with_a_key(&home).await;
-    // Whoever gives the file to root, as the wrong user of a command, takes the ring from the sidecar of the right one.
+    // An operator who runs a command as root may be tempted to give the file to root. The sidecar, which runs as another
+    // user, would then lose its ring.
     std::os::unix::fs::chown(home.path("local.key"), Some(12345), None).expect("given away");
     refused(
         &home,

@@ -1,4 +1,4 @@
-//! A data directory, and the ways to open it.
+//! A data directory, and functions to open it.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 use std::fs::{self, Permissions};
@@ -37,7 +37,7 @@ impl Home {
         }
     }
 
-    /// With a key file beside the data directory, as a mounted secret is.
+    /// The key file is outside the data directory, like a mounted secret.
     pub(crate) fn with_key_elsewhere() -> Self {
         let mut home = Self::new();
         home.key_file = Some(home.data.with_file_name("mounted.key"));
@@ -58,7 +58,7 @@ impl Home {
         self.data.join(name)
     }
 
-    /// What stands in the data directory, in order.
+    /// The files in the data directory, sorted.
     pub(crate) fn files(&self) -> Vec<String> {
         let mut files: Vec<String> = fs::read_dir(&self.data)
             .expect("reads")
@@ -68,7 +68,7 @@ impl Home {
         files
     }
 
-    /// The content of every file, to see that a refusal changed nothing.
+    /// The content of all files, to check that a refusal changed nothing.
     pub(crate) fn contents(&self) -> Vec<(String, Vec<u8>)> {
         let read = |name: String| {
             let content = fs::read(self.path(&name)).unwrap_or_default();
