@@ -2,21 +2,26 @@
 //!
 //! [`KeyProvider`] is the one trait. Its clauses are numbered in its documentation, and `signet-testkit` has a test for
 //! each under the same number; every provider runs them. What differs between providers is data, [`Capabilities`], and
-//! is checked at start, never discovered at a rotation. This crate knows no vendor and no runtime.
+//! is checked at start, never discovered at a rotation. Errors are alike, too: a [`Failure`] says what went wrong, a [`Call`] in
+//! which call, and both become a [`ProviderError`]. This crate knows no vendor and no runtime.
 
+mod call;
 mod certificate;
 mod check;
 pub mod dates;
 mod error;
+mod failure;
 mod provider;
 mod rules;
 mod settling;
 mod variables;
 
 pub use async_trait::async_trait;
+pub use call::Call;
 pub use certificate::untrusted;
 pub use check::{Answer, Check, Progress, Trials};
 pub use error::{ErrorKind, NO_HURRY, Operation, ProviderError};
+pub use failure::Failure;
 pub use provider::{Capabilities, Claim, Custody, Fate, KeyProvider, NewKey, ReadQuota};
 pub use rules::{Wanted, may_retire};
 pub use settling::{SETTLING, Settling};

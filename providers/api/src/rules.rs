@@ -3,6 +3,7 @@
 use signet_core::{KeyRecord, KeyState, Kid};
 
 use crate::error::ErrorKind;
+use crate::failure::Failure;
 use crate::provider::NewKey;
 
 /// What `create` is to do (clause 3).
@@ -30,15 +31,15 @@ impl NewKey {
     }
 }
 
-/// Refuses to retire the newest key that can sign (clause 6): without it nothing could. The error is the kind and the text.
+/// Refuses to retire the newest key that can sign (clause 6): without it nothing could.
 ///
 /// # Errors
 /// `KeyUnusable`, if the key is that one.
-pub fn may_retire<'a>(ring: impl IntoIterator<Item = &'a KeyRecord>, kid: &Kid) -> Result<(), (ErrorKind, String)> {
+pub fn may_retire<'a>(ring: impl IntoIterator<Item = &'a KeyRecord>, kid: &Kid) -> Result<(), Failure> {
     let signs = |key: &&KeyRecord| key.state == KeyState::Enabled && key.revoked.is_none();
     let newest = ring.into_iter().filter(signs).max_by(|a, b| a.creation_order(b));
     match newest {
-        Some(newest) if newest.kid() == kid => Err((
+        Some(newest) if newest.kid() == kid => Err(Failure::new(
             ErrorKind::KeyUnusable,
             format!(
                 "key {kid} is the newest key of the ring that can sign; without it nothing could. Create its successor \

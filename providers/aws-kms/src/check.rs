@@ -10,7 +10,7 @@ use signet_api::{Answer, Check, ErrorKind, Operation, ProviderError, Trials};
 
 use crate::algorithms::Signing;
 use crate::client::{Claimed, State};
-use crate::error::Failure;
+use crate::error::KmsError;
 use crate::policy::{grant, tags};
 use crate::ring::{Member, Reading, Ring};
 
@@ -95,7 +95,7 @@ async fn read(ring: &Ring, trials: &mut Trials) -> Option<Reading> {
 }
 
 /// Reading the ring failed: the row of the call that was refused says so, or else a row for the ring.
-async fn unreadable(ring: &Ring, failure: Failure, trials: &mut Trials) {
+async fn unreadable(ring: &Ring, failure: KmsError, trials: &mut Trials) {
     let refused = failure.refused();
     let is_needed = |refused: &&str| ON_KEYS.iter().any(|(action, _)| action == refused);
     let Some(refused) = refused.filter(is_needed) else {
@@ -152,7 +152,7 @@ async fn on_keys(ring: &Ring, newest: &Member, trials: &mut Trials) {
 }
 
 /// KMS looks at the permission first, and at the key's state then.
-fn whatever_its_state<T>(outcome: Result<T, Failure>) -> Result<(), Failure> {
+fn whatever_its_state<T>(outcome: Result<T, KmsError>) -> Result<(), KmsError> {
     match outcome {
         Err(failure) if failure.kind() == ErrorKind::KeyUnusable => Ok(()),
         other => other.map(drop),
@@ -160,7 +160,7 @@ fn whatever_its_state<T>(outcome: Result<T, Failure>) -> Result<(), Failure> {
 }
 
 /// A key policy that is none: KMS refuses it, but only to somebody who may create keys.
-async fn creating(ring: &Ring) -> Result<(), Failure> {
+async fn creating(ring: &Ring) -> Result<(), KmsError> {
     match ring.client.try_create_key(&tags(&ring.name, None)).await? {
         None => Ok(()),
         // Not AWS, or not as it was: what came to be must go.
@@ -171,7 +171,7 @@ async fn creating(ring: &Ring) -> Result<(), Failure> {
 async fn permission<T>(
     ring: &Ring,
     (action, needed_for): (&'static str, &'static str),
-    call: impl Future<Output = Result<T, Failure>>,
+    call: impl Future<Output = Result<T, KmsError>>,
     trials: &mut Trials,
 ) -> Option<T> {
     let call = async { call.await.map_err(ProviderError::from) };

@@ -7,19 +7,18 @@ use std::fmt;
 use std::time::Duration;
 
 use aws_sdk_kms::Client as Sdk;
-use aws_sdk_kms::config::interceptors::BeforeDeserializationInterceptorContextRef;
 use aws_sdk_kms::config::timeout::TimeoutConfig;
-use aws_sdk_kms::config::{ConfigBag, Intercept, RuntimeComponents};
-use aws_sdk_kms::error::BoxError;
 use aws_sdk_kms::primitives::{Blob, DateTime};
 use aws_sdk_kms::types::{KeySpec, KeyState, KeyUsageType, MessageType, SigningAlgorithmSpec, Tag};
-use signet_api::{ErrorKind, Operation};
+use signet_api::{Call, ErrorKind, Operation};
 use signet_core::algorithm::RsaBits;
 use signet_core::{Algorithm, Timestamp};
 use zeroize::Zeroizing;
 
+use crate::NAME;
 use crate::algorithms::Signing;
-use crate::error::{Call, Failure};
+use crate::error::{KmsError, failed};
+use crate::http::Dates;
 use crate::session::deadlines;
 
 /// For making a key: the longest RSA keys take AWS seconds.
@@ -73,29 +72,7 @@ pub(crate) enum Claimed {
     Taken,
 }
 
-type Answer<T> = Result<T, Failure>;
-
-/// Hands on what the clock of KMS shows.
-#[derive(Debug)]
-struct Dates;
-
-impl Intercept for Dates {
-    fn name(&self) -> &'static str {
-        "dates"
-    }
-
-    fn read_before_deserialization(
-        &self,
-        context: &BeforeDeserializationInterceptorContextRef<'_>,
-        _: &RuntimeComponents,
-        _: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        if let Some(date) = context.response().headers().get("date") {
-            signet_api::dates::saw(crate::NAME, date);
-        }
-        Ok(())
-    }
-}
+type Answer<T> = Result<T, KmsError>;
 
 impl Client {
     pub(crate) fn new(session: &aws_config::SdkConfig, endpoint: Option<&str>) -> Self {
@@ -113,14 +90,16 @@ impl Client {
     /// Every alias of the account in this region: KMS lists them all or those of one key.
     pub(crate) async fn list_aliases(&self, operation: Operation) -> Answer<Vec<Alias>> {
         let call = Call {
+            provider: NAME,
             operation,
-            action: "kms:ListAliases",
-            on: "",
+            doing: "list the aliases",
+            permission: "kms:ListAliases",
+            resource: "",
         };
         let (mut aliases, mut marker) = (Vec::new(), None);
         loop {
             let page = self.sdk.list_aliases().limit(100).set_marker(marker).send().await;
-            let page = page.map_err(|error| call.failed(&error))?;
+            let page = page.map_err(|error| failed(call, &error))?;
             for alias in page.aliases.unwrap_or_default() {
                 aliases.push(Alias {
                     name: alias.alias_name.unwrap_or_default(),
@@ -138,14 +117,16 @@ impl Client {
     /// The ids of every key of the account in this region.
     pub(crate) async fn list_keys(&self, operation: Operation) -> Answer<Vec<String>> {
         let call = Call {
+            provider: NAME,
             operation,
-            action: "kms:ListKeys",
-            on: "",
+            doing: "list the keys",
+            permission: "kms:ListKeys",
+            resource: "",
         };
         let (mut ids, mut marker) = (Vec::new(), None);
         loop {
             let page = self.sdk.list_keys().limit(1000).set_marker(marker).send().await;
-            let page = page.map_err(|error| call.failed(&error))?;
+            let page = page.map_err(|error| failed(call, &error))?;
             ids.extend(page.keys.unwrap_or_default().into_iter().filter_map(|key| key.key_id));
             marker = next(call, page.truncated, page.next_marker)?;
             if marker.is_none() {
@@ -156,28 +137,34 @@ impl Client {
 
     pub(crate) async fn describe(&self, operation: Operation, key: &str) -> Answer<Described> {
         let call = Call {
+            provider: NAME,
             operation,
-            action: "kms:DescribeKey",
-            on: key,
+            doing: "describe",
+            permission: "kms:DescribeKey",
+            resource: key,
         };
         let answer = self.sdk.describe_key().key_id(key).send().await;
-        let answer = answer.map_err(|error| call.failed(&error))?;
-        let described = answer.key_metadata.ok_or_else(|| call.bad("an answer without a key"))?;
+        let answer = answer.map_err(|error| failed(call, &error))?;
+        let described = answer
+            .key_metadata
+            .ok_or_else(|| call.bad_answer("the answer has no key"))?;
         described_from(call, described, Some(key))
     }
 
     pub(crate) async fn public_key(&self, operation: Operation, arn: &str) -> Answer<Public> {
         let call = Call {
+            provider: NAME,
             operation,
-            action: "kms:GetPublicKey",
-            on: arn,
+            doing: "read the public key of",
+            permission: "kms:GetPublicKey",
+            resource: arn,
         };
         let answer = self.sdk.get_public_key().key_id(arn).send().await;
-        let answer = answer.map_err(|error| call.failed(&error))?;
+        let answer = answer.map_err(|error| failed(call, &error))?;
         same_key(call, answer.key_id.as_deref())?;
         let der = answer
             .public_key
-            .ok_or_else(|| call.bad("an answer without a public key"))?;
+            .ok_or_else(|| call.bad_answer("the answer has no public key"))?;
         let spec = answer.key_spec.map(|spec| spec.as_str().to_owned()).unwrap_or_default();
         Ok(Public {
             der: der.into_inner(),
@@ -192,9 +179,11 @@ impl Client {
         tags: &[(&str, String)],
     ) -> Answer<Described> {
         let call = Call {
+            provider: NAME,
             operation: Operation::Create,
-            action: "kms:CreateKey",
-            on: "",
+            doing: "create a key",
+            permission: "kms:CreateKey",
+            resource: "",
         };
         let spec = crate::algorithms::spec(algorithm, bits);
         let config = aws_sdk_kms::config::Builder::new().timeout_config(self.creation.clone());
@@ -209,11 +198,15 @@ impl Client {
             .config_override(config)
             .send()
             .await
-            .map_err(|error| call.failed(&error))?;
-        let described = answer.key_metadata.ok_or_else(|| call.bad("an answer without a key"))?;
+            .map_err(|error| failed(call, &error))?;
+        let described = answer
+            .key_metadata
+            .ok_or_else(|| call.bad_answer("the answer has no key"))?;
         let described = described_from(call, described, None)?;
         if described.spec != spec || described.description != description {
-            return Err(call.bad(format!("asked for {spec}, KMS answered with another key")));
+            return Err(call
+                .bad_answer(format!("asked for {spec}, KMS answered with another key"))
+                .into());
         }
         Ok(described)
     }
@@ -221,9 +214,11 @@ impl Client {
     /// Gives the key a name that only one key can have.
     pub(crate) async fn create_alias(&self, operation: Operation, alias: &str, key_id: &str) -> Answer<Claimed> {
         let call = Call {
+            provider: NAME,
             operation,
-            action: "kms:CreateAlias",
-            on: alias,
+            doing: "create",
+            permission: "kms:CreateAlias",
+            resource: alias,
         };
         match self
             .sdk
@@ -235,7 +230,7 @@ impl Client {
         {
             Ok(_) => Ok(Claimed::Won),
             Err(error) => {
-                let failure = call.failed(&error);
+                let failure = failed(call, &error);
                 // "The request was rejected because it attempted to create a resource that already exists."
                 if failure.is("AlreadyExistsException") {
                     Ok(Claimed::Taken)
@@ -248,19 +243,23 @@ impl Client {
 
     pub(crate) async fn delete_alias(&self, operation: Operation, alias: &str) -> Answer<()> {
         let call = Call {
+            provider: NAME,
             operation,
-            action: "kms:DeleteAlias",
-            on: alias,
+            doing: "delete",
+            permission: "kms:DeleteAlias",
+            resource: alias,
         };
         let answer = self.sdk.delete_alias().alias_name(alias).send().await;
-        answer.map(drop).map_err(|error| call.failed(&error))
+        answer.map(drop).map_err(|error| failed(call, &error))
     }
 
     pub(crate) async fn describe_as(&self, operation: Operation, arn: &str, description: &str) -> Answer<()> {
         let call = Call {
+            provider: NAME,
             operation,
-            action: "kms:UpdateKeyDescription",
-            on: arn,
+            doing: "change the description of",
+            permission: "kms:UpdateKeyDescription",
+            resource: arn,
         };
         let answer = self
             .sdk
@@ -269,24 +268,28 @@ impl Client {
             .description(description)
             .send()
             .await;
-        answer.map(drop).map_err(|error| call.failed(&error))
+        answer.map(drop).map_err(|error| failed(call, &error))
     }
 
     pub(crate) async fn disable(&self, operation: Operation, arn: &str) -> Answer<()> {
         let call = Call {
+            provider: NAME,
             operation,
-            action: "kms:DisableKey",
-            on: arn,
+            doing: "disable",
+            permission: "kms:DisableKey",
+            resource: arn,
         };
         let answer = self.sdk.disable_key().key_id(arn).send().await;
-        answer.map(drop).map_err(|error| call.failed(&error))
+        answer.map(drop).map_err(|error| failed(call, &error))
     }
 
     pub(crate) async fn schedule_deletion(&self, operation: Operation, key: &str) -> Answer<()> {
         let call = Call {
+            provider: NAME,
             operation,
-            action: "kms:ScheduleKeyDeletion",
-            on: key,
+            doing: "schedule the deletion of",
+            permission: "kms:ScheduleKeyDeletion",
+            resource: key,
         };
         let answer = self
             .sdk
@@ -295,7 +298,7 @@ impl Client {
             .pending_window_in_days(DELETION_DAYS)
             .send()
             .await;
-        answer.map(drop).map_err(|error| call.failed(&error))
+        answer.map(drop).map_err(|error| failed(call, &error))
     }
 
     /// A signature as KMS gives it, or `None` of a dry run.
@@ -307,9 +310,11 @@ impl Client {
         dry_run: bool,
     ) -> Answer<Option<Vec<u8>>> {
         let call = Call {
+            provider: NAME,
             operation,
-            action: "kms:Sign",
-            on: arn,
+            doing: "sign with",
+            permission: "kms:Sign",
+            resource: arn,
         };
         let spec = SigningAlgorithmSpec::from(signing.spec);
         let answer = self
@@ -328,15 +333,17 @@ impl Client {
             .await;
         let answer = match answer {
             Ok(answer) => answer,
-            Err(error) => return dry(dry_run, call.failed(&error)).map(|()| None),
+            Err(error) => return dry(dry_run, failed(call, &error)).map(|()| None),
         };
         same_key(call, answer.key_id.as_deref())?;
         if answer.signing_algorithm.as_ref() != Some(&spec) {
-            return Err(call.bad(format!("asked for {}, KMS signed with another algorithm", signing.spec)));
+            return Err(call
+                .bad_answer(format!("asked for {}, KMS signed with another algorithm", signing.spec))
+                .into());
         }
         let signature = answer
             .signature
-            .ok_or_else(|| call.bad("an answer without a signature"))?;
+            .ok_or_else(|| call.bad_answer("the answer has no signature"))?;
         Ok(Some(signature.into_inner()))
     }
 
@@ -346,15 +353,15 @@ impl Client {
         plaintext: &[u8],
         context: &[(&'static str, String)],
     ) -> Answer<Vec<u8>> {
-        let mut request = self.sdk.encrypt().key_id(call.on).plaintext(Blob::new(plaintext));
+        let mut request = self.sdk.encrypt().key_id(call.resource).plaintext(Blob::new(plaintext));
         for (name, value) in context {
             request = request.encryption_context(*name, value);
         }
-        let answer = request.send().await.map_err(|error| call.failed(&error))?;
+        let answer = request.send().await.map_err(|error| failed(call, &error))?;
         same_key(call, answer.key_id.as_deref())?;
         let ciphertext = answer
             .ciphertext_blob
-            .ok_or_else(|| call.bad("an answer without a ciphertext"))?;
+            .ok_or_else(|| call.bad_answer("the answer has no ciphertext"))?;
         Ok(ciphertext.into_inner())
     }
 
@@ -368,23 +375,25 @@ impl Client {
         let mut request = self
             .sdk
             .decrypt()
-            .key_id(call.on)
+            .key_id(call.resource)
             .ciphertext_blob(Blob::new(ciphertext));
         for (name, value) in context {
             request = request.encryption_context(*name, value);
         }
-        let answer = request.send().await.map_err(|error| call.failed(&error))?;
+        let answer = request.send().await.map_err(|error| failed(call, &error))?;
         let plaintext = answer.plaintext.map(|blob| Zeroizing::new(blob.into_inner()));
         same_key(call, answer.key_id.as_deref())?;
-        plaintext.ok_or_else(|| call.bad("an answer without a plaintext"))
+        Ok(plaintext.ok_or_else(|| call.bad_answer("the answer has no plaintext"))?)
     }
 
     /// Asks for a key under a key policy that KMS must refuse, and returns the key if it did not.
     pub(crate) async fn try_create_key(&self, tags: &[(&str, String)]) -> Answer<Option<String>> {
         let call = Call {
+            provider: NAME,
             operation: Operation::Check,
-            action: "kms:CreateKey",
-            on: "",
+            doing: "create a key",
+            permission: "kms:CreateKey",
+            resource: "",
         };
         let answer = self
             .sdk
@@ -398,7 +407,7 @@ impl Client {
         match answer {
             Ok(made) => Ok(made.key_metadata.map(|key| key.key_id)),
             Err(error) => {
-                let failure = call.failed(&error);
+                let failure = failed(call, &error);
                 // "The request was rejected because the specified policy is not syntactically or semantically correct."
                 if failure.is("MalformedPolicyDocumentException") {
                     Ok(None)
@@ -417,7 +426,7 @@ impl fmt::Debug for Client {
 }
 
 /// "The request was rejected because the DryRun parameter was specified": it would have worked.
-fn dry(dry_run: bool, failure: Failure) -> Answer<()> {
+fn dry(dry_run: bool, failure: KmsError) -> Answer<()> {
     match dry_run && failure.is("DryRunOperationException") {
         true => Ok(()),
         false => Err(failure),
@@ -432,23 +441,25 @@ fn next(call: Call<'_>, truncated: bool, marker: Option<String>) -> Answer<Optio
     match (truncated, marker) {
         (false, _) => Ok(None),
         (true, Some(marker)) => Ok(Some(marker)),
-        (true, None) => Err(call.bad("a list that goes on without saying where")),
+        (true, None) => Err(call.bad_answer("the list goes on, and does not say where").into()),
     }
 }
 
 /// A key that was named by its ARN or id must be the one that answered. An alias is another name for it.
 fn same_key(call: Call<'_>, answered: Option<&str>) -> Answer<()> {
     let answered = answered.unwrap_or_default();
-    let asked = call.on;
+    let asked = call.resource;
     let is_alias = asked.starts_with("alias/") || asked.contains(":alias/");
     if is_alias || answered == asked || answered.rsplit_once('/').is_some_and(|(_, id)| id == asked) {
         return Ok(());
     }
-    Err(call.bad(format!("the key {answered:?} answered in its place")))
+    Err(call
+        .bad_answer(format!("the key {answered:?} answered in its place"))
+        .into())
 }
 
 fn described_from(call: Call<'_>, key: aws_sdk_kms::types::KeyMetadata, asked: Option<&str>) -> Answer<Described> {
-    let arn = key.arn.ok_or_else(|| call.bad("a key without an ARN"))?;
+    let arn = key.arn.ok_or_else(|| call.bad_answer("the key has no ARN"))?;
     if asked.is_some() {
         same_key(call, Some(&arn))?;
     }
@@ -459,7 +470,7 @@ fn described_from(call: Call<'_>, key: aws_sdk_kms::types::KeyMetadata, asked: O
             return Err(call.error(ErrorKind::Unavailable, "KMS is still creating it").into());
         }
         Some(_) => State::Disabled,
-        None => return Err(call.bad("a key without a state")),
+        None => return Err(call.bad_answer("the key has no state").into()),
     };
     Ok(Described {
         id: key.key_id,

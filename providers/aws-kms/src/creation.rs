@@ -12,13 +12,14 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use signet_api::{ErrorKind, NewKey, Operation, ProviderError, Wanted};
+use signet_api::{Call, ErrorKind, NewKey, Operation, ProviderError, Wanted};
 use signet_core::algorithm::RsaBits;
 use signet_core::{Algorithm, KeyRecord, Kid, Timestamp};
 use tokio::sync::Mutex;
 
+use crate::NAME;
 use crate::client::{Alias, Claimed, State};
-use crate::error::{Call, Failure};
+use crate::error::KmsError;
 use crate::label::Label;
 use crate::policy::tags;
 use crate::ring::{AT_ONCE, Found, Reading, Ring};
@@ -90,9 +91,11 @@ impl Creation {
         };
         ring.remember(&alias);
         let call = Call {
+            provider: NAME,
             operation: CREATE,
-            action: "kms:CreateAlias",
-            on: &name,
+            doing: "create",
+            permission: "kms:CreateAlias",
+            resource: &name,
         };
         match ring.look(CREATE, label.sequence, &alias).await? {
             Found::Key(member) => Ok(member.record),
@@ -133,7 +136,7 @@ impl Creation {
         Ok(found.into_iter().min())
     }
 
-    async fn orphans(&self, ring: &Ring, operation: Operation, named: &[String]) -> Result<Vec<Orphan>, Failure> {
+    async fn orphans(&self, ring: &Ring, operation: Operation, named: &[String]) -> Result<Vec<Orphan>, KmsError> {
         let mut ids = ring.client.list_keys(operation).await?;
         {
             let named: HashSet<&String> = named.iter().collect();
@@ -156,7 +159,7 @@ impl Creation {
         Ok(orphans.into_iter().flatten().collect())
     }
 
-    async fn orphan(&self, ring: &Ring, operation: Operation, id: String) -> Result<Option<Orphan>, Failure> {
+    async fn orphan(&self, ring: &Ring, operation: Operation, id: String) -> Result<Option<Orphan>, KmsError> {
         let key = match ring.client.describe(operation, &id).await {
             Ok(key) => key,
             // A policy that lets Signet see its own keys alone hides all others.
@@ -225,9 +228,11 @@ impl Orphan {
 
 async fn make(ring: &Ring, label: &Label, bits: RsaBits) -> Result<String, ProviderError> {
     let call = Call {
+        provider: NAME,
         operation: CREATE,
-        action: "kms:CreateKey",
-        on: "",
+        doing: "create a key",
+        permission: "kms:CreateKey",
+        resource: "",
     };
     let description = label
         .to_description()
@@ -241,7 +246,7 @@ async fn make(ring: &Ring, label: &Label, bits: RsaBits) -> Result<String, Provi
 }
 
 /// Names the key. One that was made a moment ago may be unknown still, or its tags not yet count for permissions.
-async fn claim(ring: &Ring, alias: &str, key_id: &str) -> Result<Claimed, Failure> {
+async fn claim(ring: &Ring, alias: &str, key_id: &str) -> Result<Claimed, KmsError> {
     for wait in SHOWING {
         match ring.client.create_alias(CREATE, alias, key_id).await {
             Err(failure) if matches!(failure.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => {
@@ -258,7 +263,7 @@ async fn claim(ring: &Ring, alias: &str, key_id: &str) -> Result<Claimed, Failur
 }
 
 /// The alias, once KMS shows it.
-async fn shown(ring: &Ring, name: &str) -> Result<Alias, Failure> {
+async fn shown(ring: &Ring, name: &str) -> Result<Alias, KmsError> {
     for wait in SHOWING {
         let aliases = ring.client.list_aliases(CREATE).await?;
         if let Some(alias) = aliases.into_iter().find(|alias| alias.name == name) {
@@ -267,21 +272,25 @@ async fn shown(ring: &Ring, name: &str) -> Result<Alias, Failure> {
         tokio::time::sleep(Duration::from_millis(wait)).await;
     }
     let call = Call {
+        provider: NAME,
         operation: CREATE,
-        action: "kms:ListAliases",
-        on: name,
+        doing: "find",
+        permission: "kms:ListAliases",
+        resource: name,
     };
     let text = "the key was made, but KMS does not show its alias yet. It is looked for again";
     Err(call.error(ErrorKind::Unavailable, text).into())
 }
 
-async fn won_by_another(ring: &Ring, name: &str, failure: Failure) -> Result<Alias, ProviderError> {
+async fn won_by_another(ring: &Ring, name: &str, failure: KmsError) -> Result<Alias, ProviderError> {
     let aliases = ring.client.list_aliases(CREATE).await?;
     aliases.into_iter().find(|alias| alias.name == name).ok_or_else(|| {
         let call = Call {
+            provider: NAME,
             operation: CREATE,
-            action: "kms:CreateAlias",
-            on: name,
+            doing: "create",
+            permission: "kms:CreateAlias",
+            resource: name,
         };
         let text = format!(
             "somebody is deleting the key that was to get it ({}). Another is made",
@@ -292,7 +301,7 @@ async fn won_by_another(ring: &Ring, name: &str, failure: Failure) -> Result<Ali
 }
 
 /// Deletes a key whose place another has. Nobody else uses it: its description names that place.
-async fn abandon(ring: &Ring, key_id: &str) -> Result<(), Failure> {
+async fn abandon(ring: &Ring, key_id: &str) -> Result<(), KmsError> {
     match ring.client.schedule_deletion(CREATE, key_id).await {
         // Another that had taken up the same key was faster.
         Err(failure) if failure.is("KMSInvalidStateException") => Ok(()),
@@ -306,7 +315,7 @@ fn lost(ring: &Ring, kid: &Kid) -> ProviderError {
          account; if the aliases were deleted, restore them",
         ring.name
     );
-    ProviderError::new(crate::NAME, CREATE, ErrorKind::NotFound, text)
+    ProviderError::new(NAME, CREATE, ErrorKind::NotFound, text)
 }
 
 /// Whether the provider makes keys for it: every algorithm that Signet has.

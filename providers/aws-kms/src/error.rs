@@ -3,32 +3,29 @@
 //! Codes are those of <https://docs.aws.amazon.com/kms/latest/APIReference/CommonErrors.html> and of each call's page.
 
 use std::error::Error;
-use std::fmt;
 use std::time::Duration;
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_kms::config::http::HttpResponse;
 use aws_sdk_kms::error::{ProvideErrorMetadata, SdkError};
-use signet_api::{ErrorKind, Operation, ProviderError, untrusted};
-use signet_base::{causes, proxies, quote};
-
-use crate::NAME;
+use signet_api::{Call, ErrorKind, Failure, ProviderError};
+use signet_base::{causes, quote};
 
 /// The setting that names the authorities to trust.
 pub(crate) const AUTHORITIES: &str = "AWS_CA_BUNDLE";
 const SLOW_SOURCE: &str = "the source of the credentials was too slow. See that STS, the Pod Identity agent, the instance \
                            metadata or the credential_process of the profile answers, whichever this machine uses";
 
-/// A call that failed: AWS's code, for whoever can go on from it, and the error, for whoever cannot.
+/// A call of KMS that failed: AWS's code, for callers that can go on, and the error, for those that cannot.
 #[derive(Debug)]
-pub(crate) struct Failure {
+pub(crate) struct KmsError {
     code: Option<String>,
     /// The IAM action of the call that AWS refused.
     refused: Option<&'static str>,
     error: ProviderError,
 }
 
-impl Failure {
+impl KmsError {
     /// Whether AWS gave this code.
     pub(crate) fn is(&self, code: &str) -> bool {
         self.code.as_deref() == Some(code)
@@ -48,13 +45,13 @@ impl Failure {
     }
 }
 
-impl From<Failure> for ProviderError {
-    fn from(failure: Failure) -> Self {
+impl From<KmsError> for ProviderError {
+    fn from(failure: KmsError) -> Self {
         failure.error
     }
 }
 
-impl From<ProviderError> for Failure {
+impl From<ProviderError> for KmsError {
     fn from(error: ProviderError) -> Self {
         Self {
             code: None,
@@ -64,143 +61,93 @@ impl From<ProviderError> for Failure {
     }
 }
 
-/// What a call was about, in the operator's words.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Call<'a> {
-    pub(crate) operation: Operation,
-    /// The IAM action, such as `kms:Sign`.
-    pub(crate) action: &'static str,
-    /// The key or alias.
-    pub(crate) on: &'a str,
+/// The error of a call that KMS refused or that did not reach it.
+pub(crate) fn failed<E>(call: Call<'_>, error: &SdkError<E, HttpResponse>) -> KmsError
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    let SdkError::ServiceError(refused) = error else {
+        return call.failed(unanswered(error)).into();
+    };
+    let status = refused.raw().status().as_u16();
+    let code = error.code().map(str::to_owned);
+    let (kind, advice) = classify(code.as_deref(), status);
+    let what = match (&code, error.message()) {
+        (Some(code), Some(message)) if !message.is_empty() => format!("{code}: {}", quote(message)),
+        (Some(code), _) => code.clone(),
+        (None, _) => format!("HTTP status {status} without a code of AWS's"),
+    };
+    let failure = Failure {
+        retry_after: retry_after(refused.raw()),
+        ..Failure::new(kind, format!("{what}. {}", advice.text(call)))
+    };
+    KmsError {
+        code,
+        refused: Some(call.permission),
+        error: call.failed(failure),
+    }
 }
 
-impl Call<'_> {
-    pub(crate) fn error(self, kind: ErrorKind, text: impl fmt::Display) -> ProviderError {
-        let text = match self.on {
-            "" => format!("{}: {text}", self.action),
-            on => format!("{} on {on}: {text}", self.action),
-        };
-        ProviderError::new(NAME, self.operation, kind, text)
+/// Why a call has no answer of KMS.
+fn unanswered<E: Error + 'static>(error: &SdkError<E, HttpResponse>) -> Failure {
+    if let Some(credentials) = credentials_error(error) {
+        return without_credentials(credentials);
     }
-
-    /// An answer that cannot be.
-    pub(crate) fn bad(self, text: impl fmt::Display) -> Failure {
-        let text = format!("{text}. See what stands between this machine and KMS");
-        self.error(ErrorKind::BadAnswer, text).into()
-    }
-
-    pub(crate) fn failed<E>(self, error: &SdkError<E, HttpResponse>) -> Failure
-    where
-        E: ProvideErrorMetadata + Error + 'static,
-    {
-        if let Some(credentials) = credentials_error(error) {
-            return self.without_credentials(credentials).into();
-        }
-        match error {
-            SdkError::ServiceError(refused) => {
-                let status = refused.raw().status().as_u16();
-                let code = error.code().map(str::to_owned);
-                let (kind, advice) = classify(code.as_deref(), status);
-                let what = match (&code, error.message()) {
-                    (Some(code), Some(message)) if !message.is_empty() => {
-                        format!("{code}: {}", quote(message))
-                    }
-                    (Some(code), _) => code.clone(),
-                    (None, _) => format!("HTTP status {status} without a code of AWS's"),
-                };
-                let mut error = self.error(kind, format!("{what}. {}", advice.text(self)));
-                error.retry_after = retry_after(refused.raw());
-                Failure {
-                    code,
-                    refused: Some(self.action),
-                    error,
-                }
+    let chain = causes(error).join(": ");
+    match error {
+        SdkError::TimeoutError(_) => Failure::timed_out(
+            "no answer in time. See that this machine reaches KMS in the configured region (or through its VPC endpoint)",
+        ),
+        SdkError::DispatchFailure(failure) if failure.is_timeout() => Failure::timed_out(format_args!(
+            "no connection in time ({chain}). See that this machine reaches KMS in the configured region"
+        )),
+        SdkError::DispatchFailure(_) => {
+            if let Some(failure) = Failure::on_the_way(error, AUTHORITIES) {
+                return failure.prefixed("no connection to KMS");
             }
-            SdkError::TimeoutError(_) => self
-                .error(
-                    ErrorKind::TimedOut,
-                    format!(
-                        "no answer in time. See that this machine reaches KMS in the configured region (or through its VPC \
-                         endpoint){}",
-                        proxies::on_the_way()
-                    ),
-                )
-                .into(),
-            SdkError::DispatchFailure(failure) if failure.is_timeout() => self
-                .error(
-                    ErrorKind::TimedOut,
-                    format!(
-                        "no connection in time ({}). See that this machine reaches KMS in the configured region{}",
-                        causes(error).join(": "),
-                        proxies::on_the_way()
-                    ),
-                )
-                .into(),
-            SdkError::DispatchFailure(_) => {
-                let chain = causes(error).join(": ");
-                if let Some(why) = proxies::failure(error) {
-                    return self.error(ErrorKind::Unavailable, format!("no connection to KMS: {why}")).into();
-                }
-                match untrusted(&chain, AUTHORITIES) {
-                    // The SDK ends the search, and does not say so by a type.
-                    None if chain.contains("identity resolver timed out") => {
-                        self.error(ErrorKind::TimedOut, format!("{SLOW_SOURCE} ({chain})"))
-                    }
-                    Some(advice) => self
-                        .error(ErrorKind::Unavailable, format!("no connection to KMS ({chain}). {advice}"))
-                        .in_no_hurry(),
-                    None => self.error(
-                        ErrorKind::Unavailable,
-                        format!("no connection to KMS ({chain}). See AWS_REGION, AWS_ENDPOINT_URL, and the network"),
-                    ),
-                }
-                .into()
+            // The SDK ends the search, and does not say so by a type.
+            if chain.contains("identity resolver timed out") {
+                return Failure::new(ErrorKind::TimedOut, format!("{SLOW_SOURCE} ({chain})"));
             }
-            SdkError::ResponseError(answer) => {
-                let status = answer.raw().status().as_u16();
-                let kind = match status {
-                    429 => ErrorKind::Throttled,
-                    500.. => ErrorKind::Unavailable,
-                    _ => ErrorKind::BadAnswer,
-                };
-                self.error(kind, format!("HTTP status {status} and no answer of KMS's. See what stands between"))
-                    .into()
-            }
-            _ => self
-                .error(ErrorKind::InvalidConfig, format!("the call could not be made: {}", causes(error).join(": ")))
-                .into(),
+            let text = format!("no connection to KMS ({chain}). See AWS_REGION, AWS_ENDPOINT_URL, and the network");
+            Failure::new(ErrorKind::Unavailable, text)
         }
+        SdkError::ResponseError(answer) => {
+            let status = answer.raw().status().as_u16();
+            let kind = match status {
+                429 => ErrorKind::Throttled,
+                500.. => ErrorKind::Unavailable,
+                _ => ErrorKind::BadAnswer,
+            };
+            let text = format!("HTTP status {status}, and not in KMS's form. Look for a proxy on the way");
+            Failure::new(kind, text)
+        }
+        _ => Failure::new(ErrorKind::InvalidConfig, format!("the call could not be made: {chain}")),
     }
+}
 
-    fn without_credentials(self, error: &CredentialsError) -> ProviderError {
-        let causes = without_features(error);
-        if let Some(why) = proxies::failure(error) {
-            let text = format!("the source of the credentials cannot be reached: {why}");
-            return self.error(ErrorKind::Unavailable, text);
-        }
-        if let Some(advice) = untrusted(&causes, AUTHORITIES) {
-            let text = format!("the source of the credentials cannot be reached ({causes}). {advice}");
-            return self.error(ErrorKind::Unavailable, text).in_no_hurry();
-        }
-        let (kind, what) = match error {
-            CredentialsError::CredentialsNotLoaded(_) => (
-                ErrorKind::Unauthenticated,
-                "no credentials. These sources were asked: environment, profile (with its credential_process), web \
-                 identity, container (EKS Pod Identity, ECS), instance metadata. Set up one of them",
-            ),
-            CredentialsError::ProviderTimedOut(_) => (ErrorKind::TimedOut, SLOW_SOURCE),
-            CredentialsError::InvalidConfiguration(_) => (
-                ErrorKind::InvalidConfig,
-                "the credentials are set up wrongly. Correct the AWS_* variables or the profile",
-            ),
-            _ => (
-                ErrorKind::Unauthenticated,
-                "the source of the credentials refused or failed. See the role, its trust policy and the token file, or the \
-                 credential_process of the profile",
-            ),
-        };
-        self.error(kind, format!("{what} ({causes})"))
+fn without_credentials(error: &CredentialsError) -> Failure {
+    if let Some(failure) = Failure::on_the_way(error, AUTHORITIES) {
+        return failure.prefixed("the source of the credentials cannot be reached");
     }
+    let (kind, what) = match error {
+        CredentialsError::CredentialsNotLoaded(_) => (
+            ErrorKind::Unauthenticated,
+            "no credentials. These sources were asked: environment, profile (with its credential_process), web \
+             identity, container (EKS Pod Identity, ECS), instance metadata. Set up one of them",
+        ),
+        CredentialsError::ProviderTimedOut(_) => (ErrorKind::TimedOut, SLOW_SOURCE),
+        CredentialsError::InvalidConfiguration(_) => (
+            ErrorKind::InvalidConfig,
+            "the credentials are set up wrongly. Correct the AWS_* variables or the profile",
+        ),
+        _ => (
+            ErrorKind::Unauthenticated,
+            "the source of the credentials refused or failed. See the role, its trust policy and the token file, or the \
+             credential_process of the profile",
+        ),
+    };
+    Failure::new(kind, format!("{what} ({})", without_features(error)))
 }
 
 /// What the operator does.
@@ -221,7 +168,7 @@ impl Advice {
             Self::Grant => format!(
                 "Grant {} to these credentials (signet check prints the statement). For a key made a moment ago, tags \
                  take up to five minutes to count",
-                call.action
+                call.permission
             ),
             Self::Credentials => {
                 "Renew or correct the credentials, and see that this machine's clock is right".to_owned()

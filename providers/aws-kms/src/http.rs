@@ -1,8 +1,11 @@
-//! The HTTP client under the SDK: it names Signet in requests that the SDK does not name us in.
+//! The HTTP under the SDK: a client that names Signet in requests in which the SDK does not, and the dates of the answers.
 //!
 //! The SDK's clients for container credentials send no `User-Agent`, and the one for the instance metadata sends its own without
 //! `app/...`. `User-Agent` is not among the fields that requests are signed over.
 
+use aws_sdk_kms::config::interceptors::BeforeDeserializationInterceptorContextRef;
+use aws_sdk_kms::config::{ConfigBag, Intercept};
+use aws_sdk_kms::error::BoxError;
 use aws_smithy_http_client::Connector;
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
@@ -14,6 +17,8 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use signet_base::{APPLICATION_ID, USER_AGENT};
+
+use crate::NAME;
 
 const FIELD: &str = "user-agent";
 
@@ -58,5 +63,27 @@ impl HttpConnector for Naming<SharedHttpConnector> {
             request.headers_mut().insert(FIELD, agent);
         }
         self.0.call(request)
+    }
+}
+
+/// Hands on what the clock of KMS shows.
+#[derive(Debug)]
+pub(crate) struct Dates;
+
+impl Intercept for Dates {
+    fn name(&self) -> &'static str {
+        "dates"
+    }
+
+    fn read_before_deserialization(
+        &self,
+        context: &BeforeDeserializationInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        if let Some(date) = context.response().headers().get("date") {
+            signet_api::dates::saw(NAME, date);
+        }
+        Ok(())
     }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use signet_api::{
-    Capabilities, Claim, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError, ReadQuota, Trials,
-    may_retire,
+    Call, Capabilities, Claim, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError, ReadQuota,
+    Trials, may_retire,
 };
 use signet_base::Clock;
 use signet_core::algorithm::KeyType;
@@ -18,7 +18,6 @@ use crate::NAME;
 use crate::algorithms::{LONGEST_RAW, Signing, longest_message};
 use crate::client::{Client, State};
 use crate::creation::{ALGORITHMS, Creation};
-use crate::error::Call;
 use crate::label::{Label, Mark};
 use crate::ring::{Held, Ring, settled};
 
@@ -82,9 +81,11 @@ impl Remote {
     async fn mark(&self, held: &Held, revocation: &Revocation) -> Result<(), ProviderError> {
         const REVOKE: Operation = Operation::Revoke;
         let call = Call {
+            provider: NAME,
             operation: REVOKE,
-            action: "kms:UpdateKeyDescription",
-            on: &held.arn,
+            doing: "change the description of",
+            permission: "kms:UpdateKeyDescription",
+            resource: &held.arn,
         };
         let key = settled(|| self.ring.client.describe(REVOKE, &held.arn)).await?;
         if key.state == State::PendingDeletion {
@@ -93,8 +94,10 @@ impl Remote {
                 "the key is being deleted, and is no longer of the ring",
             ));
         }
-        let mut label = Label::from_description(&key.description)
-            .ok_or_else(|| call.bad("somebody changed the key's description"))?;
+        let mut label = Label::from_description(&key.description).ok_or_else(|| {
+            let text = "somebody changed the key's description: restore it from the audit log (CreateKey)";
+            call.error(ErrorKind::BadAnswer, text)
+        })?;
         let before = label.revoked.take();
         // The first reason stays, also of a mark that was written before marks bore a public key.
         let revocation = before.as_ref().map_or(revocation, |mark| &mark.revocation);
@@ -145,9 +148,11 @@ impl KeyProvider for Remote {
         const SIGN: Operation = Operation::Sign;
         let held = self.usable(SIGN, kid).await?;
         let call = Call {
+            provider: NAME,
             operation: SIGN,
-            action: "kms:Sign",
-            on: &held.arn,
+            doing: "sign with",
+            permission: "kms:Sign",
+            resource: &held.arn,
         };
         let algorithm = held.public.algorithm();
         if longest_message(algorithm).is_some_and(|longest| message.len() > longest) {
@@ -170,7 +175,7 @@ impl KeyProvider for Remote {
         };
         match algorithm.key_type() {
             KeyType::Ec(curve) => Signature::from_ecdsa_der(curve, &signature)
-                .ok_or_else(|| call.bad("a signature that is not the DER of two numbers").into()),
+                .ok_or_else(|| call.bad_answer("the signature is not the DER of two numbers").into()),
             _ => Ok(Signature::from_jws(signature)),
         }
     }
@@ -183,7 +188,7 @@ impl KeyProvider for Remote {
         const RETIRE: Operation = Operation::Retire;
         let reading = self.ring.read(RETIRE).await?;
         may_retire(reading.members.iter().map(|member| &member.record), kid)
-            .map_err(|(kind, text)| ProviderError::new(NAME, RETIRE, kind, text))?;
+            .map_err(|failure| failure.at(NAME, RETIRE))?;
         let held = self.ring.find(RETIRE, kid).await?;
         match fate {
             Fate::Disable => self.disable(RETIRE, kid, &held).await,

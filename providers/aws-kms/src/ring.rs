@@ -16,13 +16,14 @@ use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use parking_lot::Mutex;
-use signet_api::{ErrorKind, Operation, ProviderError, Settling};
+use signet_api::{Call, ErrorKind, Operation, ProviderError, Settling};
 use signet_base::Clock;
 use signet_core::public_key::PublicKey;
 use signet_core::{Algorithm, KeyRecord, KeyState, Kid, VerifyingKey};
 
+use crate::NAME;
 use crate::client::{Alias, Client, Described, State};
-use crate::error::{Call, Failure};
+use crate::error::KmsError;
 use crate::label::Label;
 
 /// So many keys are asked for at once.
@@ -122,7 +123,7 @@ impl Ring {
         (self.alias(sequence) == alias).then_some(sequence)
     }
 
-    pub(crate) async fn read(&self, operation: Operation) -> Result<Reading, Failure> {
+    pub(crate) async fn read(&self, operation: Operation) -> Result<Reading, KmsError> {
         let mut aliases = self.client.list_aliases(operation).await?;
         self.with_made(&mut aliases);
         let named = aliases.iter().filter_map(|alias| alias.key_id.clone()).collect();
@@ -135,7 +136,7 @@ impl Ring {
         let read: Vec<(String, Found)> = futures_util::stream::iter(ours)
             .map(|(sequence, alias)| async move {
                 let found = self.look(operation, sequence, &alias).await?;
-                Ok::<_, Failure>((alias.name, found))
+                Ok::<_, KmsError>((alias.name, found))
             })
             .buffer_unordered(AT_ONCE)
             .try_collect()
@@ -164,16 +165,18 @@ impl Ring {
     }
 
     /// The key behind an alias.
-    pub(crate) async fn look(&self, operation: Operation, sequence: u64, alias: &Alias) -> Result<Found, Failure> {
+    pub(crate) async fn look(&self, operation: Operation, sequence: u64, alias: &Alias) -> Result<Found, KmsError> {
         let call = Call {
+            provider: NAME,
             operation,
-            action: "kms:ListAliases",
-            on: &alias.name,
+            doing: "read the key of",
+            permission: "kms:ListAliases",
+            resource: &alias.name,
         };
         let key_id = alias
             .key_id
             .as_ref()
-            .ok_or_else(|| call.bad("an alias without a key"))?;
+            .ok_or_else(|| call.bad_answer("the alias names no key"))?;
         let key = settled(|| self.client.describe(operation, key_id)).await?;
         if key.state == State::PendingDeletion {
             return Ok(Found::Leaving);
@@ -181,7 +184,8 @@ impl Ring {
         // The key itself may be older: one that was adopted. It is published from the alias on. The API lets servers leave
         // an alias's instants out.
         let created_at = alias.created_at.or(key.created_at);
-        let created_at = created_at.ok_or_else(|| call.bad("neither the alias nor its key has a creation instant"))?;
+        let created_at =
+            created_at.ok_or_else(|| call.bad_answer("neither the alias nor its key has a creation instant"))?;
         let label = Label::from_description(&key.description)
             .filter(|label| label.ring == self.name && label.sequence == sequence)
             .ok_or_else(|| {
@@ -247,7 +251,7 @@ impl Ring {
         operation: Operation,
         key: &Described,
         algorithm: Algorithm,
-    ) -> Result<Option<VerifyingKey>, Failure> {
+    ) -> Result<Option<VerifyingKey>, KmsError> {
         if let Some(known) = self.public.lock().get(&key.arn) {
             return Ok(Some(known.clone()));
         }
@@ -260,13 +264,15 @@ impl Ring {
             Err(failure) => return Err(failure),
         };
         let call = Call {
+            provider: NAME,
             operation,
-            action: "kms:GetPublicKey",
-            on: &key.arn,
+            doing: "read the public key of",
+            permission: "kms:GetPublicKey",
+            resource: &key.arn,
         };
         let verifying = PublicKey::from_spki_der(&public.der)
             .and_then(|key| key.for_algorithm(algorithm))
-            .map_err(|error| call.bad(format!("a public key ({}) that is refused: {error}", public.spec)))?;
+            .map_err(|error| call.bad_answer(format!("the public key ({}) is refused: {error}", public.spec)))?;
         self.public.lock().insert(key.arn.clone(), verifying.clone());
         Ok(Some(verifying))
     }
@@ -305,7 +311,7 @@ impl Ring {
                      disabled. To revoke one of those, enable it first (`aws kms enable-key`)"
                 ));
             }
-            ProviderError::new(crate::NAME, operation, ErrorKind::NotFound, text)
+            ProviderError::new(NAME, operation, ErrorKind::NotFound, text)
         })
     }
 
@@ -352,7 +358,7 @@ impl fmt::Debug for Ring {
 }
 
 /// Repeats a call while it does not find what must be there.
-pub(crate) async fn settled<T, F: Future<Output = Result<T, Failure>>>(call: impl Fn() -> F) -> Result<T, Failure> {
+pub(crate) async fn settled<T, F: Future<Output = Result<T, KmsError>>>(call: impl Fn() -> F) -> Result<T, KmsError> {
     for wait in SETTLING {
         match call().await {
             Err(failure) if failure.kind() == ErrorKind::NotFound => {

@@ -6,12 +6,12 @@
 use std::fmt;
 
 use async_trait::async_trait;
-use signet_api::{ErrorKind, Operation, ProviderError, Trials};
+use signet_api::{Call, ErrorKind, Operation, ProviderError, Trials};
 use signet_sealed::{Context, Purpose, Sealer};
 use zeroize::Zeroizing;
 
+use crate::NAME;
 use crate::client::Client;
-use crate::error::Call;
 use crate::policy::{TRIAL_RING, sealing_grant};
 
 /// "Data to be encrypted … maximum length of 4096"; the largest private key, RSA with 4096 bits, takes 2,400.
@@ -32,9 +32,11 @@ impl KmsSealer {
 impl Sealer for KmsSealer {
     async fn wrap(&self, plaintext: &[u8], context: &Context) -> Result<Vec<u8>, ProviderError> {
         let call = Call {
+            provider: NAME,
             operation: Operation::Create,
-            action: "kms:Encrypt",
-            on: &self.key,
+            doing: "encrypt with",
+            permission: "kms:Encrypt",
+            resource: &self.key,
         };
         if plaintext.len() > LONGEST {
             let text = format!(
@@ -48,9 +50,11 @@ impl Sealer for KmsSealer {
 
     async fn unwrap(&self, wrapped: &[u8], context: &Context) -> Result<Zeroizing<Vec<u8>>, ProviderError> {
         let call = Call {
+            provider: NAME,
             operation: Operation::Unseal,
-            action: "kms:Decrypt",
-            on: &self.key,
+            doing: "decrypt with",
+            permission: "kms:Decrypt",
+            resource: &self.key,
         };
         Ok(self.client.decrypt(call, wrapped, &context.pairs()).await?)
     }
@@ -58,10 +62,12 @@ impl Sealer for KmsSealer {
     async fn check(&self, trials: &mut Trials) {
         const TRIAL: &[u8] = b"signet check";
         let context = Context::new(TRIAL_RING, Purpose::Trial).pairs();
-        let call = |action| Call {
+        let call = |doing, permission| Call {
+            provider: NAME,
             operation: Operation::Check,
-            action,
-            on: &self.key,
+            doing,
+            permission,
+            resource: &self.key,
         };
         let permission = |action: &str| {
             (
@@ -70,7 +76,12 @@ impl Sealer for KmsSealer {
             )
         };
         let (encrypt, grant) = permission("kms:Encrypt");
-        let wrapped = Box::pin(async { Ok(self.client.encrypt(call("kms:Encrypt"), TRIAL, &context).await?) });
+        let wrapped = Box::pin(async {
+            Ok(self
+                .client
+                .encrypt(call("encrypt with", "kms:Encrypt"), TRIAL, &context)
+                .await?)
+        });
         let wrapped = trials
             .permission(encrypt, "sealing new private keys", grant, wrapped)
             .await;
@@ -78,8 +89,12 @@ impl Sealer for KmsSealer {
         let needed_for = "unsealing private keys and reading the ring";
         match wrapped {
             Some(wrapped) => {
-                let unwrapped =
-                    Box::pin(async { Ok(self.client.decrypt(call("kms:Decrypt"), &wrapped, &context).await?) });
+                let unwrapped = Box::pin(async {
+                    Ok(self
+                        .client
+                        .decrypt(call("decrypt with", "kms:Decrypt"), &wrapped, &context)
+                        .await?)
+                });
                 trials.permission(decrypt, needed_for, grant, unwrapped).await;
             }
             None => trials.not_tried(

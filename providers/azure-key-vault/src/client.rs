@@ -16,13 +16,13 @@ use azure_security_keyvault_keys::models::{
 use azure_security_keyvault_keys::{KeyClient, KeyClientOptions};
 use futures_util::TryStreamExt as _;
 use serde::de::DeserializeOwned;
-use signet_api::{ErrorKind, Operation, ProviderError};
+use signet_api::{Call, ErrorKind, Operation, ProviderError};
 use signet_core::algorithm::{Curve, RsaBits};
 use signet_core::{Algorithm, PublicKey, Timestamp};
 
 use crate::NAME;
 use crate::config::{AzureConfig, is_loopback};
-use crate::error::Doing;
+use crate::error::failed;
 use crate::http::client_options;
 use crate::identity::{Caller, Identity};
 use crate::jwk::public_key;
@@ -116,20 +116,13 @@ impl Vault {
         &self.url
     }
 
-    fn doing(&self, operation: Operation, action: &'static str, what: &str, version: &str) -> Doing {
-        let what = match version {
-            "" => format!("{what} {}", self.url),
-            version => format!("{what} version {version} of {}", self.url),
-        };
-        Doing {
-            operation,
-            what,
-            action,
-        }
+    /// A version of this key, as errors name it.
+    fn named(&self, version: &str) -> String {
+        format!("version {version} of {}", self.url)
     }
 
     /// The id of a version from its URL, which must be one of this key.
-    fn id(&self, kid: Option<&str>, doing: &Doing) -> Result<String, ProviderError> {
+    fn id(&self, kid: Option<&str>, call: Call<'_>) -> Result<String, ProviderError> {
         let kid = kid.unwrap_or_default();
         let parsed = Url::parse(kid).ok();
         let id = parsed.as_ref().and_then(|url| {
@@ -139,10 +132,7 @@ impl Vault {
         });
         match id {
             Some(id) if !id.is_empty() && id.bytes().all(|octet| octet.is_ascii_alphanumeric()) => Ok(id.to_owned()),
-            _ => Err(doing.refuse(
-                ErrorKind::BadAnswer,
-                "the answer is about another key than the one that was asked for",
-            )),
+            _ => Err(call.bad_answer("the answer is about another key than the one that was asked for")),
         }
     }
 
@@ -151,16 +141,13 @@ impl Vault {
         kid: Option<&str>,
         attributes: Option<KeyAttributes>,
         tags: Option<HashMap<String, String>>,
-        doing: &Doing,
+        call: Call<'_>,
     ) -> Result<Version, ProviderError> {
         let instant = |at: Option<OffsetDateTime>| at.map(|at| Timestamp::from_secs(at.unix_timestamp()));
-        let id = self.id(kid, doing)?;
+        let id = self.id(kid, call)?;
         let attributes = attributes.unwrap_or_default();
         let (Some(created), Some(enabled)) = (instant(attributes.created), attributes.enabled) else {
-            return Err(doing.refuse(
-                ErrorKind::BadAnswer,
-                "the answer lacks when the version was created or whether it is enabled",
-            ));
+            return Err(call.bad_answer("the answer lacks when the version was created or whether it is enabled"));
         };
         Ok(Version {
             id,
@@ -172,28 +159,30 @@ impl Vault {
         })
     }
 
-    fn key(&self, key: Key, doing: &Doing) -> Result<(Version, PublicKey), ProviderError> {
+    fn key(&self, key: Key, call: Call<'_>) -> Result<(Version, PublicKey), ProviderError> {
         let jwk = key.key.unwrap_or_default();
-        let version = self.version(jwk.kid.as_deref(), key.attributes, key.tags, doing)?;
-        let public = public_key(&jwk).map_err(|why| {
-            doing.refuse(
-                ErrorKind::BadAnswer,
-                &format!("version {} has no usable public key: {why}", version.id),
-            )
-        })?;
+        let version = self.version(jwk.kid.as_deref(), key.attributes, key.tags, call)?;
+        let public = public_key(&jwk)
+            .map_err(|why| call.bad_answer(format_args!("version {} has no usable public key: {why}", version.id)))?;
         Ok((version, public))
     }
 
     /// Every version, in no order. A key that is not there has none.
     pub(crate) async fn versions(&self, operation: Operation) -> Result<Vec<Version>, ProviderError> {
-        let doing = self.doing(operation, action::READ, "listing the versions of", "");
+        let call = Call {
+            provider: NAME,
+            operation,
+            doing: "list the versions of",
+            permission: action::READ,
+            resource: &self.url,
+        };
         let mut pages = self
             .client
             .list_key_properties_versions(&self.name, None)
-            .map_err(|error| doing.failed(&error))?;
+            .map_err(|error| failed(call, &error))?;
         let mut versions = Vec::new();
         loop {
-            let next = match self.within(&doing, REQUEST, pages.try_next()).await {
+            let next = match self.within(call, REQUEST, pages.try_next()).await {
                 Ok(next) => next,
                 Err(error) if error.kind == ErrorKind::NotFound && versions.is_empty() => None,
                 Err(error) => return Err(error),
@@ -202,9 +191,9 @@ impl Vault {
             if versions.len() == MOST_VERSIONS {
                 let why =
                     format!("there are more than {MOST_VERSIONS}. Move the ring to a new key: see the documentation");
-                return Err(doing.refuse(ErrorKind::BadAnswer, &why));
+                return Err(call.error(ErrorKind::BadAnswer, why));
             }
-            versions.push(self.version(item.kid.as_deref(), item.attributes, item.tags, &doing)?);
+            versions.push(self.version(item.kid.as_deref(), item.attributes, item.tags, call)?);
         }
     }
 
@@ -214,16 +203,23 @@ impl Vault {
         operation: Operation,
         version: Option<&str>,
     ) -> Result<(Version, PublicKey), ProviderError> {
-        let doing = self.doing(operation, action::READ, "reading", version.unwrap_or_default());
+        let resource = version.map_or_else(|| self.url.clone(), |version| self.named(version));
+        let call = Call {
+            provider: NAME,
+            operation,
+            doing: "read",
+            permission: action::READ,
+            resource: &resource,
+        };
         let options = KeyClientGetKeyOptions {
             key_version: version.map(str::to_owned),
             ..KeyClientGetKeyOptions::default()
         };
         let key = self
-            .answer(&doing, REQUEST, self.client.get_key(&self.name, Some(options)))
+            .answer(call, REQUEST, self.client.get_key(&self.name, Some(options)))
             .await?;
-        let (found, public) = self.key(key, &doing)?;
-        self.expect(&found.id, version.unwrap_or(&found.id), &doing)?;
+        let (found, public) = self.key(key, call)?;
+        self.expect(&found.id, version.unwrap_or(&found.id), call)?;
         Ok((found, public))
     }
 
@@ -234,7 +230,13 @@ impl Vault {
         bits: RsaBits,
         tags: Tags,
     ) -> Result<(Version, PublicKey), ProviderError> {
-        let doing = self.doing(Operation::Create, action::CREATE, "creating a version of", "");
+        let call = Call {
+            provider: NAME,
+            operation: Operation::Create,
+            doing: "create a version of",
+            permission: action::CREATE,
+            resource: &self.url,
+        };
         let (kty, curve, key_size) = match algorithm.key_type() {
             signet_core::algorithm::KeyType::Ec(curve) => {
                 let curve = match curve {
@@ -257,24 +259,30 @@ impl Vault {
             tags: Some(tags),
             ..CreateKeyParameters::default()
         };
-        let key = self.make(&doing, parameters).await?;
-        self.key(key, &doing)
+        let key = self.make(call, parameters).await?;
+        self.key(key, call)
     }
 
-    async fn make(&self, doing: &Doing, parameters: CreateKeyParameters) -> Result<Key, ProviderError> {
-        let content = RequestContent::try_from(parameters).map_err(|error| doing.failed(&error))?;
-        self.answer(doing, CREATION, self.maker.create_key(&self.name, content, None))
+    async fn make(&self, call: Call<'_>, parameters: CreateKeyParameters) -> Result<Key, ProviderError> {
+        let content = RequestContent::try_from(parameters).map_err(|error| failed(call, &error))?;
+        self.answer(call, CREATION, self.maker.create_key(&self.name, content, None))
             .await
     }
 
     /// Asks for a key of a kind that no vault has, for `check`: it must be refused.
     pub(crate) async fn create_impossible(&self) -> Result<(), ProviderError> {
-        let doing = self.doing(Operation::Check, action::CREATE, "creating a version of", "");
+        let call = Call {
+            provider: NAME,
+            operation: Operation::Check,
+            doing: "create a version of",
+            permission: action::CREATE,
+            resource: &self.url,
+        };
         let parameters = CreateKeyParameters {
             kty: Some(KeyType::UnknownValue("signet-check".to_owned())),
             ..CreateKeyParameters::default()
         };
-        self.make(&doing, parameters).await.map(drop)
+        self.make(call, parameters).await.map(drop)
     }
 
     pub(crate) async fn change(
@@ -283,7 +291,14 @@ impl Vault {
         version: &str,
         change: Change,
     ) -> Result<(Version, PublicKey), ProviderError> {
-        let doing = self.doing(operation, action::UPDATE, "changing", version);
+        let resource = self.named(version);
+        let call = Call {
+            provider: NAME,
+            operation,
+            doing: "change",
+            permission: action::UPDATE,
+            resource: &resource,
+        };
         let instant = |at: Timestamp| OffsetDateTime::from_unix_timestamp(at.as_secs()).ok();
         let parameters = UpdateKeyPropertiesParameters {
             key_attributes: Some(KeyAttributes {
@@ -295,15 +310,15 @@ impl Vault {
             tags: change.tags,
             ..UpdateKeyPropertiesParameters::default()
         };
-        let content = RequestContent::try_from(parameters).map_err(|error| doing.failed(&error))?;
+        let content = RequestContent::try_from(parameters).map_err(|error| failed(call, &error))?;
         let options = KeyClientUpdateKeyPropertiesOptions {
             key_version: Some(version.to_owned()),
             ..KeyClientUpdateKeyPropertiesOptions::default()
         };
-        let call = self.client.update_key_properties(&self.name, content, Some(options));
-        let key = self.answer(&doing, REQUEST, call).await?;
-        let (changed, public) = self.key(key, &doing)?;
-        self.expect(&changed.id, version, &doing)?;
+        let request = self.client.update_key_properties(&self.name, content, Some(options));
+        let key = self.answer(call, REQUEST, request).await?;
+        let (changed, public) = self.key(key, call)?;
+        self.expect(&changed.id, version, call)?;
         Ok((changed, public))
     }
 
@@ -315,7 +330,14 @@ impl Vault {
         algorithm: Algorithm,
         digest: Vec<u8>,
     ) -> Result<Vec<u8>, ProviderError> {
-        let doing = self.doing(operation, action::SIGN, "signing with", version);
+        let resource = self.named(version);
+        let call = Call {
+            provider: NAME,
+            operation,
+            doing: "sign with",
+            permission: action::SIGN,
+            resource: &resource,
+        };
         let algorithm = match algorithm {
             Algorithm::RS256 => SignatureAlgorithm::Rs256,
             Algorithm::RS384 => SignatureAlgorithm::Rs384,
@@ -326,19 +348,19 @@ impl Vault {
             Algorithm::ES256 => SignatureAlgorithm::Es256,
             Algorithm::ES384 => SignatureAlgorithm::Es384,
             Algorithm::ES512 => SignatureAlgorithm::Es512,
-            Algorithm::EdDSA => return Err(doing.refuse(ErrorKind::InvalidConfig, "Key Vault has no EdDSA")),
+            Algorithm::EdDSA => return Err(call.error(ErrorKind::InvalidConfig, "Key Vault has no EdDSA")),
         };
         let parameters = SignParameters {
             algorithm: Some(algorithm),
             value: Some(digest),
         };
-        let content = RequestContent::try_from(parameters).map_err(|error| doing.failed(&error))?;
+        let content = RequestContent::try_from(parameters).map_err(|error| failed(call, &error))?;
         let options = KeyClientSignOptions {
             key_version: Some(version.to_owned()),
             ..KeyClientSignOptions::default()
         };
-        let call = self.client.sign(&self.name, content, Some(options));
-        self.computed(&doing, version, call, "the answer holds no signature")
+        let request = self.client.sign(&self.name, content, Some(options));
+        self.computed(call, version, request, "the answer holds no signature")
             .await
     }
 
@@ -349,67 +371,71 @@ impl Vault {
         version: &str,
         wrapped: Vec<u8>,
     ) -> Result<Vec<u8>, ProviderError> {
-        let doing = self.doing(operation, action::UNWRAP, "unwrapping with", version);
+        let resource = self.named(version);
+        let call = Call {
+            provider: NAME,
+            operation,
+            doing: "unwrap with",
+            permission: action::UNWRAP,
+            resource: &resource,
+        };
         let parameters = KeyOperationParameters {
             algorithm: Some(EncryptionAlgorithm::RsaOaep256),
             value: Some(wrapped),
             ..KeyOperationParameters::default()
         };
-        let content = RequestContent::try_from(parameters).map_err(|error| doing.failed(&error))?;
-        let call = self.client.unwrap_key(&self.name, version, content, None);
-        self.computed(&doing, version, call, "the answer holds no key").await
+        let content = RequestContent::try_from(parameters).map_err(|error| failed(call, &error))?;
+        let request = self.client.unwrap_key(&self.name, version, content, None);
+        self.computed(call, version, request, "the answer holds no key").await
     }
 
-    fn expect(&self, answered: &str, asked: &str, doing: &Doing) -> Result<(), ProviderError> {
+    fn expect(&self, answered: &str, asked: &str, call: Call<'_>) -> Result<(), ProviderError> {
         if answered == asked {
             return Ok(());
         }
-        let why = format!("the answer is by version {}", answered.get(..32).unwrap_or(answered));
-        Err(doing.refuse(ErrorKind::BadAnswer, &why))
+        let answered = answered.get(..32).unwrap_or(answered);
+        Err(call.bad_answer(format_args!("the answer is by version {answered}")))
     }
 
     /// What this version computed.
     async fn computed(
         &self,
-        doing: &Doing,
+        call: Call<'_>,
         version: &str,
-        call: impl Future<Output = azure_core::Result<Response<KeyOperationResult>>>,
+        request: impl Future<Output = azure_core::Result<Response<KeyOperationResult>>>,
         missing: &str,
     ) -> Result<Vec<u8>, ProviderError> {
-        let answer = self.answer(doing, REQUEST, call).await?;
-        self.expect(&self.id(answer.kid.as_deref(), doing)?, version, doing)?;
-        answer.result.ok_or_else(|| doing.refuse(ErrorKind::BadAnswer, missing))
+        let answer = self.answer(call, REQUEST, request).await?;
+        self.expect(&self.id(answer.kid.as_deref(), call)?, version, call)?;
+        answer.result.ok_or_else(|| call.bad_answer(missing))
     }
 
-    /// Carries a call out within its time, and reads its answer.
+    /// Carries a request out within its time, and reads its answer.
     async fn answer<T: DeserializeOwned>(
         &self,
-        doing: &Doing,
-        request: Duration,
-        call: impl Future<Output = azure_core::Result<Response<T>>>,
+        call: Call<'_>,
+        within: Duration,
+        request: impl Future<Output = azure_core::Result<Response<T>>>,
     ) -> Result<T, ProviderError> {
-        let answer = self.within(doing, request, call).await?;
-        answer.into_model().map_err(|error| doing.failed(&error))
+        let answer = self.within(call, within, request).await?;
+        answer.into_model().map_err(|error| failed(call, &error))
     }
 
-    /// Carries a call out within its time.
+    /// Carries a request out within its time and what comes before it.
     async fn within<T>(
         &self,
-        doing: &Doing,
-        request: Duration,
-        call: impl Future<Output = azure_core::Result<T>>,
+        call: Call<'_>,
+        within: Duration,
+        request: impl Future<Output = azure_core::Result<T>>,
     ) -> Result<T, ProviderError> {
-        match tokio::time::timeout(BEFORE + request, call).await {
+        let within = BEFORE + within;
+        match tokio::time::timeout(within, request).await {
             Ok(Ok(answer)) => {
                 self.identity.worked();
                 Ok(answer)
             }
-            Ok(Err(error)) => Err(doing.failed(&error)),
-            Err(_) => {
-                let span = (BEFORE + request).as_secs();
-                let why = format!("no answer within {span} s{}", signet_base::proxies::on_the_way());
-                Err(doing.refuse(ErrorKind::TimedOut, &why))
-            }
+            Ok(Err(error)) => Err(failed(call, &error)),
+            Err(_) => Err(call.timed_out(within)),
         }
     }
 }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use azure_core::http::RawResponse;
 use azure_core::http::headers::HeaderName;
 use serde::Deserialize;
-use signet_api::{ErrorKind, Operation, ProviderError, untrusted};
-use signet_base::{causes, proxies, quote};
+use signet_api::{Call, ErrorKind, Failure, Operation, ProviderError};
+use signet_base::{causes, quote};
 
 use crate::NAME;
 use crate::source::Source;
@@ -19,16 +19,6 @@ use crate::source::Source;
 const AUTHORITIES: &str = "SSL_CERT_FILE";
 const VERSION_DISABLED: &str =
     "The version is disabled: enable it in the vault if it is good; if it leaked, run signet keys revoke";
-
-/// The call that failed, for the text.
-#[derive(Clone, Debug)]
-pub(crate) struct Doing {
-    pub(crate) operation: Operation,
-    /// What was done, such as `signing with version 0123… of https://acme.vault.azure.net/keys/signet`.
-    pub(crate) what: String,
-    /// The data action that it needs.
-    pub(crate) action: &'static str,
-}
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -44,181 +34,149 @@ struct Detail {
     innererror: Option<Box<Detail>>,
 }
 
-impl Doing {
-    pub(crate) fn refuse(&self, kind: ErrorKind, why: &str) -> ProviderError {
-        let text = format!("{}: {why}", self.what);
-        ProviderError::new(NAME, self.operation, kind, text)
+/// The error of a call that the vault refused or that did not reach it.
+pub(crate) fn failed(call: Call<'_>, error: &azure_core::Error) -> ProviderError {
+    if let Some(no_token) = error.downcast_ref::<Failure>() {
+        return call.failed(no_token.clone());
     }
-
-    pub(crate) fn failed(&self, error: &azure_core::Error) -> ProviderError {
-        if let Some(failure) = error.downcast_ref::<IdentityFailure>() {
-            let mut refusal = self.refuse(failure.kind, &failure.text);
-            refusal.retry_after = failure.retry_after;
-            return refusal;
-        }
-        match error.kind() {
-            azure_core::error::ErrorKind::HttpResponse {
-                status, raw_response, ..
-            } => self.answered(u16::from(*status), raw_response.as_deref()),
-            azure_core::error::ErrorKind::Connection | azure_core::error::ErrorKind::Io => {
-                if let Some(why) = proxies::failure(error) {
-                    return self.refuse(ErrorKind::Unavailable, &why);
-                }
-                let causes = deepest(error);
-                if let Some(advice) = untrusted(&causes, AUTHORITIES) {
-                    return self
-                        .refuse(ErrorKind::Unavailable, &format!("{causes}. {advice}"))
-                        .in_no_hurry();
-                }
-                let (kind, way) = match causes.contains("timed out") {
-                    true => (ErrorKind::TimedOut, proxies::on_the_way()),
-                    false => (ErrorKind::Unavailable, String::new()),
-                };
-                let advice =
-                    "See that this machine reaches the vault: name resolution, network policy, proxy, firewall";
-                self.refuse(kind, &format!("{causes}. {advice}{way}"))
-            }
-            // "challenge resource '…' doesn't match the requested domain": the vault wants a token for somebody else.
-            azure_core::error::ErrorKind::Other if error.to_string().contains("challenge resource") => self.refuse(
-                ErrorKind::BadAnswer,
-                "it asks for a token that is not for its own domain, and gets none. Check the host in SIGNET_KEY",
-            ),
-            _ => self.refuse(
-                ErrorKind::BadAnswer,
-                &format!("the answer was not understood: {}", quote(&error.to_string())),
-            ),
-        }
-    }
-
-    fn answered(&self, status: u16, response: Option<&RawResponse>) -> ProviderError {
-        let body: Body = response
-            .and_then(|response| serde_json::from_slice(response.body().as_ref()).ok())
-            .unwrap_or_default();
-        let code = body.error.code.as_deref().unwrap_or_default();
-        let inner = body.error.innererror.as_ref().and_then(|inner| inner.code.as_deref());
-        let message = body.error.message.as_deref().unwrap_or_default();
-        let (kind, advice) = self.meaning(status, code, inner.unwrap_or_default(), message);
-        let mut text = format!("the vault answered {status}");
-        for part in [code, inner.unwrap_or_default()] {
-            if !part.is_empty() {
-                text.push(' ');
-                text.push_str(&quote(part));
-            }
-        }
-        if !message.is_empty() {
-            text.push_str(&format!(" ({})", quote(message)));
-        }
-        let mut refusal = self.refuse(kind, &format!("{text}. {advice}"));
-        refusal.retry_after = response.and_then(retry_after);
-        refusal
-    }
-
-    /// Who must act, and how. Each arm quotes the vendor's code.
-    fn meaning(&self, status: u16, code: &str, inner: &str, message: &str) -> (ErrorKind, String) {
-        let action = self.action;
-        match (status, code, inner) {
-            (401, ..) => (
-                ErrorKind::Unauthenticated,
-                "The token was refused: see that the identity belongs to the vault's tenant (AZURE_TENANT_ID)"
-                    .to_owned(),
-            ),
-            (403, _, "KeyDisabled") => (
-                ErrorKind::KeyUnusable,
-                VERSION_DISABLED.to_owned(),
-            ),
-            (403, _, "KeyNotYetValidOrExpired") => (
-                ErrorKind::KeyUnusable,
-                "The validity of the version (nbf or exp) forbids its use now. Remove these two attributes from it in the vault; keep \
-                 the key. Signet retires keys by itself"
-                    .to_owned(),
-            ),
-            (403, _, "KeyOperationForbidden") => (
-                ErrorKind::KeyUnusable,
-                "The key does not allow the operation: add it to the key's operations (key_ops)".to_owned(),
-            ),
-            // Older vaults have no inner code for it.
-            (403, ..) if message.contains("disabled key") => (
-                ErrorKind::KeyUnusable,
-                VERSION_DISABLED.to_owned(),
-            ),
-            (403, _, "ForbiddenByConnection" | "ForbiddenByFirewall") => (
-                ErrorKind::PermissionDenied,
-                "The vault's network rules do not let this machine in: allow its network or use a private endpoint"
-                    .to_owned(),
-            ),
-            (403, _, "ForbiddenByPolicy" | "AccessDenied") => (
-                ErrorKind::PermissionDenied,
-                format!(
-                    "Give the identity the permission for {action} in the vault's access policy, or correct the Azure \
-                     Policy that denies it"
-                ),
-            ),
-            // ForbiddenByRbac
-            (403, ..) => (
-                ErrorKind::PermissionDenied,
-                format!(
-                    "Assign the identity a role with the data action {action} on the vault or the key (a new assignment \
-                     takes minutes to work)"
-                ),
-            ),
-            (404, ..) => (
-                ErrorKind::NotFound,
-                "See that SIGNET_KEY names the vault and the key, and that the key was not deleted".to_owned(),
-            ),
-            (409, _, "ObjectIsDeletedButRecoverable" | "ObjectIsBeingDeleted") => (
-                ErrorKind::KeyUnusable,
-                "The key was deleted: recover it (az keyvault key recover). Do not purge it: every version would be lost, and \
-                 every token refused"
-                    .to_owned(),
-            ),
-            (409, ..) => (ErrorKind::Unavailable, "It is tried again".to_owned()),
-            (429, ..) => (
-                ErrorKind::Throttled,
-                "The vault's limits are shared by everybody who uses it: spread the load over vaults".to_owned(),
-            ),
-            (408 | 504, ..) => (ErrorKind::TimedOut, "It is tried again".to_owned()),
-            (500.., ..) => (ErrorKind::Unavailable, "It is tried again".to_owned()),
-            // BadParameter
-            (400, ..) => (
-                ErrorKind::InvalidConfig,
-                "The vault does not take what was asked: see that SIGNET_KEY names a key of a kind that can do this"
-                    .to_owned(),
-            ),
-            _ => (ErrorKind::BadAnswer, "Check the host in SIGNET_KEY".to_owned()),
-        }
+    match error.kind() {
+        azure_core::error::ErrorKind::HttpResponse {
+            status, raw_response, ..
+        } => call.failed(answered(call, u16::from(*status), raw_response.as_deref())),
+        azure_core::error::ErrorKind::Connection | azure_core::error::ErrorKind::Io => call.failed(unreached(error)),
+        // "challenge resource '…' doesn't match the requested domain": the vault wants a token for somebody else.
+        azure_core::error::ErrorKind::Other if error.to_string().contains("challenge resource") => call.error(
+            ErrorKind::BadAnswer,
+            "it asks for a token that is not for its own domain, and gets none. Check the host in SIGNET_KEY",
+        ),
+        _ => call.bad_answer(format_args!(
+            "the answer was not understood: {}",
+            quote(&error.to_string())
+        )),
     }
 }
 
-/// Why there is no token. Nothing that was sent or received stands in it but Entra's error number.
-#[derive(Debug, thiserror::Error)]
-#[error("{text}")]
-pub(crate) struct IdentityFailure {
-    kind: ErrorKind,
-    retry_after: Option<Duration>,
-    text: String,
+fn unreached(error: &azure_core::Error) -> Failure {
+    Failure::on_the_way(error, AUTHORITIES).unwrap_or_else(|| {
+        let causes = deepest(error);
+        let advice = "See that this machine reaches the vault: name resolution, network policy, proxy, firewall";
+        let text = format!("{causes}. {advice}");
+        match causes.contains("timed out") {
+            true => Failure::timed_out(text),
+            false => Failure::new(ErrorKind::Unavailable, text),
+        }
+    })
 }
 
-impl From<IdentityFailure> for azure_core::Error {
-    fn from(failure: IdentityFailure) -> Self {
-        Self::new(azure_core::error::ErrorKind::Credential, failure)
+fn answered(call: Call<'_>, status: u16, response: Option<&RawResponse>) -> Failure {
+    let body: Body = response
+        .and_then(|response| serde_json::from_slice(response.body().as_ref()).ok())
+        .unwrap_or_default();
+    let code = body.error.code.as_deref().unwrap_or_default();
+    let inner = body.error.innererror.as_ref().and_then(|inner| inner.code.as_deref());
+    let message = body.error.message.as_deref().unwrap_or_default();
+    let (kind, advice) = meaning(call, status, code, inner.unwrap_or_default(), message);
+    let mut text = format!("the vault answered {status}");
+    for part in [code, inner.unwrap_or_default()] {
+        if !part.is_empty() {
+            text.push(' ');
+            text.push_str(&quote(part));
+        }
     }
+    if !message.is_empty() {
+        text.push_str(&format!(" ({})", quote(message)));
+    }
+    Failure {
+        retry_after: response.and_then(retry_after),
+        ..Failure::new(kind, format!("{text}. {advice}"))
+    }
+}
+
+/// Who must act, and how. Each arm quotes the vendor's code.
+fn meaning(call: Call<'_>, status: u16, code: &str, inner: &str, message: &str) -> (ErrorKind, String) {
+    let action = call.permission;
+    match (status, code, inner) {
+        (401, ..) => (
+            ErrorKind::Unauthenticated,
+            "The token was refused: see that the identity belongs to the vault's tenant (AZURE_TENANT_ID)"
+                .to_owned(),
+        ),
+        (403, _, "KeyDisabled") => (
+            ErrorKind::KeyUnusable,
+            VERSION_DISABLED.to_owned(),
+        ),
+        (403, _, "KeyNotYetValidOrExpired") => (
+            ErrorKind::KeyUnusable,
+            "The validity of the version (nbf or exp) forbids its use now. Remove these two attributes from it in the vault; keep \
+             the key. Signet retires keys by itself"
+                .to_owned(),
+        ),
+        (403, _, "KeyOperationForbidden") => (
+            ErrorKind::KeyUnusable,
+            "The key does not allow the operation: add it to the key's operations (key_ops)".to_owned(),
+        ),
+        // Older vaults have no inner code for it.
+        (403, ..) if message.contains("disabled key") => (
+            ErrorKind::KeyUnusable,
+            VERSION_DISABLED.to_owned(),
+        ),
+        (403, _, "ForbiddenByConnection" | "ForbiddenByFirewall") => (
+            ErrorKind::PermissionDenied,
+            "The vault's network rules do not let this machine in: allow its network or use a private endpoint"
+                .to_owned(),
+        ),
+        (403, _, "ForbiddenByPolicy" | "AccessDenied") => (
+            ErrorKind::PermissionDenied,
+            format!(
+                "Give the identity the permission for {action} in the vault's access policy, or correct the Azure \
+                 Policy that denies it"
+            ),
+        ),
+        // ForbiddenByRbac
+        (403, ..) => (
+            ErrorKind::PermissionDenied,
+            format!(
+                "Assign the identity a role with the data action {action} on the vault or the key (a new assignment \
+                 takes minutes to work)"
+            ),
+        ),
+        (404, ..) => (
+            ErrorKind::NotFound,
+            "See that SIGNET_KEY names the vault and the key, and that the key was not deleted".to_owned(),
+        ),
+        (409, _, "ObjectIsDeletedButRecoverable" | "ObjectIsBeingDeleted") => (
+            ErrorKind::KeyUnusable,
+            "The key was deleted: recover it (az keyvault key recover). Do not purge it: every version would be lost, and \
+             every token refused"
+                .to_owned(),
+        ),
+        (409, ..) => (ErrorKind::Unavailable, "It is tried again".to_owned()),
+        (429, ..) => (
+            ErrorKind::Throttled,
+            "The vault's limits are shared by everybody who uses it: spread the load over vaults".to_owned(),
+        ),
+        (408 | 504, ..) => (ErrorKind::TimedOut, "It is tried again".to_owned()),
+        (500.., ..) => (ErrorKind::Unavailable, "It is tried again".to_owned()),
+        // BadParameter
+        (400, ..) => (
+            ErrorKind::InvalidConfig,
+            "The vault does not take what was asked: see that SIGNET_KEY names a key of a kind that can do this"
+                .to_owned(),
+        ),
+        _ => (ErrorKind::BadAnswer, "Check the host in SIGNET_KEY".to_owned()),
+    }
+}
+
+/// Why there is no token, as an error of the SDK: [`failed`] and [`without_token`] find it again.
+pub(crate) fn credential_error(failure: Failure) -> azure_core::Error {
+    azure_core::Error::new(azure_core::error::ErrorKind::Credential, failure)
 }
 
 /// Why the object store's client got no token, in the form in which its own judge takes it.
 pub(crate) fn without_token(error: &azure_core::Error) -> ProviderError {
-    match error.downcast_ref::<IdentityFailure>() {
-        Some(failure) => {
-            let mut refusal = ProviderError::new(NAME, Operation::Open, failure.kind, failure.text.clone());
-            refusal.retry_after = failure.retry_after;
-            refusal
-        }
-        None => ProviderError::new(
-            NAME,
-            Operation::Open,
-            ErrorKind::Unauthenticated,
-            quote(&error.to_string()),
-        ),
-    }
+    let failure = error.downcast_ref::<Failure>().cloned();
+    let failure = failure.unwrap_or_else(|| Failure::new(ErrorKind::Unauthenticated, quote(&error.to_string())));
+    failure.at(NAME, Operation::Open)
 }
 
 #[derive(Default, Deserialize)]
@@ -227,83 +185,53 @@ struct EntraError {
     error_codes: Vec<u64>,
 }
 
-impl IdentityFailure {
-    pub(crate) fn too_slow(source: &Source, patience: Duration) -> Self {
-        Self {
-            kind: ErrorKind::TimedOut,
-            retry_after: None,
-            text: format!(
-                "no token by {} within {} s. {}{}",
-                source.describe(),
-                patience.as_secs(),
-                whereabouts(source),
-                source.on_the_way()
-            ),
-        }
-    }
+/// No token came within this span.
+pub(crate) fn token_timed_out(source: &Source, within: Duration) -> Failure {
+    let text = format!(
+        "no token by {} within {} s. {}",
+        source.describe(),
+        within.as_secs(),
+        whereabouts(source)
+    );
+    source.timed_out(text)
+}
 
-    /// The certificate of the source of tokens is not trusted, which the next seconds do not change.
-    fn untrusted(source: &Source, causes: &str, advice: &str) -> Self {
-        let text = format!("no token by {}: {causes}. {advice}", source.describe());
-        let refusal = ProviderError::new(NAME, Operation::Open, ErrorKind::Unavailable, text.clone()).in_no_hurry();
-        Self {
-            kind: refusal.kind,
-            retry_after: refusal.retry_after,
-            text,
-        }
-    }
-
-    pub(crate) fn new(source: &Source, error: &azure_core::Error) -> Self {
-        let (kind, why, retry_after) = match response(error) {
-            Some((status, raw)) => {
-                let body: EntraError = raw
-                    .and_then(|raw| serde_json::from_slice(raw.body().as_ref()).ok())
-                    .unwrap_or_default();
-                let (kind, why) = match body.error_codes.first() {
-                    Some(code) => entra(*code, status),
-                    None => unnumbered(status),
-                };
-                (kind, why, raw.and_then(retry_after))
+/// Why there is no token. Nothing that was sent or received stands in it but Entra's error number.
+pub(crate) fn no_token(source: &Source, error: &azure_core::Error) -> Failure {
+    let failure = match response(error) {
+        Some((status, raw)) => {
+            let body: EntraError = raw
+                .and_then(|raw| serde_json::from_slice(raw.body().as_ref()).ok())
+                .unwrap_or_default();
+            let (kind, why) = match body.error_codes.first() {
+                Some(code) => entra(*code, status),
+                None => unnumbered(status),
+            };
+            Failure {
+                retry_after: raw.and_then(retry_after),
+                ..Failure::new(kind, why)
             }
-            None => {
-                let causes = deepest(error);
-                if let Some(why) = proxies::failure(error) {
-                    return Self {
-                        kind: ErrorKind::Unavailable,
-                        retry_after: None,
-                        text: format!("no token by {}: {why}", source.describe()),
-                    };
-                }
-                if let Some(advice) = untrusted(&causes, AUTHORITIES) {
-                    return Self::untrusted(source, &causes, &advice);
-                }
-                let kind = match causes.contains("timed out") {
-                    true => ErrorKind::TimedOut,
-                    // A file that cannot be read is no weather.
-                    false if causes.contains("federated token") => ErrorKind::Unauthenticated,
-                    false => ErrorKind::Unavailable,
-                };
-                let way = match kind {
-                    ErrorKind::TimedOut => source.on_the_way(),
-                    _ => String::new(),
-                };
-                (kind, format!("{causes}. {}{way}", whereabouts(source)), None)
-            }
-        };
-        Self {
-            kind,
-            retry_after,
-            text: format!("no token by {}: {why}", source.describe()),
         }
-    }
+        None => Failure::on_the_way(error, AUTHORITIES).unwrap_or_else(|| {
+            let causes = deepest(error);
+            let text = format!("{causes}. {}", whereabouts(source));
+            match causes.contains("timed out") {
+                true => source.timed_out(text),
+                // A file that cannot be read is no weather.
+                false if causes.contains("federated token") => Failure::new(ErrorKind::Unauthenticated, text),
+                false => Failure::new(ErrorKind::Unavailable, text),
+            }
+        }),
+    };
+    failure.prefixed(format_args!("no token by {}", source.describe()))
 }
 
 impl Source {
-    /// The proxy on the way to Entra; a managed identity is asked of this machine or link.
-    fn on_the_way(&self) -> String {
+    /// A token that did not come in time. No proxy is named for a managed identity, which is asked of this machine or link.
+    fn timed_out(&self, text: String) -> Failure {
         match self {
-            Self::Managed { .. } => String::new(),
-            _ => proxies::on_the_way(),
+            Self::Managed { .. } => Failure::new(ErrorKind::TimedOut, text),
+            _ => Failure::timed_out(text),
         }
     }
 }

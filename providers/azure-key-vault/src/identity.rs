@@ -18,7 +18,7 @@ use signet_api::{ErrorKind, Operation, ProviderError};
 
 use crate::NAME;
 use crate::config::is_loopback;
-use crate::error::IdentityFailure;
+use crate::error::{credential_error, no_token, token_timed_out};
 use crate::http::{Trust, client_options};
 use crate::source::Source;
 
@@ -137,8 +137,8 @@ impl TokenCredential for Identity {
         let credential = Arc::clone(&self.credential());
         match tokio::time::timeout(PATIENCE, credential.get_token(scopes, options)).await {
             Ok(Ok(token)) => Ok(token),
-            Ok(Err(error)) => Err(IdentityFailure::new(&self.source, &error).into()),
-            Err(_) => Err(IdentityFailure::too_slow(&self.source, PATIENCE).into()),
+            Ok(Err(error)) => Err(credential_error(no_token(&self.source, &error))),
+            Err(_) => Err(credential_error(token_timed_out(&self.source, PATIENCE))),
         }
     }
 }

@@ -168,8 +168,7 @@ impl KeyProvider for Remote {
     async fn retire(&self, kid: &Kid, fate: Fate) -> Result<(), ProviderError> {
         const RETIRE: Operation = Operation::Retire;
         let keys = self.ring.read(RETIRE).await?;
-        may_retire(keys.iter().map(|key| &key.record), kid)
-            .map_err(|(kind, text)| self.ring.error(RETIRE, kind, text))?;
+        may_retire(keys.iter().map(|key| &key.record), kid).map_err(|failure| failure.at(NAME, RETIRE))?;
         let found = keys.into_iter().find(|key| key.record.kid() == kid);
         let key = found.ok_or_else(|| self.ring.unknown(RETIRE, kid))?;
         let disabled = Change {

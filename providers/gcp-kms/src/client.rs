@@ -17,13 +17,14 @@ use google_cloud_kms_v1::model::{
 };
 use google_cloud_kms_v1::{Error, Result as Answer};
 use google_cloud_wkt::FieldMask;
-use signet_api::{ErrorKind, Operation, ProviderError};
+use signet_api::{Call, ErrorKind, Operation, ProviderError};
 use signet_base::USER_AGENT;
 
+use crate::NAME;
 use crate::algorithm::ToSign;
 use crate::config::GcpConfig;
 use crate::credentials::Adc;
-use crate::error::Call;
+use crate::error::failed;
 use crate::name::KeyName;
 
 /// For one request, once it has credentials.
@@ -72,16 +73,16 @@ impl Kms {
 
     async fn within<T>(
         &self,
-        call: &Call<'_>,
+        call: Call<'_>,
         request: impl Future<Output = Answer<T>>,
     ) -> Result<Answer<T>, ProviderError> {
         let answer = tokio::time::timeout(WHOLE, request)
             .await
-            .map_err(|_| call.slow(WHOLE))?;
+            .map_err(|_| call.timed_out(WHOLE))?;
         // The library shows the header fields of errors alone.
         let fields = answer.as_ref().err().and_then(Error::http_headers);
         if let Some(date) = fields.and_then(|fields| fields.get(http::header::DATE)?.to_str().ok()) {
-            signet_api::dates::saw(crate::NAME, date);
+            signet_api::dates::saw(NAME, date);
         }
         if let Err(error) = &answer
             && (code(error) == Some(Code::Unauthenticated) || error.http_status_code() == Some(401))
@@ -94,6 +95,7 @@ impl Kms {
     /// Every version of the key, destroyed ones included. `None` if there is no such key.
     pub(crate) async fn versions(&self, operation: Operation) -> Result<Option<Vec<CryptoKeyVersion>>, ProviderError> {
         let call = Call {
+            provider: NAME,
             operation,
             doing: "list the versions of",
             permission: "cloudkms.cryptoKeyVersions.list",
@@ -102,7 +104,7 @@ impl Kms {
         let (mut all, mut token) = (Vec::new(), String::new());
         for _ in 0..MOST_PAGES {
             let page = self
-                .within(&call, async {
+                .within(call, async {
                     let request = self.service.list_crypto_key_versions().set_parent(call.resource);
                     request
                         .set_page_size(PAGE)
@@ -114,7 +116,7 @@ impl Kms {
                 .await?;
             let page = match page {
                 Err(error) if code(&error) == Some(Code::NotFound) => return Ok(None),
-                page => page.map_err(|error| call.failed(&error))?,
+                page => page.map_err(|error| failed(call, &error))?,
             };
             all.extend(page.crypto_key_versions);
             token = page.next_page_token;
@@ -122,12 +124,13 @@ impl Kms {
                 return Ok(Some(all));
             }
         }
-        Err(call.lie("the list has no end"))
+        Err(call.bad_answer("the list has no end"))
     }
 
     /// Every crypto key of the key ring.
     pub(crate) async fn keys(&self, operation: Operation) -> Result<Vec<CryptoKey>, ProviderError> {
         let call = Call {
+            provider: NAME,
             operation,
             doing: "list the keys of",
             permission: "cloudkms.cryptoKeys.list",
@@ -136,7 +139,7 @@ impl Kms {
         let (mut all, mut token) = (Vec::new(), String::new());
         for _ in 0..MOST_PAGES {
             let page = self
-                .within(&call, async {
+                .within(call, async {
                     let request = self.service.list_crypto_keys().set_parent(call.resource);
                     request
                         .set_page_size(PAGE)
@@ -146,14 +149,14 @@ impl Kms {
                         .await
                 })
                 .await?
-                .map_err(|error| call.failed(&error))?;
+                .map_err(|error| failed(call, &error))?;
             all.extend(page.crypto_keys);
             token = page.next_page_token;
             if token.is_empty() {
                 return Ok(all);
             }
         }
-        Err(call.lie("the list has no end"))
+        Err(call.bad_answer("the list has no end"))
     }
 
     /// A version as it stands now. `None` if it cannot be seen (yet).
@@ -164,16 +167,17 @@ impl Kms {
     ) -> Result<Option<CryptoKeyVersion>, ProviderError> {
         let name = self.key.version(number);
         let call = Call {
+            provider: NAME,
             operation,
             doing: "look at",
             permission: "cloudkms.cryptoKeyVersions.get",
             resource: &name,
         };
         let request = self.service.get_crypto_key_version().set_name(&name);
-        match self.within(&call, request.with_user_agent(USER_AGENT).send()).await? {
+        match self.within(call, request.with_user_agent(USER_AGENT).send()).await? {
             Err(error) if code(&error) == Some(Code::NotFound) => Ok(None),
-            Ok(version) if version.name != name => Err(call.lie("the answer is about another version")),
-            answer => answer.map(Some).map_err(|error| call.failed(&error)),
+            Ok(version) if version.name != name => Err(call.bad_answer("the answer is about another version")),
+            answer => answer.map(Some).map_err(|error| failed(call, &error)),
         }
     }
 
@@ -181,27 +185,29 @@ impl Kms {
     pub(crate) async fn public_key(&self, operation: Operation, number: u64) -> Result<Option<Vec<u8>>, ProviderError> {
         let name = self.key.version(number);
         let call = Call {
+            provider: NAME,
             operation,
             doing: "read the public key of",
             permission: "cloudkms.cryptoKeyVersions.viewPublicKey",
             resource: &name,
         };
         let request = self.service.get_public_key().set_name(&name);
-        let found = match self.within(&call, request.with_user_agent(USER_AGENT).send()).await? {
+        let found = match self.within(call, request.with_user_agent(USER_AGENT).send()).await? {
             Err(error) if code(&error) == Some(Code::FailedPrecondition) => return Ok(None),
             // It was listed a moment ago, so it will come.
             Err(error) if code(&error) == Some(Code::NotFound) => {
-                let mut failed = call.failed(&error);
-                failed.kind = ErrorKind::Unavailable;
-                return Err(failed);
+                let mut error = failed(call, &error);
+                error.kind = ErrorKind::Unavailable;
+                return Err(error);
             }
-            answer => answer.map_err(|error| call.failed(&error))?,
+            answer => answer.map_err(|error| failed(call, &error))?,
         };
-        der(&found, &name).map(Some).map_err(|what| call.lie(what))
+        der(&found, &name).map(Some).map_err(|what| call.bad_answer(what))
     }
 
     pub(crate) async fn create_version(&self) -> Result<CryptoKeyVersion, ProviderError> {
         let call = Call {
+            provider: NAME,
             operation: Operation::Create,
             doing: "create a version of",
             permission: "cloudkms.cryptoKeyVersions.create",
@@ -209,15 +215,16 @@ impl Kms {
         };
         let request = self.service.create_crypto_key_version().set_parent(call.resource);
         let request = request.set_crypto_key_version(CryptoKeyVersion::default());
-        self.within(&call, request.with_user_agent(USER_AGENT).send())
+        self.within(call, request.with_user_agent(USER_AGENT).send())
             .await?
-            .map_err(|error| call.failed(&error))
+            .map_err(|error| failed(call, &error))
     }
 
     /// Creates a crypto key without versions. `false` if it was there.
     pub(crate) async fn create_key(&self, operation: Operation, new: NewCryptoKey) -> Result<bool, ProviderError> {
         let name = format!("{}/cryptoKeys/{}", self.key.ring(), new.id);
         let call = Call {
+            provider: NAME,
             operation,
             doing: "create",
             permission: "cloudkms.cryptoKeys.create",
@@ -227,7 +234,7 @@ impl Kms {
         let request = request.set_crypto_key_id(new.id).set_crypto_key(new.key);
         match self
             .within(
-                &call,
+                call,
                 request
                     .set_skip_initial_version_creation(true)
                     .with_user_agent(USER_AGENT)
@@ -236,12 +243,13 @@ impl Kms {
             .await?
         {
             Err(error) if code(&error) == Some(Code::AlreadyExists) => Ok(false),
-            answer => answer.map(|_| true).map_err(|error| call.failed(&error)),
+            answer => answer.map(|_| true).map_err(|error| failed(call, &error)),
         }
     }
 
     pub(crate) async fn update_key(&self, key: CryptoKey, mask: &[&str]) -> Result<(), ProviderError> {
         let call = Call {
+            provider: NAME,
             operation: Operation::Create,
             doing: "set the algorithm or the terms of new versions of",
             permission: "cloudkms.cryptoKeys.update",
@@ -254,15 +262,16 @@ impl Kms {
             .update_crypto_key()
             .set_crypto_key(key)
             .set_update_mask(mask);
-        self.within(&call, request.with_user_agent(USER_AGENT).send())
+        self.within(call, request.with_user_agent(USER_AGENT).send())
             .await?
             .map(drop)
-            .map_err(|error| call.failed(&error))
+            .map_err(|error| failed(call, &error))
     }
 
     pub(crate) async fn disable(&self, operation: Operation, number: u64) -> Result<(), ProviderError> {
         let name = self.key.version(number);
         let call = Call {
+            provider: NAME,
             operation,
             doing: "disable",
             permission: "cloudkms.cryptoKeyVersions.update",
@@ -272,18 +281,19 @@ impl Kms {
         let request = self.service.update_crypto_key_version().set_crypto_key_version(version);
         let request = request.set_update_mask(FieldMask::default().set_paths(["state"]));
         let version = self
-            .within(&call, request.with_user_agent(USER_AGENT).send())
+            .within(call, request.with_user_agent(USER_AGENT).send())
             .await?
-            .map_err(|error| call.failed(&error))?;
+            .map_err(|error| failed(call, &error))?;
         match version.name == name && version.state == State::Disabled {
             true => Ok(()),
-            false => Err(call.lie("the answer shows it in another state, or another version")),
+            false => Err(call.bad_answer("the answer shows it in another state, or another version")),
         }
     }
 
     pub(crate) async fn destroy(&self, operation: Operation, number: u64) -> Result<(), ProviderError> {
         let name = self.key.version(number);
         let call = Call {
+            provider: NAME,
             operation,
             doing: "destroy",
             permission: "cloudkms.cryptoKeyVersions.destroy",
@@ -291,12 +301,12 @@ impl Kms {
         };
         let request = self.service.destroy_crypto_key_version().set_name(&name);
         let version = self
-            .within(&call, request.with_user_agent(USER_AGENT).send())
+            .within(call, request.with_user_agent(USER_AGENT).send())
             .await?
-            .map_err(|error| call.failed(&error))?;
+            .map_err(|error| failed(call, &error))?;
         match version.name == name && matches!(version.state, State::DestroyScheduled | State::Destroyed) {
             true => Ok(()),
-            false => Err(call.lie("the answer shows it in another state, or another version")),
+            false => Err(call.bad_answer("the answer shows it in another state, or another version")),
         }
     }
 
@@ -319,19 +329,19 @@ impl Kms {
             ToSign::Data(data) => request.set_data_crc32c(crc(&data)).set_data(data),
         };
         let signed = self
-            .within(&call, request.with_user_agent(USER_AGENT).send())
+            .within(call, request.with_user_agent(USER_AGENT).send())
             .await?
-            .map_err(|error| call.failed(&error))?;
+            .map_err(|error| failed(call, &error))?;
         let verified = match is_data {
             true => signed.verified_data_crc32c,
             false => signed.verified_digest_crc32c,
         };
         if signed.name != name {
-            Err(call.lie("the signature is by another version than the one that was asked for"))
+            Err(call.bad_answer("the signature is by another version than the one that was asked for"))
         } else if !verified {
-            Err(call.lie("Google did not verify the checksum of what was to be signed"))
+            Err(call.bad_answer("Google did not verify the checksum of what was to be signed"))
         } else if signed.signature_crc32c != Some(crc(&signed.signature)) {
-            Err(call.lie("the signature does not have the checksum that came with it"))
+            Err(call.bad_answer("the signature does not have the checksum that came with it"))
         } else {
             Ok(signed)
         }
@@ -340,6 +350,7 @@ impl Kms {
     /// The answer has been found to be of this key, and whole both ways.
     pub(crate) async fn encrypt(&self, plaintext: &[u8], aad: Vec<u8>) -> Result<EncryptResponse, ProviderError> {
         let call = Call {
+            provider: NAME,
             operation: Operation::Create,
             doing: "encrypt with",
             permission: "cloudkms.cryptoKeyVersions.useToEncrypt",
@@ -353,15 +364,15 @@ impl Kms {
             .set_additional_authenticated_data_crc32c(crc(&aad))
             .set_additional_authenticated_data(aad);
         let sealed = self
-            .within(&call, request.with_user_agent(USER_AGENT).send())
+            .within(call, request.with_user_agent(USER_AGENT).send())
             .await?
-            .map_err(|error| call.failed(&error))?;
+            .map_err(|error| failed(call, &error))?;
         if self.key.number(&sealed.name).is_none() {
-            Err(call.lie("the ciphertext is of another key than the one that was asked for"))
+            Err(call.bad_answer("the ciphertext is of another key than the one that was asked for"))
         } else if !(sealed.verified_plaintext_crc32c && sealed.verified_additional_authenticated_data_crc32c) {
-            Err(call.lie("Google did not verify the checksums of what was to be encrypted"))
+            Err(call.bad_answer("Google did not verify the checksums of what was to be encrypted"))
         } else if sealed.ciphertext_crc32c != Some(crc(&sealed.ciphertext)) {
-            Err(call.lie("the ciphertext does not have the checksum that came with it"))
+            Err(call.bad_answer("the ciphertext does not have the checksum that came with it"))
         } else {
             Ok(sealed)
         }
@@ -369,6 +380,7 @@ impl Kms {
 
     pub(crate) async fn decrypt(&self, ciphertext: &[u8], aad: Vec<u8>) -> Result<DecryptResponse, ProviderError> {
         let call = Call {
+            provider: NAME,
             operation: Operation::Unseal,
             doing: "decrypt with",
             permission: "cloudkms.cryptoKeyVersions.useToDecrypt",
@@ -381,18 +393,18 @@ impl Kms {
         let request = request
             .set_additional_authenticated_data_crc32c(crc(&aad))
             .set_additional_authenticated_data(aad);
-        let opened = self.within(&call, request.with_user_agent(USER_AGENT).send()).await?;
+        let opened = self.within(call, request.with_user_agent(USER_AGENT).send()).await?;
         let opened = opened.map_err(|error| {
-            let mut failed = call.failed(&error);
+            let mut opening = failed(call, &error);
             // It was not made by this key, or not in this context.
             if code(&error) == Some(Code::InvalidArgument) {
-                failed.kind = ErrorKind::BadAnswer;
+                opening.kind = ErrorKind::BadAnswer;
             }
-            failed
+            opening
         })?;
         match opened.plaintext_crc32c == Some(crc(&opened.plaintext)) {
             true => Ok(opened),
-            false => Err(call.lie("the plaintext does not have the checksum that came with it")),
+            false => Err(call.bad_answer("the plaintext does not have the checksum that came with it")),
         }
     }
 
@@ -403,9 +415,10 @@ impl Kms {
         permissions: impl Iterator<Item = &'static str>,
     ) -> Result<Vec<String>, ProviderError> {
         let call = Call {
+            provider: NAME,
             operation: Operation::Check,
             doing: "ask for permissions on",
-            permission: "testIamPermissions, which anybody has",
+            permission: "testIamPermissions, which needs none",
             resource,
         };
         let request = self
@@ -414,15 +427,16 @@ impl Kms {
             .set_resource(resource)
             .set_permissions(permissions);
         let answer = self
-            .within(&call, request.with_user_agent(USER_AGENT).send())
+            .within(call, request.with_user_agent(USER_AGENT).send())
             .await?
-            .map_err(|error| call.failed(&error))?;
+            .map_err(|error| failed(call, &error))?;
         Ok(answer.permissions)
     }
 }
 
 pub(crate) fn sign_call(version: &str) -> Call<'_> {
     Call {
+        provider: NAME,
         operation: Operation::Sign,
         doing: "sign with",
         permission: "cloudkms.cryptoKeyVersions.useToSign",

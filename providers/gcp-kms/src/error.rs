@@ -7,148 +7,92 @@ use std::time::Duration;
 
 use google_cloud_gax::error::Error;
 use google_cloud_gax::error::rpc::{Code, StatusDetails};
-use signet_api::{ErrorKind, Operation, ProviderError, untrusted};
+use signet_api::{Call, ErrorKind, Failure, ProviderError};
 use signet_base::{causes, proxies, quote};
-
-use crate::NAME;
 
 /// The setting that names the authorities to trust.
 const AUTHORITIES: &str = "SSL_CERT_FILE";
 
-/// One call to Cloud KMS, as an error names it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Call<'a> {
-    pub(crate) operation: Operation,
-    /// What it does, for the operator.
-    pub(crate) doing: &'static str,
-    /// The IAM permission that it needs.
-    pub(crate) permission: &'static str,
-    /// The resource that it names.
-    pub(crate) resource: &'a str,
+/// The error of a call that Cloud KMS refused or that did not reach it.
+pub(crate) fn failed(call: Call<'_>, error: &Error) -> ProviderError {
+    let mut failure = match error.status() {
+        Some(status) => by_code(call, status.code, &quote(&status.message)),
+        None => Failure::on_the_way(error, AUTHORITIES).unwrap_or_else(|| by_transport(error)),
+    };
+    failure.retry_after = failure.retry_after.or_else(|| retry_after(error));
+    call.failed(failure)
 }
 
-impl Call<'_> {
-    pub(crate) fn error(&self, kind: ErrorKind, text: impl Into<String>) -> ProviderError {
-        let text: String = text.into();
-        let text = format!("cannot {} {}: {text}", self.doing, self.resource);
-        ProviderError::new(NAME, self.operation, kind, text)
-    }
-
-    pub(crate) fn slow(&self, span: Duration) -> ProviderError {
-        let way = proxies::on_the_way();
-        self.error(
-            ErrorKind::TimedOut,
-            format!("no answer within {} s{way}", span.as_secs()),
-        )
-    }
-
-    /// What an answer contradicts itself in.
-    pub(crate) fn lie(&self, what: &str) -> ProviderError {
-        self.error(
-            ErrorKind::BadAnswer,
-            format!("{what}. The answer is not used. If it lasts, something between here and Google changes answers"),
-        )
-    }
-
-    pub(crate) fn failed(&self, error: &Error) -> ProviderError {
-        let chain = chain(error);
-        if let Some(why) = proxies::failure(error) {
-            return self.error(ErrorKind::Unavailable, why);
+fn by_code(call: Call<'_>, code: Code, message: &str) -> Failure {
+    let (kind, advice) = match code {
+        Code::Unauthenticated => (ErrorKind::Unauthenticated, LOGIN.to_owned()),
+        Code::PermissionDenied => (
+            ErrorKind::PermissionDenied,
+            format!(
+                "It needs the permission {} (deploy/policies/gcp*.yaml; `signet check` prints what to run). The same is \
+                 said of a key that does not exist and of an API that is not enabled",
+                call.permission
+            ),
+        ),
+        Code::NotFound => (
+            ErrorKind::NotFound,
+            "Correct SIGNET_KEY, or create it: docs/providers/gcp-kms.md has the commands".to_owned(),
+        ),
+        Code::FailedPrecondition => (
+            ErrorKind::KeyUnusable,
+            "Look at the state of the version: `gcloud kms keys versions list`".to_owned(),
+        ),
+        Code::ResourceExhausted => (
+            ErrorKind::Throttled,
+            "A quota of the project is used up: https://cloud.google.com/kms/quotas. Raise it, or refresh less often \
+             (SIGNET_REFRESH_INTERVAL)"
+                .to_owned(),
+        ),
+        Code::DeadlineExceeded => (ErrorKind::TimedOut, AGAIN.to_owned()),
+        Code::Unavailable | Code::Internal | Code::Unknown | Code::Aborted | Code::Cancelled => {
+            (ErrorKind::Unavailable, AGAIN.to_owned())
         }
-        if error.status().is_none()
-            && let Some(advice) = untrusted(&chain, AUTHORITIES)
-        {
-            return self
-                .error(ErrorKind::Unavailable, format!("{chain}. {advice}"))
-                .in_no_hurry();
-        }
-        let (kind, what) = match error.status() {
-            Some(status) => self.by_code(status.code, &quote(&status.message)),
-            None => self.by_transport(error),
+        // The caller knows what already exists, or it is a race that the next try sees.
+        Code::AlreadyExists => (ErrorKind::Unavailable, AGAIN.to_owned()),
+        Code::DataLoss => (ErrorKind::BadAnswer, AGAIN.to_owned()),
+        // INVALID_ARGUMENT, OUT_OF_RANGE, UNIMPLEMENTED
+        _ => (
+            ErrorKind::InvalidConfig,
+            "Check that SIGNET_KEY is of the purpose and in the location that SIGNET_CUSTODY and SIGNET_ALGORITHM need"
+                .to_owned(),
+        ),
+    };
+    Failure::new(kind, format!("{} ({message}). {advice}", code.name()))
+}
+
+fn by_transport(error: &Error) -> Failure {
+    if error.is_authentication() {
+        return credentials(error.source());
+    }
+    if let Some(status) = error.http_status_code() {
+        let kind = match status {
+            401 => ErrorKind::Unauthenticated,
+            403 => ErrorKind::PermissionDenied,
+            404 => ErrorKind::NotFound,
+            408 => ErrorKind::TimedOut,
+            429 => ErrorKind::Throttled,
+            500.. => ErrorKind::Unavailable,
+            _ => ErrorKind::BadAnswer,
         };
-        let mut failed = self.error(kind, what);
-        failed.retry_after = retry_after(error);
-        failed
+        let text = format!("HTTP status {status}, and not in Google's form. Look for a proxy on the way");
+        return Failure::new(kind, text);
     }
-
-    fn by_code(&self, code: Code, message: &str) -> (ErrorKind, String) {
-        let (kind, advice) = match code {
-            Code::Unauthenticated => (ErrorKind::Unauthenticated, LOGIN.to_owned()),
-            Code::PermissionDenied => (
-                ErrorKind::PermissionDenied,
-                format!(
-                    "It needs the permission {} (deploy/policies/gcp*.yaml; `signet check` prints what to run). The same is \
-                     said of a key that does not exist and of an API that is not enabled",
-                    self.permission
-                ),
-            ),
-            Code::NotFound => (
-                ErrorKind::NotFound,
-                "Correct SIGNET_KEY, or create it: docs/providers/gcp-kms.md has the commands".to_owned(),
-            ),
-            Code::FailedPrecondition => (
-                ErrorKind::KeyUnusable,
-                "Look at the state of the version: `gcloud kms keys versions list`".to_owned(),
-            ),
-            Code::ResourceExhausted => (
-                ErrorKind::Throttled,
-                "A quota of the project is used up: https://cloud.google.com/kms/quotas. Raise it, or refresh less often \
-                 (SIGNET_REFRESH_INTERVAL)"
-                    .to_owned(),
-            ),
-            Code::DeadlineExceeded => (ErrorKind::TimedOut, AGAIN.to_owned()),
-            Code::Unavailable | Code::Internal | Code::Unknown | Code::Aborted | Code::Cancelled => {
-                (ErrorKind::Unavailable, AGAIN.to_owned())
-            }
-            // The caller knows what already exists, or it is a race that the next try sees.
-            Code::AlreadyExists => (ErrorKind::Unavailable, AGAIN.to_owned()),
-            Code::DataLoss => (ErrorKind::BadAnswer, AGAIN.to_owned()),
-            // INVALID_ARGUMENT, OUT_OF_RANGE, UNIMPLEMENTED
-            _ => (
-                ErrorKind::InvalidConfig,
-                "Check that SIGNET_KEY is of the purpose and in the location that SIGNET_CUSTODY and SIGNET_ALGORITHM need"
-                    .to_owned(),
-            ),
-        };
-        (kind, format!("{} ({message}). {advice}", code.name()))
-    }
-
-    fn by_transport(&self, error: &Error) -> (ErrorKind, String) {
-        if error.is_authentication() {
-            return credentials(error.source());
-        }
-        if let Some(status) = error.http_status_code() {
-            let kind = match status {
-                401 => ErrorKind::Unauthenticated,
-                403 => ErrorKind::PermissionDenied,
-                404 => ErrorKind::NotFound,
-                408 => ErrorKind::TimedOut,
-                429 => ErrorKind::Throttled,
-                500.. => ErrorKind::Unavailable,
-                _ => ErrorKind::BadAnswer,
-            };
-            return (
-                kind,
-                format!("HTTP status {status}, and not in Google's form. Look for a proxy on the way"),
-            );
-        }
-        let chain = chain(error);
-        if error.is_timeout() {
-            (
-                ErrorKind::TimedOut,
-                format!("{chain}. {AGAIN}{}", proxies::on_the_way()),
-            )
-        } else if error.is_deserialization() {
-            // The cause may quote the answer.
-            (
-                ErrorKind::BadAnswer,
-                "the answer is not what Cloud KMS answers. Look for a proxy on the way".to_owned(),
-            )
-        } else if error.is_binding() || error.is_serialization() {
-            (ErrorKind::InvalidConfig, format!("{chain}. Correct SIGNET_KEY"))
-        } else {
-            (ErrorKind::Unavailable, format!("{chain}. {AGAIN}"))
-        }
+    let chain = chain(error);
+    if error.is_timeout() {
+        Failure::timed_out(format_args!("{chain}. {AGAIN}"))
+    } else if error.is_deserialization() {
+        // The cause may quote the answer.
+        let text = "the answer is not what Cloud KMS answers. Look for a proxy on the way";
+        Failure::new(ErrorKind::BadAnswer, text)
+    } else if error.is_binding() || error.is_serialization() {
+        Failure::new(ErrorKind::InvalidConfig, format!("{chain}. Correct SIGNET_KEY"))
+    } else {
+        Failure::new(ErrorKind::Unavailable, format!("{chain}. {AGAIN}"))
     }
 }
 
@@ -157,32 +101,28 @@ const LOGIN: &str =
     "Check GOOGLE_APPLICATION_CREDENTIALS, or the service account of the machine or pod, and that the clock is right";
 
 /// Credentials that did not come.
-pub(crate) fn credentials(error: Option<&(dyn std::error::Error + 'static)>) -> (ErrorKind, String) {
+pub(crate) fn credentials(error: Option<&(dyn std::error::Error + 'static)>) -> Failure {
     let Some(error) = error else {
-        return (ErrorKind::Unauthenticated, format!("no credentials. {LOGIN}"));
+        return Failure::new(ErrorKind::Unauthenticated, LOGIN).prefixed("no credentials");
     };
-    if let Some(why) = proxies::failure(error) {
-        return (ErrorKind::Unavailable, format!("no credentials: {why}"));
-    }
     let passing = error
         .downcast_ref::<google_cloud_auth::errors::CredentialsError>()
         .is_some_and(google_cloud_auth::errors::CredentialsError::is_transient);
     let chain = chain(error);
-    match passing {
-        true if chain.contains("from the login of ") => (
-            ErrorKind::Unavailable,
-            format!("no credentials: {chain}. {AGAIN}{}", proxies::on_the_way()),
-        ),
+    let failure = if let Some(why) = proxies::failure(error) {
+        Failure::new(ErrorKind::Unavailable, why)
+    } else if passing && chain.contains("from the login of ") {
+        let way = proxies::on_the_way();
+        Failure::new(ErrorKind::Unavailable, format!("{chain}. {AGAIN}{way}"))
+    } else if passing {
         // Off Google's machines there is no metadata server, and nothing that says so but silence.
-        true => (
-            ErrorKind::Unavailable,
-            format!(
-                "no credentials: {chain}. {AGAIN}. If this machine is not one of Google's, set \
-                 GOOGLE_APPLICATION_CREDENTIALS"
-            ),
-        ),
-        false => (ErrorKind::Unauthenticated, format!("no credentials: {chain}. {LOGIN}")),
-    }
+        let text =
+            format!("{chain}. {AGAIN}. If this machine is not one of Google's, set GOOGLE_APPLICATION_CREDENTIALS");
+        Failure::new(ErrorKind::Unavailable, text)
+    } else {
+        Failure::new(ErrorKind::Unauthenticated, format!("{chain}. {LOGIN}"))
+    };
+    failure.prefixed("no credentials")
 }
 
 /// When the server said to come again: the detail `google.rpc.RetryInfo`, or the header field.
@@ -218,10 +158,13 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 #[cfg(test)]
 mod tests {
     use google_cloud_gax::error::rpc::Status;
+    use signet_api::Operation;
 
     use super::*;
+    use crate::NAME;
 
     const CALL: Call<'_> = Call {
+        provider: NAME,
         operation: Operation::Sign,
         doing: "sign with",
         permission: "cloudkms.cryptoKeyVersions.useToSign",
@@ -247,7 +190,7 @@ mod tests {
             (Code::DataLoss, ErrorKind::BadAnswer, AGAIN),
         ] {
             let status = Status::default().set_code(code).set_message("told by Google.");
-            let error = CALL.failed(&Error::service(status));
+            let error = failed(CALL, &Error::service(status));
             assert_eq!((error.kind, error.retry_after), (kind, None));
             let text = error.source.to_string();
             for part in [code.name(), "(told by Google)", "projects/p", says] {
@@ -267,7 +210,10 @@ mod tests {
             (302, ErrorKind::BadAnswer),
         ] {
             let headers = [(http::header::RETRY_AFTER, http::HeaderValue::from_static("7"))];
-            let error = CALL.failed(&Error::http(status, headers.into_iter().collect(), "<html>hush".into()));
+            let error = failed(
+                CALL,
+                &Error::http(status, headers.into_iter().collect(), "<html>hush".into()),
+            );
             assert_eq!((error.kind, error.retry_after), (kind, Some(Duration::from_secs(7))));
             assert!(!error.source.to_string().contains("hush"));
         }

@@ -343,7 +343,7 @@ impl KeyProvider for Remote {
         let call = sign_call(&name);
         let signed = self.kms.sign(entry.number, ToSign::new(algorithm, message)).await?;
         if signed.protection_level != entry.protection {
-            return Err(call.lie("the signature was made at another protection level than the version has"));
+            return Err(call.bad_answer("the signature was made at another protection level than the version has"));
         }
         let signature = match algorithm.key_type() {
             KeyType::Ec(curve) => Signature::from_ecdsa_der(curve, &signed.signature),
@@ -351,7 +351,7 @@ impl KeyProvider for Remote {
         };
         signature
             .filter(|signature| signature.as_ref().len() == entry.public.public().signature_len())
-            .ok_or_else(|| call.lie("the signature is not in the form of its algorithm"))
+            .ok_or_else(|| call.bad_answer("the signature is not in the form of its algorithm"))
     }
 
     async fn unseal(&self, kid: &Kid) -> Result<Option<SigningKey>, ProviderError> {
@@ -362,7 +362,7 @@ impl KeyProvider for Remote {
         const RETIRE: Operation = Operation::Retire;
         let (reading, listed) = self.found(RETIRE, kid).await?;
         may_retire(reading.listed.iter().map(|listed| &listed.record), kid)
-            .map_err(|(kind, text)| self.error(RETIRE, kind, text))?;
+            .map_err(|failure| failure.at(NAME, RETIRE))?;
         match fate {
             Fate::Disable if listed.record.state == KeyState::Disabled => return Ok(()),
             Fate::Disable => self.kms.disable(RETIRE, listed.number).await?,

@@ -6,13 +6,13 @@ use std::time::Duration;
 use google_cloud_kms_v1::model::crypto_key::CryptoKeyPurpose;
 use google_cloud_kms_v1::model::crypto_key_version::CryptoKeyVersionState as State;
 use google_cloud_kms_v1::model::{CryptoKey, CryptoKeyVersion, ProtectionLevel};
-use signet_api::{ErrorKind, Operation, ProviderError};
+use signet_api::{Call, ErrorKind, Operation, ProviderError};
 use signet_core::public_key::{PublicKey, VerifyingKey};
 use signet_core::{Algorithm, KeyRecord, KeyState, Kid, Terms, Timestamp};
 
+use crate::NAME;
 use crate::algorithm::jose;
 use crate::client::Kms;
-use crate::error::Call;
 use crate::labels::{self, Mark};
 
 /// What the versions' numbers and states say, and the records of those that are keys of the ring.
@@ -82,13 +82,14 @@ pub(crate) trait Remembered: Send + Sync {
 /// Looks: two calls, and one more for each version whose public key is not known yet.
 pub(crate) async fn read(kms: &Kms, operation: Operation, memory: &impl Remembered) -> Result<Reading, ProviderError> {
     let call = Call {
+        provider: NAME,
         operation,
         doing: "read the ring in",
         permission: "cloudkms.cryptoKeyVersions.list",
         resource: kms.key.as_str(),
     };
     for pause in [Some(100), Some(400), None] {
-        if let Some(reading) = look(kms, &call, memory).await? {
+        if let Some(reading) = look(kms, call, memory).await? {
             return Ok(reading);
         }
         if let Some(millis) = pause {
@@ -100,7 +101,7 @@ pub(crate) async fn read(kms: &Kms, operation: Operation, memory: &impl Remember
 }
 
 /// One look. `None` if others changed the ring between the calls, so that the answers do not make a whole.
-async fn look(kms: &Kms, call: &Call<'_>, memory: &impl Remembered) -> Result<Option<Reading>, ProviderError> {
+async fn look(kms: &Kms, call: Call<'_>, memory: &impl Remembered) -> Result<Option<Reading>, ProviderError> {
     // The versions first: what is marked meanwhile is seen as marked.
     let versions = kms.versions(call.operation).await?;
     let keys = kms.keys(call.operation).await?;
@@ -123,9 +124,9 @@ async fn look(kms: &Kms, call: &Call<'_>, memory: &impl Remembered) -> Result<Op
     let mut sorted = BTreeMap::new();
     for version in versions {
         let number = kms.key.number(&version.name);
-        let number = number.ok_or_else(|| call.lie("the list has a version of another key"))?;
-        let role =
-            role(&version.state).ok_or_else(|| call.lie("the list has a version in a state that is not known"))?;
+        let number = number.ok_or_else(|| call.bad_answer("the list has a version of another key"))?;
+        let role = role(&version.state)
+            .ok_or_else(|| call.bad_answer("the list has a version in a state that is not known"))?;
         sorted.insert(number, (role, version));
     }
     let mut reading = Reading {
@@ -184,7 +185,7 @@ fn marks(kms: &Kms, keys: &[CryptoKey]) -> HashMap<u64, Mark> {
 /// The public key of a version, if this process knows it or Google shows it.
 async fn public(
     kms: &Kms,
-    call: &Call<'_>,
+    call: Call<'_>,
     number: u64,
     version: &CryptoKeyVersion,
     state: KeyState,
@@ -208,7 +209,7 @@ async fn public(
     };
     let Some(der) = shown else { return Ok(None) };
     let public =
-        parse(&der, algorithm).ok_or_else(|| call.lie("a public key is not one of the version's algorithm"))?;
+        parse(&der, algorithm).ok_or_else(|| call.bad_answer("a public key is not one of the version's algorithm"))?;
     memory.learn(number, &public);
     Ok(Some(public))
 }
@@ -224,10 +225,10 @@ fn parse(der: &[u8], algorithm: Algorithm) -> Option<VerifyingKey> {
     PublicKey::from_spki_der(der).ok()?.for_algorithm(algorithm).ok()
 }
 
-fn created_at(call: &Call<'_>, version: &CryptoKeyVersion) -> Result<Timestamp, ProviderError> {
+fn created_at(call: Call<'_>, version: &CryptoKeyVersion) -> Result<Timestamp, ProviderError> {
     // Both are optional in the API. Generated is later than created, so that nothing signs too early.
     let instant = version.create_time.as_ref().or(version.generate_time.as_ref());
-    let instant = instant.ok_or_else(|| call.lie("the list has a version without a creation instant"))?;
+    let instant = instant.ok_or_else(|| call.bad_answer("the list has a version without a creation instant"))?;
     let millis = instant.seconds().saturating_mul(1000);
     Ok(Timestamp::from_millis(
         millis.saturating_add(i64::from(instant.nanos() / 1_000_000)),

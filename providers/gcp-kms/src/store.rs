@@ -128,7 +128,7 @@ impl CredentialProvider for Bearer {
             Ok(bearer) => Ok(Arc::new(GcpCredential { bearer })),
             Err(error) => {
                 let passing = error.is_transient();
-                let (_, text) = crate::error::credentials(Some(&error));
+                let text = crate::error::credentials(Some(&error)).text;
                 Err(match passing {
                     true => object_store::Error::Generic {
                         store: NAME,

@@ -267,7 +267,7 @@ impl<S: Sealer, R: RingStore> KeyProvider for Sealed<S, R> {
 
     async fn retire(&self, kid: &Kid, fate: Fate) -> Result<(), ProviderError> {
         self.change(Operation::Retire, kid, |document, index| {
-            may_retire(document.keys.iter().map(|key| &key.record), kid).map_err(|(_, text)| text)?;
+            may_retire(document.keys.iter().map(|key| &key.record), kid).map_err(|failure| failure.text)?;
             let mut keys = document.keys.clone();
             let key = &mut keys[index];
             match fate {

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use signet_api::Failure;
 
 use crate::client::{Call, Client};
-use crate::error::Failure;
 
 /// Where that is asked.
 pub(crate) const CAPABILITIES: &str = "sys/capabilities-self";

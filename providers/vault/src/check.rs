@@ -7,13 +7,13 @@
 use std::collections::BTreeMap;
 use std::future::{Future, ready};
 
-use signet_api::{ErrorKind, Operation, ProviderError, Trials};
+use signet_api::{ErrorKind, Failure, Operation, ProviderError, Trials};
 use signet_core::Algorithm;
 use signet_core::algorithm::RsaBits;
 
+use crate::NAME;
 use crate::capabilities::{CAPABILITIES, held};
 use crate::client::{Client, grant};
-use crate::error::Failure;
 use crate::handle::{Remote, Ring};
 use crate::kv::Secret;
 use crate::mount;
@@ -42,7 +42,7 @@ impl Needed {
 async fn told(client: &Client, paths: Vec<&str>) -> Result<BTreeMap<String, Vec<String>>, ProviderError> {
     held(client, paths)
         .await
-        .map_err(|failure| failure.at(Operation::Check))
+        .map_err(|failure| failure.at(NAME, Operation::Check))
 }
 
 /// Whether there is a way to the server, and the token is good there.
@@ -99,7 +99,7 @@ async fn capabilities(client: &Client, mut needed: Vec<Needed>, trials: &mut Tri
             Some(held) if held.iter().any(has) => Ok(()),
             _ => {
                 let text = format!("the token's policies lack: {stanza}");
-                Err(Failure::new(ErrorKind::PermissionDenied, text).at(Operation::Check))
+                Err(Failure::new(ErrorKind::PermissionDenied, text).at(NAME, Operation::Check))
             }
         };
         trials
@@ -119,7 +119,7 @@ async fn property<T>(
     call: impl Future<Output = Result<T, Failure>>,
     trials: &mut Trials,
 ) -> Option<T> {
-    let call = async { call.await.map_err(|failure| failure.at(Operation::Check)) };
+    let call = async { call.await.map_err(|failure| failure.at(NAME, Operation::Check)) };
     trials.property(what, needed_for, call).await
 }
 

@@ -7,12 +7,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::{Certificate, Identity, Url};
-use signet_api::{ErrorKind, Operation, ProviderError, Variable, Variables};
+use signet_api::{ErrorKind, Failure, Operation, ProviderError, Variable, Variables};
 use signet_base::Nearness;
 use zeroize::Zeroizing;
 
 use self::refused::REFUSED;
-use crate::error::Failure;
+use crate::NAME;
 use crate::names::{key_problem, path_problem};
 
 /// Every variable that this provider reads.
@@ -193,7 +193,7 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn into_error(self) -> ProviderError {
-        Failure::new(ErrorKind::InvalidConfig, self.problems.join("; ")).at(Operation::Open)
+        Failure::new(ErrorKind::InvalidConfig, self.problems.join("; ")).at(NAME, Operation::Open)
     }
 
     fn mount(&mut self, name: &str, default: &str) -> String {

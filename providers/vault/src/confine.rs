@@ -8,10 +8,9 @@
 //! Transit changes the number without a condition. Who computed it from an older record could lower it, so whoever wrote it
 //! reads both again, until the number is at least what the record asks for.
 
-use signet_api::{ErrorKind, Fate, may_retire};
+use signet_api::{ErrorKind, Failure, Fate, may_retire};
 use signet_core::{KeyState, Kid, Revocation};
 
-use crate::error::Failure;
 use crate::handle::Remote;
 use crate::record::Record;
 use crate::transit::TransitKey;
@@ -34,7 +33,7 @@ impl Remote {
             if entry.destroyed && fate == Fate::Disable {
                 return Err(self.unknown(kid));
             }
-            may_retire(&ring.keys, kid).map_err(|(kind, text)| Failure::new(kind, text))?;
+            may_retire(&ring.keys, kid)?;
             let name = entry.place.transit_key.clone();
             // A revoked key stays in the record: its mark goes last, which is never.
             let is_marked = entry.revoked.is_some() || entry.destroyed;

@@ -1,14 +1,15 @@
 //! What Vault refuses and what fails on the way there: who must act, and the words for it.
 //!
+//! A failure names the request, such as `POST transit/sign/signet.es256`, where other providers have a `signet_api::Call`: policies
+//! of Vault allow paths, and one request serves several operations, which only the caller of the client knows.
+//!
 //! Of what the server said, only the strings of its `errors` array are quoted, and not much of them. The body of an answer
 //! that succeeded may hold a secret and is never quoted, not even by the position of a parse error's text.
 
 use std::time::Duration;
 
-use signet_api::{ErrorKind, NO_HURRY, Operation, ProviderError, untrusted};
-use signet_base::{causes, proxies, quote};
-
-use crate::NAME;
+use signet_api::{ErrorKind, Failure};
+use signet_base::{causes, quote};
 
 /// The setting that names the authorities to trust.
 const AUTHORITIES: &str = "VAULT_CACERT";
@@ -16,31 +17,6 @@ const AUTHORITIES: &str = "VAULT_CACERT";
 /// What to do about a mount that does not exist.
 pub(crate) const NO_MOUNT: &str = "`vault secrets list` shows what is mounted; correct VAULT_TRANSIT_MOUNT, VAULT_KV_MOUNT, \
     SIGNET_STORE or VAULT_NAMESPACE, or mount it with `vault secrets enable -path=<mount> transit` (or kv-v2)";
-
-/// A failure that does not know yet what it was part of.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{text}")]
-pub(crate) struct Failure {
-    pub(crate) kind: ErrorKind,
-    pub(crate) text: String,
-    pub(crate) retry_after: Option<Duration>,
-}
-
-impl Failure {
-    pub(crate) fn new(kind: ErrorKind, text: impl Into<String>) -> Self {
-        Self {
-            kind,
-            text: text.into(),
-            retry_after: None,
-        }
-    }
-
-    pub(crate) fn at(self, operation: Operation) -> ProviderError {
-        let mut error = ProviderError::new(NAME, operation, self.kind, self.text);
-        error.retry_after = self.retry_after;
-        error
-    }
-}
 
 /// An answer of Vault that is not a success.
 #[derive(Debug)]
@@ -219,31 +195,23 @@ impl From<Refused> for Failure {
             said => format!("{} ({said:?})", refused.status),
         };
         Self {
-            kind,
-            text: format!("{} was answered {said}: {advice}", refused.request),
             retry_after: refused.retry_after,
+            ..Self::new(kind, format!("{} was answered {said}: {advice}", refused.request))
         }
     }
 }
 
 /// What happened on the way to the server.
 pub(crate) fn transport(request: &str, address: &str, within: Duration, error: &reqwest::Error) -> Failure {
+    if let Some(mut failure) = Failure::on_the_way(error, AUTHORITIES) {
+        if failure.text.contains("not valid for name") {
+            failure
+                .text
+                .push_str(". The name must be the one in VAULT_ADDR, or VAULT_TLS_SERVER_NAME");
+        }
+        return failure.prefixed(format_args!("{request}: {address} cannot be reached"));
+    }
     let causes = causes(error);
-    if let Some(why) = proxies::failure(error) {
-        let text = format!("{request}: {address} cannot be reached: {why}");
-        return Failure::new(ErrorKind::Unavailable, text);
-    }
-    if let Some(advice) = untrusted(&causes.join(": "), AUTHORITIES) {
-        let cause = causes.last().map(String::as_str).unwrap_or_default();
-        let name = match cause.contains("not valid for name") {
-            true => ". The name must be the one in VAULT_ADDR, or VAULT_TLS_SERVER_NAME",
-            false => "",
-        };
-        let text = format!("{request}: {address} cannot be reached ({cause}). {advice}{name}");
-        let mut failure = Failure::new(ErrorKind::Unavailable, text);
-        failure.retry_after = Some(NO_HURRY);
-        return failure;
-    }
     // rustls: the alerts of RFC 8446 §6.2 with which a server refuses the certificate of its client, or that there is none.
     let alerts = [
         "CertificateRequired",

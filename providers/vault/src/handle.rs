@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
-use signet_api::{ErrorKind, Operation, ProviderError};
+use signet_api::{ErrorKind, Failure, Operation, ProviderError};
 use signet_base::Clock;
 use signet_core::public_key::PublicKey;
 use signet_core::ring::newest;
@@ -14,9 +14,9 @@ use signet_core::signing_key::Signature;
 use signet_core::{Algorithm, KeyRecord, KeyState, Kid};
 use tokio::sync::Mutex;
 
+use crate::NAME;
 use crate::client::Client;
 use crate::config::VaultConfig;
-use crate::error::Failure;
 use crate::kv::Secret;
 use crate::names::ring_name;
 use crate::record::{ClaimOf, Entry, Found, Record};
@@ -85,7 +85,7 @@ impl Remote {
         let mut nonce = [0; 16];
         aws_lc_rs::rand::fill(&mut nonce).map_err(|_| {
             let text = "the cryptographic library gave no random octets; it is tried again";
-            Failure::new(ErrorKind::Unavailable, text).at(Operation::Open)
+            Failure::new(ErrorKind::Unavailable, text).at(NAME, Operation::Open)
         })?;
         Ok(Self {
             transit: Transit::new(client.clone(), &config.transit_mount),

@@ -2,10 +2,9 @@
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use signet_api::ErrorKind;
+use signet_api::{ErrorKind, Failure};
 
 use crate::client::{Call, Client};
-use crate::error::Failure;
 use crate::mount;
 
 /// A secret at a path of a mount.

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use signet_api::ErrorKind;
+use signet_api::{ErrorKind, Failure};
 use signet_base::quote;
 
 use crate::capabilities::held;
 use crate::client::{Call, Client};
-use crate::error::{Failure, NO_MOUNT};
+use crate::error::NO_MOUNT;
 
 /// How many mounts are named.
 const MOST_NAMES: usize = 8;

@@ -1,10 +1,10 @@
 //! The names and API paths of everything that Signet touches in Vault.
 
-use signet_api::{ErrorKind, Operation};
+use signet_api::{ErrorKind, Failure, Operation};
 use signet_core::Algorithm;
 use signet_core::algorithm::{Curve, KeyType, RsaBits};
 
-use crate::error::Failure;
+use crate::NAME;
 
 /// The transit key that holds the keys of one algorithm (and modulus) of a ring.
 ///
@@ -82,7 +82,7 @@ pub(crate) fn ring_name(name: &str) -> Result<(), signet_api::ProviderError> {
             "SIGNET_KEY is {name:?}; with remote custody it must have no dot, because the ring's transit keys are named \
              <SIGNET_KEY>.<algorithm>. Write `-` instead"
         );
-        return Err(Failure::new(ErrorKind::InvalidConfig, text).at(Operation::Open));
+        return Err(Failure::new(ErrorKind::InvalidConfig, text).at(NAME, Operation::Open));
     }
     Ok(())
 }

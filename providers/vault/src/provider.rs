@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use signet_api::{
-    Capabilities, Claim, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError, Trials,
+    Capabilities, Claim, Custody, ErrorKind, Failure, Fate, KeyProvider, NewKey, Operation, ProviderError, Trials,
 };
 use signet_base::Clock;
 use signet_core::signing_key::Signature;
 use signet_core::{Algorithm, KeyRecord, Kid, Revocation, SigningKey};
 
 use crate::config::VaultConfig;
-use crate::error::Failure;
 use crate::handle::Remote;
 use crate::{NAME, check};
 
@@ -38,7 +37,10 @@ impl KeyProvider for Remote {
     }
 
     async fn list(&self) -> Result<Vec<KeyRecord>, ProviderError> {
-        let ring = self.read_ring().await.map_err(|failure| failure.at(Operation::List))?;
+        let ring = self
+            .read_ring()
+            .await
+            .map_err(|failure| failure.at(NAME, Operation::List))?;
         let mut keys = ring.keys;
         keys.extend(ring.claimed);
         Ok(keys)
@@ -46,36 +48,36 @@ impl KeyProvider for Remote {
 
     async fn create(&self, new: &NewKey) -> Result<KeyRecord, ProviderError> {
         let made = self.successor(new).await;
-        made.map_err(|failure| failure.at(Operation::Create))
+        made.map_err(|failure| failure.at(NAME, Operation::Create))
     }
 
     async fn sign(&self, kid: &Kid, message: &[u8]) -> Result<Signature, ProviderError> {
         let signed = self.signature(kid, message).await;
-        signed.map_err(|failure| failure.at(Operation::Sign))
+        signed.map_err(|failure| failure.at(NAME, Operation::Sign))
     }
 
     async fn unseal(&self, kid: &Kid) -> Result<Option<SigningKey>, ProviderError> {
         let signer = self
             .signer(kid)
             .await
-            .map_err(|failure| failure.at(Operation::Unseal))?;
+            .map_err(|failure| failure.at(NAME, Operation::Unseal))?;
         match signer.refusal {
             None => Ok(None),
             Some(refusal) => {
                 let failure = Failure::new(ErrorKind::KeyUnusable, format!("key {kid} {refusal}"));
-                Err(failure.at(Operation::Unseal))
+                Err(failure.at(NAME, Operation::Unseal))
             }
         }
     }
 
     async fn retire(&self, kid: &Kid, fate: Fate) -> Result<(), ProviderError> {
         let retired = self.retired(kid, fate).await;
-        retired.map_err(|failure| failure.at(Operation::Retire))
+        retired.map_err(|failure| failure.at(NAME, Operation::Retire))
     }
 
     async fn revoke(&self, kid: &Kid, revocation: &Revocation) -> Result<(), ProviderError> {
         let revoked = self.revoked(kid, revocation).await;
-        revoked.map_err(|failure| failure.at(Operation::Revoke))
+        revoked.map_err(|failure| failure.at(NAME, Operation::Revoke))
     }
 
     async fn check(&self, trials: &mut Trials) {
@@ -84,6 +86,8 @@ impl KeyProvider for Remote {
 
     async fn prune(&self) -> Result<Vec<String>, ProviderError> {
         // The contract has no operation for it; what it does is what `retire` left undone.
-        self.pruned().await.map_err(|failure| failure.at(Operation::Retire))
+        self.pruned()
+            .await
+            .map_err(|failure| failure.at(NAME, Operation::Retire))
     }
 }

@@ -7,12 +7,11 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
-use signet_api::ErrorKind;
+use signet_api::{ErrorKind, Failure};
 use signet_core::jwk::Jwk;
 use signet_core::schedule::newest_revoked_signer;
 use signet_core::{Algorithm, KeyRecord, KeyState, Kid, Revocation, Terms, Timestamp};
 
-use crate::error::Failure;
 use crate::names::transit_keys;
 
 const FORMAT: u32 = 1;

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
+use signet_api::Failure;
 use signet_core::Timestamp;
-
-use crate::error::Failure;
 
 /// How long a handle that transit refused leaves the making to others.
 pub(crate) const REST: Duration = Duration::from_secs(30);

@@ -7,15 +7,16 @@ use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
-use signet_api::{ErrorKind, Operation, ProviderError, Trials};
+use signet_api::{ErrorKind, Failure, Operation, ProviderError, Trials};
 use signet_sealed::{Context, Sealer};
 use tokio::sync::OnceCell;
 use zeroize::Zeroizing;
 
+use crate::NAME;
 use crate::check;
 use crate::client::{Call, Client};
 use crate::config::VaultConfig;
-use crate::error::{Failure, Refused};
+use crate::error::Refused;
 
 /// A sealer over the transit key named by `SIGNET_KEY`. Nothing is sent yet.
 ///
@@ -154,12 +155,12 @@ impl TransitSealer {
 impl Sealer for TransitSealer {
     async fn wrap(&self, plaintext: &[u8], context: &Context) -> Result<Vec<u8>, ProviderError> {
         let wrapped = self.wrapped(plaintext, context).await;
-        wrapped.map_err(|failure| failure.at(Operation::Create))
+        wrapped.map_err(|failure| failure.at(NAME, Operation::Create))
     }
 
     async fn unwrap(&self, wrapped: &[u8], context: &Context) -> Result<Zeroizing<Vec<u8>>, ProviderError> {
         let unwrapped = self.unwrapped(wrapped, context).await;
-        unwrapped.map_err(|failure| failure.at(Operation::Unseal))
+        unwrapped.map_err(|failure| failure.at(NAME, Operation::Unseal))
     }
 
     async fn check(&self, trials: &mut Trials) {

@@ -7,13 +7,13 @@ use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
-use signet_api::{ErrorKind, Operation, ProviderError, Trials, Variables};
+use signet_api::{ErrorKind, Failure, Operation, ProviderError, Trials, Variables};
 use signet_sealed::{RingStore, Stored, Swap, Version};
 
+use crate::NAME;
 use crate::check;
 use crate::client::Client;
 use crate::config::Reader;
-use crate::error::Failure;
 use crate::kv::Secret;
 use crate::names::path_problem;
 
@@ -100,12 +100,12 @@ impl RingStore for KvStore {
     }
 
     async fn load(&self) -> Result<Option<Stored>, ProviderError> {
-        self.loaded().await.map_err(|failure| failure.at(Operation::List))
+        self.loaded().await.map_err(|failure| failure.at(NAME, Operation::List))
     }
 
     async fn compare_and_swap(&self, expected: Option<&Version>, bytes: &[u8]) -> Result<Swap, ProviderError> {
         let swapped = self.swapped(expected, bytes).await;
-        swapped.map_err(|failure| failure.at(Operation::Create))
+        swapped.map_err(|failure| failure.at(NAME, Operation::Create))
     }
 
     async fn check(&self, trials: &mut Trials) {

@@ -14,12 +14,11 @@
 
 use std::time::Duration;
 
-use signet_api::{ErrorKind, NewKey, Wanted};
+use signet_api::{ErrorKind, Failure, NewKey, Wanted};
 use signet_core::jwk::Jwk;
 use signet_core::{KeyRecord, KeyState, Timestamp};
 use tokio::time::sleep;
 
-use crate::error::Failure;
 use crate::handle::{Remote, Ring};
 use crate::names::{transit_key, transit_keys, transit_type};
 use crate::record::{ClaimOf, Entry, Place};

@@ -7,13 +7,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
-use signet_api::ErrorKind;
+use signet_api::{ErrorKind, Failure};
 use signet_core::algorithm::KeyType;
 use signet_core::public_key::PublicKey;
 use signet_core::{Algorithm, Timestamp};
 
 use crate::client::{Call, Client};
-use crate::error::Failure;
 
 /// The server makes the key pair before it answers, and an RSA key of 4096 bits takes a slow machine this long.
 const MAKING_A_KEY: Duration = Duration::from_secs(30);

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use signet_api::ErrorKind;
+use signet_api::{ErrorKind, Failure};
 use zeroize::Zeroizing;
 
 use super::Call;
-use crate::error::{Failure, GoneVersion, Refused};
+use crate::error::{GoneVersion, Refused};
 
 /// An answer whose body was read whole.
 pub(crate) struct Answer {

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use reqwest::Method;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use signet_api::{ErrorKind, ProviderError};
+use signet_api::{ErrorKind, Failure, ProviderError};
 use zeroize::Zeroizing;
 
 pub(crate) use answer::Answer;
@@ -26,7 +26,7 @@ pub(crate) use answer::Answer;
 use self::session::Session;
 use self::wire::Wire;
 use crate::config::Connection;
-use crate::error::{Failure, Refused};
+use crate::error::Refused;
 
 /// One request to Vault.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex as StdMutex;
 use serde::{Deserialize, Serialize};
-use signet_api::ErrorKind;
+use signet_api::{ErrorKind, Failure};
 use signet_files::Rule;
 use tokio::sync::Mutex;
 use tokio::task::AbortHandle;
@@ -20,7 +20,6 @@ use super::Call;
 use super::token::Token;
 use super::wire::Wire;
 use crate::config::{Login, SecretId};
-use crate::error::Failure;
 
 /// A token that is replaced is not replaced again so soon: a permission that is really missing, seen by a token that may
 /// not look itself up, must not become a storm of logins.
@@ -45,7 +44,7 @@ pub(super) struct Session {
 struct Turn {
     replaced: Pause,
     failed: Pause,
-    failure: Option<(ErrorKind, String, Option<Duration>)>,
+    failure: Option<Failure>,
 }
 
 /// When a span ends, if one was begun.
@@ -191,10 +190,8 @@ impl Session {
 
     /// Obtains a token and holds it; or fails as a moment ago.
     async fn obtained(self: &Arc<Self>, turn: &mut Turn) -> Result<Arc<Token>, Failure> {
-        if let Some((kind, text, retry_after)) = turn.failure.as_ref().filter(|_| !turn.failed.is_over()) {
-            let mut failure = Failure::new(*kind, text.clone());
-            failure.retry_after = *retry_after;
-            return Err(failure);
+        if let Some(failure) = turn.failure.as_ref().filter(|_| !turn.failed.is_over()) {
+            return Err(failure.clone());
         }
         match self.obtain().await {
             Ok((token, lease)) => {
@@ -202,7 +199,7 @@ impl Session {
                 Ok(self.hold(token, lease))
             }
             Err(failure) => {
-                turn.failure = Some((failure.kind, failure.text.clone(), failure.retry_after));
+                turn.failure = Some(failure.clone());
                 turn.failed.begin(AFTER_FAILURE);
                 Err(failure)
             }

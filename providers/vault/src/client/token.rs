@@ -4,11 +4,10 @@ use std::fmt;
 
 use bytes::Bytes;
 use http::HeaderValue;
-use signet_api::ErrorKind;
+use signet_api::{ErrorKind, Failure};
 use zeroize::Zeroizing;
 
 use crate::config::is_header;
-use crate::error::Failure;
 
 /// A token as the header that carries it: marked as sensitive, and wiped when the last request has let go of it.
 pub(super) struct Token {

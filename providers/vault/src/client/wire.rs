@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Response, Url};
-use signet_api::{ErrorKind, Operation, ProviderError};
+use signet_api::{ErrorKind, Failure, Operation, ProviderError};
 use signet_base::{USER_AGENT, causes, proxies};
 use zeroize::Zeroizing;
 
@@ -18,7 +18,7 @@ use super::token::Token;
 use super::{Answer, Call};
 use crate::NAME;
 use crate::config::{Connection, Login, is_loopback};
-use crate::error::{Failure, transport};
+use crate::error::transport;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Vault closes idle connections after five minutes.
@@ -45,7 +45,7 @@ pub(super) struct Wire {
 
 impl Wire {
     pub(super) fn new(connection: Connection) -> Result<(Self, Login), ProviderError> {
-        let invalid = |text: String| Failure::new(ErrorKind::InvalidConfig, text).at(Operation::Open);
+        let invalid = |text: String| Failure::new(ErrorKind::InvalidConfig, text).at(NAME, Operation::Open);
         let mut headers = HeaderMap::new();
         headers.insert(REQUEST, HeaderValue::from_static("true"));
         if let Some(namespace) = &connection.namespace {

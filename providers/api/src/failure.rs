@@ -1,0 +1,173 @@
+//! What went wrong, before it is known which operation it ended.
+//!
+//! Every provider has the same way to its service, so what fails on that way is judged here: a proxy, a certificate, a time
+//! limit. What the service itself answers is judged by each provider, which knows its vendor's codes.
+
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+use signet_base::{causes, proxies, quote};
+
+use crate::certificate::untrusted;
+use crate::error::{ErrorKind, NO_HURRY, Operation, ProviderError};
+
+/// What went wrong, who must act, and what to do.
+///
+/// Return it where the operation is not known, such as in a client that several operations share. [`at`](Self::at) makes a
+/// [`ProviderError`] of it; [`Call::failed`](crate::Call::failed) also names the call.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use signet_api::{ErrorKind, Failure, Operation};
+///
+/// let failure = Failure {
+///     retry_after: Some(Duration::from_secs(7)),
+///     ..Failure::new(ErrorKind::Throttled, "asked too often").prefixed("no token by managed identity")
+/// };
+/// let error = failure.at("azure-key-vault", Operation::Sign);
+/// assert_eq!((error.kind, error.retry_after), (ErrorKind::Throttled, Some(Duration::from_secs(7))));
+/// assert_eq!(error.source.to_string(), "no token by managed identity: asked too often");
+/// ```
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{text}")]
+pub struct Failure {
+    /// Who must act.
+    pub kind: ErrorKind,
+    /// What failed and what to do, for the operator. It never holds a secret.
+    pub text: String,
+    /// After how long the service said to try again.
+    pub retry_after: Option<Duration>,
+}
+
+impl Failure {
+    /// A failure without a word from the service on when to retry.
+    pub fn new(kind: ErrorKind, text: impl Into<String>) -> Self {
+        Self {
+            kind,
+            text: text.into(),
+            retry_after: None,
+        }
+    }
+
+    /// No answer in time. The text also names the proxy on the way, if there is one: it may be the one that is slow.
+    pub fn timed_out(text: impl fmt::Display) -> Self {
+        Self::new(ErrorKind::TimedOut, format!("{text}{}", proxies::on_the_way()))
+    }
+
+    /// Why the service could not be reached, if the proxy on the way failed or the server's certificate is not trusted. Both are
+    /// `Unavailable`; a certificate is not tried again for [`NO_HURRY`]. `None`: the failure is of another kind, which the
+    /// provider judges.
+    ///
+    /// `error` is the client's error with its causes. It must not be an answer of the service, which could quote anything.
+    /// `authorities` is the setting that names the file of the authorities to trust.
+    #[must_use]
+    pub fn on_the_way(error: &(dyn Error + 'static), authorities: &str) -> Option<Self> {
+        if let Some(why) = proxies::failure(error) {
+            return Some(Self::new(ErrorKind::Unavailable, why));
+        }
+        // Some clients have the causes in their own text alone.
+        let texts = std::iter::once(quote(&error.to_string())).chain(causes(error));
+        let mut refused = texts.filter_map(|text| Some((untrusted(&text, authorities)?, text)));
+        // The deepest cause has the least words around it.
+        let (advice, text) = refused.next_back()?;
+        Some(Self {
+            retry_after: Some(NO_HURRY),
+            ..Self::new(ErrorKind::Unavailable, format!("{text}. {advice}"))
+        })
+    }
+
+    /// The same with what it means for the caller in front, such as `no connection to KMS`.
+    #[must_use]
+    pub fn prefixed(mut self, what: impl fmt::Display) -> Self {
+        self.text = format!("{what}: {}", self.text);
+        self
+    }
+
+    /// The error of an operation that failed because of it. `provider` is the provider's name, as in the configuration.
+    #[must_use]
+    pub fn at(self, provider: &'static str, operation: Operation) -> ProviderError {
+        let mut error = ProviderError::new(provider, operation, self.kind, self.text);
+        error.retry_after = self.retry_after;
+        error
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    /// An error of a client with these causes below it, the deepest last.
+    fn client_error(causes: &[&str]) -> Layer {
+        let below = causes.split_first().map(|(first, rest)| {
+            let mut layer = client_error(rest);
+            layer.text = (*first).to_owned();
+            Box::new(layer)
+        });
+        Layer {
+            text: "error sending request".to_owned(),
+            below,
+        }
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{text}")]
+    struct Layer {
+        text: String,
+        #[source]
+        below: Option<Box<Layer>>,
+    }
+
+    #[test]
+    fn a_proxy_that_failed_is_named_and_tried_again_at_once() {
+        let error = client_error(&["client error (Connect)", "tunnel error: unsuccessful"]);
+        let failure = Failure::on_the_way(&error, "SSL_CERT_FILE").expect("the proxy");
+        assert_eq!((failure.kind, failure.retry_after), (ErrorKind::Unavailable, None));
+        assert!(failure.text.starts_with("the proxy "), "{failure}");
+    }
+
+    #[test]
+    fn a_certificate_that_is_not_trusted_is_tried_again_in_no_hurry() {
+        let unknown = "invalid peer certificate: UnknownIssuer";
+        let below = client_error(&["client error (Connect)", unknown]);
+        let own: Box<dyn Error> = Box::new(io::Error::other(unknown));
+        for error in [&below as &(dyn Error + 'static), &*own] {
+            let failure = Failure::on_the_way(error, "AWS_CA_BUNDLE").expect("the certificate");
+            assert_eq!(
+                (failure.kind, failure.retry_after),
+                (ErrorKind::Unavailable, Some(NO_HURRY))
+            );
+            let start = format!("{unknown}. The server's certificate is not trusted");
+            assert!(failure.text.starts_with(&start), "{failure}");
+            assert!(failure.text.contains("point AWS_CA_BUNDLE to"), "{failure}");
+        }
+    }
+
+    #[test]
+    fn every_other_failure_is_for_the_provider_to_judge() {
+        for causes in [
+            &["client error (Connect)", "Connection refused (os error 111)"][..],
+            &["operation timed out"],
+            &[],
+        ] {
+            let failure = Failure::on_the_way(&client_error(causes), "SSL_CERT_FILE");
+            assert!(failure.is_none(), "{causes:?}: {failure:?}");
+        }
+    }
+
+    #[test]
+    fn a_failure_keeps_its_kind_and_its_time_on_the_way_to_an_error() {
+        let mut failure = Failure::timed_out("no answer within 5 s").prefixed("no token");
+        failure.retry_after = Some(Duration::from_secs(3));
+        let error = failure.at("vault", Operation::Create);
+        assert_eq!((error.provider, error.operation), ("vault", Operation::Create));
+        assert_eq!(
+            (error.kind, error.retry_after),
+            (ErrorKind::TimedOut, Some(Duration::from_secs(3)))
+        );
+        assert_eq!(error.source.to_string(), "no token: no answer within 5 s");
+    }
+}
