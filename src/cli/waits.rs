@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use humantime::format_duration;
 use signet_api::{KeyProvider, Operation, ProviderError};
-use signet_guards::{Around, Call, Guard as _};
+use signet_guards::{Around, Guard as _, Invocation};
 use tokio::time::sleep;
 
 use crate::app;
@@ -31,7 +31,7 @@ pub(super) fn told(provider: Arc<dyn KeyProvider>, json: bool) -> Arc<dyn KeyPro
 
 /// Prunes. No guard stands around that, because it makes many calls.
 pub(super) async fn prune(provider: &dyn KeyProvider, json: bool) -> Result<Vec<String>, ProviderError> {
-    let call = Call {
+    let call = Invocation {
         provider: provider.capabilities().provider,
         operation: Operation::Check,
         kid: None,
@@ -43,7 +43,7 @@ pub(super) async fn prune(provider: &dyn KeyProvider, json: bool) -> Result<Vec<
 }
 
 /// Does the work, and tells once what is waited for if it takes long.
-async fn patiently<T>(call: &Call<'_>, tell: fn(&str), work: impl Future<Output = T>) -> T {
+async fn patiently<T>(call: &Invocation<'_>, tell: fn(&str), work: impl Future<Output = T>) -> T {
     let mut work = pin!(work);
     tokio::select! {
         biased;
@@ -61,7 +61,7 @@ async fn patiently<T>(call: &Call<'_>, tell: fn(&str), work: impl Future<Output 
 }
 
 impl Around for Waits {
-    async fn around<T, F, Fut>(&self, call: Call<'_>, attempt: F) -> Result<T, ProviderError>
+    async fn around<T, F, Fut>(&self, call: Invocation<'_>, attempt: F) -> Result<T, ProviderError>
     where
         T: Send,
         F: Fn() -> Fut + Send + Sync,
@@ -85,7 +85,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_call_that_takes_long_is_told_of_once_with_what_is_waited_for_and_how_long_at_most() {
-        let call = Call {
+        let call = Invocation {
             provider: "vault",
             operation: Operation::List,
             kid: None,

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use signet_api::ProviderError;
-use signet_guards::{Around, Call};
+use signet_guards::{Around, Invocation};
 use tokio::time::Instant;
 
 use crate::telemetry::metrics::Metrics;
@@ -29,7 +29,7 @@ fn now() -> Instant {
 }
 
 impl Around for Metered {
-    async fn around<T, F, Fut>(&self, call: Call<'_>, attempt: F) -> Result<T, ProviderError>
+    async fn around<T, F, Fut>(&self, call: Invocation<'_>, attempt: F) -> Result<T, ProviderError>
     where
         T: Send,
         F: Fn() -> Fut + Send + Sync,

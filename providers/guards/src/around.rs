@@ -13,9 +13,10 @@ use signet_core::{KeyRecord, Kid, Revocation, SigningKey};
 
 use crate::words;
 
-/// The call that a guard controls.
+/// One invocation of a method of [`KeyProvider`], which a guard controls. It may make several calls to the service of the
+/// provider (`signet_api::Call`), each with its own permission and resource. The guard does not see those.
 #[derive(Clone, Copy, Debug)]
-pub struct Call<'a> {
+pub struct Invocation<'a> {
     /// The name of the provider, as in its capabilities.
     pub provider: &'static str,
     /// The operation of the call.
@@ -24,7 +25,7 @@ pub struct Call<'a> {
     pub kid: Option<&'a Kid>,
 }
 
-impl Call<'_> {
+impl Invocation<'_> {
     /// Makes an error that the guard itself raises.
     pub fn error(&self, kind: ErrorKind, text: impl Into<String>) -> ProviderError {
         ProviderError::new(self.provider, self.operation, kind, text.into())
@@ -35,7 +36,11 @@ impl Call<'_> {
 pub trait Around: Debug + Send + Sync {
     /// Carries out a call. `attempt` makes it once. A guard may run it never, once or several times, because the
     /// contract allows every call to be repeated. The future may be dropped at any point.
-    fn around<T, F, Fut>(&self, call: Call<'_>, attempt: F) -> impl Future<Output = Result<T, ProviderError>> + Send
+    fn around<T, F, Fut>(
+        &self,
+        call: Invocation<'_>,
+        attempt: F,
+    ) -> impl Future<Output = Result<T, ProviderError>> + Send
     where
         T: Send,
         F: Fn() -> Fut + Send + Sync,
@@ -67,8 +72,8 @@ impl<A: Around> Guarded<A> {
         Self { around, inner }
     }
 
-    fn call<'a>(&self, operation: Operation, kid: Option<&'a Kid>) -> Call<'a> {
-        Call {
+    fn call<'a>(&self, operation: Operation, kid: Option<&'a Kid>) -> Invocation<'a> {
+        Invocation {
             provider: self.inner.capabilities().provider,
             operation,
             kid,
@@ -156,7 +161,7 @@ impl<A: Around> KeyProvider for Guarded<A> {
     }
 }
 
-pub(crate) fn too_slow(call: Call<'_>, deadline: Duration) -> ProviderError {
+pub(crate) fn too_slow(call: Invocation<'_>, deadline: Duration) -> ProviderError {
     let text = format!(
         "{} did not answer {} within {}. It is overloaded, or something on the way drops packets: look at its status \
          page, then at name resolution, network policies and proxies of this machine",

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 use signet_api::{ErrorKind, Operation, ProviderError};
+use signet_base::Jitter;
 use tokio::time::Instant;
 
-use crate::around::{Around, Call};
+use crate::around::{Around, Invocation};
 use crate::words;
-use signet_base::Jitter;
 
 /// When the breaker opens, and how often it probes.
 #[derive(Clone, Copy, Debug)]
@@ -136,7 +136,7 @@ impl Breaker {
         self.state.lock()
     }
 
-    fn enter<'a>(&'a self, breaking: &'a Breaking, call: &Call<'_>) -> Result<Leave<'a>, ProviderError> {
+    fn enter<'a>(&'a self, breaking: &'a Breaking, call: &Invocation<'_>) -> Result<Leave<'a>, ProviderError> {
         let mut state = self.state();
         let now = Instant::now();
         match &*state {
@@ -220,7 +220,7 @@ impl Drop for Probe<'_> {
 }
 
 impl Outage {
-    fn refusal(&self, call: &Call<'_>, now: Instant, wait: Duration, next: &str) -> ProviderError {
+    fn refusal(&self, call: &Invocation<'_>, now: Instant, wait: Duration, next: &str) -> ProviderError {
         let text = format!(
             "{} has not answered for {}, so this call was not made; {next}, and all again once it is answered. The \
              last error was: {}",
@@ -241,7 +241,7 @@ fn silence<T>(outcome: &Result<T, ProviderError>) -> Option<&ProviderError> {
 }
 
 impl Around for Breaking {
-    async fn around<T, F, Fut>(&self, call: Call<'_>, attempt: F) -> Result<T, ProviderError>
+    async fn around<T, F, Fut>(&self, call: Invocation<'_>, attempt: F) -> Result<T, ProviderError>
     where
         T: Send,
         F: Fn() -> Fut + Send + Sync,

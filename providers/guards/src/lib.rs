@@ -28,7 +28,7 @@ mod retrying;
 mod time_limited;
 mod words;
 
-pub use around::{Around, Call, Guard, Guarded};
+pub use around::{Around, Guard, Guarded, Invocation};
 pub use breaking::{Breaking, Breaks};
 pub use checked::Checked;
 pub use paced::{Pace, Paced};

@@ -10,7 +10,7 @@ use signet_api::{ErrorKind, Operation, ProviderError};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::around::{Around, Call};
+use crate::around::{Around, Invocation};
 use crate::words;
 
 /// The limit of a token bucket.
@@ -80,7 +80,7 @@ impl Bucket {
     }
 
     /// Waits for a token and takes it.
-    async fn turn(&self, call: &Call<'_>) -> Result<(), ProviderError> {
+    async fn turn(&self, call: &Invocation<'_>) -> Result<(), ProviderError> {
         let place = Place::take(&self.waiting);
         let now = Instant::now();
         let held = self.held(now).saturating_duration_since(now);
@@ -128,7 +128,7 @@ impl Bucket {
         *held = Some(held.map_or(until, |held| held.max(until)));
     }
 
-    fn still_held(&self, call: &Call<'_>, wait: Duration) -> ProviderError {
+    fn still_held(&self, call: &Invocation<'_>, wait: Duration) -> ProviderError {
         let text = format!(
             "{} asked for fewer calls, so none is made for another {}. Wait; if it comes again, ask the provider for a \
              higher quota, or raise SIGNET_REFRESH_INTERVAL",
@@ -140,7 +140,7 @@ impl Bucket {
         error
     }
 
-    fn refusal(&self, call: &Call<'_>, wait: Duration) -> ProviderError {
+    fn refusal(&self, call: &Invocation<'_>, wait: Duration) -> ProviderError {
         let text = format!(
             "this process held the call back for {}: it makes no more than {} calls a second to {}, {} at once. \
              Ask for less, or raise {} if the provider's quota allows it",
@@ -176,7 +176,7 @@ impl Drop for Place<'_> {
 }
 
 impl Around for Paced {
-    async fn around<T, F, Fut>(&self, call: Call<'_>, attempt: F) -> Result<T, ProviderError>
+    async fn around<T, F, Fut>(&self, call: Invocation<'_>, attempt: F) -> Result<T, ProviderError>
     where
         T: Send,
         F: Fn() -> Fut + Send + Sync,

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 use signet_api::{ErrorKind, Operation, ProviderError};
+use signet_base::Jitter;
 use signet_core::Kid;
 use tokio::time::{Instant, sleep};
 
-use crate::around::{Around, Call};
+use crate::around::{Around, Invocation};
 use crate::words;
-use signet_base::Jitter;
 
 /// The limits of retries.
 #[derive(Clone, Copy, Debug)]
@@ -71,7 +71,7 @@ impl Retrying {
     }
 
     /// How long to wait before the next attempt, after `failed` attempts. `None` means give up.
-    fn pause(&self, call: &Call<'_>, error: &ProviderError, failed: u32, elapsed: Duration) -> Option<Duration> {
+    fn pause(&self, call: &Invocation<'_>, error: &ProviderError, failed: u32, elapsed: Duration) -> Option<Duration> {
         let retries = &self.retries;
         let signs = call.operation == Operation::Sign;
         let not_yet_found = error.kind == ErrorKind::NotFound
@@ -109,7 +109,7 @@ impl Retrying {
 }
 
 impl Around for Retrying {
-    async fn around<T, F, Fut>(&self, call: Call<'_>, attempt: F) -> Result<T, ProviderError>
+    async fn around<T, F, Fut>(&self, call: Invocation<'_>, attempt: F) -> Result<T, ProviderError>
     where
         T: Send,
         F: Fn() -> Fut + Send + Sync,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use signet_api::{Operation, ProviderError};
 
-use crate::around::{Around, Call, too_slow};
+use crate::around::{Around, Invocation, too_slow};
 
 /// How long each call may take in total, including all requests that it makes.
 #[derive(Clone, Copy, Debug)]
@@ -67,7 +67,7 @@ impl TimeLimited {
 }
 
 impl Around for TimeLimited {
-    async fn around<T, F, Fut>(&self, call: Call<'_>, attempt: F) -> Result<T, ProviderError>
+    async fn around<T, F, Fut>(&self, call: Invocation<'_>, attempt: F) -> Result<T, ProviderError>
     where
         T: Send,
         F: Fn() -> Fut + Send + Sync,

@@ -10,7 +10,7 @@ use common::{call, ed25519, failure, millis, scene, seconds};
 use signet_api::{ErrorKind, Fate, Operation, ProviderError};
 use signet_base::{Jitter, chain};
 use signet_core::Kid;
-use signet_guards::{Around as _, Call, Retries, Retrying};
+use signet_guards::{Around as _, Invocation, Retries, Retrying};
 use signet_testkit::Fault;
 use tokio::time::Instant;
 
@@ -21,7 +21,7 @@ fn retrying(seed: u64) -> Retrying {
 /// Makes a call that always fails, and returns the time of each attempt and the final error.
 async fn fails(
     guard: &Retrying,
-    call: Call<'_>,
+    call: Invocation<'_>,
     error: impl Fn() -> ProviderError + Send + Sync,
 ) -> (Vec<Duration>, ProviderError) {
     let (began, attempts) = (Instant::now(), Mutex::new(Vec::new()));
@@ -169,7 +169,7 @@ async fn a_key_that_was_just_created_may_not_be_found_for_a_while() {
     for operation in [Operation::Sign, Operation::Unseal] {
         let guard = retrying(1);
         guard.created(&fresh);
-        let of = |kid| Call {
+        let of = |kid| Invocation {
             kid: Some(kid),
             ..call(operation)
         };
@@ -192,7 +192,7 @@ async fn a_key_that_was_just_created_may_not_be_found_for_a_while() {
     let guard = retrying(1);
     guard.created(&fresh);
     guard.retired(&fresh);
-    let of_fresh = Call {
+    let of_fresh = Invocation {
         kid: Some(&fresh),
         ..call(Operation::Sign)
     };
@@ -204,7 +204,7 @@ async fn a_key_that_was_just_created_may_not_be_found_for_a_while() {
     for operation in [Operation::Retire, Operation::Revoke, Operation::List] {
         let guard = retrying(1);
         guard.created(&fresh);
-        let of_fresh = Call {
+        let of_fresh = Invocation {
             kid: Some(&fresh),
             ..call(operation)
         };
