@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::harness::Signed;
 use crate::harness::time::{instant, unix_millis};
@@ -106,7 +107,7 @@ pub(crate) struct Ledger(Mutex<Entries>);
 
 impl Ledger {
     pub(crate) fn entries(&self) -> MutexGuard<'_, Entries> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     pub(crate) fn signed(&self, token: &Token) {

@@ -1,9 +1,10 @@
 //! A provider of remote custody, as clouds have them: with an atomic claim or without, with instants in milliseconds or in
 //! whole seconds, with the keys' terms or without, and slow to show to others what it made for one.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use async_trait::async_trait;
+use parking_lot::{Mutex, MutexGuard};
 use signet_api::{
     Capabilities, Claim, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError, Trials,
 };
@@ -138,8 +139,8 @@ pub(crate) struct Remote {
 }
 
 impl Remote {
-    fn cloud(&self) -> std::sync::MutexGuard<'_, Cloud> {
-        self.cloud.lock().expect("no panic in the cloud")
+    fn cloud(&self) -> MutexGuard<'_, Cloud> {
+        self.cloud.lock()
     }
 
     fn unknown(&self, operation: Operation) -> ProviderError {

@@ -2,9 +2,10 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 
+use parking_lot::Mutex;
 use signet_api::NewKey;
 use signet_base::Clock;
 use signet_core::algorithm::RsaBits;
@@ -269,7 +270,7 @@ impl Fleet {
                 }
             }
             Act::Deploy { seat, config } => {
-                *self.orders[seat].config.lock().expect("no panic") = Some(config);
+                *self.orders[seat].config.lock() = Some(config);
                 self.kill(seat, 0);
                 self.orders[seat].changed.notify_one();
             }
@@ -288,7 +289,7 @@ impl Fleet {
             Act::EnableAll => {
                 for place in &self.site.places {
                     if let Place::Cloud(cloud) = place {
-                        cloud.lock().expect("no panic").enable_all();
+                        cloud.lock().enable_all();
                     }
                 }
             }
@@ -343,7 +344,7 @@ impl Fleet {
 async fn supervise(seat: usize, orders: Arc<Orders>, site: Arc<Site>) {
     let mut incarnation = 0;
     loop {
-        let config = *orders.config.lock().expect("no panic");
+        let config = *orders.config.lock();
         let config = config.filter(|_| !orders.away.load(Ordering::Relaxed));
         let Some(config) = config else {
             orders.changed.notified().await;

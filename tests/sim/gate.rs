@@ -2,9 +2,10 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 /// The other end of a [`Gated`] future.
@@ -23,8 +24,8 @@ struct State {
 }
 
 impl Gate {
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        self.0.lock().expect("no panic behind the gate")
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock()
     }
 
     /// It dies after so many polls more, at as many instants; with 0 at once, whatever it waits for.

@@ -1,9 +1,10 @@
 //! One process: the real keeper over the real guards, and a wire to the simulated provider.
 
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use signet::keeper::{Charge, Keeper, Means, Source, tolerance};
 use signet::last_good::{LastGoodError, Remembered, Remembers};
 use signet::readiness::Readiness;
@@ -191,11 +192,11 @@ pub(crate) struct Disk(Mutex<Option<Remembered>>);
 #[async_trait]
 impl Remembers for Disk {
     async fn recall(&self) -> Result<Option<Remembered>, LastGoodError> {
-        Ok(self.0.lock().expect("no panic at the disk").clone())
+        Ok(self.0.lock().clone())
     }
 
     async fn remember(&self, remembered: Remembered) -> Result<(), LastGoodError> {
-        *self.0.lock().expect("no panic at the disk") = Some(remembered);
+        *self.0.lock() = Some(remembered);
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! All chance of a run comes from one seed, through generators that are forked for each purpose: a draw more in one place
 //! changes nothing in another.
 
-use std::sync::Mutex;
+use parking_lot::Mutex;
 
 use crate::sky::Ms;
 use crate::splitmix;
@@ -60,6 +60,6 @@ impl SharedRng {
     }
 
     pub(crate) fn draw<T>(&self, draw: impl FnOnce(&mut Rng) -> T) -> T {
-        draw(&mut self.0.lock().expect("no panic while drawing"))
+        draw(&mut self.0.lock())
     }
 }

@@ -1,8 +1,9 @@
 //! What sealed custody is made of: a sealer and a store behind a wire, under the real `Sealed`.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use serde::Deserialize;
 use signet_api::{ErrorKind, Fate, Operation, ProviderError, Trials};
 use signet_core::jwk::Jwk;
@@ -75,7 +76,7 @@ impl RingStore for SimStore {
     async fn load(&self) -> Result<Option<Stored>, ProviderError> {
         self.wire
             .ask(Operation::List, || {
-                let shelf = self.shelf.lock().expect("no panic at the shelf");
+                let shelf = self.shelf.lock();
                 let stored = |(bytes, version)| Stored { bytes, version };
                 Ok(shelf.document.clone().zip(shelf.version()).map(stored))
             })
@@ -85,7 +86,7 @@ impl RingStore for SimStore {
     async fn compare_and_swap(&self, expected: Option<&Version>, bytes: &[u8]) -> Result<Swap, ProviderError> {
         self.wire
             .ask(Operation::Create, || {
-                let mut shelf = self.shelf.lock().expect("no panic at the shelf");
+                let mut shelf = self.shelf.lock();
                 if shelf.version().as_ref() != expected {
                     return Ok(Swap::Lost);
                 }

@@ -4,8 +4,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Arguments;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, MutexGuard};
 use signet::snapshot::Snapshot;
 use signet_api::{Claim, Custody, Fate, Operation};
 use signet_core::{KeyRecord, Kid};
@@ -106,7 +107,7 @@ impl Witness {
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("no panic while judging")
+        self.state.lock()
     }
 
     pub(crate) fn note(&self, what: Arguments<'_>) {

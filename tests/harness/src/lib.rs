@@ -25,10 +25,11 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -268,7 +269,7 @@ impl Spec {
     }
 
     fn refuse_leaks(&self, text: &str, whose: &str) {
-        let mut secrets = self.tokens.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut secrets = self.tokens.lock().clone();
         let key_file = self.settings.get("SIGNET_LOCAL_KEY_FILE").map(PathBuf::from);
         let key_file = key_file.unwrap_or_else(|| self.home.data().join("local.key"));
         let key = std::fs::read_to_string(key_file).unwrap_or_default();
@@ -389,7 +390,7 @@ impl Sidecar {
 
     pub fn remember(&self, token: &str) {
         let signature = token.rsplit('.').next().unwrap_or_default();
-        let mut tokens = self.spec.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tokens = self.spec.tokens.lock();
         tokens.push(signature.to_owned());
     }
 

@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use super::traffic::Signer;
 use super::verifier::max_age;
@@ -57,9 +59,7 @@ impl Watch {
                     let answer = connection.get("/.well-known/jwks.json").expect("an answer");
                     let life = max_age(answer.header("cache-control").expect("Cache-Control"));
                     let set = kids(&answer.json());
-                    seen.lock()
-                        .expect("no panic")
-                        .take(asked_before.unwrap_or(since), asked, &set, life);
+                    seen.lock().take(asked_before.unwrap_or(since), asked, &set, life);
                     asked_before = Some(asked);
                     next_beat(&mut beat, POLL);
                 }
@@ -69,13 +69,13 @@ impl Watch {
     }
 
     pub fn gone_at(&self, kid: &str) -> Option<Instant> {
-        self.seen.lock().expect("no panic").spans.get(kid)?.gone
+        self.seen.lock().spans.get(kid)?.gone
     }
 
     pub fn stop(self) -> Seen {
         self.done.store(true, Ordering::Relaxed);
         self.thread.join().expect("the watch saw nothing wrong");
-        self.seen.lock().expect("no panic").clone()
+        self.seen.lock().clone()
     }
 }
 
