@@ -11,12 +11,12 @@ use http::header::CONTENT_TYPE;
 use http_body_util::Either;
 use hyper::service::Service as _;
 use hyper_util::service::TowerToHyperService;
+use signet_edge::Problem;
+use signet_edge::body::Arriving;
 use warp::filters::BoxedFilter;
 use warp::{Filter as _, Reply as _};
 
 use crate::http::{Response, Streamed};
-use signet_edge::Problem;
-use signet_edge::body::Arriving;
 
 /// The filters of a listener. `warp` does not name its service's type, hence the box.
 pub type Filters = Arc<dyn Fn(Request<Arriving>) -> Pin<Box<dyn Future<Output = Response> + Send>> + Send + Sync>;

@@ -15,7 +15,11 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use signet_base::{Clock, Outage};
+use signet_base::{brief, rfc3339};
+use signet_clock_watch::ClockWatch;
 use signet_core::{Lapse, Phase, Policy, Timestamp};
+use signet_edge::unix::{SocketFault, SocketFile};
+use signet_issuers::{Issuers, Trusted};
 use signet_verify::NoKeys;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -28,11 +32,6 @@ use crate::signing::Remote;
 use crate::snapshot::{NoSigner, NoSignerCause, RefreshFailure, Signer, Signs, Snapshot};
 use doubted::Doubted;
 use revocation::Marks;
-use signet_base::brief;
-use signet_base::rfc3339;
-use signet_clock_watch::ClockWatch;
-use signet_edge::unix::{SocketFault, SocketFile};
-use signet_issuers::{Issuers, Trusted};
 use words::{from_disk, put_off};
 
 /// Between two looks: to the second is how instants are told.

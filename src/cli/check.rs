@@ -12,6 +12,7 @@ use serde::Serialize;
 use signet_api::{Answer, Check, ErrorKind, Operation, Progress, ProviderError, Trials};
 use signet_base::{SystemClock, chain};
 use signet_clock_watch::ClockWatch;
+use signet_issuers::{NoClient, TrustedIssuer};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
@@ -22,7 +23,6 @@ use crate::fits::{bears, fits};
 use crate::keeper::watch_clock;
 use crate::kinds::exit_code;
 use crate::settings::{Origin, ProviderName, Settings};
-use signet_issuers::{NoClient, TrustedIssuer};
 
 /// How long a provider or an issuer may be silent, so that the command takes no more than five seconds in all.
 const SILENCE: Duration = Duration::from_secs(4);

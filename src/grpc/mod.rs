@@ -15,12 +15,12 @@ use http::header::CONTENT_TYPE;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt as _, Either};
 use prost::Message;
+use signet_edge::body::{Arriving, NoBody};
 use tonic::server::{Grpc, UnaryService};
 use tonic::{Code, Status};
 use tonic_prost::ProstCodec;
 
 use crate::http::Response;
-use signet_edge::body::{Arriving, NoBody};
 
 /// The longest message that is read: a token with the headers of a request around it.
 const LONGEST_MESSAGE: usize = 256 * 1024;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use signet_api::{Claim, Custody, KeyProvider, NewKey, ProviderError};
 use signet_base::{Clock, Outage, chain};
+use signet_clock_watch::ClockWatch;
 use signet_core::ring::newest;
 use signet_core::schedule::{Due, Reason};
 use signet_core::{KeyRecord, KeyState, Kid, Phase, Schedule, Timestamp, faults};
@@ -18,7 +19,6 @@ use super::known::Known;
 use super::pace::Pace;
 use super::{Charge, PATIENCE};
 use crate::reading::Reading;
-use signet_clock_watch::ClockWatch;
 
 /// The longest that a replica waits for others to be faster.
 const LONGEST_JITTER: Duration = Duration::from_secs(5);

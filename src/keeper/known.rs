@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use signet_base::Outage;
 use signet_core::{Kid, SigningKey, Timestamp};
 use tokio::sync::watch;
 
 use crate::reading::Reading;
-use signet_base::Outage;
 
 /// The knowledge itself.
 #[derive(Debug)]

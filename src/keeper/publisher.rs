@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use signet_api::{Capabilities, Custody};
 use signet_base::{Clock, Outage};
+use signet_clock_watch::ClockWatch;
 use signet_core::{Kid, Phase, Schedule, Timestamp};
 use tracing::{info, warn};
 
@@ -15,7 +16,6 @@ use crate::reading::Reading;
 use crate::ring_view::{AlsoView, RingView};
 use crate::snapshot::{NoSigner, NoSignerCause, Parts, Signs, Snapshot};
 use crate::telemetry::metrics::Metrics;
-use signet_clock_watch::ClockWatch;
 
 /// What snapshots are made from.
 #[derive(Debug)]

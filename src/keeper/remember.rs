@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use signet_base::chain;
+use signet_clock_watch::ClockWatch;
 use signet_core::{KeyRecord, Policy, Timestamp};
 use tokio::time::timeout;
 use tracing::{error, info, warn};
 
 use super::known::Known;
 use crate::last_good::{Remembered, RememberedRing, Remembers};
-use signet_clock_watch::ClockWatch;
 
 /// What was last remembered. None: nothing, or nothing that can be believed.
 pub(super) async fn recall(

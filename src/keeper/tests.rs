@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
+use signet_api::{ErrorKind, NewKey, Operation};
 use signet_core::{Algorithm, Durations, Timestamp};
 use signet_sealed::{Context, MemoryStore, Sealed, Sealer};
 use signet_testkit::{Fault, FaultyProvider};
@@ -11,7 +12,6 @@ use zeroize::Zeroizing;
 use super::*;
 use crate::last_good::{LastGoodError, Remembered};
 use crate::snapshot::NoSignerCause;
-use signet_api::{ErrorKind, NewKey, Operation};
 
 /// Paused time, as every clock shows it.
 #[derive(Debug)]

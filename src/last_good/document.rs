@@ -14,13 +14,12 @@
 use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
-use signet_core::json;
 use signet_core::jwk::Jwk;
-use signet_core::{Issuer, KeyRecord, KeyState, Kid, Lapses, Revocation, Terms, Timestamp};
+use signet_core::{Issuer, KeyRecord, KeyState, Kid, Lapses, Revocation, Terms, Timestamp, json};
+use signet_files::cache::{self, FileFault};
 
 use super::error::Refusal;
 use super::{MOST_KEYS, Remembered, RememberedRing};
-use signet_files::cache::{self, FileFault};
 
 pub(super) const FORMAT: &str = "signet-last-good/1";
 /// The most octets of the file. Five rings, one of each provider, of [`MOST_KEYS`] RSA keys of 4096 bits fit in it.

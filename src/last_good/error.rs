@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 use signet_core::Kid;
 use signet_core::public_key::PublicKeyError;
+use signet_files::cache::FileFault;
 
 use super::MOST_KEYS;
-use signet_files::cache::FileFault;
 
 /// The file or its directory, what is wrong with it, and what to do next. `Display` does not repeat its source.
 #[derive(Debug)]

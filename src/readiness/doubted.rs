@@ -1,12 +1,11 @@
 //! The condition that is listed while the time cannot be believed.
 
+use signet_base::{brief, rfc3339};
+use signet_clock_watch::Doubt;
 use signet_core::Timestamp;
 
 use crate::conditions::{CLOCK, Condition, State};
 use crate::snapshot::Snapshot;
-use signet_base::brief;
-use signet_base::rfc3339;
-use signet_clock_watch::Doubt;
 
 /// What is not done meanwhile, and what a wrong clock does to tokens.
 const HELD: &str = "No key is created, retired, disabled or erased while that lasts. Tokens are signed and judged by this clock: if it is \

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use signet_base::rfc3339;
 use signet_core::{Policy, Timestamp};
 
 use super::{Condition, Memory, REVOCATION, State};
 use crate::timeline::short;
-use signet_base::rfc3339;
 
 /// From when each mark counts.
 ///

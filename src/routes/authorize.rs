@@ -7,7 +7,10 @@ use std::borrow::Cow;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
+use signet_base::Seldom;
 use signet_core::verify::Refusal;
+use signet_edge::Problem;
+use signet_edge::body::empty;
 use signet_verify::Unfit;
 use signet_verify::bearer::{self, Code, NoToken};
 
@@ -15,9 +18,6 @@ use crate::http::Response;
 use crate::routes::Service;
 use crate::routes::asked::{Asked, Given, listed};
 use crate::routes::verify::Good;
-use signet_base::Seldom;
-use signet_edge::Problem;
-use signet_edge::body::empty;
 
 impl Service {
     /// Decides on a request by its `Authorization` header; `?audience=`, `?issuer=` (repeatable) and `?scope=` say

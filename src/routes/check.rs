@@ -7,6 +7,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use http::header::AUTHORIZATION;
 use http::{HeaderName, StatusCode};
+use signet_base::Seldom;
+use signet_edge::Problem;
 use tonic::Code;
 
 use crate::grpc::envoy::{
@@ -16,8 +18,6 @@ use crate::grpc::envoy::{
 use crate::routes::Service;
 use crate::routes::asked::{Asked, Given};
 use crate::routes::verify::Good;
-use signet_base::Seldom;
-use signet_edge::Problem;
 
 impl Service {
     /// Decides on a request that Envoy asks about.

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use http::{Request, Version};
+use signet_edge::body::Arriving;
 
 use crate::grpc::kubernetes::{FetchKeysRequest, MetadataRequest, Method, SignJwtRequest};
 use crate::grpc::{call, envoy, kubernetes, not_here, ready};
 use crate::http::Response;
 use crate::routes::Service;
 use crate::routes::kubernetes::metadata;
-use signet_edge::body::Arriving;
 
 /// Answers one call.
 pub async fn answer(service: Arc<Service>, request: Request<Arriving>) -> Response {

@@ -12,12 +12,11 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::Value;
 use signet_core::json::Object;
 use signet_core::verify::Authentic;
+use signet_edge::{Problem, body};
 
 use crate::http::Response;
 use crate::routes::Service;
 use crate::routes::asked::{Asked, Given, listed, refuse_lookalike};
-use signet_edge::Problem;
-use signet_edge::body;
 
 const FORM: &str = "application/x-www-form-urlencoded";
 /// Answers name who may do what, and change at any moment.

@@ -6,6 +6,7 @@
 use arc_swap::Guard;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use signet_base::Seldom;
 use signet_core::json::Object;
 use signet_core::{Timestamp, token};
 use tonic::{Code, Status};
@@ -15,7 +16,6 @@ use crate::routes::Service;
 use crate::settings::Kubernetes;
 use crate::signing::NotSigned;
 use crate::snapshot::{Signer, Snapshot};
-use signet_base::Seldom;
 
 /// Why nothing was signed: a word for the metrics, and what the API server is told.
 struct Refusal(&'static str, Status);

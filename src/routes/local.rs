@@ -10,7 +10,10 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode};
 use http_body_util::{Either, Full};
 use serde_json::json;
-use signet_base::rfc3339;
+use signet_base::{Seldom, rfc3339};
+use signet_edge::Problem;
+use signet_edge::body::{self, Arriving};
+use signet_edge::{Handler, Peer};
 use tokio::sync::Semaphore;
 use tokio_stream::wrappers::WatchStream;
 use tokio_util::sync::CancellationToken;
@@ -24,11 +27,6 @@ use crate::routes::head::{self, read};
 use crate::routes::introspect::is_form;
 use crate::routes::sign::MOST_ITEMS;
 use crate::routes::turn::turn;
-use signet_base::Seldom;
-use signet_edge::Handler;
-use signet_edge::Peer;
-use signet_edge::Problem;
-use signet_edge::body::{self, Arriving};
 
 /// The longest body of a single request: a token of 16 KiB with room for all else.
 const SINGLE: usize = 64 * 1024;

@@ -16,6 +16,8 @@ use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body_util::{Either, Full};
 use signet_base::Clock;
 use signet_core::{Issuer, Policy, Timestamp, faults};
+use signet_edge::body::{Arriving, empty};
+use signet_edge::{Handler, Problem};
 
 use crate::discovery::{JWKS, Paths, Which};
 use crate::http::{Response, Streamed};
@@ -23,9 +25,6 @@ use crate::problems;
 use crate::published::Published;
 use crate::routes::head;
 use crate::snapshot::Document;
-use signet_edge::Handler;
-use signet_edge::Problem;
-use signet_edge::body::{Arriving, empty};
 
 /// What the paths of the documents take.
 const METHODS: &str = "GET, HEAD, OPTIONS";

@@ -7,8 +7,10 @@ use futures_util::TryStreamExt as _;
 use futures_util::stream::FuturesOrdered;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use signet_base::Seldom;
 use signet_core::mint::{SignRequest, Unsigned};
 use signet_core::signing_key::{Signature, SigningKeyError};
+use signet_edge::{Problem, body};
 
 use crate::http::Response;
 use crate::problems;
@@ -16,9 +18,6 @@ use crate::routes::Service;
 use crate::signing::{Full, NotSigned};
 use crate::snapshot::{Signer, Signs};
 use crate::unique;
-use signet_base::Seldom;
-use signet_edge::Problem;
-use signet_edge::body;
 
 /// How many items a batch may have.
 pub const MOST_ITEMS: usize = 1024;

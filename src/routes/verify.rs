@@ -9,6 +9,7 @@ use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use signet_core::Timestamp;
 use signet_core::verify::Refusal;
+use signet_edge::{Problem, body};
 use signet_verify::{Entry, Verdict};
 
 use crate::answers::Answers;
@@ -17,8 +18,6 @@ use crate::problems;
 use crate::routes::Service;
 use crate::routes::asked::{Asked, Given};
 use crate::routes::sign::{items, join, object};
-use signet_edge::Problem;
-use signet_edge::body;
 
 /// After so many tokens of a batch, other requests get their turn.
 const TURN: usize = 4;

@@ -5,9 +5,9 @@
 use http::HeaderName;
 use signet_config::{Reader, Source};
 use signet_core::ClaimPath;
+use signet_verify::Identity;
 
 use super::parse;
-use signet_verify::Identity;
 
 const MOST_HEADERS: usize = 16;
 const LONGEST_NAME: usize = 64;

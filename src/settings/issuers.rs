@@ -6,11 +6,11 @@ use std::time::Duration;
 use signet_config::{EMPTY, Kind, Reader, text_of};
 use signet_core::verify::Dialect;
 use signet_core::{Algorithm, Audience, ClaimPath, Issuer};
+use signet_issuers::{KeysAt, Location, TrustedIssuer};
 use toml::Table;
 
 use super::parse;
 use super::unlisted::Tables;
-use signet_issuers::{KeysAt, Location, TrustedIssuer};
 
 const KEYS: [(&str, Kind); 11] = [
     ("audiences", Kind::List),

@@ -1,11 +1,11 @@
 use std::time::Duration;
 
+use signet_base::rfc3339;
 use signet_core::policy::Durations;
 use signet_core::{Algorithm, Phase, Policy, Timestamp};
 
 use super::{Timeline, brief, text};
 use crate::ring_view::{AlsoView, KeyView, RevokedView};
-use signet_base::rfc3339;
 
 const HOUR: i64 = 3600;
 const DAY: i64 = 24 * HOUR;

@@ -1,9 +1,9 @@
 //! The picture in a terminal of 80 columns. Phases differ by their characters, so it can be read without colour.
 
+use signet_base::rfc3339;
 use signet_core::{Phase, Timestamp};
 
 use super::{Bar, Timeline};
-use signet_base::rfc3339;
 
 /// As wide as every terminal is.
 const WIDTH: usize = 80;

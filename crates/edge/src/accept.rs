@@ -7,6 +7,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use signet_base::Seldom;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -18,7 +19,6 @@ use crate::peer::{AllowList, Peer};
 use crate::serve::{LONG_HEAD, Manners, SHORT_HEAD, serve};
 use crate::tls::Tls;
 use crate::workers::Workers;
-use signet_base::Seldom;
 
 /// The wait after a failed `accept`, such as too many open files.
 const BREATH: Duration = Duration::from_millis(50);

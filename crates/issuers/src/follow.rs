@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use signet_base::{Clock, Jitter, Outage, chain};
+use signet_base::{Clock, Jitter, Outage, chain, rfc3339};
 use signet_core::Timestamp;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -20,7 +20,6 @@ use super::fetch::{FetchError, Fetched, Source};
 use super::kept::{Remembered, Worth};
 use super::{Known, Trusted};
 use crate::Record;
-use signet_base::rfc3339;
 
 /// The first wait after a failure. Each further wait is twice as long.
 const FIRST_RETRY: Duration = Duration::from_secs(1);

@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use signet_base::chain;
 use signet_core::{Issuer, Timestamp};
+use signet_files::cache::FileFault;
 use tokio::sync::Notify;
 use tracing::{debug, info, warn};
 
 use super::kept::{Kept, KeptError, Refusal, Remembered};
 use super::{Known, Trusted};
 use crate::TrustedIssuer;
-use signet_files::cache::FileFault;
 
 /// How long the start waits for the disk. After that, fetching the keys is quicker.
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use reqwest::Certificate;
 use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError, InvalidMessage, PeerIncompatible};
+use signet_base::rfc3339;
 use signet_core::{Issuer, Timestamp};
 use signet_files::{Refused, Rule};
 
 use crate::TrustedIssuer;
-use signet_base::rfc3339;
 
 /// How many names of a certificate an error shows.
 const MOST_NAMES: usize = 8;

@@ -1,11 +1,11 @@
 //! Files that a crash or a disk damaged: refused, or good keys only, and never a panic.
 
 use signet_core::{Algorithm, Issuer};
+use signet_files::cache::FileFault;
 
 use super::*;
 use crate::last_good::document::{compose, parse};
 use crate::last_good::{LastGood, Refusal};
-use signet_files::cache::FileFault;
 
 /// A small file with a key of each type, so that every octet of it can be tried.
 fn text() -> Vec<u8> {

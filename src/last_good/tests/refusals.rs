@@ -5,11 +5,11 @@ use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 use std::process::Command;
 
 use serde_json::json;
+use signet_files::cache::FileFault;
 use signet_testkit::process::{again_unprivileged, directory, left_out, passes};
 
 use super::*;
 use crate::last_good::{FILE_NAME, LONGEST, MOST_KEYS, Refusal};
-use signet_files::cache::FileFault;
 
 type Change = fn(&mut Value);
 type Expected = fn(&Refusal) -> bool;

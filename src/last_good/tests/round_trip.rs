@@ -4,10 +4,10 @@ use std::fs;
 
 use proptest::prelude::*;
 use signet_core::{Kid, Policy, schedule};
+use signet_files::cache::FileFault;
 
 use super::*;
 use crate::last_good::{LONGEST, MOST_KEYS, Refusal};
-use signet_files::cache::FileFault;
 
 #[test]
 fn there_is_nothing_before_the_first_write() {

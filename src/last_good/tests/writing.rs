@@ -7,11 +7,11 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
 
+use signet_files::cache::FileFault;
 use signet_testkit::process::{again, again_on_a_small_disk, again_unprivileged, directory, left_out, passes};
 
 use super::*;
 use crate::last_good::{FILE_NAME, Refusal};
-use signet_files::cache::FileFault;
 
 /// A process of a test, which ends with it.
 struct Process(Child);

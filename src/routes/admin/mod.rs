@@ -11,6 +11,8 @@ use std::sync::{Arc, OnceLock};
 use http::{Request, StatusCode};
 use signet_base::Clock;
 use signet_core::{Issuer, Policy};
+use signet_edge::Handler;
+use signet_edge::body::Arriving;
 use warp::{Filter as _, Reply as _};
 
 use crate::conditions::Report;
@@ -23,8 +25,6 @@ use crate::ring_view::RingView;
 use crate::routes::head::{self, read};
 use crate::telemetry::metrics::Metrics;
 use page::Page;
-use signet_edge::Handler;
-use signet_edge::body::Arriving;
 
 /// Nothing is loaded and nothing runs; only the page's own style is used, and nobody frames it.
 const CONTENT_SECURITY_POLICY: &str =

@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 
+use signet_base::{brief, rfc3339};
 use signet_core::{Phase, Policy, Timestamp};
 
 use super::advice::advice;
@@ -14,8 +15,6 @@ use super::picture;
 use crate::conditions::{Condition, Effect, Report, State};
 use crate::ring_view::{KeyView, RingView};
 use crate::timeline::Timeline;
-use signet_base::brief;
-use signet_base::rfc3339;
 
 const STYLE: &str = include_str!("style.css");
 /// Events that are told.

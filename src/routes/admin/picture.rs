@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 
+use signet_base::rfc3339;
 use signet_core::{Phase, Timestamp};
 
 use super::html::escape;
 use crate::timeline::{Bar, Stretch, Timeline};
-use signet_base::rfc3339;
 
 /// The least share of the axis on which a word has room.
 const ROOM_FOR_A_WORD: f64 = 0.09;

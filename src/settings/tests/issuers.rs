@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use signet_core::{Algorithm, Audience};
+use signet_issuers::{KeysAt, TrustedIssuer};
 
 use super::{Start, problems};
-use signet_issuers::{KeysAt, TrustedIssuer};
 
 const LOGIN: &str = "https://login.example.com/";
 

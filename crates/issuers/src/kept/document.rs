@@ -25,10 +25,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use signet_core::jwk::JwkSet;
 use signet_core::{ForeignKeys, Issuer, Timestamp, json};
+use signet_files::cache::{self, FileFault};
 
 use super::{Refusal, Remembered};
 use crate::{KeysAt, TrustedIssuer};
-use signet_files::cache::{self, FileFault};
 
 pub(super) const FORMAT: &str = "signet-issuer-keys/1";
 /// The maximum size of the file in bytes: twice that of the longest document that is fetched.

@@ -17,14 +17,14 @@ mod tests;
 use std::path::Path;
 use std::time::Duration;
 
+use signet_base::rfc3339;
 use signet_core::{ForeignKeys, Timestamp};
+use signet_files::cache::CacheFile;
 
 pub(super) use error::{KeptError, Refusal};
 
 use super::Known;
 use crate::TrustedIssuer;
-use signet_base::rfc3339;
-use signet_files::cache::CacheFile;
 
 /// The subdirectory of the data directory for these files.
 pub const DIRECTORY: &str = "issuers";

@@ -4,13 +4,13 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
 use signet_core::{Algorithm, Issuer};
+use signet_files::cache::FileFault;
 use tempfile::TempDir;
 
 use super::*;
 use crate::KeysAt;
 use crate::example::trusted;
 use crate::{Location, NoKeys, Trusted};
-use signet_files::cache::FileFault;
 
 /// Keys of RFC 8037 appendix A.2 and RFC 7515 appendix A.3, with kids that are not thumbprints.
 const JWKS: &str = r#"{"keys":[
