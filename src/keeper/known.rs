@@ -42,14 +42,15 @@ impl Facts {
 #[derive(Debug)]
 pub(super) struct Known {
     facts: Mutex<Facts>,
-    changes: watch::Sender<()>,
+    /// How many there were.
+    changes: watch::Sender<u64>,
 }
 
 impl Known {
     pub(super) fn new(facts: Facts) -> Self {
         Self {
             facts: Mutex::new(facts),
-            changes: watch::Sender::new(()),
+            changes: watch::Sender::new(0),
         }
     }
 
@@ -60,7 +61,7 @@ impl Known {
     /// Changes the facts, and has them published.
     pub(super) fn change<T>(&self, change: impl FnOnce(&mut Facts) -> T) -> T {
         let changed = change(&mut self.facts.lock());
-        self.changes.send_replace(());
+        self.changes.send_modify(|count| *count += 1);
         changed
     }
 
@@ -69,7 +70,8 @@ impl Known {
         change(&mut self.facts.lock())
     }
 
-    pub(super) fn follow(&self) -> watch::Receiver<()> {
+    /// The number of changes so far, and word of each.
+    pub(super) fn follow(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }
 }

@@ -172,6 +172,32 @@ async fn a_private_key_that_is_long_in_coming_delays_neither_jwks_nor_validation
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_quiet_turn_publishes_once() {
+    let scene = Scene::new(Disk::default());
+    let keeper = scene.start().await;
+    let (changes, published) = (keeper.known.follow(), keeper.published());
+    let (begun, read) = (*changes.borrow(), scene.provider.calls(Operation::List));
+    tokio::spawn(keeper.run(CancellationToken::new()));
+    sleep(Duration::from_secs(600)).await;
+    let turns = scene.provider.calls(Operation::List) - read;
+    assert!(turns >= 10, "{turns} in ten minutes");
+    assert_eq!(*changes.borrow() - begun, turns as u64);
+
+    // A turn that ends an outage has that to tell, too.
+    scene
+        .provider
+        .script(Operation::List, [Fault::Fails(ErrorKind::Unavailable)]);
+    while published.latest().refresh_failure.is_none() {
+        sleep(Duration::from_millis(100)).await;
+    }
+    let begun = *changes.borrow();
+    while published.latest().refresh_failure.is_some() {
+        sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(*changes.borrow() - begun, 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_process_that_is_stopped_as_soon_as_it_has_started_leaves_its_ring_for_the_next_start() {
     let scene = Scene::new(Disk::default());
     let (keeper, shutdown) = (scene.start().await, CancellationToken::new());
