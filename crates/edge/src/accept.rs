@@ -1,6 +1,6 @@
-//! The accept loop of every listener.
+//! The accept loop of all listeners.
 //!
-//! What becomes of a connection is in `serve.rs`, and which one has to go when there are too many in `crowd/`.
+//! `serve.rs` serves each connection, and `crowd/` decides which one to close when there are too many.
 
 use std::future::Future;
 use std::io;
@@ -20,29 +20,29 @@ use crate::serve::{LONG_HEAD, Manners, SHORT_HEAD, serve};
 use crate::tls::Tls;
 use crate::workers::Workers;
 
-/// The wait after a failed `accept`, such as too many open files.
+/// The pause after `accept` failed, for example because of too many open files.
 const BREATH: Duration = Duration::from_millis(50);
 
-/// Is told what happens, to count it.
+/// Counts events, for metrics.
 pub trait Record: std::fmt::Debug + Send + Sync {
-    /// A connection was opened.
+    /// Handles a new connection.
     fn on_opened(&self);
 
-    /// It was closed.
+    /// Handles the end of a connection.
     fn on_closed(&self);
 
-    /// A peer is not on the allow-list of a socket.
+    /// Handles a peer that was refused because it is not on the socket's allow-list.
     fn on_peer_refused(&self);
 }
 
-/// The bounds of a listener.
+/// The limits of a listener.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Connections at once.
+    /// The maximum number of simultaneous connections.
     pub connections: usize,
-    /// The setting that says how many, for the log.
+    /// The setting for this number, for the log.
     pub setting: &'static str,
-    /// How long a new connection may take to send its first request, and to finish its TLS handshake.
+    /// How long a new connection may take to finish its TLS handshake and send its first request.
     pub header_timeout: Duration,
 }
 
@@ -58,15 +58,15 @@ impl Limits {
 /// What all listeners share.
 #[derive(Clone, Debug)]
 pub struct Context {
-    /// The bounds.
+    /// The limits of the listener.
     pub limits: Limits,
-    /// Shutdown: no new connections, and those at work finish their requests.
+    /// Cancelled at shutdown. Listeners then accept no more, and connections finish their current requests.
     pub shutdown: CancellationToken,
-    /// Where connections are served.
+    /// The threads that serve connections.
     pub workers: Workers,
-    /// Every connection's task, to wait for at shutdown.
+    /// The tasks of all connections, to wait for at shutdown.
     pub tasks: TaskTracker,
-    /// Where connections are counted.
+    /// Counts the listener's connections.
     pub record: Arc<dyn Record>,
 }
 
@@ -102,7 +102,7 @@ pub async fn serve_tcp<H: Handler>(
     crowd.close();
 }
 
-/// Serves a Unix socket until shutdown, to those on the list.
+/// Serves a Unix socket until shutdown, to the peers on the allow-list.
 pub async fn serve_unix<H: Handler>(
     name: &'static str,
     listener: UnixListener,
@@ -167,7 +167,7 @@ async fn serve_counted(serving: impl Future<Output = ()>, record: &dyn Record) {
     record.on_closed();
 }
 
-/// A place for a connection; `None` at shutdown.
+/// Waits for a place for a connection. `None` at shutdown.
 async fn admit(crowd: &Arc<Crowd>, shutdown: &CancellationToken) -> Option<Member> {
     tokio::select! {
         () = shutdown.cancelled() => None,
@@ -175,7 +175,7 @@ async fn admit(crowd: &Arc<Crowd>, shutdown: &CancellationToken) -> Option<Membe
     }
 }
 
-/// The next connection; `None` at shutdown.
+/// Waits for the next connection. `None` at shutdown.
 async fn next<S, Address, Accepting>(
     name: &'static str,
     accept: impl Fn() -> Accepting,
@@ -197,7 +197,7 @@ where
                 if let Some(held_back) = LOGGED.may_log(name) {
                     warn!(listener = name, %error, held_back, "accept failed; if it says too many open files, raise ulimit -n");
                 }
-                // The file of another connection may do.
+                // The file descriptor of another connection may be enough.
                 crowd.make_place();
                 tokio::time::sleep(BREATH).await;
             }
@@ -205,7 +205,7 @@ where
     }
 }
 
-/// A connection changes from the acceptor's runtime to a worker's; the system may refuse that for want of memory.
+/// Detaches a connection from the acceptor's runtime, for a worker's. The system may refuse that if memory is short.
 fn leave<S>(name: &'static str, moved: io::Result<S>) -> Option<S> {
     static LOGGED: Seldom<&str> = Seldom::new();
     moved

@@ -1,16 +1,16 @@
-//! Answers: whole, or of the kind that the program streams.
+//! The types of answers: a complete body, or a stream of the program's own type.
 
 use std::error::Error;
 
 use bytes::Bytes;
 use http_body_util::{Either, Full};
 
-/// The body of an answer: whole, as all problem documents are, or of the kind that the program streams.
+/// The body of an answer: either complete, as for all problem documents, or the program's own streamed type.
 pub type Body<B> = Either<Full<Bytes>, B>;
-/// An answer.
+/// An answer to a request.
 pub type Response<B> = http::Response<Body<B>>;
 
-/// What a program's own kind of body must be.
+/// The requirements for a program's own type of body.
 pub trait AnswerBody:
     http_body::Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static
 {

@@ -1,4 +1,4 @@
-//! Reading a request's body, with a limit, a deadline and a budget, and writing JSON.
+//! Reads request bodies with a size limit, a deadline and a memory budget, and writes JSON answers.
 
 use std::ops::Deref;
 use std::pin::Pin;
@@ -20,35 +20,36 @@ use crate::problem::Problem;
 
 /// How long a client may take to send a body.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// The memory of all bodies of this process that have come in part, or are worked on.
+/// The memory budget of this process in bytes, for all bodies that have partly arrived or are being processed.
 const BUDGET: usize = 32 * 1024 * 1024;
-/// What one of them takes beside its octets: its connection, and the buffers in which its next piece arrives. Over HTTP/2 those
-/// are 16 KiB to write and up to 32 KiB to read.
+/// What each body costs in addition to its bytes: its connection, and the buffers for its next piece. Over HTTP/2 these
+/// are 16 KiB for writing and up to 32 KiB for reading.
 const BESIDE: usize = 32 * 1024;
-/// Of a body of which so much has arrived, all is reserved at once. The system gives that memory as it is written.
+/// Once this much of a body has arrived, memory for all of it is reserved. The system provides
+/// the memory as it is written.
 const MUCH: usize = 1024 * 1024;
 
 static BODIES: Semaphore = Semaphore::const_new(BUDGET);
 
-/// Why a body did not come.
+/// Why a body was not read.
 #[derive(Debug, thiserror::Error)]
 pub enum NoBody {
-    /// The client broke it off, or it is not framed as it should be.
+    /// The client aborted the body, or its framing is invalid.
     #[error("the body was broken off")]
     Broken(#[source] hyper::Error),
-    /// There is no memory for it now.
+    /// The memory budget is used up.
     #[error("too many bodies are under way; try again in a second")]
     NoRoom,
 }
 
-/// A request's body as it arrives. It takes its share of the budget as it grows, and gives it back when it is dropped. A
-/// body of one piece, as most are, takes none.
+/// A request body that is still arriving. Its share of the budget grows with it and is released when it is dropped. A
+/// body of one piece, which is the usual case, needs no share.
 #[derive(Debug)]
 pub struct Arriving {
     body: Incoming,
     connection: Option<Arc<Connection>>,
     waiting: bool,
-    /// hyper does not know of a body in chunks that it has ended.
+    /// hyper does not report the end of a chunked body, so it is recorded here.
     ended: bool,
     arrived: usize,
     room: Option<SemaphorePermit<'static>>,
@@ -77,7 +78,7 @@ impl Arriving {
         }
     }
 
-    /// Takes so much of the budget in all.
+    /// Raises this body's share of the budget to `octets`.
     fn make_room(&mut self, octets: usize) -> Result<(), NoBody> {
         let taken = self.room.as_ref().map_or(0, SemaphorePermit::num_permits);
         let Some(more) = (octets + BESIDE).checked_sub(taken).filter(|more| *more > 0) else {
@@ -135,7 +136,8 @@ impl Drop for Arriving {
         let Some(connection) = &self.connection else {
             return;
         };
-        // What came together with its head is taken, so that the connection can go on. There is nobody to be woken.
+        // Takes what arrived together with the head, because the connection can only then continue.
+        // Nothing needs to be woken.
         let mut nobody = task::Context::from_waker(Waker::noop());
         if !self.is_end_stream() {
             let first = Pin::new(&mut self.body).poll_frame(&mut nobody);
@@ -147,7 +149,7 @@ impl Drop for Arriving {
     }
 }
 
-/// A whole body, and the room that it takes.
+/// A complete body, with its share of the budget.
 #[derive(Debug, Default)]
 pub struct Whole {
     octets: Bytes,
@@ -162,10 +164,10 @@ impl Deref for Whole {
     }
 }
 
-/// Reads the whole body. The common body of one frame is not copied.
+/// Reads the whole body. A body of one frame, the usual case, is not copied.
 ///
 /// # Errors
-/// [`Problem`] if it is longer than `limit`, too slow, or broken off, or if there is no memory for it now.
+/// [`Problem`] if the body is longer than `limit`, too slow or aborted, or if the budget is used up.
 pub async fn read(body: Arriving, limit: usize) -> Result<Whole, Problem> {
     let announced = body.size_hint().lower();
     if announced > u64::try_from(limit).unwrap_or(u64::MAX) {
@@ -174,7 +176,7 @@ pub async fn read(body: Arriving, limit: usize) -> Result<Whole, Problem> {
     if body.is_end_stream() {
         return Ok(Whole::default());
     }
-    // Most bodies have arrived with their headers: the timer is made only for those that have not.
+    // Most bodies have arrived with their headers. The timer is made only for the others.
     let reading = collect(body, limit, usize::try_from(announced).unwrap_or(limit));
     tokio::time::timeout(DEADLINE, reading).await.unwrap_or_else(|_| {
         Err(Problem::new(
@@ -227,8 +229,9 @@ async fn collect(mut body: Arriving, limit: usize, announced: usize) -> Result<W
     })
 }
 
-/// How much to reserve for a body of which so much has arrived: a quarter more, and all of it once there is much of it.
-/// What is announced is not believed before, since memory that is reserved may count although it is not taken.
+/// How much to reserve for a body of which `arrived` bytes are there: a quarter more at first, and the whole
+/// body once much of it has arrived. The announced length is not trusted earlier, because reserved memory may
+/// count even if it is not used.
 fn reserved(arrived: usize, most: usize) -> usize {
     let more = if arrived >= MUCH {
         most
@@ -264,7 +267,7 @@ fn too_large(limit: usize) -> Problem {
     )
 }
 
-/// A whole answer of JSON.
+/// A complete JSON answer.
 #[must_use]
 pub fn json<B>(body: impl Into<Bytes>) -> Response<B> {
     let mut response = http::Response::new(Either::Left(Full::new(body.into())));

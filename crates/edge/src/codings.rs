@@ -1,6 +1,6 @@
-//! Which transfer codings a request may have (RFC 9112 §6.1): `chunked`, once, and no other.
+//! Checks the transfer codings of a request (RFC 9112 §6.1): only `chunked` is allowed, and only once.
 //!
-//! hyper looks whether the last one is `chunked`, and would hand on a body that is still compressed.
+//! hyper checks only that the last coding is `chunked`, and would pass on a body that is still compressed.
 
 use http::Request;
 use http::StatusCode;
@@ -8,10 +8,10 @@ use http::header::TRANSFER_ENCODING;
 
 use crate::problem::Problem;
 
-/// Looks at the codings that a request names.
+/// Checks the transfer codings of a request.
 ///
 /// # Errors
-/// [`Problem`] (501) if there is any but `chunked`, or `chunked` more than once.
+/// [`Problem`] (501) for any coding other than `chunked`, or for several.
 pub(crate) fn check<B>(request: &Request<B>) -> Result<(), Problem> {
     let fields = request.headers().get_all(TRANSFER_ENCODING).iter();
     let mut codings = fields

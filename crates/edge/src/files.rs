@@ -1,13 +1,13 @@
-//! How many connections the system lets this process have: each is an open file.
+//! Raises the limit on open files. Each connection is an open file.
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tracing::warn;
 
-/// The process's own: the ring, the log, timers, connections to the provider and to issuers.
+/// Open files of the process itself: the ring, the log, timers, connections to the provider and to issuers.
 const OWN: usize = 128;
 
-/// Raises the limit on open files to what the listeners need, as far as the system allows without asking. Many systems
-/// give a process 1,024 at first, which is less than three full listeners.
+/// Raises the limit on open files to what the listeners need, as far as the system allows without privileges. Many
+/// systems start a process with 1,024, which is less than three full listeners need.
 pub fn allow(listeners: usize, connections: usize, setting: &str) {
     let needed = u64::try_from(listeners.saturating_mul(connections).saturating_add(OWN)).unwrap_or(u64::MAX);
     let mut limit = getrlimit(Resource::Nofile);

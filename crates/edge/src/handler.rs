@@ -1,4 +1,4 @@
-//! What a program gives to its listeners: a function from a request to its answer.
+//! The trait that a program implements to answer requests.
 
 use std::future::Future;
 
@@ -7,11 +7,11 @@ use http::Request;
 use crate::answer::{AnswerBody, Response};
 use crate::body::Arriving;
 
-/// What answers requests. Called once a request.
+/// Answers requests. `handle` is called once per request. Clones must be cheap, because each request makes one.
 pub trait Handler: Clone + Send + Sync + 'static {
-    /// The kind of body that it streams; [`http_body_util::Full`] if none.
+    /// The type of streamed bodies; [`http_body_util::Full`] if the program streams nothing.
     type Streamed: AnswerBody;
 
-    /// Answers.
+    /// Answers one request.
     fn handle(&self, request: Request<Arriving>) -> impl Future<Output = Response<Self::Streamed>> + Send;
 }

@@ -1,7 +1,7 @@
-//! Which host a request is for: `Host` and `:authority` (RFC 9112 §3.2, RFC 9113 §8.3.1).
+//! Checks which host a request is for: `Host` and `:authority` (RFC 9112 §3.2, RFC 9113 §8.3.1).
 //!
-//! No listener chooses by that name. But two programs may read a request differently if it names no host, two hosts, or
-//! something that is no host, so it is refused before a route sees it.
+//! No listener selects anything by that name. But if a request names no host, two hosts or an invalid one, two programs
+//! may read it differently. Such a request is refused before it is routed.
 
 use std::net::Ipv6Addr;
 
@@ -13,11 +13,11 @@ use crate::problem::Problem;
 const HTTP: &[u8] = b"80";
 const HTTPS: &[u8] = b"443";
 
-/// Looks at the host that a request names. HTTP/1.0 may name none, and HTTP/2 may do so in `:authority` alone.
+/// Checks the host of a request. HTTP/1.0 may name none, and HTTP/2 may use `:authority` alone.
 ///
 /// # Errors
-/// [`Problem`] (400) if HTTP/1.1 names none, if there are two `Host` fields, if one is not a host with an optional port, or if
-/// `:authority` of HTTP/2 is another host.
+/// [`Problem`] (400) if an HTTP/1.1 request names no host, if there are two `Host` fields, if one is not a host with an
+/// optional port, or if `:authority` of HTTP/2 is a different host.
 pub(crate) fn check<B>(request: &Request<B>) -> Result<(), Problem> {
     let mut given = request.headers().get_all(HOST).iter();
     let host = match (given.next(), given.next()) {
@@ -36,7 +36,7 @@ pub(crate) fn check<B>(request: &Request<B>) -> Result<(), Problem> {
             invalid("the Host header is not a name or an address with an optional port (RFC 9112 §3.2)")
         })?),
     };
-    // Over HTTP/1.1 a target may be a whole URI. Its host then counts, and `Host` does not (RFC 9112 §3.2.2).
+    // Over HTTP/1.1, the target may be a whole URI. Its host then counts, and `Host` is ignored (RFC 9112 §3.2.2).
     let Some(authority) = request
         .uri()
         .authority()
@@ -62,7 +62,7 @@ fn invalid(detail: &str) -> Problem {
     Problem::request("invalid_host", detail)
 }
 
-/// `uri-host [ ":" port ]` of RFC 3986 §3.2.2, taken apart.
+/// The parts of `uri-host [ ":" port ]` (RFC 3986 §3.2.2).
 #[derive(Clone, Copy, Debug)]
 struct Host<'a> {
     name: &'a [u8],
@@ -70,7 +70,7 @@ struct Host<'a> {
 }
 
 impl<'a> Host<'a> {
-    /// An empty name is one: that of a target without an authority.
+    /// An empty name is valid: the target has no authority then.
     fn parse(text: &'a [u8]) -> Option<Self> {
         let end_of_address = match text.first() {
             Some(b'[') => 1 + text.iter().position(|octet| *octet == b']')?,
@@ -88,7 +88,7 @@ impl<'a> Host<'a> {
         (is_host && port.iter().all(u8::is_ascii_digit)).then_some(Self { name, port })
     }
 
-    /// Whether both name the same host and port; `usual` is the port of the scheme.
+    /// Whether both have the same host and port. `usual` is the default port of the scheme.
     fn is_same(&self, other: &Self, usual: &[u8]) -> bool {
         let port = |host: &Self| match host.port {
             [] => usual.to_vec(),
@@ -98,7 +98,7 @@ impl<'a> Host<'a> {
     }
 }
 
-/// `reg-name`, or `IPv4address`, which looks like one.
+/// Whether this is a `reg-name`. An `IPv4address` has the same form.
 fn is_name(name: &[u8]) -> bool {
     let mut rest = name;
     while let Some((first, others)) = rest.split_first() {
@@ -114,12 +114,12 @@ fn is_name(name: &[u8]) -> bool {
     true
 }
 
-/// `unreserved` and `sub-delims`.
+/// Whether this character is in `unreserved` or `sub-delims`.
 fn is_plain(octet: u8) -> bool {
     octet.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&octet)
 }
 
-/// What may stand between brackets: `IPv6address` or `IPvFuture`.
+/// Whether this is an `IPv6address` or an `IPvFuture`, which are written in brackets.
 fn is_address(address: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(address) else {
         return false;
@@ -206,7 +206,7 @@ mod tests {
             assert!(checked(version, "/", &[b"a"]));
             assert!(!checked(version, "/", &[b"a", b"a"]));
             assert!(!checked(version, "/", &[b"a b"]));
-            // The target's own host counts, and Host must be there all the same.
+            // The host of the target counts, but `Host` must still be present.
             assert!(checked(version, "http://other/", &[b"a"]));
         }
         assert!(!checked(Version::HTTP_11, "http://other/", &[]));

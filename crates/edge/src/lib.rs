@@ -1,8 +1,8 @@
-//! Listeners that bear any client: the accept loop and its limits, the threads that serve, TLS, Unix sockets and who the peer
-//! is, bodies within a budget, and errors as problem documents (RFC 9457).
+//! Listeners that are safe for any client: the accept loop and its limits, worker threads, TLS, Unix sockets and the
+//! identity of peers, bodies within a memory budget, and errors as problem documents (RFC 9457).
 //!
-//! [`serve_tcp`] and [`serve_unix`] are the entry points; a program gives them a [`Handler`]. This crate knows no route, no token,
-//! no framework, and not what a program streams.
+//! [`serve_tcp`] and [`serve_unix`] are the entry points; a program passes them a [`Handler`]. This crate knows no
+//! routes and no tokens, uses no web framework, and does not know what a program streams.
 //!
 //! ```
 //! use std::sync::Arc;

@@ -1,24 +1,24 @@
-//! Who is at the other end of the local socket, as the kernel says (`SO_PEERCRED`, unix(7)).
+//! The process at the other end of the local socket, as the kernel reports it (`SO_PEERCRED`, unix(7)).
 
 use std::collections::BTreeSet;
 
-/// A process that connected.
+/// A process that has connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer {
     /// Its effective user id.
     pub uid: u32,
-    /// Its effective group id; supplementary groups do not show.
+    /// Its effective group id. Supplementary groups are not reported.
     pub gid: u32,
-    /// Its process id, where the kernel tells.
+    /// Its process id, if the kernel reports it.
     pub pid: Option<i32>,
 }
 
-/// Who may connect, beyond what the socket file's mode already keeps out.
+/// Who may connect, in addition to the limits of the socket's file mode.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AllowList {
-    /// By user.
+    /// User ids that may connect.
     pub uids: BTreeSet<u32>,
-    /// By primary group.
+    /// Primary group ids that may connect.
     pub gids: BTreeSet<u32>,
 }
 

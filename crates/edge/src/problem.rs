@@ -1,4 +1,4 @@
-//! Errors as the client sees them: problem documents (RFC 9457). What the log says is another text.
+//! Errors for clients: problem documents (RFC 9457). The text in the log is a different one.
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -8,13 +8,13 @@ use serde::Serialize;
 
 use crate::answer::Response;
 
-/// A problem document. The word in its `type` is part of the interface; `docs/errors.md` has them all.
+/// A problem document. The code in its `type` is part of the interface; `docs/errors.md` lists all codes.
 #[derive(Clone, Debug, Serialize)]
 pub struct Problem {
-    /// `urn:signet:problem:` and the word.
+    /// The code, written as `urn:signet:problem:` and the code.
     #[serde(rename = "type", serialize_with = "as_urn")]
     code: &'static str,
-    /// A short sentence for this kind of problem.
+    /// A short sentence, the same for all problems of this code.
     title: &'static str,
     /// The HTTP status.
     status: u16,
@@ -33,12 +33,12 @@ fn as_urn<S: serde::Serializer>(code: &&'static str, serializer: S) -> Result<S:
 }
 
 impl Problem {
-    /// A problem with the client's request.
+    /// A problem with the client's request (400).
     pub fn request(code: &'static str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, code, "The request is not acceptable", detail)
     }
 
-    /// A problem of any kind.
+    /// A problem with any status.
     pub fn new(status: StatusCode, code: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
         Self {
             code,
@@ -51,7 +51,7 @@ impl Problem {
         }
     }
 
-    /// Too much at once.
+    /// The server is overloaded (503).
     #[must_use]
     pub fn overloaded(detail: impl Into<String>) -> Self {
         Self::new(
@@ -63,13 +63,13 @@ impl Problem {
         .retry_after(1)
     }
 
-    /// There is nothing at this path.
+    /// Nothing is at this path (404).
     #[must_use]
     pub fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", "There is nothing here", detail)
     }
 
-    /// The path takes other methods (RFC 9110 §15.5.6).
+    /// The path accepts other methods (405, RFC 9110 §15.5.6).
     #[must_use]
     pub fn method_not_allowed(allow: &'static str) -> Self {
         let detail = format!("this path takes {allow}");
@@ -81,7 +81,7 @@ impl Problem {
         }
     }
 
-    /// The word in its `type`.
+    /// The code in its `type`.
     #[must_use]
     pub fn code(&self) -> &'static str {
         self.code
@@ -93,34 +93,34 @@ impl Problem {
         &self.detail
     }
 
-    /// Says when to try again, in seconds.
+    /// Sets `Retry-After` in seconds.
     #[must_use]
     pub fn retry_after(mut self, seconds: u32) -> Self {
         self.retry_after = Some(seconds);
         self
     }
 
-    /// Adds a `WWW-Authenticate` challenge.
+    /// Sets a `WWW-Authenticate` challenge.
     #[must_use]
     pub fn challenge(mut self, challenge: HeaderValue) -> Self {
         self.challenge = Some(Box::new(challenge));
         self
     }
 
-    /// The status.
+    /// The HTTP status.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
-    /// The document.
+    /// The document as JSON.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
-        // A struct of strings and a number always has a JSON form.
+        // A struct of strings and a number can always be encoded as JSON.
         serde_json::to_vec(self).unwrap_or_default()
     }
 
-    /// The headers that go with it.
+    /// The headers of the answer.
     #[must_use]
     pub fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::with_capacity(3);
@@ -137,7 +137,7 @@ impl Problem {
         headers
     }
 
-    /// The answer.
+    /// The answer with this document.
     #[must_use]
     pub fn into_response<B>(self) -> Response<B> {
         let mut response = http::Response::new(Either::Left(Full::new(Bytes::from(self.to_json()))));

@@ -1,7 +1,7 @@
 //! The life of a connection: TLS, the choice between HTTP/1.1 and HTTP/2, its requests, and its end.
 //!
-//! A connection that has not sent a request in time is closed, whether it is silent or sends a byte a second; so is one
-//! that has been idle, one that others need the place of, and at shutdown one that has nothing under way.
+//! A connection is closed if it sends no complete request in time, whether it is silent or sends one byte per second.
+//! It is also closed if it is idle too long, if others need its place, and at shutdown when no request is in progress.
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -31,26 +31,27 @@ use crate::problem::Problem;
 use crate::stream::{Metered, Sniffed};
 use crate::tls::Tls;
 
-/// How long a connection may rest between two requests. Longer than the keep-alive of common gateway pools.
+/// How long a connection may be idle between two requests. It is longer than the keep-alive of common gateway pools.
 const IDLE: Duration = Duration::from_secs(90);
-/// How often a connection is looked at that was told to finish.
+/// How often a connection that was told to finish is checked.
 const LOOK: Duration = Duration::from_millis(250);
-/// After so many looks without a request under way it is closed: a client that has its own requests on their way to us
-/// has sent them by then.
+/// After this many checks without a request in progress, the connection is closed. Requests that the client had already
+/// sent have arrived by then.
 const LOOKS_AT_REST: u32 = 4;
-/// After so many looks at which its peer took nothing and sent nothing, and nothing else was left to do, it is closed.
+/// After this many checks at which the peer neither read nor sent anything, and no other work was left, it is closed.
 const LOOKS_WAITING: u32 = 8;
-/// After the process was told to end, a client that is still sending has so long to notice its last answer.
+/// After the process was told to end, a client that is still sending has this long to notice its last answer.
 const LINGER_AT_THE_END: Duration = Duration::from_secs(1);
-/// The longest head of a request on the socket, to which gateways hand on what their clients sent.
+/// The maximum head of a request on the socket. Gateways pass on the headers of their clients there.
 pub(crate) const LONG_HEAD: usize = 64 * 1024;
-/// The longest head on the other listeners, where nobody has much to say.
+/// The maximum head on the other listeners, whose requests are short.
 pub(crate) const SHORT_HEAD: usize = 16 * 1024;
-/// Headers of HTTP/2 come compressed, and take more memory when they are not.
+/// HTTP/2 headers are compressed and take more memory after decoding, so less is allowed.
 const LESS_OVER_HTTP2: usize = 2;
 const MOST_OVER_HTTP2: usize = 16 * 1024;
 const MAX_STREAMS: u32 = 256;
-/// What a client may send of a body, and of all bodies, before any of it is read. Read at once, it does not slow it down.
+/// How much of one body, and of all bodies, a client may send before any of it is read. As bodies are read at once,
+/// this does not slow it down.
 const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 256 * 1024;
 const TIMED_OUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
@@ -58,22 +59,22 @@ const TIMED_OUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n
 /// Why a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
-    /// Both sides are done, or the client is gone, or others need its place.
+    /// Both sides are done, the client has left, or others need the place.
     Done,
-    /// The last answer is written, and the client may still be sending.
+    /// The last answer was written, and the client may still be sending.
     Sending,
-    /// Nothing came, or nothing was taken, for too long.
+    /// Nothing arrived, or nothing was read, for too long.
     Silent,
-    /// The same, and the client owes the rest of a request, so it can be told.
+    /// Nothing arrived for too long, and the client owes the rest of a request. It gets an answer that says so.
     Late,
 }
 
-/// How a listener treats its connections.
+/// The limits for the connections of a listener.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Manners {
-    /// How long a new connection may take to send its first request, and to finish its TLS handshake.
+    /// How long a new connection may take to finish its TLS handshake and send its first request.
     pub header_timeout: Duration,
-    /// The longest head of a request over HTTP/1.1, in octets.
+    /// The maximum head of a request over HTTP/1.1, in bytes.
     pub longest_head: usize,
 }
 
@@ -91,7 +92,7 @@ pub(crate) async fn serve<S, H>(
     let stream = Metered::new(stream, Arc::clone(connection));
     match tls {
         None => speak(stream, handler, connection, manners).await,
-        // In a box, so that its buffers are not part of every connection's task.
+        // In a box, to keep its buffers out of every connection's task.
         Some(tls) => Box::pin(serve_tls(stream, tls, handler, connection, manners)).await,
     }
 }
@@ -116,7 +117,7 @@ where
 {
     let deadline = Instant::now() + manners.header_timeout;
     let head = manners.longest_head;
-    // In boxes, so that a connection that says nothing takes no memory for what it might say.
+    // In boxes, so an idle connection uses no memory for later stages.
     match unless_told(
         connection,
         timeout_at(deadline, Sniffed::new(stream, Arc::clone(connection))),
@@ -150,7 +151,7 @@ async fn speak_http1<S, H>(
             Ok::<_, Infallible>(match answering {
                 Ok(answering) => way.answer(answering.await),
                 Err(problem) => {
-                    // What follows may be meant for another host, or be part of a body.
+                    // The next bytes may be meant for another host or be part of a body.
                     connection.end_after_this_answer();
                     way.answer(problem.into_response())
                 }
@@ -158,8 +159,11 @@ async fn speak_http1<S, H>(
         }
     });
     let mut builder = http1::Builder::new();
-    // The connection's own watch bounds the time for headers too; hyper's timer would be made anew for every request. A
-    // client may end its side once it has asked (RFC 9112 §9.6): `Sniffed` notices one that leaves an endless answer.
+    // The timeout for headers is part of the connection's own watch, because hyper's timer would be
+    // made again for every request.
+    //
+    // A client may close its sending side after its request (RFC 9112 §9.6). `Sniffed` notices when such a client
+    // leaves an endless answer.
     builder
         .header_read_timeout(None)
         .max_buf_size(longest_head)
@@ -194,7 +198,7 @@ async fn speak_http2<S, H>(
             let checked = host::check(&request).map_err(|problem| refusal(problem, request.method()));
             let answering = checked.map(|()| {
                 let (handler, request) = (handler.clone(), request.map(|body| Arriving::new(body, connection)));
-                // In a box, so that it is gone once there is an answer, which may wait long for its client.
+                // In a box, which is dropped when there is an answer. The answer may wait long for its client.
                 Box::pin(async move { handler.handle(request).await })
             });
             (way, answering)
@@ -218,7 +222,7 @@ async fn speak_http2<S, H>(
     drive(serving, http2::Connection::graceful_shutdown, connection, deadline).await;
 }
 
-/// Polls a connection of hyper until it ends, or until it has to end.
+/// Polls a connection of hyper until it ends or must end.
 async fn drive<C>(
     mut serving: Pin<&mut C>,
     finish: impl Fn(Pin<&mut C>),
@@ -244,13 +248,13 @@ where
         let told = connection.told(cx);
         if told != Told::Nothing && !finishing {
             finishing = true;
-            // What has come by now is answered.
+            // What has already arrived is answered.
             if let Poll::Ready(outcome) = connection.look_once_more(|| serving.as_mut().poll(cx)) {
                 return Poll::Ready(ended(outcome));
             }
             finish(serving.as_mut());
         }
-        // What began before it was told to go is finished.
+        // Requests that began before the connection was told to go are finished.
         if told == Told::Go && !connection.is_working() {
             debug!("a connection was closed for others");
             return Poll::Ready(End::Done);
@@ -276,8 +280,9 @@ where
     .await
 }
 
-/// Returns when a connection's first request has not come in time, or nothing has happened for the idle time: no other
-/// request, and no piece of a body taken. No request takes that long to answer. Costs a request two counters, and no timer.
+/// Returns when the first request has not arrived in time, or when the connection has been idle too long: no
+/// other request, and no piece of a body read. No request takes that long to answer. This costs a request
+/// two counters and no timer.
 async fn until_silent(connection: &Connection, first: Instant) {
     sleep_until(first).await;
     let mut seen = 0;
@@ -291,8 +296,8 @@ async fn until_silent(connection: &Connection, first: Instant) {
     }
 }
 
-/// Returns when a connection that was told to finish has nothing under way, or only waits for a peer that neither takes its
-/// answers nor sends its bodies. A request that is being worked on is waited for.
+/// Returns when a connection that was told to finish has no request in progress, or only waits for a peer that neither
+/// reads its answers nor sends its bodies. A request that is being worked on is waited for.
 async fn until_drained(connection: &Connection) {
     let (mut at_rest, mut waiting, mut seen) = (0, 0, connection.progress());
     loop {
@@ -311,7 +316,7 @@ async fn until_drained(connection: &Connection) {
     }
 }
 
-/// Does something that is cut short once the process has been ending for a while.
+/// Runs a future, but cuts it short once the process has been ending for a while.
 async fn unless_hurried<F: Future>(connection: &Connection, doing: F) {
     let hurried = async {
         poll_fn(|cx| match connection.told(cx) {
@@ -327,7 +332,7 @@ async fn unless_hurried<F: Future>(connection: &Connection, doing: F) {
     }
 }
 
-/// A problem over HTTP/2, where hyper would send a body in answer to `HEAD` too.
+/// A problem over HTTP/2. hyper would also send its body in an answer to `HEAD`.
 fn refusal<B>(problem: Problem, method: &Method) -> Response<B> {
     let response = problem.into_response();
     match *method {
@@ -336,12 +341,12 @@ fn refusal<B>(problem: Problem, method: &Method) -> Response<B> {
     }
 }
 
-/// Does something, unless the connection is told to finish or to go before it is done.
+/// Runs a future, unless the connection is told to finish or to go first.
 async fn unless_told<F: Future>(connection: &Connection, doing: F) -> Option<F::Output> {
     unless(connection, Told::Finish, doing).await
 }
 
-/// Does something, unless the connection is told to go before it is done.
+/// Runs a future, unless the connection is told to go first.
 async fn unless_gone<F: Future>(connection: &Connection, doing: F) -> Option<F::Output> {
     unless(connection, Told::Go, doing).await
 }
@@ -349,7 +354,7 @@ async fn unless_gone<F: Future>(connection: &Connection, doing: F) -> Option<F::
 async fn unless<F: Future>(connection: &Connection, least: Told, doing: F) -> Option<F::Output> {
     let mut doing = pin!(doing);
     poll_fn(|cx| match connection.told(cx) >= least {
-        // What has come by now counts.
+        // What has already arrived counts.
         true => match connection.look_once_more(|| doing.as_mut().poll(cx)) {
             Poll::Ready(done) => Poll::Ready(Some(done)),
             Poll::Pending => Poll::Ready(None),

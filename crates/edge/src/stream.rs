@@ -1,5 +1,5 @@
-//! Two layers around a connection's stream: one that sees what goes over the wire, and one that looks at the first
-//! octets to tell HTTP/2 from HTTP/1.1.
+//! Two layers around the stream of a connection. One observes the bytes on the wire; the other reads the first bytes to
+//! tell HTTP/2 from HTTP/1.1.
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
@@ -13,23 +13,25 @@ use tokio::time::timeout;
 
 use crate::crowd::connection::Connection;
 
-/// What every HTTP/2 connection begins with (RFC 9113 §3.4).
+/// The first bytes of every HTTP/2 connection (RFC 9113 §3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// The most that is read at once. hyper doubles its buffer whenever a read fills it, and it begins with 8 KiB; so it
-/// keeps those, however much a client sends.
+/// The maximum to read at once. hyper starts with a buffer of 8 KiB and doubles it when a read fills it. With
+/// this limit, it never grows.
 const PIECE: usize = 8 * 1024 - 1;
-/// How long a client that is still sending may take until it has noticed its answer, in all and between two octets.
+/// How long a client that is still sending may take to notice its answer, in total and between two bytes.
 const LINGER: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_secs(1);
-/// The most that it may send meanwhile.
+/// How many bytes it may send during that time.
 const LINGER_MOST: usize = 32 * 1024 * 1024;
 
 thread_local! {
     static SCRATCH: RefCell<[u8; PIECE]> = const { RefCell::new([0; PIECE]) };
 }
 
-/// The stream as it is on the wire, below TLS. It tells the connection what comes, and whether the peer takes anything.
-/// While it takes nothing, nothing is read from it either: who does not read its answers asks for no more of them.
+/// The stream on the wire, below TLS. It tells the connection what arrives and whether the peer accepts bytes.
+///
+/// While the peer accepts none, nothing is read from it either: a client that does not read its answers
+/// cannot send more requests.
 #[derive(Debug)]
 pub(crate) struct Metered<S> {
     stream: S,
@@ -38,7 +40,7 @@ pub(crate) struct Metered<S> {
 }
 
 impl<S> Metered<S> {
-    /// Around a stream.
+    /// Wraps a stream.
     pub(crate) fn new(stream: S, connection: Arc<Connection>) -> Self {
         Self {
             stream,
@@ -63,7 +65,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
             self.withheld = Some(cx.waker().clone());
             return Poll::Pending;
         }
-        // Its task was woken when it was told.
+        // The task was woken when the connection was told to go.
         if self.connection.is_deaf(cx) {
             return Poll::Pending;
         }
@@ -110,8 +112,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
     }
 }
 
-/// A stream whose first octets were looked at, and come again. While an answer without an end is written it looks whether
-/// the client is still there: hyper, which lets a client end its side, reads nothing meanwhile.
+/// A stream whose first bytes were examined and are returned again.
+///
+/// While an endless answer is written, it checks whether the client is still there. hyper does not read during that
+/// time, because it allows clients to close their sending side.
 #[derive(Debug)]
 pub(crate) struct Sniffed<S> {
     stream: S,
@@ -125,7 +129,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sniffed<S> {
     /// Reads until it is clear whether this is HTTP/2.
     ///
     /// # Errors
-    /// If nothing can be read.
+    /// The stream cannot be read.
     pub(crate) async fn new(stream: S, connection: Arc<Connection>) -> io::Result<(Self, bool)> {
         let mut this = Self {
             stream,
@@ -144,7 +148,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sniffed<S> {
         }
     }
 
-    /// Fails if the client has ended its side. What it sends is kept for later, and then it is not looked at again.
+    /// Fails if the client has closed its sending side. Bytes that arrive are kept for later, and
+    /// then it is not checked again.
     fn look(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         if self.from < self.to {
             return Ok(());
@@ -164,20 +169,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sniffed<S> {
         }
     }
 
-    /// Sends the last words of a connection, if that is possible at once.
+    /// Sends a last message, if that is possible at once.
     pub(crate) async fn say(&mut self, words: &[u8]) {
         let _ = timeout(SILENCE, self.stream.write_all(words)).await;
         let _ = timeout(SILENCE, self.stream.shutdown()).await;
     }
 
-    /// Ends the connection after its last answer. The client may still be sending: closed with octets unread, the system
-    /// would reset the connection, and the client might lose the answer (RFC 9112 §9.6).
+    /// Ends the connection after its last answer.
+    ///
+    /// The client may still be sending. If the connection were closed with unread bytes, the system would reset it, and
+    /// the client could lose the answer (RFC 9112 §9.6).
     pub(crate) async fn linger(&mut self) {
         self.connection.on_lingering();
         if timeout(SILENCE, self.stream.shutdown()).await.is_err() {
             return;
         }
-        // Small, since many may linger at once.
+        // Small, because many connections may be ending at once.
         let mut scratch = [0; 1024];
         let drain = async {
             let mut left = LINGER_MOST;

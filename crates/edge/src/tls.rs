@@ -1,4 +1,4 @@
-//! TLS for the public listener, with certificate files that may change under it (cert-manager replaces them).
+//! TLS for the public listener. The certificate files are reloaded when they change, for example by cert-manager.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -17,25 +17,25 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-/// How often the files are looked at.
+/// How often the files are checked for changes.
 const LOOK: Duration = Duration::from_secs(10);
 
-/// The most that is encrypted for a client that does not take it.
+/// How much is encrypted in advance for a client that does not read.
 const UNWRITTEN: usize = 16 * 1024;
 
-/// Why the files could not be used. The key is never shown.
+/// Why the files cannot be used. The text never contains the key.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// The certificate file.
+    /// The certificate file cannot be parsed.
     #[error("{0} {1}: no readable PEM certificate chain")]
     Certificate(&'static str, PathBuf, #[source] rustls::pki_types::pem::Error),
-    /// The key file.
+    /// The key file cannot be parsed.
     #[error("{0} {1}: no readable PEM private key")]
     Key(&'static str, PathBuf, #[source] rustls::pki_types::pem::Error),
-    /// The file cannot be read, or others could have written it.
+    /// A file cannot be read, or others could have written it.
     #[error("{0} cannot be used")]
     File(&'static str, #[source] Refused),
-    /// Both together.
+    /// The certificate and the key do not belong together.
     #[error("{0} and {1} do not fit each other")]
     Pair(&'static str, &'static str, #[source] rustls::Error),
 }
@@ -47,16 +47,16 @@ pub struct Tls {
     files: Arc<Files>,
 }
 
-/// The files, and the settings that name them, for errors.
+/// The certificate files, and the settings that name them.
 #[derive(Clone, Debug)]
 pub struct Files {
     /// The certificate chain, in PEM.
     pub certificate: PathBuf,
-    /// The setting that names it.
+    /// The setting for the certificate.
     pub certificate_setting: &'static str,
     /// The private key, in PEM.
     pub key: PathBuf,
-    /// The setting that names it.
+    /// The setting for the key.
     pub key_setting: &'static str,
 }
 
@@ -70,7 +70,7 @@ impl Tls {
     /// Reads the files.
     ///
     /// # Errors
-    /// [`TlsError`].
+    /// [`TlsError`] if they cannot be used.
     pub fn load(files: Files) -> Result<Self, TlsError> {
         let config = files.read()?;
         Ok(Self {
@@ -79,10 +79,10 @@ impl Tls {
         })
     }
 
-    /// Shakes hands with a client, by the certificate that is current now.
+    /// Performs the TLS handshake with a client, using the current certificate.
     ///
     /// # Errors
-    /// If the client does not speak TLS 1.2 or 1.3.
+    /// The handshake fails, for example because the client speaks neither TLS 1.2 nor 1.3.
     pub async fn accept<S>(&self, stream: S) -> std::io::Result<TlsStream<S>>
     where
         S: AsyncRead + AsyncWrite + Unpin,
@@ -93,7 +93,8 @@ impl Tls {
             .await
     }
 
-    /// Takes up changed files until shutdown. Files that do not fit leave the last good certificate in use.
+    /// Reloads the files when they change, until shutdown. If the new ones cannot be used, the last good
+    /// certificate stays in use.
     pub async fn follow_files(self, shutdown: CancellationToken) {
         let mut seen = self.files.stamp();
         loop {
@@ -141,7 +142,7 @@ impl Files {
         Ok(Arc::new(config))
     }
 
-    /// Changes when a file does, also when a mounted secret's link is switched to another directory.
+    /// Values that change when a file does, also when the link of a mounted secret is switched to another directory.
     fn stamp(&self) -> Vec<Option<(std::time::SystemTime, u64)>> {
         [&self.certificate, &self.key]
             .into_iter()

@@ -1,8 +1,8 @@
-//! The local socket's file: who else is there, what a crash left, its mode and its group.
+//! The file of the local socket: another process on it, the remains of a crash, its mode and its group.
 //!
-//! Nobody else can connect before mode and group are what they shall be: the file is made under a umask that leaves just
-//! the mode, gets its group, and only then does the socket listen. A link or a pipe that somebody put in the place of the
-//! file or of its lock is not followed.
+//! Nobody else can connect before mode and group are right. The file is created under a umask that leaves exactly the
+//! configured mode, gets its group, and only then does the socket listen. A link or a pipe in place of the socket or
+//! its lock file is not followed.
 
 mod error;
 
@@ -24,31 +24,31 @@ use error::{foreign, not_a_socket, us};
 /// How many clients may wait to be accepted.
 const BACKLOG: u32 = 1024;
 
-/// What is wrong with the socket's file. Connections that are open go on.
+/// A problem with the socket's file. Open connections continue.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SocketFault {
-    /// It is gone.
+    /// The file was removed.
     #[error("somebody removed {0}: nobody can connect any more")]
     Gone(String),
-    /// Another file has its place.
+    /// Another file is in its place.
     #[error("another file is in the place of {0}: a client that connects there does not reach this process")]
     Replaced(String),
-    /// The system does not let this process see it.
+    /// The system does not let this process look at the file.
     #[error("{path} cannot be looked at: {reason}")]
     Hidden {
-        /// Where it should be.
+        /// The expected path of the file.
         path: String,
-        /// The error of the system.
+        /// The system's error.
         reason: String,
     },
 }
 
-/// A group of this machine, as it was written and as a number.
+/// A group of this machine, by name and number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
-    /// Its name, or its number if that was written.
+    /// The name as it was written; the number if that was written.
     pub name: String,
-    /// Its number (gid).
+    /// The group id.
     pub gid: u32,
 }
 
@@ -58,16 +58,16 @@ impl std::fmt::Display for Group {
     }
 }
 
-/// Who may connect, as far as the file says.
+/// The permissions of the socket's file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Access {
-    /// Its permission bits.
+    /// The permission bits.
     pub mode: u32,
-    /// The group that it gets; `None` leaves the one that the system gives it.
+    /// The group to set. `None` keeps the one that the system chose.
     pub group: Option<Group>,
 }
 
-/// Which file the socket is. Its inode is not given to another file for as long as the socket is open.
+/// Identifies the file of the socket. Its inode is not reused while the socket is open.
 #[derive(Clone, Debug)]
 pub struct SocketFile {
     path: PathBuf,
@@ -85,11 +85,11 @@ impl SocketFile {
         })
     }
 
-    /// Whether it is still there, and not another in its place: connections that are open would go on, and nobody could
-    /// make a new one.
+    /// Checks that the file is still there and was not replaced. Otherwise open connections would continue, but
+    /// nobody could open a new one.
     ///
     /// # Errors
-    /// What is wrong, for an operator.
+    /// The problem, for an operator.
     pub fn check(&self) -> Result<(), SocketFault> {
         let path = self.path.display().to_string();
         match Self::of(&self.path) {
@@ -104,16 +104,16 @@ impl SocketFile {
     }
 }
 
-/// A bound socket; its file goes when it is dropped.
+/// A bound socket. Its file is removed when this is dropped.
 #[derive(Debug)]
 pub struct Bound {
     file: SocketFile,
-    /// Held for as long as the socket is ours: two starts at once cannot both find it stale.
+    /// Held while the socket is ours. Two processes that start at once cannot both take the file for stale.
     _lock: File,
 }
 
 impl Bound {
-    /// Which file it is.
+    /// The file of the socket.
     #[must_use]
     pub fn file(&self) -> &SocketFile {
         &self.file
@@ -122,18 +122,19 @@ impl Bound {
 
 impl Drop for Bound {
     fn drop(&mut self) {
-        // One that somebody put in its place is theirs.
+        // If somebody replaced the file, the new one is theirs and stays.
         if self.file.check().is_ok() {
             let _ = std::fs::remove_file(&self.file.path);
         }
     }
 }
 
-/// Opens the socket, replacing a file that a crash left. The umask of the whole process changes for a moment: call it
-/// before there are threads that make files.
+/// Opens the socket, and replaces a file that a crash left.
+///
+/// The umask of the whole process changes for a moment: call this before other threads create files.
 ///
 /// # Errors
-/// [`SocketError`].
+/// [`SocketError`] if the socket cannot be opened.
 pub fn bind(path: &Path, access: &Access) -> Result<(UnixListener, Bound), SocketError> {
     let failed = |action| {
         move |source| SocketError::Io {
@@ -142,7 +143,7 @@ pub fn bind(path: &Path, access: &Access) -> Result<(UnixListener, Bound), Socke
             source,
         }
     };
-    // Before the lock, which nobody wants beside such a file.
+    // Check this before making the lock file, which nobody wants beside a file that is not a socket.
     if let Ok(found) = std::fs::symlink_metadata(path)
         && let Some(refused) = not_a_socket(path, found.file_type())
     {
@@ -150,7 +151,7 @@ pub fn bind(path: &Path, access: &Access) -> Result<(UnixListener, Bound), Socke
     }
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     if let Some(parent) = parent.filter(|parent| !parent.exists()) {
-        // The members of a group must be able to reach the socket.
+        // The members of the group must be able to reach the socket.
         let mode = if access.group.is_some() { 0o755 } else { 0o700 };
         let _mask = Masked::leaving(mode);
         let made = DirBuilder::new().recursive(true).mode(mode).create(parent);
@@ -161,7 +162,7 @@ pub fn bind(path: &Path, access: &Access) -> Result<(UnixListener, Bound), Socke
         Ok(found) => match (not_a_socket(path, found.file_type()), UnixStream::connect(path)) {
             (Some(refused), _) => return Err(refused),
             (None, Ok(_)) => return Err(SocketError::InUse(path.to_owned())),
-            // Nobody listens: a crash left it.
+            // Nobody is listening, so a crash left the file.
             (None, Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
                 std::fs::remove_file(path).map_err(|error| match error.kind() {
                     io::ErrorKind::PermissionDenied if found.uid() != us() => foreign(path, found.uid()),
@@ -169,7 +170,7 @@ pub fn bind(path: &Path, access: &Access) -> Result<(UnixListener, Bound), Socke
                 })?;
             }
             (None, Err(error)) if error.kind() == io::ErrorKind::NotFound => {}
-            // Whether somebody listens cannot be seen from here.
+            // We cannot tell whether somebody is listening.
             (None, Err(_)) if found.uid() != us() => return Err(foreign(path, found.uid())),
             (None, Err(error)) => return Err(failed("connecting to")(error)),
         },
@@ -199,16 +200,16 @@ pub fn bind(path: &Path, access: &Access) -> Result<(UnixListener, Bound), Socke
         },
         _lock: lock,
     };
-    // Whoever came before this was refused by the kernel.
+    // The kernel has refused all connections before this.
     let listener = socket.listen(BACKLOG).map_err(failed("listening on"))?;
     Ok((listener, bound))
 }
 
-/// The umask of this process, until it is dropped.
+/// Sets the umask of this process until it is dropped.
 struct Masked(Mode);
 
 impl Masked {
-    /// New files get at most these permission bits; a socket gets just these.
+    /// New files get at most these permission bits; a socket gets exactly these.
     fn leaving(mode: u32) -> Self {
         Self(umask(Mode::from_raw_mode(0o777 & !mode)))
     }
@@ -220,7 +221,7 @@ impl Drop for Masked {
     }
 }
 
-/// The file that was just made. What happens through this handle happens to it, whatever its name is given to later.
+/// Opens the file that was just made. Operations on this handle affect that file, even if its name is reused.
 fn open_made(path: &Path) -> Result<OwnedFd, SocketError> {
     let replaced = || SocketError::Replaced(path.to_owned());
     let file = rustix::fs::openat(
@@ -244,7 +245,8 @@ fn give_to(file: &OwnedFd, group: &Group) -> rustix::io::Result<()> {
     rustix::fs::chownat(file, c"", None, Some(Gid::from_raw(group.gid)), AtFlags::EMPTY_PATH)
 }
 
-/// Looks at the directories above: their modes may keep the group out. Access lists do not show there, so it is a warning.
+/// Warns if the mode of a directory above keeps the group out. It is only a warning, because access control
+/// lists are not visible here.
 fn warn_if_out_of_reach(path: &Path, group: &Group) {
     let Ok(path) = std::path::absolute(path) else { return };
     let closed = path.ancestors().skip(1).find(|directory| {
@@ -273,7 +275,7 @@ fn lock(path: &Path) -> Result<File, SocketError> {
         path: path_of_lock.clone(),
         what,
     };
-    // Without NONBLOCK a named pipe in its place would hang us.
+    // Without NONBLOCK, opening a named pipe in its place would hang.
     let file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -327,9 +329,9 @@ mod tests {
         std::fs::remove_file(&path).expect("removed");
         let fault = bound.file().check().expect_err("it is gone");
         assert!(matches!(fault, SocketFault::Gone(_)), "{fault}");
-        // What to do is told by the status page, where what else fails is known.
+        // The status page gives the advice, because it knows what else fails.
         assert!(!fault.to_string().contains("restart"), "{fault}");
-        // The inode is still ours, so a new file has another one.
+        // Our inode is still in use, so a new file gets another one.
         let _theirs = std::os::unix::net::UnixListener::bind(&path).expect("bound");
         let fault = bound.file().check().expect_err("it is another");
         assert!(matches!(fault, SocketFault::Replaced(_)), "{fault}");

@@ -1,7 +1,7 @@
-//! The threads that serve connections: each with a runtime of its own, and each connection on one of them for life.
+//! The threads that serve connections. Each has its own runtime, and a connection stays on one of them.
 //!
-//! A runtime that moves work between its threads wakes them for it; for requests of a few microseconds that costs more
-//! than the request (`docs/decisions/0009-a-runtime-per-thread.md` has the figures).
+//! A runtime that moves work between threads must wake them. For requests of a few microseconds, that costs more than
+//! the request (`docs/decisions/0009-a-runtime-per-thread.md` has the figures).
 
 use std::io;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::runtime::{Builder, Handle};
 
-/// The threads' runtimes, handed out in turn.
+/// The runtimes of the threads, used in turn.
 #[derive(Clone, Debug)]
 pub struct Workers {
     handles: Arc<[Handle]>,
@@ -20,7 +20,7 @@ impl Workers {
     /// Starts the threads. They end with the process.
     ///
     /// # Errors
-    /// If the system gives none.
+    /// The system cannot start a thread.
     pub fn start(threads: usize) -> io::Result<Self> {
         let handles: io::Result<Vec<Handle>> = (0..threads.max(1)).map(start_one).collect();
         Ok(Self {
@@ -29,7 +29,7 @@ impl Workers {
         })
     }
 
-    /// The one whose turn it is.
+    /// The runtime whose turn it is.
     #[must_use]
     pub fn next(&self) -> &Handle {
         &self.handles[self.next.fetch_add(1, Ordering::Relaxed) % self.handles.len()]

@@ -1,6 +1,7 @@
-//! What a listener knows of one connection: what is under way, who waits for whom, and what it holds for its peer.
+//! The state of one connection: its requests in progress, who waits for whom, and the memory
+//! that it holds for its peer.
 //!
-//! Costs a request a handful of plain stores and one reading of the clock; no lock, no timer and no allocation.
+//! A request costs a few plain stores and one reading of the clock, without locks, timers or allocations.
 
 mod under_way;
 
@@ -16,77 +17,78 @@ use super::{Crowd, Need};
 
 pub(crate) use self::under_way::UnderWay;
 
-/// What a connection may hold of an unfinished head before it counts.
+/// An unfinished head of up to this many bytes is not counted.
 const FREE: u64 = 8 * 1024;
-/// The same over HTTP/2, where headers come compressed.
+/// The same for HTTP/2, where headers are compressed.
 const FREE_HTTP2: u64 = 1024;
-/// The most that an unfinished head takes: what hyper reads of one, and its parsed form.
+/// The maximum memory for an unfinished head: what hyper reads of it, and its parsed form.
 const HEAD: u64 = 64 * 1024;
-/// Pipelined requests that are answered one after the other before other connections have their turn.
+/// How many pipelined requests are answered before other connections get a turn.
 const TURN: u64 = 4;
 
-/// What a connection has been told.
+/// The instruction that a connection was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum Told {
-    /// Nothing: it goes on.
+    /// Continue as before.
     Nothing = 0,
-    /// To finish what is under way, and to end.
+    /// Finish the current requests, then end.
     Finish = 1,
-    /// To end, since others need its place or its memory.
+    /// End now, because others need the place or the memory.
     Go = 2,
 }
 
-/// What is known of one connection, shared by its task and its listener.
+/// The state of one connection, shared by its task and its listener.
 #[derive(Debug)]
 pub(crate) struct Connection {
     crowd: Arc<Crowd>,
     key: Mutex<(u64, u64)>,
     told: AtomicU8,
     task: OnceLock<Waker>,
-    /// Requests, and the pieces of the bodies that the peer has taken: it shows that the connection is alive.
+    /// Counts requests, and pieces of bodies that the peer has accepted. It shows that the connection is alive.
     activity: Tally,
-    /// Requests that began since the task had its turn.
+    /// The number of requests since the task's turn began.
     in_turn: Tally,
-    /// Requests whose answer has not been handed over.
+    /// The number of requests whose answer was not yet delivered.
     under_way: Tally,
-    /// Of these, those whose body has not come.
+    /// The number of those whose body is still arriving.
     bodies: Tally,
-    /// Of these, those whose answer the peer does not take.
+    /// The number of those whose answer the peer does not read.
     answers: Tally,
-    /// When nothing was under way for the last time.
+    /// When the last request ended that left none in progress.
     rested: Tally,
     /// When the peer last began to keep a request waiting.
     waited: Tally,
-    /// Its task has looked whether the peer has sent something.
+    /// Whether the task has checked at least once if the peer has sent anything.
     looked: AtomicBool,
-    /// It has been told to go, and takes what has come until now.
+    /// Whether the connection was told to go and is reading what has arrived so far.
     last_look: AtomicBool,
-    /// Octets that have come since the last request.
+    /// The number of bytes that arrived since the last request.
     head: Tally,
     head_held: AtomicBool,
-    /// The peer takes no octet now.
+    /// Whether the peer accepts no bytes at present.
     blocked: AtomicBool,
-    /// How often it took some again.
+    /// How often the peer started to accept bytes again.
     unblocked: Tally,
     is_http2: AtomicBool,
-    /// Octets of bodies that have come.
+    /// The number of bytes of bodies that have arrived.
     bodies_came: Tally,
-    /// The connection cannot go on after the answer: a body was not read to its end, or it is not clear what follows.
+    /// Whether the connection must end after the answer, because a body was not read to its end or the
+    /// next bytes are ambiguous.
     last: AtomicBool,
-    /// What still comes is thrown away: it is part of nothing.
+    /// Whether everything that still arrives is discarded.
     lingers: AtomicBool,
-    /// The answer that is under way has no end of its own, over HTTP/1.1.
+    /// Whether the current answer has no end of its own, over HTTP/1.1.
     endless: AtomicBool,
     held: Tally,
-    /// Of what is held, that which is the peer's once all is written.
+    /// The part of the memory held that belongs to the peer once everything is written.
     written: Tally,
     left_behind: Tally,
     ended: AtomicBool,
 }
 
 impl Connection {
-    /// One that was accepted just now.
+    /// Makes the state for a connection that was just accepted.
     pub(crate) fn new(crowd: Arc<Crowd>, key: (u64, u64)) -> Self {
         let rested = Tally::default();
         rested.set(key.0);
@@ -120,115 +122,115 @@ impl Connection {
         }
     }
 
-    /// The listener's connections.
+    /// The connections of the listener.
     pub(crate) fn crowd(&self) -> &Crowd {
         &self.crowd
     }
 
-    /// Where it stands in the order of the crowd.
+    /// The key of this connection in the order of the crowd.
     pub(crate) fn key(&self) -> (u64, u64) {
         *self.key.lock()
     }
 
-    /// It stands elsewhere now.
+    /// Records a new key in the order of the crowd.
     pub(crate) fn move_to(&self, key: (u64, u64)) {
         *self.key.lock() = key;
     }
 
-    /// Whether nothing is under way, and nothing is left to be written.
+    /// Whether no request is in progress and nothing is left to write.
     pub(crate) fn is_idle(&self) -> bool {
         self.under_way.count() == 0 && !self.is_blocked()
     }
 
-    /// Whether all that is under way waits for the peer.
+    /// Whether all requests in progress wait for the peer.
     pub(crate) fn is_waiting(&self) -> bool {
         !self.is_idle() && self.under_way.count() <= self.bodies.count() + self.answers.count()
     }
 
-    /// Whether something is under way that does not wait for the peer.
+    /// Whether a request is in progress that does not wait for the peer.
     pub(crate) fn is_working(&self) -> bool {
         !self.is_idle() && !self.is_waiting()
     }
 
-    /// Whether it holds something because of its peer: an answer that is not taken, a head that is not complete.
+    /// Whether the connection holds memory because of its peer: an answer that is not read, or an incomplete head.
     pub(crate) fn is_peer_slow(&self) -> bool {
         self.answers.count() > 0 || self.is_blocked() || self.head_held.load(Ordering::Relaxed)
     }
 
-    /// Whether it holds memory for an unfinished head, and has no request under way.
+    /// Whether the connection holds memory for an incomplete head and has no request in progress.
     pub(crate) fn holds_a_head_alone(&self) -> bool {
         self.head_held.load(Ordering::Relaxed) && self.under_way.count() == 0
     }
 
-    /// When nothing was under way for the last time, in the crowd's time.
+    /// When the last request ended that left none in progress, in the crowd's time.
     pub(crate) fn rested_at(&self) -> u64 {
         self.rested.count()
     }
 
-    /// Since when nothing is under way, or its peer keeps it waiting, in the crowd's time.
+    /// Since when no request is in progress, or the peer keeps it waiting, in the crowd's time.
     pub(crate) fn waits_since(&self) -> u64 {
         self.rested.count().max(self.waited.count())
     }
 
-    /// Whether a request has come, ever.
+    /// Whether the connection ever had a request.
     pub(crate) fn has_asked(&self) -> bool {
         self.activity.count() > 0
     }
 
-    /// Whether it was there at this time, and its task has looked in vain for a first request.
+    /// Whether the connection existed at this time, and its task has found no first request since.
     pub(crate) fn is_silent_since(&self, time: u64) -> bool {
         self.looked.load(Ordering::Relaxed) && self.waits_since() <= time
     }
 
-    /// Whether the peer takes no octet now.
+    /// Whether the peer accepts no bytes at present.
     pub(crate) fn is_blocked(&self) -> bool {
         self.blocked.load(Ordering::Relaxed)
     }
 
-    /// Changes whenever the connection shows that it is alive.
+    /// A number that changes whenever the connection shows that it is alive.
     pub(crate) fn activity(&self) -> u64 {
         self.activity.count()
     }
 
-    /// Changes whenever the peer took something of what was asked for, or sent something of a body.
+    /// A number that changes whenever the peer accepts part of an answer or sends part of a body.
     pub(crate) fn progress(&self) -> u64 {
         let took = self.activity.count().wrapping_add(self.unblocked.count());
         took.wrapping_add(self.bodies_came.count())
     }
 
-    /// Whether the peer has begun a request and not sent all of it, over HTTP/1.1 and with nothing else under way.
+    /// Whether the peer has sent part of a request only, over HTTP/1.1 and with nothing else in progress.
     pub(crate) fn is_owed_a_request(&self) -> bool {
         let owes_body = self.under_way.count() > 0 && self.under_way.count() <= self.bodies.count();
         let owes_head = self.under_way.count() == 0 && self.head.count() > 0;
         (owes_head || owes_body) && !self.is_blocked() && !self.is_http2.load(Ordering::Relaxed)
     }
 
-    /// Whether the last answer is written: octets that still arrive are no request that is answered.
+    /// Whether the last answer was written. Bytes that still arrive are then not answered.
     pub(crate) fn is_over(&self) -> bool {
         self.is_idle() && self.is_last()
     }
 
-    /// Whether the connection ends after the answer that is under way.
+    /// Whether the connection ends after the current answer.
     pub(crate) fn is_last(&self) -> bool {
         self.last.load(Ordering::Relaxed)
     }
 
-    /// Whether an answer is under way that ends only when the client leaves, such as a stream of events.
+    /// Whether the current answer ends only when the client leaves, such as a stream of events.
     pub(crate) fn is_endless(&self) -> bool {
         self.endless.load(Ordering::Relaxed)
     }
 
-    /// Tells its task, and wakes it. What it was told before is not taken back.
+    /// Gives the task an instruction and wakes it. A stronger instruction is never replaced by a weaker one.
     pub(crate) fn tell(&self, told: Told) {
         self.told.fetch_max(told as u8, Ordering::SeqCst);
-        // Either the task is seen here, or it sees what it is told when it asks for the first time.
+        // Because of the fence, either the task is visible here, or the task sees the instruction when it first asks.
         fence(Ordering::SeqCst);
         if let Some(task) = self.task.get() {
             task.wake_by_ref();
         }
     }
 
-    /// What it has been told. The task of the connection asks; it is woken when the answer changes.
+    /// The current instruction. The task of the connection calls this and is woken when it changes.
     pub(crate) fn told(&self, cx: &task::Context<'_>) -> Told {
         if self.task.get().is_none() {
             let _ = self.task.set(cx.waker().clone());
@@ -241,12 +243,12 @@ impl Connection {
         }
     }
 
-    /// Whether nothing more is to be read.
+    /// Whether nothing more must be read from the peer.
     pub(crate) fn is_deaf(&self, cx: &task::Context<'_>) -> bool {
         self.told(cx) == Told::Go && !self.last_look.load(Ordering::Relaxed)
     }
 
-    /// Polls once more although the connection was told to go: what its peer has sent by now is answered.
+    /// Polls once more after the connection was told to go, to answer what has already arrived.
     pub(crate) fn look_once_more<T>(&self, poll: impl FnOnce() -> T) -> T {
         self.last_look.store(true, Ordering::Relaxed);
         let polled = poll();
@@ -254,42 +256,42 @@ impl Connection {
         polled
     }
 
-    /// What it holds, in octets.
+    /// The memory that the connection holds, in bytes.
     pub(crate) fn held(&self) -> usize {
         octets(self.held.count())
     }
 
-    /// Notes what it holds at the moment when it is told to go.
+    /// Records the memory that the connection holds when it is told to go.
     pub(crate) fn leave_behind(&self) -> usize {
         let held = self.held();
         self.left_behind.set(u64::try_from(held).unwrap_or(u64::MAX));
         held
     }
 
-    /// What [`Connection::leave_behind`] noted.
+    /// The memory that [`Connection::leave_behind`] recorded.
     pub(crate) fn left_behind(&self) -> usize {
         octets(self.left_behind.count())
     }
 
-    /// Its task has its turn.
+    /// Handles the start of the task's turn.
     pub(crate) fn on_turn(&self) {
         self.in_turn.set(0);
     }
 
-    /// Whether so many requests came at once that others should have their turn before the next.
+    /// Whether so many requests arrived at once that other connections should have a turn first.
     pub(crate) fn has_had_its_turn(&self) -> bool {
         self.in_turn.count() > TURN
     }
 
-    /// Its task looks whether octets have come.
+    /// Handles the task's check for new bytes.
     pub(crate) fn on_looked(&self) {
         self.looked.store(true, Ordering::Relaxed);
     }
 
-    /// Octets have come.
+    /// Handles new bytes from the peer.
     ///
     /// # Errors
-    /// If they are part of a long head, and the listener holds too much of such already.
+    /// The bytes belong to a long head, and the listener already holds too much memory for such heads.
     pub(crate) fn on_received(&self, octets: usize) -> io::Result<()> {
         if self.lingers.load(Ordering::Relaxed) {
             return Ok(());
@@ -300,7 +302,7 @@ impl Connection {
         if self.head.count() <= free || self.head_held.load(Ordering::Relaxed) {
             return Ok(());
         }
-        // Over HTTP/1.1 what comes while a request is under way is its body, which is counted where it is read.
+        // Over HTTP/1.1, these bytes are the body of the current request. It is counted where it is read.
         if self.under_way.count() > 0 && !is_http2 {
             return Ok(());
         }
@@ -311,30 +313,31 @@ impl Connection {
         Ok(())
     }
 
-    /// The last answer is written, and what comes now is only read so that its client gets to see it.
+    /// Handles the end of the last answer. What arrives afterwards is read only to make sure that
+    /// the client sees that answer.
     pub(crate) fn on_lingering(&self) {
         self.lingers.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it has been told to end, now or once it has finished.
+    /// Whether the connection was told to end, at once or after its requests.
     pub(crate) fn is_told(&self) -> bool {
         self.told.load(Ordering::Relaxed) != Told::Nothing as u8
     }
 
-    /// It speaks HTTP/2: many requests at once. What came before was the handshake of TLS and the preface.
+    /// Handles the choice of HTTP/2. The bytes before were the TLS handshake and the preface.
     pub(crate) fn on_http2(&self) {
         self.is_http2.store(true, Ordering::Relaxed);
         self.head.set(0);
     }
 
-    /// Octets of a body were taken out of what has come.
+    /// Handles bytes that belong to a body.
     pub(crate) fn on_body(&self, octets: usize) {
         let octets = u64::try_from(octets).unwrap_or(u64::MAX);
         self.bodies_came.add(octets);
         self.head.sub(octets);
     }
 
-    /// The peer takes octets, or does not. `true` if it does again after it did not.
+    /// Handles a change of whether the peer accepts bytes. Returns `true` if it accepts them again.
     pub(crate) fn on_writing(&self, ready: bool) -> bool {
         if ready != self.is_blocked() {
             return false;
@@ -347,7 +350,7 @@ impl Connection {
         ready
     }
 
-    /// All that there was to write is written.
+    /// Handles the end of writing: everything was written.
     pub(crate) fn on_flushed(&self) {
         let written = self.written.count();
         if written > 0 {
@@ -356,7 +359,7 @@ impl Connection {
         }
     }
 
-    /// A request waits for its body, or does so no more.
+    /// Handles a request that starts or stops waiting for its body.
     pub(crate) fn on_waiting_for_body(&self, waits: bool) {
         match waits {
             true => {
@@ -367,15 +370,14 @@ impl Connection {
         }
     }
 
-    /// Nothing is answered after the answer that is under way. Over HTTP/2 the stream ends with it anyway, and the others
-    /// go on.
+    /// Ends the connection after the current answer. Over HTTP/2, only the stream ends, and the others continue.
     pub(crate) fn end_after_this_answer(&self) {
         if !self.is_http2.load(Ordering::Relaxed) {
             self.last.store(true, Ordering::Relaxed);
         }
     }
 
-    /// Its task has ended. Streams of HTTP/2 may end later.
+    /// Handles the end of the task. HTTP/2 streams may end later.
     pub(crate) fn end(&self) {
         self.ended.store(true, Ordering::Relaxed);
         self.on_flushed();

@@ -1,7 +1,7 @@
-//! The connections of one listener: which of them is closed when there is no place for another, and how much memory
-//! they hold for peers that do not take what they asked for.
+//! The connections of one listener: which one is closed when there is no place for another, and how much memory they
+//! hold for peers that do not read their answers.
 //!
-//! The one entry point is [`Crowd::admit`]. A connection that is working is never closed for another one.
+//! The entry point is [`Crowd::admit`]. A connection that is working is never closed for another one.
 
 pub(crate) mod connection;
 mod tally;
@@ -20,26 +20,26 @@ use tracing::warn;
 pub(crate) use connection::{Connection, Told};
 use signet_base::Seldom;
 
-/// The most octets that the connections of a listener hold together, beyond what each may hold for itself: HTTP/2
-/// streams, long answers that are not taken, long headers that are not complete.
+/// The maximum memory in bytes that all connections of a listener hold together, beyond a free allowance for each:
+/// HTTP/2 streams, long answers that are not read, and long incomplete heads.
 const HELD: usize = 16 * 1024 * 1024;
-/// What is freed when that is too much, so that not every request has to look for a connection to close.
+/// How much is freed when the limit is reached, to avoid looking for a connection at every request.
 const FREED: usize = HELD / 4;
-/// For so long a peer may leave lying what it asked for, before its connection is closed to free memory for others.
+/// How long a peer may leave an answer unread before its connection may be closed to free memory.
 const PROTECTED: Duration = Duration::from_secs(1);
-/// For so long a new connection is not closed for another one, so that its peer can send what it came for.
+/// How long a new connection is protected, to give its peer time to send its first request.
 const SETTLING: Duration = Duration::from_millis(100);
-/// How many connections are moved to their true place in the order before all are compared.
+/// How many connections are moved to their right place in the order before all are compared.
 const MOVES: usize = 64;
-/// How often a full listener looks whether a connection has come to rest.
+/// How often a full listener checks for connections that have become idle.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// What memory is needed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Need {
-    /// A head that has not come whole.
+    /// An incomplete head.
     Head,
-    /// A request that has, or its answer.
+    /// A complete request, or its answer.
     Request,
 }
 
@@ -48,7 +48,7 @@ pub(crate) enum Need {
 pub(crate) struct Crowd {
     name: &'static str,
     most: usize,
-    /// The setting that says how many, for the log.
+    /// The setting for the maximum number, for the log.
     setting: &'static str,
     start: Instant,
     held: AtomicUsize,
@@ -58,16 +58,17 @@ pub(crate) struct Crowd {
 
 #[derive(Debug, Default)]
 struct Present {
-    /// By the time at which each was last seen to come to rest, and a number that makes the key its own. A connection
-    /// does not move when it rests again: that would be a lock for every request. It moves when it is looked at.
+    /// The connections, ordered by the time when each was last seen to become idle. The second number makes the key
+    /// unique. A connection is not moved each time it becomes idle, because every request would need the lock. It is
+    /// moved when it is examined.
     by_rest: BTreeMap<(u64, u64), Arc<Connection>>,
     admitted: u64,
-    /// What is held by connections that were told to go and have not gone yet.
+    /// The memory of connections that were told to go and are still there.
     leaving: usize,
     closed: bool,
 }
 
-/// A place in the crowd, for as long as it is not dropped.
+/// A place in the crowd. It is released when dropped.
 #[derive(Debug)]
 pub(crate) struct Member(Arc<Connection>);
 
@@ -87,7 +88,7 @@ impl Drop for Member {
 }
 
 impl Crowd {
-    /// A listener that has places for so many connections.
+    /// Makes the crowd of a listener with at most `most` connections.
     #[must_use]
     pub(crate) fn new(name: &'static str, most: usize, setting: &'static str) -> Arc<Self> {
         Arc::new(Self {
@@ -101,9 +102,11 @@ impl Crowd {
         })
     }
 
-    /// A place for a new connection. If there is none, the connection is closed that has been idle longest since its last
-    /// answer, or else the one whose peer has kept it waiting longest for a first request, for a body, or by not taking an
-    /// answer. If all are working or have just come, it waits for one of them.
+    /// Waits for a place for a new connection.
+    ///
+    /// If there is none, one connection is closed: the one that has been idle longest since its last answer, or else
+    /// the one whose peer has kept it waiting longest, by not sending its first request, by not sending a body or by
+    /// not reading an answer. If all connections are working or new, this waits.
     pub(crate) async fn admit(self: &Arc<Self>) -> Member {
         loop {
             let left = self.left.notified();
@@ -119,7 +122,7 @@ impl Crowd {
         self.close_one(&mut self.present());
     }
 
-    /// Tells all connections, and those that are still admitted, to finish what is under way.
+    /// Tells all connections, including those that are still admitted later, to finish their current requests.
     pub(crate) fn close(&self) {
         let mut present = self.present();
         present.closed = true;
@@ -133,8 +136,8 @@ impl Crowd {
         u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
-    /// Takes memory for a connection. If there is too much of it, connections are closed whose peers do not take what they
-    /// asked for, those first that hold most. `false` if that does not help.
+    /// Counts memory for a connection. If that exceeds the limit, connections are closed whose peers do not read their
+    /// answers, starting with those that hold most. Returns `false` if that is not enough.
     #[must_use]
     pub(crate) fn hold(&self, octets: usize, need: Need) -> bool {
         let held = self.held.fetch_add(octets, Ordering::Relaxed) + octets;
@@ -145,7 +148,7 @@ impl Crowd {
         false
     }
 
-    /// Gives memory back.
+    /// Releases memory of a connection.
     pub(crate) fn give_back(&self, octets: usize) {
         self.held.fetch_sub(octets, Ordering::Relaxed);
     }
@@ -168,8 +171,10 @@ impl Crowd {
         Some(Member(connection))
     }
 
-    /// The first in order is the one idle longest, if what is noted of it is still true; else it gets its true place. So
-    /// each look is paid for by a request that was made since. If many are not what they were, all are compared.
+    /// Closes one connection.
+    ///
+    /// The first in order has been idle longest, if its key is still right. If not, it is moved to its right place; a
+    /// request since then has paid for that step. After several such moves, all connections are compared.
     fn close_one(&self, present: &mut Present) -> bool {
         for _ in 0..MOVES {
             let Some(first) = present.by_rest.first_entry() else {
@@ -197,7 +202,8 @@ impl Crowd {
         let resting = present.by_rest.values().filter(|connection| {
             !connection.is_working() && (connection.has_asked() || connection.is_silent_since(settled))
         });
-        // One that has never asked is no better than one that has not sent its body: it may be about to ask.
+        // A connection that has never had a request ranks with those that have not sent their body: a
+        // request may be about to arrive.
         let longest = resting.min_by_key(|connection| {
             let is_free = connection.has_asked() && connection.is_idle();
             (!is_free, connection.waits_since())
@@ -210,7 +216,7 @@ impl Crowd {
         true
     }
 
-    /// What asks for nothing yet is not protected from a request.
+    /// Connections without a request are not protected when a request needs memory.
     fn relieve(&self, need: Need) -> bool {
         let mut present = self.present();
         let held = |present: &Present| self.held.load(Ordering::Relaxed).saturating_sub(present.leaving);
@@ -234,7 +240,7 @@ impl Crowd {
         held(&present) <= HELD
     }
 
-    /// So long ago, in the time of [`Crowd::now`].
+    /// The time this long ago, in the time of [`Crowd::now`].
     fn before(&self, span: Duration) -> u64 {
         self.now()
             .saturating_sub(u64::try_from(span.as_micros()).unwrap_or(u64::MAX))
@@ -264,7 +270,7 @@ impl Crowd {
     }
 
     fn present(&self) -> MutexGuard<'_, Present> {
-        // Nothing in here panics half-way.
+        // This lock is never poisoned, because no code that holds it panics.
         self.present.lock()
     }
 }

@@ -1,4 +1,4 @@
-//! Why the socket could not be opened, and what its operator does about it.
+//! Why the socket could not be opened, and what the operator should do.
 
 use std::fs::FileType;
 use std::io;
@@ -10,78 +10,78 @@ use super::Group;
 /// Why the socket could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum SocketError {
-    /// Somebody answers there.
+    /// Another process is serving on the socket.
     #[error(
         "{0} is in use: another signet serves on it. Leave that one running if it serves a gateway; a second sidecar needs a SIGNET_SOCKET of its own"
     )]
     InUse(PathBuf),
-    /// Something that is not a socket is in the way. It may be precious, so nobody is told to remove it.
+    /// Something that is not a socket is in the way. The text does not advise to remove it, because it may be valuable.
     #[error("{path} is {what}, not a socket, and Signet leaves it alone; set SIGNET_SOCKET to another path{example}")]
     NotASocket {
-        /// What SIGNET_SOCKET names.
+        /// The path in SIGNET_SOCKET.
         path: PathBuf,
-        /// What stands there.
+        /// What was found there.
         what: &'static str,
-        /// A path that would do, if one follows from this one.
+        /// A path that would work, if one follows from this one.
         example: String,
     },
-    /// The socket or its lock is another user's.
+    /// The socket or its lock file belongs to another user.
     #[error(
         "{path} belongs to user {owner}, and this process runs as user {us}: a sidecar of that user serves there, or did once. \
          Stop that one if this one is to take its place, or set SIGNET_SOCKET to another path. If no sidecar of that user \
          runs, remove {path} as that user or as root"
     )]
     Foreign {
-        /// The socket, or the lock file.
+        /// The path of the socket or the lock file.
         path: PathBuf,
-        /// Whose it is.
+        /// The owner of the file.
         owner: String,
         /// The effective user of this process.
         us: u32,
     },
-    /// The lock file is a link, or no regular file: this process did not make it.
+    /// The lock file is a link or not a regular file, so this process did not make it.
     #[error(
         "the socket's lock file {path} is refused: {what}. Remove it; if nobody in your team put it there, treat it as an \
          attack, and set SIGNET_SOCKET to a path in a directory that only this user can write"
     )]
     Planted {
-        /// The lock file.
+        /// The path of the lock file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem with it.
         what: &'static str,
     },
-    /// The socket was replaced while it was made.
+    /// Somebody replaced the socket while it was made.
     #[error(
         "somebody replaced {0} while it was made; set SIGNET_SOCKET to a path in a directory that only this user can \
          write"
     )]
     Replaced(PathBuf),
-    /// The group cannot be given.
+    /// The socket cannot be given to the group.
     #[error(
         "{path} cannot be given to group {group} (SIGNET_SOCKET_GROUP): {advice}",
         advice = group_advice(group, source)
     )]
     Group {
-        /// The file of the socket.
+        /// The path of the socket.
         path: PathBuf,
         /// The group in `SIGNET_SOCKET_GROUP`.
         group: Group,
-        /// Why the system refused.
+        /// The system's error.
         source: io::Error,
     },
-    /// The system refused.
+    /// The system refused an operation.
     #[error("{action} {path} failed; {advice}", advice = io_advice(path, source))]
     Io {
-        /// What was done.
+        /// The operation, as a verb.
         action: &'static str,
-        /// Where.
+        /// The path of the file.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         source: io::Error,
     },
 }
 
-/// The refusal of what stands in the place of the socket, if it is none.
+/// The error for a file in place of the socket. `None` if it is a socket.
 pub(super) fn not_a_socket(path: &Path, found: FileType) -> Option<SocketError> {
     let what = match () {
         () if found.is_socket() => return None,
@@ -127,7 +127,7 @@ fn io_advice(path: &Path, error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::PermissionDenied => {
             let us = us();
-            // The deepest that there is: it is the one that says no.
+            // Show the deepest existing directory, because it is the one that refuses.
             let above = path
                 .ancestors()
                 .skip(1)
@@ -147,7 +147,7 @@ fn io_advice(path: &Path, error: &io::Error) -> String {
     }
 }
 
-/// A user's number, and the name if `/etc/passwd` has one (passwd(5)).
+/// A user id, with the name if `/etc/passwd` has one (passwd(5)).
 fn user(uid: u32) -> String {
     let text = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     let name = text.lines().find_map(|line| {
@@ -158,7 +158,7 @@ fn user(uid: u32) -> String {
     name.map_or_else(|| uid.to_string(), |name| format!("{uid} ({name})"))
 }
 
-/// The socket, or its lock, is another user's.
+/// Makes the error for a socket or a lock file of another user.
 pub(super) fn foreign(path: &Path, owner: u32) -> SocketError {
     SocketError::Foreign {
         path: path.to_owned(),
@@ -167,7 +167,7 @@ pub(super) fn foreign(path: &Path, owner: u32) -> SocketError {
     }
 }
 
-/// The effective user of this process.
+/// The effective user id of this process.
 pub(super) fn us() -> u32 {
     rustix::process::geteuid().as_raw()
 }

@@ -1,4 +1,4 @@
-//! A request on its way, and its answer, for as long as the client has not taken it.
+//! A request in progress, until the client has read the whole answer.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,11 +16,11 @@ use crate::answer::{AnswerBody, Body, Response};
 use crate::crowd::Need;
 use crate::problem::Problem;
 
-/// The longest answer over HTTP/1.1 that does not count.
+/// Shorter answers over HTTP/1.1 are not counted.
 const SHORT: u64 = 16 * 1024;
-/// What an HTTP/2 stream takes beside its headers and its body: the state of h2, hyper's task, the head of the answer.
+/// The memory of an HTTP/2 stream besides headers and body: the state of h2, hyper's task, and the head of the answer.
 const STREAM: usize = 4 * 1024;
-/// What a header takes beside its octets.
+/// The memory of a header besides its bytes.
 const HEADER: usize = 128;
 
 /// A request, from its head to the last piece of its answer.
@@ -29,13 +29,13 @@ pub(crate) struct UnderWay {
     connection: Arc<Connection>,
     held: u64,
     is_http2: bool,
-    /// It began after the connection was told to finish, as requests over HTTP/2 do until the peer has noticed. No sign of life:
-    /// who asks on and on would keep the connection.
+    /// Whether the request began after the connection was told to finish. HTTP/2 clients send such requests until they
+    /// notice. They do not count as activity, or a client could keep the connection by asking again and again.
     is_late: bool,
 }
 
 impl UnderWay {
-    /// A request over HTTP/1.1 begins. There is one at a time, so it takes no memory of its own.
+    /// Starts a request over HTTP/1.1. There is only one at a time, so it is not counted as memory.
     pub(crate) fn begin(connection: &Arc<Connection>) -> Self {
         let is_late = connection.is_told();
         if !is_late {
@@ -52,10 +52,10 @@ impl UnderWay {
         }
     }
 
-    /// A request over HTTP/2 begins, one of many.
+    /// Starts a request over HTTP/2, one of many.
     ///
     /// # Errors
-    /// The request, to be refused, if there are too many on this listener.
+    /// Returns the request to be refused, if this listener has too many.
     pub(crate) fn begin_stream(connection: &Arc<Connection>, headers: &HeaderMap) -> Result<Self, Self> {
         let mut way = Self::begin(connection);
         way.is_http2 = true;
@@ -67,19 +67,19 @@ impl UnderWay {
             return Ok(way);
         }
         if connection.is_peer_slow() {
-            // It asks for more and does not take what it has asked for.
+            // The client keeps asking and does not read the answers.
             connection.tell(Told::Go);
         }
         Err(way)
     }
 
-    /// The answer to a request that there is no memory for.
+    /// Answers that there is no memory for this request.
     pub(crate) fn refuse<B: AnswerBody>(self) -> http::Response<Answer<B>> {
         let refusal = too_much(self.is_http2);
         self.answer(refusal)
     }
 
-    /// The answer, counted for as long as it is not taken.
+    /// Sends this answer, and counts its memory until the client has read it.
     pub(crate) fn answer<B: AnswerBody>(mut self, response: Response<B>) -> http::Response<Answer<B>> {
         let exact = response.body().size_hint().exact();
         let length = exact.unwrap_or(0);
@@ -124,7 +124,7 @@ impl Drop for UnderWay {
         if connection.under_way.count() == 0 {
             connection.rested.set(connection.crowd.now());
             if !self.is_http2 {
-                // What is left of a body's frame is no part of a head.
+                // The rest of a body's frame is not part of a head.
                 connection.head.set(0);
             }
         }
@@ -135,7 +135,8 @@ impl Drop for UnderWay {
     }
 }
 
-/// The refusal. Over HTTP/2 it has no body: that would be one more thing that waits for the client.
+/// The refusal of a request for lack of memory. Over HTTP/2 it has no body, which would be one more
+/// thing to wait for the client.
 fn too_much<B>(is_http2: bool) -> Response<B> {
     let detail = "too many answers wait for clients that do not read them; try again in a second";
     let refusal = Problem::overloaded(detail).into_response();
@@ -145,7 +146,7 @@ fn too_much<B>(is_http2: bool) -> Response<B> {
     }
 }
 
-/// The body of an answer, whose pieces count. A client that stops reading takes no more of them.
+/// The body of an answer whose pieces are counted as activity. A client that stops reading causes no more pieces.
 #[derive(Debug)]
 pub(crate) struct Answer<B> {
     body: Body<B>,
