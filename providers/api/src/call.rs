@@ -1,4 +1,4 @@
-//! A call to a provider's service, as its errors name it.
+//! The description of a call to a provider's service, from which its errors are made.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,10 +6,10 @@ use std::time::Duration;
 use crate::error::{ErrorKind, Operation, ProviderError};
 use crate::failure::Failure;
 
-/// A call to a provider's service, as its errors name it: `cannot sign with arn:… (kms:Sign): …`.
+/// Describes a call to a provider's service, for its errors: `cannot sign with arn:… (kms:Sign): …`.
 ///
-/// Each provider makes one for every request and keeps the table from its vendor's codes to kinds. What all vendors share is
-/// here: the sentence, an answer that does not come, and an answer that cannot be right.
+/// Each provider makes one for every request, and converts its vendor's error codes to kinds itself. This type has what
+/// all vendors share: the sentence, the error for a missing answer, and the error for a wrong one.
 ///
 /// ```
 /// use signet_api::{Call, ErrorKind, Operation};
@@ -33,26 +33,26 @@ pub struct Call<'a> {
     pub operation: Operation,
     /// What the call does to the resource, as it reads after "cannot".
     pub doing: &'static str,
-    /// The permission that it needs, as the vendor's policies name it.
+    /// The permission that the call needs, as the vendor's policies name it.
     pub permission: &'static str,
-    /// The resource that it names. Empty: `doing` says it all.
+    /// The resource that the call concerns. Empty if `doing` already says it.
     pub resource: &'a str,
 }
 
 impl Call<'_> {
-    /// An error of this call without a word from the service on when to retry.
+    /// An error of this call, if the service did not say when to retry.
     #[must_use]
     pub fn error(self, kind: ErrorKind, text: impl fmt::Display) -> ProviderError {
         self.failed(Failure::new(kind, text.to_string()))
     }
 
-    /// The error of this call when it failed for this reason.
+    /// The error of this call, with the reason why it failed.
     #[must_use]
     pub fn failed(self, why: Failure) -> ProviderError {
         why.prefixed(self).at(self.provider, self.operation)
     }
 
-    /// No answer came within this span, which the text gives in whole seconds.
+    /// The error if no answer came within this time. The text gives the time in whole seconds.
     #[must_use]
     pub fn timed_out(self, within: Duration) -> ProviderError {
         self.failed(Failure::timed_out(format_args!(
@@ -61,8 +61,9 @@ impl Call<'_> {
         )))
     }
 
-    /// The service answered what cannot be right, such as with another key than the one that was named. For what an operator
-    /// changed, use [`error`](Self::error) and say how to put it back.
+    /// The error if the answer cannot be right, such as an answer about another key than the requested one.
+    ///
+    /// If an operator caused it by a change, use [`error`](Self::error) instead and say how to undo the change.
     #[must_use]
     pub fn bad_answer(self, what: impl fmt::Display) -> ProviderError {
         self.error(
@@ -75,7 +76,7 @@ impl Call<'_> {
     }
 }
 
-/// What the call could not do: `cannot sign with arn:… (kms:Sign)`.
+/// Says what failed: `cannot sign with arn:… (kms:Sign)`.
 impl fmt::Display for Call<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let space = if self.resource.is_empty() { "" } else { " " };

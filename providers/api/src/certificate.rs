@@ -1,14 +1,16 @@
-//! Certificates that are not trusted: one text for every client, and no retries.
+//! Text and retry behaviour for certificates that are not trusted, shared by all clients.
 //!
-//! Every client answers `Unavailable`. Most of these failures come from the other side, such as a certificate that nobody
-//! renewed, and a sidecar that starts meanwhile goes on with the last good ring. A file of authorities that cannot be read is
-//! a setting of ours: `InvalidConfig`, when the provider is opened.
+//! Every client reports such a failure as `Unavailable`. Most of them are faults of the other side, such as an expired
+//! certificate, and a sidecar that starts meanwhile uses the last good ring. A file of authorities that cannot be read
+//! is a fault of our settings: it is `InvalidConfig` when the provider is opened.
 
 use signet_base::rfc3339;
 use signet_core::Timestamp;
 
-/// What to do about a failure of a connection, if it is that the server's certificate was not trusted. `failure` is the error with its
-/// causes, as rustls has them under every client of ours; `setting` names the file of the authorities to trust.
+/// What to do about a failed connection, if the server's certificate was not trusted.
+///
+/// `failure` is the error with its causes, as rustls words it in all our clients. `setting` names the file of
+/// the authorities to trust.
 #[must_use]
 pub fn untrusted(failure: &str, setting: &str) -> Option<String> {
     if !failure.contains("invalid peer certificate") {
@@ -36,7 +38,7 @@ pub fn untrusted(failure: &str, setting: &str) -> Option<String> {
     })
 }
 
-/// The instant in seconds behind these words of a failure, as a date.
+/// The instant after these words of a failure, converted from seconds to a date.
 fn instant(failure: &str, before: &str) -> Option<String> {
     let (_, rest) = failure.split_once(before)?;
     let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());

@@ -1,15 +1,15 @@
-//! What `signet check` finds out, row by row: yes, no, or unknown.
+//! The rows of `signet check`: yes, no or unknown.
 //!
-//! A row says *no* only if the provider answered that it is so. Whatever kept the answer away (no connection, a busy
-//! provider, credentials that it does not know) leaves the row unknown and ends the trials: the rows after it would say
-//! the same, each after a wait.
+//! A row says *no* only if the provider answered so. If something prevented the answer (no connection, a busy provider,
+//! credentials that are not accepted), the row is unknown and the trials end, because all later rows would fail in the
+//! same way, each after a wait.
 
 use std::fmt;
 use std::future::Future;
 
 use crate::error::{ErrorKind, ProviderError};
 
-/// One permission or property that `signet check` looked at.
+/// A permission or property that `signet check` examined.
 #[derive(Debug)]
 pub struct Check {
     /// What was tried, in the provider's own words.
@@ -18,26 +18,26 @@ pub struct Check {
     pub needed_for: &'static str,
     /// Whether it is there.
     pub answer: Answer,
-    /// The policy text that grants it, in the provider's own language and with the configured names filled in. `None`
-    /// for what no policy can grant.
+    /// The policy that grants it, in the provider's own language and with the configured names filled in. `None`
+    /// if no policy can grant it.
     pub grant: Option<String>,
 }
 
 /// Whether a permission or property is there.
 #[derive(Debug)]
 pub enum Answer {
-    /// It is: the provider showed it.
+    /// Yes: the provider has shown it.
     Yes,
-    /// It is not: the provider refused for want of the permission, or what it has is not as it must be.
+    /// No: the provider refused because the permission is missing, or the property is not as it must be.
     No(ProviderError),
-    /// It was tried, and nothing was learned. The error says why and what to do.
+    /// Unknown: it was tried without a result. The error says why and what to do.
     Failed(ProviderError),
-    /// It was not tried. The text says why.
+    /// Unknown: it was not tried. The text says why.
     NotTried(String),
 }
 
 impl Answer {
-    /// `yes`, `no` or `unknown`.
+    /// One of `yes`, `no` and `unknown`.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
         match self {
@@ -47,19 +47,19 @@ impl Answer {
         }
     }
 
-    /// Whether it is there.
+    /// Whether the permission or property is there.
     #[must_use]
     pub const fn is_yes(&self) -> bool {
         matches!(self, Self::Yes)
     }
 
-    /// Whether there is something to do: it is missing, or the trial failed.
+    /// Whether there is something to do: it is missing, or trying it failed.
     #[must_use]
     pub const fn is_bad(&self) -> bool {
         self.error().is_some()
     }
 
-    /// What went wrong, if something did.
+    /// The error, if there is one.
     #[must_use]
     pub const fn error(&self) -> Option<&ProviderError> {
         match self {
@@ -69,10 +69,10 @@ impl Answer {
     }
 }
 
-/// Called before each trial, and with each row when it is complete.
+/// Called before each trial, and with each finished row.
 type Watcher = Box<dyn FnMut(Progress<'_>) + Send>;
 
-/// How far the trials are.
+/// The progress of the trials.
 #[derive(Debug)]
 pub enum Progress<'a> {
     /// The trial of this permission or property begins.
@@ -81,7 +81,7 @@ pub enum Progress<'a> {
     Found(&'a Check),
 }
 
-/// The trials of one provider, and what came of them.
+/// The trials of one provider, with their results.
 #[derive(Default)]
 pub struct Trials {
     rows: Vec<Check>,
@@ -91,7 +91,7 @@ pub struct Trials {
 }
 
 impl Trials {
-    /// Trials that have not begun. `watcher` is called as they proceed.
+    /// Makes trials that call `watcher` as they proceed.
     pub fn watched(watcher: impl FnMut(Progress<'_>) + Send + 'static) -> Self {
         Self {
             watcher: Some(Box::new(watcher)),
@@ -99,15 +99,17 @@ impl Trials {
         }
     }
 
-    /// The rows of these trials.
+    /// Runs these trials and returns their rows.
     pub async fn of(trials: impl AsyncFnOnce(&mut Self)) -> Vec<Check> {
         let mut made = Self::default();
         trials(&mut made).await;
         made.rows
     }
 
-    /// Tries a call that needs a permission, which `grant` gives. Only a refusal for want of it is a *no*. Gives what the
-    /// call gave; nothing is tried after the trials are over.
+    /// Tries a call that needs a permission, which the policy `grant` gives.
+    ///
+    /// The row says *no* only if the call is refused because the permission is missing. Returns the result of the call.
+    /// Does nothing once the trials are over.
     pub async fn permission<T>(
         &mut self,
         permission: impl Into<String>,
@@ -120,7 +122,7 @@ impl Trials {
             .await
     }
 
-    /// Tries a property that no policy can grant. A property that is missing, wrong or unusable is a *no* too.
+    /// Tries a property that no policy can grant. The row also says *no* if the property is wrong or unusable.
     pub async fn property<T>(
         &mut self,
         property: impl Into<String>,
@@ -130,7 +132,7 @@ impl Trials {
         self.property_of(property, needed_for, None, call).await
     }
 
-    /// The same for a property that also needs a permission, which `grant` gives.
+    /// Tries a property that also needs a permission, which the policy `grant` gives.
     pub async fn property_of<T>(
         &mut self,
         property: impl Into<String>,
@@ -171,8 +173,9 @@ impl Trials {
         given
     }
 
-    /// The provider could not be opened, so that nothing was tried. A wrong setting says nothing of what the provider has: the
-    /// row is unknown, and its error says what is wrong with the setting.
+    /// Records that the provider could not be opened, so nothing was tried.
+    ///
+    /// A wrong setting says nothing about the provider. The row is unknown, and its error names the setting.
     pub fn not_opened(&mut self, opening: impl Into<String>, needed_for: &'static str, error: ProviderError) {
         let is_learned = matches!(
             error.kind,
@@ -190,7 +193,7 @@ impl Trials {
         });
     }
 
-    /// A row for what cannot be tried here, and why.
+    /// Adds a row for something that cannot be tried here, with the reason.
     pub fn not_tried(&mut self, permission: impl Into<String>, needed_for: &'static str, why: impl Into<String>) {
         if self.is_over {
             return;
@@ -203,7 +206,7 @@ impl Trials {
         });
     }
 
-    /// The trial under way was given up, as `error` says. Without one under way, what was learned stands.
+    /// Ends the trial in progress with this error. Without one in progress, the results so far are kept.
     pub fn gave_up(&mut self, error: ProviderError) {
         if let Some((permission, needed_for)) = self.trying.take() {
             self.push(Check {
@@ -215,10 +218,10 @@ impl Trials {
         }
     }
 
-    /// Adds a row. One that failed for a reason that the next would fail for as well ends the trials.
+    /// Adds a row. If it failed for a reason for which later rows would fail too, the trials end.
     pub fn push(&mut self, check: Check) {
         if let Answer::Failed(error) = &check.answer {
-            // Only these are about the one key that the call named.
+            // Only these kinds are about the key of this call.
             self.is_over = !matches!(error.kind, ErrorKind::KeyUnusable | ErrorKind::NotFound);
         }
         self.tell(&Progress::Found(&check));
@@ -234,7 +237,7 @@ impl Trials {
         }
     }
 
-    /// Whether nothing more is tried, as nothing more would be learned.
+    /// Whether the trials are over, because more of them would show nothing new.
     #[must_use]
     pub const fn is_over(&self) -> bool {
         self.is_over
@@ -246,12 +249,12 @@ impl Trials {
         &self.rows
     }
 
-    /// The rows so far, to be changed.
+    /// The rows so far, for changes.
     pub fn rows_mut(&mut self) -> &mut [Check] {
         &mut self.rows
     }
 
-    /// The rows of all trials, in the order in which they were made.
+    /// The rows of all trials, in their order.
     #[must_use]
     pub fn into_rows(self) -> Vec<Check> {
         self.rows
@@ -279,7 +282,7 @@ mod tests {
         ProviderError::new("cloud", Operation::Check, kind, "said so")
     }
 
-    /// Runs what never waits.
+    /// Runs a future that never waits.
     fn ready<T>(future: impl Future<Output = T>) -> T {
         match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(value) => value,

@@ -1,7 +1,7 @@
-//! What the clocks of providers show, as their HTTP answers say in `Date` (RFC 9110 §6.6.1).
+//! Reports the clocks of providers, from the `Date` of their HTTP answers (RFC 9110 §6.6.1).
 //!
-//! A provider's client hands on each header that it sees, and knows nobody who cares. One listener for the process, as the log
-//! has one: stores and sealers of several providers may answer, and the machine has one clock.
+//! A provider's client passes each header to one listener of the process, like a log. Stores and sealers of several
+//! providers may answer, and the machine has one clock.
 
 use std::sync::OnceLock;
 
@@ -9,12 +9,13 @@ type Listener = Box<dyn Fn(&'static str, &str) + Send + Sync>;
 
 static LISTENER: OnceLock<Listener> = OnceLock::new();
 
-/// Takes every header from now on: the provider's name, and the header's value as it came. `false`: somebody does already.
+/// Sets the listener for this process. It gets the provider's name and the header's value. Returns
+/// `false` if there is one already.
 pub fn listen(listener: impl Fn(&'static str, &str) + Send + Sync + 'static) -> bool {
     LISTENER.set(Box::new(listener)).is_ok()
 }
 
-/// An answer of this provider came a moment ago with this value of `Date`.
+/// Reports the `Date` of an answer that this provider has just sent.
 pub fn saw(provider: &'static str, date: &str) {
     if let Some(listener) = LISTENER.get() {
         listener(provider, date);

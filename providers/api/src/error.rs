@@ -1,41 +1,44 @@
-//! One error for all providers: which provider, which operation, and who must act.
+//! The error type of all providers: which provider, which operation, and who must act.
 
 use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-/// After how long to try again what will not be different in seconds: no layer makes the same call again at once.
+/// The time after which to retry something that will not change within seconds. With it, no layer
+/// repeats the call at once.
 pub const NO_HURRY: Duration = Duration::from_secs(30);
 
-/// Who must act, and thereby how the sidecar goes on. `docs/errors.md` shows each with what the operator does.
+/// The kind of an error: who must act, and how the sidecar continues. `docs/errors.md` lists the kinds
+/// with what the operator does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
-    /// The operator: a setting is wrong. Retrying cannot help.
+    /// The operator must correct a setting. Retrying cannot help.
     ///
-    /// A start ends with this kind even if the last good ring could carry it. So it is only for what our own settings cause, such
-    /// as a `VAULT_CACERT` that cannot be read. What the other side can cause at any moment without a change of ours is another
-    /// kind: a certificate that expired or that is not trusted, or a redirect, is [`Unavailable`](Self::Unavailable).
+    /// The start fails with this kind even if the last good ring is available. Use it only for faults that our own
+    /// settings cause, such as a `VAULT_CACERT` that cannot be read. If the other side can cause a fault at any time
+    /// without a change on our side, use another kind: an expired or untrusted certificate, or a redirect, is
+    /// [`Unavailable`](Self::Unavailable).
     InvalidConfig,
-    /// The operator: the credentials are missing, wrong or expired.
+    /// The operator must correct the credentials, which are missing, wrong or expired.
     Unauthenticated,
-    /// The operator: the credentials lack a permission.
+    /// The operator must grant a permission to the credentials.
     PermissionDenied,
-    /// The operator, unless the key was created a moment ago: the thing named does not exist.
+    /// The operator must act, unless the key was just created: the thing named does not exist.
     NotFound,
-    /// The operator: the key exists but is disabled, destroyed, or of the wrong kind.
+    /// The operator must act: the key exists but is disabled, destroyed or of the wrong kind.
     KeyUnusable,
-    /// Nobody: the provider asks for fewer calls. Retried later.
+    /// Nobody needs to act: the provider wants fewer calls. The call is retried later.
     Throttled,
-    /// Nobody: the provider, or the way to it, is down. Retried later.
+    /// Nobody needs to act: the provider, or the network to it, is down. The call is retried later.
     Unavailable,
-    /// Nobody: the provider was too slow. Retried later.
+    /// Nobody needs to act: the provider was too slow. The call is retried later.
     TimedOut,
-    /// The security engineer: the provider's answer is not to be trusted, or what it keeps was tampered with.
+    /// The security engineer must act: the provider's answer cannot be trusted, or stored data was tampered with.
     BadAnswer,
 }
 
 impl ErrorKind {
-    /// All of them, in the order of the documentation.
+    /// All kinds, in the order of the documentation.
     pub const ALL: [Self; 9] = [
         Self::InvalidConfig,
         Self::Unauthenticated,
@@ -48,7 +51,7 @@ impl ErrorKind {
         Self::BadAnswer,
     ];
 
-    /// The word for it in logs, metrics and documents.
+    /// The stable name of the kind in logs, metrics and documents.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -71,7 +74,7 @@ impl ErrorKind {
     }
 }
 
-/// What was being done.
+/// The operation that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {
     /// Setting the provider up from its configuration.
@@ -93,7 +96,7 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// All of them.
+    /// All operations of a provider.
     pub const ALL: [Self; 8] = [
         Self::Open,
         Self::List,
@@ -105,7 +108,7 @@ impl Operation {
         Self::Check,
     ];
 
-    /// The word for it in logs, metrics and documents.
+    /// The stable name of the operation in logs, metrics and documents.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -121,23 +124,23 @@ impl Operation {
     }
 }
 
-/// What went wrong in a provider. `Display` does not repeat its source: whoever logs it prints the chain, once.
+/// An error of a provider. `Display` does not repeat the source, so print the whole chain, once.
 #[derive(Debug)]
 pub struct ProviderError {
-    /// The provider's name, as in the configuration.
+    /// The name of the provider, as in the configuration.
     pub provider: &'static str,
-    /// What was being done.
+    /// The operation that failed.
     pub operation: Operation,
     /// Who must act.
     pub kind: ErrorKind,
-    /// After how long the provider said to try again.
+    /// The time after which to retry, if the provider said so.
     pub retry_after: Option<Duration>,
-    /// What exactly failed, with what to do about it. It never holds a secret.
+    /// What exactly failed, and what to do about it. It never contains a secret.
     pub source: Box<dyn Error + Send + Sync>,
 }
 
 impl ProviderError {
-    /// An error without a word from the provider on when to retry.
+    /// Makes an error without a time to retry.
     pub fn new(
         provider: &'static str,
         operation: Operation,
@@ -153,8 +156,8 @@ impl ProviderError {
         }
     }
 
-    /// The same for what will not be different in seconds, such as a certificate that is not trusted: no layer makes the
-    /// same call again at once.
+    /// Marks an error that will not change within seconds, such as an untrusted certificate. No layer
+    /// repeats the call at once.
     #[must_use]
     pub const fn in_no_hurry(mut self) -> Self {
         self.retry_after = Some(NO_HURRY);

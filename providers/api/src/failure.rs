@@ -1,7 +1,8 @@
-//! What went wrong, before it is known which operation it ended.
+//! A failure whose operation is not known yet.
 //!
-//! Every provider has the same way to its service, so what fails on that way is judged here: a proxy, a certificate, a time
-//! limit. What the service itself answers is judged by each provider, which knows its vendor's codes.
+//! All providers reach their services in the same way, so failures on the way are handled here: those of a proxy, of a
+//! certificate, and of a time limit. Each provider handles the answers of its service itself, because it knows its
+//! vendor's codes.
 
 use std::error::Error;
 use std::fmt;
@@ -14,8 +15,8 @@ use crate::error::{ErrorKind, NO_HURRY, Operation, ProviderError};
 
 /// What went wrong, who must act, and what to do.
 ///
-/// Return it where the operation is not known, such as in a client that several operations share. [`at`](Self::at) makes a
-/// [`ProviderError`] of it; [`Call::failed`](crate::Call::failed) also names the call.
+/// Return it where the operation is not known, such as in a client that several operations share. [`at`](Self::at)
+/// converts it to a [`ProviderError`]; [`Call::failed`](crate::Call::failed) also names the call.
 ///
 /// ```
 /// use std::time::Duration;
@@ -33,16 +34,16 @@ use crate::error::{ErrorKind, NO_HURRY, Operation, ProviderError};
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{text}")]
 pub struct Failure {
-    /// Who must act.
+    /// The kind, which says who must act.
     pub kind: ErrorKind,
-    /// What failed and what to do, for the operator. It never holds a secret.
+    /// What failed and what to do, for the operator. It never contains a secret.
     pub text: String,
-    /// After how long the service said to try again.
+    /// The time after which to retry, if the service gave one.
     pub retry_after: Option<Duration>,
 }
 
 impl Failure {
-    /// A failure without a word from the service on when to retry.
+    /// A failure for which the service did not say when to retry.
     pub fn new(kind: ErrorKind, text: impl Into<String>) -> Self {
         Self {
             kind,
@@ -51,26 +52,27 @@ impl Failure {
         }
     }
 
-    /// No answer in time. The text also names the proxy on the way, if there is one: it may be the one that is slow.
+    /// The failure if no answer came in time. The text also names the proxy in use, because that may be what is slow.
     pub fn timed_out(text: impl fmt::Display) -> Self {
         Self::new(ErrorKind::TimedOut, format!("{text}{}", proxies::on_the_way()))
     }
 
-    /// Why the service could not be reached, if the proxy on the way failed or the server's certificate is not trusted. Both are
-    /// `Unavailable`; a certificate is not tried again for [`NO_HURRY`]. `None`: the failure is of another kind, which the
-    /// provider judges.
+    /// Explains why the service could not be reached, if the proxy failed or the server's certificate is not trusted.
     ///
-    /// `error` is the client's error with its causes. It must not be an answer of the service, which could quote anything.
-    /// `authorities` is the setting that names the file of the authorities to trust.
+    /// Both are `Unavailable`. An untrusted certificate is tried again only after [`NO_HURRY`]. `None` means another
+    /// failure, which the provider must handle.
+    ///
+    /// `error` is the client's error with its causes. It must not be an answer of the service, because that could quote
+    /// anything. `authorities` is the setting for the file of the authorities to trust.
     #[must_use]
     pub fn on_the_way(error: &(dyn Error + 'static), authorities: &str) -> Option<Self> {
         if let Some(why) = proxies::failure(error) {
             return Some(Self::new(ErrorKind::Unavailable, why));
         }
-        // Some clients have the causes in their own text alone.
+        // Some clients mention the causes only in their own text.
         let texts = std::iter::once(quote(&error.to_string())).chain(causes(error));
         let mut refused = texts.filter_map(|text| Some((untrusted(&text, authorities)?, text)));
-        // The deepest cause has the least words around it.
+        // The deepest cause has the shortest text.
         let (advice, text) = refused.next_back()?;
         Some(Self {
             retry_after: Some(NO_HURRY),
@@ -78,14 +80,16 @@ impl Failure {
         })
     }
 
-    /// The same with what it means for the caller in front, such as `no connection to KMS`.
+    /// Puts the meaning for the caller before the text, such as `no connection to KMS`.
     #[must_use]
     pub fn prefixed(mut self, what: impl fmt::Display) -> Self {
         self.text = format!("{what}: {}", self.text);
         self
     }
 
-    /// The error of an operation that failed because of it. `provider` is the provider's name, as in the configuration.
+    /// The error of the operation that failed for this reason.
+    ///
+    /// `provider` is the provider's name, as in the configuration.
     #[must_use]
     pub fn at(self, provider: &'static str, operation: Operation) -> ProviderError {
         let mut error = ProviderError::new(provider, operation, self.kind, self.text);
@@ -100,7 +104,7 @@ mod tests {
 
     use super::*;
 
-    /// An error of a client with these causes below it, the deepest last.
+    /// An error of a client with these causes, the deepest last.
     fn client_error(causes: &[&str]) -> Layer {
         let below = causes.split_first().map(|(first, rest)| {
             let mut layer = client_error(rest);

@@ -1,9 +1,9 @@
 //! The contract between Signet and the places where keys are kept.
 //!
-//! [`KeyProvider`] is the one trait. Its clauses are numbered in its documentation, and `signet-testkit` has a test for
-//! each under the same number; every provider runs them. What differs between providers is data, [`Capabilities`], and
-//! is checked at start, never discovered at a rotation. Errors are alike, too: a [`Failure`] says what went wrong, a [`Call`] in
-//! which call, and both become a [`ProviderError`]. This crate knows no vendor and no runtime.
+//! [`KeyProvider`] is the only trait. Its documentation numbers the clauses of the contract, and `signet-testkit` has a
+//! test for each number, which every provider runs. Providers differ only in data, [`Capabilities`]. These are checked
+//! at start, and never discovered at a rotation. Errors are alike, too: a [`Failure`] says what went wrong, a [`Call`]
+//! says in which call, and both become a [`ProviderError`]. This crate knows no vendor and no runtime.
 
 mod call;
 mod certificate;

@@ -1,4 +1,4 @@
-//! What every provider decides alike: which key `create` makes, and which key may not be retired.
+//! Rules that all providers share: which key `create` makes, and which key may not be retired.
 
 use signet_core::{KeyRecord, KeyState, Kid};
 
@@ -6,20 +6,20 @@ use crate::error::ErrorKind;
 use crate::failure::Failure;
 use crate::provider::NewKey;
 
-/// What `create` is to do (clause 3).
+/// What `create` must do (clause 3).
 #[derive(Clone, Copy, Debug)]
 pub enum Wanted<'a> {
-    /// Make the key: it is the first of an empty ring, or the successor of the newest.
+    /// Create the key. It is the first of an empty ring, or the successor of the newest.
     New,
-    /// Make nothing, and answer this one: somebody else was faster.
+    /// Create nothing and return this key, because somebody else was faster.
     Newest(&'a KeyRecord),
-    /// Refuse with `NotFound`. The caller knows this key, and the ring is empty: whatever happened to it, this is no place to
-    /// begin another ring.
+    /// Refuse with `NotFound`. The caller knows this key but the ring is empty. Whatever happened, a new ring
+    /// must not be started here.
     Lost(&'a Kid),
 }
 
 impl NewKey {
-    /// What `create` is to do in a ring whose newest key is this one.
+    /// Decides what `create` must do in a ring with this newest key.
     #[must_use]
     pub fn wanted<'a>(&'a self, newest: Option<&'a KeyRecord>) -> Wanted<'a> {
         match (newest, &self.successor_of) {

@@ -1,29 +1,29 @@
-//! How long a vendor's answers may lack what was changed a moment ago: one span and one clock for all who bridge it.
+//! How long a vendor's answers may lack a recent change. All who compensate for this use the same time and clock.
 //!
-//! Two do. *A provider* lists a key that it created although its vendor's list lacks it (clause 1), as its own `create` and
-//! `sign` go by that list. *`Checked`* of `signet-guards` does the same for the sidecar, whatever the provider does, and puts
-//! back a mark of revocation that a list does not show yet.
+//! There are two. *A provider* lists a key that it created although its vendor's list lacks it (clause 1), because its
+//! own `create` and `sign` use that list. *`Checked`* of `signet-guards` does the same for the sidecar, whatever the
+//! provider does, and restores a revocation that a list does not show yet.
 
 use std::time::Duration;
 
 use signet_base::Clock;
 
-/// Vendors say seconds, and that it may be minutes:
+/// Vendors speak of seconds and say that it may take minutes:
 /// <https://docs.aws.amazon.com/kms/latest/developerguide/accessing-kms.html#programming-eventual-consistency>.
 pub const SETTLING: Duration = Duration::from_secs(300);
 
-/// When something was changed, by [`Clock::running`], which nobody sets.
+/// When something was changed, by [`Clock::running`], which nobody can set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settling(Duration);
 
 impl Settling {
-    /// Since now.
+    /// A change that was made now.
     #[must_use]
     pub fn begin(clock: &dyn Clock) -> Self {
         Self(clock.running())
     }
 
-    /// Whether answers may still lack it.
+    /// Whether answers may still lack the change.
     #[must_use]
     pub fn goes_on(self, clock: &dyn Clock) -> bool {
         clock.running().saturating_sub(self.0) < SETTLING

@@ -1,5 +1,7 @@
-//! The environment variables of a provider's own ecosystem, such as `VAULT_ADDR`: read once by whoever starts the process,
-//! and handed on from there. No provider reads the environment itself where its SDK lets it.
+//! The environment variables of a provider's own ecosystem, such as `VAULT_ADDR`.
+//!
+//! The program reads them once at start and passes them on. No provider reads the environment
+//! itself, if its SDK allows that.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,19 +12,19 @@ use zeroize::Zeroizing;
 /// A variable that a provider reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Variable {
-    /// Its name, as the vendor's own tools have it where they have one.
+    /// The name of the variable. It is the one that the vendor's own tools use, if they have one.
     pub name: &'static str,
-    /// What it is, in one line.
+    /// A description in one line.
     pub help: &'static str,
 }
 
-/// Variables by name. The values may be secret: `Debug` shows names alone, and the memory is wiped when dropped.
+/// Variables by name. The values may be secret: `Debug` shows only the names, and the memory is wiped when dropped.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Variables(Arc<BTreeMap<String, Zeroizing<String>>>);
 
 impl Variables {
-    /// The value without the white space around it, if it is set and not empty. What comes from a file, such as a secret of
-    /// Kubernetes, often ends with a line break that nobody meant.
+    /// The value without surrounding white space, if it is set and not empty. Values from files, such as secrets of
+    /// Kubernetes, often end with an unwanted line break.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0
@@ -31,12 +33,12 @@ impl Variables {
             .filter(|value| !value.is_empty())
     }
 
-    /// The names of those that are set, sorted.
+    /// The names of the variables that are set, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
 
-    /// These variables, with those of `over` in their place where both have one.
+    /// These variables, overridden by those of `over`.
     #[must_use]
     pub fn overlaid(&self, over: &Self) -> Self {
         let both = self.0.iter().chain(over.0.iter());
@@ -45,7 +47,7 @@ impl Variables {
         ))
     }
 
-    /// The variables whose names begin so, under the rest of their names.
+    /// The variables whose names begin with this prefix, under their names without it.
     #[must_use]
     pub fn under(&self, prefix: &str) -> Self {
         let rest = self.0.iter().filter_map(|(name, value)| {
