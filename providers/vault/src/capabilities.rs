@@ -1,4 +1,4 @@
-//! What the token may do on a path, as Vault tells it.
+//! What a token may do on a path, as Vault reports it.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use signet_api::Failure;
 
 use crate::client::{Call, Client};
 
-/// Where that is asked.
+/// The endpoint that reports it.
 pub(crate) const CAPABILITIES: &str = "sys/capabilities-self";
 
 #[derive(Serialize)]
@@ -18,7 +18,7 @@ struct Asked<'a> {
 #[derive(Deserialize)]
 struct Told(BTreeMap<String, Vec<String>>);
 
-/// What the token may do on each of these paths.
+/// Asks what the token may do on each of these paths.
 pub(crate) async fn held(client: &Client, paths: Vec<&str>) -> Result<BTreeMap<String, Vec<String>>, Failure> {
     let Told(held) = client.read(Call::post(CAPABILITIES, &Asked { paths })?).await?;
     Ok(held)

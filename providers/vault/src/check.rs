@@ -1,8 +1,10 @@
-//! `signet check`: each permission on its own. Vault tells what a token may do on a path (`sys/capabilities-self`), so that
-//! nothing has to be tried that would leave something behind.
+//! `signet check` for Vault: each permission on its own.
 //!
-//! Two things it does not tell: whether a policy's `allowed_parameters` fit, and whether a path that a quota or a control
-//! group guards is open at this moment. What can be read is read, for that.
+//! Vault reports what a token may do on a path (`sys/capabilities-self`), so nothing that would
+//! leave traces has to be tried.
+//!
+//! It does not report whether a policy's `allowed_parameters` match, or whether a quota or a control group blocks a
+//! path at the moment. Therefore everything that can be read is also read.
 
 use std::collections::BTreeMap;
 use std::future::{Future, ready};
@@ -45,7 +47,7 @@ async fn told(client: &Client, paths: Vec<&str>) -> Result<BTreeMap<String, Vec<
         .map_err(|failure| failure.at(NAME, Operation::Check))
 }
 
-/// Whether there is a way to the server, and the token is good there.
+/// Checks that the server can be reached and accepts the token.
 async fn token(client: &Client, trials: &mut Trials) {
     let permission = format!("reach {} and be known there ({})", client.address(), client.login());
     let stanza = grant(CAPABILITIES, "\"update\"");
@@ -53,7 +55,7 @@ async fn token(client: &Client, trials: &mut Trials) {
     trials.permission(permission, "everything", Some(stanza), told).await;
 }
 
-/// Every capability that is needed, each as a row of its own.
+/// Checks all needed capabilities, each in a row of its own.
 async fn capabilities(client: &Client, mut needed: Vec<Needed>, trials: &mut Trials) {
     needed.push(Needed::new(
         "auth/token/lookup-self",
@@ -77,7 +79,7 @@ async fn capabilities(client: &Client, mut needed: Vec<Needed>, trials: &mut Tri
             .unwrap_or_else(|| grant(&needed.path, &format!("\"{capability}\"")));
         let told = match &told {
             Ok(told) => told,
-            // That this is missing is a row of its own already.
+            // The missing permission already has a row of its own.
             Err(error) if error.kind == ErrorKind::PermissionDenied => {
                 let why = format!(
                     "Vault does not tell what the token may do: {}",
@@ -123,7 +125,7 @@ async fn property<T>(
     trials.property(what, needed_for, call).await
 }
 
-/// What sealed custody needs of transit.
+/// Checks what sealed custody needs of transit.
 pub(crate) async fn sealer(client: &Client, mount: &str, encrypt: &str, decrypt: &str, trials: &mut Trials) {
     let needed = vec![
         Needed::new(encrypt, "update", "sealing private keys"),
@@ -134,7 +136,7 @@ pub(crate) async fn sealer(client: &Client, mount: &str, encrypt: &str, decrypt:
     transit_is_mounted(client, mount, encrypt, "sealing and unsealing private keys", trials).await;
 }
 
-/// What the ring store needs of KV.
+/// Checks what the ring store needs of KV.
 pub(crate) async fn store(client: &Client, secret: &Secret, trials: &mut Trials) {
     token(client, trials).await;
     capabilities(client, kv(secret, "the ring"), trials).await;
@@ -161,17 +163,17 @@ async fn kv_2(client: &Client, secret: &Secret, trials: &mut Trials) {
     property(what, "changing the ring by check-and-set", mounted, trials).await;
 }
 
-/// What remote custody needs of transit and KV.
+/// Checks what remote custody needs of transit and KV.
 pub(crate) async fn remote(remote: &Remote, trials: &mut Trials) {
     let client = &remote.client;
     token(client, trials).await;
     if trials.is_over() {
         return;
     }
-    // Its row comes after those of the permissions: a token that may not look itself up cannot tell a permission that is missing
-    // from a token that has died, and the latter ends the table.
+    // This row comes after those of the permissions. A token that may not look itself up cannot tell a missing
+    // permission from an expired token, and an expired token ends the table.
     let read = remote.read_ring().await;
-    // The algorithm is not this crate's to know: that of the newest key stands for it.
+    // This crate does not know the configured algorithm, so that of the newest key is used.
     let name = read.as_ref().ok().and_then(|ring| {
         let entry = ring.record.keys.last()?;
         Some(entry.place.transit_key.clone())

@@ -1,4 +1,4 @@
-//! The variables, which are those of Vault's own tools where these have them.
+//! The configuration. Variables have the names of Vault's own tools where these exist.
 
 mod refused;
 mod tls;
@@ -15,7 +15,7 @@ use self::refused::REFUSED;
 use crate::NAME;
 use crate::names::{key_problem, path_problem};
 
-/// Every variable that this provider reads.
+/// All variables that this provider reads.
 pub const VARIABLES: &[Variable] = &[
     variable(
         "VAULT_ADDR",
@@ -92,19 +92,19 @@ pub struct VaultConfig {
     pub(crate) connection: Connection,
     pub(crate) transit_mount: String,
     pub(crate) kv_mount: String,
-    /// `SIGNET_KEY`: the ring of remote custody, the transit key of sealed custody.
+    /// The value of `SIGNET_KEY`: the ring of remote custody, or the transit key of sealed custody.
     pub(crate) key: String,
 }
 
-/// How to reach Vault, and as whom.
+/// How to reach Vault, and with which identity.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    /// Without a path, query, or credentials.
+    /// The URL of the server, without path, query or credentials.
     pub(crate) address: Url,
     pub(crate) namespace: Option<String>,
-    /// The only authorities to trust; the system's if there are none.
+    /// The only authorities to trust. Those of the system if empty.
     pub(crate) authorities: Vec<Certificate>,
-    /// What Signet shows to a server that asks its clients for a certificate.
+    /// The client certificate, for a server that requires one.
     pub(crate) identity: Option<Identity>,
     pub(crate) server_name: Option<String>,
     pub(crate) timeout: Duration,
@@ -146,10 +146,10 @@ impl std::fmt::Debug for Login {
 }
 
 impl VaultConfig {
-    /// Reads the variables; `key` is `SIGNET_KEY`.
+    /// Reads the variables. `key` is `SIGNET_KEY`.
     ///
     /// # Errors
-    /// `InvalidConfig`, with every problem that there is: the variable, what is wrong, and what to write.
+    /// `InvalidConfig` with all problems: the variable, what is wrong, and what to write.
     pub fn new(variables: &Variables, key: &str) -> Result<Self, ProviderError> {
         let mut reader = Reader::new(variables);
         if let Some(problem) = key_problem(key) {
@@ -170,7 +170,7 @@ impl VaultConfig {
     }
 }
 
-/// Reads the variables and collects what is wrong with them.
+/// Reads the variables and collects the problems.
 pub(crate) struct Reader<'a> {
     variables: &'a Variables,
     problems: Vec<String>,
@@ -204,7 +204,7 @@ impl<'a> Reader<'a> {
         mount
     }
 
-    /// `None` only where a problem was noted.
+    /// How to reach Vault. `None` only if a problem was recorded.
     pub(crate) fn connection(&mut self) -> Option<Connection> {
         self.refuse();
         let address = self.address();
@@ -246,7 +246,7 @@ impl<'a> Reader<'a> {
             && url.username().is_empty()
             && url.password().is_none();
         if !is_bare {
-            // Not quoted: it may hold a password.
+            // The value is not quoted, because it may contain a password.
             self.problem("VAULT_ADDR must be a scheme, a host and a port alone, such as https://vault.example:8200");
             return None;
         }
@@ -346,7 +346,7 @@ impl<'a> Reader<'a> {
         let Some(text) = self.variables.get("VAULT_CLIENT_TIMEOUT") else {
             return DEFAULT_TIMEOUT;
         };
-        // Vault's own tools take a bare number as seconds.
+        // Vault's own tools take a plain number as seconds.
         let parsed = match text.parse::<u64>() {
             Ok(seconds) => Some(Duration::from_secs(seconds)),
             Err(_) => humantime::parse_duration(text).ok(),
@@ -367,7 +367,7 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
     url.host().is_some_and(|host| Nearness::of(&host).is_here())
 }
 
-/// As Vault's own tools read it: everything but these words is a yes.
+/// Reads a boolean like Vault's own tools: everything is true except these words.
 fn is_true(text: &str) -> bool {
     !matches!(text.to_ascii_lowercase().as_str(), "0" | "f" | "false")
 }

@@ -1,12 +1,13 @@
-//! How a key goes out of use: the record first, which Signet obeys, then transit, as far as it goes.
+//! How a key is disabled or revoked: first in the record, which Signet obeys, then in transit,
+//! as far as that is possible.
 //!
-//! Transit forbids and destroys prefixes only: every version below some number, `min_encryption_version`. So a retired key
-//! that is newer than one in use stays able to sign in transit until that one is retired too; Signet refuses it at once. A
-//! revoked key does not wait for that. Once it had begun to sign, the schedule never goes back to a key before it, so the
-//! number goes above it at once, over keys that are still published.
+//! Transit can forbid and destroy only prefixes: all versions below a number, `min_encryption_version`. A retired key
+//! that is newer than one in use can therefore still sign in transit until that one is retired, too; Signet refuses it
+//! at once. A revoked key does not wait for that. If it had started to sign, the schedule never returns to an earlier
+//! key, so the number is raised above it at once, even above keys that are still published.
 //!
-//! Transit changes the number without a condition. Who computed it from an older record could lower it, so whoever wrote it
-//! reads both again, until the number is at least what the record asks for.
+//! Transit changes the number without a condition, so a replica with an older record could lower it. Therefore every
+//! replica that writes it reads both again, until the number is at least what the record requires.
 
 use signet_api::{ErrorKind, Failure, Fate, may_retire};
 use signet_core::{KeyState, Kid, Revocation};
@@ -15,9 +16,10 @@ use crate::handle::Remote;
 use crate::record::Record;
 use crate::transit::TransitKey;
 
-/// A swap is lost only when somebody else's was stored: so often in a row is no longer a race.
+/// The number of attempts at a swap. A swap fails only if another one succeeded; so many
+/// failures in a row are not a race.
 const TRIES: usize = 64;
-/// So often in a row no replica lowers what another has raised: each reads again after it wrote.
+/// The number of attempts to raise the number. Replicas read again after they write, so they do not lower it so often.
 const RAISES: usize = 8;
 
 impl Remote {
@@ -35,7 +37,7 @@ impl Remote {
             }
             may_retire(&ring.keys, kid)?;
             let name = entry.place.transit_key.clone();
-            // A revoked key stays in the record: its mark goes last, which is never.
+            // A revoked key stays in the record. It is never removed, because the revocation would be lost.
             let is_marked = entry.revoked.is_some() || entry.destroyed;
             let mut record = ring.record.clone();
             let changed = &mut record.keys[index];
@@ -71,7 +73,7 @@ impl Remote {
         Err(self.outrun())
     }
 
-    /// The mark goes into the record whatever transit says, or no longer has.
+    /// Writes the revocation to the record, whatever transit says or has lost.
     pub(crate) async fn revoked(&self, kid: &Kid, revocation: &Revocation) -> Result<(), Failure> {
         for _ in 0..TRIES {
             let (mut record, version) = self.read_record().await?;
@@ -79,7 +81,7 @@ impl Remote {
                 let ring = self.read_ring().await?;
                 match ring.claimed.as_ref().filter(|key| key.kid() == kid) {
                     Some(key) => self.committed(&ring, key).await?,
-                    // It was committed between the two readings, or it is not there.
+                    // Either the key was added between the two readings, or it does not exist.
                     None if ring.record.entry(kid).is_some() => true,
                     None => return Err(self.unknown(kid)),
                 };
@@ -98,7 +100,7 @@ impl Remote {
                 self.forbid(kid, "was revoked", version);
             }
             let name = record.keys[index].place.transit_key.clone();
-            // The mark is what counts, and it is there. What follows makes it harder for whoever else has a token.
+            // The revocation is stored, and that is what counts. The next step protects against others with a token.
             if let Err(failure) = self.confined(&name).await {
                 tracing::warn!(
                     %kid,
@@ -112,17 +114,18 @@ impl Remote {
         Err(self.outrun())
     }
 
-    /// Has transit refuse to sign with versions below the least that may. What transit has then; `None`: no such key.
+    /// Makes transit refuse to sign with versions below the lowest that may sign. Returns the key as transit has it, or
+    /// `None` if there is no such key.
     pub(crate) async fn confined(&self, name: &str) -> Result<Option<TransitKey>, Failure> {
         for _ in 0..RAISES {
-            // The record first: whoever changes it meanwhile raises the number after that, and reads again as well.
+            // The record comes first. A replica that changes it meanwhile raises the number later and reads again, too.
             let (record, _) = self.read_record().await?;
             let Some(held) = self.transit.read(name).await? else {
                 return Ok(None);
             };
             let latest = held.latest_version;
             if record.ended_revoked(name, latest) {
-                // No claim names the version that this makes, so it is never in the ring.
+                // No claim names the version that this creates, so it is never in the ring.
                 self.transit.rotate(name).await?;
                 continue;
             }
@@ -140,7 +143,7 @@ impl Remote {
         Err(Failure::new(ErrorKind::Unavailable, text))
     }
 
-    /// Has transit destroy the versions below the least that is needed. `None`: there was none.
+    /// Makes transit destroy the versions below the lowest that is needed. `None` if there were none.
     async fn trimmed(&self, record: &Record, name: &str, held: &TransitKey) -> Result<Option<u64>, Failure> {
         let least = record
             .least_that_is_needed(name)
@@ -153,7 +156,8 @@ impl Remote {
         Ok(Some(least))
     }
 
-    /// Destroys the versions that no ring needs, as far as transit lets us, and forgets keys whose destruction was cut off.
+    /// Destroys the versions that no ring needs, as far as transit allows, and removes keys whose
+    /// destruction was interrupted.
     pub(crate) async fn pruned(&self) -> Result<Vec<String>, Failure> {
         let mut gone = Vec::new();
         let (record, _) = self.read_record().await?;
@@ -165,7 +169,7 @@ impl Remote {
         names.sort_unstable();
         names.dedup();
         for name in names {
-            // Transit trims no version that it was not told to sign no more with.
+            // Transit destroys only versions with which signing is already forbidden.
             let Some(held) = self.confined(name).await? else {
                 continue;
             };

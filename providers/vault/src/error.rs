@@ -1,17 +1,18 @@
-//! What Vault refuses and what fails on the way there: who must act, and the words for it.
+//! Refusals by Vault and failures of the connection: who must act, and the error text.
 //!
-//! A failure names the request, such as `POST transit/sign/signet.es256`, where other providers have a `signet_api::Call`: policies
-//! of Vault allow paths, and one request serves several operations, which only the caller of the client knows.
+//! A failure names the request, such as `POST transit/sign/signet.es256`, where other providers have a
+//! `signet_api::Call`. The reason is that Vault's policies allow paths, and that one request serves several operations,
+//! which only the caller of the client knows.
 //!
-//! Of what the server said, only the strings of its `errors` array are quoted, and not much of them. The body of an answer
-//! that succeeded may hold a secret and is never quoted, not even by the position of a parse error's text.
+//! Of the server's answer, only the strings of its `errors` array are quoted, shortened. The body of a successful
+//! answer may contain a secret and is never quoted, not even through a parse error.
 
 use std::time::Duration;
 
 use signet_api::{ErrorKind, Failure};
 use signet_base::{causes, quote};
 
-/// The setting that names the authorities to trust.
+/// The setting for the authorities to trust.
 const AUTHORITIES: &str = "VAULT_CACERT";
 
 /// What to do about a mount that does not exist.
@@ -21,7 +22,7 @@ pub(crate) const NO_MOUNT: &str = "`vault secrets list` shows what is mounted; c
 /// An answer of Vault that is not a success.
 #[derive(Debug)]
 pub(crate) struct Refused {
-    /// Such as `POST transit/sign/signet.es256`.
+    /// The request, such as `POST transit/sign/signet.es256`.
     pub(crate) request: String,
     pub(crate) status: u16,
     /// The strings of the `errors` array.
@@ -32,11 +33,11 @@ pub(crate) struct Refused {
     pub(crate) grant: String,
 }
 
-/// A version of a secret in KV v2 that was deleted.
+/// A deleted version of a secret in KV v2.
 #[derive(Clone, Copy, Debug, serde::Deserialize)]
 pub(crate) struct GoneVersion {
     pub(crate) version: u64,
-    /// For good.
+    /// Whether the version was destroyed permanently.
     pub(crate) destroyed: bool,
 }
 
@@ -45,7 +46,7 @@ impl Refused {
         self.errors.iter().any(|error| error.contains(words))
     }
 
-    /// That there is no engine, or one that does not know such paths.
+    /// Whether the answer says that there is no engine, or one that does not know such paths.
     pub(crate) fn says_no_mount(&self) -> bool {
         self.says_one_of(&["no handler for route", "unsupported path"])
     }
@@ -54,8 +55,8 @@ impl Refused {
         words.iter().any(|words| self.says(words))
     }
 
-    /// Who must act, and what to do. The order matters: the words of the server tell more than its status, which for
-    /// some refusals of transit is 500.
+    /// Who must act, and what to do. The order matters: the server's words are more precise than its status, which is
+    /// 500 for some refusals of transit.
     fn verdict(&self) -> (ErrorKind, String) {
         let fixed = |kind, advice: &str| (kind, advice.to_owned());
         if self.says_one_of(&[
@@ -201,7 +202,7 @@ impl From<Refused> for Failure {
     }
 }
 
-/// What happened on the way to the server.
+/// The failure of a request on the way to the server.
 pub(crate) fn transport(request: &str, address: &str, within: Duration, error: &reqwest::Error) -> Failure {
     if let Some(mut failure) = Failure::on_the_way(error, AUTHORITIES) {
         if failure.text.contains("not valid for name") {
@@ -212,7 +213,7 @@ pub(crate) fn transport(request: &str, address: &str, within: Duration, error: &
         return failure.prefixed(format_args!("{request}: {address} cannot be reached"));
     }
     let causes = causes(error);
-    // rustls: the alerts of RFC 8446 §6.2 with which a server refuses the certificate of its client, or that there is none.
+    // rustls: the alerts of RFC 8446 §6.2 with which a server refuses a client's certificate or its absence.
     let alerts = [
         "CertificateRequired",
         "BadCertificate",

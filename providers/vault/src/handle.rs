@@ -1,4 +1,4 @@
-//! A handle onto one ring in remote custody: the record in KV v2, and transit's keys that it names.
+//! A handle to one ring in remote custody: the record in KV v2, and the transit keys that it names.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -23,51 +23,51 @@ use crate::record::{ClaimOf, Entry, Found, Record};
 use crate::refusal::Refusal;
 use crate::transit::{Made, Transit, TransitKey};
 
-/// A handle onto one ring.
+/// A handle to one ring.
 pub(crate) struct Remote {
     pub(crate) client: Client,
     pub(crate) ring: String,
     pub(crate) transit: Transit,
     pub(crate) record: Secret,
     pub(crate) clock: Arc<dyn Clock>,
-    /// Whose claims are this handle's.
+    /// Identifies the claims of this handle.
     pub(crate) nonce: String,
-    /// One creation at a time in this process, so that a claim of this handle is one that was given up. It holds the last
-    /// refusal.
+    /// Allows one creation at a time in this process, so a claim of this handle that is found must be an abandoned
+    /// one. Holds the last refusal.
     pub(crate) creating: Mutex<Option<Refusal>>,
     known: ArcSwap<Known>,
-    /// The newest version of the record that this process has seen: an older one is not believed.
+    /// The newest version of the record that this process has seen. An older one is refused.
     seen: AtomicU64,
 }
 
-/// What `sign` goes by: the keys as this handle saw them last.
+/// The keys as this handle last saw them, for `sign`.
 #[derive(Debug, Default)]
 struct Known {
-    /// Of the record.
+    /// The version of the record.
     version: u64,
     keys: HashMap<Kid, Signer>,
 }
 
-/// A key as this handle signs with it.
+/// What this handle needs to sign with a key.
 #[derive(Clone, Debug)]
 pub(crate) struct Signer {
     path: Arc<str>,
     version: u64,
     algorithm: Algorithm,
     signature_len: usize,
-    /// Why it may not sign, if it may not.
+    /// Why the key may not sign. `None` if it may.
     pub(crate) refusal: Option<&'static str>,
 }
 
-/// The record, and what transit says of the keys that it names.
+/// The record, and what transit reports about the keys in it.
 pub(crate) struct Ring {
     pub(crate) record: Record,
-    /// Of the record; `None` if there is none yet.
+    /// The version of the record. `None` if there is none yet.
     pub(crate) version: Option<u64>,
     pub(crate) transit: BTreeMap<String, Option<TransitKey>>,
     /// The keys of the record, in its order.
     pub(crate) keys: Vec<KeyRecord>,
-    /// The key that the claim names, once transit made it.
+    /// The key that the claim names, once transit has created it.
     pub(crate) claimed: Option<KeyRecord>,
 }
 
@@ -78,7 +78,7 @@ impl Ring {
 }
 
 impl Remote {
-    /// Nothing is sent yet.
+    /// Opens a handle. Nothing is sent yet.
     pub(crate) fn open(config: VaultConfig, clock: Arc<dyn Clock>) -> Result<Self, ProviderError> {
         ring_name(&config.key)?;
         let client = Client::new(config.connection)?;
@@ -100,9 +100,9 @@ impl Remote {
         })
     }
 
-    /// The record with its version; an empty one without, if there never was one.
+    /// Reads the record with its version. Returns an empty record without version if there never was one.
     pub(crate) async fn read_record(&self) -> Result<(Record, Option<u64>), Failure> {
-        // What was seen before the question is what the answer must not fall behind.
+        // The answer must not be older than what was seen before the request.
         let seen = self.seen.load(Ordering::SeqCst);
         let found = self.record.read::<Found>().await?;
         let version = found.as_ref().map_or(0, |found| found.version);
@@ -128,7 +128,7 @@ impl Remote {
         }
     }
 
-    /// Writes the next record. `None`: somebody else was faster, and nothing was changed.
+    /// Writes the next record. `None` if another writer was first and nothing has changed.
     pub(crate) async fn write_record(&self, before: Option<u64>, record: &Record) -> Result<Option<u64>, Failure> {
         let version = self.record.swap(before, &record.document()?).await?;
         if let Some(version) = version {
@@ -137,7 +137,7 @@ impl Remote {
         Ok(version)
     }
 
-    /// The ring as it is now.
+    /// Reads the ring.
     pub(crate) async fn read_ring(&self) -> Result<Ring, Failure> {
         let (record, version) = self.read_record().await?;
         let mut transit = BTreeMap::new();
@@ -195,7 +195,8 @@ impl Remote {
             })
         };
         if entry.revoked.is_some() {
-            // Transit may have destroyed it. Nobody verifies with it, so the record's word is enough.
+            // Transit may have destroyed the key. Nobody verifies with a revoked key, so the
+            // record can be trusted here.
             let public = entry.public.public_key().map_err(|error| bad(&error.to_string()))?;
             return record(&public, entry.created_at_ms, KeyState::Disabled);
         }
@@ -214,8 +215,8 @@ impl Remote {
             ));
         };
         let made = made?;
-        // Transit signs no more with a key that a revocation passed over, and nobody disabled it: it is still to be retired
-        // when its time has come.
+        // If transit refuses to sign with a key only because a later key was revoked, nobody has disabled it. It is
+        // retired later, like any other.
         let state = match entry.state {
             KeyState::Enabled if held.signs_with(version) || entry.number <= passed_over => KeyState::Enabled,
             _ => KeyState::Disabled,
@@ -223,7 +224,7 @@ impl Remote {
         record(&made.public, made.at.max(entry.created_at_ms), state)
     }
 
-    /// The key that a claim names, if transit has made it.
+    /// The key that a claim names, if transit has created it.
     fn claimed(
         &self,
         claim: &ClaimOf,
@@ -239,8 +240,9 @@ impl Remote {
             let text = format!("{}: {error}", self.transit.key_path(&claim.place.transit_key));
             Failure::new(ErrorKind::KeyUnusable, text)
         })?;
-        // The active node's clock may have been set back, or another node be active now: no key is older than one that is used,
-        // by the same rule in every replica. One that was dated in the future and is revoked makes none that is, too.
+        // The clock of the active node may have been set back, or another node may be active now. All replicas
+        // therefore apply the same rule: no key is older than an existing one. Revoked keys do not count, because one
+        // may have a date in the future.
         let used = before.iter().filter(|key| key.revoked.is_none());
         let created_at = used.fold(at, |at, key| {
             at.max(key.created_at.plus(std::time::Duration::from_millis(1)))
@@ -259,7 +261,7 @@ impl Remote {
         }))
     }
 
-    /// Keeps what `sign` needs, unless this handle has seen a newer record meanwhile.
+    /// Stores what `sign` needs, unless this handle has seen a newer record meanwhile.
     pub(crate) fn remember(&self, version: u64, record: &Record, keys: &[KeyRecord], claimed: Option<&KeyRecord>) {
         let mut signers = HashMap::new();
         let places = record.keys.iter().map(|entry| (&entry.kid, &entry.place));
@@ -293,7 +295,7 @@ impl Remote {
         });
     }
 
-    /// Remembers that a key may not sign since this version of the record.
+    /// Records that a key may not sign since this version of the record.
     pub(crate) fn forbid(&self, kid: &Kid, refusal: &'static str, version: u64) {
         self.known.rcu(|known| {
             let mut keys = known.keys.clone();

@@ -1,4 +1,4 @@
-//! One secret in KV version 2, changed by check-and-set alone.
+//! A secret in KV version 2 that is changed only by check-and-set.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ pub(crate) struct Secret {
     data_path: String,
 }
 
-/// What the secret holds, with the number that Vault gave to this version of it.
+/// The content of a secret, with the number of its version in Vault.
 #[derive(Debug)]
 pub(crate) struct Versioned<T> {
     pub(crate) data: T,
@@ -55,22 +55,22 @@ impl Secret {
         }
     }
 
-    /// The mount that it is in.
+    /// The mount of the secret.
     pub(crate) fn mount(&self) -> &str {
         &self.mount
     }
 
-    /// The path of the API, which is that of policies.
+    /// The API path of the secret. Policies use it, too.
     pub(crate) fn data_path(&self) -> &str {
         &self.data_path
     }
 
-    /// `mount/path`, as the command line of Vault takes it.
+    /// The location `mount/path`, as Vault's command line takes it.
     pub(crate) fn location(&self) -> String {
         format!("{}/{}", self.mount, self.path)
     }
 
-    /// The newest version; `None` if there never was one.
+    /// Reads the newest version. `None` if there never was one.
     pub(crate) async fn read<T: DeserializeOwned>(&self) -> Result<Option<Versioned<T>>, Failure> {
         let call = Call::get(&self.data_path);
         let refused = match self.client.call(call).await? {
@@ -90,10 +90,10 @@ impl Secret {
         }
     }
 
-    /// Writes the next version in place of `expected`, or the first. `None`: somebody else was faster.
+    /// Replaces the version `expected`, or writes the first. `None` if another writer was first.
     pub(crate) async fn swap(&self, expected: Option<u64>, data: &impl Serialize) -> Result<Option<u64>, Failure> {
         if expected.is_none() {
-            // Version 1 of the engine would store the request as it is, whoever was faster.
+            // Version 1 of the engine would store the request unconditionally.
             mount::expect_kv_2(&self.client, &self.mount, &self.data_path).await?;
         }
         let body = Written {

@@ -1,19 +1,20 @@
-//! Keys from HashiCorp Vault or OpenBao: transit, and KV v2.
+//! Keys from HashiCorp Vault or OpenBao, with the engines transit and KV v2.
 //!
 //! How it meets the contract:
 //!
-//! - *Remote custody*: a key is one version of a transit key, `<ring>.<algorithm>`. Transit cannot hold what Signet must
-//!   know of a key (its terms, its predecessor, the mark of its revocation), so that stands in one document in KV v2, the
-//!   record. The record is changed by check-and-set alone, and it names a version *before* transit makes it: whatever
-//!   transit makes beside that (a crash, two replicas, an automatic rotation) is not in the ring. So the claim is atomic.
-//! - *Sealed custody*: [`sealer`] is transit's `encrypt` and `decrypt` with the context as associated data, [`store`] one
-//!   secret of KV v2 with check-and-set.
+//! - *Remote custody*: a key is one version of a transit key, `<ring>.<algorithm>`. Transit cannot store everything
+//!   that Signet needs to know about a key (its terms, its predecessor, its revocation). A document in KV v2, the
+//!   record, stores it. The record is changed only by check-and-set, and it names a version *before* transit creates
+//!   it. Any other version in transit (from a crash, from two replicas, from automatic rotation) is not in the ring.
+//!   The claim is therefore atomic.
+//! - *Sealed custody*: [`sealer`] uses transit's `encrypt` and `decrypt` with the context as associated data. [`store`]
+//!   is a secret of KV v2 with check-and-set.
 //!
-//! Public keys and creation instants come from transit, never from the record: whoever can write the record alone cannot
-//! put a key into the ring. Why there is an own client here: `docs/decisions/0010-vault-client.md`.
+//! Public keys and creation times come from transit, never from the record, so write access to the record alone is not
+//! enough to add a key to the ring. `docs/decisions/0010-vault-client.md` explains why this crate has its own client.
 //!
-//! This crate refuses to know the environment (variables are handed in) and the time beyond what its caller's clock says.
-//! The entry points are [`VaultConfig::new`] and then [`remote`], or [`sealer`] and [`store`].
+//! This crate reads no environment (variables are passed in) and no clock except the caller's. The entry points are
+//! [`VaultConfig::new`], and then [`remote`], or [`sealer`] and [`store`].
 
 mod capabilities;
 mod check;

@@ -1,4 +1,4 @@
-//! Which engine is mounted where.
+//! Checks which engine is mounted at a path.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::capabilities::held;
 use crate::client::{Call, Client};
 use crate::error::NO_MOUNT;
 
-/// How many mounts are named.
+/// How many mounts an error lists.
 const MOST_NAMES: usize = 8;
 
 #[derive(Deserialize)]
@@ -27,14 +27,14 @@ struct Options {
     version: Option<String>,
 }
 
-/// Every mount below which the token may do anything, by its path.
+/// The mounts on which the token has any permission, by path.
 #[derive(Deserialize)]
 struct Mounts {
     #[serde(default)]
     secret: BTreeMap<String, Mount>,
 }
 
-/// What every token has, and no ring goes into.
+/// Mounts that every token has and that never hold a ring.
 const OF_VAULT: [&str; 3] = ["cubbyhole", "identity", "system"];
 
 impl Mount {
@@ -50,22 +50,23 @@ impl Mount {
     }
 }
 
-/// Any token that may do anything below a mount may ask this of it. `needed` is a path below it that this token needs.
+/// Reads the type of a mount. Vault allows this to tokens with any permission below the mount. `needed` is a path
+/// there that this token needs.
 async fn mount(client: &Client, name: &str, needed: &str) -> Result<Mount, Failure> {
     let path = format!("sys/internal/ui/mounts/{name}");
     let call = Call::get(&path);
     let asked = call.name();
     match client.call(call).await? {
         Ok(answer) => answer.data(&asked),
-        // "preflight capability check returned 403": Vault says so of a mount that does not exist, too, to root as well, so that
-        // nobody finds mounts by trying names.
+        // "preflight capability check returned 403": Vault also says this of a mount that does not exist, even to root,
+        // to prevent guessing the names of mounts.
         Err(refused) if refused.status == 403 => Err(Box::pin(missing(client, name, needed)).await?),
         Err(refused) => Err(refused.into()),
     }
 }
 
-/// Nothing is mounted there, or nothing that this token may use. Its policies tell the two apart: with a permission on a path
-/// below the mount, it would see a mount that exists.
+/// The error if there is no mount, or none that this token may use. The token's policies tell which: with a permission
+/// on a path below the mount, it would see an existing mount.
 async fn missing(client: &Client, name: &str, needed: &str) -> Result<Failure, Failure> {
     let others = others(client).await;
     if may_use(client, needed).await {
@@ -79,7 +80,7 @@ async fn missing(client: &Client, name: &str, needed: &str) -> Result<Failure, F
     Ok(Failure::new(ErrorKind::PermissionDenied, text))
 }
 
-/// Whether the token has any permission on the path; `false` also if it may not ask.
+/// Whether the token has any permission on the path. `false` also if it may not ask.
 async fn may_use(client: &Client, path: &str) -> bool {
     let held = held(client, vec![path]).await;
     held.is_ok_and(|held| {
@@ -88,7 +89,7 @@ async fn may_use(client: &Client, path: &str) -> bool {
     })
 }
 
-/// The mounts that the token may use, in words; empty if it may not ask.
+/// The mounts that the token may use, in words. Empty if it may not ask.
 async fn others(client: &Client) -> String {
     let mounts = client.read::<Mounts>(Call::get("sys/internal/ui/mounts")).await;
     let mounts = mounts.map_or_else(|_| BTreeMap::new(), |mounts| mounts.secret);

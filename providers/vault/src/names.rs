@@ -1,4 +1,4 @@
-//! The names and API paths of everything that Signet touches in Vault.
+//! The names and API paths of everything that Signet uses in Vault.
 
 use signet_api::{ErrorKind, Failure, Operation};
 use signet_core::Algorithm;
@@ -6,10 +6,10 @@ use signet_core::algorithm::{Curve, KeyType, RsaBits};
 
 use crate::NAME;
 
-/// The transit key that holds the keys of one algorithm (and modulus) of a ring.
+/// The transit key for one algorithm (and size) of a ring.
 ///
-/// The dot keeps rings apart in policies: `signet.*` covers the ring `signet` and not the ring `signet-test`, because the
-/// name of a ring has no dot.
+/// The dot keeps rings apart in policies: `signet.*` covers the ring `signet` and not the ring `signet-test`, because
+/// the name of a ring contains no dot.
 pub(crate) fn transit_key(ring: &str, algorithm: Algorithm, bits: RsaBits) -> String {
     let algorithm_name = algorithm.as_str().to_ascii_lowercase();
     match algorithm.key_type() {
@@ -18,7 +18,7 @@ pub(crate) fn transit_key(ring: &str, algorithm: Algorithm, bits: RsaBits) -> St
     }
 }
 
-/// Every transit key that a ring can have.
+/// All transit keys that a ring can have.
 pub(crate) fn transit_keys(ring: &str) -> Vec<String> {
     let mut names = Vec::new();
     for algorithm in Algorithm::ALL {
@@ -32,7 +32,7 @@ pub(crate) fn transit_keys(ring: &str) -> Vec<String> {
     names
 }
 
-/// What transit calls the type of key.
+/// Transit's name for the type of key.
 pub(crate) const fn transit_type(algorithm: Algorithm, bits: RsaBits) -> &'static str {
     match (algorithm.key_type(), bits) {
         (KeyType::Rsa, RsaBits::B2048) => "rsa-2048",
@@ -45,7 +45,7 @@ pub(crate) const fn transit_type(algorithm: Algorithm, bits: RsaBits) -> &'stati
     }
 }
 
-/// What is wrong with a mount or a path in Vault, if anything. Such a path needs no escaping in an URL.
+/// The problem with a mount or path in Vault, if there is one. A valid path needs no escaping in a URL.
 pub(crate) fn path_problem(path: &str) -> Option<&'static str> {
     let is_plain = |octet: u8| octet.is_ascii_alphanumeric() || b"_-.".contains(&octet);
     if path.is_empty() || path.len() > 256 {
@@ -60,7 +60,7 @@ pub(crate) fn path_problem(path: &str) -> Option<&'static str> {
     }
 }
 
-/// What is wrong with the name of a transit key, if anything. The rule is that of Vault's own name pattern.
+/// The problem with the name of a transit key, if there is one. The rule is Vault's own pattern for names.
 pub(crate) fn key_problem(name: &str) -> Option<&'static str> {
     let is_word = |octet: &u8| octet.is_ascii_alphanumeric() || *octet == b'_';
     let octets = name.as_bytes();
@@ -75,7 +75,7 @@ pub(crate) fn key_problem(name: &str) -> Option<&'static str> {
     }
 }
 
-/// Refuses the name of a remote ring that could be taken for another ring's transit key.
+/// Refuses a name of a remote ring that could be confused with another ring's transit key.
 pub(crate) fn ring_name(name: &str) -> Result<(), signet_api::ProviderError> {
     if name.contains('.') {
         let text = format!(

@@ -1,4 +1,4 @@
-//! Remote custody: the contract's calls, carried out by a handle onto the ring.
+//! Remote custody: implements the contract with a handle to the ring.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::config::VaultConfig;
 use crate::handle::Remote;
 use crate::{NAME, check};
 
-/// Remote custody of the ring named by `SIGNET_KEY`. Nothing is sent yet.
+/// Opens the ring in `SIGNET_KEY` in remote custody. Nothing is sent yet.
 ///
 /// # Errors
 /// `InvalidConfig` if the ring's name has a dot, or if TLS cannot be set up as configured.
@@ -85,7 +85,7 @@ impl KeyProvider for Remote {
     }
 
     async fn prune(&self) -> Result<Vec<String>, ProviderError> {
-        // The contract has no operation for it; what it does is what `retire` left undone.
+        // The contract has no operation for pruning. Pruning completes what `retire` left undone.
         self.pruned()
             .await
             .map_err(|failure| failure.at(NAME, Operation::Retire))

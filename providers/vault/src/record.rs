@@ -1,8 +1,8 @@
-//! The record: what Signet must know of a ring's keys, and transit cannot hold. One document in KV v2.
+//! The record: what Signet must know about the keys of a ring and transit cannot store. One document in KV v2.
 //!
-//! It names every version that is in the ring, and the one that is about to be, *before* transit makes it. What it does
-//! not name is not in the ring. It is not trusted with public keys, but for keys that were revoked, which nobody verifies
-//! with; a creation instant it can only move later.
+//! It names every version in the ring, and the next one *before* transit creates it. A version that it does not name is
+//! not in the ring. The record is not trusted with public keys, except those of revoked keys, with which nobody
+//! verifies. It can make a creation time only later, not earlier.
 
 use std::collections::BTreeSet;
 
@@ -15,29 +15,29 @@ use signet_core::{Algorithm, KeyRecord, KeyState, Kid, Revocation, Terms, Timest
 use crate::names::transit_keys;
 
 const FORMAT: u32 = 1;
-/// Disabled keys are kept for the record, and not forever. Revoked ones are not counted, and are.
+/// The maximum number of disabled keys to keep. Revoked keys are not counted and are always kept.
 const MOST_DISABLED: usize = 32;
 
-/// The record as KV holds it: one text. OpenBao takes a request with at most 1,000 texts in its JSON, names of members
-/// included, which is a record of 28 keys; Vault has such bounds too.
+/// The record as stored in KV: one string. OpenBao accepts at most 1,000 strings in a request, including the names of
+/// members, which would be a record of 28 keys. Vault has such limits, too.
 #[derive(Debug, Serialize)]
 pub(crate) struct Document {
     record: String,
 }
 
-/// What is found there.
+/// What is found in KV.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum Found {
     Text {
         record: String,
     },
-    /// As the first versions wrote it.
+    /// A record as the first versions wrote it.
     Plain(Box<Record>),
 }
 
 impl Found {
-    /// The record, checked.
+    /// Parses and checks the record.
     pub(crate) fn record(self, ring: &str, location: &str) -> Result<Record, Failure> {
         let record = match self {
             Self::Plain(record) => *record,
@@ -56,7 +56,7 @@ fn refused(location: &str, what: &str) -> Failure {
     Failure::new(ErrorKind::BadAnswer, text)
 }
 
-/// What the document says.
+/// The content of the record.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Record {
@@ -65,7 +65,7 @@ pub(crate) struct Record {
     /// The number of the last key that was claimed.
     pub(crate) last_number: u64,
     pub(crate) keys: Vec<Entry>,
-    /// The key that is being made.
+    /// The key that is being created.
     pub(crate) claim: Option<ClaimOf>,
 }
 
@@ -76,11 +76,11 @@ pub(crate) struct Place {
     pub(crate) version: u64,
 }
 
-/// One key.
+/// A key in the record.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Entry {
-    /// Counts up; decides between keys of the same instant.
+    /// A number that counts up. It orders keys with the same creation time.
     pub(crate) number: u64,
     pub(crate) place: Place,
     pub(crate) algorithm: Algorithm,
@@ -90,12 +90,12 @@ pub(crate) struct Entry {
     pub(crate) predecessor: Option<Kid>,
     pub(crate) terms: Terms,
     pub(crate) state: KeyState,
-    /// It is being destroyed, and is no longer in the ring.
+    /// Whether the key is being destroyed and is no longer in the ring.
     pub(crate) destroyed: bool,
     pub(crate) revoked: Option<Revocation>,
 }
 
-/// That somebody is about to make this version.
+/// A claim: somebody is about to create this version.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ClaimOf {
@@ -104,7 +104,7 @@ pub(crate) struct ClaimOf {
     pub(crate) algorithm: Algorithm,
     pub(crate) predecessor: Option<Kid>,
     pub(crate) terms: Terms,
-    /// Whose claim it is.
+    /// Identifies the handle that made the claim.
     pub(crate) nonce: String,
     pub(crate) claimed_at_ms: Timestamp,
 }
@@ -120,14 +120,14 @@ impl Record {
         }
     }
 
-    /// As it is written.
+    /// The record as it is written to KV.
     pub(crate) fn document(&self) -> Result<Document, Failure> {
         let record = serde_json::to_string(self)
             .map_err(|_| Failure::new(ErrorKind::InvalidConfig, "the record cannot be written as JSON"))?;
         Ok(Document { record })
     }
 
-    /// What must hold before anything in it is believed.
+    /// Checks everything before the record is used.
     fn checked(self, ring: &str, location: &str) -> Result<Self, Failure> {
         let bad = |what: String| refused(location, &what);
         if self.format != FORMAT {
@@ -143,7 +143,7 @@ impl Record {
         let claimed = self.claim.as_ref().map(|claim| &claim.place);
         let mut places = BTreeSet::new();
         for entry in &self.keys {
-            // The transit key of a revoked key may have been deleted, and begun again at version 1.
+            // The transit key of a revoked key may have been deleted and created again, starting at version 1.
             let is_alone = entry.revoked.is_some() || entry.destroyed || places.insert(&entry.place);
             if !names.contains(&entry.place.transit_key) || !is_alone {
                 return Err(bad(entry.place.is_bad()));
@@ -163,7 +163,7 @@ impl Record {
         self.keys.iter().position(|entry| entry.kid == *kid)
     }
 
-    /// Drops what was disabled long ago.
+    /// Removes the keys that were disabled longest ago.
     pub(crate) fn forget_oldest_disabled(&mut self) {
         let is_plain = |entry: &Entry| entry.state == KeyState::Disabled && !entry.destroyed && entry.revoked.is_none();
         let mut surplus = self
@@ -179,7 +179,7 @@ impl Record {
         });
     }
 
-    /// The transit keys of which `list` must read something.
+    /// The transit keys that `list` must read.
     pub(crate) fn transit_keys_to_read(&self) -> BTreeSet<&str> {
         let entries = self
             .keys
@@ -190,28 +190,28 @@ impl Record {
         places.map(|place| place.transit_key.as_str()).collect()
     }
 
-    /// The least version of a transit key that somebody may still sign with.
+    /// The lowest version of a transit key that may still sign.
     fn least_that_signs(&self, transit_key: &str) -> Option<u64> {
         let passed_over = self.passed_over();
         self.least(transit_key, |entry| entry.may_sign() && entry.number > passed_over)
     }
 
-    /// The least version with which transit may sign. Transit cannot forbid the latest version of a key, so it is never
-    /// above that.
+    /// The lowest version with which transit may sign. Transit cannot forbid the latest version of a key, so
+    /// the result is at most that.
     pub(crate) fn threshold(&self, transit_key: &str, latest: u64) -> u64 {
         self.least_that_signs(transit_key).unwrap_or(u64::MAX).min(latest)
     }
 
-    /// Up to this number no key signs again: a key that had begun to sign was revoked, and the schedule goes on from it.
+    /// The number of the newest key that was signing when it was revoked. No key up to this number signs again.
     pub(crate) fn passed_over(&self) -> u64 {
         let listed = self.keys.iter().filter(|entry| entry.is_listed());
-        // Their instants and terms are looked at, never their public keys.
+        // Only times and terms are used here, never the public keys.
         let keys: Vec<KeyRecord> = listed.filter_map(|entry| entry.as_recorded().ok()).collect();
         newest_revoked_signer(&keys).map_or(0, |key| key.sequence)
     }
 
-    /// Whether the latest version of a transit key was revoked, and the ring goes on in another one: no newer version will
-    /// come to be by itself.
+    /// Whether the latest version of a transit key was revoked, and the ring continues with another transit key. Then
+    /// no newer version will follow.
     pub(crate) fn ended_revoked(&self, transit_key: &str, latest: u64) -> bool {
         let is_top = |entry: &Entry| entry.place.transit_key == transit_key && entry.place.version == latest;
         let is_revoked = self.keys.iter().any(|entry| is_top(entry) && entry.revoked.is_some());
@@ -227,7 +227,7 @@ impl Record {
         revoked.map(|entry| entry.place.transit_key.as_str()).collect()
     }
 
-    /// The least version of a transit key that the ring still needs something of.
+    /// The lowest version of a transit key that the ring still needs.
     pub(crate) fn least_that_is_needed(&self, transit_key: &str) -> Option<u64> {
         self.least(transit_key, |entry| entry.is_listed() && entry.revoked.is_none())
     }
@@ -254,7 +254,7 @@ impl Entry {
         !self.destroyed
     }
 
-    /// The key by the record's word alone.
+    /// The key as recorded, without asking transit.
     pub(crate) fn as_recorded(&self) -> Result<KeyRecord, String> {
         let public = self.public.public_key().map_err(|error| error.to_string())?;
         Ok(KeyRecord {

@@ -1,5 +1,6 @@
-//! Sealed custody's wrapping: transit's `encrypt` and `decrypt` under an `aes256-gcm96` key, with the context as
-//! associated data. GCM authenticates both, so what `decrypt` accepts was made by `encrypt` in the same context.
+//! The sealer: transit's `encrypt` and `decrypt` with an `aes256-gcm96` key and the context as associated data.
+//!
+//! GCM authenticates both, so `decrypt` accepts only what `encrypt` made in the same context.
 
 use std::sync::Arc;
 
@@ -18,10 +19,10 @@ use crate::client::{Call, Client};
 use crate::config::VaultConfig;
 use crate::error::Refused;
 
-/// A sealer over the transit key named by `SIGNET_KEY`. Nothing is sent yet.
+/// Opens a sealer with the transit key in `SIGNET_KEY`. Nothing is sent yet.
 ///
 /// # Errors
-/// If TLS cannot be set up as configured.
+/// TLS cannot be set up as configured.
 pub async fn sealer(config: VaultConfig) -> Result<Arc<dyn Sealer>, ProviderError> {
     Ok(Arc::new(TransitSealer {
         client: Client::new(config.connection)?,
@@ -40,7 +41,7 @@ struct TransitSealer {
     key: String,
     encrypt: String,
     decrypt: String,
-    /// Set once the key was seen, or may not be looked at.
+    /// Set once the key was found, or if it may not be read.
     is_there: OnceCell<()>,
 }
 
@@ -67,7 +68,8 @@ struct Decrypted {
 }
 
 impl TransitSealer {
-    /// Vault asks for `create` on `encrypt/<name>` where no such key exists, and says that the permission is missing.
+    /// Adds advice about the key. If no such key exists, Vault requires `create` on `encrypt/<name>` and
+    /// reports a missing permission.
     fn explained(&self, refused: Refused) -> Failure {
         let missing = refused.says("encryption key not found") || refused.status == 403;
         let mut failure = Failure::from(refused);
@@ -78,7 +80,7 @@ impl TransitSealer {
         failure
     }
 
-    /// Under a new key nothing can be opened that was sealed under the old one, and its name is then taken for the old one.
+    /// What to do about a missing key. A new key opens nothing that the old one sealed, and would have its name.
     fn how_to_have_the_key(&self) -> String {
         let (mount, key) = (&self.mount, &self.key);
         format!(
@@ -87,9 +89,11 @@ impl TransitSealer {
         )
     }
 
-    /// Vault makes a missing key when it is asked to encrypt with it by a token that may create: `signet check` would change what it
-    /// looks at, and a key that was lost would be replaced by one that opens nothing. So the key is looked for first. A token that may
-    /// not read it cannot create it either, by the policy of the documentation.
+    /// Fails if the key does not exist.
+    ///
+    /// Vault creates a missing key when a token that may do so encrypts with it. `signet check` would then change what
+    /// it checks, and a lost key would be replaced by one that opens nothing. Therefore the key is looked up first. By
+    /// the documented policy, a token that may not read it may not create it either.
     async fn expect_key(&self) -> Result<(), Failure> {
         let path = format!("{}/keys/{}", self.mount, self.key);
         let look = async || match self.client.call(Call::get(&path)).await? {

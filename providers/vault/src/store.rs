@@ -1,5 +1,5 @@
-//! The ring document as one field of one secret in KV version 2. The version that Vault counts is the version of the
-//! store; a swap names the one that it replaces.
+//! The ring document in one field of a secret in KV version 2. The version of the store is the one that Vault counts; a
+//! swap names the version that it replaces.
 
 use std::sync::Arc;
 
@@ -17,10 +17,10 @@ use crate::config::Reader;
 use crate::kv::Secret;
 use crate::names::path_problem;
 
-/// The store at `vault:<mount>/<path>`, which is how `SIGNET_STORE` names it. Nothing is sent yet.
+/// Opens the store at `vault:<mount>/<path>`, the form of `SIGNET_STORE`. Nothing is sent yet.
 ///
 /// # Errors
-/// `InvalidConfig`, with every problem of the variables and the location.
+/// `InvalidConfig` with all problems of the variables and the location.
 pub async fn store(variables: &Variables, location: &str) -> Result<Arc<dyn RingStore>, ProviderError> {
     let mut reader = Reader::new(variables);
     let place = location.strip_prefix("vault:").unwrap_or(location);

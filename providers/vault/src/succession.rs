@@ -1,16 +1,16 @@
-//! How the successor of a key comes to be: claim, make, commit.
+//! How the successor of a key is created: claim, create, commit.
 //!
-//! 1. *Claim*: the record names the version that is about to be, one more than transit's latest, by check-and-set.
-//! 2. *Make*: transit makes the key, or rotates it.
+//! 1. *Claim*: the record names the next version, one more than transit's latest, by check-and-set.
+//! 2. *Create*: transit creates the key, or rotates it.
 //! 3. *Commit*: the claim becomes a key of the record, by check-and-set.
 //!
-//! The key is in the ring as soon as transit has the version that the claim names, whoever made it, so that it is listed
-//! from its creation instant on. A crash after any step leaves what the next call goes on from. A claim that was given up
-//! is taken over after a while; if its owner then wakes and rotates too, that makes a version which no claim names, and
-//! which is never in the ring.
+//! The key is in the ring as soon as transit has the version that the claim names, no matter which replica created
+//! it. It is therefore listed from its creation time on. After a crash at any step, the next call continues. An
+//! abandoned claim is taken over after a while. If its owner then wakes and rotates too, the extra version is in no
+//! claim and never in the ring.
 //!
-//! A replica that transit refuses takes its claim back, so that another one makes the key at once. It claims nothing for a
-//! while: its claims would keep the others waiting.
+//! If transit refuses a replica, the replica withdraws its claim, and another one can create the key at once. It makes
+//! no claims for a while, because they would delay the others.
 
 use std::time::Duration;
 
@@ -24,22 +24,23 @@ use crate::names::{transit_key, transit_keys, transit_type};
 use crate::record::{ClaimOf, Entry, Place};
 use crate::refusal::{REST, Refusal};
 
-/// A swap is lost only when somebody else's was stored: so often in a row is no longer a race.
+/// The number of attempts at a swap. A swap fails only if another one succeeded; so many
+/// failures in a row are not a race.
 const TRIES: usize = 64;
-/// How long another's claim is waited for, in steps.
+/// The pause between checks of another handle's claim.
 const STEP: Duration = Duration::from_millis(100);
 const MOST_STEPS: usize = 50;
-/// A claim whose owner has done nothing for so long is one that was given up.
+/// After this time, a claim of another handle counts as abandoned.
 const STALE: Duration = Duration::from_secs(30);
 impl Remote {
-    /// The key that succeeds the named one, made here or by somebody else.
+    /// The successor of this key, created here or by somebody else.
     pub(crate) async fn successor(&self, new: &NewKey) -> Result<KeyRecord, Failure> {
         let mut refusal = self.creating.lock().await;
         let (mut waited, mut made) = (0, false);
         for _ in 0..TRIES + MOST_STEPS {
             let ring = self.read_ring().await?;
             if let Some(key) = &ring.claimed {
-                // Whoever made it: it is the newest now.
+                // This key is the newest now, no matter which replica created it.
                 let key = key.clone();
                 if self.committed(&ring, &key).await? && new.successor_of.as_ref() != Some(key.kid()) {
                     return Ok(key);
@@ -66,7 +67,7 @@ impl Remote {
         Err(self.outrun())
     }
 
-    /// Claims the next version and has it made. `false`: somebody else was faster.
+    /// Claims the next version and makes transit create it. `false` if another replica was faster.
     async fn claimed_and_made(
         &self,
         new: &NewKey,
@@ -149,7 +150,7 @@ impl Remote {
         Err(failure)
     }
 
-    /// Takes this handle's claim back, unless it is no longer there. If that fails, it is taken over when it is old.
+    /// Withdraws this handle's claim, if it is still there. If that fails, the claim is taken over when it is old.
     async fn give_up(&self, number: u64) {
         let given_up = async {
             for _ in 0..TRIES {
@@ -169,7 +170,7 @@ impl Remote {
         }
     }
 
-    /// Makes a key of the record out of the claim. `false`: somebody else was faster.
+    /// Turns the claim into a key of the record. `false` if another replica was faster.
     pub(crate) async fn committed(&self, ring: &Ring, key: &KeyRecord) -> Result<bool, Failure> {
         let mut record = ring.record.clone();
         let Some(claim) = record.claim.take() else {
@@ -194,7 +195,7 @@ impl Remote {
         };
         let keys: Vec<KeyRecord> = ring.keys.iter().chain([key]).cloned().collect();
         self.remember(version, &record, &keys, None);
-        // A revoked key that was the newest could not be forbidden in transit before there was a newer one.
+        // If the newest key was revoked, transit could not forbid it until there was a newer one.
         let mut names = record.transit_keys_with_a_revoked_key();
         names.insert(&name);
         for name in names {
@@ -211,7 +212,7 @@ impl Remote {
         Ok(true)
     }
 
-    /// Whether a claim is another handle's, and that one may still be at work.
+    /// Whether a claim belongs to another handle that may still be at work.
     fn is_another_s(&self, claim: &ClaimOf) -> bool {
         let (now, then): (Timestamp, Timestamp) = (self.clock.now(), claim.claimed_at_ms);
         claim.nonce != self.nonce && now.since(then) <= STALE && then.since(now) <= STALE
@@ -228,17 +229,17 @@ impl Remote {
         Failure::new(ErrorKind::Unavailable, text)
     }
 
-    /// Fails if there are keys of this ring in transit without a record: then the record was lost. `false`: there is a
-    /// record meanwhile.
+    /// Fails if transit has keys of this ring but there is no record, which means that the record was lost. `false` if
+    /// there is a record by now.
     async fn is_a_new_ring(&self) -> Result<bool, Failure> {
         for name in transit_keys(&self.ring) {
             let found = match self.transit.read(&name).await {
-                // A policy may cover the algorithms in use alone.
+                // A policy may cover only the algorithms in use.
                 Err(failure) if failure.kind == ErrorKind::PermissionDenied => None,
                 found => found?,
             };
             if found.is_some() {
-                // The record comes first, so that of a faster replica is there by now.
+                // Replicas write the record first, so that of a faster replica is there by now.
                 if self.read_record().await?.1.is_some() {
                     return Ok(false);
                 }
@@ -258,7 +259,7 @@ impl Remote {
     }
 }
 
-/// Whether transit made nothing, and would not if it were asked again. After a time-out it may have made the key.
+/// Whether transit created nothing and would refuse again. After a timeout, it may have created the key.
 const fn is_for_good(kind: ErrorKind) -> bool {
     matches!(
         kind,

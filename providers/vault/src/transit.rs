@@ -1,4 +1,4 @@
-//! The calls of transit that remote custody makes: <https://developer.hashicorp.com/vault/api-docs/secret/transit>.
+//! The calls of transit for remote custody: <https://developer.hashicorp.com/vault/api-docs/secret/transit>.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, UNIX_EPOCH};
@@ -14,10 +14,10 @@ use signet_core::{Algorithm, Timestamp};
 
 use crate::client::{Call, Client};
 
-/// The server makes the key pair before it answers, and an RSA key of 4096 bits takes a slow machine this long.
+/// The server generates the key pair before it answers. An RSA key of 4096 bits can take a slow machine this long.
 const MAKING_A_KEY: Duration = Duration::from_secs(30);
 
-/// Transit at its mount.
+/// Transit at a mount.
 #[derive(Clone, Debug)]
 pub(crate) struct Transit {
     client: Client,
@@ -40,7 +40,7 @@ pub(crate) struct TransitKey {
     pub(crate) exportable: bool,
     #[serde(default)]
     pub(crate) allow_plaintext_backup: bool,
-    /// OpenBao alone.
+    /// Whether the key was deleted softly. Only OpenBao has this.
     #[serde(default)]
     pub(crate) soft_deleted: bool,
     keys: BTreeMap<String, VersionInfo>,
@@ -53,11 +53,11 @@ enum VersionInfo {
         creation_time: String,
         public_key: String,
     },
-    /// Of a key that is no key pair.
+    /// The version of a key that is not a key pair.
     Other(IgnoredAny),
 }
 
-/// A public key, and when transit made it.
+/// A public key, and when transit created it.
 #[derive(Debug)]
 pub(crate) struct Made {
     pub(crate) public: PublicKey,
@@ -75,7 +75,7 @@ struct Create {
 #[derive(Serialize)]
 struct Nothing {}
 
-/// One of the two numbers. A number that is not sent stays as it is.
+/// A change of one of the two numbers. The number that is not sent stays the same.
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Config {
@@ -114,7 +114,7 @@ struct Signed {
 }
 
 impl TransitKey {
-    /// What transit has of a version; `None` if it never made it, or trimmed it away.
+    /// What transit has of a version. `None` if it never existed or was destroyed.
     pub(crate) fn version(&self, version: u64) -> Option<Result<Made, Failure>> {
         let info = self.keys.get(&version.to_string())?;
         let damaged = |what: &str| {
@@ -151,17 +151,17 @@ impl Transit {
         &self.mount
     }
 
-    /// The path of the API where a key is signed with.
+    /// The API path for signing with a key.
     pub(crate) fn sign_path(&self, name: &str) -> String {
         format!("{}/sign/{name}", self.mount)
     }
 
-    /// The path of the API where a key is read and made.
+    /// The API path for reading and creating a key.
     pub(crate) fn key_path(&self, name: &str) -> String {
         format!("{}/keys/{name}", self.mount)
     }
 
-    /// The key; `None` if there is none of this name.
+    /// Reads a key. `None` if there is none with this name.
     pub(crate) async fn read(&self, name: &str) -> Result<Option<TransitKey>, Failure> {
         let path = self.key_path(name);
         match self.client.call(Call::get(&path)).await? {
@@ -171,7 +171,7 @@ impl Transit {
         }
     }
 
-    /// Makes version 1 of a key. If the key is there already, nothing happens.
+    /// Creates version 1 of a key. Does nothing if the key exists.
     pub(crate) async fn create(&self, name: &str, key_type: &'static str) -> Result<(), Failure> {
         let path = self.key_path(name);
         let body = Create {
@@ -184,7 +184,7 @@ impl Transit {
         Ok(())
     }
 
-    /// Makes the next version of a key.
+    /// Creates the next version of a key.
     pub(crate) async fn rotate(&self, name: &str) -> Result<(), Failure> {
         let path = format!("{}/rotate", self.key_path(name));
         let call = Call::post(&path, &Nothing {})?.at_least(MAKING_A_KEY);
@@ -197,9 +197,10 @@ impl Transit {
         self.configure(name, &Config::MinEncryptionVersion(least)).await
     }
 
-    /// Destroys versions below `least`, with which signing is forbidden already.
+    /// Destroys versions below `least`. Signing with them must already be forbidden.
     pub(crate) async fn trim(&self, name: &str, key: &TransitKey, least: u64) -> Result<(), Failure> {
-        // Transit trims up to the lower of its two numbers. The other one is not sent: what was read of it may be old by now.
+        // Transit destroys versions up to the lower of its two numbers. The other number is not sent, because
+        // our value of it may be old.
         let config = Config::MinDecryptionVersion(least.max(key.min_decryption_version));
         self.configure(name, &config).await?;
         let path = format!("{}/trim", self.key_path(name));
@@ -216,9 +217,9 @@ impl Transit {
         Ok(())
     }
 
-    /// Signs with exactly this version; the answer is in JWS form.
+    /// Signs with exactly this version. The signature is in JWS form.
     ///
-    /// What is signed goes as its digest where the algorithm allows it, so that a large token is no large request.
+    /// Where the algorithm allows it, only the digest is sent, so a large token does not make a large request.
     pub(crate) async fn sign(
         &self,
         path: &str,
@@ -235,7 +236,7 @@ impl Transit {
     }
 }
 
-/// The octets in `vault:v<version>:<base64>`, or what that is instead.
+/// Decodes `vault:v<version>:<base64>`, or says what the text is instead.
 fn signature_of(text: &str, version: u64, algorithm: Algorithm) -> Result<Vec<u8>, String> {
     let parts = text.strip_prefix("vault:v").and_then(|rest| rest.split_once(':'));
     let (by, signature) = parts.ok_or("something that is no signature of transit")?;
@@ -252,10 +253,10 @@ fn signature_of(text: &str, version: u64, algorithm: Algorithm) -> Result<Vec<u8
 }
 
 fn request(version: u64, algorithm: Algorithm, message: &[u8]) -> Sign<'static> {
-    // Pure Ed25519 takes the message itself (RFC 8032 §5.1.6).
+    // Pure Ed25519 signs the message itself (RFC 8032 §5.1.6).
     let digest = algorithm.digest(message);
     let (signature_algorithm, salt_length, marshaling_algorithm) = match algorithm {
-        // Transit's own default for RSA is PSS with the longest salt, which JWS takes neither for RS nor for PS.
+        // Transit's default for RSA is PSS with the longest salt, which JWS accepts for neither RS nor PS.
         Algorithm::RS256 | Algorithm::RS384 | Algorithm::RS512 => (Some("pkcs1v15"), None, None),
         Algorithm::PS256 | Algorithm::PS384 | Algorithm::PS512 => (Some("pss"), Some("hash"), None),
         Algorithm::ES256 | Algorithm::ES384 | Algorithm::ES512 => (None, None, Some("jws")),
@@ -278,7 +279,7 @@ fn request(version: u64, algorithm: Algorithm, message: &[u8]) -> Sign<'static> 
     }
 }
 
-/// Transit shows Ed25519 keys as the base64 of their 32 octets, and all others as PEM of a `SubjectPublicKeyInfo`.
+/// Transit returns Ed25519 keys as base64 of their 32 bytes, and all others as PEM of a `SubjectPublicKeyInfo`.
 fn public_of(key_type: &str, text: &str) -> Option<PublicKey> {
     if key_type == "ed25519" {
         return PublicKey::from_ed25519(&STANDARD.decode(text.trim()).ok()?).ok();
@@ -289,7 +290,7 @@ fn public_of(key_type: &str, text: &str) -> Option<PublicKey> {
     PublicKey::from_spki_der(&STANDARD.decode(base64).ok()?).ok()
 }
 
-/// An instant of RFC 3339, in whole milliseconds. The server writes it in the time zone of its machine.
+/// Parses an instant of RFC 3339 to whole milliseconds. The server writes it in the time zone of its machine.
 fn rfc3339(text: &str) -> Option<Timestamp> {
     let (local, offset) = match text.strip_suffix('Z') {
         Some(utc) => (utc, 0),

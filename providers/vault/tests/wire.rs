@@ -1,5 +1,5 @@
-//! Answers that no good server gives: redirects, other shapes, too much, other versions. A few lines of HTTP stand in for
-//! the server here, and nothing is claimed of Vault by it.
+//! Answers that no good server gives: redirects, unexpected forms, oversized answers, other versions. A few lines of
+//! HTTP replace the server, so this proves nothing about Vault itself.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use signet_testkit::run;
 use signet_vault::VaultConfig;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-/// Answers every request in the same way, and remembers their heads.
+/// Answers every request in the same way, and records the heads of the requests.
 struct Scripted {
     address: String,
     seen: Arc<Mutex<Vec<String>>>,
@@ -34,9 +34,9 @@ impl Scripted {
                 log.lock()
                     .expect("the log")
                     .push(String::from_utf8_lossy(&head).into_owned());
-                // The client may have had enough of a long answer.
+                // The client may stop reading a long answer.
                 if stream.write_all(answer.as_bytes()).await.is_ok() {
-                    // Read what is left of the request, so that closing does not reset the connection.
+                    // Read the rest of the request, or closing would reset the connection.
                     let mut rest = [0; 1024];
                     let reading = async { while stream.read(&mut rest).await.unwrap_or(0) > 0 {} };
                     drop(stream_end(reading).await);
@@ -81,7 +81,7 @@ fn text(error: &ProviderError) -> String {
     format!("{error:?} {error} {}", error.source)
 }
 
-/// The lookup of the token's lease, which comes at some time after the first request, is not counted.
+/// The number of requests, without the lookup of the token's lease, which may come at any time after the first.
 fn reads(seen: &[String]) -> usize {
     seen.iter().filter(|head| !head.contains("lookup-self")).count()
 }
@@ -157,7 +157,7 @@ fn an_answer_of_another_shape_is_refused_and_not_quoted() {
     });
 }
 
-/// The system accepts the connection, and nobody answers the beginning of TLS.
+/// The system accepts the connection, but nobody answers the TLS handshake.
 #[test]
 fn a_server_of_tls_that_is_silent_is_given_up_after_the_time_that_is_told() {
     run(async {

@@ -1,4 +1,4 @@
-//! What came back: a status, and a body that may hold a secret.
+//! Answers of the server: a status, and a body that may contain a secret.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::Call;
 use crate::error::{GoneVersion, Refused};
 
-/// An answer whose body was read whole.
+/// An answer with its complete body.
 pub(crate) struct Answer {
     pub(super) status: u16,
     pub(super) retry_after: Option<Duration>,
@@ -22,7 +22,7 @@ struct Data<T> {
     data: T,
 }
 
-/// KV version 2 answers 404 with the state of a version that was deleted, and without errors.
+/// KV version 2 answers 404 with the state of a deleted version, and without errors.
 #[derive(Deserialize)]
 struct Gone {
     metadata: GoneVersion,
@@ -39,13 +39,13 @@ impl Answer {
         self.status
     }
 
-    /// The `data` of a success. `request` is for the error alone.
+    /// The `data` of a success. `request` names the request in errors.
     pub(crate) fn data<T: DeserializeOwned>(&self, request: &str) -> Result<T, Failure> {
         Ok(self.json::<Data<T>>(request)?.data)
     }
 
     pub(super) fn json<T: DeserializeOwned>(&self, request: &str) -> Result<T, Failure> {
-        // The parser's own words may quote the value that it did not expect.
+        // The parser's own text may quote the unexpected value.
         serde_json::from_slice(&self.body).map_err(|error| {
             Failure::new(
                 ErrorKind::BadAnswer,

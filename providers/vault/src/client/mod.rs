@@ -1,8 +1,8 @@
-//! A thin client: one request, one answer of bounded size, and a token that is kept alive.
+//! A small client: each call is one request and one answer of limited size, with a token that is kept alive.
 //!
-//! HTTP/1.1, because a request that timed out then takes its connection with it: over HTTP/2 the next request would wait
-//! on the same dead connection. The proxies of the environment are used, but for a server on this machine. Nothing is
-//! retried here but what Vault refused for the sake of a token that has died.
+//! It uses HTTP/1.1, because a request that times out then closes its connection. Over HTTP/2, the next request would
+//! wait on the same dead connection. The proxies of the environment are used, except for a server on this machine. A
+//! request is repeated only if Vault refused it because of an expired token.
 
 mod answer;
 mod pools;
@@ -28,16 +28,17 @@ use self::wire::Wire;
 use crate::config::Connection;
 use crate::error::Refused;
 
-/// One request to Vault.
+/// A request to Vault.
 #[derive(Debug)]
 pub(crate) struct Call<'a> {
     pub(crate) method: Method,
-    /// Below `/v1/`.
+    /// The path below `/v1/`.
     pub(crate) path: &'a str,
-    /// What a policy must allow on the path, as a policy writes it: `"read"`, or `"create", "update"`.
+    /// The capabilities that a policy must grant on the path, as a policy writes them:
+    /// `"read"`, or `"create", "update"`.
     pub(crate) capabilities: &'static str,
     pub(crate) body: Option<Bytes>,
-    /// At least so long may it take.
+    /// The request may take at least this long.
     pub(crate) at_least: Duration,
 }
 
@@ -76,27 +77,27 @@ impl<'a> Call<'a> {
         format!("{} {}", self.method, self.path)
     }
 
-    /// The policy that allows it.
+    /// The policy that allows the request.
     fn grant(&self) -> String {
         grant(self.path, self.capabilities)
     }
 }
 
-/// The policy that allows `capabilities`, written as policies write them, on a path.
+/// The policy that grants `capabilities` on a path. The capabilities are written as in a policy.
 pub(crate) fn grant(path: &str, capabilities: &str) -> String {
     format!("path \"{path}\" {{ capabilities = [{capabilities}] }}")
 }
 
-/// The body of a request, wiped when the last part of the HTTP stack has let go of it.
+/// Encodes the body of a request. It is wiped when the HTTP stack has released it.
 fn json(body: &impl Serialize) -> Result<Bytes, Failure> {
-    // Room from the beginning, so that a growing buffer leaves no copy of a secret behind.
+    // Allocate enough from the beginning, because a buffer that grows leaves copies of a secret in memory.
     let mut text = Zeroizing::new(Vec::with_capacity(16 * 1024));
     serde_json::to_writer(&mut *text, body)
         .map_err(|_| Failure::new(ErrorKind::InvalidConfig, "the request cannot be written as JSON"))?;
     Ok(Bytes::from_owner(text))
 }
 
-/// The way to Vault. Clones share connections and token.
+/// A client for one server. Clones share connections and token.
 #[derive(Clone)]
 pub(crate) struct Client {
     wire: Arc<Wire>,
@@ -111,32 +112,32 @@ impl Client {
         Ok(Self { wire, session })
     }
 
-    /// Makes the call, and reads the `data` of its answer.
+    /// Makes the call, and parses the `data` of its answer.
     pub(crate) async fn read<T: DeserializeOwned>(&self, call: Call<'_>) -> Result<T, Failure> {
         let name = call.name();
         self.call(call).await??.data(&name)
     }
 
-    /// Makes the call. The inner error is what Vault refused, for callers who know what to make of it.
+    /// Makes the call. The inner error is a refusal by Vault, for callers that can handle it.
     pub(crate) async fn call(&self, call: Call<'_>) -> Result<Result<Answer, Refused>, Failure> {
         let token = self.session.token().await?;
         let answer = self.wire.exchange(&call, Some(&token)).await?;
         if answer.status() != 403 {
             return Ok(answer.or_refused(&call));
         }
-        // Vault says the same to a token that has died and to one that lacks a permission.
+        // Vault's answer is the same for an expired token and for a missing permission.
         match self.session.replaced(&token).await? {
             Some(token) => Ok(self.wire.exchange(&call, Some(&token)).await?.or_refused(&call)),
             None => Ok(answer.or_refused(&call)),
         }
     }
 
-    /// The address, for people.
+    /// The address of the server, for people.
     pub(crate) fn address(&self) -> &str {
         self.wire.address()
     }
 
-    /// What kind of token this is: where it comes from.
+    /// Where the token comes from, for people.
     pub(crate) fn login(&self) -> String {
         self.session.login()
     }

@@ -1,8 +1,8 @@
-//! The connections to Vault: a pool for each runtime that makes requests.
+//! The connections to Vault: one pool for each runtime that makes requests.
 //!
-//! What reads and writes a connection is a task of the runtime that opened it. A request from another one would wake that
-//! thread to be sent and be woken by it for the answer: more work than the request itself. So the keeper's connections
-//! are not lent to the threads that sign, nor theirs to each other.
+//! The runtime that opened a connection also runs its I/O. A request from another runtime would have to wake that
+//! thread to send, and be woken by it for the answer, which costs more than the request itself. Therefore runtimes
+//! do not share connections.
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -10,11 +10,11 @@ use tokio::runtime::{Handle, Id};
 
 type Build = dyn Fn() -> reqwest::Result<reqwest::Client> + Send + Sync;
 
-/// HTTP clients that differ in nothing but their connections.
+/// HTTP clients that differ only in their connections.
 pub(super) struct Pools {
     build: Box<Build>,
     made: ArcSwap<Vec<(Id, reqwest::Client)>>,
-    /// Made to see that it can be, and not anybody's yet. Locked while another is made.
+    /// A client that was made to test the configuration and that no runtime uses yet. Locked while another is made.
     unclaimed: Mutex<Option<reqwest::Client>>,
 }
 
@@ -30,7 +30,7 @@ impl Pools {
         })
     }
 
-    /// The client of the runtime that this is called in. It is made when that first needs one.
+    /// The client of the current runtime. It is made when the runtime first needs it.
     pub(super) fn own(&self) -> reqwest::Result<reqwest::Client> {
         let runtime = Handle::current().id();
         if let Some(client) = self.of(runtime) {

@@ -1,7 +1,8 @@
-//! The token's life: obtained when it is first needed, renewed before it expires, replaced when it has died.
+//! The life of the token: it is obtained on first use, renewed before it expires, and replaced when it
+//! has expired or was revoked.
 //!
-//! One token serves all calls. At most one login is under way at a time, and whoever needs a token meanwhile waits for that
-//! one. A login that failed is remembered for a moment, so that those who waited do not each fail again in turn.
+//! All calls share one token. At most one login runs at a time, and other callers wait for it. A failed login is
+//! remembered for a moment, so the waiting callers do not fail one after the other.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -21,14 +22,14 @@ use super::token::Token;
 use super::wire::Wire;
 use crate::config::{Login, SecretId};
 
-/// A token that is replaced is not replaced again so soon: a permission that is really missing, seen by a token that may
-/// not look itself up, must not become a storm of logins.
+/// The minimum time between two logins. A missing permission, seen by a token that may not look itself up, must
+/// not cause a storm of logins.
 const BETWEEN_LOGINS: Duration = Duration::from_secs(10);
-/// How long the others who want to log in are answered with the failure of the one who tried.
+/// How long other callers get the failure of the last login.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
-/// How often a token file is looked at, and a renewal that failed is tried again.
+/// How often a token file is checked, and a failed renewal repeated.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
-/// How often a server that is down is asked how long a token lives.
+/// How often a server that is down is asked for the lifetime of a token.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
 
 pub(super) struct Session {
@@ -39,7 +40,7 @@ pub(super) struct Session {
     tending: StdMutex<Option<AbortHandle>>,
 }
 
-/// Whose turn it is to log in, and what came of the last one's.
+/// The lock for logins, with the result of the last one.
 #[derive(Default)]
 struct Turn {
     replaced: Pause,
@@ -47,7 +48,7 @@ struct Turn {
     failure: Option<Failure>,
 }
 
-/// When a span ends, if one was begun.
+/// The end of a pause, if one has begun.
 #[derive(Default)]
 struct Pause(Option<Instant>);
 
@@ -61,10 +62,10 @@ impl Pause {
     }
 }
 
-/// For how long a token is good.
+/// How long a token is valid.
 #[derive(Clone, Copy)]
 struct Lease {
-    /// Zero: for ever.
+    /// The remaining time. Zero means for ever.
     left: Duration,
     renewable: bool,
 }
@@ -128,7 +129,7 @@ impl Session {
         }
     }
 
-    /// The token, obtained if there is none yet.
+    /// The token. Logs in if there is none yet.
     pub(super) async fn token(self: &Arc<Self>) -> Result<Arc<Token>, Failure> {
         if let Some(token) = self.token.load_full() {
             return Ok(token);
@@ -140,7 +141,7 @@ impl Session {
         }
     }
 
-    /// The token to use in place of one that Vault refused. `None`: that one lives, and lacks a permission.
+    /// The token to use instead of one that Vault refused. `None` if the refused token is valid and lacks a permission.
     pub(super) async fn replaced(self: &Arc<Self>, refused: &Token) -> Result<Option<Arc<Token>>, Failure> {
         if let Some(token) = self.token.load_full().filter(|token| !token.is(refused)) {
             return Ok(Some(token));
@@ -168,7 +169,7 @@ impl Session {
                 }
             }
             Login::AppRole { .. } | Login::Kubernetes { .. } => {
-                // A token from a moment ago that may not look itself up: it is the permission that is missing.
+                // The token is new and may not look itself up, so the permission is what is missing.
                 if !turn.replaced.is_over() {
                     return Ok(None);
                 }
@@ -188,7 +189,7 @@ impl Session {
         Failure::new(ErrorKind::Unauthenticated, text)
     }
 
-    /// Obtains a token and holds it; or fails as a moment ago.
+    /// Obtains a token and stores it. Fails at once if the last login has just failed.
     async fn obtained(self: &Arc<Self>, turn: &mut Turn) -> Result<Arc<Token>, Failure> {
         if let Some(failure) = turn.failure.as_ref().filter(|_| !turn.failed.is_over()) {
             return Err(failure.clone());
@@ -256,7 +257,7 @@ impl Session {
         Ok((Token::new(&text, "the answer to the login")?, Some(lease)))
     }
 
-    /// Puts the token in the place of the one before, and somebody to look after it.
+    /// Stores a new token, and starts a task that renews it.
     fn hold(self: &Arc<Self>, token: Token, lease: Option<Lease>) -> Arc<Token> {
         let token = Arc::new(token);
         self.token.store(Some(Arc::clone(&token)));
@@ -297,11 +298,12 @@ impl Session {
         })
     }
 
-    /// The token's next lease. `None`: it was replaced by another token, or has no more leases.
+    /// Extends the lease of the token. `None` if the token was replaced, or cannot be extended.
     async fn prolonged(self: &Arc<Self>, token: &Token, lease: Lease, longest: Duration) -> Option<Lease> {
         let refused = if lease.renewable {
             match self.renew(token).await {
-                // Close to its longest life Vault renews a token for less and less. A login begins a new life.
+                // Near the end of a token's maximum lifetime, Vault renews it for shorter and shorter times. A
+                // login starts a new lifetime.
                 Ok(next) if !self.can_log_in() || next.left * 2 >= longest => return Some(next),
                 Ok(_) => None,
                 Err(failure) => Some(failure),
@@ -344,7 +346,7 @@ impl Drop for Session {
     }
 }
 
-/// Looks after one token: renews it when two thirds of its lease have passed, and notices a new one in the token file.
+/// Looks after one token: renews it after two thirds of its lease, and notices a new token in the token file.
 async fn tend(session: Weak<Session>, token: Arc<Token>, lease: Option<Lease>) {
     let lease = match lease {
         Some(lease) => Some(lease),
@@ -394,8 +396,8 @@ async fn tend(session: Weak<Session>, token: Arc<Token>, lease: Option<Lease>) {
     }
 }
 
-/// The lease of a token that was not logged in for. While the server is down, this asks again: a token that is there before
-/// its server must be renewed all the same. `None`: the token was replaced meanwhile.
+/// The lease of a token that did not come from a login. While the server is down, this asks again, because the token
+/// must be renewed even if it was configured before its server was up. `None` if the token was replaced meanwhile.
 async fn looked_up(session: &Weak<Session>, token: &Token) -> Option<Lease> {
     loop {
         let here = session.upgrade().filter(|here| here.holds(token))?;
@@ -414,7 +416,7 @@ async fn looked_up(session: &Weak<Session>, token: &Token) -> Option<Lease> {
     }
 }
 
-/// `None`: never.
+/// When the lease must be renewed. `None` means never.
 fn due_in(lease: Lease) -> Option<Duration> {
     (!lease.left.is_zero()).then(|| (lease.left * 2 / 3).max(Duration::from_secs(1)))
 }

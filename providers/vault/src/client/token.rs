@@ -9,13 +9,13 @@ use zeroize::Zeroizing;
 
 use crate::config::is_header;
 
-/// A token as the header that carries it: marked as sensitive, and wiped when the last request has let go of it.
+/// A token as a header value: marked as sensitive, and wiped when the last request has released it.
 pub(super) struct Token {
     header: HeaderValue,
 }
 
 impl Token {
-    /// `source` is for the error alone.
+    /// Makes a token. `source` names its origin in errors.
     pub(super) fn new(text: &str, source: &str) -> Result<Self, Failure> {
         let text = text.trim();
         let octets = Bytes::from_owner(Zeroizing::new(text.as_bytes().to_vec()));

@@ -1,4 +1,4 @@
-//! The HTTP of it: TLS, timeouts, the namespace, one redirect at most, and a bound on what is read.
+//! The HTTP layer: TLS, timeouts, the namespace, at most one redirect, and a limit on the size of answers.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,23 +23,24 @@ use crate::error::transport;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Vault closes idle connections after five minutes.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
-/// A ring document of 8 MiB in base64, with room.
+/// The maximum size of an answer in bytes. A ring document of 8 MiB fits in base64.
 const LONGEST_ANSWER: usize = 16 * 1024 * 1024;
 
 const TOKEN: HeaderName = HeaderName::from_static("x-vault-token");
 const NAMESPACE: HeaderName = HeaderName::from_static("x-vault-namespace");
-/// Without it, Vault Agent and Proxy may be set up to refuse a request, as one that a browser was tricked into.
+/// Vault Agent and Proxy can be configured to refuse requests without this header, to protect against requests
+/// forged through a browser.
 const REQUEST: HeaderName = HeaderName::from_static("x-vault-request");
 
 pub(super) struct Wire {
     pools: Pools,
-    /// What requests name as the host; not always where they go.
+    /// The host in requests. They may go to another address.
     base: Url,
     address: String,
     timeout: Duration,
     /// Whether only the authorities of `VAULT_CACERT` are trusted.
     is_private: bool,
-    /// Whether no proxy stands between.
+    /// Whether requests bypass the proxy.
     is_direct: bool,
 }
 
@@ -58,7 +59,7 @@ impl Wire {
         let identity = connection.identity;
         let is_private = !authorities.is_empty();
         let address = connection.address.as_str().trim_end_matches('/').to_owned();
-        // An agent on this machine, which no proxy reaches; or a server that the environment excepts.
+        // An agent on this machine, which no proxy can reach, or a server that the environment excludes.
         let is_direct = is_loopback(&connection.address) || !takes_a_proxy(&connection.address);
         let mut base = connection.address;
         let mut resolver = None;
@@ -98,7 +99,7 @@ impl Wire {
             builder.build()
         };
         let pools = Pools::new(build).map_err(|error| {
-            // Of the system's, as VAULT_CACERT was tried.
+            // The fault is in the system's authorities, because VAULT_CACERT was tested.
             let cause = causes(&error).pop().unwrap_or_default();
             invalid(format!(
                 "TLS to {address} cannot be set up ({cause}): does this machine have certificate authorities (Debian: \
@@ -124,7 +125,7 @@ impl Wire {
     pub(super) async fn exchange(&self, call: &Call<'_>, token: Option<&Token>) -> Result<Answer, Failure> {
         let within = self.timeout.max(call.at_least);
         let failed = |error: reqwest::Error| {
-            // A connection has less time than the whole call.
+            // Connecting has a shorter limit than the whole call.
             let within = match error.is_connect() {
                 true => within.min(CONNECT_TIMEOUT).min(self.timeout),
                 false => within,
@@ -184,8 +185,10 @@ impl Wire {
         request.send().await
     }
 
-    /// Where a standby sends us. The token goes along, so it goes to nobody whom the configuration does not vouch for:
-    /// never from https to http, and to another host only if the private authority of `VAULT_CACERT` is all we trust.
+    /// The target of a standby's redirect.
+    ///
+    /// The request contains the token, so it must go only to a host that the configuration vouches for: never from
+    /// https to http, and to another host only if the private authority of `VAULT_CACERT` is the only one trusted.
     fn redirected(&self, call: &Call<'_>, response: &Response) -> Result<Url, Failure> {
         let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
         let target = location.and_then(|location| response.url().join(location).ok());
@@ -196,7 +199,7 @@ impl Wire {
         };
         match target {
             Some(target) if is_safe(&target) => Ok(target),
-            // A change of the active node brings it about, so it is no fault of a setting alone.
+            // A change of the active node can cause this, so it is not only a fault of the settings.
             target => Err(Failure::new(
                 ErrorKind::Unavailable,
                 format!(
@@ -217,8 +220,8 @@ fn takes_a_proxy(address: &Url) -> bool {
     uri.is_ok_and(|uri| Matcher::from_env().intercept(&uri).is_some())
 }
 
-/// Looks up the host of `VAULT_ADDR` for requests that name `VAULT_TLS_SERVER_NAME` as their host, so that the
-/// certificate is held against that name.
+/// Resolves `VAULT_TLS_SERVER_NAME` to the host of `VAULT_ADDR`. Requests use that name as their host, so the
+/// certificate is checked against it.
 struct Elsewhere {
     name: String,
     host: String,

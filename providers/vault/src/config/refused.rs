@@ -1,11 +1,12 @@
-//! Variables of Vault's own tools that would change whom Signet speaks with, or how safely. Signet does not do what they ask
-//! for, so it says so: ignored, they would leave an operator in the belief that they hold.
+//! Variables of Vault's own tools that would change the server, or the security of the connection.
+//!
+//! Signet does not support them and refuses to start: if it ignored them, an operator would believe that they work.
 
 use signet_api::Variable;
 
 use super::{Reader, is_true, variable};
 
-/// Each with what to do in place of it.
+/// The variables, each with what to do instead.
 pub(super) const REFUSED: [(Variable, &str); 9] = [
     (
         variable(
@@ -69,7 +70,7 @@ pub(super) const REFUSED: [(Variable, &str); 9] = [
     ),
 ];
 
-/// Those that say with a false value that they are not meant.
+/// Variables that are not set if their value is false.
 const SWITCHES: [&str; 3] = ["VAULT_SKIP_VERIFY", "VAULT_SRV_LOOKUP", "VAULT_DISABLE_REDIRECTS"];
 
 impl Reader<'_> {

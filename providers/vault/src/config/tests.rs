@@ -1,4 +1,4 @@
-//! What is taken, and how what is not is told.
+//! Which settings are accepted, and the error for those that are not.
 
 use super::*;
 
@@ -105,7 +105,7 @@ fn no_secret_stands_in_debug_or_in_a_problem() {
     assert!(!text.contains("hu sh") && !text.contains("hush"), "{text}");
 }
 
-/// Ignored, they would leave their operator in the belief that they hold.
+/// If they were ignored, their operator would believe that they work.
 #[test]
 fn what_vault_s_own_tools_would_do_and_signet_does_not_is_refused_with_what_to_do() {
     for (name, value, says) in [

@@ -1,4 +1,4 @@
-//! Whom Signet believes, and as whom it shows itself, where the connection is TLS.
+//! The authorities that are trusted, and the client certificate, for TLS connections.
 
 use std::error::Error as _;
 use std::path::Path;
@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::Reader;
 
 impl Reader<'_> {
-    /// The authorities of `VAULT_CACERT` or `VAULT_CACERT_BYTES`; none if neither is set.
+    /// The authorities in `VAULT_CACERT` or `VAULT_CACERT_BYTES`. Empty if neither is set.
     pub(super) fn authorities(&mut self) -> Vec<Certificate> {
         let (path, text) = (
             self.variables.get("VAULT_CACERT"),
@@ -40,7 +40,7 @@ impl Reader<'_> {
             return Vec::new();
         }
         let read = Certificate::from_pem_bundle(&pem).and_then(|authorities| {
-            // What stands in a certificate is looked at when a client is made of it.
+            // The content of a certificate is checked only when a client is made with it.
             let client = reqwest::Client::builder().tls_certs_only(authorities.iter().cloned());
             client.build().map(|_| authorities)
         });
@@ -53,7 +53,7 @@ impl Reader<'_> {
         })
     }
 
-    /// The certificate of `VAULT_CLIENT_CERT` with the key of `VAULT_CLIENT_KEY`, for a server that asks its clients for one.
+    /// The certificate in `VAULT_CLIENT_CERT` with the key in `VAULT_CLIENT_KEY`, for a server that requires one.
     pub(super) fn identity(&mut self) -> Option<Identity> {
         let certificate = self.variables.get("VAULT_CLIENT_CERT");
         let key = self.variables.get("VAULT_CLIENT_KEY");
@@ -104,9 +104,9 @@ impl Reader<'_> {
         }
     }
 
-    /// The file of this variable, if it holds such a section of PEM.
+    /// The file of this variable, if it contains this section of PEM.
     fn part(&mut self, name: &str, path: &str, section: &str, what: &str) -> Option<Zeroizing<Vec<u8>>> {
-        // An agent may put both there, as it does with a token.
+        // An agent may write both files, as it does with a token.
         let content = match Rule::Secret.read(Path::new(path)) {
             Ok(content) => content,
             Err(error) => {
@@ -131,7 +131,7 @@ impl Reader<'_> {
     }
 }
 
-/// The deepest cause: the client's own text says "builder error".
+/// The deepest cause, because the client's own text says only "builder error".
 fn reason(error: &reqwest::Error) -> String {
     let deepest = causes(error).pop();
     deepest.unwrap_or_else(|| error.source().map_or_else(|| error.to_string(), ToString::to_string))

@@ -1,4 +1,4 @@
-//! A server that asks its clients for a certificate, and authorities that stand in a variable.
+//! A server that requires client certificates, and authorities in a variable.
 
 use signet_api::{ErrorKind, Variables};
 use signet_testkit::run;

@@ -1,4 +1,4 @@
-//! Sealed custody over transit and KV, namespaces, and what must never be seen.
+//! Sealed custody with transit and KV, namespaces, and secrets that must never be visible.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
@@ -52,8 +52,8 @@ fn a_ciphertext_unwraps_in_its_own_context_and_under_its_own_key_alone() {
     });
 }
 
-/// Whoever may do everything may also create by encrypting: a check would change what it looks at, and a key that was lost would be
-/// replaced by one that opens nothing.
+/// A token that may do everything may also create a key by encrypting. A check would then change what it checks, and a
+/// lost key would be replaced by one that opens nothing.
 #[test]
 fn a_wrapping_key_that_is_missing_is_not_made_for_root_either() {
     run(async {

@@ -1,4 +1,4 @@
-//! A server that hangs, dies, is sealed, throttles, or is not the one that it should be.
+//! A server that hangs, dies, is sealed, throttles, or is the wrong one.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ async fn with_a_key(server: &Server, more: &[(&str, &str)]) -> (Arc<dyn KeyProvi
     (provider, key)
 }
 
-/// Every call fails in this way.
+/// Checks that every call fails in this way.
 async fn all_fail(provider: &dyn KeyProvider, key: &KeyRecord, kind: ErrorKind, words: &str) {
     let errors: Vec<ProviderError> = vec![
         provider.list().await.expect_err("fails"),

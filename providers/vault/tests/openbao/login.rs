@@ -1,4 +1,4 @@
-//! Tokens: where they come from, how they are kept alive, and what happens when they die.
+//! Tokens: where they come from, how they are kept alive, and what happens when they expire.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,7 +24,7 @@ async fn ring() -> (String, KeyRecord, String) {
     (ring, key, name)
 }
 
-/// Signs again and again for so long; no signature fails.
+/// Signs repeatedly for this time; no signature may fail.
 #[allow(clippy::disallowed_methods, reason = "a test measures")]
 async fn signs_for(provider: &dyn KeyProvider, kid: &Kid, span: Duration) {
     let begun = Instant::now();
@@ -34,7 +34,7 @@ async fn signs_for(provider: &dyn KeyProvider, kid: &Kid, span: Duration) {
     }
 }
 
-/// An AppRole mount of its own, so that its logins can be counted and revoked.
+/// An AppRole mount for one test, whose logins can be counted and revoked.
 async fn app_role_mount(policy: &str, ttl: &str, longest: &str) -> (String, [(&'static str, String); 3]) {
     let mount = unique("approle");
     let server = shared();
@@ -94,7 +94,7 @@ fn a_token_that_was_there_before_its_server_is_renewed_all_the_same() {
         server.freeze();
         let error = provider.list().await.expect_err("nobody answers");
         assert_eq!(error.kind, ErrorKind::TimedOut);
-        // The question for the token's lease has failed by now, too.
+        // By now, the request for the token's lease has failed, too.
         tokio::time::sleep(Duration::from_millis(300)).await;
         server.thaw();
         signs_for(&*provider, key.kid(), Duration::from_secs(9)).await;
@@ -269,7 +269,7 @@ fn a_pod_logs_in_with_its_service_account() {
     });
 }
 
-/// A token of this service account, as far as the login looks at it before it asks Kubernetes.
+/// A token of this service account, with what the login reads before it asks Kubernetes.
 fn service_account(name: &str) -> String {
     let claims = json!({
         "iss": "kubernetes/serviceaccount",
@@ -289,7 +289,7 @@ fn service_account(name: &str) -> String {
     )
 }
 
-/// What Kubernetes answers when it is asked whether a token is good: it is, and whose it is.
+/// Answers like Kubernetes to a token review: the token is good, and whose it is.
 async fn token_reviews() -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = format!("http://{}", listener.local_addr().expect("an address"));

@@ -1,4 +1,4 @@
-//! Everything against a real OpenBao server: the contract in both custodies, logins, faults, policies.
+//! Tests with a real OpenBao server: the contract in both custodies, logins, faults, policies.
 
 mod certificates;
 mod custody;
@@ -25,7 +25,7 @@ use signet_vault::VaultConfig;
 
 const SERVER: &str = "OpenBao 2.7.2";
 
-/// A handle in remote custody.
+/// Opens a handle in remote custody.
 async fn remote(variables: Variables, ring: String) -> Arc<dyn KeyProvider> {
     remote_with(variables, &ring, Arc::new(ManualClock::default())).await
 }
@@ -35,7 +35,7 @@ async fn remote_with(variables: Variables, ring: &str, clock: Arc<ManualClock>) 
     signet_vault::remote(config, clock).await.expect("opens")
 }
 
-/// A handle in sealed custody, with the ring in KV.
+/// Opens a handle in sealed custody, with the ring in KV.
 async fn sealed(variables: Variables, ring: String) -> Arc<dyn KeyProvider> {
     let config = VaultConfig::new(&variables, &ring).expect("a configuration");
     let place = format!("vault:secret/signet-sealed/{ring}");
@@ -45,7 +45,7 @@ async fn sealed(variables: Variables, ring: String) -> Arc<dyn KeyProvider> {
     Arc::new(Sealed::new(ring, signet_vault::NAME, sealer, store, clock))
 }
 
-/// The policy files of the repository, for another ring.
+/// The repository's policy files, adapted to another ring.
 fn policy(file: &str, ring: &str) -> String {
     let path = format!("{}/../../deploy/policies/{file}", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(path).expect("the policy");
@@ -53,7 +53,7 @@ fn policy(file: &str, ring: &str) -> String {
         .replace("/signet\"", &format!("/{ring}\""))
 }
 
-/// What an AppRole of exactly these policy files is told.
+/// The variables for an AppRole with exactly these policy files.
 async fn app_role(ring: &str, files: &[&str]) -> Variables {
     let mut names = Vec::new();
     for file in files {
@@ -76,7 +76,7 @@ async fn remote_as_root() -> Subject {
     Subject::new(open().await, open, ()).against(SERVER)
 }
 
-/// The sidecar cannot destroy, which the contract wants too: that is the operator's.
+/// The contract includes destroying keys, which only the operator may do, so this handle has both policies.
 async fn remote_as_sidecar_and_operator() -> Subject {
     let ring = unique("ring");
     let variables = app_role(&ring, &["vault-sidecar-remote.hcl", "vault-operator.hcl"]).await;

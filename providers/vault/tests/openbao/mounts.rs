@@ -1,4 +1,4 @@
-//! Mounts that do not exist: told as such, not as a permission or a key that is missing.
+//! Mounts that do not exist are reported as such, not as a missing permission or key.
 
 use signet_api::{Check, ErrorKind, KeyProvider, ProviderError, Trials, Variables};
 use signet_core::Algorithm;
@@ -14,11 +14,11 @@ fn with(variables: &Variables, pairs: &[(&str, &str)]) -> Variables {
     variables.overlaid(&pairs.iter().map(owned).collect())
 }
 
-/// What the `default` policy of Vault allows, as far as it is asked for.
+/// The part of Vault's `default` policy that is needed.
 const DEFAULT: &str = "path \"auth/token/lookup-self\" { capabilities = [\"read\"] }\n\
                        path \"sys/capabilities-self\" { capabilities = [\"update\"] }\n";
 
-/// A token with this policy, and that.
+/// A token with this policy and the default one.
 async fn as_policy(text: &str) -> Variables {
     let name = unique("policy");
     shared().policy(&name, &[DEFAULT, text].concat()).await;
@@ -30,7 +30,7 @@ async fn checked(provider: &dyn KeyProvider) -> Vec<Check> {
     Trials::of(async |trials| provider.check(trials).await).await
 }
 
-/// What the check says of a row.
+/// The error in this row of the check.
 fn row<'a>(checks: &'a [Check], what: &str) -> &'a ProviderError {
     let row = checks.iter().find(|check| check.permission == what);
     let row = row.unwrap_or_else(|| panic!("{what} is not in {checks:?}"));

@@ -1,4 +1,4 @@
-//! The policy files against the calls that are made: what stands in them is enough, and all of it is needed.
+//! Tests that the policy files grant exactly what the calls need.
 
 use serde_json::json;
 use signet_api::{Check, ErrorKind, Trials};
@@ -102,7 +102,7 @@ fn what_the_check_says_is_missing_is_enough_when_it_is_granted() {
                 .collect();
             more.sort_unstable();
             more.dedup();
-            // Two capabilities on one path are two grants, which Vault adds up only if they stand in two policies.
+            // Two capabilities on one path are two grants. Vault combines them only if they are in different policies.
             granted = merged(&granted, &more);
             last = checks;
         }
@@ -110,7 +110,7 @@ fn what_the_check_says_is_missing_is_enough_when_it_is_granted() {
     });
 }
 
-/// The stanzas with the capabilities of one path put together.
+/// Combines the capabilities of each path into one stanza.
 fn merged(before: &str, more: &[&str]) -> String {
     let mut paths: Vec<(String, Vec<String>, String)> = Vec::new();
     for stanza in before.lines().chain(more.iter().copied()) {

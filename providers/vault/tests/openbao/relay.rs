@@ -1,4 +1,4 @@
-//! Stands between a handle and the server, and holds one request back until the test lets it go on.
+//! A proxy between a handle and the server that holds back one request until the test releases it.
 
 use std::sync::{Arc, Mutex};
 
@@ -13,14 +13,14 @@ type Held = Arc<Mutex<Option<(oneshot::Sender<()>, oneshot::Receiver<()>)>>>;
 
 pub(crate) struct Relay {
     pub(crate) address: String,
-    /// The request that is held has come.
+    /// Completes when the request has arrived.
     pub(crate) arrived: oneshot::Receiver<()>,
-    /// Lets it go on.
+    /// Releases the request.
     pub(crate) go_on: oneshot::Sender<()>,
 }
 
 impl Relay {
-    /// Passes everything on as it is, but the first `POST` to this path.
+    /// Forwards everything unchanged, except the first `POST` to this path.
     pub(crate) async fn holding(path: String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = format!("http://{}", listener.local_addr().expect("an address"));
@@ -77,6 +77,6 @@ async fn pass_on(mut stream: TcpStream, hold: String, held: Held) {
         "HTTP/1.1 {status} X\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
         answer.len()
     );
-    // The client may have gone.
+    // The client may have left.
     let _ = stream.write_all((head + &answer).as_bytes()).await;
 }

@@ -1,4 +1,4 @@
-//! What transit itself still signs with after a revocation, which is what somebody with a stolen token of Vault has.
+//! What transit itself still signs after a revocation. Somebody with a stolen Vault token could use it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,12 +26,12 @@ async fn three(ring: &str) -> (Arc<dyn KeyProvider>, [KeyRecord; 3]) {
     (provider, [first, second, third])
 }
 
-/// The mark of a key that had been signing for a second.
+/// A revocation dated when the key had been signing for a second.
 fn after_it_signed(key: &KeyRecord) -> Revocation {
     mark(key, terms().lead + Duration::from_secs(1))
 }
 
-/// The mark of a key that did not sign yet.
+/// A revocation dated before the key started to sign.
 fn while_it_waits(key: &KeyRecord) -> Revocation {
     mark(key, terms().lead - Duration::from_secs(1))
 }
@@ -43,7 +43,7 @@ fn mark(key: &KeyRecord, age: Duration) -> Revocation {
     }
 }
 
-/// The versions of a transit key that the server itself signs with.
+/// The versions of a transit key with which the server itself signs.
 async fn usable(transit_key: &str) -> Vec<u64> {
     let key = shared().get(&format!("transit/keys/{transit_key}")).await;
     let latest = key["data"]["latest_version"].as_u64().expect("a number");
@@ -70,7 +70,7 @@ fn transit_refuses_a_revoked_signer_at_once_though_an_older_key_is_published() {
             .expect("revoked");
         assert_eq!(usable(&format!("{ring}.eddsa")).await, [3]);
 
-        // The older key is not taken out of use by that: its tokens are good, and its time is still to come.
+        // This does not disable the older key: its tokens are good, and it is retired later.
         let keys = provider.list().await.expect("lists");
         assert_eq!((keys[0].kid(), keys[0].state), (first.kid(), KeyState::Enabled));
         for fate in [Fate::Disable, Fate::Destroy] {
@@ -97,7 +97,7 @@ fn a_key_that_is_revoked_while_it_waits_leaves_the_one_that_signs() {
             .sign(first.kid(), b"message")
             .await
             .expect("it is the active key");
-        // Transit forbids prefixes alone, so the revoked key waits for the one that signs.
+        // Transit can forbid only prefixes, so the revoked key can sign until the active one is retired.
         assert_eq!(usable(&format!("{ring}.eddsa")).await, [1, 2, 3]);
         provider
             .revoke(first.kid(), &mark(&first, Duration::ZERO))
@@ -114,7 +114,7 @@ fn a_replica_that_was_out_of_touch_gets_no_signature_before_it_has_read_the_revo
         let ring = unique("ring");
         let early = remote(shared().as_root(), ring.clone()).await;
         let first = create(&*early, Algorithm::EdDSA, None).await;
-        // What follows it does not read.
+        // This handle does not read what happens next.
         let operator = remote(shared().as_root(), ring.clone()).await;
         let second = create(&*operator, Algorithm::EdDSA, Some(&first)).await;
         let third = create(&*operator, Algorithm::EdDSA, Some(&second)).await;
@@ -185,11 +185,11 @@ fn a_revoked_key_is_refused_when_the_ring_goes_on_with_another_algorithm() {
             .revoke(first.kid(), &mark(&first, Duration::ZERO))
             .await
             .expect("revoked");
-        // Transit cannot forbid the latest version: one that no ring names was made above it.
+        // Transit cannot forbid the latest version, so a version that no ring names was created above it.
         assert_eq!(usable(&format!("{ring}.es256")).await, [2]);
         assert_eq!(provider.list().await.expect("lists").len(), 2);
 
-        // And where the successor comes after the revocation.
+        // The same if the successor is created after the revocation.
         provider
             .revoke(second.kid(), &mark(&second, Duration::ZERO))
             .await

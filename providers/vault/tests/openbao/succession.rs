@@ -1,4 +1,4 @@
-//! Creation in remote custody: crashes, rivals, and what others do in transit and KV.
+//! Creation in remote custody: crashes, competing replicas, and changes that others make in transit and KV.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +24,7 @@ async fn signs(provider: &dyn KeyProvider, key: &KeyRecord) {
     assert!(key.public.verifies(b"message", signature.as_ref()));
 }
 
-/// Changes the record as nobody but a crash would leave it.
+/// Changes the record into a state that only a crash would leave.
 async fn edit(ring: &str, change: impl FnOnce(&mut Value)) {
     let mut record = recorded(ring).await;
     change(&mut record);
@@ -34,14 +34,14 @@ async fn edit(ring: &str, change: impl FnOnce(&mut Value)) {
         .await;
 }
 
-/// What the record says.
+/// The content of the record.
 async fn recorded(ring: &str) -> Value {
     let found = shared().get(&format!("secret/data/signet/{ring}")).await;
     let text = found["data"]["data"]["record"].as_str().expect("a text");
     serde_json::from_str(text).expect("JSON")
 }
 
-/// The claim of a replica that was killed after it.
+/// The claim of a replica that was killed after making it.
 async fn claim(ring: &str, of: &KeyRecord, version: u64, clock: &ManualClock) {
     let claim = json!({
         "number": 2,
@@ -90,7 +90,7 @@ fn a_claim_whose_owner_died_is_waited_for_and_then_taken_over() {
     });
 }
 
-/// A replica whose token may do what a sidecar may, but for this path of the ring's transit key.
+/// A replica whose token has a sidecar's permissions, except this path of the ring's transit key.
 async fn replica_without(path: &str, ring: &str, clock: &Arc<ManualClock>) -> Arc<dyn KeyProvider> {
     let deny = format!("path \"transit/keys/{ring}.eddsa{path}\" {{ capabilities = [\"deny\"] }}");
     let variables = as_policy(&format!("{}\n{deny}", policy("vault-sidecar-remote.hcl", ring))).await;
@@ -213,7 +213,7 @@ fn a_successor_is_never_older_than_its_predecessor() {
         let ring = unique("ring");
         let provider = remote(shared().as_root(), ring.clone()).await;
         let first = create(&*provider, None).await;
-        // As if the server's clock had been an hour ahead when it made the first.
+        // As if the server's clock had been an hour ahead when it created the first key.
         let then = first.created_at.plus(Duration::from_secs(3600));
         edit(&ring, |record| record["keys"][0]["created_at_ms"] = json!(then)).await;
         let second = create(&*provider, Some(&first)).await;
@@ -227,7 +227,7 @@ fn a_successor_is_never_older_than_its_predecessor() {
             .expect("lists");
         let newest = keys.iter().max_by(|a, b| a.creation_order(b)).expect("a key");
         assert_eq!((newest.kid(), newest.created_at), (third.kid(), third.created_at));
-        // Nobody who can write the record alone makes a key older than transit says.
+        // Write access to the record alone is not enough to make a key older than transit says.
         let before = third.created_at.minus(Duration::from_secs(7200));
         edit(&ring, |record| record["keys"][0]["created_at_ms"] = json!(before)).await;
         let keys = provider.list().await.expect("lists");
@@ -392,7 +392,7 @@ fn transit_itself_refuses_a_retired_key_and_a_revoked_one_once_there_is_a_newer_
             reason: String::new(),
         };
         provider.revoke(second.kid(), &mark).await.expect("revoked");
-        // Transit would still sign with its newest version.
+        // Transit itself would still sign with its newest version.
         let error = provider.sign(second.kid(), b"message").await.expect_err("at once");
         assert_eq!(error.kind, ErrorKind::KeyUnusable);
         let third = create(&*provider, Some(&second)).await;
@@ -403,7 +403,7 @@ fn transit_itself_refuses_a_retired_key_and_a_revoked_one_once_there_is_a_newer_
                 .await;
             assert_eq!(status == 200, may, "version {version}");
         }
-        // Whatever somebody changes in transit: the mark stands in the record.
+        // Whatever somebody changes in transit, the revocation is in the record.
         let config = json!({"min_encryption_version": 1});
         shared()
             .post(&format!("transit/keys/{ring}.eddsa/config"), config)
@@ -442,7 +442,7 @@ fn a_ring_has_room_for_more_keys_than_a_server_takes_texts_in_one_request() {
         assert_eq!(provider.list().await.expect("lists").len(), 40);
         signs(&*provider, &newest).await;
 
-        // As the first versions wrote a record.
+        // A record in the form of the first versions.
         let path = format!("secret/data/signet/{ring}");
         let mut record = recorded(&ring).await;
         let keys = record["keys"].as_array_mut().expect("keys");
