@@ -1,19 +1,20 @@
-//! Signet's algorithms in KMS's words: <https://docs.aws.amazon.com/kms/latest/developerguide/symm-asymm-choose-key-spec.html>.
+//! Signet's algorithms in KMS's terms:
+//! <https://docs.aws.amazon.com/kms/latest/developerguide/symm-asymm-choose-key-spec.html>.
 
 use std::borrow::Cow;
 
 use signet_core::Algorithm;
 use signet_core::algorithm::RsaBits;
 
-/// "Messages can be 0-4096 bytes" for all that KMS hashes itself; Ed25519 hashes twice, so that nobody can do it for it.
+/// "Messages can be 0-4096 bytes" if KMS hashes them itself. Ed25519 hashes twice, so the caller cannot do it.
 pub(crate) const LONGEST_RAW: usize = 4096;
 
-/// The longest message of an algorithm: what we hash ourselves has no bound.
+/// The maximum length of a message in bytes. `None` if we hash it ourselves, which has no limit.
 pub(crate) fn longest_message(algorithm: Algorithm) -> Option<usize> {
     (algorithm == Algorithm::EdDSA).then_some(LONGEST_RAW)
 }
 
-/// What `Sign` is given.
+/// The parameters of `Sign`.
 pub(crate) struct Signing<'a> {
     pub(crate) spec: &'static str,
     pub(crate) input: Cow<'a, [u8]>,

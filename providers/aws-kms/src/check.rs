@@ -1,8 +1,8 @@
 //! `signet check` for a remote ring: one permission at a time, leaving nothing behind.
 //!
-//! What KMS lets nobody try: it has no dry run for what changes a key. Such a permission is tried where the call changes
-//! nothing (an alias that exists, a key that is disabled already), or with an input that must be refused; the rest is
-//! named as not tried.
+//! KMS has no dry run for calls that change a key. Such a permission is tried where the call changes nothing
+//! (an existing alias, a key that is already disabled), or with an input that must be refused. The others
+//! are reported as not tried.
 
 use std::future::ready;
 
@@ -26,7 +26,7 @@ const NO_MARK: &str = "it cannot be tried without changing a key. Whoever runs `
 
 const LIST: (&str, &str) = ("kms:ListAliases", "reading the ring");
 const DISABLE: (&str, &str) = ("kms:DisableKey", "retiring and revoking keys");
-/// What has no trial.
+/// Permissions that cannot be tried.
 const NEVER_TRIED: [(&str, &str, &str); 3] = [
     ("kms:ScheduleKeyDeletion", "destroying expired keys", NO_TRIAL),
     ("kms:DeleteAlias", "destroying expired keys", NO_TRIAL),
@@ -65,7 +65,7 @@ pub(crate) async fn remote(ring: &Ring, trials: &mut Trials) {
     }
 }
 
-/// What is needed on the keys of a ring.
+/// The permissions on the keys of a ring.
 const ON_KEYS: [(&str, &str); 4] = [
     ("kms:DescribeKey", "reading the ring"),
     ("kms:GetPublicKey", "publishing and verifying"),
@@ -73,7 +73,7 @@ const ON_KEYS: [(&str, &str); 4] = [
     ("kms:CreateAlias", "creating keys"),
 ];
 
-/// The ring, with the rows for what is needed on its keys.
+/// Reads the ring, and adds the rows for permissions on its keys.
 async fn read(ring: &Ring, trials: &mut Trials) -> Option<Reading> {
     match Box::pin(ring.read(CHECK)).await {
         Ok(reading) => {
@@ -94,7 +94,7 @@ async fn read(ring: &Ring, trials: &mut Trials) -> Option<Reading> {
     }
 }
 
-/// Reading the ring failed: the row of the call that was refused says so, or else a row for the ring.
+/// Adds the row for a failed reading: that of the refused call, or else one for the ring.
 async fn unreadable(ring: &Ring, failure: KmsError, trials: &mut Trials) {
     let refused = failure.refused();
     let is_needed = |refused: &&str| ON_KEYS.iter().any(|(action, _)| action == refused);
@@ -114,7 +114,7 @@ async fn unreadable(ring: &Ring, failure: KmsError, trials: &mut Trials) {
             Some(failure) => {
                 permission(ring, needed, ready(Err::<(), _>(failure)), trials).await;
             }
-            // A key is described before it is asked for its public key.
+            // A key is described before its public key is requested, so this permission is there.
             None if needed.0 == "kms:DescribeKey" => {
                 permission(ring, needed, ready(Ok(())), trials).await;
             }
@@ -123,7 +123,7 @@ async fn unreadable(ring: &Ring, failure: KmsError, trials: &mut Trials) {
     }
 }
 
-/// The ARN of a key that is disabled, whether or not this process can list it.
+/// The ARN of a disabled key, whether or not this process can list it.
 fn a_disabled_key(reading: &Reading) -> Option<&str> {
     let mut listed = reading.members.iter();
     let disabled = listed.find(|member| member.key.state == State::Disabled);
@@ -144,14 +144,14 @@ async fn on_keys(ring: &Ring, newest: &Member, trials: &mut Trials) {
     let named = Box::pin(async {
         match client.create_alias(CHECK, &newest.alias, &newest.key.id).await? {
             Claimed::Taken => Ok(()),
-            // It went since it was read. Somebody else will find it gone, not there again.
+            // The key disappeared since it was read. The alias must not stay, because others will find the key gone.
             Claimed::Won => client.delete_alias(CHECK, &newest.alias).await,
         }
     });
     permission(ring, name, named, trials).await;
 }
 
-/// KMS looks at the permission first, and at the key's state then.
+/// KMS checks the permission before the state of the key.
 fn whatever_its_state<T>(outcome: Result<T, KmsError>) -> Result<(), KmsError> {
     match outcome {
         Err(failure) if failure.kind() == ErrorKind::KeyUnusable => Ok(()),
@@ -159,11 +159,11 @@ fn whatever_its_state<T>(outcome: Result<T, KmsError>) -> Result<(), KmsError> {
     }
 }
 
-/// A key policy that is none: KMS refuses it, but only to somebody who may create keys.
+/// Tries to create a key with an invalid key policy. KMS reports the policy only to callers that may create keys.
 async fn creating(ring: &Ring) -> Result<(), KmsError> {
     match ring.client.try_create_key(&tags(&ring.name, None)).await? {
         None => Ok(()),
-        // Not AWS, or not as it was: what came to be must go.
+        // This is not AWS, or AWS has changed. The key that was created must be deleted.
         Some(key) => ring.client.schedule_deletion(CHECK, &key).await,
     }
 }
@@ -179,7 +179,8 @@ async fn permission<T>(
     trials.permission(action, needed_for, Some(grant), call).await
 }
 
-/// A row for what was not tried, with the statement that grants it all the same: errors of the call refer to it.
+/// Adds a row for something that was not tried. It has the policy statement all the same, because
+/// errors of the call refer to it.
 fn not_tried(ring: &Ring, (action, needed_for): (&'static str, &'static str), why: &'static str, trials: &mut Trials) {
     if trials.is_over() {
         return;

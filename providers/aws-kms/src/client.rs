@@ -1,7 +1,7 @@
-//! The calls of KMS that Signet makes, and no others. Every one is a single request with a deadline; the SDK and its
-//! types stay in here.
+//! The calls of KMS that Signet makes. Each is a single request with a deadline. The SDK and its
+//! types are used only here.
 //!
-//! Answers are not believed: a key that was named by its ARN must be the one that answered.
+//! Answers are checked: a key that was named by its ARN must be the one that answered.
 
 use std::fmt;
 use std::time::Duration;
@@ -21,12 +21,12 @@ use crate::error::{KmsError, failed};
 use crate::http::Dates;
 use crate::session::deadlines;
 
-/// For making a key: the longest RSA keys take AWS seconds.
+/// The deadline for creating a key. AWS takes seconds for the longest RSA keys.
 const CREATION: Duration = Duration::from_secs(30);
-/// The shortest that KMS takes.
+/// The minimum that KMS accepts.
 const DELETION_DAYS: i32 = 7;
 
-/// KMS, as one region of one account has it.
+/// KMS in one region of one account.
 pub(crate) struct Client {
     sdk: Sdk,
     creation: TimeoutConfig,
@@ -55,17 +55,17 @@ pub(crate) struct Described {
 pub(crate) enum State {
     Enabled,
     Disabled,
-    /// On its way out, for the operator to take back for some days.
+    /// The key will be deleted. An operator can cancel that for some days.
     PendingDeletion,
 }
 
-/// A public key as KMS hands it out.
+/// A public key as KMS returns it.
 pub(crate) struct Public {
     pub(crate) der: Vec<u8>,
     pub(crate) spec: String,
 }
 
-/// Whether something was done or was there.
+/// Whether an alias was claimed by this call, or was there already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Claimed {
     Won,
@@ -87,7 +87,7 @@ impl Client {
         }
     }
 
-    /// Every alias of the account in this region: KMS lists them all or those of one key.
+    /// Lists all aliases of the account in this region. KMS can list only all aliases, or those of one key.
     pub(crate) async fn list_aliases(&self, operation: Operation) -> Answer<Vec<Alias>> {
         let call = Call {
             provider: NAME,
@@ -114,7 +114,7 @@ impl Client {
         }
     }
 
-    /// The ids of every key of the account in this region.
+    /// Lists the ids of all keys of the account in this region.
     pub(crate) async fn list_keys(&self, operation: Operation) -> Answer<Vec<String>> {
         let call = Call {
             provider: NAME,
@@ -211,7 +211,7 @@ impl Client {
         Ok(described)
     }
 
-    /// Gives the key a name that only one key can have.
+    /// Gives the key an alias, which only one key can have.
     pub(crate) async fn create_alias(&self, operation: Operation, alias: &str, key_id: &str) -> Answer<Claimed> {
         let call = Call {
             provider: NAME,
@@ -301,7 +301,7 @@ impl Client {
         answer.map(drop).map_err(|error| failed(call, &error))
     }
 
-    /// A signature as KMS gives it, or `None` of a dry run.
+    /// Signs. The signature is in the form of KMS; `None` for a dry run.
     pub(crate) async fn sign(
         &self,
         operation: Operation,
@@ -365,7 +365,7 @@ impl Client {
         Ok(ciphertext.into_inner())
     }
 
-    /// The key is named, so that KMS refuses what another key made.
+    /// Decrypts. The key is named, so KMS refuses a ciphertext of another key.
     pub(crate) async fn decrypt(
         &self,
         call: Call<'_>,
@@ -386,7 +386,7 @@ impl Client {
         Ok(plaintext.ok_or_else(|| call.bad_answer("the answer has no plaintext"))?)
     }
 
-    /// Asks for a key under a key policy that KMS must refuse, and returns the key if it did not.
+    /// Requests a key with a key policy that KMS must refuse. Returns the key if KMS did not.
     pub(crate) async fn try_create_key(&self, tags: &[(&str, String)]) -> Answer<Option<String>> {
         let call = Call {
             provider: NAME,
@@ -425,7 +425,7 @@ impl fmt::Debug for Client {
     }
 }
 
-/// "The request was rejected because the DryRun parameter was specified": it would have worked.
+/// "The request was rejected because the DryRun parameter was specified" means that the call would have succeeded.
 fn dry(dry_run: bool, failure: KmsError) -> Answer<()> {
     match dry_run && failure.is("DryRunOperationException") {
         true => Ok(()),

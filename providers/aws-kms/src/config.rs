@@ -1,4 +1,4 @@
-//! What the provider is told: where KMS is, and what the keys are called. Who we are is the session's business.
+//! The configuration: where KMS is, and the names of the keys. Credentials are in `session.rs`.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ const fn variable(name: &'static str, help: &'static str) -> Variable {
     Variable { name, help }
 }
 
-/// The variables that the provider and the `s3://` store read. All are AWS's own, with AWS's meaning.
+/// The variables that the provider and the `s3://` store read. All are AWS's own and have AWS's meaning.
 pub const VARIABLES: &[Variable] = &[
     variable("AWS_REGION", "region of the keys and the bucket, such as eu-central-1"),
     variable("AWS_DEFAULT_REGION", "the same, if AWS_REGION is not set"),
@@ -71,25 +71,25 @@ pub const VARIABLES: &[Variable] = &[
     ),
 ];
 
-/// The configuration of the provider. It holds secrets only within [`Variables`], which keep them.
+/// The configuration of the provider. Its only secrets are in [`Variables`], which protect them.
 pub struct AwsKmsConfig {
     pub(crate) key: KeyName,
     pub(crate) place: Place,
 }
 
-/// What `SIGNET_KEY` says.
+/// The value of `SIGNET_KEY`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum KeyName {
-    /// A bare name, or an alias without `alias/`.
+    /// A plain name, or an alias without `alias/`.
     Name(String),
-    /// A key id or an ARN: one key that is there.
+    /// A key id or an ARN: one existing key.
     Key(String),
 }
 
-/// Where the services are and how one gets there.
+/// Where the services are, and how to reach them.
 #[derive(Clone)]
 pub(crate) struct Place {
-    /// `None`: the profile must say.
+    /// The region. `None` if the profile must give it.
     pub(crate) region: Option<String>,
     pub(crate) kms: Option<String>,
     pub(crate) s3: Option<String>,
@@ -99,10 +99,10 @@ pub(crate) struct Place {
 }
 
 impl AwsKmsConfig {
-    /// Reads the configuration. No file but the CA bundle is opened, and nothing is called.
+    /// Reads the configuration. Opens no file except the CA bundle, and makes no call.
     ///
     /// # Errors
-    /// `InvalidConfig` with every problem there is.
+    /// `InvalidConfig` with all problems.
     pub fn new(variables: &Variables, key: &str) -> Result<Self, ProviderError> {
         let mut problems = Vec::new();
         let key = key_name(key, &mut problems);
@@ -202,7 +202,7 @@ fn place(variables: &Variables, problems: &mut Vec<String>) -> Place {
     }
 }
 
-/// The SDK reads these by itself, and would wait for a pipe for ever.
+/// Checks the profile files. The SDK reads them itself, and would wait for ever if one were a pipe.
 fn look_at_profiles(variables: &Variables, problems: &mut Vec<String>) {
     let home = variables.get("HOME").unwrap_or_default();
     for (name, by_default) in [
@@ -219,14 +219,14 @@ fn look_at_profiles(variables: &Variables, problems: &mut Vec<String>) {
     }
 }
 
-/// The SDK panics at a bundle that is none.
+/// Whether the text has authorities. The SDK panics if it has none.
 fn are_authorities(pem: &[u8]) -> bool {
     let mut roots = RootCertStore::empty();
     CertificateDer::pem_slice_iter(pem).all(|found| found.is_ok_and(|found| roots.add(found).is_ok()))
         && !roots.is_empty()
 }
 
-/// Plaintext keys pass through it: https, or a server on this machine.
+/// The problem with an endpoint, if there is one. Plaintext keys go there, so it must use https or be on this machine.
 fn endpoint_problem(url: &str) -> Option<String> {
     let Ok(uri) = url.parse::<Uri>() else {
         return Some("is not a URL: write one such as https://kms.eu-central-1.amazonaws.com".to_owned());
@@ -248,8 +248,9 @@ fn endpoint_problem(url: &str) -> Option<String> {
     }
 }
 
-/// <https://docs.aws.amazon.com/kms/latest/APIReference/API_CreateAlias.html>: letters, digits, `/`, `_` and `-`, and
-/// not `alias/aws/`. An alias has at most 256 characters, of which a sequence takes up to 21.
+/// Reads the name of a key: letters, digits, `/`, `_` and `-`, but not `alias/aws/`. An alias has at most 256
+/// characters, of which a sequence takes up to 21.
+/// <https://docs.aws.amazon.com/kms/latest/APIReference/API_CreateAlias.html>
 fn key_name(key: &str, problems: &mut Vec<String>) -> KeyName {
     if key.starts_with("arn:") {
         if arn_region(key).is_none() {
@@ -283,7 +284,7 @@ fn arn_region(arn: &str) -> Option<&str> {
     (service == "kms" && !region.is_empty() && !account.is_empty() && named).then_some(region)
 }
 
-/// A UUID, or `mrk-` and 32 hexadecimal digits.
+/// Whether this is a key id: a UUID, or `mrk-` and 32 hexadecimal digits.
 fn is_key_id(key: &str) -> bool {
     let hex = |text: &str| text.bytes().all(|octet| octet.is_ascii_hexdigit());
     match key.strip_prefix("mrk-") {

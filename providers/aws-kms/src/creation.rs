@@ -1,12 +1,12 @@
-//! How a key comes into the ring, and what becomes of one that did not make it.
+//! How a key is added to the ring, and what happens to a key that could not be added.
 //!
-//! KMS has no way to make a key under a name of ours, so a key comes to be in two calls: `CreateKey`, then
-//! `CreateAlias`, which is the claim, as an alias names one key. Who dies between the two leaves a key that nobody pays
-//! attention to and somebody pays for. Its description says for which place it was made; the next who wants that place
-//! looks for it among the keys without an alias, and takes it instead of making another.
+//! KMS cannot create a key under a name that we choose, so two calls are needed: `CreateKey`, then `CreateAlias`. The
+//! latter is the claim, because an alias names only one key. If a process dies between the two, a key is left that
+//! nobody uses and somebody pays for. Its description says for which place it was created. The next process that needs
+//! this place searches the keys without an alias for it and uses it instead of creating another.
 //!
-//! A racer that finds another's key before that one gave it its alias takes it too: they then claim the place for the
-//! same key, and both have won.
+//! A competing process may find a key before its creator has given it an alias, and use it too. Both then claim the
+//! place for the same key, and both succeed.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -25,26 +25,26 @@ use crate::policy::tags;
 use crate::ring::{AT_ONCE, Found, Reading, Ring};
 
 const CREATE: Operation = Operation::Create;
-/// Between calls that wait for KMS to show what was made: about 20 s.
+/// Pauses in milliseconds between calls, while KMS does not show a new key yet: about 20 s in total.
 const SHOWING: [u64; 12] = [20, 50, 100, 200, 400, 800, 1500, 2500, 3000, 3500, 4000, 4000];
-/// No more keys without an alias are looked at in one search.
+/// The maximum number of keys without an alias that one search examines.
 const MOST_STRANGERS: usize = 2000;
-/// Nobody is still about to give a key of this age its alias.
+/// After this time, a key without an alias is certainly abandoned.
 const SURELY_LEFT: Duration = Duration::from_secs(3600);
-/// The same, if an operator asks.
+/// The same time, if an operator asks for pruning.
 const LEFT: Duration = Duration::from_secs(600);
-/// The most that the creation of a key and that of its alias are apart where the alias does not say when it was made.
+/// The maximum time between creating a key and its alias, if the alias has no creation time.
 const YOUNG: Duration = Duration::from_secs(60);
 
-/// Makes keys for one ring, one at a time.
+/// Creates keys for one ring, one at a time.
 #[derive(Debug, Default)]
 pub(crate) struct Creation {
     turn: Mutex<()>,
-    /// Keys that are not the ring's, which is for good.
+    /// Keys that are known not to belong to the ring.
     strangers: parking_lot::Mutex<HashSet<String>>,
 }
 
-/// A key that was made for the ring, and that no alias names.
+/// A key that was created for the ring and has no alias.
 #[derive(Debug)]
 struct Orphan {
     id: String,
@@ -78,7 +78,7 @@ impl Creation {
         };
         let name = ring.alias(label.sequence);
         let alias = match claim(ring, &name, &key_id).await {
-            // Somebody else lost the race with the key that we took up, and is deleting it: another has won.
+            // Another process lost the race with the key that we adopted, and is deleting it. A third one has won.
             Err(failure) if failure.is("KMSInvalidStateException") => won_by_another(ring, &name, failure).await?,
             claimed => {
                 let claimed = claimed?;
@@ -106,8 +106,8 @@ impl Creation {
         }
     }
 
-    /// A key that somebody made for this very place and could not name. Keys that were made for places that are taken
-    /// are deleted on the way.
+    /// Finds a key that somebody created for this place and did not name. Keys that were created for places
+    /// that are taken are deleted.
     async fn adopt(
         &self,
         ring: &Ring,
@@ -120,19 +120,19 @@ impl Creation {
         let now = ring.clock.now();
         let mut found: Vec<String> = Vec::new();
         for orphan in orphans {
-            // An alias without an instant makes a key as old as it is itself: it would sign before it was published for
-            // its lead.
+            // If the alias has no creation time, that of the key counts. An old key would then sign before it
+            // was published for its lead.
             let is_young = reading.dated || !orphan.is_older_than(YOUNG, now);
             if is_young && orphan.state == State::Enabled && orphan.label == *wanted && orphan.spec == spec {
                 found.push(orphan.id);
             } else if orphan.label.sequence < wanted.sequence && orphan.is_older_than(SURELY_LEFT, now)
-                // It is the sidecar's to try and the operator's (signet keys prune) to succeed.
+                // The sidecar may lack the permission. The operator's `signet keys prune` has it.
                 && let Err(failure) = ring.client.schedule_deletion(CREATE, &orphan.arn).await
             {
                 tracing::warn!(key = %orphan.arn, error = %ProviderError::from(failure).source, "a key that no ring owns could not be deleted");
             }
         }
-        // All who search find the same one.
+        // All processes that search choose the same key.
         Ok(found.into_iter().min())
     }
 
@@ -162,7 +162,7 @@ impl Creation {
     async fn orphan(&self, ring: &Ring, operation: Operation, id: String) -> Result<Option<Orphan>, KmsError> {
         let key = match ring.client.describe(operation, &id).await {
             Ok(key) => key,
-            // A policy that lets Signet see its own keys alone hides all others.
+            // A policy that shows Signet only its own keys hides all others.
             Err(failure) if matches!(failure.kind(), ErrorKind::PermissionDenied | ErrorKind::NotFound) => {
                 return Ok(None);
             }
@@ -187,7 +187,7 @@ impl Creation {
         }))
     }
 
-    /// Deletes what no ring owns.
+    /// Deletes keys that no ring owns.
     pub(crate) async fn prune(&self, ring: &Ring) -> Result<Vec<String>, ProviderError> {
         const RETIRE: Operation = Operation::Retire;
         let _turn = self.turn.lock().await;
@@ -206,7 +206,7 @@ impl Creation {
         if orphans.is_empty() {
             return Ok(pruned);
         }
-        // Somebody may have taken one meanwhile.
+        // Another process may have adopted one meanwhile.
         let named = ring.read(RETIRE).await?.named;
         for orphan in orphans.into_iter().filter(|orphan| !named.contains(&orphan.id)) {
             ring.client.schedule_deletion(RETIRE, &orphan.arn).await?;
@@ -245,12 +245,12 @@ async fn make(ring: &Ring, label: &Label, bits: RsaBits) -> Result<String, Provi
     Ok(key.id)
 }
 
-/// Names the key. One that was made a moment ago may be unknown still, or its tags not yet count for permissions.
+/// Gives the key its alias. KMS may not find a new key yet, or may not apply permissions by its tags yet.
 async fn claim(ring: &Ring, alias: &str, key_id: &str) -> Result<Claimed, KmsError> {
     for wait in SHOWING {
         match ring.client.create_alias(CREATE, alias, key_id).await {
             Err(failure) if matches!(failure.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => {
-                // A permission that is missing for good is not worth the whole wait.
+                // It is not worth waiting longer for a permission that is really missing.
                 if failure.kind() == ErrorKind::PermissionDenied && wait > 400 {
                     return Err(failure);
                 }
@@ -262,7 +262,7 @@ async fn claim(ring: &Ring, alias: &str, key_id: &str) -> Result<Claimed, KmsErr
     ring.client.create_alias(CREATE, alias, key_id).await
 }
 
-/// The alias, once KMS shows it.
+/// Waits until KMS shows the alias.
 async fn shown(ring: &Ring, name: &str) -> Result<Alias, KmsError> {
     for wait in SHOWING {
         let aliases = ring.client.list_aliases(CREATE).await?;
@@ -300,10 +300,10 @@ async fn won_by_another(ring: &Ring, name: &str, failure: KmsError) -> Result<Al
     })
 }
 
-/// Deletes a key whose place another has. Nobody else uses it: its description names that place.
+/// Deletes a key whose place another key has. Nobody else uses it, because its description names that place.
 async fn abandon(ring: &Ring, key_id: &str) -> Result<(), KmsError> {
     match ring.client.schedule_deletion(CREATE, key_id).await {
-        // Another that had taken up the same key was faster.
+        // Another process that had adopted the same key was faster.
         Err(failure) if failure.is("KMSInvalidStateException") => Ok(()),
         other => other,
     }
@@ -318,5 +318,5 @@ fn lost(ring: &Ring, kid: &Kid) -> ProviderError {
     ProviderError::new(NAME, CREATE, ErrorKind::NotFound, text)
 }
 
-/// Whether the provider makes keys for it: every algorithm that Signet has.
+/// The algorithms for which the provider creates keys: all of Signet's.
 pub(crate) const ALGORITHMS: &[Algorithm] = &Algorithm::ALL;

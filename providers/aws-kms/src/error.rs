@@ -1,6 +1,7 @@
-//! AWS's errors as kinds, and what each asks of the operator.
+//! Converts AWS's errors to kinds, with what the operator must do.
 //!
-//! Codes are those of <https://docs.aws.amazon.com/kms/latest/APIReference/CommonErrors.html> and of each call's page.
+//! The codes are those of <https://docs.aws.amazon.com/kms/latest/APIReference/CommonErrors.html> and
+//! of the page of each call.
 
 use std::error::Error;
 use std::time::Duration;
@@ -11,12 +12,12 @@ use aws_sdk_kms::error::{ProvideErrorMetadata, SdkError};
 use signet_api::{Call, ErrorKind, Failure, ProviderError};
 use signet_base::{causes, quote};
 
-/// The setting that names the authorities to trust.
+/// The setting for the authorities to trust.
 pub(crate) const AUTHORITIES: &str = "AWS_CA_BUNDLE";
 const SLOW_SOURCE: &str = "the source of the credentials was too slow. See that STS, the Pod Identity agent, the instance \
                            metadata or the credential_process of the profile answers, whichever this machine uses";
 
-/// A call of KMS that failed: AWS's code, for callers that can go on, and the error, for those that cannot.
+/// A failed call of KMS: AWS's code, for callers that can handle it, and the error, for those that cannot.
 #[derive(Debug)]
 pub(crate) struct KmsError {
     code: Option<String>,
@@ -26,7 +27,7 @@ pub(crate) struct KmsError {
 }
 
 impl KmsError {
-    /// Whether AWS gave this code.
+    /// Whether AWS returned this code.
     pub(crate) fn is(&self, code: &str) -> bool {
         self.code.as_deref() == Some(code)
     }
@@ -39,7 +40,7 @@ impl KmsError {
         self.error.source.to_string()
     }
 
-    /// The IAM action of the call that AWS refused, if AWS answered.
+    /// The IAM action of the call that AWS refused. `None` if AWS did not answer.
     pub(crate) const fn refused(&self) -> Option<&'static str> {
         self.refused
     }
@@ -88,7 +89,7 @@ where
     }
 }
 
-/// Why a call has no answer of KMS.
+/// Why KMS did not answer a call.
 fn unanswered<E: Error + 'static>(error: &SdkError<E, HttpResponse>) -> Failure {
     if let Some(credentials) = credentials_error(error) {
         return without_credentials(credentials);
@@ -105,7 +106,7 @@ fn unanswered<E: Error + 'static>(error: &SdkError<E, HttpResponse>) -> Failure 
             if let Some(failure) = Failure::on_the_way(error, AUTHORITIES) {
                 return failure.prefixed("no connection to KMS");
             }
-            // The SDK ends the search, and does not say so by a type.
+            // The SDK ends the search for credentials without a type of its own for this error.
             if chain.contains("identity resolver timed out") {
                 return Failure::new(ErrorKind::TimedOut, format!("{SLOW_SOURCE} ({chain})"));
             }
@@ -150,7 +151,7 @@ fn without_credentials(error: &CredentialsError) -> Failure {
     Failure::new(kind, format!("{what} ({})", without_features(error)))
 }
 
-/// What the operator does.
+/// What the operator must do.
 enum Advice {
     Grant,
     Credentials,
@@ -256,8 +257,8 @@ fn credentials_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Credent
     None
 }
 
-/// The causes of missing credentials. For a source that is not built in, the SDK names cargo features, which the operator of
-/// a binary cannot turn on.
+/// The causes of missing credentials. If a source is not built in, the SDK names cargo features, which an operator
+/// of a binary cannot enable.
 pub(crate) fn without_features(error: &CredentialsError) -> String {
     let causes = causes(error).join(": ");
     match causes.contains("cargo feature") {

@@ -1,7 +1,7 @@
-//! The HTTP under the SDK: a client that names Signet in requests in which the SDK does not, and the dates of the answers.
+//! HTTP for the SDK: a client that names Signet in requests in which the SDK does not, and the dates of the answers.
 //!
-//! The SDK's clients for container credentials send no `User-Agent`, and the one for the instance metadata sends its own without
-//! `app/...`. `User-Agent` is not among the fields that requests are signed over.
+//! The SDK's clients for container credentials send no `User-Agent`, and that for the instance metadata sends its own
+//! without `app/...`. The signature of a request does not cover `User-Agent`.
 
 use aws_sdk_kms::config::interceptors::BeforeDeserializationInterceptorContextRef;
 use aws_sdk_kms::config::{ConfigBag, Intercept};
@@ -22,7 +22,8 @@ use crate::NAME;
 
 const FIELD: &str = "user-agent";
 
-/// As the SDK makes its own, which takes the proxies of the environment; with this trust, or the system's.
+/// Makes a client like the SDK's own, which uses the proxies of the environment. It trusts `trust`, or
+/// the system's authorities.
 pub(crate) fn client(trust: Option<TlsContext>) -> SharedHttpClient {
     let usual = aws_smithy_http_client::Builder::new().build_with_connector_fn(move |settings, components| {
         let mut connector = Connector::builder().proxy_config(ProxyConfig::from_env());
@@ -66,7 +67,7 @@ impl HttpConnector for Naming<SharedHttpConnector> {
     }
 }
 
-/// Hands on what the clock of KMS shows.
+/// Passes on the time from the answers of KMS.
 #[derive(Debug)]
 pub(crate) struct Dates;
 

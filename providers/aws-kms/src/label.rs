@@ -1,24 +1,27 @@
-//! What Signet writes into a key's description: the one field of KMS that is set together with the key, comes back with
-//! the key's state in one call, and holds 8,192 characters. Tags hold 256 of few kinds, and would take a second call.
+//! The description of a key, in which Signet stores its own data.
 //!
-//! The text is ASCII, as AWS does not say which other characters a description takes.
+//! It is the only field of KMS that is set together with the key, is returned with the key's state in one call, and
+//! holds 8,192 characters. A tag holds 256 characters of few kinds, and would need a second call.
+//!
+//! The text is ASCII, because AWS does not say which other characters a description accepts.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use signet_core::{Algorithm, Kid, PublicKey, Revocation, Terms, VerifyingKey};
 
+/// The maximum length of a description.
 /// <https://docs.aws.amazon.com/kms/latest/APIReference/API_CreateKey.html#KMS-CreateKey-request-Description>
 const LONGEST: usize = 8192;
 const MARK: &str = "A key of a Signet ring; do not edit: ";
 
-/// What a key's description says.
+/// The content of a key's description.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Label {
-    /// The ring that it was made for.
+    /// The ring for which the key was created.
     pub(crate) ring: String,
-    /// Its number in the ring, which its alias ends in.
+    /// The number of the key in the ring, with which its alias ends.
     pub(crate) sequence: u64,
     #[serde(rename = "alg", with = "algorithm")]
     pub(crate) algorithm: Algorithm,
@@ -29,16 +32,19 @@ pub(crate) struct Label {
     pub(crate) revoked: Option<Mark>,
 }
 
-/// The mark of a revocation. It bears the public key, because KMS shows that of enabled keys alone, and a revoked key must
-/// be known to processes that never saw it enabled. It is believed for keys that are marked, and for no others: whoever
-/// may edit a description can revoke a key with it, and must not be able to publish one of their own.
+/// A revocation.
 ///
-/// Marks that were written before they bore a public key are read, and who wrote those reads past the one that stands here.
+/// It includes the public key, because KMS shows that only for enabled keys, and a process must know a revoked key that
+/// it never saw enabled. It is used only for revoked keys: somebody who may edit a description can revoke a key, but
+/// must not be able to publish a key of their own.
+///
+/// Older marks have no public key and can still be read. The version that wrote those ignores the
+/// public key in newer marks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Mark {
     #[serde(flatten)]
     pub(crate) revocation: Revocation,
-    /// The DER of the `SubjectPublicKeyInfo`, in base64.
+    /// The DER `SubjectPublicKeyInfo`, in base64.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     public: Option<String>,
 }
@@ -51,14 +57,14 @@ impl Mark {
         }
     }
 
-    /// The public key that it says the marked key has.
+    /// The public key of the revoked key, according to this mark.
     pub(crate) fn public_key(&self, algorithm: Algorithm) -> Option<VerifyingKey> {
         let der = STANDARD.decode(self.public.as_ref()?).ok()?;
         PublicKey::from_spki_der(&der).ok()?.for_algorithm(algorithm).ok()
     }
 }
 
-/// A label that no description can hold.
+/// A label that is too long for a description.
 #[derive(Debug, thiserror::Error)]
 #[error("takes {0} of the {LONGEST} characters that KMS gives a description: give a shorter reason")]
 pub(crate) struct TooLong(usize);
@@ -84,7 +90,7 @@ impl Label {
         }
     }
 
-    /// `None`: not a key of Signet's, or one whose description somebody changed.
+    /// Parses a description. `None` if it is not of a key of Signet, or somebody has changed it.
     pub(crate) fn from_description(text: &str) -> Option<Self> {
         serde_json::from_str(text.strip_prefix(MARK)?).ok()
     }
@@ -129,7 +135,7 @@ mod tests {
             ),
             revoked: Some(Mark {
                 revocation,
-                // As long as that of RSA-4096, the longest that KMS has.
+                // The longest public key in KMS, that of RSA-4096.
                 public: Some("A".repeat(736)),
             }),
         }
@@ -154,7 +160,7 @@ mod tests {
         assert!(mark.public_key(Algorithm::ES384).is_none());
     }
 
-    /// As it was written before marks bore a public key, and as the version that wrote it reads what is written now.
+    /// Reads a mark from before marks had a public key, and reads a new mark as that version would.
     #[test]
     fn marks_of_the_version_before_are_read_and_it_reads_ours() {
         #[derive(Deserialize)]

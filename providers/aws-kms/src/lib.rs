@@ -1,14 +1,15 @@
 //! Keys from AWS KMS, in both custodies, and the ring store in S3.
 //!
-//! How it meets the contract. *Remote*: one KMS key for each key of the ring, as asymmetric KMS keys have no versions.
-//! The alias `alias/<ring>/<sequence>` names it: an alias is unique, which is the atomic claim, and its creation instant
-//! is the key's. Terms, predecessor and the mark of a revocation stand in the key's description (`label.rs`), which is
-//! written with the key and read with its state. *Sealed*: `Encrypt` and `Decrypt` of one symmetric KMS key, with the
-//! context of each secret as the encryption context; [`signet_sealed`] does the rest, over any store.
+//! How it meets the contract. *Remote*: each key of the ring is a KMS key, because asymmetric KMS keys have no
+//! versions. The alias `alias/<ring>/<sequence>` names it. An alias is unique, which makes it the atomic claim,
+//! and its creation time is that of the key. Terms, predecessor and revocation are stored in the key's
+//! description (`label.rs`), which is written with the key and read with its state. *Sealed*: `Encrypt` and
+//! `Decrypt` with one symmetric KMS key, and the context of each secret as the encryption context.
+//! [`signet_sealed`] does the rest, with any store.
 //!
 //! Besides the five files that every provider has: `session.rs` (credentials), `ring.rs` (reading), `creation.rs`
-//! (creating, adopting, pruning), `http.rs` (who we are to whoever is asked for credentials), `sealer.rs`, `store.rs`,
-//! `check.rs`, `policy.rs`, and `algorithms.rs` and `label.rs` for KMS's forms.
+//! (creating, adopting, pruning), `http.rs` (the `User-Agent`), `sealer.rs`, `store.rs`, `check.rs`, `policy.rs`, and
+//! `algorithms.rs` and `label.rs` for the data formats of KMS.
 //!
 //! The entry points are [`remote`], [`sealer`] and [`store`].
 
@@ -42,10 +43,10 @@ use config::{KeyName, Place, invalid};
 /// The provider's name in settings, logs and metrics.
 pub const NAME: &str = "aws-kms";
 
-/// The ring of the KMS keys whose aliases begin with the configured name. Nothing is called yet.
+/// Opens the ring of the KMS keys whose aliases begin with the configured name. Nothing is called yet.
 ///
 /// # Errors
-/// `InvalidConfig` if `SIGNET_KEY` names one key, or if there is no region.
+/// `InvalidConfig` if `SIGNET_KEY` names a single key, or if there is no region.
 pub async fn remote(config: AwsKmsConfig, clock: Arc<dyn Clock>) -> Result<Arc<dyn KeyProvider>, ProviderError> {
     let name = match config.key {
         KeyName::Name(name) => name,
@@ -61,7 +62,7 @@ pub async fn remote(config: AwsKmsConfig, clock: Arc<dyn Clock>) -> Result<Arc<d
     Ok(Arc::new(provider::Remote::new(name, client, clock)))
 }
 
-/// Wraps and unwraps under the configured KMS key. Nothing is called yet.
+/// Opens a sealer with the configured KMS key. Nothing is called yet.
 ///
 /// # Errors
 /// `InvalidConfig` if there is no region.
@@ -75,10 +76,10 @@ pub async fn sealer(config: AwsKmsConfig) -> Result<Arc<dyn Sealer>, ProviderErr
     Ok(Arc::new(sealer::KmsSealer::new(key, client)))
 }
 
-/// The ring store at `s3://bucket/path`. Nothing is called yet.
+/// Opens the ring store at `s3://bucket/path`. Nothing is called yet.
 ///
 /// # Errors
-/// `InvalidConfig` if the location is none, or if there is no region.
+/// `InvalidConfig` if the location is wrong, or if there is no region.
 pub async fn store(variables: &Variables, location: &str) -> Result<Arc<dyn RingStore>, ProviderError> {
     let place = Place::new(variables)?;
     store::open(&place, location).await

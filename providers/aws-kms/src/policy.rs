@@ -1,32 +1,34 @@
-//! Which permissions Signet needs, in IAM's language. The files in `deploy/policies/aws-kms-*.json` are what stands here,
-//! for a ring named `signet`; a test keeps them the same, and others show that no action is missing and none too many.
+//! The permissions that Signet needs, as IAM policies.
+//!
+//! The files `deploy/policies/aws-kms-*.json` are these policies for a ring named `signet`. A test keeps them equal,
+//! and others show that no action is missing or unnecessary.
 
 use serde_json::{Value, json};
 use signet_core::Kid;
 
 use crate::label::Label;
 
-/// The tag by which policies know a ring's keys.
+/// The tag by which policies recognise a ring's keys.
 const TAG: &str = "signet-ring";
-/// The ring in the encryption context of `signet check`.
+/// The name of the ring in the encryption context of `signet check`.
 pub(crate) const TRIAL_RING: &str = "signet-check";
 
-/// Who is granted something.
+/// Who gets permissions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// The sidecar with remote custody.
     RemoteSidecar,
-    /// Whoever runs `signet keys` with remote custody.
+    /// The operator who runs `signet keys` with remote custody.
     RemoteOperator,
-    /// The sidecar with sealed custody and a ring in S3; an operator needs the same.
+    /// The sidecar with sealed custody and a ring in S3. An operator needs the same.
     Sealed,
 }
 
 impl Role {
-    /// All of them.
+    /// All roles that a policy exists for.
     pub const ALL: [Self; 3] = [Self::RemoteSidecar, Self::RemoteOperator, Self::Sealed];
 
-    /// The name of the policy's file, without its ending.
+    /// The name of the policy's file, without its extension.
     #[must_use]
     pub const fn file(self) -> &'static str {
         match self {
@@ -37,8 +39,8 @@ impl Role {
     }
 }
 
-/// The IAM policy of a role, for the remote ring of this name. In that for sealed custody, `REGION`, `ACCOUNT`, `KEY-ID`,
-/// `ISSUER` (`SIGNET_ISSUER`), `BUCKET` and `PATH` are to be filled in.
+/// The IAM policy of a role, for the remote ring with this name. In the policy for sealed custody, `REGION`, `ACCOUNT`,
+/// `KEY-ID`, `ISSUER` (`SIGNET_ISSUER`), `BUCKET` and `PATH` must be filled in.
 #[must_use]
 pub fn policy(role: Role, name: &str) -> String {
     let statements = match role {
@@ -84,7 +86,7 @@ const OPERATOR_KEYS: [&str; 7] = [
     "kms:UpdateKeyDescription",
 ];
 
-/// The tags of a new key. IAM knows keys by the first; the others are for people.
+/// The tags of a new key. IAM policies use the first; the others are for people.
 pub(crate) fn tags(ring: &str, label: Option<&Label>) -> Vec<(&'static str, String)> {
     let mut tags = vec![(TAG, ring.to_owned())];
     if let Some(label) = label {
@@ -136,7 +138,7 @@ fn statement(actions: &[&str], resource: impl Into<Value>) -> Value {
     json!({"Effect": "Allow", "Action": actions, "Resource": resource.into()})
 }
 
-/// KMS lists all or nothing: neither call knows resources.
+/// KMS lists everything or nothing: neither call supports resources.
 fn reading() -> Value {
     account_wide(&["kms:ListAliases", "kms:ListKeys"])
 }
@@ -145,7 +147,7 @@ fn account_wide(actions: &[&str]) -> Value {
     statement(actions, "*")
 }
 
-/// Only keys that carry the ring's tag, and no tag of others' on them.
+/// Allows creating only keys with the ring's tag, and no tags of others on them.
 fn creating(ring: &str) -> Value {
     let mut statement = statement(&["kms:CreateKey", "kms:TagResource"], "*");
     statement["Condition"] = json!({"StringEquals": {format!("aws:RequestTag/{TAG}"): ring}});
@@ -162,15 +164,15 @@ fn keys(ring: &str, actions: &[&str]) -> Value {
     statement
 }
 
-/// Only with the ring's encryption context: another ring under the same key stays closed. A sealed ring is called as its
-/// issuer is.
+/// Allows only the ring's encryption context, so another ring under the same key stays protected. The name of a
+/// sealed ring is its issuer.
 fn sealing(actions: &[&str], key: &str) -> Value {
     let mut statement = statement(actions, key);
     statement["Condition"] = json!({"StringEquals": {"kms:EncryptionContext:signet-ring": ["ISSUER", TRIAL_RING]}});
     statement
 }
 
-/// Without `s3:ListBucket` an object that is not there answers 403, and a first start looks like a missing permission.
+/// Without `s3:ListBucket`, S3 answers 403 for a missing object, and a first start looks like a missing permission.
 fn object_reading(bucket: &str, path: &str) -> Vec<Value> {
     vec![
         statement(&["s3:GetObject"], format!("arn:aws:s3:::{bucket}/{path}")),

@@ -1,4 +1,4 @@
-//! [`Remote`]: the contract's calls as calls of KMS, with one KMS key for each key of the ring.
+//! [`Remote`]: implements the contract with KMS, with one KMS key for each key of the ring.
 
 use std::fmt;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ impl Remote {
         }
     }
 
-    /// The key, if it may sign.
+    /// Finds the key, and checks that it may sign.
     async fn usable(&self, operation: Operation, kid: &Kid) -> Result<Held, ProviderError> {
         let held = self.ring.find(operation, kid).await?;
         let refuse = |what: &str| {
@@ -52,7 +52,7 @@ impl Remote {
     async fn disable(&self, operation: Operation, kid: &Kid, held: &Held) -> Result<(), ProviderError> {
         match self.ring.client.disable(operation, &held.arn).await {
             Ok(()) => {}
-            // It is being deleted, which is more than disabled.
+            // The key is being deleted, which includes being disabled.
             Err(failure) if failure.is("KMSInvalidStateException") => {}
             Err(failure) => return Err(failure.into()),
         }
@@ -64,20 +64,20 @@ impl Remote {
         const RETIRE: Operation = Operation::Retire;
         match self.ring.client.schedule_deletion(RETIRE, &held.arn).await {
             Ok(()) => {}
-            // "… is pending deletion": somebody was faster.
+            // "… is pending deletion": another process was faster.
             Err(failure) if failure.is("KMSInvalidStateException") => {}
             Err(failure) => return Err(failure.into()),
         }
         self.ring.forget(kid);
         self.ring.disown(&held.alias);
-        // KMS takes the alias away with the key, in a week. Until then every reading would ask for it.
+        // KMS deletes the alias with the key, in a week. Until then, every reading would describe the key.
         match self.ring.client.delete_alias(RETIRE, &held.alias).await {
             Err(failure) if failure.kind() == ErrorKind::NotFound => Ok(()),
             other => other.map_err(ProviderError::from),
         }
     }
 
-    /// Writes the mark, unless there is one that tells all it must.
+    /// Writes the revocation, unless there is a complete one.
     async fn mark(&self, held: &Held, revocation: &Revocation) -> Result<(), ProviderError> {
         const REVOKE: Operation = Operation::Revoke;
         let call = Call {
@@ -99,14 +99,14 @@ impl Remote {
             call.error(ErrorKind::BadAnswer, text)
         })?;
         let before = label.revoked.take();
-        // The first reason stays, also of a mark that was written before marks bore a public key.
+        // The first reason is kept, even if it is in an older mark without a public key.
         let revocation = before.as_ref().map_or(revocation, |mark| &mark.revocation);
         label.revoked = Some(Mark::new(revocation, &held.public));
         if label.revoked == before {
             return Ok(());
         }
         let description = match label.to_description() {
-            // A mark without a public key revokes as well.
+            // A mark without a public key also revokes.
             Err(_) if before.is_some() => return Ok(()),
             description => description.map_err(|error| call.error(ErrorKind::InvalidConfig, error))?,
         };
@@ -124,8 +124,8 @@ impl KeyProvider for Remote {
             algorithms: ALGORITHMS,
             claim: Claim::Atomic,
             longest_message,
-            // ListAliases 500 and DescribeKey 2,000 a second, shared by all in the account and region. A ring of four
-            // keys takes one of those and four of these, which uses both up at the same rate.
+            // The quotas are 500 ListAliases and 2,000 DescribeKey per second, shared by all in the account and region.
+            // A ring of four keys needs one of the former and four of the latter, which uses up both at the same rate.
             reads: Some(ReadQuota {
                 calls: 2_500,
                 per: Duration::from_secs(1),
@@ -164,7 +164,7 @@ impl KeyProvider for Remote {
             return Err(call.error(ErrorKind::InvalidConfig, text));
         }
         let signing = Signing::new(algorithm, message);
-        // Not found: a key that was just made.
+        // KMS may not find a key that was just created.
         let signed = settled(|| self.ring.client.sign(SIGN, &held.arn, &signing, false)).await;
         let signature = match signed {
             Err(failure) if failure.kind() == ErrorKind::KeyUnusable => {
@@ -196,7 +196,7 @@ impl KeyProvider for Remote {
         }
     }
 
-    /// The mark first: a key that is disabled without a mark could be enabled again and sign.
+    /// Writes the revocation first: a key that is disabled without it could be enabled again and sign.
     async fn revoke(&self, kid: &Kid, revocation: &Revocation) -> Result<(), ProviderError> {
         let held = self.ring.find(Operation::Revoke, kid).await?;
         self.mark(&held, revocation).await?;

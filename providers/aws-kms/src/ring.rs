@@ -1,12 +1,12 @@
-//! Reading a ring: which aliases are its, which keys they name, and what those say of themselves.
+//! Reads a ring: its aliases, the keys that they name, and the descriptions of these keys.
 //!
-//! A reading is one `ListAliases` for each hundred aliases of the account, and one `DescribeKey` for each key of the
-//! ring: state, terms and revocation come in that one answer. Public keys never change and are fetched once.
+//! A reading takes one `ListAliases` for each hundred aliases of the account, and one `DescribeKey` for each key of the
+//! ring, which returns state, terms and revocation together. Public keys never change and are fetched once.
 //!
-//! `GetPublicKey` refuses keys that are disabled (<https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html>).
-//! So a process does not know the public key of one that it never saw enabled. If the key was revoked, its mark bears the
-//! public key, and it is listed as revoked. If not, it is left out: it signs no more and, unless somebody disabled it by
-//! hand, has expired.
+//! `GetPublicKey` refuses disabled keys (<https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html>), so a
+//! process does not know the public key of one that it never saw enabled. If the key was revoked, its description
+//! contains the public key, and it is listed as revoked. Otherwise it is left out: it no longer signs and, unless
+//! somebody disabled it by hand, it has expired.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -26,28 +26,28 @@ use crate::client::{Alias, Client, Described, State};
 use crate::error::KmsError;
 use crate::label::Label;
 
-/// So many keys are asked for at once.
+/// How many keys are described at the same time.
 pub(crate) const AT_ONCE: usize = 8;
-/// What was made a moment ago may not be found yet: AWS says "a few seconds", others saw a minute. What these do not
-/// cover is tried again by whoever called, and found then.
+/// Pauses in milliseconds while a new key may not be found yet. AWS says "a few seconds", others have seen a minute. If
+/// these are not enough, the caller's retries are.
 pub(crate) const SETTLING: [u64; 5] = [50, 100, 200, 400, 800];
 
-/// The ring of one name.
+/// The ring with one name.
 pub(crate) struct Ring {
     pub(crate) name: String,
     pub(crate) client: Client,
     pub(crate) clock: Arc<dyn Clock>,
-    /// By ARN, for good.
+    /// Public keys by ARN. They never change.
     public: Mutex<HashMap<String, VerifyingKey>>,
-    /// What the last reading saw, for `sign`.
+    /// The keys in the last reading, for `sign`.
     held: Mutex<HashMap<Kid, Held>>,
-    /// The ARNs of hidden keys that were logged.
+    /// The ARNs of hidden keys that were already logged.
     logged: Mutex<HashSet<String>>,
-    /// The aliases that this process made: a key is listed though KMS does not show its alias yet.
+    /// The aliases that this process created. Their keys are listed even if KMS does not show the aliases yet.
     made: Mutex<Vec<(Alias, Settling)>>,
 }
 
-/// What `sign` needs to know of a key.
+/// What `sign` needs to know about a key.
 #[derive(Clone, Debug)]
 pub(crate) struct Held {
     pub(crate) arn: String,
@@ -65,12 +65,12 @@ pub(crate) struct Member {
     pub(crate) key: Described,
 }
 
-/// What an alias of the ring leads to.
+/// What an alias of the ring names.
 pub(crate) enum Found {
     Key(Box<Member>),
     /// A key that is being deleted.
     Leaving,
-    /// A disabled key whose public key nobody tells; its ARN.
+    /// The ARN of a disabled key whose public key is unknown.
     Hidden(String),
 }
 
@@ -80,13 +80,13 @@ pub(crate) struct Reading {
     pub(crate) members: Vec<Member>,
     /// Aliases of the ring whose keys are being deleted.
     pub(crate) leaving: Vec<String>,
-    /// The highest number that an alias has, whatever became of its key; zero without any.
+    /// The highest number of any alias, whatever happened to its key. Zero if there is none.
     pub(crate) last_sequence: u64,
-    /// Every key id of the account that an alias names.
+    /// The ids of all keys of the account that have an alias.
     pub(crate) named: Vec<String>,
     /// The ARNs of the hidden keys.
     pub(crate) hidden: Vec<String>,
-    /// Whether the ring's aliases say when they were made, as AWS's do.
+    /// Whether the ring's aliases have creation times, as AWS's do.
     pub(crate) dated: bool,
 }
 
@@ -164,7 +164,7 @@ impl Ring {
         Ok(reading)
     }
 
-    /// The key behind an alias.
+    /// Reads the key behind an alias.
     pub(crate) async fn look(&self, operation: Operation, sequence: u64, alias: &Alias) -> Result<Found, KmsError> {
         let call = Call {
             provider: NAME,
@@ -181,8 +181,8 @@ impl Ring {
         if key.state == State::PendingDeletion {
             return Ok(Found::Leaving);
         }
-        // The key itself may be older: one that was adopted. It is published from the alias on. The API lets servers leave
-        // an alias's instants out.
+        // An adopted key may be older than its alias. It is published from the creation of the alias on. The API allows
+        // servers to leave out the time of an alias.
         let created_at = alias.created_at.or(key.created_at);
         let created_at =
             created_at.ok_or_else(|| call.bad_answer("neither the alias nor its key has a creation instant"))?;
@@ -199,7 +199,7 @@ impl Ring {
             })?;
         let (public, state) = match self.public_key(operation, &key, label.algorithm).await? {
             Some(public) if key.state == State::Enabled => (Some(public), KeyState::Enabled),
-            // Known from when it was enabled. Or somebody disabled it between the two calls.
+            // The public key is known from when it was enabled. Or it was disabled between the two calls.
             known => (known, KeyState::Disabled),
         };
         let mark = label.revoked;
@@ -224,7 +224,7 @@ impl Ring {
         })))
     }
 
-    /// Once for each key.
+    /// Logs a hidden key, once for each key.
     fn log_hidden(&self, alias: &str, arn: &str, is_revoked: bool) {
         if !self.logged.lock().insert(arn.to_owned()) {
             return;
@@ -282,7 +282,7 @@ impl Ring {
         let before = std::mem::take(&mut *held);
         for member in members {
             let kid = member.record.kid();
-            // A reading that began before a revocation must not take it back.
+            // A reading that began before a revocation must not undo it.
             let was_revoked = before.get(kid).is_some_and(|held| held.revoked);
             held.insert(
                 kid.clone(),
@@ -297,7 +297,7 @@ impl Ring {
         }
     }
 
-    /// The key of this id as the last reading saw it; reads again if it did not.
+    /// The key with this id from the last reading. Reads again if it was not there.
     pub(crate) async fn find(&self, operation: Operation, kid: &Kid) -> Result<Held, ProviderError> {
         if let Some(held) = self.held(kid) {
             return Ok(held);
@@ -319,7 +319,7 @@ impl Ring {
         self.held.lock().get(kid).cloned()
     }
 
-    /// Changes what is held of a key; `forget` with `None`.
+    /// Changes what is stored for a key.
     pub(crate) fn change(&self, kid: &Kid, change: impl FnOnce(&mut Held)) {
         if let Some(held) = self.held.lock().get_mut(kid) {
             change(held);
@@ -334,7 +334,7 @@ impl Ring {
         self.made.lock().push((alias.clone(), Settling::begin(&*self.clock)));
     }
 
-    /// Adds what this process made and KMS does not show yet.
+    /// Adds the aliases that this process created and KMS does not show yet.
     fn with_made(&self, aliases: &mut Vec<Alias>) {
         let mut made = self.made.lock();
         made.retain(|(_, made)| made.goes_on(&*self.clock));
@@ -345,7 +345,7 @@ impl Ring {
         }
     }
 
-    /// A key of this process's that was deleted is not remembered.
+    /// Forgets an alias of this process whose key was deleted.
     pub(crate) fn disown(&self, alias: &str) {
         self.made.lock().retain(|(made, _)| made.name != alias);
     }
@@ -357,7 +357,7 @@ impl fmt::Debug for Ring {
     }
 }
 
-/// Repeats a call while it does not find what must be there.
+/// Repeats a call while it does not find something that must exist.
 pub(crate) async fn settled<T, F: Future<Output = Result<T, KmsError>>>(call: impl Fn() -> F) -> Result<T, KmsError> {
     for wait in SETTLING {
         match call().await {

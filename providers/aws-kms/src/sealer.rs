@@ -1,7 +1,8 @@
-//! Sealing under one symmetric KMS key: <https://docs.aws.amazon.com/kms/latest/APIReference/API_Encrypt.html>.
+//! The sealer: encrypts with one symmetric KMS key:
+//! <https://docs.aws.amazon.com/kms/latest/APIReference/API_Encrypt.html>.
 //!
-//! The context of a secret is its encryption context: KMS authenticates it, refuses another one, writes it to the audit
-//! log, and lets a policy demand it.
+//! The context of a secret is its encryption context. KMS authenticates it, refuses a different one, and writes it to
+//! the audit log, and a policy can require it.
 
 use std::fmt;
 
@@ -14,7 +15,7 @@ use crate::NAME;
 use crate::client::Client;
 use crate::policy::{TRIAL_RING, sealing_grant};
 
-/// "Data to be encrypted … maximum length of 4096"; the largest private key, RSA with 4096 bits, takes 2,400.
+/// "Data to be encrypted … maximum length of 4096". The longest private key, RSA with 4096 bits, takes 2,400 bytes.
 const LONGEST: usize = 4096;
 
 pub(crate) struct KmsSealer {

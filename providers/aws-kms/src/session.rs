@@ -1,11 +1,11 @@
-//! Who we are to AWS: the credential chain of the SDK over *our* variables, with deadlines on every step of it.
+//! Credentials for AWS: the SDK's credential chain with *our* variables, and a deadline for each step.
 //!
-//! The SDK reads the process's environment. Its one way to read something else is a method that it offers under the
-//! feature `test-util`; with it, two configurations live in one process and no test touches the environment. What
-//! stays the process's: the clock, the files that the variables name, and the proxy variables.
+//! By default, the SDK reads the process's environment. The only other way is a method that it offers under the feature
+//! `test-util`. With it, one process can have two configurations, and no test changes the environment. The clock, the
+//! files that the variables name and the proxy variables are still those of the process.
 //!
 //! The chain is the SDK's own: environment, profile, web identity, container (EKS Pod Identity, ECS), instance metadata
-//! (IMDSv2). The region is not asked of the instance metadata: opening makes no call.
+//! (IMDSv2). The instance metadata is not asked for the region, because opening a provider makes no call.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -23,14 +23,14 @@ use signet_base::APPLICATION_ID;
 use crate::config::{Place, VARIABLES, invalid};
 use crate::http;
 
-/// For a connection.
+/// The deadline for a connection.
 const CONNECT: Duration = Duration::from_secs(2);
-/// For a whole call, the search for credentials included.
+/// The deadline for a whole call, including the search for credentials.
 const CALL: Duration = Duration::from_secs(5);
-/// For the search for credentials: less than a call, so that the error says what was too slow.
+/// The deadline for the search for credentials. It is shorter than that of a call, so the error says what was too slow.
 pub(crate) const CREDENTIALS: Duration = Duration::from_millis(4500);
 
-/// The deadlines of a call that may take this long.
+/// The deadlines for a call that may take this long.
 pub(crate) fn deadlines(call: Duration) -> TimeoutConfig {
     TimeoutConfig::builder()
         .connect_timeout(CONNECT)
@@ -40,7 +40,7 @@ pub(crate) fn deadlines(call: Duration) -> TimeoutConfig {
         .build()
 }
 
-/// What the SDK's clients are made of. Reads the profile files, and calls nobody.
+/// Makes the configuration of the SDK's clients. Reads the profile files, and calls nobody.
 pub(crate) async fn session(place: &Place) -> Result<SdkConfig, ProviderError> {
     let region = match &place.region {
         Some(region) => region.clone(),
@@ -72,7 +72,7 @@ fn loader(place: &Place, over: &[(&str, &str)]) -> Result<ConfigLoader, Provider
         .app_name(application()?)
         .retry_config(RetryConfig::disabled())
         .timeout_config(deadlines(CALL))
-        // The deadline of a whole call is the stricter rule: no answer of KMS is long.
+        // The deadline of a whole call is stricter, because all answers of KMS are short.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
     let Some(pem) = &place.authorities else {
         return Ok(loader.http_client(http::client(None)));
@@ -86,7 +86,7 @@ fn loader(place: &Place, over: &[(&str, &str)]) -> Result<ConfigLoader, Provider
     Ok(loader.http_client(http::client(Some(context))))
 }
 
-/// Stands in the `User-Agent` of the SDK as `app/...`.
+/// Our name in the SDK's `User-Agent`, as `app/...`.
 fn application() -> Result<AppName, ProviderError> {
     AppName::new(APPLICATION_ID).map_err(|error| invalid(format!("the SDK does not take our name: {error}")))
 }

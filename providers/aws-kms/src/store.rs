@@ -20,9 +20,9 @@ use crate::error::{AUTHORITIES, without_features};
 use crate::policy::{object_read_grant, object_write_grant};
 use crate::session::{CREDENTIALS, session};
 
-/// Credentials that expire sooner are renewed.
+/// Credentials are renewed this long before they expire.
 const RENEWAL: Duration = Duration::from_secs(300);
-/// After a renewal that failed, credentials that still hold are used for so long before the next.
+/// After a failed renewal, valid credentials are used this long before the next attempt.
 const PAUSE: Duration = Duration::from_secs(15);
 
 pub(crate) async fn open(place: &Place, location: &str) -> Result<Arc<dyn RingStore>, ProviderError> {
@@ -54,7 +54,7 @@ pub(crate) async fn open(place: &Place, location: &str) -> Result<Arc<dyn RingSt
         .with_http_connector(NamingRegions::new(NAME))
         .with_client_options(options);
     match &place.s3 {
-        // The configuration takes http for a loopback address alone.
+        // The configuration allows http only for a loopback address.
         Some(url) => builder = builder.with_endpoint(url).with_allow_http(url.starts_with("http://")),
         None if region.starts_with("cn-") => {
             builder = builder.with_endpoint(format!("https://s3.{region}.amazonaws.com.cn"));
@@ -72,7 +72,8 @@ pub(crate) async fn open(place: &Place, location: &str) -> Result<Arc<dyn RingSt
     Ok(Arc::new(ring.trusting(AUTHORITIES)))
 }
 
-/// The SDK's credential chain for a client that is not the SDK's. What was found is kept until it is about to expire.
+/// The SDK's credential chain for a client that is not the SDK's. The credentials are cached until
+/// shortly before they expire.
 struct Credentials {
     chain: SharedCredentialsProvider,
     session: SdkConfig,

@@ -1,4 +1,4 @@
-//! The contract, on our own server: all ten algorithms, both custodies, signatures of requests verified.
+//! The provider contract on our own server: all ten algorithms, both custodies, verified request signatures.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! Every source of credentials, in the order of the chain, and what is said when there is none.
+//! All sources of credentials, in the order of the chain, and the error if there are none.
 
 mod common;
 
@@ -11,14 +11,14 @@ use signet_aws_kms::{AwsKmsConfig, remote, store};
 use signet_fakes::{Fault, Request, Response, Server, Service};
 
 const TOKEN: &str = "the-token-of-the-session";
-/// No source but the one under test.
+/// Disables all sources except the one under test.
 const NONE: [(&str, &str); 3] = [
     ("AWS_ACCESS_KEY_ID", ""),
     ("AWS_SECRET_ACCESS_KEY", ""),
     ("HOME", "/nonexistent"),
 ];
 
-/// STS, the agent of Pod Identity, and the instance metadata, each of which gives out a session of its own.
+/// STS, the agent of Pod Identity, and the instance metadata. Each issues its own session.
 struct Sources;
 
 fn session(source: &str) -> String {
@@ -103,7 +103,7 @@ impl World {
         path.to_str().expect("text").to_owned()
     }
 
-    /// A ring, read through these variables alone.
+    /// Reads a ring with only these variables.
     async fn list(&self, over: &[(&str, &str)]) -> Result<usize, ProviderError> {
         let all: Vec<(&str, &str)> = over.to_vec();
         let mut base: Vec<(&str, &str)> = NONE.to_vec();
@@ -181,7 +181,7 @@ fn each_source_gives_credentials_in_the_order_of_the_chain() {
     });
 }
 
-/// As IAM Roles Anywhere needs it.
+/// IAM Roles Anywhere works like this.
 #[test]
 fn a_process_that_the_profile_names_gives_credentials_and_is_asked_again_only_when_they_end() {
     signet_testkit::run(async {
@@ -406,7 +406,7 @@ fn a_server_that_no_authority_of_ours_vouches_for_is_not_talked_to() {
         let mut errors = vec![provider.list().await.expect_err("refused")];
         let store = store(&cloud.variables(&[("AWS_ENDPOINT_URL", &url)]), "s3://rings/ring.json").await;
         errors.push(store.expect("a store").load().await.expect_err("refused"));
-        // STS.
+        // Now STS.
         let mut variables = NONE.to_vec();
         let token = world.file("token", "a.web.token");
         variables.extend([

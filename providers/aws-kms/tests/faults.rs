@@ -1,4 +1,4 @@
-//! What goes wrong at a call, at every call, and what is left afterwards.
+//! Faults at every call, and what is left afterwards.
 
 mod common;
 
@@ -33,7 +33,7 @@ async fn create(provider: &dyn KeyProvider, of: Option<&Kid>) -> Result<KeyRecor
     provider.create(&new_key(Algorithm::ES256, of)).await
 }
 
-/// Every way for a call to fail.
+/// All ways in which a call can fail.
 fn faults() -> Vec<(Fault, ErrorKind)> {
     vec![
         (Fault::Refused, ErrorKind::Unavailable),
@@ -70,7 +70,7 @@ fn a_create_that_failed_at_any_call_is_completed_by_the_next_and_leaves_no_key_o
                 cloud.server.script(call, fault.clone());
                 let failed = create(&*provider, None).await;
                 if call == "DescribeKey" && failed.is_ok() {
-                    // The first of a ring describes nothing but its own key and strangers.
+                    // Creating the first key of a ring describes only that key and keys without an alias.
                     cloud.server.unscript();
                 }
                 if let Err(error) = &failed {
@@ -123,14 +123,14 @@ fn a_retirement_or_revocation_that_failed_at_any_call_is_completed_by_the_next()
                 let again = cloud.remote("ring").await;
                 match act(Arc::clone(&again)).await {
                     Ok(()) => {}
-                    // The key is being deleted, and no longer of the ring: that was the whole purpose.
+                    // The key is being deleted and no longer in the ring, as intended.
                     Err(error) => assert_eq!(error.kind, ErrorKind::NotFound, "{}", told(&error)),
                 }
                 for handle in [&provider, &again] {
                     let keys = handle.list().await.expect("listed");
                     let listed = keys.iter().find(|key| key.kid() == old.kid());
                     match call {
-                        // Who never saw it enabled does not list it.
+                        // A process that never saw it enabled does not list it.
                         "DisableKey" => assert!(listed.is_none_or(|key| key.state == KeyState::Disabled)),
                         "ScheduleKeyDeletion" | "DeleteAlias" => assert!(listed.is_none(), "{call} {fault:?}"),
                         _ => assert_eq!(listed.and_then(|key| key.revoked.as_ref()), Some(&mark())),
@@ -140,7 +140,7 @@ fn a_retirement_or_revocation_that_failed_at_any_call_is_completed_by_the_next()
                 provider.sign(newest.kid(), b"message").await.expect("the newest signs");
             }
         }
-        // What a crash between the two calls of a deletion left is a name alone.
+        // After a crash between the two calls of a deletion, only an alias is left.
         let pruned = provider.prune().await.expect("pruned");
         assert!(pruned.iter().all(|what| what.starts_with("alias/ring/")), "{pruned:?}");
         assert_eq!(provider.prune().await.expect("pruned"), Vec::<String>::new());
@@ -152,7 +152,7 @@ fn a_hundred_starts_killed_within_two_seconds_make_at_most_two_keys() {
     const MEASURED: usize = 5;
     run(async {
         let cloud = Cloud::new();
-        // The shortest of some: a machine that is busy for a moment would make every life long enough.
+        // The shortest of several, because a machine that is briefly busy would make every process live long enough.
         let mut whole = Duration::MAX;
         for ring in 0..MEASURED {
             let started = tokio::time::Instant::now();
@@ -162,8 +162,8 @@ fn a_hundred_starts_killed_within_two_seconds_make_at_most_two_keys() {
         }
         let (mut seed, mut killed) = (0x0051_676e_6574_u64, 0);
         for start in 0..100 {
-            // Each start is a process of its own: nothing is remembered. Two seconds are long for a fake that answers at
-            // once, so that lives are as long as a whole start here, or shorter.
+            // Each start is a process of its own that remembers nothing. A process lives at most as long as a whole
+            // start takes with this fake server, which answers at once.
             let provider = cloud.remote("loop").await;
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             let life = whole.mul_f64((seed >> 40) as f64 / f64::from(1u32 << 24));
@@ -182,7 +182,7 @@ fn a_hundred_starts_killed_within_two_seconds_make_at_most_two_keys() {
     });
 }
 
-/// The worst of all loops: every start dies between making the key and naming it.
+/// The worst loop: every start dies between creating the key and naming it.
 #[test]
 fn a_hundred_starts_that_all_die_before_the_key_has_its_name_make_one_key() {
     run(async {
@@ -379,7 +379,7 @@ fn the_calls_of_every_operation_are_counted() {
     });
 }
 
-/// Also if somebody sets the wall clock meanwhile.
+/// This also holds if somebody sets the wall clock meanwhile.
 #[test]
 fn a_key_that_a_list_lacks_is_listed_for_a_while_by_the_clock_that_nobody_sets() {
     run(async {

@@ -1,10 +1,10 @@
-//! The contract, on LocalStack: an implementation of KMS and S3 that is not ours.
+//! The provider contract on LocalStack, which implements KMS and S3 independently of us.
 //!
-//! An object of its S3 cannot be read for seconds after a client that was writing it hung up. Calls of the store that were
-//! begun are therefore carried to their end here, also when their caller is gone; `conformance.rs` breaks them off.
+//! In its S3, an object cannot be read for seconds after a client has disconnected during a write. Store calls that
+//! have started are therefore completed here even if their caller is gone; `conformance.rs` interrupts them.
 //!
-//! It has no Ed25519, so that a wrapper here declares nine algorithms. It does not check signatures of requests, and it
-//! does not know dry runs and bad key policies: `conformance.rs` has these.
+//! LocalStack has no Ed25519, so a wrapper here declares nine algorithms. It does not check request signatures and
+//! knows neither dry runs nor bad key policies; `conformance.rs` tests these.
 //!
 //! `SIGNET_TEST_LOCALSTACK` names a Python 3.13 with `tests/clouds/localstack-requirements.txt` installed.
 
@@ -42,7 +42,8 @@ const WITHOUT_EDDSA: &[Algorithm] = &[
     Algorithm::ES512,
 ];
 
-/// Runs LocalStack, and ends it with its files when its own standard input ends: that is, with this process.
+/// Runs LocalStack. When its standard input ends, which means that this process has ended, it stops
+/// LocalStack and deletes its files.
 const SCRIPT: &str = r#"
 "$0" -m localstack.runtime.main >"$TMPDIR/log" 2>&1 &
 server=$!
@@ -113,7 +114,7 @@ impl LocalStack {
         );
     }
 
-    /// What an operator makes: a bucket and a key for sealing.
+    /// Creates what an operator would: a bucket, and a key for sealing.
     fn prepare(&self, python: &str) -> String {
         const OPERATOR: &str = "
 import boto3, sys
@@ -166,7 +167,7 @@ print(boto3.client('kms', **a).create_key()['KeyMetadata']['Arn'])
     }
 }
 
-/// Declares what LocalStack has; whatever is asked for beyond that, LocalStack itself refuses.
+/// Declares the algorithms that LocalStack has. LocalStack itself refuses all others.
 #[derive(Debug)]
 struct WithoutEdDsa(Arc<dyn KeyProvider>);
 
@@ -212,7 +213,7 @@ impl KeyProvider for WithoutEdDsa {
     }
 }
 
-/// A store whose calls are never broken off.
+/// A store whose calls are never interrupted.
 #[derive(Debug)]
 struct Unbroken(Arc<dyn RingStore>);
 
@@ -239,7 +240,7 @@ impl RingStore for Unbroken {
     }
 }
 
-/// LocalStack computes in Python: more tests at once would wait for each other until their calls are out of time.
+/// LocalStack is written in Python. With more tests at once, their calls would time out.
 static SEATS: Semaphore = Semaphore::const_new(3);
 
 async fn fresh_remote() -> Subject {

@@ -1,4 +1,4 @@
-//! The policies grant what the crate calls, and nothing else: as files, and tried action by action.
+//! The policies grant exactly the calls that the crate makes. The files are compared, and each action is tried.
 
 mod common;
 
@@ -14,7 +14,7 @@ use signet_core::{Algorithm, Revocation, Timestamp};
 use signet_fakes::Fault;
 use signet_testkit::new_key;
 
-/// Every action of a policy in the order of its text, by a reader that knows how ours are written.
+/// All actions of a policy, in the order of its text. The parser knows only the form of our policies.
 fn actions(policy: &str) -> BTreeSet<String> {
     policy
         .split('"')
@@ -111,7 +111,7 @@ async fn operator(cloud: &Cloud, ring: &str, clock: Arc<ManualClock>) -> Result<
 async fn sealed(cloud: &Cloud, key: &str, object: &str) -> Result<(), ProviderError> {
     let provider = cloud.sealed(key, object, clock()).await;
     let key = provider.create(&new_key(Algorithm::ES256, None)).await?;
-    // Another process has to unseal what it did not seal.
+    // Another process must unseal what it did not seal.
     provider.list().await?;
     provider.sign(key.kid(), b"message").await.map(drop)
 }
@@ -148,7 +148,7 @@ fn each_policy_is_enough_and_no_action_of_it_is_too_much() {
                 let outcome = live(role, &cloud, &key, &format!("without-{index}")).await;
                 cloud.server.unscript();
                 let error = outcome.expect_err(&format!("{role:?} needs no {action}"));
-                // What S3 says of an object that is not there to somebody who may not list.
+                // S3 answers this for a missing object if the caller may not list the bucket.
                 assert_eq!(error.kind, ErrorKind::PermissionDenied, "{action}: {}", told(&error));
                 let named = told(&error).contains(action.as_str()) || action == "s3:ListBucket";
                 let is_tag = action == "kms:TagResource" && told(&error).contains("kms:TagResource");
@@ -205,7 +205,7 @@ fn check_names_the_permission_that_is_missing_and_the_statement_that_grants_it()
     });
 }
 
-/// The answer of each row, by its permission.
+/// The answer in each row, by permission.
 async fn answers(cloud: &Cloud, denied: &str) -> Vec<Check> {
     let all: BTreeSet<String> = [Role::RemoteSidecar, Role::RemoteOperator]
         .into_iter()
@@ -217,7 +217,7 @@ async fn answers(cloud: &Cloud, denied: &str) -> Vec<Check> {
         .filter(|action| *action != denied)
         .collect();
     cloud.aws.allow(KEY, &rest);
-    // A process that started just now: it knows no public key yet.
+    // A process that has just started and knows no public key yet.
     let provider = cloud.remote("gateway").await;
     Trials::of(async |trials| provider.check(trials).await).await
 }

@@ -1,4 +1,4 @@
-//! What is a ring's and what is not, and who may be believed about it.
+//! Which keys belong to a ring, and what is accepted about them.
 
 mod common;
 
@@ -76,7 +76,7 @@ fn lists_that_come_in_pages_are_read_to_their_end() {
             of = Some(create(&*provider, of.as_ref()).await.kid().clone());
         }
         assert_eq!(provider.list().await.expect("listed").len(), 5);
-        // A page that is lost is an error, never a shorter ring.
+        // A lost page is an error and never gives a shorter ring.
         cloud.server.script("ListAliases", Fault::Slow(Duration::ZERO));
         cloud.server.script("ListAliases", Fault::Refused);
         assert_eq!(provider.list().await.expect_err("no list").kind, ErrorKind::Unavailable);
@@ -112,7 +112,7 @@ fn a_revoked_key_that_somebody_enables_again_stays_revoked_for_every_handle() {
             let error = handle.sign(key.kid(), b"message").await.expect_err("never");
             assert_eq!(error.kind, ErrorKind::KeyUnusable);
         }
-        // Whoever takes the mark away takes it from new processes, not from those that saw it.
+        // Removing the revocation affects new processes, but not those that saw it.
         let label = cloud
             .aws
             .keys()

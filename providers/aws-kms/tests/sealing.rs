@@ -1,4 +1,4 @@
-//! The sealer under a KMS key, and what a sealed ring costs in calls.
+//! The sealer with a KMS key, and the number of calls for a sealed ring.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! Keys that AWS shows no public key of, and rings that the version before made.
+//! Keys whose public key AWS does not show, and rings of the previous version.
 
 mod common;
 
@@ -34,7 +34,7 @@ fn mark(reason: &str) -> Revocation {
     }
 }
 
-/// The id and the description of key number `sequence`.
+/// The id and the description of the key with this number.
 fn described(cloud: &Cloud, sequence: u64) -> (String, String) {
     let label = format!("\"sequence\":{sequence},");
     let keys = cloud.aws.keys();
@@ -45,7 +45,7 @@ fn described(cloud: &Cloud, sequence: u64) -> (String, String) {
     (id.clone(), description.clone())
 }
 
-/// The description without the public key, as marks were written before.
+/// The description without the public key, as marks used to be written.
 fn as_before(description: &str) -> String {
     let (start, rest) = description
         .split_once(",\"public\":\"")
@@ -78,7 +78,7 @@ fn a_ring_whose_marks_bear_no_public_key_reads_and_its_revoked_keys_stay_refused
         assert!(find(&keys, &first).is_none() && find(&keys, &second).is_some());
         let refused = fresh.sign(first.kid(), b"message").await.expect_err("never");
         assert_eq!(refused.kind, ErrorKind::NotFound);
-        // Another leaked key can be revoked, and a successor be made.
+        // Another leaked key can be revoked, and a successor created.
         fresh
             .revoke(second.kid(), &mark("leaked as well"))
             .await
@@ -86,7 +86,8 @@ fn a_ring_whose_marks_bear_no_public_key_reads_and_its_revoked_keys_stay_refused
         create(&*fresh, Some(second.kid())).await;
         assert!(find(&list(&*cloud.remote("ring").await).await, &second).is_some_and(|key| key.revoked.is_some()));
 
-        // Enabled by somebody, it is listed as what it is. To revoke it again keeps its public key, and the first reason.
+        // If somebody enables it, it is still listed as revoked. Revoking it again keeps its public
+        // key and the first reason.
         cloud.aws.enable(&id);
         let again = cloud.remote("ring").await;
         let keys = list(&*again).await;
@@ -117,7 +118,7 @@ fn a_key_that_somebody_disabled_is_listed_by_who_saw_it_enabled_and_stops_nobody
         let fresh = cloud.remote("ring").await;
         assert_eq!(list(&*fresh).await.len(), 1);
         fresh.sign(second.kid(), b"message").await.expect("signed");
-        // Whoever wants to revoke it is told how.
+        // The error says how to revoke it.
         let error = fresh.revoke(first.kid(), &mark("leaked")).await.expect_err("unknown");
         assert_eq!(error.kind, ErrorKind::NotFound);
         assert!(told(&error).contains("aws kms enable-key"), "{}", told(&error));
@@ -157,7 +158,7 @@ fn a_deletion_that_somebody_schedules_and_takes_back_forgets_no_revocation() {
         cloud.aws.schedule_deletion(&id);
         let keys = list(&*cloud.remote("ring").await).await;
         assert!(find(&keys, &first).is_none() && find(&keys, &second).is_some());
-        // As CancelKeyDeletion leaves it.
+        // CancelKeyDeletion leaves this state.
         cloud.aws.disable(&id);
         let keys = list(&*cloud.remote("ring").await).await;
         assert_eq!(
@@ -167,7 +168,7 @@ fn a_deletion_that_somebody_schedules_and_takes_back_forgets_no_revocation() {
     });
 }
 
-/// Whoever may edit descriptions can revoke a key, and must not be able to have one of their own published.
+/// Somebody who may edit descriptions can revoke a key, but must not be able to publish a key of their own.
 #[test]
 fn the_public_key_of_a_mark_is_believed_for_revoked_keys_alone() {
     run(async {
@@ -178,7 +179,7 @@ fn the_public_key_of_a_mark_is_believed_for_revoked_keys_alone() {
         let (_, foreign) = marked.split_once(",\"public\":").expect("a public key");
         let (id, description) = described(&cloud, 2);
         let inner = description.strip_suffix('}').expect("an object");
-        // Beside a mark, it is passed over. In place of one, the description is no longer Signet's.
+        // Next to a mark, it is ignored. In place of a mark, the description is not accepted as Signet's.
         cloud.aws.describe(
             &id,
             &format!("{inner},\"revoked\":{{\"at\":1,\"reason\":\"\",\"public\":{foreign}"),
@@ -204,7 +205,7 @@ fn aliases_without_instants_are_as_old_as_their_keys() {
         let keys = list(&*cloud.remote("ring").await).await;
         assert_eq!(find(&keys, &first).map(|key| key.created_at), Some(first.created_at));
 
-        // What a crash left is older than the name that it would get, and would sign before it was published for its lead.
+        // A key that a crash left is older than its future alias. It would sign before it was published for its lead.
         let clock = clock();
         let provider = cloud.remote_with("ring", &[], clock.clone()).await;
         let newest = list(&*provider)
@@ -223,7 +224,7 @@ fn aliases_without_instants_are_as_old_as_their_keys() {
         let third = create(&*provider, newest.as_ref()).await;
         assert_eq!(cloud.aws.paid_keys(), paid + 1, "another was made");
         assert!(third.created_at.since(first.created_at) >= Duration::from_secs(2999));
-        // One that is young is taken up.
+        // A young key is adopted.
         cloud.server.script("CreateAlias", Fault::Refused);
         provider
             .create(&new_key(Algorithm::ES256, Some(third.kid())))

@@ -1,4 +1,4 @@
-//! The fake account, and providers on it.
+//! A fake account, and providers that use it.
 
 #![allow(dead_code, reason = "each test program uses its part")]
 
@@ -18,7 +18,7 @@ use signet_sealed::Sealed;
 pub(crate) const KEY: &str = "AKIDSIDECAR";
 pub(crate) const SECRET: &str = "wJalrXUtnFEMI/K7MDENG";
 
-/// One account with its server, over https.
+/// An account with its server, over https.
 pub(crate) struct Cloud {
     pub(crate) aws: Aws,
     pub(crate) server: Server,
@@ -44,7 +44,7 @@ impl Cloud {
         }
     }
 
-    /// One for all tests of the program that do not disturb each other.
+    /// One account for all tests of the program that do not disturb each other.
     pub(crate) fn shared() -> &'static Self {
         static SHARED: OnceLock<Cloud> = OnceLock::new();
         SHARED.get_or_init(Self::new)
@@ -92,7 +92,7 @@ impl Cloud {
     }
 }
 
-/// A clock that shows the real time and stands.
+/// A clock that shows the current time and does not move.
 pub(crate) fn clock() -> Arc<ManualClock> {
     #[allow(clippy::disallowed_methods, reason = "the fake has the real time, too")]
     let now = std::time::SystemTime::now()
@@ -103,13 +103,13 @@ pub(crate) fn clock() -> Arc<ManualClock> {
     )))
 }
 
-/// A name that no other test of this program has.
+/// A name that no other test of this program uses.
 pub(crate) fn unique(what: &str) -> String {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     format!("{what}-{}", NEXT.fetch_add(1, Ordering::SeqCst))
 }
 
-/// What a failed call says, with its cause.
+/// The text of an error, with its cause.
 pub(crate) fn told(error: &signet_api::ProviderError) -> String {
     format!("{error}: {}", error.source)
 }
