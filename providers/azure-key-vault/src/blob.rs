@@ -1,11 +1,11 @@
-//! The form of a sealed secret: which version sealed it, its data key, its ciphertext, and the vault's signature.
+//! The format of a sealed secret: the version that sealed it, its data key, its ciphertext, and the vault's signature.
 //!
 //! ```text
 //! "signet-azure/1" | version | wrapped data key | nonce | ciphertext and tag | signature
 //! ```
-//! Each part but the first stands behind its length in four octets.
+//! Each part except the first is preceded by its length in four bytes.
 
-/// The form and its version; also the domain of the signature.
+/// The format and its version. It also separates these signatures from others.
 const MAGIC: &[u8] = b"signet-azure/1";
 pub(crate) const NONCE: usize = 12;
 
@@ -17,13 +17,13 @@ pub(crate) struct Blob {
     pub(crate) data_key: Vec<u8>,
     pub(crate) nonce: [u8; NONCE],
     pub(crate) ciphertext: Vec<u8>,
-    /// PS256 by that version over [`Blob::signed`].
+    /// The signature of that version over [`Blob::signed`], with PS256.
     pub(crate) signature: Vec<u8>,
 }
 
 impl Blob {
-    /// What is signed: everything, and the context that it is for. Each part behind its length, so that no two blobs
-    /// have the same bytes here.
+    /// The signed bytes: everything, and the context. Each part is preceded by its length, so different blobs
+    /// have different bytes here.
     pub(crate) fn signed(&self, key: &str, context: &[u8]) -> Vec<u8> {
         let mut bytes = MAGIC.to_vec();
         for part in [
@@ -53,11 +53,11 @@ impl Blob {
         bytes
     }
 
-    /// `None` if it is none.
+    /// Parses a blob. `None` if the bytes are not one.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let mut rest = bytes.strip_prefix(MAGIC)?;
         let version = String::from_utf8(take(&mut rest)?.to_vec()).ok()?;
-        // It becomes part of a URL.
+        // The version becomes part of a URL.
         if version.is_empty() || version.len() > 64 || !version.bytes().all(|octet| octet.is_ascii_alphanumeric()) {
             return None;
         }

@@ -1,22 +1,22 @@
-//! What `signet check` tries, one permission at a time, leaving nothing behind.
+//! `signet check` for a vault: one permission at a time, leaving nothing behind.
 //!
-//! The vault authorises a call before it looks at what the call names, so an operation on a version that does not exist
-//! is answered with 404 to those who may do it, and with 403 to the others. Creating has no such harmless form. It is
-//! tried with a kind of key that no vault has: a refusal of the caller is then certain, a grant is not.
+//! The vault checks permissions before it looks up the object of a call. For a version that does not exist, it answers
+//! 404 to callers with the permission and 403 to others. Creating has no such harmless form. It is tried with an
+//! invalid type of key: a refusal of the caller is then certain, but a grant is not.
 
 use signet_api::{ErrorKind, Operation, ProviderError, Trials};
 use signet_core::Algorithm;
 
 use crate::client::{Change, Vault, action};
 
-/// A version that no key ever has: names of versions are random.
+/// A version that no key has, because the names of versions are random.
 const NO_VERSION: &str = "00000000000000000000000000000000";
 
-/// The roles of `deploy/policies`, with the names filled in.
+/// The roles in `deploy/policies`, with the names filled in.
 const REMOTE_ROLE: &str = include_str!("../../../deploy/policies/azure-sidecar-remote.json");
 const SEALED_ROLE: &str = include_str!("../../../deploy/policies/azure-sidecar-sealed.json");
 
-/// The text of a role and the command that assigns it for this key.
+/// The text of a role, and the command that assigns it for this key.
 fn grant(role: &str, file: &str, vault: &Vault) -> String {
     let host = vault.url().trim_start_matches("https://");
     let name = host.split('.').next().unwrap_or(host);
@@ -37,7 +37,7 @@ fn sealed_grant(vault: &Vault) -> Option<String> {
     Some(grant(SEALED_ROLE, "azure-sidecar-sealed.json", vault))
 }
 
-/// Not found is what those are told who may.
+/// Callers with the permission get "not found".
 fn permitted<T>(outcome: Result<T, ProviderError>) -> Result<(), ProviderError> {
     match outcome {
         Err(error) if error.kind == ErrorKind::NotFound => Ok(()),
@@ -65,14 +65,15 @@ pub(crate) async fn remote(vault: &Vault, trials: &mut Trials) {
         .await;
 }
 
-/// A refusal of the caller is certain. A grant is not: the vault may look at the kind of key first.
+/// Tries to create a key. A refusal of the caller is certain. A grant is not, because the vault may
+/// check the type of key first.
 async fn creating(vault: &Vault, trials: &mut Trials) {
     if trials.is_over() {
         return;
     }
     const NEEDED_FOR: &str = "creating keys";
     match vault.create_impossible().await {
-        // BadParameter: the vault got as far as looking at the kind of key.
+        // BadParameter: the vault has checked the type of key.
         Err(error) if error.kind == ErrorKind::InvalidConfig => trials.not_tried(
             action::CREATE,
             NEEDED_FOR,

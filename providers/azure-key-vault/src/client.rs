@@ -1,4 +1,4 @@
-//! The calls of the vault that Signet makes, and no others: each with its deadline, on one key, on a named version.
+//! The calls of the vault that Signet makes. Each has a deadline and concerns a named version of one key.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -28,13 +28,13 @@ use crate::identity::{Caller, Identity};
 use crate::jwk::public_key;
 use crate::tags::Tags;
 
-/// For one request.
+/// The deadline for one request.
 const REQUEST: Duration = Duration::from_secs(5);
-/// For one that makes a key: RSA takes its time.
+/// The deadline for creating a key. RSA keys take long.
 const CREATION: Duration = Duration::from_secs(30);
-/// For what comes before a request: the challenge and a token.
+/// The deadline for the steps before a request: the challenge and a token.
 const BEFORE: Duration = Duration::from_secs(15);
-/// The longest list of versions that is read: a version a minute for three weeks.
+/// The maximum number of versions that are read: one per minute for three weeks.
 const MOST_VERSIONS: usize = 30_000;
 
 /// The data actions, as Azure's roles name them.
@@ -46,7 +46,7 @@ pub(crate) mod action {
     pub(crate) const UNWRAP: &str = "Microsoft.KeyVault/vaults/keys/unwrap/action";
 }
 
-/// A version as lists and answers have it.
+/// A version as in lists and answers.
 #[derive(Clone, Debug)]
 pub(crate) struct Version {
     pub(crate) id: String,
@@ -57,7 +57,7 @@ pub(crate) struct Version {
     pub(crate) tags: Tags,
 }
 
-/// What a change of a version sets; the rest stays.
+/// The attributes of a version to change. The others stay the same.
 #[derive(Default)]
 pub(crate) struct Change {
     pub(crate) enabled: Option<bool>,
@@ -69,7 +69,7 @@ pub(crate) struct Change {
 /// One key of one vault.
 pub(crate) struct Vault {
     client: KeyClient,
-    /// The same with the patience that making a key needs.
+    /// The same client with the timeout for creating a key.
     maker: KeyClient,
     identity: Arc<Identity>,
     name: String,
@@ -84,7 +84,7 @@ impl Vault {
         let client = |request: Duration| -> Result<KeyClient, ProviderError> {
             let options = KeyClientOptions {
                 client_options: client_options(&config.trust, request, loopback)?,
-                // A vault that asks for a token of another domain gets none. A server on this machine has no domain.
+                // A vault that demands a token for another domain gets none. A server on this machine has no domain.
                 verify_challenge_resource: Some(!loopback),
                 ..KeyClientOptions::default()
             };
@@ -111,22 +111,22 @@ impl Vault {
         &self.name
     }
 
-    /// The key's URL, as it stands in `SIGNET_KEY`.
+    /// The URL of the key, as in `SIGNET_KEY`.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
-    /// A version of this key, as errors name it.
+    /// Names a version of this key, for errors.
     fn named(&self, version: &str) -> String {
         format!("version {version} of {}", self.url)
     }
 
-    /// The id of a version from its URL, which must be one of this key.
+    /// The id of a version, from its URL. The URL must be that of a version of this key.
     fn id(&self, kid: Option<&str>, call: Call<'_>) -> Result<String, ProviderError> {
         let kid = kid.unwrap_or_default();
         let parsed = Url::parse(kid).ok();
         let id = parsed.as_ref().and_then(|url| {
-            // Names of keys do not mind the case.
+            // The names of keys are not case-sensitive.
             let (key, id) = url.as_str().rsplit_once('/')?;
             key.eq_ignore_ascii_case(&self.url).then_some(id)
         });
@@ -167,7 +167,7 @@ impl Vault {
         Ok((version, public))
     }
 
-    /// Every version, in no order. A key that is not there has none.
+    /// Lists all versions, in any order. A key that does not exist has none.
     pub(crate) async fn versions(&self, operation: Operation) -> Result<Vec<Version>, ProviderError> {
         let call = Call {
             provider: NAME,
@@ -197,7 +197,7 @@ impl Vault {
         }
     }
 
-    /// One version with its public key; without a name, the latest.
+    /// Reads a version with its public key. Without an id, reads the latest.
     pub(crate) async fn get(
         &self,
         operation: Operation,
@@ -223,7 +223,7 @@ impl Vault {
         Ok((found, public))
     }
 
-    /// A new version with its tags, in one step.
+    /// Creates a version with its tags, in one step.
     pub(crate) async fn create(
         &self,
         algorithm: Algorithm,
@@ -269,7 +269,7 @@ impl Vault {
             .await
     }
 
-    /// Asks for a key of a kind that no vault has, for `check`: it must be refused.
+    /// Requests a key of an invalid type, for `check`. The vault must refuse it.
     pub(crate) async fn create_impossible(&self) -> Result<(), ProviderError> {
         let call = Call {
             provider: NAME,
@@ -322,7 +322,7 @@ impl Vault {
         Ok((changed, public))
     }
 
-    /// The signature in JWS form: the vault's is `R || S` already.
+    /// Signs. The signature is in JWS form: the vault already returns `R || S`.
     pub(crate) async fn sign(
         &self,
         operation: Operation,
@@ -364,7 +364,7 @@ impl Vault {
             .await
     }
 
-    /// Decrypts what was encrypted to this version with RSA-OAEP-256.
+    /// Decrypts data that was encrypted to this version with RSA-OAEP-256.
     pub(crate) async fn unwrap_key(
         &self,
         operation: Operation,
@@ -397,7 +397,7 @@ impl Vault {
         Err(call.bad_answer(format_args!("the answer is by version {answered}")))
     }
 
-    /// What this version computed.
+    /// Checks that this version computed the answer, and returns the result.
     async fn computed(
         &self,
         call: Call<'_>,
@@ -410,7 +410,7 @@ impl Vault {
         answer.result.ok_or_else(|| call.bad_answer(missing))
     }
 
-    /// Carries a request out within its time, and reads its answer.
+    /// Carries out a call within its deadline, and parses its answer.
     async fn answer<T: DeserializeOwned>(
         &self,
         call: Call<'_>,
@@ -421,7 +421,7 @@ impl Vault {
         answer.into_model().map_err(|error| failed(call, &error))
     }
 
-    /// Carries a request out within its time and what comes before it.
+    /// Carries out a call within its deadline.
     async fn within<T>(
         &self,
         call: Call<'_>,

@@ -1,4 +1,4 @@
-//! What the provider is told: the key's URL, and how to prove who we are.
+//! The configuration: the URL of the key, and the source of credentials.
 
 use std::fmt;
 
@@ -10,27 +10,28 @@ use crate::NAME;
 use crate::http::Trust;
 use crate::source::Source;
 
-/// The longest name of a key: <https://learn.microsoft.com/azure/key-vault/general/about-keys-secrets-certificates>.
+/// The maximum length of a key's name:
+/// <https://learn.microsoft.com/azure/key-vault/general/about-keys-secrets-certificates>.
 const LONGEST_NAME: usize = 127;
 
-/// The configuration of the provider, checked as far as that needs no network.
+/// The configuration of the provider, checked as far as possible without the network.
 pub struct AzureConfig {
-    /// The vault, such as `https://acme.vault.azure.net/`.
+    /// The URL of the vault, such as `https://acme.vault.azure.net/`.
     pub(crate) vault: Url,
-    /// The key's name in it.
+    /// The name of the key in the vault.
     pub(crate) name: String,
-    /// Whether new keys are made in hardware.
+    /// Whether new keys are created in hardware.
     pub(crate) hsm: bool,
     pub(crate) source: Source,
     pub(crate) trust: Trust,
 }
 
 impl AzureConfig {
-    /// Reads the configuration. `key` is `SIGNET_KEY`: the key's URL, such as
-    /// `https://acme.vault.azure.net/keys/signet`, without a version.
+    /// Reads the configuration. `key` is `SIGNET_KEY`: the URL of the key without a version, such as
+    /// `https://acme.vault.azure.net/keys/signet`.
     ///
     /// # Errors
-    /// `InvalidConfig` with all problems at once, each with its setting and what to write.
+    /// `InvalidConfig` with all problems, each with its setting and what to write.
     pub fn new(variables: &Variables, key: &str) -> Result<Self, ProviderError> {
         let mut problems = Problems::default();
         let key = problems.or_note(place(key));
@@ -46,7 +47,7 @@ impl AzureConfig {
         let trust = problems.or_note(Trust::new(variables));
         match (key, hsm, source, trust) {
             (Some((vault, name)), Some(hsm), Some(source), Some(trust)) => Ok(Self {
-                // A Managed HSM has no other keys than those in its hardware.
+                // All keys in a Managed HSM are in its hardware.
                 hsm: hsm || vault.host_str().is_some_and(|host| host.contains(".managedhsm.")),
                 vault,
                 name,
@@ -57,7 +58,7 @@ impl AzureConfig {
         }
     }
 
-    /// The key's URL.
+    /// The URL of the key.
     pub(crate) fn key_url(&self) -> String {
         format!("{}keys/{}", self.vault, self.name)
     }
@@ -69,7 +70,7 @@ impl fmt::Debug for AzureConfig {
     }
 }
 
-/// What is wrong with the settings, all of it.
+/// The problems with the settings.
 #[derive(Default)]
 pub(crate) struct Problems(Vec<String>);
 
@@ -83,15 +84,15 @@ impl Problems {
     }
 }
 
-/// Whether this machine itself is meant, as in tests: nothing leaves it, so nobody else can answer.
+/// Whether the URL is on this machine, as in tests. Such requests do not leave the machine, so nobody else can answer.
 pub(crate) fn is_loopback(url: &Url) -> bool {
     url.host().is_some_and(|host| Nearness::of(&host).is_here())
 }
 
-/// The vault and the key's name.
+/// Splits the key's URL into the vault and the name of the key.
 fn place(key: &str) -> Result<(Url, String), String> {
     const WRITE: &str = "write the key's URL, such as https://acme.vault.azure.net/keys/signet";
-    // What was written is not repeated: somebody may have put a secret there.
+    // The value is not repeated, because somebody may have written a secret there.
     let Ok(mut vault) = Url::parse(key) else {
         return Err(format!("SIGNET_KEY is no URL: {WRITE}"));
     };

@@ -1,8 +1,8 @@
-//! What Azure says when it refuses, and who must act.
+//! Converts Azure's errors to kinds, with what the operator must do.
 //!
 //! Vault: <https://learn.microsoft.com/azure/key-vault/general/rest-error-codes>. Entra:
-//! <https://learn.microsoft.com/entra/identity-platform/reference-error-codes>. Only `Display` of the SDK's errors is ever
-//! used, as their `Debug` has backtraces and whole answers.
+//! <https://learn.microsoft.com/entra/identity-platform/reference-error-codes>. Of the SDK's errors, only `Display` is
+//! used, because their `Debug` contains backtraces and whole answers.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use signet_base::{causes, quote};
 use crate::NAME;
 use crate::source::Source;
 
-/// The setting that names the authorities to trust.
+/// The setting for the authorities to trust.
 const AUTHORITIES: &str = "SSL_CERT_FILE";
 const VERSION_DISABLED: &str =
     "The version is disabled: enable it in the vault if it is good; if it leaked, run signet keys revoke";
@@ -44,7 +44,7 @@ pub(crate) fn failed(call: Call<'_>, error: &azure_core::Error) -> ProviderError
             status, raw_response, ..
         } => call.failed(answered(call, u16::from(*status), raw_response.as_deref())),
         azure_core::error::ErrorKind::Connection | azure_core::error::ErrorKind::Io => call.failed(unreached(error)),
-        // "challenge resource '…' doesn't match the requested domain": the vault wants a token for somebody else.
+        // "challenge resource '…' doesn't match the requested domain": the vault demands a token for somebody else.
         azure_core::error::ErrorKind::Other if error.to_string().contains("challenge resource") => call.error(
             ErrorKind::BadAnswer,
             "it asks for a token that is not for its own domain, and gets none. Check the host in SIGNET_KEY",
@@ -115,7 +115,7 @@ fn meaning(call: Call<'_>, status: u16, code: &str, inner: &str, message: &str) 
             ErrorKind::KeyUnusable,
             "The key does not allow the operation: add it to the key's operations (key_ops)".to_owned(),
         ),
-        // Older vaults have no inner code for it.
+        // Older vaults have no inner code for this.
         (403, ..) if message.contains("disabled key") => (
             ErrorKind::KeyUnusable,
             VERSION_DISABLED.to_owned(),
@@ -172,7 +172,7 @@ pub(crate) fn credential_error(failure: Failure) -> azure_core::Error {
     azure_core::Error::new(azure_core::error::ErrorKind::Credential, failure)
 }
 
-/// Why the object store's client got no token, in the form in which its own judge takes it.
+/// Why the object store's client got no token, as an error that its parser understands.
 pub(crate) fn without_token(error: &azure_core::Error) -> ProviderError {
     let failure = error.downcast_ref::<Failure>().cloned();
     let failure = failure.unwrap_or_else(|| Failure::new(ErrorKind::Unauthenticated, quote(&error.to_string())));
@@ -196,7 +196,7 @@ pub(crate) fn token_timed_out(source: &Source, within: Duration) -> Failure {
     source.timed_out(text)
 }
 
-/// Why there is no token. Nothing that was sent or received stands in it but Entra's error number.
+/// Why there is no token. Of what was sent and received, the text contains only Entra's error number.
 pub(crate) fn no_token(source: &Source, error: &azure_core::Error) -> Failure {
     let failure = match response(error) {
         Some((status, raw)) => {
@@ -217,7 +217,7 @@ pub(crate) fn no_token(source: &Source, error: &azure_core::Error) -> Failure {
             let text = format!("{causes}. {}", whereabouts(source));
             match causes.contains("timed out") {
                 true => source.timed_out(text),
-                // A file that cannot be read is no weather.
+                // The token file cannot be read. The operator must act; waiting does not help.
                 false if causes.contains("federated token") => Failure::new(ErrorKind::Unauthenticated, text),
                 false => Failure::new(ErrorKind::Unavailable, text),
             }
@@ -227,7 +227,8 @@ pub(crate) fn no_token(source: &Source, error: &azure_core::Error) -> Failure {
 }
 
 impl Source {
-    /// A token that did not come in time. No proxy is named for a managed identity, which is asked of this machine or link.
+    /// The failure if no token came in time. For a managed identity it names no proxy, because the request goes to this
+    /// machine or its link.
     fn timed_out(&self, text: String) -> Failure {
         match self {
             Self::Managed { .. } => Failure::new(ErrorKind::TimedOut, text),
@@ -264,7 +265,7 @@ fn unnumbered(status: u16) -> (ErrorKind, String) {
     }
 }
 
-/// Entra's numbers, each with the setting behind it.
+/// The meaning of Entra's error numbers, each with the setting that causes it.
 fn entra(code: u64, status: u16) -> (ErrorKind, String) {
     let refused = |advice: &str| {
         (
@@ -292,7 +293,7 @@ fn entra(code: u64, status: u16) -> (ErrorKind, String) {
     }
 }
 
-/// The answer somewhere behind the SDK's error: the credentials wrap it.
+/// The answer inside the SDK's error. The credentials wrap it.
 fn response(error: &azure_core::Error) -> Option<(u16, Option<&RawResponse>)> {
     let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = next {
@@ -308,7 +309,7 @@ fn response(error: &azure_core::Error) -> Option<(u16, Option<&RawResponse>)> {
     None
 }
 
-/// The deepest causes of a connection's failure, without the SDK's own wrapping.
+/// The deepest causes of a failed connection, without the SDK's wrappers.
 fn deepest(error: &azure_core::Error) -> String {
     let texts = causes(error);
     match texts.len() {
@@ -317,7 +318,7 @@ fn deepest(error: &azure_core::Error) -> String {
     }
 }
 
-/// Seconds or milliseconds, as the services of Azure have it.
+/// The time to retry, in seconds or milliseconds, depending on the service.
 fn retry_after(response: &RawResponse) -> Option<Duration> {
     let field = |name: &'static str| {
         let text = response.headers().get_optional_str(&HeaderName::from_static(name))?;

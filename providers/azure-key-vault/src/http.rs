@@ -1,4 +1,4 @@
-//! The HTTP client under the SDK: its trust, its deadlines, and nothing that the SDK would do on its own.
+//! The HTTP client for the SDK: its trust and its deadlines, with all of the SDK's own behaviour disabled.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,13 +17,13 @@ use signet_files::{Rule, no_authorities};
 
 use crate::NAME;
 
-/// For a connection, TLS included.
+/// The deadline for a connection, including TLS.
 const CONNECT: Duration = Duration::from_secs(2);
 
-/// Whose certificates are believed.
+/// The certificates that are trusted.
 #[derive(Clone)]
 pub(crate) struct Trust {
-    /// The authorities of `SSL_CERT_FILE`; without it, those of the system.
+    /// The authorities in `SSL_CERT_FILE`. `None` means those of the system.
     pem: Option<Arc<Vec<u8>>>,
 }
 
@@ -46,13 +46,13 @@ impl Trust {
         }
     }
 
-    /// The file's content.
+    /// The content of the file.
     pub(crate) fn pem(&self) -> Option<&[u8]> {
         self.pem.as_ref().map(|pem| pem.as_slice())
     }
 }
 
-/// Hands on what the clock of whoever answers shows.
+/// Reports the clock of the server that answers.
 #[derive(Debug)]
 struct Dated(reqwest::Client);
 
@@ -68,11 +68,11 @@ impl HttpClient for Dated {
     }
 }
 
-/// Options for a client of the SDK: no retries, as one layer retries and it stands around the provider; no redirects,
-/// which no vault answers with; and this long for a whole request. The SDK's own client takes 26 s to give up on an
-/// untrusted certificate.
+/// Options for a client of the SDK. There are no retries, because only the guards around the provider retry, and no
+/// redirects, because no vault sends them. `request` is the deadline of a whole request. The SDK's own client takes 26
+/// s to give up on an untrusted certificate.
 ///
-/// `direct` is for addresses on this machine or link, which no proxy reaches.
+/// `direct` is for addresses on this machine or its link, which no proxy can reach.
 pub(crate) fn client_options(trust: &Trust, request: Duration, direct: bool) -> Result<ClientOptions, ProviderError> {
     let failed = |error: reqwest::Error| {
         let cause = causes(&error).pop().unwrap_or_else(|| error.to_string());

@@ -1,4 +1,4 @@
-//! The credentials of the SDK, for the [`Source`] that the variables name, with patience and a record of failures.
+//! The SDK's credentials for the [`Source`] that the variables name, with a deadline and a memory of failures.
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,18 +22,18 @@ use crate::error::{credential_error, no_token, token_timed_out};
 use crate::http::{Trust, client_options};
 use crate::source::Source;
 
-/// For one request of a token.
+/// The deadline for one request of a token.
 const REQUEST: Duration = Duration::from_secs(5);
-/// For a token, with the retries that the machine's metadata service needs while a pod starts.
+/// The deadline for a token. It includes the retries that the machine's metadata service needs while a pod starts.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The SDK's credential. It makes no call yet, but reads the federated token's file.
+/// Makes the SDK's credential. It makes no call yet, but reads the file of the federated token.
 fn open(source: &Source, trust: &Trust) -> Result<Arc<dyn TokenCredential>, ProviderError> {
     let options = |authority: &Option<String>| -> Result<ClientOptions, ProviderError> {
         let host = authority.as_deref().and_then(|host| Url::parse(host).ok());
         let direct = host.is_some_and(|host| is_loopback(&host));
         let mut options = client_options(trust, REQUEST, direct)?;
-        // Without it the SDK would look into the environment by itself.
+        // Without this, the SDK would read the environment itself.
         let mut cloud = CustomConfiguration::default();
         cloud.authority_host = match authority {
             Some(host) => host.clone(),
@@ -84,12 +84,12 @@ fn open(source: &Source, trust: &Trust) -> Result<Arc<dyn TokenCredential>, Prov
     })
 }
 
-/// A credential of the SDK with a deadline and an operator's errors. Several clients may share it.
+/// A credential of the SDK with a deadline and errors for operators. Several clients may share it.
 pub(crate) struct Identity {
     source: Source,
     trust: Trust,
     credential: Mutex<Arc<dyn TokenCredential>>,
-    /// Whether a call succeeded since the credential was made anew.
+    /// Whether a call has succeeded since the credential was last replaced.
     has_worked: AtomicBool,
 }
 
@@ -104,13 +104,15 @@ impl Identity {
         }))
     }
 
-    /// A call was answered, so the token is good.
+    /// Records that a call succeeded, so the token is good.
     pub(crate) fn worked(&self) {
         self.has_worked.store(true, Ordering::Relaxed);
     }
 
-    /// From now on tokens are new ones: the SDK's credential would hand out the same one until its end, an hour away.
-    /// If none has worked since the last time, the next one would be refused, too.
+    /// Replaces the credential to get new tokens. The SDK's credential would return the same token until it
+    /// expires, up to an hour later.
+    ///
+    /// Does nothing if no call has succeeded since the last replacement, because the next token would be refused, too.
     fn renew(&self) -> bool {
         if !self.has_worked.swap(false, Ordering::Relaxed) {
             return false;
@@ -149,8 +151,10 @@ impl fmt::Debug for Identity {
     }
 }
 
-/// The identity as one client of the SDK uses it. Such a client keeps its token, and asks for one when it has none, when
-/// its end is near, or when the vault has refused it: if it is the same one then, it is the refused one.
+/// The identity as one client of the SDK uses it.
+///
+/// Such a client keeps its token. It requests one when it has none, when its token is about to expire, or when the
+/// vault has refused it. If it would get the same token again, that is the refused one.
 pub(crate) struct Caller {
     identity: Arc<Identity>,
     last: Mutex<Option<AccessToken>>,
@@ -164,7 +168,7 @@ impl Caller {
         })
     }
 
-    /// Remembers the token; whether it is the one that was handed out before.
+    /// Records the token. Returns whether it is the same as the last one.
     fn is_again(&self, token: &AccessToken) -> bool {
         let mut last = self.last.lock();
         let before = last.replace(token.clone());

@@ -1,10 +1,10 @@
-//! The vault's public keys as ours.
+//! Converts the vault's public keys to ours.
 
 use azure_security_keyvault_keys::models::{CurveName, JsonWebKey, KeyType};
 use signet_core::PublicKey;
 use signet_core::algorithm::Curve;
 
-/// The public key, or what is wrong with it.
+/// Converts a public key, or says what is wrong with it.
 pub(crate) fn public_key(jwk: &JsonWebKey) -> Result<PublicKey, String> {
     let part = |name: &str, octets: &Option<Vec<u8>>| octets.clone().ok_or_else(|| format!("it lacks {name:?}"));
     match &jwk.kty {

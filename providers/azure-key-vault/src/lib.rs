@@ -1,14 +1,15 @@
 //! Keys from Azure Key Vault and Managed HSM.
 //!
-//! How it meets the contract. *Remote* custody: the keys of a ring are the versions of one vault key; what the vault has
-//! no field for stands in each version's tags, written in the same call that creates it (`tags.rs`). The vault settles no
-//! races, so two replicas may both create a successor, which the schedule bears. Every signature names its version, and
-//! the answer must name it too. Versions cannot be deleted one by one: a destroyed one is disabled, not valid before the
-//! year 3000, and listed no more. *Sealed* custody: a sealer under an RSA key of the vault, which both encrypts to the
-//! key and has the key sign what was encrypted (`sealer.rs`, decision 0011), and a ring store in Blob Storage.
+//! How it meets the contract. *Remote* custody: the keys of a ring are the versions of one vault key. The tags of each
+//! version store everything for which the vault has no field, and are written by the call that creates the version
+//! (`tags.rs`). The vault does not settle races, so two replicas may both create a successor, which the schedule
+//! tolerates. Every signature request names its version, and the answer must name it too. Versions cannot be deleted
+//! one by one: a destroyed version is disabled, not valid before the year 3000, and no longer listed. *Sealed* custody:
+//! a sealer with an RSA key of the vault, which encrypts to the key and makes the key sign the result (`sealer.rs`,
+//! decision 0011), and a ring store in Blob Storage.
 //!
-//! It refuses to know how Signet schedules, and who calls it. It reads no environment: variables are arguments. The one
-//! exception is the SDK's managed identity, which looks for `IDENTITY_ENDPOINT` and `IDENTITY_HEADER` by itself.
+//! This crate does not know the schedule or its callers. It reads no environment; variables are arguments. The only
+//! exception is the SDK's managed identity, which reads `IDENTITY_ENDPOINT` and `IDENTITY_HEADER` itself.
 //!
 //! The entry points are [`remote`], [`sealer`] and [`store()`].
 
@@ -37,7 +38,7 @@ pub use store::store;
 /// The provider's name in settings, logs and metrics.
 pub const NAME: &str = "azure-key-vault";
 
-/// Every variable that is read here, under the names that Azure's own tools have for it.
+/// All variables that this crate reads, with the names that Azure's own tools use.
 pub const VARIABLES: &[Variable] = &[
     Variable {
         name: "AZURE_FEDERATED_TOKEN_FILE",

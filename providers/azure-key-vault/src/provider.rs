@@ -1,4 +1,4 @@
-//! Remote custody: the vault signs, and no private key ever leaves it.
+//! Remote custody: the vault signs, and private keys never leave it.
 
 use std::sync::Arc;
 
@@ -18,7 +18,8 @@ use crate::ring::{NEVER, Ring, RingKey};
 use crate::tags::{self, Facts};
 use crate::{NAME, check};
 
-/// All that Key Vault can sign: <https://learn.microsoft.com/azure/key-vault/keys/about-keys-details>. It has no Ed25519.
+/// All algorithms that Key Vault can sign with:
+/// <https://learn.microsoft.com/azure/key-vault/keys/about-keys-details>. It has no Ed25519.
 const ALGORITHMS: &[Algorithm] = &[
     Algorithm::RS256,
     Algorithm::RS384,
@@ -30,20 +31,20 @@ const ALGORITHMS: &[Algorithm] = &[
     Algorithm::ES384,
     Algorithm::ES512,
 ];
-/// How often a mark is written that somebody's change of tags wiped at the same moment.
+/// How often a revocation is written again, if another change of tags removed it at the same moment.
 const TRIES: usize = 5;
 
 #[derive(Debug)]
 struct Remote {
     ring: Ring,
-    /// One creation at a time in this process, so that tasks of one replica never race.
+    /// Allows one creation at a time in this process, so tasks of one replica never race.
     creating: Mutex<()>,
 }
 
-/// Remote custody of the ring in the versions of `SIGNET_KEY`. No call is made yet.
+/// Opens the ring of the versions of `SIGNET_KEY` in remote custody. Makes no call yet.
 ///
 /// # Errors
-/// `InvalidConfig`, if the credentials cannot be set up, such as for a federated token whose file is missing.
+/// `InvalidConfig` if the credentials cannot be set up, for example because the file of a federated token is missing.
 pub async fn remote(config: AzureConfig, clock: Arc<dyn Clock>) -> Result<Arc<dyn KeyProvider>, ProviderError> {
     let vault = Vault::open(&config)?;
     Ok(Arc::new(Remote {
@@ -85,7 +86,7 @@ impl KeyProvider for Remote {
             custody: Custody::Remote,
             algorithms: ALGORITHMS,
             claim: Claim::Tolerated,
-            // The vault is sent a digest.
+            // Only a digest is sent to the vault.
             longest_message: |_| None,
             reads: Some(ReadQuota {
                 calls: 2_000,
@@ -176,13 +177,13 @@ impl KeyProvider for Remote {
             ..Change::default()
         };
         let change = match fate {
-            // A revoked key stays listed with its mark, but somebody may have enabled it again.
+            // A revoked key stays listed as revoked, but somebody may have enabled it again.
             _ if key.record.revoked.is_some() => disabled,
             Fate::Disable => disabled,
             Fate::Destroy => Change {
                 enabled: Some(false),
                 not_before: Some(NEVER),
-                // The end of a validity must come after its beginning.
+                // A version must expire after its validity begins.
                 expires: key
                     .version
                     .expires
@@ -204,7 +205,7 @@ impl KeyProvider for Remote {
             if in_vault && !key.version.enabled {
                 return Ok(());
             }
-            // A mark that this process remembers and the vault has lost is put back as it was.
+            // A revocation that this process remembers and the vault has lost is restored unchanged.
             let mark = key.record.revoked.as_ref().unwrap_or(revocation);
             let tags = match in_vault {
                 true => None,
@@ -219,8 +220,8 @@ impl KeyProvider for Remote {
                 ..Change::default()
             };
             self.change(REVOKE, &key, change).await?;
-            // A change of tags by somebody else at the same moment may have wiped the mark. It is looked at by a change
-            // of nothing, as reading may be refused now that the version is disabled.
+            // Another change of tags at the same moment may have removed the revocation. It is read back with a change
+            // that changes nothing, because a disabled version may not be readable.
             let version = &key.version.id;
             let (now, _) = self.ring.vault.change(REVOKE, version, Change::default()).await?;
             self.ring.changed(&now);
@@ -236,7 +237,7 @@ impl KeyProvider for Remote {
         check::remote(&self.ring.vault, trials).await;
     }
 
-    /// A version comes to be with its tags in one step, so there is never half of one.
+    /// A version is created with its tags in one step, so there are never partial ones.
     async fn prune(&self) -> Result<Vec<String>, ProviderError> {
         Ok(Vec::new())
     }

@@ -1,4 +1,4 @@
-//! The ring as the versions of one key: which of them are keys of ours, in which state, and what this process remembers.
+//! The ring as the versions of one key: which of them are our keys, their states, and what this process remembers.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -15,16 +15,18 @@ use crate::NAME;
 use crate::client::{Change, Vault, Version};
 use crate::tags::{self, Facts};
 
-/// A destroyed version is not valid before the year 3000: versions cannot be deleted one by one, and this attribute can
-/// be set without touching tags, so that no mark is lost. It also holds if somebody enables the version again.
+/// The start of validity of a destroyed version, in the year 3000.
+///
+/// Versions cannot be deleted one by one. This attribute can be set without touching tags, so no revocation is lost,
+/// and it still applies if somebody enables the version again.
 pub(crate) const NEVER: Timestamp = Timestamp::from_secs(32_503_680_000);
-/// The most disabled keys that are listed, as in sealed custody: the vault keeps every version for ever, and each one
-/// costs a call when a process starts.
+/// The maximum number of disabled keys that are listed, as in sealed custody. The vault keeps every version for ever,
+/// and each costs a call when a process starts.
 const MOST_DISABLED: usize = 64;
-/// Public keys that are read at a time.
+/// How many public keys are read at the same time.
 const AT_ONCE: usize = 8;
 
-/// A key of the ring, with what changes the vault's record of it.
+/// A key of the ring, with what a change of the vault's record needs.
 #[derive(Clone, Debug)]
 pub(crate) struct RingKey {
     pub(crate) record: KeyRecord,
@@ -38,12 +40,12 @@ pub(crate) struct Ring {
     memory: Mutex<Memory>,
 }
 
-/// By version, what never changes about it, and the last that was seen of it.
+/// For each version, what never changes and the last known state.
 #[derive(Debug, Default)]
 struct Memory {
     known: HashMap<String, Known>,
     by_kid: HashMap<Kid, String>,
-    /// Versions whose public key cannot be learned, once that was logged.
+    /// Versions whose public key cannot be read and that were already logged.
     logged: HashSet<String>,
 }
 
@@ -54,11 +56,11 @@ struct Known {
     created: Timestamp,
     state: KeyState,
     mark: Option<Revocation>,
-    /// When this process made it, and what it was then.
+    /// When this process created the version, and its state then.
     made_here: Option<(Settling, Version)>,
 }
 
-/// What `sign` must know of a key.
+/// What `sign` needs to know about a key.
 pub(crate) struct Signer {
     pub(crate) version: String,
     pub(crate) public: VerifyingKey,
@@ -84,12 +86,12 @@ impl Ring {
         self.error(operation, ErrorKind::NotFound, text)
     }
 
-    /// The keys as the vault has them now, the newest last.
+    /// Reads the keys of the vault. The newest comes last.
     pub(crate) async fn read(&self, operation: Operation) -> Result<Vec<RingKey>, ProviderError> {
         let versions = self.vault.versions(operation).await?;
         let mut ours = self.unsettled(&versions);
         for version in versions {
-            // Whatever became of its tags.
+            // Skip it, whatever its tags are.
             if is_destroyed(&version) && !self.is_marked(&version) {
                 continue;
             }
@@ -121,7 +123,7 @@ impl Ring {
         Ok(keys)
     }
 
-    /// What the tags say; `None` if the version is not of this ring.
+    /// The facts in the tags. `None` if the version does not belong to this ring.
     fn facts(&self, operation: Operation, version: &Version) -> Result<Option<Facts>, ProviderError> {
         let remembered = {
             let memory = self.memory();
@@ -171,7 +173,7 @@ impl Ring {
         }
     }
 
-    /// Versions that we made a moment ago and that the vault does not list yet.
+    /// Versions that we just created and the vault does not list yet.
     fn unsettled(&self, listed: &[Version]) -> Vec<(Facts, Version)> {
         let memory = self.memory();
         let missing = memory.known.iter().filter_map(|(id, known)| {
@@ -182,10 +184,10 @@ impl Ring {
         missing.collect()
     }
 
-    /// The public key, if this process knows it or may learn it.
+    /// The public key, if this process knows it or can read it.
     ///
-    /// Azure's documentation does not say whether a disabled version can be read. A change of a version is answered with
-    /// its public key in every state, or nobody could enable it again; one that names nothing changes nothing.
+    /// Azure's documentation does not say whether a disabled version can be read. A change of a version returns its
+    /// public key in every state, or nobody could enable it again. A change without any attribute changes nothing.
     async fn public(
         &self,
         operation: Operation,
@@ -211,7 +213,7 @@ impl Ring {
         self.fit(operation, &read?.1, facts, version).map(Some)
     }
 
-    /// Once for each version.
+    /// Logs a hidden version, once for each version.
     fn log_hidden(&self, version: &Version, error: &ProviderError) {
         if self.memory().logged.insert(version.id.clone()) {
             tracing::warn!(
@@ -241,7 +243,7 @@ impl Ring {
         })
     }
 
-    /// Takes in a version that this process made.
+    /// Adds a version that this process created.
     pub(crate) fn adopt(&self, facts: Facts, version: Version, public: &PublicKey) -> Result<KeyRecord, ProviderError> {
         let public = self.fit(Operation::Create, public, &facts, &version)?;
         Ok(self.remember(facts, version, public, true).record)
@@ -263,7 +265,7 @@ impl Ring {
             mark = marked_before;
         }
         let made_here = match before {
-            // Once the vault lists it, there is nothing to bridge.
+            // Once the vault lists it, it need not be added any more.
             Some(known) => known.made_here.clone(),
             None => made_here.then(|| (Settling::begin(&*self.clock), version.clone())),
         };
@@ -289,7 +291,7 @@ impl Ring {
         RingKey { record, version }
     }
 
-    /// After a change, until the next reading.
+    /// Records a change, until the next reading.
     pub(crate) fn changed(&self, version: &Version) {
         let state = self.state(version);
         let mut memory = self.memory();
@@ -311,7 +313,7 @@ impl Ring {
         let mut memory = self.memory();
         let Memory { known, by_kid, .. } = &mut *memory;
         known.retain(|id, one| {
-            // A key that was created while the list was on its way is not in it.
+            // A key that was created while the list was being read is not in it.
             one.made_here
                 .as_ref()
                 .is_some_and(|(made, _)| made.goes_on(&*self.clock))
@@ -320,7 +322,7 @@ impl Ring {
         by_kid.retain(|_, id| known.contains_key(id));
     }
 
-    /// What is known of a key from the last reading.
+    /// What is known about a key from the last reading.
     pub(crate) fn known(&self, kid: &Kid) -> Option<Signer> {
         let memory = self.memory();
         let version = memory.by_kid.get(kid)?;
@@ -342,7 +344,7 @@ impl Ring {
         remembered || tags::mark(&version.tags).is_some()
     }
 
-    /// Whether the vault will sign with it.
+    /// Whether the vault can sign with the version.
     fn state(&self, version: &Version) -> KeyState {
         let now = self.clock.now();
         let early = version.not_before.is_some_and(|at| now < at);

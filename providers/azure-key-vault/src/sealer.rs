@@ -1,11 +1,11 @@
-//! The sealer: encryption to an RSA key of the vault, and a signature by that key over what was encrypted.
+//! The sealer: encryption to an RSA key of the vault, and a signature by that key over the result.
 //!
-//! Encryption to a public key says nothing about who did it, so a blob also bears a PS256 signature that only the vault
-//! makes, and only for who may ask it to (decision 0011). A secret is sealed under the latest version of the key, and
-//! names it, so that secrets of earlier versions open after the key was rotated.
+//! Anybody can encrypt to a public key, so a blob also has a PS256 signature, which only the vault can make, and only
+//! for callers with permission (decision 0011). A secret is sealed with the latest version of the key and names that
+//! version, so it can still be opened after the key was rotated.
 //!
-//! Wrapping takes two calls (the latest version's public key, the signature), unwrapping one, and one more for the public
-//! key of a version that this process has not seen.
+//! Wrapping takes two calls (the latest version's public key, and the signature). Unwrapping takes one, and another for
+//! the public key of a version that this process has not seen.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -34,14 +34,14 @@ const OPERATION: Operation = Operation::Unseal;
 
 struct AzureSealer {
     vault: Arc<Vault>,
-    /// Public keys by version: they never change.
+    /// Public keys by version. They never change.
     seen: Mutex<HashMap<String, VerifyingKey>>,
 }
 
-/// A sealer under the RSA key that `SIGNET_KEY` names. No call is made yet.
+/// Opens a sealer with the RSA key in `SIGNET_KEY`. Makes no call yet.
 ///
 /// # Errors
-/// `InvalidConfig`, if the credentials cannot be set up.
+/// `InvalidConfig` if the credentials cannot be set up.
 pub async fn sealer(config: AzureConfig) -> Result<Arc<dyn Sealer>, ProviderError> {
     Ok(Arc::new(AzureSealer {
         vault: Vault::open(&config)?,
@@ -82,7 +82,7 @@ impl AzureSealer {
         Ok(key)
     }
 
-    /// The public key of the version that a blob names, as the vault has it.
+    /// The public key of the version in a blob, from the vault.
     async fn of_version(&self, version: &str) -> Result<VerifyingKey, ProviderError> {
         let known = self.seen.lock().get(version).cloned();
         if let Some(known) = known {
@@ -109,7 +109,7 @@ impl Sealer for AzureSealer {
         let mut nonce = [0; NONCE];
         fill(data_key.as_mut_slice()).map_err(|_| self.library())?;
         fill(&mut nonce).map_err(|_| self.library())?;
-        // Room for the tag from the beginning, so that the buffer never moves while it holds the plaintext.
+        // Allocate room for the tag now. A buffer that grows would leave a copy of the plaintext in memory.
         let mut ciphertext = Vec::with_capacity(plaintext.len() + AES_256_GCM.tag_len());
         ciphertext.extend_from_slice(plaintext);
         UnboundKey::new(&AES_256_GCM, data_key.as_slice())
@@ -144,14 +144,14 @@ impl Sealer for AzureSealer {
         let blob =
             Blob::from_bytes(wrapped).ok_or_else(|| self.not_ours("this is no secret that Signet sealed here"))?;
         let context = context.to_bytes();
-        // First the signature: what the vault did not sign is not sent to it for decryption.
+        // Verify the signature first: data that the vault did not sign must not be sent to it for decryption.
         let verifying = self.of_version(&blob.version).await?;
         if !verifying.verifies(&blob.signed(self.vault.url(), &context), &blob.signature) {
             return Err(self.not_ours("the vault's signature of the secret does not verify"));
         }
         let data_key = match self.vault.unwrap_key(OPERATION, &blob.version, blob.data_key).await {
             Ok(key) => Zeroizing::new(key),
-            // BadParameter: padding that does not come off.
+            // BadParameter: the padding is wrong.
             Err(error) if error.kind == ErrorKind::InvalidConfig => {
                 return Err(self.not_ours("the vault cannot decrypt the secret's data key"));
             }
@@ -174,8 +174,10 @@ impl Sealer for AzureSealer {
     }
 }
 
-/// RSA-OAEP-256, here and not in the vault: it takes the public key alone, so the data key does not travel, and one
-/// permission and one call less are needed.
+/// Encrypts with RSA-OAEP-256.
+///
+/// This needs only the public key, so it is done here and not in the vault. The data key does not travel, and one
+/// permission and one call fewer are needed.
 fn encrypt(key: &VerifyingKey, data_key: &[u8]) -> Option<Vec<u8>> {
     let spki = key.to_spki_der().ok()?;
     let public = OaepPublicEncryptingKey::new(PublicEncryptingKey::from_der(&spki).ok()?).ok()?;

@@ -1,12 +1,13 @@
-//! Where tokens for Azure come from: workload identity, managed identity, or an application with a secret, in this order.
+//! The source of tokens for Azure: workload identity, managed identity, or an application with a secret.
 //!
-//! The SDK has no default chain. Which one is taken follows from the variables alone, without asking the network:
+//! The SDK has no default chain. The variables alone decide which source is used, without any
+//! network request, in this order:
 //! 1. `AZURE_FEDERATED_TOKEN_FILE`: workload identity;
 //! 2. `IDENTITY_ENDPOINT`: the managed identity of App Service or Container Apps;
 //! 3. `AZURE_CLIENT_SECRET`: the application with this secret;
 //! 4. none of them: the managed identity of the machine, which has no variables (`AZURE_CLIENT_ID` for a user-assigned one).
 //!
-//! `AZURE_TOKEN_CREDENTIALS` names one of them, as in the other SDKs of Azure.
+//! `AZURE_TOKEN_CREDENTIALS` selects one of them, as in Azure's other SDKs.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -15,7 +16,7 @@ use azure_core::http::Url;
 use signet_api::Variables;
 use zeroize::Zeroizing;
 
-/// Where tokens come from.
+/// The source of tokens.
 #[derive(Clone)]
 pub(crate) enum Source {
     Workload {
@@ -90,7 +91,7 @@ impl Source {
         }
     }
 
-    /// In the operator's words, with the variables that led here.
+    /// The source in words for the operator, with the variables that selected it.
     pub(crate) fn describe(&self) -> &'static str {
         match self {
             Self::Workload { .. } => "workload identity (AZURE_FEDERATED_TOKEN_FILE is set)",

@@ -19,17 +19,17 @@ use crate::http::Trust;
 use crate::identity::Identity;
 use crate::source::Source;
 
-/// What a token for every storage account is for.
+/// The scope of a token for all storage accounts.
 const SCOPE: &str = "https://storage.azure.com/.default";
 
 const ROLE: &str = include_str!("../../../deploy/policies/azure-blob.json");
 
-/// The store that `location`, which is `SIGNET_STORE` as written, names: `az://<account>/<container>/<path>`.
+/// Opens the store at `location`, the value of `SIGNET_STORE`: `az://<account>/<container>/<path>`.
 ///
 /// The identity is the same as for the vault, unless `AZURE_STORAGE_ACCOUNT_KEY` is set.
 ///
 /// # Errors
-/// `InvalidConfig` with all problems at once.
+/// `InvalidConfig` with all problems.
 pub async fn store(variables: &Variables, location: &str) -> Result<Arc<dyn RingStore>, ProviderError> {
     let (account, container, path) = split_account(location, "az")?;
     let mut problems = Problems::default();
@@ -52,7 +52,7 @@ pub async fn store(variables: &Variables, location: &str) -> Result<Arc<dyn Ring
             options = options.with_root_certificate(certificate);
         }
     }
-    // Plain http is for a server on this machine, which `endpoint` has made sure of.
+    // Plain http is only for a server on this machine, which `endpoint` has checked.
     let plain = endpoint.as_ref().is_some_and(|url| url.scheme() == "http");
     let mut builder = MicrosoftAzureBuilder::new()
         .with_account(&account)
@@ -69,7 +69,7 @@ pub async fn store(variables: &Variables, location: &str) -> Result<Arc<dyn Ring
         (None, None) => return Err(problems.into_error()),
     };
     let client = builder
-        // Its text may repeat what was given, an account key included.
+        // The error's own text may repeat its input, including an account key.
         .build()
         .map_err(|_| {
             refuse("AZURE_STORAGE_ACCOUNT_KEY or the account in SIGNET_STORE is not well-formed".to_owned())
@@ -103,7 +103,7 @@ fn grant(account: &str, container: &str) -> String {
     )
 }
 
-/// The vault's identity, as the object store's client takes it.
+/// The vault's identity, in the form that the object store's client needs.
 struct Bearer(Arc<Identity>);
 
 #[async_trait]

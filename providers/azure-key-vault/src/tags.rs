@@ -1,8 +1,8 @@
-//! What the vault has no field for, in the tags of a version: at most 15 of 256 characters each.
+//! The tags of a version, which store everything for which the vault has no field: at most 15 tags of 256 characters.
 //!
-//! All but the mark of a revocation are written by the call that creates the version. A change of tags replaces all of
-//! them, so nothing but a revocation ever changes tags: disabling and destroying are changes of attributes, which leave
-//! tags alone, and so no race can undo a mark.
+//! The call that creates the version writes all tags except a revocation. A change of tags replaces all of them.
+//! Therefore only a revocation ever changes tags; disabling and destroying change attributes, which leaves tags alone,
+//! so no race can undo a revocation.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use signet_core::{Algorithm, Kid, Revocation, Terms, Timestamp};
 
 pub(crate) type Tags = HashMap<String, String>;
 
-/// The ring's name, on every version that Signet made for it.
+/// The tag with the name of the ring, on every version that Signet created for it.
 pub(crate) const RING: &str = "signet-ring";
 const ALGORITHM: &str = "signet-alg";
 const SEQUENCE: &str = "signet-sequence";
@@ -24,7 +24,7 @@ const REASON: &str = "signet-revoked-reason-";
 const MOST: usize = 15;
 const LONGEST: usize = 256;
 
-/// What the tags of one of our versions say.
+/// The facts in the tags of one of our versions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Facts {
     pub(crate) algorithm: Algorithm,
@@ -49,7 +49,7 @@ impl Facts {
         tags
     }
 
-    /// The facts, or the name of the tag that is missing or damaged.
+    /// Reads the facts, or returns the name of the tag that is missing or damaged.
     pub(crate) fn from_tags(tags: &Tags) -> Result<Self, &'static str> {
         let tag = |name: &'static str| tags.get(name).ok_or(name);
         let mut terms = tag(TERMS)?
@@ -69,7 +69,7 @@ pub(crate) fn is_ours(tags: &Tags, ring: &str) -> bool {
     tags.get(RING).is_some_and(|name| name == ring)
 }
 
-/// The mark, if there is one. A mark whose reason was damaged is still a mark.
+/// Reads the revocation, if there is one. It counts even if its reason is damaged.
 pub(crate) fn mark(tags: &Tags) -> Option<Revocation> {
     let at = tags.get(REVOKED_AT)?.parse().unwrap_or(0);
     let encoded: String = (0..MOST)
@@ -86,17 +86,17 @@ pub(crate) fn mark(tags: &Tags) -> Option<Revocation> {
     })
 }
 
-/// These tags and the mark, with the reason exact in as many tags as it takes.
+/// These tags with the revocation. The exact reason takes as many tags as it needs.
 ///
 /// # Errors
-/// If the reason does not fit.
+/// The reason is too long.
 pub(crate) fn marked(tags: &Tags, revocation: &Revocation) -> Result<Tags, String> {
     let mut marked: Tags = tags.clone();
     marked.retain(|name, _| !name.starts_with(REASON) && name != REVOKED_AT);
     marked.insert(REVOKED_AT.to_owned(), revocation.at.as_millis().to_string());
     let room = MOST.saturating_sub(marked.len());
     let encoded = URL_SAFE_NO_PAD.encode(&revocation.reason);
-    // Base64 is ASCII.
+    // Base64 is ASCII, so slicing is safe.
     let parts: Vec<&str> = (0..encoded.len())
         .step_by(LONGEST)
         .filter_map(|start| encoded.get(start..encoded.len().min(start + LONGEST)))

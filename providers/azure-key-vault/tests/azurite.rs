@@ -1,6 +1,6 @@
-//! The sealed ring in Blob Storage: Azurite (npm), over https, as the vault's identity and with a shared key.
+//! The sealed ring in Blob Storage with Azurite (npm), over https, with the vault's identity and with a shared key.
 //!
-//! Needs `SIGNET_TEST_AZURITE`, the directory with Azurite's programs (`node_modules/.bin`).
+//! Needs `SIGNET_TEST_AZURITE`, the directory of Azurite's programs (`node_modules/.bin`).
 
 mod support;
 
@@ -18,12 +18,12 @@ use signet_sealed::{RingStore, Sealed, Swap};
 use signet_testkit::Subject;
 use support::Fake;
 
-/// Azurite's own account and key, which everybody knows.
+/// Azurite's default account and key, which are public.
 const ACCOUNT: &str = "devstoreaccount1";
 const ACCOUNT_KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 const CONTAINER: &str = "rings";
 
-/// Ends what it started when its input ends, which is when this program does, however it does.
+/// Runs a command and kills it when standard input ends, which means that this program has ended.
 const UNTIL_THE_END: &str = r#""$@" & cat > /dev/null; kill -9 $!"#;
 
 /// A running Azurite.
@@ -51,7 +51,7 @@ impl Azurite {
         let mut child = Command::new("sh")
             .args(["-c", UNTIL_THE_END, "sh"])
             .arg(Path::new(&programs).join("azurite-blob"))
-            // The port is a free one, and the ring stands in memory.
+            // The system chooses a free port, and the ring is kept in memory.
             .args([
                 "--blobPort",
                 "0",
@@ -73,7 +73,7 @@ impl Azurite {
             line.rsplit_once("listens on https://127.0.0.1:")
                 .map(|(_, port)| port.to_owned())
         });
-        // Nobody may stop reading, or Azurite stops writing.
+        // Keep reading, because Azurite stops if nobody reads its output.
         std::thread::spawn(move || lines.for_each(drop));
         let port = port.expect("Azurite says where it listens");
         let azurite = Self {
@@ -97,7 +97,7 @@ impl Azurite {
         self.fake.variables_but(&[&own, more].concat())
     }
 
-    /// The object store's client makes no containers.
+    /// Creates a container, which the object store's client cannot do.
     fn make_container(&self) -> impl Future<Output = ()> + Send + 'static {
         let trust = std::fs::read(&self.trust).expect("read");
         let token = format!("{}/{TENANT}/oauth2/v2.0/token", self.fake.server.url());

@@ -1,4 +1,4 @@
-//! The contract in both custodies, over our own server.
+//! The provider contract in both custodies, on our own server.
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! What goes wrong between us and the vault, by script.
+//! Scripted faults between us and the vault.
 
 mod support;
 
@@ -187,14 +187,14 @@ async fn a_vault_that_is_down_is_unavailable_and_the_provider_opens_without_it()
     provider.list().await.expect("up again");
 }
 
-/// Loses the answer of each call of `run` in turn, until it makes it to its end.
+/// Loses the answer of each call of `run` in turn, until `run` succeeds.
 async fn losing_each<F>(fake: &Fake, operations: &[&str], run: impl Fn() -> F)
 where
     F: Future<Output = Result<(), ProviderError>>,
 {
     for operation in operations {
         for fault in [Fault::LostAnswer, Fault::Refused] {
-            // More than once: a request that the run before gave up may still arrive, and would take the fault away.
+            // Script it several times: a request that the previous run abandoned may still arrive and use up the fault.
             for _ in 0..8 {
                 fake.server.script(operation, fault.clone());
             }
@@ -245,7 +245,7 @@ async fn a_retirement_or_revocation_whose_answer_is_lost_at_any_call_comes_to_it
     let newest = create(&*provider, Some(revoked.kid())).await;
     let handle = || async { fake.remote("ring").await };
 
-    // Once disabled, there is nothing left to lose.
+    // After it is disabled, no answer is left to lose.
     fake.server.script("UpdateKey", Fault::LostAnswer);
     provider.retire(disabled.kid(), Fate::Disable).await.expect_err("lost");
     provider
@@ -271,7 +271,7 @@ async fn a_retirement_or_revocation_whose_answer_is_lost_at_any_call_comes_to_it
         .expect("it happened");
     let other = create(&*provider, Some(newest.kid())).await;
     losing_each(&fake, &["GetKeyVersions", "UpdateKey"], || async {
-        // A fresh key each time would hide nothing: the mark is checked below.
+        // Only revocation is repeated here, because a new key each time would not test it. The result is checked below.
         handle().await.revoke(other.kid(), &revocation("stolen")).await
     })
     .await;
@@ -290,7 +290,7 @@ async fn a_retirement_or_revocation_whose_answer_is_lost_at_any_call_comes_to_it
     provider.sign(newest.kid(), b"message").await.expect("the newest signs");
 }
 
-/// Also if somebody sets the wall clock meanwhile.
+/// This also holds if somebody sets the wall clock meanwhile.
 #[tokio::test]
 async fn a_version_that_a_list_lacks_is_listed_for_a_while_by_the_clock_that_nobody_sets() {
     let (fake, clock) = (Fake::start(), Arc::new(signet_base::ManualClock::default()));

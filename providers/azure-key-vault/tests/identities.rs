@@ -1,4 +1,4 @@
-//! Who we are to Azure, and what is said if we are nobody.
+//! The credentials for Azure, and the errors if there are none.
 
 mod support;
 
@@ -111,7 +111,7 @@ async fn a_token_that_the_vault_refuses_before_its_end_is_replaced_at_once() {
         .await
         .expect("signed under a new token");
     assert_eq!(fake.called("Token"), tokens + 1);
-    // A vault that refuses the new one as well is not asked with yet another: it would refuse that, too.
+    // A vault that refuses the new token too is not given a third one.
     let challenge = "Bearer authorization=\"https://localhost/t\", resource=\"https://vault.azure.net\"";
     for _ in 0..3 {
         let refusal = Response::json(401, &serde_json::json!({})).with("www-authenticate", challenge);
@@ -154,13 +154,13 @@ async fn a_token_that_is_about_to_expire_is_replaced_before_it_does() {
     assert!(fake.called("Token") >= 3);
 }
 
-/// The SDK reads these two variables from the environment by itself, so this needs a process with them.
+/// The SDK reads these two variables from the environment itself, so the test needs a process that has them.
 #[test]
 fn a_managed_identity_is_asked_at_its_endpoint() {
     if process::directory().is_none() {
         let directory = tempfile::tempdir().expect("a directory");
         let fake = Fake::start();
-        // The endpoint of App Service is plain http.
+        // The endpoint of App Service uses plain http.
         let plain = Server::start(Arc::clone(&fake.azure) as Arc<_>, None).expect("a server");
         let mut command = process::again("a_managed_identity_is_asked_at_its_endpoint", directory.path());
         command

@@ -1,4 +1,4 @@
-//! The roles in `deploy/policies` against the calls that are made, and what `check` says when one is missing.
+//! The roles in `deploy/policies` grant exactly the calls that are made, and `check` names a missing one.
 
 mod support;
 
@@ -14,7 +14,7 @@ use signet_fakes::azure::CLIENT;
 use signet_sealed::{Context, MemoryStore, Purpose, Sealed, Sealer as _};
 use support::{Fake, create, new_key, revocation};
 
-/// The data actions of a role's file.
+/// The data actions in a role's file.
 fn actions(file: &str) -> BTreeSet<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../../deploy/policies")
@@ -35,7 +35,7 @@ fn allow(fake: &Fake, actions: &BTreeSet<String>) {
     fake.azure.allow_only(CLIENT, actions.iter().map(String::as_str));
 }
 
-/// Each refused check must be about the missing action, as each action has one check.
+/// Each refused check must be about the missing action, because there is one check per action.
 fn assert_only_missing(checks: &[Check], missing: &str) {
     for check in checks {
         let is_missing = check.permission.starts_with(missing);

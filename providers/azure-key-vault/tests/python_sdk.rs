@@ -1,4 +1,4 @@
-//! Our server, driven by Microsoft's own Python SDK (`tests/clouds/azure_contract.py`).
+//! Microsoft's own Python SDK uses our server (`tests/clouds/azure_contract.py`).
 //!
 //! Needs `SIGNET_TEST_PYTHON`, a Python with azure-identity and azure-keyvault-keys.
 

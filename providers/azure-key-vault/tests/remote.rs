@@ -1,4 +1,4 @@
-//! Remote custody beyond the contract: what the vault's own ways could break.
+//! Remote custody beyond the contract: what the vault's own behaviour could break.
 
 mod support;
 
@@ -176,7 +176,7 @@ async fn a_mark_that_a_change_of_tags_wipes_at_the_same_moment_is_written_again(
     let key = create(&*provider, None).await;
     let azure = Arc::clone(&fake.azure);
     let tags = azure.tags("ring");
-    // Somebody adds a tag in the portal, which writes back all the tags that it had read before.
+    // Somebody adds a tag in the portal, which writes back all the tags that it read earlier.
     fake.server.script(
         "UpdateKey",
         Fault::Changed(Arc::new(move |response| {
@@ -251,7 +251,7 @@ async fn tags_that_somebody_removed_or_changed_are_an_error_that_says_how_to_put
             "{text}"
         );
     }
-    // A process that has not seen the key cannot tell a version of ours without tags from one of somebody else's.
+    // A process that has not seen the key cannot tell our version without tags from somebody else's.
     fake.azure.set_tags("ring", &but("signet-alg", None));
     let error = fake.remote("ring").await.list().await.expect_err("refused");
     assert_eq!(error.kind, ErrorKind::BadAnswer);
@@ -284,7 +284,7 @@ async fn an_answer_about_another_version_or_key_is_not_believed() {
         let error = fake.remote("ring").await.list().await.expect_err("refused");
         assert_eq!(error.kind, ErrorKind::BadAnswer, "{kid}");
     }
-    // The same version of another key, and of another vault.
+    // The same version, but of another key or another vault.
     for (from, to) in [("/keys/ring/", "/keys/other/"), ("localhost", "evil.example")] {
         let elsewhere = move |kid: &Value| json!(kid.as_str().expect("text").replace(from, to));
         fake.server
@@ -400,7 +400,7 @@ async fn of_disabled_keys_the_newest_64_are_listed_and_a_revoked_one_always() {
     assert!(find(&keys, revoked.kid()).is_some() && find(&keys, newest.kid()).is_some());
 }
 
-/// As a process may be whose `SIGNET_ALSO_PUBLISH` reads this ring.
+/// For example a process whose `SIGNET_ALSO_PUBLISH` names this ring.
 #[tokio::test]
 async fn who_may_only_read_reads_a_ring_with_disabled_versions_without_them() {
     let fake = Fake::start();
@@ -416,7 +416,7 @@ async fn who_may_only_read_reads_a_ring_with_disabled_versions_without_them() {
     fake.azure.allow_only(CLIENT, ["Microsoft.KeyVault/vaults/keys/read"]);
     let keys = fake.remote("ring").await.list().await.expect("listed");
     assert_eq!((keys.len(), keys[0].kid()), (1, newest.kid()));
-    // Who saw them before goes on.
+    // A process that saw them before still lists them.
     assert_eq!(provider.list().await.expect("listed").len(), 3);
 }
 

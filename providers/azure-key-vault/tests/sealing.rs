@@ -1,4 +1,4 @@
-//! The sealer: what it accepts was made by itself, for the same context, by somebody who may use the vault's key.
+//! The sealer accepts only what it made itself, for the same context, as a caller that may use the vault's key.
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! A vault to test against: our own server, over https under an authority of its own.
+//! A vault to test with: our own server, over https with its own certificate authority.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::path::PathBuf;
@@ -41,7 +41,7 @@ impl Fake {
         }
     }
 
-    /// A file next to the authority's.
+    /// Writes a file next to the authority's.
     pub(crate) fn file(&self, name: &str, content: &str) -> PathBuf {
         let path = self.directory.path().join(name);
         std::fs::write(&path, content).expect("written");
@@ -56,7 +56,7 @@ impl Fake {
         self.pairs().into_iter().collect()
     }
 
-    /// The variables with some taken away or set otherwise.
+    /// The variables with some removed or changed.
     pub(crate) fn variables_but(&self, changes: &[(&str, &str)]) -> Variables {
         let set = changes
             .iter()
@@ -83,7 +83,7 @@ impl Fake {
         self.server.calls().get(operation).copied().unwrap_or_default()
     }
 
-    /// All calls but challenges and tokens, since the last time.
+    /// All calls since the last time, except challenges and tokens.
     pub(crate) fn counted(&self) -> Vec<(String, u64)> {
         let calls = self.server.calls();
         self.server.forget_calls();
