@@ -1,13 +1,13 @@
-//! What Google calls our algorithms.
+//! Google's names for our algorithms.
 //!
-//! <https://cloud.google.com/kms/docs/algorithms#asymmetric_signing_algorithms>. There is no RS384, PS384 or ES512. RS512
-//! and PS512 are there for keys of 4096 bits alone.
+//! <https://cloud.google.com/kms/docs/algorithms#asymmetric_signing_algorithms>. There is no RS384, PS384 or ES512.
+//! RS512 and PS512 exist only for keys of 4096 bits.
 
 use google_cloud_kms_v1::model::crypto_key_version::CryptoKeyVersionAlgorithm as Vendor;
 use signet_core::Algorithm;
 use signet_core::algorithm::RsaBits;
 
-/// The algorithms that keys can be made for.
+/// The algorithms for which keys can be created.
 pub(crate) const ALGORITHMS: &[Algorithm] = &[
     Algorithm::RS256,
     Algorithm::RS512,
@@ -18,14 +18,15 @@ pub(crate) const ALGORITHMS: &[Algorithm] = &[
     Algorithm::EdDSA,
 ];
 
-/// The longest message that a key of Ed25519 signs: it is sent whole. Of all others, the digest is sent.
+/// The maximum length in bytes of a message for Ed25519, which is sent whole. For other
+/// algorithms, only the digest is sent.
 pub(crate) const LONGEST_ED25519: usize = 64 * 1024;
 
 pub(crate) fn longest_message(algorithm: Algorithm) -> Option<usize> {
     (algorithm == Algorithm::EdDSA).then_some(LONGEST_ED25519)
 }
 
-/// What a new version is made as. `None` for what Google does not have.
+/// Google's algorithm for a new version. `None` if Google does not have it.
 pub(crate) fn vendor(algorithm: Algorithm, bits: RsaBits) -> Option<Vendor> {
     Some(match (algorithm, bits) {
         (Algorithm::RS256, RsaBits::B2048) => Vendor::RsaSignPkcs12048Sha256,
@@ -43,7 +44,7 @@ pub(crate) fn vendor(algorithm: Algorithm, bits: RsaBits) -> Option<Vendor> {
     })
 }
 
-/// What a version of this algorithm signs, if it is one of ours.
+/// The algorithm of a version, if we support it.
 pub(crate) fn jose(vendor: &Vendor) -> Option<Algorithm> {
     Some(match vendor {
         Vendor::RsaSignPkcs12048Sha256 | Vendor::RsaSignPkcs13072Sha256 | Vendor::RsaSignPkcs14096Sha256 => {
@@ -59,7 +60,7 @@ pub(crate) fn jose(vendor: &Vendor) -> Option<Algorithm> {
     })
 }
 
-/// What is sent to be signed.
+/// The data to sign, as it is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ToSign {
     Sha256(Vec<u8>),

@@ -1,7 +1,7 @@
-//! The permissions of `signet check`, each on its own, and what grants them.
+//! The permissions for `signet check`, each on its own, and the commands that grant them.
 //!
-//! `testIamPermissions` says which of some permissions the caller has, does nothing and needs no permission itself. It
-//! does not know conditions on the value of a request, of which these roles have none.
+//! `testIamPermissions` reports which permissions the caller has. It changes nothing and needs no permission itself. It
+//! ignores conditions on the values of a request, but these roles have none.
 
 use signet_api::{ErrorKind, Operation, ProviderError, Trials};
 
@@ -11,7 +11,7 @@ use crate::client::Kms;
 /// A permission that the sidecar needs, and why. `deploy/policies/gcp-sidecar*.yaml` grant these.
 pub(crate) type Need = (&'static str, &'static str);
 
-/// On the crypto key, in remote custody.
+/// Permissions on the crypto key, in remote custody.
 pub(crate) const REMOTE: &[Need] = &[
     ("cloudkms.cryptoKeyVersions.list", "reading the ring"),
     ("cloudkms.cryptoKeyVersions.viewPublicKey", "publishing and verifying"),
@@ -25,10 +25,10 @@ pub(crate) const REMOTE: &[Need] = &[
     ),
 ];
 
-/// On the key ring, in remote custody.
+/// Permissions on the key ring, in remote custody.
 pub(crate) const RING: &[Need] = &[("cloudkms.cryptoKeys.list", "seeing which keys were revoked")];
 
-/// On the crypto key, in sealed custody.
+/// Permissions on the crypto key, in sealed custody.
 pub(crate) const SEALED: &[Need] = &[
     ("cloudkms.cryptoKeyVersions.useToEncrypt", "sealing new private keys"),
     ("cloudkms.cryptoKeyVersions.useToDecrypt", "unsealing private keys"),

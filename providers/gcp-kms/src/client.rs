@@ -1,6 +1,7 @@
-//! The few calls of Cloud KMS that Signet makes, each within its time and checked as far as one answer can be.
+//! The calls of Cloud KMS that Signet makes. Each has a deadline, and its answer is checked as far
+//! as a single answer can be.
 //!
-//! The client's own retries are off: one layer retries, and it stands around the provider.
+//! The client's own retries are disabled, because only the guards around the provider retry.
 
 use std::fmt;
 use std::future::Future;
@@ -27,13 +28,13 @@ use crate::credentials::Adc;
 use crate::error::failed;
 use crate::name::KeyName;
 
-/// For one request, once it has credentials.
+/// The deadline for one request, once it has credentials.
 const REQUEST: Duration = Duration::from_secs(5);
-/// For one call with all that belongs to it.
+/// The deadline for one call with everything that belongs to it.
 const WHOLE: Duration = Duration::from_secs(10);
-/// Resources on a page; Google's most.
+/// The number of resources on a page; Google's maximum.
 const PAGE: i32 = 1000;
-/// Pages that are read of one list. Beyond it the list is not a ring of ours.
+/// The maximum number of pages of a list. A longer list is not a ring of ours.
 const MOST_PAGES: usize = 100;
 
 pub(crate) struct Kms {
@@ -42,14 +43,14 @@ pub(crate) struct Kms {
     pub(crate) key: KeyName,
 }
 
-/// A crypto key as it is to be made.
+/// A request to create a crypto key.
 pub(crate) struct NewCryptoKey {
     pub(crate) id: String,
     pub(crate) key: CryptoKey,
 }
 
 impl Kms {
-    /// No call is made.
+    /// Makes a client. Makes no call yet.
     pub(crate) async fn new(config: GcpConfig) -> Result<Self, ProviderError> {
         let adc = Adc::new(config.login);
         let mut builder = KeyManagementService::builder()
@@ -79,7 +80,7 @@ impl Kms {
         let answer = tokio::time::timeout(WHOLE, request)
             .await
             .map_err(|_| call.timed_out(WHOLE))?;
-        // The library shows the header fields of errors alone.
+        // The library shows only the headers of errors.
         let fields = answer.as_ref().err().and_then(Error::http_headers);
         if let Some(date) = fields.and_then(|fields| fields.get(http::header::DATE)?.to_str().ok()) {
             signet_api::dates::saw(NAME, date);
@@ -92,7 +93,7 @@ impl Kms {
         Ok(answer)
     }
 
-    /// Every version of the key, destroyed ones included. `None` if there is no such key.
+    /// Lists all versions of the key, including destroyed ones. `None` if the key does not exist.
     pub(crate) async fn versions(&self, operation: Operation) -> Result<Option<Vec<CryptoKeyVersion>>, ProviderError> {
         let call = Call {
             provider: NAME,
@@ -127,7 +128,7 @@ impl Kms {
         Err(call.bad_answer("the list has no end"))
     }
 
-    /// Every crypto key of the key ring.
+    /// Lists all crypto keys of the key ring.
     pub(crate) async fn keys(&self, operation: Operation) -> Result<Vec<CryptoKey>, ProviderError> {
         let call = Call {
             provider: NAME,
@@ -159,7 +160,7 @@ impl Kms {
         Err(call.bad_answer("the list has no end"))
     }
 
-    /// A version as it stands now. `None` if it cannot be seen (yet).
+    /// Reads a version. `None` if it does not exist or is not visible yet.
     pub(crate) async fn version(
         &self,
         operation: Operation,
@@ -181,7 +182,7 @@ impl Kms {
         }
     }
 
-    /// The public key of a version, in DER. `None` if Google does not show it, as the version is not enabled (any more).
+    /// Reads the public key of a version, in DER. `None` if Google does not show it because the version is not enabled.
     pub(crate) async fn public_key(&self, operation: Operation, number: u64) -> Result<Option<Vec<u8>>, ProviderError> {
         let name = self.key.version(number);
         let call = Call {
@@ -194,7 +195,7 @@ impl Kms {
         let request = self.service.get_public_key().set_name(&name);
         let found = match self.within(call, request.with_user_agent(USER_AGENT).send()).await? {
             Err(error) if code(&error) == Some(Code::FailedPrecondition) => return Ok(None),
-            // It was listed a moment ago, so it will come.
+            // The version was listed a moment ago, so the key will be available soon.
             Err(error) if code(&error) == Some(Code::NotFound) => {
                 let mut error = failed(call, &error);
                 error.kind = ErrorKind::Unavailable;
@@ -220,7 +221,7 @@ impl Kms {
             .map_err(|error| failed(call, &error))
     }
 
-    /// Creates a crypto key without versions. `false` if it was there.
+    /// Creates a crypto key without versions. `false` if it already exists.
     pub(crate) async fn create_key(&self, operation: Operation, new: NewCryptoKey) -> Result<bool, ProviderError> {
         let name = format!("{}/cryptoKeys/{}", self.key.ring(), new.id);
         let call = Call {
@@ -310,7 +311,7 @@ impl Kms {
         }
     }
 
-    /// The answer has been found to be about this version, and whole both ways.
+    /// Signs. Checks that the answer is about this version, and the checksums in both directions.
     pub(crate) async fn sign(&self, number: u64, what: ToSign) -> Result<AsymmetricSignResponse, ProviderError> {
         let name = self.key.version(number);
         let call = sign_call(&name);
@@ -347,7 +348,7 @@ impl Kms {
         }
     }
 
-    /// The answer has been found to be of this key, and whole both ways.
+    /// Encrypts. Checks that the answer is about this key, and the checksums in both directions.
     pub(crate) async fn encrypt(&self, plaintext: &[u8], aad: Vec<u8>) -> Result<EncryptResponse, ProviderError> {
         let call = Call {
             provider: NAME,
@@ -396,7 +397,7 @@ impl Kms {
         let opened = self.within(call, request.with_user_agent(USER_AGENT).send()).await?;
         let opened = opened.map_err(|error| {
             let mut opening = failed(call, &error);
-            // It was not made by this key, or not in this context.
+            // The ciphertext was not made by this key, or not in this context.
             if code(&error) == Some(Code::InvalidArgument) {
                 opening.kind = ErrorKind::BadAnswer;
             }
@@ -408,7 +409,7 @@ impl Kms {
         }
     }
 
-    /// Those of the permissions that the credentials have on the resource. Anybody may ask, and nothing is done.
+    /// Which of these permissions the credentials have on the resource. Anybody may ask, and nothing is changed.
     pub(crate) async fn granted(
         &self,
         resource: &str,
@@ -452,7 +453,7 @@ fn crc(octets: &[u8]) -> i64 {
     i64::from(crc32c::crc32c(octets))
 }
 
-/// The key that an answer has, in DER, if the answer is about this version and whole.
+/// The public key in an answer, in DER. Checks that the answer is about this version and complete.
 fn der(found: &PublicKey, name: &str) -> Result<Vec<u8>, &'static str> {
     use base64::Engine as _;
     if found.name != name {

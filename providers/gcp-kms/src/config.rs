@@ -1,4 +1,4 @@
-//! What the provider is told, and what is wrong with it.
+//! The configuration, and the problems with it.
 
 use std::path::{Path, PathBuf};
 
@@ -11,10 +11,10 @@ use signet_files::Rule;
 use crate::NAME;
 use crate::name::KeyName;
 
-/// Every variable that the provider and its store read.
+/// All variables that the provider and its store read.
 ///
-/// `google-cloud-auth` reads a few itself where a credentials file asks for it: those of AWS for a source in AWS, and
-/// `GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES` for an executable. `SSL_CERT_FILE` holds for the whole process.
+/// `google-cloud-auth` reads a few more itself if a credentials file requires it: AWS's variables for a source in AWS,
+/// and `GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES` for an executable. `SSL_CERT_FILE` applies to the whole process.
 pub const VARIABLES: &[Variable] = &[
     Variable {
         name: CREDENTIALS,
@@ -64,19 +64,19 @@ const UNIVERSE: &str = "GOOGLE_CLOUD_UNIVERSE_DOMAIN";
 const GCLOUD: &str = "CLOUDSDK_CONFIG";
 const HOME: &str = "HOME";
 
-/// The domain of Google's own cloud.
+/// The domain of Google's public cloud.
 pub(crate) const GOOGLE: &str = "googleapis.com";
 
-/// The configuration of this provider. It holds no secret: credentials are read from their file when they are used.
+/// The configuration of this provider. It contains no secret: credentials are read from their file when they are used.
 #[derive(Debug)]
 pub struct GcpConfig {
     pub(crate) key: KeyName,
-    /// Where Cloud KMS is, if not in its usual place.
+    /// The endpoint of Cloud KMS, if it is not the usual one.
     pub(crate) endpoint: Option<String>,
     pub(crate) login: Login,
 }
 
-/// How to come by credentials.
+/// How to obtain credentials.
 #[derive(Clone, Debug)]
 pub(crate) struct Login {
     pub(crate) source: Source,
@@ -94,7 +94,7 @@ impl GcpConfig {
     /// Reads the variables and `SIGNET_KEY`, the resource name of the crypto key.
     ///
     /// # Errors
-    /// One `InvalidConfig` with all that is wrong.
+    /// One `InvalidConfig` with all problems.
     pub fn new(variables: &Variables, key: &str) -> Result<Self, ProviderError> {
         let mut problems = Vec::new();
         let key = note(
@@ -122,7 +122,7 @@ fn endpoint(variables: &Variables, name: &str) -> Result<Option<String>, String>
     let Some(url) = variables.get(name) else {
         return Ok(None);
     };
-    // What is wrong with it is said without it: somebody may have put a password there.
+    // The error does not repeat the value, because somebody may have written a password there.
     let wrong = |what: &str| Err(format!("{name} {what}. Write https://HOST/ and nothing after it"));
     let Ok(uri) = url.parse::<Uri>() else {
         return wrong("is not a URL");
@@ -141,12 +141,12 @@ fn endpoint(variables: &Variables, name: &str) -> Result<Option<String>, String>
     }
 }
 
-/// Where Cloud Storage is, without a slash at the end, if not in its usual place.
+/// The endpoint of Cloud Storage without a final slash, if it is not the usual one.
 pub(crate) fn storage(variables: &Variables) -> Result<Option<String>, String> {
     Ok(endpoint(variables, STORAGE)?.map(|url| url.trim_end_matches('/').to_owned()))
 }
 
-/// The base URL of an emulator of Cloud Storage, if there is to be one.
+/// The base URL of an emulator of Cloud Storage, if one is configured.
 pub(crate) fn emulator(variables: &Variables) -> Result<Option<String>, String> {
     let Some(text) = variables.get(EMULATOR) else {
         return Ok(None);
@@ -218,7 +218,7 @@ fn metadata_host(variables: &Variables) -> Result<Option<String>, String> {
     }
 }
 
-/// The credentials file, and what led to it: the variable, or else where gcloud keeps it, if it is there.
+/// The credentials file and where it comes from: the variable, or gcloud's default place if the file exists there.
 fn file(variables: &Variables) -> Option<(PathBuf, &'static str)> {
     if let Some(path) = variables.get(CREDENTIALS) {
         return Some((PathBuf::from(path), CREDENTIALS));
@@ -232,7 +232,7 @@ fn file(variables: &Variables) -> Option<(PathBuf, &'static str)> {
     path.exists().then_some((path, "the default credentials"))
 }
 
-/// A credentials file as JSON. What is wrong with it is said without its content.
+/// Reads a credentials file as JSON. An error does not repeat its content.
 pub(crate) fn read(path: &Path) -> Result<Value, String> {
     let text = Rule::Secret
         .read(path)
@@ -244,7 +244,7 @@ pub(crate) fn read(path: &Path) -> Result<Value, String> {
             path.display()
         )
     })?;
-    // Google's library reads these by itself, and would wait for a pipe for ever.
+    // Google's library reads these itself, and would wait for ever if one were a pipe.
     for named in ["/credential_source/file", "/credential_source/executable/output_file"] {
         if let Some(path) = json.pointer(named).and_then(Value::as_str) {
             Rule::Secret
@@ -255,7 +255,7 @@ pub(crate) fn read(path: &Path) -> Result<Value, String> {
     Ok(json)
 }
 
-/// What kind of credentials it has.
+/// The type of the credentials.
 pub(crate) fn kind(json: &Value) -> Result<Kind, String> {
     match json.get("type").and_then(Value::as_str) {
         Some("service_account") => Ok(Kind::ServiceAccount),

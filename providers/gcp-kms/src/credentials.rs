@@ -1,11 +1,12 @@
-//! Google's credentials, kept from hanging and from dying.
+//! Google's credentials, with deadlines and recovery.
 //!
-//! `google-cloud-auth` fetches tokens ahead of their expiry in a task of its own. Two things about it do not suit a
-//! process that must go on for months: its requests have no deadline, and after one refusal that it takes for lasting (a
-//! token file that was missing for a moment, a login refused while its policy was being corrected) it never asks again.
-//! So each use has a deadline here, and credentials that failed are made anew, at a pace that no server minds.
+//! `google-cloud-auth` fetches tokens before they expire, in a task of its own. Two of its properties do not suit a
+//! process that must run for months: its requests have no deadline, and after an error that it considers permanent, it
+//! never tries again. Such an error can be a token file that was missing for a moment, or a login that was refused
+//! while its policy was being corrected. Therefore each use has a deadline here, and failed credentials are made again,
+//! slowly enough for any server.
 //!
-//! They are made at the first use: opening a provider makes no call.
+//! Credentials are made on first use, because opening a provider makes no call.
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,23 +24,23 @@ use tokio::time::Instant;
 
 use crate::config::{Kind, Login, Source, kind, read};
 
-/// What the tokens are for. What they allow is decided by IAM.
+/// The scope of the tokens. IAM decides what they allow.
 const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
-/// For a token to come. Most uses find one there.
+/// How long to wait for a token. In most cases there is one already.
 const PATIENCE: Duration = Duration::from_secs(4);
-/// Between two logins when they are refused.
+/// The minimum time between two logins that are refused.
 const PAUSE_AFTER_REFUSAL: Duration = Duration::from_secs(2);
-/// And when they hang: each leaves a connection behind that only the other side closes.
+/// The minimum time between two logins that hang. Each leaves a connection that only the server closes.
 const PAUSE_AFTER_SILENCE: Duration = Duration::from_secs(60);
 
-/// Credentials as the client libraries take them.
+/// Credentials in the form that the client libraries need.
 #[derive(Clone)]
 pub(crate) struct Adc(Arc<Inner>);
 
 struct Inner {
     login: Login,
-    /// Where tokens are fetched ahead of their expiry: the runtime that the provider was opened on. The one of a first use
-    /// may be a connection's, and end with it.
+    /// The runtime that fetches tokens before they expire: the one on which the provider was opened. That of the first
+    /// use may belong to a connection and end with it.
     runtime: Handle,
     current: Mutex<Option<(AccessTokenCredentials, Instant)>>,
 }
@@ -47,7 +48,7 @@ struct Inner {
 type Answer<T> = Result<T, CredentialsError>;
 
 impl Adc {
-    /// Call it on the runtime that lives as long as the process.
+    /// Makes credentials. Call it on a runtime that lives as long as the process.
     pub(crate) fn new(login: Login) -> Self {
         Self(Arc::new(Inner {
             login,
@@ -71,7 +72,7 @@ impl Adc {
             .await
     }
 
-    /// Notes that a service did not take a token, which was thought to be good: the next use logs in again.
+    /// Records that a service refused a token that should have been good. The next use logs in again.
     pub(crate) fn refused(&self) {
         self.forget(PAUSE_AFTER_REFUSAL);
     }
@@ -107,7 +108,7 @@ impl Adc {
         Ok(made)
     }
 
-    /// Lets the next use make credentials anew, if these are not from a moment ago.
+    /// Makes the next use log in again, unless the credentials are new.
     fn forget(&self, pause: Duration) {
         let mut current = self.0.current.lock();
         if current.as_ref().is_some_and(|(_, made)| made.elapsed() >= pause) {
@@ -122,7 +123,7 @@ impl CredentialsProvider for Adc {
         self.within(credentials.headers(extensions)).await
     }
 
-    // Google's own would ask the metadata server when a client is made.
+    // Google's own implementation would ask the metadata server when a client is made.
     async fn universe_domain(&self) -> Option<String> {
         Some(self.0.login.universe.clone())
     }
@@ -146,7 +147,7 @@ impl fmt::Display for Source {
 
 impl Login {
     fn build(&self) -> Answer<AccessTokenCredentials> {
-        /// The five builders have the same methods and no trait.
+        /// The five builders have the same methods and no common trait.
         macro_rules! finish {
             ($builder:expr) => {{
                 let builder = $builder.with_universe_domain(self.universe.as_str());
@@ -168,7 +169,7 @@ impl Login {
             }
             Source::File(path) => path,
         };
-        // Anew each time: a key file may have been replaced.
+        // Read the file each time, because a key file may have been replaced.
         let refused = |what: String| CredentialsError::from_msg(false, what);
         let json = read(path).map_err(refused)?;
         let built = match kind(&json).map_err(refused)? {
@@ -187,7 +188,7 @@ impl Login {
             }
         };
         built.map_err(|error| {
-            // Its chain may quote the file.
+            // The error's causes may quote the file.
             let what = if error.is_missing_field() || error.is_parsing() {
                 "lacks a field that its type needs, or one is not as it should be"
             } else {

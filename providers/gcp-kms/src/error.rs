@@ -1,4 +1,4 @@
-//! From the codes of Google (`google.rpc.Code`) and of its client to kinds, with what to do.
+//! Converts Google's codes (`google.rpc.Code`) and its client's errors to kinds, with what the operator must do.
 //!
 //! <https://cloud.google.com/apis/design/errors>
 
@@ -10,7 +10,7 @@ use google_cloud_gax::error::rpc::{Code, StatusDetails};
 use signet_api::{Call, ErrorKind, Failure, ProviderError};
 use signet_base::{causes, proxies, quote};
 
-/// The setting that names the authorities to trust.
+/// The setting for the authorities to trust.
 const AUTHORITIES: &str = "SSL_CERT_FILE";
 
 /// The error of a call that Cloud KMS refused or that did not reach it.
@@ -52,7 +52,7 @@ fn by_code(call: Call<'_>, code: Code, message: &str) -> Failure {
         Code::Unavailable | Code::Internal | Code::Unknown | Code::Aborted | Code::Cancelled => {
             (ErrorKind::Unavailable, AGAIN.to_owned())
         }
-        // The caller knows what already exists, or it is a race that the next try sees.
+        // The caller handles what already exists, or it is a race that the next attempt sees.
         Code::AlreadyExists => (ErrorKind::Unavailable, AGAIN.to_owned()),
         Code::DataLoss => (ErrorKind::BadAnswer, AGAIN.to_owned()),
         // INVALID_ARGUMENT, OUT_OF_RANGE, UNIMPLEMENTED
@@ -100,7 +100,7 @@ const AGAIN: &str = "It is tried again";
 const LOGIN: &str =
     "Check GOOGLE_APPLICATION_CREDENTIALS, or the service account of the machine or pod, and that the clock is right";
 
-/// Credentials that did not come.
+/// The error for missing credentials.
 pub(crate) fn credentials(error: Option<&(dyn std::error::Error + 'static)>) -> Failure {
     let Some(error) = error else {
         return Failure::new(ErrorKind::Unauthenticated, LOGIN).prefixed("no credentials");
@@ -115,7 +115,7 @@ pub(crate) fn credentials(error: Option<&(dyn std::error::Error + 'static)>) -> 
         let way = proxies::on_the_way();
         Failure::new(ErrorKind::Unavailable, format!("{chain}. {AGAIN}{way}"))
     } else if passing {
-        // Off Google's machines there is no metadata server, and nothing that says so but silence.
+        // Outside of Google's machines there is no metadata server, and the only sign of that is silence.
         let text =
             format!("{chain}. {AGAIN}. If this machine is not one of Google's, set GOOGLE_APPLICATION_CREDENTIALS");
         Failure::new(ErrorKind::Unavailable, text)
@@ -125,7 +125,7 @@ pub(crate) fn credentials(error: Option<&(dyn std::error::Error + 'static)>) -> 
     failure.prefixed("no credentials")
 }
 
-/// When the server said to come again: the detail `google.rpc.RetryInfo`, or the header field.
+/// The time to retry that the server gave: the detail `google.rpc.RetryInfo`, or the header.
 fn retry_after(error: &Error) -> Option<Duration> {
     let details = error
         .status()
@@ -143,7 +143,7 @@ fn retry_after(error: &Error) -> Option<Duration> {
     header.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
 }
 
-/// An error with its causes, in one line.
+/// An error with its causes, on one line.
 fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = quote(&error.to_string());
     for cause in causes(error) {

@@ -1,5 +1,5 @@
-//! What this process knows of the ring without asking: public keys, which never change, and what the last look at the ring
-//! showed, so that a signature takes one call.
+//! What this process knows about the ring without a call: public keys, which never change, and the last reading. A
+//! signature then takes one call.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use google_cloud_kms_v1::model::ProtectionLevel;
 use signet_core::public_key::VerifyingKey;
 use signet_core::{KeyState, Kid, Terms};
 
-/// A key as `sign` needs it.
+/// What `sign` needs to know about a key.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub(crate) number: u64,
@@ -20,14 +20,15 @@ pub(crate) struct Entry {
 #[derive(Debug, Default)]
 pub(crate) struct Known {
     publics: HashMap<u64, VerifyingKey>,
-    /// Of each version, the terms with which this process saw it first.
+    /// For each version, the terms that this process saw first.
     terms: HashMap<u64, Terms>,
     entries: HashMap<Kid, Entry>,
-    /// Counts what this process took out of use.
+    /// Counts the versions that this process disabled or destroyed.
     changes: u64,
-    /// The versions that it took out of use, with the count then. A look that began before must not bring them back.
+    /// The versions that it disabled or destroyed, with the count at that time. A reading that began
+    /// earlier must not restore them.
     closed: HashMap<u64, u64>,
-    /// The highest version that this process made. A list may not show it yet.
+    /// The highest version that this process created. A list may not show it yet.
     pub(crate) made: u64,
 }
 
@@ -44,7 +45,8 @@ impl Known {
         self.publics.insert(number, public.clone());
     }
 
-    /// The terms of a version, of which the labels say `read` now. A key's terms never change (clause 2), though its labels may.
+    /// The terms of a version. `read` are those in the labels now. A key's terms never change
+    /// (clause 2), although labels may.
     pub(crate) fn terms(&mut self, number: u64, read: Option<Terms>) -> Option<Terms> {
         match (self.terms.get(&number), read) {
             (Some(first), _) => Some(*first),
@@ -57,7 +59,7 @@ impl Known {
         self.entries.get(kid).cloned()
     }
 
-    /// Takes what a look showed that began when `changes` was `since`.
+    /// Takes over a reading that began when `changes` was `since`.
     pub(crate) fn take(&mut self, seen: impl Iterator<Item = Entry>, since: u64) {
         let before = std::mem::take(&mut self.entries);
         for mut entry in seen {
@@ -65,13 +67,13 @@ impl Known {
             if self.closed.get(&entry.number).is_some_and(|change| *change > since) {
                 entry.state = KeyState::Disabled;
             }
-            // Marks are never taken back, so a look that does not show one began before it.
+            // Revocations are never undone, so a reading without one began before it.
             entry.revoked |= before.get(&kid).is_some_and(|before| before.revoked);
             self.entries.insert(kid, entry);
         }
     }
 
-    /// Notes that this process took a version out of use.
+    /// Records that this process disabled or destroyed a version.
     pub(crate) fn close(&mut self, kid: &Kid, number: u64, revoked: bool) {
         self.changes += 1;
         self.closed.insert(number, self.changes);
@@ -106,7 +108,7 @@ mod tests {
         known.take([open()].into_iter(), since);
         let entry = known.entry(&kid).expect("known");
         assert_eq!((entry.state, entry.revoked), (KeyState::Disabled, true));
-        // Somebody enabled it again. It is as the look says, but for the mark.
+        // Somebody enabled it again. It is as the reading says, except for the revocation.
         known.take([open()].into_iter(), known.changes());
         let entry = known.entry(&kid).expect("known");
         assert_eq!((entry.state, entry.revoked), (KeyState::Enabled, true));

@@ -1,8 +1,8 @@
-//! What is kept in the labels of crypto keys: the terms of the ring's keys, and the marks of revoked ones.
+//! The labels of crypto keys: they store the terms of the ring's keys, and the revocations.
 //!
-//! At most 64 labels; keys and values of at most 63 lower-case letters, digits, `_` and `-`:
-//! <https://cloud.google.com/kms/docs/labeling-keys>. Longer things are cut into pieces of base32 (RFC 4648 §6, lower case,
-//! no padding).
+//! A crypto key has at most 64 labels, with keys and values of at most 63 lower-case letters, digits, `_` and
+//! `-`: <https://cloud.google.com/kms/docs/labeling-keys>. Longer values are split into pieces of base32 (RFC
+//! 4648 §6, lower case, no padding).
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -12,20 +12,21 @@ use signet_core::{Revocation, Terms, Timestamp};
 /// The labels of one crypto key.
 pub(crate) type Labels = HashMap<String, String>;
 
-/// The most octets of a reason. With the public key of RSA-4096 that makes 43 labels of 64.
+/// The maximum length of a reason in bytes. With the public key of RSA-4096, that makes 43 of 64 labels.
 pub(crate) const LONGEST_REASON: usize = 1000;
 
 const TERMS: &str = "signet-terms-";
 const AT: &str = "signet-revoked-at";
 const REASON: &str = "signet-reason";
 const PUBLIC: &str = "signet-public";
-/// Octets in one label's value: 39 · 8 bits are 63 characters of 5 bits.
+/// The number of bytes in the value of one label: 39 · 8 bits are 63 characters of 5 bits.
 const PIECE: usize = 39;
 const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
-/// The terms of a version: those of the label with the highest number that is not above the version's own. So a label
-/// says "from this version on", one is written only when the policy changes, and it holds though the number of the next
-/// version is a guess that somebody else may take first.
+/// The terms of a version: those of the label with the highest number that is not above the version's.
+///
+/// A label therefore means "from this version on". One is written only when the policy changes, and it is right even
+/// though the number of the next version is a guess that somebody else may use first.
 pub(crate) fn terms(labels: &Labels, version: u64) -> Option<Terms> {
     let (_, value) = epochs(labels).filter(|(from, _)| *from <= version).max()?;
     let mut spans = value
@@ -34,7 +35,7 @@ pub(crate) fn terms(labels: &Labels, version: u64) -> Option<Terms> {
     Some(Terms::new(spans.next()??, spans.next()??, spans.next()??))
 }
 
-/// These labels with the terms of versions from `next` on. Labels that no version of `in_use` needs any more are left out.
+/// These labels, with terms for the versions from `next` on. Labels that no version of `in_use` needs are removed.
 pub(crate) fn with_terms(labels: &Labels, next: u64, terms: Terms, in_use: &[u64]) -> Labels {
     let needed: Vec<u64> = in_use
         .iter()
@@ -65,10 +66,10 @@ pub(crate) fn hold(labels: &Labels, versions: &[(u64, Terms)]) -> bool {
         .all(|(version, own)| terms(labels, *version) == Some(*own))
 }
 
-/// These labels, with which these versions have these terms.
+/// Changes the labels to give these versions these terms.
 pub(crate) fn with_these(mut labels: Labels, versions: &[(u64, Terms)]) -> Labels {
     let mut versions = versions.to_vec();
-    // A label holds for all versions up to the next label, so each is looked at after the one before it.
+    // A label is valid up to the next one, so versions are handled in order.
     versions.sort_by_key(|(version, _)| *version);
     for (version, own) in versions {
         if terms(&labels, version) != Some(own) {
@@ -93,7 +94,7 @@ fn epoch(key: &str) -> Option<u64> {
     key.strip_prefix(TERMS)?.parse().ok()
 }
 
-/// That a version was revoked, with its public key: Google shows that of an enabled version only.
+/// The revocation of a version, with its public key, because Google shows that only for enabled versions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mark {
     pub(crate) revocation: Revocation,
@@ -102,8 +103,10 @@ pub(crate) struct Mark {
 }
 
 impl Mark {
+    /// Encodes the revocation as labels.
+    ///
     /// # Errors
-    /// If the reason is too long.
+    /// The reason is too long.
     pub(crate) fn to_labels(&self) -> Result<Labels, String> {
         let reason = self.revocation.reason.as_bytes();
         if reason.len() > LONGEST_REASON {
@@ -121,8 +124,10 @@ impl Mark {
         Ok(labels)
     }
 
-    /// What the labels of a mark say. A key with the name of a mark revokes, whatever its labels say: somebody may have
-    /// changed them, and that must not bring a key back.
+    /// Reads the labels of a mark.
+    ///
+    /// A key with the name of a mark revokes, whatever its labels are: somebody may have changed them, and that
+    /// must not undo a revocation.
     pub(crate) fn from_labels(labels: &Labels) -> Self {
         let at = labels
             .get(AT)
@@ -185,7 +190,7 @@ fn from_base32(text: &str) -> Option<Vec<u8>> {
             octets.push(u8::try_from((bits >> count) & 0xff).ok()?);
         }
     }
-    // What is left over is the filling of the last character.
+    // The remaining bits are padding of the last character.
     (count < 5 && bits & ((1 << count) - 1) == 0).then_some(octets)
 }
 

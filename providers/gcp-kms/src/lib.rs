@@ -1,17 +1,19 @@
 //! Keys from Google Cloud KMS.
 //!
-//! How it meets the contract, in `remote` custody: a key of the ring is a version of one crypto key (`SIGNET_KEY`, of
-//! purpose `ASYMMETRIC_SIGN`). The version's number decides between equal instants. Nothing settles races
-//! (`Claim::Tolerated`), but a version that is there or on its way is adopted, not doubled. The terms stand in labels of
-//! the crypto key. A version that is revoked gets a *mark*: a crypto key without versions, named after it, in the same key
-//! ring. Creating one is atomic and strongly consistent, so that the first reason stays and no mark is lost; labels can be
-//! lost, as Google replaces all of them at once and compares nothing. The mark holds the public key too, which Google
-//! shows of an enabled version only.
+//! How it meets the contract in `remote` custody: each key of the ring is a version of one crypto key (`SIGNET_KEY`, of
+//! purpose `ASYMMETRIC_SIGN`). The number of the version orders keys with equal creation times. Nothing settles races
+//! (`Claim::Tolerated`), but an existing or pending version is adopted rather than doubled. The terms are stored in
+//! labels of the crypto key.
 //!
-//! In `sealed` custody a crypto key of purpose `ENCRYPT_DECRYPT` wraps the private keys ([`sealer`]), and everything else is
-//! [`signet_sealed`]'s doing, over a file or an object in Cloud Storage ([`store`]).
+//! A revoked version gets a *mark*: a crypto key without versions, named after it, in the same key ring. Creating one
+//! is atomic and strongly consistent, so the first reason is kept and no mark is lost. Labels could be lost, because
+//! Google replaces all of them at once without a condition. The mark also holds the public key, which Google shows
+//! only for enabled versions.
 //!
-//! No answer is believed: names, checksums and states are looked at where they arrive (`client.rs`).
+//! In `sealed` custody, a crypto key of purpose `ENCRYPT_DECRYPT` encrypts the private keys ([`sealer`]).
+//! [`signet_sealed`] does everything else, with a file or an object in Cloud Storage ([`store`]).
+//!
+//! All answers are checked on arrival (`client.rs`): names, checksums and states.
 
 mod algorithm;
 mod check;

@@ -1,24 +1,27 @@
-//! The resource names of Cloud KMS, taken apart and put together.
+//! The resource names of Cloud KMS.
 //!
 //! `projects/P/locations/L/keyRings/R/cryptoKeys/K/cryptoKeyVersions/N`
 
 use std::fmt;
 
-/// The longest id of a crypto key: <https://cloud.google.com/kms/docs/reference/rest/v1/projects.locations.keyRings.cryptoKeys/create>.
+/// The maximum length of a crypto key's id:
+/// <https://cloud.google.com/kms/docs/reference/rest/v1/projects.locations.keyRings.cryptoKeys/create>.
 const LONGEST_ID: usize = 63;
-/// The longest id that leaves room for `-revoked-` and ten digits, which make the name of a mark.
+/// The maximum length of an id to which `-revoked-` and ten digits can be added for the name of a mark.
 const LONGEST_MARKED_ID: usize = LONGEST_ID - MARK.len() - 10;
 const MARK: &str = "-revoked-";
 
-/// The name of the crypto key that `SIGNET_KEY` gives.
+/// The name of the crypto key in `SIGNET_KEY`.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct KeyName {
     full: String,
-    /// Where the project, the location, the key ring and the key stand in it.
+    /// The positions of the project, the location, the key ring and the key in it.
     parts: [(usize, usize); 4],
 }
 
 impl KeyName {
+    /// Parses a resource name.
+    ///
     /// # Errors
     /// What is wrong, and what to write.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
@@ -38,7 +41,7 @@ impl KeyName {
             let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || extra.contains(c);
             !word.is_empty() && word.len() <= LONGEST_ID && word.chars().all(allowed)
         };
-        // Projects of domains have a colon and dots (`example.com:project`).
+        // Domain-scoped projects have a colon and dots (`example.com:project`).
         if !(is_name(words[1], ".:") && is_name(words[3], "") && is_name(words[5], "_") && is_name(words[7], "_")) {
             return Err(format!(
                 "{text:?} has a part that Google does not take: letters, digits, - and _, at most 63; {FORM}"
@@ -56,8 +59,10 @@ impl KeyName {
         Ok(Self { full, parts })
     }
 
+    /// Checks that marks of revoked versions can be named after the key.
+    ///
     /// # Errors
-    /// If marks of revoked versions cannot be named after it.
+    /// The id is too long.
     pub(crate) fn leaves_room_for_marks(&self) -> Result<(), String> {
         if self.id().len() > LONGEST_MARKED_ID {
             return Err(format!(
@@ -104,7 +109,7 @@ impl KeyName {
         format!("{}/cryptoKeyVersions/{number}", self.full)
     }
 
-    /// The number of one of this key's versions; `None` for any other name.
+    /// The number of one of this key's versions. `None` for any other name.
     pub(crate) fn number(&self, version: &str) -> Option<u64> {
         let rest = version.strip_prefix(self.full.as_str())?;
         let digits = rest.strip_prefix("/cryptoKeyVersions/")?;
@@ -117,7 +122,7 @@ impl KeyName {
         format!("{}{MARK}{number}", self.id())
     }
 
-    /// The version that the crypto key of this name marks as revoked, if it is such a mark.
+    /// The version that the crypto key with this name marks as revoked. `None` if it is not a mark.
     pub(crate) fn marked(&self, key: &str) -> Option<u64> {
         let id = key.strip_prefix(self.ring())?.strip_prefix("/cryptoKeys/")?;
         let digits = id.strip_prefix(self.id())?.strip_prefix(MARK)?;

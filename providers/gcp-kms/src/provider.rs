@@ -1,4 +1,4 @@
-//! Remote custody: the contract's calls as calls of Cloud KMS.
+//! Remote custody: implements the contract with Cloud KMS.
 
 use std::fmt;
 use std::sync::Arc;
@@ -29,19 +29,19 @@ use crate::known::{Entry, Known};
 use crate::labels::{self, Labels, Mark};
 use crate::reading::{Listed, Reading, Remembered, read};
 
-/// Looks at the ring in one `create`: before and after what it makes, and again after each race.
+/// The maximum number of readings in one `create`: before and after each creation, and again after each race.
 const TRIES: u32 = 8;
-/// For a version to be generated. The next `create` goes on waiting for the same.
+/// How long to wait for a version to be generated. The next `create` continues to wait for it.
 const GENERATION: Duration = Duration::from_secs(25);
-/// A version that is still being generated after this long is given up.
+/// A version that is still being generated after this time is given up.
 const STUCK: Duration = Duration::from_secs(3600);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// Opens the ring of a crypto key whose versions Google signs with. No call is made.
+/// Opens the ring of a crypto key with which Google signs. Makes no call.
 ///
 /// # Errors
-/// `InvalidConfig` if the client cannot be made, or the key's name leaves no room for marks.
+/// `InvalidConfig` if the client cannot be made, or if the key's name is too long for marks.
 pub async fn remote(config: GcpConfig, clock: Arc<dyn Clock>) -> Result<Arc<dyn KeyProvider>, ProviderError> {
     config
         .key
@@ -59,7 +59,7 @@ struct Remote {
     kms: Kms,
     clock: Arc<dyn Clock>,
     known: Mutex<Known>,
-    /// One creation at a time in this process: the others find what it made.
+    /// Allows one creation at a time in this process. The others find the key that it created.
     creating: tokio::sync::Mutex<()>,
 }
 
@@ -96,7 +96,7 @@ impl Remote {
         Ok(reading)
     }
 
-    /// The key as the last look showed it; a look if it did not.
+    /// The key from the last reading. Reads again if it was not there.
     async fn entry(&self, operation: Operation, kid: &Kid) -> Result<Entry, ProviderError> {
         if let Some(entry) = self.known().entry(kid) {
             return Ok(entry);
@@ -105,7 +105,7 @@ impl Remote {
         self.known().entry(kid).ok_or_else(|| self.unknown(operation, kid))
     }
 
-    /// The key, if it may be used.
+    /// Finds the key, and checks that it may be used.
     async fn usable(&self, operation: Operation, kid: &Kid) -> Result<Entry, ProviderError> {
         let entry = self.entry(operation, kid).await?;
         let why = match (entry.revoked, entry.state) {
@@ -124,7 +124,7 @@ impl Remote {
         Ok((reading, listed))
     }
 
-    /// The version that is on its way, and would be the newest.
+    /// The version that is being generated and will be the newest.
     fn unfinished(&self, reading: &Reading) -> Option<u64> {
         let made = self.known().made;
         if made > reading.highest {
@@ -144,7 +144,7 @@ impl Remote {
         loop {
             let version = self.kms.version(CREATE, number).await?;
             match version.as_ref().map(|version| &version.state) {
-                // Not to be seen yet.
+                // The version is not visible yet.
                 None | Some(State::PendingGeneration) => {}
                 Some(State::GenerationFailed) => {
                     let reason = version.map(|version| signet_base::quote(&version.generation_failure_reason));
@@ -161,7 +161,7 @@ impl Remote {
                 Some(_) => return Ok(()),
             }
             if begin.elapsed() + pause > GENERATION {
-                // One that never shows was deleted, and must not be waited for again.
+                // A version that never appears was deleted. Do not wait for it again.
                 if version.is_none() {
                     self.known().made = 0;
                 }
@@ -177,12 +177,12 @@ impl Remote {
         }
     }
 
-    /// Makes the crypto key, or sets what new versions of it become. `false` if there is nothing to do.
+    /// Creates the crypto key, or sets the properties of new versions. `false` if there is nothing to do.
     ///
-    /// Google has no condition for this call: a `CryptoKey` has no etag, and its labels are replaced as a whole. So where two
-    /// rollouts meet at a rotation, the later call may overwrite the labels of the earlier one, and a version made in between
-    /// gets the terms of the later. No process that saw the version before takes that in: it goes on with the terms that it
-    /// saw first ([`Known::terms`]), and writes them back at its next turn here. What the labels of others say stays theirs.
+    /// Google has no condition for this call: a `CryptoKey` has no etag, and its labels are replaced as a whole. If two
+    /// rollouts overlap at a rotation, the later call may overwrite the labels of the earlier one, and a version
+    /// created in between gets the later terms. Processes that saw the version before continue with the terms that they
+    /// saw first ([`Known::terms`]), and restore them the next time they get here. Other tools' labels are not changed.
     async fn prepared(&self, reading: &Reading, vendor: &Vendor, terms: Terms) -> Result<bool, ProviderError> {
         let template = CryptoKeyVersionTemplate::default().set_algorithm(vendor.clone());
         let Some(key) = &reading.key else {
@@ -242,7 +242,8 @@ impl Remote {
         let labels = mark
             .to_labels()
             .map_err(|text| self.error(REVOKE, ErrorKind::InvalidConfig, text))?;
-        // Of any purpose, as it will never have a version. A policy of the organization may demand the level.
+        // The purpose does not matter, because this key never gets a version. A policy of the organization may
+        // require the protection level.
         let template = CryptoKeyVersionTemplate::default()
             .set_algorithm(Vendor::GoogleSymmetricEncryption)
             .set_protection_level(protection);
@@ -253,7 +254,7 @@ impl Remote {
                 .set_version_template(template)
                 .set_labels(labels),
         };
-        // If it is there, somebody else revoked the key, and their reason stays.
+        // If it exists, somebody else revoked the key, and their reason is kept.
         self.kms.create_key(REVOKE, new).await.map(drop)
     }
 }
@@ -295,7 +296,7 @@ impl KeyProvider for Remote {
         let terms = new.terms;
         let _turn = self.creating.lock().await;
         let mut pause = FIRST_PAUSE;
-        // Each step is followed by another look, which shows what it did, and what others did meanwhile.
+        // After each step, the ring is read again, to see what the step did and what others did meanwhile.
         for _ in 0..TRIES {
             let reading = self.read(CREATE).await?;
             if let Some(number) = self.unfinished(&reading) {
@@ -312,8 +313,8 @@ impl KeyProvider for Remote {
             if self.prepared(&reading, &vendor, terms).await? {
                 continue;
             }
-            // If somebody sets another algorithm at this moment, the version is of that one. It says so itself, and is
-            // listed and returned as what it is: whoever wants another makes its successor.
+            // If somebody sets another algorithm at this moment, the version has that one. The version itself says so
+            // and is listed and returned correctly; a caller that wants another one creates its successor.
             let version = self.kms.create_version().await?;
             let number = self.number(&version)?;
             self.known().made = number;
@@ -379,7 +380,7 @@ impl KeyProvider for Remote {
             self.mark(&listed, revocation, listed.protection.clone()).await?;
             self.known().close(kid, listed.number, true);
         }
-        // That takes Google up to hours to mean, and anybody may undo it. What holds is the mark.
+        // Google may take up to hours to apply this, and anybody may undo it. The mark is what counts.
         if listed.record.state == KeyState::Enabled {
             self.kms.disable(REVOKE, listed.number).await?;
         }
@@ -393,7 +394,8 @@ impl KeyProvider for Remote {
         trials.property(ring, "publishing, verifying and signing", read).await;
     }
 
-    /// A version that a crash left is a key of the ring, or becomes one: the next `create` adopts it. Marks stay for ever.
+    /// A version that a crash left is a key of the ring or becomes one, because the next `create`
+    /// adopts it. Marks stay for ever.
     async fn prune(&self) -> Result<Vec<String>, ProviderError> {
         Ok(Vec::new())
     }

@@ -1,4 +1,4 @@
-//! One look at the ring: the versions, the marks and the labels, put together into the contract's records.
+//! Reads the ring: combines versions, marks and labels into the records of the contract.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -15,17 +15,17 @@ use crate::algorithm::jose;
 use crate::client::Kms;
 use crate::labels::{self, Mark};
 
-/// What the versions' numbers and states say, and the records of those that are keys of the ring.
+/// The numbers and states of the versions, and the records of those that are keys of the ring.
 #[derive(Debug, Default)]
 pub(crate) struct Reading {
-    /// The crypto key itself; `None` if it does not exist, which is an empty ring.
+    /// The crypto key itself. `None` if it does not exist, which is an empty ring.
     pub(crate) key: Option<CryptoKey>,
     pub(crate) listed: Vec<Listed>,
-    /// The newest version that is still being generated, with its creation instant.
+    /// The newest version that is still being generated, with its creation time.
     pub(crate) pending: Option<(u64, Timestamp)>,
     /// The highest number of a version in any state.
     pub(crate) highest: u64,
-    /// The numbers of those that are not destroyed.
+    /// The numbers of the versions that are not destroyed.
     pub(crate) in_use: Vec<u64>,
 }
 
@@ -46,23 +46,23 @@ impl Reading {
     }
 }
 
-/// How a version counts.
+/// How a version counts in the ring.
 enum Role {
     Key(KeyState),
     Pending,
-    /// It never was a key of the ring.
+    /// The version never was a key of the ring.
     Failed,
     Gone,
 }
 
-/// <https://cloud.google.com/kms/docs/key-states>
+/// The role for a state of <https://cloud.google.com/kms/docs/key-states>.
 fn role(state: &State) -> Option<Role> {
     Some(match state {
         State::Enabled => Role::Key(KeyState::Enabled),
         State::Disabled => Role::Key(KeyState::Disabled),
         State::PendingGeneration => Role::Pending,
         State::GenerationFailed | State::PendingImport | State::ImportFailed => Role::Failed,
-        // One that is only scheduled can be restored by hand, for 30 days if nothing else was said.
+        // A version that is only scheduled for destruction can be restored by hand, for 30 days by default.
         State::DestroyScheduled
         | State::Destroyed
         | State::PendingExternalDestruction
@@ -71,15 +71,15 @@ fn role(state: &State) -> Option<Role> {
     })
 }
 
-/// Where what never changes about a version is remembered.
+/// Remembers what never changes about a version.
 pub(crate) trait Remembered: Send + Sync {
     fn known(&self, number: u64) -> Option<VerifyingKey>;
     fn learn(&self, number: u64, public: &VerifyingKey);
-    /// The terms of a version, of which the labels say `read` now.
+    /// The terms of a version. `read` are those in the labels now.
     fn terms(&self, number: u64, read: Option<Terms>) -> Option<Terms>;
 }
 
-/// Looks: two calls, and one more for each version whose public key is not known yet.
+/// Reads the ring with two calls, and another for each version whose public key is not known yet.
 pub(crate) async fn read(kms: &Kms, operation: Operation, memory: &impl Remembered) -> Result<Reading, ProviderError> {
     let call = Call {
         provider: NAME,
@@ -100,9 +100,9 @@ pub(crate) async fn read(kms: &Kms, operation: Operation, memory: &impl Remember
     Err(call.error(ErrorKind::Unavailable, text))
 }
 
-/// One look. `None` if others changed the ring between the calls, so that the answers do not make a whole.
+/// One attempt. `None` if others changed the ring between the calls, so the answers do not fit together.
 async fn look(kms: &Kms, call: Call<'_>, memory: &impl Remembered) -> Result<Option<Reading>, ProviderError> {
-    // The versions first: what is marked meanwhile is seen as marked.
+    // Read the versions first, so that a revocation in between is seen.
     let versions = kms.versions(call.operation).await?;
     let keys = kms.keys(call.operation).await?;
     let marks = marks(kms, &keys);
@@ -110,7 +110,7 @@ async fn look(kms: &Kms, call: Call<'_>, memory: &impl Remembered) -> Result<Opt
     let (versions, key) = match (versions, key) {
         (Some(versions), Some(key)) => (versions, key),
         (None, None) => return Ok(Some(Reading::default())),
-        // Somebody made the key.
+        // Somebody created the key in between.
         _ => return Ok(None),
     };
     if key.purpose != CryptoKeyPurpose::AsymmetricSign {
@@ -147,12 +147,12 @@ async fn look(kms: &Kms, call: Call<'_>, memory: &impl Remembered) -> Result<Opt
         let mark = marks.get(number);
         let public = match public(kms, call, *number, version, state, memory).await? {
             Some(public) => public,
-            // Google does not show the key of a disabled version. If it is marked, the mark does; else nobody can say what
-            // to list, unless this process saw it enabled.
+            // Google does not show the key of a disabled version. If it was revoked, its mark has the key. Otherwise it
+            // can be listed only if this process saw it enabled.
             None => match (mark.and_then(|mark| mark.public_key(version)), state) {
                 (Some(public), _) => public,
                 (None, KeyState::Disabled) => continue,
-                // Somebody disabled it.
+                // Somebody disabled the version in between.
                 (None, KeyState::Enabled) => return Ok(None),
             },
         };
@@ -200,7 +200,7 @@ async fn public(
             "version {number} is of the algorithm {name}, which Signet does not sign with. Give Signet a key of its own, or \
              destroy that version"
         );
-        // Whoever may make versions can bring this about at any time, so it must not end a start.
+        // Anybody who may create versions can cause this at any time, so it must not prevent a start.
         return Err(call.error(ErrorKind::KeyUnusable, text));
     };
     let shown = match state {
@@ -215,7 +215,8 @@ async fn public(
 }
 
 impl Mark {
-    /// The public key that it says the version has. It is not remembered as if Google had said it.
+    /// The public key of the revoked version, according to this mark. It is not stored among the
+    /// keys that Google returned.
     fn public_key(&self, version: &CryptoKeyVersion) -> Option<VerifyingKey> {
         parse(self.public.as_deref()?, jose(&version.algorithm)?)
     }
@@ -226,7 +227,7 @@ fn parse(der: &[u8], algorithm: Algorithm) -> Option<VerifyingKey> {
 }
 
 fn created_at(call: Call<'_>, version: &CryptoKeyVersion) -> Result<Timestamp, ProviderError> {
-    // Both are optional in the API. Generated is later than created, so that nothing signs too early.
+    // Both are optional in the API. The generation is later than the creation, so nothing signs too early.
     let instant = version.create_time.as_ref().or(version.generate_time.as_ref());
     let instant = instant.ok_or_else(|| call.bad_answer("the list has a version without a creation instant"))?;
     let millis = instant.seconds().saturating_mul(1000);
@@ -235,8 +236,10 @@ fn created_at(call: Call<'_>, version: &CryptoKeyVersion) -> Result<Timestamp, P
     ))
 }
 
-/// The key before it in the ring. Of one that was destroyed nothing is left but its number, which is named in its place:
-/// that there was one is what the schedule must know.
+/// The key before this one in the ring.
+///
+/// If it was destroyed, only its number is left. The number is used instead, because the schedule must know
+/// that there was a predecessor.
 fn predecessor(number: u64, sorted: &BTreeMap<u64, (Role, CryptoKeyVersion)>, listed: &[Listed]) -> Option<Kid> {
     let is_key = |number: &u64| !matches!(sorted.get(number), Some((Role::Failed | Role::Pending, _)));
     let before = (1..number).rev().find(is_key)?;

@@ -1,5 +1,5 @@
-//! The sealer: Google encrypts and decrypts, under a key that never leaves it, bound to the context as additional
-//! authenticated data.
+//! The sealer: Google encrypts and decrypts with a key that never leaves it, with the context as
+//! additional authenticated data.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use crate::client::Kms;
 use crate::config::GcpConfig;
 
-/// Opens the sealer of a crypto key of purpose `ENCRYPT_DECRYPT`. No call is made.
+/// Opens the sealer of a crypto key of purpose `ENCRYPT_DECRYPT`. Makes no call.
 ///
 /// # Errors
 /// `InvalidConfig` if the client cannot be made.
@@ -30,7 +30,7 @@ impl Sealer for KmsSealer {
 
     async fn unwrap(&self, wrapped: &[u8], context: &Context) -> Result<Zeroizing<Vec<u8>>, ProviderError> {
         let opened = self.0.decrypt(wrapped, context.to_bytes()).await?;
-        // Nobody else holds these octets, so they are not copied here.
+        // Nobody else holds these bytes, so this does not copy them.
         Ok(Zeroizing::new(opened.plaintext.into()))
     }
 

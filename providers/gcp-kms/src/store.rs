@@ -1,4 +1,4 @@
-//! `gs://bucket/path`: the sealed ring as an object in Cloud Storage, swapped under its generation number.
+//! The store `gs://bucket/path`: the sealed ring in an object in Cloud Storage, replaced under its generation number.
 //!
 //! <https://cloud.google.com/storage/docs/request-preconditions>
 
@@ -15,10 +15,10 @@ use crate::NAME;
 use crate::config::{Login, emulator, invalid, storage};
 use crate::credentials::Adc;
 
-/// Opens the store that `SIGNET_STORE` names. No call is made.
+/// Opens the store in `SIGNET_STORE`. Makes no call.
 ///
 /// # Errors
-/// `InvalidConfig`, with all that is wrong.
+/// `InvalidConfig` with all problems.
 pub async fn store(variables: &Variables, location: &str) -> Result<Arc<dyn RingStore>, ProviderError> {
     let (bucket, path) = split(location, "gs")?;
     // https://cloud.google.com/storage/docs/buckets#naming
@@ -42,7 +42,7 @@ pub async fn store(variables: &Variables, location: &str) -> Result<Arc<dyn Ring
             let login = Login::new(variables).map_err(refuse)?;
             let other = storage(variables).map_err(refuse)?;
             let base = other.unwrap_or_else(|| format!("https://storage.{}", login.universe));
-            // It was looked at: plain http is for the loopback interface alone.
+            // The URL was checked: plain http is only for the loopback interface.
             let options = client_options().with_allow_http(base.starts_with("http://"));
             let bearer = Bearer(adc.insert(Adc::new(login)).clone());
             (base, Arc::new(bearer), options)
@@ -65,7 +65,7 @@ pub async fn store(variables: &Variables, location: &str) -> Result<Arc<dyn Ring
     Ok(Arc::new(Renewing { ring, adc }))
 }
 
-/// A ring whose credentials log in again after a token was refused.
+/// A ring store that logs in again after a token was refused.
 #[derive(Debug)]
 struct Renewing {
     ring: ObjectRing,
@@ -102,7 +102,7 @@ impl RingStore for Renewing {
     }
 }
 
-/// The commands that grant what is missing. A custom role has both sides, so they are the same.
+/// The commands that grant a missing permission. A custom role includes reading and writing, so they are the same.
 fn grants(bucket: &str) -> Grants {
     let grant = format!(
         "gcloud iam roles create signetSidecarStore --project=PROJECT --file=deploy/policies/gcp-sidecar-store.yaml && \
@@ -115,7 +115,7 @@ fn grants(bucket: &str) -> Grants {
     }
 }
 
-/// The same credentials as for Cloud KMS, as this client takes them.
+/// The same credentials as for Cloud KMS, in the form that this client needs.
 #[derive(Debug)]
 struct Bearer(Adc);
 

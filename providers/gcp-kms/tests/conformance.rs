@@ -1,4 +1,4 @@
-//! The contract, in both custodies.
+//! The provider contract, in both custodies.
 
 mod common;
 
@@ -19,7 +19,7 @@ async fn fresh_remote() -> Subject {
     Subject::new(handle().await, handle, ()).against(AGAINST)
 }
 
-/// Wrapped by a key of Cloud KMS, kept in Cloud Storage, both with the credentials of a service account.
+/// Sealed with a key of Cloud KMS and stored in Cloud Storage, both with the credentials of a service account.
 async fn fresh_sealed() -> Subject {
     let cloud = Cloud::shared();
     let key = fresh_key();

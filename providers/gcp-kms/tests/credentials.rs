@@ -1,4 +1,4 @@
-//! Who Signet is to Google: each kind of credentials, their end, and servers of them that fail.
+//! Credentials for Google: each type, their expiry, and servers that fail.
 
 mod common;
 
@@ -24,7 +24,7 @@ async fn open(variables: &Variables, key: &str) -> Arc<dyn KeyProvider> {
     remote(config, clock()).await.expect("opens")
 }
 
-/// Workload identity federation, with the subject token in a file.
+/// Workload identity federation with the subject token in a file.
 fn federated(cloud: &Cloud) -> Variables {
     cloud.google.federate(WORKLOAD, "subject");
     std::fs::write(cloud.file("subject"), "subject").expect("written");
@@ -33,7 +33,7 @@ fn federated(cloud: &Cloud) -> Variables {
     cloud.variables(&cloud.file("external.json"))
 }
 
-/// Calls until it succeeds, for a bounded time.
+/// Calls until one succeeds, for a limited time.
 async fn at_last(provider: &Arc<dyn KeyProvider>) {
     let begin = tokio::time::Instant::now();
     while let Err(error) = provider.list().await {
@@ -107,7 +107,7 @@ fn a_login_that_was_refused_is_tried_again_and_says_what_to_look_at() {
             error.source
         );
         assert_no_secret(&error);
-        // Google's library alone would never ask again.
+        // Google's library alone would never try again.
         std::fs::write(cloud.file("subject"), "subject").expect("written");
         at_last(&provider).await;
     });
@@ -131,7 +131,7 @@ fn a_subject_token_file_that_is_missing_for_a_moment_ends_nothing() {
 fn tokens_are_renewed_before_they_end() {
     run(async {
         let cloud = Cloud::new();
-        // Google's library renews such a token at once, and every ten seconds then.
+        // Google's library renews such a token at once, and then every ten seconds.
         cloud.google.set_token_life(Duration::from_secs(12));
         let provider = open(&federated(&cloud), &key("renewed")).await;
         let begin = tokio::time::Instant::now();
@@ -160,7 +160,7 @@ fn credentials_outlive_the_runtime_that_used_them_first() {
         tokio::task::spawn_blocking(|| short.join().expect("no panic"))
             .await
             .expect("joined");
-        // Beyond the end of the token that was fetched then.
+        // Wait until the token that was fetched then has expired.
         tokio::time::sleep(Duration::from_secs(13)).await;
         provider.list().await.expect("renewed meanwhile");
     });

@@ -1,4 +1,4 @@
-//! What goes wrong between the sidecar and Google, by script: refused, throttled, down, silent, lost.
+//! Scripted faults between the sidecar and Google: refused, throttled, down, silent, lost.
 
 mod common;
 
@@ -13,7 +13,7 @@ use signet_fakes::{Authority, Fault, Server};
 use signet_gcp_kms::GcpConfig;
 use signet_testkit::run;
 
-/// Every call of a `create` that has to make the crypto key, and of one that does not.
+/// All calls of a `create` that must create the crypto key, and of one that need not.
 const CREATING: [&str; 7] = [
     "ListCryptoKeyVersions",
     "ListCryptoKeys",
@@ -34,7 +34,7 @@ fn faults() -> Vec<(Fault, ErrorKind)> {
     ]
 }
 
-/// The kids that are listed by a process that knows nothing yet.
+/// The kids that a new process lists.
 async fn listed(cloud: &Cloud, key: &str) -> HashSet<Kid> {
     let keys = cloud.remote(key).await.list().await.expect("the ring lists");
     keys.iter().map(|key| key.kid().clone()).collect()
@@ -50,7 +50,7 @@ fn a_create_that_fails_at_any_call_is_finished_by_another_process_without_a_seco
             for (number, (fault, kind)) in faults().into_iter().enumerate() {
                 let key = format!("{RING}/cryptoKeys/create-{index}-{number}");
                 if operation == "UpdateCryptoKey" {
-                    // One that an operator made, for another algorithm.
+                    // An operator created it, for another algorithm.
                     cloud
                         .google
                         .create_empty_signing_key(&key, "RSA_SIGN_PKCS1_2048_SHA256");
@@ -63,7 +63,7 @@ fn a_create_that_fails_at_any_call_is_finished_by_another_process_without_a_seco
                 assert_eq!(error.retry_after.is_some(), kind == ErrorKind::Throttled);
                 failures += 1;
 
-                // The process was killed; the next one goes on.
+                // The process was killed; the next one continues.
                 let other = cloud.remote(&key).await;
                 let made = create(&*other, None).await;
                 assert_eq!(cloud.google.states(&key), ["ENABLED"], "{operation} {fault:?}");
@@ -130,7 +130,7 @@ fn a_retirement_that_fails_at_any_call_comes_true_when_it_is_repeated() {
                 let error = provider.retire(retired.kid(), fate).await.expect_err(operation);
                 cloud.server.unscript();
                 assert_eq!(error.kind, kind);
-                // Another process may not see the key any more, which is as good.
+                // Another process may not see the key any more, which is equally good.
                 if let Err(error) = cloud.remote(&key).await.retire(retired.kid(), fate).await {
                     assert_eq!(error.kind, ErrorKind::NotFound);
                 }

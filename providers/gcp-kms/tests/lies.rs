@@ -1,4 +1,4 @@
-//! Answers that were changed on the way: none is believed.
+//! Answers that were changed on the way are all refused.
 
 mod common;
 
@@ -21,7 +21,7 @@ fn changed(change: impl Fn(&mut Value) + Send + Sync + 'static) -> Fault {
     }))
 }
 
-/// Takes the field away, or puts this in its place.
+/// Removes the field, or replaces its value.
 fn with(field: &'static str, value: Value) -> Fault {
     changed(move |body| match &value {
         Value::Null => drop(body.as_object_mut().expect("an object").remove(field)),
@@ -57,7 +57,7 @@ fn a_signature_that_is_not_what_was_asked_for_is_not_used() {
             let error = provider.sign(first.kid(), b"message").await.expect_err(field);
             assert_lie(&error, &format!("{field}: {value}"));
         }
-        // Whole, but not two numbers.
+        // The checksum is right, but the signature is not two numbers.
         cloud.server.script(
             "AsymmetricSign",
             changed(|body| {
@@ -119,7 +119,7 @@ fn a_public_key_that_is_not_that_of_the_version_is_not_published() {
             let error = cloud.remote(&key).await.list().await.expect_err(field);
             assert_lie(&error, &format!("{field}: {value}"));
         }
-        // Whole, and of another algorithm than the list says.
+        // The checksum is right, but the algorithm is not the listed one.
         cloud.server.script(
             "ListCryptoKeyVersions",
             changed(|body| {
@@ -205,7 +205,7 @@ fn a_change_that_the_answer_does_not_show_is_not_taken_for_done() {
             &newest.create(&es256(None)).await.expect_err("another key's version"),
             "create",
         );
-        // It was made, and is adopted.
+        // The version was created and is adopted.
         create(&*newest, None).await;
         assert_eq!(cloud.google.states(&format!("{RING}/cryptoKeys/change-2")), ["ENABLED"]);
     });

@@ -1,5 +1,5 @@
-//! The policies of `deploy/policies/gcp*` grant what the calls need, and nothing else: each is tried without each of its
-//! permissions.
+//! The policies `deploy/policies/gcp*` grant exactly what the calls need. Each is tried
+//! without each of its permissions.
 
 mod common;
 
@@ -11,7 +11,7 @@ use signet_gcp_kms::{NAME, sealer, store};
 use signet_sealed::Sealed;
 use signet_testkit::{new_key, run};
 
-/// The permissions of a role file.
+/// The permissions in a role file.
 fn permissions(file: &str) -> Vec<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../../deploy/policies")
@@ -37,8 +37,8 @@ fn without(permissions: &[String], index: usize) -> Vec<String> {
     fewer
 }
 
-/// Everything that a sidecar does in remote custody, from the operator's empty key on, with an algorithm that the operator
-/// did not think of.
+/// Everything that a sidecar does in remote custody, starting with the operator's empty key,
+/// which has another algorithm.
 async fn remote_life(cloud: &Cloud, name: &str) -> Result<(), ProviderError> {
     cloud.google.create_empty_signing_key(name, "EC_SIGN_P384_SHA384");
     let provider = cloud.remote(name).await;

@@ -1,4 +1,4 @@
-//! What a ring of versions goes through: generation that takes long, hands that change things elsewhere, races.
+//! What can happen to a ring of versions: slow generation, changes by others, and races.
 
 mod common;
 
@@ -70,7 +70,7 @@ fn a_version_that_is_being_generated_is_waited_for_and_neither_listed_nor_double
         let cloud = Cloud::new();
         cloud.google.set_pending(6);
         let name = key("pending");
-        // Given up while it waits, as by a process that is told to stop.
+        // This call is cancelled while it waits, as if the process was told to stop.
         let waiting = cloud.remote(&name).await;
         let given_up = tokio::time::timeout(Duration::from_millis(300), create(&*waiting, None)).await;
         assert!(given_up.is_err() && cloud.google.states(&name) == ["PENDING_GENERATION"]);
@@ -127,7 +127,7 @@ fn another_algorithm_is_set_on_the_key_and_versions_keep_their_own() {
             (Algorithm::ES256, RsaBits::B2048, 64),
             (Algorithm::RS256, RsaBits::B3072, 384),
             (Algorithm::EdDSA, RsaBits::B2048, 64),
-            // Google has these for 4096 bits alone.
+            // Google has these only for keys of 4096 bits.
             (Algorithm::PS512, RsaBits::B2048, 512),
             (Algorithm::ES384, RsaBits::B2048, 96),
         ] {
@@ -182,7 +182,7 @@ fn terms_are_written_once_for_a_policy_and_each_key_keeps_its_own() {
         let epochs: Vec<_> = labels.keys().map(String::as_str).collect();
         assert_eq!(epochs, ["signet-terms-1", "signet-terms-3"]);
 
-        // Another tool may take them away, and its own labels stay.
+        // Another tool may remove them; its own labels are kept.
         cloud
             .google
             .set_labels(&name, BTreeMap::from([("team".to_owned(), "gateway".to_owned())]));
@@ -199,7 +199,7 @@ fn terms_are_written_once_for_a_policy_and_each_key_keeps_its_own() {
     });
 }
 
-/// A change of labels has no condition, so one that is late changes what was written meanwhile.
+/// A change of labels has no condition, so a late one overwrites what was written meanwhile.
 #[test]
 fn labels_that_a_late_call_overwrites_change_the_terms_of_no_key_that_was_seen() {
     run(async {
@@ -215,7 +215,7 @@ fn labels_that_a_late_call_overwrites_change_the_terms_of_no_key_that_was_seen()
             ..es256(Some(first.kid()))
         };
         let meanwhile = async {
-            // It asks for the terms that hold, so it has nothing to write, and is faster.
+            // It requests the terms that are already set, so it has nothing to write and is faster.
             while !cloud.server.calls().contains_key("UpdateCryptoKey") {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
@@ -288,7 +288,7 @@ fn a_revoked_key_stays_revoked_though_google_still_signs_or_somebody_enables_it_
         there.sign(stolen.kid(), b"message").await.expect("known here too");
         let mark = revocation("stolen, ü 🔑");
         here.revoke(stolen.kid(), &mark).await.expect("revoked");
-        // The other process learns of it with its next look, and does not ask Google then.
+        // The other process sees it in its next reading, and then does not ask Google.
         there.list().await.expect("lists");
         cloud.google.set_state(&name, 1, "ENABLED");
         for handle in [&here, &there, &cloud.remote(&name).await] {
@@ -300,7 +300,7 @@ fn a_revoked_key_stays_revoked_though_google_still_signs_or_somebody_enables_it_
             assert_eq!(refused.kind, ErrorKind::KeyUnusable);
             assert!(!cloud.server.calls().contains_key("AsymmetricSign"));
         }
-        // Repeated, it is disabled again, and the first reason stays.
+        // If it is revoked again, it is disabled again, and the first reason is kept.
         here.revoke(stolen.kid(), &revocation("another")).await.expect("again");
         assert_eq!(cloud.google.states(&name)[0], "DISABLED");
         assert!(cloud.google.keys().contains(&format!("{name}-revoked-1")));
@@ -381,7 +381,7 @@ fn what_somebody_does_by_hand_is_seen_as_it_is() {
         let first = create(&*provider, None).await;
         let second = create(&*provider, Some(first.kid())).await;
 
-        // Disabled: known where its key was seen, and not to be known elsewhere, as Google does not show it.
+        // After it is disabled, it is known only to processes that saw its key, because Google does not show it.
         cloud.google.set_state(&name, 1, "DISABLED");
         let keys = provider.list().await.expect("lists");
         assert_eq!((keys.len(), keys[0].state), (2, KeyState::Disabled));
@@ -396,7 +396,7 @@ fn what_somebody_does_by_hand_is_seen_as_it_is() {
         provider.list().await.expect("lists");
         provider.sign(first.kid(), b"m").await.expect("enabled again");
 
-        // Destroyed, and restored.
+        // The version is destroyed and restored.
         provider.retire(first.kid(), Fate::Destroy).await.expect("destroyed");
         assert_eq!(provider.list().await.expect("lists").len(), 1);
         assert_eq!(
@@ -406,7 +406,7 @@ fn what_somebody_does_by_hand_is_seen_as_it_is() {
         cloud.google.set_state(&name, 1, "ENABLED");
         assert_eq!(provider.list().await.expect("lists").len(), 2);
 
-        // Of an algorithm that is not ours.
+        // A version with an algorithm that we do not support.
         cloud
             .google
             .create_signing_key(&key("foreign"), "EC_SIGN_SECP256K1_SHA256");
@@ -417,7 +417,7 @@ fn what_somebody_does_by_hand_is_seen_as_it_is() {
             "{}",
             error.source
         );
-        // Of another purpose.
+        // A key with another purpose.
         cloud.google.create_symmetric_key(&key("symmetric"));
         let error = cloud
             .remote(&key("symmetric"))

@@ -1,4 +1,4 @@
-//! Google's cloud of `signet-fakes`, one for a test program, and rings in it, one for a test.
+//! The fake Google cloud of `signet-fakes`, one per test program, with one ring per test.
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
@@ -17,7 +17,7 @@ use signet_gcp_kms::GcpConfig;
 use signet_testkit::new_key;
 use tempfile::TempDir;
 
-/// What the documentation calls the cloud that these tests run against.
+/// The name of this cloud in the documentation.
 pub(crate) const AGAINST: &str = "our own server";
 pub(crate) const SIDECAR: &str = "sidecar@p.iam.gserviceaccount.com";
 pub(crate) const RING: &str = "projects/p/locations/global/keyRings/signet";
@@ -30,7 +30,7 @@ pub(crate) struct Cloud {
 }
 
 impl Cloud {
-    /// A cloud of one's own.
+    /// A new cloud.
     pub(crate) fn new() -> Self {
         let google = Google::new();
         google.create_ring(RING);
@@ -48,7 +48,7 @@ impl Cloud {
         cloud
     }
 
-    /// The one of this test program.
+    /// The cloud that all tests of this program share.
     pub(crate) fn shared() -> &'static Self {
         static CLOUD: OnceLock<Cloud> = OnceLock::new();
         CLOUD.get_or_init(Self::new)
@@ -81,13 +81,13 @@ impl Cloud {
     }
 }
 
-/// The key file of the sidecar's account: an RSA key takes long, so there is one for the test program.
+/// The key file of the sidecar's account. There is one per test program, because RSA keys take long.
 fn account() -> &'static str {
     static FILE: OnceLock<String> = OnceLock::new();
     FILE.get_or_init(|| Google::new().service_account(SIDECAR))
 }
 
-/// A crypto key that no other test has.
+/// A crypto key that no other test uses.
 pub(crate) fn fresh_key() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     format!("{RING}/cryptoKeys/test-{}", COUNT.fetch_add(1, Ordering::SeqCst))
