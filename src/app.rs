@@ -1,4 +1,4 @@
-//! The only module that names providers: it opens what the settings ask for, behind the guards that all share.
+//! Opens the configured providers with their guards. Only this module names providers.
 
 #![cfg_attr(
     not(any(
@@ -27,8 +27,8 @@ use crate::settings::{Origin, ProviderName, Settings, Store};
 use crate::telemetry::metered::Metered;
 use crate::telemetry::metrics::Metrics;
 
-/// What the control path asks of a provider at most. A refresh makes a handful of calls a minute; this is what stands
-/// between a fault of ours and the vendor's bill.
+/// The maximum rate of calls that the control path makes to a provider. A refresh makes a few calls per minute; this
+/// limits the vendor's bill if our code is faulty.
 const CONTROL: Pace = Pace {
     per_second: NonZeroU32::new(10).expect("10 is not 0"),
     burst: NonZeroU32::new(50).expect("50 is not 0"),
@@ -36,10 +36,10 @@ const CONTROL: Pace = Pace {
     setting: "SIGNET_REFRESH_INTERVAL",
 };
 
-/// Opens the ring of this origin, without any guard. Except for the local one, nothing is called yet.
+/// Opens the ring of this origin without guards. Only the local provider reads or writes anything yet.
 ///
 /// # Errors
-/// [`ProviderError`], as `InvalidConfig` if a variable does not do.
+/// [`ProviderError`]; `InvalidConfig` if a variable is wrong.
 pub async fn open(
     settings: &Settings,
     origin: &Origin,
@@ -51,7 +51,7 @@ pub async fn open(
     }
 }
 
-/// Opening these calls nobody and makes nothing.
+/// Opens a vendor's provider. This calls nobody and creates nothing.
 async fn of_a_vendor(
     settings: &Settings,
     origin: &Origin,
@@ -63,7 +63,8 @@ async fn of_a_vendor(
         Some(store) => {
             let sealer = sealer(origin, &variables).await?;
             let store = open_store(settings, origin, store, &variables).await?;
-            // The ring's name stands in all that is sealed: rings of two issuers under one wrapping key stay apart.
+            // All sealed secrets are bound to the name of the ring, which keeps the rings of two issuers
+            // under one wrapping key apart.
             let ring = settings.issuer.to_string();
             Ok(Arc::new(Sealed::new(
                 ring,
@@ -76,22 +77,22 @@ async fn of_a_vendor(
     }
 }
 
-/// Whether this is the local provider in a place where no ring was ever kept. Opening it would make one's key file, which
-/// is for a start, and not for a command that only looks.
+/// Whether this is the local provider in a directory without any trace of a ring. Opening it would create a key file,
+/// which only a start may do, and not a command that only looks.
 pub async fn is_untouched(settings: &Settings, origin: &Origin) -> bool {
     origin.provider == ProviderName::Local && signet_local::is_untouched(local(settings, origin)).await
 }
 
-/// What `signet check` can say of such a place without making anything.
+/// The checks of `signet check` for such a directory, which create nothing.
 pub async fn check_untouched(settings: &Settings, origin: &Origin, trials: &mut Trials) {
     signet_local::check_untouched(local(settings, origin), trials).await;
 }
 
-/// Opens the ring of this origin behind the guards: each call is paced, bounded in time, repeated if that may help,
-/// counted, and its answer is not believed unseen.
+/// Opens the ring of this origin with all guards: each call is paced, has a deadline, is repeated if that can help, and
+/// is counted, and its answer is checked.
 ///
 /// # Errors
-/// As [`open`].
+/// The errors of [`open`].
 pub async fn open_guarded(
     settings: &Settings,
     origin: &Origin,
@@ -102,11 +103,11 @@ pub async fn open_guarded(
     Ok(guarded(provider, settings, clock, metrics))
 }
 
-/// Opens the ring of this origin behind the same guards, for a command that only looks: nothing is made, neither in the
-/// provider nor on this machine.
+/// Opens the ring of this origin with the same guards, for a command that only looks. Creates nothing in the
+/// provider or on this machine.
 ///
 /// # Errors
-/// As [`open`].
+/// The errors of [`open`].
 pub async fn look(
     settings: &Settings,
     origin: &Origin,
@@ -119,7 +120,7 @@ pub async fn look(
     Ok(guarded(provider?, settings, clock, Arc::default()))
 }
 
-/// How long a call of the control path takes at most, with all its attempts, before it is given up.
+/// The maximum time of a call of the control path, including all attempts.
 #[must_use]
 pub fn longest(operation: Operation) -> Duration {
     let deadline = Deadlines::default().of(operation);
@@ -156,7 +157,7 @@ fn guarded(
     Arc::new(Checked::new(provider, clock, skew))
 }
 
-/// The variables that a provider reads, for the documentation and for finding typing errors.
+/// The variables that a provider reads, for the documentation and for detecting misspelled names.
 #[must_use]
 pub const fn variables_of(provider: ProviderName) -> &'static [Variable] {
     match provider {
@@ -173,7 +174,7 @@ pub const fn variables_of(provider: ProviderName) -> &'static [Variable] {
 }
 
 fn local(settings: &Settings, origin: &Origin) -> LocalConfig {
-    // A path that is the default one is told as such, so that errors name the setting that led to it.
+    // A default path is passed as absent, because errors then name the setting from which it follows.
     let unless_default = |path: &Path, name| (path != settings.data_dir.join(name)).then(|| path.to_owned());
     let ring_file = match &origin.store {
         Some(Store::File(file)) => unless_default(file, "ring.json"),
@@ -261,7 +262,7 @@ async fn open_store(
         }
         Store::With(with, location) => (*with, location),
     };
-    // A store of another ecosystem than the sealer's has the process's own variables.
+    // A store of another vendor than the sealer uses the process's own variables.
     let variables = match with == origin.provider {
         true => variables,
         false => &settings.variables,
@@ -279,7 +280,7 @@ async fn open_store(
     }
 }
 
-/// The process's variables with the origin's own over them, each of which must be one that the provider reads.
+/// The process's variables, overridden by the origin's own. Each of those must be a variable that the provider reads.
 fn variables(settings: &Settings, origin: &Origin) -> Result<Variables, ProviderError> {
     let known = variables_of(origin.provider);
     let strange = origin
@@ -305,9 +306,10 @@ fn variables(settings: &Settings, origin: &Origin) -> Result<Variables, Provider
     }
 }
 
-/// The variables, if what they name by file could not have been written by others: whoever writes a token or a certificate
-/// authority decides with whom Signet speaks, and as whom. Some of the files are read by the SDKs, which would wait for a
-/// pipe for ever.
+/// Checks that others could not have written the files that variables name.
+///
+/// Somebody who can write a token or a certificate authority decides with which server Signet talks, and with which
+/// identity. SDKs read some of the files themselves, and would wait for ever if one were a pipe.
 fn trusted(provider: ProviderName, variables: Variables) -> Result<Variables, ProviderError> {
     const AUTHORITIES: [&str; 3] = ["VAULT_CACERT", "AWS_CA_BUNDLE", "SSL_CERT_FILE"];
     const SECRETS: [&str; 2] = ["AZURE_CLIENT_CERTIFICATE_PATH", "GOOGLE_APPLICATION_CREDENTIALS"];
@@ -326,7 +328,7 @@ fn trusted(provider: ProviderName, variables: Variables) -> Result<Variables, Pr
     Ok(variables)
 }
 
-/// The settings refuse such a provider; this is for a match that must have an end.
+/// The settings already refuse such a provider; a `match` needs this arm.
 fn not_built_in(provider: ProviderName) -> ProviderError {
     refused(provider, format!("{provider} is not built into this binary"))
 }

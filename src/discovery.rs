@@ -8,9 +8,10 @@ pub const JWKS: &str = "/.well-known/jwks.json";
 const OPENID: &str = "/.well-known/openid-configuration";
 const OAUTH: &str = "/.well-known/oauth-authorization-server";
 
-/// The one document that serves OpenID Connect Discovery 1.0 §3 and RFC 8414 §2, for an issuer that has keys and no
-/// endpoints: what Kubernetes and Vault say of theirs. A member with nothing in it is left out (RFC 8414 §3.2), so there is
-/// no word of grants. During a switch there is more than one algorithm; there always is one.
+/// The document for both OpenID Connect Discovery 1.0 §3 and RFC 8414 §2.
+///
+/// The issuer has keys and no endpoints, as in the documents of Kubernetes and Vault. Empty members are left out (RFC
+/// 8414 §3.2), so grants are not mentioned. There is at least one algorithm, and during a switch there are several.
 #[must_use]
 pub fn document(issuer: &str, algorithms: &[Algorithm]) -> Vec<u8> {
     let base = issuer.trim_end_matches('/');
@@ -25,22 +26,24 @@ pub fn document(issuer: &str, algorithms: &[Algorithm]) -> Vec<u8> {
     document.to_string().into_bytes()
 }
 
-/// Which document a path of the public listener leads to.
+/// The document at a path of the public listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Which {
-    /// The keys.
+    /// The JWKS with the keys.
     Jwks,
-    /// Where the keys are.
+    /// A discovery document.
     Discovery,
 }
 
-/// The paths of an issuer. One with a path of its own is found below it (OpenID Connect Discovery 1.0 §4) or with it
-/// behind the well-known part (RFC 8414 §3.1); the plain paths serve a gateway that strips it.
+/// The paths of an issuer's documents.
+///
+/// An issuer with a path has them below that path (OpenID Connect Discovery 1.0 §4) and with the path after the
+/// well-known part (RFC 8414 §3.1). The plain paths serve gateways that strip the path.
 #[derive(Clone, Debug)]
 pub struct Paths(Vec<(String, Which)>);
 
 impl Paths {
-    /// The paths of this issuer.
+    /// The paths of this issuer's documents.
     #[must_use]
     pub fn new(issuer: &Issuer) -> Self {
         let below = issuer
@@ -62,7 +65,7 @@ impl Paths {
         Self(paths)
     }
 
-    /// What is at a path.
+    /// The document at this path, if there is one.
     #[must_use]
     pub fn find(&self, path: &str) -> Option<Which> {
         self.0.iter().find(|(known, _)| known == path).map(|(_, which)| *which)

@@ -1,4 +1,5 @@
-//! `warp` filters on connections of our own: what is not asked for at every request of a gateway is routed by them.
+//! Uses `warp` filters on connections that our own listeners accept. They route the requests that a gateway does not
+//! make for each of its own requests.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -18,10 +19,10 @@ use warp::{Filter as _, Reply as _};
 
 use crate::http::{Response, Streamed};
 
-/// The filters of a listener. `warp` does not name its service's type, hence the box.
+/// The filters of a listener. They are boxed, because `warp` does not name the type of its service.
 pub type Filters = Arc<dyn Fn(Request<Arriving>) -> Pin<Box<dyn Future<Output = Response> + Send>> + Send + Sync>;
 
-/// Makes a service of a listener's filters; what none of them takes is a problem document.
+/// Makes a service of a listener's filters. A request that no filter takes gets a problem document.
 #[must_use]
 pub fn into_filters(routes: BoxedFilter<(warp::reply::Response,)>) -> Filters {
     let service = TowerToHyperService::new(warp::service(routes.recover(refused).unify().boxed()));
@@ -47,7 +48,7 @@ async fn refused(rejection: warp::Rejection) -> Result<warp::reply::Response, In
     Ok(refusal(problem))
 }
 
-/// A problem as a filter answers it.
+/// A problem document as the reply of a filter.
 #[must_use]
 pub fn refusal(problem: Problem) -> warp::reply::Response {
     let body = problem.to_json();
@@ -55,7 +56,7 @@ pub fn refusal(problem: Problem) -> warp::reply::Response {
     http::Response::from_parts(parts, body.into())
 }
 
-/// A JSON answer of a filter.
+/// JSON as the reply of a filter.
 pub fn json(body: Bytes) -> warp::reply::Response {
     warp::reply::with_header(
         warp::reply::Response::new(body.into()),

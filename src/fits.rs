@@ -1,10 +1,10 @@
-//! Whether a policy and a provider fit together: found out at start, never at a rotation.
+//! Checks at start that the provider supports the settings. Without this, a mismatch would only show at a rotation.
 
 use signet_api::{Capabilities, ErrorKind, Operation, ProviderError, ReadQuota};
 
 use crate::settings::Settings;
 
-/// The settings against what the provider can do and bears.
+/// Checks the settings against what the provider supports.
 ///
 /// # Errors
 /// `InvalidConfig`, with the numbers and the variable to change.
@@ -23,7 +23,7 @@ pub fn fits(settings: &Settings, provider: &Capabilities) -> Result<(), Provider
     bears(settings, provider)
 }
 
-/// Whether the provider bears the readings of all replicas, be it the one that signs or one that is also published.
+/// Checks that the provider's quota allows the readings of all replicas. The provider may sign or be also published.
 ///
 /// # Errors
 /// `InvalidConfig`, with the numbers and the variable to change.
@@ -57,16 +57,16 @@ fn refused(provider: &Capabilities, text: String) -> ProviderError {
     ProviderError::new(provider.provider, Operation::Open, ErrorKind::InvalidConfig, text)
 }
 
-/// Readings in one refresh interval: the keeper reads a twentieth to a seventh sooner than it says, and tokens of unknown
-/// keys bring one reading more in five intervals.
+/// The number of readings in one refresh interval. The keeper reads a little early, by a twentieth to a seventh of the
+/// interval, and tokens with unknown keys cause one extra reading in five intervals.
 const READINGS: f64 = 1.0 / 0.9 + 0.2;
 
-/// The calls of one round of readings by all replicas.
+/// The number of calls when all replicas read once.
 fn calls_asked(replicas: u32, quota: &ReadQuota) -> f64 {
     f64::from(replicas) * f64::from(quota.calls_per_list)
 }
 
-/// How many rounds there are in the quota's span.
+/// How often all replicas read within the time of the quota.
 fn per_interval(quota: &ReadQuota, interval: std::time::Duration) -> f64 {
     quota.per.as_secs_f64() / interval.as_secs_f64() * READINGS
 }
@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn more_replicas_than_the_quota_bears_are_refused_with_the_numbers() {
         let cloud = provider(Some(quota()));
-        // 2 calls each, every 54 s, and two more in five minutes: 114 replicas make 299 calls a minute.
+        // 2 calls each, every 54 s, and two more in five minutes: 114 replicas make 299 calls per minute.
         fits(&settings(&["--replicas=114"]), &cloud).expect("just fits");
         let refused = fits(&settings(&["--replicas=115"]), &cloud).expect_err("one too many");
         assert_eq!(refused.kind, ErrorKind::InvalidConfig);

@@ -1,14 +1,15 @@
-//! What the process does to keep its memory to itself: no core dumps, no debugger, no swap, no readable files.
+//! Protects the memory of the process: no core dumps, no debugger, no swap, no readable files.
 
 use rustix::fs::Mode;
 use rustix::mm::{MlockAllFlags, mlockall};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, setrlimit, umask};
 use tracing::{info, warn};
 
-/// With a lower limit than this, locking all memory would make a later allocation fail instead.
+/// The minimum limit on locked memory, in bytes. With a lower limit, locking all memory would
+/// make a later allocation fail.
 const ENOUGH: u64 = 256 * 1024 * 1024;
 
-/// The memory could not be locked, and the configuration requires it.
+/// The memory could not be locked, but the configuration requires it.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "SIGNET_REQUIRE_LOCKED_MEMORY is set, and memory cannot be locked: {0}; allow it (ulimit -l unlimited, systemd \
@@ -16,8 +17,8 @@ const ENOUGH: u64 = 256 * 1024 * 1024;
 )]
 pub struct NotLocked(String);
 
-/// Forbids core dumps and debuggers, and makes new files and sockets private. To be called before anything secret is
-/// read, and before there are threads.
+/// Forbids core dumps and debuggers, and makes new files and sockets private. Call it before any secret is read and
+/// before threads are started.
 pub fn seal_process() {
     umask(Mode::from_raw_mode(0o077));
     let none = Rlimit {
@@ -25,17 +26,17 @@ pub fn seal_process() {
         maximum: Some(0),
     };
     let no_core = setrlimit(Resource::Core, none);
-    // Also keeps other processes of this user from attaching (ptrace(2)) and reading /proc/PID/mem.
+    // This also keeps other processes of this user from attaching (ptrace(2)) and from reading /proc/PID/mem.
     let no_dump = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
     if let Err(error) = no_core.and(no_dump) {
         warn!(%error, "core dumps could not be turned off; a crash may write keys to disk");
     }
 }
 
-/// Keeps all memory, present and future, out of swap.
+/// Keeps all present and future memory out of swap.
 ///
 /// # Errors
-/// [`NotLocked`] if it must be possible and is not.
+/// [`NotLocked`] if `required` is set and the memory cannot be locked.
 pub fn lock_memory(required: bool) -> Result<(), NotLocked> {
     let reason = match attempt() {
         Ok(()) => {
@@ -60,7 +61,7 @@ pub fn lock_memory(required: bool) -> Result<(), NotLocked> {
 fn attempt() -> Result<(), String> {
     let flags = MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT;
     let limit = getrlimit(Resource::Memlock).current.unwrap_or(u64::MAX);
-    // With the capability the limit does not count; raising it fails without.
+    // With the capability, the limit does not apply. Without it, raising the limit fails.
     let unlimited = Rlimit {
         current: None,
         maximum: None,
@@ -71,9 +72,9 @@ fn attempt() -> Result<(), String> {
     mlockall(flags).map_err(|error| error.to_string())
 }
 
-/// Whether the machine has swap; `None` where it does not say.
+/// Whether the machine has swap. `None` if it cannot be found out.
 fn has_swap() -> Option<bool> {
-    // A line of headings, then one for each swap area (proc(5)).
+    // The file has a heading and one line for each swap area (proc(5)).
     std::fs::read_to_string("/proc/swaps")
         .ok()
         .map(|swaps| swaps.lines().count() > 1)

@@ -1,15 +1,15 @@
-//! The answers of this program: whole ones, and the kinds that it streams.
+//! The types of this program's answers: complete ones, and those that it streams.
 
 use http_body_util::Either;
 
-/// What a `warp` filter made, or gRPC's.
+/// A streamed body, from a `warp` filter or from gRPC.
 pub type Streamed = Either<WarpBody, tonic::body::Body>;
-/// The body type of `warp` replies, which `warp` does not name.
+/// The body type of `warp` replies. `warp` does not export its name.
 pub type WarpBody = <warp::reply::Response as Carries>::Body;
-/// An answer.
+/// An answer of this program.
 pub type Response = signet_edge::Response<Streamed>;
 
-/// Names the body type of a response.
+/// Gives access to the body type of a response.
 pub trait Carries {
     /// The body type.
     type Body;

@@ -1,22 +1,22 @@
-//! What an error of a provider means to those who see it: the one table from its kind to an exit code and an HTTP status.
-//! `docs/errors.md` shows it, with what the operator does.
+//! Maps the kind of a provider's error to an exit code and an HTTP status. `docs/errors.md` shows this table,
+//! with what the operator does.
 
 use http::StatusCode;
 use signet_api::ErrorKind;
 
-/// The exit code of a command that failed so, in the meanings of sysexits(3).
+/// The exit code of a command that failed with this kind, with the meanings of sysexits(3).
 #[must_use]
 pub const fn exit_code(kind: ErrorKind) -> u8 {
     faces(kind).0
 }
 
-/// The status of a request that failed so.
+/// The status of a request that failed with this kind.
 #[must_use]
 pub const fn http_status(kind: ErrorKind) -> StatusCode {
     faces(kind).1
 }
 
-/// 502 where the provider answered and somebody must act, 503 where waiting may help, 504 where it did not answer in time.
+/// 502 if the provider answered and somebody must act, 503 if waiting may help, 504 if it did not answer in time.
 const fn faces(kind: ErrorKind) -> (u8, StatusCode) {
     match kind {
         ErrorKind::InvalidConfig => (64, StatusCode::BAD_GATEWAY),

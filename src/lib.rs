@@ -1,9 +1,11 @@
 //! Signet: the process that holds the signing keys of an API gateway.
 //!
 //! It runs beside each gateway pod, takes its keys from a secrets provider, rotates them on schedule, publishes them as
-//! a JWKS, and signs and validates tokens over a local socket. [`serve`] puts the parts together; [`app`] is the only
-//! module that names providers. The data path ([`routes`]) reads one immutable [`snapshot`] and never waits for the control
-//! path ([`keeper`]). `docs/architecture.md` has the map and what must always hold.
+//! a JWKS, and signs and validates tokens over a local socket.
+//!
+//! [`serve`] puts the parts together, and [`app`] is the only module that names providers. The data path
+//! ([`routes`]) reads one immutable [`snapshot`] and never waits for the control path ([`keeper`]).
+//! `docs/architecture.md` has a map and the invariants.
 
 pub mod answers;
 pub mod app;

@@ -1,4 +1,4 @@
-//! The `signet` command. All of it is in the library; this file only lends it the process.
+//! The `signet` command. All its code is in the library.
 
 use std::io::Write as _;
 use std::process::ExitCode;

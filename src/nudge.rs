@@ -1,4 +1,4 @@
-//! Asking for a reading of the rings before its time: at once when somebody learns that what is known is not all.
+//! Early readings of the rings, when something shows that the known rings may be out of date.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -8,18 +8,18 @@ use signet_core::Kid;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// Tokens of unknown keys bring forward one reading in so many refresh intervals at most, whatever they are.
+/// Tokens with unknown keys cause at most one early reading in this many refresh intervals.
 const COOL_DOWN: u32 = 5;
 
-/// Asks for a reading before its time.
+/// Causes early readings of the rings.
 #[derive(Debug)]
 pub struct Nudge {
     asks: watch::Sender<()>,
     interval: Duration,
     cool_down: Duration,
-    /// In milliseconds that the machine has run: the wall clock may be set meanwhile.
+    /// The end of the cool-down, as uptime of the machine in milliseconds. The wall clock may be set meanwhile.
     cool_at: AtomicU64,
-    /// The key that the provider last refused to sign with, and when that brought a reading forward.
+    /// The key that the provider last refused to sign with, and when that caused an early reading.
     refused: Mutex<Option<(Kid, Instant)>>,
 }
 
@@ -34,14 +34,16 @@ impl Nudge {
         }
     }
 
-    /// All rings are read now.
+    /// Causes all rings to be read now.
     pub fn now(&self) {
         self.asks.send_replace(());
     }
 
-    /// A token names a key that is in no ring. Perhaps it was created since the last reading, so the rings are read again;
-    /// but whoever sends random names can cause one reading per cool-down, all of them together, and none is sooner or
-    /// later refused for it: a good key is found by the next regular reading anyway.
+    /// Handles a token whose key is in no ring.
+    ///
+    /// The key may have been created since the last reading, so the rings are read again. All tokens with random
+    /// kids together cause at most one such reading per cool-down. A good key never depends on it: the next
+    /// regular reading finds it anyway.
     pub fn unknown_key(&self, running: Duration) {
         let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
         let cool_at = self.cool_at.load(Ordering::Relaxed);
@@ -57,8 +59,10 @@ impl Nudge {
         }
     }
 
-    /// The provider does not sign with a key that signs by the last reading. Most likely it was revoked since, so the ring is
-    /// read at once; but not again for the same key before the next regular reading, which would learn no more.
+    /// Handles the provider's refusal to sign with a key.
+    ///
+    /// Most likely the key was revoked since the last reading, so the ring is read at once. For the same key this
+    /// happens only once until the next regular reading.
     pub fn refused_to_sign(&self, kid: &Kid) {
         let mut refused = self.refused.lock();
         let is_known = |(known, at): &(Kid, Instant)| known == kid && at.elapsed() < self.interval;
@@ -84,7 +88,7 @@ mod tests {
         let nudge = Nudge::new(Duration::from_secs(60));
         let mut asks = nudge.follow();
         let mut readings = 0;
-        // 100,000 a minute for half an hour, which is six cool-downs.
+        // 100,000 tokens per minute for half an hour, which is six cool-downs.
         for token in 0..3_000_000_u64 {
             nudge.unknown_key(Duration::from_millis(token * 600 / 1000));
             if asks.has_changed().expect("open") {

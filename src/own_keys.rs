@@ -15,11 +15,11 @@ use crate::snapshot::Snapshot;
 /// The keys of the latest snapshot.
 #[derive(Debug)]
 pub struct OwnKeys {
-    /// Where it is.
+    /// The published snapshots.
     pub published: Arc<Published>,
-    /// The way to a reading of the rings before its time.
+    /// Causes early readings of the rings.
     pub nudge: Arc<Nudge>,
-    /// The time.
+    /// The clock, for the cool-down of early readings.
     pub clock: Arc<dyn Clock>,
 }
 
@@ -30,7 +30,7 @@ impl KeySource for OwnKeys {
     }
 
     fn on_refused(&self, refusal: Refusal) {
-        // Our keys are named by their thumbprint: under a kid that we know there is no other key.
+        // Our kids are thumbprints, so no other key can have a kid that we know. Only an unknown kid may be a new key.
         if refusal == Refusal::UnknownKey {
             self.nudge.unknown_key(self.clock.running());
         }

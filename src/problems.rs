@@ -1,4 +1,4 @@
-//! What requests are answered when the ring, an issuer or the provider is in the way.
+//! Problem documents for requests that fail because of the ring, an issuer or the provider.
 
 use http::StatusCode;
 use signet_api::ProviderError;
@@ -10,11 +10,11 @@ use signet_verify::{NoKeys, NoVerdict};
 use crate::kinds::http_status;
 use crate::snapshot::NoSigner;
 
-/// No key can sign now.
+/// No key can sign now (503).
 #[must_use]
 pub fn signing_unavailable(none: &NoSigner) -> Problem {
     let since = rfc3339(none.outage.since);
-    // The reason may name files and hosts: it is for the log and for /readyz, not for every client.
+    // The reason may name files and hosts. It belongs in the log and in /readyz, and clients must not see it.
     Problem::new(
         StatusCode::SERVICE_UNAVAILABLE,
         "signing_unavailable",
@@ -36,7 +36,7 @@ pub fn starting() -> Problem {
     .retry_after(1)
 }
 
-/// This process was stopped for so long that what it knows of the ring may be wrong by now. Reading it is under way.
+/// This process was stopped for so long that what it knows of the ring may be wrong. It is reading the ring now.
 #[must_use]
 pub fn asleep(outage: &Outage) -> Problem {
     let since = rfc3339(outage.since);
@@ -49,7 +49,7 @@ pub fn asleep(outage: &Outage) -> Problem {
     .retry_after(1)
 }
 
-/// The keys of a trusted issuer are not known, or too old to be believed. Why stands in the log and in `/readyz`.
+/// The keys of a trusted issuer are unknown or too old. The reason is in the log and in `/readyz`.
 #[must_use]
 pub fn issuer_unavailable(why: NoKeys) -> Problem {
     let detail = match why {
@@ -65,7 +65,7 @@ pub fn issuer_unavailable(why: NoKeys) -> Problem {
     .retry_after(5)
 }
 
-/// The provider did not sign. What it said may name accounts and hosts: that is for the log.
+/// The provider did not sign. Its answer may name accounts and hosts, so it is only logged.
 #[must_use]
 pub fn not_signed(error: &ProviderError) -> Problem {
     let (status, kind) = (http_status(error.kind), error.kind.as_str());
@@ -73,7 +73,7 @@ pub fn not_signed(error: &ProviderError) -> Problem {
     if !error.kind.is_transient() {
         return Problem::new(status, "provider_refused", "The provider refused to sign", detail);
     }
-    // Whole seconds, rounded up: sooner than asked for would be refused again.
+    // Whole seconds, rounded up, because an earlier request would be refused again.
     let wait = error
         .retry_after
         .map_or(0, |span| u32::try_from(span.as_secs()).unwrap_or(u32::MAX));
@@ -81,13 +81,13 @@ pub fn not_signed(error: &ProviderError) -> Problem {
         .retry_after(wait.saturating_add(1))
 }
 
-/// The claims, or what was asked for with them, cannot be signed.
+/// The claims, or other parts of the request, cannot be signed.
 #[must_use]
 pub fn not_minted(refusal: MintRefusal) -> Problem {
     Problem::request(refusal.code(), refusal.to_string())
 }
 
-/// Nothing can be said of a token.
+/// The token cannot be judged.
 #[must_use]
 pub fn undecided(why: NoVerdict) -> Problem {
     match why {

@@ -1,4 +1,4 @@
-//! Where everybody finds the latest snapshot, and those who follow the ring hear of a new one.
+//! Holds the latest snapshot, and notifies followers of a new ring.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use crate::nudge::Nudge;
 use crate::snapshot::Snapshot;
 
-/// Makes a snapshot of what is known now. It asks nobody and never waits.
+/// Makes a snapshot of what is known now. It must not wait.
 pub type Source = Box<dyn FnMut() -> Snapshot + Send>;
 
 /// The latest snapshot.
@@ -24,7 +24,7 @@ pub struct Published {
 }
 
 impl Published {
-    /// Starts with a first snapshot.
+    /// Makes the first snapshot.
     #[must_use]
     pub fn new(mut source: Source, nudge: Arc<Nudge>) -> Self {
         let first = source();
@@ -37,8 +37,10 @@ impl Published {
         }
     }
 
-    /// What holds at this instant. If the last snapshot does not, as the keeper was late or the whole process was stopped
-    /// for a while, whoever notices makes the next: it takes microseconds, and no answer is ever given from the past.
+    /// The snapshot that holds at this instant.
+    ///
+    /// If the last one does not hold any more, because the keeper was late or the process was stopped for a while, the
+    /// caller makes the next one. That takes microseconds, and no answer is ever based on the past.
     pub fn at(&self, now: Timestamp) -> Guard<Arc<Snapshot>> {
         let current = self.current.load();
         if current.holds_at(now) {
@@ -53,13 +55,13 @@ impl Published {
         current
     }
 
-    /// The latest snapshot, whether it still holds or not: for what is told, not for what is decided.
+    /// The latest snapshot, even if it does not hold any more. Use it for information, not for decisions.
     #[must_use]
     pub fn latest(&self) -> Arc<Snapshot> {
         self.current.load_full()
     }
 
-    /// Makes a new snapshot, and tells those who follow the ring if that changed.
+    /// Makes a new snapshot, and notifies followers if the ring changed.
     pub fn publish(&self) {
         self.renew(|_| true);
     }
@@ -79,7 +81,7 @@ impl Published {
         });
     }
 
-    /// Follows `GET /v1/ring`.
+    /// Follows the JSON of `GET /v1/ring`.
     #[must_use]
     pub fn follow(&self) -> watch::Receiver<Bytes> {
         self.changes.subscribe()

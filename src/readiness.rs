@@ -1,9 +1,9 @@
-//! Readiness: a few named conditions, each with since when it holds or does not. Liveness has none: a provider that is down
-//! is no reason to restart.
+//! Readiness: named conditions, each with the time since when it holds or does not. Liveness has no conditions, because
+//! a provider that is down is no reason to restart.
 //!
-//! Since when is computed where the facts tell it: a ring becomes too old at an instant that follows from its reading and
-//! the policy. Where they do not, it is remembered: [`Readiness::watch`] looks once a second, whether anybody asks or not.
-//! What to do about a condition stands in `docs/operations.md`.
+//! Where possible, that time is computed from the facts: a ring becomes too old at a time that follows from its last
+//! reading and the policy. For other conditions, it is recorded: [`Readiness::watch`] checks once a second, even if
+//! nobody asks. `docs/operations.md` says what to do about each condition.
 
 mod doubted;
 mod revocation;
@@ -34,41 +34,41 @@ use doubted::Doubted;
 use revocation::Marks;
 use words::{from_disk, put_off};
 
-/// Between two looks: to the second is how instants are told.
+/// The time between two checks. Times are reported in whole seconds.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What the conditions are judged by.
+/// The facts from which the conditions follow.
 #[derive(Clone, Debug)]
 struct Facts {
     refreshed_at: Timestamp,
     refresh_failure: Option<RefreshFailure>,
     /// The key that signs, or why none does.
     signer: Result<String, NoSigner>,
-    /// Why the provider computes no signatures, with remote custody.
+    /// Why the provider does not sign, with remote custody.
     remote_failure: Option<Outage>,
     published: usize,
-    /// When the ring could not be read for long, the last time, if a key waits that may sign later here for that.
+    /// The last time when the ring could not be read, if a pending key may sign later here because of it.
     lapse: Option<Lapse>,
-    /// Why nothing is answered at all until the ring was read again.
+    /// Why nothing is answered until the ring was read again.
     asleep: Option<Outage>,
-    /// What is wrong with the socket's file.
+    /// The problem with the socket's file, if there is one.
     socket: Result<(), SocketFault>,
     also_failures: Vec<(&'static str, Outage)>,
     issuers: Vec<IssuerFacts>,
-    /// The keys that were revoked, and when.
+    /// The revoked keys, and when they were revoked.
     revoked: Vec<(String, Timestamp)>,
     doubt: Option<Doubted>,
 }
 
-/// An issuer that is trusted and whose keys are not as they should be.
+/// A trusted issuer with a problem.
 #[derive(Clone, Debug)]
 struct IssuerFacts {
     name: String,
-    /// Why its keys cannot be fetched; `None` is that nobody has tried yet.
+    /// Why its keys cannot be fetched. `None` if no fetch was tried yet.
     outage: Option<Outage>,
-    /// Why its tokens get no verdict, if so.
+    /// Why its tokens cannot be judged, if so.
     lost: Option<NoKeys>,
-    /// When its keys were fetched, if an earlier process did that and kept them on disk.
+    /// When its keys were fetched, if they come from disk.
     kept: Option<Timestamp>,
 }
 
@@ -122,26 +122,26 @@ impl Facts {
     }
 }
 
-/// Since when a condition has been as it is.
+/// Since when a condition is as it is.
 #[derive(Clone, Copy, Debug)]
 enum Since {
-    /// The facts tell it.
+    /// The time follows from the facts.
     At(Timestamp),
-    /// It was so then at the latest.
+    /// The condition was in this state at this time at the latest.
     ByNow(Timestamp),
 }
 
-/// Judges the facts, and remembers since when the verdict stands.
+/// Judges the facts, and remembers since when each verdict holds.
 #[derive(Debug)]
 struct Memory {
     started_at: Timestamp,
     /// The age from which a ring is too old.
     bearable: Duration,
-    /// How long after its revocation a key may still be accepted by those who verify with the JWKS.
+    /// How long after its revocation a key may still be accepted by services that verify with the JWKS.
     spread: Duration,
-    /// From when the keys that are revoked count as that.
+    /// When each revocation took effect.
     marks: Marks,
-    /// The last reading that was seen, and the first of the unbroken row that it belongs to.
+    /// The last reading, and the first one of the unbroken series that it belongs to.
     readings: Option<(Timestamp, Timestamp)>,
     verdicts: HashMap<&'static str, (bool, Timestamp)>,
     ready: Option<(bool, Timestamp)>,
@@ -150,8 +150,8 @@ struct Memory {
 }
 
 impl Memory {
-    /// The ring is too old once another replica may sign with a key that is not in it while what was served from it is still
-    /// cached.
+    /// The ring is too old once another replica may sign with a key that is not in it, while a JWKS
+    /// served from it is still cached.
     fn new(policy: &Policy, started_at: Timestamp) -> Self {
         let durations = policy.durations();
         Self {
@@ -177,7 +177,7 @@ impl Memory {
         conditions.extend(facts.also_failures.iter().map(|(provider, outage)| Condition {
             name: ALSO_PUBLISH,
             state: State::AlsoRingUnread,
-            // Its last keys stay published, and nobody else's promise hangs on newer ones for now.
+            // Its last keys stay published, and for now no other promise depends on newer ones.
             ok: true,
             since: self.started_at,
             failing_since: Some(outage.since),
@@ -212,7 +212,7 @@ impl Memory {
         };
         let since = since.unwrap_or(now);
         let since = match self.ready {
-            // One that fails while another recovers leaves it as it was.
+            // If one condition fails while another recovers, the report as a whole does not change.
             Some((before, since)) if before == ready => since,
             _ => since,
         };
@@ -227,7 +227,8 @@ impl Memory {
     fn ring(&mut self, facts: &Facts, now: Timestamp) -> Condition {
         let read_at = facts.refreshed_at;
         let first = match self.readings {
-            // Between these two it was too old, also if nobody looked: the process may have been stopped for an hour.
+            // Between these two readings the ring was too old, even if nobody checked: the process may have
+            // been stopped for an hour.
             Some((last, _)) if read_at >= last.plus(self.bearable) => read_at,
             Some((_, first)) => first,
             None => read_at,
@@ -279,7 +280,8 @@ impl Memory {
                 let since = Since::ByNow(outage.since.min(now));
                 self.condition(SIGNING, state, since, None, outage.reason.clone())
             }
-            // All replicas share the provider: no other would do better, and the rest goes on. So this one stays ready.
+            // All replicas share the provider, so no other would do better, and the rest still works.
+            // This replica stays ready.
             (Ok(_), Some(outage)) => {
                 let detail = format!("the provider did not sign when it was last asked: {}", outage.reason);
                 let state = State::ProviderDoesNotSign;
@@ -323,8 +325,11 @@ impl Memory {
         self.condition(SOCKET, state, Since::ByNow(now), None, detail)
     }
 
-    /// All replicas share the issuer: no other would do better, and all other tokens are good. So that it fails is told, and
-    /// no more; only a new process waits until it has tried, so that its first requests find the keys.
+    /// The condition of a trusted issuer.
+    ///
+    /// All replicas share the issuer, so no other would do better, and all other tokens are good. A failure is
+    /// therefore reported without making the replica unready. Only a new process is unready until it has tried once, so
+    /// its first requests find the keys.
     fn issuer(&mut self, issuer: &IssuerFacts, now: Timestamp) -> Condition {
         let name = &issuer.name;
         let (state, detail) = match (&issuer.outage, issuer.lost) {
@@ -388,7 +393,7 @@ impl Memory {
         let since = match (since, before) {
             (Since::At(since), _) => since,
             (Since::ByNow(since), Some((was_ok, known))) if was_ok == ok => known.min(since),
-            // What held when the process began to look did so from its start.
+            // If the condition held when the process started to check, it counts as held since the start.
             (Since::ByNow(since), None) if ok => self.started_at.min(since),
             (Since::ByNow(since), _) => since,
         };
@@ -410,7 +415,7 @@ impl Memory {
     }
 }
 
-/// Whether this replica should be sent traffic, and since when.
+/// Whether this replica should get traffic, and since when.
 #[derive(Debug)]
 pub struct Readiness {
     published: Arc<Published>,
@@ -423,7 +428,7 @@ pub struct Readiness {
 }
 
 impl Readiness {
-    /// Begins to remember.
+    /// Starts to record the conditions.
     #[must_use]
     pub fn new(
         published: Arc<Published>,
@@ -452,7 +457,7 @@ impl Readiness {
         self.report_on(&self.published.at(self.clock.now()))
     }
 
-    /// The conditions now, of a snapshot that the caller shows beside them.
+    /// The conditions now, for a snapshot that the caller shows together with them.
     #[must_use]
     pub fn report_on(&self, snapshot: &Snapshot) -> Report {
         let now = self.clock.now();
@@ -461,7 +466,7 @@ impl Readiness {
         memory.judge(&facts, now)
     }
 
-    /// Looks again and again until shutdown, so that what changed is known to the second.
+    /// Checks once a second until shutdown, to record changes to the second.
     pub async fn watch(self: Arc<Self>, shutdown: CancellationToken) {
         loop {
             let _ = self.report();

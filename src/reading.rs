@@ -1,4 +1,4 @@
-//! A ring as this replica last read it: the list, when it was asked for, and why reading it fails, if it does.
+//! A ring as this replica last read it: the list, when it was requested, and why reading fails, if it does.
 
 use std::sync::Arc;
 
@@ -13,24 +13,24 @@ use signet_base::rfc3339;
 /// What follows from a reading at one instant.
 #[derive(Clone, Debug)]
 pub struct Standing {
-    /// The instant, as a clock shows it that nobody sets.
+    /// The instant, by the steady clock.
     pub at: Timestamp,
-    /// When the ring could not be read for long, as far as that counts.
+    /// The lapses that still matter.
     pub lapses: Lapses,
-    /// What its keys are to do.
+    /// The schedule of the keys.
     pub schedule: Schedule,
 }
 
-/// The last list of a ring. A failure leaves it as it is: the last good ring goes on by its schedule.
+/// The last list of a ring. A failed reading does not change it: the last good ring continues by its schedule.
 #[derive(Clone, Debug)]
 pub struct Reading {
     provider: &'static str,
     records: Arc<[KeyRecord]>,
     at: Timestamp,
-    /// When it could not be read for long, before the last reading.
+    /// When the ring could not be read for a long time, before the last reading.
     lapses: Lapses,
     failure: Option<Outage>,
-    /// Whether the last attempt to read it succeeded, whatever became of what was due in it.
+    /// Whether the last attempt to read succeeded, even if an action that was due then failed.
     was_read: bool,
 }
 
@@ -38,14 +38,14 @@ impl Reading {
     /// Reads a ring for the first time.
     ///
     /// # Errors
-    /// [`ProviderError`].
+    /// [`ProviderError`] if the provider cannot list its keys.
     pub async fn open(provider: &dyn KeyProvider, clock: &dyn Clock) -> Result<Self, ProviderError> {
         let asked_at = clock.now();
         let records = provider.list().await?;
         Ok(Self::new(provider.capabilities().provider, records, asked_at))
     }
 
-    /// What was listed when it was asked for then.
+    /// A list that was requested at this instant.
     #[must_use]
     pub fn new(provider: &'static str, records: Vec<KeyRecord>, at: Timestamp) -> Self {
         Self {
@@ -58,14 +58,16 @@ impl Reading {
         }
     }
 
-    /// What was read before a restart, after these lapses.
+    /// Adds the lapses of an earlier process.
     #[must_use]
     pub fn after(self, lapses: Lapses) -> Self {
         Self { lapses, ..self }
     }
 
-    /// This process did not run since the last reading, or not this one. It has signed nothing meanwhile, and once the last
-    /// token from before can be gone, so can be what signed it: then it is as if nothing had been read yet.
+    /// Handles a time in which this process, or an earlier one, did not run.
+    ///
+    /// It signed nothing during that time. If even the last token from before may have expired, the reading counts from
+    /// now on, without any lapses.
     pub fn did_not_run(&mut self, policy: &Policy, now: Timestamp) {
         if now
             >= self
@@ -77,12 +79,13 @@ impl Reading {
         }
     }
 
-    /// A new list replaces the one before whole. `asked_at` is the instant before the call: what changes while it runs
-    /// may not be in the answer.
+    /// Replaces the list.
+    ///
+    /// `asked_at` is the time before the call, because a change during the call may be missing in the answer.
     ///
     /// # Errors
-    /// `BadAnswer` if it is empty and the one before has keys that are still published: nothing that Signet does empties a ring.
-    /// With a new ring every token that is alive would be refused.
+    /// `BadAnswer` if the list is empty while keys of the last one are still published. Signet never empties a ring,
+    /// and with a new ring every valid token would be refused.
     pub fn renew(
         &mut self,
         mut records: Vec<KeyRecord>,
@@ -112,7 +115,7 @@ impl Reading {
         Ok(())
     }
 
-    /// An empty list is believed once nobody needs a key of the last one.
+    /// Refuses an empty list while keys of the last one are still needed.
     fn is_not_lost(&self, now: Timestamp, policy: &Policy) -> Result<(), ProviderError> {
         let schedule = self.schedule(policy, now);
         let published = schedule.keys.iter().filter(|key| key.phase.is_published()).count();
@@ -149,14 +152,14 @@ impl Reading {
         }
     }
 
-    /// All that was to be done with this ring was done.
+    /// Handles the end of a turn in which everything succeeded.
     pub fn succeeded(&mut self) {
         if let Some(outage) = self.failure.take() {
             info!(provider = self.provider, since = %rfc3339(outage.since), "the provider answers again");
         }
     }
 
-    /// Reading it failed, or what was due. Logged once for each reason, not once for each attempt.
+    /// Handles a failed reading or action. It is logged once for each reason, not once for each attempt.
     pub fn failed(&mut self, failure: &ProviderError, asked_at: Timestamp) {
         let reason = chain(failure);
         let known = self.failure.as_ref();
@@ -172,55 +175,55 @@ impl Reading {
         self.was_read = !matches!(failure.operation, Operation::Open | Operation::List);
     }
 
-    /// The provider's name.
+    /// The name of the provider.
     #[must_use]
     pub const fn provider(&self) -> &'static str {
         self.provider
     }
 
-    /// The keys.
+    /// The keys of the ring.
     #[must_use]
     pub fn records(&self) -> &[KeyRecord] {
         &self.records
     }
 
-    /// When they were asked for.
+    /// When the keys were requested.
     #[must_use]
     pub const fn at(&self) -> Timestamp {
         self.at
     }
 
-    /// Why the ring cannot be read, or what was due in it not be done, if so.
+    /// Why the ring cannot be read, or an action that is due fails. `None` if neither is so.
     #[must_use]
     pub const fn failure(&self) -> Option<&Outage> {
         self.failure.as_ref()
     }
 
-    /// Whether the last attempt to read it succeeded: then a failure is one of what was due in it.
+    /// Whether the last attempt to read succeeded. If so, a failure is about an action that was due.
     #[must_use]
     pub const fn was_read(&self) -> bool {
         self.was_read
     }
 
-    /// When it could not be read for long, before the last reading.
+    /// When the ring could not be read for a long time, before the last reading.
     #[must_use]
     pub const fn lapses(&self) -> &Lapses {
         &self.lapses
     }
 
-    /// Those that count now, with the one that has begun since.
+    /// The lapses that matter now, including one that has begun since the last reading.
     #[must_use]
     pub fn lapses_at(&self, policy: &Policy, now: Timestamp) -> Lapses {
         self.lapses.at(&self.records, self.at, policy, now)
     }
 
-    /// What its keys are to do now.
+    /// The schedule of the keys now.
     #[must_use]
     pub fn schedule(&self, policy: &Policy, now: Timestamp) -> Schedule {
         self.standing(policy, now).schedule
     }
 
-    /// What follows from it now.
+    /// What follows from the reading now.
     #[must_use]
     pub fn standing(&self, policy: &Policy, now: Timestamp) -> Standing {
         let lapses = self.lapses_at(policy, now);
@@ -231,7 +234,7 @@ impl Reading {
         }
     }
 
-    /// The schedule by a wall clock that was set by so many milliseconds.
+    /// The schedule by a wall clock that was set by this many milliseconds.
     #[must_use]
     pub fn schedule_of_set_clock(&self, standing: Standing, policy: &Policy, set_by: i64) -> Schedule {
         if set_by == 0 {
@@ -242,9 +245,10 @@ impl Reading {
         standing.schedule.bridged(&by_wall, set_by)
     }
 
-    /// Until when a token of this key is good everywhere, whatever others have read since: a successor that is not in this
-    /// list was created after it, and signs a lead later, by clocks that may be off by S; one that is in it may sign elsewhere
-    /// though it does not here.
+    /// Until when a token of this key is accepted everywhere, whatever others have read since.
+    ///
+    /// If the successor is missing in this list, it was created after the list, and signs one lead later, by clocks
+    /// that may each be off by S. If it is in the list, it may sign elsewhere although it does not sign here.
     #[must_use]
     pub fn sure_until(&self, record: &KeyRecord, policy: &Policy, standing: &Standing) -> Timestamp {
         let sure = sure_retention(record, policy);
@@ -256,7 +260,7 @@ impl Reading {
             let known = elsewhere.keys.iter().find(|key| key.kid == *record.kid());
             known.and_then(|key| key.superseded_at)
         };
-        // When a key is superseded depends on the list and on lapses, and not on the instant.
+        // When a key is superseded depends on the list and on lapses, not on the current time.
         let superseded = match standing.lapses.is_empty() {
             true => superseded(&standing.schedule),
             false => superseded(&schedule(&self.records, policy, self.at)),
@@ -274,7 +278,7 @@ mod tests {
 
     const MIN: i64 = 60;
 
-    /// The default policy: L is 1 h, a ring may be 38 min old, the least lead is 23 min, the retention 63 min.
+    /// The default policy: the lead is 1 h, a ring may be 38 min old, the minimum lead is 23 min, the retention 63 min.
     fn policy() -> Policy {
         Policy::new(Durations::default(), Algorithm::EdDSA).expect("the defaults are safe")
     }
@@ -342,20 +346,20 @@ mod tests {
         let [first, second] = [key(0), key(100)];
         let [first_kid, second_kid] = [&first, &second].map(|key| key.kid().clone());
         let both = vec![first.clone(), second];
-        // In touch: it signs a lead after its creation.
+        // Without a lapse, the key signs one lead after its creation.
         let mut reading = Reading::new("local", vec![first], at(99));
         reading.renew(both.clone(), at(130), &policy()).expect("not empty");
         assert!(reading.lapses().is_empty());
         assert_eq!(active(&reading, 160), second_kid);
 
-        // Read for the last time while others may not have; then nothing for two hours.
+        // The last reading was when others may not have had the key; then there was none for two hours.
         let mut reading = Reading::new("local", both.clone(), at(101));
         assert_eq!(active(&reading, 160), first_kid, "while it is out of touch");
         reading.renew(both.clone(), at(180), &policy()).expect("not empty");
         let lapses = reading.lapses().clone();
         let (from, to) = (at(101), Some(at(180)));
         assert_eq!(lapses, Lapses::new(vec![Lapse { from, to }]));
-        // Further readings do not make it forget, and neither does a restart.
+        // Neither further readings nor a restart make it forget the lapse.
         reading.renew(both.clone(), at(181), &policy()).expect("not empty");
         let again = Reading::new("local", both, at(182)).after(lapses.clone());
         for reading in [reading, again] {
@@ -373,7 +377,7 @@ mod tests {
             keys.filter(|key| key.phase.is_published()).map(|key| key.kid).collect()
         };
         let both = vec![first.clone(), second.clone()];
-        // Read at 99 for the last time. 38 min and 63 min later the last token that it signed can be gone.
+        // The last reading was at 99. The last token that the first key signed may expire 38 min and 63 min later.
         for (back, did_run, expected) in [
             (500, true, vec![first.kid().clone(), second.kid().clone()]),
             (500, false, vec![second.kid().clone()]),
@@ -391,21 +395,21 @@ mod tests {
     #[test]
     fn a_token_is_sure_until_an_unknown_successor_or_the_known_one_ends_its_key() {
         let [first, second] = [key(0), key(100)];
-        // L + T + R + 2S after the reading, less 2S for the clocks of the key's end and 2S for that of its beginning.
+        // L + T + R + 2S after the reading, less 2S for the clocks at the key's end and 2S for those at its beginning.
         let alone = Reading::new("local", vec![first.clone()], at(90));
         let sure_until = |reading: &Reading, key: &KeyRecord, now: i64| {
             reading.sure_until(key, &policy(), &reading.standing(&policy(), at(now)))
         };
         assert_eq!(sure_until(&alone, &first, 90), at(90 + 60 + 63 - 4));
-        // The second signs elsewhere from 160.
+        // The second key signs elsewhere from 160 on.
         let both = vec![first.clone(), second.clone()];
         let reading = Reading::new("local", both.clone(), at(150));
-        // Not read again from 150 on, it is out of touch at 188. What signs elsewhere does not depend on that.
+        // Without a reading after 150, a lapse begins at 188. What signs elsewhere does not depend on it.
         for now in [150, 170, 187, 188, 300] {
             assert_eq!(sure_until(&reading, &first, now), at(160 + 63 - 2), "at {now}");
             assert_eq!(sure_until(&reading, &second, now), at(150 + 60 + 63 - 4), "at {now}");
         }
-        // Nor on a lapse, for which it begins to sign later here.
+        // It does not depend on a lapse either that delays the key here.
         let lapse = Lapse {
             from: at(101),
             to: Some(at(180)),

@@ -1,4 +1,4 @@
-//! The ring as people and machines see it: `GET /v1/ring`, `signet keys list`, the status page.
+//! The ring for people and programs: `GET /v1/ring`, `signet keys list`, the status page.
 
 use std::time::UNIX_EPOCH;
 
@@ -7,67 +7,67 @@ use signet_core::{Issuer, KeyRecord, Phase, Policy, Schedule, Timestamp};
 
 use signet_base::rfc3339;
 
-/// Every key with its phase and instants.
+/// All keys with their phases and times.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RingView {
-    /// The `iss` of its tokens.
+    /// The `iss` of the ring's tokens.
     pub issuer: String,
-    /// Provider, custody and key, which tell this ring from others of the issuer. `None`: nobody named them.
+    /// Provider, custody and key, which distinguish this ring from others of the issuer. `None` if they were not set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub origin: Option<String>,
-    /// The algorithm that new keys are made for.
+    /// The algorithm of new keys.
     pub algorithm: &'static str,
     /// The keys, oldest first.
     pub keys: Vec<KeyView>,
-    /// The rings of other providers whose keys are published and accepted too.
+    /// The rings that are also published, whose tokens are accepted too.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub also: Vec<AlsoView>,
-    /// When any of this next changes by itself.
+    /// When any part of this next changes with time alone.
     pub next_change_at: Option<String>,
 }
 
-/// A ring that is published beside the one that signs.
+/// A ring that is also published.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AlsoView {
-    /// Where its keys are kept.
+    /// The provider of the ring.
     pub provider: &'static str,
     /// The keys, oldest first.
     pub keys: Vec<KeyView>,
 }
 
-/// One key.
+/// A key of the ring.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct KeyView {
-    /// Its id.
+    /// The id of the key.
     pub kid: String,
-    /// Its algorithm.
+    /// The algorithm of the key.
     pub alg: &'static str,
-    /// Where it is in its life.
+    /// The phase of the key now.
     pub phase: Phase,
-    /// When the provider says that it was created.
+    /// The provider's creation time.
     pub created_at: String,
-    /// From when it signs.
+    /// When the key starts to sign, or started.
     pub activates_at: Option<String>,
-    /// When its successor takes over.
+    /// When the successor starts to sign.
     pub superseded_at: Option<String>,
-    /// When it leaves the JWKS.
+    /// When the key leaves the JWKS.
     pub expires_at: Option<String>,
-    /// When and why it was revoked.
+    /// When and why the key was revoked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revoked: Option<RevokedView>,
 }
 
-/// When and why.
+/// When and why a key was revoked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RevokedView {
-    /// When.
+    /// The time of the revocation.
     pub at: String,
     /// The operator's reason.
     pub reason: String,
 }
 
 impl RingView {
-    /// Of a ring that was not read yet.
+    /// The view of a ring that was not read yet.
     #[must_use]
     pub fn unread(issuer: &Issuer, policy: &Policy) -> Self {
         Self {
@@ -80,7 +80,7 @@ impl RingView {
         }
     }
 
-    /// Puts the provider's records and the schedule computed from them side by side.
+    /// Combines the provider's records with the schedule that was computed from them.
     #[must_use]
     pub fn new(issuer: &Issuer, policy: &Policy, records: &[KeyRecord], schedule: &Schedule) -> Self {
         Self {
@@ -93,7 +93,7 @@ impl RingView {
         }
     }
 
-    /// The revoked keys of all rings that are published, and when each was revoked.
+    /// The revoked keys of all published rings, with the times of their revocation.
     #[must_use]
     pub fn revocations(&self) -> Vec<(String, Timestamp)> {
         let also = self.also.iter().flat_map(|also| &also.keys);
@@ -104,7 +104,7 @@ impl RingView {
 }
 
 impl AlsoView {
-    /// Puts the provider's records and the schedule computed from them side by side.
+    /// Combines the provider's records with the schedule that was computed from them.
     #[must_use]
     pub fn new(provider: &'static str, records: &[KeyRecord], schedule: &Schedule) -> Self {
         Self {
@@ -131,7 +131,7 @@ fn key_views(records: &[KeyRecord], schedule: &Schedule) -> Vec<KeyView> {
             created_at: rfc3339(record.created_at),
             activates_at: key.activates_at.map(rfc3339),
             superseded_at: key.superseded_at.map(rfc3339),
-            // A revoked key has left already.
+            // A revoked key has already left the JWKS.
             expires_at: key.expires_at.filter(|_| record.revoked.is_none()).map(rfc3339),
             revoked: record.revoked.as_ref().map(|revocation| RevokedView {
                 at: rfc3339(revocation.at),
@@ -141,7 +141,7 @@ fn key_views(records: &[KeyRecord], schedule: &Schedule) -> Vec<KeyView> {
         .collect()
 }
 
-/// An instant as `rfc3339` writes it; the epoch if it is none, which is no time at which a key was made.
+/// Parses an instant that `rfc3339` has written. Returns the epoch for any other text; no key has that time.
 #[must_use]
 pub fn instant(text: &str) -> Timestamp {
     let at = humantime::parse_rfc3339(text).unwrap_or(UNIX_EPOCH);

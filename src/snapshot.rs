@@ -1,6 +1,6 @@
-//! What the data path reads: one immutable value, replaced whole whenever anything changes.
+//! The snapshot that the data path reads: an immutable value that is replaced as a whole whenever anything changes.
 //!
-//! All that can be encoded once is encoded here, so that a request encodes nothing but its own token.
+//! Everything that can be encoded in advance is encoded here, so a request encodes only its own token.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -21,36 +21,36 @@ use crate::discovery;
 use crate::reading::{Reading, Standing};
 use crate::ring_view::RingView;
 
-/// The sidecar's state at one instant.
+/// The state of the sidecar at one instant.
 #[derive(Debug)]
 pub struct Snapshot {
-    /// The keys whose signatures are accepted: those in the JWKS.
+    /// The keys in the JWKS. Only their signatures are accepted.
     pub published: HashMap<Kid, VerifyingKey>,
     /// The key that signs, or why none does.
     pub signer: Result<Signer, NoSigner>,
-    /// `/.well-known/jwks.json`.
+    /// The document at `/.well-known/jwks.json`.
     pub jwks: Document,
-    /// The discovery documents.
+    /// The discovery document.
     pub discovery: Document,
-    /// The next instant at which the published set must change.
+    /// When the published set must change next.
     pub set_changes_at: Option<Timestamp>,
-    /// The ring with phases.
+    /// The ring with the phases of its keys.
     pub ring: Arc<RingView>,
-    /// `GET /v1/ring`.
+    /// The answer to `GET /v1/ring`.
     pub ring_json: Bytes,
     /// When the provider was last read.
     pub refreshed_at: Timestamp,
-    /// A key that was created in the future, and when: nothing is created or retired while it is.
+    /// A key with a creation time in the future, and that time. Until then, nothing is created or retired.
     pub from_the_future: Option<(Kid, Timestamp)>,
-    /// When the ring could not be read for long, if a key may sign later here for that.
+    /// The lapses, if a key may sign later here because of them.
     pub lapses: Lapses,
-    /// Why reading it fails, or what is due in it, if so.
+    /// Why reading the ring, or an action that is due in it, fails.
     pub refresh_failure: Option<RefreshFailure>,
-    /// Whether a new key is due, and not made yet.
+    /// Whether a new key is due and not created yet.
     pub successor_is_due: bool,
-    /// Which of the rings that are published beside it cannot be read, and why.
+    /// The rings that are also published and cannot be read, and why.
     pub also_failures: Vec<(&'static str, Outage)>,
-    /// From when the clock alone makes it untrue, if ever.
+    /// Until when the snapshot holds. `None` if time alone does not change it.
     pub holds_until: Option<Timestamp>,
     /// Set if this process was stopped for so long that others may sign with keys that it does not know.
     pub asleep: Option<Outage>,
@@ -61,7 +61,7 @@ pub struct Snapshot {
 pub enum Signs {
     /// This process, with the private key in memory.
     Here(Arc<SigningKey>),
-    /// The provider.
+    /// The provider, in remote custody.
     Remote,
 }
 
@@ -70,23 +70,23 @@ pub enum Signs {
 pub struct Signer {
     /// Who computes its signatures.
     pub signs: Signs,
-    /// The public half.
+    /// The public half of the key.
     pub public: VerifyingKey,
-    /// The longest signing input that may be signed, in octets, if the provider bounds it.
+    /// The maximum length of the signing input in bytes, if the provider limits it.
     pub longest_message: Option<usize>,
-    /// Its tokens' headers, encoded.
+    /// The encoded headers of its tokens.
     pub headers: Headers,
-    /// The longest life of a token that it may sign.
+    /// The maximum lifetime of its tokens.
     pub longest: Duration,
-    /// Until when all others are sure to publish the key.
+    /// Until when all other replicas certainly publish the key.
     pub published_until: Timestamp,
-    /// The shortest life that is still worth a token, which is what it gets when no longer one is sure: the provider may
-    /// be down for all, and then none has a successor. By then this replica has long said that it is not ready.
+    /// The minimum lifetime of a useful token. Tokens get it even if no lifetime is certain: if the provider is down
+    /// for all replicas, none of them has a successor either. This replica has long been unready by then.
     pub least: Duration,
 }
 
 impl Signer {
-    /// The longest life of a token that is signed now.
+    /// The maximum lifetime of a token that is signed now.
     #[must_use]
     pub fn longest_at(&self, now: Timestamp) -> Duration {
         let sure = self.published_until.since(now).max(self.least);
@@ -97,45 +97,45 @@ impl Signer {
 /// Why no key signs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NoSigner {
-    /// In one word, on which the advice depends.
+    /// The cause, which selects the advice.
     pub cause: NoSignerCause,
-    /// Since when, and the whole text.
+    /// Since when, and the full text.
     pub outage: Outage,
 }
 
-/// Why no key signs, in one word.
+/// The cause for which no key signs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoSignerCause {
-    /// The process was stopped, and reads its ring first.
+    /// The process was stopped, and must read its ring first.
     Asleep,
     /// No key of the ring is active.
     NoKey,
-    /// Somebody disabled the active key in the provider.
+    /// The active key was disabled in the provider.
     Disabled,
-    /// The private half of the active key cannot be unsealed, or not yet.
+    /// The private half of the active key cannot be unsealed, or was not unsealed yet.
     Sealed,
 }
 
-/// What failed when the ring was last read, or what was due in it was to be done.
+/// The failure of the last reading of the ring, or of an action that was due.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefreshFailure {
     /// Whether the ring itself was read.
     pub was_read: bool,
-    /// Since when, and the last error.
+    /// Since when it fails, and the last error.
     pub outage: Outage,
 }
 
 /// A JSON document with its strong entity tag (RFC 9110 §8.8.3).
 #[derive(Clone, Debug)]
 pub struct Document {
-    /// The text.
+    /// The text of the document.
     pub body: Bytes,
     /// The tag: a hash of the text.
     pub etag: HeaderValue,
 }
 
 impl Document {
-    /// Tags a text.
+    /// Makes a document of this text.
     #[must_use]
     pub fn new(body: impl Into<Bytes>) -> Self {
         let body = body.into();
@@ -151,30 +151,30 @@ impl Document {
 pub struct Parts<'a> {
     /// The ring as last read.
     pub ring: &'a Reading,
-    /// What follows from it now.
+    /// What follows from the reading now.
     pub standing: &'a Standing,
-    /// Its schedule by the wall clock.
+    /// The schedule of the ring by the wall clock.
     pub schedule: &'a Schedule,
-    /// The policy.
+    /// The rotation policy.
     pub policy: &'a Policy,
-    /// By how many milliseconds the wall clock was set: instants of the reading lie so much later by it.
+    /// How many milliseconds the wall clock was set. Instants of the reading are later by this much on the wall clock.
     pub set_by: i64,
-    /// The ring with phases.
+    /// The ring with the phases of its keys.
     pub view: RingView,
-    /// The active key and who signs with it, or why nobody does.
+    /// The active key and who signs with it, or why none does.
     pub signer: Result<(Kid, Signs), NoSigner>,
-    /// The longest message that the provider signs for keys of an algorithm.
+    /// The maximum length of a message that the provider signs, by the algorithm of the key.
     pub longest_message: fn(Algorithm) -> Option<usize>,
-    /// The rings that are published beside it, each with what follows from it now.
+    /// The rings that are also published, each with its schedule.
     pub also: &'a [(&'a Reading, Schedule)],
-    /// From when the clock alone changes something.
+    /// When time alone changes something.
     pub holds_until: Option<Timestamp>,
-    /// Why nothing is to be answered, if so.
+    /// Why nothing must be answered, if so.
     pub asleep: Option<Outage>,
 }
 
 impl Snapshot {
-    /// Encodes all that requests will need.
+    /// Encodes everything that requests will need.
     #[must_use]
     pub fn new(parts: Parts<'_>) -> Self {
         let records = parts.ring.records();
@@ -243,20 +243,20 @@ impl Snapshot {
         }
     }
 
-    /// Whether the clock has not yet made it untrue.
+    /// Whether the snapshot still holds at this instant.
     #[must_use]
     pub fn holds_at(&self, now: Timestamp) -> bool {
         self.holds_until.is_none_or(|until| now < until)
     }
 
-    /// How many keys are in a phase.
+    /// The number of keys in a phase.
     #[must_use]
     pub fn count(&self, phase: Phase) -> usize {
         self.ring.keys.iter().filter(|key| key.phase == phase).count()
     }
 }
 
-/// The keys of all rings that are published, those of the first ring first. A key that is revoked in any of them is not.
+/// The published keys of all rings, the first ring's first. A key that is revoked in any ring is not published.
 fn published<'a>(rings: &[(&'a [KeyRecord], &Schedule)]) -> Vec<&'a VerifyingKey> {
     let revoked: HashSet<&Kid> = rings
         .iter()

@@ -1,7 +1,7 @@
-//! Random octets for `jti`, drawn in large draughts.
+//! Random bytes for `jti`, drawn in large batches.
 //!
-//! The generator of AWS-LC mixes in the processor's own randomness at every call, which takes a microsecond or two; a
-//! `jti` must be unique, not secret from this process, so a thread may keep a stock. Keys never come from here.
+//! AWS-LC's generator mixes in the processor's own randomness at every call, which takes a microsecond or two. A `jti`
+//! must be unique, but not secret from this process, so each thread may keep a stock. Keys are never made from it.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -24,7 +24,7 @@ thread_local! {
 /// 128 random bits that nobody else gets.
 ///
 /// # Errors
-/// If the system has no entropy.
+/// The system has no entropy.
 pub fn octets() -> Result<[u8; LEN], Unspecified> {
     OWN.with_borrow_mut(|stock| {
         if stock.left.len() < LEN {

@@ -1,15 +1,18 @@
-//! Claims as Envoy's dynamic metadata: JSON as `google.protobuf.Struct`.
+//! Encodes claims as Envoy's dynamic metadata: JSON as `google.protobuf.Struct`.
 
 use prost_types::value::Kind;
 use prost_types::{ListValue, Struct, Value};
 
-/// The integers up to here, and no further, are each a double of their own (RFC 8259 §6).
+/// All integers up to this one can be stored in a double exactly (RFC 8259 §6).
 const EXACT: u64 = 1 << 53;
 
-/// The object. All numbers are doubles there. An integer of up to 64 bits that a double may not hold is given as the text
-/// of its digits: rounded, the number of one customer would be the number of another.
+/// Converts a JSON object.
 ///
-/// Claims nest at most [`signet_core::json::DEEPEST`] deep. Each level is three messages, and Envoy reads a hundred.
+/// `Struct` stores all numbers as doubles. An integer of up to 64 bits that a double may not represent exactly becomes
+/// a text of its digits; if it were rounded, the number of one customer could become that of another.
+///
+/// Claims nest at most [`signet_core::json::DEEPEST`] levels deep. Each level takes three messages, and
+/// Envoy reads up to a hundred.
 pub(super) fn as_struct(object: &serde_json::Map<String, serde_json::Value>) -> Struct {
     Struct {
         fields: object

@@ -1,4 +1,4 @@
-//! The sidecar on this machine's socket, after the ring was changed: it is told at once, and looked at until it follows.
+//! Notifies the sidecar on this machine's socket that the ring has changed, and waits until it follows.
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,29 +11,29 @@ use tokio::time::{Instant, sleep, timeout};
 use super::client::{ClientError, send};
 use crate::settings::Settings;
 
-/// How long it may take to read the ring.
+/// How long the sidecar may take to read the ring.
 const PATIENCE: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(25);
 
-/// What became of it.
+/// The result of notifying the sidecar.
 #[derive(Debug, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub(super) enum Beside {
-    /// Nobody listens on the socket.
+    /// Nobody is listening on the socket.
     Absent,
-    /// It has read the change, and signs with this key now.
+    /// The sidecar has read the change, and now signs with this key.
     Follows {
-        /// The key's id; `None` if it has none to sign with.
+        /// The id of the key. `None` if no key signs.
         signs_now: Option<String>,
     },
-    /// It has not read the change, for this reason; it does at its next reading.
+    /// The sidecar has not read the change, for this reason. It will at its next reading.
     Later {
-        /// Why.
+        /// The reason, for the operator.
         why: String,
     },
 }
 
-/// Has the sidecar read its ring, and waits until `has` finds the change in it.
+/// Tells the sidecar to read its ring, and waits until `has` finds the change in it.
 pub(super) async fn told(settings: &Settings, has: impl Fn(&Value) -> bool) -> Beside {
     let socket = &settings.socket.path;
     let later = |why: String| Beside::Later { why };
@@ -75,12 +75,12 @@ pub(super) async fn told(settings: &Settings, has: impl Fn(&Value) -> bool) -> B
     }
 }
 
-/// The runtime's clock: a span is measured, no instant is told.
+/// Measures a duration with the runtime's clock.
 fn now() -> Instant {
     Instant::now()
 }
 
-/// Whether no sidecar is there.
+/// Whether the error means that no sidecar is there.
 pub(super) fn is_nobody(error: &std::io::Error) -> bool {
     matches!(
         error.kind(),
@@ -93,7 +93,7 @@ async fn ring(socket: &Path) -> Option<Value> {
     serde_json::from_slice(&answer).ok()
 }
 
-/// Why the sidecar on this machine doubts the wall clock, if one answers and does.
+/// Why the sidecar on this machine doubts the wall clock, if it answers and does.
 pub(super) async fn clock_doubt(settings: &Settings) -> Option<String> {
     let request = send(&settings.socket.path, Method::GET, "/v1/clock", Vec::new());
     let (_, answer) = timeout(PATIENCE, request).await.ok()?.ok()?;
@@ -108,7 +108,7 @@ pub(super) fn in_phase(ring: &Value, phase: &str) -> Option<String> {
     key["kid"].as_str().map(str::to_owned)
 }
 
-/// Whether the ring has this key, in this phase if one is named.
+/// Whether the ring contains this key, in this phase if one is given.
 pub(super) fn has_key(ring: &Value, kid: &str, phase: Option<&str>) -> bool {
     let keys = ring["keys"].as_array();
     let is_it = |key: &Value| key["kid"] == kid && phase.is_none_or(|phase| key["phase"] == phase);
@@ -116,7 +116,7 @@ pub(super) fn has_key(ring: &Value, kid: &str, phase: Option<&str>) -> bool {
 }
 
 impl Beside {
-    /// What to tell the operator.
+    /// The text for the operator.
     pub(super) fn text(&self, settings: &Settings) -> String {
         let socket = settings.socket.path.display();
         let bound = humantime::format_duration(settings.policy.durations().refresh_interval);

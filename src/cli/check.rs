@@ -1,7 +1,7 @@
-//! `signet check`: the settings, then every permission, one by one: yes, no, or unknown.
+//! `signet check`: checks the settings, and then every permission one by one: yes, no or unknown.
 //!
-//! Providers and issuers are tried at the same time. One that is silent is given up after [`SILENCE`]; what was learned
-//! before that stands.
+//! Providers and issuers are checked at the same time. One that does not answer is given up after [`SILENCE`]; the
+//! results before that are kept.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -24,11 +24,11 @@ use crate::keeper::watch_clock;
 use crate::kinds::exit_code;
 use crate::settings::{Origin, ProviderName, Settings};
 
-/// How long a provider or an issuer may be silent, so that the command takes no more than five seconds in all.
+/// How long a provider or an issuer may be silent. The whole command then takes at most five seconds.
 const SILENCE: Duration = Duration::from_secs(4);
-/// What the sidecar beside is asked for.
+/// What the socket of the sidecar on this machine is needed for.
 const OF_THE_SERVED_RING: &str = "commands about the ring that is served";
-/// How long the command says nothing while trials go on.
+/// How long the command waits before it says that checks are still running.
 const QUIET: Duration = Duration::from_secs(1);
 
 #[derive(Serialize)]
@@ -43,18 +43,18 @@ struct Report {
 struct Row {
     provider: &'static str,
     permission: String,
-    /// `yes`, `no` or `unknown`.
+    /// One of `yes`, `no` and `unknown`.
     answer: &'static str,
-    /// The same as a switch; `null` is unknown.
+    /// The answer as a boolean; `null` means unknown.
     granted: Option<bool>,
     needed_for: &'static str,
     /// What went wrong, and what to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
-    /// Why it was not tried.
+    /// Why this was not checked.
     #[serde(skip_serializing_if = "Option::is_none")]
     not_tried: Option<String>,
-    /// The policy text that grants what is missing or was not tried.
+    /// The policy that grants the permission, if it is missing or was not checked.
     #[serde(skip_serializing_if = "Option::is_none")]
     grant: Option<String>,
     #[serde(skip)]
@@ -78,7 +78,7 @@ impl Row {
             },
             needed_for: check.needed_for,
             problem: error.map(|error| chain(error)),
-            // A policy is no cure for anything else.
+            // A policy helps only against a missing permission.
             grant: check.grant.filter(|_| is_denied || is_untried),
             code: error.map(|error| exit_code(error.kind)),
             not_tried: match check.answer {
@@ -90,11 +90,12 @@ impl Row {
 }
 
 pub(super) async fn check(settings: &Settings, json: bool) -> Result<String, Failure> {
-    // One instant for all: making one client delays the others, and their waits begin together.
+    // All checks share one deadline. Making a client for one delays the others, and would
+    // otherwise shift their deadlines.
     let until = Instant::now() + SILENCE;
     let clock_watch = watch_clock(Arc::new(SystemClock), &settings.policy);
     let origins = settings.origins().enumerate().map(|(index, origin)| {
-        // The first is the one that signs.
+        // The first origin is the one that signs.
         try_origin(settings, origin, index == 0, !json, until)
     });
     let issuers = settings.trusted_issuers.iter().map(|terms| try_issuer(terms, until));
@@ -123,7 +124,7 @@ pub(super) async fn check(settings: &Settings, json: bool) -> Result<String, Fai
     }
 }
 
-/// The ring of one provider.
+/// Checks the ring of one provider.
 async fn try_origin(settings: &Settings, origin: &Origin, signs: bool, speaks: bool, mut until: Instant) -> Vec<Row> {
     let name = origin.provider.as_str();
     let (rows, mut found) = watch::channel(0_u32);
@@ -149,7 +150,7 @@ async fn try_origin(settings: &Settings, origin: &Origin, signs: bool, speaks: b
             tokio::select! {
                 biased;
                 () = &mut work => break true,
-                // Each row begins the wait again.
+                // Each new row starts the wait again.
                 _ = found.changed() => until = Instant::now() + SILENCE,
                 () = sleep_until(until) => break false,
             }
@@ -174,7 +175,7 @@ async fn try_ring(settings: &Settings, origin: &Origin, signs: bool, trials: &mu
     if app::is_untouched(settings, origin).await {
         return app::check_untouched(settings, origin, trials).await;
     }
-    // Opening calls nobody, so that it went well shows nothing yet.
+    // Opening calls nobody, so success proves nothing yet.
     let provider = match app::look(settings, origin, Arc::new(SystemClock)).await {
         Ok(provider) => provider,
         Err(error) => return trials.not_opened("open the ring", "everything", error),
@@ -193,7 +194,7 @@ async fn try_ring(settings: &Settings, origin: &Origin, signs: bool, trials: &mu
     provider.check(trials).await;
 }
 
-/// Whether this machine's clock agrees with what the provider's answers showed. No row if none of them told the time.
+/// Checks that this machine's clock agrees with the provider's answers. No row if no answer had a time.
 fn try_clock(clock_watch: &ClockWatch) -> Option<Row> {
     let provider = clock_watch.heard_of()?;
     let doubt = clock_watch.doubt();
@@ -210,8 +211,10 @@ fn try_clock(clock_watch: &ClockWatch) -> Option<Row> {
     })
 }
 
-/// Whether the ring that these settings lead to is the one that the sidecar beside serves. No row without such a sidecar, or if
-/// the ring cannot be read: that stands in a row of its own. A sidecar that is there and does not tell is unknown.
+/// Checks that these settings lead to the ring that the sidecar on this machine serves.
+///
+/// There is no row if no such sidecar runs, or if the ring cannot be read, which has its own row. If the sidecar does
+/// not answer the question, the row is unknown.
 async fn try_beside(settings: &Settings, until: Instant) -> Option<Row> {
     let origin = &settings.origin;
     let neighbour = match Neighbour::try_to_ask(settings).await {
@@ -255,7 +258,7 @@ async fn try_beside(settings: &Settings, until: Instant) -> Option<Row> {
 async fn try_issuer(terms: &TrustedIssuer, until: Instant) -> Row {
     let failed = match timeout_at(until, signet_issuers::try_once(terms)).await {
         Ok(Ok(_)) => None,
-        // As `serve` ends for the same reason.
+        // `serve` exits with the same code for this reason.
         Ok(Err(error)) if error.is::<NoClient>() => Some((ErrorKind::KeyUnusable, chain(&*error))),
         Ok(Err(error)) => Some((ErrorKind::Unavailable, chain(&*error))),
         Err(_) => {

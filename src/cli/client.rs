@@ -1,4 +1,4 @@
-//! A small HTTP client on a Unix socket: what the command line uses to talk to the sidecar beside it.
+//! A small HTTP client for a Unix socket, with which the command line talks to the sidecar on this machine.
 
 use std::io;
 use std::path::Path;
@@ -11,24 +11,24 @@ use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 
-/// How long one exchange may take.
+/// The deadline of one request.
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ClientError {
-    /// Nobody listens, or we may not connect.
+    /// Nobody is listening, or we may not connect.
     #[error("connecting to {path} failed; is `signet serve` running, and may this user use its socket?")]
     Connect {
-        /// The socket.
+        /// The path of the socket.
         path: String,
-        /// Why.
+        /// The system's error.
         source: io::Error,
     },
-    /// The exchange broke off. A peer that is not on the allow-list is cut off like this.
+    /// The connection broke. This also happens to a peer that is not on the allow-list.
     #[error("the sidecar closed the connection; its log says why (is this user in SIGNET_SOCKET_ALLOW_UIDS?)")]
     Exchange(#[source] hyper::Error),
-    /// It took too long.
+    /// The deadline has passed.
     #[error("the sidecar did not answer within 10 s")]
     TimedOut,
 }
@@ -36,7 +36,7 @@ pub(super) enum ClientError {
 /// Sends one request and reads the whole answer.
 ///
 /// # Errors
-/// [`ClientError`].
+/// [`ClientError`] if there is no complete answer.
 pub(super) async fn send(
     socket: &Path,
     method: Method,

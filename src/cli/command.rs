@@ -1,16 +1,17 @@
-//! The verbs, with the flags that each takes. A verb takes the settings that it uses: one that it ignored would let its user
-//! believe something that is not so.
+//! The subcommands with their flags. A subcommand accepts only the settings that it uses. Ignoring a
+//! flag would mislead its user.
 //!
-//! Variables and the settings file are for all verbs alike, so a setting there that a verb does not use is no mistake.
+//! Environment variables and the settings file are shared by all subcommands, so a setting there that is
+//! not used is not an error.
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, Command};
 
 use crate::settings::{SETTINGS, Setting, TABLE, flags};
 
-/// What every verb with settings uses.
+/// Settings that every subcommand uses.
 const ALL: &[&str] = &["config", "log", "log_format"];
-/// What the schedule of a ring depends on.
+/// Settings that decide the schedule of a ring.
 const POLICY: &[&str] = &[
     "algorithm",
     "rotation_period",
@@ -23,7 +24,7 @@ const POLICY: &[&str] = &[
     "clock_skew",
     "kubernetes",
 ];
-/// Where a ring is.
+/// Settings that locate a ring.
 const RING: &[&str] = &[
     "data_dir",
     "provider",
@@ -67,7 +68,7 @@ fn typ(help: &'static str) -> Arg {
     Arg::new("typ").long("typ").value_name("TYPE").help(help)
 }
 
-/// The whole command line.
+/// The complete command line.
 pub(super) fn command() -> Command {
     let verb = |name: &'static str, about: &'static str| Command::new(name).about(about);
     Command::new("signet")
@@ -92,7 +93,8 @@ pub(super) fn command() -> Command {
 fn keys() -> Command {
     let verb =
         |name: &'static str, about: &'static str, names: &[&[&str]]| Command::new(name).about(about).args(of(names));
-    // One kid in 64 begins with a hyphen: it must not be taken for a flag when a key has to go at once.
+    // One kid in 64 begins with a hyphen. It must not be taken for a flag, least of all when a
+    // key must be revoked quickly.
     let kid = Arg::new("kid")
         .value_name("KID")
         .required(true)
@@ -126,7 +128,7 @@ fn keys() -> Command {
         )
 }
 
-/// A kid, which may begin with hyphens, and is no flag of a setting.
+/// Accepts a kid, which may begin with hyphens, but not the flag of a setting.
 fn no_flag(kid: &str) -> Result<String, &'static str> {
     match named_by(kid) {
         None => Ok(kid.to_owned()),
@@ -134,7 +136,7 @@ fn no_flag(kid: &str) -> Result<String, &'static str> {
     }
 }
 
-/// The setting whose flag this is, with or without a value.
+/// The setting for this flag, with or without a value.
 fn named_by(given: &str) -> Option<&'static Setting> {
     let name = given.split('=').next().unwrap_or_default();
     SETTINGS.iter().find(|setting| setting.flag() == name)
@@ -184,7 +186,7 @@ fn schedule() -> Command {
         .long("live")
         .action(ArgAction::SetTrue)
         .help("Print the real rings, read from their providers, and when a switch between them is safe");
-    // Without the rings it does not matter where they are.
+    // Without `--live`, the location of the rings does not matter.
     let of_rings = of(&[RING, &["also_publish", "socket"]])
         .into_iter()
         .filter(|flag| !ALL.contains(&flag.get_id().as_str()))
@@ -196,7 +198,7 @@ fn schedule() -> Command {
         .args([live, json()])
 }
 
-/// What to say of a flag that is a setting, but none that the verb uses.
+/// Explains a flag that is a setting which the subcommand does not use.
 pub(super) fn explained(error: &clap::Error) -> Option<String> {
     let given = |kind| match error.get(kind) {
         Some(ContextValue::String(given)) => given.as_str(),
@@ -204,7 +206,7 @@ pub(super) fn explained(error: &clap::Error) -> Option<String> {
     };
     let (given, verb) = match error.kind() {
         ErrorKind::UnknownArgument => (given(ContextKind::InvalidArg), error.get(ContextKind::Usage)),
-        // In the place of a kid.
+        // The flag is in the place of a kid.
         ErrorKind::ValueValidation => (given(ContextKind::InvalidValue), None),
         _ => return None,
     };
@@ -212,7 +214,7 @@ pub(super) fn explained(error: &clap::Error) -> Option<String> {
     let (name, variable) = (setting.flag(), TABLE.variable(setting));
     let verb = verb.map_or_else(|| "signet keys revoke".to_owned(), ToString::to_string);
     let verb = verb.trim_start_matches("Usage:").trim();
-    // Flags that were given stand in it too.
+    // The text also contains the flags that were given.
     let verb: Vec<&str> = verb
         .split(' ')
         .take_while(|word| !word.starts_with(['[', '<', '-']))

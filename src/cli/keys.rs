@@ -1,6 +1,6 @@
-//! `signet keys`: talks to the provider directly, so that it works when no sidecar runs.
+//! `signet keys`: talks to the provider directly, so it works without a running sidecar.
 //!
-//! What changes the ring is logged as audit events, before and after: who, when, what, why.
+//! Changes of the ring are logged as audit events, before and after: who, when, what and why.
 
 mod audit;
 mod revoke;
@@ -33,7 +33,7 @@ pub(super) async fn keys(settings: &Settings, verb: &str, args: &ArgMatches) -> 
         neighbour: Neighbour::ask(settings).await,
         is_untouched: app::is_untouched(settings, &settings.origin).await,
     };
-    // The first ring of this place can be made here. What changes one has nothing to do.
+    // This place has no ring yet. A command that changes a ring has nothing to do.
     let is_idle = place.is_untouched && place.agrees(&[]).is_ok();
     match verb {
         "list" => list(&place, json).await,
@@ -50,16 +50,16 @@ pub(super) async fn keys(settings: &Settings, verb: &str, args: &ArgMatches) -> 
     }
 }
 
-/// Where the command reads the ring, and the sidecar that serves one beside it.
+/// Where the command reads the ring, and the sidecar on this machine that serves one.
 struct Place<'a> {
     settings: &'a Settings,
     neighbour: Option<Neighbour<'a>>,
-    /// No ring was ever kept there.
+    /// Whether there was never a ring in this place.
     is_untouched: bool,
 }
 
 impl Place<'_> {
-    /// Refuses a ring that is not the one that the sidecar beside serves.
+    /// Refuses a ring other than the one that the sidecar on this machine serves.
     fn agrees(&self, records: &[KeyRecord]) -> Result<(), Failure> {
         self.neighbour
             .as_ref()
@@ -78,7 +78,7 @@ impl Place<'_> {
     }
 }
 
-/// `EX_CONFIG` of sysexits(3): what surrounds the command is at fault.
+/// `EX_CONFIG` of sysexits(3): the environment of the command is wrong.
 const CLOCK_IN_DOUBT: u8 = 78;
 
 struct Ring<'a> {
@@ -92,7 +92,7 @@ struct Ring<'a> {
 impl<'a> Ring<'a> {
     async fn open(place: &'a Place<'a>, json: bool) -> Result<Self, Failure> {
         if place.is_untouched {
-            // Opening makes the key file of a ring.
+            // Opening creates the key file of a ring, so check first.
             place.agrees(&[])?;
         }
         let (settings, clock): (_, Arc<dyn Clock>) = (place.settings, Arc::new(SystemClock));
@@ -107,8 +107,8 @@ impl<'a> Ring<'a> {
         })
     }
 
-    /// Refuses to date a key by a clock that the sidecar beside or the provider's answers contradict. If the signer was revoked or
-    /// disabled, the next key has to be made all the same.
+    /// Refuses to create a key while the sidecar on this machine, or the provider's answers, contradict the wall clock.
+    /// If the signing key was revoked or disabled, the next key is created all the same.
     async fn believes_the_clock(&self, schedule: &Schedule) -> Result<(), Failure> {
         let replaces =
             |due: &Due| matches!(due, Due::Successor { reason, .. } if reason.is_urgent() && *reason != Reason::Empty);
@@ -133,7 +133,7 @@ impl<'a> Ring<'a> {
         }
     }
 
-    /// Reads the ring for nothing but this, where a sidecar beside could contradict.
+    /// Reads the ring only for this check, and only if a sidecar on this machine could disagree.
     async fn agrees(&self, to_revoke: Option<&Kid>) -> Result<(), Failure> {
         let Some(neighbour) = &self.place.neighbour else {
             return Ok(());
@@ -157,7 +157,7 @@ impl<'a> Ring<'a> {
         Ok(self.provider.create(&new).await?)
     }
 
-    /// The next key, unless one waits already.
+    /// Creates the next key, unless one is pending.
     async fn create_early(&self) -> Result<KeyRecord, Failure> {
         let (records, schedule) = self.read().await?;
         self.place.agrees(&records)?;

@@ -1,4 +1,4 @@
-//! `signet schedule --live`: the real rings, and from when which step of a switch between providers is safe.
+//! `signet schedule --live`: the real rings, and when each step of a switch between providers is safe.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,22 +20,25 @@ use crate::timeline::{Timeline, text};
 #[derive(Serialize)]
 struct Live {
     now: String,
-    /// The one that signs first.
+    /// All rings, the signing one first.
     rings: Vec<AlsoView>,
     switches: Vec<Switch>,
 }
 
-/// Moving from the ring that signs to one that is also published. Instants hold if the last replica took the step now.
+/// Moving from the signing ring to one that is also published. The times are right if the last
+/// replica takes the step now.
 #[derive(Serialize)]
 struct Switch {
     from: &'static str,
     to: &'static str,
     /// Whether the other ring has a key to sign with.
     has_keys: bool,
-    /// How long after the last replica publishes the other ring every verifier has its keys: R + max(M, V) + 2S.
+    /// The time from when the last replica publishes the other ring until all verifiers have its
+    /// keys: R + max(M, V) + 2S.
     publish_for_ms: u64,
     sign_with_it_from: String,
-    /// How long after the last replica signs with the other ring the last token of this one is dead: T + R + 2S.
+    /// The time from when the last replica signs with the other ring until the last token of this
+    /// ring has expired: T + R + 2S.
     keep_for_ms: u64,
     remove_the_first_from: String,
 }
@@ -71,7 +74,7 @@ fn drawn(live: Live, policy: &Policy, now: Timestamp) -> String {
     as_text(live, &picture.unwrap_or_default())
 }
 
-/// The ring as it is. One that was never begun has no keys, and is not begun by this.
+/// Reads the ring. A ring that does not exist yet is empty and is not created.
 async fn read(
     settings: &Settings,
     origin: &Origin,
@@ -88,7 +91,7 @@ async fn read(
 fn switch(from: &Reading, to: &Reading, policy: &Policy, now: Timestamp) -> Switch {
     let durations = policy.durations();
     let publish_for = durations.least_lead();
-    // A key may be bound to a longer life of its tokens than the policy has now.
+    // A key may have been created with a longer maximum lifetime of tokens than the policy has now.
     let bound = from.records().iter().filter_map(|key| key.terms);
     let longest = bound.map(|terms| terms.token_max_ttl).max().unwrap_or_default();
     let longer = longest.saturating_sub(durations.token_max_ttl);

@@ -28,11 +28,11 @@ use crate::telemetry::logs;
 
 pub use outcome::{Outcome, Output};
 
-/// Why a command failed, in the words of its user.
+/// Why a command failed, worded for its user.
 #[derive(Clone, Debug)]
 pub(crate) struct Failure {
     text: String,
-    /// What was asked for all the same, for standard output: the verdict that a machine reads.
+    /// The answer that the command has despite the failure, for standard output: the verdict that a program reads.
     answer: String,
     code: u8,
 }
@@ -75,7 +75,7 @@ impl From<ProviderError> for Failure {
 pub fn run(args: impl IntoIterator<Item = OsString>) -> Outcome {
     let matches = match command::command().try_get_matches_from(args) {
         Ok(matches) => matches,
-        // Help and version are no errors, and go to standard output.
+        // Help and version are not errors and go to standard output.
         Err(told) if !told.use_stderr() => {
             return Outcome {
                 stdout: told.to_string(),
@@ -106,7 +106,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Outcome {
 fn dispatch(matches: &ArgMatches) -> Result<String, Failure> {
     let (verb, args) = matches.subcommand().unwrap_or(("", matches));
     let (sub, args) = args.subcommand().unwrap_or(("", args));
-    // It looks at its argument and at nothing else.
+    // `decode` looks only at its argument, so it needs no settings.
     if (verb, sub) == ("token", "decode") {
         return token::decode(args);
     }
@@ -127,7 +127,8 @@ fn is_json(args: &ArgMatches) -> bool {
     args.get_flag("json")
 }
 
-/// The control path's runtime: one thread, with others for file work. Connections are served on threads of their own.
+/// The runtime of the control path: one thread, and others for file operations. Connections
+/// are served on other threads.
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_current_thread()
         .thread_name("signet-files")
@@ -139,7 +140,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 fn serve(settings: Settings) -> Result<String, Failure> {
     let runtime = runtime()?;
     let outcome = runtime.block_on(serve::serve(settings));
-    // What is still blocked after the drain time-out is cut off.
+    // Work that is still blocked after the drain timeout is abandoned.
     runtime.shutdown_background();
     outcome.map(|()| String::new()).map_err(|error| match &error {
         StartError::Provider(cause) | StartError::Also(cause) => Failure::new(exit_code(cause.kind), &error),
@@ -147,24 +148,24 @@ fn serve(settings: Settings) -> Result<String, Failure> {
     })
 }
 
-/// Tells whoever waits or reads along. It is not part of the answer.
+/// Writes a message to standard error for a person who is watching. It is not part of the answer.
 pub(crate) fn say(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
-/// JSON for standard output, with a line end.
+/// JSON for standard output, with a final newline.
 pub(crate) fn to_json(value: &impl serde::Serialize) -> String {
     serde_json::to_string_pretty(value)
         .map(|text| text + "\n")
         .unwrap_or_default()
 }
 
-/// A span for machines.
+/// A duration in milliseconds, for machines.
 pub(crate) fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Lines of columns, each as wide as its widest cell.
+/// Formats rows as columns, each as wide as its widest cell.
 pub(crate) fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {

@@ -1,8 +1,8 @@
-//! The ring of the sidecar on this machine's socket, held against the one that a command reads in the provider.
+//! Compares the ring that a command reads from the provider with that of the sidecar on this machine's socket.
 //!
-//! A command that is told another place than the sidecar finds an empty ring there, and would call all in order, or begin a
-//! second ring beside the live one: the volume is not mounted, `SIGNET_DATA_DIR` is that of another service, or somebody
-//! deleted the ring. The sidecar knows better, as it has the ring in memory.
+//! If a command has settings for another place than the sidecar, it finds an empty ring there. It would report that all
+//! is well, or start a second ring beside the live one. Reasons are a volume that is not mounted, the `SIGNET_DATA_DIR`
+//! of another service, or a deleted ring. The sidecar has the real ring in memory and can tell.
 
 use std::time::Duration;
 
@@ -21,10 +21,10 @@ use crate::settings::{Origin, ProviderName, Settings, Source, Store};
 
 /// How long the sidecar may take to answer. It answers from memory.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// `EX_CONFIG` of sysexits(3): what surrounds the command is at fault.
+/// `EX_CONFIG` of sysexits(3): the environment of the command is wrong.
 const NOT_THE_RING: u8 = 78;
 
-/// The ring of the sidecar beside, as it has it in memory.
+/// The ring of the sidecar on this machine, as it has it in memory.
 #[derive(Debug)]
 pub(super) struct Neighbour<'a> {
     settings: &'a Settings,
@@ -32,8 +32,8 @@ pub(super) struct Neighbour<'a> {
 }
 
 impl<'a> Neighbour<'a> {
-    /// Asks the sidecar. `None`: none answers, it serves another issuer, or it has no keys. Commands do without one, and the log
-    /// says if somebody is there who did not tell.
+    /// Asks the sidecar for its ring. `None` if there is no sidecar, or if it serves another issuer or has no keys. If
+    /// it is there but does not answer, this is logged, and the command continues without it.
     pub(super) async fn ask(settings: &'a Settings) -> Option<Self> {
         Self::try_to_ask(settings).await.unwrap_or_else(|why| {
             warn!("{why}");
@@ -41,7 +41,7 @@ impl<'a> Neighbour<'a> {
         })
     }
 
-    /// The same, for a command that shows why a sidecar that is there did not tell.
+    /// Like [`Neighbour::ask`], for a command that shows why a sidecar did not answer.
     ///
     /// # Errors
     /// What failed, for the operator.
@@ -66,12 +66,12 @@ impl<'a> Neighbour<'a> {
         (is_ours && has_keys).then_some(Self { settings, ring })
     }
 
-    /// The socket that it answered on.
+    /// The path of the sidecar's socket.
     pub(super) fn socket(&self) -> String {
         self.settings.socket.path.display().to_string()
     }
 
-    /// Refuses a ring that has no key of the sidecar's, unless the settings name another ring on purpose.
+    /// Refuses a ring that shares no key with the sidecar's, unless the settings name another ring on purpose.
     pub(super) fn agrees(&self, records: &[KeyRecord]) -> Result<(), Failure> {
         let is_known = |key: &KeyRecord| self.kids().any(|kid| kid == key.kid().as_str());
         if records.iter().any(is_known) || self.is_another_on_purpose() {
@@ -84,7 +84,8 @@ impl<'a> Neighbour<'a> {
         })
     }
 
-    /// The same before a key is revoked. One that is there is what its user means, whatever the sidecar has.
+    /// The same check before a key is revoked. If the ring has the key, it is the one that the user means,
+    /// whatever the sidecar has.
     pub(super) fn agrees_to_revoke(&self, records: &[KeyRecord], kid: &Kid) -> Result<(), Failure> {
         match records.iter().any(|key| key.kid() == kid) {
             true => Ok(()),
@@ -97,13 +98,14 @@ impl<'a> Neighbour<'a> {
         keys.iter().filter_map(|key| key["kid"].as_str())
     }
 
-    /// Provider, custody and key of the sidecar's ring. An older sidecar does not tell them.
+    /// Provider, custody and key of the sidecar's ring. An older sidecar does not report them.
     fn origin(&self) -> Option<[&str; 3]> {
         let mut words = self.ring["origin"].as_str()?.splitn(3, ' ');
         Some([words.next()?, words.next()?, words.next()?])
     }
 
-    /// The settings by which the command's ring is another than the sidecar's, by name: theirs, ours, and whether ours was written.
+    /// The settings in which the two rings differ: name, the sidecar's value, ours, and whether
+    /// ours was given explicitly.
     fn differences(&self) -> Vec<(&'static str, String, String, bool)> {
         let Some(theirs) = self.origin() else { return Vec::new() };
         let origin = &self.settings.origin;
@@ -122,7 +124,8 @@ impl<'a> Neighbour<'a> {
             .collect()
     }
 
-    /// A switch of the provider begins so: the first key of the new ring is made while sidecars serve the old one.
+    /// Whether the difference is intended. A switch of providers begins like this: the first key of the new ring is
+    /// created while sidecars still serve the old one.
     fn is_another_on_purpose(&self) -> bool {
         self.differences().iter().any(|(_, _, _, is_written)| *is_written)
     }
@@ -150,7 +153,7 @@ impl<'a> Neighbour<'a> {
         )
     }
 
-    /// What to look at.
+    /// What the operator should look at.
     fn cause(&self) -> String {
         let differences = self.differences();
         if !differences.is_empty() {
@@ -189,7 +192,7 @@ impl<'a> Neighbour<'a> {
     }
 }
 
-/// A setting's value, and where it came from.
+/// The value of a setting, and its source.
 fn value<'a>(settings: &'a Settings, name: &str) -> Option<(Option<&'a str>, Source)> {
     let mut all = settings.effective().iter();
     let found = all.find(|effective| effective.setting.name == name)?;

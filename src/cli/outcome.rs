@@ -1,4 +1,4 @@
-//! What a command leaves behind, and how it is handed over.
+//! The result of a command, and how it is delivered.
 
 use std::io::{self, StdoutLock, Write};
 
@@ -7,17 +7,17 @@ use rustix::io::Errno;
 /// `EX_IOERR` of sysexits(3).
 const NOT_WRITTEN: u8 = 74;
 
-/// Standard output, as the process was given it.
+/// The standard output that the process was started with.
 #[derive(Debug)]
 pub enum Output {
-    /// What was open at the start.
+    /// Standard output was open at the start.
     Open(StdoutLock<'static>),
-    /// Nothing: whatever is written is lost.
+    /// Standard output was closed at the start. Everything written to it is lost.
     Closed,
 }
 
 impl Output {
-    /// That of this process.
+    /// The standard output of this process.
     #[must_use]
     pub fn of_this_process() -> Self {
         match signet_output::was_closed() {
@@ -43,23 +43,25 @@ impl Write for Output {
     }
 }
 
-/// What a command leaves behind.
+/// The result of a command.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// For standard output.
+    /// The text for standard output.
     pub stdout: String,
-    /// For standard error.
+    /// The text for standard error.
     pub stderr: String,
-    /// The exit code; `docs/errors.md` has the table.
+    /// The exit code; `docs/errors.md` has a table.
     pub code: u8,
 }
 
 impl Outcome {
-    /// Writes both texts, and gives the exit code of the process. Output that is lost is an error, unless its reader closed
-    /// the pipe (`signet keys list | head`): then it has what it wanted.
+    /// Writes both texts and returns the exit code of the process.
+    ///
+    /// Lost output is an error, except when the reader closed the pipe (`signet keys list | head`), because
+    /// it then has what it wanted.
     pub fn deliver(self, stdout: &mut impl Write, stderr: &mut impl Write) -> u8 {
         let written = stdout.write_all(self.stdout.as_bytes()).and_then(|()| stdout.flush());
-        // If this is lost, the code is all that is left to tell.
+        // If this fails, the exit code still reports the failure.
         let _ = stderr.write_all(self.stderr.as_bytes());
         match written {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {

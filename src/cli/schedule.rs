@@ -1,4 +1,4 @@
-//! `signet schedule`: the timeline that the policy gives. A policy that is refused says so while the settings are read.
+//! `signet schedule`: the timeline under a policy. A policy that is refused is reported when the settings are read.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use crate::cli::{millis, table, to_json};
 use crate::settings::Settings;
 use crate::timeline::{Timeline, text};
 
-/// How many keys are shown.
+/// How many keys to show.
 const KEYS: u32 = 4;
 
-/// One key's life, each instant counted from the first key's creation.
+/// The life of one key. All times count from the creation of the first key.
 #[derive(Serialize)]
 struct Life {
     key: u32,
@@ -31,7 +31,7 @@ pub(super) fn schedule(settings: &Settings, json: bool) -> String {
             let signs_from = period * key;
             Life {
                 key: key + 1,
-                // The first key of a ring is the one that does not wait.
+                // The first key of a ring signs at once.
                 published_at_ms: millis(signs_from.saturating_sub(terms.lead)),
                 signs_from_ms: millis(signs_from),
                 superseded_at_ms: millis(signs_from + period),

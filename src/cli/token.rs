@@ -1,4 +1,4 @@
-//! `signet token`: through the local socket, as a gateway would.
+//! `signet token`: signs and verifies through the local socket, as a gateway does.
 
 use std::io::Read as _;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::client::send;
 use crate::cli::{Failure, is_json, say, to_json};
 use crate::settings::{Settings, duration};
 
-/// Nothing longer is read from standard input.
+/// The maximum number of bytes read from standard input.
 const LONGEST_INPUT: u64 = 1024 * 1024;
 
 pub(super) async fn token(settings: &Settings, verb: &str, args: &ArgMatches) -> Result<String, Failure> {
@@ -25,7 +25,7 @@ pub(super) async fn token(settings: &Settings, verb: &str, args: &ArgMatches) ->
 
 async fn sign(settings: &Settings, args: &ArgMatches) -> Result<String, Failure> {
     let claims = input(args, "claims")?;
-    // As they were written: a number keeps its digits, and the sidecar sees a duplicate member.
+    // Pass the claims on unchanged, because numbers must keep their digits and the sidecar must see duplicate members.
     let claims: &RawValue =
         serde_json::from_str(&claims).map_err(|error| Failure::usage(format!("the claims are not JSON: {error}")))?;
     let mut request = format!(r#"{{"claims":{claims}"#);
@@ -104,7 +104,7 @@ pub(super) fn decode(args: &ArgMatches) -> Result<String, Failure> {
     }
 }
 
-/// A requirement, which must say something: an empty one would be none, and let every token pass.
+/// A requirement, which must not be empty: an empty one would require nothing and accept every token.
 fn given<'a>(args: &'a ArgMatches, name: &str) -> Result<Option<&'a str>, Failure> {
     let given = args.get_one::<String>(name).map(String::as_str);
     let is_empty = |text: &str| text.split(',').any(|item| item.trim().is_empty());
@@ -118,7 +118,7 @@ fn empty(name: &str) -> Failure {
     Failure::usage(format!("--{name} is empty: write what is required, or leave it out"))
 }
 
-/// A life of whole seconds: `5m`, or `300`.
+/// A lifetime in whole seconds, such as `5m` or `300`.
 fn seconds(text: &str) -> Result<u64, Failure> {
     let wrong = || {
         Failure::usage(format!(

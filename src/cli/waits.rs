@@ -1,4 +1,4 @@
-//! Tells an operator who waits for a silent provider what the command waits for, and for how long at most.
+//! Tells an operator what a command is waiting for, and for how long at most, if a provider does not answer.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -12,16 +12,16 @@ use tokio::time::sleep;
 use crate::app;
 use crate::cli::say;
 
-/// How long a command says nothing.
+/// How long a command waits before it says so.
 const QUIET: Duration = Duration::from_secs(2);
 
-/// A guard around a provider: each call that takes long is told of once.
+/// A guard that reports each slow call once.
 #[derive(Debug)]
 struct Waits {
     tell: fn(&str),
 }
 
-/// The provider, whose silence is told on standard error; not to a machine, which reads JSON.
+/// Wraps the provider to report slow calls on standard error, but not if a program reads JSON.
 pub(super) fn told(provider: Arc<dyn KeyProvider>, json: bool) -> Arc<dyn KeyProvider> {
     match json {
         true => provider,
@@ -29,7 +29,7 @@ pub(super) fn told(provider: Arc<dyn KeyProvider>, json: bool) -> Arc<dyn KeyPro
     }
 }
 
-/// Prunes. No guard stands around that, because it makes many calls.
+/// Runs `prune` with the same report. Guards do not cover `prune`, because it makes many calls.
 pub(super) async fn prune(provider: &dyn KeyProvider, json: bool) -> Result<Vec<String>, ProviderError> {
     let call = Invocation {
         provider: provider.capabilities().provider,
@@ -42,7 +42,7 @@ pub(super) async fn prune(provider: &dyn KeyProvider, json: bool) -> Result<Vec<
     }
 }
 
-/// Does the work, and tells once what is waited for if it takes long.
+/// Does the work, and reports once what it waits for if that takes long.
 async fn patiently<T>(call: &Invocation<'_>, tell: fn(&str), work: impl Future<Output = T>) -> T {
     let mut work = pin!(work);
     tokio::select! {

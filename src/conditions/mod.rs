@@ -1,4 +1,4 @@
-//! What `/readyz` and the status page show: conditions, and what they come to.
+//! The conditions that `/readyz` and the status page show, and what they mean together.
 
 mod state;
 
@@ -8,7 +8,7 @@ use signet_core::Timestamp;
 
 pub use state::{Effect, State};
 
-/// The ring is fresh enough to be safe.
+/// The ring was read recently enough to be safe.
 pub const RING: &str = "ring";
 /// Tokens can be signed.
 pub const SIGNING: &str = "signing";
@@ -16,44 +16,45 @@ pub const SIGNING: &str = "signing";
 pub const JWKS: &str = "jwks";
 /// The local socket can be reached.
 pub const SOCKET: &str = "socket";
-/// A ring that is published beside the one that signs can be read. Listed while it cannot.
+/// The rings that are also published can be read. Listed while one cannot.
 pub const ALSO_PUBLISH: &str = "also_publish";
 
-/// The keys of the trusted issuers were asked for once. Listed while one of them is not, or cannot be fetched.
+/// The keys of the trusted issuers were fetched. Listed while those of one were not, or cannot be fetched.
 pub const ISSUERS: &str = "issuers";
-/// A revoked key is accepted nowhere any more. Listed while a cache of the JWKS may still have it.
+/// Revoked keys are accepted nowhere. Listed while a cached JWKS may still contain one.
 pub const REVOCATION: &str = "revocation";
-/// The wall clock, and the instants at which keys were created, can be believed. Listed while they cannot.
+/// The wall clock and the creation times of keys are plausible. Listed while they are not.
 pub const CLOCK: &str = "clock";
 
-/// One named condition of readiness.
+/// A named condition of readiness.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Condition {
     /// The name in `/readyz`, such as `ring`.
     pub name: &'static str,
-    /// Whether it holds. One that is most likely lost on every replica alike counts as held: no other would do better.
+    /// Whether the condition holds. If it most likely fails on all replicas alike, it counts as held, because no
+    /// other replica would do better.
     pub ok: bool,
-    /// The state that it is in.
+    /// The state of the condition.
     pub state: State,
-    /// Since when it holds, or does not.
+    /// Since when it holds or does not hold.
     #[serde(serialize_with = "as_rfc3339")]
     pub since: Timestamp,
-    /// Since when something fails that the condition bears, for a while or for good.
+    /// Since when something fails that the condition tolerates, for a time or for ever.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_rfc3339_if_any")]
     pub failing_since: Option<Timestamp>,
-    /// What that means.
+    /// An explanation for the operator.
     pub detail: String,
 }
 
 /// All conditions at one instant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// Whether all of them hold.
+    /// Whether all conditions hold.
     pub ready: bool,
-    /// Since when all of them hold, or not all do.
+    /// Since when all conditions hold, or not all of them.
     #[serde(serialize_with = "as_rfc3339")]
     pub since: Timestamp,
-    /// Each of them.
+    /// All listed conditions.
     pub conditions: Vec<Condition>,
 }
 
@@ -66,13 +67,13 @@ fn as_rfc3339_if_any<S: serde::Serializer>(at: &Option<Timestamp>, serializer: S
 }
 
 impl Condition {
-    /// Whether requests fail because of it.
+    /// Whether requests fail because of this condition.
     #[must_use]
     pub fn is_lost(&self) -> bool {
         self.state.effect() >= Effect::LostEverywhere
     }
 
-    /// Since when it is in its state; of one that only fails, since when it does.
+    /// Since when the condition is in its state. If it holds although something fails, since when that fails.
     #[must_use]
     pub fn troubled_since(&self) -> Timestamp {
         self.failing_since.filter(|_| self.ok).unwrap_or(self.since)
@@ -80,7 +81,7 @@ impl Condition {
 }
 
 impl Report {
-    /// That of a process which has not opened its ring yet: it is alive, and not ready.
+    /// The report of a process that has not opened its ring yet. It is alive and not ready.
     #[must_use]
     pub fn starting(provider: &str, since: Timestamp) -> Self {
         let condition = Condition {
@@ -101,7 +102,7 @@ impl Report {
         }
     }
 
-    /// The worst that any condition does to requests.
+    /// The worst effect of any condition on requests.
     #[must_use]
     pub fn effect(&self) -> Effect {
         let effects = self.conditions.iter().map(|condition| condition.state.effect());

@@ -1,24 +1,24 @@
-//! Every state that a condition of readiness can be in. The status page has advice of its own for each, `/readyz` names it,
-//! and `signet_condition` counts it.
+//! All states of the conditions of readiness. The status page has advice for each, `/readyz` names it, and the metric
+//! `signet_condition` counts it.
 
 use serde::{Serialize, Serializer};
 
-/// What a state means for those who send requests.
+/// What a state means for requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Effect {
-    /// Nothing is wrong.
+    /// Everything works, as far as this condition shows.
     Good,
-    /// Something is wrong, and no request fails because of it yet.
+    /// Something is wrong, but no request fails because of it yet.
     AtRisk,
-    /// Requests may fail because of it, here or elsewhere. This process cannot tell whether they do.
+    /// Requests may fail because of it, here or elsewhere. This process cannot tell.
     MayBeLost,
-    /// Requests fail, and most likely would on every other replica too: this one stays ready.
+    /// Requests fail, and most likely would on every other replica. This replica stays ready.
     LostEverywhere,
-    /// Requests fail here, and another replica may do better: this one is not ready.
+    /// Requests fail here, and another replica may do better. This replica is not ready.
     LostHere,
 }
 
-/// Declares [`State`] and the list of all of them, so that none can be left out of it.
+/// Declares [`State`] together with the list of all states, which keeps the list complete.
 macro_rules! states {
     ($($(#[doc = $doc:literal])+ $name:ident = $word:literal, $effect:ident;)+) => {
         /// The state of a condition.
@@ -28,10 +28,10 @@ macro_rules! states {
         }
 
         impl State {
-            /// All of them, in the order of the documentation.
+            /// All states, in the order of the documentation.
             pub const ALL: &[Self] = &[$(Self::$name,)+];
 
-            /// The word for it in `/readyz` and in metrics.
+            /// The name in `/readyz` and in metrics.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self {
@@ -39,7 +39,7 @@ macro_rules! states {
                 }
             }
 
-            /// What it means for requests.
+            /// What the state means for requests.
             #[must_use]
             pub const fn effect(self) -> Effect {
                 match self {
@@ -53,11 +53,11 @@ macro_rules! states {
 states! {
     /// The condition holds, and nothing fails.
     Good = "good", Good;
-    /// The ring is opened and read for the first time since the process began.
+    /// The ring is being opened and read for the first time in this process.
     Starting = "starting", LostHere;
-    /// The provider cannot be read. The last good ring is still young enough.
+    /// The provider cannot be read. The last good ring is still recent enough.
     RingUnread = "ring_unread", AtRisk;
-    /// The provider was read, but what is due in it cannot be done.
+    /// The provider was read, but an action that is due in it fails.
     RingWorkUndone = "ring_work_undone", AtRisk;
     /// The ring was not read for so long that others may sign with a key that is not in it.
     RingTooOld = "ring_too_old", LostHere;
@@ -69,29 +69,29 @@ states! {
     SigningKeyDisabled = "signing_key_disabled", LostHere;
     /// The private half of the active key cannot be unsealed.
     SigningKeySealed = "signing_key_sealed", LostHere;
-    /// Remote custody: the provider computed no signature when it was last asked.
+    /// Remote custody: the provider did not sign the last time that it was asked.
     ProviderDoesNotSign = "provider_does_not_sign", LostEverywhere;
     /// The process was stopped for a while, and reads its ring before it answers.
     JwksAsleep = "jwks_asleep", LostHere;
     /// No key is published.
     JwksEmpty = "jwks_empty", LostHere;
-    /// The socket's file is gone.
+    /// The file of the socket was removed.
     SocketGone = "socket_gone", LostHere;
-    /// Another file has the place of the socket's.
+    /// Another file is in the place of the socket.
     SocketReplaced = "socket_replaced", LostHere;
-    /// The socket's file cannot be looked at.
+    /// The system does not let this process look at the socket's file.
     SocketHidden = "socket_hidden", LostHere;
-    /// A ring that is published beside the one that signs cannot be read.
+    /// A ring that is also published cannot be read.
     AlsoRingUnread = "also_ring_unread", MayBeLost;
-    /// Nobody has asked a trusted issuer for its keys yet.
+    /// The keys of a trusted issuer were not requested yet.
     IssuerNotAsked = "issuer_not_asked", LostHere;
     /// The keys of a trusted issuer cannot be fetched. The last ones are still in use.
     IssuerFails = "issuer_fails", MayBeLost;
     /// The keys of a trusted issuer were never fetched: its tokens get 503.
     IssuerNeverRead = "issuer_never_read", LostEverywhere;
-    /// The keys of a trusted issuer are too old to be believed: its tokens get 503.
+    /// The keys of a trusted issuer are too old to be used: its tokens get 503.
     IssuerTooOld = "issuer_too_old", LostEverywhere;
-    /// The wall clock runs apart from others, so nothing is created or erased in the ring.
+    /// The wall clock differs from other clocks, so nothing is created or erased in the ring.
     ClockInDoubt = "clock_in_doubt", MayBeLost;
     /// The newest key was created in the future, so nothing is created or erased in the ring.
     KeyFromTheFuture = "key_from_the_future", MayBeLost;

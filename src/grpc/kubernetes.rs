@@ -1,21 +1,21 @@
-//! The messages of `v1.ExternalJWTSigner` and of `v1alpha1.ExternalJWTSigner`, which are the same, by Kubernetes'
-//! `staging/src/k8s.io/externaljwt/apis/v1/api.proto`.
+//! The messages of `v1.ExternalJWTSigner`, from Kubernetes' `staging/src/k8s.io/externaljwt/apis/v1/api.proto`. Those
+//! of `v1alpha1.ExternalJWTSigner` are the same.
 //! <https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/#external-serviceaccount-token-signing-and-key-management>
 
 use prost::Message;
 
-/// `SignJWTRequest`.
+/// The message `SignJWTRequest`.
 #[derive(Clone, PartialEq, Message)]
 pub struct SignJwtRequest {
-    /// The payload in base64url, exactly as it will stand in the token.
+    /// The payload in base64url, exactly as it will be in the token.
     #[prost(string, tag = "1")]
     pub claims: String,
 }
 
-/// `SignJWTResponse`.
+/// The message `SignJWTResponse`.
 #[derive(Clone, PartialEq, Message)]
 pub struct SignJwtResponse {
-    /// The header in base64url: `alg`, `kid` and `typ`, nothing else.
+    /// The header in base64url, with `alg`, `kid` and `typ` only.
     #[prost(string, tag = "1")]
     pub header: String,
     /// The signature in base64url.
@@ -23,46 +23,46 @@ pub struct SignJwtResponse {
     pub signature: String,
 }
 
-/// `FetchKeysRequest`.
+/// The message `FetchKeysRequest`.
 #[derive(Clone, PartialEq, Eq, Hash, Message)]
 pub struct FetchKeysRequest {}
 
-/// `FetchKeysResponse`.
+/// The message `FetchKeysResponse`.
 #[derive(Clone, PartialEq, Message)]
 pub struct FetchKeysResponse {
-    /// Every key that a token may name.
+    /// All keys that a token may name.
     #[prost(message, repeated, tag = "1")]
     pub keys: Vec<Key>,
     /// When the provider was last read.
     #[prost(message, optional, tag = "2")]
     pub data_timestamp: Option<prost_types::Timestamp>,
-    /// After so long the apiserver asks again.
+    /// The time in seconds after which the API server asks again.
     #[prost(int64, tag = "3")]
     pub refresh_hint_seconds: i64,
 }
 
-/// `Key`.
+/// The message `Key`.
 #[derive(Clone, PartialEq, Message)]
 pub struct Key {
-    /// Its kid.
+    /// The kid of the key.
     #[prost(string, tag = "1")]
     pub key_id: String,
-    /// The public key, PKIX DER.
+    /// The public key as PKIX DER.
     #[prost(bytes = "vec", tag = "2")]
     pub key: Vec<u8>,
-    /// Whether the apiserver's own discovery leaves it out.
+    /// Whether the API server's own discovery leaves the key out.
     #[prost(bool, tag = "3")]
     pub exclude_from_oidc_discovery: bool,
 }
 
-/// `MetadataRequest`.
+/// The message `MetadataRequest`.
 #[derive(Clone, PartialEq, Eq, Hash, Message)]
 pub struct MetadataRequest {}
 
-/// `MetadataResponse`.
+/// The message `MetadataResponse`.
 #[derive(Clone, PartialEq, Eq, Hash, Message)]
 pub struct MetadataResponse {
-    /// The longest life of a token, at least 600.
+    /// The maximum lifetime of a token in seconds, at least 600.
     #[prost(int64, tag = "1")]
     pub max_token_expiration_seconds: i64,
 }
@@ -70,11 +70,11 @@ pub struct MetadataResponse {
 /// The methods of both versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
-    /// Signs a token's payload.
+    /// Signs the payload of a token.
     Sign,
     /// Lists the public keys.
     FetchKeys,
-    /// Tells the bounds of tokens.
+    /// Returns the limits for tokens.
     Metadata,
 }
 

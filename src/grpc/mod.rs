@@ -1,8 +1,8 @@
-//! gRPC on the local socket, told apart from HTTP by its content type: Envoy's authorization check, and the signer
-//! of tokens for Kubernetes.
+//! gRPC on the local socket: Envoy's authorization check, and the signer of tokens for Kubernetes. gRPC requests are
+//! recognised by their content type.
 //!
-//! The framing, deadlines and statuses of the protocol are tonic's. The messages are the few fields that are read or written
-//! here, written out: [decision 0014](../../docs/decisions/0014-grpc-messages.md).
+//! tonic implements framing, deadlines and statuses. The messages are written out here, with the few fields that are
+//! needed ([decision 0014](../../docs/decisions/0014-grpc-messages.md)).
 
 pub mod envoy;
 pub mod kubernetes;
@@ -22,13 +22,15 @@ use tonic_prost::ProstCodec;
 
 use crate::http::Response;
 
-/// The longest message that is read: a token with the headers of a request around it.
+/// The maximum size of a message in bytes: a token, with the headers of a request around it.
 const LONGEST_MESSAGE: usize = 256 * 1024;
 /// How long a client may take to send its message.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Whether this is a gRPC request. What is asked under `/v1/` never is, whatever its content type: nginx, Caddy and Traefik
-/// hand `/v1/authorize` the content type of their client, and the status of an answer in gRPC would be a yes to them.
+/// Whether this is a gRPC request.
+///
+/// A request below `/v1/` never is, whatever its content type. nginx, Caddy and Traefik send their client's content
+/// type to `/v1/authorize`, and they would take the HTTP status of a gRPC answer for a yes.
 #[must_use]
 pub fn is_grpc<B>(request: &Request<B>) -> bool {
     let kind = request.headers().get(CONTENT_TYPE).map(http::HeaderValue::as_bytes);
@@ -37,8 +39,8 @@ pub fn is_grpc<B>(request: &Request<B>) -> bool {
     of_grpc && !request.uri().path().starts_with("/v1/")
 }
 
-/// `UNIMPLEMENTED`, under the HTTP status that the protocol maps to it: a gateway that asks at a wrong path, and looks at
-/// the HTTP status only, must not find a 200 there.
+/// Answers `UNIMPLEMENTED`, with the HTTP status that the protocol maps to it. A gateway that asks at a wrong path and
+/// looks only at the HTTP status must not find 200.
 /// <https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md>
 pub fn not_here(detail: &str) -> Response {
     let mut response = refuse(Status::new(Code::Unimplemented, detail));
@@ -46,12 +48,12 @@ pub fn not_here(detail: &str) -> Response {
     response
 }
 
-/// An answer that is there already.
+/// Wraps a value that is already there as a future.
 pub async fn ready<T>(value: T) -> T {
     value
 }
 
-/// A call of one message and one answer.
+/// Handles a call with one message and one answer.
 pub async fn call<In, Out, F, Answering>(request: Request<Arriving>, answer: F) -> Response
 where
     In: Message + Default + Send + 'static,
@@ -79,7 +81,7 @@ fn refuse(status: Status) -> Response {
     status.into_http().map(|body| Either::Right(Either::Right(body)))
 }
 
-/// A function as tonic takes it.
+/// Adapts a function for tonic.
 struct Unary<F>(F);
 
 impl<In, Out, F, Answering> UnaryService<In> for Unary<F>

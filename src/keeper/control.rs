@@ -1,4 +1,5 @@
-//! The loop of the ring that signs: reads it, does what is due, and unseals the private keys that sign now or next.
+//! The loop of the signing ring. It reads the ring, does what is due, and unseals the private
+//! keys that sign now or next.
 
 use std::convert::Infallible;
 use std::pin::pin;
@@ -20,16 +21,17 @@ use super::pace::Pace;
 use super::{Charge, PATIENCE};
 use crate::reading::Reading;
 
-/// The longest that a replica waits for others to be faster.
+/// How long a replica waits at most, to let another replica act first.
 const LONGEST_JITTER: Duration = Duration::from_secs(5);
-/// How late a process that runs may be.
+/// How late a timer of a running process may be.
 const LATE: Duration = Duration::from_secs(1);
-/// While a reading is under way, so often it is seen that this process runs.
+/// How often the loop records that the process is running, while it waits for a reading.
 const BEAT: Duration = Duration::from_millis(500);
-/// So long a new list waits for the private keys of its keys, so that a key that signs at once is not published alone.
+/// How long a new list waits for private keys to be unsealed. Without this, a key that signs at once would be
+/// published before it can sign.
 const UNSEALING: Duration = Duration::from_millis(500);
 
-/// What the loop works with.
+/// The state of the loop.
 #[derive(Debug)]
 pub(super) struct Control {
     pub(super) provider: Arc<dyn KeyProvider>,
@@ -40,23 +42,23 @@ pub(super) struct Control {
     pub(super) pace: Pace,
 }
 
-/// The ring that signs, with what followed from it when it was looked at. One look serves a whole turn.
+/// The signing ring with its schedule at one moment. One look is used for a whole turn.
 #[derive(Debug)]
 struct Look {
     ring: Reading,
     schedule: Schedule,
 }
 
-/// Whether the ring is read before what is due in it is done.
+/// Whether to read the ring before doing what is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reads {
     First,
-    /// It was read a moment ago.
+    /// The ring was read a moment ago.
     Not,
 }
 
 impl Control {
-    /// Runs for ever. Cancelled anywhere, it leaves a good ring behind (clause 10 of the contract).
+    /// Runs for ever. If it is cancelled at any point, the ring stays valid (clause 10 of the contract).
     pub(super) async fn run(mut self, mut nudged: watch::Receiver<()>) {
         if self.known.look(|facts| facts.ring.failure().is_none()) {
             // The ring was just read.
@@ -75,13 +77,15 @@ impl Control {
                 () = sleep(wait) => {}
             }
             self.pace.asks();
-            // If this process was stopped meanwhile, the answer may be as old as that.
+            // If this process was stopped during the reading, the answer may be old, so the ring is read again.
             while !self.turn(Reads::First).await {}
         }
     }
 
-    /// What a start waits for: without a key there is nothing to start for. With one, what else is due is done by
-    /// [`run`](Self::run): a provider that lets itself be read, but hangs or fails when it is written, delays no start.
+    /// The part of the work for which a start waits: creating the first key if there is none.
+    ///
+    /// [`run`](Self::run) does everything else that is due. A provider that can be read but hangs or fails on writes
+    /// therefore does not delay a start.
     pub(super) async fn begin(&self) -> Result<(), ProviderError> {
         if self.known.look(|facts| facts.ring.failure().is_some()) {
             return Ok(());
@@ -90,15 +94,15 @@ impl Control {
         if look.ring.records().is_empty() {
             look = self.carry_out_and_read(look).await?;
         }
-        // Without the private key this replica still validates and publishes.
+        // Without the private key, this replica still verifies tokens and publishes keys.
         let _ = timeout(PATIENCE, self.unseal(&look)).await;
         Ok(())
     }
 
-    /// Whether this process ran all the while.
+    /// Runs one turn. Returns whether this process ran all the time.
     async fn turn(&mut self, reads: Reads) -> bool {
         let asked_at = self.clock.now();
-        // If this comes too late, nothing is answered until it is known what was missed.
+        // If the turn starts too late, nothing is answered until the ring was read again.
         self.still_runs(asked_at);
         let (outcome, ran) = self.watched(self.work(reads)).await;
         if ran {
@@ -107,7 +111,7 @@ impl Control {
         let look = match outcome {
             Ok(look) => {
                 self.pace.succeeded();
-                // A ring that was read is published already. Most turns change nothing else.
+                // The ring was already published when it was read. Most turns change nothing else.
                 if self.known.look(|facts| facts.ring.failure().is_some()) {
                     self.known.change(|facts| facts.ring.succeeded());
                 }
@@ -123,8 +127,10 @@ impl Control {
         ran && ran_on
     }
 
-    /// Does the work, and looks every now and then whether this process runs: a provider may take its time, but one who
-    /// was stopped must not believe what it knew before. Whether it ran all the while.
+    /// Does the work, and checks regularly that this process is running.
+    ///
+    /// A provider may take its time. But a process that was stopped must not rely on what it knew before. Returns
+    /// whether the process ran all the time.
     async fn watched<T>(&self, work: impl Future<Output = T>) -> (T, bool) {
         let mut work = pin!(work);
         let mut ran = true;
@@ -142,7 +148,7 @@ impl Control {
         }
     }
 
-    /// Puts off the instant from which this process counts as stopped, unless that has come.
+    /// Moves the time from which this process counts as stopped, unless that time has already come.
     fn still_runs(&self, now: Timestamp) {
         self.known.change_silently(|facts| {
             if now <= facts.news_by {
@@ -151,7 +157,7 @@ impl Control {
         });
     }
 
-    /// How late a process that runs may be, by a clock that may be set meanwhile from one end of what it may be off to the other.
+    /// How late a running process may be, if its clock moves from one end of the allowed skew to the other.
     fn late(&self) -> Duration {
         LATE + self.charge.policy.durations().clock_skew * 2
     }
@@ -169,7 +175,8 @@ impl Control {
         self.carry_out_and_read(look).await
     }
 
-    /// A provider that is slow to make a key keeps no revocation from being read: the ring is read on meanwhile.
+    /// The ring is read regularly while a slow provider creates a key. Otherwise a revocation
+    /// would be noticed too late.
     async fn carry_out_and_read(&self, look: Look) -> Result<Look, ProviderError> {
         let done = tokio::select! {
             biased;
@@ -184,7 +191,7 @@ impl Control {
         }
     }
 
-    /// Reads once in every refresh interval. A failure is told by the next turn, if it lasts.
+    /// Reads the ring once in every refresh interval. If a failure lasts, the next turn reports it.
     async fn read_on(&self) -> Infallible {
         loop {
             sleep(self.charge.policy.durations().refresh_interval).await;
@@ -201,11 +208,11 @@ impl Control {
         }
         ring.renew(records, asked_at, &self.charge.policy)?;
         let look = self.look_at(ring);
-        // A key that signs as soon as it is listed should be able to.
+        // A key that signs as soon as it is listed should be unsealed first.
         let _ = timeout(UNSEALING, self.unseal_keys_of(&look)).await;
         self.known.change(|facts| {
             facts.ring = look.ring.clone();
-            // Whoever came too late knows by now what was missed, however long what is due in it may take.
+            // A process that was late has now caught up, however long the actions that are due may take.
             facts.news_by = facts.news_by.max(asked_at.plus(BEAT + self.late()));
         });
         Ok(look)
@@ -220,7 +227,7 @@ impl Control {
         Look { ring, schedule }
     }
 
-    /// Does what is due; whether anything was done.
+    /// Does what is due. Returns whether anything was done.
     async fn carry_out(&self, schedule: &Schedule) -> Result<bool, ProviderError> {
         self.see_what_expired(schedule);
         let mut done = false;
@@ -252,7 +259,7 @@ impl Control {
         Ok(done)
     }
 
-    /// Notes which keys have expired. What was seen by a clock that is in doubt was not seen.
+    /// Records which keys have expired, unless the clock is in doubt.
     fn see_what_expired(&self, schedule: &Schedule) {
         let (running, doubt) = (self.clock.running(), self.clock_watch.doubt());
         self.known.change_silently(|facts| {
@@ -268,19 +275,22 @@ impl Control {
         });
     }
 
-    /// A private key that is gone does not come back, so one look at a clock is not enough: a machine that has just started may
-    /// show any time until somebody sets its clock. This process must have seen the key expired for a while.
+    /// Whether this process has seen for a while that the key is expired.
+    ///
+    /// A deleted private key cannot be restored, so one look at the clock is not enough: a machine that has just
+    /// started may show any time until its clock is set.
     fn has_surely_expired(&self, kid: &Kid) -> bool {
         let (running, patience) = (self.clock.running(), self.charge.policy.durations().least_lead());
         let seen = self.known.look(|facts| facts.expired.get(kid).copied());
         self.clock_watch.doubt().is_none() && seen.is_some_and(|seen| running.saturating_sub(seen) >= patience)
     }
 
-    /// Where nothing in the provider settles a race, replicas that find a successor due at the same time would each make
-    /// one. That is borne, but every key costs: each waits for a moment of its own and looks again. `true`: somebody
-    /// else was faster.
+    /// Waits for a random moment and reads the ring again, if no atomic claim settles races.
+    ///
+    /// Replicas that find a successor due at the same time would each create one. That is harmless, but every key costs
+    /// money. Returns `true` if another replica was faster.
     async fn is_outrun(&self, of: Option<&Kid>, reason: Reason) -> Result<bool, ProviderError> {
-        // The first key of a ring has time: nobody waits for it yet.
+        // The first key of a ring is not urgent, because nobody is waiting for it yet.
         let is_urgent = reason.is_urgent() && reason != Reason::Empty;
         if is_urgent || faults::has("nobody waits in a race") || self.provider.capabilities().claim == Claim::Atomic {
             return Ok(false);
@@ -290,7 +300,7 @@ impl Control {
         Ok(newest(&self.provider.list().await?).map(KeyRecord::kid) != of)
     }
 
-    /// Private keys are unsealed also for keys that wait, so that an activation needs no provider.
+    /// Unseals the private keys of the active and the pending keys. An activation then needs no provider.
     async fn unseal(&self, look: &Look) {
         self.unseal_keys_of(look).await;
         self.forget(look);
@@ -317,7 +327,7 @@ impl Control {
         }
     }
 
-    /// What neither signs nor waits is wiped from memory.
+    /// Wipes private keys from memory that neither sign now nor next.
     fn forget(&self, look: &Look) {
         let wanted = signing_now_or_next(&look.schedule);
         self.known.change_silently(|facts| {
@@ -346,7 +356,7 @@ fn signing_now_or_next(schedule: &Schedule) -> Vec<Kid> {
     keys.map(|key| key.kid.clone()).collect()
 }
 
-/// Whether the provider would sign with it.
+/// Whether the provider can sign with this key.
 pub(super) fn is_enabled(records: &[KeyRecord], kid: &Kid) -> bool {
     let key = records.iter().find(|key| key.kid() == kid);
     key.is_some_and(|key| key.state == KeyState::Enabled)

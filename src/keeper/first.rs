@@ -1,4 +1,4 @@
-//! The first reading of each ring: from its provider, or from what is remembered of it.
+//! The first reading of each ring, from its provider or from disk.
 
 use std::collections::HashMap;
 
@@ -28,7 +28,7 @@ pub(super) async fn facts(means: &Means, policy: &Policy) -> Result<Facts, NoRin
     })
 }
 
-/// The ring as its provider lists it; or as it is remembered, if the provider does not answer soon.
+/// Reads the ring from its provider. If the provider does not answer soon, uses the ring from disk.
 async fn reading(
     source: &Source,
     clock: &dyn Clock,
@@ -54,7 +54,7 @@ async fn reading(
                 Err(lost) => lost,
             }
         }
-        // It could never be right: the operator must know at once.
+        // Waiting would not help, so the operator must see this error at once.
         Ok(Err(failure)) if failure.kind == ErrorKind::InvalidConfig => return Err(failure),
         Ok(Err(failure)) => failure,
         Err(_) => {

@@ -1,7 +1,7 @@
-//! What this replica knows: its rings as last read, and the private keys that it could unseal.
+//! The facts that this replica knows: its rings as last read, and the private keys that it could unseal.
 //!
-//! The loops that read providers write it, each for itself and none waiting for another; the publisher reads it. The lock
-//! is never held across an await.
+//! The loops that read providers change them independently of each other; the publisher reads them. The lock is
+//! never held across an await.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,35 +14,36 @@ use tokio::sync::watch;
 
 use crate::reading::Reading;
 
-/// The knowledge itself.
+/// The facts that this replica knows.
 #[derive(Debug)]
 pub(super) struct Facts {
-    /// The ring that signs.
+    /// The signing ring.
     pub(super) ring: Reading,
-    /// The rings that are published beside it, in the order of the settings.
+    /// The rings that are also published, in the order of the settings.
     pub(super) also: Vec<Reading>,
-    /// Private keys that sign now or next, with sealed custody.
+    /// Sealed custody: the private keys that sign now or next.
     pub(super) unsealed: HashMap<Kid, Arc<SigningKey>>,
-    /// Why others could not be unsealed.
+    /// Why other private keys could not be unsealed.
     pub(super) unseal_failures: HashMap<Kid, Outage>,
-    /// By when the ring that signs will have been read again, or the attempt have failed. Past it, this process did not run.
+    /// When the signing ring must have been read again, or the attempt must have failed. If this time
+    /// passes, the process was stopped.
     pub(super) news_by: Timestamp,
-    /// How long the machine had run when this process first saw that a key had expired.
+    /// The uptime of the machine when this process first saw that a key was expired.
     pub(super) expired: HashMap<Kid, Duration>,
 }
 
 impl Facts {
-    /// All rings, the one that signs first.
+    /// All rings, the signing one first.
     pub(super) fn rings(&self) -> impl Iterator<Item = &Reading> {
         std::iter::once(&self.ring).chain(&self.also)
     }
 }
 
-/// Facts, and word of their changes.
+/// The facts, with a notification of changes.
 #[derive(Debug)]
 pub(super) struct Known {
     facts: Mutex<Facts>,
-    /// How many there were.
+    /// The number of changes so far.
     changes: watch::Sender<u64>,
 }
 
@@ -58,19 +59,19 @@ impl Known {
         look(&self.facts.lock())
     }
 
-    /// Changes the facts, and has them published.
+    /// Changes the facts and causes a new snapshot.
     pub(super) fn change<T>(&self, change: impl FnOnce(&mut Facts) -> T) -> T {
         let changed = change(&mut self.facts.lock());
         self.changes.send_modify(|count| *count += 1);
         changed
     }
 
-    /// Changes what nothing published depends on.
+    /// Changes facts on which no snapshot depends.
     pub(super) fn change_silently<T>(&self, change: impl FnOnce(&mut Facts) -> T) -> T {
         change(&mut self.facts.lock())
     }
 
-    /// The number of changes so far, and word of each.
+    /// The number of changes so far, with a notification of each.
     pub(super) fn follow(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }

@@ -1,11 +1,12 @@
 //! The control path: reads the providers, does what the schedule says is due, and publishes snapshots.
 //!
-//! Nothing on the data path waits for it, and its parts do not wait for each other: each ring is read in a loop of its own
-//! (`control.rs` for the one that signs, `watch.rs` for those published beside it), and what they find is published, with
-//! what the clock alone changes, in another (`publisher.rs`). So a provider that hangs holds up neither an activation nor
-//! another ring. When a provider fails, its last ring goes on by its schedule, also after a restart (`remember.rs`).
+//! The data path never waits for it, and its parts do not wait for each other. Each ring is read in a loop of its
+//! own (`control.rs` for the signing ring, `watch.rs` for those that are also published). Another loop publishes
+//! what they find, and what changes with time alone (`publisher.rs`). A provider that hangs therefore delays
+//! neither an activation nor another ring. If a provider fails, its last ring continues by its schedule, also after
+//! a restart (`remember.rs`).
 //!
-//! The loops are one future: whoever drops it has stopped all of them.
+//! All loops are one future. Dropping it stops all of them.
 
 mod control;
 mod first;
@@ -37,24 +38,24 @@ use crate::nudge::Nudge;
 use crate::published::Published;
 use crate::telemetry::metrics::Metrics;
 
-/// A replica that remembers a ring waits so long for the provider before it starts with what it remembers; and any replica for the
-/// private key before it starts without.
+/// How long a replica with a ring from disk waits for the provider, before it starts with that ring. Also how long any
+/// replica waits for the private key before it starts without it.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What the keeper keeps to.
+/// The settings of the keeper.
 #[derive(Clone, Debug)]
 pub struct Charge {
-    /// The ring's issuer.
+    /// The issuer of the ring.
     pub issuer: Issuer,
     /// The rotation policy.
     pub policy: Policy,
-    /// The modulus of new RSA keys.
+    /// The size of new RSA keys.
     pub rsa_bits: RsaBits,
-    /// What becomes of expired keys; `None` keeps them as they are.
+    /// What to do with expired keys. `None` keeps them.
     pub fate: Option<Fate>,
 }
 
-/// What the ring bears without a doubt of the wall clock.
+/// Differences of the wall clock that are not suspicious, for this policy.
 #[must_use]
 pub fn tolerance(policy: &Policy) -> Tolerance {
     Tolerance {
@@ -63,7 +64,8 @@ pub fn tolerance(policy: &Policy) -> Tolerance {
     }
 }
 
-/// Begins to watch the wall clock, and holds it against what the answers of providers show. One watch in a process hears these.
+/// Starts to watch the wall clock, and compares it with the times in the answers of providers. Only one watch in a
+/// process gets these times.
 #[must_use]
 pub fn watch_clock(clock: Arc<dyn Clock>, policy: &Policy) -> Arc<ClockWatch> {
     let clock_watch = Arc::new(ClockWatch::new(clock, tolerance(policy)));
@@ -76,29 +78,29 @@ pub fn watch_clock(clock: Arc<dyn Clock>, policy: &Policy) -> Arc<ClockWatch> {
     clock_watch
 }
 
-/// A ring's provider, and the name under which the ring is remembered.
+/// A ring's provider, and the name under which the ring is stored on disk.
 #[derive(Clone, Debug)]
 pub struct Source {
-    /// Tells this ring from others of the same issuer.
+    /// A name that distinguishes this ring from others of the same issuer.
     pub name: String,
-    /// Where its keys are.
+    /// The provider of its keys.
     pub provider: Arc<dyn KeyProvider>,
 }
 
-/// What the keeper works with.
+/// What the keeper needs.
 #[derive(Debug)]
 pub struct Means {
-    /// The ring that signs.
+    /// The signing ring.
     pub ring: Source,
-    /// The rings that are published beside it.
+    /// The rings that are also published.
     pub also: Vec<Source>,
-    /// The time, and whether it can be believed.
+    /// The clock, and whether it is in doubt.
     pub clock_watch: Arc<ClockWatch>,
-    /// Counters.
+    /// The metrics to update.
     pub metrics: Arc<Metrics>,
-    /// What keeps replicas apart.
+    /// Random delays that spread the calls of replicas.
     pub jitter: Jitter,
-    /// Where rings are remembered over a restart.
+    /// The storage of rings for the next start.
     pub memory: Option<Arc<dyn Remembers>>,
 }
 
@@ -126,7 +128,7 @@ impl Means {
         self.also.iter().enumerate().map(watch).collect()
     }
 
-    /// A ring that could not be read is asked for again soon.
+    /// Makes the pace at which a ring is read. After a failed reading, it is soon read again.
     fn pace(&self, charge: &Charge, failed: bool) -> Pace {
         let seed = self.jitter.up_to(Duration::from_nanos(u64::MAX)).as_nanos();
         let seed = Jitter::seeded(u64::try_from(seed).unwrap_or(0));
@@ -158,12 +160,12 @@ impl Means {
     }
 }
 
-/// Why there is nothing to publish: no provider answered, and nothing is remembered.
+/// Why there is nothing to publish: the provider did not answer, and no ring is stored.
 #[derive(Debug)]
 pub enum NoRing {
-    /// The ring that signs.
+    /// The signing ring could not be read.
     Signing(ProviderError),
-    /// A ring that is published beside it. Without its keys this replica would refuse good tokens.
+    /// A ring that is also published could not be read. Without its keys, this replica would refuse good tokens.
     Also(ProviderError),
 }
 
@@ -180,12 +182,13 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// Reads the rings for the first time, and creates the first key if there is none. What else is due is done by
-    /// [`run`](Self::run): the ring that was read is published first. A ring that cannot be read now is the one that is
-    /// remembered, if it is.
+    /// Reads the rings for the first time, and creates the first key if there is none.
+    ///
+    /// A ring that cannot be read is taken from disk, if it is stored there. [`run`](Self::run) does everything else
+    /// that is due; the ring is published before that.
     ///
     /// # Errors
-    /// [`NoRing`].
+    /// [`NoRing`] if a ring can neither be read nor is stored.
     pub async fn start(means: Means, charge: Charge) -> Result<Self, NoRing> {
         let known = Arc::new(Known::new(first::facts(&means, &charge.policy).await?));
         let control = means.control(&charge, &known);
@@ -208,20 +211,22 @@ impl Keeper {
         })
     }
 
-    /// Where the snapshots are.
+    /// The snapshots that the keeper publishes.
     #[must_use]
     pub fn published(&self) -> Arc<Published> {
         Arc::clone(&self.published)
     }
 
-    /// The way to a reading before its time.
+    /// The means to cause an early reading.
     #[must_use]
     pub fn nudge(&self) -> Arc<Nudge> {
         Arc::clone(&self.nudge)
     }
 
-    /// Runs until shutdown. A call that is cut off leaves a good ring behind (clause 10 of the contract), so that shutdown
-    /// need not wait for it. Only what is not remembered yet is written, if the disk lets it.
+    /// Runs until shutdown.
+    ///
+    /// Shutdown need not wait for a call in progress, because a cancelled call leaves a valid ring (clause 10 of the
+    /// contract). Only rings that are not stored yet are written to disk, if that is possible quickly.
     pub async fn run(self, shutdown: CancellationToken) {
         let Self {
             control,
@@ -259,17 +264,17 @@ impl Keeper {
     }
 }
 
-/// Publishes whenever something was found out, and whenever the clock alone changes something.
+/// Publishes a snapshot whenever the facts change, and whenever time alone changes something.
 async fn publish(known: &Known, published: &Published, clock_watch: &ClockWatch, interval: Duration) {
     let mut changes = known.follow();
     loop {
         let now = clock_watch.wall();
         let left = published.latest().holds_until.map(|until| until.since(now));
-        // The wall clock may be set while this waits: it is looked at again every now and then.
+        // The wall clock may be set during this wait, so it is checked at least once in each interval.
         let wait = left.map_or(interval, |left| left.min(interval));
         tokio::select! {
             biased;
-            // The facts outlive their followers.
+            // This cannot fail, because the facts live longer than their followers.
             _ = changes.changed() => {}
             () = tokio::time::sleep(wait) => {}
         }
@@ -277,7 +282,7 @@ async fn publish(known: &Known, published: &Published, clock_watch: &ClockWatch,
     }
 }
 
-/// A timer stands still while the machine is suspended, and knows nothing of a wall clock that is set.
+/// Reads the ring after the clock was set or the machine was suspended, which timers do not notice.
 async fn read_after_jumps(clock_watch: &ClockWatch, nudge: &Nudge) {
     let mut jumps = clock_watch.follow();
     while jumps.changed().await.is_ok() {

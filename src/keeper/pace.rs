@@ -1,14 +1,14 @@
-//! When a ring is read again: every R, a little sooner by chance; sooner after a failure.
+//! When a ring is read again: every R, a little earlier at random, and sooner after a failure.
 
 use std::time::Duration;
 
 use signet_base::Jitter;
 use tokio::time::Instant;
 
-/// The first wait after a failure; it doubles up to the refresh interval.
+/// The first wait after a failure. It doubles up to the refresh interval.
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 
-/// The waits between readings of one ring.
+/// The waits between the readings of one ring.
 #[derive(Debug)]
 pub(super) struct Pace {
     interval: Duration,
@@ -27,7 +27,7 @@ impl Pace {
         }
     }
 
-    /// A reading begins.
+    /// Records that a reading begins.
     pub(super) fn asks(&mut self) {
         self.asked = Some(Instant::now());
     }
@@ -40,8 +40,10 @@ impl Pace {
         self.failures = self.failures.saturating_add(1);
     }
 
-    /// How long until the next reading. Its answer is to be there within the interval, from which the
-    /// lead is computed: so it counts from when the last was asked for, and leaves the provider a twentieth of it to answer.
+    /// The time until the next reading.
+    ///
+    /// Its answer should arrive within the interval, on which the lead depends. Therefore the interval counts from the
+    /// start of the last reading, and a twentieth of it is left for the provider's answer.
     pub(super) fn wait(&self) -> Duration {
         let took = self.asked.map_or(Duration::ZERO, |asked| asked.elapsed());
         let (longest, share) = match self.failures {
@@ -56,7 +58,7 @@ impl Pace {
         longest - self.jitter.up_to(longest / share)
     }
 
-    /// A span up to `most` by which replicas are kept apart.
+    /// A random delay of up to `most`, which spreads the calls of replicas.
     pub(super) fn apart(&self, most: Duration) -> Duration {
         self.jitter.up_to(most)
     }

@@ -1,4 +1,4 @@
-//! Makes a snapshot of what is known: a function of the facts and the clock, which asks nobody and never waits.
+//! Makes snapshots: a pure function of the facts and the clock, which never waits.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,18 +22,18 @@ use crate::telemetry::metrics::Metrics;
 pub(super) struct Publisher {
     pub(super) known: Arc<Known>,
     pub(super) charge: Charge,
-    /// The name of the ring that signs.
+    /// The name of the signing ring.
     pub(super) origin: String,
     pub(super) capabilities: Capabilities,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) clock_watch: Arc<ClockWatch>,
     pub(super) metrics: Arc<Metrics>,
-    /// The phases of the last snapshot, so that each change is logged once; `None` before the first.
+    /// The phases in the last snapshot, to log each change once. `None` before the first snapshot.
     pub(super) phases: Option<HashMap<Kid, Phase>>,
 }
 
 impl Publisher {
-    /// What holds now.
+    /// The snapshot for now.
     pub(super) fn snapshot(&mut self) -> Snapshot {
         let known = Arc::clone(&self.known);
         let snapshot = known.look(|facts| self.snapshot_of(facts));
@@ -88,14 +88,14 @@ impl Publisher {
         })
     }
 
-    /// From when the facts are those of a process that was stopped, and not of a provider that fails: the next reading
-    /// is overdue, and others may by now sign with keys that this process never heard of.
+    /// From when the facts count as those of a stopped process, and not of a failing provider. The next reading is
+    /// overdue then, and others may already sign with keys that this process has not seen.
     fn asleep_at(&self, facts: &Facts) -> Timestamp {
         let bearable = self.charge.policy.durations().bearable_age();
         facts.news_by.max(facts.ring.at().plus(bearable))
     }
 
-    /// The active key, and who signs with it.
+    /// The active key, and what signs with it.
     fn signer(&self, facts: &Facts, schedule: &Schedule, now: Timestamp) -> Result<(Kid, Signs), NoSigner> {
         let none = |cause, reason| NoSigner {
             cause,
@@ -139,7 +139,7 @@ impl Publisher {
             }
             let was = before.map_or("unseen", Phase::as_str);
             match key.phase {
-                // It was told when it happened, which may be long ago.
+                // This was logged when it happened, which may be long ago.
                 Phase::Revoked if is_start => {
                     info!(kid = %key.kid, "a key of the ring is revoked: its tokens are refused")
                 }

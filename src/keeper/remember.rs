@@ -1,4 +1,4 @@
-//! Keeps the last good rings where a restart finds them: public keys, nothing secret.
+//! Stores the last good rings for the next start. They contain public keys and nothing secret.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use tracing::{error, info, warn};
 use super::known::Known;
 use crate::last_good::{Remembered, RememberedRing, Remembers};
 
-/// What was last remembered. None: nothing, or nothing that can be believed.
+/// Reads the stored rings. `None` if there are none, or if they cannot be trusted.
 pub(super) async fn recall(
     memory: Option<&dyn Remembers>,
     clock_watch: &ClockWatch,
@@ -33,14 +33,14 @@ pub(super) async fn recall(
     }
 }
 
-/// The loop that writes it.
+/// The loop that stores rings.
 #[derive(Debug)]
 pub(super) struct Remember {
     memory: Arc<dyn Remembers>,
-    /// The rings' names, the one that signs first.
+    /// The names of the rings, the signing one first.
     names: Vec<String>,
     known: Arc<Known>,
-    /// An unchanged ring is written again after so long, since its age counts at the next start.
+    /// An unchanged ring is stored again after this time, because its age matters at the next start.
     again_after: Duration,
     written: Option<Remembered>,
 }
@@ -76,15 +76,16 @@ impl Remember {
                     }
                     _ => {}
                 }
-                // Also after a failure: a disk that is full is not asked again with every reading.
+                // This also covers failures: a full disk is not tried again at every reading.
                 self.written = Some(found);
             }
-            // The facts outlive their followers.
+            // This cannot fail, because the facts live longer than their followers.
             let _ = changes.changed().await;
         }
     }
 
-    /// What a process that ends at once after its first start has not written yet: the next start may need it.
+    /// Stores what is not stored yet. A process that ends right after its first start may have stored nothing yet,
+    /// and the next start may need it.
     pub(super) async fn finish(&mut self) {
         let Some(found) = self.news() else { return };
         match timeout(LAST_WRITE, self.memory.remember(found)).await {
@@ -97,7 +98,7 @@ impl Remember {
         }
     }
 
-    /// What is known, if that is worth to be written.
+    /// The rings to store, if they differ enough from what is stored.
     fn news(&self) -> Option<Remembered> {
         let found = self.found();
         let written = self.written.as_ref();
@@ -110,7 +111,7 @@ impl Remember {
         self.known.look(|facts| {
             let rings = self.names.iter().zip(facts.rings());
             Remembered {
-                // One instant stands for all: the oldest promises least.
+                // One time is stored for all rings. The oldest is the safe choice.
                 refreshed_at: facts
                     .also
                     .iter()
@@ -135,7 +136,7 @@ impl Remember {
     }
 }
 
-/// Whether two lists say the same of the same keys, in whatever order.
+/// Whether two lists have the same facts about the same keys, in any order.
 fn is_same(a: &[KeyRecord], b: &[KeyRecord]) -> bool {
     let facts = |records: &[KeyRecord]| {
         let mut facts: Vec<_> = records

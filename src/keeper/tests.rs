@@ -1,4 +1,4 @@
-//! What a start waits for and what it does not, and what an end leaves behind.
+//! What a start waits for, and what a shutdown leaves on disk.
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -13,7 +13,7 @@ use super::*;
 use crate::last_good::{LastGoodError, Remembered};
 use crate::snapshot::NoSignerCause;
 
-/// Paused time, as every clock shows it.
+/// A clock that follows the runtime's paused time.
 #[derive(Debug)]
 struct Paused(Instant);
 
@@ -43,7 +43,7 @@ impl Sealer for Plain {
     async fn check(&self, _: &mut signet_api::Trials) {}
 }
 
-/// A disk that keeps what is written, or never ends writing it.
+/// A disk that stores what is written, or hangs on every write.
 #[derive(Debug, Default)]
 struct Disk {
     written: Mutex<Option<Remembered>>,
@@ -86,7 +86,7 @@ impl Scene {
         }
     }
 
-    /// With one key, so old that its successor is due.
+    /// A ring with one key that is old enough to need a successor.
     async fn with_a_successor_due() -> Self {
         let scene = Self::new(Disk::default());
         let new = NewKey::under(&policy(), RsaBits::B2048, None);
@@ -117,7 +117,7 @@ impl Scene {
         Keeper::start(means, charge).await.expect("a ring")
     }
 
-    /// How many keys are published now, and whether one signs.
+    /// The number of published keys, and whether one signs.
     fn serves(&self, published: &Published) -> (usize, Result<(), NoSignerCause>) {
         let snapshot = published.at(self.clock.now());
         let signs = snapshot.signer.as_ref().map(|_| ()).map_err(|none| none.cause);
@@ -183,7 +183,7 @@ async fn a_quiet_turn_publishes_once() {
     assert!(turns >= 10, "{turns} in ten minutes");
     assert_eq!(*changes.borrow() - begun, turns as u64);
 
-    // A turn that ends an outage has that to tell, too.
+    // A turn that ends an outage also publishes that.
     scene
         .provider
         .script(Operation::List, [Fault::Fails(ErrorKind::Unavailable)]);

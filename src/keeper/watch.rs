@@ -1,6 +1,8 @@
-//! The loop of a ring that is published beside the one that signs (`SIGNET_ALSO_PUBLISH`), so that moving from one
-//! provider to another refuses no token. It is read, and nothing else: whoever signs with it rotates it. Each such ring
-//! has a loop of its own, so that its provider holds up nobody.
+//! The loop of a ring that is also published (`SIGNET_ALSO_PUBLISH`), which lets operators switch providers
+//! without refusing a token.
+//!
+//! The ring is only read; the replicas that sign with it rotate it. Each such ring has a loop of its own, so a slow
+//! provider delays no other ring.
 
 use std::sync::Arc;
 
@@ -13,11 +15,11 @@ use tokio::time::sleep;
 use super::known::Known;
 use super::pace::Pace;
 
-/// What the loop works with.
+/// The state of the loop.
 #[derive(Debug)]
 pub(super) struct Watch {
     pub(super) provider: Arc<dyn KeyProvider>,
-    /// Which of the rings that are also published.
+    /// The index of the ring among those that are also published.
     pub(super) index: usize,
     pub(super) policy: Policy,
     pub(super) clock: Arc<dyn Clock>,

@@ -1,4 +1,4 @@
-//! The file's text: JSON that a person can read, taken only if every part of it is as Signet would have written it.
+//! The content of the file: readable JSON, accepted only if every part is as Signet would have written it.
 //!
 //! ```json
 //! {
@@ -9,7 +9,7 @@
 //! }
 //! ```
 //!
-//! A ring that could not be read for long has its `lapses` too, for as long as a key depends on them.
+//! If a ring could not be read for a long time, its `lapses` are stored too, for as long as a key depends on them.
 
 use std::collections::HashSet;
 
@@ -22,7 +22,8 @@ use super::error::Refusal;
 use super::{MOST_KEYS, Remembered, RememberedRing};
 
 pub(super) const FORMAT: &str = "signet-last-good/1";
-/// The most octets of the file. Five rings, one of each provider, of [`MOST_KEYS`] RSA keys of 4096 bits fit in it.
+/// The maximum size of the file in bytes. Five rings, one for each provider, with [`MOST_KEYS`]
+/// RSA keys of 4096 bits fit.
 pub const LONGEST: usize = 1024 * 1024;
 
 #[derive(Serialize, Deserialize)]
@@ -43,7 +44,7 @@ struct RingJson {
     keys: Vec<KeyJson>,
 }
 
-/// A key with its name before its octets, as people look for it.
+/// A key with its kid first, because that is what people look for.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct KeyJson {
@@ -60,7 +61,7 @@ struct KeyJson {
     public: Jwk,
 }
 
-/// Reads the text, if it is this issuer's.
+/// Parses the text, and checks that it is for this issuer.
 pub(super) fn parse(bytes: &[u8], issuer: &Issuer) -> Result<Remembered, Refusal> {
     let (text, object) = cache::parse(bytes, FORMAT)?;
     let found = cache::member(&object, "issuer")?;
@@ -82,7 +83,7 @@ pub(super) fn parse(bytes: &[u8], issuer: &Issuer) -> Result<Remembered, Refusal
 
 fn ring(json: RingJson) -> Result<RememberedRing, Refusal> {
     let RingJson { provider, lapses, keys } = json;
-    // Before any key is looked at: each costs a check of its point.
+    // Check this before any key is parsed, because each key costs a check of its point.
     if keys.len() > MOST_KEYS {
         return Err(Refusal::TooManyKeys {
             provider,
@@ -114,7 +115,7 @@ fn record(json: KeyJson) -> Result<KeyRecord, Refusal> {
         Ok(public) => public,
         Err(source) => return Err(Refusal::Key { kid: json.kid, source }),
     };
-    // The name is computed from the key. What stands in the file must only agree with it, in both places.
+    // The kid is computed from the key. The two in the file must agree with it.
     for kid in [Some(json.kid.as_str()), json.public.kid.as_deref()] {
         if kid != Some(public.kid().as_str()) {
             return Err(Refusal::ForeignKid {
@@ -134,7 +135,7 @@ fn record(json: KeyJson) -> Result<KeyRecord, Refusal> {
     })
 }
 
-/// Writes the text.
+/// Composes the text of the file.
 pub(super) fn compose(remembered: &Remembered, issuer: &Issuer) -> Result<Vec<u8>, Refusal> {
     if remembered.rings.is_empty() {
         return Err(Refusal::NoRing);
@@ -155,11 +156,11 @@ pub(super) fn compose(remembered: &Remembered, issuer: &Issuer) -> Result<Vec<u8
         refreshed_at_ms: remembered.refreshed_at,
         rings,
     };
-    // No line feed at the end: so that no text that was cut short, be it by one octet, is whole.
+    // There is no line feed at the end, so a text that lost even one byte is incomplete.
     Ok(serde_json::to_vec_pretty(&json).map_err(FileFault::Unencodable)?)
 }
 
-/// The newest keys, the eldest of them first.
+/// The newest keys, sorted from the oldest to the newest.
 fn newest(records: &[KeyRecord]) -> Vec<&KeyRecord> {
     let mut records: Vec<&KeyRecord> = records.iter().collect();
     records.sort_by(|a, b| a.creation_order(b));

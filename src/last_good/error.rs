@@ -1,4 +1,4 @@
-//! Why the last good ring is not used, or was not kept, in words for the person who has to act.
+//! Why the last good ring is not used, or was not stored, in words for an operator.
 
 use std::error::Error;
 use std::fmt;
@@ -10,12 +10,12 @@ use signet_files::cache::FileFault;
 
 use super::MOST_KEYS;
 
-/// The file or its directory, what is wrong with it, and what to do next. `Display` does not repeat its source.
+/// The file or directory, the problem, and what to do. `Display` does not repeat its source.
 #[derive(Debug)]
 pub struct LastGoodError {
-    /// The file; or the directory, if that is what is wrong.
+    /// The path of the file, or of the directory if the problem is there.
     pub path: PathBuf,
-    /// What is wrong.
+    /// The problem with it.
     pub refusal: Refusal,
 }
 
@@ -37,59 +37,59 @@ impl Error for LastGoodError {
     }
 }
 
-/// What is wrong with the file, its directory, or what it says.
+/// The problem with the file, its directory or its content.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
-    /// The file itself, its directory, or its text.
+    /// A problem of the file itself, its directory or its JSON.
     #[error(transparent)]
     File(#[from] FileFault),
-    /// It is another issuer's.
+    /// The file belongs to another issuer.
     #[error("refused, as it is the ring of the issuer {found:?}, and SIGNET_ISSUER is {ours:?}")]
     Issuer {
-        /// Whose it is.
+        /// The issuer in the file.
         found: String,
-        /// The configured one.
+        /// The configured issuer.
         ours: String,
     },
-    /// It holds no ring, where the first is the one that signs.
+    /// The file has no ring. The first one would be the signing ring.
     #[error("refused, as it holds no ring")]
     NoRing,
-    /// A ring in it has too many keys.
+    /// A ring in the file has too many keys.
     #[error("refused, as its ring of {provider:?} has {found} keys, more than {MOST_KEYS}")]
     TooManyKeys {
-        /// The ring's provider.
+        /// The provider of the ring.
         provider: String,
-        /// How many.
+        /// The number of keys.
         found: usize,
     },
-    /// A key stands in a ring twice.
+    /// A key appears twice in a ring.
     #[error("refused, as key {kid} stands twice in its ring of {provider:?}")]
     KeyTwice {
-        /// The ring's provider.
+        /// The provider of the ring.
         provider: String,
-        /// Which.
+        /// The key that appears twice.
         kid: Kid,
     },
-    /// A key that would be taken from no provider either: off its curve, too short, not canonical.
+    /// A key would not be accepted from a provider either: off its curve, too short, or not canonical.
     #[error("refused, as its key {kid:?} is none that Signet takes")]
     Key {
-        /// Under which name it stands there.
+        /// The kid in the file.
         kid: String,
-        /// Why.
+        /// The reason for the refusal.
         source: PublicKeyError,
     },
-    /// A key that stands under another name than its own.
+    /// A key has a kid that is not its own.
     #[error("refused, as its key {kid:?} is named by another thumbprint than its own, {own} (RFC 7638)")]
     ForeignKid {
-        /// Under which name it stands there.
+        /// The kid in the file.
         kid: String,
-        /// Its own.
+        /// The key's own kid.
         own: Kid,
     },
 }
 
 impl Refusal {
-    /// What to do next.
+    /// What the operator should do.
     #[must_use]
     pub fn advice(&self) -> &'static str {
         match self {

@@ -1,17 +1,16 @@
-//! The last good public ring on disk: what a replica that starts while its provider is down validates and publishes from.
+//! The last good public ring on disk. A replica that starts while its provider is down validates and publishes from it.
 //!
-//! The file is a cache with no authority. Whatever the provider says next replaces it whole: no key of it outlives the
-//! first reading of the provider, and nothing in it is ever merged with one. How old it may be and still be used is for
-//! whoever reads it to judge, by [`Remembered::refreshed_at`] and the policy; an instant that lies in the future, too,
-//! since the clock may have been set back.
+//! The file is only a cache. The next answer of the provider replaces it completely: no key in it outlives the first
+//! reading, and nothing is ever merged. Readers decide how old it may be, by [`Remembered::refreshed_at`] and the
+//! policy. They also judge a time in the future, because the clock may have been set back.
 //!
-//! It holds public keys and facts about them, nothing secret, so it need not be hidden. But whoever could write it could
-//! publish a key of their own and have its tokens accepted, so it is believed only if nobody but this process's user (and
-//! root) could have written it ([`CacheFile`]), if it is this issuer's, and if every key in it would be
-//! taken from a provider as well.
+//! The file holds public keys and facts about them, so it need not be hidden. But somebody who could write it
+//! could publish a key of their own and have its tokens accepted. It is trusted only if nobody but this process's
+//! user and root could have written it ([`CacheFile`]), if it is for this issuer, and if all its keys would be
+//! accepted from a provider.
 //!
-//! This module knows no provider and no clock. [`LastGood::read`] and [`LastGood::write`] block: call them where that is
-//! allowed. The entry point is [`LastGood`].
+//! This module knows no provider and no clock. The entry point is [`LastGood`]. [`LastGood::read`] and
+//! [`LastGood::write`] block; call them on a thread that may block.
 
 mod document;
 mod error;
@@ -29,45 +28,46 @@ pub use error::{LastGoodError, Refusal};
 
 use signet_files::cache::CacheFile;
 
-/// The most keys of one ring. A policy lets at most 32 be published, and sealed custody keeps 64 that are out of use.
+/// The maximum number of keys in one ring. A policy allows at most 32 published keys, and sealed
+/// custody keeps 64 disabled ones.
 pub const MOST_KEYS: usize = 128;
 
-/// The file's name in the data directory.
+/// The name of the file in the data directory.
 pub const FILE_NAME: &str = "last-good.json";
 
-/// What a replica knew of its rings when it last read them: public keys and facts, nothing secret.
+/// What a replica knew about its rings when it last read them: public keys and facts, nothing secret.
 #[derive(Clone, Debug)]
 pub struct Remembered {
-    /// When the provider was last read with success.
+    /// When the provider was last read successfully.
     pub refreshed_at: Timestamp,
-    /// The first ring is the one that signs; the others are published beside it.
+    /// The rings. The first one signs; the others are also published.
     pub rings: Vec<RememberedRing>,
 }
 
 /// One ring, as its provider listed it.
 #[derive(Clone, Debug)]
 pub struct RememberedRing {
-    /// The provider's name, as in the settings.
+    /// The name of the provider, as in the settings.
     pub provider: String,
-    /// Its keys, in any order.
+    /// The keys of the ring, in any order.
     pub records: Vec<KeyRecord>,
-    /// When it could not be read for long, before it was last read.
+    /// When the ring could not be read for a long time, before it was last read.
     pub lapses: Lapses,
 }
 
-/// Where rings are remembered over a restart.
+/// Storage for rings between two runs of the process.
 #[async_trait]
 pub trait Remembers: fmt::Debug + Send + Sync {
-    /// What was last remembered, if anything.
+    /// Reads what was last stored, if anything.
     ///
     /// # Errors
-    /// [`LastGoodError`] if it is not to be believed.
+    /// [`LastGoodError`] if it cannot be trusted.
     async fn recall(&self) -> Result<Option<Remembered>, LastGoodError>;
 
-    /// Puts this in its place.
+    /// Replaces what is stored.
     ///
     /// # Errors
-    /// [`LastGoodError`].
+    /// [`LastGoodError`] if it cannot be stored.
     async fn remember(&self, rings: Remembered) -> Result<(), LastGoodError>;
 }
 
@@ -79,7 +79,7 @@ pub struct LastGood {
 }
 
 impl LastGood {
-    /// The file of this issuer in this directory. Nothing is touched yet.
+    /// The file of this issuer in this directory. Nothing is read or created yet.
     #[must_use]
     pub fn new(data_dir: &Path, issuer: &Issuer) -> Self {
         Self {
@@ -88,16 +88,16 @@ impl LastGood {
         }
     }
 
-    /// Where it is.
+    /// The path of the file.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.file.path()
     }
 
-    /// What was last written. `None` if there is no file yet.
+    /// Reads what was last written. `None` if there is no file yet.
     ///
     /// # Errors
-    /// [`LastGoodError`] if the file cannot be read or is not to be believed.
+    /// [`LastGoodError`] if the file cannot be read or cannot be trusted.
     pub fn read(&self) -> Result<Option<Remembered>, LastGoodError> {
         let read = || match self.file.read()? {
             Some(bytes) => document::parse(&bytes, &self.issuer).map(Some),
@@ -106,13 +106,14 @@ impl LastGood {
         read().map_err(|refusal| self.refused(refusal))
     }
 
-    /// Puts this in place of what was last written, whole or not at all. The directory is made if it is missing. Of a
-    /// ring with more than [`MOST_KEYS`] keys, the newest of them are kept: the others have left the JWKS long ago, as no
-    /// policy lets so many be published.
+    /// Replaces the file, completely or not at all. Creates the directory if it does not exist.
+    ///
+    /// If a ring has more than [`MOST_KEYS`] keys, only the newest are stored. The others have left the JWKS long ago,
+    /// because no policy allows so many to be published.
     ///
     /// # Errors
-    /// [`LastGoodError`] if it cannot be written, or would be refused when it is read: better now, while the provider is
-    /// there and somebody can act, than at the start that needs it.
+    /// [`LastGoodError`] if the file cannot be written, or if a later read would refuse it. It is better to fail now,
+    /// while the provider is there and somebody can act, than at the start that needs the file.
     pub fn write(&self, remembered: &Remembered) -> Result<(), LastGoodError> {
         let write = || -> Result<(), Refusal> {
             let bytes = document::compose(remembered, &self.issuer)?;
@@ -133,13 +134,13 @@ impl LastGood {
     }
 }
 
-/// The disk may be slow, and nobody else is to wait for it.
+/// Uses a thread for the disk, because it may be slow and nobody else must wait for it.
 #[async_trait]
 impl Remembers for LastGood {
     async fn recall(&self) -> Result<Option<Remembered>, LastGoodError> {
         let file = self.clone();
         let reading = tokio::task::spawn_blocking(move || file.read()).await;
-        // The process is stopping, or a thread could not be had: there is nothing to go on from.
+        // An error means that the process is stopping or no thread could be started. Continue without a stored ring.
         reading.unwrap_or(Ok(None))
     }
 

@@ -1,10 +1,10 @@
-//! The entries of `NO_PROXY`, in the one form that all clients understand: hosts with all that is below them, addresses,
-//! networks, and `*`. What other programs take beside that is brought into this form.
+//! The entries of `NO_PROXY` in the form that all clients understand: hosts including all subdomains, addresses,
+//! networks, and `*`. Other forms, which other programs accept, are converted.
 
 use std::net::IpAddr;
 
-/// What never goes to a proxy: this machine; the link, where EC2, ECS, EKS, Azure and Google have their servers of instance
-/// metadata (169.254.169.254, 169.254.170.2, 169.254.170.23); and the same servers by IPv6 address and by name.
+/// Hosts that never use a proxy: this machine; the link, where EC2, ECS, EKS, Azure and Google serve instance metadata
+/// (169.254.169.254, 169.254.170.2, 169.254.170.23); and the same metadata servers by IPv6 address and by name.
 pub(super) const NEVER: [&str; 9] = [
     "localhost",
     "127.0.0.0/8",
@@ -33,10 +33,10 @@ impl From<&str> for Entry {
     }
 }
 
-/// Reads a list. Commas or white space separate its entries.
+/// Parses a list whose entries are separated by commas or white space.
 ///
 /// # Errors
-/// What to write in the place of an entry that no client understands.
+/// What to write in place of an entry that no client understands.
 pub(super) fn read(list: &str) -> Result<Vec<Entry>, String> {
     let mut entries = Vec::new();
     for text in list.split(|character: char| character == ',' || character.is_whitespace()) {
@@ -67,14 +67,16 @@ fn entry(text: &str) -> Option<Entry> {
     if host.parse::<IpAddr>().is_ok() {
         return Some(Entry::from(host));
     }
-    // `.example.com` and `*.example.com` are `example.com` with what is below it; `*example.com` would be more.
+    // `.example.com` and `*.example.com` mean `example.com` with its subdomains. `*example.com` would mean more.
     let host = host.strip_prefix("*.").or(host.strip_prefix('.')).unwrap_or(host);
     let host = host.strip_suffix('.').unwrap_or(host);
     is_a_host(host).then(|| Entry::from(host))
 }
 
-/// Whether this is a name that a URL can have. One whose last part is a number is an address, or the beginning of one
-/// (WHATWG URL §3.5): some programs take `192.168.` for all that begins so, and no client here does.
+/// Whether this is a valid host name in a URL.
+///
+/// If the last part is a number, it is an address or the beginning of one (WHATWG URL §3.5). Some programs take
+/// `192.168.` for a prefix, but no client here does.
 fn is_a_host(text: &str) -> bool {
     let is_of_labels = |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '_');
     let is_label = |label: &str| {
@@ -84,12 +86,12 @@ fn is_a_host(text: &str) -> bool {
     text.split('.').all(is_label) && !text.rsplit('.').next().is_some_and(is_a_number)
 }
 
-/// `0x7f` is a number, too, but nobody writes it here.
+/// `0x7f` is also a number, but nobody writes it here.
 fn has_letters(label: &str) -> bool {
     label.contains(|character: char| character.is_ascii_alphabetic())
 }
 
-/// The entries of a list that name a port. No client looks at it.
+/// The entries of a list that name a port. Clients ignore ports.
 pub(super) fn with_ports(list: &str) -> Vec<&str> {
     let entries = list.split(|character: char| character == ',' || character.is_whitespace());
     let has_port = |entry: &&str| match entry.strip_prefix('[') {
@@ -99,7 +101,7 @@ pub(super) fn with_ports(list: &str) -> Vec<&str> {
     entries.filter(has_port).collect()
 }
 
-/// A network, written as its clients write it themselves: they take `10.0.0.0/08` for a host.
+/// A network in the form that the clients use. They take `10.0.0.0/08` for a host name.
 fn network(text: &str) -> Option<Entry> {
     let (address, bits) = text.split_once('/')?;
     let address: IpAddr = address.parse().ok()?;
@@ -111,7 +113,7 @@ fn network(text: &str) -> Option<Entry> {
     Some(Entry(format!("{address}/{bits}")))
 }
 
-/// A port says nothing: a host that takes no proxy takes none on all its ports.
+/// Removes a port. A host that bypasses the proxy does so on all its ports.
 fn without_port(text: &str) -> &str {
     if let Some(rest) = text.strip_prefix('[') {
         return match rest.split_once(']') {

@@ -1,14 +1,15 @@
-//! One rule for all outgoing HTTP: which proxy it takes, and what never takes one.
+//! One rule for all outgoing HTTP: which requests use a proxy, and which never do.
 //!
-//! The SDKs of the vendors make clients of their own, and these read the environment of the process by themselves. Some
-//! take no client of ours, so the rule cannot be given to each. It stands in the environment instead: before anything else
-//! [`settle`] brings the variables into the one form that all of them read alike, by starting the program once more in the
-//! same process (`execve`) if they are not. Changing the environment of a running process is not safe in Rust.
+//! The vendors' SDKs make HTTP clients of their own, which read the proxy from the environment. Some accept no other
+//! client, so the rule cannot be passed to them. Therefore [`settle`] first rewrites the variables to the one form that
+//! all clients read in the same way. Because changing the environment of a running process is not safe in Rust, it
+//! starts the program again in the same process (`execve`).
 //!
-//! - `HTTPS_PROXY`, `HTTP_PROXY` and `ALL_PROXY`, in capitals or small letters; capitals go first. White space around the
-//!   value is no part of it. What is no URL of a proxy is a problem of the settings ([`problems`]).
-//! - `NO_PROXY` is what the operator wrote, in the form that the clients understand (`exceptions`), and then what no proxy
-//!   may see or can reach: this machine, and the servers of instance metadata, whose answers are credentials.
+//! - `HTTPS_PROXY`, `HTTP_PROXY` and `ALL_PROXY` may be in upper or lower case; upper case wins. White space around the
+//!   value is ignored. A value that is not the URL of a proxy is a problem of the settings ([`problems`]).
+//! - `NO_PROXY` is the operator's list in the form that the clients understand (`exceptions`). It is extended by hosts
+//!   that no proxy may see or can reach: this machine, and the servers of instance metadata, whose answers are
+//!   credentials.
 
 mod exceptions;
 
@@ -20,7 +21,7 @@ use std::process::Command;
 
 use self::exceptions::{Entry, NEVER};
 
-/// The variables that name a proxy, each in both of its spellings.
+/// The variables that name a proxy, each in upper and lower case.
 const PROXIES: [[&str; 2]; 3] = [
     ["HTTPS_PROXY", "https_proxy"],
     ["HTTP_PROXY", "http_proxy"],
@@ -38,22 +39,22 @@ const METADATA: [&str; 4] = [
 const NO_URL: &str =
     "is not the URL of a proxy: write it as http://proxy.example:3128, or unset it to go without a proxy";
 
-/// A proxy variable whose value ends the start of Signet.
+/// A proxy variable with a value that prevents the start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wrong {
     /// The name of the variable.
     pub variable: &'static str,
-    /// What is wrong, and what to write. It quotes no proxy, whose URL may hold a password.
+    /// What is wrong, and what to write. Never quotes the value, because its URL may contain a password.
     pub text: String,
 }
 
-/// What stands in the environment. `None`: the variable is not set.
+/// The variables to change. `None` unsets a variable.
 type Set = BTreeMap<&'static str, Option<OsString>>;
 
-/// The variables as all clients read them alike; empty if no proxy is named.
+/// The variables in the form that all clients read in the same way. Empty if no proxy is set.
 ///
 /// # Errors
-/// Every variable that is wrong.
+/// All variables that are wrong.
 pub fn settled(get: impl Fn(&str) -> Option<OsString>) -> Result<BTreeMap<&'static str, String>, Vec<Wrong>> {
     let (mut values, mut wrong) = (BTreeMap::new(), Vec::new());
     for names in PROXIES {
@@ -89,16 +90,16 @@ pub fn settled(get: impl Fn(&str) -> Option<OsString>) -> Result<BTreeMap<&'stat
     if wrong.is_empty() { Ok(values) } else { Err(wrong) }
 }
 
-/// What is wrong with the proxies of an environment.
+/// The problems with the proxy variables of an environment.
 pub fn problems(get: impl Fn(&str) -> Option<OsString>) -> Vec<Wrong> {
     settled(get).err().unwrap_or_default()
 }
 
-/// Starts this program once more, in the same process, if the variables of its environment are not settled. It returns if
-/// there is nothing to change. What is wrong with the variables is said where all settings are read.
+/// Starts this program again in the same process, if its proxy variables must be rewritten. Returns if they need no
+/// change. Problems with the variables are reported later, together with those of the settings.
 ///
 /// # Errors
-/// The program could not be started once more.
+/// The program could not be started again.
 pub fn settle() -> Result<(), String> {
     let get = |name: &str| std::env::var_os(name);
     let settled = settled(get).unwrap_or_default();
@@ -108,14 +109,14 @@ pub fn settle() -> Result<(), String> {
         return Ok(());
     }
     if let Some(warning) = of_ports(get).filter(|_| std::env::args_os().any(|arg| arg == "serve" || arg == "check")) {
-        // The log is not open yet, and the program that opens it no longer sees the ports.
+        // The log is not open yet, and the program that is started now no longer sees the ports.
         let _ = writeln!(io::stderr().lock(), "signet: warning: {warning}");
     }
     let error = start_again(&changes);
     let lines: Vec<String> = changes
         .iter()
         .map(|(name, value)| match value {
-            // It may hold a password.
+            // The value may contain a password.
             Some(value) if EXCEPTIONS.contains(name) => format!("{name}={}", value.to_string_lossy()),
             Some(_) => format!("{name}: the same without white space, and in both spellings"),
             None => format!("unset {name}"),
@@ -128,7 +129,7 @@ pub fn settle() -> Result<(), String> {
     ))
 }
 
-/// What is not as it was written: no client looks at a port, so a host is asked directly on all of them.
+/// A warning if a list names ports. Clients ignore them, so such a host bypasses the proxy on all its ports.
 fn of_ports(get: impl Fn(&str) -> Option<OsString>) -> Option<String> {
     let (variable, list) = first_of(EXCEPTIONS, get)?;
     let list = list.to_string_lossy();
@@ -141,7 +142,7 @@ fn of_ports(get: impl Fn(&str) -> Option<OsString>) -> Option<String> {
     }
 }
 
-/// Has errors name the proxy that requests over TLS take.
+/// Makes errors name the proxy for requests over TLS.
 fn tell(settled: &BTreeMap<&'static str, String>) {
     let names = ["HTTPS_PROXY", "ALL_PROXY"];
     let set = names.into_iter().find_map(|name| Some((name, settled.get(name)?)));
@@ -153,7 +154,7 @@ fn tell(settled: &BTreeMap<&'static str, String>) {
     }
 }
 
-/// The host and port of the URL of a proxy.
+/// The host and port in the URL of a proxy.
 fn without_password(value: &str) -> String {
     let uri: Option<http::Uri> = value.parse().ok();
     let authority = uri.as_ref().and_then(|uri| uri.authority());
@@ -161,7 +162,7 @@ fn without_password(value: &str) -> String {
     place.unwrap_or_default().to_owned()
 }
 
-/// The variables that are to be set, or unset.
+/// The variables to set or unset.
 fn changes(settled: &BTreeMap<&'static str, String>, get: impl Fn(&str) -> Option<OsString>) -> Set {
     if settled.is_empty() {
         return Set::new();
@@ -192,7 +193,7 @@ fn start_again(changes: &Set) -> io::Error {
     command.exec()
 }
 
-/// The first of these that is set to more than white space.
+/// The first of these variables with a value that is not blank.
 fn first_of(names: [&'static str; 2], get: impl Fn(&str) -> Option<OsString>) -> Option<(&'static str, OsString)> {
     let set = names.into_iter().filter_map(|name| Some((name, get(name)?)));
     set.into_iter().find(|(_, value)| !is_blank(value))
@@ -202,10 +203,10 @@ fn is_blank(value: &OsStr) -> bool {
     value.to_str().is_some_and(|value| value.trim().is_empty())
 }
 
-/// Whether clients take this for a proxy: `http://` or `https://` or neither, a host, perhaps a port and credentials. No
-/// path counts, so only the root is taken.
+/// Whether clients accept this value as a proxy: a host, optionally with `http://` or `https://`, a port and
+/// credentials. Paths are ignored by clients, so only the root is accepted.
 fn is_a_proxy(value: &str) -> bool {
-    // The parser takes a fragment away without a word.
+    // The parser silently drops a fragment.
     if value.contains('#') {
         return false;
     }
@@ -223,7 +224,7 @@ fn is_a_proxy(value: &str) -> bool {
     is_known && is_bare && is_whole && !host.is_empty()
 }
 
-/// The host of a URL, or of `host:port`.
+/// The host of a URL or of `host:port`.
 fn host_of(value: &str) -> Option<Entry> {
     let uri: http::Uri = value.trim().parse().ok()?;
     Some(Entry::from(uri.host()?.trim_matches(['[', ']'])))

@@ -9,7 +9,7 @@ fn of(pairs: &[(&'static str, &str)]) -> Result<BTreeMap<&'static str, String>, 
     })
 }
 
-/// What the clients make of it: all of ours, and those of the SDKs, use this matcher.
+/// Whether clients use the proxy. All our clients and those of the SDKs use this matcher.
 fn takes_a_proxy(no_proxy: &str, url: &str) -> bool {
     let settled = of(&[("HTTP_PROXY", "http://proxy.test:3128"), ("NO_PROXY", no_proxy)]).expect("good");
     let matcher = Matcher::builder()
@@ -63,7 +63,7 @@ fn what_is_no_url_of_a_proxy_is_refused_by_name_and_not_quoted() {
         assert!(problems[0].text.contains("write it as http://"), "{}", problems[0].text);
         assert!(!problems[0].text.contains("hush"));
     }
-    // All at once.
+    // All variables are wrong at once.
     let all = [
         ("HTTPS_PROXY", "a b"),
         ("HTTP_PROXY", "http://c.test"),

@@ -1,4 +1,4 @@
-//! The condition that is listed while the time cannot be believed.
+//! The condition that is listed while the time is in doubt.
 
 use signet_base::{brief, rfc3339};
 use signet_clock_watch::Doubt;
@@ -7,11 +7,11 @@ use signet_core::Timestamp;
 use crate::conditions::{CLOCK, Condition, State};
 use crate::snapshot::Snapshot;
 
-/// What is not done meanwhile, and what a wrong clock does to tokens.
+/// What stops while the time is in doubt, and what a wrong clock does to tokens.
 const HELD: &str = "No key is created, retired, disabled or erased while that lasts. Tokens are signed and judged by this clock: if it is \
                     wrong, good tokens are refused here, expired ones are accepted, or those that are signed here are refused elsewhere";
 
-/// Why the wall clock, or the creation instant of a key, cannot be believed.
+/// Why the wall clock, or the creation time of a key, is in doubt.
 #[derive(Clone, Debug)]
 pub(super) struct Doubted {
     pub(super) state: State,
@@ -37,8 +37,8 @@ impl Doubted {
         Some(Self { state, reason })
     }
 
-    /// Requests may fail by a clock that is wrong. But all replicas share the ring, and perhaps the clock: most likely no other would do
-    /// better, so this one stays ready.
+    /// The condition. Requests may fail because of a wrong clock, but all replicas share the ring and perhaps the
+    /// clock. Most likely no other replica would do better, so this one stays ready.
     pub(super) fn condition(&self, started_at: Timestamp, since: Timestamp) -> Condition {
         Condition {
             name: CLOCK,

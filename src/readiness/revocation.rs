@@ -1,4 +1,4 @@
-//! The condition that is listed while a cache of the JWKS may still have a key that was revoked.
+//! The condition that is listed while a cached JWKS may still contain a revoked key.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -9,14 +9,14 @@ use signet_core::{Policy, Timestamp};
 use super::{Condition, Memory, REVOCATION, State};
 use crate::timeline::short;
 
-/// From when each mark counts.
+/// When each revocation took effect.
 ///
-/// A mark is dated by the clock of whoever made it, which may be off by any span. So its date is believed only as far as this process
-/// does not know better: it accepted the key until it read the mark. Of a mark that was there when the process began, it knows only that
-/// it does not lie in the future.
+/// The date of a revocation comes from the clock of the machine that made it, which may be far off. This process knows
+/// better in one respect: it accepted the key until it read the revocation. For revocations that existed when the
+/// process started, it knows only that they are not in the future.
 #[derive(Debug)]
 pub(super) struct Marks {
-    /// How long after it was made a mark is read at the latest, by clocks that are right.
+    /// How long after it was made a revocation is read at the latest, by correct clocks.
     read_within: Duration,
     from: HashMap<String, Timestamp>,
 }
@@ -30,7 +30,7 @@ impl Marks {
         }
     }
 
-    /// Takes in the marks that are there now.
+    /// Records the revocations that exist now.
     pub(super) fn look(&mut self, revoked: &[(String, Timestamp)], is_start: bool, now: Timestamp) {
         self.from
             .retain(|kid, _| revoked.iter().any(|(marked, _)| marked == kid));
@@ -43,8 +43,10 @@ impl Marks {
 }
 
 impl Memory {
-    /// Every sidecar refuses the key once it has read the mark; a service that verifies with the JWKS does so when its cache
-    /// of that ends. `None` once that must have happened everywhere.
+    /// The condition for a revoked key. `None` once it is refused everywhere.
+    ///
+    /// A sidecar refuses the key once it has read the revocation. A service that verifies with the JWKS refuses it
+    /// when its cached copy expires.
     pub(super) fn revocation(&self, kid: &str, at: Timestamp, now: Timestamp) -> Option<Condition> {
         let from = self.marks.from.get(kid).copied().unwrap_or(at);
         let over = from.plus(self.spread);

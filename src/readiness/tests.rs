@@ -2,7 +2,7 @@ use signet_core::{Algorithm, Durations};
 
 use super::*;
 
-/// L − V − 2S of the default policy.
+/// The maximum age of a reading: L − V − 2S with the default policy.
 const BEARABLE: i64 = 38 * 60;
 
 fn at(seconds: i64) -> Timestamp {
@@ -52,7 +52,7 @@ fn good(refreshed_at: i64) -> Facts {
     }
 }
 
-/// Name, verdict and since, in seconds.
+/// Whether a condition holds, and since when in seconds.
 fn verdict(report: &Report, name: &str) -> (bool, i64) {
     let condition = report.conditions.iter().find(|condition| condition.name == name);
     let condition = condition.expect("a condition");
@@ -189,7 +189,7 @@ fn what_the_facts_do_not_date_is_remembered() {
         (verdict(&report, SOCKET), verdict(&report, JWKS)),
         ((false, 10), (false, 10))
     );
-    // The socket is mended while signing fails: it was not ready all the time.
+    // The socket is repaired while signing fails, so the replica was not ready all the time.
     let other = Facts {
         signer: Err(no_signer(40)),
         ..good(0)
@@ -265,7 +265,7 @@ fn it_is_told_that_the_keys_of_an_issuer_come_from_disk_and_since_when() {
     );
 }
 
-/// A state of each kind of facts, and the only one that is not good.
+/// Each kind of fact has a state, and is the only one that is not good.
 #[test]
 fn every_fact_has_a_state_of_its_own_and_every_state_has_its_facts() {
     let signer = |cause| Facts {
@@ -347,7 +347,7 @@ fn every_fact_has_a_state_of_its_own_and_every_state_has_its_facts() {
     };
     for state in State::ALL {
         let report = match state {
-            // There are no facts yet.
+            // This state has no facts yet.
             State::Starting => Report::starting("vault", at(5)),
             state => memory().judge(&facts_of(*state), at(10)),
         };
@@ -362,7 +362,7 @@ fn every_fact_has_a_state_of_its_own_and_every_state_has_its_facts() {
     }
 }
 
-/// R + max(M, V) + 2S of the default policy.
+/// The time is R + max(M, V) + 2S with the default policy.
 #[test]
 fn a_revoked_key_is_told_until_no_cache_can_have_it_any_more() {
     let facts = Facts {
@@ -384,7 +384,8 @@ fn a_revoked_key_is_told_until_no_cache_can_have_it_any_more() {
     }
 }
 
-/// A mark is dated by whoever made it. This process accepted the key until it read the mark, whatever that says.
+/// The date of a revocation comes from its author's clock. This process accepted the key until it read the
+/// revocation, whatever that date says.
 #[test]
 fn a_revocation_that_was_dated_by_a_wrong_clock_is_told_from_when_it_was_read() {
     for (dated, from) in [(-900_000, 100), (40, 40), (900_000, 100)] {
@@ -403,7 +404,7 @@ fn a_revocation_that_was_dated_by_a_wrong_clock_is_told_from_when_it_was_read() 
             assert_eq!(memory.judge(&facts, at(from + now)).effect(), effect, "dated {dated}");
         }
     }
-    // One that was there when the process began may be of any age; only the future it cannot be of.
+    // A revocation that existed when the process started may have any date except one in the future.
     for (dated, effect) in [(-900_000, Effect::Good), (900_000, Effect::AtRisk)] {
         let facts = Facts {
             revoked: vec![("kid-of-the-key".to_owned(), at(dated))],

@@ -1,17 +1,17 @@
-//! Sentences in the details of conditions.
+//! Sentences for the details of conditions.
 
 use signet_core::{Lapse, Timestamp};
 
 use signet_base::rfc3339;
 
-/// Where the last keys of an issuer come from, if this process has fetched none.
+/// Says that an issuer's keys come from disk, if this process has fetched none.
 pub(super) fn from_disk(kept: Option<Timestamp>) -> String {
     kept.map_or_else(String::new, |fetched_at| {
         format!(", which come from disk and were fetched at {},", rfc3339(fetched_at))
     })
 }
 
-/// Why another key may be about to sign elsewhere.
+/// Says why another key may soon sign elsewhere.
 pub(super) fn put_off(lapse: Option<Lapse>) -> String {
     match lapse {
         None => String::new(),

@@ -1,10 +1,10 @@
-//! What a caller requires of a token, and the one rule for it at every door: a requirement that is there has a value.
+//! What a caller requires of a token. All routes follow one rule: a requirement that is present must have a value.
 //!
-//! A template that was filled with nothing, or a list that lost its members, must not let everybody in. [`Asked::new`] is
-//! the only way to requirements, so no door can forget the rule.
+//! An empty template variable, or a list that lost its members, must not accept every token. [`Asked::new`] is the only
+//! constructor, so no route can forget the rule.
 //!
-//! Nor must a misspelt requirement. A door refuses every name that it does not know; the one that has to ignore unknown names
-//! (RFC 7662) asks [`refuse_lookalike`] about each.
+//! A misspelled requirement must not accept every token either. Routes refuse names that they do not know. The one
+//! route that must ignore unknown names (RFC 7662) passes each of them to [`refuse_lookalike`].
 
 use std::ops::Deref;
 
@@ -12,7 +12,7 @@ use signet_verify::Expectations;
 
 use signet_edge::Problem;
 
-/// What a caller asks of a token: expectations of which none is empty.
+/// The requirements of a caller, none of which is empty.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked<'a>(Expectations<'a>);
 
@@ -24,24 +24,24 @@ impl<'a> Deref for Asked<'a> {
     }
 }
 
-/// The requirements as they came; `None` is one that was left out.
+/// The requirements as they arrived. `None` means that one was left out.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Given<'a> {
-    /// The audiences of which one is required.
+    /// The accepted audiences.
     pub audience: Option<&'a [&'a str]>,
-    /// The issuers of which one is required.
+    /// The accepted issuers.
     pub issuer: Option<&'a [&'a str]>,
-    /// The scopes required, separated by spaces.
+    /// The required scopes, separated by spaces.
     pub scope: Option<&'a str>,
-    /// The type required.
+    /// The required `typ`.
     pub typ: Option<&'a str>,
 }
 
 impl<'a> Asked<'a> {
-    /// Takes the requirements.
+    /// Checks the requirements.
     ///
     /// # Errors
-    /// [`Problem`] (400) if one is there and empty: blank, a list without members, or one with a blank member.
+    /// [`Problem`] (400) if one is present and empty: blank, a list without members, or a list with a blank member.
     pub fn new(given: Given<'a>) -> Result<Self, Problem> {
         let list = |name, given: Option<&'a [&'a str]>| match given {
             None => Ok(&[][..]),
@@ -61,7 +61,7 @@ impl<'a> Asked<'a> {
     }
 }
 
-/// Names that clients of RFC 7662 send beside the token. They require nothing of it.
+/// Parameters that clients of RFC 7662 send with the token. They require nothing of it.
 const HARMLESS: [&str; 5] = [
     "token_type_hint",
     "client_id",
@@ -69,9 +69,9 @@ const HARMLESS: [&str; 5] = [
     "client_assertion",
     "client_assertion_type",
 ];
-/// Parts of a name by which somebody means the requirement.
+/// Parts of a name that show which requirement was meant.
 const PARTS: [(&str, &str); 3] = [("scope", "scope"), ("audien", "audience"), ("issuer", "issuer")];
-/// Other names of the requirements, in the singular.
+/// Other names for the requirements, in the singular.
 const OTHER_NAMES: [(&str, &str); 6] = [
     ("scp", "scope"),
     ("aud", "audience"),
@@ -80,7 +80,7 @@ const OTHER_NAMES: [(&str, &str); 6] = [
     ("tokentyp", "typ"),
     ("tokentype", "typ"),
 ];
-/// What some other service can require, and this one cannot, in the singular.
+/// Requirements of other services that Signet does not support, in the singular.
 const NOT_OURS: [&str; 14] = [
     "sub",
     "subject",
@@ -97,13 +97,14 @@ const NOT_OURS: [&str; 14] = [
     "expect",
     "require",
 ];
-/// Longer names are no typing errors.
+/// Longer names are not typing errors.
 const LONGEST_NAME: usize = 32;
 
-/// Looks at a parameter that is not known, where such are ignored. A misspelt `scope` must not let everybody in.
+/// Checks an unknown parameter, on a route that ignores such parameters. A misspelled `scope`
+/// must not accept every token.
 ///
 /// # Errors
-/// [`Problem`] (400) if it looks like something that a token must have; it names the parameter that was probably meant.
+/// [`Problem`] (400) if the name looks like a requirement. It names the parameter that was probably meant.
 pub fn refuse_lookalike(name: &str) -> Result<(), Problem> {
     if HARMLESS.contains(&name) {
         return Ok(());
@@ -111,7 +112,7 @@ pub fn refuse_lookalike(name: &str) -> Result<(), Problem> {
     let letters: String = name.chars().filter(char::is_ascii_alphabetic).collect();
     let letters = letters.to_ascii_lowercase();
     let wrong = |what: &str| {
-        // A longer one may hold anything.
+        // A longer name may contain anything, so it is not quoted.
         let name = match name.len() > LONGEST_NAME {
             true => "a parameter".to_owned(),
             false => format!("{name:?}"),
@@ -131,7 +132,7 @@ pub fn refuse_lookalike(name: &str) -> Result<(), Problem> {
     Ok(())
 }
 
-/// The requirement of ours that this name resembles.
+/// The requirement that this name resembles.
 fn meant(letters: &str) -> Option<&'static str> {
     let singular = letters.strip_suffix('s').unwrap_or(letters);
     let named = OTHER_NAMES.iter().find(|(name, _)| [letters, singular].contains(name));
@@ -150,7 +151,7 @@ fn meant(letters: &str) -> Option<&'static str> {
         .map(|(_, ours)| ours)
 }
 
-/// A parameter that may be repeated: without any it was left out.
+/// A parameter that may be repeated. Without any value, it was left out.
 #[must_use]
 pub fn listed<'a>(texts: &'a [&'a str]) -> Option<&'a [&'a str]> {
     (!texts.is_empty()).then_some(texts)

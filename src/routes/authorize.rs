@@ -1,6 +1,6 @@
-//! `/v1/authorize`: the answer that nginx `auth_request`, Caddy `forward_auth` and Traefik `ForwardAuth` understand.
+//! `/v1/authorize`: answers for nginx `auth_request`, Caddy `forward_auth` and Traefik `ForwardAuth`.
 //!
-//! `200` with the identity in headers, `401` or `403` with the challenge of RFC 6750 §3.
+//! The answer is `200` with the identity in headers, or `401` or `403` with the challenge of RFC 6750 §3.
 
 use std::borrow::Cow;
 
@@ -20,8 +20,8 @@ use crate::routes::asked::{Asked, Given, listed};
 use crate::routes::verify::Good;
 
 impl Service {
-    /// Decides on a request by its `Authorization` header; `?audience=`, `?issuer=` (repeatable) and `?scope=` say
-    /// what is required.
+    /// Judges a request by its `Authorization` header. The query parameters `audience` and `issuer` (repeatable) and
+    /// `scope` say what is required.
     ///
     /// # Errors
     /// [`Problem`] with the challenge.
@@ -40,14 +40,14 @@ impl Service {
         let mut response = empty(StatusCode::OK);
         let out = response.headers_mut();
         out.reserve(self.identity.names().len());
-        // A header without a claim is empty, not absent: the gateway puts it in the place of what the client sent.
+        // If a claim is missing, its header is empty, not absent: the gateway then overwrites what the client sent.
         for (name, value) in self.identity.names().iter().zip(self.identity_of(&entry)?) {
             out.insert(name.clone(), value.clone());
         }
         Ok(response)
     }
 
-    /// Decides on a request that came with these `Authorization` headers.
+    /// Judges a request by its `Authorization` headers.
     ///
     /// # Errors
     /// [`Problem`] with the challenge.
@@ -65,7 +65,7 @@ impl Service {
     /// The values of the identity headers for the service, in the order of their names.
     ///
     /// # Errors
-    /// [`Problem`] if the token has none that would arrive as they were signed.
+    /// [`Problem`] if a header could not carry a claim unchanged.
     pub fn identity_of<'a>(&self, entry: &'a Good) -> Result<&'a [HeaderValue], Problem> {
         entry.headers(&self.identity).map_err(|unfit| {
             log_unfit(unfit);
@@ -76,7 +76,7 @@ impl Service {
 
 fn misfit(unfit: &Unfit) -> Problem {
     match unfit {
-        // Not 401: the client would fetch another token of the same size, again and again.
+        // This is not 401, because the client would fetch another token of the same size again and again.
         Unfit::TooLarge { .. } => Problem::new(
             StatusCode::FORBIDDEN,
             "identity_too_large",
@@ -87,7 +87,8 @@ fn misfit(unfit: &Unfit) -> Problem {
     }
 }
 
-/// The reason names the header. It never quotes a claim, which may be private.
+/// Logs why a token has no identity headers. The reason names the header and never quotes a
+/// claim, which may be private.
 fn log_unfit(unfit: &Unfit) {
     static LOGGED: Seldom<String> = Seldom::new();
     let kind = match unfit {
@@ -107,7 +108,7 @@ struct Query<'a> {
 }
 
 impl<'a> Query<'a> {
-    /// An unknown parameter is refused: a misspelt `scope` must not let everybody in.
+    /// An unknown parameter is refused, because a misspelled `scope` must not accept every token.
     fn parse(query: &'a str) -> Result<Self, Problem> {
         let mut parsed = Self::default();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {

@@ -1,7 +1,7 @@
-//! Envoy's `ext_authz` over gRPC: the decision of `/v1/authorize` in Envoy's words.
+//! Envoy's `ext_authz` over gRPC: the decision of `/v1/authorize` in Envoy's messages.
 //!
-//! What a route requires stands in its `context_extensions`: `audience` and `issuer` (one or more, separated by spaces), `scope`,
-//! `typ`.
+//! A route states its requirements in `context_extensions`: `audience` and `issuer` (one or more, separated by
+//! spaces), `scope` and `typ`.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -20,7 +20,7 @@ use crate::routes::asked::{Asked, Given};
 use crate::routes::verify::Good;
 
 impl Service {
-    /// Decides on a request that Envoy asks about.
+    /// Judges a request for Envoy.
     #[must_use]
     pub fn envoy_check(&self, request: &CheckRequest) -> CheckResponse {
         match self.checked(request) {
@@ -61,7 +61,7 @@ impl Required<'_> {
             scope: self.scope,
             typ: self.typ,
         });
-        // The client can do nothing about it, so the log has it.
+        // The client cannot correct this, so it is logged.
         asked.inspect_err(|problem| {
             static LOGGED: Seldom<String> = Seldom::new();
             if let Some(held_back) = LOGGED.may_log(problem.detail().to_owned()) {
@@ -75,7 +75,7 @@ impl Required<'_> {
     }
 }
 
-/// An extension that is not known is refused: a misspelt `scope` must not let everybody in.
+/// An unknown extension is refused, because a misspelled `scope` must not accept every token.
 fn required(extensions: &HashMap<String, String>) -> Result<Required<'_>, Problem> {
     let mut required = Required::default();
     for (name, value) in extensions {
@@ -90,7 +90,7 @@ fn required(extensions: &HashMap<String, String>) -> Result<Required<'_>, Proble
     Ok(required)
 }
 
-/// The client can do nothing about it, so the log has the name.
+/// The client cannot correct this, so the name is logged.
 fn unknown(name: &str) -> Problem {
     static LOGGED: Seldom<String> = Seldom::new();
     if let Some(held_back) = LOGGED.may_log(name.to_owned()) {
@@ -118,7 +118,7 @@ fn authorization(request: &HttpRequest) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// The client's headers: one by one if Envoy gives them so, and nothing that stands beside them.
+/// The client's headers: the raw list if Envoy sends it, and otherwise the map. They are never combined.
 fn headers(request: &HttpRequest) -> impl Iterator<Item = &ClientHeader> {
     request
         .header_map
@@ -127,16 +127,17 @@ fn headers(request: &HttpRequest) -> impl Iterator<Item = &ClientHeader> {
         .iter()
 }
 
-/// The names of the client's headers, in whichever form Envoy gives them. One that is no text is no name in HTTP, and
-/// Envoy could not take it away.
+/// The names of the client's headers, from both forms. A name that is not UTF-8 is not valid in HTTP, and
+/// Envoy could not remove it.
 fn names(request: &HttpRequest) -> impl Iterator<Item = &str> {
     let raw = request.header_map.iter().flat_map(|raw| &raw.headers);
     let all = request.headers.iter().chain(raw);
     all.filter_map(|header| std::str::from_utf8(&header.key).ok())
 }
 
-/// The identity headers replace what the client sent under their names; an empty one is taken away instead. So is what a
-/// service may take for one of them. Envoy takes away after it has set, by the name alone: none may be in both.
+/// Allows a request. The identity headers replace what the client sent under their names; if one is empty, the client's
+/// header is removed. So is any header that a service may confuse with one of them. Envoy removes headers by name after
+/// it has set others, so no name may be in both lists.
 fn allowed<'a>(
     entry: &Good,
     identity: impl Iterator<Item = (&'a HeaderName, &'a http::HeaderValue)>,
@@ -190,7 +191,7 @@ fn header(name: &HeaderName, value: &http::HeaderValue) -> HeaderValueOption {
     HeaderValueOption {
         header: Some(HeaderValue {
             key: name.to_string(),
-            // Every value is made of text here, of a token's claims or of ours.
+            // Every value was made from text, of a token's claims or of our own.
             value: String::from_utf8_lossy(value.as_bytes()).into_owned(),
             raw_value: Vec::new(),
         }),
@@ -302,7 +303,7 @@ mod tests {
         }
     }
 
-    /// Envoy's own messages, as other programs encode them: a value of Latin-1 is no reason not to read the others.
+    /// Messages as other programs encode them. A value in Latin-1 must not prevent reading the others.
     #[test]
     fn a_header_value_that_is_no_utf8_leaves_the_others_as_they_are() {
         fn field(number: u8, content: &[u8]) -> Vec<u8> {

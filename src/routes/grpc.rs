@@ -1,4 +1,4 @@
-//! The calls of gRPC on the socket: Envoy's authorization check, and the signer of tokens for Kubernetes.
+//! The gRPC calls on the socket: Envoy's authorization check, and the signer of tokens for Kubernetes.
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
-//! The answer to `HEAD`: the one to `GET` without its body (RFC 9110 §9.3.2).
+//! Answers `HEAD` with the answer to `GET` without its body (RFC 9110 §9.3.2).
 //!
-//! hyper leaves the body out over HTTP/1.1, and sends it over HTTP/2. So it is taken away here, once for every listener.
+//! hyper drops the body over HTTP/1.1 but sends it over HTTP/2, so it is removed here for all listeners.
 
 use http::header::CONTENT_LENGTH;
 use http::{HeaderValue, Method};
@@ -10,7 +10,7 @@ use warp::{Filter, Rejection};
 
 use crate::http::Response;
 
-/// The answer to a request of this method, made of the one to a `GET`.
+/// Turns an answer to `GET` into one for a request with this method.
 #[must_use]
 pub fn answer(method: &Method, response: Response) -> Response {
     if *method != Method::HEAD {
@@ -18,7 +18,8 @@ pub fn answer(method: &Method, response: Response) -> Response {
     }
     let (mut parts, body) = response.into_parts();
     if let Some(length) = body.size_hint().exact() {
-        // What GET would say. 204 and 304 have no such header (RFC 9110 §8.6), and their bodies no length.
+        // Use the length that GET would have. 204 and 304 have no such header (RFC 9110 §8.6), and
+        // their bodies have no length.
         if length > 0 {
             parts.headers.entry(CONTENT_LENGTH).or_insert(HeaderValue::from(length));
         }
@@ -26,7 +27,7 @@ pub fn answer(method: &Method, response: Response) -> Response {
     Response::from_parts(parts, Either::Left(Full::default()))
 }
 
-/// The methods of what can only be read.
+/// Accepts GET and HEAD.
 pub fn read() -> impl Filter<Extract = (), Error = Rejection> + Copy {
     warp::get().or(warp::head()).unify()
 }

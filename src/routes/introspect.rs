@@ -1,8 +1,7 @@
-//! `POST /v1/introspect` (RFC 7662), for clients that speak it and know nothing of `/v1/verify`.
+//! `POST /v1/introspect` (RFC 7662), for clients that use it and do not know `/v1/verify`.
 //!
-//! Who may ask is settled by the socket, which knows its peers; an `Authorization` header of the client is not looked at.
-//! The rules are those of `/v1/verify`: an audience is required here too (RFC 8725 §3.9), by the parameter `audience` or by
-//! the settings.
+//! The socket decides who may ask, because it knows its peers. An `Authorization` header is ignored. The rules are
+//! those of `/v1/verify`: an audience is required (RFC 8725 §3.9), from the parameter `audience` or from the settings.
 
 use std::borrow::Cow;
 
@@ -19,14 +18,14 @@ use crate::routes::Service;
 use crate::routes::asked::{Asked, Given, listed, refuse_lookalike};
 
 const FORM: &str = "application/x-www-form-urlencoded";
-/// Answers name who may do what, and change at any moment.
+/// Answers say who may do what, and may change at any moment.
 pub(super) const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
-/// RFC 7662 §2.2: nothing is told of a token that is not active, not even why.
+/// Nothing is said about a token that is not active, not even why (RFC 7662 §2.2).
 const INACTIVE: &[u8] = br#"{"active":false}"#;
-/// The members that are ours to say, whatever the token claims.
+/// Members that this service sets, whatever the token claims.
 const OURS: [&str; 3] = ["active", "token_type", "scope"];
 
-/// Whether the request says that its body is a form.
+/// Checks that the request declares its body as a form.
 pub(super) fn is_form(headers: &HeaderMap) -> Result<(), Problem> {
     let mut given = headers.get_all(CONTENT_TYPE).iter();
     let (kind, second) = (given.next(), given.next());
@@ -44,10 +43,10 @@ pub(super) fn is_form(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 impl Service {
-    /// Tells whether a token is active, and what it claims.
+    /// Says whether a token is active, and what it claims.
     ///
     /// # Errors
-    /// [`Problem`] if the request is not acceptable. A bad token is not a problem, but an answer.
+    /// [`Problem`] if the request is malformed. A bad token is an answer, not a problem.
     pub fn introspect(&self, form: &[u8]) -> Result<Response, Problem> {
         let form = Form::parse(form)?;
         let audience: Vec<&str> = form.audience.iter().map(AsRef::as_ref).collect();
@@ -72,11 +71,11 @@ impl Service {
     }
 }
 
-/// The most parameters that are not known. Each is compared with those that are.
+/// The maximum number of unknown parameters. Each is compared with all known ones.
 const MOST_UNKNOWN: usize = 32;
 
-/// The parameters. Those that are not known are ignored (RFC 6749 §3.2), `token_type_hint` with them: there is one type. But
-/// one that looks like a requirement is refused.
+/// The parameters. Unknown ones are ignored (RFC 6749 §3.2), and so is `token_type_hint`, because there is only one
+/// type. But a parameter that looks like a requirement is refused.
 struct Form<'a> {
     token: Cow<'a, str>,
     audience: Vec<Cow<'a, str>>,
@@ -121,15 +120,15 @@ impl<'a> Form<'a> {
     }
 }
 
-/// The claims at the top level, as they were signed, with what RFC 7662 §2.2 adds. `scope` is what Signet goes by, also
-/// where the issuer writes it under another name.
+/// The claims at the top level, as they were signed, with the additions of RFC 7662 §2.2. `scope` is the one that
+/// Signet uses, even if the issuer writes it under another name.
 fn active(token: &Authentic) -> String {
     let mut answer = String::with_capacity(token.payload().len() + 64);
     answer.push_str(r#"{"active":true,"token_type":"Bearer""#);
     if let Some(scope) = token.scope() {
         member(&mut answer, "scope", &Value::from(scope).to_string());
     }
-    // An object without duplicate members was proven, so there is always one.
+    // The token was verified, so its payload is a strict JSON object.
     if let Ok(claims) = Object::parse(token.payload()) {
         for (name, value) in claims
             .members()

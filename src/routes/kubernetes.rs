@@ -1,7 +1,7 @@
-//! `ExternalJWTSigner`: the API server of Kubernetes has the tokens of service accounts signed here.
+//! `ExternalJWTSigner`: signs the tokens of service accounts for the API server of Kubernetes.
 //!
-//! The claims are its own, and signed exactly as they came. So what `/v1/sign` sets by itself is checked here: the issuer is
-//! ours, and the token lives no longer than its key is published.
+//! The claims are the API server's and are signed exactly as they arrive. What `/v1/sign` would set is therefore
+//! checked here: the issuer is ours, and the token expires before its key leaves the JWKS.
 
 use arc_swap::Guard;
 use base64::Engine as _;
@@ -17,7 +17,7 @@ use crate::settings::Kubernetes;
 use crate::signing::NotSigned;
 use crate::snapshot::{Signer, Snapshot};
 
-/// Why nothing was signed: a word for the metrics, and what the API server is told.
+/// Why nothing was signed: a code for the metrics, and the status for the API server.
 struct Refusal(&'static str, Status);
 
 fn refusal(word: &'static str, code: Code, detail: impl Into<String>) -> Refusal {
@@ -30,11 +30,12 @@ fn too_large(whole: usize) -> Refusal {
 }
 
 impl Service {
-    /// Signs claims, which come in base64url as they will stand in the token.
+    /// Signs claims, which arrive in base64url as they will be in the token.
     ///
     /// # Errors
-    /// `INVALID_ARGUMENT` for claims that are not to be signed, `FAILED_PRECONDITION` if the active key is not for Kubernetes,
-    /// or its tokens live shorter, `UNAVAILABLE` and `RESOURCE_EXHAUSTED` if nothing can be signed now.
+    /// `INVALID_ARGUMENT` if the claims must not be signed; `FAILED_PRECONDITION` if the active key is not
+    /// suitable for Kubernetes or its tokens are too short-lived; `UNAVAILABLE` and `RESOURCE_EXHAUSTED` if
+    /// nothing can be signed now.
     pub async fn kubernetes_sign(&self, claims: &str) -> Result<SignJwtResponse, Status> {
         match self.try_to_sign(claims).await {
             Ok(signed) => {
@@ -72,7 +73,7 @@ impl Service {
         }
         self.check_claims(claims, signer, now)?;
         let (alg, kid) = (algorithm.as_str(), signer.public.kid());
-        // These three and no others: the API server refuses a header that has more.
+        // Only these three members: the API server refuses a header with more.
         let header = URL_SAFE_NO_PAD.encode(format!(r#"{{"alg":"{alg}","kid":"{kid}","typ":"JWT"}}"#));
         let message = format!("{header}.{claims}").into_bytes();
         let whole = message.len() + 1 + (signer.public.public().signature_len() * 4).div_ceil(3);
@@ -83,7 +84,7 @@ impl Service {
             NotSigned::LaneFull(full) => refusal("overloaded", Code::ResourceExhausted, full.to_string()),
             NotSigned::TooLong { .. } => too_large(whole),
             NotSigned::Provider(error) => {
-                // What the provider said may name accounts and hosts: the log has it.
+                // The provider's answer may name accounts and hosts, so it is only logged.
                 let detail = format!("{} did not sign ({})", error.provider, error.kind.as_str());
                 refusal("provider_unavailable", Code::Unavailable, detail)
             }
@@ -127,10 +128,10 @@ impl Service {
         Ok(())
     }
 
-    /// The keys that a token of a service account may name.
+    /// The keys that a service account's token may name.
     ///
     /// # Errors
-    /// `UNAVAILABLE` if what is known of the ring may be wrong, so that the API server goes on with what it has.
+    /// `UNAVAILABLE` if the known ring may be out of date. The API server then continues with the keys that it has.
     pub fn kubernetes_keys(&self, told: Kubernetes) -> Result<FetchKeysResponse, Status> {
         let snapshot = self.published.at(self.clock.now());
         let keys = keys(&snapshot);
@@ -152,7 +153,8 @@ impl Service {
     }
 }
 
-/// A key of another algorithm is left out, as during a switch: the API server would refuse all of them for it.
+/// The keys for Kubernetes. Keys for other algorithms, as during a switch, are left out: the API server would refuse
+/// all keys because of them.
 fn keys(snapshot: &Snapshot) -> Vec<Key> {
     let taken = snapshot
         .published
@@ -171,7 +173,7 @@ fn keys(snapshot: &Snapshot) -> Vec<Key> {
     keys
 }
 
-/// The bounds of tokens.
+/// The limits for tokens.
 #[must_use]
 pub fn metadata(told: Kubernetes) -> MetadataResponse {
     MetadataResponse {

@@ -1,4 +1,4 @@
-//! The local socket.
+//! The routes of the local socket.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -28,15 +28,16 @@ use crate::routes::introspect::is_form;
 use crate::routes::sign::MOST_ITEMS;
 use crate::routes::turn::turn;
 
-/// The longest body of a single request: a token of 16 KiB with room for all else.
+/// The maximum body of a single request: a token of 16 KiB with room for the rest.
 const SINGLE: usize = 64 * 1024;
-/// The longest body of a batch.
+/// The maximum body of a batch.
 const BATCH: usize = 4 * 1024 * 1024;
-/// The most streams of events at once. A connection that waits for events is working, so it is never closed for another.
+/// The maximum number of event streams. Connections with event streams count as working, so they
+/// are never closed for others.
 const EVENT_STREAMS: usize = 256;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Answers one peer.
+/// Answers the requests of one peer.
 #[derive(Clone)]
 pub struct Local {
     service: Arc<Service>,
@@ -45,7 +46,7 @@ pub struct Local {
     peer: Peer,
 }
 
-/// Makes a [`Local`] for every peer.
+/// Returns a function that makes a [`Local`] for each peer.
 pub fn routes(service: Arc<Service>, shutdown: CancellationToken) -> impl Fn(Peer) -> Local {
     let filters = filters(&service, shutdown);
     let requests = Arc::new(RequestIds::default());
@@ -72,7 +73,7 @@ impl Handler for Local {
 impl Local {
     async fn answer(&self, request: Request<Arriving>) -> Response {
         let (parts, body) = request.into_parts();
-        // What is required of a token stands in the body here. A requirement in the query would be read by nobody.
+        // The requirements for a token are in the body. One in the query would be ignored without notice.
         if parts.method == Method::POST && parts.uri.path() != "/v1/authorize" && parts.uri.query().is_some() {
             let problem = Problem::request(
                 "invalid_request",
@@ -123,8 +124,8 @@ impl Local {
         self.service.introspect(&body::read(body, SINGLE).await?)
     }
 
-    /// The rings are read now, for somebody who just changed one: root, or the user of this process. Others could use up the
-    /// provider's quota.
+    /// Reads the rings now, for somebody who has just changed one. Only root and the user of this process may ask,
+    /// because others could use up the provider's quota.
     fn refresh(&self) -> Result<Response, Problem> {
         let us = rustix::process::geteuid().as_raw();
         if ![0, us].contains(&self.peer.uid) {
@@ -143,7 +144,7 @@ impl Local {
         Ok(response)
     }
 
-    /// Logs a problem under an id that the client gets too. Nothing of the request but its path is logged.
+    /// Logs a problem with an id that the client receives, too. Of the request, only the path is logged.
     fn failed(&self, request: &Parts, problem: Problem) -> Response {
         let id = self.requests.of(request);
         let (status, path) = (problem.status(), request.uri.path());
@@ -151,7 +152,7 @@ impl Local {
         if path.starts_with("/v1/sign") {
             self.service.metrics.refused_to_sign(problem.code());
         }
-        // By what fails, which the code says: one cause does not hide another.
+        // The code is the kind, so one cause does not hide another.
         static LOGGED: Seldom<&str> = Seldom::new();
         if !status.is_server_error() {
             tracing::debug!(
@@ -178,7 +179,7 @@ impl Local {
     }
 }
 
-/// Ids of requests: the client's own, if it fits a log line, or a number of ours.
+/// Makes ids for requests: the client's own if it is safe to log, or a number.
 #[derive(Debug, Default)]
 struct RequestIds(AtomicU64);
 
@@ -224,7 +225,7 @@ fn filters(service: &Arc<Service>, shutdown: CancellationToken) -> Filters {
     into_filters(ring.or(events).unify().or(clock).unify().boxed())
 }
 
-/// What the wall clock shows, and why that cannot be believed, if so.
+/// The time of the wall clock, and why it is in doubt, if it is.
 fn clock_of(service: &Service) -> Bytes {
     let doubt = service.clock_watch.doubt().map(|doubt| {
         let detail = format!("{doubt}. {}", doubt.advice());

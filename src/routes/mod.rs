@@ -1,7 +1,7 @@
-//! What each listener answers. `Service` is what the routes share; the routes of each listener are in a file each.
+//! The routes of each listener, in a file each. They share [`Service`].
 //!
-//! The requests that a gateway sends for every one of its own (`sign`, `verify`, `authorize`, and the JWKS) are told
-//! apart by hand, before the `warp` filters that serve the rest: `docs/decisions/0002-warp.md` has the figures.
+//! The requests that a gateway makes for each of its own (`sign`, `verify`, `authorize` and the JWKS) are routed by
+//! hand, before the `warp` filters that serve the rest. `docs/decisions/0002-warp.md` has the figures.
 
 pub mod admin;
 pub mod asked;
@@ -35,26 +35,26 @@ use crate::telemetry::metrics::Metrics;
 /// What the routes of the local socket share.
 #[derive(Debug)]
 pub struct Service {
-    /// The latest snapshot.
+    /// The published snapshots.
     pub published: Arc<Published>,
-    /// The way to a reading of the rings before its time.
+    /// Causes early readings of the rings.
     pub nudge: Arc<Nudge>,
-    /// What every token has in common.
+    /// The parts that all tokens share.
     pub template: Template,
     /// Our own `iss`.
     pub issuer: Issuer,
-    /// Where tokens are checked.
+    /// Verifies tokens for all routes.
     pub verifier: Verifier<Answers>,
-    /// The headers that name the client to the service behind the gateway.
+    /// The headers that identify the client to the service behind the gateway.
     pub identity: Identity,
-    /// What the API server of Kubernetes is told, if tokens are signed for it.
+    /// The values for the API server of Kubernetes, if tokens are signed for it.
     pub kubernetes: Option<Kubernetes>,
-    /// The way to signatures.
+    /// Signs messages with the active key.
     pub signing: Signing,
-    /// The time.
+    /// The clock for all decisions.
     pub clock: Arc<dyn Clock>,
-    /// Whether that can be believed.
+    /// Whether the clock is in doubt.
     pub clock_watch: Arc<ClockWatch>,
-    /// Counters.
+    /// The metrics to update.
     pub metrics: Arc<Metrics>,
 }

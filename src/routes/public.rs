@@ -1,7 +1,8 @@
 //! The public listener: the JWKS, and the discovery documents that lead to it.
 //!
-//! `/.well-known/openid-configuration` (OpenID Connect Discovery 1.0 §4), `/.well-known/oauth-authorization-server`
-//! (RFC 8414 §3), `/.well-known/jwks.json` (RFC 7517 §5), cacheable as RFC 9111 and RFC 5861 have it.
+//! It serves `/.well-known/openid-configuration` (OpenID Connect Discovery 1.0 §4),
+//! `/.well-known/oauth-authorization-server` (RFC 8414 §3) and `/.well-known/jwks.json` (RFC 7517 §5), with caching
+//! by RFC 9111 and RFC 5861.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,10 +27,10 @@ use crate::published::Published;
 use crate::routes::head;
 use crate::snapshot::Document;
 
-/// What the paths of the documents take.
+/// The methods that the documents allow.
 const METHODS: &str = "GET, HEAD, OPTIONS";
 
-/// Answers everybody.
+/// Answers the requests of anybody.
 #[derive(Clone)]
 pub struct Public {
     shared: Arc<Shared>,
@@ -43,7 +44,7 @@ struct Shared {
 }
 
 impl Public {
-    /// Encodes what does not change.
+    /// Encodes everything that does not change.
     #[must_use]
     pub fn new(published: Arc<Published>, issuer: &Issuer, policy: &Policy, clock: Arc<dyn Clock>) -> Self {
         Self {
@@ -86,14 +87,14 @@ impl Public {
                 return Problem::not_found(detail).into_response();
             }
         };
-        // Refusals too: without it a script does not see why.
+        // Refusals have it too, or a script could not see the reason.
         let out = response.headers_mut();
         out.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
         response
     }
 }
 
-/// What a browser asks before a script of another origin sends `If-None-Match` (a CORS preflight), and any other `OPTIONS`.
+/// Answers `OPTIONS`. A browser sends it before a script of another origin may send `If-None-Match` (a CORS preflight).
 fn options() -> Response {
     let mut response = empty(StatusCode::NO_CONTENT);
     let out = response.headers_mut();
@@ -125,12 +126,12 @@ fn serve(method: &Method, headers: &HeaderMap, document: &Document, freshness: H
     }
     out.insert(ETAG, document.etag.clone());
     out.insert(CACHE_CONTROL, freshness);
-    // A script can send back only the tag that it sees.
+    // A script can send the tag back only if it can see it.
     out.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("ETag"));
     response
 }
 
-/// RFC 9110 §13.1.2: a list of tags or `*`, compared weakly.
+/// Whether a list of tags or `*` contains this tag, compared weakly (RFC 9110 §13.1.2).
 fn names(tags: &HeaderValue, etag: &HeaderValue) -> bool {
     tags.as_bytes()
         .split(|byte| *byte == b',')
@@ -138,8 +139,10 @@ fn names(tags: &HeaderValue, etag: &HeaderValue) -> bool {
         .any(|tag| tag == b"*" || tag.strip_prefix(b"W/").unwrap_or(tag) == etag.as_bytes())
 }
 
-/// `Cache-Control`: M, but never beyond the instant at which the set must change. A cache may go on with a stale set
-/// while it refreshes, or while we are gone, for as long as the lead allows verifiers anyway (V).
+/// The values of `Cache-Control`.
+///
+/// `max-age` is M, but never beyond the next change of the set. A cache may serve a stale set while it refreshes, or
+/// while we are down, as long as the lead allows verifiers to do so anyway (V).
 #[derive(Clone, Debug)]
 struct Freshness {
     max_age: Duration,

@@ -1,4 +1,4 @@
-//! `POST /v1/sign` and `/v1/sign/batch`.
+//! The routes `POST /v1/sign` and `/v1/sign/batch`.
 
 use std::fmt::Write as _;
 
@@ -19,9 +19,9 @@ use crate::signing::{Full, NotSigned};
 use crate::snapshot::{Signer, Signs};
 use crate::unique;
 
-/// How many items a batch may have.
+/// The maximum number of items in a batch.
 pub const MOST_ITEMS: usize = 1024;
-/// After so many quick signatures, other requests get their turn.
+/// After this many fast signatures, other requests get a turn.
 const TURN: usize = 8;
 
 type Answers = Vec<Result<Vec<u8>, Problem>>;
@@ -36,7 +36,7 @@ struct Batch<'a> {
 /// The items of a batch, in order.
 ///
 /// # Errors
-/// [`Problem`] if it is not `{"items":[…]}`, or has none or too many.
+/// [`Problem`] if the body is not `{"items":[…]}`, or has no items or too many.
 pub fn items(body: &[u8]) -> Result<Vec<&str>, Problem> {
     let batch: Batch<'_> = object(body, r#"{"items":[…]}"#)?;
     if batch.items.is_empty() || batch.items.len() > MOST_ITEMS {
@@ -46,10 +46,10 @@ pub fn items(body: &[u8]) -> Result<Vec<&str>, Problem> {
     Ok(batch.items.into_iter().map(RawValue::get).collect())
 }
 
-/// A request's members. An array is refused, which serde takes for an object whose members come in order.
+/// Parses the members of a request. Unlike serde, it does not accept an array with the members in order.
 ///
 /// # Errors
-/// [`Problem`] if it is not what is expected.
+/// [`Problem`] if the body does not have the expected form.
 pub fn object<'a, T: Deserialize<'a>>(body: &'a [u8], expected: &str) -> Result<T, Problem> {
     let request = serde_json::from_slice(body).map_err(|error| malformed(&error, expected))?;
     if body.trim_ascii_start().starts_with(b"{") {
@@ -62,8 +62,10 @@ pub fn object<'a, T: Deserialize<'a>>(body: &'a [u8], expected: &str) -> Result<
     }
 }
 
-/// A body that is not the expected JSON. The error's own text may quote the body, which may hold a token: only the
-/// kind and the place are told.
+/// The problem of a body that is not the expected JSON.
+///
+/// serde's own text may quote the body, which may contain a token. Therefore only the kind of fault and
+/// its position are reported.
 fn malformed(error: &serde_json::Error, expected: &str) -> Problem {
     let place = format!("line {}, column {}", error.line(), error.column());
     let what = match error.classify() {
@@ -79,7 +81,7 @@ impl Service {
     /// Signs one token.
     ///
     /// # Errors
-    /// [`Problem`].
+    /// [`Problem`] if the request is refused or no key can sign.
     pub async fn sign(&self, request: &[u8]) -> Result<Response, Problem> {
         let snapshot = Guard::into_inner(self.published.at(self.clock.now()));
         let signer = snapshot.signer.as_ref().map_err(problems::signing_unavailable)?;
@@ -88,10 +90,10 @@ impl Service {
         Ok(body::json(answer))
     }
 
-    /// Signs a batch; each item succeeds or fails for itself.
+    /// Signs a batch. Each item succeeds or fails on its own.
     ///
     /// # Errors
-    /// [`Problem`] if the batch as a whole is not acceptable, or no key can sign.
+    /// [`Problem`] if the batch as a whole is malformed, or no key can sign.
     pub async fn sign_batch(&self, request: &[u8]) -> Result<Response, Problem> {
         let items = items(request)?;
         let snapshot = Guard::into_inner(self.published.at(self.clock.now()));
@@ -109,7 +111,7 @@ impl Service {
         Ok(join(answers))
     }
 
-    /// One after another: this thread computes them, and others wait for it.
+    /// Signs one item after another, because this thread computes the signatures and other requests wait for it.
     async fn sign_in_turns(&self, signer: &Signer, items: Vec<&str>) -> Result<Answers, Problem> {
         let mut answers = Vec::with_capacity(items.len());
         for (index, item) in items.into_iter().enumerate() {
@@ -122,7 +124,7 @@ impl Service {
         Ok(answers)
     }
 
-    /// Side by side: they wait for the provider, which bounds how many.
+    /// Signs all items at the same time. They wait for the provider, which limits how many run at once.
     async fn sign_at_once(&self, signer: &Signer, items: Vec<&str>) -> Result<Answers, Problem> {
         let mut waiting = FuturesOrdered::new();
         for item in items {
@@ -131,8 +133,8 @@ impl Service {
         waiting.try_collect().await.map_err(overloaded)
     }
 
-    /// The answer to one item. Each item of a batch waits by itself for a slow signature, so that one batch does not hold a
-    /// thread that others wait for.
+    /// The answer to one item. Each item waits separately for a slow signature, so a batch never occupies
+    /// a thread that others need.
     async fn sign_one(&self, signer: &Signer, item: &[u8]) -> Result<Result<Vec<u8>, Problem>, Full> {
         let unsigned = match self.unsigned(signer, item) {
             Ok(unsigned) => unsigned,
@@ -162,8 +164,8 @@ fn overloaded(full: Full) -> Problem {
     Problem::overloaded(full.to_string())
 }
 
-/// `{"token":…,"kid":…,"exp":…}`, and `ttl_capped_to` where the life is shorter than what was asked for: base64url and
-/// digits need no escapes.
+/// The answer: `{"token":…,"kid":…,"exp":…}`, with `ttl_capped_to` if the lifetime is shorter than requested. Base64url
+/// and digits need no escapes.
 fn finish(signer: &Signer, unsigned: Unsigned, signature: &Signature) -> Vec<u8> {
     let (expires_at, capped_to) = (unsigned.expires_at(), unsigned.capped_to());
     let token = unsigned.finish(signature.as_ref());
@@ -172,7 +174,7 @@ fn finish(signer: &Signer, unsigned: Unsigned, signature: &Signature) -> Vec<u8>
     answer.push_str(&token);
     answer.push_str(r#"","kid":""#);
     answer.push_str(signer.public.kid().as_str());
-    // Writing to a String cannot fail.
+    // Writing to a `String` cannot fail.
     let _ = write!(answer, r#"","exp":{expires_at}"#);
     if let Some(seconds) = capped_to {
         let _ = write!(answer, r#","ttl_capped_to":{seconds}"#);
@@ -203,7 +205,7 @@ fn broken(error: &SigningKeyError) -> Problem {
     )
 }
 
-/// `{"items":[…]}` of answers and problems, in order.
+/// The answer to a batch: `{"items":[…]}` with answers and problems, in order.
 pub fn join(answers: Vec<Result<Vec<u8>, Problem>>) -> Response {
     let length: usize = answers
         .iter()

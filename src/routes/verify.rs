@@ -1,4 +1,4 @@
-//! `POST /v1/verify` and `/v1/verify/batch`, and the way of all routes to the verifier.
+//! The routes `POST /v1/verify` and `/v1/verify/batch`, and the function through which all routes call the verifier.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -19,12 +19,12 @@ use crate::routes::Service;
 use crate::routes::asked::{Asked, Given};
 use crate::routes::sign::{items, join, object};
 
-/// After so many tokens of a batch, other requests get their turn.
+/// After this many tokens of a batch, other requests get a turn.
 const TURN: usize = 4;
 const EXPECTED: &str =
     r#"{"token":"…","audience":["…"],"issuer":["…"],"scope":"…","typ":"…"}, of which only token is required"#;
 
-/// A token that is good for the caller, with the answers it leads to.
+/// A token that is good for the caller, with encoded answers for it.
 pub type Good = Arc<Entry<Answers>>;
 
 #[derive(Deserialize)]
@@ -42,10 +42,10 @@ struct VerifyRequest<'a> {
     typ: Option<Cow<'a, str>>,
 }
 
-/// One text, or a list of them.
+/// A string or a list of strings.
 struct Texts<'a>(Vec<Text<'a>>);
 
-/// Borrowed from the request unless it has escapes.
+/// A string that is borrowed from the request if it has no escapes.
 #[derive(Deserialize)]
 #[serde(transparent)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
@@ -83,19 +83,19 @@ impl<'de: 'a, 'a> Deserialize<'de> for Texts<'a> {
 }
 
 impl Service {
-    /// Checks one token.
+    /// Verifies one token.
     ///
     /// # Errors
-    /// [`Problem`] if the request is not acceptable. A bad token is not a problem, but an answer.
+    /// [`Problem`] if the request is malformed. A bad token is an answer, not a problem.
     pub fn verify(&self, request: &[u8]) -> Result<Response, Problem> {
         let now = self.clock.now();
         self.answer(request, now).map(body::json)
     }
 
-    /// Checks a batch; each item is answered for itself.
+    /// Verifies a batch. Each item is answered on its own.
     ///
     /// # Errors
-    /// [`Problem`] if the batch as a whole is not acceptable.
+    /// [`Problem`] if the batch as a whole is malformed.
     pub async fn verify_batch(&self, request: &[u8]) -> Result<Response, Problem> {
         let items = items(request)?;
         let mut answers = Vec::with_capacity(items.len());
@@ -131,11 +131,11 @@ impl Service {
         })
     }
 
-    /// Whether a token is good now, for this caller.
+    /// Checks that a token is good now, for this caller.
     ///
     /// # Errors
-    /// [`Problem`] if nothing can be said: no audience is asked for and none is configured (RFC 8725 §3.9), the ring must be
-    /// read first, or the keys of the issuer are not known.
+    /// [`Problem`] if the token cannot be judged: no audience is required or configured (RFC 8725 §3.9), the ring must
+    /// be read first, or the keys of the issuer are not known.
     pub fn check(&self, token: &str, asked: Asked<'_>, now: Timestamp) -> Result<Result<Good, Refusal>, Problem> {
         if let Some(outage) = &self.published.at(now).asleep {
             return Err(problems::asleep(outage));

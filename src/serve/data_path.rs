@@ -1,4 +1,4 @@
-//! What requests are answered with: the signer, the verifier, and the issuers beside our own.
+//! Makes the parts that answer requests: the signer, the verifier, and the trusted issuers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,10 +18,11 @@ use crate::own_keys::OwnKeys;
 use crate::routes::Service;
 use crate::signing::{Lane, Remote, Signing};
 
-/// How long the keys of trusted issuers wait to be fetched after the machine was suspended or its clock was set.
+/// The maximum random delay before the keys of trusted issuers are fetched, after the machine was
+/// suspended or its clock was set.
 const AFTER_JUMPS: Duration = Duration::from_secs(1);
 
-/// Follows the issuers beside our own.
+/// Follows the trusted issuers.
 pub(super) async fn follow_issuers(shared: &Shared) -> Result<Arc<Issuers>, StartError> {
     let settings = &shared.settings;
     let means = signet_issuers::Means {
@@ -40,8 +41,8 @@ pub(super) async fn follow_issuers(shared: &Shared) -> Result<Arc<Issuers>, Star
     Ok(issuers)
 }
 
-/// The timers of the followers stand still while the machine is suspended. The replicas of a suspended host do not all ask at the
-/// same moment.
+/// Fetches keys after the machine was suspended or its clock was set, which the followers' timers do not notice. The
+/// replicas of a suspended host do not all fetch at the same moment.
 async fn fetch_after_jumps(clock_watch: Arc<ClockWatch>, issuers: Arc<Issuers>, shutdown: CancellationToken) {
     let (mut jumps, jitter) = (clock_watch.follow(), Jitter::default());
     loop {
@@ -54,7 +55,7 @@ async fn fetch_after_jumps(clock_watch: Arc<ClockWatch>, issuers: Arc<Issuers>, 
     }
 }
 
-/// What the routes of the local socket share.
+/// Makes what the routes of the local socket share.
 pub(super) fn service(
     shared: &Shared,
     keeper: &Keeper,
@@ -85,7 +86,7 @@ pub(super) fn service(
     })
 }
 
-/// It takes the tokens of our own ring and of each issuer that is trusted.
+/// Makes the verifier for tokens of our own ring and of the trusted issuers.
 fn verifier(shared: &Shared, keeper: &Keeper, issuers: &Issuers) -> Verifier<Answers> {
     let settings = &shared.settings;
     let own = OwnKeys {

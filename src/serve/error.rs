@@ -13,49 +13,49 @@ use crate::hardening::NotLocked;
 /// Why the sidecar did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The local socket.
+    /// The local socket could not be opened.
     #[error("the local socket cannot be opened")]
     Socket(#[from] SocketError),
-    /// A TCP listener.
+    /// A TCP listener could not be opened.
     #[error("listening on {address} failed; free the port, or change {setting}")]
     Listen {
-        /// Where.
+        /// The address of the listener.
         address: SocketAddr,
-        /// The setting that says so.
+        /// The setting for the address.
         setting: &'static str,
-        /// Why.
+        /// The system's error.
         source: io::Error,
     },
-    /// The certificate.
+    /// The certificate of the public listener cannot be used.
     #[error("TLS cannot be set up")]
     Tls(#[from] TlsError),
-    /// The memory.
+    /// The memory could not be locked.
     #[error("memory cannot be locked")]
     Memory(#[from] NotLocked),
-    /// The keys.
+    /// The keys of the signing ring cannot be read.
     #[error("the ring cannot be opened")]
     Provider(#[from] ProviderError),
-    /// The keys of a ring that is also published.
+    /// The keys of a ring that is also published cannot be read.
     #[error(
         "the ring of {provider}, which SIGNET_ALSO_PUBLISH names, cannot be read, and without its keys good tokens would \
          be refused; remove {provider} there if no token of it is alive",
         provider = .0.provider
     )]
     Also(#[source] ProviderError),
-    /// The keys of other issuers.
+    /// The keys of trusted issuers cannot be fetched at all.
     #[error("SIGNET_TRUSTED_ISSUERS cannot be followed")]
     Issuers(#[from] NoClient),
-    /// Threads and signals.
+    /// The system refused a thread or a signal handler.
     #[error("the system refused {what}")]
     System {
-        /// What.
+        /// The operation that failed.
         what: &'static str,
-        /// Why.
+        /// The system's error.
         source: io::Error,
     },
 }
 
-/// The system refused something.
+/// Makes the error for an operation that the system refused.
 pub(super) fn refused(what: &'static str) -> impl Fn(io::Error) -> StartError {
     move |source| StartError::System { what, source }
 }

@@ -1,4 +1,4 @@
-//! The three listeners: opened before anything else, and served when what they answer from is there.
+//! The three listeners. They are opened before anything else, and served once their answers are available.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,14 +17,14 @@ use crate::routes::public::Public;
 use crate::routes::{Service, local};
 use crate::settings::Settings;
 
-/// The socket, the public and the admin listener.
+/// The number of listeners: socket, public and admin.
 const LISTENERS: usize = 3;
 
 /// The listeners, open and not served yet.
 pub(super) struct Listeners {
     pub(super) tls: Option<Tls>,
     pub(super) socket: UnixListener,
-    /// The file of the socket is removed when this is dropped.
+    /// The bound socket. Its file is removed when this is dropped.
     pub(super) bound: Bound,
     pub(super) public: TcpListener,
     pub(super) admin: TcpListener,
@@ -65,8 +65,8 @@ async fn listen(address: SocketAddr, setting: &'static str) -> Result<TcpListene
     })
 }
 
-/// Serves the admin listener, on a thread of its own: whatever the other listeners are busy with, a probe gets its answer.
-/// The pages that need the ring say that it is starting until they are given it.
+/// Serves the admin listener on its own thread, so a probe is answered even if the other listeners are busy. Until the
+/// ring is open, the pages that need it say that the sidecar is starting.
 pub(super) fn serve_admin(shared: &Shared, listener: TcpListener) -> Result<Admin, StartError> {
     let settings = &shared.settings;
     let pages = Admin::new(About {
@@ -93,7 +93,7 @@ pub(super) fn serve_socket(shared: &Shared, listener: UnixListener, service: Arc
         .spawn(serve_unix("socket", listener, allowed, routes, context));
 }
 
-/// Serves the public listener, and follows the files of its certificate.
+/// Serves the public listener, and reloads its certificate when the files change.
 pub(super) fn serve_public(
     shared: &Shared,
     listener: TcpListener,
@@ -112,7 +112,7 @@ pub(super) fn serve_public(
         .spawn(serve_tcp("public", listener, tls, documents, context));
 }
 
-/// Says in the log where everything is.
+/// Logs the addresses of all listeners.
 pub(super) fn announce(settings: &Settings) {
     let scheme = if settings.tls.is_some() { "https" } else { "http" };
     info!(

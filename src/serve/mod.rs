@@ -1,7 +1,7 @@
-//! Puts the sidecar together from its settings, and takes it down again.
+//! Builds the sidecar from its settings, runs it, and shuts it down.
 //!
-//! [`serve`] is the order in which that happens. Each part has a file: the listeners, the rings with their keeper, what requests
-//! need, and the end.
+//! [`serve`] shows the order. Each part has a file: the listeners, the rings with their keeper, the parts that answer
+//! requests, and the shutdown.
 
 mod data_path;
 mod error;
@@ -32,14 +32,14 @@ pub use error::StartError;
 /// Runs the sidecar until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// [`StartError`].
+/// [`StartError`] if it cannot start.
 pub async fn serve(settings: Settings) -> Result<(), StartError> {
     for warning in &settings.warnings {
         warn!("{warning}");
     }
     lock_memory(settings.limits.require_locked_memory)?;
     let mut signals = Signals::catch()?;
-    // The listeners first: a second start on the same socket must not get as far as the ring.
+    // Open the listeners first: a second sidecar on the same socket must not touch the ring.
     let Listeners {
         tls,
         socket,
@@ -49,7 +49,7 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
     } = Listeners::open(&settings).await?;
     let shared = Shared::new(settings);
     let context = shared.context(shared.settings.limits.threads.into())?;
-    // Before the provider is asked: it may be silent, and the process lives all the same.
+    // Serve these pages before asking the provider, which may be silent while the process is alive.
     let pages = listeners::serve_admin(&shared, admin)?;
 
     let Some(parts) = signals.unless_stopped(Box::pin(Parts::start(&shared))).await else {
@@ -85,7 +85,7 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
     Ok(())
 }
 
-/// What is there once the rings are open.
+/// What exists once the rings are open.
 struct Parts {
     keeper: Keeper,
     remote: Arc<Remote>,
@@ -94,7 +94,7 @@ struct Parts {
 }
 
 impl Parts {
-    /// Opens the rings, and makes what requests need of them.
+    /// Opens the rings, and makes the parts that answer requests.
     async fn start(shared: &Shared) -> Result<Self, StartError> {
         let providers = Providers::open(shared).await?;
         let remote = Arc::new(Remote::new(

@@ -1,4 +1,4 @@
-//! The rings and their keeper.
+//! Opens the rings and starts their keeper.
 
 use std::sync::Arc;
 
@@ -13,15 +13,15 @@ use crate::keeper::{Charge, Keeper, Means, NoRing, Source};
 use crate::last_good::LastGood;
 use crate::settings::Settings;
 
-/// The providers of all rings, behind their guards.
+/// The providers of all rings, with their guards.
 pub(super) struct Providers {
-    /// Of the ring that signs.
+    /// The provider of the signing ring.
     pub(super) signing: Arc<dyn KeyProvider>,
     also: Vec<Source>,
 }
 
 impl Providers {
-    /// Opens them, and refuses those that do not fit the settings.
+    /// Opens the providers, and refuses those that do not support the settings.
     pub(super) async fn open(shared: &Shared) -> Result<Self, StartError> {
         let settings = &shared.settings;
         let open = |origin| app::open_guarded(settings, origin, Arc::clone(&shared.clock), Arc::clone(&shared.metrics));
@@ -40,7 +40,7 @@ impl Providers {
     }
 }
 
-/// Reads the rings, and makes the first key if there is none.
+/// Reads the rings, and creates the first key if there is none.
 pub(super) async fn keep(shared: &Shared, providers: Providers) -> Result<Keeper, StartError> {
     let settings = &shared.settings;
     let means = Means {

@@ -13,10 +13,10 @@ use crate::keeper::watch_clock;
 use crate::settings::Settings;
 use crate::telemetry::metrics::Metrics;
 
-/// The setting of the most connections, for the log.
+/// The setting for the maximum number of connections, for the log.
 pub(super) const MAX_CONNECTIONS: &str = "SIGNET_MAX_CONNECTIONS";
 
-/// The settings, the time, the counters, and the tasks that end with the process.
+/// The settings, the clock, the metrics, and the tasks that end with the process.
 pub(super) struct Shared {
     pub(super) settings: Settings,
     pub(super) clock: Arc<dyn Clock>,
@@ -39,7 +39,7 @@ impl Shared {
         }
     }
 
-    /// What a listener goes by, with threads of its own.
+    /// Makes the context of a listener, with worker threads of its own.
     pub(super) fn context(&self, threads: usize) -> Result<Context, StartError> {
         Ok(Context {
             limits: Limits {

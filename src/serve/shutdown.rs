@@ -1,4 +1,4 @@
-//! The signals, and the end: requests under way may finish.
+//! Signals and shutdown: requests in progress may finish.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
@@ -6,7 +6,7 @@ use tracing::{info, warn};
 use super::error::{StartError, refused};
 use super::shared::Shared;
 
-/// The signals that mean something to the process.
+/// The signals that the process handles.
 pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -23,8 +23,8 @@ impl Signals {
         })
     }
 
-    /// Does the work, unless a signal to stop comes before it is done: a provider that is silent does not hold up the end.
-    /// Whatever the start was doing leaves a good ring behind when it is cut off (clause 10 of the contract).
+    /// Runs a future unless a signal to stop arrives first, so a silent provider does not delay the shutdown. A start
+    /// that is cancelled leaves a valid ring (clause 10 of the contract).
     pub(super) async fn unless_stopped<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             done = work => Some(done),
@@ -32,7 +32,7 @@ impl Signals {
         }
     }
 
-    /// Waits for a signal to stop, and does this at each SIGHUP until then.
+    /// Waits for a signal to stop. Calls `on_hang_up` at each SIGHUP until then.
     pub(super) async fn stop(&mut self, on_hang_up: impl Fn()) {
         loop {
             tokio::select! {
@@ -43,7 +43,7 @@ impl Signals {
     }
 }
 
-/// Returns when a signal to stop has come. Cancelled, it loses none.
+/// Returns when a signal to stop has arrived. It can be cancelled without losing a signal.
 async fn stop(terminate: &mut Signal, interrupt: &mut Signal) {
     tokio::select! {
         _ = terminate.recv() => {}
@@ -51,7 +51,7 @@ async fn stop(terminate: &mut Signal, interrupt: &mut Signal) {
     }
 }
 
-/// Lets requests under way finish, for as long as the settings say.
+/// Lets requests in progress finish, for as long as the settings allow.
 pub(super) async fn drain(shared: &Shared) {
     let patience = shared.settings.limits.drain_timeout;
     info!(wait = %humantime::format_duration(patience), "stopping: requests under way may finish");

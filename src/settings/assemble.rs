@@ -1,4 +1,4 @@
-//! Puts the settings together, and judges those that concern one another.
+//! Assembles the settings, and checks those that depend on each other.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -133,7 +133,7 @@ fn log_format(r: &mut Reader, machine: &Machine) -> Option<LogFormat> {
     Some(format)
 }
 
-/// The ring that signs.
+/// The origin of the signing ring.
 fn origin(r: &mut Reader, defaults: &Defaults) -> Option<Origin> {
     let provider = r.required("provider", names::provider);
     let custody = custody(r, provider);
@@ -183,8 +183,8 @@ fn origin(r: &mut Reader, defaults: &Defaults) -> Option<Origin> {
     })
 }
 
-/// Bounds on signatures that the provider computes bound nothing where Signet computes them. Nobody is less safe for it, and
-/// a fleet that has both custodies may state them once: a warning will do.
+/// Warns of limits for signatures by the provider if Signet itself signs. It is only a warning, because they do no
+/// harm, and a fleet with both custodies may set them everywhere.
 fn warn_of_unused_limits(r: &mut Reader, origin: Option<&Origin>) {
     if origin.is_none_or(|origin| origin.custody == Custody::Remote) {
         return;
@@ -222,7 +222,7 @@ fn policy(r: &mut Reader) -> Option<Policy> {
         verifier_cache: span("verifier_cache")?,
         clock_skew: span("clock_skew")?,
     };
-    // The spans are judged whatever the algorithm: a wrong name there must not hide that a lead is too short.
+    // Check the durations even if the algorithm is wrong: that error must not hide that a lead is too short.
     match Policy::new(durations, algorithm.unwrap_or(Algorithm::ES256)) {
         Ok(policy) => algorithm.map(|_| policy),
         Err(problems) => {
@@ -236,7 +236,7 @@ fn policy(r: &mut Reader) -> Option<Policy> {
     }
 }
 
-/// The policy speaks of `verifier_cache`; an operator has `SIGNET_VERIFIER_CACHE` to change.
+/// Replaces the names of the policy, such as `verifier_cache`, by variables, such as `SIGNET_VERIFIER_CACHE`.
 fn with_variables(text: &str) -> String {
     let names = Durations::default().named().map(|(name, _)| name);
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
@@ -287,7 +287,7 @@ fn socket(r: &mut Reader, machine: &Machine) -> Option<Socket> {
     r.derive("socket_allow_uids", &machine.allowed_uids());
     let allow_uids = r.required("socket_allow_uids", parse::ids);
     let mut allow_gids = r.optional("socket_allow_gids", parse::ids).unwrap_or_default();
-    // Who gives a group the socket means to let it in.
+    // An operator who gives the socket to a group means to let that group in.
     allow_gids.extend(group.as_ref().map(|group| group.gid));
     Some(Socket {
         path: path?,
@@ -349,7 +349,7 @@ fn judge(r: &mut Reader, issuer: &Issuer, listen: SocketAddr, admin: SocketAddr)
     }
 }
 
-/// Whether the second of two listeners could not be opened.
+/// Whether the second of these listeners could not be opened because of the first.
 fn collide(one: SocketAddr, other: SocketAddr) -> bool {
     one.port() != 0
         && one.port() == other.port()
@@ -380,7 +380,8 @@ impl Machine {
         dir.join(SOCKET).display().to_string()
     }
 
-    /// `/` is the home of a user that has none, as in most containers; nothing can be made there.
+    /// The home directory. `/` counts as none: it is the home of users without one, as in most containers,
+    /// and cannot be written to.
     fn home(&self) -> Option<&Path> {
         self.home.as_deref().filter(|home| *home != Path::new("/"))
     }
@@ -394,7 +395,7 @@ impl Machine {
 
     fn default_threads(&self) -> NonZeroUsize {
         const MOST: NonZeroUsize = NonZeroUsize::new(4).expect("4 is not 0");
-        // The other half is the gateway's. Fewer threads also take more requests each time they wake.
+        // The other half is for the gateway. Also, with fewer threads, each handles more requests when it wakes.
         let half = NonZeroUsize::new(self.cores.get().div_ceil(2)).unwrap_or(NonZeroUsize::MIN);
         half.min(MOST)
     }

@@ -1,5 +1,6 @@
-//! `SSL_CERT_FILE` and `SSL_CERT_DIR`: the certificate authorities that every client of this process believes, those of the
-//! vendors' SDKs too. Whoever writes them can pass for any provider and any issuer, so they are judged here, for all verbs.
+//! Checks `SSL_CERT_FILE` and `SSL_CERT_DIR`: the certificate authorities that all clients of this process trust,
+//! including those of the vendors' SDKs. An attacker who can write to them can impersonate any provider and issuer, so
+//! all subcommands check them.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -10,11 +11,11 @@ use signet_files::{Rule, no_authorities};
 const FILE: &str = "SSL_CERT_FILE";
 const DIRECTORIES: &str = "SSL_CERT_DIR";
 
-/// What is wrong with them, each with its variable.
+/// The problems, each with its variable.
 pub(super) fn problems(env: &BTreeMap<OsString, OsString>) -> Vec<(&'static str, String)> {
     let set = |name: &str| env.get(OsStr::new(name)).filter(|value| !value.is_empty());
     let file = set(FILE).and_then(|path| Some((FILE, of_file(Path::new(path)).err()?)));
-    // Several may stand there, separated by colons (openssl-env(7)).
+    // It may have several paths, separated by colons (openssl-env(7)).
     let directories = set(DIRECTORIES).into_iter().flat_map(std::env::split_paths);
     let refused = |path: std::path::PathBuf| {
         let refused = Rule::Trusted.look_in(&path).err()?;
@@ -23,7 +24,7 @@ pub(super) fn problems(env: &BTreeMap<OsString, OsString>) -> Vec<(&'static str,
     file.into_iter().chain(directories.filter_map(refused)).collect()
 }
 
-/// A file that is missing or empty is for those to say who need an authority.
+/// Checks a file. If it is missing or empty, those who need an authority will report it.
 fn of_file(path: &Path) -> Result<(), String> {
     Rule::Trusted
         .look(path)

@@ -1,6 +1,7 @@
-//! Which claims get a header of their own, and under which name.
+//! The claims that get a header of their own, and the names of these headers.
 //!
-//! The name stands after the last colon, as a claim's own name may hold some: `https://example.com/roles:x-auth-roles`.
+//! The name of the header follows the last colon, because the name of the claim may contain colons:
+//! `https://example.com/roles:x-auth-roles`.
 
 use http::HeaderName;
 use signet_config::{Reader, Source};
@@ -13,8 +14,8 @@ const MOST_HEADERS: usize = 16;
 const LONGEST_NAME: usize = 64;
 const EXAMPLE: &str = "write for example email:x-auth-email,/realm_access/roles:x-auth-roles";
 
-/// Names after `x-` by which gateways, proxies and frameworks tell each other what to do, or where a request came from. A
-/// token must not decide on that. Those that end with `-` are beginnings of names.
+/// Names after `x-` that gateways, proxies and frameworks use for instructions to each other, or for where a request
+/// came from. A token must not control these. An entry that ends in `-` is a prefix.
 const OF_GATEWAYS: [&str; 16] = [
     "forwarded",
     "forwarded-",
@@ -70,14 +71,16 @@ fn headers(text: &str) -> Result<Vec<(ClaimPath, HeaderName)>, String> {
     }
 }
 
-/// A name that is nothing to anybody but the service. With `x-` before it, it is neither hop-by-hop nor one of those that
-/// decide on where a request goes and who sent it (`Host`, `Authorization`, `Cookie`, `Content-…`).
+/// The name of a header that has a meaning for the service only.
+///
+/// With the prefix `x-`, it is neither hop-by-hop nor one that decides where a request goes or who sent it (`Host`,
+/// `Authorization`, `Cookie`, `Content-…`).
 fn header(name: &str) -> Result<HeaderName, &'static str> {
     let name = name.trim().to_ascii_lowercase();
     let Some(rest) = name.strip_prefix("x-") else {
         return Err("does not begin with x-");
     };
-    // CGI and its heirs make `_` of every other character: two names would be one to the service.
+    // CGI and interfaces like it turn all other characters into `_`, and two names could become the same.
     let is_plain = rest
         .split('-')
         .all(|word| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric()));
@@ -100,7 +103,7 @@ fn header(name: &str) -> Result<HeaderName, &'static str> {
     HeaderName::from_bytes(name.as_bytes()).map_err(|_| "is no name of a header (RFC 9110 §5.1)")
 }
 
-/// One character. A blank at the ends of a setting is dropped, so the space has a word.
+/// A single character. Blanks at the ends of a setting are dropped, so the space is written as a word.
 fn separator(text: &str) -> Result<char, String> {
     let mut chars = text.chars();
     match (chars.next(), chars.next()) {

@@ -1,5 +1,5 @@
-//! The issuers beside our own whose tokens are accepted: `SIGNET_TRUSTED_ISSUERS` names them, and each may have a table
-//! `[trusted_issuers."https://login.example.com/"]` in the settings file with what differs from the defaults.
+//! Trusted issuers: `SIGNET_TRUSTED_ISSUERS` names them, and each may have a table
+//! `[trusted_issuers."https://login.example.com/"]` in the settings file with values that differ from the defaults.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ const KEYS: [(&str, Kind); 11] = [
     ("unknown_kid_cooldown", Kind::Duration),
 ];
 
-/// One for each type of key.
+/// The default algorithms: one for each type of key.
 const ALGORITHMS: [Algorithm; 5] = [
     Algorithm::RS256,
     Algorithm::ES256,
@@ -47,8 +47,8 @@ pub(super) fn trusted(
     let names = r.optional("trusted_issuers", parse::names).unwrap_or_default();
     let mut trusted: Vec<TrustedIssuer> = Vec::new();
     for name in names {
-        // Where its keys are told, a name need not be a URL: `iss` is any text (RFC 7519 §4.1.1), and Google's is
-        // `accounts.google.com` in some tokens.
+        // If the URL of its keys is configured, an issuer's name need not be a URL: `iss` is any text (RFC 7519
+        // §4.1.1), and Google's is `accounts.google.com` in some tokens.
         let has_keys = tables.get(&name).is_some_and(|table| table.contains_key("jwks_url"));
         let issuer = match parse::issuer(&name) {
             Ok(issuer) => issuer,
@@ -81,18 +81,18 @@ pub(super) fn trusted(
     trusted
 }
 
-/// What to call the table of a trusted issuer, or a key in it.
+/// The name of a trusted issuer's table, or of a key in it, for a message.
 pub(super) fn place(r: &Reader, issuer: &str, key: Option<&str>) -> String {
     let key = key.map_or_else(String::new, |key| format!(".{key}"));
     r.place_in_file(&format!("trusted_issuers.{issuer:?}{key}"))
 }
 
-/// Whether it can be the whole `iss` of an issuer that is no URL: ASCII that shows, as in a URI.
+/// Whether this can be the `iss` of an issuer that is not a URL: visible ASCII characters only.
 fn is_name(name: &str) -> bool {
     (1..=256).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// One table, of which what was read is taken away.
+/// The table of one issuer. Values are removed from it as they are read.
 struct Terms<'a> {
     r: &'a mut Reader,
     name: &'a str,
@@ -166,7 +166,7 @@ impl Terms<'_> {
         let cool_down = self
             .take("unknown_kid_cooldown", span(SECOND..=WEEK))
             .unwrap_or(SECOND * 10);
-        // One that is given moves the default of the other along.
+        // If only one of the two is given, the default of the other follows it.
         let max_refresh = max_refresh.unwrap_or_else(|| minutes(60).max(min_refresh.unwrap_or_default()));
         let min_refresh = min_refresh.unwrap_or_else(|| minutes(1).min(max_refresh));
         if min_refresh > max_refresh {
@@ -191,7 +191,7 @@ impl Terms<'_> {
         let value = self.table.remove(key)?;
         let (_, kind) = KEYS.iter().find(|(name, _)| *name == key)?;
         let said = |text: String| match text.trim() {
-            // An empty list is not the default, as which it would be read.
+            // An empty list would be taken for the default.
             "" => Err(EMPTY.to_owned()),
             _ => Ok(text),
         };

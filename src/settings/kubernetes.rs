@@ -1,4 +1,4 @@
-//! What the API server of Kubernetes demands of the policy, and what it is told.
+//! The limits that the API server of Kubernetes sets for the policy, and the values that it is given.
 //! <https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/#external-serviceaccount-token-signing-and-key-management>
 
 use std::time::Duration;
@@ -9,21 +9,21 @@ use signet_core::{Algorithm, Policy};
 
 use super::parse;
 
-/// The API server starts with no signer that allows less.
+/// The API server does not start with a signer that allows less than this.
 const LEAST_LIFE: Duration = Duration::from_secs(600);
 
-/// What the API server is told of the policy, in whole seconds.
+/// The values of the policy for the API server, in whole seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kubernetes {
-    /// The longest life of a token that it may ask for. It computes `exp` by its own clock, which may be ahead of ours by 2S;
-    /// so this is T − 2S.
+    /// The maximum lifetime of a token: T − 2S. The API server computes `exp` with its own clock, which
+    /// may be ahead of ours by 2S.
     pub longest: Duration,
-    /// How often it asks for the keys.
+    /// How often the API server requests the keys.
     pub refresh_hint: Duration,
 }
 
 impl Kubernetes {
-    /// The algorithms that it takes.
+    /// Whether the API server accepts this algorithm.
     #[must_use]
     pub fn takes(algorithm: Algorithm) -> bool {
         use Algorithm::{ES256, ES384, ES512, RS256};
@@ -35,7 +35,7 @@ impl Kubernetes {
         let skews = durations.clock_skew * 2;
         Self {
             longest: Duration::from_secs(durations.token_max_ttl.saturating_sub(skews).as_secs()),
-            // M is in whole seconds, and may be zero; the hint may not.
+            // M is in whole seconds and may be zero; the hint must not be zero.
             refresh_hint: durations.jwks_max_age.max(Duration::from_secs(1)),
         }
     }
@@ -64,7 +64,7 @@ pub(super) fn kubernetes(r: &mut Reader, policy: Option<&Policy>) -> Option<Kube
         );
         r.refuse("token_max_ttl", text);
     }
-    // Its fetch may fail once.
+    // One fetch of the API server may fail.
     let least = durations.refresh_interval + told.refresh_hint * 2 + durations.clock_skew * 2;
     if durations.publish_lead < least {
         let text = format!(

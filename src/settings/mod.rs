@@ -1,10 +1,11 @@
 //! The settings of the sidecar: default < settings file < environment < flag.
 //!
-//! [`SETTINGS`] is the one table; flags, variables, file keys and documentation follow from it. [`Settings::load`] is a
-//! pure function of all that it is given, and either returns values that are typed and fit together, with a
-//! [`Policy`] that is safe, or every problem at once. This module opens nothing but the settings file: whether a
-//! directory can be written or a certificate be read is for those to find out who use it. It looks where paths lead, though:
-//! two settings must not name one file.
+//! [`SETTINGS`] is the only table. Flags, variables, file keys and documentation follow from it. [`Settings::load`]
+//! is a pure function of its arguments. It returns either typed values that fit together, with a safe [`Policy`],
+//! or every problem at once.
+//!
+//! This module opens only the settings file; whether a directory can be written or a certificate read shows when it is
+//! used. But it resolves paths, because two settings must not name the same file.
 
 mod assemble;
 mod authorities;
@@ -50,61 +51,61 @@ pub use table::{SETTINGS, TABLE};
 
 use unlisted::Unlisted;
 
-/// The settings, each of its type. Secret are only the variables of ecosystems, which do not show themselves.
+/// The typed settings. Only the providers' variables can be secret, and their `Debug` hides them.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The ring that signs, and where it is kept.
+    /// The signing ring.
     pub origin: Origin,
-    /// The rings whose public keys are published and accepted too.
+    /// The rings that are also published.
     pub also: Vec<Origin>,
-    /// The variables of the providers' ecosystems, such as `VAULT_ADDR`.
+    /// The variables of the providers, such as `VAULT_ADDR`.
     pub variables: Variables,
     /// How many replicas share the provider's quota.
     pub replicas: u32,
-    /// Directory of what this machine keeps.
+    /// The directory for files that this machine keeps.
     pub data_dir: PathBuf,
-    /// What becomes of keys that are no longer published; `None` keeps them as they are.
+    /// What to do with keys that are no longer published. `None` keeps them.
     pub expired_keys: Option<Fate>,
-    /// `iss` of tokens, and the base of the discovery documents.
+    /// The `iss` of tokens, and the base URL of the discovery documents.
     pub issuer: Issuer,
-    /// Of these a token must have one, when a request to verify names none.
+    /// The audiences of which a token needs one, if a request to verify names none.
     pub audience: Vec<Audience>,
-    /// The issuers beside our own whose tokens are accepted.
+    /// The trusted issuers.
     pub trusted_issuers: Vec<TrustedIssuer>,
-    /// The headers that name the client to the service behind the gateway.
+    /// The headers that identify the client to the service behind the gateway.
     pub identity: Identity,
-    /// `aud` of signed tokens when the request has none.
+    /// The `aud` of signed tokens, if the request has none.
     pub sign_audience: Vec<Audience>,
-    /// `sub` of signed tokens when the request has none.
+    /// The `sub` of signed tokens, if the request has none.
     pub sign_subject: Option<String>,
-    /// The schedule's spans, and the algorithm of new keys.
+    /// The durations of the schedule, and the algorithm of new keys.
     pub policy: Policy,
-    /// Modulus of new RSA keys.
+    /// The size of new RSA keys.
     pub rsa_bits: RsaBits,
-    /// The public listener.
+    /// The address of the public listener.
     pub listen: SocketAddr,
-    /// What the public listener speaks TLS with; `None` is plain HTTP.
+    /// The certificate of the public listener. `None` means plain HTTP.
     pub tls: Option<TlsFiles>,
-    /// The listener of health, metrics and status page.
+    /// The address of the listener for health, metrics and the status page.
     pub admin_listen: SocketAddr,
     /// The local socket.
     pub socket: Socket,
-    /// What the API server of Kubernetes is told, if tokens are signed for it.
+    /// The values for the API server of Kubernetes, if tokens are signed for it.
     pub kubernetes: Option<Kubernetes>,
-    /// What bounds the process.
+    /// The limits of the process.
     pub limits: Limits,
     /// What is logged.
     pub log: Targets,
-    /// How it is written; `auto` is resolved.
+    /// The format of the log; `auto` is already resolved.
     pub log_format: LogFormat,
-    /// Whether it is written in colours.
+    /// Whether the log is in colour.
     pub log_colors: bool,
-    /// What will do but is likely not meant, a sentence each, to be logged at start.
+    /// Warnings to log at start: one sentence for each setting that is valid but probably not what was meant.
     pub warnings: Vec<String>,
     effective: Vec<Effective>,
 }
 
-/// Certificate and key of the public listener.
+/// The certificate and key of the public listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
     /// The certificate chain, in PEM.
@@ -113,81 +114,82 @@ pub struct TlsFiles {
     pub key: PathBuf,
 }
 
-/// The local socket, and who may connect: whose user id or whose group id is allowed.
+/// The local socket, and who may connect: a peer with one of these user ids or group ids.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Socket {
-    /// Its path, at most 107 bytes long.
+    /// The path of the socket, at most 107 bytes long.
     pub path: PathBuf,
-    /// Permission bits of its file; none for other users.
+    /// The permission bits of its file. Other users have none.
     pub mode: u32,
-    /// The group that its file gets.
+    /// The group of its file.
     pub group: Option<Group>,
     /// User ids that may connect.
     pub allow_uids: BTreeSet<u32>,
-    /// Group ids that may connect, with that of the file.
+    /// Group ids that may connect, including that of the file.
     pub allow_gids: BTreeSet<u32>,
 }
 
-/// What bounds the process.
+/// The limits of the process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// The most connections open at once, per listener.
+    /// The maximum number of open connections of each listener.
     pub max_connections: NonZeroUsize,
-    /// How long a client may take to send a request's headers.
+    /// How long a client may take to send the headers of a request.
     pub header_timeout: Duration,
-    /// How long requests under way may take to finish at the end; may be zero.
+    /// How long requests in progress may take to finish at shutdown. May be zero.
     pub drain_timeout: Duration,
-    /// The most verified tokens remembered; `None` is no cache.
+    /// The maximum number of verified tokens to cache. `None` disables the cache.
     pub verify_cache_entries: Option<NonZeroUsize>,
-    /// How long a request may wait for a signature that the provider computes.
+    /// How long a request may wait for a signature by the provider.
     pub sign_timeout: Duration,
-    /// The most such signatures at once.
+    /// The maximum number of such signatures at once.
     pub sign_concurrency: usize,
-    /// The most such signatures a second.
+    /// The maximum number of such signatures per second.
     pub sign_rate: NonZeroU32,
-    /// Whether not to start when key memory cannot be locked.
+    /// Whether to refuse to start if memory for keys cannot be locked.
     pub require_locked_memory: bool,
-    /// Threads that serve connections; 0 is resolved.
+    /// The number of threads that serve connections; 0 is already resolved.
     pub threads: NonZeroUsize,
 }
 
-/// The facts of machine and user from which defaults are derived.
+/// Facts about the machine and the user, from which defaults are derived.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Machine {
-    /// The effective user id, which is what peers see of us and we of them (`SO_PEERCRED`).
+    /// The effective user id, which `SO_PEERCRED` shows to peers.
     pub uid: u32,
     /// Whether standard error is a terminal.
     pub stderr_is_terminal: bool,
-    /// Cores that this process may use.
+    /// The number of cores that this process may use.
     pub cores: NonZeroUsize,
-    /// Its groups by name, as far as `/etc/group` lists them (group(5)).
+    /// The machine's groups by name, as far as `/etc/group` lists them (group(5)).
     pub groups: BTreeMap<String, u32>,
-    /// Whether this user may serve in `/run/signet`, or connect to the socket there.
+    /// Whether this user may create the socket in `/run/signet`, or connect to it there.
     pub run_signet_is_ours: bool,
-    /// Whether a terminal is to be written to in colours: `NO_COLOR` is empty, and `TERM` is not `dumb`.
+    /// Whether colours are wanted: `NO_COLOR` is empty, and `TERM` is not `dumb`.
     pub likes_colors: bool,
-    /// `$HOME`.
+    /// The variable `HOME`.
     pub home: Option<PathBuf>,
-    /// `$XDG_STATE_HOME`.
+    /// The variable `XDG_STATE_HOME`.
     pub xdg_state_home: Option<PathBuf>,
-    /// `$XDG_RUNTIME_DIR`.
+    /// The variable `XDG_RUNTIME_DIR`.
     pub xdg_runtime_dir: Option<PathBuf>,
 }
 
 impl Machine {
-    /// The facts of this process.
+    /// Reads the facts of this process.
     #[must_use]
     #[expect(
         clippy::disallowed_methods,
         reason = "this is the place where the environment is read"
     )]
     pub fn of_this_process() -> Self {
-        // The XDG specification has relative paths ignored; one that is not UTF-8 could not be shown in a message.
+        // The XDG specification says to ignore relative paths. A path that is not UTF-8 could
+        // not be shown in a message.
         let dir = |variable| {
             let path = PathBuf::from(std::env::var(variable).ok()?);
             path.is_absolute().then_some(path)
         };
-        // <https://no-color.org>: any value but an empty one.
+        // <https://no-color.org>: any value counts except an empty one.
         let word = |variable: &str| std::env::var_os(variable);
         Self {
             uid: rustix::process::geteuid().as_raw(),
@@ -204,12 +206,12 @@ impl Machine {
     }
 }
 
-/// Where the socket of a system's sidecar is.
+/// The directory of the socket of a system-wide sidecar.
 const SYSTEM_DIRECTORY: &str = "/run/signet";
-/// The name of the socket.
+/// The file name of the socket.
 const SOCKET: &str = "signet.sock";
 
-/// Whether this user may write there: make files in a directory, connect to a socket.
+/// Whether this user may write there: create files in a directory, connect to a socket.
 fn may_write(path: &str) -> bool {
     rustix::fs::accessat(rustix::fs::CWD, path, Access::WRITE_OK, AtFlags::EACCESS).is_ok()
 }
@@ -223,7 +225,7 @@ fn groups(text: &str) -> BTreeMap<String, u32> {
     text.lines().filter_map(group).collect()
 }
 
-/// One flag for each setting. Each is known to clap by the setting's name.
+/// Makes one flag for each setting. The id in clap is the name of the setting.
 #[must_use]
 pub fn flags() -> Vec<Arg> {
     signet_config::flags(&TABLE)
@@ -233,17 +235,17 @@ impl Settings {
     /// Reads the settings from the flags and from this process's environment.
     ///
     /// # Errors
-    /// Every problem.
+    /// All problems.
     pub fn of_this_process(flags: &ArgMatches) -> Result<Self, SettingsError> {
         let read_file = |path: &Path| Ok(Rule::Trusted.read_text(path)?.to_string());
         Self::load(std::env::vars_os(), flags, read_file, &Machine::of_this_process())
     }
 
-    /// Reads the settings. Of the environment only `SIGNET_*` counts; `read_file` is asked for the settings file, if one
-    /// is named.
+    /// Reads the settings. Of the environment, `SIGNET_*` and the providers' variables are read. `read_file` reads the
+    /// settings file, if one is named.
     ///
     /// # Errors
-    /// Every problem.
+    /// All problems.
     pub fn load(
         env: impl IntoIterator<Item = (OsString, OsString)>,
         flags: &ArgMatches,
@@ -255,24 +257,24 @@ impl Settings {
         assemble::assemble(reader, unlisted, machine)
     }
 
-    /// The ring that signs, and those that are published beside it.
+    /// The signing ring, and those that are also published.
     pub fn origins(&self) -> impl Iterator<Item = &Origin> {
         std::iter::once(&self.origin).chain(&self.also)
     }
 
-    /// Every setting with its value and where that came from, in the order of the documentation.
+    /// All settings with their values and sources, in the order of the documentation.
     #[must_use]
     pub fn effective(&self) -> &[Effective] {
         &self.effective
     }
 
-    /// A table: variable, value, source.
+    /// A text table with variable, value and source.
     #[must_use]
     pub fn effective_table(&self) -> String {
         Effective::table(&self.effective)
     }
 
-    /// The same as a JSON object, by the setting's name: `{"issuer": {"value": …, "source": "environment"}, …}`.
+    /// A JSON object by the name of the setting: `{"issuer": {"value": …, "source": "environment"}, …}`.
     #[must_use]
     pub fn effective_json(&self) -> serde_json::Value {
         Effective::json(&self.effective)

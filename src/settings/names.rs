@@ -1,26 +1,26 @@
-//! The words that name a choice.
+//! Settings whose value is a name from a list.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use super::parse;
 
-/// The settings that an origin has besides the variables of its ecosystem.
+/// The settings of an origin, besides the variables of its provider.
 pub(super) const OF_ALSO: [&str; 4] = ["CUSTODY", "KEY", "STORE", "LOCAL_KEY_FILE"];
 
 macro_rules! providers {
     ($($(#[$doc:meta])* $variant:ident = $word:literal, $custody:literal, $built_in:expr, $ecosystem:expr;)+) => {
-        /// A provider. Its one word is also its folder, crate, feature and metric label.
+        /// A provider. Its name is also that of its folder, crate, feature and metric label.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub enum ProviderName {
             $($(#[$doc])* $variant,)+
         }
 
         impl ProviderName {
-            /// All of them, built in or not.
+            /// All providers, built in or not.
             pub const ALL: &[Self] = &[$(Self::$variant),+];
 
-            /// The word.
+            /// The name in settings, logs and metrics.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self {
@@ -28,7 +28,7 @@ macro_rules! providers {
                 }
             }
 
-            /// Whether it is part of this binary.
+            /// Whether the provider is part of this binary.
             #[must_use]
             pub const fn is_built_in(self) -> bool {
                 match self {
@@ -36,14 +36,14 @@ macro_rules! providers {
                 }
             }
 
-            /// The custody that it has unless another is asked for.
+            /// The custody if none is set.
             pub(super) const fn default_custody(self) -> &'static str {
                 match self {
                     $(Self::$variant => $custody,)+
                 }
             }
 
-            /// The variables of its own ecosystem: names, and beginnings of names that end with `_`.
+            /// The variables of the provider's own ecosystem. An entry that ends in `_` is a prefix.
             pub(super) const fn ecosystem(self) -> &'static [&'static str] {
                 match self {
                     $(Self::$variant => $ecosystem,)+
@@ -67,20 +67,20 @@ providers! {
 }
 
 impl ProviderName {
-    /// The word as part of an environment variable: `AWS_KMS`.
+    /// The name as part of an environment variable: `AWS_KMS`.
     #[must_use]
     pub fn in_variables(self) -> String {
         self.as_str().to_ascii_uppercase().replace('-', "_")
     }
 
-    /// The names of those that are part of this binary.
+    /// The names of the providers that are part of this binary.
     fn built_in() -> String {
         let names = Self::ALL.iter().filter(|name| name.is_built_in());
         names.map(|name| name.as_str()).collect::<Vec<_>>().join(", ")
     }
 }
 
-/// The stores of Signet, built in or not: who names one that is not deserves another answer than who mistypes.
+/// The kinds of stores, built in or not. A store that is not built in deserves another error than a misspelled one.
 const STORES: [&str; 6] = ["file", "vault", "s3", "gs", "az", "k8s"];
 
 impl fmt::Display for ProviderName {
@@ -89,26 +89,26 @@ impl fmt::Display for ProviderName {
     }
 }
 
-/// Where a sealed ring is kept.
+/// Where a sealed ring is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Store {
     /// A file on this machine.
     File(PathBuf),
-    /// A place that the provider of this name knows how to reach, with its credentials.
+    /// A place that this provider can reach with its credentials.
     With(ProviderName, String),
 }
 
-/// How log lines are written.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     Text,
-    /// For machines, one JSON object per line.
+    /// One JSON object per line, for programs.
     Json,
 }
 
 impl LogFormat {
-    /// The word.
+    /// The name in settings.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

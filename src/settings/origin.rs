@@ -1,9 +1,9 @@
-//! Where a ring comes from: the provider with all that it must be told. There is one that signs, and with
-//! `SIGNET_ALSO_PUBLISH` there are others whose public keys are published and accepted too.
+//! Where a ring comes from: a provider and its settings. One ring signs; `SIGNET_ALSO_PUBLISH` can name others that are
+//! also published and whose tokens are accepted.
 //!
-//! The others have settings of their own, under a prefix: `SIGNET_ALSO_VAULT_KEY`, or `key` in the table `[also.vault]`
-//! of the settings file. The variables of their ecosystem can be given under the same prefix where they differ from
-//! those of the process: `SIGNET_ALSO_VAULT_VAULT_ADDR`.
+//! The others have settings of their own with a prefix: `SIGNET_ALSO_VAULT_KEY`, or `key` in the table `[also.vault]`
+//! of the settings file. Variables of their ecosystem may have the same prefix, if they differ from those of the
+//! process: `SIGNET_ALSO_VAULT_VAULT_ADDR`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -18,22 +18,22 @@ use super::unlisted::{Also, AlsoValue};
 /// One ring, and how to reach it.
 #[derive(Clone, Debug)]
 pub struct Origin {
-    /// Where its keys are kept.
+    /// The provider of the ring.
     pub provider: ProviderName,
     /// Who computes signatures.
     pub custody: Custody,
     /// The provider's name for the key.
     pub key: String,
-    /// Where a sealed ring is kept; `None` for remote custody.
+    /// Where a sealed ring is stored. `None` for remote custody.
     pub store: Option<Store>,
     /// The key file of the local provider.
     pub local_key_file: PathBuf,
-    /// Variables of the ecosystem that differ from the process's own.
+    /// Variables of the provider's ecosystem that differ from those of the process.
     pub overrides: Variables,
 }
 
 impl Origin {
-    /// Tells this ring from others of the same issuer.
+    /// A name that distinguishes this ring from others of the same issuer.
     #[must_use]
     pub fn name(&self) -> String {
         let custody = match self.custody {
@@ -43,7 +43,7 @@ impl Origin {
         format!("{} {custody} {}", self.provider, self.key)
     }
 
-    /// Whether both name the same ring, as far as names can tell.
+    /// Whether both are the same ring, as far as names can show.
     fn is_same_ring(&self, other: &Self) -> bool {
         (self.provider, self.custody, &self.key, &self.store)
             == (other.provider, other.custody, &other.key, &other.store)
@@ -51,20 +51,20 @@ impl Origin {
     }
 }
 
-/// What an origin has when nothing is written.
+/// The defaults of an origin.
 pub(super) struct Defaults {
-    /// The local ring's file.
+    /// The file of the local ring.
     pub(super) ring_file: String,
-    /// The local key file.
+    /// The key file of the local provider.
     pub(super) key_file: String,
 }
 
 impl Defaults {
-    /// The natural store of a sealed ring. `None`: there is none, as a bucket has no default name.
+    /// The default store of a sealed ring. `None` if there is none, because a bucket has no default name.
     pub(super) fn store(&self, provider: ProviderName, key: &str) -> Option<String> {
         match provider {
             ProviderName::Local => Some(format!("file:{}", self.ring_file)),
-            // Not below the record of remote custody, which has other policies.
+            // It is not below the record of remote custody, which has other policies.
             ProviderName::Vault => Some(format!("vault:secret/signet-sealed/{key}")),
             ProviderName::AwsKms | ProviderName::AzureKeyVault | ProviderName::GcpKms => None,
         }
@@ -78,7 +78,7 @@ pub(super) const NO_STORE: &str = "is missing: a sealed ring of this provider ha
 pub(super) const UNUSED_STORE: &str = "is not used: with remote custody the provider keeps the whole ring. Remove it, or \
     write custody sealed";
 
-/// Whether a provider keeps a sealed ring in this store. Docs: `docs/configuration.md` has the table.
+/// Whether a provider can use this store for a sealed ring. `docs/configuration.md` has the table.
 pub(super) fn goes_with(provider: ProviderName, store: &Store) -> Result<(), String> {
     match (provider, store) {
         (ProviderName::Local, Store::With(keeper, place)) => Err(format!(
@@ -93,7 +93,7 @@ pub(super) fn unused_key_file(provider: ProviderName) -> String {
     format!("is not used: it is the key file of the local provider, and this ring is of {provider}. Remove it")
 }
 
-/// The origins of `SIGNET_ALSO_PUBLISH`, in its order; `signs` is the one that signs.
+/// The origins in `SIGNET_ALSO_PUBLISH`, in its order. `signs` is the origin of the signing ring.
 pub(super) fn also(r: &mut Reader, mut given: Also, defaults: &Defaults, signs: Option<&Origin>) -> Vec<Origin> {
     let listed = r.optional("also_publish", parse::names).unwrap_or_default();
     let mut origins: Vec<Origin> = Vec::new();
@@ -198,7 +198,7 @@ fn origin(
     })
 }
 
-/// The custody of this word, if the provider has it.
+/// The custody with this name, if the provider supports it.
 pub(super) fn custody_of(provider: ProviderName, text: &str) -> Result<Custody, String> {
     let custody = choice(text, &[("remote", Custody::Remote), ("sealed", Custody::Sealed)])?;
     match (provider, custody) {

@@ -1,4 +1,4 @@
-//! From text to values, for what only a sidecar has. Each parser refuses with what is wrong and what to write, and never panics.
+//! Parsers for settings that only the sidecar has. An error says what is wrong and what to write. No parser panics.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -14,11 +14,11 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use signet_edge::unix::Group;
 
-/// What `sun_path` holds besides its closing zero (unix(7)).
+/// The maximum length of `sun_path` without its final zero (unix(7)).
 const LONGEST_SOCKET_PATH: usize = 107;
 
-/// The path of what Signet makes, and must find again at the next start. From another working directory a relative one is
-/// another place, and a ring that is not found is a new ring.
+/// The path of something that Signet creates and must find again at the next start. It must be absolute: from another
+/// working directory, a relative path is another place, and a ring that is not found would be replaced by a new one.
 pub(super) fn lasting_path(text: &str) -> Result<PathBuf, String> {
     let path = path(text)?;
     match path.is_absolute() {
@@ -44,8 +44,8 @@ pub(super) fn rsa_bits(text: &str) -> Result<RsaBits, String> {
         .ok_or_else(|| format!("{text:?} is not a length of RSA keys; write 2048, 3072 or 4096"))
 }
 
-/// An issuer: an absolute http or https URL without query and fragment (RFC 8414 §2), kept as it was written, since
-/// verifiers compare it octet by octet (RFC 7519 §4.1.1).
+/// An issuer: an absolute http or https URL without query and fragment (RFC 8414 §2). It stays as it was written,
+/// because verifiers compare it byte by byte (RFC 7519 §4.1.1).
 pub(super) fn issuer(text: &str) -> Result<Issuer, String> {
     let refuse = |wrong: &str| {
         Err(format!(
@@ -55,7 +55,7 @@ pub(super) fn issuer(text: &str) -> Result<Issuer, String> {
     if !text.is_ascii() {
         return refuse("contains characters that a URL must percent-encode");
     }
-    // `http::Uri` drops a fragment without a word.
+    // `http::Uri` silently drops a fragment.
     if text.contains(['?', '#']) {
         return refuse("has a query or a fragment, which an issuer may not have (RFC 8414 §2)");
     }
@@ -79,7 +79,7 @@ pub(super) fn issuer(text: &str) -> Result<Issuer, String> {
     Ok(Issuer::new(text))
 }
 
-/// Whether what the issuer names can be reached from this machine only.
+/// Whether the host of the issuer's URL is reachable from this machine only.
 pub(super) fn is_loopback(issuer: &Issuer) -> bool {
     let uri = issuer.as_str().parse::<http::Uri>().ok();
     uri.is_some_and(|uri| uri.host().is_some_and(|host| Nearness::of_text(host).is_here()))
@@ -89,7 +89,7 @@ pub(super) fn audiences(text: &str) -> Result<Vec<Audience>, String> {
     items(text)?.into_iter().map(|item| Ok(Audience::new(item))).collect()
 }
 
-/// A group, by its number or by its name.
+/// A group, by number or by name.
 pub(super) fn group(text: &str, groups: &BTreeMap<String, u32>) -> Result<Group, String> {
     let gid = match text.parse() {
         Ok(u32::MAX) => None,
@@ -107,12 +107,12 @@ pub(super) fn group(text: &str, groups: &BTreeMap<String, u32>) -> Result<Group,
     })
 }
 
-/// User or group ids.
+/// A list of user or group ids.
 pub(super) fn ids(text: &str) -> Result<BTreeSet<u32>, String> {
     let id = |item: &str| {
         item.parse()
             .ok()
-            // (uid_t) -1 is nobody: system calls take it for "unchanged".
+            // System calls take (uid_t) -1 for "unchanged".
             .filter(|id| *id != u32::MAX)
             .ok_or_else(|| format!("{item:?} is not an id; write numbers, for example 0,1000 (`id NAME` prints them)"))
     };
@@ -152,7 +152,8 @@ pub(super) fn socket_mode(text: &str) -> Result<u32, String> {
     Ok(mode)
 }
 
-/// What is logged. Read here, as the crate's own parser takes any mistyped level for a module's name and logs nothing.
+/// What is logged. It is parsed here, because the crate's own parser takes a misspelled level for the name of
+/// a module and logs nothing.
 pub(super) fn log(text: &str) -> Result<Targets, String> {
     let refuse = |item: &str| {
         format!(

@@ -1,5 +1,5 @@
-//! Two settings that name one file: where Signet writes one of them, it would destroy the other, and the next start fails.
-//! Links, relative paths and hard links are seen through.
+//! Detects two settings that name the same file. Signet would overwrite one with the other, and the next start would
+//! fail. Links, relative paths and hard links are resolved.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
@@ -10,7 +10,7 @@ use signet_config::{Reader, Source};
 use super::names::{ProviderName, Store};
 use super::{Settings, issuers, parse};
 
-/// Files of the data directory that no setting names, and what each is.
+/// Files in the data directory that no setting names, and their purpose.
 const OF_DATA_DIR: [(&str, &str, Use); 3] = [
     (crate::last_good::FILE_NAME, "the last good public ring", Use::Written),
     ("start.lock", "the lock of the first start", Use::Written),
@@ -20,7 +20,7 @@ const OF_DATA_DIR: [(&str, &str, Use); 3] = [
         Use::Directory,
     ),
 ];
-/// Variables of the ecosystems that name a file, beside those that end with `_FILE`.
+/// Variables of providers that name a file, besides those that end in `_FILE`.
 const FILES: [&str; 6] = [
     "VAULT_CACERT",
     "VAULT_CLIENT_CERT",
@@ -35,27 +35,27 @@ const MOST_LINKS: usize = 40;
 /// What Signet does with a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Use {
-    /// It is only read: several settings may name it, as a certificate and its key may stand in one file.
+    /// Signet only reads it. Several settings may name it; a certificate and its key may be in one file.
     Read,
-    /// A key file, which rings may share.
+    /// It is a key file, which several rings may share.
     Key,
-    /// It is made, or replaced.
+    /// Signet creates or replaces it.
     Written,
-    /// All that is below it is made, or replaced.
+    /// Signet creates or replaces everything below it.
     Directory,
 }
 
-/// A file, and the setting that leads to it.
+/// A file, and the setting from which it follows.
 struct Place {
     setting: Named,
-    /// What it is, if the setting names another file and this one stands beside or below it.
+    /// What the file is, if it is not the one that the setting names but one next to or below it.
     part: &'static str,
     path: PathBuf,
     used: Use,
     found: Option<Metadata>,
 }
 
-/// A setting by its name in the table, or another by its place in words.
+/// A setting by its name in the table, or another one by its place.
 #[derive(Clone, PartialEq, Eq)]
 enum Named {
     Setting(&'static str),
@@ -71,7 +71,7 @@ impl Named {
     }
 }
 
-/// Refuses settings that name one file.
+/// Refuses settings that name the same file.
 pub(super) fn judge(r: &mut Reader, settings: &Settings) {
     let places = places(r, settings);
     let mut told: Vec<(&Named, &Named)> = Vec::new();
@@ -87,7 +87,7 @@ pub(super) fn judge(r: &mut Reader, settings: &Settings) {
 }
 
 fn refuse(r: &mut Reader, one: &Place, other: &Place) {
-    // Of the two, the one that somebody wrote is the one to change.
+    // Blame the setting that somebody wrote.
     let strength = |place: &Place| match &place.setting {
         Named::Setting(name) => r.source(name),
         Named::Other(_) => Source::File,
@@ -129,7 +129,7 @@ impl Place {
     }
 }
 
-/// Every file that the settings lead to.
+/// All files that follow from the settings.
 fn places(r: &mut Reader, settings: &Settings) -> Vec<Place> {
     let mut places = Vec::new();
     let mut add = |setting: &Named, part, path: &Path, used| {
@@ -218,7 +218,7 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// Where a path leads, though nothing may be there yet.
+/// Resolves a path, even if nothing is there yet.
 fn end_of(path: &Path) -> PathBuf {
     let mut path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     for _ in 0..MOST_LINKS {
@@ -230,7 +230,7 @@ fn end_of(path: &Path) -> PathBuf {
         };
         match path.components().next_back() {
             Some(Component::Normal(name)) => match std::fs::read_link(&path) {
-                // A link to what is not there.
+                // The target of the link does not exist.
                 Ok(target) => path = parent.join(target),
                 Err(_) => return end_of(&parent).join(name),
             },

@@ -1,5 +1,5 @@
-//! The one table of settings. Flags, environment variables, keys of the settings file, `--help` and the tables of
-//! `docs/configuration.md` all come from it, so that none can know a setting that the others do not.
+//! The only table of settings. Flags, environment variables, keys of the settings file, `--help` and the tables of
+//! `docs/configuration.md` come from it, so they always agree.
 
 use signet_config::{Fallback, Kind, Setting, Table};
 
@@ -31,7 +31,7 @@ pub static TABLE: Table = Table {
     file: Some("config"),
 };
 
-/// Every setting, in the order of the documentation.
+/// All settings, in the order of the documentation.
 #[rustfmt::skip] // One setting, one row.
 pub const SETTINGS: &[Setting] = &[
     row(GENERAL, "config", Kind::Path, Absent, "settings file (TOML)"),

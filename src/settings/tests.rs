@@ -1,4 +1,4 @@
-//! The settings as a whole: order, defaults, refusals, and that nothing makes them panic.
+//! The settings as a whole: order, defaults and refusals. Nothing makes them panic.
 
 #[cfg(all(feature = "vault", feature = "aws-kms"))]
 mod also;
@@ -16,7 +16,7 @@ use signet_api::Custody;
 
 use super::*;
 
-/// What a start is given.
+/// The environment and the arguments of a start.
 #[derive(Debug, Default)]
 struct Start {
     env: BTreeMap<String, String>,
@@ -299,10 +299,10 @@ fn every_setting_is_taken_from_flag_environment_and_file() {
             assert_eq!((row.setting.name, row.value.as_deref()), (name, Some(value)));
             assert!(row.source != Source::Default, "{name}");
         }
-        // Sources aside, the typed values are the same, and different from the defaults.
+        // Apart from the sources, the typed values are the same, and they differ from the defaults.
         let mut settings = settings;
         settings.effective.clear();
-        // Each names the place of a setting.
+        // Each warning names the place of a setting.
         settings.warnings.clear();
         shown.push(format!("{settings:?}"));
     }
@@ -363,7 +363,7 @@ fn an_unsafe_policy_is_refused_with_the_numbers_and_the_variables() {
     }
     let documentation = include_str!("../../docs/configuration.md");
     assert!(documentation.contains(&text), "docs/configuration.md lacks:\n{text}");
-    // The value at fault may be a default, which stands under no name that its author would know.
+    // The wrong value may be a default. Its author's name for it does not exist then, so both names are given.
     let text = Start::default().flag("--verifier-cache=2h").refused().to_string();
     assert!(
         text.starts_with("SIGNET_PUBLISH_LEAD or --publish-lead (default): 1h is too short"),
@@ -375,7 +375,7 @@ fn an_unsafe_policy_is_refused_with_the_numbers_and_the_variables() {
 
 #[test]
 fn a_policy_is_not_judged_by_the_default_of_a_span_whose_text_is_lost() {
-    // With the lead of the file, or the mistyped one, four hours of cache would do.
+    // With the lead in the file, or with the misspelled one, four hours of cache would be allowed.
     let long = || Start::default().env("SIGNET_VERIFIER_CACHE", "4h");
     assert!(long().refused().to_string().contains("too short"));
     for start in [

@@ -1,6 +1,6 @@
-//! What the sidecar takes that its table does not list: the variables of the providers' ecosystems, the settings of providers
-//! that are also published, and the tables of trusted issuers. What is wrong with proxies and certificate authorities, which every
-//! client of this process uses, is said here too.
+//! Settings that are not in the table: the variables of the providers' ecosystems, the settings of rings that are also
+//! published, and the tables of trusted issuers. Problems with proxies and certificate authorities, which all clients
+//! of this process use, are reported here too.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -13,24 +13,24 @@ use super::authorities;
 use super::names::{OF_ALSO, ProviderName};
 use crate::proxies;
 
-/// The tables of the file, by issuer.
+/// The tables of the settings file, by issuer.
 pub(super) type Tables = BTreeMap<String, Table>;
 
-/// A setting of a provider that is also published. It may be secret, as a variable of its ecosystem is.
+/// A setting of a ring that is also published. It may be secret, like a variable of the provider.
 #[derive(Debug)]
 pub(super) struct AlsoValue {
     pub(super) text: Zeroizing<String>,
     pub(super) place: String,
 }
 
-/// Those settings, by provider and by the name after the prefix.
+/// These settings by provider, and by the name after the prefix.
 pub(super) type Also = BTreeMap<ProviderName, BTreeMap<String, AlsoValue>>;
 
-/// What was given of them.
+/// The unlisted settings that were given.
 #[derive(Debug, Default)]
 pub(super) struct Unlisted {
     pub(super) also: Also,
-    /// What the file says of the issuers that are trusted.
+    /// The tables of trusted issuers in the settings file.
     pub(super) trusted_issuers: Tables,
     /// The variables of the providers' ecosystems.
     pub(super) variables: Vec<(String, String)>,
@@ -66,12 +66,13 @@ impl Extras for Unlisted {
         self.take_also(name.strip_prefix("ALSO_"), text, place)
     }
 
-    /// `[also.vault]` with `key = "…"`, `VAULT_ADDR = "…"` and the like.
+    /// Takes the tables below `[also]`, such as `[also.vault]` with `key = "…"` and `VAULT_ADDR = "…"`.
     fn take_table(&mut self, key: &str, table: &Table, place: &dyn Fn(&str) -> String) -> Option<Vec<Problem>> {
         (key == "also").then(|| self.take_also_tables(table, place))
     }
 
-    /// `[trusted_issuers."https://login.example.com/"]`: the tables name the issuers, unless the environment does.
+    /// Takes the tables below `[trusted_issuers]`. Their names are the issuers, unless the
+    /// environment lists the issuers.
     fn take_table_of(&mut self, setting: &Setting, table: &Table) -> Option<Result<String, String>> {
         if setting.name != "trusted_issuers" {
             return None;
@@ -88,7 +89,8 @@ impl Extras for Unlisted {
 }
 
 impl Unlisted {
-    /// Keeps a setting of a provider that is also published, the environment's before the file's. `false`: it is none.
+    /// Stores a setting of a ring that is also published. The environment comes before the file. Returns `false` if
+    /// it is not such a setting.
     fn take_also(&mut self, name: Option<&str>, text: &str, place: &str) -> bool {
         let Some((provider, name)) = name.and_then(of_a_provider) else {
             return false;
@@ -139,13 +141,13 @@ impl Unlisted {
     }
 }
 
-/// Whether a variable is one of these providers' own.
+/// Whether a variable belongs to one of these providers.
 fn is_of_an_ecosystem(variable: &str, providers: &[ProviderName]) -> bool {
     let mut known = providers.iter().flat_map(|provider| provider.ecosystem());
     known.any(|name| variable == *name || (name.ends_with('_') && variable.starts_with(name)))
 }
 
-/// `AWS_KMS_KEY` is the setting `KEY` of `aws-kms`.
+/// Splits `AWS_KMS_KEY` into the provider `aws-kms` and its setting `KEY`.
 fn of_a_provider(name: &str) -> Option<(ProviderName, &str)> {
     ProviderName::ALL.iter().find_map(|provider| {
         let rest = name.strip_prefix(&provider.in_variables())?.strip_prefix('_')?;
@@ -153,7 +155,7 @@ fn of_a_provider(name: &str) -> Option<(ProviderName, &str)> {
     })
 }
 
-/// The tables, if it is tables; `None` is a mistake.
+/// The tables in a table. `None` if a value is not a table.
 fn tables(table: &Table) -> Option<Tables> {
     let table_of = |(name, value): (&String, &Value)| Some((name.clone(), value.as_table()?.clone()));
     table.iter().map(table_of).collect()

@@ -1,7 +1,7 @@
-//! Where slow signatures are computed: a few threads of lower priority, with a bounded queue before them.
+//! Threads of lower priority for slow signatures, with a bounded queue.
 //!
-//! An RSA signature takes 250 µs and more of a core. On the threads that serve sockets it would stand in the way of
-//! every other request; here it waits for its turn, and the sockets go first.
+//! An RSA signature takes 250 µs or more of CPU time. On the threads that serve sockets, it would delay all other
+//! requests. Here it waits for its turn, and the sockets come first.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-/// How many signatures may wait. With RSA-2048 on one core this is a quarter of a second of work.
+/// How many signatures may wait. With RSA-2048 on one core, this is a quarter of a second of work.
 const QUEUE: usize = 1024;
 const MOST_THREADS: usize = 4;
 /// How much the threads yield to those that serve sockets (`nice`).
@@ -17,22 +17,22 @@ const NICE: i32 = 5;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// The queue to the threads.
+/// The queue of the threads.
 #[derive(Clone, Debug)]
 pub struct Lane {
     jobs: SyncSender<Job>,
 }
 
-/// The queue is full, or its threads are gone.
+/// The error if the queue is full or the threads have ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("more signatures are asked for than this machine can compute; {QUEUE} are waiting")]
 pub struct Full;
 
 impl Lane {
-    /// Starts a thread for every core, up to a few: they yield to all others, so that more of them harm nobody.
+    /// Starts a thread for every core, up to a limit. They yield to all other threads, so several do no harm.
     ///
     /// # Errors
-    /// If the system gives none.
+    /// The system cannot start a thread.
     pub fn start() -> std::io::Result<Self> {
         let threads = std::thread::available_parallelism()?.get().min(MOST_THREADS);
         let (jobs, queue) = sync_channel::<Job>(QUEUE);
@@ -46,14 +46,14 @@ impl Lane {
         Ok(Self { jobs })
     }
 
-    /// Computes off the sockets' threads.
+    /// Runs a job on these threads.
     ///
     /// # Errors
-    /// [`Full`].
+    /// [`Full`] if the queue is full.
     pub async fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Result<T, Full> {
         let (answer, wait) = oneshot::channel();
         let job: Job = Box::new(move || {
-            // Nobody waits any more when the client has gone: then the work is not worth doing.
+            // If the client has left, nobody waits for the result and the job is skipped.
             if !answer.is_closed() {
                 let _ = answer.send(job());
             }
@@ -66,7 +66,8 @@ impl Lane {
 }
 
 fn work(queue: &Mutex<Receiver<Job>>) {
-    // On Linux this is the calling thread's own priority. Without the right to change it the lane works all the same.
+    // On Linux, this is the priority of the calling thread. Without permission to change it,
+    // signing works all the same.
     if let Err(error) = rustix::process::setpriority_process(None, NICE) {
         tracing::debug!(%error, "the signing threads keep their priority");
     }

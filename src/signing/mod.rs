@@ -1,7 +1,6 @@
-//! The one way from a message to its signature: computed here, in the lane of slow signatures, or by the provider.
+//! Signs messages: here, on the threads for slow signatures, or in the provider.
 //!
-//! [`Signing`] is the entry point. It knows neither tokens nor answers: each route says in its own words why nothing was
-//! signed.
+//! [`Signing`] is the entry point. It knows neither tokens nor answers; each route words its own errors.
 
 mod lane;
 mod remote;
@@ -20,15 +19,15 @@ pub use remote::Remote;
 /// Why a message was not signed.
 #[derive(Debug, thiserror::Error)]
 pub enum NotSigned {
-    /// More slow signatures wait than this machine can compute.
+    /// More slow signatures are waiting than this machine can compute.
     #[error(transparent)]
     LaneFull(#[from] Full),
-    /// The provider was not asked, because the message is longer than it signs.
+    /// The message is longer than the provider can sign, so it was not asked.
     #[error("the message has {length} octets, and the provider signs at most {longest}")]
     TooLong {
-        /// The octets of the message.
+        /// The length of the message in bytes.
         length: usize,
-        /// The most octets that the provider signs with this key.
+        /// The maximum length in bytes that the provider signs with this key.
         longest: usize,
     },
     /// The provider did not sign.
@@ -39,7 +38,7 @@ pub enum NotSigned {
     Library(#[from] SigningKeyError),
 }
 
-/// The way to signatures.
+/// Signs messages with the active key.
 #[derive(Debug)]
 pub struct Signing {
     lane: Lane,
@@ -48,17 +47,19 @@ pub struct Signing {
 }
 
 impl Signing {
-    /// Puts the parts together.
+    /// Combines the parts.
     #[must_use]
     pub fn new(lane: Lane, remote: Arc<Remote>, nudge: Arc<Nudge>) -> Self {
         Self { lane, remote, nudge }
     }
 
-    /// Signs a message, and gives it back with its signature: no copy is made of it. A quick signature is computed at once.
-    /// A slow one waits in the lane, so that the thread can serve others. One that the provider computes waits for it.
+    /// Signs a message, and returns it with its signature, without copying it.
+    ///
+    /// A fast signature is computed at once. A slow one is computed on other threads, so this thread can serve other
+    /// requests. In remote custody, this waits for the provider.
     ///
     /// # Errors
-    /// [`NotSigned`].
+    /// [`NotSigned`] if there is no signature.
     pub async fn sign<M>(&self, signer: &Signer, message: M) -> Result<(M, Signature), NotSigned>
     where
         M: AsRef<[u8]> + Send + 'static,
@@ -77,8 +78,8 @@ impl Signing {
         }
     }
 
-    /// If the provider refuses the key, the ring is read again: a revocation that is not known here yet takes effect then,
-    /// and not with the next regular reading.
+    /// Signs with the provider. If the provider refuses the key, the ring is read again: a revocation that is not known
+    /// here takes effect at once and not with the next regular reading.
     async fn sign_by_provider<M>(&self, signer: &Signer, message: M) -> Result<(M, Signature), NotSigned>
     where
         M: AsRef<[u8]> + Send + 'static,

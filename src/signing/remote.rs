@@ -1,8 +1,8 @@
-//! Signatures that the provider computes: the one thing on the data path that waits for it.
+//! Signatures by the provider: the only part of the data path that waits for the provider.
 //!
-//! It waits behind a deadline and a bound on how many wait at once; the breaker is a guard of the provider itself. A call
-//! once begun is carried to its end even if its client has gone: a connection that is cut off in the middle of an answer
-//! would have to be made anew, with a TLS handshake, and a client that comes and goes could have us make thousands.
+//! A deadline and a limit on waiting requests apply; the circuit breaker is a guard of the provider itself. A call that
+//! has started is completed even if its client has left. If it were cancelled, its connection would be closed and the
+//! next call would need a new TLS handshake; clients could force thousands of them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,7 +20,7 @@ use tracing::{error, info};
 use signet_base::SeldomFailing;
 use signet_base::rfc3339;
 
-/// The way to the provider's signatures.
+/// Signs with the provider.
 #[derive(Debug)]
 pub struct Remote {
     provider: Arc<dyn KeyProvider>,
@@ -28,13 +28,13 @@ pub struct Remote {
     deadline: Duration,
     clock: Arc<dyn Clock>,
     logged: SeldomFailing<ErrorKind>,
-    /// Looked at by each signature; the lock only if it changes.
+    /// Read by each signature. The lock is taken only if this changes.
     is_failing: AtomicBool,
     outage: Mutex<Option<Outage>>,
 }
 
 impl Remote {
-    /// At most `concurrency` calls at once, each answered within the deadline.
+    /// Allows at most `concurrency` calls at once, each with this deadline.
     #[must_use]
     pub fn new(provider: Arc<dyn KeyProvider>, concurrency: usize, deadline: Duration, clock: Arc<dyn Clock>) -> Self {
         Self {
@@ -48,11 +48,11 @@ impl Remote {
         }
     }
 
-    /// Has the message signed, and gives it back with its signature, which the provider's guards verified under the published
-    /// key.
+    /// Signs a message, and returns it with its signature. The provider's guards have verified the signature.
     ///
     /// # Errors
-    /// As the provider says, `TimedOut` after the deadline, and `Throttled` if the whole of it went by in the queue.
+    /// The provider's error; `TimedOut` after the deadline; `Throttled` if the message waited in the
+    /// queue for all of that time.
     pub async fn sign<M>(&self, kid: &Kid, message: M) -> Result<(M, Signature), ProviderError>
     where
         M: AsRef<[u8]> + Send + 'static,
@@ -66,7 +66,7 @@ impl Remote {
         outcome
     }
 
-    /// When signing began to fail, and the last error.
+    /// When signing started to fail, and the last error. `None` if the last signature succeeded.
     #[must_use]
     pub fn outage(&self) -> Option<Outage> {
         self.outage.lock().clone()
@@ -88,7 +88,7 @@ impl Remote {
                 ),
             ));
         };
-        // Never closed.
+        // The semaphore is never closed.
         let permit = permit.map_err(|_| stopping())?;
         let (provider, kid) = (Arc::clone(&self.provider), kid.clone());
         let work = tokio::spawn(async move {

@@ -1,4 +1,4 @@
-//! Bounds what libraries log.
+//! Limits what libraries log.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,19 +10,19 @@ use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Context, Filter};
 
-/// Lines that other people's code may log in a row from one of its places, and how often one more.
+/// How many lines one place in other code may log in a row, and how often one more.
 const BURST: u32 = 10;
 const REFILL: Duration = Duration::from_secs(6);
 
-/// Bounds what libraries log: some write a line for each odd frame that a peer sends. Our own code bounds its lines itself,
-/// by their kind.
+/// Limits what libraries log, because some write a line for each odd frame that a peer sends. Our own
+/// code limits its lines itself.
 ///
-/// Where everything is logged from `info` on, that means our own lines: what a library tells at that level, such as which
-/// credentials an SDK tries, is no event of Signet's. Its module can be named to have it.
+/// A general level of `info` or more means our own lines only. What a library logs at that level, such as the
+/// credentials that an SDK tries, is not an event of Signet. To see it, name the library's module in the setting.
 #[derive(Debug)]
 pub(super) struct OfLibraries {
     places: Mutex<HashMap<Identifier, Tokens>>,
-    /// The most verbose level of those that are not named.
+    /// The most verbose level for modules that are not named.
     unnamed: LevelFilter,
     named: Vec<String>,
 }

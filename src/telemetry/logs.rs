@@ -1,4 +1,4 @@
-//! The log, on standard error: text for people at a terminal, JSON for machines elsewhere.
+//! The log on standard error: text for people at a terminal, JSON for programs elsewhere.
 
 use tracing_subscriber::filter::{FilterExt as _, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -8,9 +8,9 @@ use tracing_subscriber::{Layer as _, fmt};
 use super::libraries::OfLibraries;
 use crate::settings::LogFormat;
 
-/// Starts logging, at a terminal in colours if it is to have them. A second call has no effect.
+/// Starts logging. `colors` applies to text. A second call has no effect.
 pub fn start(format: LogFormat, colors: bool, targets: Targets) {
-    // Who changed the ring is on record whatever else is wanted.
+    // The audit log is written whatever else is configured.
     let targets = targets.with_target("audit", tracing::Level::INFO);
     let libraries = OfLibraries::new(&targets);
     let json = format == LogFormat::Json;
@@ -21,7 +21,7 @@ pub fn start(format: LogFormat, colors: bool, targets: Targets) {
         .into_iter()
         .chain(as_text.map(|layer| layer.boxed()));
     let layers: Vec<_> = layers.collect();
-    // The one way in which this fails is that logging has been started already.
+    // This fails only if logging was already started.
     let _ = tracing_subscriber::registry()
         .with(layers.with_filter(targets.and(libraries)))
         .try_init();

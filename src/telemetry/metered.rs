@@ -9,21 +9,21 @@ use tokio::time::Instant;
 
 use crate::telemetry::metrics::Metrics;
 
-/// Counts and times each call, with its retries.
+/// Counts and times each call, including its retries.
 #[derive(Debug)]
 pub struct Metered {
     metrics: Arc<Metrics>,
 }
 
 impl Metered {
-    /// Counts into these metrics.
+    /// Makes a guard that updates these metrics.
     #[must_use]
     pub fn new(metrics: Arc<Metrics>) -> Self {
         Self { metrics }
     }
 }
 
-/// The runtime's clock, which tests can hold: a span is measured, no instant is told.
+/// Measures durations with the runtime's clock, which tests can stop.
 fn now() -> Instant {
     Instant::now()
 }

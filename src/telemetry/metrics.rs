@@ -54,7 +54,7 @@ struct ByFetch {
     outcome: &'static str,
 }
 
-/// The outcomes of a fetch.
+/// The results of a fetch.
 const OK: &str = "ok";
 const FAILED: &str = "failed";
 
@@ -65,7 +65,7 @@ impl ByFetch {
     }
 }
 
-/// What `signet_sign_refused_total` counts by: the problems of `/v1/sign` in `docs/errors.md`.
+/// The labels of `signet_sign_refused_total`: the problems of `/v1/sign` in `docs/errors.md`.
 const SIGN_REFUSALS: [&str; 19] = [
     "invalid_request",
     "invalid_batch",
@@ -88,17 +88,17 @@ const SIGN_REFUSALS: [&str; 19] = [
     "internal",
 ];
 
-/// Every metric. Those of the data path are reached without a look-up.
+/// All metrics. Those of the data path need no look-up.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    /// Tokens signed.
+    /// The number of tokens that were signed.
     pub signed: Counter,
-    /// Tokens found good.
+    /// The number of tokens that were accepted.
     pub accepted: Counter,
-    /// Open connections, of all listeners.
+    /// The number of open connections of all listeners.
     connections: Gauge,
-    /// Connections that the allow-list of the socket refused.
+    /// The number of connections that the allow-list of the socket refused.
     peers_refused: Counter,
     sign_refused: Family<ByCode, Counter>,
     token_refused: Family<ByCode, Counter>,
@@ -213,7 +213,7 @@ impl Default for Metrics {
             Unit::Seconds,
             metrics.issuer_keys_fetched.clone(),
         );
-        // A rate over a counter that begins with its first event misses that event: each is there from the start.
+        // A rate misses the first event of a counter that starts with it, so all counters exist from the start with 0.
         for code in SIGN_REFUSALS {
             metrics.sign_refused.get_or_create(&ByCode { code }).inc_by(0);
         }
@@ -247,7 +247,7 @@ impl Metrics {
         self.token_refused.get_or_create(&ByCode { code }).inc()
     }
 
-    /// Shows the ring of a new snapshot.
+    /// Updates the metrics of the ring from a new snapshot.
     pub fn ring(&self, snapshot: &Snapshot) {
         for phase in Phase::ALL {
             let count = i64::try_from(snapshot.count(phase)).unwrap_or(i64::MAX);
@@ -258,7 +258,7 @@ impl Metrics {
         self.successor_due.set(i64::from(snapshot.successor_is_due));
     }
 
-    /// Shows the conditions of readiness.
+    /// Updates the metrics of readiness.
     pub fn readiness(&self, report: &Report) {
         self.ready.set(i64::from(report.ready));
         for state in State::ALL {
@@ -273,7 +273,7 @@ impl Metrics {
         self.signing_available.set(i64::from(can_sign));
     }
 
-    /// Shows the calls of a provider before the first one is made.
+    /// Creates the metrics of a provider's calls before the first call.
     pub fn expect_provider(&self, provider: &'static str) {
         for operation in Operation::ALL {
             let operation = operation.as_str();
@@ -347,7 +347,7 @@ impl Record for Metrics {
 mod tests {
     use super::*;
 
-    /// A metric of the text, with its labels; the value.
+    /// The value of a metric with these labels in the text.
     fn value(text: &str, series: &str) -> Option<String> {
         let line = text
             .lines()
@@ -364,7 +364,7 @@ mod tests {
         let zero = Some("0".to_owned());
         let errors = include_str!("../../docs/errors.md");
         let mut codes = 0;
-        // `word` | status | where | meaning
+        // The columns are code, status, where and meaning.
         for row in errors.lines().filter_map(|line| line.strip_prefix("| `")) {
             let cells: Vec<&str> = row.split('|').map(str::trim).collect();
             if let [word, _, "socket" | "socket, admin" | "all listeners" | "`sign`", ..] = cells[..] {
@@ -435,7 +435,7 @@ mod tests {
         }
     }
 
-    /// The alerts are written in the runbook; a metric that is not there makes none of them fire.
+    /// The runbook contains the alerts. An alert with a metric that does not exist would never fire.
     #[test]
     fn every_alert_of_the_runbook_uses_metrics_and_labels_that_exist() {
         let metrics = Metrics::default();

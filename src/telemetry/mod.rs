@@ -1,4 +1,4 @@
-//! What operators see: logs and metrics.
+//! Logs and metrics for operators.
 
 mod libraries;
 pub mod logs;

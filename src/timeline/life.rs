@@ -1,29 +1,29 @@
-//! The instants of a key's life, and what follows from them: its bar, and what happens next.
+//! The times in a key's life, and what follows from them: its bar, and the next events.
 
 use signet_core::{Phase, Policy, Timestamp};
 
 use super::{Bar, Coming, Stretch, short};
 use crate::ring_view::{KeyView, instant};
 
-/// One key, made or planned.
+/// A key, created or planned.
 #[derive(Clone, Debug)]
 pub(super) struct Life {
     pub(super) name: String,
     alg: &'static str,
-    /// `None`: not made yet.
+    /// `None` if the key is not created yet.
     phase: Option<Phase>,
     pub(super) published_at: Timestamp,
     signs_from: Option<Timestamp>,
     superseded_at: Option<Timestamp>,
     pub(super) leaves_at: Option<Timestamp>,
     revoked_at: Option<Timestamp>,
-    /// Since when the next key is due. Until it is made, nobody knows when what follows from it will be.
+    /// Since when the next key is due. Until it is created, nobody knows when it will sign.
     due_since: Option<Timestamp>,
 }
 
 impl Life {
-    /// A key that keeps to the policy from its first signature on. The first key of a ring does not wait, which is what
-    /// an instant before the epoch comes down to.
+    /// A key that follows the policy from its first signature on. The first key of a ring does not wait, which here
+    /// means a creation before the epoch.
     pub(super) fn planned(name: String, signs_from: Timestamp, policy: &Policy) -> Self {
         let terms = policy.terms();
         let superseded_at = signs_from.plus(policy.durations().rotation_period);
@@ -40,7 +40,7 @@ impl Life {
         }
     }
 
-    /// Keys that are not published are told in words; but one that was revoked must be seen.
+    /// Whether the key is drawn. Keys that are not published are only listed, but a revoked key must be visible.
     pub(super) fn is_drawn(&self) -> bool {
         self.phase != Some(Phase::Expired)
     }
@@ -78,7 +78,7 @@ impl Life {
     }
 }
 
-/// The lives of keys as the ring shows them.
+/// The lives of the keys in this view of the ring.
 pub(super) fn of_keys(keys: &[KeyView], now: Timestamp) -> Vec<Life> {
     keys.iter()
         .map(|key| {
@@ -88,7 +88,7 @@ pub(super) fn of_keys(keys: &[KeyView], now: Timestamp) -> Vec<Life> {
                 alg: key.alg,
                 phase: Some(key.phase),
                 published_at: instant(&key.created_at),
-                // One that signs already, for want of a better, does so whatever its own instant says.
+                // A key that already signs, because no other could, does so whatever its own time says.
                 signs_from: match key.phase {
                     Phase::Active => Some(signs_from.map_or(now, |at| at.min(now))),
                     _ => signs_from,
@@ -102,12 +102,12 @@ pub(super) fn of_keys(keys: &[KeyView], now: Timestamp) -> Vec<Life> {
         .collect()
 }
 
-/// Adds the key that is not made yet, and what becomes of the newest one when it is.
+/// Adds the key that is not created yet, and its effects on the newest one.
 pub(super) fn plan_the_next(lives: &mut Vec<Life>, policy: &Policy, now: Timestamp) {
     let terms = policy.terms();
     let serves = |life: &&mut Life| matches!(life.phase, Some(Phase::Active | Phase::Pending));
     let Some(newest) = lives.iter_mut().rfind(serves) else {
-        // The ring is empty, or all of it is revoked: the next one signs at once.
+        // The ring is empty, or all its keys are revoked. The next key signs at once.
         let mut next = Life::planned("next key".to_owned(), now, policy);
         next.published_at = now;
         next.due_since = Some(lives.iter().filter_map(|life| life.revoked_at).max().unwrap_or(now));
@@ -120,11 +120,11 @@ pub(super) fn plan_the_next(lives: &mut Vec<Life>, policy: &Policy, now: Timesta
             begins.plus(policy.successor_after()),
             begins.plus(policy.successor_after()) < now,
         ),
-        // As soon as it signs, and nobody knows since when the policy wants another algorithm.
+        // The key is due as soon as this one signs. Nobody knows since when the policy has another algorithm.
         false => (begins.max(now), begins <= now),
     };
     let due_since = is_due.then_some(due_at);
-    // If it is overdue, its lead still lies ahead.
+    // If it is overdue, its lead still starts now.
     let takes_over = due_at.max(now).plus(terms.lead);
     newest.superseded_at = Some(takes_over);
     newest.leaves_at = Some(takes_over.plus(terms.retention));
@@ -141,7 +141,7 @@ pub(super) fn coming(lives: &[Life], now: Timestamp) -> Vec<Coming> {
     for life in lives.iter().filter(|life| life.is_good()) {
         let Life { name, .. } = life;
         if let Some(since) = life.due_since {
-            // What follows from it would move on with every look.
+            // Its later events would move each time that the page is loaded, so they are left out.
             if life.phase.is_none() {
                 coming.push(Coming {
                     at: since,
@@ -173,12 +173,12 @@ pub(super) fn coming(lives: &[Life], now: Timestamp) -> Vec<Coming> {
             },
         });
     }
-    // A planned key does nothing that is worth telling after it took over; the sort keeps the order of equal instants.
+    // After its activation, a planned key does nothing worth showing. The sort keeps the order of equal times.
     coming.sort_by_key(|coming| coming.at);
     coming
 }
 
-/// Which of them leave the JWKS, and when. What a planned key does in the end is too far off to tell.
+/// Which of the keys leave the JWKS, and when. Planned keys are left out, because that is too far away.
 pub(super) fn leaving(lives: &[Life], now: Timestamp) -> impl Iterator<Item = Coming> {
     let leaves = lives
         .iter()

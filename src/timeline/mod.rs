@@ -1,7 +1,8 @@
-//! Keys as bars over time, and what comes next: the layout that `signet schedule` and the status page share.
+//! Keys as bars over time, and the next events: the layout that `signet schedule` and the status page share.
 //!
-//! It knows no characters, no colours and no clock; only when a key is in which phase, also for the key that is not made
-//! yet. The entry points are [`Timeline::of_policy`] and [`Timeline::of_rings`]; [`text`] draws in a terminal.
+//! It knows no characters, colours or clocks, only which phase each key has at which time, including the key
+//! that is not created yet. The entry points are [`Timeline::of_policy`] and [`Timeline::of_rings`];
+//! [`text`] draws for a terminal.
 
 mod life;
 pub mod text;
@@ -14,72 +15,72 @@ use signet_core::{Phase, Policy, Timestamp};
 use crate::ring_view::{AlsoView, KeyView};
 use life::Life;
 
-/// The most keys of a policy that are drawn.
+/// The maximum number of keys to draw for a policy.
 const MOST_KEYS: u32 = 6;
-/// The most marks on the axis.
+/// The maximum number of marks on the axis.
 const MOST_TICKS: u128 = 6;
 
 /// One key over time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bar {
-    /// What it is called in the picture: the first characters of its kid, or what it will be.
+    /// The name in the picture: the first characters of the kid, or a description of a planned key.
     pub name: String,
-    /// Its phase now; `None` if it is not made yet.
+    /// The phase of the key now. `None` if it is not created yet.
     pub phase: Option<Phase>,
-    /// Its phases within the window, in order; empty ones are left out.
+    /// The phases within the window, in order. Empty ones are left out.
     pub stretches: Vec<Stretch>,
-    /// When it was revoked, which ended the last of them.
+    /// When the key was revoked, which ended its last phase.
     pub revoked_at: Option<Timestamp>,
 }
 
-/// A phase of a key, from an instant to an instant, both within the window.
+/// A phase of a key, cut to the window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stretch {
-    /// Pending, active or retiring.
+    /// The phase: pending, active or retiring.
     pub phase: Phase,
-    /// From when.
+    /// The beginning of the phase.
     pub from: Timestamp,
-    /// Until when.
+    /// The end of the phase.
     pub to: Timestamp,
 }
 
 /// The bars of one ring.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lane {
-    /// The provider, where there are several rings. The first lane is of the ring that signs.
+    /// The provider, if there are several rings. The first lane is that of the signing ring.
     pub provider: Option<&'static str>,
-    /// Its keys, oldest first.
+    /// The keys of the ring, oldest first.
     pub bars: Vec<Bar>,
 }
 
-/// Something that will happen by itself.
+/// An event that will happen by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Coming {
-    /// When; of what is due already, since when it is.
+    /// When the event will happen. If it is already due, since when.
     pub at: Timestamp,
-    /// Whether it should have happened already, and waits for the provider.
+    /// Whether the event should have happened already and waits for the provider.
     pub is_due: bool,
-    /// What, as a sentence without its full stop.
+    /// A description: a sentence without its full stop.
     pub what: String,
 }
 
 /// The picture: lanes of bars on one axis.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timeline {
-    /// The instant of the mark.
+    /// The time of the mark.
     pub now: Timestamp,
-    /// Where the axis begins.
+    /// The beginning of the axis.
     pub from: Timestamp,
-    /// Where it ends.
+    /// The end of the axis.
     pub to: Timestamp,
-    /// The ring that signs, then those that are published beside it.
+    /// The signing ring, then those that are also published.
     pub lanes: Vec<Lane>,
-    /// What comes, soonest first.
+    /// Coming events, soonest first.
     pub coming: Vec<Coming>,
 }
 
 impl Timeline {
-    /// The first two periods of a ring that is made now, at the instant 0.
+    /// The first two periods of a new ring that is created at time 0.
     #[must_use]
     pub fn of_policy(policy: &Policy) -> Self {
         let (now, terms) = (Timestamp::from_millis(0), policy.terms());
@@ -94,7 +95,7 @@ impl Timeline {
         Self::new(now, now, to, vec![(None, lives)], coming)
     }
 
-    /// Rings as they are, with the key that the one that signs will get next.
+    /// The current rings, with the next key of the signing ring.
     #[must_use]
     pub fn of_rings(
         provider: &'static str,
@@ -157,7 +158,7 @@ impl Timeline {
         }
     }
 
-    /// How far away it is, in words.
+    /// How far away the event is, in words.
     #[must_use]
     pub fn when(&self, coming: &Coming) -> String {
         let (late, left) = (self.now.since(coming.at), coming.at.since(self.now));
@@ -169,7 +170,7 @@ impl Timeline {
         }
     }
 
-    /// Where an instant stands on the axis: 0 at its begin, 1 at its end.
+    /// The position of an instant on the axis, from 0 to 1.
     #[must_use]
     pub fn position(&self, at: Timestamp) -> f64 {
         let whole = self.to.since(self.from).as_secs_f64();
@@ -179,7 +180,7 @@ impl Timeline {
         (at.since(self.from).as_secs_f64() / whole).clamp(0.0, 1.0)
     }
 
-    /// Round spans from now, to both sides, for the axis; now itself is not among them.
+    /// Marks at round distances from now, on both sides. Now itself is not one of them.
     #[must_use]
     pub fn ticks(&self) -> Vec<(Timestamp, String)> {
         let step = step(self.to.since(self.from));
@@ -192,7 +193,7 @@ impl Timeline {
     }
 }
 
-/// The least round span of which few fit.
+/// The smallest round distance that gives few marks.
 fn step(whole: Duration) -> Duration {
     const MINUTE: u64 = 60;
     const HOUR: u64 = 60 * MINUTE;
@@ -207,7 +208,7 @@ fn step(whole: Duration) -> Duration {
     Duration::from_secs(round.into_iter().find(fits).unwrap_or(1800 * DAY))
 }
 
-/// As much of a kid as tells the keys of one ring apart at a glance.
+/// The beginning of a kid, enough to distinguish the keys of one ring at a glance.
 #[must_use]
 pub fn short(kid: &str) -> String {
     kid.chars().take(8).collect()

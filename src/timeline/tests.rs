@@ -9,7 +9,7 @@ use crate::ring_view::{AlsoView, KeyView, RevokedView};
 
 const HOUR: i64 = 3600;
 const DAY: i64 = 24 * HOUR;
-/// 2026-11-24T12:00:00Z.
+/// The instant 2026-11-24T12:00:00Z.
 const NOON: i64 = 1_795_521_600;
 
 fn policy() -> Policy {
@@ -20,7 +20,7 @@ fn at(seconds: i64) -> Timestamp {
     Timestamp::from_secs(seconds)
 }
 
-/// A key that signs from then for a day, as the schedule of the default policy has it.
+/// A key that signs for a day from this time on, with the other times by the default policy.
 fn key(kid: &str, phase: Phase, signs_from: i64, is_superseded: bool) -> KeyView {
     let superseded = is_superseded.then_some(signs_from + DAY);
     KeyView {
@@ -35,7 +35,7 @@ fn key(kid: &str, phase: Phase, signs_from: i64, is_superseded: bool) -> KeyView
     }
 }
 
-/// All three phases: one took over half an hour ago, and its successor was made early.
+/// Keys in all three phases: one took over half an hour ago, and its successor was created early.
 fn ring() -> Vec<KeyView> {
     let signs = NOON - HOUR / 2;
     let mut active = key("bbbbbbbb", Phase::Active, signs, true);
@@ -166,7 +166,7 @@ fn an_overdue_successor_and_an_empty_ring_are_drawn_with_what_would_come() {
 #[test]
 fn what_is_overdue_is_told_with_since_when_and_does_not_move_on_with_every_look() {
     let overdue = [key("aaaaaaaa", Phase::Active, NOON - 3 * DAY, false)];
-    // P − L after it began to sign.
+    // The time P − L after the key started to sign.
     let due = NOON - 3 * DAY + 23 * HOUR;
     let mut revoked = key("bbbbbbbb", Phase::Revoked, NOON - DAY, false);
     revoked.revoked = Some(RevokedView {

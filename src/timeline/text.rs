@@ -1,15 +1,15 @@
-//! The picture in a terminal of 80 columns. Phases differ by their characters, so it can be read without colour.
+//! The picture for a terminal of 80 columns. Phases have different characters, so it is readable without colour.
 
 use signet_base::rfc3339;
 use signet_core::{Phase, Timestamp};
 
 use super::{Bar, Timeline};
 
-/// As wide as every terminal is.
+/// The width of the narrowest common terminal.
 const WIDTH: usize = 80;
-/// Events that are listed.
+/// How many events are listed.
 const MOST_COMING: usize = 5;
-/// Between a label and its bar.
+/// The distance between a label and its bar.
 const GAP: usize = 2;
 
 const PENDING: char = '·';
@@ -18,7 +18,8 @@ const RETIRING: char = '▒';
 const REVOKED: char = 'x';
 const NOW: char = '│';
 
-/// Draws bars, axis, legend, and what comes. `instants` says whether the axis is of real time: that of a policy is not.
+/// Draws bars, axis, legend and coming events. `instants` says whether the axis shows real times;
+/// that of a policy does not.
 #[must_use]
 pub fn draw(timeline: &Timeline, instants: bool) -> String {
     let labels: Vec<Vec<String>> = timeline
@@ -78,7 +79,7 @@ fn column(timeline: &Timeline, at: Timestamp, width: usize) -> usize {
     edge(timeline, at, width).min(width - 1)
 }
 
-/// Between which cells an instant lies.
+/// The cell boundary at an instant.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -91,7 +92,7 @@ fn edge(timeline: &Timeline, at: Timestamp, width: usize) -> usize {
 
 fn cells(timeline: &Timeline, bar: &Bar, width: usize, now: usize) -> Vec<char> {
     let mut cells = vec![' '; width];
-    // The short ones last: a lead of an hour must be seen beside a period of a month.
+    // Draw short phases last: a lead of an hour must be visible beside a period of a month.
     for phase in [Phase::Active, Phase::Pending, Phase::Retiring] {
         for stretch in bar.stretches.iter().filter(|stretch| stretch.phase == phase) {
             let from = column(timeline, stretch.from, width);
@@ -102,7 +103,7 @@ fn cells(timeline: &Timeline, bar: &Bar, width: usize, now: usize) -> Vec<char> 
     if let Some(at) = bar.revoked_at.filter(|at| *at >= timeline.from && *at <= timeline.to) {
         cells[column(timeline, at, width)] = REVOKED;
     }
-    // The mark may cut a long stretch, and must not hide a short one.
+    // The mark may cut a long phase, but must not hide a short one.
     let is = |index: Option<usize>, cell| index.and_then(|index| cells.get(index)).is_none_or(|c| *c == cell);
     let here = cells[now];
     if here == ' ' || (is(now.checked_sub(1), here) && is(Some(now + 1), here)) {
@@ -120,7 +121,7 @@ fn character(phase: Phase) -> char {
     }
 }
 
-/// `▼ now` above the mark, or to the left of it where there is no room.
+/// The text `▼ now` above the mark, or to its left if there is no room.
 fn flag(now: usize, width: usize) -> String {
     match now + 5 <= width {
         true => format!("{:now$}▼ now", ""),
@@ -128,7 +129,7 @@ fn flag(now: usize, width: usize) -> String {
     }
 }
 
-/// The axis, and the names below it: only those for which there is room.
+/// The axis, with as many names below it as fit.
 fn axis(timeline: &Timeline, width: usize, now: usize) -> (String, String) {
     let mut line = vec!['─'; width];
     let mut names = vec![' '; width];
@@ -136,7 +137,7 @@ fn axis(timeline: &Timeline, width: usize, now: usize) -> (String, String) {
     let mut write = |column: usize, name: &str| {
         let length = name.chars().count();
         let from = column.saturating_sub(length / 2).min(width - length);
-        // With a blank to each side, that two names do not run into one.
+        // Leave a blank on each side to separate the names.
         let around = from.saturating_sub(1)..(from + length + 1).min(width);
         let is_free = names[around].iter().all(|cell| *cell == ' ');
         if is_free {

@@ -1,8 +1,8 @@
-//! Who changed the ring, when, what and why: for the record, with the target `audit`.
+//! The audit log: who changed the ring, when, what and why. Its target is `audit`.
 //!
-//! An act is logged before it is tried and again when its outcome is known, so that one whose process was killed in
-//! between is on record too. Both lines have the same fields; `step` tells them apart, `outcome` how it ended. The time is
-//! the log line's own.
+//! An action is logged before it is tried and again when its result is known, so an action is recorded even if the
+//! process is killed in between. Both lines have the same fields; `step` distinguishes them, and `outcome` has the
+//! result. The time is that of the log line.
 
 use std::fs;
 
@@ -12,12 +12,12 @@ use tracing::info;
 use crate::cli::Failure;
 use crate::settings::Settings;
 
-/// Where the kernel keeps who logged in, whatever user a session became since: `sudo` and `su` leave it.
+/// The kernel's record of who logged in. `sudo` and `su` do not change it.
 const LOGIN_UID: &str = "/proc/self/loginuid";
-/// What stands there if nobody did, as in a container.
+/// The value if nobody logged in, as in a container.
 const NOBODY_LOGGED_IN: u32 = u32::MAX;
 
-/// One change to the ring, by the person or program that runs this command.
+/// A change of the ring by the person or program that runs this command.
 pub(super) struct Act<'a> {
     settings: &'a Settings,
     action: &'static str,
@@ -27,7 +27,7 @@ pub(super) struct Act<'a> {
 }
 
 impl<'a> Act<'a> {
-    /// Logs that it is about to be tried.
+    /// Logs that the action will be tried.
     pub(super) fn attempt(settings: &'a Settings, action: &'static str, kid: Option<&Kid>, reason: &str) -> Self {
         let act = Self {
             settings,
@@ -40,30 +40,30 @@ impl<'a> Act<'a> {
         act
     }
 
-    /// Logs that it was done, and to which key.
+    /// Logs that the action succeeded, and for which key.
     pub(super) fn done(&self, kid: Option<&Kid>) {
         self.log("outcome", Some("done"), None, kid);
     }
 
-    /// Logs that it was done, but for a step after it.
+    /// Logs that the action succeeded, except for a later step.
     pub(super) fn done_but(&self, step: &str, failure: &Failure) {
         let error = format!("{step} failed: {}", failure.text);
         self.log("outcome", Some("done"), Some(&error), self.kid.as_ref());
     }
 
-    /// Logs that it failed, and passes on why.
+    /// Logs that the action failed, and returns the reason.
     pub(super) fn failed(&self, failure: Failure) -> Failure {
         self.log("outcome", Some("failed"), Some(&failure.text), self.kid.as_ref());
         failure
     }
 
-    /// Logs one of several things that it did.
+    /// Logs one of several things that the action did.
     pub(super) fn did(&self, what: &str) {
         info!(target: "audit", action = self.action, step = "part", what, uid = self.who.uid, "audit");
     }
 
     fn log(&self, step: &str, outcome: Option<&str>, error: Option<&str>, kid: Option<&Kid>) {
-        // The kid and the reason are the user's own words: as text fields they are escaped, and forge no line.
+        // The kid and the reason are the user's own words. As fields they are escaped, so they cannot forge a log line.
         info!(
             target: "audit",
             action = self.action,
@@ -86,16 +86,16 @@ impl<'a> Act<'a> {
     }
 }
 
-/// Who runs this command, by what the machine tells.
+/// Who runs this command, as far as the machine knows.
 struct Who {
     /// The real user id.
     uid: u32,
     user: Option<String>,
-    /// The user who logged in, as the kernel has it.
+    /// The user who logged in, as the kernel recorded it.
     login_uid: Option<u32>,
     login_user: Option<String>,
-    /// The word of the environment, which whoever runs the command can choose. `login_uid` cannot be chosen, but where no
-    /// login set it, this is better than nothing.
+    /// The variable `SUDO_USER`. The user of the command can forge it, unlike `login_uid`, but it is better than
+    /// nothing if nobody logged in.
     sudo_user: Option<String>,
     host: String,
     pid: u32,
@@ -108,7 +108,7 @@ impl Who {
             .ok()
             .and_then(|text| text.trim().parse().ok())
             .filter(|uid| *uid != NOBODY_LOGGED_IN);
-        // Users of a directory service do not stand there; their number does in the log.
+        // Users of a directory service are not in this file. Their number is still in the log.
         let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
         Self {
             uid,
@@ -122,7 +122,7 @@ impl Who {
     }
 }
 
-/// The name of a user in the text of `/etc/passwd` (passwd(5)).
+/// The name of a user in `/etc/passwd` (passwd(5)).
 fn name_of(uid: u32, users: &str) -> Option<String> {
     users.lines().find_map(|line| {
         let mut fields = line.split(':');

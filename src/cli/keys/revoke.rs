@@ -1,5 +1,7 @@
-//! `signet keys revoke`: the provider marks the key, which revokes it. Whatever fails after that stops nothing else: the
-//! successor is still made, the sidecar beside is told, and the command says what was done and what was not.
+//! `signet keys revoke`: marks the key in the provider, which revokes it.
+//!
+//! A later failure does not stop the other steps: the successor is still created, the sidecar on this machine is
+//! notified, and the command reports what was done and what was not.
 
 use serde_json::{Value, json};
 use signet_core::schedule::Due;
@@ -13,7 +15,7 @@ const DISABLING: &str = "disabling it at the provider";
 const READING: &str = "reading the ring";
 const CREATING: &str = "creating its successor";
 
-/// A step after the mark that failed.
+/// A step after the revocation that failed.
 struct Undone {
     step: &'static str,
     failure: Failure,
@@ -59,7 +61,7 @@ pub(super) async fn revoke(place: &Place<'_>, kid: &Kid, reason: &str, json: boo
         let has_next = successor
             .as_ref()
             .is_none_or(|next| beside::has_key(ring, next.as_str(), None));
-        // A key that a ring forgot is as good as revoked.
+        // A key that the ring has forgotten counts as revoked.
         has_next && (beside::has_key(ring, kid.as_str(), Some("revoked")) || !beside::has_key(ring, kid.as_str(), None))
     })
     .await;
@@ -82,7 +84,7 @@ pub(super) async fn revoke(place: &Place<'_>, kid: &Kid, reason: &str, json: boo
     }
     text.push_str(&beside.text(settings));
     let signs_now = signs_now.map(str::to_owned);
-    // It is read twice.
+    // The ring is read twice; report its failure once.
     if let Err(failure) = read
         && undone.iter().all(|undone| undone.step != READING)
     {
@@ -108,14 +110,14 @@ pub(super) async fn revoke(place: &Place<'_>, kid: &Kid, reason: &str, json: boo
     }
 }
 
-/// Whether the ring says that the key is revoked. If it cannot be read, nobody knows.
+/// Whether the ring says that the key is revoked. `false` if it cannot be read.
 async fn has_mark(ring: &Ring<'_>, kid: &Kid) -> bool {
     let records = ring.provider.list().await.unwrap_or_default();
     let record = records.iter().find(|record| record.kid() == kid);
     record.is_some_and(|record| record.revoked.is_some())
 }
 
-/// If nothing else can sign, the successor is made here: no sidecar needs to be running for it.
+/// Creates the successor here if nothing else can sign, because no sidecar may be running.
 async fn successor_if_nothing_signs(ring: &Ring<'_>) -> Result<Option<Kid>, Undone> {
     let failed = |step| move |failure| Undone { step, failure };
     let (_, schedule) = ring.read().await.map_err(failed(READING))?;

@@ -1,4 +1,4 @@
-//! Files that a crash or a disk damaged: refused, or good keys only, and never a panic.
+//! Files that a crash or a disk damaged: they are refused or give good keys only, and never cause a panic.
 
 use signet_core::{Algorithm, Issuer};
 use signet_files::cache::FileFault;
@@ -7,7 +7,7 @@ use super::*;
 use crate::last_good::document::{compose, parse};
 use crate::last_good::{LastGood, Refusal};
 
-/// A small file with a key of each type, so that every octet of it can be tried.
+/// A small file with a key of each type, which makes it possible to try every byte.
 fn text() -> Vec<u8> {
     let mut remembered = sample();
     let wanted = [Algorithm::ES256, Algorithm::RS256, Algorithm::EdDSA];
@@ -17,7 +17,7 @@ fn text() -> Vec<u8> {
     compose(&remembered, &Issuer::new(ISSUER)).expect("composed")
 }
 
-/// Of whatever is read, every key has the name that its octets have, and its octets fit its algorithm.
+/// Checks that all keys have their own kid and match their algorithm.
 fn only_good_keys(remembered: &Remembered) {
     for record in remembered.rings.iter().flat_map(|ring| &ring.records) {
         let public = record.public.public();
@@ -40,7 +40,7 @@ fn a_file_cut_short_at_any_octet_is_refused() {
             "{length} octets: {refusal}"
         );
     }
-    // As a file, too.
+    // The same with a real file.
     let directory = temporary();
     let file: LastGood = in_directory(directory.path());
     for length in [0, 1, text.len() / 2, text.len() - 1] {
@@ -68,7 +68,7 @@ fn no_octet_can_be_changed_so_that_a_key_has_another_name_than_its_own() {
                 Ok(remembered) => {
                     read += 1;
                     only_good_keys(&remembered);
-                    // More: one changed octet makes no key that was not there before.
+                    // Moreover, a changed byte never results in a key that was not there before.
                     assert!(
                         kids(&remembered).iter().all(|kid| known.contains(kid)),
                         "octet {at} ^ {flip:#x}"

@@ -1,4 +1,4 @@
-//! The file as it is written, read back, damaged and forged.
+//! The file when it is written, read back, damaged and forged.
 
 mod damage;
 mod refusals;
@@ -20,7 +20,7 @@ use super::{LastGood, LastGoodError, Remembered, RememberedRing};
 
 const ISSUER: &str = "https://issuer.test";
 
-/// One key of every algorithm, made once: RSA keys take their time.
+/// One key of each algorithm. They are made once, because RSA keys take long.
 static KEYS: LazyLock<Vec<VerifyingKey>> = LazyLock::new(|| Algorithm::ALL.map(make).to_vec());
 
 fn make(algorithm: Algorithm) -> VerifyingKey {
@@ -66,7 +66,7 @@ fn remembered(records: Vec<KeyRecord>) -> Remembered {
     }
 }
 
-/// Two rings, keys of every algorithm, one of them revoked, and one that could not be read for a while.
+/// Two rings with keys of all algorithms. One key is revoked, and one ring could not be read for a while.
 fn sample() -> Remembered {
     let mut remembered = remembered((0..).zip(KEYS.iter()).map(|(at, key)| record(key, at)).collect());
     let records = &mut remembered.rings[0].records;
@@ -88,12 +88,12 @@ fn sample() -> Remembered {
     remembered
 }
 
-/// What a text of the file says, so that two of them can be compared.
+/// The content of a file, as text to compare.
 fn facts(remembered: &Remembered) -> String {
     format!("{remembered:?}")
 }
 
-/// Writes what `change` makes of the sample's JSON.
+/// Writes the sample file after `change` has changed its JSON.
 fn forged(file: &LastGood, change: impl FnOnce(&mut Value)) {
     file.write(&sample()).expect("written");
     let text = fs::read(file.path()).expect("the file");
@@ -102,7 +102,7 @@ fn forged(file: &LastGood, change: impl FnOnce(&mut Value)) {
     fs::write(file.path(), json.to_string()).expect("forged");
 }
 
-/// What the error says, with its sources; it names the path and a way out.
+/// The text of the error with its sources. Checks that it names the path and what to do.
 fn told(file: &LastGood, error: &LastGoodError) -> String {
     let text = signet_base::chain(error);
     let directory = file.path().parent().expect("a directory");

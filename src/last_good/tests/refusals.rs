@@ -1,4 +1,4 @@
-//! Every reason for which the file is not used.
+//! All reasons for which the file is not used.
 
 use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
@@ -14,7 +14,7 @@ use crate::last_good::{FILE_NAME, LONGEST, MOST_KEYS, Refusal};
 type Change = fn(&mut Value);
 type Expected = fn(&Refusal) -> bool;
 
-/// A change to a good file's JSON; the refusal; a word that the text must hold.
+/// A change to the JSON of a good file, the expected refusal, and a word that the text must contain.
 const FORGERIES: &[(&str, Change, Expected, &str)] = &[
     (
         "another issuer",
@@ -349,13 +349,13 @@ fn a_directory_in_which_others_may_move_files_is_refused_when_reading_and_when_w
             );
         }
     }
-    // The sticky bit lets nobody move what is ours.
+    // With the sticky bit, nobody else can move our files.
     for bits in [0o1777, 0o700, 0o755, 0o2750] {
         fs::set_permissions(directory.path(), Permissions::from_mode(bits)).expect("chmod");
         file.write(&sample()).expect("written");
         assert!(file.read().expect("reads").is_some(), "{bits:o}");
     }
-    // The way out that the text names.
+    // This is the solution that the text proposes.
     fs::set_permissions(directory.path(), Permissions::from_mode(0o777)).expect("chmod");
     let below = in_directory(&directory.path().join("signet"));
     below.write(&sample()).expect("written");
@@ -399,7 +399,7 @@ fn a_file_or_a_directory_of_somebody_else_is_refused() {
         ) && text.contains("user 12345"),
         "{text}"
     );
-    // It is a cache: what somebody put there does not keep us from writing.
+    // The file is a cache: a bad one does not prevent writing.
     file.write(&sample()).expect("written");
     assert!(file.read().expect("reads").is_some());
 

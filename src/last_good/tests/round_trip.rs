@@ -1,4 +1,4 @@
-//! What is written is read.
+//! What is written can be read back.
 
 use std::fs;
 
@@ -90,7 +90,7 @@ fn the_fullest_rings_of_five_providers_fit() {
     let directory = temporary();
     let file = in_directory(directory.path());
     let mut rings = remembered(Vec::new());
-    // As long as the longest that a ring of RSA-4096 can have: what counts here is the text's length.
+    // The length of a full ring of RSA-4096 keys, estimated from ES512 keys, which are faster to make.
     let key = (0..MOST_KEYS as i64).map(|n| record(&make(Algorithm::ES512), n));
     rings.rings = vec![
         RememberedRing {
@@ -102,7 +102,7 @@ fn the_fullest_rings_of_five_providers_fit() {
     ];
     file.write(&rings).expect("written");
     let found = fs::metadata(file.path()).expect("the file").len();
-    // A JWK of RSA-4096 has a modulus of 683 characters in place of two coordinates of 88.
+    // A JWK of RSA-4096 has a modulus of 683 characters instead of two coordinates of 88.
     let with_rsa = found + 5 * MOST_KEYS as u64 * (683 - 2 * 88);
     assert!(with_rsa < LONGEST as u64, "{with_rsa}");
 }

@@ -1,4 +1,4 @@
-//! Writers that die, that race, and that the disk refuses: a reader sees one whole file or the other.
+//! Writers that die, race, or meet a failing disk. A reader always sees one complete file or another.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -13,7 +13,7 @@ use signet_testkit::process::{again, again_on_a_small_disk, again_unprivileged, 
 use super::*;
 use crate::last_good::{FILE_NAME, Refusal};
 
-/// A process of a test, which ends with it.
+/// A process of a test, which is killed when dropped.
 struct Process(Child);
 
 impl Process {
@@ -39,12 +39,12 @@ impl Drop for Process {
     }
 }
 
-/// How many keys the longer of the files has that a writer writes.
+/// The number of keys in the longer of the two files that writers write.
 const MANY: usize = 40;
-/// Of the kind that takes no time to make, as every writer makes its own.
+/// Keys of the fastest type, because each writer makes its own.
 static QUICK: LazyLock<Vec<VerifyingKey>> = LazyLock::new(|| (0..MANY).map(|_| make(Algorithm::EdDSA)).collect());
 
-/// A ring of `keys` keys: texts of very different lengths.
+/// Rings of `keys` keys, which give files of very different lengths.
 fn ring_of(keys: usize) -> Remembered {
     let key = |at: usize| record(&QUICK[at], i64::try_from(at).expect("fits"));
     remembered((0..keys).map(key).collect())
@@ -113,7 +113,7 @@ fn a_writer_killed_at_any_moment_leaves_a_whole_file() {
     for kill in 0..25_usize {
         drop(fs::remove_file(file.path()));
         let mut writer = Process::start(again(NAME, directory.path()));
-        // After as many changes of the file as the round counts, wherever the writer then is.
+        // Kill the writer after a number of changes that depends on the round, wherever it is then.
         let mut seen = None;
         let mut changes = 0;
         while changes <= kill % 7 {
@@ -128,7 +128,7 @@ fn a_writer_killed_at_any_moment_leaves_a_whole_file() {
         let read = file.read().expect("reads").expect("there");
         assert!([1, MANY].contains(&read.rings[0].records.len()));
     }
-    // The next writer finds its way whatever was left.
+    // The next writer copes with whatever was left.
     file.write(&ring_of(MANY)).expect("written");
     assert_eq!(names(directory.path()), [FILE_NAME, "last-good.json.lock"]);
     left_behind(left);

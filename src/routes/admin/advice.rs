@@ -1,43 +1,45 @@
-//! What a state that is not good means, what still works, and what to do: for an operator who was just woken up.
+//! The advice of the status page: what each bad state means, what still works, and what to do. It is written for an
+//! operator who was just woken up.
 //!
-//! Following the advice must never make things worse. A restart loses the keys that are only in memory.
+//! Advice must never make things worse. A restart loses the keys that are only in memory.
 
 use crate::conditions::State;
 
-/// What a restart does for a state.
+/// What a restart does in a state.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Restart {
-    /// Nothing needs to be said of it.
+    /// The advice does not mention a restart.
     NoWord,
-    /// It is not needed, and does harm: said unless the text of an error asks for one.
+    /// A restart is not needed and does harm. The text says so, unless an error text asks for a restart.
     Unneeded(&'static str),
-    /// It is the last step.
+    /// A restart is the last step.
     Last {
-        /// What it does, as the beginning of a sentence.
+        /// What the restart does, as the beginning of a sentence.
         step: &'static str,
-        /// What must be so before; said unless the text of an error asks for a restart.
+        /// What must be true first. The text says so, unless an error text asks for a restart.
         guard: &'static str,
     },
 }
 
-/// What the status page says about one state.
+/// The texts of the status page for one state.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Advice {
-    /// What is wrong, in the few words of a headline.
+    /// The problem, in the few words of a headline.
     pub(super) headline: &'static str,
-    /// What it means, in one sentence.
+    /// What the state means, in one sentence.
     pub(super) means: &'static str,
-    /// What to know of the things that still work; empty if there is nothing. True whatever else is wrong.
+    /// What to know about the things that still work. Empty if there is nothing to say. It must be
+    /// true whatever else is wrong.
     pub(super) remark: &'static str,
-    /// What to do next. True whatever else is wrong.
+    /// What to do next. It must be true whatever else is wrong.
     pub(super) next: &'static str,
-    /// Whether a restart is part of that.
+    /// Whether a restart is part of the advice.
     pub(super) restart: Restart,
-    /// The heading in `docs/operations.md` that says more.
+    /// The heading in `docs/operations.md` with more information.
     pub(super) section: &'static str,
 }
 
-/// The advice on a state; `None` if nothing is to be done.
+/// The advice for a state. `None` if there is nothing to do.
 #[expect(clippy::too_many_lines, reason = "a table: one entry for each state")]
 pub(super) const fn advice(state: State) -> Option<Advice> {
     Some(match state {
@@ -320,11 +322,11 @@ mod tests {
         }
     }
 
-    /// A restart makes the socket's file again. It mends nothing else, and loses the keys that are only in memory.
+    /// A restart recreates the socket's file. It repairs nothing else, and loses the keys that are only in memory.
     #[test]
     fn a_restart_of_the_sidecar_is_advised_for_its_socket_alone_and_not_while_something_else_fails() {
         for (state, advice) in all() {
-            // What a clock that is right now was held against is gone with the process.
+            // What a corrected clock was compared with is lost when the process ends.
             let is_cured = matches!(state, State::SocketGone | State::SocketReplaced | State::ClockInDoubt);
             match advice.restart {
                 Restart::Last { step, guard } => {
@@ -350,7 +352,7 @@ mod tests {
         }
     }
 
-    /// Another condition may be lost beside it, and an error may ask for a restart.
+    /// Another condition may fail at the same time, and an error may ask for a restart.
     #[test]
     fn no_advice_on_one_state_speaks_for_the_others() {
         for (state, advice) in all() {

@@ -1,25 +1,25 @@
-//! Advice on one condition in the light of the whole report: what no other condition takes away, and a restart that no other
-//! condition speaks against.
+//! Combines the advice for one condition with the whole report: it promises only what no other condition prevents, and
+//! recommends a restart only if no other condition forbids it.
 
 use std::borrow::Cow;
 
 use super::advice::{Advice, Restart};
 use crate::conditions::{Condition, Effect, Report, State};
 
-/// What to do before a restart that the text of an error speaks of.
+/// What to do before a restart that an error text asks for.
 const BEFORE_A_RESTART: &str = "The text above says when a restart is right: restart for that reason alone, and after all else that it \
                                 asks for. Before you do, run signet check with the new environment and as the sidecar's user, \
                                 until it grants everything: a restart loses the keys that are only in memory.";
 
-/// What clients want of a sidecar.
+/// The services that a sidecar offers to clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Work {
     Signing,
     Validation,
     Jwks,
-    /// Validation of the tokens of every trusted issuer.
+    /// Verifying the tokens of all trusted issuers.
     EveryIssuer,
-    /// The same, but for issuers that a condition names.
+    /// Verifying the tokens of all issuers that no condition names.
     OtherIssuers,
     NewConnections,
 }
@@ -59,7 +59,7 @@ const fn fails_in(state: State) -> &'static [Work] {
     }
 }
 
-/// What still works while the report is as it is, and what the advice has to remark on that.
+/// What still works under this report, with the remark of the advice.
 pub(super) fn still_works(report: &Report, advice: &Advice) -> String {
     let works = match report.effect() {
         Effect::Good | Effect::AtRisk => "Everything".to_owned(),
@@ -78,7 +78,7 @@ fn works(report: &Report) -> String {
     };
     let mut works: Vec<&str> = Vec::new();
     for (work, name) in &ALL {
-        // Either all of them, or those that no condition names.
+        // Mention either all issuers, or those that no condition names.
         let is_said = *work == OtherIssuers && !fails(&EveryIssuer);
         if !fails(work) && !is_said {
             works.push(name);
@@ -89,7 +89,7 @@ fn works(report: &Report) -> String {
         Some((last, [])) => (*last).to_owned(),
         Some((last, others)) => format!("{} and {last}", others.join(", ")),
     };
-    // All of these texts are ASCII.
+    // All these texts begin with an ASCII letter.
     if let Some(first) = text.get_mut(..1) {
         first.make_ascii_uppercase();
     }
@@ -116,7 +116,7 @@ pub(super) fn what_next(report: &Report, condition: &Condition, advice: &Advice)
     format!("{} {restart}", advice.next).trim_end().to_owned()
 }
 
-/// Whether the text of an error asks for a restart, as one about a setting that is read once does.
+/// Whether an error text asks for a restart, like one about a setting that is read only at start.
 fn asks_for_a_restart(detail: &str) -> bool {
     detail
         .match_indices("restart Signet")
@@ -150,7 +150,7 @@ mod tests {
         }
     }
 
-    /// What the page says still works, and what to do next, of each condition.
+    /// What still works and what to do next, as the page says for each condition.
     fn told(states: &[(&'static str, State, &str)]) -> Vec<[String; 2]> {
         let report = report(states);
         let conditions = report.conditions.iter();
@@ -256,7 +256,7 @@ mod tests {
         );
     }
 
-    /// The words by which such a text is known are those that providers write.
+    /// This text is recognised by words that the providers write.
     #[test]
     fn the_texts_of_providers_that_ask_for_a_restart_are_known_as_such() {
         for text in [
@@ -273,7 +273,7 @@ mod tests {
     fn a_state_that_takes_something_away_has_an_effect_that_says_so() {
         for state in State::ALL {
             let is_lost = state.effect() >= Effect::MayBeLost;
-            // Of these two, and of a ring that is too old, only tokens under keys that are not known here fail.
+            // In these two states, and with a ring that is too old, only tokens with keys that are unknown here fail.
             let is_partial = matches!(state, State::AlsoRingUnread | State::IssuerFails | State::RingTooOld);
             assert_eq!(!fails_in(*state).is_empty(), is_lost && !is_partial, "{state:?}");
         }

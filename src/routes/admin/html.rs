@@ -1,6 +1,6 @@
-//! Texts as HTML shows them.
+//! Escapes text for HTML.
 
-/// A text as HTML shows it, in content and in quoted attributes.
+/// Escapes a text for HTML content and quoted attributes.
 pub(super) fn escape(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")

@@ -1,4 +1,4 @@
-//! The admin listener: `/livez`, `/readyz`, `/metrics`, and a page for people.
+//! The admin listener: `/livez`, `/readyz`, `/metrics`, and a status page for people.
 
 mod advice;
 mod combined;
@@ -26,41 +26,41 @@ use crate::routes::head::{self, read};
 use crate::telemetry::metrics::Metrics;
 use page::Page;
 
-/// Nothing is loaded and nothing runs; only the page's own style is used, and nobody frames it.
+/// Nothing may be loaded or run, and no other page may embed this one. Only the page's own style is allowed.
 const CONTENT_SECURITY_POLICY: &str =
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// What the pages say of this sidecar, whether its ring is open or not.
+/// What the pages show of this sidecar, even before its ring is open.
 #[derive(Debug)]
 pub struct About {
-    /// Where the keys of the ring that signs are kept.
+    /// The provider of the signing ring.
     pub provider: &'static str,
-    /// The issuer of its tokens.
+    /// The issuer of the ring's tokens.
     pub issuer: Issuer,
     /// The rotation policy.
     pub policy: Policy,
-    /// The time.
+    /// The clock for all times on the pages.
     pub clock: Arc<dyn Clock>,
-    /// Counters.
+    /// The metrics for `/metrics`.
     pub metrics: Arc<Metrics>,
 }
 
-/// Answers operators and their machines. It does so from the first moment on: whether a process is alive does not depend on
-/// its provider, which may be silent while the ring is opened.
+/// Answers operators and monitoring. It works from the start of the process, because liveness must not depend on the
+/// provider, which may be silent while the ring is opened.
 #[derive(Clone)]
 pub struct Admin {
     filters: Filters,
     open: Arc<OnceLock<Open>>,
 }
 
-/// What there is to tell once the ring is open.
+/// What can be shown once the ring is open.
 struct Open {
     published: Arc<Published>,
     readiness: Arc<Readiness>,
 }
 
 impl Admin {
-    /// Makes the filters, of a process that is starting.
+    /// Makes the routes for a process that is starting.
     #[must_use]
     pub fn new(about: About) -> Self {
         let open: Arc<OnceLock<Open>> = Arc::default();
@@ -77,7 +77,7 @@ impl Admin {
         let numbers = warp::path!("metrics").and(read()).map({
             let open = Arc::clone(&open);
             move || {
-                // Zeros would be figures, and raise alarms.
+                // Zeros would look like measurements and raise alarms.
                 let Some(open) = open.get() else {
                     return refusal(problems::starting());
                 };
@@ -122,9 +122,9 @@ impl Admin {
         }
     }
 
-    /// The ring is open: from now on the pages tell of it.
+    /// Gives the pages the open ring.
     pub fn open(&self, published: Arc<Published>, readiness: Arc<Readiness>) {
-        // It is opened once.
+        // This happens only once.
         let _ = self.open.set(Open { published, readiness });
     }
 }

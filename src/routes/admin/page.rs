@@ -1,7 +1,7 @@
-//! The status page: whether it is well, what to do if not, and which key does what, for somebody who has five seconds.
+//! The status page, for somebody who has five seconds: whether all is well, what to do if not, and what each key does.
 //!
-//! No script runs on it and nothing is loaded from elsewhere. All that comes from outside is escaped: the reason of a
-//! revocation is a text that anybody who may revoke wrote.
+//! It has no script and loads nothing. All foreign text is escaped, because anybody who may revoke keys can write
+//! the reason of a revocation.
 
 use std::fmt::Write as _;
 
@@ -17,15 +17,15 @@ use crate::ring_view::{KeyView, RingView};
 use crate::timeline::Timeline;
 
 const STYLE: &str = include_str!("style.css");
-/// Events that are told.
+/// How many coming events are shown.
 const MOST_COMING: usize = 3;
-/// Expired keys that are listed; `signet keys list` has all.
+/// How many expired keys are shown; `signet keys list` shows all.
 const MOST_EXPIRED: usize = 3;
 
 /// What the page shows.
 #[derive(Debug)]
 pub(super) struct Page<'a> {
-    /// Where the keys of the ring that signs are kept.
+    /// The provider of the signing ring.
     pub(super) provider: &'static str,
     pub(super) ring: &'a RingView,
     pub(super) report: &'a Report,
@@ -74,7 +74,7 @@ impl Page<'_> {
         !conditions.any(|condition| condition.state == State::Starting)
     }
 
-    /// The keys: what comes, the picture, and the tables.
+    /// The keys: coming events, the timeline and the tables.
     fn rings(&self, html: &mut String) {
         let timeline = Timeline::of_rings(self.provider, &self.ring.keys, &self.ring.also, self.policy, self.now);
         html.push_str("<h2>Keys</h2>");
@@ -89,7 +89,7 @@ impl Page<'_> {
         self.revoked(html);
     }
 
-    /// How it is, for how long it has been so, and what that means.
+    /// The overall state, since when, and what it means.
     fn banner(&self, html: &mut String) {
         let effect = self.report.effect();
         let (word, since) = match effect {
@@ -146,14 +146,14 @@ impl Page<'_> {
         html.push_str("</p></header>");
     }
 
-    /// Since when any condition has been as bad as this.
+    /// Since when any condition has been this bad.
     fn troubled_since(&self, effect: Effect) -> Timestamp {
         let as_bad = |condition: &&Condition| condition.state.effect() >= effect;
         let troubled = self.report.conditions.iter().filter(as_bad);
         troubled.map(Condition::troubled_since).min().unwrap_or(self.now)
     }
 
-    /// The headlines of all that is as bad as this, or worse.
+    /// The headlines of all conditions that are this bad or worse.
     fn headlines(&self, effect: Effect) -> String {
         let as_bad = |condition: &&Condition| condition.state.effect() >= effect;
         let conditions = self.report.conditions.iter().filter(as_bad);
@@ -207,7 +207,7 @@ impl Page<'_> {
         html.push_str("</ul>");
     }
 
-    /// What is lost first.
+    /// The advice, for lost functions first.
     fn what_to_do(&self, html: &mut String) {
         let mut conditions: Vec<&Condition> = self.report.conditions.iter().collect();
         conditions.sort_by_key(|condition| std::cmp::Reverse(condition.state.effect()));
@@ -263,7 +263,7 @@ impl Page<'_> {
         );
         let expired = keys.iter().filter(|key| key.phase == Phase::Expired).count();
         let left_out = expired.saturating_sub(MOST_EXPIRED);
-        // The oldest stand first.
+        // The oldest keys come first.
         let first = keys.iter().filter(|key| key.phase == Phase::Expired).take(left_out);
         let hidden: Vec<&str> = first.map(|key| key.kid.as_str()).collect();
         for key in keys.iter().filter(|key| !hidden.contains(&key.kid.as_str())) {
@@ -288,7 +288,7 @@ impl Page<'_> {
         }
     }
 
-    /// A cell: the instant, and how far away it is.
+    /// A table cell with an instant and its distance from now.
     fn instant(&self, at: Option<&String>) -> String {
         let Some(at) = at else { return "<td>-</td>".to_owned() };
         let when = crate::ring_view::instant(at);
@@ -311,7 +311,7 @@ impl Page<'_> {
              <th scope=col>Key</th><th scope=col>Revoked</th><th scope=col>Reason</th></tr></thead><tbody>",
         );
         for (key, revocation) in revoked {
-            // `bdi` keeps a text that is written from right to left from turning its neighbours around.
+            // `bdi` keeps a text with right-to-left characters from rearranging the text around it.
             let _ = write!(
                 html,
                 "<tr><th scope=row><code>{}</code></th>{}<td><bdi>{}</bdi></td></tr>",

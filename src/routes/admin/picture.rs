@@ -1,4 +1,4 @@
-//! The timeline as a picture: boxes of the page's own, placed by their share of the axis. It needs no script and no image.
+//! The timeline as HTML: boxes that are placed by their share of the axis. It needs no script and no image.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,7 @@ use signet_core::{Phase, Timestamp};
 use super::html::escape;
 use crate::timeline::{Bar, Stretch, Timeline};
 
-/// The least share of the axis on which a word has room.
+/// The minimum share of the axis in which a word fits.
 const ROOM_FOR_A_WORD: f64 = 0.09;
 
 /// Draws the bars, the axis and the mark for now.
@@ -33,7 +33,7 @@ pub(super) fn draw(timeline: &Timeline) -> String {
     html.push_str("<div class=row><div></div><div class='track axis'>");
     for (at, name) in timeline.ticks() {
         let position = timeline.position(at);
-        // A name at the very edge would stick out.
+        // A name at the very edge would be cut off.
         if (0.03..=0.97).contains(&position) {
             let _ = write!(
                 html,

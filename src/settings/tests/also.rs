@@ -91,7 +91,7 @@ fn what_does_not_fit_together_is_refused_with_what_to_write() {
         ),
     ] {
         let start = match text {
-            // Only a store is missing; a sealed vault ring is asked for where that matters.
+            // Only a store is missing. A sealed ring in Vault is used where that matters.
             "is not a store" => start.env("SIGNET_ALSO_VAULT_CUSTODY", "sealed"),
             _ => start,
         };

@@ -1,4 +1,4 @@
-//! The settings file.
+//! Tests of the settings file.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! The issuers beside our own whose tokens are accepted.
+//! Tests of trusted issuers.
 
 use std::time::Duration;
 
@@ -171,7 +171,7 @@ fn an_issuer_that_cannot_be_trusted_is_refused() {
     }
 }
 
-/// Google's documents: `iss` is `https://accounts.google.com` or `accounts.google.com`.
+/// Google documents both `https://accounts.google.com` and `accounts.google.com` as `iss`.
 #[test]
 fn a_name_that_is_no_url_is_trusted_where_its_keys_are_told() {
     for name in [

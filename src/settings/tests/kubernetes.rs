@@ -1,4 +1,4 @@
-//! What the API server of Kubernetes demands of the policy.
+//! The limits that the API server of Kubernetes sets for the policy.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ fn asked() -> Start {
 #[test]
 fn kubernetes_is_off_unless_it_is_asked_for_and_then_told_what_the_policy_bears() {
     assert_eq!(Start::default().loaded().kubernetes, None);
-    // What is wrong for it alone, without it is not.
+    // The limits apply only if tokens are signed for Kubernetes.
     assert_eq!(Start::default().flag("--algorithm=EdDSA").loaded().kubernetes, None);
     let told = asked().flag("--token-max-ttl=2h").loaded().kubernetes;
     assert_eq!(
@@ -31,7 +31,7 @@ fn a_refresh_hint_is_never_zero() {
 
 #[test]
 fn a_policy_is_refused_that_is_a_moment_too_short_for_the_api_server() {
-    // 10 min + 2S.
+    // The minimum is 10 min + 2S.
     asked().flag("--token-max-ttl=12m").loaded();
     let short = asked().flag("--token-max-ttl=11m59s").refused();
     let [problem] = problems(&short).try_into().expect("one problem");
@@ -41,7 +41,7 @@ fn a_policy_is_refused_that_is_a_moment_too_short_for_the_api_server() {
     );
     assert!(problem.contains("write at least 12m"), "{problem}");
 
-    // R + 2M + 2S, with R 1 min, M 20 min and S 1 min. By V alone, 23 min would do.
+    // The minimum is R + 2M + 2S, with R 1 min, M 20 min and S 1 min. V alone would need 23 min.
     let lead = |lead: &str| asked().flag("--jwks-max-age=20m").flag(lead);
     lead("--publish-lead=43m").loaded();
     let short = lead("--publish-lead=42m59s").refused();

@@ -1,11 +1,11 @@
-//! Two settings that name one file.
+//! Two settings that name the same file.
 
 use std::fs::{create_dir, hard_link, write};
 use std::os::unix::fs::symlink;
 
 use super::*;
 
-/// A start in a data directory of its own, with the rest of what a sidecar has beside it.
+/// A start with its own data directory, and the usual other files next to it.
 fn start(directory: &Path) -> Start {
     let at = |name: &str| directory.join(name).display().to_string();
     Start::default()
@@ -16,7 +16,7 @@ fn start(directory: &Path) -> Start {
         .env("VAULT_TOKEN_FILE", &at("token"))
 }
 
-/// A directory with what a first start has made.
+/// A data directory after a first start.
 fn used() -> tempfile::TempDir {
     let directory = tempfile::tempdir().expect("a directory");
     let at = |name: &str| directory.path().join(name);
@@ -138,7 +138,7 @@ fn two_rings_may_share_a_key_file_and_no_file_of_the_ring() {
     );
 }
 
-/// As haproxy has them.
+/// HAProxy uses such files.
 #[test]
 fn a_certificate_and_its_key_may_stand_in_one_file() {
     let directory = used();

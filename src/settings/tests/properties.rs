@@ -1,4 +1,4 @@
-//! No input makes the settings panic, and what is accepted is safe.
+//! No input makes the settings panic, and accepted settings are safe.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -98,8 +98,8 @@ proptest! {
                     prop_assert!(!problem.place.is_empty() && !problem.text.is_empty());
                     match problem.setting {
                         Some(name) => prop_assert!(TABLE.named(name).is_some(), "{problem}"),
-                        // What an issuer or a ring that is also published has is no setting of the table, and is named by its
-                        // place.
+                        // A setting of an issuer, or of a ring that is also published, is not in the table
+                        // and is named by its place.
                         None => prop_assert!(
                             problem.text.contains("is not a setting")
                                 || ["trusted_issuers.", "SIGNET_ALSO_"].iter().any(|place| problem.place.starts_with(place)),

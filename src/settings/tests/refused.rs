@@ -1,4 +1,4 @@
-//! What is refused because it would be ignored, or would name something else than it seems; and the group of the socket.
+//! Values that are refused because they would be ignored or misunderstood, and the group of the socket.
 
 use super::*;
 
@@ -106,7 +106,7 @@ fn a_path_that_is_a_url_is_refused_wherever_a_path_is_taken() {
     }
 }
 
-/// It would vanish, and what the list falls back to is not what somebody wrote.
+/// An empty item would disappear, and an empty list would become the default without notice.
 #[test]
 fn an_empty_item_is_refused_in_every_list() {
     for setting in SETTINGS.iter().filter(|setting| setting.kind == Kind::List) {
@@ -133,7 +133,7 @@ fn an_empty_item_is_refused_in_every_list() {
     );
 }
 
-/// What Signet makes there must be there at the next start, from whatever directory that is.
+/// What Signet creates there must be found at the next start, from any working directory.
 #[test]
 fn a_place_of_the_ring_that_depends_on_the_working_directory_is_refused() {
     let also = || {
@@ -163,7 +163,7 @@ fn a_place_of_the_ring_that_depends_on_the_working_directory_is_refused() {
             );
         }
     }
-    // What is only read is missing, or it is there.
+    // Files that are only read are either there or not, so a relative path is allowed.
     let read = Start::default()
         .env("SIGNET_TLS_CERT_FILE", "cert.pem")
         .env("SIGNET_TLS_KEY_FILE", "key.pem")
@@ -187,7 +187,7 @@ fn the_group_of_the_socket_is_a_name_or_a_number_and_may_connect() {
     }
 }
 
-/// A socket was made in a directory of the name `"`, and tokens were signed for an audience with quotes.
+/// Without this check, a socket was made in a directory named `"`, and tokens were signed for an audience with quotes.
 #[test]
 fn a_value_whose_quotes_the_environment_kept_is_refused() {
     for (variable, value) in [
@@ -203,7 +203,7 @@ fn a_value_whose_quotes_the_environment_kept_is_refused() {
         assert!(error.contains(&told), "{error}");
         assert!(error.contains("Write the value without quotes"), "{error}");
     }
-    // These belong to the value.
+    // These quotes belong to the value.
     for value in ["\"", "'a\"", "a 'b'"] {
         Start::default().env("SIGNET_SIGN_SUBJECT", value).loaded();
     }

@@ -4,7 +4,7 @@ use super::*;
 use crate::conditions::{CLOCK, ISSUERS, JWKS, RING, SIGNING, SOCKET};
 use crate::ring_view::{AlsoView, RevokedView};
 
-/// What somebody wrote who wants more than to give a reason.
+/// A reason for a revocation that attacks the page.
 const HOSTILE: &str = "\"'><script>alert(1)</script><img src=x onerror=alert(2)>&amp;\u{202e}";
 
 fn at(seconds: i64) -> Timestamp {
@@ -102,7 +102,7 @@ fn a_hostile_reason_is_text_and_nothing_runs() {
     for evil in ["<script", "<img", "javascript:", "@import", "url("] {
         assert!(!html.contains(evil), "{evil} in {html}");
     }
-    // No handler, no source, and links only to its own listener.
+    // There is no event handler and no source, and all links stay on this listener.
     for tag in html
         .split('<')
         .skip(1)
@@ -264,7 +264,7 @@ fn what_fails_on_every_replica_is_red_though_this_one_stays_ready() {
     }
 }
 
-/// Another replica's state cannot be seen from here.
+/// This process cannot see the state of other replicas.
 #[test]
 fn a_page_does_not_say_of_other_replicas_what_nobody_has_seen() {
     let mut report = report(&[]);
@@ -279,7 +279,7 @@ fn a_page_does_not_say_of_other_replicas_what_nobody_has_seen() {
     assert!(!html.contains("very replica"), "{html}");
 }
 
-/// Its tokens may be refused elsewhere, or those of others here.
+/// Our tokens may be refused elsewhere, or those of others here.
 #[test]
 fn a_clock_in_doubt_is_amber_and_says_that_requests_may_fail() {
     for state in [State::ClockInDoubt, State::KeyFromTheFuture] {
@@ -302,7 +302,7 @@ fn a_clock_in_doubt_is_amber_and_says_that_requests_may_fail() {
     }
 }
 
-/// A token of Vault that has died, and no key in memory.
+/// Vault's token has expired, and no key is in memory.
 #[test]
 fn a_page_does_not_contradict_itself_when_two_conditions_fail() {
     let mut report = report(&[SIGNING]);
