@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""What a decision costs: Signet's `authorize` and `Check`, beside Envoy's own `jwt_authn` on the same request.
+"""The cost of a decision: Signet's `authorize` and `Check`, compared with Envoy's own `jwt_authn` on the same
+request.
 
     SIGNET_BIN=target/release/signet python benches/gateways.py
 
-needs the packages of tests/gateways/requirements.txt. Prints a table in Markdown. Each figure is CPU time of a whole server
-process, kernel included (`/proc/PID/task/*/schedstat`), for one request, of which 16 are on their way at a time, as in a gateway under
-load: with one only, most of what is counted is the machine as it wakes. The median of rounds. Envoy's decision is the difference
-to a listener without a filter in the same process.
+Needs the packages of tests/gateways/requirements.txt. Prints a table in Markdown. Each figure is the CPU time of a
+whole server process for one request, including the kernel (`/proc/PID/task/*/schedstat`), as the median of rounds. 16
+requests are in flight at a time, as in a gateway under load: with only one, the figure would mostly show how the
+machine wakes up. The figure for Envoy is the difference to a listener without a filter in the same process.
 """
 
 from __future__ import annotations
@@ -33,12 +34,12 @@ from sidecar import Sidecar  # noqa: E402
 ROUNDS = 9
 REQUESTS = 3200
 IN_FLIGHT = 16
-# Tokens that are signed at once.
+# How many tokens are signed at once.
 BATCH = 100
 
 
 class Raw:
-    """Connections that are kept, with a request on each."""
+    """Open connections with one request in flight on each."""
 
     def __init__(self, address: str | tuple[str, int], path: str) -> None:
         family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
@@ -58,7 +59,7 @@ class Raw:
 
 
 class Envoy(Program):
-    """Four listeners that answer by themselves, and differ in who decides."""
+    """Four listeners that answer themselves and differ in who decides."""
 
     name = "envoy"
     listeners = ("nobody", "jwt_authn", "jwt_authn with its cache", "ext_authz")

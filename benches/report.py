@@ -13,17 +13,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-# `c` is the bare cryptography of the same run, `n` is nginx's static answer over a Unix socket.
+# `c` is the cost of the bare cryptography in the same run; `n` is that of nginx's static answer over a Unix socket.
 ONE_ANSWER = 1.0
-"""A request may cost `c` and so many `n`."""
+"""A request may cost `c` plus this many `n`."""
 BATCH = 1.05
-"""A token of a batch may cost so many `c`."""
+"""A token in a batch may cost this many `c`."""
 SEEN = 0.7
-"""A token that was seen before may cost so many `n`."""
+"""A token that was seen before may cost this many `n`."""
 JWKS = {"h1": 1.4, "h2": 4.0}
-"""How many times nginx's answers for the same CPU time."""
+"""How many times as many answers as nginx for the same CPU time."""
 REMOTE_US, REMOTE_RATE = 55.0, 0.75
-"""Of our CPU for each signature of OpenBao, and the share of a direct client's rate, with 16 at once."""
+"""Our CPU time for each signature of OpenBao, and the share of a direct client's rate, with 16 requests at once."""
 READY_MS, IDLE_MIB, RING_MS, BINARY_MB = 10.0, 15.0, 5.0, 20.0
 
 
@@ -45,7 +45,7 @@ def main():
 
 
 def output(*command):
-    """The first line that a command prints, or an empty text where it does not run."""
+    """The first line that a command prints, or an empty text if it does not run."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
@@ -61,7 +61,7 @@ def field(path, name):
 
 
 def processor_ticks():
-    """All ticks of all processors, and those that the hypervisor gave to others."""
+    """The ticks of all processors, and those that the hypervisor gave to others."""
     ticks = [int(word) for word in Path("/proc/stat").read_text().splitlines()[0].split()[1:]]
     return sum(ticks[:8]), ticks[7]
 
@@ -99,7 +99,7 @@ def machine(arguments):
 
 
 class Results:
-    """The files of one run by name."""
+    """The files of one run, by name."""
 
     def __init__(self, directory):
         self.files = {path.stem: json.loads(path.read_text()) for path in directory.glob("*.json")}
@@ -111,12 +111,12 @@ class Results:
         return self.files.get(name)
 
     def raw(self, prefix, operation):
-        """The bare cost: the mean of what was measured before and after."""
+        """The bare cost: the mean of the measurements before and after."""
         costs = [self[name]["cpu_us"][operation] for name in self.files if name.startswith(f"raw-{prefix}-")]
         return sum(costs) / len(costs)
 
     def rss_mib(self):
-        """The most memory at the end of any window, and the peak, of the sidecar while it served ES256."""
+        """The sidecar's memory while it served ES256: the maximum at the end of a window, and the peak."""
         runs = [run["server"] for name, run in self.files.items()
                 if name.startswith(("sign-es256", "batch-", "verify-", "authorize-", "jwks-"))]
         return max(r["rss_kib"] for r in runs) / 1024, max(r["rss_peak_kib"] for r in runs) / 1024
@@ -133,7 +133,7 @@ def met(good):
 
 
 def number(value):
-    """Three significant figures, and all digits of a large whole number."""
+    """Three significant digits, or all digits of a large whole number."""
     if value >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
@@ -153,13 +153,13 @@ def unmeasured(what, over):
 
 
 def static_answer_us(results):
-    """`n`: what nginx's static answer over a Unix socket costs, if nginx was there."""
+    """`n`: the cost of nginx's static answer over a Unix socket, if nginx was measured."""
     nginx = results.get("nginx-unix-h1")
     return nginx and nginx["server"]["cpu_us_per_unit"]
 
 
 def batched(results, what, name, bare):
-    """CPU time over the bare cost, for both protocols."""
+    """The CPU time divided by the bare cost, for both protocols."""
     for protocol, over in PROTOCOLS.items():
         run = results[f"{name}-{protocol}"]
         ratio = run["server"]["cpu_us_per_unit"] / bare
@@ -167,7 +167,7 @@ def batched(results, what, name, bare):
 
 
 def one_request(results, what, name, bare):
-    """CPU time above the bare cost, in static answers of nginx, for both protocols."""
+    """The CPU time above the bare cost, in static answers of nginx, for both protocols."""
     answer = static_answer_us(results)
     for protocol, over in PROTOCOLS.items():
         run = results[f"{name}-{protocol}"]
@@ -180,7 +180,7 @@ def one_request(results, what, name, bare):
 
 
 def seen(results, what, name):
-    """CPU time for what has been seen before, in static answers of nginx."""
+    """The CPU time for tokens that were seen before, in static answers of nginx."""
     answer = static_answer_us(results)
     for protocol, over in PROTOCOLS.items():
         run = results[f"{name}-{protocol}"]
@@ -192,7 +192,7 @@ def seen(results, what, name):
 
 
 def jwks(results):
-    """Requests per CPU second, over nginx's."""
+    """Requests per CPU second, divided by nginx's."""
     for protocol, over in PROTOCOLS.items():
         run, nginx, goal = results[f"jwks-{protocol}"], results.get(f"nginx-{protocol}"), JWKS[protocol]
         if not nginx:
@@ -221,7 +221,7 @@ def openbao(results):
 
 
 def remote(results):
-    """Signing through the sidecar in remote custody, next to a client that asks OpenBao itself."""
+    """Signing with remote custody, compared with a client that calls OpenBao directly."""
     for clients in ["1", "4", "16"]:
         what, over = f"sign ES256 in OpenBao, {clients} at once", "socket, HTTP/1.1"
         run, direct = results.get(f"remote-{clients}"), results.get(f"direct-{clients}")

@@ -179,7 +179,8 @@ raw es256-after sign_es256
 
 say "Making tokens to verify"
 raw verify-before verify_es256
-# As many as the processors could verify if they did nothing else, or as one thread can send: more than will be used.
+# As many tokens as the processors could verify if they did nothing else, or as one thread can send: more than will be
+# used.
 supply=$(python3 - "$results/raw-verify-before.json" "$warmup" "$window" <<'PY'
 import json, os, sys
 cost = json.load(open(sys.argv[1]))["cpu_us"]["verify_es256"]
@@ -191,7 +192,7 @@ for name in h1 h2; do
     "$load" tokens --socket "$socket" --count "$supply" --audience "$audience" --out "$work/unseen-$name" >/dev/null
 done
 "$load" tokens --socket "$socket" --count 1000 --audience "$audience" --out "$work/seen" >/dev/null
-# A sidecar that has neither signed nor seen them: nothing can have been remembered.
+# A sidecar that has neither signed nor seen the tokens, so its cache is empty.
 stop "$pid"
 serve ES256
 
@@ -219,7 +220,7 @@ run jwks-h1 "http://127.0.0.1:$public$jwks" "${h1[@]}" --pid "$pid" "${keys[@]}"
 run jwks-h2 "http://127.0.0.1:$public$jwks" "${h2[@]}" --pid "$pid" "${keys[@]}"
 
 if [[ -n $nginx ]]; then
-    # Tuned as for a benchmark of nginx itself: the file stays open, connections stay up, nothing is logged.
+    # Configured as for a benchmark of nginx itself: the file stays open, connections are kept, and nothing is logged.
     cat >"$work/nginx.conf" <<CONF
 $([[ $(id -u) == 0 ]] && echo 'user root;')
 worker_processes 1;
@@ -295,7 +296,7 @@ PY
         run "remote-$clients" http://localhost/v1/sign --socket "$socket" "${few[@]}" --pid "$pid" \
             --body "$work/sign.json" --expect '"token":"'
     done
-    # What the sidecar asked of the provider for what it signed.
+    # The sidecar's calls to the provider for its signatures.
     python3 - "http://127.0.0.1:$admin/metrics" >"$results/remote-calls.json" <<'PY'
 import json, re, sys, urllib.request
 text = urllib.request.urlopen(sys.argv[1]).read().decode()

@@ -1,7 +1,7 @@
-//! Kill -9 at random moments, 200 times: promise 7 of the design, and that no key is lost that signed a token.
+//! 200 kills at random moments: promise 7 of the design, and no key is lost that has signed a token.
 //!
-//! The policy is the fastest that is accepted: a new key every 40 ms, so that there is hardly a moment at which nothing
-//! is being written. Half of the kills hit a ring that lives on, half a first start in an empty directory.
+//! The policy is the fastest that is accepted: a new key every 40 ms, so something is being written nearly all the
+//! time. Half of the kills hit an existing ring, and half hit a first start in an empty directory.
 
 use signet_harness as harness;
 
@@ -31,22 +31,22 @@ const FASTEST: &[(&str, &str)] = &[
     ("SIGNET_EXPIRED_KEYS", "destroy"),
 ];
 
-/// The tokens signed so far: their kids, and when they die.
+/// The kids of the tokens signed so far, and when the tokens expire.
 type Record = Mutex<BTreeMap<String, i64>>;
 
-/// How long a file is looked out for.
+/// How long to watch for a file.
 const MOMENT: Duration = Duration::from_millis(300);
 
-/// The moment of a kill.
+/// When to kill the process.
 #[derive(Clone, Copy)]
 enum After {
     Start(Duration),
     FirstToken(Duration),
-    /// This file of the data directory was seen: the middle of a write, or of a first start.
+    /// After this file appeared in the data directory, in the middle of a write or of a first start.
     File(&'static str, Duration),
 }
 
-/// Signs as soon as the socket answers and for as long as it does.
+/// Signs as soon as the socket answers, until it stops answering.
 fn sign_until_it_dies(spec: &Spec, record: &Record, signed_one: &AtomicBool, killed: &AtomicBool) {
     let request = json!({ "claims": { "sub": "client", "aud": AUDIENCE } }).to_string();
     while !killed.load(Ordering::Relaxed) {
@@ -76,14 +76,14 @@ fn run_and_kill(spec: &Spec, record: &Record, after: After) {
             }
             After::File(name, delay) => {
                 let (file, start) = (spec.home().data().join(name), instant());
-                // In memory it may come and go unseen; then the kill is one at a random moment.
+                // A file in memory may appear and disappear unnoticed. The kill is then at a random moment.
                 while !file.exists() && start.elapsed() < MOMENT {
                     std::hint::spin_loop();
                 }
                 delay
             }
         };
-        // No wait for a condition: a kill at any moment is what this test is about.
+        // This is a sleep on purpose, because the test is about kills at any moment.
         std::thread::sleep(delay);
         sidecar.kill();
         killed.store(true, Ordering::Relaxed);
@@ -91,7 +91,7 @@ fn run_and_kill(spec: &Spec, record: &Record, after: After) {
     assert!(!sidecar.log_text().contains("\"ERROR\""), "{}", sidecar.log_text());
 }
 
-/// Reads the ring with a command that changes nothing, and holds it against what was signed.
+/// Reads the ring with a command that changes nothing, and compares it with the tokens that were signed.
 fn check_ring(spec: &Spec, record: &Record) -> Value {
     let asked = unix_millis();
     let ran = spec.run(&["keys", "list", "--json"]);
@@ -122,7 +122,7 @@ fn count(ring: &Value, phase: &str) -> usize {
     keys(ring).filter(|key| key["phase"] == phase).count()
 }
 
-/// The files that may stand in the data directory; how many of them are there for a moment only.
+/// Checks the files in the data directory, and returns those that exist only for a moment.
 fn passing_files(home: &Home) -> Vec<String> {
     let Ok(directory) = std::fs::read_dir(home.data()) else {
         return Vec::new();
@@ -138,7 +138,7 @@ fn passing_files(home: &Home) -> Vec<String> {
         .collect()
 }
 
-/// Lets a sidecar run until it has written, and holds what it left against what may be there.
+/// Lets a sidecar run until it has written, and checks which files it left.
 fn recovers(spec: &Spec) -> Sidecar {
     let sidecar = spec.start();
     let before = kids(&sidecar.ring());
@@ -151,12 +151,12 @@ fn recovers(spec: &Spec) -> Sidecar {
 #[test]
 fn after_120_kills_of_a_rotating_ring_it_loads_with_every_key_that_signed_and_at_most_one_unused() {
     let mut random = Random::seeded("kills of a living ring");
-    // On the disk, where a write takes its time.
+    // On disk, where a write takes time.
     let home = Home::new();
     let spec = Spec::new(&home).set_all(FASTEST);
     let record = Record::default();
     let (mut unfinished, mut keys_seen) = (0, BTreeSet::new());
-    // Kills of a first start, which leaves other files for a moment, are the next test's.
+    // A first start leaves other temporary files; the next test kills those.
     spec.start().stop();
     let start = instant();
     for _ in 0..KILLS_OF_A_LIVING_RING {
@@ -168,7 +168,7 @@ fn after_120_kills_of_a_rotating_ring_it_loads_with_every_key_that_signed_and_at
         };
         run_and_kill(&spec, &record, after);
         let passing = passing_files(&home);
-        // One of the ring, and one of what is remembered of it.
+        // One file of the ring, and one of what is stored about it.
         assert!(passing.len() <= 2, "{passing:?}");
         unfinished += usize::from(passing.iter().any(|name| name == "ring.json.tmp"));
         keys_seen.extend(kids(&check_ring(&spec, &record)));
@@ -179,7 +179,7 @@ fn after_120_kills_of_a_rotating_ring_it_loads_with_every_key_that_signed_and_at
     let signed = record.lock().expect("no panic").len();
     assert!(signed > 30, "{signed} keys signed: the sidecar was hardly ever up");
     assert!(unfinished > 0, "no kill hit a write");
-    // No faster than one key in a period, however often it was started.
+    // At most one key per period was created, however often the sidecar was started.
     let most = elapsed.as_millis() / 40 + 2;
     assert!(
         keys_seen.len() as u128 <= most,

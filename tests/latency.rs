@@ -1,7 +1,8 @@
-//! RSA must not delay others: while 16 clients sign RS256, the ring does not stand in their queue.
+//! RSA must not delay other requests: while 16 clients sign with RS256, requests for the ring
+//! do not wait in their queue.
 //!
-//! The bound is wide, as this is the debug profile on a machine that also runs the clients; `benches/run.sh` holds the
-//! release build to 5 ms.
+//! The limit is wide, because this is a debug build on a machine that also runs the clients. `benches/run.sh` limits
+//! the release build to 5 ms.
 
 use signet_harness as harness;
 
@@ -15,8 +16,8 @@ use serde_json::json;
 const CLIENTS: usize = 16;
 const SAMPLES: usize = 1000;
 const BOUND: Duration = Duration::from_millis(25);
-/// Of the time that a signature takes in this crowd, what the ring may take. Were signatures computed on the sockets'
-/// threads, the ring would stand in the same queue.
+/// The maximum time of a ring request, as a fraction of a signature's time under this load. If signatures were computed
+/// on the sockets' threads, ring requests would wait in the same queue.
 const SHARE: u32 = 8;
 
 #[test]
@@ -41,7 +42,7 @@ fn the_ring_is_answered_in_time_while_16_clients_sign_rs256() {
             });
         }
         let mut connection = sidecar.socket();
-        // From when all of them are at it, until each has signed many times.
+        // Wait until all clients are signing, and then until each has signed many times.
         harness::time::wait_for("the clients to sign", harness::PATIENCE, || {
             (signed.load(Ordering::Relaxed) > 100).then_some(())
         });
@@ -58,7 +59,7 @@ fn the_ring_is_answered_in_time_while_16_clients_sign_rs256() {
     samples.sort_unstable();
     let at = |percent: usize| samples[SAMPLES * percent / 100];
     let signed = u32::try_from(signed.load(Ordering::Relaxed)).expect("fits");
-    // Each client waits for its own signature before it asks for the next.
+    // Each client waits for its signature before it requests the next.
     let one = took * u32::try_from(CLIENTS).expect("fits") / signed;
     say(format!(
         "GET /v1/ring while {CLIENTS} clients signed {signed} times RS256, each within {one:?}: p50 {:?}, p99 {:?}, most {:?}",

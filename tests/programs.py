@@ -1,11 +1,11 @@
-"""Builds the test programs of the workspace, runs them, and says which tests were the slowest.
+"""Builds the test programs of the workspace, runs them, and lists the slowest tests.
 
-Usage: tests/programs.py OPTION..., where the options are those of `cargo test` that choose packages and features.
+Usage: tests/programs.py OPTION..., where the options are those of `cargo test` that select packages and features.
 
-SIGNET_TEST_AT_ONCE programs run side by side, the longest first. It is 1 unless it is set: some tests measure time, and
-fail when others keep all processors busy. Most spend their time waiting, so a machine with more cores than two does well
-with more. What a program printed is printed when it has ended, so the lines of two never mix. Durations are kept in the
-target directory; they only decide the order of the next run. Ends with 1 if anything failed.
+SIGNET_TEST_AT_ONCE programs run in parallel, the longest first. The default is 1, because some tests measure time and
+fail when others use all processors. Most tests mostly wait, so more is useful on a machine with more than two cores.
+The output of a program is printed when it has ended, so lines of two programs never mix. Durations are stored in the
+target directory and decide only the order of the next run. The exit code is 1 if anything failed.
 """
 
 import json
@@ -20,7 +20,7 @@ from pathlib import Path
 
 AT_ONCE = int(os.environ.get("SIGNET_TEST_AT_ONCE", "1"))
 SLOWEST = 10
-# These measure time or fill the machine's limits, so nothing else runs beside them.
+# These measure time or use up the machine's limits, so nothing else runs at the same time.
 ALONE = {"latency", "sockets"}
 TIMED = re.compile(r"^test (\S+)(?: - should panic)? \.\.\. ok <([0-9.]+)s>$", re.MULTILINE)
 
@@ -34,11 +34,11 @@ class Program:
     target: str
     path: str
     directory: str
-    """Where cargo would run it: the folder of its package."""
+    """The directory in which cargo would run it: that of its package."""
 
 
 def build(options: list[str]) -> list[Program]:
-    """The test programs, built."""
+    """Builds the test programs."""
     command = ["cargo", "test", "--no-run", "--message-format=json-render-diagnostics", *options]
     built = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if built.returncode:
@@ -54,8 +54,8 @@ def build(options: list[str]) -> list[Program]:
 
 
 def run(program: Program) -> tuple[Program, int, float, str]:
-    """Runs one, and gives its exit code, its seconds and what it printed."""
-    # libtest tells how long each test took only if it is asked for by an unstable option.
+    """Runs a program. Returns its exit code, its time in seconds and its output."""
+    # libtest prints the time of each test only with an unstable option.
     environment = os.environ | {"RUSTC_BOOTSTRAP": "1", "CARGO_MANIFEST_DIR": program.directory}
     started = time.monotonic()
     ended = subprocess.run(
@@ -72,14 +72,14 @@ def run(program: Program) -> tuple[Program, int, float, str]:
 
 
 def main() -> int:
-    """Builds, runs, tells."""
+    """Builds, runs and reports."""
     programs = build(sys.argv[1:])
     kept = Path(os.environ["CARGO_TARGET_DIR"]) / "tmp" / "durations.json"
     try:
         durations = json.loads(kept.read_text())
     except (OSError, ValueError):
         durations = {}
-    # One that is not known yet may be long.
+    # A program that is not known yet may take long.
     programs.sort(key=lambda program: -durations.get(program.name, 1e9))
     alone = [program for program in programs if program.target in ALONE]
     together = [program for program in programs if program.target not in ALONE]
@@ -97,7 +97,7 @@ def main() -> int:
             on_ended(*future.result())
     for program in alone:
         on_ended(*run(program))
-    # What the documentation shows is compiled by rustdoc, which has no programs to hand out.
+    # rustdoc compiles the examples of the documentation and returns no programs.
     documentation = subprocess.run(["cargo", "test", "--doc", *sys.argv[1:]], check=False)
     if documentation.returncode:
         failed.append("the examples in the documentation")

@@ -20,7 +20,7 @@ done
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 own_target="$HOME/.cache/signet-target"
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$own_target}"
-# What an incremental build would keep is larger than what it saves when most crates are compiled again.
+# Data for incremental builds takes more space than it saves time, because most crates are compiled again.
 [[ -z "${CI:-}" ]] || export CARGO_INCREMENTAL=0
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/signet-tests"
 scratch="$(mktemp -d)"
@@ -30,14 +30,15 @@ passed=0 failed=0
 summary=() left_out=()
 [[ -z "${long:-}" ]] || export SIGNET_SIM_SEEDS=10000
 
-# step TITLE COMMAND…: runs it under a headed line, and goes on if it fails: one run shows everything that is wrong.
+# step TITLE COMMAND…: runs the command under a headline, and continues if it fails, so one run shows everything that is
+# wrong.
 step() {
     local title="$1" before="$failed" start="$SECONDS" verdict=ok
     shift
     printf '\n== %s\n' "$title"
     if ! "$@"; then
         verdict=FAILED
-        # A step may fail with no failing test to show: a lint, or a program that did not compile.
+        # A step may fail without a failing test: a lint, or a program that did not compile.
         [[ "$failed" -gt "$before" ]] || failed=$((failed + 1))
     fi
     summary+=("$(printf '%-8s%6d s   %s' "$verdict" "$((SECONDS - start))" "$title")")
@@ -48,7 +49,7 @@ has() { command -v "$1" > /dev/null; }
 
 cargo_doc() { RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked; }
 
-# The first Python that the pinned requirements were resolved for, or a later one.
+# The first Python for which the pinned requirements were resolved, or a later one.
 find_python() {
     local candidate
     for candidate in python3 python3.13 python3.12 python3.11; do
@@ -64,8 +65,8 @@ find_python() {
 digest() { "$python" -c 'import hashlib, sys
 print(hashlib.sha256(b"".join(open(f, "rb").read() for f in sys.argv[1:]) + sys.version.encode()).hexdigest()[:16])' "$@"; }
 
-# cached NAME DIGEST: names a directory of the cache in $made, and succeeds if it is complete. Directories that an earlier
-# version of the same requirements needed are deleted.
+# cached NAME DIGEST: sets $made to a directory of the cache, and succeeds if the directory is complete. Deletes
+# directories of earlier versions of the same requirements.
 cached() {
     local other
     made="$cache/$1-$2"
@@ -77,7 +78,7 @@ cached() {
     return 1
 }
 
-# make_venv NAME PYTHON REQUIREMENTS: a virtual environment of the cache, in $made.
+# make_venv NAME PYTHON REQUIREMENTS: makes a virtual environment in the cache; sets $made.
 make_venv() {
     local python="$2"
     ! cached "$1" "$(digest "$3")" || return 0
@@ -86,7 +87,7 @@ make_venv() {
         && touch "$made/complete"
 }
 
-# make_modules NAME FOLDER: the packages of a package-lock.json, in $made.
+# make_modules NAME FOLDER: installs the packages of a package-lock.json; sets $made.
 make_modules() {
     local complete=1
     cached "$1" "$(digest "$2/package.json" "$2/package-lock.json")" || complete=""
@@ -95,13 +96,14 @@ make_modules() {
     (cd "$made" && npm ci --silent --no-audit --no-fund --ignore-scripts && touch complete)
 }
 
-# make_programs NAME FOLDER PACKAGE=PROGRAM...: programs of a Go module and of those that its go.mod pins, in $made.
+# make_programs NAME FOLDER PACKAGE=PROGRAM...: builds programs of a Go module and of those pinned in its go.mod; sets
+# $made.
 make_programs() {
     local pair
     ! cached "$1" "$(digest "$2"/*)" || return 0
     mkdir -p "$made"
     for pair in "${@:3}"; do
-        # Go's own cache would keep gigabytes that nothing needs again.
+        # Go's own cache would keep gigabytes that are not needed again.
         GOCACHE="$scratch/go" go build -C "$2" -trimpath -ldflags="-s -w" -o "$made/${pair#*=}" "${pair%=*}" || return
     done
     rm -rf "$scratch/go"
@@ -111,9 +113,9 @@ make_programs() {
 # free_gib DIRECTORY
 free_gib() { df -Pk "$1" | awk 'NR == 2 { print int($4 / 1048576) }'; }
 
-# Cargo keeps what it built for every earlier version of the sources and their dependencies, until the disk is full. A run from
-# nothing needs 8 GiB. Where twice as much was kept, or too little is free to go on, the build directory is emptied; one that
-# somebody else chose is left alone.
+# Cargo keeps builds of all earlier versions of the sources and their dependencies until the disk is full. A run from
+# nothing needs 8 GiB. If more than twice as much was kept, or too little space is free, the build directory is emptied.
+# One that somebody else chose is left alone.
 make_room() {
     local needed=8 kept free
     mkdir -p "$CARGO_TARGET_DIR" "$cache"
@@ -128,7 +130,7 @@ make_room() {
     }
 }
 
-# lacks WHAT WHY: what this machine cannot test. In CI that is a failure.
+# lacks WHAT WHY: reports what this machine cannot test. In CI, that is a failure.
 lacks() {
     left_out+=("$1: $2")
     [[ -z "${CI:-}" ]] || { echo "CI must test $1, but: $2" >&2 && failed=$((failed + 1)); }
@@ -162,14 +164,14 @@ set_up_azurite() {
     export SIGNET_TEST_AZURITE="$made/node_modules/.bin"
 }
 
-# The verifiers that a fleet is shown to.
+# The verifiers for the fleet test.
 set_up_pyjwt() {
     find_python && make_venv python "$python" tests/interop/requirements.txt \
         || { lacks "a fleet before PyJWT" "pip could not install it"; return; }
     export SIGNET_TEST_PYJWT="$made/bin/python"
 }
 
-# The browser that the status page is looked at with. Where it is not installed, root on Debian can have it.
+# The browser for the status page. If it is missing, root on Debian can install it.
 set_up_chromium() {
     local what="the status page in a real browser" candidate
     if ! has chromium && [[ -n "${CI:-}" && "$EUID" -eq 0 ]] && has apt-get; then
@@ -189,7 +191,7 @@ set_up_node() {
     export SIGNET_INTEROP_NODE="$made"
 }
 
-# The outcomes of a pytest run, in $ok and $bad.
+# Counts the results of a pytest run in $ok and $bad.
 count_pytest() {
     read -r ok bad < <("$python" - "$1" << 'END'
 import sys
@@ -205,7 +207,7 @@ END
     passed=$((passed + ok)) failed=$((failed + bad))
 }
 
-# The outcomes of a run of cargo, which prints one "test result:" line for each test program.
+# Counts the results of a cargo run, which prints one "test result:" line for each test program.
 count_cargo() {
     local ok bad
     read -r ok bad < <(awk '/^test result:/ {
@@ -214,7 +216,7 @@ count_cargo() {
     passed=$((passed + ok)) failed=$((failed + bad))
 }
 
-# The features of the tests that need servers which this machine has. Every build of the sidecar has the same, so that nothing is
+# The features for tests with servers that this machine has. All builds of the sidecar use the same, so nothing is
 # compiled twice.
 set_up_servers() {
     local -a found=(openbao signet-vault/openbao signet-azure-key-vault/python-sdk)
@@ -235,21 +237,21 @@ cargo_test() {
     return "$status"
 }
 
-# The programs that the suites in Python start, and those of the tests. Asked for by themselves, the former would be built with
-# other features of what they share, so that half of all libraries would be compiled twice.
+# The programs for the Python suites, and the tests. If the former were built separately, the features of shared
+# libraries would differ, and half of them would be compiled twice.
 build_programs() { cargo build --workspace --bins --tests --locked --features "$features"; }
 
-# The simulation against faults that are put into the code on purpose, each of which it must see.
+# Runs the simulation with deliberate faults in the code. It must detect each.
 faults() {
     local status=0
-    # With the other features as they are, so that no library is compiled for this alone.
+    # With the other features unchanged, so no library is compiled only for this.
     cargo test --workspace --locked --features "$features,faults" --test sim every_deliberate | tee "$scratch/faults" \
         || status=$?
     count_cargo "$scratch/faults"
     return "$status"
 }
 
-# The servers of ours that stand in for clouds, driven by the clouds' own SDKs.
+# Our fake clouds, tested with the clouds' own SDKs.
 sdks() {
     local status=0
     SIGNET_FAKES="$CARGO_TARGET_DIR/debug/signet-fakes" PYTHONDONTWRITEBYTECODE=1 \
@@ -258,7 +260,7 @@ sdks() {
     return "$status"
 }
 
-# The table of the documentation is what the conformance kit saw.
+# Checks that the table in the documentation is what the conformance kit found.
 providers_table() {
     "$python" tests/clouds/providers_table.py --check "$scratch/records" docs/providers/README.md
 }
@@ -270,7 +272,7 @@ interop() {
     if ! has node; then
         left_out+=("tokens against jose (npm): this machine has no Node")
     elif ! set_up_node; then
-        # In CI the tests fail for want of it; see tests/interop/conftest.py.
+        # In CI, the tests fail because of this; see tests/interop/conftest.py.
         left_out+=("tokens against jose (npm): there is Node, but npm could not install it")
     fi
     SIGNET_BIN="$CARGO_TARGET_DIR/debug/signet" PYTHONDONTWRITEBYTECODE=1 \
@@ -287,7 +289,7 @@ set_up_gateways() {
 subprocess.run([pathlib.Path(envoy.__file__).parent / "_bin" / "envoy", "--version"], check=True)' > /dev/null
 }
 
-# HAProxy and Apache. Where they are not installed, root on Debian can have them.
+# HAProxy and Apache. If they are missing, root on Debian can install them.
 set_up_jwks_gateways() {
     local openidc=/usr/lib/apache2/modules/mod_auth_openidc.so program
     export PATH="$PATH:/usr/sbin"
@@ -307,7 +309,7 @@ set_up_jwks_gateways() {
         "it is not installed (Debian: apt install apache2 libapache2-mod-auth-openidc)" || true
 }
 
-# nginx is no package of pip. Where it is not installed, root on Debian can have it.
+# nginx has no pip package. If it is missing, root on Debian can install it.
 set_up_nginx() {
     has nginx || [[ -x /usr/sbin/nginx ]] && return
     if [[ -n "${CI:-}" && "$EUID" -eq 0 ]] && has apt-get; then
@@ -326,7 +328,7 @@ set_up_kubernetes() {
     export SIGNET_TEST_KUBERNETES="$made"
 }
 
-# KrakenD's engine and validator. That Go is there is not enough: proxies of modules differ in whether they have them.
+# KrakenD's engine and validator. Having Go is not enough, because not all module proxies have them.
 set_up_krakend() {
     local what="KrakenD"
     has go || { left_out+=("$what: this machine has no Go to build it with"); return 1; }
@@ -349,7 +351,7 @@ gateways() {
     return "$status"
 }
 
-# make_keycloak: Keycloak as Maven Central has it, built for the database that the tests give it, in $made.
+# make_keycloak: installs Keycloak from Maven Central, built for the database that the tests use; sets $made.
 make_keycloak() {
     local version=26.7.3 digest=77657f30b7e90d70f727712ce1c967f430fd6a5e9f458d32d8c6df0635345f47
     local plugin=org.apache.maven.plugins:maven-dependency-plugin:3.8.1 file="$scratch/keycloak-quarkus-dist-$version.tar.gz"
@@ -370,15 +372,15 @@ set_up_keycloak() {
     if ! { has java && has mvn; }; then
         left_out+=("$what: this machine has no Java with Maven (Debian: apt install maven)")
     elif ! make_keycloak; then
-        # In CI the tests fail for want of it; see tests/issuers/test_keycloak.py.
+        # In CI, the tests fail because of this; see tests/issuers/test_keycloak.py.
         left_out+=("$what: there is Maven, but it could not fetch it, or Java could not build it; it needs 17 or later")
     else
         export SIGNET_ISSUERS_KEYCLOAK="$made"
     fi
 }
 
-# Real OpenID providers, whose tokens Signet accepts. Envoy's client is one of the three that ask. These tests mostly wait, so
-# they run beside the other suites, and their outcome is told at the end.
+# Real OpenID providers, whose tokens Signet accepts. Envoy's client is one of the three that send tokens. These tests
+# mostly wait, so they run in parallel with the other suites, and their result is reported at the end.
 start_issuers() {
     local what="tokens of a real OpenID provider (npm)"
     has node || { lacks "$what" "this machine has no Node" || return 0; }
@@ -400,7 +402,7 @@ issuers() {
     return "$status"
 }
 
-# cargo-deny. Where it is not installed, CI builds it once and keeps it.
+# cargo-deny. If it is missing, CI builds it once and keeps it.
 set_up_deny() {
     local version=0.20.2
     has cargo-deny && return
@@ -423,8 +425,8 @@ deny() {
     cargo deny --log-level error check --hide-inclusion-graph bans licenses sources
 }
 
-# What the suites in Python need beside programs of ours. It is made while cargo compiles; where it is used it is looked for again,
-# so that what could not be made is told there.
+# What the Python suites need besides our programs. It is made while cargo compiles. Where it is needed, it is looked up
+# again, and missing parts are reported there.
 set_up_suites() {
     find_python || return
     ! has node || { make_modules node tests/interop/node; make_modules issuers tests/issuers/node; } || true
@@ -457,7 +459,7 @@ step "the issuers start beside the suites" start_issuers
 step "interop: PyJWT, joserfc, jose" interop
 step "gateways: Envoy, nginx, Caddy, Traefik, HAProxy, Apache, KrakenD, Kubernetes" gateways
 step "issuers: oidc-provider, Keycloak" issuers
-# Last: it leaves a sidecar with faults where the suites look for theirs.
+# This comes last, because it leaves a sidecar with faults where the suites look for theirs.
 step "the simulation against deliberate faults" faults
 step "cargo deny" deny
 

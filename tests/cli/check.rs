@@ -1,4 +1,4 @@
-//! `signet check` when nothing can be learned: no answer is no "no", and it does not take long.
+//! `signet check` when nothing can be found out: a missing answer is not a "no", and it does not take long.
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -10,10 +10,10 @@ use serde_json::Value;
 use crate::harness::time::instant;
 use crate::harness::{Home, Ran, Spec};
 
-/// More than a silent provider is waited for, and the most that a person should be.
+/// More than the wait for a silent provider, and the most that a person should wait.
 const BOUND: Duration = Duration::from_secs(5);
 
-/// No claims and no signature, as anybody could write it.
+/// A token without claims and without a real signature.
 const NO_TOKEN: &str = "eyJhbGciOiJFUzI1NiIsImtpZCI6ImEifQ.e30.AAAA";
 
 fn rows(ran: &Ran) -> Vec<Value> {
@@ -49,7 +49,7 @@ fn an_empty_directory_is_looked_at_and_nothing_is_made_there() {
     assert!(why.contains("the first `signet serve` makes"), "{why}");
 }
 
-/// What stands in a directory, and when each was last changed.
+/// The files in a directory, with the times of their last changes.
 fn contents(directory: &Path) -> BTreeMap<PathBuf, SystemTime> {
     let entries = std::fs::read_dir(directory).expect("reads");
     entries
@@ -61,7 +61,7 @@ fn contents(directory: &Path) -> BTreeMap<PathBuf, SystemTime> {
         .collect()
 }
 
-/// A ring, one without the files that are made when they are needed, and a first start that was killed before its ring.
+/// A complete ring, one without the files that are made on demand, and a first start that was killed before its ring.
 #[test]
 fn a_verb_that_reads_changes_nothing_beside_a_ring_either() {
     let home = Home::new();
@@ -80,7 +80,7 @@ fn a_verb_that_reads_changes_nothing_beside_a_ring_either() {
         match step {
             0 => {}
             1 => kept(&["ring.json", "local.key"]),
-            // The key as it is until the ring is on the disk.
+            // The name of the key before the ring is on disk.
             _ => {
                 let key = home.data().join("local.key");
                 std::fs::rename(&key, home.data().join("local.key.new")).expect("renamed");
@@ -131,7 +131,7 @@ fn a_failed_opening_still_shows_the_settings() {
     );
 }
 
-/// What each provider needs to speak to this address.
+/// The settings of each provider for this address.
 #[cfg(all(
     feature = "vault",
     feature = "aws-kms",
@@ -173,7 +173,7 @@ fn providers(home: &Home, address: &str) -> Vec<(&'static str, Spec)> {
     ]
 }
 
-/// Nothing was learned: not one yes, not one no, no policy as a cure; and not all was tried.
+/// Checks that nothing was found out: no yes, no no, no advice of a policy, and something that was not tried.
 fn assert_nothing_learned(name: &str, ran: &Ran) -> String {
     let rows = rows(ran);
     let [row] = rows.as_slice() else {
@@ -193,7 +193,7 @@ fn assert_nothing_learned(name: &str, ran: &Ran) -> String {
 #[test]
 fn where_nothing_listens_nothing_is_learned_and_it_is_said_soon() {
     let home = Home::new();
-    // Bound and not listening: nobody else gets the port, and a connection is refused.
+    // Bound but not listening: nobody else gets the port, and connections are refused.
     let free = TcpListener::bind("127.0.0.1:0")
         .expect("a port")
         .local_addr()
@@ -239,7 +239,7 @@ fn a_server_that_accepts_and_is_silent_is_given_up() {
     });
 }
 
-/// The bound is the command's, however many are silent.
+/// The limit is for the whole command, however many servers are silent.
 #[cfg(feature = "vault")]
 #[test]
 fn a_silent_provider_and_six_silent_issuers_take_no_longer_than_one() {

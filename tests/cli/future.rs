@@ -1,4 +1,4 @@
-//! A ring whose newest key was created by a clock that was ahead: how it shows, and the way back.
+//! A ring whose newest key was created by a clock that was ahead: how it is shown, and how to recover.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,8 +14,8 @@ use crate::harness::{Home, Spec, kid_in_phase};
 
 const HOUR: i64 = 3600 * 1000;
 
-/// What a sidecar makes whose clock is 25 h ahead for some hours: a successor that is dated so, and the private key of the one
-/// before erased. The kids of both.
+/// A ring as a sidecar leaves it whose clock was 25 h ahead for some hours: the successor has a future date, and the
+/// private key of the previous key is erased. Returns both kids.
 fn ring_of_a_clock_ahead(home: &Home, erases: bool) -> [String; 2] {
     let policy = Policy::new(Durations::default(), Algorithm::ES256).expect("the defaults are safe");
     let config = LocalConfig {

@@ -1,4 +1,4 @@
-//! Help, versions, wrong usage; and the verbs that only look: `check` and `schedule`.
+//! Help, versions and wrong usage, and the commands that only look: `check` and `schedule`.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
@@ -107,7 +107,7 @@ fn wrong_usage_exits_with_64_and_says_what_is_right() {
     }
 }
 
-/// The example of the documentation, with only the addresses of this test in place of its own.
+/// The example in the documentation, with only its addresses replaced by those of this test.
 #[test]
 fn the_settings_file_of_the_documentation_starts_on_a_stock_machine() {
     let documentation = include_str!("../../docs/configuration.md");
@@ -136,7 +136,7 @@ fn a_settings_file_that_others_may_write_is_refused() {
     }
 }
 
-/// As after `su`, in a container, or over `ssh` without a session of systemd.
+/// As after `su`, in a container, or over `ssh` without a systemd session.
 #[test]
 fn without_a_runtime_directory_the_socket_is_in_a_directory_of_the_user_s_own() {
     let home = Home::new();

@@ -1,4 +1,4 @@
-//! `signet keys`: in the provider itself, with and without a sidecar.
+//! `signet keys` on the provider itself, with and without a sidecar.
 
 use std::os::unix::process::CommandExt as _;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::harness::time::{instant, wait_for};
 use crate::harness::{FAST, Home, ISSUER, PATIENCE, Ran, STRANGER, Spec, kid_in_phase, kids};
 
-/// The audit events that a command logged.
+/// The audit events in a command's log.
 fn audited(ran: &Ran) -> Vec<Value> {
     let lines = ran
         .stderr
@@ -17,7 +17,7 @@ fn audited(ran: &Ran) -> Vec<Value> {
     lines.filter(|line| line["target"] == "audit").collect()
 }
 
-/// What was done, and how it ended.
+/// The actions in the audit log, with their results.
 fn acts(ran: &Ran) -> Vec<String> {
     let word = |event: &Value, name: &str| event[name].as_str().map(str::to_owned);
     let ended = |event: &Value| word(event, "outcome").or_else(|| word(event, "step"));
@@ -75,7 +75,7 @@ fn without_a_sidecar_a_ring_is_made_rotated_and_revoked() {
     let second = kid_in_phase(&ring, "pending").expect("the second key");
     assert_eq!(kid_in_phase(&ring, "active"), Some(first.clone()));
 
-    // One waits: it takes over at once, and no other is made.
+    // A key is pending. It takes over at once, and no other is created.
     let ran = spec.run(&["keys", "revoke", &first, "--reason", "lost laptop", "--json"]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     assert_eq!(
@@ -86,7 +86,7 @@ fn without_a_sidecar_a_ring_is_made_rotated_and_revoked() {
     assert_eq!(kid_in_phase(&ring, "active"), Some(second.clone()), "{ring}");
     assert_eq!(ring["keys"][0]["revoked"]["reason"], "lost laptop", "{ring}");
 
-    // None waits: the successor is made.
+    // No key is pending, so the successor is created.
     let ran = spec.run(&["keys", "revoke", &second]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     assert!(
@@ -102,7 +102,7 @@ fn without_a_sidecar_a_ring_is_made_rotated_and_revoked() {
     assert_eq!(kids(&ring).len(), 3);
     assert!(kid_in_phase(&ring, "active").is_some(), "{ring}");
 
-    // Again is no error, and changes nothing.
+    // Revoking again is not an error and changes nothing.
     let ran = spec.run(&["keys", "revoke", &first, "--reason", "another"]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     assert_eq!(spec.run(&["keys", "list", "--json"]).json(), ring);
@@ -134,7 +134,7 @@ fn without_a_sidecar_a_ring_is_made_rotated_and_revoked() {
     );
 }
 
-/// Everything that a record must tell, in every event of a command.
+/// Checks that every audit event of a command has all fields.
 fn tells_all(ran: &Ran, action: &str, reason: &str) {
     let events = audited(ran);
     assert_eq!(events.len(), 2, "{}", ran.stderr);
@@ -164,7 +164,7 @@ fn tells_all(ran: &Ran, action: &str, reason: &str) {
 
 #[test]
 fn who_when_and_why_is_on_record_before_and_after_a_rotation_and_a_revocation() {
-    // Whatever else is logged: this is.
+    // The audit log is written whatever else is logged.
     let spec = Spec::new(&Home::new())
         .set("SIGNET_LOG", "off")
         .set("SUDO_USER", "operator");
@@ -199,7 +199,7 @@ fn who_when_and_why_is_on_record_before_and_after_a_rotation_and_a_revocation() 
     assert_eq!(acts(&ran), ["revoke attempt", "revoke failed"]);
     assert_eq!(audited(&ran)[1]["kid"], "no-such-key");
 
-    // Looking changes nothing, and is not on record.
+    // Commands that only look are not in the audit log.
     assert!(audited(&spec.run(&["keys", "list"])).is_empty());
 }
 
@@ -288,7 +288,7 @@ fn a_revoked_key_is_refused_by_a_running_sidecar_within_the_refresh_interval() {
         (sidecar.verify(&signed.token)["active"] == false).then_some(())
     });
     let bound = revoked.elapsed();
-    // A busy machine may be late, by less than another interval.
+    // A busy machine may be late, but by less than another interval.
     assert!(bound < interval * 2, "{bound:?}");
     assert_eq!(
         sidecar.verify(&other.token)["error"],
@@ -336,7 +336,7 @@ fn the_sidecar_beside_follows_before_the_command_ends_and_the_answer_says_who_si
         (&next.as_str().into(), &"follows".into())
     );
     assert_eq!(answer["sidecar"]["signs_now"], next.as_str());
-    // No refresh interval of a minute is waited for.
+    // This does not wait for the refresh interval of one minute.
     assert_eq!(sidecar.verify(&signed.token)["active"], false);
     assert_eq!(sidecar.sign_for("client").kid, next);
 
@@ -363,7 +363,8 @@ fn the_sidecar_beside_follows_before_the_command_ends_and_the_answer_says_who_si
     );
 }
 
-/// With a key file of root's, as a Kubernetes secret mounts it, root can read all of the ring, and must not take it over.
+/// If the key file belongs to root, as a mounted Kubernetes secret does, root can read the whole ring
+/// but must not take it over.
 #[test]
 fn root_beside_a_sidecar_of_another_user_is_told_to_run_as_that_user() {
     use std::os::unix::fs::chown;

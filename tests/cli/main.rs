@@ -1,4 +1,4 @@
-//! The command line as people and scripts use it: every verb, its exit codes, and JSON that parses.
+//! The command line as people and scripts use it: all commands, their exit codes, and JSON that parses.
 
 mod check;
 mod future;

@@ -1,5 +1,5 @@
-//! Commands that read another place than the sidecar on the socket serves: the volume is not mounted, the directory is that of
-//! another service, the ring was deleted. None of them calls that in order, and none begins a second ring.
+//! Commands that read a different place from the sidecar on the socket, because a volume is not mounted, the directory
+//! belongs to another service, or the ring was deleted. No command reports that all is well or starts a second ring.
 
 use std::fs;
 use std::os::unix::net::UnixListener;
@@ -7,7 +7,7 @@ use std::os::unix::net::UnixListener;
 use crate::harness::time::wait_for;
 use crate::harness::{Home, PATIENCE, Ran, Sidecar, Spec, kids};
 
-/// What changes a ring, with a key that the sidecar has.
+/// Commands that change a ring, with a key that the sidecar has.
 fn writers(kid: &str) -> [Vec<&str>; 3] {
     [
         vec!["keys", "rotate"],
@@ -16,7 +16,7 @@ fn writers(kid: &str) -> [Vec<&str>; 3] {
     ]
 }
 
-/// It names what was found, and what to look at.
+/// Checks that the error says what was found and what to look at.
 fn tells(ran: &Ran, sidecar: &Sidecar, words: &[&str]) {
     let socket = sidecar.spec().socket_path().display().to_string();
     for word in words
@@ -28,7 +28,7 @@ fn tells(ran: &Ran, sidecar: &Sidecar, words: &[&str]) {
     }
 }
 
-/// All verbs in a place that has not the ring of the sidecar.
+/// Runs all commands in a place without the sidecar's ring.
 fn all_refuse(here: &Spec, sidecar: &Sidecar, found: &str) {
     let [kid] = &sidecar.jwks_kids()[..] else {
         panic!("one key")
@@ -99,7 +99,7 @@ fn in_the_directory_of_another_ring_no_command_is_content_and_that_ring_stays_as
     all_refuse(&by_mistake, &sidecar, "1 key, which is none of them");
     assert_eq!(fs::read(&ring).expect("the ring"), before);
 
-    // Its user says which of the two is meant: by the key, or with a socket where nobody is.
+    // The user must say which of the two is meant: by the key, or by a socket on which nobody listens.
     let kid = kids(&by_mistake.run(&["keys", "list", "--json"]).json()).remove(0);
     let ran = by_mistake.run(&["keys", "revoke", &kid]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
@@ -147,7 +147,7 @@ fn a_sidecar_that_is_there_and_does_not_answer_is_told_of_and_holds_up_nobody() 
     let problem = row["problem"].as_str().expect("a reason");
     assert!(problem.contains("it did not answer within 2s"), "{problem}");
     drop(silent);
-    // Nobody is there any more, though the file is.
+    // Nobody listens any more, although the file exists.
     let ran = spec.run(&["keys", "list"]);
     assert!(!ran.stderr.contains("could not be asked"), "{}", ran.stderr);
 }

@@ -1,11 +1,11 @@
-//! Output that is lost: a full disk or a closed output is an error, a reader that left is none.
+//! Lost output: a full disk or a closed output is an error, but a reader that has left is not.
 
 use std::fs::OpenOptions;
 use std::process::{Command, Stdio};
 
 use crate::harness::{AUDIENCE, Home, Spec};
 
-/// Every command that prints something.
+/// All commands that print something.
 fn commands(token: &str) -> [Vec<&str>; 12] {
     [
         &["--help"][..],
@@ -38,7 +38,7 @@ fn a_full_disk_makes_every_command_fail_and_say_so() {
     }
 }
 
-/// A command of a shell, such as `>&-`, that begins the process with its files as it says.
+/// Runs a command in a shell with redirections such as `>&-`, so that it starts with these files.
 fn through_a_shell(command: &Command, redirections: &str) -> Command {
     let mut shell = Command::new("/bin/sh");
     shell
@@ -59,7 +59,7 @@ fn a_closed_output_makes_every_command_fail_and_say_so() {
     let spec = sidecar.spec().clone().set("SIGNET_AUDIENCE", AUDIENCE);
     let token = sidecar.sign_for("client").token;
     for arguments in commands(&token) {
-        // A second rotation is refused while the first key waits.
+        // A second rotation is refused while the first key is pending.
         let cases: &[&str] = match arguments[..] {
             ["keys", "rotate"] => &[">&-"],
             _ => &[">&-", "<&- >&-"],
@@ -75,7 +75,7 @@ fn a_closed_output_makes_every_command_fail_and_say_so() {
             );
         }
     }
-    // With nowhere to say it, the code is left.
+    // If there is nowhere to print it, only the exit code is left.
     let output = through_a_shell(&spec.command(&["keys", "list"]), ">&- 2>&-").output();
     assert_eq!(output.expect("ran").status.code(), Some(74));
 }

@@ -1,4 +1,4 @@
-//! Paths that settings name, with a pipe there that nobody writes: every command ends, and says which setting it is.
+//! A named pipe without a writer at the path of a setting: every command ends and names the setting.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ fn pipe(home: &Home) -> PathBuf {
     path
 }
 
-/// What the command left behind; it is ended if it does not end by itself.
+/// The result of the command. It is killed if it does not end by itself.
 fn ended(spec: &Spec, name: &str, arguments: &[&str]) -> Ran {
     let (out, err) = (spec.home().path("out"), spec.home().path("err"));
     let mut child = spec
@@ -146,7 +146,7 @@ fn files_of_the_providers_are_not_waited_for() {
             assert_refused(&spec, name, arguments);
         }
     }
-    // The file of the SDK's own choice, below the home.
+    // The SDK's default file in the home directory.
     std::fs::create_dir(home.path(".aws")).expect("made");
     std::os::unix::fs::symlink(&pipe, home.path(".aws/config")).expect("linked");
     let spec = Spec::new(&home).set("SIGNET_PROVIDER", "aws-kms").set_all(&aws);

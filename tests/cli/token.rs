@@ -1,4 +1,4 @@
-//! `signet token`: through the socket, with tokens as arguments and from pipes.
+//! `signet token` through the socket, with tokens as arguments and from pipes.
 
 use crate::harness::{AUDIENCE, Home, ISSUER, Spec};
 

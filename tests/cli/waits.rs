@@ -1,4 +1,4 @@
-//! Commands before a provider that is silent: whoever waits is told for what, and for how long at most.
+//! Commands with a silent provider say what they wait for, and for how long at most.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;

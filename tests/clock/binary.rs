@@ -1,4 +1,4 @@
-//! The binary on a machine whose wall clock is set: a library shows it another one than the rest of the machine has.
+//! The binary with a wall clock of its own, which a library shows it.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ fn a_clock_that_is_set_leaves_the_ring_alone_and_is_told_wherever_operators_look
         assert!(detail.contains(word) && detail.contains("date -u"), "{detail}");
         let page = sidecar.admin().get("/").expect("the page");
         assert!(page.text().contains("The clock is in doubt"), "{}", page.text());
-        // A reading since, with all that would be due.
+        // Since then, a reading with everything that would be due.
         let hang_up = "SIGHUP: the provider is read now, and the keys of trusted issuers are fetched";
         let before = sidecar.logged(hang_up).len();
         sidecar.hang_up();
@@ -67,7 +67,7 @@ fn no_key_is_made_by_hand_while_the_sidecar_beside_doubts_the_clock_and_one_can_
     let spec = clock.of(Spec::new(&home));
     let sidecar = spec.start();
     let first = sidecar.sign_for("alice").kid;
-    // To the command alone the clock is as good as any.
+    // The command itself cannot tell that the clock is wrong.
     clock.set_off_by(25 * HOUR);
     let told = wait_for("the condition", PATIENCE, || condition(&sidecar, "clock"));
     let answer = sidecar.socket().get("/v1/clock").expect("an answer").json();
@@ -125,7 +125,7 @@ fn the_tokens_of_a_trusted_issuer_are_judged_when_the_clock_is_set_and_its_keys_
         line.and_then(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
             .unwrap_or(0)
     };
-    // The keys would be good for their life and max_stale, which is less than this.
+    // This is longer than the keys' lifetime plus max_stale.
     for off in [8 * HOUR, 0] {
         let before = fetches();
         clock.set_off_by(off);

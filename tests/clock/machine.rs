@@ -1,4 +1,4 @@
-//! A machine whose wall clock somebody sets, and the real keeper on it, over sealed custody in memory.
+//! A machine whose wall clock can be set, with the real keeper and a sealed ring in memory.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -22,22 +22,22 @@ use zeroize::Zeroizing;
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 pub(crate) const DAY_AND_AN_HOUR: i64 = 25 * 3600 * 1000;
-/// True time at which every test begins.
+/// The true time at which all tests begin.
 const BEGINNING: Timestamp = Timestamp::from_secs(1_767_225_600);
 
 pub(crate) fn policy() -> Policy {
     Policy::new(Durations::default(), Algorithm::EdDSA).expect("the defaults are safe")
 }
 
-/// The clocks of a machine, over the paused time of tokio, which is true.
+/// The clocks of a machine. Tokio's paused time is the true time.
 #[derive(Debug)]
 pub(crate) struct Clocks {
     began: Instant,
     /// How far the wall clock is off.
     off: AtomicI64,
-    /// How long the machine was suspended: timers stood still.
+    /// How long the machine was suspended, while timers stopped.
     suspended: AtomicI64,
-    /// How long a hypervisor held it up: all of it stood still.
+    /// How long a hypervisor paused the machine, while everything stopped.
     held_up: AtomicI64,
 }
 
@@ -60,7 +60,7 @@ impl Clocks {
         self.suspended.fetch_add(millis, Ordering::SeqCst);
     }
 
-    /// The machine stands still, and its wall clock is set right afterwards.
+    /// Pauses the machine, and corrects its wall clock afterwards.
     pub(crate) fn hold_up(&self, span: Duration) {
         let millis = i64::try_from(span.as_millis()).expect("short");
         self.held_up.fetch_add(millis, Ordering::SeqCst);
@@ -80,7 +80,7 @@ impl Clock for Clocks {
     }
 }
 
-/// Wraps by putting the context in front. There is nothing to keep secret here.
+/// A sealer that only puts the context in front, because nothing here is secret.
 #[derive(Debug)]
 struct Plain;
 
@@ -103,7 +103,7 @@ impl Sealer for Plain {
     async fn check(&self, _: &mut Trials) {}
 }
 
-/// What a disk remembers from one process to the next.
+/// What a disk keeps from one process to the next.
 #[derive(Debug, Default)]
 pub(crate) struct Disk(Mutex<Option<Remembered>>);
 
@@ -119,13 +119,13 @@ impl Remembers for Disk {
     }
 }
 
-/// A handle of the ring in the store, as a process on a machine has it.
+/// A handle to the ring in the store, for a process on this machine.
 pub(crate) fn ring(store: &MemoryStore, clocks: &Arc<Clocks>) -> Arc<dyn KeyProvider> {
     let clock: Arc<dyn Clock> = Arc::clone(clocks) as _;
     Arc::new(Sealed::new("signet", "memory", Plain, store.clone(), clock))
 }
 
-/// A sidecar that runs.
+/// A running sidecar.
 pub(crate) struct Sidecar {
     pub(crate) published: Arc<Published>,
     pub(crate) watch: Arc<ClockWatch>,
@@ -168,7 +168,7 @@ impl Sidecar {
         }
     }
 
-    /// The kid of the key that signs, by a request that is made now.
+    /// The kid of the key that signs, for a request that is made now.
     pub(crate) fn signer(&self) -> Result<String, String> {
         let snapshot = self.published.at(self.clocks.now());
         let signer = snapshot.signer.as_ref();
@@ -184,7 +184,7 @@ impl Sidecar {
         self.published.at(self.clocks.now()).published.contains_key(key.kid())
     }
 
-    /// Lets so much time go by, and asks for the signer every minute.
+    /// Lets this much time pass, and asks for the signing key every minute.
     pub(crate) async fn signs_for(&self, span: Duration) {
         let until = Instant::now() + span;
         while Instant::now() < until {

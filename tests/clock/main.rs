@@ -1,4 +1,4 @@
-//! What a wall clock that somebody sets does to the ring: the real keeper in virtual time, and the binary.
+//! What happens to the ring if somebody sets the wall clock: the real keeper in virtual time, and the binary.
 
 mod binary;
 mod machine;
@@ -41,7 +41,7 @@ async fn a_clock_that_is_a_day_ahead_for_five_hours_changes_nothing_in_the_ring(
         sidecar.signs_for(10 * MINUTE).await;
         assert_eq!(sidecar.watch.doubt(), None);
     }
-    // It goes on as if nothing had been.
+    // It continues as if nothing had happened.
     sidecar.signs_for(9 * HOUR).await;
     let keys = sidecar.keys().await;
     assert_eq!(
@@ -54,7 +54,7 @@ async fn a_clock_that_is_a_day_ahead_for_five_hours_changes_nothing_in_the_ring(
 async fn a_key_that_is_retiring_outlives_a_clock_that_is_set_ahead() {
     let (store, clocks, disk) = (MemoryStore::default(), Clocks::new(), Arc::default());
     let sidecar = Sidecar::start(&store, &clocks, &disk).await;
-    // The second key signs from the 24th hour on; for 63 minutes there may be tokens of the first.
+    // The second key signs from the 24th hour on. For 63 minutes, tokens of the first key may exist.
     sidecar.signs_for(24 * HOUR + 10 * MINUTE).await;
     let keys = sidecar.keys().await;
     for off in [DAY_AND_AN_HOUR, -DAY_AND_AN_HOUR] {
@@ -73,7 +73,8 @@ async fn a_key_that_is_retiring_outlives_a_clock_that_is_set_ahead() {
     );
 }
 
-/// Nothing tells it: it creates a key, and erases the one before. The ring must sign all the same when the clock is right.
+/// Nothing reveals that the clock is ahead: it creates a key and erases the previous one. When the clock is right,
+/// the ring must still sign.
 #[tokio::test(start_paused = true)]
 async fn a_ring_that_was_kept_by_a_clock_ahead_signs_when_the_clock_is_right() {
     let store = MemoryStore::default();
@@ -103,7 +104,7 @@ async fn a_ring_that_was_kept_by_a_clock_ahead_signs_when_the_clock_is_right() {
     }
     let told = again.published.latest().from_the_future.clone();
     assert_eq!(told, Some((keys[1].kid().clone(), keys[1].created_at)));
-    // Its successor is made when its time has come, by a clock that is right.
+    // Its successor is created at the right time, by a correct clock.
     sidecar.stop();
     again.stop();
     fleet.signs_for(50 * HOUR).await;
@@ -139,7 +140,7 @@ async fn a_key_of_the_future_that_is_revoked_is_followed_by_one_of_today() {
     let today = keys.iter().find(|key| is_enabled(key)).expect("a key of today");
     assert!(today.created_at <= right.now(), "it was not made in the future");
     assert_eq!(sidecar.signer().expect("it signs at once"), today.kid().to_string());
-    // And each one that follows is the successor of the one before.
+    // Each later key is the successor of the one before.
     sidecar.signs_for(30 * HOUR).await;
     let keys = sidecar.keys().await;
     assert_eq!(keys.len(), 3);
@@ -152,7 +153,7 @@ async fn one_look_at_a_clock_erases_nothing() {
     sidecar.signs_for(24 * HOUR + 10 * MINUTE).await;
     let keys = sidecar.keys().await;
     sidecar.stop();
-    // A machine has started with a clock that is two hours ahead; ten minutes later it is set right.
+    // A machine starts with a clock that is two hours ahead and is corrected ten minutes later.
     clocks.set_off_by(2 * 3600 * 1000);
     let sidecar = Sidecar::start(&store, &clocks, &disk).await;
     sidecar.signs_for(10 * MINUTE).await;
@@ -176,7 +177,7 @@ async fn a_machine_that_was_held_up_is_in_doubt_until_a_provider_says_that_its_c
     assert_eq!(sidecar.watch.doubt(), None);
     tokio::time::sleep(2 * MINUTE).await;
     assert_eq!(sidecar.keys().await.len(), 2, "the successor was due long ago");
-    // The provider is what it is held against from now on, too.
+    // From now on, the clock is also compared with the provider's.
     sidecar.watch.told("vault", clocks.now().plus(HOUR));
     let doubt = sidecar.watch.doubt().expect("one of the two is wrong");
     assert_eq!(

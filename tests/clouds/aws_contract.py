@@ -1,6 +1,6 @@
-"""AWS's own Python SDK, boto3, against the account of the tests, as Signet drives it.
+"""AWS's own Python SDK, boto3, with the account of the tests, used as Signet uses it.
 
-What the SDK refuses, or finds other than AWS documents it, is a fault of the server.
+If the SDK refuses something, or it differs from AWS's documentation, the server has a fault.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def s3(told: Told) -> Any:
 
 
 def refused(code: str, call: Callable[..., Any], **arguments: Any) -> None:
-    """The call fails, with AWS's own code."""
+    """The call fails with AWS's own code."""
     with pytest.raises(ClientError) as error:
         call(**arguments)
     assert error.value.response["Error"]["Code"] == code

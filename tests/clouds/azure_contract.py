@@ -1,7 +1,7 @@
-"""Microsoft's own Python SDK (azure-identity, azure-keyvault-keys) against the Key Vault server of the tests.
+"""Microsoft's own Python SDK (azure-identity, azure-keyvault-keys) with the Key Vault server of the tests.
 
-What the SDK refuses is a fault of the server. It is told where the server is by SIGNET_FAKE_URL and SIGNET_FAKE_CA, and
-what to do by its arguments: any of the functions below whose names begin with step_, in order.
+If the SDK refuses something, the server has a fault. SIGNET_FAKE_URL and SIGNET_FAKE_CA say where the server is. The
+arguments say what to do: any of the functions below whose names begin with step_, in order.
 """
 
 import base64
@@ -25,7 +25,7 @@ CLIENT = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee"
 SECRET = "s3cret~of-the.application"
 ASSERTION = "header.federated-assertion.signature"
 
-# The identity library's HTTP client takes it from here, the vault's from its argument.
+# The identity library's HTTP client reads it from here; the vault's gets it as an argument.
 os.environ["REQUESTS_CA_BUNDLE"] = CA
 IDENTITY = {"authority": URL, "disable_instance_discovery": True, "connection_verify": CA}
 VAULT = {"verify_challenge_resource": False, "connection_verify": CA, "retry_backoff_factor": 0.1}
@@ -44,7 +44,7 @@ def crypto(key):
 
 
 def unpadded(octets):
-    """As the vault takes octets where the SDK is asked below its models."""
+    """The form of bytes that the vault needs when the SDK is called below its models."""
     return base64.urlsafe_b64encode(octets).rstrip(b"=").decode()
 
 
@@ -82,7 +82,7 @@ def step_versions():
 
 
 def step_update():
-    """Attributes that are named change, tags are replaced as a whole, and only then."""
+    """Attributes that are named change. Tags are replaced as a whole, and only if they are given."""
     client = keys()
     key = client.create_ec_key("py-update", curve="P-256", tags={"a": "1", "b": "2"})
     version = key.properties.version
@@ -127,7 +127,7 @@ def step_sign():
             salted = padding.PSS(padding.MGF1(sha), sha.digest_size)
             public.verify(signed.signature, digest, salted if name[0] == "P" else padding.PKCS1v15(), utils.Prehashed(sha))
     elliptic = client.create_ec_key("py-sign", curve="P-256")
-    # The SDK knows better than to ask for this, so it is asked without its knowledge of the key.
+    # The SDK refuses to request this if it knows the key, so it is asked without that knowledge.
     no_get = elliptic.id
     raw = client._client.sign  # noqa: SLF001 the generated client below the checks
     body = {"alg": "RS256", "value": unpadded(hashlib.sha256(b"").digest())}
@@ -139,7 +139,7 @@ def step_sign():
 
 
 def step_wrap():
-    """RSA-OAEP-256 both ways, with the SDK's local half against the server's."""
+    """RSA-OAEP-256 in both directions: the SDK's local half with the server's."""
     client = keys()
     key = client.create_rsa_key("py-wrap", size=2048)
     secret_key = os.urandom(32)
@@ -152,7 +152,7 @@ def step_wrap():
 
 
 def step_without_reading():
-    """The caller may not read keys, so that the SDK cannot compute anything by itself and asks the server."""
+    """The caller may not read keys, so the SDK cannot compute anything itself and asks the server."""
     refused(lambda: keys().get_key("py-wrap"), status=403, inner="ForbiddenByRbac")
     key = f"{URL}/keys/py-wrap/{os.environ['SIGNET_FAKE_VERSION']}"
     client = crypto(key)
@@ -167,7 +167,7 @@ def step_without_reading():
 
 
 def step_states():
-    """Each call in each state of a version, as docs/providers/azure-key-vault.md has it."""
+    """Each call in each state of a version, as docs/providers/azure-key-vault.md says."""
     client = keys()
     digest = hashlib.sha256(b"message").digest()
     body = {"alg": "RS256", "value": unpadded(digest)}
@@ -182,7 +182,7 @@ def step_states():
             client.begin_delete_key(name).result()
         else:
             client.update_key_properties(name, version, **change[state])
-        # The client below the checks of the SDK, which knows better than to ask for some of this.
+        # The client below the SDK's checks, which would refuse some of these requests.
         below = client._client  # noqa: SLF001
         unwrap = {"alg": "RSA-OAEP-256", "value": unpadded(wrapped)}
         calls = {
@@ -207,7 +207,7 @@ def step_states():
 
 
 def step_deletion():
-    """Soft deletion reserves the name until the key is purged."""
+    """After a soft deletion, the name is reserved until the key is purged."""
     client = keys()
     client.create_ec_key("py-delete", curve="P-256")
     deleted = client.begin_delete_key("py-delete").result()
@@ -221,7 +221,7 @@ def step_deletion():
 
 
 def step_identities():
-    """A federated assertion, a wrong secret, a token that is none, a token for somebody else."""
+    """A federated assertion, a wrong secret, an invalid token, and a token for somebody else."""
     federated = ClientAssertionCredential(TENANT, CLIENT, lambda: ASSERTION, **IDENTITY)
     KeyClient(URL, federated, **VAULT).create_ec_key("py-identity", curve="P-256")
     wrong = ClientSecretCredential(TENANT, CLIENT, "wrong", **IDENTITY)
@@ -245,7 +245,7 @@ def step_identities():
 
 
 def step_throttled():
-    """The next two calls that sign are throttled: the SDK waits as it is told and succeeds."""
+    """The next two signing calls are throttled. The SDK waits as told, and succeeds."""
     key = keys().create_ec_key("py-throttled", curve="P-256")
     crypto(key.id).sign(SignatureAlgorithm.es256, hashlib.sha256(b"").digest())
 

@@ -1,4 +1,4 @@
-"""Starts the servers of ours that stand in for clouds; the tests drive them with the clouds' official SDKs."""
+"""Starts our fake clouds. The tests use them with the clouds' official SDKs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Start = Callable[[str], dict[str, Any]]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # A proxy that the environment names has no business between two processes of this machine.
+    # A proxy from the environment must not be used between two processes of this machine.
     os.environ["no_proxy"] = os.environ["NO_PROXY"] = "127.0.0.1,localhost"
     if not Path(os.environ.get("SIGNET_FAKES", "")).is_file():
         raise pytest.UsageError("set SIGNET_FAKES to the binary that `cargo build -p signet-fakes` makes")
@@ -23,7 +23,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def start() -> Iterator[Start]:
-    """Starts the servers of a cloud; what a client must be told is the answer. They stop with the tests."""
+    """Starts the servers of a cloud, and returns how clients reach them. They stop with the tests."""
     running: list[subprocess.Popen[str]] = []
 
     def start_cloud(cloud: str) -> dict[str, Any]:
@@ -36,5 +36,5 @@ def start() -> Iterator[Start]:
 
     yield start_cloud
     for server in running:
-        # It ends with its standard input.
+        # It ends when its standard input ends.
         server.communicate(timeout=10)

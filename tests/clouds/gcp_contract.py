@@ -1,6 +1,7 @@
-"""Google's own Python SDK (google-cloud-kms over REST, google-auth, google-cloud-storage) against the cloud of the tests.
+"""Google's own Python SDK (google-cloud-kms over REST, google-auth, google-cloud-storage) with the cloud of the
+tests.
 
-What the SDK refuses is a fault of the server.
+If the SDK refuses something, the server has a fault.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def keys(cloud: dict[str, Any]) -> kms.KeyManagementServiceClient:
 
 @pytest.fixture(scope="module")
 def ring(keys: kms.KeyManagementServiceClient) -> str:
-    """A key ring that the SDK makes."""
+    """A key ring that the SDK creates."""
     made = keys.create_key_ring(request={"parent": LOCATION, "key_ring_id": "python", "key_ring": {}})
     assert made.name == f"{LOCATION}/keyRings/python"
     with refused("ALREADY_EXISTS"):
@@ -70,7 +71,7 @@ def ring(keys: kms.KeyManagementServiceClient) -> str:
 
 @contextmanager
 def refused(status: str, says: str = "") -> Iterator[None]:
-    """The call inside is refused with this code. Over REST the SDK tells HTTP statuses apart, and no more."""
+    """The call inside is refused with this code. Over REST, the SDK distinguishes only HTTP statuses."""
     with pytest.raises(exceptions.GoogleAPICallError) as refusal:
         yield
     error = refusal.value.response.json()["error"]
@@ -87,7 +88,7 @@ def create_key(keys, ring, name, algorithm, purpose=Purpose.ASYMMETRIC_SIGN, lab
 
 
 def create_version(keys, key: str) -> kms.CryptoKeyVersion:
-    """A version, when it is generated."""
+    """A version, once it is generated."""
     version = keys.create_crypto_key_version(request={"parent": key, "crypto_key_version": {}})
     assert version.state == State.PENDING_GENERATION and not version.generate_time
     with refused("FAILED_PRECONDITION", "current state is: PENDING_GENERATION"):
@@ -347,7 +348,7 @@ def test_credentials_of_every_kind_are_taken_and_wrong_ones_refused(cloud, tmp_p
         scopes=SCOPES,
     )
     assert list(client(cloud, federated).list_crypto_keys(parent=ring))
-    # It answers 401, after which this SDK wants to refresh what cannot be refreshed.
+    # It answers 401. This SDK then wants to refresh credentials that cannot be refreshed.
     with pytest.raises(RefreshError):
         list(client(cloud, oauth2.Credentials("ya29.nobody")).list_crypto_keys(parent=ring))
 

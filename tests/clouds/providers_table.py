@@ -1,4 +1,5 @@
-"""Makes the table of `docs/providers/README.md` from what the conformance kit recorded, or checks that it is that table.
+"""Makes the table of `docs/providers/README.md` from the records of the conformance kit, or checks that the table is
+current.
 
 usage: providers_table.py [--check] RECORDS README
 """
@@ -24,7 +25,7 @@ def read(records: Path) -> Outcomes:
     for file in sorted(records.glob("*.tsv")):
         for line in file.read_text().splitlines():
             provider, custody, against, algorithm, outcome = line.split("\t")
-            # The kit also runs over providers that exist in tests only.
+            # The kit also runs with providers that exist only in tests.
             if provider in PROVIDERS:
                 found[provider, custody, against][algorithm] = WORDS[outcome]
     return found
@@ -39,7 +40,7 @@ def table(outcomes: Outcomes) -> str:
     head = ["provider", "custody", "tested against", *ALGORITHMS]
     lines = [head, ["---"] * 3 + [":-:"] * len(ALGORITHMS)]
     for row in sorted(outcomes, key=order):
-        # An algorithm without an outcome was not tried: that is said, not left blank.
+        # An algorithm without a result was not tried, which the table says.
         lines.append([*row, *(outcomes[row].get(algorithm, "not tested") for algorithm in ALGORITHMS)])
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
@@ -54,7 +55,7 @@ def main(arguments: list[str]) -> int:
     if not check:
         readme.write_text(before + BEGIN + table(outcomes) + END + after)
         return 0
-    # A machine that lacks a server has fewer rows, and each that it has must stand there.
+    # On a machine without some server there are fewer rows. Each of them must be in the table.
     wrong = [line for line in table(outcomes).splitlines() if line not in old.splitlines()]
     if "CI" in os.environ and not wrong and table(outcomes) != old:
         wrong = ["the documentation has rows that no test made"]

@@ -1,4 +1,5 @@
-"""Which call answers what in which key state, as the page of a provider has it: the servers of ours must do the same."""
+"""The results of calls by key state, as the page of a provider lists them. Our servers must behave in the same way.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ PAGES = Path(__file__).parents[2] / "docs" / "providers"
 
 
 def states_table(provider: str) -> list[tuple[str, str, set[str]]]:
-    """Every cell as the call, the state, and the codes of which the call is refused with one; none if it answers."""
+    """All cells: the call, the state, and the possible error codes. No codes mean that the call succeeds."""
     page = (PAGES / f"{provider}.md").read_text()
     found = re.search(r"<!-- key states -->\n(.*?)\n<!-- end -->", page, re.DOTALL)
     assert found, f"{provider}.md has no table of key states"

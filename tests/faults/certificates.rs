@@ -1,5 +1,5 @@
-//! Starts while the certificate of the provider's server is bad: the last good ring is served. A file of authorities of ours that
-//! cannot be read ends the start, as no time mends it.
+//! Starts while the certificate of the provider's server is bad: the last good ring is served. If our own file of
+//! authorities cannot be read, the start fails, because waiting does not help.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::harness::time::wait_for;
 use crate::harness::{Home, PATIENCE, Signed, Spec};
 use crate::published;
 
-/// As much of transit as sealed custody needs. It hides nothing: what it wraps, it writes behind the context.
+/// The parts of transit that sealed custody needs. It encrypts nothing: it appends the plaintext to the context.
 struct Transit;
 
 impl Service for Transit {
@@ -44,17 +44,17 @@ impl Service for Transit {
 }
 
 fn serve(address: SocketAddr, authority: &Authority) -> Server {
-    // The one before may still be on its way out.
+    // The previous server may still be stopping.
     wait_for("the address", PATIENCE, || {
         Server::start_on(address, Arc::new(Transit), Some(authority)).ok()
     })
 }
 
-/// A sidecar that served from a ring that Vault seals, and was stopped. Vault is down.
+/// A sidecar that has served a ring sealed by Vault and was stopped. Vault is down.
 fn former(authority: &Authority) -> (Spec, SocketAddr, Signed) {
     let home = Home::new();
     authority.write(&home.path("authority.pem"));
-    // An address of its own, as the same one is taken again later.
+    // An address that is reserved, because the same one is used again later.
     let held = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     let address = held.local_addr().expect("its number");
     drop(held);

@@ -1,5 +1,5 @@
-//! Starts while the ring cannot be read, with a last good ring on disk: it is validated with and published, signing waits
-//! for the ring, and a file that somebody else could have put there is as good as none.
+//! Starts while the ring cannot be read, with a last good ring on disk. It is used for validation and publishing;
+//! signing waits for the ring. A file that somebody else could have written is ignored.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
@@ -11,7 +11,7 @@ use crate::harness::time::wait_for;
 use crate::harness::{AUDIENCE, Home, PATIENCE, STRANGER, Signed, Spec, say};
 use crate::published;
 
-/// A home with a ring that was served from, and a token of its key.
+/// A home with a ring that has been served, and a token of its key.
 fn former() -> (Spec, Signed) {
     let spec = Spec::new(&Home::new());
     let sidecar = spec.start();
@@ -77,7 +77,7 @@ fn a_start_with_a_ring_that_cannot_be_read_serves_the_last_good_one_and_signs_wh
     }
 }
 
-/// The start ends as it does without the file, and says why the file was not used.
+/// Checks that the start fails as it does without the file, and says why the file was ignored.
 fn is_as_good_as_none(name: &str, spec: &Spec, words: &[&str]) {
     let refused = spec.run(&["serve"]);
     assert_eq!(refused.code, 76, "{name}: {}", refused.stderr);

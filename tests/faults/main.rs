@@ -1,4 +1,4 @@
-//! What happens when the disk lies, fails or forbids: promise 5, the refusals at start, and promise 9 in the logs.
+//! A disk that returns wrong data, fails or denies access: promise 5, refused starts, and promise 9 in the logs.
 
 mod certificates;
 mod last_good;
@@ -13,7 +13,7 @@ use crate::harness::http::Connection;
 use crate::harness::time::wait_for;
 use crate::harness::{PATIENCE, Spec, kids};
 
-/// The kids of the JWKS, once a sidecar that is starting serves it.
+/// The kids of the JWKS, once a starting sidecar serves it.
 fn published(spec: &Spec) -> Vec<String> {
     wait_for("the JWKS", PATIENCE, || {
         let mut public = Connection::tcp(spec.listen()).ok()?;

@@ -1,5 +1,5 @@
-//! The provider is away from every replica for longer than the lead, and a key was created as it went: when it is back,
-//! that key could sign by its record, and nobody has it yet. And the case that looks alike: one process was away.
+//! The provider is unreachable for all replicas for longer than the lead, and a key was created just before. When it is
+//! back, that key may sign by its record, but nobody has it yet. The opposite case: only one process was cut off.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use crate::harness::time::{instant, next_beat, wait_for};
 use crate::harness::{FAST, Home, PATIENCE, Sidecar, Spec, say};
 use crate::running::{condition, put};
 
-/// V, and M: what was fetched from any of them before they knew the key may be in use for so long.
+/// V and M: how long a JWKS may be in use that was fetched before the replicas knew the key.
 const CACHE: Duration = Duration::from_secs(1);
 const LEAD: Duration = Duration::from_secs(2);
 const BEYOND_THE_LEAD: Duration = Duration::from_millis(2500);
@@ -21,7 +21,7 @@ fn spec(home: &Home) -> Spec {
         .set("SIGNET_TOKEN_MAX_TTL", "4s")
 }
 
-/// The ring with a key more, which no replica saw come.
+/// The ring with another key, which no replica has seen.
 fn with_a_successor(home: &Home, ring: &[u8]) -> (Vec<u8>, String) {
     let aside = Home::new();
     fs::create_dir_all(aside.data()).expect("made");
@@ -38,7 +38,7 @@ fn is_failing(sidecar: &Sidecar) -> Option<()> {
     condition(&readiness, "ring")["failing_since"].is_string().then_some(())
 }
 
-/// Has all of them sign, and each check the tokens of all, until all sign with this key. When it first signed.
+/// Makes all replicas sign and check each other's tokens until all sign with this key. Returns when it first signed.
 fn until_it_signs(kid: &str, sidecars: &[&Sidecar]) -> Instant {
     let mut first = None;
     let mut beat = instant();
@@ -80,7 +80,7 @@ fn a_key_that_was_created_as_the_provider_went_signs_once_every_cache_can_have_i
 
     put(&ring, &later);
     let back = instant();
-    // One starts only now, and one again: both knew of the outage from the disk alone.
+    // One replica starts only now, and one restarts. Both know of the outage only from disk.
     let slow = slow.spec().start();
     wait_for("the key to be published", PATIENCE, || {
         unlucky.jwks_kids().contains(&kid).then_some(())
@@ -95,7 +95,7 @@ fn a_key_that_was_created_as_the_provider_went_signs_once_every_cache_can_have_i
     assert!(first - back >= CACHE, "{:?}", first - back);
 }
 
-/// B + T + R + 2S, and a moment.
+/// The maximum age of a ring plus T + R + 2S, and a little more.
 const BEYOND_EVERY_TOKEN: Duration = Duration::from_millis(5500);
 
 #[test]
@@ -110,7 +110,7 @@ fn a_process_that_was_away_for_longer_than_its_tokens_live_brings_no_key_back() 
     sidecar.stop();
     let rotated = spec.run(&["keys", "rotate", "--json"]);
     assert_eq!(rotated.code, 0, "{}", rotated.stderr);
-    // The others go on meanwhile.
+    // The other replicas continue meanwhile.
     next_beat(&mut instant(), LEAD + BEYOND_EVERY_TOKEN);
     let sidecar = spec.start();
     assert_eq!(sidecar.jwks_kids(), [rotated.json()["kid"].as_str().expect("a kid")]);

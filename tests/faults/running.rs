@@ -1,4 +1,4 @@
-//! The ring file goes bad under a running sidecar: it goes on, says why, and recovers by itself.
+//! The ring file becomes bad while a sidecar is running. The sidecar continues, says why, and recovers by itself.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -18,7 +18,7 @@ pub(crate) fn condition(readiness: &Value, name: &str) -> Value {
         .clone()
 }
 
-/// Everything that the data path promises while the provider is down.
+/// Checks everything that the data path promises while the provider is down.
 fn serves(sidecar: &Sidecar, earlier: &str, kid: &str) {
     assert_eq!(sidecar.verify(earlier)["active"], true, "validation goes on");
     assert_eq!(sidecar.jwks_kids(), [kid], "the JWKS goes on");
@@ -32,7 +32,7 @@ fn serves(sidecar: &Sidecar, earlier: &str, kid: &str) {
     );
 }
 
-/// Readings every 200 ms, and a lead that is safe for 1.6 s without one.
+/// A reading every 200 ms, and a lead that is safe for 1.6 s without a reading.
 fn steady() -> Spec {
     Spec::new(&Home::new())
         .set_all(FAST)
@@ -67,7 +67,7 @@ fn restore(ring: &Path, good: &[u8]) {
     put(ring, good);
 }
 
-/// At one stroke, as a sidecar writes it.
+/// Replaces the file in one step, like a sidecar.
 pub(crate) fn put(ring: &Path, content: &[u8]) {
     let next = ring.with_extension("next");
     fs::write(&next, content).expect("written");
@@ -114,7 +114,7 @@ fn a_ring_file_that_goes_bad_stops_nothing_and_is_taken_up_when_it_is_restored()
         assert!(detail.contains(advice), "{name}: {detail}");
         serves(&sidecar, &signed.token, &signed.kid);
 
-        // Another replica could by now sign with a key that is not in this ring.
+        // By now another replica could sign with a key that is not in this ring.
         let readiness = wait_for("readiness to be lost", PATIENCE, || {
             let (status, readiness) = sidecar.readiness();
             (status == 503).then_some(readiness)
@@ -179,7 +179,7 @@ fn a_rotation_that_cannot_be_written_is_made_good_when_it_can() {
     let spec = Spec::new(&Home::new()).set_all(FAST);
     let sidecar = spec.start();
     let signed = sidecar.sign_for("client");
-    // A directory in place of the file that every write begins with fails for root as well.
+    // A directory in place of the temporary file makes every write fail, even for root.
     let obstacle = spec.home().data().join("ring.json.tmp");
     fs::create_dir(&obstacle).expect("made");
     let detail = wait_for("the rotation to fail", PATIENCE, || {
@@ -196,7 +196,7 @@ fn a_rotation_that_cannot_be_written_is_made_good_when_it_can() {
         "{detail}"
     );
     assert!(detail.contains("a directory stands where a file should be"), "{detail}");
-    // Beyond the instant at which the successor would have begun to sign.
+    // Later than the time at which the successor would have started to sign.
     wait_for("the period to pass", PATIENCE, || {
         (crate::harness::time::unix_millis() > (signed.exp + 4) * 1000).then_some(())
     });

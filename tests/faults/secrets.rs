@@ -1,7 +1,7 @@
-//! Private keys and tokens stand in no log, whatever happens, also at level `trace`.
+//! No log contains private keys or tokens, whatever happens, even at level `trace`.
 //!
-//! The harness scans the log of every test for the beginnings of tokens and keys. Here the keys themselves are looked
-//! for, every way in which octets get printed.
+//! The harness scans every test's log for the beginnings of tokens and keys. These tests search for the keys
+//! themselves, in every form in which bytes are printed.
 
 use std::sync::Arc;
 
@@ -19,12 +19,12 @@ use crate::harness::{AUDIENCE, Home, PATIENCE, Spec, kids, log};
 fn the_scan_of_logs_finds_what_it_looks_for() {
     let token = r#"{"message":"got eyJhbGciOiJFUzI1NiJ9.e30.c2ln"}"#;
     assert_eq!(log::leaks(token, &[]).len(), 1);
-    // A claim may be of any script, and a line may end anywhere.
+    // A claim may be in any script, and a line may end anywhere.
     assert_eq!(log::leaks("eyJzdWIiOiLDvMO8w7zDvCJ9", &[]).len(), 1);
     assert_eq!(log::leaks("eyJhbGci", &[]).len(), 1);
-    // A kid may end as a token begins.
+    // A kid may end like the beginning of a token.
     assert_eq!(log::leaks(r#"{"kid":"Xk3eyJhbGci"}"#, &[]), Vec::<String>::new());
-    // Parts of signatures in DER, as a cloud's client prints them.
+    // Parts of DER signatures, as a cloud's client prints them.
     for part in [
         "eyJE9WXUeVeReG32cg4mLjpG9izjm8X6b73Y0bmAIgJcLpqiUdUE6/45AdQM",
         "eyJUXe4ePEQAClyhniVYx1xvNkpnaxAIhAKjh2tWQCZqXvaXzB4SLyGamkCD",
@@ -44,7 +44,7 @@ fn the_scan_of_logs_finds_what_it_looks_for() {
     );
 }
 
-/// The octets as people and programs print them. A part is enough: the longest run that no public value shares.
+/// The bytes as people and programs print them. A part is enough: the longest one that is in no public value.
 fn spellings(octets: &[u8]) -> Vec<String> {
     let decimal = |separator: &str| octets.iter().map(u8::to_string).collect::<Vec<_>>().join(separator);
     let hex: String = octets.iter().map(|octet| format!("{octet:02x}")).collect();
@@ -58,12 +58,12 @@ fn spellings(octets: &[u8]) -> Vec<String> {
     ]
 }
 
-/// Of a PKCS#8 document, secret octets: the scalar of a curve's key, the seed of Ed25519, the first prime of RSA.
+/// The secret bytes of a PKCS#8 document: the scalar of an EC key, the seed of Ed25519, or the first prime of RSA.
 fn secret_part(algorithm: &str, pkcs8: &[u8]) -> Vec<u8> {
     match algorithm {
         "ES256" => pkcs8[36..68].to_vec(),
         "EdDSA" => pkcs8[16..48].to_vec(),
-        // Beyond modulus and exponents of 2048 bits.
+        // After the modulus and the exponents of 2048 bits.
         _ => pkcs8[600..664].to_vec(),
     }
 }

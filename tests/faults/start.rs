@@ -1,4 +1,4 @@
-//! Starts that are refused: each with its exit code, and with what to do; and nothing is overwritten.
+//! Starts that are refused: each has its exit code and says what to do, and nothing is overwritten.
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
@@ -10,7 +10,7 @@ use std::process::Command;
 use crate::harness::time::wait_for;
 use crate::harness::{Home, PATIENCE, STRANGER, Spec, kids};
 
-/// Every file of the data directory with its content.
+/// All files in the data directory with their content.
 fn files(home: &Home) -> BTreeMap<String, Vec<u8>> {
     let directory = fs::read_dir(home.data()).expect("the data directory");
     directory
@@ -35,9 +35,9 @@ fn last_good(home: &Home) -> PathBuf {
     home.data().join("last-good.json")
 }
 
-/// Takes away what a start could go on with while its ring is bad.
+/// Removes what a start could use while its ring is bad.
 fn forget(home: &Home) {
-    // It may not have been written, where a sidecar was stopped at once.
+    // It may not exist, if a sidecar was stopped at once.
     let _ = fs::remove_file(last_good(home));
 }
 
@@ -138,7 +138,7 @@ fn a_ring_that_cannot_be_believed_is_refused_at_start_and_left_as_it_is() {
         sidecar.stop();
         fault(&home);
         if *code == 64 {
-            // What is wrong with the settings is told at once, whatever is remembered.
+            // Wrong settings are reported at once, whatever is stored.
             assert_eq!(spec.run(&["serve"]).code, 64, "{name}");
         }
         forget(&home);
@@ -161,8 +161,8 @@ fn a_ring_that_cannot_be_believed_is_refused_at_start_and_left_as_it_is() {
     }
 }
 
-/// `docs/operations.md` has the table: a ring that is there and bad is borne from the last good one; one whose place shows that it was lost
-/// is not.
+/// The table is in `docs/operations.md`: if the ring is there and bad, the last good one is used. If traces show that
+/// the ring was lost, the start fails.
 #[test]
 fn beside_a_last_good_ring_a_bad_ring_is_no_reason_to_end_and_a_lost_one_is() {
     for (name, fault, code, _) in FAULTS {
@@ -170,7 +170,7 @@ fn beside_a_last_good_ring_a_bad_ring_is_no_reason_to_end_and_a_lost_one_is() {
         let spec = Spec::new(&home);
         let sidecar = spec.start();
         let signed = sidecar.sign_for("client");
-        // Stopped at once, it leaves its ring all the same.
+        // Even if it is stopped at once, it leaves its ring.
         sidecar.stop();
         fault(&home);
         if *code == 76 && home.ring_file().exists() {
@@ -206,7 +206,7 @@ fn a_ring_restored_with_its_key_is_taken_up_where_it_was() {
 fn a_data_directory_that_may_not_be_written_is_named() {
     let home = Home::new();
     let Some(binary) = home.open_to_strangers() else { return };
-    // Root's directory, which a stranger may enter and not change.
+    // Root's directory, which a stranger may enter but not change.
     fs::create_dir(home.data()).expect("made");
     set_mode(&home.data(), 0o755);
     let socket = home.path("sockets");
@@ -238,13 +238,13 @@ fn a_data_directory_that_may_not_be_written_is_named() {
         text.contains(&format!("permission denied to user {STRANGER}")),
         "{text}"
     );
-    // In another place there would be a new ring.
+    // In another place, a new ring would be created.
     assert!(
         text.contains("belongs to user 0") && text.contains("Keep SIGNET_DATA_DIR"),
         "{text}"
     );
 
-    // A ring that root made, and that a stranger may not read.
+    // A ring that root created and a stranger may not read.
     Spec::new(&home).start().stop();
     let (code, text) = run(&["keys", "list"]);
     assert_eq!(code, Some(77), "{text}");

@@ -1,4 +1,4 @@
-//! A real OpenBao that keeps what it keeps on the disk, and what a ring leaves in it.
+//! A real OpenBao with storage on disk, and the objects of a ring in it.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 use crate::harness::{Home, Spec};
 use crate::openbao::Server;
 
-/// The name of the ring, which the policies of `deploy/policies` are written for.
+/// The name of the ring in the policies of `deploy/policies`.
 const RING: &str = "signet";
-/// Where the record of remote custody is, below `secret/data/`.
+/// The record of remote custody, below `secret/data/`.
 const RECORD: &str = "signet/signet";
-/// Where the ring of sealed custody is.
+/// The ring of sealed custody.
 const STORE: &str = "signet-sealed/signet";
 
 /// Who computes signatures.
@@ -42,16 +42,16 @@ pub(crate) struct Bao {
     server: Server,
     runtime: tokio::runtime::Runtime,
     custody: Custody,
-    /// A token of the policy that sidecars are to be given.
+    /// A token with the policy for sidecars.
     token: String,
 }
 
 impl Bao {
     pub(crate) fn start(custody: Custody) -> Self {
-        // "Disk" is what a killed process leaves behind; a real one would set the pace of a busy machine.
+        // Here "disk" means what survives a killed process. A real disk would slow the test down on a busy machine.
         let memory = Path::new("/dev/shm");
         if memory.is_dir() {
-            // The other test may have said so already.
+            // The other test may have set it already.
             let _ = tempfile::env::override_temp_dir(memory);
         }
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -91,14 +91,14 @@ impl Bao {
         self.spec(&self.token)
     }
 
-    /// The command line of somebody who may do everything, on another machine.
+    /// The command line of an operator with all permissions, on another machine.
     pub(crate) fn operator(&self) -> Spec {
         self.spec(self.server.root())
     }
 
     fn spec(&self, token: &str) -> Spec {
         let home = Home::in_memory();
-        // Both ports are free when they are looked for, and so can be the same one.
+        // Each port is free when it is chosen, so both can be the same.
         let mut specs = std::iter::repeat_with(|| Spec::new(&home));
         let spec = specs.find(|spec| spec.listen() != spec.admin_listen());
         let spec = spec
@@ -116,7 +116,7 @@ impl Bao {
         }
     }
 
-    /// SIGSTOP: it takes connections and answers nothing.
+    /// SIGSTOP: it accepts connections and does not answer.
     pub(crate) fn freeze(&self) {
         self.server.freeze();
     }
@@ -125,7 +125,7 @@ impl Bao {
         self.server.thaw();
     }
 
-    /// kill -9, and a start on the same disk.
+    /// Kills the server and starts it with the same storage.
     pub(crate) fn restart(&mut self) {
         self.server.kill();
         self.runtime.block_on(self.server.restart());
@@ -145,25 +145,25 @@ impl Bao {
             .collect()
     }
 
-    /// The document of the ring, as it is now.
+    /// The current document of the ring.
     pub(crate) fn document(&self) -> Value {
         self.get(&format!("secret/data/{}", self.custody.document()))["data"].clone()
     }
 
-    /// Puts a document in the place of the ring's, as `vault kv rollback` does with a former one.
+    /// Replaces the ring's document, as `vault kv rollback` does with an earlier one.
     pub(crate) fn replace_document(&self, document: &Value) {
         let path = format!("secret/data/{}", self.custody.document());
         self.runtime
             .block_on(self.server.post(&path, json!({ "data": document })));
     }
 
-    /// What the record of remote custody says.
+    /// The record of remote custody.
     fn record(&self) -> Value {
         let document = self.document();
         serde_json::from_str(document["record"].as_str().expect("a text")).expect("JSON")
     }
 
-    /// The transit key and the version that hold this key, as the record has them.
+    /// The transit key and version of this key, according to the record.
     pub(crate) fn place(&self, kid: &str) -> (String, u64) {
         let record = self.record();
         let keys = record["keys"].as_array().expect("the record's keys");
@@ -180,14 +180,14 @@ impl Bao {
         status == 200
     }
 
-    /// Lets transit sign with all versions of a key again.
+    /// Allows transit to sign with all versions of a key again.
     pub(crate) fn enable_all_versions(&self, name: &str) {
         let path = format!("transit/keys/{name}/config");
         self.runtime
             .block_on(self.server.post(&path, json!({ "min_encryption_version": 1 })));
     }
 
-    /// What is in OpenBao and should not be, when the ring has `keys` keys.
+    /// Objects in OpenBao that should not be there, for a ring of `keys` keys.
     pub(crate) fn orphans(&self, keys: usize) -> Vec<String> {
         let mut orphans = Vec::new();
         let mut expect = |what: &str, found: &dyn std::fmt::Debug, is_right: bool| {

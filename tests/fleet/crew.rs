@@ -1,4 +1,4 @@
-//! The replicas' processes, and the seeded hand that kills them with kill -9 and starts them again.
+//! The processes of the replicas. A seeded generator decides when they are killed and started again.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use crate::harness::Sidecar;
 use crate::harness::time::{instant, next_beat};
 use crate::seats::{Seat, Seats};
 
-/// So many may be down at once while the hand is free.
+/// How many may be down at once, while the generator decides.
 const MOST_DOWN: usize = 2;
 const BEAT: Duration = Duration::from_millis(15);
 const LOOK: Duration = Duration::from_millis(500);
@@ -18,10 +18,10 @@ pub(crate) struct Crew<'a> {
     dice: Dice,
     next_kill: Instant,
     next_look: Instant,
-    /// Whether processes are killed at all.
+    /// Whether processes are being killed.
     pub(crate) restless: bool,
     pub(crate) kills: usize,
-    /// The most memory that any replica was seen to have resident, in KiB.
+    /// The maximum resident memory of any replica so far, in KiB.
     pub(crate) most_memory: u64,
 }
 
@@ -31,7 +31,7 @@ enum Process {
 }
 
 impl<'a> Crew<'a> {
-    /// All at once, on an empty ring.
+    /// Starts all replicas at once on an empty ring.
     pub(crate) fn start(seats: &'a Seats, dice: Dice) -> Self {
         let now = instant();
         Self {
@@ -46,7 +46,7 @@ impl<'a> Crew<'a> {
         }
     }
 
-    /// Waits for something, and kills meanwhile.
+    /// Waits for a condition, and kills meanwhile.
     #[track_caller]
     pub(crate) fn until<T>(&mut self, what: &str, limit: Duration, mut probe: impl FnMut() -> Option<T>) -> T {
         let start = instant();
@@ -67,7 +67,7 @@ impl<'a> Crew<'a> {
         self.until("time to pass", span + LOOK, || (instant() >= end).then_some(()));
     }
 
-    /// Has every replica running and ready, and lets nobody kill until it is told to.
+    /// Waits until all replicas are running and ready, and stops killing until told otherwise.
     pub(crate) fn gather(&mut self, limit: Duration) {
         self.restless = false;
         let seats = self.seats;
@@ -76,7 +76,7 @@ impl<'a> Crew<'a> {
         });
     }
 
-    /// kill -9 for all, and a start of all a moment later.
+    /// Kills all replicas, and starts all of them a moment later.
     pub(crate) fn kill_all(&mut self, down: Duration) {
         for index in 0..self.processes.len() {
             self.kill(index, down);
@@ -87,7 +87,7 @@ impl<'a> Crew<'a> {
         if let Process::Runs(sidecar) = &mut self.processes[index] {
             sidecar.kill();
             self.kills += 1;
-            // Only now is its log whole; dropping it scans that for secrets.
+            // Only now is its log complete. Dropping it scans the log for secrets.
             self.processes[index] = Process::StartsAt(instant() + down);
         }
     }
@@ -114,7 +114,7 @@ impl<'a> Crew<'a> {
         }
     }
 
-    /// None has ended by itself, and none grows.
+    /// Checks that no replica has ended by itself or uses too much memory.
     fn look(&mut self) {
         for process in &self.processes {
             let Process::Runs(sidecar) = process else { continue };

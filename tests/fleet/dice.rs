@@ -1,22 +1,22 @@
-//! Numbers that all come from one seed.
+//! Random numbers from one seed.
 
 use std::time::Duration;
 
 use crate::harness::seed::Random;
 use crate::splitmix;
 
-/// Clones fall alike.
+/// A generator. Clones produce the same numbers.
 #[derive(Clone)]
 pub(crate) struct Dice(u64);
 
 impl Dice {
-    /// From `SIGNET_TEST_SEED`, or from the clock; the seed is printed.
+    /// A generator with the seed in `SIGNET_TEST_SEED`, or one from the clock. The seed is printed.
     pub(crate) fn seeded(what: &str) -> Self {
         let mut random = Random::seeded(what);
         Self(random.below(1 << 31) << 31 | random.below(1 << 31))
     }
 
-    /// Other dice, whose falls these do not depend on.
+    /// An independent generator.
     pub(crate) fn apart(&mut self) -> Self {
         Self(self.next())
     }
@@ -29,7 +29,7 @@ impl Dice {
         usize::try_from(self.next() % bound as u64).expect("fits")
     }
 
-    /// Between so many milliseconds and so many.
+    /// A random duration between these two numbers of milliseconds.
     pub(crate) fn span(&mut self, least: u64, most: u64) -> Duration {
         Duration::from_millis(least + self.next() % (most - least).max(1))
     }

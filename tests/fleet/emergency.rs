@@ -1,4 +1,4 @@
-//! `signet keys revoke` and `signet keys rotate` under way, measured at every replica.
+//! `signet keys revoke` and `signet keys rotate` under load, measured on every replica.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -12,27 +12,27 @@ use crate::script::{Script, jwks, listed, ring, sign, try_sign, verify};
 use crate::seats::Seat;
 use crate::{CACHE, REFRESH, SKEW};
 
-/// What a busy machine and the requests that measure add to R + S.
+/// What a busy machine and the measuring requests add to R + S.
 pub(crate) const ALLOWANCE: Duration = Duration::from_millis(500);
 const LIMIT: Duration = Duration::from_secs(60);
 const BEAT: Duration = Duration::from_millis(25);
 const REASON: &str = "it was stolen";
 
-/// The revocation of the key that signed.
+/// The revocation of the signing key.
 #[derive(Clone, Debug)]
 pub(crate) struct Revoked {
     pub(crate) kid: String,
     pub(crate) successor: String,
     /// When the command was started.
     pub(crate) started: Instant,
-    /// When the mark was in the provider, by the audit event of the command.
+    /// When the revocation was in the provider, according to the command's audit event.
     pub(crate) marked: Instant,
-    /// How long after the mark the last replica refused a token that it had accepted before, had the key out of its JWKS, and
-    /// was last asked for a token that it signed with the key.
+    /// How long after the revocation the last replica did each of these: refuse a token that it had accepted, remove
+    /// the key from its JWKS, and sign its last token with the key.
     pub(crate) refused: Duration,
     pub(crate) unpublished: Duration,
     pub(crate) signed: Duration,
-    /// How long after the mark every replica had signed with the successor.
+    /// How long after the revocation every replica had signed with the successor.
     pub(crate) succeeded: Duration,
 }
 
@@ -54,7 +54,7 @@ struct Seen {
 }
 
 impl Script<'_> {
-    /// The key that signs, once its successor waits and is in every cache: then the emergency costs no good token.
+    /// The signing key, once its successor is pending and in all caches. Revoking it then costs no good token.
     fn replaceable(&mut self) -> (String, String) {
         let seats = &self.scene.seats;
         loop {
@@ -69,14 +69,14 @@ impl Script<'_> {
             let since = instant();
             self.crew.pass(CACHE);
             let active = ring(seats.seat(0)).and_then(|ring| kid_in_phase(&ring, "active"));
-            // Most of the lead has passed; if this machine was busy, the next key signs already.
+            // Most of the lead has passed. If this machine was busy, the next key may already be signing.
             if active.as_ref() == Some(&known.0) && since.elapsed() < CACHE + Duration::from_millis(500) {
                 return known;
             }
         }
     }
 
-    /// The common emergency: the next key waits.
+    /// The common emergency: the next key is pending.
     pub(crate) fn revoke(&mut self) {
         self.crew.gather(LIMIT);
         let (kid, successor) = self.replaceable();
@@ -86,9 +86,11 @@ impl Script<'_> {
         self.revoked = Some(revoked);
     }
 
-    /// The worst: no key waits. The command and five replicas that read the mark all want a successor that signs at once,
-    /// and one comes to be. Verifiers of our own know it as soon as replicas do; others must fetch the JWKS first, which is
-    /// the price of this emergency, so no tokens flow here.
+    /// The worst emergency: no key is pending.
+    ///
+    /// The command and five replicas that read the revocation all need a successor that signs at once, and exactly one
+    /// is created. Our own verifiers know it as soon as the replicas do. Others must fetch the JWKS first, which is the
+    /// price of this emergency, so no tokens are checked here.
     pub(crate) fn revoke_without_successor(&mut self) {
         self.crew.gather(LIMIT);
         let (seats, operator) = (&self.scene.seats, &self.operator);
@@ -127,7 +129,7 @@ impl Script<'_> {
         });
         assert_eq!(ran.code, 0, "{}", ran.stderr);
         let made = ran.json()["successor"].as_str().map(str::to_owned);
-        // Where a key waits none is made. Where none does the command makes one, unless a replica was faster.
+        // If a key is pending, none is created. Otherwise the command creates one, unless a replica was faster.
         assert!(successor.is_none() || made.is_none(), "{}", ran.stdout);
         let marked = outcome(&ran.stderr, kid);
         let successors: BTreeSet<String> = seen.iter().map(|seen| seen.successor.clone()).collect();
@@ -157,7 +159,7 @@ impl Script<'_> {
         (witness, revoked)
     }
 
-    /// Somebody who may do everything in OpenBao undoes what was done to the key there.
+    /// Somebody with all permissions in OpenBao undoes the changes to the key there.
     fn enable_again(&mut self, revoked: &Revoked, witness: &Signed, document: &Value) {
         match self.bao.custody() {
             Custody::Remote => {
@@ -172,7 +174,7 @@ impl Script<'_> {
             }
             Custody::Sealed => {
                 let after = self.bao.document();
-                // The private key is no longer in the ring; what could bring it back is the ring of before.
+                // The private key is no longer in the ring. Only the earlier ring could restore it.
                 self.bao.replace_document(document);
                 self.stays_revoked(revoked, witness);
                 self.bao.replace_document(&after);
@@ -182,7 +184,7 @@ impl Script<'_> {
     }
 
     fn stays_revoked(&mut self, revoked: &Revoked, witness: &Signed) {
-        // More than a reading of each replica.
+        // Each replica reads the ring at least once in this time.
         self.crew.pass(REFRESH * 2);
         for seat in self.scene.seats.iter() {
             let word = verify(seat, &witness.token).expect("an answer");
@@ -205,7 +207,7 @@ impl Script<'_> {
             let ran = self
                 .operator
                 .run(&["keys", "rotate", "--reason", "before the holidays", "--json"]);
-            // The replicas were faster: one waits already.
+            // The replicas were faster, and a key is already pending.
             if ran.code == 64 {
                 continue;
             }
@@ -216,7 +218,7 @@ impl Script<'_> {
     }
 }
 
-/// When the audit event says that the revocation was done; one before it says that it would be tried.
+/// The time of the audit event that says that the revocation was done. An earlier one says that it will be tried.
 fn outcome(log: &str, kid: &str) -> Instant {
     let events = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let events: Vec<Value> = events
@@ -238,7 +240,7 @@ fn outcome(log: &str, kid: &str) -> Instant {
     instant() - Duration::from_millis(ago.max(0).unsigned_abs())
 }
 
-/// Looks at one replica until it does all that a revocation asks of it.
+/// Watches one replica until it has done everything that a revocation demands.
 fn watch(seat: &Seat, witness: &Signed) -> Seen {
     let mut seen = Seen::default();
     let (start, mut beat) = (instant(), instant());
@@ -254,7 +256,7 @@ fn watch(seat: &Seat, witness: &Signed) -> Seen {
             seen.unpublished = Some(instant());
         }
         let asked = instant();
-        // In remote custody OpenBao may refuse before the replica knows why.
+        // In remote custody, OpenBao may refuse before the replica knows why.
         if let Some(signed) = try_sign(seat) {
             if signed.kid == witness.kid {
                 assert!(seen.succeeded.is_none(), "it signs again with a key that was revoked");

@@ -1,4 +1,4 @@
-//! What became of every token.
+//! A record of what happened to every token.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,12 +9,12 @@ use parking_lot::{Mutex, MutexGuard};
 use crate::harness::Signed;
 use crate::harness::time::{instant, unix_millis};
 
-/// A token, and when it came to be.
+/// A token, and when it was signed.
 #[derive(Debug)]
 pub(crate) struct Token {
     pub(crate) signed: Signed,
     pub(crate) asked: Instant,
-    /// When it dies, by the clock that the others go by.
+    /// When it expires, by the clock of the other times.
     pub(crate) dies: Instant,
 }
 
@@ -29,7 +29,7 @@ impl Token {
     }
 }
 
-/// Who looked at a token.
+/// Who checked a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Checker {
     Replica(usize),
@@ -42,7 +42,7 @@ pub(crate) struct Refusal {
     pub(crate) by: Checker,
     pub(crate) kid: String,
     pub(crate) at: Instant,
-    /// Whether who refused it should have been asked at all: a replica that says that it is not ready should not.
+    /// Whether the checker should have been asked at all. A replica that is not ready should not.
     pub(crate) counts: bool,
     pub(crate) why: String,
 }
@@ -53,7 +53,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// A request to sign that got another answer than a token.
+/// A request to sign that did not get a token.
 #[derive(Clone, Debug)]
 pub(crate) struct Unsigned {
     pub(crate) by: usize,
@@ -74,30 +74,30 @@ impl fmt::Display for Unsigned {
     }
 }
 
-/// What one key did.
+/// The history of one key.
 #[derive(Clone, Debug)]
 pub(crate) struct Signer {
     pub(crate) kid: String,
     pub(crate) tokens: usize,
-    /// Of its first token.
+    /// The time of its first token.
     pub(crate) first_seen: Instant,
-    /// When the last of its tokens was asked for.
+    /// When the last of its tokens was requested.
     pub(crate) last_asked: Instant,
-    /// When a verifier, and a replica, last found one of its tokens good.
+    /// When a verifier, and a replica, last accepted one of its tokens.
     pub(crate) last_good: [Option<Instant>; 2],
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Entries {
-    /// In the order in which they signed.
+    /// The keys in the order in which they signed.
     pub(crate) signers: Vec<Signer>,
     pub(crate) tokens: usize,
     pub(crate) checks: BTreeMap<Checker, usize>,
     pub(crate) refusals: Vec<Refusal>,
     pub(crate) unsigned: Vec<Unsigned>,
-    /// Checks that a replica did not answer, as it was down or was killed meanwhile.
+    /// How many checks a replica did not answer, because it was down or was killed.
     pub(crate) unanswered: usize,
-    /// Answers of a replica to a check that were neither yes nor no, though it was ready.
+    /// Answers of a ready replica that were neither yes nor no.
     pub(crate) undecided: Vec<String>,
     pub(crate) fetches: BTreeMap<Checker, u64>,
 }
@@ -145,7 +145,7 @@ impl Ledger {
         entries.refusals.push(refusal);
     }
 
-    /// How many keys have signed after the first.
+    /// The number of keys that signed after the first.
     pub(crate) fn rotations(&self) -> usize {
         self.entries().signers.len().saturating_sub(1)
     }

@@ -1,7 +1,7 @@
-//! The whole promise on real processes: five replicas, one OpenBao, six verifiers that are not ours, and a seeded script
-//! that kills -9 and restarts replicas, stops OpenBao for longer than the lead, restarts it, and revokes a key.
+//! The main promise with real processes: five replicas, one OpenBao, and six independent verifiers. A seeded script
+//! kills and restarts replicas, stops OpenBao for longer than the lead, restarts it, and revokes a key.
 //!
-//! Time is compressed: a key signs for 8 s. No token is refused but those of the revoked key.
+//! Time is compressed: a key signs for 8 s. No token is refused except those of the revoked key.
 
 mod bao;
 mod crew;
@@ -35,15 +35,15 @@ const REPLICAS: usize = 5;
 const VERIFIERS: usize = 6;
 const ROTATIONS: usize = 10;
 
-/// R.
+/// R: the refresh interval.
 const REFRESH: Duration = Duration::from_millis(500);
-/// V. Verifiers keep the JWKS for exactly this, and `max-age` is less.
+/// V: verifiers keep the JWKS for exactly this time. `max-age` is shorter.
 const CACHE: Duration = Duration::from_secs(2);
-/// S.
+/// S: the clock skew.
 const SKEW: Duration = Duration::from_millis(200);
-/// L: 1.1 s more than R + max(M, V) + 2S, for a busy machine that is late with a reading.
+/// L: the lead, 1.1 s more than R + max(M, V) + 2S, because a busy machine may be late with a reading.
 const LEAD: Duration = Duration::from_secs(4);
-/// T, in seconds.
+/// T: the maximum lifetime of a token, in seconds.
 const LONGEST_LIFE: usize = 6;
 const POLICY: &[(&str, &str)] = &[
     ("SIGNET_ROTATION_PERIOD", "8s"),
@@ -55,7 +55,7 @@ const POLICY: &[(&str, &str)] = &[
     ("SIGNET_TOKEN_TTL", "1s"),
     ("SIGNET_TOKEN_MAX_TTL", "6s"),
     ("SIGNET_SIGN_TIMEOUT", "1s"),
-    // Every request of ten processes at level `trace` would be the heaviest work of this machine.
+    // At level `trace`, logging all requests of ten processes would be the heaviest work of this machine.
     ("SIGNET_LOG", "info"),
 ];
 

@@ -1,4 +1,4 @@
-//! The verdict, and the line of figures.
+//! The verdict, and a line of figures.
 
 use std::time::{Duration, Instant};
 
@@ -8,9 +8,9 @@ use crate::ledger::{Checker, Entries, Refusal, Signer, Unsigned};
 use crate::script::Script;
 use crate::{CACHE, LEAD, REFRESH, REPLICAS, ROTATIONS, SKEW, VERIFIERS};
 
-/// Until a replica dares to ask the provider for a signature again, after it had failed again and again.
+/// How long a replica may wait before it asks the provider for a signature again after repeated failures.
 const BREAKER: Duration = Duration::from_secs(5);
-/// Of one replica, resident, unoptimised as it is here.
+/// The maximum resident memory of one replica in KiB, in a debug build.
 const MOST_MEMORY: u64 = 100 * 1024;
 
 pub(crate) fn report(script: &Script<'_>, took: Duration) {
@@ -31,7 +31,7 @@ pub(crate) fn report(script: &Script<'_>, took: Duration) {
     assert!(rotations >= ROTATIONS, "{rotations}");
     let is_idle = |kid: &&String| !entries.signers.iter().any(|signer| signer.kid == **kid);
     let idle = script.keys.iter().filter(is_idle).count();
-    // The last successor signed when no more tokens flowed, and the one after it may wait already.
+    // The last successor signed after the last token, and the one after it may be pending.
     assert!(
         idle <= 3 && script.keys.len() == entries.signers.len() + idle,
         "no key was made in vain: {:?}",
@@ -97,7 +97,7 @@ pub(crate) fn report(script: &Script<'_>, took: Duration) {
     assert!(entries.undecided.is_empty(), "not checked: {:#?}", entries.undecided);
 }
 
-/// How many tokens of the revoked key were refused; no other was.
+/// The number of refused tokens of the revoked key. No other token may be refused.
 fn refusals(entries: &Entries, revoked: &Revoked) -> usize {
     let is_right = |refusal: &&Refusal| refusal.kid == revoked.kid && refusal.at >= revoked.started;
     let wrong: Vec<&Refusal> = entries
@@ -143,8 +143,8 @@ fn check_planned(entries: &Entries, planned: &Planned) {
     assert!(waited >= LEAD, "it signed {waited:?} after it was asked for");
 }
 
-/// Whether a request to sign could not be answered with a token: the provider was away, or had refused a key before the
-/// replica knew that it was revoked.
+/// Whether a request to sign may fail: the provider was unreachable, or had refused a key before the replica
+/// knew that it was revoked.
 fn is_excused(script: &Script<'_>, revoked: &Revoked, unsigned: &Unsigned) -> bool {
     let within = |from: Instant, to: Instant| unsigned.answered >= from && unsigned.asked <= to;
     let mut outages = script.outages.iter();

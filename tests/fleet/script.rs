@@ -1,4 +1,4 @@
-//! What happens to the fleet, in an order and at moments that the seed chooses.
+//! The events that happen to the fleet. The seed decides their order and times.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ use crate::seats::Seat;
 use crate::traffic::Scene;
 use crate::{LEAD, POLICY, ROTATIONS};
 
-/// For whatever takes long only if it fails.
+/// The limit for steps that take long only if they fail.
 const LIMIT: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +27,7 @@ enum Act {
     Revoke,
 }
 
-/// OpenBao answered nothing.
+/// A time in which OpenBao did not answer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Outage {
     pub(crate) from: Instant,
@@ -41,14 +41,14 @@ pub(crate) struct Script<'a> {
     pub(crate) bao: Bao,
     pub(crate) crew: Crew<'a>,
     pub(crate) dice: Dice,
-    /// What an operator runs, with no sidecar of its own.
+    /// The command line of an operator without a sidecar.
     pub(crate) operator: Spec,
     pub(crate) outages: Vec<Outage>,
     pub(crate) revoked: Option<Revoked>,
-    /// The same when no key waited, after all tokens.
+    /// A second revocation, when no key was pending and all tokens had expired.
     pub(crate) revoked_alone: Option<Revoked>,
     pub(crate) planned: Option<Planned>,
-    /// The keys of the ring in the end.
+    /// The keys of the ring at the end.
     pub(crate) keys: Vec<String>,
 }
 
@@ -72,7 +72,7 @@ impl<'a> Script<'a> {
         self.crew.gather(LIMIT);
     }
 
-    /// Everything, until there were enough rotations.
+    /// Plays all events, until there were enough rotations.
     pub(crate) fn play(&mut self) {
         let mut acts = [Act::Freeze, Act::FreezeAndRestartAll, Act::Rotate, Act::Revoke];
         self.dice.shuffle(&mut acts);
@@ -92,7 +92,7 @@ impl<'a> Script<'a> {
         self.wait_for_rotations(ROTATIONS);
         self.crew.gather(LIMIT);
         self.scene.done.store(true, Ordering::Relaxed);
-        // Until the last token has died.
+        // Wait until the last token has expired.
         self.crew.pass(Duration::from_secs(crate::LONGEST_LIFE as u64));
         self.revoke_without_successor();
     }
@@ -103,7 +103,7 @@ impl<'a> Script<'a> {
         self.crew.until("the next rotation", LIMIT, enough);
     }
 
-    /// SIGSTOP for longer than the lead, while replicas are killed and start again.
+    /// Stops OpenBao with SIGSTOP for longer than the lead, while replicas are killed and started.
     fn freeze(&mut self) {
         self.ask_for_a_key();
         let from = instant();
@@ -114,8 +114,8 @@ impl<'a> Script<'a> {
         self.recovers(from);
     }
 
-    /// SIGSTOP for longer than the lead; all replicas are killed at once and start without OpenBao; then that is killed
-    /// as well, and starts again.
+    /// Stops OpenBao with SIGSTOP for longer than the lead. All replicas are killed at once and start without it. Then
+    /// OpenBao is killed and started, too.
     fn freeze_and_restart_all(&mut self) {
         self.crew.gather(LIMIT);
         let scene = self.scene;
@@ -145,17 +145,18 @@ impl<'a> Script<'a> {
         self.recovers(from);
     }
 
-    /// The worst key for an outage: few replicas have read it when it begins, and it could sign before that ends.
+    /// Creates the worst key for an outage: few replicas have read it before the outage, and it
+    /// could sign before the end.
     fn ask_for_a_key(&self) {
         let ran = self.operator.run(&["keys", "rotate", "--reason", "bad timing"]);
-        // 64: one waits already.
+        // Code 64 means that a key is already pending.
         assert!([0, 64].contains(&ran.code), "{}", ran.stderr);
     }
 
     fn recovers(&mut self, from: Instant) {
         let (to, seats) = (instant(), &self.scene.seats);
         assert!(to - from > LEAD);
-        // Who is down at the moment has not been ready again yet; that a majority is tells that the outage is over.
+        // A replica that is down has not been ready again yet. A ready majority shows that the outage is over.
         let most = || (seats.ready() * 2 > seats.len()).then_some(());
         self.crew.until("most replicas to be ready again", LIMIT, most);
         self.outages.push(Outage {
@@ -165,13 +166,13 @@ impl<'a> Script<'a> {
         });
     }
 
-    /// What is in OpenBao is what is in the ring, and `prune` finds nothing.
+    /// Checks that OpenBao contains exactly what is in the ring, and that `prune` finds nothing.
     pub(crate) fn leave_no_orphans(&mut self) {
         let (bao, operator) = (&self.bao, &self.operator);
         let mut orphans = Vec::new();
         let mut keys = Vec::new();
         self.crew.until("the ring to be still", LIMIT, || {
-            // A key may come to be between two looks.
+            // A key may be created between two checks.
             keys = listed(operator);
             orphans = bao.orphans(keys.len());
             (orphans.is_empty() || keys == listed(operator)).then_some(())
@@ -195,20 +196,20 @@ pub(crate) fn listed(operator: &Spec) -> Vec<String> {
     kids(&ran.json())
 }
 
-/// The replica's ring, if it answers.
+/// The ring of the replica, if it answers.
 pub(crate) fn ring(seat: &Seat) -> Option<Value> {
     let mut socket = Connection::unix(&seat.spec.socket_path()).ok()?;
     Some(socket.get("/v1/ring").ok()?.json())
 }
 
-/// The kids that it publishes, if it answers.
+/// The kids that the replica publishes, if it answers.
 pub(crate) fn jwks(seat: &Seat) -> Option<Vec<String>> {
     let mut public = Connection::tcp(seat.spec.listen()).ok()?;
     let answer = public.get("/.well-known/jwks.json").ok()?;
     (answer.status == 200).then(|| kids(&answer.json()))
 }
 
-/// What it says of a token, if it answers.
+/// The replica's verdict on a token, if it answers.
 pub(crate) fn verify(seat: &Seat, token: &str) -> Option<Value> {
     let request = serde_json::json!({ "token": token, "audience": [crate::harness::AUDIENCE] });
     let mut socket = Connection::unix(&seat.spec.socket_path()).ok()?;
@@ -216,7 +217,7 @@ pub(crate) fn verify(seat: &Seat, token: &str) -> Option<Value> {
     (answer.status == 200).then(|| answer.json())
 }
 
-/// A token of it, if it signs.
+/// A token from the replica, if it signs.
 pub(crate) fn try_sign(seat: &Seat) -> Option<Signed> {
     let claims = serde_json::json!({ "sub": "the script", "aud": crate::harness::AUDIENCE });
     let request = serde_json::json!({ "claims": claims, "ttl": crate::LONGEST_LIFE });

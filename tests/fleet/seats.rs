@@ -1,4 +1,4 @@
-//! Where the replicas stand, and which of them are sent traffic.
+//! The places of the replicas, and which of them get traffic.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::harness::time::{instant, next_beat};
 
 const BEAT: Duration = Duration::from_millis(30);
 
-/// One replica's place, whether a process stands there now or not.
+/// The place of one replica, whether or not a process is running there.
 pub(crate) struct Seat {
     pub(crate) spec: Spec,
     is_live: AtomicBool,
@@ -18,7 +18,7 @@ pub(crate) struct Seat {
 }
 
 impl Seat {
-    /// Asks it now.
+    /// Asks the replica now.
     pub(crate) fn is_ready_now(&self) -> bool {
         let asked = Connection::tcp(self.spec.admin_listen()).and_then(|mut admin| admin.get("/readyz"));
         asked.is_ok_and(|answer| answer.status == 200)
@@ -49,12 +49,12 @@ impl Seats {
         &self.0[index]
     }
 
-    /// How many were ready when they were last asked.
+    /// How many replicas were ready when last asked.
     pub(crate) fn ready(&self) -> usize {
         self.iter().filter(|seat| seat.is_ready.load(Ordering::Relaxed)).count()
     }
 
-    /// Whether this one is sent traffic: it is ready; or none is, and it answers.
+    /// Whether this replica gets traffic: it is ready, or none is ready and it answers.
     pub(crate) fn serves(&self, index: usize) -> bool {
         let seat = self.seat(index);
         match self.ready() {
@@ -63,7 +63,7 @@ impl Seats {
         }
     }
 
-    /// Asks all of them again and again.
+    /// Asks all replicas again and again.
     pub(crate) fn watch(&self, done: &AtomicBool) {
         let mut connections: Vec<Option<Connection>> = self.iter().map(|_| None).collect();
         let mut beat = instant();

@@ -1,5 +1,4 @@
-//! Tokens flow: every replica that is sent traffic signs, and everybody checks every token at moments of its life that
-//! chance chooses.
+//! The traffic: every replica that gets requests signs, and everybody checks every token at random times of its life.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -19,26 +18,26 @@ use crate::ledger::{Checker, Ledger, Refusal, Token, Unsigned};
 use crate::seats::Seats;
 use crate::verifier::Verifier;
 
-/// Between two tokens of one replica.
+/// The time between two tokens of one replica.
 const BEAT: Duration = Duration::from_millis(150);
-/// How often in its life each checker looks at each token.
+/// How often each checker looks at each token.
 const LOOKS: usize = 2;
-/// What is left of a token's life at its last check at least.
+/// The minimum remaining life of a token at its last check.
 const MARGIN: Duration = Duration::from_millis(50);
 
 /// What all threads share.
 pub(crate) struct Scene {
     pub(crate) seats: Seats,
     pub(crate) ledger: Ledger,
-    /// The longest life of a token, in seconds.
+    /// The maximum lifetime of a token in seconds.
     pub(crate) longest_life: usize,
-    /// No more tokens.
+    /// No more tokens are signed.
     pub(crate) done: AtomicBool,
-    /// Nothing more at all.
+    /// All threads must end.
     pub(crate) over: AtomicBool,
 }
 
-/// Ends the threads also if the test panics.
+/// Ends the threads, even if the test panics.
 pub(crate) struct Curtain<'a>(pub(crate) &'a Scene);
 
 impl Drop for Curtain<'_> {
@@ -48,7 +47,7 @@ impl Drop for Curtain<'_> {
     }
 }
 
-/// Starts all threads. They end once there are no more tokens and the last one has died.
+/// Starts all threads. They end when no more tokens are signed and the last one has expired.
 pub(crate) fn start<'scope, 'env>(
     scope: &'scope Scope<'scope, 'env>,
     scene: &'env Scene,
@@ -75,7 +74,7 @@ pub(crate) fn start<'scope, 'env>(
     }
 }
 
-/// A request over a connection that stays open, for as long as the other side lives.
+/// Sends a request over a connection that stays open as long as the other side lives.
 fn post(scene: &Scene, index: usize, connection: &mut Option<Connection>, path: &str, body: &str) -> Option<Answer> {
     if connection.is_none() {
         *connection = Connection::unix(&scene.seats.seat(index).spec.socket_path()).ok();
@@ -91,7 +90,7 @@ fn sign(scene: &Scene, index: usize, sinks: &[Sender<Arc<Token>>], mut dice: Dic
     let mut connection = None;
     let mut beat = instant() + dice.span(0, 150);
     while !scene.done.load(Ordering::Relaxed) {
-        // One that waited for a frozen provider does not make up for it.
+        // A replica that waited for a frozen provider does not catch up.
         beat = beat.max(instant());
         next_beat(&mut beat, BEAT);
         if !scene.seats.serves(index) {
@@ -117,13 +116,13 @@ fn sign(scene: &Scene, index: usize, sinks: &[Sender<Arc<Token>>], mut dice: Dic
         scene.ledger.signed(&token);
         let token = Arc::new(token);
         for sink in sinks {
-            // A checker that is gone has panicked, which the test's end tells.
+            // A missing checker has panicked, which the end of the test reports.
             let _ = sink.send(Arc::clone(&token));
         }
     }
 }
 
-/// When to look at which token.
+/// When to check which token.
 struct Turns {
     tokens: Receiver<Arc<Token>>,
     waiting: BinaryHeap<Reverse<(Instant, usize)>>,
@@ -141,7 +140,7 @@ impl Turns {
         }
     }
 
-    /// The next token to look at, when its moment has come. `None`: there will be no more.
+    /// The next token to check, when its time has come. `None` if there will be no more.
     fn next(&mut self, scene: &Scene) -> Option<Arc<Token>> {
         let mut is_open = true;
         loop {
@@ -164,7 +163,7 @@ impl Turns {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
                     is_open = false;
-                    // Nothing wakes this any more but the time.
+                    // Only time can wake this now.
                     next_beat(&mut instant(), wait);
                 }
             }
@@ -215,7 +214,7 @@ fn ask_replica(scene: &Scene, index: usize, mut turns: Turns) {
             continue;
         }
         let request = json!({ "token": token.signed.token, "audience": [AUDIENCE] }).to_string();
-        // What it says right after it ceased to be ready does not count.
+        // A refusal right after the replica stopped being ready does not count.
         let counts = scene.seats.serves(index);
         let counts = || counts && (scene.seats.seat(index).is_ready_now() || scene.seats.ready() == 0);
         match post(scene, index, &mut connection, "/v1/verify", &request) {
@@ -236,7 +235,7 @@ fn ask_replica(scene: &Scene, index: usize, mut turns: Turns) {
     }
 }
 
-/// A refusal is none if the token died while it was looked at.
+/// Records a refusal, unless the token expired while it was checked.
 fn judge(scene: &Scene, by: Checker, token: &Token, counts: bool, why: String) {
     if !token.signed.is_alive() {
         return;

@@ -1,9 +1,9 @@
-"""A service that verifies tokens with PyJWT, as one process: a line on standard input is a token, a line on standard
-output is what became of it.
+"""A service that verifies tokens with PyJWT, as a process. A line on standard input is a token; a line on standard
+output is the result.
 
-It keeps the JWKS for the time that it was told, whatever `Cache-Control` says, and never fetches it again for a kid that
-it does not know: what Envoy and Istio do. It fetches from any replica that says that it is ready; if none says so, from
-any that answers.
+It keeps the JWKS for the configured time, whatever `Cache-Control` says, and never fetches it again for an unknown
+kid, like Envoy and Istio. It fetches from any replica that reports that it is ready, or from any that answers if none
+is ready.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from typing import Any
 import jwt
 
 ANSWER_LIMIT = 2.0
-# How long it goes on asking while no replica answers: all of them may be starting.
+# How long it keeps asking while no replica answers. All of them may be starting.
 FETCH_LIMIT = 15.0
 
-# A proxy that the environment names has no business between two processes of this machine.
+# A proxy from the environment must not be used between two processes of this machine.
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -34,7 +34,7 @@ class Verifier:
         self.audience: str = configuration["audience"]
         self.algorithm: str = configuration["algorithm"]
         self.lifespan: float = configuration["lifespan"]
-        # Of each replica: where its JWKS is, and where its readiness.
+        # For each replica: the URLs of its JWKS and of its readiness.
         self.replicas: list[tuple[str, str]] = [(r["jwks"], r["ready"]) for r in configuration["replicas"]]
         self.random = random.Random(configuration["seed"])
         self.keys: dict[str, jwt.PyJWK] = {}
@@ -78,7 +78,7 @@ class Verifier:
 
     @staticmethod
     def get(url: str) -> bytes | None:
-        """The body of a 200; None for everything else."""
+        """The body of a 200 answer. None for everything else."""
         try:
             with OPENER.open(url, timeout=ANSWER_LIMIT) as answer:
                 return bytes(answer.read())

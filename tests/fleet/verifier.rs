@@ -1,4 +1,4 @@
-//! The verifiers: Python processes with PyJWT, which know the replicas' addresses and nothing else of Signet.
+//! The verifiers: Python processes with PyJWT. All they know of Signet is the addresses of the replicas.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::harness::{AUDIENCE, ISSUER, say};
 use crate::seats::Seats;
 
-/// The Python that `SIGNET_TEST_PYJWT` names. `None`, said aloud, if there is none; `tests/run.sh` fails for that in CI.
+/// The Python in `SIGNET_TEST_PYJWT`. `None` if it is not set, which is reported; in CI, `tests/run.sh` fails then.
 #[expect(clippy::disallowed_methods, reason = "where a test finds its verifiers")]
 pub(crate) fn python() -> Option<String> {
     let python = std::env::var("SIGNET_TEST_PYJWT").ok();
@@ -22,7 +22,7 @@ pub(crate) fn python() -> Option<String> {
     python
 }
 
-/// One process. Dropping it kills it.
+/// A verifier's process. Dropping it kills it.
 pub(crate) struct Verifier {
     process: Child,
     requests: ChildStdin,
@@ -61,7 +61,7 @@ impl Verifier {
         }
     }
 
-    /// Why it refuses a token, if it does.
+    /// Checks a token, and says why it is refused.
     pub(crate) fn verify(&mut self, token: &str) -> Result<(), String> {
         let mut line = String::new();
         writeln!(self.requests, "{token}").expect("the verifier runs; its own words are above");

@@ -1,4 +1,4 @@
-"""A certificate authority of the tests, and servers that have certificates of it, good ones and others."""
+"""A certificate authority for the tests, and servers with its certificates, good and bad ones."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ FOR_CERTIFICATES = x509.KeyUsage(
 
 @dataclass(frozen=True)
 class Certificate:
-    """A server's certificate, with what is sent along, and its private key, as files."""
+    """A server's certificate, the other certificates that it sends, and its private key, as files."""
 
     file: Path
     key_file: Path
 
     def context(self, adapt: Callable[[ssl.SSLContext], None] = lambda _: None) -> ssl.SSLContext:
-        """What a server speaks TLS with."""
+        """The TLS context of a server."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.file, self.key_file)
         adapt(context)
@@ -47,12 +47,12 @@ class Certificate:
 
 
 class Authority:
-    """A certificate authority. Its certificate is what `ca_file` names."""
+    """A certificate authority. `ca_file` names its certificate."""
 
     def __init__(
         self, directory: Path, name: str = "authority", parent: Authority | None = None, vouches: bool = True
     ) -> None:
-        """One that does not vouch is a server that has signed its certificate itself."""
+        """Without `vouches`, the server has signed its certificate itself."""
         directory.mkdir(exist_ok=True)
         self.directory, self.name = directory, name
         self._numbers = itertools.count(1)
@@ -77,7 +77,8 @@ class Authority:
         life: tuple[datetime.timedelta, datetime.timedelta] = (-DAY, DAY),
         sends: tuple[Authority, ...] = (),
     ) -> Certificate:
-        """A certificate for a server of this name, or of none. `life` is told from now on; `sends` are sent along."""
+        """A certificate for a server with this name, or without a name. `life` is relative to now; `sends` are sent
+        along."""
         key = ec.generate_private_key(ec.SECP256R1())
         builder = self._builder(common_name("issuer of the tests"), key, life, name)
         certificate = builder.sign(self._key, hashes.SHA256())
@@ -88,7 +89,7 @@ class Authority:
         return made
 
     def as_server(self) -> Certificate:
-        """Its own certificate as a server's, as `openssl req -x509` makes one by default."""
+        """Its own certificate as that of a server, which is what `openssl req -x509` makes by default."""
         key_file = self.directory / f"{self.name}.key"
         write_private(self._key, key_file)
         return Certificate(self.file, key_file)
@@ -100,7 +101,7 @@ class Authority:
         life: tuple[datetime.timedelta, datetime.timedelta],
         name: str | None,
     ) -> x509.CertificateBuilder:
-        """As RFC 5280 §4.2.1 wants it, which Python 3.13 holds others to."""
+        """As RFC 5280 §4.2.1 requires and Python 3.13 checks."""
         now = datetime.datetime.now(datetime.UTC)
         ours = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         theirs = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
@@ -121,12 +122,12 @@ class Authority:
 
 
 def common_name(name: str) -> x509.Name:
-    """Whom a certificate is of."""
+    """The subject of a certificate."""
     return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
 
 
 def general_name(name: str) -> x509.GeneralName:
-    """A host as a certificate names it."""
+    """A host in a certificate."""
     try:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:
@@ -134,6 +135,6 @@ def general_name(name: str) -> x509.GeneralName:
 
 
 def write_private(key: ec.EllipticCurvePrivateKey, file: Path) -> None:
-    """A private key in PEM, for its owner alone."""
+    """Writes a private key in PEM, readable only by its owner."""
     file.touch(mode=0o600)
     file.write_bytes(key.private_bytes(PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))

@@ -1,4 +1,5 @@
-"""Envoy's authorization service as a client of others sees it: grpcio, and messages generated from Envoy's own files."""
+"""A client of Envoy's authorization service as others would write it: grpcio with messages generated from Envoy's own
+files."""
 
 from __future__ import annotations
 
@@ -20,15 +21,15 @@ Headers = Iterable[tuple[str, str]]
 
 @dataclass
 class Verdict:
-    """An answer, taken apart."""
+    """The parts of an answer."""
 
-    # `google.rpc.Code`.
+    # A code of `google.rpc.Code`.
     code: int
-    # Of a denial, the client's answer.
+    # For a denial: the answer to the client.
     status: int | None = None
     headers: dict[str, str] = field(default_factory=dict)
     problem: dict[str, Any] = field(default_factory=dict)
-    # Of a permission, what becomes of the request.
+    # For a permission: the changes to the request.
     overwritten: dict[str, str] = field(default_factory=dict)
     removed: set[str] = field(default_factory=set)
     metadata: dict[str, Any] = field(default_factory=dict)
@@ -38,7 +39,7 @@ class Checker:
     """A client of one socket."""
 
     def __init__(self, socket: Path) -> None:
-        # As other clients name it; grpcio alone would put the socket's path there, with percent signs that no host has.
+        # As other clients name it. grpcio alone would send the socket's path with percent signs, which no host has.
         self.channel = grpc.insecure_channel(f"unix:{socket}", [("grpc.default_authority", "localhost")])
         self.stub = external_auth_pb2_grpc.AuthorizationStub(self.channel)
 
@@ -49,19 +50,19 @@ class Checker:
         self.channel.close()
 
     def ask(self, headers: Headers, requires: Mapping[str, str], **options: Any) -> Verdict:
-        """Asks as Envoy does by default: headers by name, several of one name joined."""
+        """Asks like Envoy by default: headers by name, with several of one name joined."""
         joined: dict[str, str] = {}
         for name, value in headers:
             joined[name] = f"{joined[name]},{value}" if name in joined else value
         return self._send(checked(joined), requires, **options)
 
     def ask_all(self, many: Iterable[Headers]) -> None:
-        """Asks for several requests at once, each of which must be let through."""
+        """Asks for several requests at once, all of which must be allowed."""
         calls = [self.stub.Check.future(checked(dict(headers)), timeout=ANSWER_LIMIT) for headers in many]
         assert {call.result().status.code for call in calls} == {0}
 
     def ask_raw(self, headers: Iterable[tuple[str, bytes]], requires: Mapping[str, str]) -> Verdict:
-        """Asks as Envoy does with `encode_raw_headers`: headers one by one, as octets."""
+        """Asks like Envoy with `encode_raw_headers`: headers one by one, as bytes."""
         request = external_auth_pb2.CheckRequest()
         request.attributes.request.http.header_map.headers.extend(
             base_pb2.HeaderValue(key=name, raw_value=value) for name, value in headers
@@ -72,18 +73,18 @@ class Checker:
         self, request: external_auth_pb2.CheckRequest, requires: Mapping[str, str], **options: Any
     ) -> Verdict:
         request.attributes.context_extensions.update(requires)
-        # What else Envoy says of a request is skipped.
+        # The server skips everything else that Envoy says about a request.
         request.attributes.source.address.socket_address.address = "192.0.2.1"
         request.attributes.request.http.path = "/orders"
         return taken_apart(self.stub.Check(request, timeout=ANSWER_LIMIT, **options))
 
     def call(self, method: str, message: bytes = b"") -> bytes:
-        """A call of any method with any octets."""
+        """Calls any method with any bytes."""
         return bytes(self.channel.unary_unary(method)(message, timeout=ANSWER_LIMIT))
 
 
 def checked(headers: Mapping[str, str]) -> external_auth_pb2.CheckRequest:
-    """What is asked of a request with these headers."""
+    """The message for a request with these headers."""
     request = external_auth_pb2.CheckRequest()
     request.attributes.request.http.headers.update(headers)
     return request

@@ -1,4 +1,4 @@
-"""What the tests stand on: a sidecar, and a client of its socket."""
+"""The basic fixtures: a sidecar, and a client of its socket."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["figure", "pytest_configure", "pytest_terminal_summary"]
 
 @pytest.fixture(scope="module")
 def sidecar() -> Iterator[Sidecar]:
-    """A sidecar that requires no audience by itself, and gives an expired token no grace."""
+    """A sidecar without a configured audience, which accepts no expired tokens."""
     sidecar = Sidecar(algorithm="ES256", clock_skew="0s")
     try:
         yield sidecar

@@ -1,7 +1,7 @@
-"""The signer of service account tokens as the API server of Kubernetes calls it.
+"""A client that calls the signer of service account tokens like the API server of Kubernetes.
 
-The messages are made here from the contract of `k8s.io/externaljwt/apis/v1/api.proto`, and what the API server itself checks of
-each answer is checked here too.
+The messages are built here from the contract of `k8s.io/externaljwt/apis/v1/api.proto`. What the API server checks in
+each answer is checked here, too.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, ti
 ANSWER_LIMIT = 10.0
 LONGEST_KID = 1024
 LEAST_EXPIRATION = 600
-# L ≥ R + 2M + 2S, that is 10 s ≥ 2.3 s; P ≥ 2L. T must be ten minutes, and 32 keys may be published: so P is long here.
+# L ≥ R + 2M + 2S: 10 s ≥ 2.3 s; P ≥ 2L. T must be ten minutes, and at most 32 keys may be published, so P is long
+# here.
 POLICY = {
     "rotation_period": "21s",
     "publish_lead": "10s",
@@ -70,15 +71,15 @@ def messages(package: str) -> dict[str, Any]:
 
 @dataclass
 class Keys:
-    """What `FetchKeys` answered."""
+    """The answer of `FetchKeys`."""
 
-    # By kid, PKIX DER.
+    # The public keys as PKIX DER, by kid.
     der: dict[str, bytes]
     refresh_hint: int
 
 
 class ApiServer:
-    """One API server, on one version of the service."""
+    """An API server that uses one version of the service."""
 
     def __init__(self, socket: Path, version: str = "v1") -> None:
         self.version = version
@@ -98,13 +99,13 @@ class ApiServer:
         return call(classes[request](**fields), timeout=ANSWER_LIMIT)
 
     def metadata(self) -> int:
-        """The longest life of a token; the API server does not start with less than ten minutes."""
+        """The maximum lifetime of a token. The API server does not start with less than ten minutes."""
         longest = self._call("Metadata", "MetadataRequest", "MetadataResponse").max_token_expiration_seconds
         assert longest >= LEAST_EXPIRATION
         return int(longest)
 
     def fetch_keys(self) -> Keys:
-        """The keys."""
+        """Fetches the keys."""
         answer = self._call("FetchKeys", "FetchKeysRequest", "FetchKeysResponse")
         assert answer.refresh_hint_seconds > 0
         assert answer.HasField("data_timestamp")
@@ -118,7 +119,7 @@ class ApiServer:
         return Keys({key.key_id: key.key for key in answer.keys}, answer.refresh_hint_seconds)
 
     def sign(self, payload: str) -> tuple[str, str]:
-        """The token of a payload in base64url, and its kid."""
+        """Signs a payload in base64url. Returns the token and its kid."""
         answer = self._call("Sign", "SignJWTRequest", "SignJWTResponse", claims=payload)
         header = json.loads(decoded(answer.header))
         assert set(header) == {"alg", "kid", "typ"}
@@ -129,7 +130,7 @@ class ApiServer:
 
 
 def verifies(token: str, der: bytes) -> bool:
-    """Whether the key signed the token, by a library of others."""
+    """Whether the key has signed the token, according to an independent library."""
     head, _, signature = token.rpartition(".")
     algorithm = json.loads(decoded(head.partition(".")[0]))["alg"]
     key, octets = serialization.load_der_public_key(der), decoded(signature)

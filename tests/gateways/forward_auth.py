@@ -1,4 +1,5 @@
-"""The real gateways that ask `/v1/authorize` about each request, with the configurations of deploy/gateways, and an ear at the socket."""
+"""The real gateways that ask `/v1/authorize` for each request, with the configurations of deploy/gateways, and a tap
+on the socket."""
 
 from __future__ import annotations
 
@@ -18,13 +19,14 @@ from program import LOOPBACK, ROOT, STOP_LIMIT, Program, free_port, listens
 
 GATEWAYS = ROOT / "deploy/gateways"
 SOCKET = "/run/signet/signet.sock"
-# The deadline of the files is 500 ms; the rest is for a machine that is busy.
+# The deadline in the files is 500 ms; a busy machine adds the rest.
 FORWARD_AUTH_LIMIT = 1.5
-# Debian has it where no path of an ordinary user leads.
+# On Debian it is not in the path of ordinary users.
 NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 CADDY, TRAEFIK = (Path(sysconfig.get_path("scripts")) / name for name in ["caddy", "traefik"])
 
-# What stands around a file of /etc/nginx/conf.d/. The worker may be who starts it: the sidecar takes no other.
+# The text around a file of /etc/nginx/conf.d/. The workers must run as the user who starts nginx, because the sidecar
+# accepts no other.
 NGINX_CONF = """
 user {user};
 worker_processes 2;
@@ -97,7 +99,7 @@ class Caddy(ForwardAuth):
         ]
 
     def environment(self) -> dict[str, str]:
-        # It keeps its own things at home.
+        # It keeps its own files in the home directory.
         return {**os.environ, "HOME": str(self.directory), "XDG_DATA_HOME": "", "XDG_CONFIG_HOME": ""}
 
 
@@ -111,7 +113,7 @@ class Bridge(Caddy):
 
 
 class Traefik(ForwardAuth):
-    """Traefik with traefik.yml and dynamic.yml, and its bridge."""
+    """Traefik with traefik.yml, dynamic.yml and its bridge."""
 
     name = "traefik"
 
@@ -138,7 +140,7 @@ class Traefik(ForwardAuth):
         return [TRAEFIK, f"--configFile={self.directory / 'traefik.yml'}"]
 
     def is_ready(self) -> bool:
-        # It listens before it has read what it protects; until then everything is 404.
+        # It listens before it has read its configuration. Until then, every answer is 404.
         if not listens(self.port):
             return False
         client = Client(self.port)
@@ -153,13 +155,13 @@ class Traefik(ForwardAuth):
 
 
 class Tap:
-    """A socket before the sidecar's, which remembers what gateways say on it."""
+    """A socket in front of the sidecar's, which records what gateways send."""
 
     def __init__(self, behind: Path) -> None:
         self._behind = behind
         self._directory = tempfile.TemporaryDirectory(prefix="tap-")
         self.socket = Path(self._directory.name) / "tap.sock"
-        # How many were opened.
+        # The number of connections.
         self.connections = 0
         self._heard = bytearray()
         self._listener = socket.socket(socket.AF_UNIX)
@@ -170,11 +172,11 @@ class Tap:
 
     @property
     def heard(self) -> str:
-        """All that was said."""
+        """Everything that was sent."""
         return self._heard.decode("latin-1")
 
     def stop(self) -> None:
-        """Once the gateway is gone: a connection is passed on until both ends have closed it."""
+        """Call this after the gateway has ended: a connection is forwarded until both sides have closed it."""
         self._listener.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
             thread.join(STOP_LIMIT)
@@ -201,7 +203,7 @@ class Tap:
 
 
 def _copy(source: socket.socket, target: socket.socket, heard: bytearray | None) -> None:
-    # A gateway may be gone at any moment.
+    # A gateway may disappear at any moment.
     with contextlib.suppress(OSError):
         while octets := source.recv(65536):
             if heard is not None:
@@ -212,7 +214,8 @@ def _copy(source: socket.socket, target: socket.socket, heard: bytearray | None)
 
 
 def raw(port: int, *lines: str) -> tuple[int, str]:
-    """Sends lines that no library of a client would, and reads to the end: status, and all that came."""
+    """Sends lines that no client library would send, and reads to the end. Returns the status and everything
+    received."""
     with socket.create_connection((LOOPBACK, port), timeout=STOP_LIMIT) as connection:
         connection.sendall("".join(f"{line}\r\n" for line in [*lines, ""]).encode("latin-1"))
         octets = b""

@@ -1,5 +1,5 @@
-"""nginx, Caddy and Traefik as fixtures: one after the other for a module, or beside a sidecar that the test takes away; and what the tests
-of all gateways have, be it these or one of their own."""
+"""Fixtures with nginx, Caddy and Traefik: one after the other for a module, or next to a sidecar that the test stops.
+Also what the tests of all gateways share."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FORWARD_AUTH: dict[str, type[ForwardAuth]] = {"nginx": Nginx, "caddy": Caddy, "t
 
 
 def kind(name: str) -> type[ForwardAuth]:
-    """The gateway of a name. Where there is no nginx that is said aloud, and in CI it fails."""
+    """The gateway with this name. If nginx is missing, this is reported, and in CI it fails."""
     if name == "nginx" and NGINX is None:
         leave_out("nginx", "this machine has no nginx (Debian: apt install nginx-light)")
     return FORWARD_AUTH[name]
@@ -26,7 +26,7 @@ def kind(name: str) -> type[ForwardAuth]:
 
 @pytest.fixture(scope="module")
 def tap(sidecar: Sidecar) -> Iterator[Tap]:
-    """An ear between gateways and the sidecar."""
+    """A tap between gateways and the sidecar."""
     tap = Tap(sidecar.socket)
     yield tap
     tap.stop()
@@ -44,7 +44,7 @@ def gateway(request: pytest.FixtureRequest, tap: Tap) -> Iterator[ForwardAuth]:
 
 @pytest.fixture(scope="module")
 def issuer() -> Iterator[Issuer]:
-    """An issuer whose key the test holds."""
+    """An issuer whose private key the test has."""
     issuer = Issuer()
     yield issuer
     issuer.stop()
@@ -60,7 +60,7 @@ def client(gateway: Gateway) -> Iterator[Client]:
 
 @pytest.fixture
 def mortal() -> Iterator[Sidecar]:
-    """A sidecar that the test takes away."""
+    """A sidecar that the test stops."""
     mortal = Sidecar(algorithm="ES256")
     yield mortal
     assert mortal.stop() == 0
@@ -68,7 +68,7 @@ def mortal() -> Iterator[Sidecar]:
 
 @pytest.fixture(params=list(FORWARD_AUTH))
 def beside(request: pytest.FixtureRequest, mortal: Sidecar) -> Iterator[ForwardAuth]:
-    """Each of the gateways beside it."""
+    """Each of the gateways, next to that sidecar."""
     service = Service()
     gateway = kind(request.param)(mortal.socket, service)
     yield gateway

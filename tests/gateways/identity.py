@@ -1,4 +1,5 @@
-"""What the tests agree on: the tokens, the audience and the scope that deploy/gateways names, the headers of the identity."""
+"""What the tests share: the tokens, the audience and the scope in deploy/gateways, and the headers of the identity.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +12,10 @@ AUDIENCE = "https://orders.example.com"
 SCOPE = "orders:read"
 CLAIMS = {"sub": "user-7", "aud": AUDIENCE, "scope": "orders:read orders:write", "org": {"id": 42, "name": "Ærø"}}
 SUBJECT_HEADER, SCOPE_HEADER, CLAIMS_HEADER = IDENTITY = ("x-auth-subject", "x-auth-scope", "x-auth-claims")
-# What a client sends that would like to be somebody else.
+# The headers of a client that wants to impersonate somebody.
 FORGED = [(name, "forged") for name in IDENTITY]
 BASIC = ("authorization", "Basic dXNlcjpwYXNz")
-# The headers of requests that bring no token.
+# The headers of requests without a token.
 NO_TOKEN = [[], [BASIC], [("authorization", "Bearer")]]
 
 
@@ -29,13 +30,13 @@ def bearer(token: str) -> tuple[str, str]:
 
 
 def two_credentials(token: str) -> list[list[tuple[str, str]]]:
-    """The headers of requests that bring the token, and something beside it."""
+    """The headers of requests with the token and something else."""
     good = bearer(token)
     return [[good, good], [good, BASIC], [BASIC, good]]
 
 
 def with_another_signature(token: str) -> str:
-    """The token with one bit of its signature flipped."""
+    """The token with one flipped bit in its signature."""
     head, _, signature = token.rpartition(".")
     octets = bytearray(base64.urlsafe_b64decode(signature + "=" * (-len(signature) % 4)))
     octets[-1] ^= 1
@@ -48,12 +49,12 @@ def claims_of(header: str) -> dict[str, Any]:
 
 
 def all_of(headers: Iterable[tuple[str, str]], name: str) -> list[str]:
-    """Every value under a name."""
+    """All values of a header."""
     return [value for key, value in headers if key.lower() == name]
 
 
 def assert_arrived(arrived: Iterable[tuple[str, str]], token: str, expected: dict[str, Any] = CLAIMS) -> None:
-    """The service got the identity that the token's claims say, and the token, which it can verify for itself."""
+    """Checks that the service got the identity in the token's claims, and the token, which it can verify itself."""
     headers = list(arrived)
     assert all_of(headers, SUBJECT_HEADER) == [expected["sub"]]
     assert all_of(headers, SCOPE_HEADER) == [expected["scope"]]

@@ -1,5 +1,5 @@
-"""The gateways that verify tokens themselves, with Signet's JWKS and the configurations of deploy/gateways, and what their tests do
-to all of them."""
+"""The gateways that verify tokens themselves with Signet's JWKS, with the configurations of deploy/gateways, and what
+their tests do to all of them."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from trouble import statuses
 HAPROXY = ROOT / "deploy/gateways/haproxy"
 APACHE_CONF = ROOT / "deploy/gateways/apache/gateway.conf"
 KRAKEND_JSON = ROOT / "deploy/gateways/krakend/krakend.json"
-# The program of krakend/; tests/run.sh builds it.
+# The program in krakend/, which tests/run.sh builds.
 KRAKEND = os.environ.get("SIGNET_TEST_KRAKEND")
 
 
 class Refresher(Program):
-    """signet_keys.py, which brings HAProxy its keys."""
+    """signet_keys.py, which provides HAProxy with keys."""
 
     name = "signet-keys"
 
@@ -49,14 +49,14 @@ class Refresher(Program):
 
 
 class HAProxy(Program):
-    """HAProxy with the JWKS of an issuer, and what brings it the keys, at most so many seconds apart."""
+    """HAProxy with the JWKS of an issuer, and the program that provides its keys at most this many seconds apart."""
 
     name = "haproxy"
 
     def __init__(self, issuer: str, service: Service, at_most: float = 300.0) -> None:
         self._issuer, self._service = issuer, service
         super().__init__()
-        # What `systemctl reload haproxy` does.
+        # This is what `systemctl reload haproxy` does.
         reload = f"{shlex.join([*self._haproxy, '-c', '-q'])} && kill -USR2 {self._process.pid}"
         self.refresher = Refresher(self.script, at_most, reload)
 
@@ -92,7 +92,7 @@ class HAProxy(Program):
 
 
 class Apache(Program):
-    """Apache with the JWKS of an issuer, for whose listener this authority vouches."""
+    """Apache with the JWKS of an issuer, whose listener has a certificate of this authority."""
 
     name = "apache"
 
@@ -102,7 +102,7 @@ class Apache(Program):
 
     def command(self) -> Sequence[str | Path]:
         self.port = free_port()
-        # Apache gives up root before it reads the certificate.
+        # Apache drops root before it reads the certificate.
         self.directory.chmod(0o755)
         (self.directory / "ca.pem").write_bytes(self._authority.pem)
         configuration = self.directory / "gateway.conf"
@@ -129,7 +129,7 @@ class Apache(Program):
 
 
 class KrakenD(Program):
-    """KrakenD's engine and validator with the JWKS of an issuer, whose keys it keeps so long (seconds)."""
+    """KrakenD's engine and validator with the JWKS of an issuer, which it caches for this time in seconds."""
 
     name = "krakend"
 
@@ -160,19 +160,19 @@ class KrakenD(Program):
 
 
 def has(program: str) -> bool:
-    """Whether it is installed; Apache here means its module too."""
+    """Whether the program is installed. For Apache, this includes its module."""
     module = program != "apache2" or Path("/usr/lib/apache2/modules/mod_auth_openidc.so").is_file()
     return module and shutil.which(program) is not None
 
 
 def missing(program: str, name: str, how: str) -> pytest.MarkDecorator:
-    """Leaves tests out, aloud, where the program is not installed; in CI they fail for want of it."""
+    """Skips tests with a message if the program is not installed. In CI, they fail."""
     lacks = not has(program) and not os.environ.get("CI")
     return pytest.mark.skipif(lacks, reason=f"LEFT OUT: {name}: this machine has no {program} (Debian: {how})")
 
 
 def random_kids(issuer: Issuer | None, client: Client, times: int) -> set[int]:
-    """Shows tokens of kids that nobody has."""
+    """Sends tokens with unknown kids."""
     stranger = issuer or Issuer()
     kids = [base64url(os.urandom(32)) for _ in range(times)]
     found = {client.get("/orders", [bearer(stranger.token(stranger.claims(), kid=kid))]).status for kid in kids}
@@ -182,7 +182,8 @@ def random_kids(issuer: Issuer | None, client: Client, times: int) -> set[int]:
 
 
 def fetches_for_random_kids(issuer: Issuer, client: Client, name: str, figure: Callable[[str], None]) -> int:
-    """How often 100 tokens of kids that nobody has make a gateway fetch the keys. Good tokens pass before and afterwards."""
+    """How often 100 tokens with unknown kids make a gateway fetch the keys. Good tokens are accepted before and
+    after."""
     good, before = issuer.token(issuer.claims()), issuer.fetches
     assert statuses(client, good) == {200}
     assert issuer.fetches - before <= 1
@@ -195,7 +196,8 @@ def fetches_for_random_kids(issuer: Issuer, client: Client, name: str, figure: C
 
 
 def assert_an_rsa_key_verifies_none_of(algorithms: Sequence[str | None], issuer: Issuer, client: Client) -> None:
-    """A gateway with the RSA key of an issuer takes its RS256, and neither an HMAC nor a token that names one of these."""
+    """A gateway with an issuer's RSA key accepts its RS256 tokens, but no HMAC and no token that names one of these
+    algorithms."""
     assert client.get("/orders", [bearer(issuer.token(issuer.claims()))]).status == 200
     for number, secret in enumerate(issuer.public_forms()):
         for algorithm in ["HS256", "RS256"]:
@@ -206,7 +208,7 @@ def assert_an_rsa_key_verifies_none_of(algorithms: Sequence[str | None], issuer:
 
 
 class Gateway(Protocol):
-    """A gateway before a service."""
+    """A gateway in front of a service."""
 
     port: int
 

@@ -1,4 +1,4 @@
-"""The real API server of Kubernetes, with its etcd, whose tokens Signet signs."""
+"""The real API server of Kubernetes with its etcd. Signet signs its tokens."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sidecar import REQUEST_LIMIT, Sidecar
 
 MANIFEST = ROOT / "deploy/gateways/kubernetes/kube-apiserver.yaml"
 SIDECAR = ROOT / "deploy/kubernetes/sidecar.yaml"
-# A directory with the programs that kubernetes/go.mod names; tests/run.sh builds them.
+# A directory with the programs of kubernetes/go.mod, which tests/run.sh builds.
 PROGRAMS = os.environ.get("SIGNET_TEST_KUBERNETES")
 NAMESPACE = "orders"
 ADMIN = "token-of-the-administrator"
@@ -33,7 +33,7 @@ def settings_of_the_manifest() -> dict[str, str]:
 
 
 class Etcd(Program):
-    """Where the API server keeps its objects."""
+    """The storage of the API server's objects."""
 
     name = "etcd"
 
@@ -48,7 +48,7 @@ class Etcd(Program):
             f"--listen-peer-urls={peers}",
             f"--initial-advertise-peer-urls={peers}",
             f"--initial-cluster=default={peers}",
-            # Nothing here is to outlive the machine.
+            # Nothing here needs to survive a crash.
             "--unsafe-no-fsync",
             "--log-level=warn",
         ]
@@ -59,7 +59,7 @@ class Etcd(Program):
 
 @dataclass(frozen=True)
 class Reply:
-    """What the API server answered."""
+    """The answer of the API server."""
 
     status: int
     headers: Mapping[str, str]
@@ -67,7 +67,7 @@ class Reply:
 
 
 class KubeApiserver(Program):
-    """`kube-apiserver` with the flags of deploy/gateways/kubernetes, of which the path is replaced."""
+    """`kube-apiserver` with the flags of deploy/gateways/kubernetes, with the path replaced."""
 
     name = "kube-apiserver"
 
@@ -94,11 +94,11 @@ class KubeApiserver(Program):
             f"--tls-cert-file={tls.file}",
             f"--tls-private-key-file={tls.key_file}",
             f"--token-auth-file={users}",
-            # What follows is of a cluster's size and network, not of tokens.
+            # The other flags are about the size and network of a cluster, not about tokens.
             "--authorization-mode=RBAC",
             "--service-cluster-ip-range=10.96.0.0/16",
             "--endpoint-reconciler-type=none",
-            # Nobody here makes the account `default`, which a pod would need.
+            # Nothing here creates the account `default`, which a pod would need.
             "--disable-admission-plugins=ServiceAccount",
         ]
 
@@ -109,7 +109,8 @@ class KubeApiserver(Program):
             return False
 
     def call(self, method: str, path: str, body: Mapping[str, Any] | str | None = None, bearer: str = ADMIN) -> Reply:
-        """One request of its own connection, by the administrator unless another token is given. A text is YAML."""
+        """Makes one request on its own connection, as the administrator unless another token is given. A string is
+        YAML."""
         connection = http.client.HTTPSConnection(LOOPBACK, self.port, timeout=REQUEST_LIMIT, context=self._trust)
         kind, text = ("yaml", body) if isinstance(body, str) else ("json", json.dumps(body) if body is not None else "")
         headers = {"authorization": f"Bearer {bearer}", "content-type": f"application/{kind}"}
@@ -123,31 +124,32 @@ class KubeApiserver(Program):
         return Reply(answer.status, dict(answer.getheaders()), json.loads(got) if is_json else {})
 
     def make_account(self, name: str) -> None:
-        """A service account."""
+        """Creates a service account."""
         namespace = self.call("POST", "/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
         assert namespace.status in {http.HTTPStatus.CREATED, http.HTTPStatus.CONFLICT}, namespace
         account = self.call("POST", f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts", {"metadata": {"name": name}})
         assert account.status == http.HTTPStatus.CREATED, account
 
     def dry_run(self, kinds: str, yaml: str) -> Reply:
-        """What would become of an object, of which no field may be unknown."""
+        """The result of creating an object, which may have no unknown field, without storing it."""
         group = "apis/apps/v1" if kinds == "statefulsets" else "api/v1"
         return self.call("POST", f"/{group}/namespaces/{NAMESPACE}/{kinds}?dryRun=All&fieldValidation=Strict", yaml)
 
     def request_token(self, account: str, audience: str, life: int = 600, timeout: int = 5) -> Reply:
-        """A `TokenRequest` for an account. While its signer is away, the API server waits until the timeout (seconds)."""
+        """Makes a `TokenRequest` for an account. While its signer is down, the API server waits until the timeout
+        (seconds)."""
         spec = {"audiences": [audience], "expirationSeconds": life}
         path = f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/{account}/token?timeout={timeout}s"
         return self.call("POST", path, {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec})
 
     def token(self, account: str, audience: str) -> str:
-        """The token of a request that is granted."""
+        """The token of a granted request."""
         reply = self.request_token(account, audience)
         assert reply.status == http.HTTPStatus.CREATED, reply
         return str(reply.body["status"]["token"])
 
     def user_of(self, token: str, audience: str) -> str | None:
-        """Whose token the API server takes it for (`TokenReview`); None if it does not take it."""
+        """The user of a token, according to the API server (`TokenReview`). None if it refuses the token."""
         review = {
             "apiVersion": "authentication.k8s.io/v1",
             "kind": "TokenReview",

@@ -1,4 +1,4 @@
-"""Load on a gateway: tokens as they are signed, and once more when they are about to expire, while keys rotate."""
+"""Load on a gateway: tokens are used when they are new and again just before they expire, while keys rotate."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from identity import CLAIMS, bearer, with_another_signature
 from processes import Client
 from sidecar import Sidecar
 
-# In compressed time what deploy/gateways says: the verifier cache covers what a gateway keeps keys for (`CACHE_DURATION`), with room
-# for a fetch. L ≥ R + max(M, V) + 2S, that is 4 s ≥ 3.3 s; P ≥ 2L.
+# The times of deploy/gateways, compressed. The verifier cache covers the time for which a gateway keeps keys
+# (`CACHE_DURATION`) plus a fetch. L ≥ R + max(M, V) + 2S: 4 s ≥ 3.3 s; P ≥ 2L.
 CACHE_DURATION = "1s"
 POLICY = {
     "rotation_period": "8s",
@@ -28,19 +28,19 @@ POLICY = {
 ROTATIONS = 3
 ROTATIONS_LIMIT = 60.0
 WORKERS = 3
-# A token this close to its `exp`, in seconds, is shown once more.
+# A token is used again when it is this close to its `exp`, in seconds.
 LAST_MOMENT = 0.5
-# One in so many tokens is shown with another signature too.
+# One in this many tokens is also used with a wrong signature.
 TAMPERED = 20
 
 
 class Load:
-    """Shows each token to every listener, and keeps what they made of it."""
+    """Uses each token with every listener, and records the answers."""
 
     def __init__(self, sidecar: Sidecar, ports: Mapping[str, int]) -> None:
         self.sidecar = sidecar
         self.ports = dict(ports)
-        # By kid, how many were signed.
+        # The number of tokens signed, by kid.
         self.signed: Counter[str] = Counter()
         self.passed: Counter[str] = Counter()
         self.kept_out: Counter[str] = Counter()
@@ -53,7 +53,7 @@ class Load:
             worker.start()
 
     def step(self) -> None:
-        """Signs one token, and shows it and those whose time has come."""
+        """Signs one token, and uses it and those whose time has come."""
         signed = self.sidecar.sign(CLAIMS)
         token, exp = signed["token"], signed["exp"]
         self.signed[signed["kid"]] += 1
@@ -65,7 +65,7 @@ class Load:
             self._due.put(("bad", with_another_signature(token), exp))
 
     def finish(self) -> None:
-        """Waits for the answers that are still out."""
+        """Waits for the missing answers."""
         for _ in self._workers:
             self._due.put(None)
         for worker in self._workers:
@@ -91,7 +91,7 @@ class Load:
         if age == "bad":
             right, count = answer.status == 401, self.kept_out
         else:
-            # It may have expired while it was looked at; then it was no longer a good token.
+            # It may have expired while it was used. Then it was not a good token any more.
             right, count = answer.status == 200 or time.time() >= exp, self.passed
         count[name] += 1
         if not right:
@@ -99,7 +99,7 @@ class Load:
 
 
 def rotate_under_load(name: str, sidecar: Sidecar, ports: Mapping[str, int], figure: Callable[[str], None]) -> None:
-    """Three rotations, in which no listener may refuse a good token or let a bad one pass."""
+    """Three rotations, in which no listener may refuse a good token or accept a bad one."""
     load = Load(sidecar, ports)
     began = time.monotonic()
     while len(load.signed) <= ROTATIONS:
@@ -107,7 +107,7 @@ def rotate_under_load(name: str, sidecar: Sidecar, ports: Mapping[str, int], fig
         load.step()
     load.finish()
     assert not load.faults, f"{len(load.faults)} of {load.passed}, the first: {load.faults[0]}"
-    # The last key has only just begun.
+    # The last key has only just begun to sign.
     assert sorted(load.signed.values())[1] > 100, f"too few tokens to show anything: {load.signed}"
     assert min(load.kept_out.values()) > 10, load.kept_out
     figure(

@@ -1,4 +1,4 @@
-"""An issuer whose private key the test holds, so that it can sign what Signet never would."""
+"""An issuer whose private key the test has, so it can sign what Signet never would."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ def base64url(octets: bytes) -> str:
 
 
 def thumbprint(jwk: Mapping[str, str]) -> str:
-    """RFC 7638."""
+    """The thumbprint of a key (RFC 7638)."""
     required = {"EC": ("crv", "kty", "x", "y"), "RSA": ("e", "kty", "n")}[jwk["kty"]]
     text = json.dumps({name: jwk[name] for name in required}, separators=(",", ":"), sort_keys=True)
     return base64url(hashlib.sha256(text.encode()).digest())
 
 
 class Issuer:
-    """An issuer with a key of its own. It counts how often its JWKS is fetched."""
+    """An issuer with its own key. It counts how often its JWKS is fetched."""
 
     def __init__(self, algorithm: str = "ES256", certificate: Certificate | None = None, begins: str = "") -> None:
-        """`begins`: what its kid begins with; for one character of base64url, 64 keys are made on average."""
+        """`begins` is the beginning of its kid. For one character of base64url, 64 keys are generated on average."""
         self.algorithm = algorithm
         jwk = self._new_key()
         while not thumbprint(jwk).startswith(begins):
@@ -62,7 +62,7 @@ class Issuer:
                 self.wfile.write(body)
 
             def log_message(self, format: str, *args: Any) -> None:
-                """Nothing: the tests say what is wrong."""
+                """Logs nothing, because the tests report faults."""
 
         self._server = http.server.ThreadingHTTPServer((LOOPBACK, 0), Jwks)
         self._server.daemon_threads = True
@@ -72,7 +72,7 @@ class Issuer:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def _new_key(self) -> dict[str, str]:
-        """Makes a private key; the public one."""
+        """Generates a private key, and returns the public one."""
         if self.algorithm == "ES256":
             self._key: Any = ec.generate_private_key(ec.SECP256R1())
             public = self._key.public_key().public_numbers()
@@ -85,7 +85,8 @@ class Issuer:
         self._server.server_close()
 
     def public_forms(self) -> list[bytes]:
-        """What a confused verifier might take for a shared secret: the public key as text and as octets, the JWK, nothing."""
+        """What a confused verifier might use as a shared secret: the public key as text and as bytes, the JWK, and
+        nothing."""
         key = self._key.public_key()
         spki = serialization.PublicFormat.SubjectPublicKeyInfo
         pem = key.public_bytes(serialization.Encoding.PEM, spki)
@@ -93,7 +94,7 @@ class Issuer:
         return [pem, pem.rstrip(), der, json.dumps(self.keys[0]).encode(), b"", b"\0"]
 
     def claims(self, **others: Any) -> dict[str, Any]:
-        """Good claims, in which these are others; None leaves one out."""
+        """Good claims with these changes. None removes a claim."""
         now = int(time.time())
         claims = {"iss": self.issuer, "iat": now, "exp": now + 300, "jti": base64url(os.urandom(9)), **CLAIMS, **others}
         return {name: claim for name, claim in claims.items() if claim is not None}
@@ -118,7 +119,7 @@ class Issuer:
 
 
 def bad_tokens(issuer: Issuer) -> dict[str, str]:
-    """Tokens that no verifier may take for good, by what is wrong with them."""
+    """Tokens that no verifier may accept, by their fault."""
     now = int(time.time())
     good = issuer.token(issuer.claims())
     head, payload, signature = good.split(".")

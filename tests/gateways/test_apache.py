@@ -1,4 +1,4 @@
-"""The real Apache with deploy/gateways/apache/gateway.conf: what comes in, what stays out, and what the service gets."""
+"""The real Apache with deploy/gateways/apache/gateway.conf: which requests are allowed, and what the service gets."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ pytestmark = missing("apache2", "Apache", "apt install apache2 libapache2-mod-au
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """Who vouches for whoever publishes keys here."""
+    """The authority for all servers that publish keys here."""
     return Authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture(scope="module")
 def issuer(authority: Authority) -> Iterator[Issuer]:
-    """An issuer whose key the test holds."""
+    """An issuer whose private key the test has."""
     issuer = Issuer(certificate=authority.certificate())
     yield issuer
     issuer.stop()
@@ -56,7 +56,7 @@ def gateway(issuer: Issuer, authority: Authority, service: Service) -> Iterator[
 
 
 def identity(answer: Answer) -> list[str]:
-    """The names that look like those of an identity, as they arrived."""
+    """The names that look like those of identity headers, as they arrived."""
     return sorted(key.lower() for key, _ in answer.arrived if "auth" in key.lower() and key.lower() != "authorization")
 
 
@@ -70,7 +70,7 @@ def test_a_good_token_passes_and_the_service_gets_its_identity(issuer: Issuer, c
 
 
 def test_a_bad_token_stays_out(issuer: Issuer, client: Client) -> None:
-    # Where a scope is asked for, Apache answers 403 also for what it is not: an issuer, an audience.
+    # Where a scope is required, Apache answers 403 for a wrong issuer or audience, too.
     for path, refused in [("/orders", {401, 403}), ("/", {401})]:
         for what, token in bad_tokens(issuer).items():
             assert client.get(path, [bearer(token)]).status in refused, (path, what)
@@ -100,7 +100,7 @@ def test_what_a_client_forged_does_not_arrive(issuer: Issuer, client: Client) ->
         assert identity(answer) == sorted(IDENTITY), name
         answer = client.get("/public/page", [*forged, token])
         assert (answer.status, identity(answer)) == (200, []), name
-    # Names that nobody can list are refused; those of the module's own variables are no headers.
+    # Names that cannot be listed are refused; those of the module's own variables are not headers.
     for path in ["/orders", "/public/page"]:
         assert client.get(path, [token, ("X.Auth.Subject", "forged")]).status == 400, path
         assert client.get(path, [token, ("x-auth_other", "forged")]).status == 400, path
@@ -123,7 +123,7 @@ def test_a_path_that_is_written_otherwise_is_held_to_the_same_rules(issuer: Issu
     token = bearer(issuer.token(issuer.claims(scope=None)))
     for path in plain:
         assert (client.get(path).status, client.get(path, [token]).status) == (401, 403), path
-        # Also the service gets it plain.
+        # The service also gets it unescaped.
         assert json.loads(client.get(path, [bearer(issuer.token(issuer.claims()))]).body)["path"] == "/orders"
     for path in odd:
         assert {client.get(path).status, client.get(path, [token]).status} <= {400, 404}, path
@@ -146,7 +146,8 @@ def test_a_claim_that_no_header_can_carry_injects_nothing(issuer: Issuer, client
 def test_each_random_kid_costs_a_fetch_and_good_tokens_pass_all_the_same(
     issuer: Issuer, client: Client, figure: Callable[[str], None]
 ) -> None:
-    # If this fails because there are fewer: good, the module has learned it; say so in deploy/gateways/apache/gateway.conf.
+    # If this fails because there are fewer, the module has learned it. Update deploy/gateways/apache/gateway.conf
+    # then.
     assert fetches_for_random_kids(issuer, client, "Apache", figure) >= 100
 
 
@@ -163,7 +164,7 @@ def test_an_rsa_key_verifies_no_hmac(authority: Authority, service: Service) -> 
 
 
 def tls(authority: Authority) -> dict[str, str]:
-    """The settings of a sidecar for whose JWKS it vouches."""
+    """The settings of a sidecar whose JWKS has a certificate of this authority."""
     certificate = authority.certificate()
     return {"tls_cert_file": str(certificate.file), "tls_key_file": str(certificate.key_file)}
 
@@ -171,7 +172,7 @@ def tls(authority: Authority) -> dict[str, str]:
 def test_no_good_token_is_refused_through_three_rotations_under_load(
     authority: Authority, service: Service, figure: Callable[[str], None]
 ) -> None:
-    # The module keeps keys for 5 min at least, so that here it is the unknown kid that makes it fetch the next key.
+    # The module keeps keys for at least 5 min, so here only the unknown kid makes it fetch the next key.
     with after_rotations("Apache", lambda s: Apache(s.issuer, authority, service), figure, **tls(authority)):
         pass
 
@@ -191,7 +192,7 @@ def test_without_the_sidecar_apache_goes_on_with_the_keys_that_it_has(
         took = time.monotonic() - began
         assert statuses(client, good) == {200}
         mortal.resume()
-        # OIDCHTTPTimeoutLong is 1 s; the rest is for a machine that is busy.
+        # OIDCHTTPTimeoutLong is 1 s; a busy machine adds the rest.
         assert took < 5
         figure(f"Apache: a token of an unknown kid waits {took:.1f} s while the sidecar hangs; good ones do not")
         mortal.kill()

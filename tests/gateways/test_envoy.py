@@ -1,4 +1,4 @@
-"""The real Envoy with deploy/gateways/envoy/envoy.yaml: what comes in, what stays out, and what the service gets."""
+"""The real Envoy with deploy/gateways/envoy/envoy.yaml: which requests are allowed, and what the service gets."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FILTERS = ["ext_authz", "jwt_authn"]
 
 @pytest.fixture(scope="module")
 def envoy(sidecar: Sidecar) -> Iterator[Envoy]:
-    """Envoy before a service, beside the sidecar."""
+    """Envoy in front of a service, next to the sidecar."""
     service = Service()
     envoy = Envoy(sidecar, service)
     yield envoy
@@ -127,7 +127,7 @@ def with_ext_authz(envoy: Envoy) -> Iterator[Client]:
 
 
 def problem(answer: Answer) -> str:
-    """The word of the problem document; the answer says once what it is."""
+    """The code of the problem document. The answer has only one content type."""
     assert all_of(answer.headers, "content-type") == ["application/problem+json"]
     return str(json.loads(answer.body)["type"]).removeprefix("urn:signet:problem:")
 
@@ -152,7 +152,7 @@ def test_a_denial_of_signet_reaches_the_client_as_it_is(sidecar: Sidecar, with_e
 
 
 def test_two_authorization_headers_are_no_request(sidecar: Sidecar, with_ext_authz: Client) -> None:
-    # Envoy makes one header of them, with a comma, before any filter sees them.
+    # Envoy joins them to one header with a comma before any filter sees them.
     header = bearer(sidecar.sign(CLAIMS)["token"])
     for second in [header, ("Authorization", "Basic dXNlcjpwYXNz")]:
         for headers in [[header, second], [second, header]]:
@@ -167,7 +167,7 @@ UNFIT_SUBJECTS = ["a\r\nx-auth-scope: admin", "a\nb", " a", "a ", "a\tb", "a\0b"
 def test_a_subject_that_no_header_can_carry_injects_nothing(sidecar: Sidecar, client: Client) -> None:
     for subject in UNFIT_SUBJECTS:
         answer = client.get("/", [bearer(sidecar.sign(without("sub", sub=subject))["token"])])
-        # jwt_authn lets the request pass; then the service must get no other scope for it.
+        # jwt_authn allows the request. The service must not get another scope because of it.
         if answer.status == 200:
             assert all_of(answer.arrived, SCOPE_HEADER) == [CLAIMS["scope"]], repr(subject)
 

@@ -1,4 +1,4 @@
-"""`envoy.service.auth.v3.Authorization/Check` on the socket, driven by grpcio with Envoy's official messages."""
+"""`envoy.service.auth.v3.Authorization/Check` on the socket, called by grpcio with Envoy's official messages."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from sidecar import Sidecar, UnixConnection
 
 CHECK = f"/{SERVICE}/Check"
 REQUIRES = {"audience": AUDIENCE, "scope": SCOPE}
-# google.rpc.Code
+# A code of google.rpc.Code.
 OK, PERMISSION_DENIED, INTERNAL, UNAUTHENTICATED = 0, 7, 13, 16
 
 
@@ -58,7 +58,8 @@ def test_a_name_that_a_service_may_take_for_one_of_the_identity_is_removed(sidec
     mistakable = {"x_auth_subject", "x_auth-subject", "x-auth_scope", "x_auth_scope", "x.auth.claims"}
     others = ["x_auth", "x_auth_subjects", "xauthsubject", "x-auth-scopes", "auth_subject"]
     forged = [(name, "forged") for name in [*mistakable, *IDENTITY, *others]]
-    # Envoy removes after it has set: what it sets must not be among what it removes, in whatever case the client wrote it.
+    # Envoy removes headers after it has set others. What it sets must not be removed, in whatever case the client
+    # wrote it.
     raw = [(spelt, b"forged") for name, _ in forged for spelt in (name, name.upper(), name.title())]
     for claims, removed in [(CLAIMS, mistakable), (without("scope"), {*mistakable, SCOPE_HEADER})]:
         token = bearer(signed(sidecar, claims))
@@ -76,7 +77,7 @@ def test_a_raw_header_is_read_as_one_that_is_joined(sidecar: Sidecar, checker: C
     for name in ["authorization", "Authorization"]:
         verdict = checker.ask_raw([("x", b"\xff"), (name, b"Bearer " + token)], REQUIRES)
         assert (verdict.code, verdict.overwritten[SUBJECT_HEADER]) == (OK, CLAIMS["sub"])
-    # What stands beside raw headers is none of Envoy's.
+    # Envoy never sends anything else together with raw headers.
     assert checker.ask_raw([], REQUIRES).status == 401
 
 
@@ -105,7 +106,7 @@ def test_any_of_the_audiences_and_all_of_the_scopes_are_required(sidecar: Sideca
 
 
 def denied(checker: Checker, headers: list[tuple[str, str]], requires: dict[str, str] = REQUIRES) -> tuple[int, str]:
-    """The status and the challenge of a denial, which says what is wrong in its body too."""
+    """The status and the challenge of a denial, whose body also says what is wrong."""
     verdict = checker.ask(headers, requires)
     assert verdict.code != OK
     assert (verdict.overwritten, verdict.removed, verdict.metadata) == ({}, set(), {})
@@ -205,7 +206,7 @@ def test_a_message_that_is_none_or_too_long_or_compressed_is_refused(sidecar: Si
     assert failure(lambda: checker.ask(too_long, REQUIRES)) == grpc.StatusCode.OUT_OF_RANGE
     compressed = {"compression": grpc.Compression.Gzip}
     assert failure(lambda: checker.ask(good, REQUIRES, **compressed)) == grpc.StatusCode.UNIMPLEMENTED
-    # As much as Envoy takes of headers, and the connection is as good as before.
+    # As many headers as Envoy accepts. The connection still works afterwards.
     assert checker.ask([*good, ("cookie", "c" * 60 * 1024)], REQUIRES).code == OK
 
 
@@ -215,7 +216,7 @@ def test_an_empty_message_passes_nobody(checker: Checker) -> None:
 
 
 def test_a_content_type_of_grpc_opens_no_path_of_http(sidecar: Sidecar, checker: Checker) -> None:
-    # nginx, Caddy and Traefik hand the client's content type on, and take any status of 2xx for a yes.
+    # nginx, Caddy and Traefik pass on the client's content type, and take any 2xx status for a yes.
     connection = UnixConnection(sidecar.socket)
     for method, path, status in [
         ("POST", f"/v1/authorize?audience={AUDIENCE}", 401),

@@ -1,4 +1,4 @@
-"""The real Envoy while keys rotate, and while the sidecar is gone or hangs."""
+"""The real Envoy while keys rotate, and while the sidecar is stopped or hangs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_no_good_token_is_refused_through_three_rotations_under_load(
 
 @pytest.fixture
 def mortal() -> Iterator[Sidecar]:
-    """A sidecar that the test takes away."""
+    """A sidecar that the test stops."""
     mortal = Sidecar(algorithm="ES256")
     yield mortal
     assert mortal.stop() == 0
@@ -38,7 +38,7 @@ def mortal() -> Iterator[Sidecar]:
 
 @pytest.fixture
 def envoy(mortal: Sidecar, service: Service) -> Iterator[Envoy]:
-    """Envoy beside it."""
+    """Envoy next to it."""
     envoy = Envoy(mortal, service)
     yield envoy
     envoy.stop()
@@ -56,7 +56,7 @@ def test_without_the_sidecar_nothing_passes_and_with_it_everything_again(
     mortal.kill()
     assert (statuses(with_ext_authz, good), statuses(with_ext_authz, bad)) == ({503}, {503})
     assert with_ext_authz.get("/public/page").status == 200
-    # What Envoy decides by itself goes on by the last JWKS.
+    # Envoy's own decisions continue with the last JWKS.
     assert (statuses(with_jwt_authn, good), statuses(with_jwt_authn, bad)) == ({200}, {401})
 
     mortal.revive()
@@ -74,6 +74,6 @@ def test_a_sidecar_that_hangs_holds_no_request_longer_than_the_deadline(
     mortal: Sidecar, envoy: Envoy, figure: Callable[[str], None]
 ) -> None:
     took = time_of_a_refusal(mortal, envoy.ext_authz)
-    # The deadline is 200 ms; the rest is for a machine that is busy.
+    # The deadline is 200 ms; a busy machine adds the rest.
     assert took < 1.0
     figure(f"Envoy: 503 after {took * 1000:.0f} ms each while the sidecar hangs")

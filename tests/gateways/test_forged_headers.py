@@ -1,4 +1,4 @@
-"""The real nginx, Caddy and Envoy before clients that would like to be somebody else, and paths that have two meanings."""
+"""The real nginx, Caddy and Envoy with clients that want to impersonate somebody, and with ambiguous paths."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sidecar import Sidecar
 
 __all__ = ["client", "gateway", "tap"]
 
-# Traefik hands an empty header on.
+# Traefik passes on an empty header.
 NO_SCOPE = ([], [""])
 SPELLINGS = [
     *IDENTITY,
@@ -32,7 +32,7 @@ SPELLINGS = [
 
 
 class LenientEnvoy(Envoy):
-    """Envoy with envoy.yaml, but without its rule against underscores in names, as by Envoy's default."""
+    """Envoy with envoy.yaml but without its rule against underscores in names, which is Envoy's default."""
 
     def command(self) -> Sequence[str | Path]:
         command = super().command()
@@ -111,8 +111,8 @@ def test_of_two_requests_on_one_connection_the_second_gets_nothing_of_the_first(
 def test_a_header_that_a_client_names_in_connection_is_not_lost_on_the_way(
     sidecar: Sidecar, gateway: ForwardAuth, named: str
 ) -> None:
-    # A proxy takes away what Connection names (RFC 9110 §7.6.1). A service that takes a request without the header of
-    # the subject for an internal one would be fooled.
+    # A proxy removes the headers that Connection names (RFC 9110 §7.6.1). A service that takes a request without the
+    # subject's header for an internal one would be deceived.
     token = f"Authorization: Bearer {sidecar.sign(CLAIMS)['token']}"
     for more in [[], ["Connection: close"]]:
         lines = ["Host: a", token, f"Connection: {named}", "X-Auth-Subject: forged", *more]
@@ -145,7 +145,7 @@ def test_a_header_that_is_folded_or_oddly_written_forges_nothing(sidecar: Sideca
                 assert not {"forged"} & set(all_of(arrived, SUBJECT_HEADER)), (odd, arrived)
 
 
-# Each is one path for a gateway that decodes and resolves it, and may be another for a service.
+# Each is one path for a gateway that decodes and resolves it, and may be a different path for a service.
 AMBIGUOUS = [
     "/public/../orders",
     "/public/..",
@@ -186,7 +186,7 @@ def test_a_path_that_is_written_otherwise_is_held_to_the_same_rules(
         if answer.status != 200:
             assert answer.status in {400, 401, 403, 404}, answer
             continue
-        # What was let through has one meaning, and it is none that needs a scope.
+        # What was allowed has one meaning, and it needs no scope.
         got = json.loads(answer.body)["path"].partition("?")[0]
         assert "%2f" not in got.lower() and "\\" not in unquote(got), got
         assert not {".", ".."} & {part.partition(";")[0] for part in unquote(got).split("/")}, got

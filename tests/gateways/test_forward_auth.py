@@ -1,4 +1,5 @@
-"""The real nginx, Caddy and Traefik with the files of deploy/gateways: what comes in, what stays out, what the service gets."""
+"""The real nginx, Caddy and Traefik with the files of deploy/gateways: which requests are allowed, and what the
+service gets."""
 
 from __future__ import annotations
 
@@ -65,7 +66,7 @@ def test_a_scope_that_is_missing_is_forbidden_where_it_is_required(sidecar: Side
         assert challenge.startswith('Bearer error="insufficient_scope"')
         assert challenge.endswith('scope="orders:read"')
         assert json.loads(answer.body)["type"] == "urn:signet:problem:insufficient_scope"
-        # The client's own query is no rule.
+        # The client's own query is not a rule.
         assert client.get("/orders?scope=orders:readonly", [token]).status == 403
         assert client.get("/", [token]).status == 200
 
@@ -135,7 +136,7 @@ def test_no_client_can_ask_signet_itself(sidecar: Sidecar, client: Client) -> No
         answer = client.get(path)
         assert answer.status in {401, 404}, path
         answer = client.get(path, [token])
-        # The path is one of the service, if any.
+        # The path is the service's, if any.
         assert answer.status == 404 or json.loads(answer.body)["path"] == path
         assert all_of(answer.headers, SUBJECT_HEADER) == []
 

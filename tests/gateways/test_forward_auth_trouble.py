@@ -1,4 +1,5 @@
-"""The real nginx, Caddy and Traefik while keys rotate, and while the sidecar is gone, hangs, or its service is gone."""
+"""The real nginx, Caddy and Traefik while keys rotate, while the sidecar is stopped or hangs, and while their service
+is stopped."""
 
 from __future__ import annotations
 
@@ -45,7 +46,7 @@ def test_without_the_sidecar_nothing_passes_and_with_it_everything_again(
     mortal.kill()
     assert (statuses(client, good), statuses(client, bad)) == ({503}, {503})
     answer = client.get("/orders", [bearer(good)])
-    # Not that the token is bad: the client should come again.
+    # The answer must not say that the token is bad, because the client should try again.
     assert (all_of(answer.headers, "retry-after"), all_of(answer.headers, "www-authenticate")) == (["1"], [])
     assert client.get("/public/page").status == 200
 
@@ -62,7 +63,7 @@ def test_without_the_sidecar_nothing_passes_and_with_it_everything_again(
 
 
 def test_a_sidecar_that_starts_anew_between_two_requests_costs_no_request(mortal: Sidecar, beside: ForwardAuth) -> None:
-    # The gateway's connections to it are kept, and dead without its knowledge.
+    # The gateway keeps its connections to the sidecar, which are dead without its knowledge.
     client = Client(beside.port)
     good = mortal.sign(CLAIMS)["token"]
     for _ in range(3):

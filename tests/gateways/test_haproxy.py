@@ -1,4 +1,5 @@
-"""The real HAProxy with the files of deploy/gateways/haproxy: what comes in, what stays out, and what the service gets."""
+"""The real HAProxy with the files of deploy/gateways/haproxy: which requests are allowed, and what the service gets.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +55,7 @@ def test_a_good_token_passes_and_the_service_gets_its_identity(issuer: Issuer, c
 
 
 def test_a_bad_token_stays_out(issuer: Issuer, client: Client) -> None:
-    # What HAProxy takes from the claims of a token with a good signature it takes also if they are not quite JSON.
+    # HAProxy reads claims from a token with a good signature even if they are not quite JSON.
     for what, token in bad_tokens(issuer).items():
         if what != "no JSON":
             answer = client.get("/orders", [bearer(token)])
@@ -114,7 +115,7 @@ def test_a_subject_beyond_ascii_arrives_unharmed_or_not_at_all(issuer: Issuer, c
     for subject in ["Ærø", "利用者", "zoë@example.com", 'a,b;c="d"', "a\\u0041"]:
         answer = client.get("/", [bearer(issuer.token(issuer.claims(sub=subject)))])
         assert (answer.status, all_of(answer.arrived, SUBJECT_HEADER)) == (200, [subject])
-    # HAProxy would read it wrongly.
+    # HAProxy would misread it.
     for subject in ["Ærø", "利用者", '"\\Æ']:
         assert client.get("/", [bearer(issuer.token(json.dumps(issuer.claims(sub=subject))))]).status == 401, subject
 
@@ -136,7 +137,7 @@ def test_no_good_token_is_refused_through_three_rotations_under_load(service: Se
     with after_rotations("HAProxy", lambda sidecar: HAProxy(sidecar.issuer, service, 1.0), figure) as (sidecar, haproxy):
         loads = haproxy.refresher.log().count("was reloaded")
         figure(f"HAProxy was reloaded {loads} times for these")
-        # Once for each key but the first two, which a slow start may meet together.
+        # Once for each key except the first two, which a slow start may see together.
         assert loads >= 3
 
         def tidy() -> bool:
@@ -170,7 +171,7 @@ def test_a_key_that_is_no_longer_published_is_refused_after_the_next_fetch(servi
         first.keys = other.keys
         wait_until(lambda: statuses(client, old, 1) == {401}, LIMIT, "the key is gone")
         assert statuses(client, new) == {200}
-        # Nothing that HAProxy can use, and answers of other kinds: the last keys stay.
+        # Nothing here is usable by HAProxy, so the last keys stay.
         good = other.keys[0]
         written = (haproxy.keys / "keys.cfg").read_text()
         for keys in [[], "no array", [{**good, **members} for members in USELESS]]:
@@ -178,7 +179,7 @@ def test_a_key_that_is_no_longer_published_is_refused_after_the_next_fetch(servi
             wait_until(lambda: first.fetches > before + 1, LIMIT, "HAProxy was to get other keys")
             assert (haproxy.keys / "keys.cfg").read_text() == written, keys
             assert (statuses(client, new, 3), statuses(client, old, 3)) == ({200}, {401}), keys
-        # One bad key does not keep the others from being used.
+        # One bad key does not prevent the use of the others.
         rsa = Issuer("RS256")
         rsa.stop()
         first.keys = [*first.keys, *rsa.keys, good]

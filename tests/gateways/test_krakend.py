@@ -1,5 +1,5 @@
-"""KrakenD's engine and token validator with deploy/gateways/krakend/krakend.json: what comes in, what stays out, and what the
-service gets. They are KrakenD's own modules, put together by krakend/main.go."""
+"""KrakenD's engine and token validator with deploy/gateways/krakend/krakend.json: which requests are allowed, and
+what the service gets. They are KrakenD's own modules, combined by krakend/main.go."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def gateway(issuer: Issuer, service: Service) -> Iterator[KrakenD]:
 
 
 def identity(answer: Answer) -> dict[str, list[str]]:
-    """What looks like an identity, as it arrived."""
+    """Everything that looks like an identity, as it arrived."""
     names = {key.lower() for key, _ in answer.arrived if "auth" in key.lower() and key.lower() != "authorization"}
     return {name: all_of(answer.arrived, name) for name in names}
 
@@ -62,7 +62,7 @@ def test_a_good_token_passes_and_the_service_gets_its_identity(issuer: Issuer, c
         assert answer.status == 200, answer.body
         assert identity(answer) == {SUBJECT_HEADER: [CLAIMS["sub"]], SCOPE_HEADER: [CLAIMS["scope"]]}
         assert all_of(answer.arrived, "authorization") == [f"Bearer {token}"]
-        # The query that is listed, and no more.
+        # Only the listed query parameters.
         assert json.loads(answer.body)["path"] == path.partition("&")[0]
 
 
@@ -74,7 +74,7 @@ def test_a_bad_token_stays_out(issuer: Issuer, client: Client) -> None:
         for claims in [{"exp": now - 5}, {"exp": 0}, {"exp": "soon"}, {"exp": 10**30}, {"nbf": now + 60}, {"nbf": 10**12}]:
             assert client.get(path, [bearer(issuer.token(issuer.claims(**claims)))]).status == 401, (path, claims)
         assert client.get(path, [bearer(issuer.token(issuer.claims(), crit=["b64"], b64=False))]).status == 401
-        # KrakenD takes a token that never expires. Signet signs none.
+        # KrakenD accepts a token that never expires. Signet signs none.
         assert client.get(path, [bearer(issuer.token(issuer.claims(exp=None)))]).status == 200
 
 
@@ -82,7 +82,7 @@ def test_a_request_without_a_token_stays_out_and_a_cookie_is_none(issuer: Issuer
     token = issuer.token(issuer.claims())
     for headers in [*NO_TOKEN, [("cookie", f"access_token={token}")], [BASIC, bearer(token)]]:
         answer = client.get(f"/orders?access_token={token}", headers)
-        # It knows no challenge (RFC 6750 §3).
+        # It sends no challenge (RFC 6750 §3).
         assert (answer.status, all_of(answer.headers, "www-authenticate")) == (401, []), headers
 
 
@@ -133,7 +133,7 @@ def test_a_subject_arrives_as_it_is_or_not_at_all(issuer: Issuer, client: Client
             assert (answer.status, all_of(answer.arrived, SUBJECT_HEADER)) == (200, [subject])
     for claims in [{"sub": 7}, {"sub": ["a", "b"]}, {"sub": {"a": 1}}]:
         assert client.get("/account", [bearer(issuer.token(issuer.claims(**claims)))]).status == 401, claims
-    # It does not get past KrakenD's own client.
+    # KrakenD's own client refuses it.
     for text in ["a\r\nx-auth-scope: admin", "a\nb", "a\n", "a\0b", "\x7f"]:
         for claims in [{"sub": text}, {"scope": text}]:
             answer = client.get("/account", [bearer(issuer.token(issuer.claims(**claims)))])
@@ -143,7 +143,7 @@ def test_a_subject_arrives_as_it_is_or_not_at_all(issuer: Issuer, client: Client
 def test_each_random_kid_costs_a_fetch_and_good_tokens_pass_all_the_same(
     issuer: Issuer, client: Client, figure: Callable[[str], None]
 ) -> None:
-    # If this fails because there are fewer: good, KrakenD has learned it; say so in deploy/gateways/krakend/krakend.json.
+    # If this fails because there are fewer, KrakenD has learned it. Update deploy/gateways/krakend/krakend.json then.
     assert fetches_for_random_kids(issuer, client, "KrakenD", figure) == 100
 
 

@@ -1,4 +1,4 @@
-"""The rules that deploy/gateways/krakend/krakend.json keeps by its text."""
+"""Rules for the text of deploy/gateways/krakend/krakend.json."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from identity import AUDIENCE, IDENTITY, SCOPE
 from jwks_gateways import KRAKEND_JSON
 from program import LOOPBACK
 
-# SIGNET_VERIFIER_CACHE, less a minute for fetches that fail.
+# SIGNET_VERIFIER_CACHE less a minute, for fetches that fail.
 LONGEST_CACHE = 20 * 60 - 60
 SYMMETRIC = ("HS", "none")
-# Nobody sets a cookie of this name.
+# Nobody sets a cookie with this name.
 NO_COOKIE = "no-token-comes-in-a-cookie"
 
 
 def refuse_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object that has no member twice; of two, KrakenD would take the last."""
+    """An object without duplicate members. Of two, KrakenD would use the last."""
     assert len(dict(pairs)) == len(pairs), [name for name, _ in pairs]
     return dict(pairs)
 
 
 @pytest.fixture(scope="module")
 def endpoints() -> dict[str, dict[str, Any]]:
-    """The endpoints by their paths."""
+    """The endpoints, by path."""
     configuration = json.loads(KRAKEND_JSON.read_text(), object_pairs_hook=refuse_twins)
     assert configuration["version"] == 3
     return {endpoint["endpoint"]: endpoint for endpoint in configuration["endpoints"]}
@@ -50,7 +50,7 @@ def test_every_validator_names_algorithm_issuer_and_audience(endpoints: dict[str
         assert not validator["alg"].startswith(SYMMETRIC), path
         assert validator["issuer"], path
         assert validator["audience"] == [AUDIENCE], path
-        # A token in a cookie is one that any page can have sent, and without a name it would be `access_token`.
+        # Any page may have sent a token in a cookie, and without a name the cookie would be `access_token`.
         assert validator["cookie_key"] == NO_COOKIE, path
     required = validators(endpoints)["/orders"]
     assert (required["scopes_key"], required["scopes_matcher"], required["scopes"]) == ("scope", "all", [SCOPE])

@@ -1,4 +1,4 @@
-"""Service account tokens of the real API server, which Signet signs as `ExternalJWTSigner`."""
+"""Service account tokens of the real API server, signed by Signet as `ExternalJWTSigner`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from sidecar import REQUEST_LIMIT, Sidecar, binary
 AUDIENCE = "https://payments.example.com"
 ACCOUNT = "web"
 USER = f"system:serviceaccount:{NAMESPACE}:{ACCOUNT}"
-# The API server keeps the outcome for a token this long, good or bad (seconds), and a second more for the keys.
+# The API server keeps the result for a token, good or bad, for this many seconds, and the keys for another second.
 REMEMBERED = 10.0 + 1.0
 KEYS_KNOWN = 3
 ROTATIONS_LIMIT = 120.0
@@ -34,7 +34,7 @@ ROTATIONS_LIMIT = 120.0
 
 @pytest.fixture(scope="module")
 def etcd() -> Iterator[Etcd]:
-    """One for all. Where the programs cannot be built that is said aloud, and where they could be it fails in CI."""
+    """One for all tests. If the programs cannot be built, this is reported; in CI, it fails."""
     if PROGRAMS is None:
         lack = "SIGNET_TEST_KUBERNETES names no directory with kube-apiserver and etcd; tests/run.sh builds them with Go"
         leave_out("the API server of Kubernetes", lack, "go")
@@ -44,7 +44,7 @@ def etcd() -> Iterator[Etcd]:
 
 
 class Cluster:
-    """A sidecar and an API server that has its tokens signed by it."""
+    """A sidecar, and an API server whose tokens it signs."""
 
     def __init__(self, etcd: Etcd, **settings: str) -> None:
         # The API server publishes no keys for an issuer without https.
@@ -57,7 +57,7 @@ class Cluster:
             raise
 
     def stop(self) -> None:
-        """Ends both."""
+        """Stops both."""
         self.api.stop()
         assert self.sidecar.stop() == 0
 
@@ -67,7 +67,7 @@ class Cluster:
             return list(json.load(answer)["keys"])
 
     def is_taken(self, token: str) -> bool:
-        """Whether the API server takes the token for the account's."""
+        """Whether the API server accepts the token as the account's."""
         user = self.api.user_of(token, AUDIENCE)
         assert user in (None, USER)
         return user == USER
@@ -75,7 +75,7 @@ class Cluster:
 
 @pytest.fixture(scope="module")
 def cluster(etcd: Etcd) -> Iterator[Cluster]:
-    """One whose keys change while the tests run."""
+    """A cluster whose keys change during the tests."""
     cluster = Cluster(etcd, algorithm="ES256", **POLICY)
     cluster.api.make_account(ACCOUNT)
     yield cluster
@@ -104,7 +104,7 @@ def test_the_manifests_are_such_as_the_api_server_takes(cluster: Cluster) -> Non
     for kind, text in zip(kinds, objects, strict=True):
         reply = cluster.api.dry_run(kind, text)
         assert reply.status == http.HTTPStatus.CREATED, reply
-    # It is a part of one: all that is wrong with it is what the reader's own manifest has.
+    # It is a part of a manifest. All faults in it are in the parts that readers supply themselves.
     own = MANIFEST.read_text().replace("namespace: kube-system", f"namespace: {NAMESPACE}")
     reply = cluster.api.dry_run("pods", own)
     assert [cause["field"] for cause in reply.body["details"]["causes"]] == ["spec.containers[0].image"], reply
@@ -122,13 +122,13 @@ def test_tokens_of_every_algorithm_are_taken_and_forged_ones_are_not(etcd: Etcd,
         assert cluster.sidecar.phases()[head["kid"]] == "active"
         user = f"system:serviceaccount:{NAMESPACE}:{account}"
         assert cluster.api.user_of(token, AUDIENCE) == user
-        # As a client of the API server shows it.
+        # As a client of the API server presents it.
         review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
         own = cluster.api.token(account, cluster.sidecar.issuer)
         reply = cluster.api.call("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", review, bearer=own)
         assert reply.status == http.HTTPStatus.CREATED, reply
         assert reply.body["status"]["userInfo"]["username"] == user
-        # As a service beside the cluster has it verified.
+        # As a service beside the cluster verifies it.
         verdict = cluster.sidecar.verify(token, AUDIENCE)
         assert verdict["active"] is True
         assert verdict["claims"]["kubernetes.io"]["serviceaccount"]["name"] == account
@@ -140,7 +140,7 @@ def test_tokens_of_every_algorithm_are_taken_and_forged_ones_are_not(etcd: Etcd,
 
 
 def signed_by_another(token: str) -> str:
-    """The same claims under the same kid, with a good signature of another key."""
+    """The same claims and kid, with a good signature of another key."""
     head = header_of(token)
     other = Issuer("RS256" if head["alg"] == "RS256" else "ES256")
     other.stop()

@@ -1,4 +1,4 @@
-"""`ExternalJWTSigner` on the socket, driven by grpcio as the API server of Kubernetes does it."""
+"""`ExternalJWTSigner` on the socket, called by grpcio like the API server of Kubernetes."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def signer(request: pytest.FixtureRequest) -> Iterator[Sidecar]:
 
 @pytest.fixture(params=["v1", "v1alpha1"])
 def api_server(request: pytest.FixtureRequest, signer: Sidecar) -> Iterator[ApiServer]:
-    """An API server beside it."""
+    """An API server next to it."""
     api_server = ApiServer(signer.socket, request.param)
     yield api_server
     api_server.close()
 
 
 def claims_of_a_pod(issuer: str, life: int = 600, **others: Any) -> dict[str, Any]:
-    """As the API server makes them."""
+    """Claims as the API server makes them."""
     now = int(time.time())
     return {
         "aud": [AUDIENCE],
@@ -65,13 +65,13 @@ def test_a_token_of_a_service_account_verifies_with_the_keys_that_were_fetched(
     keys = api_server.fetch_keys()
     assert verifies(token, keys.der[kid])
     assert not verifies(with_another_signature(token), keys.der[kid])
-    # Not a character of the claims is another.
+    # No character of the claims was changed.
     assert token.split(".")[1] == payload
     assert signer.verify(token, AUDIENCE)["claims"] == json.loads(decoded(payload))
 
 
 def test_the_bounds_are_those_of_the_policy(signer: Sidecar, api_server: ApiServer) -> None:
-    # T − 2S, and M, of the defaults.
+    # T − 2S and M of the default settings.
     assert api_server.metadata() == 3600 - 120
     assert api_server.fetch_keys().refresh_hint == 300
     token, _ = api_server.sign(encoded(claims_of_a_pod(signer.issuer, life=3600 - 120)))

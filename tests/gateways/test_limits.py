@@ -1,4 +1,5 @@
-"""Every gateway with what Signet accepts and answers at most: a token of 16 KiB, and the identity headers of SIGNET_CLAIM_HEADERS_MAX."""
+"""All gateways with the maximum that Signet accepts and returns: a token of 16 KiB, and the identity headers of
+SIGNET_CLAIM_HEADERS_MAX."""
 
 from __future__ import annotations
 
@@ -17,13 +18,13 @@ from own_issuer import Issuer, base64url
 from processes import Client, Envoy, Service
 from sidecar import Sidecar
 
-# SIGNET_CLAIM_HEADERS_MAX, which counts names, colons, blanks and line ends.
+# SIGNET_CLAIM_HEADERS_MAX counts names, colons, spaces and line ends.
 MOST = 8192
 LONGEST_TOKEN = 16 * 1024
 
 
 class Trusting(Sidecar):
-    """A sidecar that trusts an issuer of the test's own, whose tokens may have headers that Signet never writes."""
+    """A sidecar that trusts the test's own issuer, whose tokens may have headers that Signet never writes."""
 
     def __init__(self, issuer: Issuer) -> None:
         self._trusted = issuer
@@ -38,15 +39,15 @@ class Trusting(Sidecar):
 
 
 def identity_size(claims: dict[str, Any]) -> int:
-    """The octets of the identity headers of these claims, as Signet counts them."""
+    """The size of the identity headers for these claims in bytes, as Signet counts it."""
     values = [claims["sub"], claims["scope"], base64url(json.dumps(claims, ensure_ascii=False).encode())]
     return sum(len(name) + 4 + len(value) for name, value in zip(IDENTITY, values, strict=True))
 
 
 def largest(issuer: Issuer) -> tuple[dict[str, Any], str]:
-    """Claims whose identity headers have as many octets as may be, and a token of theirs that is as long as may be."""
+    """Claims with the largest possible identity headers, in a token of the maximum length."""
     claims = issuer.claims(scope="orders:read", pad="")
-    # Three octets are four characters of base64url, so a subject makes up for what is left: it stands in two headers.
+    # Three bytes are four characters of base64url. A subject fills the rest, because it is in two headers.
     while identity_size(claims | {"pad": claims["pad"] + "x"}) <= MOST:
         claims["pad"] += "x"
     while identity_size(claims) < MOST:
@@ -54,7 +55,7 @@ def largest(issuer: Issuer) -> tuple[dict[str, Any], str]:
         while identity_size(claims) > MOST:
             claims["pad"] = claims["pad"][:-1]
     assert identity_size(claims) == MOST
-    # A header that nobody knows fills the rest, as the certificates (x5c) of some issuers do.
+    # An unknown header fills the rest, like the certificates (x5c) of some issuers.
     filling = ""
     while len(issuer.token(claims, filling=filling + "AAA")) <= LONGEST_TOKEN:
         filling += "AAA"
@@ -64,7 +65,7 @@ def largest(issuer: Issuer) -> tuple[dict[str, Any], str]:
 
 
 def assert_all_arrives(client: Client, claims: dict[str, Any], token: str, fixed: bool = True) -> None:
-    """The service gets the token, and every header of its identity, whole."""
+    """The service gets the token, and all headers of its identity, complete."""
     for path in ["/orders", "/orders"]:
         answer = client.get(path, [bearer(token)])
         assert answer.status == 200, (answer.status, answer.body[:300])
@@ -77,7 +78,7 @@ def assert_all_arrives(client: Client, claims: dict[str, Any], token: str, fixed
 
 @pytest.fixture(scope="module")
 def issuer() -> Iterator[Issuer]:
-    """An issuer whose key the test holds."""
+    """An issuer whose private key the test has."""
     issuer = Issuer()
     yield issuer
     issuer.stop()
@@ -100,7 +101,7 @@ def test_the_largest_token_and_identity_pass_a_gateway_that_asks_signet(
     try:
         claims, token = largest(issuer)
         assert_all_arrives(client, claims, token)
-        # One octet more, and Signet says what is wrong; no gateway makes an outage of it.
+        # With one byte more, Signet says what is wrong. No gateway treats it as an outage.
         claims["pad"] += "xxx"
         assert client.get("/orders", [bearer(issuer.token(claims))]).status == 403
         longer = issuer.token(claims, filling="A" * LONGEST_TOKEN)
@@ -137,7 +138,7 @@ def test_the_largest_token_passes_envoys_own_filter(issuer: Issuer, service: Ser
 
 
 def longest_of_claims(issuer: Issuer) -> tuple[dict[str, Any], str]:
-    """A token as long as may be, most of which is claims: a gateway that verifies itself hands them all on."""
+    """A token of the maximum length that is mostly claims. A gateway that verifies itself passes all of them on."""
     claims = issuer.claims(pad="")
     while len(issuer.token(claims | {"pad": claims["pad"] + "xxx"})) <= LONGEST_TOKEN:
         claims["pad"] += "xxx"

@@ -1,5 +1,5 @@
-"""What a browser asks before a request of another origin (a CORS preflight) is answered by the gateway itself. It brings no token, so it
-must get an answer without one, and nothing else may."""
+"""The gateway itself answers a browser's question before a request to another origin (a CORS preflight). That
+question has no token and must be answered without one, but nothing else may be."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ALLOW_ORIGIN, EXPOSES = "access-control-allow-origin", "access-control-expose-he
 
 
 class Counting(Service):
-    """A service that counts what it is asked, and answers OPTIONS as one that does something then."""
+    """A service that counts its requests, and treats OPTIONS like a request that does something."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class Counting(Service):
 
 
 class Gateways:
-    """Each gateway, made as it is asked for, with a good token of its own, and one without the scope."""
+    """All gateways, started on demand, each with a good token and one without the scope."""
 
     NAMES = [*FORWARD_AUTH, "envoy ext_authz", "envoy jwt_authn", "haproxy", "apache"]
 
@@ -88,7 +88,7 @@ def counting() -> Iterator[Counting]:
 
 @pytest.fixture(scope="module", params=Gateways.NAMES)
 def gateway(request: pytest.FixtureRequest, counting: Counting, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateways]:
-    """Each of them."""
+    """Each of the gateways."""
     program = {"haproxy": "haproxy", "apache": "apache2"}.get(request.param)
     if program and not has(program):
         pytest.skip(f"LEFT OUT: this machine has no {program}")
@@ -98,7 +98,7 @@ def gateway(request: pytest.FixtureRequest, counting: Counting, tmp_path_factory
 
 
 def ask(gateway: Gateways, method: str, path: str, headers: list[tuple[str, str]]) -> Answer:
-    """One request on a connection of its own."""
+    """Makes one request on its own connection."""
     client = Client(gateway.port)
     try:
         client.connection.putrequest(method, path)
@@ -119,11 +119,11 @@ def test_a_preflight_is_answered_without_a_token_and_never_reaches_the_service(g
         assert all_of(answer.headers, ALLOW_ORIGIN) == [ORIGIN], (path, answer)
         assert "DELETE" in ",".join(all_of(answer.headers, "access-control-allow-methods")), answer
         assert "authorization" in ",".join(all_of(answer.headers, "access-control-allow-headers")).lower(), answer
-        # What would make another method of it, with some services.
+        # With some services, these would change the method.
         ask(gateway, "OPTIONS", path, [("Origin", ORIGIN), ASKS, ("X-HTTP-Method-Override", "DELETE")])
         stranger = ask(gateway, "OPTIONS", path, [("Origin", STRANGER), ASKS])
         assert all_of(stranger.headers, ALLOW_ORIGIN) == [], (path, stranger)
-    # Envoy lets one of an origin that is not listed go on, to a route that needs no token.
+    # Envoy forwards one from an origin that is not listed, to a route that needs no token.
     assert set(counting.asked) <= {"OPTIONS /public/page"}
 
 
@@ -149,8 +149,8 @@ def test_a_script_of_a_listed_origin_sees_answers_and_refusals_and_one_of_anothe
             answer = ask(gateway, "GET", "/orders", [*headers, ("Origin", origin)])
             assert answer.status in statuses, answer
             assert all_of(answer.headers, ALLOW_ORIGIN) == expected, answer
-            # The challenge says why, and a browser shows a script only the headers that are named here. (Traefik tells strangers too,
-            # whose browsers show them nothing.)
+            # The challenge says why, and a browser shows a script only the headers that are named here. (Traefik
+            # sends it to other origins, too, whose browsers do not show it.)
             if expected:
                 assert all_of(answer.headers, EXPOSES) == ["WWW-Authenticate"], answer
             if answer.status != 200:

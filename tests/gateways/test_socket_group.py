@@ -1,4 +1,5 @@
-"""Gateways that run as an ordinary user, as packages start them, beside a sidecar of another: SIGNET_SOCKET_GROUP lets them in."""
+"""Gateways that run as an ordinary user, as packages start them, with a sidecar of another user. SIGNET_SOCKET_GROUP
+lets them connect."""
 
 from __future__ import annotations
 
@@ -17,12 +18,12 @@ from identity import CLAIMS, bearer
 from processes import Client, Envoy, Service
 from sidecar import Sidecar
 
-# Debian's user of web servers, which has no rights of its own.
+# Debian's user for web servers, which has no permissions of its own.
 USER = GROUP = "www-data"
 
 
 def is_there() -> bool:
-    """Whether this process may become that user."""
+    """Whether this process can become that user."""
     try:
         pwd.getpwnam(USER), grp.getgrnam(GROUP)
     except KeyError:
@@ -31,7 +32,7 @@ def is_there() -> bool:
 
 
 def as_user(command: Sequence[str | Path], directory: Path) -> list[str | Path]:
-    """The command as that user, with a copy of its program, which may stand where the user cannot go."""
+    """The command as that user, with a copy of its program, which may be in a place where the user has no access."""
     directory.chmod(0o777)
     program = shutil.copy(command[0], directory)
     return ["setpriv", f"--reuid={USER}", f"--regid={GROUP}", "--clear-groups", "--", program, *command[1:]]
@@ -46,7 +47,7 @@ class Reachable(Sidecar):
 
 
 class OrdinaryNginx(Nginx):
-    """nginx as Debian starts it: the master is root, the workers are not."""
+    """nginx as Debian starts it: the master runs as root, the workers do not."""
 
     def command(self) -> Sequence[str | Path]:
         command = super().command()

@@ -1,5 +1,5 @@
-"""What is Traefik's alone: its bridge to the socket, and what it says there. The rest runs it beside nginx and Caddy:
-test_forward_auth.py, test_forged_headers.py, test_forward_auth_trouble.py."""
+"""Tests for Traefik only: its bridge to the socket, and what it sends there. The other tests run it together with
+nginx and Caddy: test_forward_auth.py, test_forged_headers.py, test_forward_auth_trouble.py."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sidecar import Sidecar
 
 __all__ = ["client", "tap"]
 
-# Beside the token: what Traefik tells of a request of its own accord, and what the bridge and HTTP add to it.
+# Besides the token: what Traefik adds to a request on its own, and what the bridge and HTTP add.
 TOLD = {"for", "host", "method", "port", "proto", "uri"}
 ADDED = {"host", "user-agent", "accept-encoding", "via"}
 
@@ -34,7 +34,7 @@ def test_signet_hears_of_a_client_its_token_and_where_it_goes(sidecar: Sidecar, 
     forged = [(name, "forged") for name in [*way, *IDENTITY, "forwarded", "cookie", "user-agent", "accept"]]
     answer = client.get("/orders/7", [*forged, bearer(sidecar.sign(CLAIMS)["token"])])
     assert answer.status == 200
-    # Nor does the service hear from the client which way the request came.
+    # The service does not learn from the client which way the request came either.
     assert [name for name in way if "forged" in all_of(answer.arrived, name)] == []
     [request] = tap.heard[before:].split("\r\n\r\n")[:-1]
     line, *fields = request.split("\r\n")

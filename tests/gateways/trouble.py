@@ -13,12 +13,12 @@ RECOVERY_LIMIT = 20.0
 
 
 def statuses(client: Client, token: str, times: int = 20) -> set[int]:
-    """What a token gets, shown as often."""
+    """The statuses for a token that is used this many times."""
     return {client.get("/orders", [bearer(token)]).status for _ in range(times)}
 
 
 def time_of_a_refusal(mortal: Sidecar, port: int) -> float:
-    """How long the gateway keeps a request while the sidecar hangs (seconds). Afterwards all is well again."""
+    """How long the gateway holds a request while the sidecar hangs, in seconds. Afterwards everything works again."""
     client = Client(port)
     good = mortal.sign(CLAIMS)["token"]
     assert statuses(client, good) == {200}

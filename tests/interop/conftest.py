@@ -1,4 +1,4 @@
-"""What the tests stand on: a sidecar for each algorithm, a Node process, a verifier for each library."""
+"""The basic fixtures: a sidecar for each algorithm, a Node process, and a verifier for each library."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ CLAIMS = {"sub": "user-7", "aud": AUDIENCE, "scope": "orders:read orders:write",
 
 @dataclass
 class Issued:
-    """A sidecar, and a token of one second that was signed when it started: expired long before a test needs it."""
+    """A sidecar, and a token with a lifetime of one second that was signed at its start. It has expired long before a
+    test needs it."""
 
     sidecar: Sidecar
     algorithm: str
@@ -43,7 +44,7 @@ class Issued:
 
 @pytest.fixture(scope="session")
 def sidecars() -> Iterator[Callable[[str], Issued]]:
-    """Starts the sidecar of an algorithm when it is first asked for, and stops all in the end."""
+    """Starts the sidecar of an algorithm when it is first needed, and stops all at the end."""
     started: dict[str, Issued] = {}
 
     def of(algorithm: str) -> Issued:
@@ -65,12 +66,12 @@ def issued(request: pytest.FixtureRequest, sidecars: Callable[[str], Issued]) ->
 
 
 def node_directory() -> Path:
-    """Where `verify.mjs` has a `node_modules` beside it."""
+    """The directory with `verify.mjs` and its `node_modules`."""
     return Path(os.environ.get("SIGNET_INTEROP_NODE") or Path(__file__).parent / "node")
 
 
 def why_no_jose() -> str | None:
-    """What this machine lacks to run jose (npm)."""
+    """What is missing on this machine to run jose (npm). None if nothing is."""
     if shutil.which("node") is None:
         return "this machine has no Node"
     if not (node_directory() / "node_modules" / "jose").is_dir():
@@ -80,7 +81,7 @@ def why_no_jose() -> str | None:
 
 @pytest.fixture(scope="session")
 def node() -> Iterator[Node]:
-    """The Node process. Where there is none that is said aloud, and where there could be one it fails in CI."""
+    """The Node process. If it is missing, this is reported; in CI, it fails."""
     if lack := why_no_jose():
         leave_out("jose (npm)", lack, "node")
     process = Node(node_directory())
@@ -90,7 +91,7 @@ def node() -> Iterator[Node]:
 
 @pytest.fixture
 def verifier_of(request: pytest.FixtureRequest) -> Callable[[str, Trust], Verifier]:
-    """Makes a verifier of a library's name; Node is started only for jose."""
+    """Makes a verifier by the name of its library. Node is started only for jose."""
 
     def make(library: str, trust: Trust) -> Verifier:
         match library:

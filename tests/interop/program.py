@@ -1,4 +1,4 @@
-"""A program that the tests start: its directory and log, its ports, and the ways in which it ends."""
+"""A program that the tests start, with its directory, log and ports, and the ways to end it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ ROOT = Path(__file__).resolve().parents[2]
 LOOPBACK = "127.0.0.1"
 START_LIMIT = 30.0
 STOP_LIMIT = 30.0
-# A port that was free a moment ago may be taken by the time that the program opens it.
+# A port that was free a moment ago may be in use when the program opens it.
 ATTEMPTS = 3
 
 
 def wait_until(condition: Callable[[], bool], limit: float, what: str) -> None:
-    """Returns as soon as the condition holds; fails when the limit (seconds) has passed."""
+    """Returns as soon as the condition holds. Fails after the limit (seconds)."""
     deadline = time.monotonic() + limit
     while not condition():
         if time.monotonic() > deadline:
@@ -39,7 +39,7 @@ def free_port() -> int:
 
 
 def answers(url: str) -> bool:
-    """Whether a GET is answered with 200."""
+    """Whether a GET request gets 200."""
     try:
         with urllib.request.urlopen(url, timeout=1) as answer:
             return bool(answer.status == http.HTTPStatus.OK)
@@ -48,7 +48,7 @@ def answers(url: str) -> bool:
 
 
 def listens(port: int) -> bool:
-    """Whether somebody accepts connections on a port of the loopback interface."""
+    """Whether something accepts connections on this loopback port."""
     try:
         socket.create_connection((LOOPBACK, port), timeout=1).close()
     except OSError:
@@ -57,45 +57,45 @@ def listens(port: int) -> bool:
 
 
 class PortTaken(Exception):
-    """Somebody else opened the port first."""
+    """Another process opened the port first."""
 
 
 class Program(ABC):
-    """One running program with a directory of its own, ready from the first moment that others see it."""
+    """A running program with its own directory. It is ready when the constructor of its context returns."""
 
-    # What messages call it, and its directory.
+    # Its name in messages, which is also that of its directory.
     name: str
-    # What it writes when a port is taken.
+    # What it prints when a port is in use.
     taken = ("address already in use",)
-    # Seconds until it must be ready.
+    # The time in seconds until it must be ready.
     start_limit = START_LIMIT
 
     def __init__(self) -> None:
-        # Not pytest's own directory: the path of a Unix socket may have 107 octets only.
+        # This is not pytest's own directory, because the path of a Unix socket may have at most 107 bytes.
         self._directory = tempfile.TemporaryDirectory(prefix=f"{self.name}-")
         self.directory = Path(self._directory.name)
         self._log = self.directory / "log"
         try:
             self.start()
         except BaseException:
-            # Nobody gets to stop what did not start. What is in its log, the error says.
+            # Nobody can stop a program that did not start. The error contains its log.
             self._directory.cleanup()
             raise
 
     @abstractmethod
     def command(self) -> Sequence[str | Path]:
-        """Chooses ports and writes what the program reads; what to run."""
+        """Chooses ports and writes the program's files. Returns the command to run."""
 
     @abstractmethod
     def is_ready(self) -> bool:
-        """Whether it does what it is for."""
+        """Whether it can do its work."""
 
     def environment(self) -> Mapping[str, str]:
-        """The environment that it runs in."""
+        """The environment of the program."""
         return os.environ
 
     def start(self) -> None:
-        """Starts it and waits until it is ready, with other ports if these were taken."""
+        """Starts it and waits until it is ready. Uses other ports if these are in use."""
         for attempt in range(ATTEMPTS):
             try:
                 self._launch()
@@ -114,7 +114,7 @@ class Program(ABC):
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                # What it starts ends with it.
+                # Its children end with it.
                 process_group=0,
             )
         try:
@@ -140,11 +140,11 @@ class Program(ABC):
         return self._process.pid
 
     def log(self) -> str:
-        """What it wrote so far."""
+        """What it has printed so far."""
         return self._log.read_text(errors="replace")
 
     def kill(self) -> None:
-        """SIGKILL to it and to its children: no time to say goodbye, and its files stay."""
+        """SIGKILL for it and its children: they cannot clean up, and their files stay."""
         try:
             os.killpg(self._process.pid, signal.SIGKILL)
         except ProcessLookupError:
@@ -154,7 +154,7 @@ class Program(ABC):
     def pause(self) -> None:
         """SIGSTOP: its connections stay open, and nobody answers."""
         self._process.send_signal(signal.SIGSTOP)
-        # A thread of it may run on for a moment after the signal was sent.
+        # One of its threads may run for another moment after the signal.
         os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)
 
     def resume(self) -> None:
@@ -162,7 +162,7 @@ class Program(ABC):
         self._process.send_signal(signal.SIGCONT)
 
     def stop(self) -> int:
-        """SIGTERM; its exit code."""
+        """SIGTERM. Returns its exit code."""
         self._process.terminate()
         try:
             return self._process.wait(STOP_LIMIT)

@@ -1,4 +1,4 @@
-"""The real binary as a child process, and its interfaces as a stranger sees them: HTTP, JSON, nothing of ours."""
+"""The real binary as a child process, used only through its HTTP and JSON interfaces, like a stranger would."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ REQUEST_LIMIT = 10.0
 
 
 def binary() -> Path:
-    """The binary under test: SIGNET_BIN, or what `cargo build -p signet` made."""
+    """The binary under test: SIGNET_BIN, or the result of `cargo build -p signet`."""
     target = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target")
     return Path(os.environ.get("SIGNET_BIN") or target / "debug" / "signet").absolute()
 
@@ -63,7 +63,7 @@ class Sidecar(Program):
             "DATA_DIR": str(self.directory / "data"),
             **{name.upper(): value for name, value in self._settings.items()},
         }
-        # SIGNET_* of whoever runs the tests would be settings too.
+        # SIGNET_* variables of the user who runs the tests would be settings, too.
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("SIGNET_")}
         return inherited | {f"SIGNET_{name}": value for name, value in ours.items()}
 
@@ -76,12 +76,12 @@ class Sidecar(Program):
         super().kill()
 
     def revive(self) -> None:
-        """Starts one that was killed again: the same issuer, listener, socket and ring."""
+        """Starts a killed sidecar again with the same issuer, listener, socket and ring."""
         self._settings = {**self._settings, "listen": self._listen, "issuer": self.issuer}
         self.start()
 
     def stop(self) -> int:
-        # A connection that is kept open would be waited for.
+        # It would wait for a connection that is kept open.
         self._connection.close()
         return super().stop()
 
@@ -111,7 +111,7 @@ class Sidecar(Program):
         return {key["kid"]: key["phase"] for key in self._ask("GET", "/v1/ring")["keys"]}
 
     def discovery(self) -> dict[str, Any]:
-        """The discovery document, found as OpenID Connect Discovery 1.0 §4 says, from the issuer alone."""
+        """The discovery document, found by the issuer alone as in OpenID Connect Discovery 1.0 §4."""
         url = f"{self.issuer}/.well-known/openid-configuration"
         with urllib.request.urlopen(url, timeout=REQUEST_LIMIT) as answer:
             return dict(json.load(answer))

@@ -1,4 +1,4 @@
-"""The other way: what these libraries sign with keys of their own under our kid is refused by `/v1/verify`."""
+"""The reverse: tokens that these libraries sign with their own keys under our kid are refused by `/v1/verify`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A program that does not start leaves nothing behind, and says why it did not."""
+"""A program that does not start leaves nothing behind, and the error says why."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from program import PortTaken, Program
 
 
 class Failing(Program):
-    """Writes a line, and then does something else than to get ready."""
+    """Prints a line, and then does something other than becoming ready."""
 
     name = "failing"
     ends = "raise SystemExit(3)"
@@ -26,7 +26,7 @@ class Failing(Program):
 
 
 class Hanging(Failing):
-    """Goes on for ever, until somebody has waited for long enough."""
+    """Runs for ever, longer than anybody waits."""
 
     ends = "import time; time.sleep(600)"
 
@@ -37,13 +37,13 @@ class Hanging(Failing):
 
 
 class Crowded(Failing):
-    """Finds its port taken each time."""
+    """Finds its port in use each time."""
 
     ends = "raise SystemExit('Address already in use')"
 
 
 class Missing(Failing):
-    """Is not there at all."""
+    """Does not exist."""
 
     def command(self) -> Sequence[str | Path]:
         return [self.directory / "missing"]

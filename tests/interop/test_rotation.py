@@ -1,4 +1,4 @@
-"""One key's whole life in compressed time, before verifiers that keep the JWKS exactly as long as configured."""
+"""The whole life of a key in compressed time, with verifiers that keep the JWKS exactly as long as configured."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from conftest import AUDIENCE, CLAIMS, LIBRARIES, why_no_jose
 from sidecar import Sidecar
 from verifiers import Refused, Trust, Verifier
 
-# L ≥ R + max(M, V) + 2S, that is 3 s ≥ 2.3 s; P ≥ 2L.
+# L ≥ R + max(M, V) + 2S: 3 s ≥ 2.3 s; P ≥ 2L.
 VERIFIER_CACHE = 1
 POLICY = {
     "rotation_period": "6s",
@@ -24,9 +24,9 @@ POLICY = {
     "token_ttl": "2s",
     "token_max_ttl": "2s",
 }
-# The first key signs for P, and is published for T + R + 2S more: 9.3 s.
+# The first key signs for P and stays published for T + R + 2S: 9.3 s.
 LIMIT = 30.0
-# A token this close to its `exp`, in seconds, is shown to the verifiers once more.
+# A token is verified again when it is this close to its `exp`, in seconds.
 LAST_MOMENT = 0.3
 
 
@@ -39,7 +39,7 @@ def rotating() -> Iterator[Sidecar]:
 
 
 class Watch:
-    """Shows every token to every verifier twice: when it is new, and when it is about to expire."""
+    """Passes every token to every verifier twice: when it is new, and when it is about to expire."""
 
     def __init__(self, verifiers: dict[str, Verifier]) -> None:
         self.verifiers = verifiers
@@ -59,7 +59,7 @@ class Watch:
                 verifier.verify(token, AUDIENCE)
                 self.checks += 1
             except Refused as refused:
-                # It may have expired while it was looked at; then it was no longer a good token.
+                # It may have expired while it was verified. Then it was not a good token any more.
                 if not (refused.reason == "expired" and time.time() >= expires_at):
                     self.refusals.append(f"{library} refused a {age} token: {refused}")
 
@@ -67,7 +67,7 @@ class Watch:
 def test_no_good_token_is_refused_while_a_key_is_born_signs_and_dies(
     rotating: Sidecar, verifier_of: Callable[[str, Trust], Verifier], figure: Callable[[str], None]
 ) -> None:
-    # Without jose the two others still have something to say; that it was left out is said where it is tested alone.
+    # Without jose, the other two are still useful. The test of jose alone reports that it was skipped.
     libraries = [library for library in LIBRARIES if library != "jose" or not why_no_jose()]
     trust = Trust(rotating.issuer, rotating.discovery()["jwks_uri"], "ES256", lifespan=VERIFIER_CACHE)
     watch = Watch({library: verifier_of(library, trust) for library in libraries})

@@ -1,4 +1,4 @@
-"""Tokens of every algorithm against every library, through the discovery document and the JWKS."""
+"""Tokens of every algorithm with every library, through the discovery document and the JWKS."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_an_expired_token_is_refused(issued: Issued, verifier: Verifier) -> None
 
 
 def test_joserfc_takes_eddsa_only_when_asked_for_by_name_and_warns(sidecars: Callable[[str], Issued]) -> None:
-    """A limit of the library, not of ours: RFC 9864 deprecates the name EdDSA, which most verifiers still require."""
+    """A limit of the library, not ours: RFC 9864 deprecates the name EdDSA, which most verifiers still need."""
     issued = sidecars("EdDSA")
     token = issued.sidecar.sign(CLAIMS)["token"]
     verifier = Joserfc(issued.trust)

@@ -1,7 +1,8 @@
-"""Three JOSE libraries as a service would use them: told the issuer, the audience, the algorithm and the JWKS URL.
+"""Three JOSE libraries as a service would use them, configured with the issuer, the audience, the algorithm and the
+JWKS URL.
 
-Each class hides the differences of one library. What is common to all is why a token is refused, in the words of
-[`Refused`], so that a test cannot mistake a refusal for another one.
+Each class hides the differences of one library. All report why a token was refused in the words of [`Refused`], so a
+test cannot mistake one refusal for another.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ ANSWER_LIMIT = 10.0
 
 
 class Refused(Exception):
-    """A library refused a token. `reason` is `signature`, `audience`, `expired`, `unknown key` or its own word."""
+    """A library refused a token. `reason` is `signature`, `audience`, `expired`, `unknown key` or the library's own
+    word."""
 
     def __init__(self, reason: str, detail: object) -> None:
         super().__init__(f"{reason}: {detail}")
@@ -36,7 +38,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Trust:
-    """What a service is configured with."""
+    """The configuration of a service."""
 
     issuer: str
     jwks_uri: str
@@ -67,7 +69,7 @@ class PyJwt:
 
     def __init__(self, trust: Trust) -> None:
         self.trust = trust
-        # The cool-down after a fetch stays at PyJWT's default, 30 s: an unknown kid is refused, not fetched for.
+        # The cool-down after a fetch is PyJWT's default, 30 s: an unknown kid is refused without a fetch.
         self.keys = jwt.PyJWKClient(trust.jwks_uri, lifespan=trust.lifespan)
 
     def verify(self, token: str, audience: str) -> Mapping[str, Any]:
@@ -85,13 +87,13 @@ class PyJwt:
             raise Refused(self.REASONS.get(type(error), type(error).__name__), error) from error
 
     def thumbprints(self) -> dict[str, str]:
-        # PyJWT has no thumbprints of its own. So: its key objects, written by it as JWK again, hashed by RFC 7638 §3.
+        # PyJWT has no thumbprints. Therefore its key objects are written as JWK again and hashed by RFC 7638 §3.
         keys = self.keys.get_signing_keys()
         return {str(key.key_id): thumbprint(key.Algorithm.to_jwk(key.key, as_dict=True)) for key in keys}
 
 
 class Joserfc:
-    """joserfc. It fetches nothing by itself, so the cache here is the least that a service would write."""
+    """joserfc, which fetches nothing itself. The cache here is the minimum that a service would write."""
 
     def __init__(self, trust: Trust) -> None:
         self.trust = trust
@@ -99,7 +101,7 @@ class Joserfc:
         self.keys = KeySet([])
 
     def verify(self, token: str, audience: str) -> Mapping[str, Any]:
-        # joserfc takes RS256, ES256 and HS256 only, unless the others are asked for by name.
+        # joserfc accepts only RS256, ES256 and HS256, unless others are named.
         try:
             decoded = joserfc.jwt.decode(token, self.fresh_keys(), algorithms=[self.trust.algorithm])
             self.rules(audience).validate(decoded.claims)
@@ -174,7 +176,7 @@ class Jose:
 
 
 class Node:
-    """The Node process: one line asks, one line answers."""
+    """The Node process. Each line is one request and one answer."""
 
     def __init__(self, directory: Path) -> None:
         self._process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Tokens with random kids, shown by processes of their own, so that what they cost is what Signet makes of them."""
+"""Tokens with random kids, sent by separate processes, so only Signet's own cost is measured."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ended: Event
 
 
 def random_requests(issuer: Issuer, times: int) -> list[bytes]:
-    """Requests with tokens of this issuer, each under a kid that nobody has."""
+    """Requests with tokens of this issuer, each with an unknown kid."""
     claims, signature = issuer.claims(), encoded(bytes(64))
 
     def token() -> str:
@@ -32,13 +32,13 @@ def random_requests(issuer: Issuer, times: int) -> list[bytes]:
 
 
 def prepare(end: Event) -> None:
-    """Remembers, in a process of the attack, what ends it."""
+    """Stores, in a process of the attack, the event that ends it."""
     global ended
     ended = end
 
 
 def show(socket: Path, requests: list[bytes], for_ever: bool) -> int:
-    """Shows them one by one, once or until the end; how many were refused for their kid."""
+    """Sends the requests one by one, once or until the end. Returns how many were refused for their kid."""
     refused = 0
     with Raw(socket) as raw:
         for request in cycle(requests) if for_ever else requests:
@@ -49,26 +49,26 @@ def show(socket: Path, requests: list[bytes], for_ever: bool) -> int:
 
 
 class Attack:
-    """All of them as fast as they are answered, from several connections: once, or again and again until `end`."""
+    """Sends all requests as fast as possible on several connections, once or repeatedly until `end`."""
 
     def __init__(self, socket: Path, requests: list[bytes], for_ever: bool = False) -> None:
-        # A fork would share what threads of this process hold at the moment.
+        # A fork would copy locks that other threads of this process hold at the moment.
         processes = multiprocessing.get_context("spawn")
         self._ended = processes.Event()
         self._pool = ProcessPoolExecutor(WORKERS, processes, prepare, (self._ended,))
         self._work = [self._pool.submit(show, socket, requests[n::WORKERS], for_ever) for n in range(WORKERS)]
 
     def end(self) -> int:
-        """Ends one that goes on for ever; how many were refused."""
+        """Ends an attack that runs for ever. Returns how many requests were refused."""
         self._ended.set()
         return self.refused()
 
     def goes_on(self) -> bool:
-        """Whether some are still to come."""
+        """Whether there are requests left."""
         return not all(work.done() for work in self._work)
 
     def refused(self) -> int:
-        """How many were refused, when all are answered."""
+        """How many requests were refused, once all are answered."""
         return sum(work.result() for work in self._work)
 
     def __enter__(self) -> Attack:
@@ -80,8 +80,8 @@ class Attack:
 
 
 def early_fetches(issuer: Issuer, began: float, took: float, cool_down: float) -> int:
-    """How many fetches of the keys an attack bought: some, and no more than one for each cool-down (seconds)."""
-    # The last tokens wish for one more, when the cool-down is over.
+    """How many fetches of the keys an attack causes: at least one, and at most one per cool-down (seconds)."""
+    # The last tokens request another fetch after the cool-down.
     wait_until(lambda: time.monotonic() > began + took + 1.5 * cool_down, LIMIT, "what was wished for has come")
     fetches = len(issuer.proxy.seen(JWKS)) - 1
     assert 1 <= fetches <= took / cool_down + 2

@@ -1,4 +1,4 @@
-"""What the tests stand on: providers, and sidecars that trust them."""
+"""The basic fixtures: providers, and sidecars that trust them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["figure", "pytest_configure", "pytest_terminal_summary"]
 
 @pytest.fixture(scope="session")
 def node() -> Iterator[Node]:
-    """The Node process. Where there is none that is said aloud, and where there could be one it fails in CI."""
+    """The Node process. If it is missing, this is reported; in CI, it fails."""
     if lack := why_no_provider():
         leave_out("a real OpenID provider", lack, "node")
     node = Node()
@@ -27,7 +27,7 @@ def node() -> Iterator[Node]:
 
 @pytest.fixture
 def provider(node: Node) -> Iterator[Callable[..., Issuer]]:
-    """Makes providers, with a key for RS256 and one for ES256 unless others are given."""
+    """Makes providers with a key for RS256 and one for ES256, unless others are given."""
     made: list[Issuer] = []
 
     def make(*keys: Key, **options: Any) -> Issuer:
@@ -47,7 +47,7 @@ def issuer(provider: Callable[..., Issuer]) -> Issuer:
 
 @pytest.fixture
 def trusting() -> Iterator[Callable[..., Trusting]]:
-    """Starts sidecars, and stops them in the end."""
+    """Starts sidecars, and stops them at the end."""
     started: list[Trusting] = []
 
     def start(*issuers: Issuer | str, **options: Any) -> Trusting:

@@ -12,17 +12,17 @@ from proxy import ELSEWHERE, Answer, Exchange, Fault, Gone, head
 JSON = "application/json"
 FLOOD = 50 * 1024 * 1024
 PIECE = 64 * 1024
-# One octet of a trickle, in seconds: a whole JWKS takes minutes.
+# The time for one byte of a trickle, in seconds. A whole JWKS takes minutes.
 DROP = 0.2
 
 
 def hangs(exchange: Exchange) -> None:
-    """Takes the request and says nothing."""
+    """Reads the request and stays silent."""
     exchange.wait()
 
 
 def trickles(exchange: Exchange) -> None:
-    """Answers octet by octet, so that the connection is never silent."""
+    """Answers byte by byte, so the connection is never silent."""
     answer = exchange.forwarded()
     exchange.send(head(answer, len(answer.body)))
     for octet in answer.body:
@@ -31,21 +31,21 @@ def trickles(exchange: Exchange) -> None:
 
 
 def hangs_in_the_middle(exchange: Exchange) -> None:
-    """Half an answer."""
+    """Sends half an answer, and then nothing."""
     answer = exchange.forwarded()
     exchange.send(head(answer, len(answer.body)) + answer.body[: len(answer.body) // 2])
     exchange.wait()
 
 
 def ends_in_the_middle(exchange: Exchange) -> None:
-    """Half an answer, and the end of the connection."""
+    """Sends half an answer, and closes the connection."""
     answer = exchange.forwarded()
     exchange.send(head(answer, len(answer.body)) + answer.body[: len(answer.body) // 2])
     raise Gone
 
 
 def says(status: int, body: bytes, content_type: str = JSON, **headers: str) -> Fault:
-    """The same answer each time."""
+    """Always sends this answer."""
     return lambda exchange: exchange.answer(Answer(status, content_type, body, headers))
 
 
@@ -59,18 +59,18 @@ redirects = says(302, b"", location=ELSEWHERE)
 
 
 def floods(exchange: Exchange) -> None:
-    """50 MB, announced."""
+    """Sends 50 MB with their length."""
     pour(exchange, FLOOD)
 
 
 def floods_unannounced(exchange: Exchange) -> None:
-    """50 MB, without a word of how much it will be."""
+    """Sends 50 MB without a length."""
     pour(exchange, None)
     raise Gone
 
 
 def floods_its_head(exchange: Exchange) -> None:
-    """50 MB of headers."""
+    """Sends 50 MB of headers."""
     exchange.send(b"HTTP/1.1 200 OK\r\n")
     for n in range(FLOOD // PIECE):
         exchange.send(f"x-{n}: ".encode() + b"x" * PIECE + b"\r\n")
@@ -84,7 +84,7 @@ def pour(exchange: Exchange, length: int | None) -> None:
 
 
 def altered(alter: Callable[[dict[str, Any]], dict[str, Any]]) -> Fault:
-    """What the provider says, with something changed."""
+    """The provider's answer with a change."""
 
     def fault(exchange: Exchange) -> None:
         answer = exchange.forwarded()
@@ -100,17 +100,17 @@ def with_keys(alter: Callable[[list[Jwk]], list[Jwk]]) -> Fault:
 
 
 def only(*keys: Jwk) -> Fault:
-    """A JWKS of these keys alone."""
+    """A JWKS with only these keys."""
     return with_keys(lambda _: list(keys))
 
 
 def and_also(*keys: Jwk) -> Fault:
-    """The provider's keys behind these."""
+    """These keys, followed by the provider's."""
     return with_keys(lambda theirs: [*keys, *theirs])
 
 
 def each(**members: Any) -> Fault:
-    """The provider's keys with other members, or without those that are None."""
+    """The provider's keys with these members changed, or removed if they are None."""
 
     def change(key: Jwk) -> Jwk:
         return {name: value for name, value in (key | members).items() if value is not None}
@@ -119,16 +119,16 @@ def each(**members: Any) -> Fault:
 
 
 def symmetric(kid: str, secret: bytes = b"a secret that everybody knows, as it is published") -> Jwk:
-    """A key of HMAC, which has no business in a JWKS."""
+    """An HMAC key, which does not belong in a JWKS."""
     return {"kty": "oct", "kid": kid, "alg": "HS256", "use": "sig", "k": encoded(secret)}
 
 
 def copies(key: Key, times: int) -> list[Jwk]:
-    """Many keys, each with a kid of its own."""
+    """Many keys, each with its own kid."""
     return [{**key.public, "kid": f"{key.kid}-{n}"} for n in range(times)]
 
 
-# After these a fetch has failed, and the last good keys go on.
+# After each of these, a fetch has failed, and the last good keys stay in use.
 FAILURES: dict[str, Fault] = {
     "hangs": hangs,
     "trickles": trickles,
@@ -151,6 +151,6 @@ FAILURES: dict[str, Fault] = {
     "has a weak key only": only(Key.made("rsa", "RS256", bits=1024).public),
     "has too many keys": and_also(*copies(Key.made("many", "ES256"), 10_000)),
 }
-# What does not depend on which document is asked for.
+# Faults that do not depend on the requested document.
 OF_THE_LINE = ["hangs", "answers 500", "answers HTML", "answers garbage", "redirects", "floods unannounced"]
 

@@ -20,19 +20,19 @@ from program import LOOPBACK, STOP_LIMIT, Program, free_port
 REALM = Path(__file__).parent / "keycloak" / "realm.json"
 SECRET = "a-secret-of-the-tests"
 ADMIN = "admin"
-# The first request to it after its start takes seconds, and so does a realm.
+# Its first request after the start takes seconds, and so does creating a realm.
 ADMIN_LIMIT = 60.0
 OF_ADMIN = {"client_id": "admin-cli", "grant_type": "password", "username": ADMIN, "password": SECRET}
 KEY_PROVIDER = "org.keycloak.keys.KeyProvider"
 
 
 def home() -> Path:
-    """Where Keycloak is, built for a file of H2 and without a cluster."""
+    """The directory of Keycloak, built for an H2 file and without a cluster."""
     return Path(os.environ.get("SIGNET_ISSUERS_KEYCLOAK") or "/nonexistent")
 
 
 def why_no_keycloak() -> str | None:
-    """What this machine lacks to run Keycloak."""
+    """What is missing on this machine to run Keycloak. None if nothing is."""
     if shutil.which("java") is None:
         return "this machine has no Java"
     if not (home() / "bin" / "kc.sh").is_file():
@@ -41,10 +41,10 @@ def why_no_keycloak() -> str | None:
 
 
 class Keycloak(Program):
-    """The process. It can end and begin again; its database and its port stay."""
+    """The process. It can be stopped and started again with the same database and port."""
 
     name = "keycloak"
-    # Most of it is the schema of the database, on a machine that does other things beside.
+    # Most of this is for creating the database schema on a machine with other work.
     start_limit = 180.0
 
     def __init__(self, authority: Authority) -> None:
@@ -74,7 +74,7 @@ class Keycloak(Program):
         ]
 
     def environment(self) -> Mapping[str, str]:
-        # What takes long is compiling what runs once.
+        # Compiling code that runs only once takes most of the time.
         java = {"JAVA_OPTS_APPEND": "-XX:TieredStopAtLevel=1"}
         admin = {"KC_BOOTSTRAP_ADMIN_USERNAME": ADMIN, "KC_BOOTSTRAP_ADMIN_PASSWORD": SECRET}
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("KC_")}
@@ -87,16 +87,16 @@ class Keycloak(Program):
             return False
 
     def make_realm(self) -> None:
-        """The realm of the file."""
+        """Creates the realm of the file."""
         self._admin("POST", "/realms", self._realm)
 
     def halt(self) -> None:
-        """Ends it, as for an upgrade. `start` begins it again."""
+        """Stops it, as for an upgrade. `start` starts it again."""
         self._process.terminate()
         self._process.wait(STOP_LIMIT)
 
     def tokens(self, client: str = "till", grant: str = "client_credentials", **form: str) -> dict[str, str]:
-        """What the token endpoint of the realm gives (RFC 6749 §5.1)."""
+        """The answer of the realm's token endpoint (RFC 6749 §5.1)."""
         return self._tokens(self.issuer, client_id=client, client_secret=SECRET, grant_type=grant, **form)
 
     def token(self, client: str = "till", **form: str) -> str:
@@ -108,7 +108,7 @@ class Keycloak(Program):
         return self.tokens(client, grant="password", username="ada", password=SECRET, scope="openid")
 
     def of_master(self) -> str:
-        """An access token of the realm that is there from the first."""
+        """An access token of the realm that always exists."""
         return self._tokens(f"{self._url}/realms/master", **OF_ADMIN)["access_token"]
 
     def jwks(self) -> list[dict[str, Any]]:
@@ -116,13 +116,13 @@ class Keycloak(Program):
         return list(json.loads(self._send("GET", f"{self.issuer}/protocol/openid-connect/certs")[1])["keys"])
 
     def add_key(self, name: str, provider: str, **config: str) -> None:
-        """A key provider of the realm, whose key is made at once."""
+        """Adds a key provider to the realm. Its key is created at once."""
         written = {key: [value] for key, value in config.items()}
         component = {"name": name, "providerId": provider, "providerType": KEY_PROVIDER, "config": written}
         self._admin("POST", self._components, component)
 
     def retire_key(self, name: str) -> None:
-        """Makes a key passive: it is published, and signs nothing."""
+        """Makes a key passive: it stays published but does not sign."""
         component = self._key(name)
         component["config"]["active"] = ["false"]
         self._admin("PUT", f"{self._components}/{component['id']}", component)

@@ -1,4 +1,4 @@
-"""Private keys of the tests, as JWK and as what signs: also what no honest provider would sign."""
+"""Private keys of the tests, as JWK and for signing, including what no honest provider would sign."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def decoded(text: str) -> bytes:
 
 
 def number(value: int, octets: int = 0) -> str:
-    """RFC 7518 §6.2.1.2 and §6.3.1.1: big-endian, coordinates in full length."""
+    """Encodes a number by RFC 7518 §6.2.1.2 and §6.3.1.1: big-endian, with coordinates in full length."""
     return encoded(value.to_bytes(octets or (value.bit_length() + 7) // 8, "big"))
 
 
 @dataclass(frozen=True)
 class Key:
-    """A key pair under a kid. `alg` is what it signs with."""
+    """A key pair with a kid. `alg` is the algorithm with which it signs."""
 
     kid: str
     alg: str
@@ -45,7 +45,7 @@ class Key:
 
     @staticmethod
     def made(kid: str, alg: str, bits: int = 2048) -> Key:
-        """A new pair."""
+        """Generates a pair."""
         if alg in CURVES:
             return Key(kid, alg, ec.generate_private_key(CURVES[alg]))
         if alg == "EdDSA":
@@ -54,7 +54,7 @@ class Key:
 
     @cached_property
     def jwk(self) -> Jwk:
-        """With the private members."""
+        """The key with its private members."""
         match self.private:
             case rsa.RSAPrivateKey():
                 numbers = self.private.private_numbers()
@@ -75,7 +75,7 @@ class Key:
 
     @property
     def public(self) -> Jwk:
-        """As it is published."""
+        """The key as it is published."""
         return {name: value for name, value in self.jwk.items() if name not in ("d", "p", "q", "dp", "dq", "qi")}
 
     @property
@@ -85,7 +85,7 @@ class Key:
         return self.private.public_key().public_bytes(serialization.Encoding.PEM, form)
 
     def signature(self, message: bytes, alg: str) -> bytes:
-        """In the form of JWS. `alg` may be another than the key's own."""
+        """A signature in JWS form. `alg` may differ from the key's own."""
         digest = HASHES.get(alg[2:], hashes.SHA256())
         match self.private:
             case rsa.RSAPrivateKey() if alg.startswith("PS"):
@@ -100,24 +100,24 @@ class Key:
         return self.private.sign(message)
 
     def token(self, claims: Mapping[str, Any], **header: Any) -> str:
-        """A token with these claims; `header` adds members, or puts others in their place."""
+        """A token with these claims. `header` adds or replaces members."""
         head = {"alg": self.alg, "typ": "at+jwt", "kid": self.kid} | header
         start = unsigned(head, claims)
         return f"{start}.{encoded(self.signature(start.encode(), head['alg']))}"
 
 
 def unsigned(header: Mapping[str, Any], claims: Mapping[str, Any]) -> str:
-    """What is signed: header and claims."""
+    """The bytes to sign: header and claims."""
     return ".".join(encoded(json.dumps(part).encode()) for part in (header, claims))
 
 
 def hmac_token(secret: bytes, header: Mapping[str, Any], claims: Mapping[str, Any]) -> str:
-    """HS256 under a secret that is none, such as a public key."""
+    """HS256 with something that is not a secret, such as a public key."""
     start = unsigned({"alg": "HS256", "typ": "at+jwt", **header}, claims)
     return f"{start}.{encoded(hmac.new(secret, start.encode(), hashlib.sha256).digest())}"
 
 
 def parts(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Header and claims of a token, without any check."""
+    """The header and the claims of a token, without any check."""
     header, claims, _ = token.split(".")
     return json.loads(decoded(header)), json.loads(decoded(claims))

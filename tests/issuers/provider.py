@@ -23,12 +23,12 @@ SECRET = "a-secret-of-the-tests"
 
 
 def node_directory() -> Path:
-    """Where `provider.mjs` has a `node_modules` beside it."""
+    """The directory with `provider.mjs` and its `node_modules`."""
     return Path(os.environ.get("SIGNET_ISSUERS_NODE") or Path(__file__).parent / "node")
 
 
 def why_no_provider() -> str | None:
-    """What this machine lacks to run oidc-provider."""
+    """What is missing on this machine to run oidc-provider. None if nothing is."""
     if shutil.which("node") is None:
         return "this machine has no Node"
     if not (node_directory() / "node_modules" / "oidc-provider").is_dir():
@@ -37,7 +37,7 @@ def why_no_provider() -> str | None:
 
 
 class Node(Program):
-    """The process, in which there are as many providers as are asked for."""
+    """The process, which runs any number of providers."""
 
     name = "provider"
     taken = ("eaddrinuse",)
@@ -50,12 +50,12 @@ class Node(Program):
         return answers(f"http://{LOOPBACK}:{self._control}/")
 
     def provide(self, **wanted: Any) -> int:
-        """A provider as wanted, from now on; its port."""
+        """Starts a provider with these options, and returns its port."""
         return int(asked(self._control, "PUT", "/", json.dumps(wanted))["port"])
 
 
 def asked(port: int, method: str, path: str, body: str | None = None, **headers: str) -> dict[str, Any]:
-    """The answer to one request of its own connection."""
+    """Makes one request on its own connection, and returns the answer."""
     connection = http.client.HTTPConnection(LOOPBACK, port, timeout=REQUEST_LIMIT)
     try:
         connection.request(method, path, body, headers)
@@ -86,26 +86,26 @@ class Issuer:
         self.publish(*keys)
 
     def publish(self, *keys: Key) -> None:
-        """The keys from now on. The first of its algorithm signs."""
+        """Publishes these keys from now on. The first one of an algorithm signs."""
         self.keys = keys
         port = self.node.provide(issuer=self.name, keys=[key.jwk for key in keys], **self._options)
         self.proxy.provider = port
 
     def token(self, alg: str = "ES256", audience: str = AUDIENCE, scope: str = "orders:read orders:write") -> str:
-        """An access token for a client (RFC 6749 §4.4) and a resource (RFC 8707), by the token endpoint itself."""
+        """An access token for a client (RFC 6749 §4.4) and a resource (RFC 8707), from the token endpoint itself."""
         credentials = base64.b64encode(f"{alg}:{SECRET}".encode()).decode()
         asks = {"grant_type": "client_credentials", "resource": audience, "scope": scope}
         headers = {
             "authorization": f"Basic {credentials}",
             "content-type": "application/x-www-form-urlencoded",
-            # The token endpoint is asked past the proxy.
+            # The request for a token bypasses the proxy.
             "host": self.name.partition("://")[2],
         }
         body = urllib.parse.urlencode(asks)
         return str(asked(self.proxy.provider, "POST", "/token", body, **headers)["access_token"])
 
     def claims(self, **others: Any) -> dict[str, Any]:
-        """Claims as this provider signs them, for tokens that it did not."""
+        """Claims like those that this provider signs, for tokens that it did not sign."""
         return parts(self.token())[1] | others
 
     def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""What stands between Signet and a provider: it counts the requests, and misbehaves when it is told to."""
+"""A proxy between Signet and a provider. It counts the requests, and misbehaves on demand."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from sidecar import REQUEST_LIMIT
 
 DISCOVERY = "/.well-known/openid-configuration"
 JWKS = "/jwks"
-# Where a redirect leads: the provider's JWKS is there too, so that whoever follows gets good keys.
+# The target of redirects. It serves the provider's JWKS, so a client that follows would get good keys.
 ELSEWHERE = "/elsewhere"
 LONGEST_HEAD = 64 * 1024
 SEND_BUFFER = 64 * 1024
-# How TLS begins (RFC 8446 §5.1).
+# The beginning of TLS (RFC 8446 §5.1).
 HANDSHAKE = b"\x16"
 
 
 class Gone(Exception):
-    """The other side closed the connection, or the test took the fault away."""
+    """The other side closed the connection, or the test removed the fault."""
 
 
 @dataclass
 class Answer:
-    """A whole answer."""
+    """A complete answer."""
 
     status: int
     content_type: str
@@ -41,28 +41,28 @@ class Answer:
 
 @dataclass
 class Seen:
-    """One request. Instants are of `time.monotonic`."""
+    """A request. Times are of `time.monotonic`."""
 
     at: float
     path: str
-    # How much of an answer the other side's system took.
+    # How many bytes of the answer the other side's system accepted.
     octets: int = 0
     until: float | None = None
 
     @property
     def took(self) -> float:
-        """How long it was under way, in seconds."""
+        """How long the request took, in seconds."""
         return (self.until or time.monotonic()) - self.at
 
 
 class Exchange:
-    """One request of a connection, for a fault to answer or not."""
+    """A request, which a fault may answer or ignore."""
 
     def __init__(self, proxy: Proxy, client: socket.socket, head: str, seen: Seen) -> None:
         self.proxy, self.client, self.head, self.seen = proxy, client, head, seen
 
     def forwarded(self) -> Answer:
-        """What the provider says."""
+        """The provider's answer."""
         host = next(line[5:].strip() for line in self.head.split("\r\n") if line.lower().startswith("host:"))
         provider = http.client.HTTPConnection(LOOPBACK, self.proxy.provider, timeout=REQUEST_LIMIT)
         try:
@@ -75,11 +75,11 @@ class Exchange:
             provider.close()
 
     def answer(self, answer: Answer) -> None:
-        """Sends an answer as it is."""
+        """Sends an answer unchanged."""
         self.send(head(answer, len(answer.body)) + answer.body)
 
     def send(self, octets: bytes) -> None:
-        """Sends octets as they are, and counts those that the other side's system took."""
+        """Sends bytes unchanged, and counts those that the other side's system accepted."""
         view = memoryview(octets)
         while view:
             try:
@@ -90,7 +90,7 @@ class Exchange:
             view = view[sent:]
 
     def wait(self, seconds: float | None = None) -> None:
-        """Does nothing for a time, or until the other side has enough."""
+        """Waits for this time, or until the other side closes."""
         readable, _, _ = select.select([self.client], [], [], seconds)
         if readable:
             raise Gone
@@ -100,15 +100,15 @@ Fault = Callable[[Exchange], None]
 
 
 class Proxy:
-    """One listener in front of one provider."""
+    """A listener in front of one provider."""
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
-        # What it speaks TLS with, and whether those who ask expect any.
+        # The TLS context, and whether clients expect TLS.
         self._tls, self._scheme = tls, "https" if tls else "http"
-        # By path, what is done instead of forwarding.
+        # What to do instead of forwarding, by path.
         self.faults: dict[str, Fault] = {}
         self.provider = 0
-        # As a provider, or what is before it, says it: `Cache-Control` of the JWKS.
+        # `Cache-Control` of the JWKS, as the provider or a cache in front of it sets it.
         self.cache_control: str | None = None
         self._seen: list[Seen] = []
         self._lock = threading.Lock()
@@ -120,16 +120,16 @@ class Proxy:
 
     @property
     def issuer(self) -> str:
-        """The issuer that is found behind it."""
+        """The issuer behind the proxy."""
         return f"{self._scheme}://{LOOPBACK}:{self.port}"
 
     def speak(self, tls: ssl.SSLContext | None) -> None:
-        """TLS with another certificate from now on, or none although it is expected. No connection is kept."""
+        """Uses TLS with another certificate from now on, or none although it is expected. Closes all connections."""
         self._tls = tls
         self._hang_up(self._connections)
 
     def misbehave(self, fault: Fault, *paths: str) -> None:
-        """From now on, and for what is under way too."""
+        """Misbehaves from now on, also for requests in progress."""
         self.faults = dict.fromkeys(paths or (JWKS,), fault)
         self._hang_up(self._busy)
 
@@ -139,10 +139,10 @@ class Proxy:
         self._hang_up(self._busy)
 
     def down(self) -> None:
-        """Connections are refused. The port stays ours."""
+        """Refuses connections. The port stays reserved."""
         if self.is_up:
             self.is_up = False
-            # A blocked `accept` does not notice that its socket is closed, but that it is shut down.
+            # A blocked `accept` does not notice that its socket is closed, only that it is shut down.
             self._listener.shutdown(socket.SHUT_RDWR)
             self._listener.close()
             self._thread.join()
@@ -157,17 +157,17 @@ class Proxy:
         self._accept()
 
     def stop(self) -> None:
-        """For good."""
+        """Stops the proxy for good."""
         self.down()
         self._listener.close()
 
     def seen(self, path: str | None = None, since: float = 0) -> list[Seen]:
-        """The requests, of a path or of all, from an instant on."""
+        """The requests since this time, for one path or for all."""
         with self._lock:
             return [seen for seen in self._seen if seen.at >= since and path in (None, seen.path)]
 
     def wait_for_fetches(self, times: int = 1, path: str = JWKS, limit: float = 30) -> None:
-        """Until so many requests that come from now on have ended."""
+        """Waits until this many requests that start from now on have ended."""
         since = time.monotonic()
 
         def ended() -> bool:
@@ -179,7 +179,7 @@ class Proxy:
         with self._lock:
             for connection in connections:
                 with contextlib.suppress(OSError):
-                    # That of TLS would leave the thread that reads from it with plain text.
+                    # Closing the TLS connection would leave plain text for the thread that reads from it.
                     socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
     def _accept(self) -> None:
@@ -201,13 +201,13 @@ class Proxy:
             try:
                 client = self._tls.wrap_socket(client, server_side=True)
             except OSError:
-                # The other side does not like the certificate.
+                # The other side rejected the certificate.
                 client.close()
                 return
         self._serve(client)
 
     def _serve(self, client: socket.socket) -> None:
-        # So that what the system took of an answer is about what the other side read.
+        # With this, the bytes that the system accepted are about those that the other side read.
         client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         with self._lock:
             self._connections.add(client)
@@ -245,7 +245,7 @@ class Proxy:
 
 
 def read_head(client: socket.socket) -> str:
-    """The head of the next request, or nothing when the connection ends. No request here has a body."""
+    """The head of the next request. Empty when the connection ends. No request here has a body."""
     octets = b""
     while not octets.endswith(b"\r\n\r\n") and len(octets) < LONGEST_HEAD:
         piece = client.recv(4096)
@@ -253,14 +253,14 @@ def read_head(client: socket.socket) -> str:
             return ""
         octets += piece
         if octets.startswith(HANDSHAKE):
-            # As servers of plain HTTP do when TLS is spoken to them.
+            # Plain HTTP servers do this when a client starts TLS.
             client.sendall(head(Answer(400, "text/plain", b""), None))
             return ""
     return octets.decode("latin-1")
 
 
 def head(answer: Answer, length: int | None) -> bytes:
-    """The head of an answer, which ends with the connection if no length is given."""
+    """The head of an answer. Without a length, the answer ends with the connection."""
     lines = [f"HTTP/1.1 {answer.status} {http.client.responses[answer.status]}", f"content-type: {answer.content_type}"]
     lines += [f"{name}: {value}" for name, value in answer.headers.items()]
     lines.append("connection: close" if length is None else f"content-length: {length}")

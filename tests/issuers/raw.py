@@ -1,4 +1,4 @@
-"""One connection of the socket that is kept, with as little of our own as can be between a request and its answer."""
+"""An open connection to the socket, with as little code as possible between a request and its answer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def verify_request(token: str) -> bytes:
 
 
 class Raw:
-    """Sends requests that are ready, and times their answers."""
+    """Sends prepared requests, and times their answers."""
 
     def __init__(self, path: Path) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
@@ -30,7 +30,7 @@ class Raw:
         self._rest = b""
 
     def timed(self, request: bytes) -> tuple[float, bytes]:
-        """Seconds, and the whole answer."""
+        """The time in seconds, and the whole answer."""
         began = time.perf_counter()
         self._socket.sendall(request)
         answer = self._answer()
@@ -61,6 +61,6 @@ class Raw:
 
 
 def quantile(times: Sequence[float], part: float) -> float:
-    """Of times in seconds, the one below which this part lies, in milliseconds."""
+    """The quantile of times in seconds, converted to milliseconds."""
     ordered = sorted(times)
     return ordered[min(len(ordered) - 1, int(len(ordered) * part))] / MILLISECOND

@@ -1,4 +1,4 @@
-"""Tokens of a provider that is well: which are let in, and with which scope."""
+"""Tokens of a healthy provider: which are accepted, and with which scope."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_a_token_of_the_provider_is_accepted_at_each_door(issuer: Issuer, sideca
 
 
 def modulus(bits: int, exponent: str) -> Jwk:
-    """An RSA key of which nobody knows the private part, if it has one."""
+    """An RSA key whose private half nobody knows, if it has one."""
     value = secrets.randbits(bits) | 1 << (bits - 1) | 1
     return {"kty": "RSA", "kid": "odd", "use": "sig", "alg": "RS256", "n": number(value), "e": exponent}
 
@@ -86,7 +86,7 @@ def test_several_claims_of_scope_are_put_together(provider: Callable[..., Issuer
     token = issuer.token()
     for scope in ["orders:read", "orders:write", "clerk", "orders:read clerk"]:
         assert sidecar.doors.all(token, scope=scope).word == ACCEPTED, scope
-    # Of a claim that the table does not name nothing is read.
+    # A claim that the table does not name is not read.
     assert sidecar.doors.all(token, scope="auditor").word == "insufficient_scope"
 
 
@@ -101,7 +101,7 @@ def test_a_token_for_another_audience_is_refused_although_its_signature_is_good(
 ) -> None:
     token = issuer.token(audience=OTHER_AUDIENCE)
     assert sidecar.doors.all(token).word == "wrong_audience"
-    # What the caller asks for does not widen what the table allows.
+    # The caller's requirements do not extend what the table allows.
     assert sidecar.doors.all(token, audience=[OTHER_AUDIENCE]).word == "wrong_audience"
     assert sidecar.doors.all(issuer.token(), audience=[OTHER_AUDIENCE]).word == "wrong_audience"
     assert sidecar.doors.all(issuer.token(), audience=[OTHER_AUDIENCE, AUDIENCE]).word == ACCEPTED
@@ -200,7 +200,7 @@ def test_a_key_that_everybody_has_or_that_is_not_one_key_is_not_used(
 
 
 def test_a_key_whose_signatures_anybody_can_make_is_not_used(issuer: Issuer, trusting: Callable[..., Trusting]) -> None:
-    # With the exponent 1 a signature is the padded digest itself (RFC 8017 §9.2).
+    # With an exponent of 1, a signature is the padded digest itself (RFC 8017 §9.2).
     issuer.proxy.misbehave(and_also(modulus(2048, "AQ")))
     sidecar = trusting(issuer)
     start = unsigned({"alg": "RS256", "kid": "odd"}, issuer.claims())

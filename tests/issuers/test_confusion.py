@@ -1,4 +1,4 @@
-"""Who speaks for whom: keys of the same kid at two issuers and at Signet itself, and tokens made to be mistaken."""
+"""Which issuer may speak for whom: the same kid at two issuers and at Signet itself, and deceptive tokens."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def test_a_key_of_one_issuer_does_not_speak_for_another_with_the_same_kid(two: T
         forged = key.token(other.claims())
         for _ in range(2):
             assert sidecar.doors.all(forged).word == "bad_signature"
-        # Before and after, under the same kid, what is good stays good.
+        # Good tokens with the same kid are accepted before and after.
         assert sidecar.doors.all(speaker.token(alg)).word == sidecar.doors.all(other.token(alg)).word == ACCEPTED
-        # The signature of one is worth nothing under the claims of the other.
+        # The signature of one is not valid for the claims of the other.
         head, _, signature = speaker.token(alg).split(".")
         assert sidecar.doors.all(f"{head}.{other.token(alg).split('.')[1]}.{signature}").word == "bad_signature"
 
@@ -69,7 +69,7 @@ def test_an_issuer_that_nobody_trusts_is_no_issuer(two: Two, provider: Callable[
 
 
 def hostile(issuer: Issuer, foreign: Key) -> dict[str, str]:
-    """Tokens that would like to be the issuer's."""
+    """Tokens that pretend to be the issuer's."""
     rsa, ec = issuer.keys
     claims = issuer.claims()
     jwk = foreign.public | {"kid": ec.kid}
@@ -106,7 +106,7 @@ def hostile(issuer: Issuer, foreign: Key) -> dict[str, str]:
 
 
 def re_headed(key: Key, claims: dict[str, Any], **header: Any) -> str:
-    """Signed as the key does, under a header that says otherwise."""
+    """A token with a valid signature whose header names another algorithm."""
     start = unsigned({"alg": key.alg, "typ": "at+jwt", "kid": key.kid} | header, claims)
     return f"{start}.{encoded(key.signature(start.encode(), key.alg))}"
 
@@ -116,7 +116,7 @@ def test_no_hostile_token_is_accepted_and_none_makes_signet_ask_where_it_says(
 ) -> None:
     issuer, lure = provider(), provider()
     foreign = lure.keys[1]
-    # Also where the provider itself publishes a symmetric key, or Signet's algorithms are all allowed.
+    # This holds even if the provider itself publishes a symmetric key, or all of Signet's algorithms are allowed.
     issuer.proxy.misbehave(and_also(symmetric("hmac", b"published")))
     tables = {issuer.name: {"algorithms": ["RS256", "ES256", "ES384", "PS256", "RS384", "RS512"]}}
     sidecar = trusting(issuer, tables=tables)
@@ -144,7 +144,7 @@ def test_an_algorithm_that_the_table_does_not_name_is_not_used(
 def test_an_issuer_that_publishes_signets_own_key_cannot_speak_for_signet_nor_signet_for_it(
     issuer: Issuer, trusting: Callable[..., Trusting], provider: Callable[..., Issuer]
 ) -> None:
-    # Its JWKS has Signet's kid, once with Signet's public key and once with a key of its own.
+    # Its JWKS contains Signet's kid, once with Signet's public key and once with its own.
     sidecar = trusting(issuer, provider())
     own = sidecar.own()
     signets, kid = sidecar.jwks()[0], parts(own)[0]["kid"]
@@ -153,19 +153,19 @@ def test_an_issuer_that_publishes_signets_own_key_cannot_speak_for_signet_nor_si
         issuer.proxy.misbehave(and_also(published))
         issuer.proxy.wait_for_fetches(2)
         assert sidecar.doors.all(own).word == ACCEPTED
-        # The impostor as Signet.
+        # The impostor pretends to be Signet.
         forged = impostor.token(parts(own)[1])
         assert sidecar.doors.all(forged).word == "bad_signature"
-        # Signet's signature over claims that name the issuer: it signs none.
+        # Signet's signature over claims that name the issuer, which it never signs.
         claims = {"iss": issuer.name, "sub": "user-7", "aud": parts(own)[1]["aud"]}
         with pytest.raises(AssertionError, match="400|403|422"):
             sidecar.sign(claims)
-        # Signet's signature moved under the issuer's claims.
+        # Signet's signature moved to the issuer's claims.
         head, _, signature = own.split(".")
         moved = f"{head}.{issuer.token().split('.')[1]}.{signature}"
         assert sidecar.doors.all(moved).word in ("bad_signature", "unknown_key")
         assert sidecar.doors.all(issuer.token()).word == ACCEPTED
-    # The key that is its own now speaks for itself, and its keys still say nothing of Signet's ring.
+    # Its own key now signs for it, and its keys still say nothing about Signet's ring.
     assert sidecar.doors.all(impostor.token(issuer.claims())).word == ACCEPTED
     assert [key["kid"] for key in sidecar.jwks()] == [kid]
 

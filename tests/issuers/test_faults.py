@@ -1,4 +1,5 @@
-"""A provider that is ill in each of many ways: the last good keys go on, for a stated time, and then nobody guesses."""
+"""A provider with each of many faults: the last good keys stay in use for a limited time, and after that nothing is
+guessed."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from trust import ACCEPTED, UNAVAILABLE, Trusting, word
 
 LIMIT = 30.0
 DEADLINE = 5.0
-# With max_refresh of a second, no wait after a failure is longer.
+# With max_refresh of one second, no wait after a failure is longer.
 RETRY = 1.0
 LONGEST = 512 * 1024
 
@@ -31,7 +32,7 @@ OF_DISCOVERY: dict[str, Fault] = {
 
 
 def recovers(sidecar: Trusting, issuer: Issuer, token: str) -> float:
-    """Seconds from the end of the trouble to the first acceptance."""
+    """The time in seconds from the end of the trouble to the first accepted token."""
     issuer.proxy.behave()
     began = time.monotonic()
     wait_until(lambda: word(sidecar, token) == ACCEPTED, LIMIT, "the provider is well, and its tokens are accepted")
@@ -61,7 +62,7 @@ def test_the_last_good_keys_go_on_while_the_provider(
     assert sidecar.is_ready()
     assert all(seen.took < DEADLINE + 1 for seen in issuer.proxy.seen(JWKS, began))
     took = recovers(sidecar, issuer, new)
-    # The wait after a failure, and the next fetch; what was under way ended with the fault.
+    # The wait after a failure plus the next fetch. Requests in progress ended with the fault.
     assert took < RETRY + 1
     assert not issuer.proxy.seen(ELSEWHERE), "a redirect was followed"
     assert max(seen.octets for seen in issuer.proxy.seen(JWKS, began)) < 8 * LONGEST
@@ -95,7 +96,7 @@ def test_without_a_first_fetch_there_is_no_verdict(
 
 
 TABLE = {"min_refresh": "1s", "max_refresh": "1s", "max_stale": "2s"}
-# Life and max_stale.
+# The lifetime plus max_stale.
 USABLE = 3.0
 
 
@@ -161,7 +162,7 @@ def test_one_fetch_at_a_time_and_each_within_its_deadline(issuer: Issuer, sideca
     issuer.proxy.misbehave(hangs, JWKS, DISCOVERY)
     began = time.monotonic()
     issuer.proxy.wait_for_fetches(1)
-    # Nothing that a client sends makes it two.
+    # No client can cause a second one.
     random = Key.made("random", "ES256").token(issuer.claims())
     for _ in range(100):
         word(sidecar, random)

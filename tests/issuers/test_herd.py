@@ -1,4 +1,4 @@
-"""Several sidecars and one provider: how many requests it gets, and whether they come at once."""
+"""Several sidecars and one provider: how many requests it gets, and whether they arrive at the same time."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_rotation_that_all_meet_at_once_costs_one_request_each_and_not_all_at_
     instants = [seen.at for seen in issuer.proxy.seen(JWKS, began)]
     assert len(instants) == FLEET
     assert len(issuer.proxy.seen(DISCOVERY)) == FLEET
-    # By chance within a tenth of the cool-down; five of them within a hundredth of it are no chance.
+    # They are spread randomly over a tenth of the cool-down. Five within a hundredth of it are not random.
     assert spread(instants) > COOL_DOWN / 100
     assert took < COOL_DOWN / 10 + 1.5
     figure(
@@ -73,7 +73,7 @@ def test_a_rotation_that_all_meet_at_once_costs_one_request_each_and_not_all_at_
 def test_a_fleet_that_started_at_once_does_not_go_on_asking_at_once(
     issuer: Issuer, fleet: list[Trusting], figure: Callable[[str], None]
 ) -> None:
-    # As it is over `max_refresh`, it ends; in the meantime each asks when it likes.
+    # It ends after `max_refresh`. Until then, each asks at its own time.
     issuer.proxy.cache_control = "max-age=2"
     last = max(seen.at for seen in issuer.proxy.seen(JWKS))
     wait_until(lambda: time.monotonic() > last + COOL_DOWN, LIMIT, "the cool-down of all is over")
@@ -85,7 +85,7 @@ def test_a_fleet_that_started_at_once_does_not_go_on_asking_at_once(
     wait_until(lambda: len(issuer.proxy.seen(JWKS)) >= began + generations * FLEET, LIMIT, "five fetches of each")
     instants = [seen.at for seen in issuer.proxy.seen(JWKS)[began:]]
     first, latest = instants[:FLEET], instants[-FLEET:]
-    # Each of 0.86 to 0.95 of 2 s.
+    # Each waits for 0.86 to 0.95 of 2 s.
     assert instants[-1] - instants[0] > (generations - 1) * 2 * 0.86
     assert spread(latest) > 0.05
     figure(

@@ -1,4 +1,4 @@
-"""A real Keycloak as a trusted issuer: its tokens, its roles, its keys and how it rotates them, over https."""
+"""A real Keycloak as a trusted issuer over https: its tokens, roles and keys, and how it rotates them."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from provider import AUDIENCE
 from trust import ACCEPTED, UNAVAILABLE, Trusting, word
 
 LIMIT = 30.0
-# Keycloak gives its keys no time to live (`Cache-Control: no-cache`): they are asked for when `min_refresh` is over.
+# Keycloak's keys have no lifetime (`Cache-Control: no-cache`), so they are fetched again after `min_refresh`.
 SELDOM = {"min_refresh": "1h", "max_refresh": "1h"}
 
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """Who vouches for Keycloak."""
+    """The authority for Keycloak's certificate."""
     return Authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture(scope="module")
 def keycloak(authority: Authority) -> Iterator[Keycloak]:
-    """Keycloak. Where there is none that is said aloud, and where there could be one it fails in CI."""
+    """Keycloak. If it is missing, this is reported; in CI, it fails."""
     if lack := why_no_keycloak():
         leave_out("Keycloak", lack, "java", "mvn")
     keycloak = Keycloak(authority)
@@ -45,7 +45,7 @@ def keycloak(authority: Authority) -> Iterator[Keycloak]:
 def trust(
     keycloak: Keycloak, authority: Authority, trusting: Callable[..., Trusting]
 ) -> Callable[..., Trusting]:
-    """Starts sidecars that trust it; the table says more when it is given."""
+    """Starts sidecars that trust it. `table` adds settings."""
 
     def start(table: dict[str, Any] | None = None, **settings: str) -> Trusting:
         whole = {"ca_file": str(authority.file)} | (table or {})
@@ -71,7 +71,7 @@ def test_an_access_token_of_keycloak_is_accepted_at_each_door(
     assert (verdict.word, verdict.subject) == (ACCEPTED, claims["sub"])
     assert set(str(verdict.scope).split()) == set(claims["scope"].split()) == {"orders:read", "orders:write"}
     assert sidecar.doors.all(token, scope="orders:write", issuer=[keycloak.issuer]).word == ACCEPTED
-    # The scope is optional: without it being asked for, it is not in the token.
+    # The scope is optional: it is in the token only if it was requested.
     assert sidecar.doors.all(keycloak.token(), scope="orders:write").word == "insufficient_scope"
     start, _, signature = token.rpartition(".")
     forged = f"{start}.{'A' * len(signature)}"
@@ -95,7 +95,7 @@ def test_its_roles_are_scopes_where_the_table_says_so(keycloak: Keycloak, trust:
         ("owner", "insufficient_scope", "insufficient_scope"),
     ]:
         assert (sidecar.doors.all(token, scope=scope).word, sidecar.doors.all(of_ada, scope=scope).word) == (mine, hers)
-    # Without the table a role is none.
+    # Without the table, a role is not a scope.
     assert trust().doors.all(token, scope="clerk").word == "insufficient_scope"
 
 
@@ -125,7 +125,7 @@ def test_its_id_tokens_and_refresh_tokens_are_no_access_tokens(
     header, claims = parts(tokens["refresh_token"])
     assert (header["alg"], claims["aud"]) == ("HS512", keycloak.issuer)
     assert sidecar.doors.all(tokens["refresh_token"]).word == "unknown_key"
-    # Not even where somebody takes the realm for an audience: nobody but Keycloak can know that key.
+    # Not even if somebody uses the realm as an audience: only Keycloak knows that key.
     careless = trust({"audiences": [AUDIENCE, keycloak.issuer]})
     assert careless.doors.all(tokens["refresh_token"]).word == "unknown_key"
 
@@ -142,7 +142,7 @@ def test_marked_access_tokens_are_told_from_an_id_token_that_has_their_audience(
     assert parts(access)[0]["typ"] == "at+jwt"
     assert AUDIENCE in parts(identity)[1]["aud"]
     sidecar = trust()
-    # Nothing else keeps it out; see docs/issuers.md.
+    # Nothing else refuses it; see docs/issuers.md.
     assert [sidecar.doors.all(token).word for token in (access, identity)] == [ACCEPTED] * 2
     for door in ("verify", "check"):
         words = [sidecar.doors.ask(door, token, typ="at+jwt").word for token in (access, identity)]
@@ -157,7 +157,7 @@ def test_its_keys_are_asked_for_as_often_as_is_allowed_and_those_for_encryption_
     for_encryption = [key["kid"] for key in keycloak.jwks() if key["use"] == "enc"]
     assert for_encryption
     wait_until(lambda: sidecar.fetches(keycloak.issuer) >= 3, LIMIT, "three fetches")
-    # They are no trouble to tell of.
+    # They do not appear among the problems.
     assert for_encryption[0] not in sidecar.log()
     assert sidecar.metric("signet_issuer_keys", issuer=keycloak.issuer) == len(keycloak.jwks()) - len(for_encryption)
     assert json.loads(sidecar.readiness())["ready"] is True
@@ -166,7 +166,7 @@ def test_its_keys_are_asked_for_as_often_as_is_allowed_and_those_for_encryption_
 def test_its_keys_rotate(
     keycloak: Keycloak, trust: Callable[..., Trusting], figure: Callable[[str], None]
 ) -> None:
-    # So that the fetches are those that a token or an operator causes.
+    # Now only a token or an operator causes fetches.
     sidecar = trust(SELDOM)
     old = keycloak.token()
     assert word(sidecar, old) == ACCEPTED
@@ -210,12 +210,12 @@ def test_while_keycloak_is_down_the_known_keys_serve_and_then_it_is_found_again(
     assert sidecar.doors.all(seen).word == ACCEPTED
     keycloak.halt()
     down = time.monotonic()
-    # With the default of `max_refresh`, so that its waits are as long as they get.
+    # With the default of `max_refresh`, waits are as long as possible.
     late = trust({"max_refresh": "1h"})
     wait_until(lambda: sidecar.fetches(keycloak.issuer, "failed") >= 2, LIMIT, "two failures")
     assert [sidecar.doors.all(token).word for token in (seen, unseen)] == [ACCEPTED] * 2
     assert "Connection refused" in sidecar.readiness()
-    # One that has never seen its keys does not guess.
+    # A sidecar that has never seen its keys does not guess.
     assert late.doors.all(seen).word == UNAVAILABLE
     keycloak.start()
     back = time.monotonic()

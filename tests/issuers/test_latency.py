@@ -1,6 +1,7 @@
-"""No request waits for an issuer: the same requests to two sidecars, one whose provider is well and one whose is ill.
+"""No request waits for an issuer: the same requests go to two sidecars, one with a healthy provider and one with a
+faulty one.
 
-By turns, so that what else the machine does meets both alike.
+They take turns, because other work of the machine then affects both equally.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ TIMES = 2000
 TOKENS = 50
 # In milliseconds.
 ALLOWED = 1.0
-# So often it is measured, until a window is quiet enough to tell: what is slower because of a provider is so in all of them.
+# How often it is measured, until a window is quiet enough. What is slower because of a provider is slower in all
+# windows.
 WINDOWS = 6
-# Far from what any wait for a provider would be, in milliseconds.
+# Much less than any wait for a provider, in milliseconds.
 LONGEST = 1000.0
 LIMIT = 30.0
 TROUBLES = ["hangs", "trickles", "answers 500", "floods unannounced", "has no keys", "has too many keys"]
@@ -32,7 +34,7 @@ TROUBLES = ["hangs", "trickles", "answers 500", "floods unannounced", "has no ke
 
 @pytest.fixture
 def nimble() -> Iterator[None]:
-    """The proxies are threads of this process; an answer is not to wait 5 ms for one of them to make room."""
+    """The proxies are threads of this process. An answer must not wait 5 ms for a thread switch."""
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-4)
     yield
@@ -41,7 +43,7 @@ def nimble() -> Iterator[None]:
 
 @dataclass
 class Side:
-    """One sidecar with its provider."""
+    """A sidecar with its provider."""
 
     issuer: Issuer
     sidecar: Trusting
@@ -64,7 +66,7 @@ class Side:
 
 
 class Times:
-    """How long answers took, in seconds, by the kind of token and the state of the provider."""
+    """The times of answers in seconds, by type of token and state of the provider."""
 
     def __init__(self) -> None:
         self._times: dict[tuple[str, str], list[float]] = {}
@@ -79,11 +81,11 @@ class Times:
         return [quantile(self._times[kind, state], part) for part in (0.5, 0.99, 1)]
 
     def kinds(self) -> dict[str, int]:
-        """The kinds of tokens, and how many of each were shown to each side."""
+        """The types of tokens, and how many of each were sent to each side."""
         return {kind: len(times) for (kind, _), times in self._times.items()}
 
     def slower(self) -> float:
-        """By how much the 99th percentile is higher where the provider is ill, in milliseconds."""
+        """How much higher the 99th percentile is with the faulty provider, in milliseconds."""
         return max(self.quantiles(kind, "ill")[1] - self.quantiles(kind, "well")[1] for kind in self.kinds())
 
     def __str__(self) -> str:
@@ -97,7 +99,7 @@ class Times:
 def sides(
     nimble: None, provider: Callable[..., Issuer], trusting: Callable[..., Trusting]
 ) -> Iterator[tuple[Side, Side]]:
-    """Two alike."""
+    """Two equal sides."""
     issuers = provider(), provider()
     sidecars = [trusting(issuer) for issuer in issuers]
     with Raw(sidecars[0].socket) as first, Raw(sidecars[1].socket) as second:
@@ -105,7 +107,8 @@ def sides(
 
 
 def window(sides: tuple[Side, Side], trouble: str, requests: Callable[[Side, int], dict[str, bytes]]) -> Times:
-    """Asks both by turns while the provider of one is ill, and then of the other: one process may have the better core."""
+    """Asks both in turn while the provider of one is faulty, and then that of the other, because one process may have
+    the better core."""
     times, asked = Times(), 0
     for well, ill in (sides, sides[::-1]):
         ill.falls_ill(trouble)
@@ -122,7 +125,7 @@ def window(sides: tuple[Side, Side], trouble: str, requests: Callable[[Side, int
 
 
 def measured(sides: tuple[Side, Side], trouble: str, requests: Callable[[Side, int], dict[str, bytes]]) -> str:
-    """The figures of the first window in which both are alike."""
+    """The figures of the first window in which both are equal."""
     seen: list[str] = []
     while len(seen) < WINDOWS:
         times = window(sides, trouble, requests)

@@ -1,4 +1,4 @@
-"""What anybody can send does not fill the log."""
+"""Requests from anybody cannot fill the log."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def test_tokens_of_an_issuer_that_is_down_do_not_fill_the_log(issuer: Issuer, tr
         assert sidecar.doors.ask("check", token).word == UNAVAILABLE
     log = sidecar.log()
     failed = [line for line in log.splitlines() if "a request failed" in line]
-    # One at once, with what to look for; another if the test took longer than a minute.
+    # One line at once with the advice, and another if the test took longer than a minute.
     assert 1 <= len(failed) <= 3, f"{len(failed)} lines"
     assert "issuer_unavailable" in failed[0]
-    # The reason is there once: the issuer, and what its server says.
+    # The reason is logged once, with the issuer and its server's answer.
     assert log.count("cannot be fetched") <= 3, log

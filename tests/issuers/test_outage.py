@@ -1,4 +1,4 @@
-"""A provider that is down for an hour, in compressed time, and how often it is asked in good times and in bad ones."""
+"""A provider that is down for an hour, in compressed time, and how often it is asked in good and bad times."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from provider import Issuer
 from proxy import DISCOVERY, JWKS
 from trust import ACCEPTED, UNAVAILABLE, Trusting, word
 
-# The defaults ask every 15 minutes where nothing is said, and go on for 4 hours: here a second and 16.
+# By default, keys without a lifetime are fetched every 15 minutes and used for 4 hours. Here it is one second and 16.
 FACTOR = 900
 HOUR = 3600 / FACTOR
 TABLE = {"min_refresh": "1s", "max_refresh": "1s", "max_stale": "16s", "unknown_kid_cooldown": "1s"}
@@ -27,7 +27,7 @@ def test_a_provider_that_is_down_for_an_hour_is_not_noticed_and_after_five_nobod
     shown = 0
     took = []
     for hours in (1, 5):
-        # The first fetch after the last trouble is over.
+        # The first fetch after the last trouble.
         issuer.proxy.wait_for_fetches(2)
         issuer.proxy.down()
         began = time.monotonic()
@@ -67,10 +67,10 @@ def test_a_provider_that_fails_is_asked_ever_less_often_whatever_is_sent(
         shown += 1
     instants = [seen.at for seen in issuer.proxy.seen(since=began)]
     waits = [later - earlier for earlier, later in zip(instants, instants[1:], strict=False)]
-    # 1, 2, 4 and 8 s, each up to half of it sooner by chance.
+    # 1, 2, 4 and 8 s, each reduced at random by up to half.
     for n, wait in enumerate(waits):
         assert 2**n / 2 - 0.05 <= wait <= 2**n + 0.5, waits
-    # The next would be made in 8 to 16 s; an operator need not wait for it.
+    # The next fetch would be in 8 to 16 s. An operator need not wait for it.
     issuer.proxy.behave()
     asked = time.monotonic()
     sidecar.reload()
@@ -93,7 +93,7 @@ def test_a_provider_that_is_well_is_asked_no_more_often_than_it_says(
         assert word(sidecar, token) == ACCEPTED
         shown += 1
     asked = len(issuer.proxy.seen(JWKS, began))
-    # Each 0.86 to 0.95 of 2 s.
+    # Each is 0.86 to 0.95 of 2 s.
     assert 3 <= asked <= 5, asked
     assert len(issuer.proxy.seen(DISCOVERY)) == 1
     figure(f"healthy, max-age=2: {asked} requests for the JWKS in 8 s while {shown} tokens were shown")

@@ -1,4 +1,4 @@
-"""The provider and its proxy by themselves: what the other tests take for granted."""
+"""Tests of the provider and its proxy themselves, on which the other tests rely."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_a_flood_is_counted_by_what_the_other_side_took(issuer: Issuer) -> None:
 
 def test_each_fault_answers_otherwise_than_the_provider(issuer: Issuer) -> None:
     good = fetched(issuer)
-    # Those that end by themselves.
+    # The faults that end by themselves.
     for name, fault in FAILURES.items():
         if "hangs" in name or name == "trickles":
             continue

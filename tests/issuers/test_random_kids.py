@@ -1,4 +1,4 @@
-"""Tokens with random kids, tens of thousands of them: they buy no fetches, and they cost nobody a good token."""
+"""Tens of thousands of tokens with random kids cause no extra fetches and no refusal of a good token."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_a_network_failure_at_the_early_fetch_does_not_turn_against_a_good_new_k
     else:
         issuer.proxy.down()
 
-    # The random kids come first, so that it is for one of them that the fetch is made that fails.
+    # The random kids come first, so the failing fetch is caused by one of them.
     with Attack(sidecar.socket, random_requests(issuer, 1000), for_ever=True) as attack:
         wait_until(lambda: sidecar.failed_fetches(issuer) >= 1, LIMIT, "the early fetch fails")
         assert sidecar.doors.ask("verify", new).word == "unknown_key"
@@ -85,7 +85,7 @@ def test_a_network_failure_at_the_early_fetch_does_not_turn_against_a_good_new_k
         wait_until(lambda: sidecar.doors.ask("verify", new).word == ACCEPTED, LIMIT, "the new key is picked up")
         took = time.monotonic() - back
         assert attack.end() > 1000
-    # The wait after the first failures is one or two seconds, not a cool-down on top of it.
+    # The wait after the first failures is one or two seconds, without an additional cool-down.
     assert took < 2.5
     assert sidecar.doors.all(issuer.token("RS256")).word == ACCEPTED
     name = request.node.callspec.id

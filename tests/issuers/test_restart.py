@@ -1,4 +1,5 @@
-"""A sidecar that starts while the provider is down goes on with the last good keys of the process before it, and no longer."""
+"""A sidecar that starts while the provider is down uses the last good keys of the previous process, but no longer
+than that one would."""
 
 from __future__ import annotations
 
@@ -32,7 +33,7 @@ def written(sidecar: Trusting, count: int = 1) -> Path:
 
 
 def restart(sidecar: Trusting) -> None:
-    """Ends it, and starts it with the same directory."""
+    """Stops it, and starts it with the same directory."""
     sidecar.kill()
     sidecar.revive()
 
@@ -213,12 +214,12 @@ def test_a_directory_that_cannot_be_written_is_said_once_and_nothing_else_fails(
     for file in place.iterdir():
         file.unlink()
     place.rmdir()
-    # No directory can be made there, also by root.
+    # Not even root can create a directory there.
     place.write_text("")
     sidecar.revive()
     for issuer in issuers:
         issuer.proxy.wait_for_fetches(3)
         assert sidecar.doors.all(issuer.token()).word == ACCEPTED
     warnings = [line for line in sidecar.log().splitlines() if "WARN" in line and "the last good keys" in line]
-    # One when they are read, one when they are written.
+    # One when they are read, and one when they are written.
     assert 1 <= len(warnings) <= 2, warnings

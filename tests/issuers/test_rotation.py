@@ -1,4 +1,4 @@
-"""A provider that rotates its keys, with and without a word ahead."""
+"""A provider that rotates its keys, announced and unannounced."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_no_good_token_is_refused_while_a_provider_publishes_each_key_ahead(
         successor = Key.made(f"ec-{rotation}", "ES256")
         issuer.publish(rsa, ec, successor)
         asked = len(issuer.proxy.seen(JWKS))
-        # Two, so that the first of them is in use.
+        # Two fetches, so the first result is in use.
         load(oldest, lambda: len(issuer.proxy.seen(JWKS)) >= asked + 2)
         issuer.publish(rsa, successor, ec)
         before = shown
@@ -56,7 +56,7 @@ def test_a_key_that_signs_at_once_is_accepted_after_one_early_fetch(
     assert asked == 1
     for rotation in range(ROTATIONS):
         last = issuer.proxy.seen(JWKS)[-1].at
-        # As it mostly is: the last fetch is longer ago than the cool-down.
+        # The usual case: the last fetch is longer ago than the cool-down.
         wait_until(lambda: time.monotonic() > last + COOL_DOWN, LIMIT, "the cool-down is over")
         issuer.publish(issuer.keys[0], Key.made(f"ec-{rotation}", "ES256"))
         token = issuer.token()
@@ -78,10 +78,10 @@ def test_within_the_cool_down_the_wish_for_a_fetch_is_kept(issuer: Issuer, trust
     first = issuer.proxy.seen(JWKS)[-1].at
     issuer.publish(issuer.keys[0], Key.made("ec-2", "ES256"))
     token = issuer.token()
-    # It is shown once only.
+    # It is sent only once.
     assert word(sidecar, token) == "unknown_key"
     wait_until(lambda: len(issuer.proxy.seen(JWKS)) == 2, LIMIT, "the early fetch")
-    # Both requests were on their way for a moment, the first perhaps for longer.
+    # Both requests took some time, the first perhaps longer.
     on_the_way = 0.1
     assert 3.0 - on_the_way <= issuer.proxy.seen(JWKS)[1].at - first < 4.0
     wait_until(lambda: word(sidecar, token) == ACCEPTED, LIMIT, "the new key is known")
@@ -121,5 +121,5 @@ def test_keys_are_fetched_as_cache_control_says_within_the_bounds(
     wait_until(lambda: len(issuer.proxy.seen(JWKS)) >= 3, LIMIT, "three fetches")
     instants = [seen.at for seen in issuer.proxy.seen(JWKS)]
     gaps = [later - earlier for earlier, later in zip(instants, instants[1:], strict=False)]
-    # 0.86 to 0.95 of the life, and what a busy machine adds.
+    # 0.86 to 0.95 of the lifetime, plus what a busy machine adds.
     assert min(gaps) >= least and max(gaps) < most + 0.5, gaps

@@ -1,5 +1,5 @@
-"""A provider that gives a new key the name of the last. Its tokens look like forgeries until its keys are fetched again, and
-forgeries buy no more fetches than random kids do."""
+"""A provider that gives a new key the kid of the old one. Its tokens look forged until its keys are fetched again,
+and forged tokens cause no more fetches than random kids."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_another_key_under_the_same_kid_is_accepted_after_one_early_fetch(
     issuer.publish(rsa, Key.made(ec.kid, alg))
     token = issuer.token(alg)
     began = time.monotonic()
-    # It is shown once only.
+    # It is sent only once.
     assert sidecar.doors.ask("check", token).word == refusal
     wait_until(lambda: len(issuer.proxy.seen(JWKS)) == 2, LIMIT, "the early fetch")
     wait_until(lambda: sidecar.doors.ask("verify", token).word == ACCEPTED, LIMIT, "the other key is known")
@@ -59,7 +59,7 @@ def test_forged_signatures_buy_one_fetch_a_cool_down_and_good_tokens_go_on(
 
     start = unsigned({"alg": "ES256", "typ": "at+jwt", "kid": issuer.keys[1].kid}, issuer.claims())
     forgeries = [verify_request(f"{start}.{encoded(secrets.token_bytes(64))}") for _ in range(FORGERIES)]
-    # Seen before, and not.
+    # A cached token, and a new one.
     good = [verify_request(issuer.token(alg)) for alg in ("ES256", "RS256") * 100]
     shown = 0
     with Raw(sidecar.socket) as raw, Attack(sidecar.socket, forgeries) as attack:

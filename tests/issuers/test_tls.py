@@ -1,4 +1,4 @@
-"""A provider over https: who vouches for it, what becomes of one for whom nobody does, and what is said of it."""
+"""A provider over https: which authorities are trusted, what happens if none is, and the texts about it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ USAGE, TEMPORARY, CONFIGURATION = 64, 75, 78
 
 @pytest.fixture
 def authority(tmp_path: Path) -> Authority:
-    """Who vouches for the provider."""
+    """The authority for the provider's certificate."""
     return Authority(tmp_path)
 
 
@@ -40,7 +40,7 @@ def issuer(provider: Callable[..., Issuer], authority: Authority) -> Issuer:
 
 
 def trusted(issuer: Issuer, ca_file: Path | None, **others: Any) -> dict[str, dict[str, Any]]:
-    """What the table says: who vouches for it."""
+    """The issuer's table, with its authority."""
     return {issuer.name: ({"ca_file": str(ca_file)} if ca_file else {}) | others}
 
 
@@ -84,7 +84,7 @@ def test_a_certificate_may_vouch_for_itself_if_it_is_none_of_an_authority(
 
 
 def only(version: ssl.TLSVersion) -> Callable[[ssl.SSLContext], None]:
-    """A server that speaks this version alone, also one that OpenSSL itself takes for unsafe."""
+    """A server that supports only this version of TLS, even one that OpenSSL considers unsafe."""
 
     def adapt(context: ssl.SSLContext) -> None:
         with warnings.catch_warnings():
@@ -107,7 +107,7 @@ def test_tls_1_2_is_enough(
 def trouble(
     kind: str, authority: Authority, other: Authority
 ) -> tuple[ssl.SSLContext | None, Path | None, str]:
-    """What the server speaks TLS with, who is to vouch for it, and what is said of that."""
+    """The server's TLS context, the trusted authorities, and the expected text."""
     of_name = Authority(authority.directory / "again", authority.name)
     between = Authority(authority.directory, "between", authority)
     good, ours = authority.certificate().context(), authority.file
@@ -160,7 +160,7 @@ def test_a_provider_for_which_nobody_vouches_is_not_asked_and_the_reason_is_said
     wait_until(lambda: sidecar.failed_fetches(issuer) >= 3, LIMIT, "three failures")
     assert not issuer.proxy.seen(), "something was asked of it"
     assert said in sidecar.readiness().replace('\\"', '"')
-    # Once, although it fails again and again.
+    # Logged once, although it fails repeatedly.
     assert sidecar.log().replace('\\"', '"').count(said) == 1
     code, answer = sidecar.check()
     assert (code, said in answer) == (TEMPORARY, True), answer
@@ -170,7 +170,7 @@ def test_a_provider_for_which_nobody_vouches_is_not_asked_and_the_reason_is_said
 
 
 def test_what_old_servers_speak_is_spoken_here(issuer: Issuer, authority: Authority) -> None:
-    # Or else it is no wonder that nobody speaks with them.
+    # Otherwise it would be clear why nobody connects.
     for version in [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1]:
         issuer.proxy.speak(authority.certificate().context(only(version)))
         client = ssl.create_default_context(cafile=authority.file)
@@ -216,7 +216,7 @@ def test_the_authorities_of_the_machine_vouch_for_it_unless_there_is_a_ca_file(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     other = Authority(tmp_path, "other")
-    # As OpenSSL has it, the machine's are where this says.
+    # OpenSSL looks here for the machine's authorities.
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
     assert trusting(issuer).doors.all(issuer.token()).word == ACCEPTED
     assert trusting(issuer, tables=trusted(issuer, other.file)).doors.all(issuer.token()).word == UNAVAILABLE
@@ -235,7 +235,7 @@ def test_keys_over_plain_http_elsewhere_are_not_taken(
 
 
 def started(directory: Path, issuer: str, command: str = "serve", **table: str) -> tuple[int, str]:
-    """What a command says that does not get far: exit code and text."""
+    """Runs a command that fails early. Returns its exit code and text."""
     ours = {
         "CONFIG": settings_file(directory, {issuer: table}),
         "ISSUER": "http://localhost",

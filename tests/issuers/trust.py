@@ -1,4 +1,4 @@
-"""A sidecar that trusts issuers, and the three doors through which a token comes to it."""
+"""A sidecar that trusts issuers, and the three interfaces for tokens."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from program import LOOPBACK
 from provider import AUDIENCE, Issuer
 from sidecar import REQUEST_LIMIT, Sidecar, UnixConnection, binary
 
-# In compressed time. Healthy, an issuer is asked every second.
+# Compressed times. A healthy issuer is asked every second.
 TABLE: dict[str, Any] = {
     "audiences": [AUDIENCE],
     "min_refresh": "1s",
@@ -26,7 +26,7 @@ TABLE: dict[str, Any] = {
     "max_stale": "1h",
     "unknown_kid_cooldown": "1s",
 }
-# One that is asked only once an hour unless a token gives a reason.
+# An issuer that is asked only once an hour, unless a token gives a reason.
 SELDOM = {"min_refresh": "1s", "max_refresh": "1h", "unknown_kid_cooldown": "1s"}
 ACCEPTED = "accepted"
 UNAVAILABLE = "issuer_unavailable"
@@ -45,7 +45,7 @@ def settings_file(directory: Path, tables: Mapping[str, Mapping[str, Any]]) -> P
 
 
 class Trusting(Sidecar):
-    """A sidecar that trusts these issuers. `tables` has what an issuer's table says otherwise than `TABLE`."""
+    """A sidecar that trusts these issuers. `tables` has settings of an issuer's table that differ from `TABLE`."""
 
     def __init__(
         self, *issuers: Issuer | str, tables: Mapping[str, Mapping[str, Any]] | None = None, **settings: str
@@ -60,11 +60,11 @@ class Trusting(Sidecar):
         return super().command()
 
     def own(self, **claims: Any) -> str:
-        """A token of its own."""
+        """A token of the sidecar itself."""
         return str(self.sign({"sub": "user-7", "aud": AUDIENCE, "scope": "orders:read"} | claims)["token"])
 
     def reload(self) -> None:
-        """SIGHUP: everything is read now."""
+        """SIGHUP: reads everything now."""
         self._process.send_signal(signal.SIGHUP)
 
     def jwks(self) -> list[dict[str, Any]]:
@@ -95,17 +95,17 @@ class Trusting(Sidecar):
         return self.fetches(issuer.name, "failed")
 
     def fetches(self, issuer: str, outcome: str = "ok") -> float:
-        """How many fetches of an issuer's keys have ended so."""
+        """How many fetches of an issuer's keys have had this result."""
         return self.metric("signet_issuer_fetches_total", issuer=issuer, outcome=outcome)
 
     def check(self) -> tuple[int, str]:
-        """`signet check` with its settings: exit code and answer."""
+        """`signet check` with its settings. Returns the exit code and the answer."""
         command = [binary(), "check"]
         done = subprocess.run(command, env=self.environment(), capture_output=True, text=True, timeout=CHECK_LIMIT)
         return done.returncode, done.stdout
 
     def memory(self) -> int:
-        """The most that it ever had in memory, in KiB (proc(5), `VmHWM`)."""
+        """Its peak memory in KiB (proc(5), `VmHWM`)."""
         status = Path(f"/proc/{self._process.pid}/status").read_text()
         return int(status.partition("VmHWM:")[2].split()[0])
 
@@ -114,7 +114,7 @@ class Trusting(Sidecar):
             return str(answer.read().decode())
 
     def kill(self) -> None:
-        # One that does not start is killed before it has any.
+        # If it does not start, it is killed before it has any.
         if hasattr(self, "doors"):
             self.doors.close()
         super().kill()
@@ -129,13 +129,13 @@ class Trusting(Sidecar):
 
 
 def word(sidecar: Trusting, token: str) -> str:
-    """What one door says of a token."""
+    """The verdict of one interface on a token."""
     return sidecar.doors.ask("verify", token).word
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a token: `accepted`, the code of the refusal, or the type of the problem."""
+    """The result for a token: `accepted`, the code of the refusal, or the type of the problem."""
 
     word: str
     subject: str | None = None
@@ -143,7 +143,7 @@ class Verdict:
 
 
 class Doors:
-    """`/v1/verify`, `/v1/authorize` and `Check`, asked alike."""
+    """`/v1/verify`, `/v1/authorize` and `Check`, with the same questions."""
 
     NAMES = ("verify", "authorize", "check")
 
@@ -152,18 +152,18 @@ class Doors:
         self._checker = Checker(sidecar.socket)
 
     def ask(self, door: str, token: str, **asked: Any) -> Verdict:
-        """`asked` has lists or texts: audience, scope, issuer."""
+        """`asked` contains lists or strings: audience, scope, issuer."""
         ask = {"verify": self._verify, "authorize": self._authorize, "check": self._check}[door]
         return ask(token, asked)
 
     def all(self, token: str, **asked: Any) -> Verdict:
-        """What all three say; they must agree."""
+        """The verdict of all three, which must agree."""
         verdicts = {door: self.ask(door, token, **asked).word for door in self.NAMES}
         assert len(set(verdicts.values())) == 1, verdicts
         return self.ask("authorize", token, **asked)
 
     def identity(self, token: str) -> dict[str, str]:
-        """The headers that `authorize` makes of a token; `Check` must make the same."""
+        """The headers that `authorize` makes for a token. `Check` must make the same."""
         status, headers, answer = self._send("GET", "/v1/authorize", authorization=f"Bearer {token}")
         assert status == 200, answer
         made = {name: value for name, value in headers.items() if name.startswith("x-")}
@@ -211,7 +211,7 @@ class Doors:
 
 
 def problem(answer: Mapping[str, Any], status: int | None) -> str:
-    """The code of a refusal stands before its sentence; any other problem has a type of its own."""
+    """The code of a refusal is before its sentence. Other problems have their own types."""
     word = str(answer["type"]).rpartition(":")[2]
     assert answer["status"] == status
     if word in ("invalid_token", "insufficient_scope") and (code := re.match(r"(\w+): ", str(answer["detail"]))):

@@ -1,4 +1,4 @@
-//! Where the requests of the real binary go when the environment names a proxy: one rule, whatever the provider.
+//! Where the real binary's requests go if the environment names a proxy: one rule for all providers.
 
 use signet_harness as harness;
 
@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use harness::time::wait_for;
 use harness::{Home, PATIENCE, Ran, Spec};
 
-/// Notes the first line of each request, and answers that it does not go on from here.
+/// Records the first line of each request, and refuses to forward it.
 struct Proxy {
     address: SocketAddr,
     asked: Arc<Mutex<Vec<String>>>,
@@ -52,7 +52,7 @@ fn refuse(mut stream: &TcpStream, log: &Mutex<Vec<String>>, status: &str) {
             break;
         }
     }
-    // The client may have gone.
+    // The client may have left.
     let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
     let _ = stream.write_all(answer.as_bytes());
 }
@@ -61,7 +61,7 @@ const FEDERATED: &str = "AZURE_FEDERATED_TOKEN_FILE";
 
 type Variables = Vec<(&'static str, &'static str)>;
 
-/// Each provider with a server that is not on this machine, and what a proxy is asked for.
+/// Each provider with a server that is not on this machine, and the expected request to a proxy.
 fn places() -> [(&'static str, Variables, &'static str); 6] {
     let aws = vec![
         ("AWS_REGION", "eu-central-1"),
@@ -112,7 +112,7 @@ fn list(provider: &str, variables: &[(&str, &str)], proxies: &[(&str, &str)]) ->
     spec(provider, variables, proxies).run(&["keys", "list"])
 }
 
-/// A command line with these variables; a value in capitals is the file of that name.
+/// A command with these variables. A value in upper case means the file with that name.
 fn spec(provider: &str, variables: &[(&str, &str)], proxies: &[(&str, &str)]) -> Spec {
     let home = Home::new();
     let user = r#"{"type":"authorized_user","client_id":"c","client_secret":"s","refresh_token":"r"}"#;
@@ -133,7 +133,7 @@ fn spec(provider: &str, variables: &[(&str, &str)], proxies: &[(&str, &str)]) ->
     spec
 }
 
-/// Reads the ring until the proxy was asked for this.
+/// Reads the ring until the proxy got this request.
 fn asks(proxy: &Proxy, spec: &Spec, expected: &str) {
     let mut child = spec
         .command(&["keys", "list"])
@@ -154,7 +154,7 @@ fn asks(proxy: &Proxy, spec: &Spec, expected: &str) {
     child.wait().expect("ended");
 }
 
-/// The name of the proxy is the operator's choice, also where the resolver of the issuer's client would refuse one.
+/// The operator chooses the proxy, so its name is allowed even if the resolver of the issuer's client would refuse it.
 #[test]
 fn a_proxy_on_this_machine_is_asked_for_the_keys_of_an_issuer() {
     let proxy = Proxy::start();
@@ -182,7 +182,7 @@ fn every_provider_asks_the_proxy_of_the_environment_whatever_its_spelling() {
     }
 }
 
-/// None of them is a fault of the server, or of the settings that lead to it.
+/// None of these failures is a fault of the server or of its settings.
 #[test]
 fn a_failure_of_the_proxy_names_the_proxy_and_its_variable_at_every_provider() {
     let free = {
@@ -201,7 +201,7 @@ fn a_failure_of_the_proxy_names_the_proxy_and_its_variable_at_every_provider() {
         assert!(ran.stderr.contains(&named), "{provider}: {named}\n{}", ran.stderr);
         assert!(!ran.stderr.contains("hush"), "{provider}: {}", ran.stderr);
     };
-    // Side by side, as each tries again for a while.
+    // In parallel, because each retries for a while.
     std::thread::scope(|scope| {
         for place in places() {
             let told = &told;
@@ -217,7 +217,7 @@ fn a_failure_of_the_proxy_names_the_proxy_and_its_variable_at_every_provider() {
     });
 }
 
-/// It takes the connection and then says nothing: a time that is over does not tell who was slow.
+/// The proxy accepts the connection and stays silent. A timeout does not show who was slow.
 #[test]
 fn a_proxy_that_is_silent_is_named_as_the_way_to_who_did_not_answer() {
     let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
@@ -273,7 +273,7 @@ fn what_no_proxy_names_is_asked_directly() {
             ran.stderr
         );
     };
-    // Side by side, as each tries again for a while.
+    // In parallel, because each retries for a while.
     std::thread::scope(|scope| {
         for place in places() {
             scope.spawn(|| direct(place));

@@ -1,4 +1,4 @@
-//! A real Chromium without a window, which talks to nobody but the page that it is told to open.
+//! A real headless Chromium that connects only to the page that it is told to open.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -7,28 +7,28 @@ use std::time::Duration;
 use crate::harness::say;
 use crate::harness::time::wait_for;
 
-/// A browser takes its time on a busy machine.
+/// A browser can be slow on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The browser that `SIGNET_TEST_CHROMIUM` names. `None`, said aloud, if there is none; `tests/run.sh` fails for that in CI.
+/// The browser in `SIGNET_TEST_CHROMIUM`. `None` if it is not set, which is reported; in CI, `tests/run.sh` fails then.
 pub(crate) struct Browser {
     program: PathBuf,
 }
 
-/// Whether scripts may run, were there any.
+/// Whether scripts may run, if the page had any.
 #[derive(Clone, Copy)]
 pub(crate) enum JavaScript {
     On,
-    /// By the user's own setting. The switches of the command line would stop the browser's own pages, and the
-    /// screenshot with them.
+    /// Through the user's setting. The command line switches would also stop the browser's own pages, and
+    /// the screenshot with them.
     Off,
 }
 
-/// What the browser is to do with the page.
+/// What the browser does with the page.
 pub(crate) enum Look<'a> {
-    /// Keep a picture of it.
+    /// Saves a screenshot.
     Screenshot(&'a Path),
-    /// Tell what it made of it.
+    /// Prints the document as the browser parsed it.
     Dom,
 }
 
@@ -44,7 +44,7 @@ impl Browser {
         })
     }
 
-    /// Opens a page. It has a profile of its own, new and empty, and no network but this.
+    /// Opens a page with a new, empty profile, and without any other network access.
     pub(crate) fn open(
         &self,
         url: &str,
@@ -86,7 +86,7 @@ impl Browser {
         let mut child = Running(
             command
                 .arg(url)
-                // It writes into the home of its user otherwise.
+                // Otherwise it would write to the user's home directory.
                 .env("HOME", profile.path())
                 .stdin(Stdio::null())
                 .stdout(file)
@@ -100,7 +100,7 @@ impl Browser {
     }
 }
 
-/// Killed when dropped: a test that fails leaves no browser behind.
+/// A browser process that is killed when dropped, so a failing test leaves none behind.
 struct Running(std::process::Child);
 
 impl Drop for Running {

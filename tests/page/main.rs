@@ -1,5 +1,5 @@
-//! What an operator sees: `/readyz` and the status page of the real binary, also in a real browser, and the picture that
-//! `signet schedule` draws.
+//! What an operator sees: `/readyz` and the status page of the real binary, in a real browser too, and the
+//! picture of `signet schedule`.
 
 mod browser;
 mod readiness;
@@ -14,7 +14,7 @@ use serde_json::Value;
 use harness::time::{unix_millis, wait_for};
 use harness::{Home, PATIENCE, Sidecar, Spec, kid_in_phase};
 
-/// Tokens that live for nearly a period, and a lead long enough for a browser to start in. The ring may be 9.6 s old.
+/// Tokens that live nearly as long as a period, and a lead in which a browser can start. The ring may be 9.6 s old.
 const THREE_PHASES: &[(&str, &str)] = &[
     ("SIGNET_ROTATION_PERIOD", "60s"),
     ("SIGNET_PUBLISH_LEAD", "10s"),
@@ -25,7 +25,7 @@ const THREE_PHASES: &[(&str, &str)] = &[
     ("SIGNET_TOKEN_TTL", "1s"),
     ("SIGNET_TOKEN_MAX_TTL", "50s"),
 ];
-/// How long a key must still wait so that a page can be looked at before it signs.
+/// The minimum time that a key must still be pending, to look at a page before it signs.
 const TIME_TO_LOOK_MS: i64 = 6000;
 
 /// A sidecar with a pending, an active and a retiring key, and one that was revoked for this reason.
@@ -53,7 +53,7 @@ fn rotate(sidecar: &Sidecar) {
     });
 }
 
-/// Makes a key that waits, if there is none or not for long.
+/// Creates a pending key, if there is none or it will sign soon.
 fn have_three_phases(sidecar: &Sidecar) {
     let waits_for = |ring: &Value| {
         let keys = ring["keys"].as_array().expect("keys");

@@ -1,4 +1,4 @@
-//! `/readyz` tells each condition with since when it holds or does not, and the page tells the same to people.
+//! `/readyz` reports each condition with the time since when it holds or not, and the page says the same to people.
 
 use std::fs;
 use std::net::TcpListener;
@@ -34,7 +34,7 @@ fn every_condition_says_since_when_it_holds() {
         assert!(condition["failing_since"].is_null(), "{readiness}");
     }
     assert!((before..=now()).contains(&seconds(&readiness["since"])), "{readiness}");
-    // No alert fires on a new replica, whose first key has no successor for a day.
+    // A new replica must not raise an alert, although its first key has no successor for a day.
     let metrics = metrics(&sidecar);
     for line in [
         "signet_ready 1",
@@ -50,7 +50,7 @@ fn metrics(sidecar: &Sidecar) -> String {
     sidecar.admin().get("/metrics").expect("an answer").text()
 }
 
-/// Liveness never depends on the provider, and a start may wait long for it.
+/// Liveness never depends on the provider, and a start may have to wait long for it.
 #[test]
 fn a_sidecar_whose_provider_is_silent_is_alive_and_says_that_it_starts() {
     let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -93,7 +93,7 @@ fn a_sidecar_whose_provider_is_silent_is_alive_and_says_that_it_starts() {
 fn a_key_that_is_due_and_cannot_be_made_is_told_apart_from_a_provider_that_cannot_be_read() {
     let spec = Spec::new(&Home::new()).set("SIGNET_REFRESH_INTERVAL", "200ms");
     spec.start().stop();
-    // Nothing can be written any more, and a new algorithm makes a successor due at once.
+    // Writes fail from now on, and a new algorithm makes a successor due at once.
     let in_the_way = spec.home().data().join("ring.json.tmp");
     fs::create_dir(&in_the_way).expect("made");
     let spec = spec.set("SIGNET_ALGORITHM", "EdDSA");
@@ -125,7 +125,7 @@ fn a_socket_that_somebody_removed_or_replaced_takes_readiness_away_since_it_happ
     let moved = spec.home().path("moved.sock");
     fs::rename(spec.socket_path(), &moved).expect("moved");
     let happened = now();
-    // Nobody asks for a while, and the answer knows all the same.
+    // Nobody asks for a while, and the answer is still correct.
     wait_for("two seconds to go by", PATIENCE, || {
         (now() > happened + 2).then_some(())
     });
@@ -200,7 +200,7 @@ fn a_ring_is_too_old_since_the_instant_that_follows_from_the_policy() {
         (told.0 == 503).then_some(told)
     });
     let ring = condition(&lost, "ring");
-    // L − max(M, V) − 2 × S, which is 8.6 s, after a reading that was at most 200 ms before the file went bad; rounded down.
+    // L − max(M, V) − 2S = 8.6 s after a reading, which was at most 200 ms before the file became bad; rounded down.
     let since = seconds(&ring["since"]);
     assert!(
         (before + 8..=after + 10).contains(&since),
@@ -237,7 +237,7 @@ fn a_revocation_is_shown_until_no_cache_has_the_key_and_warned_of_once() {
     shown(&sidecar);
     assert_eq!(sidecar.logged(warning).len(), 1);
     sidecar.stop();
-    // It is no news any more; caches do not know that Signet was started again.
+    // It is old by now, but caches do not know that Signet was restarted.
     let sidecar = spec.start();
     shown(&sidecar);
     assert!(sidecar.logged(warning).is_empty(), "{:?}", sidecar.logged(warning));
@@ -284,7 +284,7 @@ fn both_schedules_draw_the_picture_above_their_table() {
         assert!(picture.lines().all(|line| line.chars().count() <= 80), "{picture}");
         assert!(table.contains("SIGNS FROM"), "{table}");
     }
-    // A token of this ring is good: the sidecar was not disturbed.
+    // A token of this ring is good, so the sidecar was not disturbed.
     let signed = sidecar.sign_for("client");
     assert_eq!(sidecar.verify(&signed.token)["active"], true, "{AUDIENCE}");
 }

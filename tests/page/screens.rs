@@ -1,4 +1,5 @@
-//! The page in a real browser, with and without JavaScript. The screenshots stay in the target directory, to be looked at.
+//! The page in a real browser, with and without JavaScript. Screenshots are kept in the target
+//! directory for people to look at.
 
 use std::fs;
 use std::path::PathBuf;
@@ -12,12 +13,12 @@ const SCREEN: (u32, u32) = (1280, 900);
 const PHONE: (u32, u32) = (500, 1200);
 const DARK: &str = "--blink-settings=preferredColorScheme=0";
 
-/// Takes a screenshot, and says where it is.
+/// Takes a screenshot, and prints where it is.
 fn keep(browser: &Browser, sidecar: &Sidecar, name: &str, size: (u32, u32), extra: &[&str]) -> Vec<u8> {
     let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("page");
     fs::create_dir_all(&directory).expect("a directory");
     let file = directory.join(format!("{name}.png"));
-    // One of an earlier run proves nothing.
+    // A file of an earlier run proves nothing.
     let _ = fs::remove_file(&file);
     let url = format!("http://{}/", sidecar.spec().admin_listen());
     browser.open(&url, size, JavaScript::Off, extra, &Look::Screenshot(&file));

@@ -1,5 +1,5 @@
-//! `SIGNET_ALSO_PUBLISH` through the real binary: what of the other ring is published and accepted, for how long, and
-//! what becomes of that when its provider fails.
+//! `SIGNET_ALSO_PUBLISH` with the real binary: what is published and accepted of the other ring, for how long, and what
+//! happens when its provider fails.
 
 use std::time::Duration;
 
@@ -9,7 +9,8 @@ use crate::servers::{Aws, Openbao, Place};
 use crate::traffic::Traffic;
 use crate::verifier::{Keep, Verifier};
 
-/// The spans of [`FAST`], but that no rotation falls into the test, and S as the clouds' whole seconds need it.
+/// The durations of [`FAST`], but without a rotation during the test, and with the S that the
+/// clouds' whole seconds need.
 const STILL: &[(&str, &str)] = &[
     ("SIGNET_ROTATION_PERIOD", "1h"),
     ("SIGNET_PUBLISH_LEAD", "5s"),
@@ -23,7 +24,7 @@ fn spec(at: &Place, also: Option<&Place>) -> Spec {
     at.configure(&Spec::new(&Home::new()).set_all(FAST).set_all(STILL), also)
 }
 
-/// What `/readyz` says of the other ring, if anything.
+/// What `/readyz` says about the other ring, if anything.
 fn complaint(sidecar: &Sidecar) -> Option<String> {
     let (status, answer) = sidecar.readiness();
     assert_eq!(status, 200, "no reason not to be ready: {answer}");
@@ -49,7 +50,7 @@ fn the_keys_of_the_other_ring_are_accepted_until_one_is_revoked_and_it_is_gone_i
         .expect("a good token");
     assert_ne!(sidecar.sign_for("client").kid, signed.kid, "it signs with its own ring");
 
-    // A token that lives until after the bound.
+    // A token that lives longer than the limit.
     let signed = signer.sign_for("client");
     let revoked = other.run(&["keys", "revoke", &signed.kid, "--reason", "stolen"]);
     assert_eq!(revoked.code, 0, "{}", revoked.stderr);
@@ -71,7 +72,7 @@ fn with_the_other_provider_down_its_last_keys_stay_and_readiness_says_so() {
     signer.stop();
     assert_eq!(complaint(&sidecar), None);
     aws.outage().fail();
-    // Retries go on for 20 s before a reading counts as failed.
+    // A reading is retried for 20 s before it counts as failed.
     let told = wait_for("readiness to tell it", Duration::from_secs(40), || complaint(&sidecar));
     assert!(
         told.contains("aws-kms") && told.contains("its last keys stay"),
@@ -89,7 +90,7 @@ fn with_the_other_provider_down_its_last_keys_stay_and_readiness_says_so() {
 fn the_other_provider_being_down_does_not_hold_up_the_ring_that_signs() {
     let aws = Aws::start();
     assert_eq!(spec(&aws.remote("beside"), None).run(&["keys", "rotate"]).code, 0);
-    // Rotations every 4 s: S is as short as the clouds do not bear it, but nothing is created there.
+    // With rotations every 4 s, S is too short for the clouds, but nothing is created there.
     let spec = Spec::new(&Home::new()).set_all(FAST).set("SIGNET_REPLICAS", 1);
     let sidecar = Place::local().configure(&spec, Some(&aws.remote("beside"))).start();
     let verifiers = vec![Verifier::new(sidecar.spec().listen(), Keep::AsTold, Duration::ZERO)];
@@ -153,7 +154,7 @@ fn what_is_written_wrongly_of_the_other_ring_is_refused_by_its_name() {
 #[test]
 fn from_remote_to_sealed_within_vault_no_token_is_refused() {
     let bao = Openbao::start();
-    // One transit mount, two keys of it: one that signs, one that seals.
+    // One transit mount with two keys: one signs, and one seals.
     let (remote, sealed) = (bao.remote("signing"), bao.sealed("sealing"));
     let specs = [(); 2].map(|()| Spec::new(&Home::new()).set_all(FAST).set_all(STILL));
     let configured = |index: usize, at: &Place, also: Option<&Place>| at.configure(&specs[index], also);
@@ -167,7 +168,7 @@ fn from_remote_to_sealed_within_vault_no_token_is_refused() {
 
     let (mut verifiers, mut alive, mut signers) = (verifiers.into(), Vec::new(), Vec::new());
     let (mut tokens, mut first) = (0, String::new());
-    // Published everywhere; then signed with, replica by replica; then the former one is taken away.
+    // First publish everywhere, then sign with it on one replica after the other, then remove the first ring.
     for (at, also, wait) in [
         // R + max(M, V) + 2S
         (&remote, Some(&sealed), Duration::from_millis(3200)),

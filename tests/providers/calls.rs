@@ -1,5 +1,5 @@
-//! How many calls a replica makes, counted by the servers: idle, rotating, and signing with remote custody. What that
-//! comes to for a fleet is in docs/providers/README.md, whose figures are those of this test.
+//! The number of calls that a replica makes, counted by the servers: idle, during a rotation, and for remote
+//! signatures. `docs/providers/README.md` has the figures of this test and what they mean for a fleet.
 
 use serde_json::json;
 
@@ -9,7 +9,7 @@ use crate::servers::{Aws, Azure, Counted, Gcp, Openbao};
 
 const REFRESHES: u64 = 10;
 const SIGNATURES: u64 = 100;
-/// R of the default policy is 1 min, and a replica reads up to a tenth sooner.
+/// R of the default policy is 1 min, and a replica reads up to a tenth earlier.
 const REFRESHES_AN_HOUR: f64 = 60.0 / 0.95;
 
 /// How often this sidecar has read its ring.
@@ -26,13 +26,13 @@ fn metric(sidecar: &Sidecar, name: &str, label: &str) -> u64 {
     values.fold(0, |sum, value| sum + value as u64)
 }
 
-/// The calls of one refresh, one rotation and one signature.
+/// The calls for one refresh, one rotation and one signature.
 fn count(cloud: &dyn Counted) -> [f64; 3] {
     let home = Home::new();
     let spec = cloud.place("calls").configure(&Spec::new(&home), None);
-    // One replica: the quota of more would not bear so quick a pace.
+    // One replica, because the quota does not allow this pace for more.
     let spec = spec.set("SIGNET_REFRESH_INTERVAL", "1s").set("SIGNET_REPLICAS", 1);
-    // Four keys: the first one, and those that were asked for. A pending key is revoked so that another can be made.
+    // Four keys: the first, and those on request. A pending key is revoked, because otherwise no other can be created.
     for _ in 0..4 {
         let made = spec.run(&["keys", "rotate", "--json"]);
         if made.code != 0 {
@@ -62,7 +62,7 @@ fn count(cloud: &dyn Counted) -> [f64; 3] {
     let signature = (calls as f64 - lists as f64 * refresh) / SIGNATURES as f64;
     sidecar.stop();
 
-    // A rotation as the command line makes it: read, create, read.
+    // A rotation by the command line: read, create, read.
     let calls = cloud.calls();
     let fresh = cloud.place("rotation").configure(&Spec::new(&home), None);
     assert_eq!(fresh.run(&["keys", "rotate"]).code, 0);

@@ -1,4 +1,5 @@
-//! `signet check` before a provider that grants less than is needed: which permission, why, and what grants it.
+//! `signet check` with a provider that grants too little: which permission is missing, why it is
+//! needed, and what grants it.
 
 use serde_json::Value;
 
@@ -6,10 +7,10 @@ use crate::harness::wall_clock::WallClock;
 use crate::harness::{Home, Ran, Spec};
 use crate::servers::{Aws, Openbao, Place};
 
-/// Everything is granted; then one thing is not.
+/// First everything is granted, then one permission is missing.
 fn says_what_is_missing(good: &Place, bad: &Place, grant: &str) {
     let spec = good.configure(&Spec::new(&Home::new()), None);
-    // A permission to sign can only be tried with a key.
+    // A permission to sign can be tested only with a key.
     assert_eq!(spec.run(&["keys", "rotate"]).code, 0);
     let fine = spec.run(&["check", "--json"]);
     assert_eq!(fine.code, 0, "{}{}", fine.stdout, fine.stderr);
@@ -47,7 +48,7 @@ fn what_aws_does_not_grant_is_named_with_the_statement() {
     );
 }
 
-/// The clock that tests whether keys and tokens are dated right: this machine's, held against the provider's answers.
+/// The clock here is this machine's. The provider's answers contradict it.
 #[test]
 fn a_clock_that_vault_contradicts_is_a_row_of_check_and_dates_no_key() {
     let (bao, home) = (Openbao::start(), Home::new());

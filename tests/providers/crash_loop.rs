@@ -1,5 +1,5 @@
-//! A hundred starts, each killed at a random moment of its first two seconds: no provider is left with more than two
-//! keys, and nothing that no ring owns.
+//! A hundred starts, each killed at a random moment of its first two seconds. No provider has more than two keys
+//! afterwards, or any object that no ring owns.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ fn crash(name: &str, at: &Place) {
     let most = u64::try_from(WITHIN.as_millis()).expect("fits");
     for start in 0..STARTS {
         let mut sidecar = spec.spawn();
-        // A third of the kills hit the moments in which the first key comes to be.
+        // A third of the kills hit the time in which the first key is created.
         let most = if start % 3 == 0 { most / 10 } else { most };
         std::thread::sleep(Duration::from_millis(random.below(most)));
         sidecar.kill();
@@ -51,7 +51,7 @@ fn after_a_hundred_starts_that_were_killed_no_provider_has_more_than_two_keys() 
             scope.spawn(move || crash(name, place));
         }
     });
-    // A KMS key costs money until it is deleted, in the ring or not.
+    // A KMS key costs money until it is deleted, whether or not it is in the ring.
     let left = aws.keys_left();
     assert!(left <= MOST_KEYS, "{left} KMS keys are left that are not being deleted");
 }

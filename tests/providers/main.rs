@@ -1,7 +1,7 @@
-//! The real binary over every provider: a real OpenBao, and servers of ours that speak the clouds' protocols.
+//! The real binary with all providers: a real OpenBao, and our own servers with the clouds' protocols.
 //!
-//! What the conformance kit cannot see is here: rings that are switched while tokens flow, starts that are killed, and
-//! how many calls a replica makes.
+//! These tests cover what the conformance kit cannot: switching rings while tokens are used, killed starts, and the
+//! number of calls of a replica.
 
 mod also;
 mod calls;

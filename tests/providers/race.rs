@@ -1,5 +1,5 @@
-//! Six replicas started at the same moment on a ring that is not there yet, in remote custody: all of them become ready,
-//! each accepts what the others sign, and few keys come to be. Then one rotation, by all six.
+//! Six replicas start at the same moment with a ring that does not exist yet, in remote custody. All become ready, each
+//! accepts the tokens of the others, and few keys are created. Then all six rotate once.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use crate::harness::time::{instant, next_beat, wait_for};
 use crate::harness::{Home, PATIENCE, Sidecar, Signed, Spec, kids, say};
 use crate::servers::{Aws, Azure, Gcp, Openbao, Place};
 
-/// One rotation in 12 s. S is what instants in whole seconds need, and R what the quota of Google bears. The lead is
-/// 2 s longer than it must be, since a busy machine may be late with a reading.
+/// One rotation in 12 s. S is what times in whole seconds need, and R is what Google's quota allows. The lead is 2 s
+/// longer than necessary, because a busy machine may be late with a reading.
 const POLICY: &[(&str, &str)] = &[
     ("SIGNET_ROTATION_PERIOD", "12s"),
     ("SIGNET_PUBLISH_LEAD", "6s"),
@@ -18,29 +18,29 @@ const POLICY: &[(&str, &str)] = &[
     ("SIGNET_CLOCK_SKEW", "1s"),
     ("SIGNET_TOKEN_TTL", "2s"),
     ("SIGNET_TOKEN_MAX_TTL", "2s"),
-    // The vendors' quotas would not bear such a refresh interval of more.
+    // The vendors' quotas do not allow this refresh interval for more replicas.
     ("SIGNET_REPLICAS", "1"),
 ];
 const REPLICAS: usize = 6;
-/// R, and what a busy machine adds.
+/// R, plus what a busy machine adds.
 const SOON: Duration = Duration::from_secs(3);
 const BEAT: Duration = Duration::from_millis(100);
-/// Where nothing in the provider settles the race, this many keys are borne.
+/// How many keys are accepted where nothing in the provider settles the race.
 const BORNE: usize = 2;
 
 fn is_accepted(by: &Sidecar, signed: &Signed) -> bool {
     by.verify(&signed.token)["active"] == true
 }
 
-/// What was seen.
+/// What the race showed.
 struct Seen {
     first: usize,
     rotated: usize,
-    /// The longest that it took until all accepted what each signed first.
+    /// The longest time until all replicas accepted the first token of each.
     agreed_after: Duration,
 }
 
-/// `orphans`: how many keys there are that no ring owns and nobody is deleting.
+/// Runs the race. `orphans` returns the number of keys that no ring owns and that are not being deleted.
 fn race(name: &str, at: &Place, orphans: impl Fn() -> usize) -> Seen {
     let specs = [(); REPLICAS].map(|()| at.configure(&Spec::new(&Home::in_memory()).set_all(POLICY), None));
     let mut running = specs.each_ref().map(Spec::spawn);
@@ -56,7 +56,7 @@ fn race(name: &str, at: &Place, orphans: impl Fn() -> usize) -> Seen {
         }
     }
     let agreed_after = start.elapsed();
-    // As the provider lists them: a replica may not yet have read a key that waits.
+    // As the provider lists them, because a replica may not have read a pending key yet.
     let keys = || {
         let listed = specs[0].run(&["keys", "list", "--json"]);
         assert_eq!(listed.code, 0, "{name}: {}", listed.stderr);
@@ -64,7 +64,7 @@ fn race(name: &str, at: &Place, orphans: impl Fn() -> usize) -> Seen {
     };
     let first = keys();
 
-    // From here on all have the ring, and nothing is forgiven.
+    // From here on, all replicas have the ring, and no error is tolerated.
     let (mut signed, mut checks, mut signers): (Vec<Signed>, usize, Vec<String>) = (Vec::new(), 0, Vec::new());
     let start = instant();
     let (mut beat, mut changed_at, mut rotated) = (start, None, Vec::new());
@@ -77,7 +77,7 @@ fn race(name: &str, at: &Place, orphans: impl Fn() -> usize) -> Seen {
         let token = running[turn % REPLICAS].sign_for("client");
         if !signers.contains(&token.kid) {
             signers.push(token.kid.clone());
-            // A twin that was made at the start signs before any key of a rotation does.
+            // A duplicate from the start signs before any key of a rotation.
             if !first.contains(&token.kid) && changed_at.is_none() {
                 changed_at = Some(instant());
                 // The next rotation is half a period away.
@@ -97,7 +97,7 @@ fn race(name: &str, at: &Place, orphans: impl Fn() -> usize) -> Seen {
                 checks += 1;
             }
         }
-        // Until the last token of the former key is dead.
+        // Wait until the last token of the previous key has expired.
         if changed_at.is_some_and(|at| at.elapsed() > Duration::from_secs(3)) {
             break;
         }
@@ -153,7 +153,7 @@ fn six_replicas_that_start_at_once_on_aws_kms_make_one_key_and_refuse_nothing() 
         keys.filter(|(_, state, _, is_named)| state != "PendingDeletion" && !is_named)
             .count()
     };
-    // The name of an alias is unique: who loses deletes its key.
+    // An alias is unique: a replica that loses the race deletes its key.
     few(&race("aws-kms", &aws.remote("race"), orphans), 1);
 }
 

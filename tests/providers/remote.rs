@@ -1,5 +1,5 @@
-//! Remote custody through the real binary: what a client of the socket sees when the provider fails, and that each
-//! signature is one request and no more.
+//! Remote custody with the real binary: what a client of the socket sees when the provider fails, and that each
+//! signature is one request.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +35,7 @@ fn whatever_the_provider_does_a_client_gets_an_answer_in_time_and_the_rest_goes_
     let token = sidecar.sign_for("client").token;
     let broken = Arc::new(|answer: Response| {
         let mut json: Value = serde_json::from_slice(&answer.body).expect("JSON");
-        // A signature that has the form of one, by no key.
+        // A signature with a valid form, but by no key.
         json["Signature"] =
             "MEUCIQDKZokqnCjrRtw5tni+2Ltvl/uYMM1EVkHHJjLQWU0cXAIgVc0jRQVyfDZPMhUrpPLaKDvyLZlm9MeKJ2Z/KZGDkFg=".into();
         Response {
@@ -75,7 +75,7 @@ fn whatever_the_provider_does_a_client_gets_an_answer_in_time_and_the_rest_goes_
             answer.text()
         );
         assert_eq!(answer.header("retry-after").is_some(), word == "provider_unavailable");
-        // What the provider said is not for every client.
+        // Clients must not see the provider's answer.
         assert!(!answer.text().contains("Rate exceeded") && !answer.text().contains("not allowed"));
         assert_eq!(sidecar.verify(&token)["active"], true);
         let (ready, conditions) = sidecar.readiness();
@@ -84,7 +84,8 @@ fn whatever_the_provider_does_a_client_gets_an_answer_in_time_and_the_rest_goes_
             conditions.to_string().contains("provider_does_not_sign"),
             "{conditions}"
         );
-        // Ready, as no other replica would do better, but neither the page nor the metric calls that good.
+        // It is ready, because no other replica would do better, but neither the page nor the
+        // metric says that all is well.
         let (page, metrics) = (shown(&sidecar, "/"), shown(&sidecar, "/metrics"));
         assert!(
             page.contains("<title>✖ ready, but requests fail - Signet</title>"),
@@ -105,7 +106,7 @@ fn whatever_the_provider_does_a_client_gets_an_answer_in_time_and_the_rest_goes_
     assert_eq!(sidecar.logged("the provider signs again").len(), 5);
 }
 
-/// What the admin listener shows at a path.
+/// The content of a path on the admin listener.
 fn shown(sidecar: &Sidecar, path: &str) -> String {
     sidecar.admin().get(path).expect("an answer").text()
 }

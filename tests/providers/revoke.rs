@@ -1,11 +1,12 @@
-//! `signet keys revoke` where the provider refuses a step after the mark that revokes the key.
+//! `signet keys revoke` when the provider refuses a step after the revocation itself.
 
 use serde_json::Value;
 
 use crate::harness::{Home, Ran, Spec};
 use crate::servers::Aws;
 
-/// A ring of one key, which somebody revokes who lacks a permission: the key, what the command said, and the ring then.
+/// Revokes the only key of a ring as somebody who lacks a permission. Returns the key, the output of
+/// the command, and the ring.
 fn revoked_without(action: &str) -> (String, Ran, Value) {
     let aws = Aws::start();
     let operator = aws.remote("half").configure(&Spec::new(&Home::new()), None);

@@ -1,5 +1,5 @@
-//! Sealed custody through the real binary, over every provider: the private key is in memory, so that an outage of the
-//! provider takes nothing away, and what the store holds belongs to one issuer.
+//! Sealed custody with the real binary and all providers: the private key is in memory, so an outage of the provider
+//! has no effect, and the content of the store belongs to one issuer.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use crate::servers::{Aws, Azure, Fails, Gcp, Openbao, Place};
 use crate::traffic::Traffic;
 use crate::verifier::{Keep, Verifier};
 
-/// The spans of [`FAST`], but that no rotation falls into the test.
+/// The durations of [`FAST`], but without a rotation during the test.
 const STILL: &[(&str, &str)] = &[("SIGNET_ROTATION_PERIOD", "1h")];
 const OUTAGE: Duration = Duration::from_millis(1200);
 
-/// Two replicas on machines of their own, with nothing in common but the ring.
+/// Two replicas on separate machines, which share only the ring.
 fn replicas(at: &Place) -> [Spec; 2] {
     [(); 2].map(|()| at.configure(&Spec::new(&Home::new()).set_all(FAST), None))
 }
@@ -23,7 +23,7 @@ fn verifier(sidecar: &Sidecar, wait: u64) -> Verifier {
     Verifier::new(address, Keep::AsTold, Duration::from_millis(wait))
 }
 
-/// What one signs is good for both, and for a service that knows nothing of Signet.
+/// Checks that a token of one replica is accepted by both, and by a service that knows nothing about Signet.
 fn all_accept(running: &[Sidecar; 2]) {
     for signer in running {
         let signed = signer.sign_for("client");
@@ -36,7 +36,7 @@ fn all_accept(running: &[Sidecar; 2]) {
     }
 }
 
-/// Others may by now sign with a key that this replica has not heard of: it says so, and that nothing else is lost.
+/// Others may sign by now with a key that this replica has not seen. It says so, and says that everything else works.
 fn ring_alone_is_too_old(sidecar: &Sidecar) {
     let readiness = wait_for("readiness to be lost", PATIENCE, || {
         let (status, readiness) = sidecar.readiness();
@@ -51,13 +51,13 @@ fn ring_alone_is_too_old(sidecar: &Sidecar) {
     );
 }
 
-/// What becomes of the store while the provider is silent.
+/// What the store does while the provider is silent.
 enum Store {
     Silent,
     Answers,
 }
 
-/// One life of a sealed ring: it is made, the provider falls silent, the replicas restart, and the keys rotate.
+/// The life of a sealed ring: it is created, the provider becomes silent, the replicas restart, and the keys rotate.
 fn lives(name: &str, at: &Place, provider: &[&dyn Fails], store: Store) {
     let specs = replicas(at);
     let running = specs.each_ref().map(|spec| spec.clone().set_all(STILL).start());
@@ -76,7 +76,7 @@ fn lives(name: &str, at: &Place, provider: &[&dyn Fails], store: Store) {
     }
     match store {
         Store::Silent => ring_alone_is_too_old(&running[0]),
-        // The ring can be read all the while: its key is known.
+        // The ring can be read all the time, because its key is known.
         Store::Answers => wait_for("readiness, which is not lost", PATIENCE, || {
             (running[0].readiness().0 == 200).then_some(())
         }),
@@ -148,7 +148,7 @@ fn a_ring_sealed_by_vault_in_s3_lives_through_an_outage_of_both_and_a_rotation()
 #[test]
 fn with_the_provider_silent_the_key_that_waits_signs_at_its_instant_and_no_token_is_refused() {
     let bao = Openbao::start();
-    // A ring is good for 1.6 s, so that who reads it 0.8 s before an activation begins with it, whatever comes.
+    // A ring may be 1.6 s old, so a replica that reads it 0.8 s before an activation starts to sign, whatever happens.
     let policy = [("SIGNET_ROTATION_PERIOD", "6s"), ("SIGNET_PUBLISH_LEAD", "3s")];
     let specs = replicas(&bao.sealed("silent")).map(|spec| spec.set_all(&policy));
     let running = specs.each_ref().map(Spec::start);
@@ -160,7 +160,7 @@ fn with_the_provider_silent_the_key_that_waits_signs_at_its_instant_and_no_token
     let start = instant();
     traffic.run_until(PATIENCE, |_| start.elapsed() > Duration::from_millis(2200));
     bao.outage().fail();
-    // It may last for as long as it likes; the instant of the activation stands in the ring.
+    // The outage may last as long as it likes, because the time of the activation is in the ring.
     traffic.run_until(PATIENCE, |traffic| {
         traffic.signers.len() == 2 && start.elapsed() > Duration::from_secs(7)
     });
@@ -206,7 +206,7 @@ fn a_ring_that_was_deleted_in_vault_is_missed_by_every_command_beside_a_sidecar_
     assert_eq!(sidecar.sign_for("client").kid, kid, "the sidecar goes on");
 }
 
-/// In a shell without the sidecar's variables the provider is `local`, and its ring is a new one.
+/// In a shell without the sidecar's variables, the provider is `local` and has a new ring.
 #[test]
 fn a_command_without_the_settings_of_the_sidecar_beside_makes_no_ring_of_the_default_provider() {
     let bao = Openbao::start();
@@ -221,7 +221,7 @@ fn a_command_without_the_settings_of_the_sidecar_beside_makes_no_ring_of_the_def
         assert!(text.contains("SIGNET_PROVIDER is vault there"), "{text}");
     }
     assert!(!home.ring_file().exists());
-    // A switch begins with the first key of another ring, which is named.
+    // A switch begins with the first key of another ring, which is named explicitly.
     let ran = bare.set("SIGNET_PROVIDER", "local").run(&["keys", "rotate"]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     drop(sidecar);

@@ -1,4 +1,4 @@
-//! The servers, and what a sidecar must be told to keep its ring there.
+//! The servers, and the settings with which a sidecar keeps its ring there.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,13 +11,13 @@ use tempfile::TempDir;
 use crate::harness::Spec;
 use crate::openbao;
 
-/// A provider with its settings and the variables of its ecosystem.
+/// A provider with its settings and variables.
 #[derive(Clone)]
 pub(crate) struct Place {
     provider: &'static str,
     key: String,
     variables: Vec<(String, String)>,
-    /// The store of a sealed ring; `None` for remote custody.
+    /// The store of a sealed ring. `None` for remote custody.
     store: Option<String>,
 }
 
@@ -31,7 +31,7 @@ impl Place {
         }
     }
 
-    /// The same key as one that seals a ring, which is kept there.
+    /// Uses the same key to seal a ring in this store.
     pub(crate) fn sealing(self, store: &str) -> Self {
         Self {
             store: Some(store.to_owned()),
@@ -39,20 +39,20 @@ impl Place {
         }
     }
 
-    /// The same with the variables of another ecosystem beside its own, where the store is there.
+    /// Adds the variables of another ecosystem, whose store is used.
     pub(crate) fn knowing(mut self, other: &Self) -> Self {
         self.variables.extend(other.variables.iter().cloned());
         self
     }
 
-    /// The same with another value of one variable.
+    /// Changes the value of one variable.
     pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
         self.variables.retain(|(given, _)| given != name);
         self.variables.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// A sidecar that signs here, and publishes the ring of another place.
+    /// Configures a sidecar that signs here and publishes the ring of another place.
     pub(crate) fn configure(&self, spec: &Spec, also: Option<&Self>) -> Spec {
         let mut spec = spec
             .clone()
@@ -79,15 +79,15 @@ impl Place {
     }
 }
 
-/// A server that counts the calls that it gets.
+/// A server that counts its calls.
 pub(crate) trait Counted {
     fn provider(&self) -> &'static str;
     fn calls(&self) -> u64;
-    /// A ring of this name, with remote custody.
+    /// A ring with this name in remote custody.
     fn place(&self, name: &str) -> Place;
 }
 
-/// A provider that can be made to answer nothing.
+/// A provider that can be made to stop answering.
 pub(crate) trait Fails: Sync {
     fn fail(&self);
     fn recover(&self);
@@ -96,7 +96,7 @@ pub(crate) trait Fails: Sync {
 /// More calls than any test makes during an outage.
 const OUTAGE: usize = 5000;
 
-/// A server of ours, with the files that its clients read.
+/// One of our own servers, with the files that its clients read.
 struct Fake {
     server: Server,
     directory: TempDir,
@@ -140,13 +140,13 @@ fn owned<'a>(pairs: impl IntoIterator<Item = (&'a str, String)>) -> Vec<(String,
         .collect()
 }
 
-/// A policy as operators find it.
+/// A policy from the repository.
 fn policy(name: &str) -> String {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/policies/");
     std::fs::read_to_string(format!("{folder}{name}")).expect("the policy")
 }
 
-/// AWS KMS.
+/// A fake of AWS KMS and S3.
 pub(crate) struct Aws {
     cloud: aws::Aws,
     fake: Fake,
@@ -166,12 +166,12 @@ impl Aws {
         self.of(name, "AKIDSIDECAR")
     }
 
-    /// The same as a caller who may do everything but sign.
+    /// A ring with this name, for a caller with all permissions except signing.
     pub(crate) fn without_permission_to_sign(&self, name: &str) -> Place {
         self.with_policy_without(name, "aws-kms-remote-sidecar.json", "kms:Sign")
     }
 
-    /// The same as an operator who may not do this.
+    /// A ring with this name, for an operator without this permission.
     pub(crate) fn as_operator_without(&self, name: &str, action: &str) -> Place {
         self.with_policy_without(name, "aws-kms-remote-operator.json", action)
     }
@@ -189,7 +189,7 @@ impl Aws {
         self.of(name, "AKIDRESTRICTED")
     }
 
-    /// A new wrapping key, and a ring of this name in S3.
+    /// A new wrapping key, and a ring with this name in S3.
     pub(crate) fn sealed(&self, name: &str) -> Place {
         self.remote(&self.cloud.create_symmetric_key())
             .sealing(&self.bucket(name))
@@ -220,12 +220,12 @@ impl Aws {
         }
     }
 
-    /// How many KMS keys there are that are not being deleted.
+    /// The number of KMS keys that are not being deleted.
     pub(crate) fn keys_left(&self) -> usize {
         self.cloud.paid_keys()
     }
 
-    /// Every KMS key: its id, state and description, and whether an alias names it.
+    /// All KMS keys: id, state, description, and whether an alias names them.
     pub(crate) fn keys(&self) -> Vec<(String, String, String, bool)> {
         self.cloud.keys()
     }
@@ -268,7 +268,7 @@ impl Azure {
         }
     }
 
-    /// A new wrapping key of this name, and a ring in that store.
+    /// A new wrapping key with this name, and a ring in that store.
     pub(crate) fn sealed(&self, name: &str, store: &str) -> Place {
         self.cloud.create_elsewhere(name, "RSA", "2048");
         self.remote(name).sealing(store)
@@ -323,7 +323,7 @@ impl Gcp {
         let account = google.service_account(ACCOUNT);
         let directory = tempfile::tempdir().expect("a directory");
         std::fs::write(directory.path().join("account.json"), account).expect("written");
-        // Plain HTTP: its client takes no authority of ours.
+        // Plain HTTP, because Google's client accepts no private authority.
         let server = Server::start(google.service(), None).expect("a server");
         Self {
             cloud: google,
@@ -331,7 +331,7 @@ impl Gcp {
         }
     }
 
-    /// A new wrapping key of this name, and a ring in Cloud Storage.
+    /// A new wrapping key with this name, and a ring in Cloud Storage.
     pub(crate) fn sealed(&self, name: &str) -> Place {
         self.cloud.create_symmetric_key(&format!("{RING}/cryptoKeys/{name}"));
         self.cloud.create_bucket("rings", false);
@@ -374,7 +374,7 @@ impl Counted for Gcp {
     }
 }
 
-/// A real OpenBao over https. Its audit log counts.
+/// A real OpenBao over https. Its audit log counts the calls.
 pub(crate) struct Openbao {
     server: openbao::Server,
     runtime: tokio::runtime::Runtime,
@@ -400,7 +400,7 @@ impl Openbao {
         &self.server
     }
 
-    /// The same with a token of the sidecar's policy, without the line that lets it sign.
+    /// A ring with this name, with a sidecar's policy that does not allow signing.
     pub(crate) fn without_permission_to_sign(&self, name: &str) -> Place {
         let policy = policy("vault-sidecar-remote.hcl").replace("/sign/", "/no-sign/");
         let token = self.runtime.block_on(async {
@@ -423,7 +423,7 @@ impl Openbao {
         }
     }
 
-    /// A new wrapping key of this name, and a ring in the KV store.
+    /// A new wrapping key with this name, and a ring in the KV store.
     pub(crate) fn sealed(&self, name: &str) -> Place {
         let key = format!("transit/keys/{name}");
         self.runtime
@@ -431,14 +431,14 @@ impl Openbao {
         self.remote(name).sealing(&format!("vault:secret/signet/{name}-ring"))
     }
 
-    /// Deletes that ring with all its versions, as an operator can by mistake.
+    /// Deletes that ring with all its versions, as an operator may do by mistake.
     pub(crate) fn delete_sealed(&self, name: &str) {
         let path = format!("secret/metadata/signet/{name}-ring");
         let (status, answer) = self.runtime.block_on(self.server.request("DELETE", &path, None));
         assert_eq!(status, 204, "{answer}");
     }
 
-    /// A token of root's that can be taken back, and what takes it back.
+    /// A place with a root token that can be revoked, and that token.
     pub(crate) fn mortal(&self, name: &str) -> (Place, String) {
         let token = self.runtime.block_on(self.server.token(&["root"], "10m"));
         (self.of(name, token.clone()), token)
@@ -449,7 +449,7 @@ impl Openbao {
         self.runtime.block_on(self.server.post("auth/token/revoke", body));
     }
 
-    /// How many signatures were asked for.
+    /// How many signatures were requested.
     pub(crate) fn signatures(&self) -> u64 {
         self.audited("transit/sign/")
     }
@@ -466,7 +466,7 @@ impl Openbao {
     }
 }
 
-/// Stopped where it is: it takes connections and answers nothing.
+/// Stops the process: it accepts connections and does not answer.
 impl Fails for openbao::Server {
     fn fail(&self) {
         self.freeze();

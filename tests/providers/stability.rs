@@ -1,5 +1,5 @@
-//! Starts while the provider is down, from the last good ring in the data directory: tokens are validated and keys are
-//! published; signatures wait for the provider, and come by themselves.
+//! Starts while the provider is down, with the last good ring in the data directory: tokens are validated and keys are
+//! published. Signatures wait for the provider and then work without any action.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::harness::{AUDIENCE, Home, PATIENCE, Spec, kids};
 use crate::servers::{Aws, Fails, Gcp, Openbao, Place};
 use crate::sleeper::{still, wakes_with_the_truth};
 
-/// The start waits 2 s for a provider that says nothing; the rest is what a busy machine adds.
+/// A start waits 2 s for a silent provider; a busy machine adds the rest.
 const STARTED: Duration = Duration::from_secs(6);
 
 fn published(spec: &Spec) -> Vec<String> {
@@ -21,7 +21,7 @@ fn published(spec: &Spec) -> Vec<String> {
     })
 }
 
-/// It is written aside, as soon as the ring was read.
+/// Waits for the file of the last good ring, which is written after the ring was read.
 fn remembered(spec: &Spec) {
     let file = spec.home().data().join("last-good.json");
     wait_for("the ring to be remembered", PATIENCE, || file.exists().then_some(()));
@@ -47,7 +47,7 @@ fn starts_without_it(name: &str, at: &Place, is_sealed: bool, provider: &dyn Fai
     let refused = sidecar.post("/v1/sign", &request);
     let (status, readiness) = sidecar.readiness();
     if is_sealed {
-        // The private key is nowhere in memory.
+        // The private key is not in memory.
         assert_eq!(
             (refused.status, refused.problem().as_str(), status),
             (503, "signing_unavailable", 503),
@@ -56,7 +56,7 @@ fn starts_without_it(name: &str, at: &Place, is_sealed: bool, provider: &dyn Fai
         );
         assert!(refused.text().contains("since 20"), "{name}: {}", refused.text());
     } else {
-        // The provider is asked each time, and no replica would do better.
+        // The provider is asked each time, and no other replica would do better.
         assert!(matches!(refused.status, 503 | 504), "{name}: {}", refused.text());
         assert_eq!(refused.problem(), "provider_unavailable", "{name}");
     }

@@ -1,4 +1,5 @@
-//! From `local` to Vault to AWS KMS, by the runbook of docs/operations.md, while tokens flow: none is refused.
+//! A switch from `local` to Vault to AWS KMS by the runbook of docs/operations.md, while tokens
+//! are used. None is refused.
 
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use crate::servers::{Aws, Openbao, Place};
 use crate::traffic::Traffic;
 use crate::verifier::{Keep, Verifier};
 
-/// Compressed, but for S: the clouds tell instants in whole seconds.
+/// Compressed durations, except S, because the clouds report times in whole seconds.
 const POLICY: &[(&str, &str)] = &[
     ("SIGNET_ROTATION_PERIOD", "1h"),
     ("SIGNET_PUBLISH_LEAD", "5s"),
@@ -21,7 +22,7 @@ const POLICY: &[(&str, &str)] = &[
 ];
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Two replicas with one place for each to be at.
+/// Two replicas, each with its place.
 struct Fleet {
     specs: [Spec; 2],
     running: Vec<Sidecar>,
@@ -55,7 +56,7 @@ impl Fleet {
         }
     }
 
-    /// Lets tokens flow for so long, and until the condition holds.
+    /// Lets tokens be used for this time, and until the condition holds.
     fn run(&mut self, span: Duration, mut done: impl FnMut(&Traffic<'_>) -> bool) {
         let sidecars: Vec<&Sidecar> = self.running.iter().collect();
         let (verifiers, alive) = (std::mem::take(&mut self.verifiers), std::mem::take(&mut self.alive));
@@ -67,7 +68,7 @@ impl Fleet {
         (self.alive, self.verifiers, self.signers) = traffic.into_parts();
     }
 
-    /// Rolls a configuration out, replica by replica, with tokens flowing between.
+    /// Rolls out a configuration, one replica after the other, while tokens are used.
     fn roll_out(&mut self, at: &Place, also: Option<&Place>) {
         for index in 0..self.specs.len() {
             let spec = at.configure(&self.specs[index], also);
@@ -78,7 +79,7 @@ impl Fleet {
         }
     }
 
-    /// One switch, waiting as `signet schedule --live` says.
+    /// Performs a switch, with the waiting times of `signet schedule --live`.
     fn switch(&mut self, from: &Place, to: &Place) {
         let spec = to.configure(&self.specs[0], None);
         let made = spec.run(&["keys", "rotate", "--reason", "a switch"]);

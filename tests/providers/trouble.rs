@@ -1,5 +1,4 @@
-//! What goes wrong without a call failing: clocks that are off, a server that is frozen, credentials that end, and a fleet
-//! that is too large.
+//! Trouble without a failing call: wrong clocks, a frozen server, expired credentials, and a fleet that is too large.
 
 use std::time::Duration;
 
@@ -9,11 +8,11 @@ use crate::harness::time::{instant, wait_for};
 use crate::harness::{AUDIENCE, FAST, Home, PATIENCE, Spec, kids};
 use crate::servers::{Azure, Gcp, Openbao, Place};
 
-/// L ≥ R + max(M, V) + 2S.
+/// Durations that satisfy L ≥ R + max(M, V) + 2S.
 const TOLERANT: &[(&str, &str)] = &[
     ("SIGNET_ROTATION_PERIOD", "1h"),
     ("SIGNET_PUBLISH_LEAD", "12s"),
-    // As often as the quota of Google lets one replica read.
+    // As often as Google's quota allows one replica to read.
     ("SIGNET_REFRESH_INTERVAL", "1s"),
     ("SIGNET_CLOCK_SKEW", "5s"),
     ("SIGNET_REPLICAS", "1"),
@@ -23,7 +22,7 @@ fn tolerant(at: &Place) -> Spec {
     at.configure(&Spec::new(&Home::new()).set_all(FAST).set_all(TOLERANT), None)
 }
 
-/// A first key and its successor by this clock.
+/// Creates a first key and its successor with this clock.
 fn works(at: &Place) {
     let spec = tolerant(at);
     let sidecars = [spec.start(), tolerant(at).start()];
@@ -81,7 +80,7 @@ fn a_provider_whose_clock_is_off_by_more_than_the_skew_is_told_in_the_log_and_by
 fn a_frozen_vault_is_answered_for_in_time_and_signing_recovers_by_itself() {
     let bao = Openbao::start();
     let sidecar = tolerant(&bao.remote("frozen"))
-        // The ring may be older than the server will be frozen.
+        // The ring may be older than the time for which the server will be frozen.
         .set("SIGNET_PUBLISH_LEAD", "1m")
         .set("SIGNET_SIGN_TIMEOUT", "1s")
         .start();
@@ -142,7 +141,7 @@ fn a_vault_token_that_is_wrong_or_at_its_end_is_named() {
     assert_eq!(spec.run(&["keys", "list"]).code, 77);
 }
 
-/// Google bears 300 readings of keys a minute.
+/// Google allows 300 key readings per minute.
 #[test]
 fn a_fleet_that_the_quota_of_google_does_not_bear_is_refused_with_numbers() {
     let gcp = Gcp::start();
@@ -155,7 +154,7 @@ fn a_fleet_that_the_quota_of_google_does_not_bear_is_refused_with_numbers() {
     };
     let large = Spec::new(&Home::new()).set("SIGNET_REPLICAS", 1000);
     quota(gcp.remote("fleet").configure(&large, None));
-    // The quota is the same for who only publishes the ring.
+    // The quota is the same for a ring that is only also published.
     assert_eq!(
         gcp.remote("fleet")
             .configure(&Spec::new(&Home::new()), None)

@@ -1,4 +1,4 @@
-//! `/v1/authorize`, as gateways ask it: the answer is in the status and the headers.
+//! `/v1/authorize` as gateways use it: the answer is in the status and the headers.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -106,7 +106,7 @@ fn requests_without_a_single_bearer_token_are_refused_as_rfc_6750_has_it() {
         ("no scheme", vec![&token], 401, "token_required", no_challenge_code),
         ("empty", vec![""], 401, "token_required", no_challenge_code),
         ("blanks", vec!["  \t "], 401, "token_required", no_challenge_code),
-        // RFC 9110 §11.6.2: a scheme may stand alone.
+        // A scheme may have no parameters (RFC 9110 §11.6.2).
         (
             "another scheme alone",
             vec!["Negotiate"],
@@ -188,7 +188,7 @@ fn hostile_tokens_are_refused_with_a_challenge_and_without_an_identity() {
     let mut connection = sidecar.socket();
     let good = works(&sidecar, &mut connection);
     for (name, token, code) in hostile(&good, &works(&foreign, &mut foreign.socket())) {
-        // Blanks around a token are the header's, and an empty one is no token.
+        // Spaces around a token belong to the header, and an empty token is not one.
         if name == "blanks around it" || token.is_empty() {
             continue;
         }
@@ -310,7 +310,7 @@ fn no_claim_breaks_out_of_its_header() {
             assert_eq!(sidecar.verify(&signed.token)["claims"][name], value, "JSON carries it");
         }
     }
-    // What a header can carry arrives octet by octet.
+    // Everything that a header can carry arrives unchanged.
     for value in ["Jürgen Müller", "日本語", "a, b; c=\"d\"", "a  b"] {
         let signed = sidecar.sign(&json!({ "sub": value, "aud": AUDIENCE }));
         let answer = ask(&mut connection, "/v1/authorize", &[&format!("Bearer {}", signed.token)]);

@@ -1,4 +1,4 @@
-//! `POST /v1/sign/batch` and `/v1/verify/batch`: each item succeeds or fails for itself, in order.
+//! `POST /v1/sign/batch` and `/v1/verify/batch`: each item succeeds or fails on its own, in order.
 
 use serde_json::{Value, json};
 

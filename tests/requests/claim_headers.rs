@@ -1,4 +1,4 @@
-//! Chosen claims in headers of their own, and which issuers a route takes.
+//! Headers for chosen claims, and which issuers a route accepts.
 
 use serde_json::{Value, json};
 
@@ -35,7 +35,7 @@ fn chosen_claims_have_headers_and_those_that_are_not_there_empty_ones() {
     let mut connection = sidecar.socket();
     let claims = json!({ "email": "ann@example.com", "org": { "roles": ["a", "b"] }, "https://example.com/plan": 7 });
     for (claims, email, roles, plan) in [(claims, "ann@example.com", "a,b", "7"), (json!({}), "", "", "")] {
-        // Once anew, once from memory.
+        // Once verified, and once from the cache.
         for _ in 0..2 {
             let answer = ask(&sidecar, &mut connection, &claims, "");
             assert_eq!(answer.status, 200, "{}", answer.text());

@@ -1,4 +1,4 @@
-//! `GET /v1/ring/events`: the ring at once, again on every change, and an end at shutdown.
+//! `GET /v1/ring/events`: the ring at once, again after every change, and an end at shutdown.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use crate::harness::http::Connection;
 use crate::harness::{PATIENCE, Sidecar, kids};
 use crate::sidecar;
 
-/// The next event; `None` is the end of the stream.
+/// The next event. `None` at the end of the stream.
 fn event(connection: &mut Connection) -> Option<Value> {
     let mut text = String::new();
     while !text.ends_with("\n\n") {
         let chunk = connection.chunk().expect("a chunk, or a proper end")?;
         text.push_str(std::str::from_utf8(&chunk).expect("UTF-8"));
-        // A comment keeps the connection open, and is no event.
+        // A comment keeps the connection open and is not an event.
         if text.starts_with(':') {
             text.clear();
         }

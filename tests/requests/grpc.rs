@@ -1,4 +1,4 @@
-//! Envoy's check, called over gRPC with whatever headers, also those that are no text.
+//! Envoy's check over gRPC, with any headers, including some that are not UTF-8.
 
 use bytes::Bytes;
 use http::{Method, Request};
@@ -13,7 +13,7 @@ use crate::harness::{AUDIENCE, Sidecar};
 use crate::http2::over;
 use crate::{sidecar, works};
 
-/// What the check answered: the code of `google.rpc.Status`, and the HTTP status and the challenge of a denial.
+/// The answer of the check: the code of `google.rpc.Status`, and the HTTP status and challenge of a denial.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Verdict {
     pub(crate) code: i32,
@@ -83,7 +83,7 @@ const GOOD: Verdict = Verdict {
 };
 const REQUIRES: [(&str, &str); 1] = [("audience", AUDIENCE)];
 
-/// envoyproxy/envoy#22996: before it, header values arrived as they were sent.
+/// envoyproxy/envoy#22996: before it, header values were passed on unchanged.
 #[tokio::test]
 async fn a_header_that_is_no_utf8_beside_a_good_token_is_no_reason_to_deny_it() {
     let sidecar = sidecar();
@@ -109,7 +109,7 @@ async fn a_header_that_is_no_utf8_beside_a_good_token_is_no_reason_to_deny_it() 
     assert_eq!((broken.code, broken.status), (16, Some(400)), "{broken:?}");
 }
 
-/// RFC 6750 §3.1.
+/// A request without a bearer token gets a challenge without an error code (RFC 6750 §3.1).
 #[tokio::test]
 async fn who_brings_no_bearer_token_is_asked_for_one_without_an_error_code() {
     let sidecar = sidecar();

@@ -1,4 +1,5 @@
-//! `HEAD` wherever there is `GET` (RFC 9110 §9.1, §9.3.2): the same status and headers, and no body, in both versions of HTTP.
+//! `HEAD` wherever there is `GET` (RFC 9110 §9.1, §9.3.2): the same status and headers without a body,
+//! in both versions of HTTP.
 
 use http::{HeaderMap, Method, Request};
 use http_body_util::{BodyExt as _, Full};
@@ -15,10 +16,10 @@ const PUBLIC: [&str; 3] = [
     "/.well-known/oauth-authorization-server",
 ];
 
-/// Headers that do not change from one answer to the next.
+/// The headers that are the same in every answer.
 fn lasting<'a>(headers: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<(String, String)> {
     let changing = ["date", "x-request-id"];
-    // The numbers of a page and of the metrics move on.
+    // The figures in the page and the metrics change.
     let mut lasting: Vec<_> = headers
         .filter(|(name, _)| !changing.contains(name))
         .map(|(name, value)| {
@@ -53,7 +54,7 @@ fn a_head_is_answered_as_a_get_without_its_body_over_http_1() {
                 )
             };
             assert_eq!(named(&head), named(&get), "{path}");
-            // What a POST is told to use instead, works.
+            // The method that a POST is told to use works.
             let post = connection.post(path, b"{}").expect("an answer");
             let allowed = post.header("allow").unwrap_or_default();
             assert!(

@@ -1,4 +1,4 @@
-//! `POST /v1/introspect`, as RFC 7662 has it.
+//! `POST /v1/introspect` by RFC 7662.
 
 use serde_json::{Value, json};
 
@@ -64,7 +64,7 @@ fn a_bad_token_is_inactive_and_nobody_learns_why() {
     let good = works(&sidecar, &mut connection);
     let foreign = crate::sidecar();
     for (name, bad, _) in hostile(&good, &works(&foreign, &mut foreign.socket())) {
-        // Which is no request at all.
+        // This is not a request.
         if bad.trim().is_empty() {
             continue;
         }

@@ -1,5 +1,5 @@
-//! Requests through the real sockets, most of them wrong: each gets its status, its problem and its error code, and the
-//! next good request works.
+//! Requests to the real sockets, most of them wrong. Each gets its status, problem and error code, and
+//! the next good request works.
 
 mod authorize;
 mod batch;
@@ -24,7 +24,7 @@ use harness::http::{Answer, Connection};
 use harness::{AUDIENCE, Home, Sidecar, Signed, Spec};
 use serde_json::json;
 
-/// A sidecar with the default spans: nothing rotates while these tests run.
+/// A sidecar with the default durations, so nothing rotates while these tests run.
 fn sidecar() -> Sidecar {
     Spec::new(&Home::new()).start()
 }
@@ -35,7 +35,7 @@ fn works(sidecar: &Sidecar, connection: &mut Connection) -> Signed {
     sidecar.sign_over(connection, &json!({ "claims": claims }))
 }
 
-/// Holds an answer against what is expected, in one readable line.
+/// Compares an answer with the expected one, on one readable line.
 fn expect(name: &str, answer: &Answer, status: u16, problem: &str) {
     let given = (answer.status, answer.problem());
     assert_eq!(given, (status, problem.to_owned()), "{name}: {}", answer.text());

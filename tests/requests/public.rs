@@ -1,4 +1,4 @@
-//! The public documents: what caches, browsers and discovering clients rely on.
+//! The public documents: what caches, browsers and discovery clients rely on.
 
 use serde_json::{Value, json};
 
@@ -68,7 +68,7 @@ fn each_document_may_be_read_by_scripts_from_anywhere_and_kept_for_the_configure
     }
 }
 
-/// A script that sends `If-None-Match` may do so only if its browser was told before.
+/// A script may send `If-None-Match` only if the server has allowed it to the browser.
 #[test]
 fn a_browser_that_asks_before_it_sends_a_tag_is_told_that_it_may() {
     let sidecar = sidecar();
@@ -92,7 +92,7 @@ fn a_browser_that_asks_before_it_sends_a_tag_is_told_that_it_may() {
                 assert_eq!(answer.header(name), Some(value), "{path}: {name}");
             }
         }
-        // The tag is one that a script can see.
+        // A script can see the tag.
         let answer = connection.get(path).expect("an answer");
         assert_eq!(answer.header("access-control-expose-headers"), Some("ETag"), "{path}");
         for method in ["POST", "PUT", "DELETE", "PATCH"] {
@@ -110,7 +110,7 @@ fn a_browser_that_asks_before_it_sends_a_tag_is_told_that_it_may() {
 
 #[test]
 fn max_age_ends_with_the_next_change_of_the_set() {
-    // The first key's successor falls due after P − L = 30 s, long before the max-age of 60 s ends.
+    // A successor is due at P − L = 30 s, long before the max-age of 60 s ends.
     let sidecar = Spec::new(&Home::new())
         .set_all(&[("SIGNET_ROTATION_PERIOD", "150s"), ("SIGNET_PUBLISH_LEAD", "75s")])
         .set_all(&[("SIGNET_JWKS_MAX_AGE", "60s"), ("SIGNET_VERIFIER_CACHE", "0s")])
@@ -148,7 +148,7 @@ fn the_discovery_documents_lead_to_the_keys() {
         assert_eq!(document["issuer"], format!("{ISSUER}/realm/"));
         assert_eq!(document["jwks_uri"], format!("{ISSUER}/realm/.well-known/jwks.json"));
         assert_eq!(document["id_token_signing_alg_values_supported"], json!(["EdDSA"]));
-        // What OpenID Connect Discovery 1.0 §3 and RFC 8414 §2 require; §3.2 of the latter forbids empty members.
+        // OpenID Connect Discovery 1.0 §3 and RFC 8414 §2 require these. RFC 8414 §3.2 forbids empty members.
         assert_eq!(document["response_types_supported"], json!(["id_token"]));
         assert_eq!(document["subject_types_supported"], json!(["public"]));
         for (name, value) in document.as_object().expect("an object") {
@@ -196,7 +196,7 @@ fn nothing_else_is_public() {
     }
     let answer = connection.request("OPTIONS", "/nowhere", &[], None).expect("an answer");
     expect("OPTIONS", &answer, 404, "not_found");
-    // A query is no other document.
+    // A query does not select another document.
     let set: Value = connection
         .get("/.well-known/jwks.json?cache=bust")
         .expect("an answer")

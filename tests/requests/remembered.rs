@@ -1,4 +1,4 @@
-//! A token that was verified before is refused all the same once its key is gone or its time is up.
+//! A cached token is refused once its key is gone or it has expired.
 
 use serde_json::json;
 
@@ -69,7 +69,7 @@ fn without_a_cache_the_answers_are_the_same() {
     assert!(metrics.contains("signet_tokens_accepted_total 3"), "{metrics}");
 }
 
-/// Octets of memory that the process has.
+/// The resident memory of the process in bytes.
 fn resident(sidecar: &crate::harness::Sidecar) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{}/status", sidecar.pid())).expect("Linux");
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("VmRSS");
@@ -82,7 +82,7 @@ fn resident(sidecar: &crate::harness::Sidecar) -> usize {
     kib * 1024
 }
 
-/// Each remembered token counts as what it holds, so the cache keeps within 4 KiB for each of its configured entries.
+/// Each cached token counts as much as its memory, so the cache stays below 4 KiB for each configured entry.
 #[test]
 fn tokens_of_thousands_of_audiences_do_not_fill_the_cache_beyond_its_bound() {
     const ENTRIES: usize = 4000;
@@ -110,6 +110,6 @@ fn tokens_of_thousands_of_audiences_do_not_fill_the_cache_beyond_its_bound() {
     verify(600);
     let grown = resident(&sidecar).saturating_sub(before);
     say(format!("600 tokens of 2,901 audiences: {} KiB more", grown / 1024));
-    // The allocator and what a request needs while it is answered take some more.
+    // The allocator, and the processing of requests, need some more.
     assert!(grown <= ENTRIES * 4096 + 10 * MIB, "{} MiB", grown / MIB);
 }

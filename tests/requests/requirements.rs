@@ -1,4 +1,5 @@
-//! A requirement that is there has a value, at every door: a template that was filled with nothing lets nobody in.
+//! On all routes, a requirement that is present must have a value: an empty template variable
+//! must not accept every token.
 
 use serde_json::{Value, json};
 
@@ -8,10 +9,10 @@ use crate::{expect, works};
 
 const FORM: [(&str, &str); 1] = [("content-type", "application/x-www-form-urlencoded")];
 
-/// Text that asks for nothing.
+/// Texts that require nothing.
 const BLANK: [&str; 4] = ["", " ", "   ", "\t"];
 
-/// Names that somebody may write for a requirement, and the right one.
+/// Wrong names for requirements, each with the right one.
 const LOOKALIKES: [(&str, &str); 9] = [
     ("Scope", "scope"),
     ("scopes", "scope"),
@@ -61,7 +62,7 @@ async fn a_requirement_under_another_name_is_refused_at_every_door() {
         .await;
         assert_eq!((verdict.code, verdict.status), (13, Some(500)), "check {name}");
     }
-    // Introspection takes what is required under the right name, and lets through what requires nothing.
+    // Introspection applies requirements under their right names, and ignores parameters that require nothing.
     for (form, active) in [
         (
             "typ=JWT&client_id=gateway&client_secret=x&token_type_hint=access_token",
@@ -108,7 +109,7 @@ async fn a_requirement_without_a_value_is_refused_at_every_door() {
                 .is_some_and(|detail| detail.contains(name))
         );
 
-        // The items beside it are judged for themselves.
+        // The other items of the batch are judged on their own.
         let batch = json!({ "items": [{ "token": token }, request] });
         let answer = connection
             .post("/v1/verify/batch", batch.to_string().as_bytes())
@@ -122,7 +123,7 @@ async fn a_requirement_without_a_value_is_refused_at_every_door() {
         );
     }
 
-    // Nor is one that stands where nobody would read it.
+    // It is also refused in a place where nobody would read it.
     let request = json!({ "token": token }).to_string();
     for (path, headers, body) in [
         ("/v1/verify", &[][..], request.clone()),
@@ -162,7 +163,7 @@ async fn a_requirement_without_a_value_is_refused_at_every_door() {
         }
     }
 
-    // With a value, each lets the token in.
+    // With a value, each of them accepts the token.
     let good = json!({ "token": token, "scope": "read", "audience": [AUDIENCE], "typ": "JWT" });
     assert_eq!(sidecar.post("/v1/verify", &good).json()["active"], true);
     let verdict = check(&sidecar, &[(b"authorization", bearer.as_bytes())], &[("scope", "read")]).await;

@@ -1,4 +1,4 @@
-//! `POST /v1/sign`.
+//! Tests of `POST /v1/sign`.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -251,7 +251,7 @@ fn a_token_holds_what_was_asked_and_what_signet_sets_each_once() {
     let header = one.token.split('.').next().expect("three parts");
     let header: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header).expect("base64url")).expect("JSON");
     assert_eq!(header, json!({ "alg": "ES256", "kid": one.kid, "typ": "at+jwt" }));
-    // The caller's own words go before the defaults.
+    // The caller's own values come before the defaults.
     let given = sidecar.sign(&json!({ "sub": "client", "aud": AUDIENCE }));
     let given = payload(&given.token);
     assert_eq!((&given["sub"], &given["aud"]), (&json!("client"), &json!(AUDIENCE)));

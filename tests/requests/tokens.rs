@@ -1,4 +1,4 @@
-//! Hostile tokens, made of a good one.
+//! Hostile tokens, made from a good one.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -14,7 +14,7 @@ fn decode(part: &str) -> Value {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).expect("base64url")).expect("JSON")
 }
 
-/// Each with the code that `verify` refuses it with. The full table is in `crates/core/tests/hostile`.
+/// Hostile tokens with their refusal codes. The full table is in `crates/core/tests/hostile`.
 pub(crate) fn hostile(good: &Signed, foreign: &Signed) -> Vec<(&'static str, String, &'static str)> {
     let parts: Vec<&str> = good.token.split('.').collect();
     let (header, payload, signature) = (parts[0], parts[1], parts[2]);

@@ -1,4 +1,4 @@
-//! What HTTP itself allows to go wrong: methods, paths, framing, sizes, request ids.
+//! Faults at the level of HTTP: methods, paths, framing, sizes, request ids.
 
 use serde_json::json;
 
@@ -49,7 +49,7 @@ fn a_body_that_is_too_large_is_refused_announced_or_not() {
         ("/v1/sign/batch", BATCH),
         ("/v1/verify/batch", BATCH),
     ] {
-        // Announced: the answer comes before any of it is sent.
+        // Announced only: the answer arrives before any of it is sent.
         let mut connection = sidecar.socket();
         let head = format!(
             "POST {path} HTTP/1.1\r\nhost: signet\r\ncontent-length: {}\r\n\r\n",
@@ -63,13 +63,13 @@ fn a_body_that_is_too_large_is_refused_announced_or_not() {
             "body_too_large",
         );
 
-        // In chunks of which each is small.
+        // In chunks, each of which is small.
         let mut connection = sidecar.socket();
         let head = format!("POST {path} HTTP/1.1\r\nhost: signet\r\ntransfer-encoding: chunked\r\n\r\n");
         connection.send(head.as_bytes()).expect("sent");
         let chunk = format!("1000\r\n{}\r\n", " ".repeat(0x1000));
         for _ in 0..=limit / 0x1000 {
-            // The other side may close as soon as it has enough.
+            // The other side may close when it has read enough.
             if connection.send(chunk.as_bytes()).is_err() {
                 break;
             }
@@ -82,7 +82,7 @@ fn a_body_that_is_too_large_is_refused_announced_or_not() {
         );
         works(&sidecar, &mut sidecar.socket());
     }
-    // As large as allowed is read.
+    // A body of the maximum size is accepted.
     let mut body = json!({ "claims": { "sub": "s", "aud": AUDIENCE } })
         .to_string()
         .into_bytes();
@@ -149,7 +149,7 @@ fn what_is_not_http_is_answered_with_400_or_a_closed_connection_and_others_go_on
         ("500 headers", &many),
     ] {
         let mut connection = sidecar.socket();
-        // It may be closed before all of it was sent.
+        // It may be closed before everything was sent.
         let _ = connection.send(octets.as_bytes());
         let _ = connection.no_more();
         if let Ok(answer) = connection.answer("GET") {

@@ -1,5 +1,5 @@
-//! Tokens that name keys which nobody has: whoever sends them makes the sidecar read its ring once per cool-down, all of
-//! them together, and delays no good token.
+//! Tokens with unknown keys: all of them together cause at most one reading of the ring per
+//! cool-down, and delay no good token.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -14,11 +14,11 @@ use crate::harness::time::{instant, next_beat, wait_for};
 use crate::harness::{AUDIENCE, PATIENCE, Sidecar, say};
 use crate::{sidecar, works};
 
-/// 100,000 a minute.
+/// 100,000 per minute.
 const RATE: u32 = 1667;
 const SECONDS: u32 = 12;
 const SAMPLES: usize = 1000;
-/// The debug profile, beside its clients, on a machine that does other things as well.
+/// This is a debug build next to its clients, on a machine with other work.
 const BOUND: Duration = Duration::from_millis(25);
 
 #[test]
@@ -47,7 +47,7 @@ fn a_hundred_thousand_random_kids_a_minute_cause_one_reading_and_delay_no_good_t
             }
             over.store(true, Ordering::Relaxed);
         });
-        // The first of them brings the one reading.
+        // The first of them causes the only reading.
         wait_for("an early reading", PATIENCE, || {
             (lists(&sidecar) == before.0 + 1).then_some(())
         });
@@ -86,7 +86,7 @@ fn under_random_kid(seed: &mut Random) -> String {
     format!("{header}.{claims}.{}", URL_SAFE_NO_PAD.encode([7; 64]))
 }
 
-/// The median and the 99th percentile of the time that a good token takes.
+/// The median and the 99th percentile of the time for a good token.
 fn percentiles(connection: &mut Connection, body: &str) -> (Duration, Duration) {
     let mut samples: Vec<Duration> = (0..SAMPLES)
         .map(|_| {

@@ -1,4 +1,4 @@
-//! `POST /v1/verify`.
+//! Tests of `POST /v1/verify`.
 
 use serde_json::{Value, json};
 
@@ -67,7 +67,7 @@ fn hostile_tokens_are_answered_with_their_error_and_good_ones_stay_good() {
     let mut connection = sidecar.socket();
     let good = works(&sidecar, &mut connection);
     let table = hostile(&good, &works(&foreign, &mut foreign.socket()));
-    // Twice: an answer must not depend on what was seen before.
+    // Twice, because an answer must not depend on what was seen before.
     for (name, token, code) in table.iter().chain(&table) {
         let request = json!({ "token": token, "audience": AUDIENCE }).to_string();
         let answer = connection.post("/v1/verify", request.as_bytes()).expect("an answer");
@@ -114,7 +114,7 @@ fn what_the_caller_requires_decides_on_a_token_that_is_authentic() {
         (&token, json!({ "audience": "HTTPS://API.TEST" }), "wrong_audience"),
         (&token, json!({ "scope": "read" }), "good"),
         (&token, json!({ "scope": "write read" }), "good"),
-        // Some serializers write what is left out.
+        // Some serializers write `null` for missing values.
         (&token, json!({ "scope": null, "typ": null, "issuer": null }), "good"),
         (&token, json!({ "scope": "rea" }), "insufficient_scope"),
         (&token, json!({ "scope": "read admin" }), "insufficient_scope"),

@@ -1,7 +1,7 @@
-//! Rotation with compressed time against the real binary: promises 1 to 3 and 6 of the design.
+//! Rotation with compressed time and the real binary: promises 1 to 3 and 6 of the design.
 //!
-//! Verifiers with caches of their own, built on an independent library, check tokens at every moment of their lives
-//! while keys come and go. The lead leaves 400 ms beyond what the policy demands, and clocks here are one.
+//! Verifiers with their own caches, built on an independent library, check tokens at all times of their lives while
+//! keys come and go. The lead is 400 ms longer than the policy requires, and all clocks here are the same.
 
 use signet_harness as harness;
 use signet_harness::rotation::{sleeper, traffic, verifier, watch};
@@ -17,16 +17,16 @@ use verifier::{Keep, Verifier};
 use watch::Watch;
 
 const LEAD: Duration = Duration::from_secs(2);
-/// Between the instant that a key carries and its first byte on the wire lies a write that reaches the disk.
+/// A write to disk lies between a key's creation time and its first byte on the wire.
 const WRITE: Duration = Duration::from_millis(300);
-/// T + R + 2S: how long after its successor took over a key stays published.
+/// T + R + 2S: how long a key stays published after its successor took over.
 const RETENTION: Duration = Duration::from_millis(2600);
 const ROTATIONS: usize = 5;
 /// Five rotations take 20 s.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Half of them keep the JWKS as long as they are told, half for the whole V whatever they are told; each fetches at
-/// another moment, so that some fetch just before a key comes.
+/// Half of the verifiers keep the JWKS as long as they are told, and half always for V. Each fetches at another time,
+/// so some fetch just before a new key.
 fn verifiers(sidecars: &[&Sidecar]) -> Vec<Verifier> {
     (0..6_u32)
         .map(|n| {
@@ -72,7 +72,7 @@ fn no_good_token_is_refused_through_five_rotations_and_every_key_is_published_be
 fn two_replicas_on_one_directory_accept_each_others_tokens_and_never_make_two_keys() {
     let home = Home::new();
     let since = instant();
-    // Both at once on an empty directory: the first key is raced for too.
+    // Both start at once in an empty directory, so they also race for the first key.
     let (mut one, mut two) = (
         Spec::new(&home).set_all(FAST).spawn(),
         Spec::new(&home).set_all(FAST).spawn(),
@@ -104,7 +104,7 @@ fn two_replicas_on_one_directory_accept_each_others_tokens_and_never_make_two_ke
     traffic.report("two replicas", &seen);
 }
 
-/// What each key is and when it does what; its phase may be a moment apart.
+/// The facts about each key. Its phase may differ for a moment.
 fn facts(ring: &Value) -> Value {
     let keys = ring["keys"].as_array().map_or(&[][..], Vec::as_slice);
     keys.iter()
@@ -134,7 +134,7 @@ fn a_switch_of_algorithm_keeps_the_lead_and_refuses_no_token() {
     let mut traffic = Traffic::resumed(&[&sidecar], verifiers, tokens, signers);
     assert_eq!(traffic.signers.len(), 1);
     traffic.run_until(LIMIT, |traffic| traffic.signers.len() > 1);
-    // Until the last token of the former key has died.
+    // Wait until the last token of the previous key has expired.
     let before = traffic.checks;
     traffic.run_until(PATIENCE, |traffic| !traffic.lives(&traffic.signers[0].kid));
     assert!(

@@ -1,5 +1,5 @@
-//! A provider of remote custody, as clouds have them: with an atomic claim or without, with instants in milliseconds or in
-//! whole seconds, with the keys' terms or without, and slow to show to others what it made for one.
+//! A provider with remote custody, similar to real clouds: with or without an atomic claim, with times in milliseconds
+//! or whole seconds, with or without the keys' terms, and with a delay before it shows new keys to others.
 
 use std::sync::Arc;
 
@@ -17,17 +17,17 @@ use crate::sky::{Ms, SkewedClock};
 use crate::weather::{Caller, Wire};
 use crate::witness::Born;
 
-/// What differs between clouds.
+/// The differences between clouds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Habits {
     pub(crate) claim: Claim,
     pub(crate) whole_seconds: bool,
     pub(crate) keeps_terms: bool,
-    /// A new key is in every list at the latest so long after it was made.
+    /// The maximum time after which a new key is in all lists.
     pub(crate) lag: Ms,
 }
 
-/// The cloud's own state.
+/// The state of the cloud.
 #[derive(Debug)]
 pub(crate) struct Cloud {
     pub(crate) ring: usize,
@@ -58,7 +58,7 @@ impl Cloud {
         }))
     }
 
-    /// Somebody enables every key again, those that were revoked among them.
+    /// Enables all keys again, including revoked ones, as somebody might.
     pub(crate) fn enable_all(&mut self) {
         for key in &mut self.keys {
             key.record.state = KeyState::Enabled;
@@ -116,13 +116,13 @@ impl Cloud {
     }
 }
 
-/// Key pairs by number: the same in every run. Only Ed25519 keys can be, and they are the quickest; other algorithms are drawn
-/// from the machine.
+/// Key pairs by number, the same in every run. This is possible only for Ed25519 keys, which are also the
+/// fastest. Others are random.
 fn key_of(algorithm: Algorithm, number: u64) -> SigningKey {
     if algorithm != Algorithm::EdDSA {
         return SigningKey::generate(algorithm, signet_core::algorithm::RsaBits::B2048).expect("a key");
     }
-    // RFC 8410 §7: version 0, the algorithm, and the seed in an octet string of an octet string.
+    // RFC 8410 §7: version 0, the algorithm, and the seed in an octet string inside an octet string.
     let mut pkcs8 = vec![0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
     let mut rng = Rng::new(number);
     for _ in 0..4 {
@@ -131,7 +131,7 @@ fn key_of(algorithm: Algorithm, number: u64) -> SigningKey {
     SigningKey::from_pkcs8(algorithm, &pkcs8).expect("an Ed25519 key")
 }
 
-/// One process's handle.
+/// The handle of one process.
 #[derive(Debug)]
 pub(crate) struct Remote {
     pub(crate) cloud: Arc<Mutex<Cloud>>,
@@ -234,7 +234,7 @@ impl KeyProvider for Remote {
                 let mut cloud = self.cloud();
                 let key = cloud.find(kid).ok_or_else(|| self.unknown(Operation::Retire))?;
                 key.record.state = KeyState::Disabled;
-                // A revoked key stays for its mark.
+                // A revoked key is kept, because its revocation would be lost.
                 if fate == Fate::Destroy && key.record.revoked.is_none() {
                     cloud.keys.retain(|key| key.record.kid() != kid);
                 }

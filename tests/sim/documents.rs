@@ -1,5 +1,5 @@
-//! `docs/simulation.md` tells what the tests measured: they write its tables with `SIGNET_SIM_WRITE=1`, and are red if it
-//! tells something else.
+//! Keeps `docs/simulation.md` equal to the measurements: the tests write its tables with
+//! `SIGNET_SIM_WRITE=1`, and fail if it differs.
 
 use std::fmt::Display;
 use std::path::Path;
@@ -13,13 +13,13 @@ pub(crate) fn print(text: impl Display) {
     }
 }
 
-/// The value of a developer's switch of these tests.
+/// The value of an environment variable for developers of these tests.
 pub(crate) fn switch(name: &str) -> Option<String> {
     #[expect(clippy::disallowed_methods, reason = "a developer's switch of a test")]
     std::env::var(name).ok()
 }
 
-/// Whether the page has this text between the marks of this name.
+/// Whether the page has this text between the markers with this name.
 pub(crate) fn holds(name: &str, text: &str) {
     let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->"));
     let page = std::fs::read_to_string(Path::new(PAGE)).expect("docs/simulation.md");

@@ -1,4 +1,5 @@
-//! The proof that the proof can fail: faults in the code under test, switched on one by one, each of which must be seen.
+//! Proves that the simulation can fail: faults in the tested code are switched on one by one,
+//! and each must be detected.
 
 use signet_core::faults;
 
@@ -6,7 +7,7 @@ use crate::documents;
 use crate::fleet::run;
 use crate::plan::{Plan, Size};
 
-/// The names, as the hooks in the code have them.
+/// The names of the faults, as in the code.
 const FAULTS: [&str; 16] = [
     "no lead",
     "a lead one second short",
@@ -25,13 +26,13 @@ const FAULTS: [&str; 16] = [
     "what follows a revoked key waits its lead",
     "a revocation is not shared",
 ];
-/// Beyond the usual seeds: some faults show in few.
+/// More than the usual number of seeds, because some faults appear in few.
 const SEEDS: u64 = 400;
 
-/// The first seed in which a fault is seen, and by which check.
+/// The first seed in which a fault is detected, and the check that detects it.
 fn caught(fault: &'static str) -> Option<(u64, &'static str)> {
     faults::switch_on(Some(fault));
-    // A second shows where nothing else gives way.
+    // A fault of a second appears only if there is no slack anywhere else.
     let size = if fault == "a lead one second short" {
         Size::Edge
     } else {

@@ -1,4 +1,4 @@
-//! What was counted.
+//! The figures of the simulation.
 
 use signet_api::{Claim, Operation};
 
@@ -42,7 +42,7 @@ impl Figures {
     }
 }
 
-/// The figures of many runs.
+/// The sums over many runs.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sums {
     runs: u64,
@@ -58,7 +58,8 @@ pub(crate) struct Sums {
     fetches: u64,
     revoked: u64,
     refused: u64,
-    /// Keys, and those made beside another successor of the same key: with an atomic claim, and without.
+    /// The number of keys, and of those created although the same key had another successor: with an
+    /// atomic claim, and without.
     atomic: (u64, u64),
     tolerated: (u64, u64),
     most_twins: u64,

@@ -1,4 +1,4 @@
-//! One run: the fleet is set up as planned, and everything planned befalls it, in true time.
+//! A run: the fleet is set up by the plan, and all planned events happen, in true time.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -26,7 +26,7 @@ use crate::vault::Shelf;
 use crate::weather::{CALM, Caller, Weather};
 use crate::witness::{Terms, Violation, Witness};
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) plan: Plan,
@@ -38,9 +38,9 @@ pub(crate) struct Outcome {
     pub(crate) reached: Ms,
 }
 
-/// Runs a plan on a runtime of its own, whose time is not ours.
+/// Runs a plan in its own runtime with virtual time.
 pub(crate) fn run(plan: Plan, keeps_text: bool) -> Outcome {
-    // It has a runtime of its own, which cannot be inside this one.
+    // The socket has a runtime of its own, which cannot be made inside this one.
     let _ = crate::socket();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -58,11 +58,11 @@ pub(crate) enum Place {
     Shelf(Arc<Mutex<Shelf>>),
 }
 
-/// What a supervisor is told.
+/// The instructions to a supervisor.
 #[derive(Debug)]
 struct Orders {
     config: Mutex<Option<Config>>,
-    /// Whether it is away for now.
+    /// Whether the replica is stopped for now.
     away: AtomicBool,
     changed: Notify,
 }
@@ -74,7 +74,7 @@ enum Event {
     },
     Mint,
     Check(usize),
-    /// By now a revoked key must be gone.
+    /// A check that a revoked key is gone by now.
     Gone {
         name: usize,
     },
@@ -323,7 +323,7 @@ impl Fleet {
         self.at(bound, Event::Gone { name });
     }
 
-    /// The key that an operator would name: by what the replicas sign with.
+    /// The key that an operator would name, based on what the replicas sign with.
     fn chosen(&self, keys: &[KeyRecord], which: u8) -> Option<signet_core::Kid> {
         let state = self.witness.state();
         let active = state
@@ -340,7 +340,7 @@ impl Fleet {
     }
 }
 
-/// Starts the process of one seat again and again, as its orders say.
+/// Starts the process of one seat again and again, by its instructions.
 async fn supervise(seat: usize, orders: Arc<Orders>, site: Arc<Site>) {
     let mut incarnation = 0;
     loop {
@@ -370,7 +370,7 @@ async fn supervise(seat: usize, orders: Arc<Orders>, site: Arc<Site>) {
         let process = life(Arc::clone(&site), seat, incarnation, config, opened);
         gated(gate, process, move |stopped| witness.polled(seat, stopped)).await;
         site.witness.ends(seat);
-        // As long as Kubernetes takes to start it again.
+        // As long as Kubernetes takes to restart it.
         tokio::time::sleep(crate::sky::span(SECOND)).await;
     }
 }

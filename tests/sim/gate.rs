@@ -1,4 +1,4 @@
-//! What stands around a replica's one future: it can be stopped as by SIGSTOP and killed as by SIGKILL, at any await.
+//! A wrapper around a replica's future that can stop it like SIGSTOP and kill it like SIGKILL, at any await.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
-/// The other end of a [`Gated`] future.
+/// Controls a [`Gated`] future.
 #[derive(Debug, Default)]
 pub(crate) struct Gate(Mutex<State>);
 
@@ -17,8 +17,8 @@ struct State {
     dies_in: Option<u32>,
     stops_in: Option<u32>,
     stopped: bool,
-    /// The last instant of virtual time at which it was polled. Polls of one instant count as one: how many they are depends on
-    /// when a thread that writes the disk is done.
+    /// The last virtual time at which the future was polled. All polls at one time count as one, because their number
+    /// depends on when a thread finishes writing to the disk.
     polled_at: Option<Instant>,
     waker: Option<Waker>,
 }
@@ -28,7 +28,7 @@ impl Gate {
         self.0.lock()
     }
 
-    /// It dies after so many polls more, at as many instants; with 0 at once, whatever it waits for.
+    /// Kills the future after this many more polls at different times. With 0, it is killed at once.
     pub(crate) fn kill_in(&self, polls: u32) {
         let mut state = self.state();
         state.dies_in = Some(polls);
@@ -38,7 +38,7 @@ impl Gate {
         }
     }
 
-    /// It stops after so many polls more. Until it is let on it is not polled, while time goes on.
+    /// Stops the future after this many more polls. It is then not polled until it is released, while time passes.
     pub(crate) fn stop_in(&self, polls: u32) {
         let mut state = self.state();
         state.stops_in = Some(polls);
@@ -48,7 +48,7 @@ impl Gate {
         }
     }
 
-    /// Lets it on; whether it had stopped.
+    /// Releases the future. Returns whether it had stopped.
     pub(crate) fn let_on(&self) -> bool {
         let mut state = self.state();
         state.stops_in = None;
@@ -61,14 +61,14 @@ impl Gate {
     }
 }
 
-/// A future behind a gate. It ends when the inner one does, or is killed.
+/// A future behind a gate. It ends when the inner future ends or is killed.
 pub(crate) struct Gated<F, A> {
     inner: Option<Pin<Box<F>>>,
     gate: Arc<Gate>,
     after: A,
 }
 
-/// `after` is called after every poll, with whether the gate has just shut.
+/// Wraps a future. `after` is called after every poll, with whether the gate has just closed.
 pub(crate) fn gated<F: Future<Output = ()>, A: FnMut(bool) + Unpin>(
     gate: Arc<Gate>,
     inner: F,
@@ -130,8 +130,8 @@ impl<F: Future<Output = ()>, A: FnMut(bool) + Unpin> Future for Gated<F, A> {
     }
 }
 
-/// Waits, in real time, until the runtime's one other thread has done what it was given: a run must not depend on how quick
-/// that is.
+/// Waits in real time until the runtime's other thread has finished its work. A run must not depend on
+/// the speed of that thread.
 fn finish_blocking() {
     let (done, wait) = std::sync::mpsc::channel();
     tokio::task::spawn_blocking(move || done.send(()));

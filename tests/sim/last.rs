@@ -1,4 +1,4 @@
-//! What must hold in the end, when all trouble is over, and by when a revoked key must be gone.
+//! What must hold at the end, when all trouble is over, and by when a revoked key must be gone.
 
 use signet_core::Phase;
 
@@ -6,20 +6,20 @@ use crate::plan::Plan;
 use crate::sky::{MINUTE, Ms, ms};
 use crate::witness::{State, Witness};
 
-/// A revoked key is nowhere but where the provider cannot be reached, and something else signs.
+/// Checks that a revoked key is gone from all replicas that can reach the provider, and that something else signs.
 pub(crate) fn judge_gone(witness: &Witness, now: Ms, name: usize) {
     let mut state = witness.state();
     let Some(revoked) = state.keys[name].revoked else {
         return;
     };
     let terms = state.terms;
-    // After an outage a replica may wait up to R, and the breaker half a minute.
+    // After an outage, a replica may wait up to R, and its breaker half a minute.
     let since = revoked - terms.refresh - MINUTE;
     for seat in 0..state.seats.len() {
         let Some(live) = &state.seats[seat].live else { continue };
         let Some(view) = &live.view else { continue };
         let cut_off = !state.weather.is_calm(seat, since, now);
-        // One that was stopped meanwhile reads when it goes on.
+        // A replica that was stopped reads when it continues.
         if cut_off || live.started > since || view_is_young(&state, seat, revoked) || live.gate.is_stopped() {
             continue;
         }
@@ -46,7 +46,7 @@ fn view_is_young(state: &State, seat: usize, revoked: Ms) -> bool {
     state.seats[seat].resumed.is_some_and(|at| at > revoked)
 }
 
-/// All is well again, and nothing is left over.
+/// Checks that all is well again and nothing is left over.
 pub(crate) fn judge(witness: &Witness, now: Ms, plan: &Plan) {
     let mut state = witness.state();
     let mut common: Option<(usize, Vec<usize>)> = None;
@@ -78,17 +78,17 @@ pub(crate) fn judge(witness: &Witness, now: Ms, plan: &Plan) {
     judge_orphans(&mut state, now, plan, common);
 }
 
-/// Each key that the provider has enabled is one that the fleet publishes.
+/// Checks that the fleet publishes each key that is enabled in the provider.
 fn judge_orphans(state: &mut State, now: Ms, plan: &Plan, common: Option<(usize, Vec<usize>)>) {
     let (Some((ring, published)), true) = (common, plan.fate.is_some()) else {
         return;
     };
-    // So long a replica has seen a key expired before it erases it.
+    // How long a replica must have seen a key as expired before it erases it.
     let patience = state.terms.refresh + state.terms.hold + 2 * state.terms.skew;
     let left = (0..state.keys.len()).find(|name| {
         let key = &state.keys[*name];
         key.ring == ring && !key.retired && key.revoked.is_none() && !published.contains(name)
-            // It may have come, or expired, a moment ago.
+            // It may have been created, or have expired, a moment ago.
             && now - key.born.max(key.dies) > patience + 2 * state.terms.refresh + 4 * state.terms.skew + MINUTE
     });
     if let Some(name) = left {

@@ -1,7 +1,8 @@
-//! A fleet that never refuses a good token, simulated: the real schedule, keeper, guards and sealed custody over providers
-//! of ours, under virtual time, with scripted and seeded trouble, judged after every change.
+//! A simulated fleet that must never refuse a good token. The real schedule, keeper, guards and sealed custody run with
+//! our own providers in virtual time, with scripted and random trouble, and are checked after every change.
 //!
-//! `SIGNET_SIM_SEED=7` runs one seed and prints all that happened. `docs/simulation.md` says what is simulated and what not.
+//! `SIGNET_SIM_SEED=7` runs one seed and prints everything that happened. `docs/simulation.md` says what is
+//! simulated and what is not.
 
 mod cloud;
 mod documents;
@@ -34,7 +35,7 @@ use crate::figures::Sums;
 use crate::fleet::{Outcome, run};
 use crate::plan::{Plan, Size};
 
-/// The local socket that readiness looks at: one for all.
+/// The local socket that readiness checks. All replicas share it.
 fn socket() -> &'static Bound {
     static SOCKET: OnceLock<(tempfile::TempDir, Bound)> = OnceLock::new();
     let (_, bound) = SOCKET.get_or_init(|| {
@@ -93,7 +94,7 @@ fn a_seed_gives_the_same_run_to_the_byte() {
     }
 }
 
-/// 200 seeds, or as many as `SIGNET_SIM_SEEDS` says.
+/// Runs 200 seeds, or the number in `SIGNET_SIM_SEEDS`.
 #[test]
 fn seeds_of_the_usual_size_keep_every_promise() {
     let seeds = documents::switch("SIGNET_SIM_SEEDS").map_or(200, |seeds| seeds.parse().expect("a number"));

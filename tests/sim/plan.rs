@@ -1,4 +1,4 @@
-//! A run as its seed has it: the fleet, its policies, and everything that will befall it.
+//! The plan of a run, made from its seed: the fleet, its policies, and all events.
 
 use std::time::Duration;
 
@@ -11,15 +11,15 @@ use crate::seat::Config;
 use crate::sky::{DAY, HOUR, MINUTE, Ms, SECOND, span};
 use crate::weather::{Kind, Trouble};
 
-/// Something that somebody does.
+/// An event in a run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Act {
-    /// A process dies after so many polls of its future, and another one is started a moment later.
+    /// A process dies after this many polls of its future, and another is started a moment later.
     Crash {
         seat: usize,
         polls: u32,
     },
-    /// A process is stopped after so many polls.
+    /// A process is stopped after this many polls.
     Stop {
         seat: usize,
         polls: u32,
@@ -27,28 +27,28 @@ pub(crate) enum Act {
     GoOn {
         seat: usize,
     },
-    /// A replica is started again with this configuration.
+    /// A replica is restarted with this configuration.
     Deploy {
         seat: usize,
         config: Config,
     },
-    /// It is taken away, and comes back so much later.
+    /// A replica is removed and comes back after this time.
     Away {
         seat: usize,
         length: Ms,
     },
-    /// Its clock is set.
+    /// The clock of a replica is set.
     SetClock {
         seat: usize,
         offset: Ms,
     },
-    /// An operator revokes the active key (0), the waiting one (1) or an earlier one (2).
+    /// An operator revokes the active key (0), the pending one (1) or an earlier one (2).
     Revoke {
         which: u8,
     },
-    /// Somebody enables every key of the provider again.
+    /// Somebody enables all keys of the provider again.
     EnableAll,
-    /// An operator makes the first key of the second ring.
+    /// An operator creates the first key of the second ring.
     FirstKeyOfB,
 }
 
@@ -61,32 +61,32 @@ pub(crate) struct Plan {
     pub(crate) fate: Option<Fate>,
     pub(crate) offsets: Vec<Ms>,
     pub(crate) provider_offset: Ms,
-    /// All start at once, or one after the other within so long.
+    /// All replicas start within this time; zero means at once.
     pub(crate) starts_within: Ms,
     pub(crate) verifiers: usize,
     pub(crate) tokens: usize,
     pub(crate) troubles: Vec<Trouble>,
     pub(crate) acts: Vec<(Ms, Act)>,
-    /// From here on there is no trouble.
+    /// There is no trouble from here on.
     pub(crate) calm_from: Ms,
     pub(crate) end: Ms,
 }
 
-/// About how many readings a run of the usual size makes: it is what runs cost.
+/// The approximate number of readings in a run of the usual size, which determines its cost.
 const TURNS: i64 = 500;
 
-/// How large runs are.
+/// The size of a run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Size {
     /// A few replicas for a few rotations.
     Usual,
-    /// A calm fleet, with spans that leave no room at all: for faults of a second.
+    /// A calm fleet with durations that leave no slack at all, to detect faults of a second.
     #[cfg_attr(
         not(feature = "faults"),
         expect(dead_code, reason = "healthy code needs no such search")
     )]
     Edge,
-    /// Hundreds of replicas over a quarter of a year.
+    /// Hundreds of replicas for three months.
     Quarter,
 }
 
@@ -103,7 +103,7 @@ struct Spans {
 impl Spans {
     fn drawn(rng: &mut Rng, size: Size) -> Self {
         if matches!(size, Size::Edge) {
-            // A keeper leaves a twentieth of R to the provider: here that is half a second.
+            // A keeper leaves a twentieth of R to the provider, which is half a second here.
             let (r, s, m, v) = (10 * SECOND, 0, MINUTE, 5 * MINUTE);
             let l = r + v;
             return Self {
@@ -124,7 +124,7 @@ impl Spans {
         let v = rng.pick(&[5 * MINUTE, 10 * MINUTE, 20 * MINUTE, 20 * MINUTE]);
         let m = rng.pick(&[MINUTE, 5 * MINUTE, v]);
         let least = r + m.max(v) + 2 * s;
-        // The least that is allowed is where mistakes show.
+        // Faults appear most easily at the minimum.
         let l = least + if rng.percent(60) { 0 } else { rng.between(0, least) };
         let p = match size {
             Size::Quarter => 6 * DAY,
@@ -179,7 +179,7 @@ impl Plan {
             Size::Edge => 40,
             Size::Quarter => 300,
         };
-        // That a record's instant is a whole second, and shows late, is part of how far the provider's clock is off.
+        // If the record has whole seconds and appears late, this counts as an error of the provider's clock.
         let sealed = custody == Custody::Sealed;
         let whole_seconds = !sealed && spans.s >= SECOND && rng.percent(30);
         let lag = if sealed || spans.s < 30 * SECOND {
@@ -259,12 +259,12 @@ impl Plan {
         }
     }
 
-    /// A change of period, lead, longest life or algorithm, replica by replica.
+    /// Changes period, lead, maximum lifetime or algorithm, one replica after the other.
     fn draw_rollouts(&mut self, rng: &mut Rng, spans: &Spans) {
         for _ in 0..rng.below(3) {
             let mut next = Spans { ..*spans };
             let mut algorithm = Algorithm::EdDSA;
-            // Without terms in the provider's record, a change of these two would change keys that exist.
+            // If the provider's record has no terms, a change of these two would affect existing keys.
             let choice = if self.habits.keeps_terms {
                 rng.below(4)
             } else {
@@ -291,7 +291,7 @@ impl Plan {
         }
     }
 
-    /// Each replica in turn; when the last one was.
+    /// Deploys to each replica in turn. Returns when the last one was deployed.
     fn roll_out(&mut self, rng: &mut Rng, from: Ms, within: Ms, config: Config) -> Ms {
         let mut at = from;
         let count = Ms::try_from(self.offsets.len()).unwrap_or(1);
@@ -302,9 +302,9 @@ impl Plan {
         at
     }
 
-    /// From one ring to another, by the steps of `docs/operations.md`.
+    /// Switches from one ring to another, by the steps of `docs/operations.md`.
     fn draw_switch(&mut self, rng: &mut Rng, spans: &Spans) {
-        // The runbook is followed by people who see that each step is done; troubles have their own seeds.
+        // People who follow the runbook check that each step is complete. Long troubles have their own seeds.
         self.troubles.retain(|trouble| trouble.to - trouble.from < MINUTE);
         let step = |ring, also| Config { policy: 0, ring, also };
         let began = rng.between(spans.p, 2 * spans.p);
@@ -345,7 +345,7 @@ impl Plan {
                     let offset = rng.between(-spans.s, spans.s);
                     self.acts.push((at, Act::SetClock { seat, offset }));
                 }
-                // A loop of crashes.
+                // A crash loop.
                 _ => {
                     for round in 0..20 {
                         let polls = u32::try_from(rng.below(14)).unwrap_or(0);

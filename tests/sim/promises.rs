@@ -1,4 +1,4 @@
-//! The promises, each judged for one replica at the moment at which something about it changes.
+//! The promises, each checked for one replica whenever something about it changes.
 
 use signet::snapshot::Snapshot;
 use signet_api::Custody;
@@ -9,7 +9,7 @@ use crate::sky::{MINUTE, Ms};
 use crate::witness::State;
 
 impl State {
-    /// What verifies must be what is served, and one key of the ring is active.
+    /// The keys for verifying must be those that are published, and exactly one key of the ring is active.
     pub(crate) fn judge_form(&mut self, now: Ms, seat: usize, snapshot: &Snapshot, names: &[usize]) {
         let accepted = snapshot.published.keys().filter(|kid| {
             let name = self.names.get(*kid);
@@ -23,7 +23,7 @@ impl State {
             );
         }
         let actives = snapshot.count(Phase::Active);
-        // Between the revocation of the newest key and the creation of its successor nothing can sign.
+        // Nothing can sign between the revocation of the newest key and the creation of its successor.
         let none_is_right = snapshot.ring.keys.last().is_none_or(|key| key.phase == Phase::Revoked);
         if actives > 1 || actives == 0 && !none_is_right {
             self.broken(
@@ -58,7 +58,7 @@ impl State {
         }
     }
 
-    /// Replicas that see the same list compute the same instants; one that was out of touch none that is earlier.
+    /// Replicas that see the same list compute the same times. A replica with a lapse never computes earlier ones.
     pub(crate) fn judge_agreement(&mut self, now: Ms, seat: usize, snapshot: &Snapshot) {
         let Some(live) = &self.seats[seat].live else { return };
         let policy = if self.terms.keeps_terms { 0 } else { live.config.policy };
@@ -73,7 +73,7 @@ impl State {
             true => Some(&*self.agreed.entry(list).or_insert_with(|| instants.clone())),
         };
         let Some(known) = known else { return };
-        // Texts of one form and of one zone: their order is that of the instants.
+        // All texts have the same form and zone, so their order is that of the times.
         let is_right = |(mine, known): (&Option<String>, &Option<String>)| match was_in_touch {
             false => mine.is_none() || known.is_some() && mine >= known,
             true => mine == known,
@@ -84,7 +84,7 @@ impl State {
         }
     }
 
-    /// With sealed keys signing needs no provider.
+    /// With sealed keys, signing needs no provider.
     pub(crate) fn judge_custody(&mut self, now: Ms, seat: usize, snapshot: &Snapshot, before: Option<usize>) {
         let Err(none) = &snapshot.signer else { return };
         if self.terms.custody != Custody::Sealed {
@@ -98,7 +98,7 @@ impl State {
         let known_from = self.keys[name].born.max(started);
         let enough = known_from + self.terms.refresh + MINUTE;
         if let Some(asleep) = &snapshot.asleep {
-            // It is about to read: what it was not asked while it was stopped it must not be asked before.
+            // It is about to read. It need not answer requests before that.
             let stopped = self.seats[seat]
                 .resumed
                 .is_some_and(|at| now - at < self.terms.refresh + 2 * MINUTE);
@@ -119,7 +119,7 @@ impl State {
         }
     }
 
-    /// A key signs here: every cache that there could be must have it.
+    /// A key signs here, so every possible cache must have it.
     pub(crate) fn judge_lead(&mut self, now: Ms, seat: usize, name: usize) {
         if std::mem::replace(&mut self.keys[name].signed, true) {
             return;
@@ -153,7 +153,7 @@ impl State {
         }
     }
 
-    /// Whoever may still be asked to accept a token must have its key.
+    /// Every replica that may still be asked to accept a token must have its key.
     pub(crate) fn judge_retention(&mut self, now: Ms, seat: usize, names: &[usize]) {
         let signing = |state: &Self, name: usize| {
             let uses = |seat: &Seat| {

@@ -1,4 +1,4 @@
-//! One process: the real keeper over the real guards, and a wire to the simulated provider.
+//! A process: the real keeper with the real guards, connected to the simulated provider.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -46,7 +46,7 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    /// Chance of one process's run, for a purpose.
+    /// A random generator for one run of a process, for one purpose.
     fn chance(&self, caller: Caller, incarnation: u64, purpose: u64) -> Rng {
         let who = match caller {
             Caller::Replica(seat) => seat as u64,
@@ -66,7 +66,7 @@ impl Site {
         }
     }
 
-    /// A handle of a ring behind the guards, as `src/app.rs` puts them.
+    /// A handle to a ring with the guards in the order of `src/app.rs`.
     pub(crate) fn provider(&self, ring: usize, caller: Caller, incarnation: u64) -> Arc<dyn KeyProvider> {
         let name = ["sim-a", "sim-b"][ring];
         let purpose = 10 * (1 + ring as u64);
@@ -122,7 +122,7 @@ impl Site {
     }
 }
 
-/// The process from its start to its end, as one future: whoever drops it has killed the process.
+/// The process from start to end, as one future. Dropping it kills the process.
 pub(crate) async fn life(
     site: Arc<Site>,
     seat: usize,
@@ -180,12 +180,12 @@ pub(crate) async fn life(
     keeper.run(CancellationToken::new()).await;
 }
 
-/// The process ends with an error; Kubernetes waits ever longer.
+/// The process ends with an error, and Kubernetes waits before it restarts it.
 async fn exit() {
     tokio::time::sleep(span(10_000)).await;
 }
 
-/// What a replica's disk remembers from one process to the next.
+/// What a replica's disk keeps from one process to the next.
 #[derive(Debug, Default)]
 pub(crate) struct Disk(Mutex<Option<Remembered>>);
 

@@ -1,4 +1,4 @@
-//! All chance of a run comes from one seed, through generators that are forked for each purpose: a draw more in one place
+//! Random numbers. All come from one seed, through a separate generator for each purpose, so another draw in one place
 //! changes nothing in another.
 
 use parking_lot::Mutex;
@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use crate::sky::Ms;
 use crate::splitmix;
 
-/// One generator.
+/// A random generator.
 #[derive(Clone, Debug)]
 pub(crate) struct Rng(u64);
 
@@ -15,7 +15,7 @@ impl Rng {
         Self(seed)
     }
 
-    /// A generator of its own for a purpose.
+    /// A separate generator for this purpose.
     pub(crate) fn fork(&self, purpose: u64) -> Self {
         let mut forked = Self(self.0 ^ purpose.wrapping_mul(0xd134_2543_de82_ef95));
         Self(forked.next())
@@ -25,7 +25,7 @@ impl Rng {
         splitmix::next(&mut self.0)
     }
 
-    /// Below `bound`, which is not 0.
+    /// A number below `bound`, which must not be 0.
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
         u64::try_from((u128::from(self.next()) * u128::from(bound)) >> 64).unwrap_or(0)
     }
@@ -34,13 +34,13 @@ impl Rng {
         usize::try_from(self.below(len as u64)).unwrap_or(0)
     }
 
-    /// Between the two, both included.
+    /// A number between these two, both included.
     pub(crate) fn between(&mut self, least: Ms, most: Ms) -> Ms {
         let span = u64::try_from(most.saturating_sub(least)).unwrap_or(0);
         least + i64::try_from(self.below(span + 1)).unwrap_or(0)
     }
 
-    /// True this many times of a hundred.
+    /// True with this probability in percent.
     pub(crate) fn percent(&mut self, of_hundred: u64) -> bool {
         self.below(100) < of_hundred
     }
@@ -50,7 +50,7 @@ impl Rng {
     }
 }
 
-/// A generator that many share, in the order in which they ask.
+/// A generator that several tasks share. The order of their draws matters.
 #[derive(Debug)]
 pub(crate) struct SharedRng(Mutex<Rng>);
 

@@ -1,4 +1,4 @@
-//! The place of one replica in the fleet: who sits there now, and what those before served.
+//! The place of one replica in the fleet: its current process, and what earlier ones served.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -13,10 +13,10 @@ use signet_core::{Policy, Timestamp};
 use crate::gate::Gate;
 use crate::sky::{Ms, SkewedClock};
 
-/// What a replica is configured with.
+/// The configuration of a replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Config {
-    /// By its number in the plan.
+    /// The policy, by its number in the plan.
     pub(crate) policy: usize,
     /// The ring that signs.
     pub(crate) ring: usize,
@@ -46,7 +46,7 @@ pub(crate) struct Opened {
     pub(crate) probe: Arc<ProbeClock>,
 }
 
-/// The clock of whoever asks whether a replica is ready: it can be asked about any instant.
+/// The clock for questions about readiness, which can be asked for any time.
 #[derive(Debug, Default)]
 pub(crate) struct ProbeClock(AtomicI64);
 
@@ -55,7 +55,7 @@ impl Clock for ProbeClock {
         Timestamp::from_millis(self.0.load(Ordering::Relaxed))
     }
 
-    /// Whoever asks about an instant asks about nothing before it.
+    /// A question about one time does not depend on earlier ones.
     fn running(&self) -> std::time::Duration {
         std::time::Duration::ZERO
     }
@@ -67,7 +67,7 @@ impl ProbeClock {
     }
 }
 
-/// What a replica serves and signs with, unchanged since.
+/// What a replica serves and signs with, since its last change.
 #[derive(Debug)]
 pub(crate) struct View {
     pub(crate) names: Arc<[usize]>,
@@ -75,7 +75,7 @@ pub(crate) struct View {
     pub(crate) from: Ms,
 }
 
-/// What it served before, and until when anybody may have fetched it.
+/// What it served before, and until when somebody may have fetched it.
 #[derive(Debug)]
 pub(crate) struct Past {
     pub(crate) names: Arc<[usize]>,
@@ -87,7 +87,7 @@ pub(crate) struct Seat {
     pub(crate) clock: Arc<SkewedClock>,
     pub(crate) live: Option<Live>,
     pub(crate) past: Vec<Past>,
-    /// When its process last went on after it had stopped, or its clock was set.
+    /// When its process last continued after a stop, or its clock was set.
     pub(crate) resumed: Option<Ms>,
 }
 
@@ -101,12 +101,12 @@ impl Seat {
         }
     }
 
-    /// What its process has published.
+    /// The latest snapshot that its process has published.
     pub(crate) fn latest(&self) -> Option<Arc<Snapshot>> {
         Some(self.opened()?.published.latest())
     }
 
-    /// What its process answers from if it is asked now.
+    /// The snapshot from which its process would answer now.
     pub(crate) fn answer(&self, now: Ms) -> Option<Arc<Snapshot>> {
         Some(Arc::clone(&self.opened()?.published.at(self.clock.at(now))))
     }
@@ -115,7 +115,7 @@ impl Seat {
         self.live.as_ref()?.opened.get()
     }
 
-    /// Whether requests are sent to it: it runs, and says that it is ready.
+    /// Whether the replica gets requests: it runs and reports that it is ready.
     pub(crate) fn is_ready(&self, at: Ms) -> bool {
         let runs = self
             .live
@@ -133,7 +133,7 @@ impl Seat {
         opened.readiness.report_on(snapshot).ready
     }
 
-    /// The last instant between the two at which it was ready to be asked. `None`: at none.
+    /// The last time between these two at which it was ready. `None` if it never was.
     pub(crate) fn served_until(&self, from: Ms, now: Ms) -> Option<Ms> {
         if self.said_ready(now) {
             return Some(now);

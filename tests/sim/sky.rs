@@ -1,4 +1,4 @@
-//! True time, and the clocks that are off from it.
+//! True time, and clocks that differ from it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -8,7 +8,7 @@ use signet_base::Clock;
 use signet_core::Timestamp;
 use tokio::time::Instant;
 
-/// Milliseconds: of true time since the run began, or a span.
+/// Milliseconds: of true time since the beginning of the run, or a duration.
 pub(crate) type Ms = i64;
 
 pub(crate) const SECOND: Ms = 1000;
@@ -16,7 +16,7 @@ pub(crate) const MINUTE: Ms = 60 * SECOND;
 pub(crate) const HOUR: Ms = 60 * MINUTE;
 pub(crate) const DAY: Ms = 24 * HOUR;
 
-/// The wall-clock instant at which every run begins.
+/// The time of the wall clock at the beginning of all runs.
 const BEGINNING: Timestamp = Timestamp::from_secs(1_767_225_600);
 
 pub(crate) fn span(ms: Ms) -> Duration {
@@ -27,12 +27,12 @@ pub(crate) fn ms(span: Duration) -> Ms {
     Ms::try_from(span.as_millis()).unwrap_or(Ms::MAX)
 }
 
-/// What a clock that is right shows at an instant of true time.
+/// What a correct clock shows at this true time.
 pub(crate) fn wall(at: Ms) -> Timestamp {
     Timestamp::from_millis(BEGINNING.as_millis() + at)
 }
 
-/// The one true time: that of the paused runtime.
+/// The true time: that of the paused runtime.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sun(Instant);
 
@@ -73,12 +73,12 @@ impl SkewedClock {
         self.offset.store(offset, Ordering::Relaxed);
     }
 
-    /// What it shows at an instant of true time.
+    /// What the clock shows at this true time.
     pub(crate) fn at(&self, at: Ms) -> Timestamp {
         Timestamp::from_millis(BEGINNING.as_millis() + at + self.offset())
     }
 
-    /// The true time at which it shows this.
+    /// The true time at which the clock shows this.
     pub(crate) fn true_time_of(&self, shown: Timestamp) -> Ms {
         shown.as_millis() - BEGINNING.as_millis() - self.offset()
     }

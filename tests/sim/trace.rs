@@ -1,5 +1,5 @@
-//! What happened, line by line. Two runs of one seed write the same bytes; keys are named by the order of their creation,
-//! as sealed custody draws its key pairs from the machine's randomness.
+//! The trace of a run, line by line. Two runs with the same seed write the same bytes. Keys are named by the order of
+//! their creation, because sealed custody generates random key pairs.
 
 use std::fmt::{Arguments, Write as _};
 
@@ -14,7 +14,7 @@ pub(crate) struct Trace {
 }
 
 impl Trace {
-    /// Keeps the text as well as its hash, if that is wanted.
+    /// Makes a trace. It always has a hash, and keeps the text if requested.
     pub(crate) fn new(keeps_text: bool) -> Self {
         Self {
             hash: Context::new(&SHA256),
@@ -56,7 +56,7 @@ impl std::fmt::Debug for Trace {
     }
 }
 
-/// True time as days, hours, minutes, seconds, milliseconds.
+/// Formats true time as days, hours, minutes, seconds and milliseconds.
 pub(crate) fn instant(at: Ms) -> String {
     format!(
         "{}d{:02}:{:02}:{:02}.{:03}",

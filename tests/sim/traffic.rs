@@ -1,4 +1,4 @@
-//! Tokens: signed by any replica that is ready, checked later by any replica and any verifier, at any moment of their life.
+//! Tokens: signed by any ready replica, and checked later by any replica and any verifier, at any time of their lives.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,14 +17,15 @@ use crate::sky::{Ms, SECOND, SkewedClock, ms, wall};
 use crate::verifier::{Cached, Keeps, Verifier};
 use crate::witness::{State, Terms, Witness};
 
-/// One in so many tokens is signed and verified; the others are checked by kid and life, which is what the fleet decides.
+/// One in this many tokens is really signed and verified. The others are checked by kid and lifetime
+/// only, which the fleet decides.
 const SIGNED: u64 = 12;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Token {
     name: usize,
     born: Ms,
-    /// By the clock of whoever looks.
+    /// The expiry, which each checker judges by its own clock.
     expires: Timestamp,
     text: Option<String>,
 }
@@ -53,7 +54,7 @@ impl Traffic {
         }
     }
 
-    /// One token, by a replica that is ready and has a key.
+    /// Makes a token on a ready replica that has a key.
     pub(crate) async fn mint(&mut self, now: Ms, witness: &Witness, site: &Site) -> Option<usize> {
         let (seat, snapshot, shown, cap, provider) = {
             let mut state = witness.state();
@@ -96,10 +97,10 @@ impl Traffic {
         Some(self.tokens.len() - 1)
     }
 
-    /// At once, at the very end, and at moments between.
+    /// The times to check a token: at once, at the very end, and in between.
     pub(crate) fn when_to_check(&mut self, token: usize) -> Vec<Ms> {
         let token = &self.tokens[token];
-        // The true time of the end for a clock that is right.
+        // The true time at which it expires for a correct clock.
         let end = token.born + ms(token.expires.since(wall(token.born)));
         let mut at = vec![token.born, (end - 1).max(token.born), end + self.terms.skew - 1];
         for _ in 0..3 {
@@ -169,7 +170,7 @@ impl Traffic {
         self.verifiers[index].cache = Some(Cached { names, snapshot, until });
     }
 
-    /// Nobody is told to keep a key beyond its time.
+    /// Checks that nobody is told to keep a key beyond its time.
     fn judge_max_age(
         &self,
         now: Ms,
@@ -189,7 +190,7 @@ impl Traffic {
                 continue;
             };
             let since = expires.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-            // Told to the second, rounded down.
+            // Reported in whole seconds, rounded down.
             let expires = Timestamp::from_secs(i64::try_from(since.as_secs()).unwrap_or(i64::MAX) + 1);
             if until > expires {
                 let text = format!(
@@ -239,7 +240,7 @@ impl Traffic {
     }
 }
 
-/// Any replica to which requests are sent.
+/// A random replica that gets requests.
 fn any_ready(state: &mut State, rng: &mut Rng, now: Ms) -> Option<usize> {
     let count = state.seats.len();
     let first = rng.index(count);

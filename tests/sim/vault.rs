@@ -1,4 +1,4 @@
-//! What sealed custody is made of: a sealer and a store behind a wire, under the real `Sealed`.
+//! A simulated sealer and a simulated store, for the real `Sealed`.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use crate::weather::Wire;
 use crate::witness::Born;
 
-/// Wraps by putting the context in front. Whoever has the store of a simulation may know its secrets.
+/// A sealer that puts the context in front. The secrets of a simulation need no protection.
 #[derive(Debug)]
 pub(crate) struct SimSealer(pub(crate) Arc<Wire>);
 
@@ -39,7 +39,7 @@ impl Sealer for SimSealer {
     async fn check(&self, _: &mut Trials) {}
 }
 
-/// The one document, and what the witness knows of it.
+/// The document, and what the witness knows about it.
 #[derive(Debug, Default)]
 pub(crate) struct Shelf {
     pub(crate) ring: usize,
@@ -60,7 +60,7 @@ impl Shelf {
     }
 }
 
-/// The store, by one process's wire.
+/// The store, accessed over one process's connection.
 #[derive(Debug)]
 pub(crate) struct SimStore {
     pub(crate) shelf: Arc<Mutex<Shelf>>,
@@ -103,7 +103,7 @@ impl RingStore for SimStore {
     async fn check(&self, _: &mut Trials) {}
 }
 
-/// The part of the ring document that a run is judged by.
+/// The part of the ring document that the checks need.
 #[derive(Deserialize)]
 struct Page {
     body: Body,

@@ -1,4 +1,4 @@
-//! Verifiers with caches of their own, none of which fetches for an unknown kid.
+//! Verifiers with their own caches. None fetches for an unknown kid.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::sky::{MINUTE, Ms};
 pub(crate) enum Keeps {
     /// As its `Cache-Control` says.
     AsToldTo,
-    /// For so long whatever it says: Envoy 10 min, Istio 20 min, others for all of V.
+    /// For this time, whatever it says: Envoy 10 min, Istio 20 min, others for all of V.
     For(Ms),
 }
 

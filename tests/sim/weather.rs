@@ -1,4 +1,4 @@
-//! Trouble between a replica and its provider, and the wire that is subject to it.
+//! Trouble between a replica and its provider, and the connection that it affects.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,22 +10,22 @@ use crate::rng::{Rng, SharedRng};
 use crate::sky::{HOUR, Ms, SECOND, Sun, span};
 use crate::witness::Witness;
 
-/// The longest that an answer takes while there is no trouble.
+/// The maximum time of an answer without trouble.
 pub(crate) const CALM: Ms = 400;
 
-/// Who calls.
+/// Who makes a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Caller {
     Replica(usize),
     Operator,
 }
 
-/// One trouble.
+/// A period of trouble.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Trouble {
     pub(crate) from: Ms,
     pub(crate) to: Ms,
-    /// The only replica that has it; without, all callers do.
+    /// The only replica that is affected. `None` means all callers.
     pub(crate) only: Option<usize>,
     pub(crate) kind: Kind,
 }
@@ -33,15 +33,15 @@ pub(crate) struct Trouble {
 /// What goes wrong.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Kind {
-    /// Refused at once.
+    /// Calls are refused at once.
     Down,
-    /// Packets are dropped: no answer.
+    /// Packets are lost, so there is no answer.
     Silent,
-    /// Asked to come back after so long.
+    /// The provider throttles, with this time to wait.
     Throttled(Ms),
-    /// Answers take up to so long.
+    /// Answers take up to this time.
     Slow(Ms),
-    /// What is asked for happens, but so many of a hundred answers do not arrive.
+    /// Calls happen, but this percentage of the answers is lost.
     LosesAnswers(u64),
 }
 
@@ -58,7 +58,7 @@ impl Weather {
         self.0.iter().filter(hits).map(|trouble| trouble.kind)
     }
 
-    /// Whether a replica had any trouble between the two.
+    /// Whether a replica had no trouble between these times.
     pub(crate) fn is_calm(&self, replica: usize, from: Ms, to: Ms) -> bool {
         !self
             .0
@@ -67,7 +67,7 @@ impl Weather {
     }
 }
 
-/// The way from one process to the provider.
+/// The connection from one process to the provider.
 #[derive(Debug)]
 pub(crate) struct Wire {
     pub(crate) provider: &'static str,
@@ -97,7 +97,7 @@ impl Wire {
         }
     }
 
-    /// Asks: `effect` happens in the provider, if the question arrives there.
+    /// Makes a call. `effect` happens in the provider, if the request arrives there.
     pub(crate) async fn ask<T>(
         &self,
         operation: Operation,
@@ -106,7 +106,7 @@ impl Wire {
         self.witness.call(operation);
         let (there, back) = self.pass(operation).await?;
         sleep(there).await;
-        // It may have gone down while the question was on its way.
+        // The provider may have gone down while the request was on its way.
         self.pass(operation).await?;
         let outcome = effect();
         let lost = self.weather.over(self.caller, self.sun.now()).any(|kind| match kind {
@@ -143,7 +143,7 @@ impl Wire {
         Ok((there, back))
     }
 
-    /// As good as for ever: the caller's deadline comes first.
+    /// Practically for ever, because the caller's deadline comes first.
     async fn silence<T>(&self, operation: Operation) -> Result<T, ProviderError> {
         sleep(span(HOUR + SECOND)).await;
         Err(self.error(operation, ErrorKind::Unavailable, "the connection was reset"))

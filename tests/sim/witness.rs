@@ -1,5 +1,5 @@
-//! Sees all: what every provider holds, what every replica publishes and signs with, and when. It judges the promises at
-//! every change, for every verifier that there could be: not only for the caches of the run, but for any that may still
+//! The witness sees everything: what every provider stores, and what every replica publishes and signs with. It
+//! checks the promises at every change, not only for the verifiers of the run but for any cache that may still
 //! hold what a replica served.
 
 use std::collections::{BTreeMap, HashMap};
@@ -17,16 +17,16 @@ use crate::sky::{Ms, Sun};
 use crate::trace::Trace;
 use crate::weather::{Caller, Weather};
 
-/// A promise that was broken.
+/// A broken promise.
 #[derive(Clone, Debug)]
 pub(crate) struct Violation {
-    /// Which check saw it.
+    /// The check that detected it.
     pub(crate) check: &'static str,
     pub(crate) at: Ms,
     pub(crate) text: String,
 }
 
-/// A key that came to be, as its provider saw it.
+/// A new key, as its provider saw it.
 pub(crate) struct Born {
     pub(crate) record: KeyRecord,
     /// The ring just before.
@@ -34,32 +34,32 @@ pub(crate) struct Born {
     pub(crate) successor_of: Option<Kid>,
 }
 
-/// What is true of a key.
+/// The truth about a key.
 #[derive(Debug)]
 pub(crate) struct Truth {
     pub(crate) ring: usize,
     pub(crate) born: Ms,
     pub(crate) lead: Ms,
     pub(crate) successor_of: Option<Kid>,
-    /// May sign before all have it: the first of its ring, or what follows a revoked key.
+    /// Whether it may sign before all have it: the first of its ring, or the successor of a revoked key.
     pub(crate) at_once: bool,
     pub(crate) signed: bool,
-    /// Until when a token that it signed may be good somewhere.
+    /// Until when one of its tokens may be good somewhere.
     pub(crate) dies: Ms,
     pub(crate) revoked: Option<Ms>,
     pub(crate) retired: bool,
     pub(crate) gone: bool,
 }
 
-/// What the whole run is under.
+/// The parameters of the whole run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Terms {
     pub(crate) custody: Custody,
     pub(crate) claim: Claim,
     pub(crate) keeps_terms: bool,
-    /// S.
+    /// S: the clock skew.
     pub(crate) skew: Ms,
-    /// R.
+    /// R: the refresh interval.
     pub(crate) refresh: Ms,
     /// The longer of M and V.
     pub(crate) hold: Ms,
@@ -140,7 +140,7 @@ impl Witness {
         state.trace.line(now, format_args!("ring {ring}: k{name} is retired"));
     }
 
-    /// After a poll of a replica: whatever it published is judged at once.
+    /// Handles a poll of a replica: everything that it published is checked at once.
     pub(crate) fn polled(&self, seat: usize, stopped: bool) {
         let now = self.sun.now();
         let mut state = self.state();
@@ -154,7 +154,7 @@ impl Witness {
         }
     }
 
-    /// A replica goes on after it had stopped, with what it published then.
+    /// Handles a replica that continues after a stop, with what it published before.
     pub(crate) fn goes_on(&self, seat: usize) {
         let now = self.sun.now();
         let mut state = self.state();
@@ -264,7 +264,7 @@ impl State {
         });
     }
 
-    /// Asks a replica, which may find that what it published no longer holds.
+    /// Asks a replica, which may find that its last snapshot no longer holds.
     pub(crate) fn look(&mut self, now: Ms, seat: usize) {
         let stopped = self.seats[seat].live.as_ref().is_none_or(|live| live.gate.is_stopped());
         if let Some(snapshot) = self.seats[seat].answer(now).filter(|_| !stopped) {
@@ -283,7 +283,7 @@ impl State {
         }
     }
 
-    /// A race may make few keys beside the first; but who cannot see what others made, makes one of its own.
+    /// The number of duplicates that a race may create. A replica that cannot see what others created makes its own.
     fn most_twins(&self) -> usize {
         match self.terms.lag {
             0 => self.seats.len() / 4 + 1,
@@ -314,7 +314,7 @@ impl State {
         self.names.get(signer.public.kid()).copied()
     }
 
-    /// The names of the keys in the served document, in order.
+    /// The names of the keys in the published document, in order.
     fn document(&mut self, now: Ms, snapshot: &Snapshot) -> Arc<[usize]> {
         let tag = snapshot.jwks.etag.as_bytes().to_vec();
         if let Some(known) = self.documents.get(&tag) {
@@ -338,7 +338,7 @@ impl State {
         names
     }
 
-    /// From now on this is what the replica serves and signs with.
+    /// Records what the replica serves and signs with from now on.
     fn enter_view(&mut self, now: Ms, seat: usize, snapshot: Arc<Snapshot>) {
         let names = self.document(now, &snapshot);
         let active = self.active(&snapshot);
@@ -408,7 +408,7 @@ impl State {
         });
     }
 
-    /// A key may sign before all have it, for as long as its lead would have been.
+    /// Whether a key may sign before all have it, for as long as its lead would have been.
     pub(crate) fn is_excused(&self, name: usize, now: Ms) -> bool {
         let key = &self.keys[name];
         let follows_revoked = |key: &Truth| {

@@ -1,4 +1,4 @@
-//! Clients that open connection after connection, beside one that has something to ask.
+//! Clients that open one connection after another, next to a client with real requests.
 
 use std::collections::VecDeque;
 use std::io::Write as _;
@@ -11,12 +11,12 @@ use crate::harness::time::{instant, next_beat, wait_for};
 use crate::http2;
 use crate::target::{LISTENERS, Listener, Target};
 
-/// 500 a second.
+/// 500 per second.
 const PERIOD: Duration = Duration::from_millis(2);
-/// Fewer than clients of this rate fill in a second.
+/// Fewer than clients at this rate fill in a second.
 const PLACES: usize = 200;
 
-/// What each of the many sends, and then nothing more.
+/// What each of the many clients sends before it becomes silent.
 fn openings(listener: Listener) -> [(&'static str, Vec<u8>); 5] {
     let path = match listener {
         Listener::Socket => "/v1/sign",
@@ -35,7 +35,7 @@ fn openings(listener: Listener) -> [(&'static str, Vec<u8>); 5] {
     ]
 }
 
-/// Opens one after the other until it is told to stop, and closes the oldest when there are many.
+/// Opens connections until told to stop, and closes the oldest when there are many.
 fn open_without_end(target: &Target, listener: Listener, opening: &[u8], stop: &AtomicBool, opened: &AtomicUsize) {
     let (mut crowd, mut beat): (VecDeque<Box<dyn Duplex>>, _) = (VecDeque::new(), instant());
     while !stop.load(Ordering::Relaxed) {
@@ -43,7 +43,7 @@ fn open_without_end(target: &Target, listener: Listener, opening: &[u8], stop: &
             [] => listener.open_silent(target),
             _ => listener.open(target),
         };
-        // It may be closed for the next.
+        // It may be closed for the next one.
         let _ = stream.write_all(opening).and_then(|()| stream.flush());
         crowd.push_back(stream);
         opened.fetch_add(1, Ordering::Relaxed);
@@ -54,7 +54,7 @@ fn open_without_end(target: &Target, listener: Listener, opening: &[u8], stop: &
     }
 }
 
-/// Stops the crowd also if a test fails.
+/// Stops the crowd, even if a test fails.
 struct Stop<'a>(&'a AtomicBool);
 
 impl Drop for Stop<'_> {

@@ -1,4 +1,4 @@
-//! The socket's file: one sidecar to a socket, whatever a crash left.
+//! The socket's file: one sidecar per socket, whatever a crash left.
 
 use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
@@ -12,7 +12,7 @@ use rustix::fs::{CWD, FileType, Mode};
 use crate::harness::time::wait_for;
 use crate::harness::{Home, PATIENCE, STRANGER, Spec};
 
-/// A start that must fail because of its surroundings; what it said.
+/// Checks that a start fails because of its environment, and returns its message.
 fn refused(spec: &Spec) -> String {
     let ran = spec.run(&["serve"]);
     assert_eq!(ran.code, 78, "{}", ran.stderr);
@@ -48,7 +48,7 @@ fn a_socket_that_another_program_serves_is_not_taken_from_it() {
 fn of_many_starts_at_once_on_one_socket_exactly_one_serves() {
     let home = Home::new();
     let socket = home.path("one.sock").display().to_string();
-    // What a crash left, so that each of them has reason to replace it.
+    // The remains of a crash, so each of them has a reason to replace it.
     drop(std::os::unix::net::UnixListener::bind(&socket).expect("a stale socket"));
     let specs: Vec<Spec> = (0..4).map(|_| Spec::new(&home).set("SIGNET_SOCKET", &socket)).collect();
     let start = |spec: &Spec| spec.command(&["serve"]).stderr(Stdio::null()).spawn().expect("started");
@@ -125,7 +125,7 @@ fn what_is_not_a_socket_is_left_alone() {
     );
 }
 
-/// The users of one machine cannot remove or open each other's files, and root can.
+/// Different users cannot remove or open each other's files, but root can.
 #[test]
 fn a_socket_or_a_lock_of_another_user_is_told_with_its_owner_and_what_to_do() {
     let home = Home::new();
@@ -168,7 +168,7 @@ fn a_socket_or_a_lock_of_another_user_is_told_with_its_owner_and_what_to_do() {
     }
     std::fs::remove_file(&lock).expect("removed");
 
-    // Served by root, but closed to the other user; and then what is left of it.
+    // Root is serving on it, but the other user may not connect; and later what is left of it.
     let listener = std::os::unix::net::UnixListener::bind(&socket).expect("bound");
     mode(&socket, 0o600);
     refused(&socket);

@@ -1,5 +1,5 @@
-//! Clients that ask and do not read, send and do not end, or come in crowds. What they can make the process hold is bounded
-//! on every listener, whatever they do.
+//! Clients that send requests without reading, send without ending, or come in crowds. On all listeners, the memory
+//! that they can use is limited.
 
 use std::io::{self, Write as _};
 use std::time::Duration;
@@ -12,19 +12,19 @@ use crate::harness::{PATIENCE, say};
 use crate::http2;
 use crate::target::{LISTENERS, Listener, Target};
 
-/// How much more than at rest the process may have in memory.
+/// The maximum memory above the idle state, in KiB.
 const MOST_KIB: u64 = 64 * 1024;
 
 impl Target {
-    /// Feeds it, and holds what it takes meanwhile against what it took before.
+    /// Runs the attack, and compares the memory before and after.
     fn measure<T>(&self, what: &str, listener: Listener, feed: impl FnOnce() -> T) {
         let before = self.resident_kib();
         let fed = feed();
         let more = self.resident_kib().saturating_sub(before);
         say(format!("{what}, {listener:?}: {before} KiB at rest, {more} KiB more"));
         assert!(more < MOST_KIB, "{what}, {listener:?}: {more} KiB more than at rest");
-        // It goes on, for others and on the other listeners.
-        // A full budget is given back within about a second; until then others get 503.
+        // The sidecar must continue to serve others, on all listeners. A full budget is released within about a second;
+        // until then, others get 503.
         wait_for("an answer beside those that feed it", PATIENCE, || {
             let answer = self.connect(listener).get(listener.path()).ok()?;
             (answer.status == 200).then_some(())
@@ -34,7 +34,7 @@ impl Target {
     }
 }
 
-/// Writes until the other side takes no more, or it was as much as this.
+/// Writes until the other side stops reading, or until this much was written.
 fn write_until_deaf(stream: &mut dyn Duplex, octets: &[u8], most: usize) -> usize {
     let mut sent = 0;
     while sent < most {
@@ -52,7 +52,7 @@ fn pipelined_requests_whose_answers_nobody_reads_take_no_memory() {
         let target = listener.target();
         let one = format!("GET {} HTTP/1.1\r\nhost: signet\r\n\r\n", listener.path());
         let many = one.repeat(64 * 1024 / one.len());
-        // Whole requests, and what ends in the middle of one.
+        // Complete requests, and a sequence that ends in the middle of one.
         for (what, octets) in [("whole", many.as_str()), ("misaligned", &many[..many.len() - 7])] {
             target.measure(&format!("pipelined, {what}"), listener, || {
                 let mut streams: Vec<_> = (0..4).map(|_| listener.open(&target)).collect();
@@ -87,7 +87,7 @@ fn streams_whose_answers_nobody_takes_take_no_memory() {
     }
 }
 
-/// Waits until it takes no more memory than a moment ago.
+/// Waits until the memory no longer grows.
 fn settled(target: &Target) {
     let (mut last, mut since) = (0, instant());
     wait_for("its memory to settle", PATIENCE, || {
@@ -137,7 +137,7 @@ fn heads_that_never_end_take_no_memory() {
 fn a_request_beside_a_flood_of_unfinished_heads_is_answered_at_once() {
     for listener in LISTENERS {
         let target = listener.target();
-        // Each takes the memory of a long head, and so many are more than there is memory for.
+        // Each takes the memory of a long head. Together they need more than is available.
         let part = format!(
             "GET {} HTTP/1.1\r\nhost: signet\r\nx: {}",
             listener.path(),
@@ -157,7 +157,7 @@ fn a_request_beside_a_flood_of_unfinished_heads_is_answered_at_once() {
             "{listener:?}: there is memory for all of them"
         );
         let start = instant();
-        // A stream of HTTP/2 and a long answer take memory too.
+        // An HTTP/2 stream and a long answer take memory, too.
         let mut stream = listener.open(&target);
         stream.patience(PATIENCE).expect("a limit");
         stream.write_all(&http2::hello(65_535)).expect("sent");
@@ -205,7 +205,7 @@ fn bodies_that_never_end_share_a_budget_and_then_are_refused() {
         assert!((40..=48).contains(&refused), "{refused} of 64 were refused");
         streams
     });
-    // What was held for them is free again.
+    // Their memory has been released.
     let claims = json!({ "claims": { "sub": "client", "aud": crate::harness::AUDIENCE } });
     let batch = json!({ "items": vec![claims; 1000] }).to_string();
     let answer = target
@@ -215,7 +215,7 @@ fn bodies_that_never_end_share_a_budget_and_then_are_refused() {
     assert_eq!(answer.status, 200, "{}", answer.text());
 }
 
-/// Each sends less than what is read at once, so that all of them together come under way.
+/// Each sends less than is read at once, so all of them are in progress together.
 #[test]
 fn many_small_parts_of_bodies_take_no_memory() {
     for listener in LISTENERS {
@@ -240,7 +240,7 @@ fn many_small_parts_of_bodies_take_no_memory() {
     }
 }
 
-/// 1,000 connections that send this and stay.
+/// 1,000 connections that send this and stay open.
 fn feed(listener: Listener, what: &str, octets: &[u8]) {
     let target = listener.target();
     target.measure(what, listener, || {
@@ -269,7 +269,7 @@ fn batches_whose_answers_nobody_reads_take_no_memory() {
     target.measure("16 of the longest batches", listener, || {
         let mut streams: Vec<_> = (0..16).map(|_| listener.open(&target)).collect();
         for stream in &mut streams {
-            // What is not taken in time is too much at once.
+            // If it is not read in time, it was too much at once.
             let _ = stream
                 .write_all(head.as_bytes())
                 .and_then(|()| stream.write_all(batch.as_bytes()));
@@ -287,7 +287,7 @@ fn requests_that_are_taken_back_at_once_take_no_memory() {
         target.measure("20,000 streams reset on each of 8 connections", listener, || {
             let mut streams: Vec<_> = (0..8).map(|_| listener.open(&target)).collect();
             for stream in &mut streams {
-                // It may be closed for that before all is sent.
+                // It may be closed before everything is sent.
                 let _ = stream.write_all(&http2::hello(65_535));
                 let _ = stream.write_all(&octets);
             }

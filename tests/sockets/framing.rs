@@ -1,4 +1,4 @@
-//! Requests that begin or end where they should not: each gets its answer, and the client gets to see it.
+//! Requests with wrong beginnings or ends: each gets its answer, and the client sees it.
 
 use std::io::{Read as _, Write as _};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::harness::http::Connection;
 use crate::harness::time::instant;
 use crate::target::{LISTENERS, Listener};
 
-/// Less than any time-out after which an answer may come anyway.
+/// Shorter than any timeout after which an answer might come anyway.
 const SOON: Duration = Duration::from_secs(3);
 
 fn sign() -> String {
@@ -33,7 +33,7 @@ fn an_answer_does_not_wait_for_the_rest_of_the_next_request() {
             Listener::Socket => sign(),
             _ => format!("{}GET", get(listener)),
         };
-        // The extra line end of old clients (RFC 9112 §2.2), one octet, most of a request.
+        // The extra line end of old clients (RFC 9112 §2.2), one byte, and most of a request.
         for extra in ["\r\n", "\r", "G", "POST /v1/sign HTTP/1.1\r\nhost: sig"] {
             let octets = post.trim_end_matches("GET").to_owned() + extra;
             let mut connection = target.connect(listener);
@@ -46,7 +46,7 @@ fn an_answer_does_not_wait_for_the_rest_of_the_next_request() {
     }
 }
 
-/// As `printf … | nc -N` does: the request, and the end of what is sent, at once.
+/// As `printf … | nc -N` does: sends the request and closes its sending side at once.
 #[test]
 fn who_ends_its_side_after_a_request_gets_the_answer() {
     for listener in LISTENERS {
@@ -109,7 +109,7 @@ fn who_ends_its_side_and_reads_nothing_keeps_its_place_from_nobody() {
 #[test]
 fn an_answer_without_an_end_ends_with_its_client() {
     let listener = Listener::Socket;
-    // A stream of events is work, so it keeps its place for as long as it lasts.
+    // A stream of events counts as work, so it keeps its place as long as it lasts.
     let target = listener.target_with(&[("SIGNET_MAX_CONNECTIONS", "1")]);
     let follow = || {
         let mut events = target.connect(listener);
@@ -122,7 +122,7 @@ fn an_answer_without_an_end_ends_with_its_client() {
     events.chunk().expect("the ring as it is now");
     let start = instant();
     drop(events);
-    // Sooner than the next comment that keeps the connection open could not be written.
+    // Sooner than the next keep-alive comment would fail to be written.
     let mut events = follow();
     events.no_more().expect("ended");
     assert_eq!(events.head().expect("a head").status, 200);
@@ -255,7 +255,7 @@ fn a_head_that_comes_too_slowly_gets_a_408() {
     }
 }
 
-/// Sends all of a large body before it reads, as simple clients do.
+/// Sends a whole large body before reading, like simple clients.
 fn send_all(listener: Listener, connection: &mut Connection, path: &str, head: &str, name: &str) -> u16 {
     const LARGE: usize = 5_000_000;
     let mut octets =
@@ -293,7 +293,7 @@ fn a_client_that_is_still_sending_its_body_gets_the_answer() {
             );
             assert!(connection.ends_within(SOON), "{listener:?} {path}");
         }
-        // A short body that nobody reads, and that came with its head, does not end the connection.
+        // If nobody reads a short body that arrived with its head, the connection stays open.
         let mut connection = target.connect(listener);
         for _ in 0..3 {
             let answer = connection.post("/nowhere", b"short").expect("an answer");

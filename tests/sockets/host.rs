@@ -1,4 +1,4 @@
-//! The host that a request names: one, and a name or an address.
+//! The host of a request: exactly one, and a valid name or address.
 
 use std::io::Write as _;
 use std::time::Duration;

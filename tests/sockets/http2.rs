@@ -1,4 +1,4 @@
-//! Frames of HTTP/2 (RFC 9113) as a client writes that has no library, and no manners.
+//! HTTP/2 frames (RFC 9113) as a rude client without a library writes them.
 
 use std::io;
 
@@ -21,7 +21,8 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// The preface, and settings with this window for each stream; with a wide one, also for the connection.
+/// The preface, and settings with this window for each stream. If the window is large, it also
+/// applies to the connection.
 pub(crate) fn hello(window: u32) -> Vec<u8> {
     let mut hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
     let mut settings = vec![0, 4];
@@ -34,7 +35,7 @@ pub(crate) fn hello(window: u32) -> Vec<u8> {
     hello
 }
 
-/// A header field that is not indexed (RFC 7541 §6.2.2), by the number of its name in the static table.
+/// A header field without indexing (RFC 7541 §6.2.2), by the number of its name in the static table.
 fn field(name: u8, value: &str) -> Vec<u8> {
     let mut field = vec![name, u8::try_from(value.len()).expect("short")];
     field.extend_from_slice(value.as_bytes());
@@ -52,8 +53,8 @@ fn head(method: &str, path: &str) -> Vec<u8> {
     head
 }
 
-/// So many requests, each on a stream of its own, from stream 1 on. With a body, each is a POST that announces more than
-/// it sends.
+/// This many requests, each on its own stream, from stream 1 on. With a body, each is a POST that
+/// announces more than it sends.
 pub(crate) fn asks(path: &str, many: u32, body: &[u8]) -> Vec<u8> {
     let mut asks = Vec::new();
     for stream in (0..many).map(|n| 2 * n + 1) {
@@ -72,7 +73,7 @@ pub(crate) fn ask(path: &str, stream: u32) -> Vec<u8> {
     frame(HEADERS, END_HEADERS | END_STREAM, stream, &head("GET", path))
 }
 
-/// The beginning of a head with so many short fields, which is not complete.
+/// The beginning of a head with this many short fields. It is incomplete.
 pub(crate) fn unfinished_head(fields: usize) -> Vec<u8> {
     let mut head = head("GET", "/");
     for _ in 0..fields {
@@ -81,7 +82,7 @@ pub(crate) fn unfinished_head(fields: usize) -> Vec<u8> {
     frame(HEADERS, END_STREAM, 1, &head)
 }
 
-/// So many requests that are taken back at once, from stream 1 on (CVE-2023-44487).
+/// This many requests that are cancelled at once, from stream 1 on (CVE-2023-44487).
 pub(crate) fn asks_and_resets(path: &str, many: u32) -> Vec<u8> {
     let mut asks = Vec::new();
     for stream in (0..many).map(|n| 2 * n + 1) {
@@ -91,7 +92,7 @@ pub(crate) fn asks_and_resets(path: &str, many: u32) -> Vec<u8> {
     asks
 }
 
-/// A request on stream 1 that names these hosts.
+/// A request on stream 1 with these hosts.
 pub(crate) fn ask_of_hosts(path: &str, authority: Option<&str>, hosts: &[&str]) -> Vec<u8> {
     let mut head = vec![0x82, 0x86];
     head.extend(field(4, path));
@@ -107,7 +108,7 @@ pub(crate) fn ask_of_hosts(path: &str, authority: Option<&str>, hosts: &[&str]) 
     frame(HEADERS, END_HEADERS | END_STREAM, 1, &head)
 }
 
-/// Reads frames until an answer begins; its status, which stands first, by its number in the static table.
+/// Reads frames until an answer begins. Returns its status, which comes first, by its number in the static table.
 pub(crate) fn status_of_an_answer(stream: &mut dyn Duplex) -> io::Result<u16> {
     loop {
         let (kind, payload) = read_frame(stream)?;
@@ -133,7 +134,7 @@ fn read_frame(stream: &mut dyn Duplex) -> io::Result<(u8, Vec<u8>)> {
     Ok((head[3], payload))
 }
 
-/// Reads frames until a stream is reset; for which reason.
+/// Reads frames until a stream is reset. Returns the reason.
 pub(crate) fn reason_of_a_reset(stream: &mut dyn Duplex) -> io::Result<u32> {
     loop {
         let (kind, payload) = read_frame(stream)?;

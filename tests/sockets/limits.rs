@@ -1,4 +1,4 @@
-//! Clients that are slow on purpose, and too many of them.
+//! Clients that are slow on purpose, and too many clients.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,7 +10,7 @@ use crate::harness::{Home, PATIENCE, Sidecar, Spec};
 use crate::target;
 
 const TIMEOUT: Duration = Duration::from_secs(1);
-/// On a busy machine a timer may be late.
+/// A timer may be late on a busy machine.
 const GRACE: Duration = Duration::from_secs(3);
 
 fn impatient() -> Sidecar {
@@ -38,7 +38,7 @@ fn a_connection_that_never_says_a_word_is_closed_in_time() {
         let start = instant();
         for (name, mut connection) in connections {
             connection.send(opening.as_bytes()).expect("sent");
-            // HTTP/2 begins with a frame of settings; what counts is the end.
+            // HTTP/2 begins with a settings frame; only the end counts.
             assert!(connection.ends_within(TIMEOUT + GRACE), "{name} after {opening:?}");
         }
         let elapsed = start.elapsed();
@@ -100,7 +100,7 @@ fn a_full_listener_closes_the_connection_that_has_been_idle_longest() {
             connection
         };
         let (mut one, mut two, mut three) = (open(), open(), open());
-        // The one that was opened first is not the one that has been idle longest.
+        // The first connection opened is not the one that has been idle longest.
         ask(&mut one);
         let mut four = open();
         assert!(two.is_closed_within(GRACE), "{listener:?}");
@@ -125,7 +125,7 @@ fn a_connection_that_is_working_is_not_closed_for_another() {
         assert_eq!(sidecar.socket().get("/v1/ring").expect("an answer").status, 200);
     }
     assert!(!events.is_closed_within(Duration::from_millis(300)));
-    // A second one that works takes the last place, and then others wait for one of the two.
+    // Another working connection takes the last place. Others then wait for one of the two.
     let mut more = sidecar.socket();
     more.send(b"GET /v1/ring/events HTTP/1.1\r\nhost: signet\r\n\r\n")
         .expect("sent");
@@ -135,13 +135,13 @@ fn a_connection_that_is_working_is_not_closed_for_another() {
         .send(b"GET /v1/ring HTTP/1.1\r\nhost: signet\r\n\r\n")
         .expect("sent");
     assert!(!waiting.is_closed_within(Duration::from_millis(300)));
-    // Every listener has places of its own.
+    // Each listener has its own places.
     assert_eq!(sidecar.readiness().0, 200);
     drop(more);
     assert_eq!(waiting.answer("GET").expect("an answer").status, 200);
 }
 
-/// Much less than what it took to wait until a silent connection was closed; debug builds on a busy machine are slow.
+/// Much less than the wait until a silent connection is closed. Debug builds on a busy machine are slow.
 const AT_ONCE: Duration = Duration::from_secs(2);
 
 #[test]

@@ -1,4 +1,4 @@
-//! What strangers can have logged: of each kind a line at once, and then few, whatever they repeat.
+//! What strangers can cause to be logged: one line of each kind at once, and then few, however often they repeat it.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -25,7 +25,7 @@ fn peers_that_are_turned_away_do_not_fill_the_log() {
     assert!(metrics.contains(&counted), "{metrics}");
 }
 
-/// A PING of HTTP/2 (RFC 9113 §6.7), or the answer to one.
+/// An HTTP/2 PING (RFC 9113 §6.7), or the answer to one.
 fn ping(is_answer: bool, data: [u8; 8]) -> Vec<u8> {
     let head = [0, 0, 8, 6, u8::from(is_answer), 0, 0, 0, 0];
     [&head[..], &data[..]].concat()
@@ -39,13 +39,13 @@ fn odd_frames_of_http_2_do_not_fill_the_log() {
         connection
             .set_read_timeout(Some(Duration::from_secs(10)))
             .expect("a limit");
-        // The preface and no settings, then answers to questions that nobody asked. The library warns of each.
+        // The preface without settings, then answers to PINGs that nobody sent. The library logs a warning for each.
         let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
         connection.write_all(preface).expect("sent");
         for _ in 0..MANY {
             connection.write_all(&ping(true, *b"unasked.")).expect("sent");
         }
-        // Once it has answered this, it has read them all.
+        // Once it has answered this, it has read all of them.
         connection.write_all(&ping(false, *b"the end.")).expect("sent");
         let (mut read, answer) = (Vec::new(), ping(true, *b"the end."));
         while !read.windows(answer.len()).any(|window| window == answer) {
@@ -56,6 +56,6 @@ fn odd_frames_of_http_2_do_not_fill_the_log() {
         }
     }
     let lines = sidecar.log_text().lines().filter(|line| line.contains("PING")).count();
-    // Those of a burst, and of the time that the test took.
+    // The lines of a burst, and those for the time that the test took.
     assert!(lines < MANY / 10, "{lines} lines");
 }

@@ -1,4 +1,4 @@
-//! The listeners as operators and attackers meet them: the socket's file, its peers, limits, shutdown, TLS.
+//! The listeners as operators and attackers use them: the socket's file, its peers, limits, shutdown, TLS.
 
 mod crowd;
 mod file;

@@ -1,4 +1,4 @@
-//! Who may use the socket, as the kernel tells who is there.
+//! Who may use the socket. The kernel reports who connects.
 
 use std::os::unix::fs::{MetadataExt as _, chown};
 use std::os::unix::process::CommandExt as _;
@@ -14,12 +14,12 @@ fn a_peer_that_is_not_on_the_list_is_cut_off_also_if_it_owns_the_socket() {
         .start();
     for _ in 0..3 {
         let mut connection = sidecar.socket();
-        // Cut off before or after it is written to.
+        // The connection is closed before or after this write.
         let _ = connection.send(b"GET /v1/ring HTTP/1.1\r\nhost: signet\r\n\r\n");
         assert!(connection.head().is_err(), "it was answered");
     }
     let turned_away = sidecar.logged("this user is not on the allow-list of the socket");
-    // The others are held back, and counted.
+    // The other lines are suppressed and counted.
     assert_eq!(turned_away.len(), 1);
     assert_eq!(turned_away[0]["uid"], rustix::process::geteuid().as_raw());
     let metrics = sidecar.admin().get("/metrics").expect("an answer").text();
@@ -36,14 +36,14 @@ fn a_peer_is_let_in_by_its_group() {
     assert_eq!(sidecar.ring()["keys"].as_array().map(Vec::len), Some(1));
 }
 
-/// Signs with the command line, as another user that the socket file's mode lets through.
+/// Signs with the command line as another user, whom the mode of the socket's file allows.
 fn sign_as_stranger(binary: &Path, sidecar: &Sidecar) -> (i32, String) {
     let socket = sidecar.spec().socket_path();
     chown(&socket, None, Some(STRANGER)).expect("given to the group");
     sign_as_it_is(binary, sidecar)
 }
 
-/// The same, with the file as the sidecar made it.
+/// Signs as another user, with the mode that the sidecar set.
 fn sign_as_it_is(binary: &Path, sidecar: &Sidecar) -> (i32, String) {
     let socket = sidecar.spec().socket_path();
     let output = Command::new(binary)
@@ -100,7 +100,7 @@ fn the_group_of_the_socket_may_connect_with_the_default_mode() {
     let (code, text) = sign_as_it_is(&binary, &sidecar);
     assert_eq!(code, 69, "without a group the file keeps it out: {text}");
 
-    // Also in a directory that is made on the way.
+    // This also works in a directory that has to be created.
     let socket = home.path("run/signet/signet.sock");
     let spec = Spec::new(&home)
         .set("SIGNET_SOCKET", socket.display())

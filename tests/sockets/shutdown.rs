@@ -1,4 +1,5 @@
-//! SIGTERM: requests under way finish, new ones do not begin, and nobody can hold the process up for longer than agreed.
+//! SIGTERM: requests in progress finish, new ones do not start, and no client can delay the end of the
+//! process for longer than agreed.
 
 use std::io::{Read as _, Write};
 use std::net::{TcpListener, TcpStream};
@@ -14,7 +15,7 @@ use crate::harness::{AUDIENCE, Home, PATIENCE, Sidecar, Spec};
 use crate::http2;
 use crate::target::{LISTENERS, Listener};
 
-/// A request whose body has begun and is being waited for; the rest of the body.
+/// Starts a request whose body the sidecar is waiting for. Returns the rest of the body.
 fn begin(sidecar: &Sidecar) -> (Connection, String) {
     let body = json!({ "claims": { "sub": "slow", "aud": AUDIENCE } }).to_string();
     let (first, rest) = body.split_at(10);
@@ -22,7 +23,7 @@ fn begin(sidecar: &Sidecar) -> (Connection, String) {
     let length = body.len();
     let head = format!("POST /v1/sign HTTP/1.1\r\nhost: s\r\nexpect: 100-continue\r\ncontent-length: {length}\r\n\r\n");
     connection.send(head.as_bytes()).expect("sent");
-    // Sent when the body is asked for: from here on the request is under way.
+    // This is sent when the body is requested, so the request is in progress from here on.
     assert_eq!(connection.head().expect("a head").status, 100);
     connection.send(first.as_bytes()).expect("sent");
     (connection, rest.to_owned())
@@ -85,7 +86,7 @@ fn a_client_that_is_stuck_is_cut_off_after_the_drain_time_out() {
     assert_eq!(sidecar.logged("did not finish in SIGNET_DRAIN_TIMEOUT").len(), 1);
 }
 
-/// Much less than the 10 s that a body may take, and the 20 s of the drain.
+/// Much less than the 10 s for a body and the 20 s for draining.
 const UNHEARD: Duration = Duration::from_secs(6);
 
 #[test]
@@ -99,7 +100,7 @@ fn a_client_that_withholds_the_rest_of_its_body_does_not_hold_up_the_end() {
     assert!(start.elapsed() < UNHEARD, "{:?}", start.elapsed());
     assert!(sidecar.logged("did not finish").is_empty());
 
-    // The same over HTTP/2, on many streams.
+    // The same over HTTP/2, with many streams.
     let listener = Listener::Socket;
     let mut target = listener.target();
     let mut stream = listener.open(&target);
@@ -124,7 +125,7 @@ fn a_body_that_comes_slowly_is_waited_for_at_the_end() {
     sidecar.signal(Signal::TERM);
     let (all, last) = rest.as_bytes().split_at(rest.len() - 1);
     let mut beat = instant();
-    // Longer than one that sends nothing is waited for.
+    // Longer than the wait for a client that sends nothing.
     for piece in all.chunks(all.len().div_ceil(10)) {
         slow.send(piece).expect("sent");
         next_beat(&mut beat, Duration::from_millis(400));
@@ -164,7 +165,7 @@ fn clients_that_read_nothing_do_not_hold_up_the_end() {
                 stream.write_all(&ask).expect("sent");
             }
             stream.flush().expect("sent");
-            // It has been read: its settings are answered.
+            // The server has read it, because it answers the settings.
             let mut first = [0; 9];
             stream.read_exact(&mut first).expect("settings");
             let mut pipelined = listener.open(&target);
@@ -187,7 +188,7 @@ fn clients_that_read_nothing_do_not_hold_up_the_end() {
     }
 }
 
-/// How long the end takes while a client sends one piece after the other, until it is cut off.
+/// How long the end takes while a client keeps sending, until it is disconnected.
 fn ends_while(
     sidecar: &mut Sidecar,
     mut stream: impl Write + Send,
@@ -223,12 +224,12 @@ fn a_client_that_goes_on_sending_after_its_answer_does_not_hold_up_the_end() {
         assert_eq!(&first, b"HTTP/1.1 404");
         let more = std::iter::repeat_with(|| b"more".to_vec());
         let elapsed = ends_while(&mut target.sidecar, stream, more, Duration::from_millis(10));
-        // Without a shutdown it is listened to for 5 s.
+        // Without a shutdown, the server reads for 5 s.
         assert!(elapsed < Duration::from_secs(3), "{listener:?}: {elapsed:?}");
     }
 }
 
-/// It never acknowledges that the connection ends, so what it asks for is still taken.
+/// The client never acknowledges the end of the connection, so its requests are still accepted.
 #[test]
 fn a_client_that_asks_on_and_on_and_takes_nothing_does_not_hold_up_the_end() {
     for listener in LISTENERS {
@@ -246,7 +247,7 @@ fn a_client_that_asks_on_and_on_and_takes_nothing_does_not_hold_up_the_end() {
     }
 }
 
-/// An operator's Ctrl-C, and a rollout while the provider is silent.
+/// An operator's Ctrl-C, or a rollout while the provider is silent.
 #[test]
 fn a_start_that_waits_for_a_silent_provider_ends_when_it_is_asked_to() {
     for signal in [Signal::TERM, Signal::INT] {

@@ -1,4 +1,4 @@
-//! The four listeners, and connections to each over which a test sends what it likes.
+//! The four listeners, with connections on which a test can send anything.
 
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -13,10 +13,10 @@ use crate::harness::http::{Connection, Duplex};
 use crate::harness::{Home, Sidecar, Spec};
 use crate::tls;
 
-/// A client whose octets were not taken for so long is one from which the other side has stopped reading.
+/// If a client cannot write for this time, the other side has stopped reading.
 const DEAF: Duration = Duration::from_millis(300);
 
-/// A sidecar with more files than the tests need, that says little.
+/// A sidecar that may open more files than the tests need, and logs little.
 pub(crate) struct Target {
     pub(crate) sidecar: Sidecar,
     certificate: Option<CertificateDer<'static>>,
@@ -54,7 +54,7 @@ impl Listener {
         Target { sidecar, certificate }
     }
 
-    /// A path with a long answer, for everybody.
+    /// A path with a long answer that needs no permission.
     pub(crate) fn path(self) -> &'static str {
         match self {
             Self::Public | Self::Tls => "/.well-known/jwks.json",
@@ -63,7 +63,7 @@ impl Listener {
         }
     }
 
-    /// A connection that says nothing, not even what TLS begins with.
+    /// A connection on which nothing was sent, not even the start of TLS.
     pub(crate) fn open_silent(self, target: &Target) -> Box<dyn Duplex> {
         match self {
             Self::Tls => Self::Public.open(target),
@@ -71,7 +71,7 @@ impl Listener {
         }
     }
 
-    /// A connection whose writes fail once the other side has taken nothing for a while.
+    /// A connection whose writes fail if the other side reads nothing for a while.
     pub(crate) fn open(self, target: &Target) -> Box<dyn Duplex> {
         let spec = target.sidecar.spec();
         match self {

@@ -1,4 +1,4 @@
-//! TLS on the public listener, with certificates made here, and replaced while it runs.
+//! TLS on the public listener, with certificates that are made here and replaced while it runs.
 
 use std::io;
 use std::net::TcpStream;
@@ -17,7 +17,7 @@ use crate::harness::{Home, PATIENCE, Sidecar, Spec};
 
 pub(crate) const NAME: &str = "signet.test";
 
-/// Writes a certificate and its key as a secret's volume would have them; what a client trusts.
+/// Writes a certificate and its key like a secret's volume, and returns what a client must trust.
 pub(crate) fn issue(home: &Home) -> CertificateDer<'static> {
     let CertifiedKey { cert, signing_key } = generate_simple_self_signed([NAME.to_owned()]).expect("a certificate");
     replace(&home.path("tls.key"), &signing_key.serialize_pem());
@@ -37,7 +37,7 @@ pub(crate) fn with_tls(home: &Home) -> Spec {
         .set("SIGNET_TLS_KEY_FILE", home.path("tls.key").display())
 }
 
-/// Fetches the JWKS over TLS; a handshake with another certificate is an error.
+/// Fetches the JWKS over TLS. A handshake with another certificate is an error.
 fn fetch(
     sidecar: &Sidecar,
     trusted: &CertificateDer<'static>,
@@ -75,7 +75,7 @@ fn the_public_listener_speaks_tls_and_takes_up_a_replaced_certificate() {
         "a handshake that never comes is not waited for"
     );
 
-    // A certificate that does not fit its key leaves the first in use; it is looked for every 10 s.
+    // If a certificate does not match its key, the first one stays in use. The files are checked every 10 s.
     let key = std::fs::read_to_string(home.path("tls.key")).expect("the key");
     let second = issue(&home);
     let second_key = std::fs::read_to_string(home.path("tls.key")).expect("the key");

@@ -1,7 +1,7 @@
-//! No two modules of a folder know each other, directly or through others: arrows go one way.
+//! Checks that no two modules of a folder use each other, directly or through others.
 //!
-//! A folder's `mod.rs`, or a crate's `lib.rs`, is the door to its modules, so these two may know each other. What tests use does not
-//! count.
+//! A folder's `mod.rs`, or a crate's `lib.rs`, is the door to its modules, so it and its modules may use each other.
+//! Code of tests does not count.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use syn::{Attribute, File, ImplItemFn, ItemFn, ItemImpl, ItemMod, ItemUse, Macro
 
 use crate::text::{fail_with, files, is_production, read};
 
-/// The way to a module from the root of its crate.
+/// The path of a module from the root of its crate.
 type Module = Vec<String>;
 
 #[test]
@@ -66,7 +66,7 @@ fn a_circle_is_found_through_a_third_module_and_in_a_macro() {
     assert_eq!(found, [["a", "b", "c"]]);
 }
 
-/// The root of a file's crate, and the file's module in it; `None` if it is in no crate of ours.
+/// The root of a file's crate, and the file's module. `None` if it is not in one of our crates.
 fn placed(path: &str) -> Option<(String, Module)> {
     let at = match path.strip_prefix("src/") {
         Some(_) => 0,
@@ -82,7 +82,7 @@ fn placed(path: &str) -> Option<(String, Module)> {
     Some((root.trim_end_matches('/').to_owned(), module))
 }
 
-/// The modules that a module's text names.
+/// The modules that the text of a module names.
 fn used(module: &Module, text: &str, modules: &BTreeMap<Module, String>) -> BTreeSet<Module> {
     let file: File = syn::parse_str(text).unwrap_or_else(|error| panic!("{module:?}: {error}"));
     let mut paths = Paths::default();
@@ -94,7 +94,7 @@ fn used(module: &Module, text: &str, modules: &BTreeMap<Module, String>) -> BTre
         .collect()
 }
 
-/// The module that a path leads to, if it is one of this crate.
+/// The module that a path names, if it is in this crate.
 fn resolved(module: &Module, path: &[String], modules: &BTreeMap<Module, String>) -> Option<Module> {
     let mut rest = path.iter().map(String::as_str).peekable();
     let mut found = match *rest.peek()? {
@@ -122,7 +122,7 @@ fn resolved(module: &Module, path: &[String], modules: &BTreeMap<Module, String>
     Some(found)
 }
 
-/// Which modules of a folder, with all that is below them, use which others of it.
+/// For each module of a folder, the other modules that it uses, with everything below them.
 fn siblings(folder: &[String], uses: &BTreeMap<&Module, BTreeSet<Module>>) -> BTreeMap<String, BTreeSet<String>> {
     let within = |module: &Module| module.strip_prefix(folder).and_then(|rest| rest.first().cloned());
     let mut graph: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -134,7 +134,7 @@ fn siblings(folder: &[String], uses: &BTreeMap<&Module, BTreeSet<Module>>) -> BT
     graph
 }
 
-/// The sets of modules each of which reaches all others of its set.
+/// The sets of modules in which each reaches all others.
 fn circles(graph: &BTreeMap<String, BTreeSet<String>>) -> Vec<Vec<String>> {
     let reached = |from: &String| {
         let (mut seen, mut left) = (BTreeSet::new(), vec![from]);
@@ -159,7 +159,7 @@ fn circles(graph: &BTreeMap<String, BTreeSet<String>>) -> Vec<Vec<String>> {
     found.into_iter().collect()
 }
 
-/// The paths in a file, but for those of tests.
+/// The paths in a file, without those in tests.
 #[derive(Default)]
 struct Paths(Vec<Vec<String>>);
 
@@ -223,7 +223,7 @@ impl<'a> Visit<'a> for Paths {
         visit::visit_path(self, path);
     }
 
-    /// What stands in a macro is no syntax until it is expanded: every run of names with `::` between them counts.
+    /// A macro's content has no syntax before it is expanded, so every sequence of names with `::` counts as a path.
     fn visit_macro(&mut self, item: &'a Macro) {
         let text = item.tokens.to_string().replace(" :: ", "::");
         let is_of_path = |c: char| c.is_alphanumeric() || c == '_' || c == ':';

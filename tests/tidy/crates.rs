@@ -1,11 +1,11 @@
-//! Who may depend on whom, through others too.
+//! Which crates may depend on which, including indirect dependencies.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::text::{fail_with, read};
 
-/// What both programs share. The gateway links them, so none may bring a provider, a cloud's SDK, or the frameworks that only
-/// the sidecar serves with.
+/// The crates that both programs share. The gateway links them, so none may depend on a provider, a cloud's SDK or the
+/// frameworks that only the sidecar uses.
 const SHARED: &[&str] = &[
     "signet-base",
     "signet-clock-watch",
@@ -17,7 +17,7 @@ const SHARED: &[&str] = &[
     "signet-verify",
 ];
 
-/// Whether a gateway must not link this package.
+/// Whether this package is only for the sidecar.
 fn is_for_the_sidecar(name: &str) -> bool {
     [
         "aws-config",
@@ -33,14 +33,14 @@ fn is_for_the_sidecar(name: &str) -> bool {
         || (name.starts_with("signet-") && !SHARED.contains(&name))
 }
 
-/// Every package of `Cargo.lock`, with what it depends on by whatever feature. The tests of a member count too.
+/// All packages in `Cargo.lock` with their dependencies for any feature, including those of tests.
 fn lock() -> BTreeMap<String, Vec<String>> {
     let text = read("Cargo.lock");
     let lock: toml::Table = text.parse().expect("Cargo.lock is TOML");
     let packages = lock["package"].as_array().expect("packages");
     let texts = |value: &toml::Value| -> Vec<String> {
         let list = value.as_array().map(Vec::as_slice).unwrap_or_default();
-        // A dependency of which there are several versions has its version behind its name.
+        // If there are several versions of a dependency, the version follows the name.
         let names = list.iter().filter_map(|item| item.as_str()?.split(' ').next());
         names.map(str::to_owned).collect()
     };

@@ -1,16 +1,16 @@
-//! The documents: their links resolve, and every test that they name exists.
+//! Checks the documents: their links resolve, and all tests that they name exist.
 
 use std::path::Path;
 
 use crate::text::{fail_with, files, read, root, section};
 
 const ARCHITECTURE: &str = "docs/architecture.md";
-/// The promises of the product; each has a heading of its own among the invariants.
+/// The number of promises of the product. Each has its own heading among the invariants.
 const PROMISES: usize = 10;
-/// What stands where a promise does not hold: the words, and who makes it true.
+/// The text for a promise that does not hold yet, with the issue that will change it.
 const NOT_YET: &str = "does not hold yet (issue ";
 
-/// A Markdown text without its fenced code.
+/// A Markdown text without its code blocks.
 fn prose(text: &str) -> String {
     let mut fenced = false;
     let lines = text.lines().filter(|line| {
@@ -21,7 +21,7 @@ fn prose(text: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// The tests that a text names, as `` `path/to/file.rs::name_of_the_test` ``.
+/// The tests that a text names in the form `` `path/to/file.rs::name_of_the_test` ``.
 fn tests_named(text: &str) -> Vec<(&str, &str)> {
     text.split('`')
         .skip(1)
@@ -45,7 +45,7 @@ fn exists(path: &str, name: &str) -> bool {
     else {
         return false;
     };
-    // A clause of the contract becomes a test of every provider by being in the list of `conformance!`.
+    // A clause of the contract is a test of every provider if it is in the list of `conformance!`.
     let is_clause = path.starts_with("providers/testkit/src/clauses/")
         && read("providers/testkit/src/lib.rs").contains(&format!("            {name},"));
     let above = text[..at]
@@ -154,7 +154,7 @@ fn every_link_between_documents_resolves() {
     );
 }
 
-/// Whether a heading of the text has this anchor, as the common renderers make it.
+/// Whether a heading has this anchor, as common renderers make it.
 fn has_anchor(text: &str, anchor: &str) -> bool {
     prose(text)
         .lines()

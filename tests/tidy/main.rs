@@ -1,6 +1,6 @@
-//! What the compiler cannot keep: the shape of the house, and that the documents tell the truth.
+//! Checks what the compiler cannot: the structure of the sources, and that the documents are correct.
 //!
-//! Every test reads the sources as text. Its message says where the fault is and what to do about it.
+//! Every test reads the sources as text. Its message says where the fault is, and what to do.
 
 mod circles;
 mod crates;

@@ -1,18 +1,18 @@
-//! The shape of the sources.
+//! Checks the structure of the sources.
 
 use std::path::Path;
 
 use crate::text::{fail_with, files, is_production, is_test, read, root};
 
-/// The longest that a source file may be, in lines.
+/// The maximum length of a source file in lines.
 const LONGEST_FILE: usize = 500;
-/// Files that may be longer, each with the reason.
+/// Files that may be longer, each with its reason.
 const LONGER_FILES: &[(&str, &str)] = &[];
-/// Where the time may be read. Tests and benchmarks may measure; what they test may not.
+/// Where the time may be read. Tests and benchmarks may measure time; the code under test may not.
 const MAY_READ_THE_CLOCK: &[&str] = &["crates/base/src/clock.rs"];
-/// Folders of `providers/` that are no providers.
+/// Folders of `providers/` that are not providers.
 const NO_PROVIDERS: &[&str] = &["api", "guards", "objects", "sealed", "testkit"];
-/// Words that say nothing, or say it wrongly: the glossary of `docs/architecture.md` has the right ones.
+/// Words that say nothing or are wrong here. The glossary of `docs/architecture.md` has the right ones.
 const BANNED_WORDS: &[&[&str]] = &[
     &["manager"],
     &["helper"],
@@ -23,7 +23,7 @@ const BANNED_WORDS: &[&[&str]] = &[
     &["current", "key"],
     &["rotate", "out"],
 ];
-/// Names that others chose.
+/// Names that other projects chose.
 const NAMES_OF_OTHERS: &[&str] = &[
     "futures_util",
     "http_body_util",
@@ -95,7 +95,7 @@ fn only_app_names_providers() {
 
 #[test]
 fn nothing_is_left_undone_in_the_sources() {
-    // Put together here, so that this file does not hold them.
+    // Composed here, because this file must not contain them.
     let words = ["todo", "unimplemented", "dbg"].map(|word| format!("{word}!("));
     let ignored = ["#[", "ignore"].concat();
     let faults: Vec<String> = files("rs")
@@ -124,7 +124,7 @@ fn the_time_is_read_at_the_edge_only() {
         .filter(|path| !is_test(path) && !MAY_READ_THE_CLOCK.contains(&path.as_str()))
         .filter(|path| {
             let text = read(path);
-            // The runtime's clock measures spans, and tests hold it; it tells no instant of the world.
+            // The runtime's clock measures durations, and tests can stop it. It does not tell the time of day.
             let measures = text.contains("use tokio::time::") && !text.contains("std::time::Instant");
             let calls = match measures {
                 true => &["SystemTime::now", "SystemTime::elapsed"][..],
@@ -228,7 +228,7 @@ fn names_are_of_the_glossary() {
     );
 }
 
-/// The words of an identifier, in lower case: of `KeyStore` and of `key_store` alike.
+/// The words of an identifier in lower case: the same for `KeyStore` and `key_store`.
 fn words(name: &str) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
     let mut before = '_';

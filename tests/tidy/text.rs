@@ -1,4 +1,4 @@
-//! The project's files, and what stands in them.
+//! The project's files and their contents.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ pub(crate) fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path} cannot be read: {error}"))
 }
 
-/// Every file of the project with this extension, by its path from the root.
+/// All files of the project with this extension, by their path from the root.
 pub(crate) fn files(extension: &str) -> Vec<String> {
     fn walk(directory: &Path, extension: &str, found: &mut Vec<PathBuf>) {
         for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
@@ -65,7 +65,7 @@ pub(crate) fn section<'a>(text: &'a str, heading: &str) -> Vec<&'a str> {
         .collect()
 }
 
-/// The first cells of the tables of a section, where they are code: `` | `word` | … ``.
+/// The first cells in the tables of a section, where they are code: `` | `word` | … ``.
 pub(crate) fn words_of_table(text: &str, heading: &str) -> BTreeSet<String> {
     section(text, heading)
         .iter()
@@ -87,7 +87,7 @@ pub(crate) fn same_words(document: &str, heading: &str, words: BTreeSet<String>,
     );
 }
 
-/// The string literals of a piece of source, without those that are raw.
+/// The string literals in a piece of source, without raw ones.
 pub(crate) fn literals(source: &str) -> Vec<&str> {
     let mut found = Vec::new();
     let mut rest = source;
@@ -107,7 +107,7 @@ pub(crate) fn literals(source: &str) -> Vec<&str> {
     found
 }
 
-/// The arguments of every call of a function in a source, as text.
+/// The arguments of all calls of a function in a source, as text.
 pub(crate) fn arguments<'a>(source: &'a str, call: &str) -> Vec<&'a str> {
     source
         .match_indices(call)

@@ -1,4 +1,4 @@
-//! Every word of the interface stands in the documents, and no other: settings, errors, codes, metrics.
+//! Checks that the documents list exactly the names of the interface: settings, errors, codes, metrics.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! The command line, and how its words become a plan.
+//! The command line, and how it becomes a plan.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -157,7 +157,7 @@ fn path(name: &'static str, help: &'static str) -> Arg {
     flag(name, "PATH", help).value_parser(value_parser!(PathBuf))
 }
 
-/// The plan of `signet-load run`. Reads the files that it names.
+/// The plan of `signet-load run`. Reads the files that the arguments name.
 pub(crate) fn plan(matches: &ArgMatches) -> Result<Plan, LoadError> {
     let target = Target::parse(&required::<String>(matches, "url")?, optional(matches, "socket"))?;
     let protocol = if required::<String>(matches, "protocol")? == "h2" {
@@ -199,7 +199,7 @@ pub(crate) fn plan(matches: &ArgMatches) -> Result<Plan, LoadError> {
     })
 }
 
-/// The operations and the seconds of `signet-load raw`.
+/// The operations and the duration of `signet-load raw`.
 pub(crate) fn raw(matches: &ArgMatches) -> Result<(Vec<String>, f64), LoadError> {
     Ok((several(matches, "only"), seconds(matches, "seconds")?.as_secs_f64()))
 }

@@ -1,9 +1,10 @@
-//! The run itself: clients in a closed loop on one thread, a warm-up, a window in which everything is counted.
+//! Runs the load: clients in a closed loop on one thread, first a warm-up, then a window in
+//! which everything is counted.
 //!
-//! One thread and no locks, because the generator shares the machine with the server. An HTTP/1.1 client and its
-//! connection are one task, so that a request costs no wake-up of another. A request counts when its answer is complete
-//! within the window; the samples of the processes are taken at the window's two ends. One wrong answer, also in the
-//! warm-up, ends the run.
+//! It uses one thread and no locks, because the generator shares the machine with the server. An HTTP/1.1
+//! client and its connection are one task, so a request wakes no other task. A request counts if its answer is
+//! complete within the window. The processes are sampled at both ends of the window. One wrong answer, even
+//! during the warm-up, ends the run.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -22,20 +23,20 @@ use crate::histogram::Latencies;
 use crate::plan::{Plan, Protocol};
 use crate::process::{Sample, Usage};
 
-/// How long after the window an answer may still come.
+/// How long after the window an answer may still arrive.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// What a run found.
+/// The results of a run.
 pub(crate) struct Outcome {
     pub plan: Plan,
-    /// The window as it really was.
+    /// The actual length of the window.
     pub window: Duration,
     pub latencies: Latencies,
-    /// Good answers in the whole run, warm-up included.
+    /// The number of good answers in the whole run, including the warm-up.
     pub answered: u64,
-    /// The processes that the plan names; none when it names none.
+    /// The usage of the processes in the plan. `None` if it names none.
     pub server: Option<Usage>,
-    /// This process.
+    /// The usage of this process.
     pub generator: Usage,
 }
 
@@ -54,7 +55,7 @@ struct Run {
     answered: Cell<u64>,
 }
 
-/// Does the run. Must be called outside of a runtime; makes its own on this thread.
+/// Performs the run. Call it outside of a runtime; it makes its own on this thread.
 pub(crate) fn drive(plan: Plan) -> Result<Outcome, LoadError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -63,7 +64,7 @@ pub(crate) fn drive(plan: Plan) -> Result<Outcome, LoadError> {
     runtime.block_on(LocalSet::new().run_until(conduct(plan)))
 }
 
-/// Opens the connections, lets the clients loose, and reads the clocks and the processes at the ends of the window.
+/// Opens the connections, starts the clients, and samples the clocks and processes at the ends of the window.
 async fn conduct(plan: Plan) -> Result<Outcome, LoadError> {
     let (warmup, window) = (plan.warmup, plan.window);
     let latencies = RefCell::new(Latencies::new());
@@ -117,7 +118,7 @@ async fn conduct(plan: Plan) -> Result<Outcome, LoadError> {
     })
 }
 
-/// Lets time pass, unless a client ends: before the end of the window it can only do so by failing.
+/// Waits for this time, unless a client ends. Before the end of the window, a client ends only if it fails.
 async fn watch(clients: &mut JoinSet<Result<(), LoadError>>, time: Duration) -> Result<(), LoadError> {
     tokio::select! {
         () = sleep(time) => Ok(()),
@@ -129,7 +130,7 @@ async fn watch(clients: &mut JoinSet<Result<(), LoadError>>, time: Duration) -> 
     }
 }
 
-/// Opens every connection before the first request is sent, then starts the clients.
+/// Opens all connections, then starts the clients.
 async fn open(run: &Rc<Run>, clients: &mut JoinSet<Result<(), LoadError>>) -> Result<(), LoadError> {
     let failed = |source| LoadError::Handshake {
         target: run.plan.target.to_string(),
@@ -143,7 +144,7 @@ async fn open(run: &Rc<Run>, clients: &mut JoinSet<Result<(), LoadError>>) -> Re
             Protocol::Http1 => http1.push(http1::handshake::<_, Full<Bytes>>(io).await.map_err(failed)?),
             Protocol::Http2 => {
                 let (sender, connection) = http2::handshake(LocalExecutor, io).await.map_err(failed)?;
-                // How it ends shows in its requests.
+                // Errors of the connection appear in its requests.
                 tokio::task::spawn_local(connection);
                 http2.push(sender);
             }
@@ -169,7 +170,7 @@ async fn open(run: &Rc<Run>, clients: &mut JoinSet<Result<(), LoadError>>) -> Re
 }
 
 impl Run {
-    /// One request after the other until the run is over.
+    /// Sends one request after the other until the run is over.
     async fn client(&self, mut sender: Sender) -> Result<(), LoadError> {
         let mut due = Instant::now();
         while self.phase.get() != Phase::Over {
@@ -179,7 +180,8 @@ impl Run {
                     sleep_until(due.into()).await;
                     start = Instant::now();
                 } else {
-                    // The answer before came too late: this request has been waiting since it was due.
+                    // The previous answer came too late. This request has been waiting since it was due, and
+                    // its latency includes that.
                     start = due;
                 }
                 due += pace;
@@ -210,7 +212,7 @@ impl Run {
     }
 }
 
-/// The whole body; not copied when it came in one piece, as it nearly always does.
+/// Reads the whole body. A body of one piece, the usual case, is not copied.
 async fn read(mut body: Incoming) -> Result<Bytes, hyper::Error> {
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();

@@ -1,8 +1,8 @@
-//! What can stop a measurement. A figure is printed only when nothing did: there is no half-good run.
+//! Errors that invalidate a measurement. Figures are printed only if there was none.
 
 use std::path::PathBuf;
 
-/// Why a run is worth nothing.
+/// Why a run is invalid.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LoadError {
     #[error("{0}")]
@@ -67,7 +67,7 @@ pub(crate) enum LoadError {
     System(#[source] std::io::Error),
 }
 
-/// The whole chain on one line, for the edge where it is printed.
+/// The error with its causes on one line.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();

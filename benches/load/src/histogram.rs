@@ -1,4 +1,4 @@
-//! Latencies by size, kept to three significant digits. It knows nothing of clocks or requests.
+//! A histogram of latencies with three significant digits.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use hdrhistogram::Histogram;
 /// One part in a thousand.
 const DIGITS: u8 = 3;
 
-/// Counts of latencies by size.
+/// A histogram of latencies.
 pub(crate) struct Latencies(Histogram<u64>);
 
 impl Latencies {
-    /// None yet.
+    /// An empty histogram.
     pub(crate) fn new() -> Self {
         Self(Histogram::new(DIGITS).expect("three digits are supported"))
     }
@@ -22,7 +22,7 @@ impl Latencies {
         self.0.record(nanos).expect("it grows as it needs to");
     }
 
-    /// How many latencies were counted.
+    /// The number of latencies.
     pub(crate) fn count(&self) -> u64 {
         self.0.len()
     }
@@ -37,7 +37,7 @@ impl Latencies {
         self.0.mean() / 1e3
     }
 
-    /// The least latency, in microseconds, that a share `q` of all does not exceed.
+    /// The latency in microseconds that a share `q` of all latencies does not exceed.
     pub(crate) fn quantile_us(&self, q: f64) -> f64 {
         micros(self.0.value_at_quantile(q))
     }

@@ -1,8 +1,9 @@
 //! `signet-load`: the load generator of the benchmarks.
 //!
-//! It knows HTTP, clocks and `/proc`, and nothing of signet but the one request that makes tokens. Four commands, each
-//! of which prints one JSON object or fails: `run` (load on a server), `raw` (the bare cost of the cryptography),
-//! `tokens` (a supply of unseen tokens), `ready` (time from start to ready). `benches/run.sh` puts them together.
+//! It knows HTTP, clocks and `/proc`. The only request of Signet that it knows is the one that makes tokens. It
+//! has four commands, each of which prints one JSON object or fails: `run` (load on a server), `raw` (the cost of
+//! the bare cryptography), `tokens` (a supply of unseen tokens), `ready` (time from start to ready).
+//! `benches/run.sh` combines them.
 #![allow(clippy::disallowed_methods, reason = "a load generator is made of clocks")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "its result is what it prints")]
 

@@ -1,4 +1,4 @@
-//! What one run does: the request, how often, for how long, and what a good answer is.
+//! The plan of a run: the request, its rate, the duration, and what a good answer is.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::error::LoadError;
 use crate::supply::Supply;
 use crate::target::Target;
 
-/// The protocol on the wire. HTTP/2 is spoken in clear with prior knowledge.
+/// The protocol on the wire. HTTP/2 is used without TLS, with prior knowledge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {
     Http1,
@@ -23,22 +23,22 @@ pub(crate) struct Plan {
     pub target: Target,
     pub protocol: Protocol,
     pub connections: usize,
-    /// Requests in flight on each connection; one for HTTP/1.1.
+    /// Requests in flight on each connection. One for HTTP/1.1.
     pub streams: usize,
     pub warmup: Duration,
     pub window: Duration,
     pub template: Template,
     pub supply: Supply,
     pub expect: Expect,
-    /// The least time from one request of a client to its next; none: as fast as the answers come.
+    /// The minimum time between two requests of a client. `None` means as fast as the answers arrive.
     pub pace: Option<Duration>,
-    /// The processes whose cost is measured.
+    /// The processes whose usage is measured.
     pub pids: Vec<u32>,
-    /// Units of work in one request, as 64 tokens in a batch.
+    /// Units of work in one request, such as 64 tokens in a batch.
     pub units: u32,
 }
 
-/// Everything of a request but its body, made once.
+/// All parts of a request except its body, made once.
 pub(crate) struct Template {
     method: Method,
     uri: Uri,
@@ -46,7 +46,7 @@ pub(crate) struct Template {
 }
 
 impl Template {
-    /// `headers` are lines as `Name: value`. A body is JSON unless they say otherwise.
+    /// Makes the parts. `headers` are lines such as `Name: value`. A body is JSON unless they say otherwise.
     pub(crate) fn new(
         method: Method,
         target: &Target,
@@ -82,7 +82,7 @@ impl Template {
         })
     }
 
-    /// One request.
+    /// Makes one request with this body.
     pub(crate) fn with(&self, body: Bytes) -> Request<Full<Bytes>> {
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = self.method.clone();
@@ -92,10 +92,10 @@ impl Template {
     }
 }
 
-/// What every answer must be, also during the warm-up.
+/// The requirements for every answer, including those of the warm-up.
 pub(crate) struct Expect {
     pub status: u16,
-    /// A text that the body must hold, and how many times; none: the body is read and not looked at.
+    /// A text that the body must contain, and how often. `None` means that the body is read but not checked.
     pub text: Option<(String, usize)>,
 }
 

@@ -1,8 +1,8 @@
-//! What a process costs, as the kernel counts it: CPU time and resident memory. Knows `/proc` and nothing of requests.
+//! The usage of processes, as the kernel counts it: CPU time and resident memory.
 //!
-//! CPU time comes from two accounts. `/proc/PID/task/*/schedstat` is in nanoseconds but forgets a thread when it ends;
-//! `/proc/PID/stat` keeps the ended threads but counts in hundredths of a second. [`Usage::between`] takes the first,
-//! holds it against the second, and takes the second where a thread ended in between.
+//! There are two sources of CPU time. `/proc/PID/task/*/schedstat` counts nanoseconds but loses a thread when it ends.
+//! `/proc/PID/stat` includes ended threads but counts hundredths of a second. [`Usage::between`] uses the first and
+//! checks it with the second. If a thread ended in between, it uses the second.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,42 +11,42 @@ use std::path::PathBuf;
 
 use crate::error::LoadError;
 
-/// What the processes had used up at one instant.
+/// The usage of the processes at one instant.
 pub(crate) struct Sample {
-    /// Nanoseconds on the CPU by process and thread.
+    /// CPU time in nanoseconds, by process and thread.
     threads: BTreeMap<(u32, u32), u64>,
-    /// Hundredths of a second, ended threads included.
+    /// CPU time in hundredths of a second, including ended threads.
     ticks: Ticks,
     resident_kib: u64,
     peak_kib: u64,
 }
 
-/// Time on the CPU by where it was spent.
+/// CPU time in user and kernel mode.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Ticks {
     user: u64,
     system: u64,
 }
 
-/// What the processes used between two instants.
+/// The usage of the processes between two instants.
 #[derive(Clone, Debug, serde::Serialize)]
 pub(crate) struct Usage {
-    /// Seconds on the CPU, user and system.
+    /// CPU time in seconds, user and system.
     pub cpu_s: f64,
-    /// The same by the other account.
+    /// The same from `/proc/PID/stat`.
     pub cpu_check_s: f64,
-    /// Which account `cpu_s` is: `schedstat`, or `stat` when a thread ended in the window.
+    /// The source of `cpu_s`: `schedstat`, or `stat` if a thread ended in the window.
     pub cpu_from: &'static str,
-    /// Share of `cpu_check_s` that the kernel took on behalf of the processes.
+    /// The share of `cpu_check_s` that was spent in the kernel.
     pub kernel_share: f64,
-    /// `VmRSS` at the second instant, summed.
+    /// The sum of `VmRSS` at the second instant.
     pub rss_kib: u64,
-    /// `VmHWM` at the second instant, summed.
+    /// The sum of `VmHWM` at the second instant.
     pub rss_peak_kib: u64,
 }
 
 impl Sample {
-    /// Reads both accounts of all `pids`.
+    /// Reads both sources for all `pids`.
     pub(crate) fn take(pids: &[u32]) -> Result<Self, LoadError> {
         let mut sample = Self {
             threads: BTreeMap::new(),
@@ -84,7 +84,7 @@ impl Sample {
                     })?;
                     self.threads.insert((pid, thread), nanos);
                 }
-                // It ended between the listing and the reading.
+                // The thread ended between listing and reading.
                 Err(error) if error.kind() == ErrorKind::NotFound || error.raw_os_error() == Some(3) => {}
                 Err(source) => return Err(LoadError::Read { path, source }),
             }
@@ -117,10 +117,10 @@ impl Sample {
 }
 
 impl Usage {
-    /// The difference of two samples.
+    /// The difference between two samples.
     ///
     /// # Errors
-    /// When the accounts disagree by more than their granularity allows.
+    /// The two sources differ by more than their precision explains.
     pub(crate) fn between(before: &Sample, after: &Sample) -> Result<Self, LoadError> {
         let mut nanos = 0;
         for (thread, then) in &after.threads {
@@ -132,8 +132,8 @@ impl Usage {
         let system = after.ticks.system.saturating_sub(before.ticks.system);
         let by_process = (user + system) as f64 / 100.0;
         let kernel_share = system as f64 / (user + system).max(1) as f64;
-        // Each account is brought up to date at scheduler ticks: a few hundredths of a second are their common blur.
-        // A thread that was born and died within the window shows as time that only the process has.
+        // Both sources are updated at scheduler ticks, so they may differ by a few hundredths of a second. A thread
+        // that started and ended within the window appears only in the time of its process.
         let blur = 0.05 + 0.01 * by_process;
         let (cpu_s, cpu_from) = if ended || by_process > by_thread + blur {
             (by_process, "stat")
@@ -154,7 +154,8 @@ impl Usage {
     }
 }
 
-/// Fields 14 and 15 of `/proc/PID/stat`. The second field, the command's name, may hold spaces and parentheses.
+/// Reads fields 14 and 15 of `/proc/PID/stat`. The second field, the name of the command, may
+/// contain spaces and parentheses.
 fn ticks(stat: &str) -> Option<Ticks> {
     let (_, rest) = stat.rsplit_once(')')?;
     let mut fields = rest.split_ascii_whitespace().skip(11);
@@ -240,7 +241,7 @@ mod tests {
         let start = Instant::now();
         let pids = [busy.id()];
         let measured = Sample::take(&pids).and_then(|before| {
-            // The machine may be shared: wait for the work, not for the time.
+            // The machine may be shared, so wait for the work and not for a time.
             let mut after = Sample::take(&pids)?;
             while after.ticks.user < before.ticks.user + 20 && start.elapsed() < Duration::from_secs(20) {
                 sleep(Duration::from_millis(5));

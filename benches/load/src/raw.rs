@@ -1,5 +1,5 @@
-//! The raw cost of the cryptography: CPU time of one thread per operation, keys parsed beforehand, over a message of
-//! the size of a real token's signing input. This is what a request's cost is divided by.
+//! The cost of the bare cryptography: CPU time of one thread per operation, with parsed keys, for a message as long as
+//! a real token's signing input. The costs of requests are divided by it.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
@@ -27,7 +27,7 @@ pub(crate) const OPERATIONS: [&str; 6] = [
     "verify_rs256",
     "verify_eddsa",
 ];
-/// The median of so many rounds is the cost.
+/// The number of rounds. Their median is the cost.
 const ROUNDS: usize = 5;
 
 /// The measured costs.
@@ -35,13 +35,13 @@ const ROUNDS: usize = 5;
 pub(crate) struct Costs {
     message_bytes: usize,
     seconds_per_operation: f64,
-    /// CPU microseconds by operation.
+    /// CPU time in microseconds, by operation.
     cpu_us: BTreeMap<&'static str, f64>,
 }
 
-/// Measures the operations named in `only`, or all, spending about `seconds` on each.
+/// Measures the operations in `only`, or all, for about `seconds` each.
 pub(crate) fn measure(only: &[String], seconds: f64) -> Result<Costs, LoadError> {
-    // Not all the same byte, in case somebody one day makes a hash that notices.
+    // Not all bytes are the same, because a hash implementation could some day be faster for that.
     let message: Vec<u8> = (0..MESSAGE_BYTES).map(|index| b'A' + (index % 26) as u8).collect();
     let round = Duration::from_secs_f64(seconds / ROUNDS as f64);
     let mut cpu_us = BTreeMap::new();
@@ -122,14 +122,14 @@ fn verify(
     })
 }
 
-/// Microseconds of this thread's CPU time per call: the median of the rounds, after one that does not count.
+/// CPU time of this thread per call in microseconds: the median of the rounds, after one that does not count.
 fn timed<T>(round: Duration, mut operation: impl FnMut() -> Result<T, LoadError>) -> Result<f64, LoadError> {
     let mut costs = Vec::with_capacity(ROUNDS);
     for counted in 0..=ROUNDS {
         let start = thread_cpu();
         let mut calls = 0u32;
         let spent = loop {
-            // The clock is a system call: not after every call.
+            // Reading the clock is a system call, so it is not done after every call.
             for _ in 0..16 {
                 black_box(operation()?);
             }

@@ -1,5 +1,5 @@
-//! Time to ready: from the instant before a process is started until its health address answers 200, over several
-//! starts. Polls from the same thread, a tenth of a millisecond apart, because the figure itself is a few milliseconds.
+//! Time to ready: from just before a process is started until its health address answers 200, over several starts. It
+//! polls every tenth of a millisecond from the same thread, because the result is only a few milliseconds.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -14,17 +14,17 @@ use crate::error::LoadError;
 use crate::target::Target;
 
 const POLL: Duration = Duration::from_micros(100);
-/// A process that takes longer to become ready, or to end, has failed.
+/// If a process takes longer than this to become ready or to end, it has failed.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// What is started, and where it answers.
+/// The command to start, and the address that it answers on.
 pub(crate) struct Trial {
     pub url: String,
     pub times: usize,
     pub command: Vec<String>,
 }
 
-/// Milliseconds to ready.
+/// Times to ready, in milliseconds.
 #[derive(Serialize)]
 pub(crate) struct Readiness {
     starts: usize,
@@ -34,7 +34,7 @@ pub(crate) struct Readiness {
     each_ms: Vec<f64>,
 }
 
-/// Starts the command, waits until it is ready, and ends it again, as many times as asked.
+/// Starts the command, waits until it is ready, and stops it, as often as requested.
 pub(crate) fn measure(trial: &Trial) -> Result<Readiness, LoadError> {
     let target = Target::parse(&trial.url, None)?;
     let address: SocketAddr = target.authority.as_str().parse().map_err(|_| {
@@ -60,7 +60,7 @@ pub(crate) fn measure(trial: &Trial) -> Result<Readiness, LoadError> {
     let (Some(&min_ms), Some(&max_ms)) = (sorted.first(), sorted.last()) else {
         return Err(LoadError::Usage("--times 0 measures nothing".to_owned()));
     };
-    // Of an even number the upper of the two in the middle: never the kinder one.
+    // With an even number of starts, take the larger of the two in the middle.
     Ok(Readiness {
         starts: trial.times,
         median_ms: sorted[sorted.len() / 2],
@@ -70,7 +70,7 @@ pub(crate) fn measure(trial: &Trial) -> Result<Readiness, LoadError> {
     })
 }
 
-/// One start.
+/// Starts the command once.
 fn start(trial: &Trial, address: SocketAddr, question: &str) -> Result<Duration, LoadError> {
     let command = trial.command.join(" ");
     let (program, arguments) = trial
@@ -119,7 +119,7 @@ fn answers_200(address: SocketAddr, question: &str) -> bool {
     talk.is_ok() && &begin == b"HTTP/1.1 200"
 }
 
-/// Asks the process to end, and makes it end when it does not.
+/// Stops the process, with force if it does not end.
 fn stop(child: &mut Child) -> Result<(), LoadError> {
     let asked = Pid::from_raw(child.id().cast_signed()).map(|pid| kill_process(pid, Signal::TERM));
     let begin = Instant::now();

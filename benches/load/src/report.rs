@@ -1,4 +1,4 @@
-//! The one JSON object that a run prints. Times are in microseconds unless the name says otherwise.
+//! The JSON object that a run prints. Times are in microseconds unless the name says otherwise.
 
 use serde::Serialize;
 
@@ -17,13 +17,13 @@ pub(crate) struct Report {
     streams: usize,
     warmup_s: f64,
     window_s: f64,
-    /// In the window.
+    /// The number of requests in the window.
     requests: u64,
     requests_per_s: f64,
     units_per_request: u32,
     units_per_s: f64,
     latency_us: Latency,
-    /// In the whole run, all of them checked.
+    /// The number of answers in the whole run, all of which were checked.
     answers_checked: u64,
     distinct_bodies: usize,
     generator_cpu_us_per_request: f64,
@@ -47,7 +47,7 @@ struct Server {
     usage: Usage,
     cpu_us_per_request: f64,
     cpu_us_per_unit: f64,
-    /// Processors kept busy, on average.
+    /// The average number of busy cores.
     cores: f64,
 }
 

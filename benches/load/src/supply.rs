@@ -1,7 +1,7 @@
-//! The bodies of the requests: none, one for all, or one line of a file for each.
+//! The bodies of the requests: none, the same for all, or one line of a file for each.
 //!
-//! A supply of distinct bodies never starts over. When it is used up the run is void, because what came after would
-//! have been seen before.
+//! A supply of distinct bodies never starts again. If it is used up, the run is invalid, because repeated bodies
+//! would have been seen before.
 
 use std::cell::Cell;
 use std::fs;
@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use crate::error::LoadError;
 
-/// Where the next body comes from.
+/// A source of bodies.
 pub(crate) struct Supply {
     kind: Kind,
     next: Cell<usize>,
@@ -23,7 +23,7 @@ enum Kind {
     Same(Bytes),
     /// Each line once.
     Distinct(Vec<Bytes>),
-    /// Line by line, and round again: everything but the first round has been seen.
+    /// Line by line, repeatedly. After the first round, all lines have been seen.
     Rounds(Vec<Bytes>),
 }
 
@@ -33,17 +33,17 @@ impl Supply {
         Self::of(Kind::Same(Bytes::new()))
     }
 
-    /// The whole file as the body of every request.
+    /// Uses the whole file as the body of every request.
     pub(crate) fn same(path: &Path) -> Result<Self, LoadError> {
         Ok(Self::of(Kind::Same(read(path)?)))
     }
 
-    /// One line of the file for each request, each line once.
+    /// Uses one line of the file for each request, each line once.
     pub(crate) fn distinct(path: &Path) -> Result<Self, LoadError> {
         Ok(Self::of(Kind::Distinct(lines(path)?)))
     }
 
-    /// One line of the file for each request, over and over.
+    /// Uses one line of the file for each request, repeatedly.
     pub(crate) fn rounds(path: &Path) -> Result<Self, LoadError> {
         Ok(Self::of(Kind::Rounds(lines(path)?)))
     }
@@ -77,7 +77,7 @@ impl Supply {
         }
     }
 
-    /// How many distinct bodies there are.
+    /// The number of distinct bodies.
     pub(crate) fn len(&self) -> usize {
         match &self.kind {
             Kind::Same(_) => 1,
@@ -93,7 +93,7 @@ fn read(path: &Path) -> Result<Bytes, LoadError> {
     })
 }
 
-/// The lines of a file, all of them views of one buffer.
+/// The lines of a file, all as views of one buffer.
 fn lines(path: &Path) -> Result<Vec<Bytes>, LoadError> {
     let text = read(path)?;
     let mut lines = Vec::new();

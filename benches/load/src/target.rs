@@ -1,4 +1,5 @@
-//! Where the requests go: `http://host:port/path` over TCP, or a socket's path and `/path` over a Unix socket.
+//! The target of the requests: `http://host:port/path` over TCP, or the path of a socket and
+//! `/path` over a Unix socket.
 
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -11,17 +12,17 @@ use tokio::net::{TcpStream, UnixStream};
 
 use crate::error::LoadError;
 
-/// One server, and how it is reached.
+/// A server, and how to reach it.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     socket: Option<PathBuf>,
-    /// Authority and path, complete: HTTP/2 sends both, HTTP/1.1 sends the path and a `Host` header.
+    /// Authority and path. HTTP/2 sends both; HTTP/1.1 sends the path and a `Host` header.
     pub uri: Uri,
     pub authority: Authority,
 }
 
 impl Target {
-    /// Reads the URL; with `socket`, the connection goes there and the URL's authority is only sent.
+    /// Parses the URL. With `socket`, connections go to the socket and the URL's authority is only sent.
     pub(crate) fn parse(url: &str, socket: Option<PathBuf>) -> Result<Self, LoadError> {
         let bad = |what: &str| LoadError::Usage(format!("{url}: {what}"));
         let uri: Uri = url.parse().map_err(|_| bad("not a URL"))?;
@@ -51,7 +52,7 @@ impl Target {
         Ok(Stream::Tcp(stream))
     }
 
-    /// `unix` or `tcp`.
+    /// The transport: `unix` or `tcp`.
     pub(crate) fn transport(&self) -> &'static str {
         if self.socket.is_some() { "unix" } else { "tcp" }
     }

@@ -1,5 +1,5 @@
-//! A small server for the tests: HTTP/1.1 and HTTP/2 on one port or socket, on a thread of its own, with an answer that
-//! the test chooses.
+//! A small server for tests: HTTP/1.1 and HTTP/2 on one port or socket, on its own thread, with
+//! answers that the test chooses.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 /// What the server answers.
 pub(crate) type Answer = Arc<dyn Fn(&Parts, Bytes) -> Response<Full<Bytes>> + Send + Sync>;
 
-/// A running server; it ends when this is dropped.
+/// A running server. It stops when this is dropped.
 pub(crate) struct TestServer {
     pub(crate) address: Option<SocketAddr>,
     _stop: oneshot::Sender<()>,
@@ -33,7 +33,7 @@ pub(crate) fn echo() -> Answer {
 }
 
 impl TestServer {
-    /// On a free TCP port, or on the socket at `path`.
+    /// Starts a server on a free TCP port, or on the socket at `path`.
     pub(crate) fn start(path: Option<&Path>, answer: Answer) -> Self {
         let (stop, stopped) = oneshot::channel::<()>();
         let (bound, binding) = std::sync::mpsc::channel();
@@ -90,7 +90,7 @@ where
             Ok::<_, Infallible>(answer(&parts, body))
         }
     });
-    // It ends with an error when a test is over: of no interest.
+    // At the end of a test it fails, which does not matter.
     let _ = auto::Builder::new(TokioExecutor::new())
         .serve_connection(TokioIo::new(stream), service)
         .await;

@@ -1,6 +1,6 @@
-//! Makes real tokens through the sidecar's socket, so that a run of `verify` has a supply that nobody has seen.
+//! Makes real tokens through the sidecar's socket, to give runs of `verify` a supply of unseen tokens.
 //!
-//! Writes one request body a line: `{"token":"…","audience":["…"]}`.
+//! Writes one request body per line: `{"token":"…","audience":["…"]}`.
 
 use std::cell::{Cell, RefCell};
 use std::fs::File;
@@ -21,17 +21,17 @@ use crate::error::LoadError;
 use crate::plan::{Expect, Protocol, Template};
 use crate::target::Target;
 
-/// Tokens in one request.
+/// The number of tokens in one request.
 const BATCH: usize = 64;
-/// Requests in flight.
+/// The number of requests in flight.
 const CONNECTIONS: usize = 4;
 
-/// What is asked for.
+/// An order of tokens.
 pub(crate) struct Order {
     pub socket: PathBuf,
     pub count: usize,
     pub audience: String,
-    /// Life of a token in seconds.
+    /// The lifetime of a token in seconds.
     pub ttl: u64,
     pub out: PathBuf,
 }
@@ -47,17 +47,17 @@ struct Body<'a> {
     audience: [&'a str; 1],
 }
 
-/// The order while it is filled.
+/// An order that is being filled.
 struct Desk {
     order: Order,
     target: Target,
     template: Template,
-    /// How many have been asked for.
+    /// How many tokens were requested so far.
     asked: Cell<usize>,
     out: RefCell<BufWriter<File>>,
 }
 
-/// Fills the order; returns how many tokens were written, which is exactly its count.
+/// Fills the order. Returns the number of tokens written, which is exactly the requested one.
 pub(crate) fn make(order: Order) -> Result<usize, LoadError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -95,7 +95,7 @@ async fn fill(order: Order) -> Result<usize, LoadError> {
 }
 
 impl Desk {
-    /// Asks on its own connection for one batch after the other, as long as there is something left to ask for.
+    /// Requests one batch after the other on its own connection, until nothing is left to request.
     async fn clerk(&self) -> Result<usize, LoadError> {
         let failed = |source| LoadError::Request {
             answered: self.asked.get() as u64,
@@ -103,7 +103,7 @@ impl Desk {
         };
         let io = TokioIo::new(self.target.connect().await?);
         let (mut sender, connection) = http1::handshake::<_, Full<Bytes>>(io).await.map_err(failed)?;
-        // How it ends shows in its requests.
+        // Errors of the connection appear in its requests.
         tokio::task::spawn_local(connection);
         let expect = Expect {
             status: 200,
@@ -128,7 +128,7 @@ impl Desk {
         }
     }
 
-    /// The body of a request for `size` tokens; the subjects are of equal length and all different.
+    /// The body of a request for `size` tokens. All subjects are different and equally long.
     fn question(&self, first: usize, size: usize) -> String {
         let item = |number: usize| {
             let claims = json!({"sub": format!("user-{number:08}"), "aud": self.order.audience});

@@ -8,7 +8,7 @@ use rcgen::{BasicConstraints, Certificate, CertificateParams, IsCa, Issuer, KeyP
 use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
-/// A private authority that vouches for servers on the loopback interface.
+/// A private authority that signs certificates for servers on the loopback interface.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
@@ -17,7 +17,7 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// A new one, of which nobody knows.
+    /// A new authority, which no client trusts yet.
     #[must_use]
     pub fn new() -> Self {
         let key = KeyPair::generate().expect("a key");
@@ -36,28 +36,28 @@ impl Authority {
         }
     }
 
-    /// From now on, the servers that it vouches for have this name alone.
+    /// From now on, the certificates of servers have only this name.
     pub fn name_servers(&mut self, name: &'static str) {
         self.names = vec![name];
     }
 
-    /// From now on, the certificates of servers have expired.
+    /// From now on, the certificates of servers are expired.
     pub fn let_expire(&mut self) {
         self.are_expired = true;
     }
 
-    /// Its certificate, in PEM.
+    /// The certificate of the authority, in PEM.
     #[must_use]
     pub fn pem(&self) -> &str {
         &self.pem
     }
 
-    /// Writes its certificate where a client can be pointed to.
+    /// Writes the certificate to a file for a client.
     pub fn write(&self, path: &Path) {
         std::fs::write(path, &self.pem).expect("the certificate is written");
     }
 
-    /// A certificate for a server of these names, and its key.
+    /// Makes a certificate for a server with these names, and its key.
     #[must_use]
     pub fn vouch_for(&self, names: &[&str]) -> (Certificate, KeyPair) {
         let key = KeyPair::generate().expect("a key");
@@ -72,7 +72,7 @@ impl Authority {
         (certificate.expect("a certificate"), key)
     }
 
-    /// What a server on the loopback interface speaks TLS with.
+    /// The TLS configuration of a server on the loopback interface.
     #[must_use]
     pub fn server_config(&self) -> Arc<ServerConfig> {
         let (certificate, key) = self.vouch_for(&self.names);

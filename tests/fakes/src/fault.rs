@@ -1,4 +1,4 @@
-//! What can go wrong between a client and a cloud, played by script.
+//! Scripted faults between a client and a cloud.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -9,16 +9,16 @@ use parking_lot::Mutex;
 
 use crate::server::Response;
 
-/// One thing that goes wrong, once.
+/// A fault that happens once.
 #[derive(Clone)]
 pub enum Fault {
-    /// The call does not happen; this is the answer.
+    /// The call does not happen, and this is the answer.
     Answer(Response),
-    /// The call does not happen; the connection is closed without an answer.
+    /// The call does not happen, and the connection is closed without an answer.
     Refused,
-    /// The call does not happen, and no answer ever comes.
+    /// The call does not happen, and no answer ever arrives.
     Hang,
-    /// The call happens after this long.
+    /// The call happens after this time.
     Slow(Duration),
     /// The call happens, but its answer is lost with the connection.
     LostAnswer,
@@ -39,7 +39,7 @@ impl fmt::Debug for Fault {
     }
 }
 
-/// Faults in the order in which they will happen, each for calls of one operation.
+/// Faults in the order in which they happen, each for calls of one operation.
 #[derive(Debug, Default)]
 pub(crate) struct Script(Mutex<VecDeque<(String, Fault)>>);
 
@@ -52,7 +52,7 @@ impl Script {
         self.lines().clear();
     }
 
-    /// The next fault for this operation, or for any (`*`).
+    /// The next fault for this operation, or for all (`*`).
     pub(crate) fn next(&self, operation: &str) -> Option<Fault> {
         let mut lines = self.lines();
         let index = lines.iter().position(|(of, _)| of == operation || of == "*")?;

@@ -1,11 +1,12 @@
-//! Servers that speak the wire protocols of clouds, for tests: real cryptography, real connections, the vendors' rules.
+//! Servers that speak the protocols of clouds, for tests, with real cryptography, real
+//! connections and the vendors' rules.
 //!
-//! They prove that Signet and the vendors' own SDKs agree with *them*; that the vendors do too, only the vendors can
-//! show. Each is therefore also driven by the vendor's official Python SDK (`tests/clouds`): what the SDK refuses is a
-//! fault of the server here.
+//! They prove that Signet and the vendors' own SDKs agree with *them*. Only the vendors can show that they agree, too.
+//! Therefore each server is also tested with the vendor's official Python SDK (`tests/clouds`): if the SDK refuses
+//! something, the server has a fault.
 //!
-//! [`Server`] runs a [`Service`] on a thread of its own, over http or https, counts its calls and plays [`Fault`]s by
-//! script. The services themselves are in a module for each cloud.
+//! [`Server`] runs a [`Service`] on its own thread, over http or https, counts its calls and plays scripted [`Fault`]s.
+//! The services are in one module for each cloud.
 
 #![allow(clippy::unwrap_used, reason = "a test server may stop the test")]
 

@@ -1,4 +1,4 @@
-//! One server: accepts connections, counts calls, plays faults, and lets a service answer.
+//! A server: accepts connections, counts calls, plays faults, and passes requests to a service.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -24,23 +24,23 @@ use tokio_rustls::TlsAcceptor;
 use crate::authority::Authority;
 use crate::fault::{Fault, Script};
 
-/// A request, read whole.
+/// A request with its complete body.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// Its method.
+    /// The method of the request.
     pub method: Method,
-    /// Its path, as it came: percent-encoding is not taken off.
+    /// The path as it arrived, with its percent-encoding.
     pub path: String,
-    /// The pairs of its query, decoded.
+    /// The decoded pairs of the query.
     pub query: Vec<(String, String)>,
-    /// Its header fields.
+    /// The headers of the request.
     pub headers: HeaderMap,
-    /// Its body.
+    /// The body of the request.
     pub body: Bytes,
 }
 
 impl Request {
-    /// The first value of a parameter of the query.
+    /// The first value of a query parameter.
     #[must_use]
     pub fn parameter(&self, name: &str) -> Option<&str> {
         self.query
@@ -49,32 +49,32 @@ impl Request {
             .map(|(_, value)| value.as_str())
     }
 
-    /// A header field as text.
+    /// A header as text.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
-    /// The body as JSON; null if it is none.
+    /// The body as JSON, or null if it is not JSON.
     #[must_use]
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or(Value::Null)
     }
 }
 
-/// An answer.
+/// An answer to a request.
 #[derive(Clone, Debug)]
 pub struct Response {
-    /// Its status.
+    /// The status of the answer.
     pub status: StatusCode,
-    /// Its header fields.
+    /// The headers of the answer.
     pub headers: HeaderMap,
-    /// Its body.
+    /// The body of the answer.
     pub body: Bytes,
 }
 
 impl Response {
-    /// An answer of this type.
+    /// An answer with this content type.
     #[must_use]
     pub fn new(status: u16, content_type: &str, body: impl Into<Bytes>) -> Self {
         let headers = HeaderMap::new();
@@ -89,7 +89,7 @@ impl Response {
         Self::new(status, "application/json", body.to_string())
     }
 
-    /// This answer with a header field more.
+    /// Adds a header to this answer.
     #[must_use]
     pub fn with(mut self, name: &str, value: &str) -> Self {
         let name = HeaderName::from_bytes(name.as_bytes()).expect("a field name");
@@ -99,12 +99,12 @@ impl Response {
     }
 }
 
-/// What a server does. It may compute for as long as it likes: calls of other connections go on meanwhile.
+/// What a server does. It may compute for a long time, because calls on other connections continue meanwhile.
 pub trait Service: Send + Sync + 'static {
-    /// The vendor's name for the call, under which it is counted and faults are scripted (`AsymmetricSign`).
+    /// The vendor's name for the call (`AsymmetricSign`). It is used for counting and for scripted faults.
     fn operation(&self, request: &Request) -> String;
 
-    /// The answer.
+    /// The answer to a request.
     fn answer(&self, request: &Request) -> Response;
 }
 
@@ -123,25 +123,25 @@ struct Shared {
 }
 
 impl Server {
-    /// Starts a service on a free port of the loopback interface: over https if an authority vouches for it, else http.
+    /// Starts a service on a free loopback port, over https if an authority is given, or else over http.
     ///
     /// # Errors
-    /// If the system gives no port or thread.
+    /// The system has no free port or cannot start a thread.
     pub fn start(service: Arc<dyn Service>, authority: Option<&Authority>) -> io::Result<Self> {
         Self::start_on(SocketAddr::from(([127, 0, 0, 1], 0)), service, authority)
     }
 
-    /// The same at this address.
+    /// Starts a service at this address.
     ///
     /// # Errors
-    /// If it cannot be had.
+    /// The address is not available.
     pub fn start_on(address: SocketAddr, service: Arc<dyn Service>, authority: Option<&Authority>) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
             .thread_name("fake")
             .build()?;
-        // Bound without waiting, so that a test may start a server from within a runtime of its own.
+        // Bound without async code, so a test can start a server inside its own runtime.
         let listener = std::net::TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         let listener = {
@@ -165,39 +165,40 @@ impl Server {
         })
     }
 
-    /// Where it listens.
+    /// The address of the server.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Its base URL, without a slash at the end.
+    /// The base URL, without a final slash.
     #[must_use]
     pub fn url(&self) -> String {
         match self.scheme {
-            // By name, as cookies and some SDKs do not take addresses for hosts.
+            // By name, because cookies and some SDKs do not accept addresses as hosts.
             "https" => format!("https://localhost:{}", self.address.port()),
             scheme => format!("{scheme}://{}", self.address),
         }
     }
 
-    /// Adds a fault to the script: the next call of this operation (`*` for any) that no earlier line is for meets it.
+    /// Adds a fault to the script. The next call of this operation (`*` for any) meets it,
+    /// unless an earlier line applies.
     pub fn script(&self, operation: &str, fault: Fault) {
         self.shared.script.add(operation, fault);
     }
 
-    /// Takes back the faults that did not happen yet.
+    /// Removes the faults that did not happen yet.
     pub fn unscript(&self) {
         self.shared.script.clear();
     }
 
-    /// How often each operation was called, faults included.
+    /// How often each operation was called, including faults.
     #[must_use]
     pub fn calls(&self) -> BTreeMap<String, u64> {
         self.shared.calls.lock().clone()
     }
 
-    /// Counts from zero again.
+    /// Resets the counts.
     pub fn forget_calls(&self) {
         self.shared.calls.lock().clear();
     }
@@ -206,7 +207,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
-            // A hanging call must not hold the test.
+            // A call that hangs must not block the test.
             runtime.shutdown_background();
         }
     }
@@ -224,7 +225,7 @@ async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Sha
             tokio::time::sleep(Duration::from_millis(10)).await;
             continue;
         };
-        // Without it an answer may wait 40 ms for an acknowledgement.
+        // Without this, an answer may wait 40 ms for an acknowledgement.
         let _ = stream.set_nodelay(true);
         let (tls, shared) = (tls.clone(), Arc::clone(&shared));
         tokio::spawn(async move {
@@ -242,13 +243,13 @@ async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Sha
 
 async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, shared: Arc<Shared>) {
     let service = service_fn(move |request| answer(request, Arc::clone(&shared)));
-    // An error is a client that went, or a fault of ours that closes the connection.
+    // An error means that the client left, or that a scripted fault closes the connection.
     let _ = Builder::new(TokioExecutor::new())
         .serve_connection(TokioIo::new(stream), service)
         .await;
 }
 
-/// The connection is closed without an answer.
+/// Closes the connection without an answer.
 #[derive(Debug)]
 struct Closed;
 
@@ -299,8 +300,8 @@ async fn answer(request: http::Request<Incoming>, shared: Arc<Shared>) -> Result
     }
 }
 
-/// Firewalls refuse requests without a `User-Agent`, so every service does here. Google's library for logins sends none and
-/// takes no client of ours.
+/// Whether this request may have no `User-Agent`. Firewalls refuse requests without one, so all services here do, too.
+/// But Google's library for logins sends none and accepts no HTTP client of ours.
 fn is_of_a_bare_login(request: &Request) -> bool {
     request.headers.contains_key("metadata-flavor")
         || request.path.ends_with("/token")

@@ -1,10 +1,10 @@
-//! What a cloud's module starts for a client outside of this process.
+//! The servers that a cloud's module starts for clients in other processes.
 
 use serde_json::Value;
 
 use crate::server::Server;
 
-/// Running servers, and what a client must be told to reach them.
+/// Running servers, and how clients reach them.
 #[derive(Debug)]
 pub struct Started {
     /// The servers. They stop when they are dropped.

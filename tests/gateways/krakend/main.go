@@ -1,6 +1,6 @@
-// Command krakend serves a configuration file of KrakenD with KrakenD's own engine (lura) and its own token validator
-// (krakend-jose), put together as KrakenD puts them together. No registry of packages has the program that KrakenD
-// distributes; these modules, which do its work, are in the one of Go.
+// Command krakend serves a configuration file of KrakenD with KrakenD's own engine (lura) and token validator
+// (krakend-jose), combined as KrakenD combines them. The program that KrakenD distributes is in no package registry;
+// these modules, which do its work, are Go modules.
 package main
 
 import (
@@ -31,7 +31,7 @@ func main() {
 }
 
 func serve(file string) error {
-	// The names that configuration files use, and those that the modules know.
+	// The names in configuration files, and those that the modules know.
 	config.ExtraConfigAlias = map[string]string{
 		"auth/validator": krakendjose.ValidatorNamespace,
 		"router":         router.Namespace,

@@ -1,4 +1,4 @@
-//! A small HTTP/1.1 client that sends what it is told, right or wrong, over a Unix socket or TCP.
+//! A small HTTP/1.1 client that sends exactly what it is given, valid or not, over a Unix socket or TCP.
 
 use std::io::{self, BufRead as _, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// An answer, read whole.
+/// A complete answer.
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub status: u16,
@@ -33,7 +33,7 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error} in {:?}", self.text()))
     }
 
-    /// The last word of a problem's `type`.
+    /// The code at the end of a problem's `type`.
     pub fn problem(&self) -> String {
         if self.header("content-type") != Some("application/problem+json") {
             return String::new();
@@ -49,7 +49,7 @@ impl Answer {
     }
 }
 
-/// Both ways of a connection.
+/// A connection that can be read and written.
 pub trait Duplex: Read + Write + Send {
     fn patience(&self, limit: Duration) -> io::Result<()>;
     fn no_more(&self) -> io::Result<()>;
@@ -85,7 +85,7 @@ impl Duplex for StreamOwned<ClientConnection, TcpStream> {
     }
 }
 
-/// A connection that stays open for as long as the other side lets it.
+/// A connection that stays open as long as the other side allows.
 pub struct Connection {
     stream: BufReader<Box<dyn Duplex>>,
 }
@@ -137,7 +137,7 @@ impl Connection {
         self.answer(method)
     }
 
-    /// Sends octets as they are.
+    /// Sends these bytes unchanged.
     pub fn send(&mut self, octets: &[u8]) -> io::Result<()> {
         self.stream.get_mut().write_all(octets)?;
         self.stream.get_mut().flush()
@@ -147,7 +147,7 @@ impl Connection {
         self.stream.get_ref().no_more()
     }
 
-    /// Reads one answer to a request of this method.
+    /// Reads the answer to a request with this method.
     pub fn answer(&mut self, method: &str) -> io::Result<Answer> {
         let mut answer = self.head()?;
         if method == "HEAD" || matches!(answer.status, 204 | 304) {
@@ -185,7 +185,7 @@ impl Connection {
         })
     }
 
-    /// Reads one chunk of a chunked body; `None` is its end.
+    /// Reads one chunk of a chunked body. `None` at its end.
     pub fn chunk(&mut self) -> io::Result<Option<Vec<u8>>> {
         let length = self.line()?;
         let length = usize::from_str_radix(&length, 16).map_err(io::Error::other)?;
@@ -203,7 +203,7 @@ impl Connection {
         Ok(line.trim_end_matches(['\r', '\n']).to_owned())
     }
 
-    /// Whether the other side closes within this time, without a word.
+    /// Whether the other side closes within this time without sending anything.
     pub fn is_closed_within(&mut self, limit: Duration) -> bool {
         if self.stream.get_ref().patience(limit).is_err() {
             return true;
@@ -215,7 +215,7 @@ impl Connection {
         }
     }
 
-    /// Whether the other side closes within this time, whatever it says before.
+    /// Whether the other side closes within this time, whatever it sends before.
     pub fn ends_within(&mut self, limit: Duration) -> bool {
         if self.stream.get_ref().patience(limit).is_err() {
             return true;

@@ -1,7 +1,7 @@
-//! Runs the real `signet` binary in a directory of its own, with settings by environment only.
+//! Runs the real `signet` binary in its own directory, with settings from the environment only.
 //!
-//! What every test gets from here: loopback addresses that no other test has, a wait with a limit until `/readyz`, a
-//! kill on drop, and a scan of every log (at level `trace`) for tokens and private keys.
+//! It gives every test loopback addresses of its own, a wait with a limit for `/readyz`, a kill on drop, and a scan of
+//! every log (at level `trace`) for tokens and private keys.
 
 #![allow(
     missing_docs,
@@ -40,8 +40,8 @@ use time::wait_for;
 
 /// The binary under test.
 ///
-/// It lies beside the directory of the test programs, wherever cargo builds. Only tests of the package `signet` can have its path
-/// from cargo, and this is a package of its own so that it is compiled once.
+/// It is in the parent directory of the test programs, wherever cargo builds. Only tests of the package `signet` can
+/// get its path from cargo, and this is a package of its own, which is compiled only once.
 pub fn signet() -> PathBuf {
     let program = std::env::current_exe().expect("the path of this program");
     let deps = program.parent().expect("a directory");
@@ -52,7 +52,7 @@ pub fn signet() -> PathBuf {
 pub const ISSUER: &str = "https://issuer.test";
 /// The `aud` of most tests.
 pub const AUDIENCE: &str = "https://api.test";
-/// More than any step takes on a busy machine; only a failure waits so long.
+/// More than any step takes on a busy machine, so only a failure waits this long.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 static NUMBER: AtomicU32 = AtomicU32::new(0);
@@ -63,7 +63,7 @@ pub fn say(text: impl AsRef<str>) {
     println!("{}", text.as_ref());
 }
 
-/// The directory of one test, removed at its end.
+/// The directory of a test. It is removed at the end.
 #[derive(Clone)]
 pub struct Home {
     directory: Arc<TempDir>,
@@ -80,7 +80,7 @@ impl Home {
         }
     }
 
-    /// In memory where the machine has a place for that: for tests that write so much that the disk would set the pace.
+    /// A directory in memory if possible, for tests that write so much that the disk would slow them down.
     pub fn in_memory() -> Self {
         let mut builder = tempfile::Builder::new();
         builder.prefix("signet");
@@ -106,12 +106,12 @@ impl Home {
     }
 }
 
-/// A user that owns nothing: `nobody` nearly everywhere.
+/// A user that owns nothing: usually `nobody`.
 pub const STRANGER: u32 = 65534;
 
 impl Home {
-    /// Makes this directory, and a copy of the binary in it, reachable for a [`STRANGER`]. `None`, said aloud, if we are
-    /// not root and cannot become another user.
+    /// Makes this directory, and a copy of the binary in it, accessible to a [`STRANGER`]. `None`, with a message, if
+    /// we are not root and cannot become another user.
     pub fn open_to_strangers(&self) -> Option<PathBuf> {
         if !rustix::process::geteuid().is_root() {
             say("LEFT OUT: only root can become another user; run this test as root");
@@ -125,7 +125,7 @@ impl Home {
     }
 }
 
-/// How a sidecar is to be started: its settings, and where it stands.
+/// How to start a sidecar: its settings and its directory.
 #[derive(Clone)]
 pub struct Spec {
     home: Home,
@@ -133,7 +133,7 @@ pub struct Spec {
     tokens: Arc<Mutex<Vec<String>>>,
 }
 
-/// What a command left behind.
+/// The result of a command.
 pub struct Ran {
     pub code: i32,
     pub stdout: String,
@@ -147,14 +147,14 @@ impl Ran {
 }
 
 impl Spec {
-    /// A sidecar with listeners and a socket of its own, on the data directory of this home.
+    /// A sidecar with its own listeners and socket, with the data directory of this home.
     pub fn new(home: &Home) -> Self {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        // An address of one's own, since another test could be given a port that is free only for the moment.
+        // An address of its own, because another test could get a port that is free only for a moment.
         let process = std::process::id();
         let octet = |n: u32| u8::try_from(n % 250 + 1).expect("fits");
         let ip = Ipv4Addr::new(127, octet(process / 250), octet(process), octet(number + 1));
-        // Both are held until both are known: one that is free again may be given a second time.
+        // Both ports are held until both are known, because a port that is free again could be returned twice.
         let held = [(); 2].map(|()| TcpListener::bind((ip, 0)).expect("a free port"));
         let [listen, admin] = held
             .each_ref()
@@ -209,19 +209,19 @@ impl Spec {
         self.settings["SIGNET_ADMIN_LISTEN"].parse().expect("an address")
     }
 
-    /// A command line of the binary, with these settings and nothing else in its environment.
+    /// A command of the binary with these settings and nothing else in its environment.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(signet());
         command.args(arguments).env_clear().envs(&self.settings);
         command
     }
 
-    /// Runs a command to its end.
+    /// Runs a command to completion.
     pub fn run(&self, arguments: &[&str]) -> Ran {
         self.run_with(arguments, "")
     }
 
-    /// Runs a command with this text on its standard input. Its log must keep the secrets as well.
+    /// Runs a command with this text on standard input. Its log is scanned for secrets, too.
     pub fn run_with(&self, arguments: &[&str], input: &str) -> Ran {
         let mut child = self
             .command(arguments)
@@ -230,7 +230,7 @@ impl Spec {
             .stderr(Stdio::piped())
             .spawn()
             .expect("started");
-        // A command that does not read its input may be gone already.
+        // A command that does not read its input may have ended already.
         let _ = child.stdin.take().expect("piped").write_all(input.as_bytes());
         let output = child.wait_with_output().expect("ended");
         let text = |octets: Vec<u8>| String::from_utf8(octets).expect("UTF-8");
@@ -261,7 +261,7 @@ impl Spec {
         }
     }
 
-    /// Starts a sidecar and waits until it is ready.
+    /// Starts a sidecar, and waits until it is ready.
     pub fn start(&self) -> Sidecar {
         let mut sidecar = self.spawn();
         sidecar.wait_until_ready();
@@ -298,7 +298,7 @@ pub struct Sidecar {
     log: PathBuf,
 }
 
-/// A token with what its answer said.
+/// A token, with the rest of the answer.
 #[derive(Clone, Debug)]
 pub struct Signed {
     pub token: String,
@@ -362,7 +362,7 @@ impl Sidecar {
         Connection::tcp(self.spec.admin_listen()).expect("the admin listener answers")
     }
 
-    /// Posts JSON to the socket, on a connection of its own.
+    /// Posts JSON to the socket, on a new connection.
     pub fn post(&self, path: &str, body: &Value) -> Answer {
         self.socket()
             .post(path, body.to_string().as_bytes())
@@ -377,7 +377,7 @@ impl Sidecar {
         self.sign(&json!({ "sub": subject, "aud": AUDIENCE }))
     }
 
-    /// Signs over a connection that stays open; the token is one that no log may hold.
+    /// Signs over an open connection. The log must not contain the token.
     pub fn sign_over(&self, connection: &mut Connection, request: &Value) -> Signed {
         let answer = connection
             .post("/v1/sign", request.to_string().as_bytes())
@@ -422,19 +422,19 @@ impl Sidecar {
         self.signal(Signal::HUP);
     }
 
-    /// Waits for its end.
+    /// Waits for the process to end.
     pub fn wait(&mut self, limit: Duration) -> ExitStatus {
         wait_for("the sidecar to end", limit, || self.child.try_wait().expect("a child"))
     }
 
-    /// Stops it as an orchestrator does.
+    /// Stops the process like an orchestrator.
     pub fn stop(mut self) {
         self.signal(Signal::TERM);
         let status = self.wait(PATIENCE);
         assert_eq!(status.code(), Some(0), "{}", self.log_text());
     }
 
-    /// Kills it as a power cut does.
+    /// Kills the process, like a power cut.
     pub fn kill(&mut self) {
         // It may have ended by itself.
         let _ = self.child.kill();
@@ -445,7 +445,7 @@ impl Sidecar {
         String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
-    /// The lines of its log with this message.
+    /// The lines of the log with this message.
     pub fn logged(&self, message: &str) -> Vec<Value> {
         let text = self.log_text();
         let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());

@@ -1,9 +1,10 @@
-//! What no log may hold.
+//! Finds secrets that no log may contain.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-/// How private keys begin: PEM; PKCS#8 of P-256, P-384, P-521, Ed25519 and RSA-2048 in base64 and as printed octets.
+/// The beginnings of private keys: PEM, and PKCS#8 of P-256, P-384, P-521, Ed25519 and RSA-2048 in
+/// base64 and as printed bytes.
 const PRIVATE: [&str; 12] = [
     "PRIVATE KEY",
     "MIGHAgEAMBMG",
@@ -19,7 +20,7 @@ const PRIVATE: [&str; 12] = [
     "[48, 83, 2, 1, 1, 48",
 ];
 
-/// Every secret that stands in the text; `known` are those of this test, such as the signatures of its tokens.
+/// All secrets in the text. `known` are those of this test, such as the signatures of its tokens.
 pub fn leaks(text: &str, known: &[String]) -> Vec<String> {
     let starts = text.match_indices("eyJ").filter(|(at, _)| begins_a_token(&text[*at..]));
     let tokens = starts.map(|(at, _)| {
@@ -37,16 +38,18 @@ pub fn leaks(text: &str, known: &[String]) -> Vec<String> {
         .collect()
 }
 
-/// Every token and every JWK in base64 begins with `{"`, which is `eyJ`. So does, once in a while, a part of a public key
-/// or of a digest, which a provider's client prints in base64 at level `trace`: it goes on with octets that are no text.
+/// Whether this is the beginning of a token.
+///
+/// Every token and every JWK in base64 begins with `{"`, which is `eyJ`. Sometimes a part of a public key or digest
+/// does too, when a provider's client prints it in base64 at level `trace`. It continues with bytes that are not text.
 fn begins_a_token(text: &str) -> bool {
     let is_of_token = |octet: &&u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_');
     let run: Vec<u8> = text.bytes().take(24).take_while(|octet| is_of_token(&octet)).collect();
-    // Base64 as tokens do not use it.
+    // Tokens do not use this alphabet of base64.
     if run.len() < 24 && text[run.len()..].starts_with(['+', '/']) {
         return false;
     }
-    // The end of a kid, for example: no header of a token is so short, unless the text ends within it.
+    // For example the end of a kid. No token's header is this short, unless the text ends within it.
     if run.len() < 12 && run.len() < text.len() {
         return false;
     }
@@ -54,7 +57,7 @@ fn begins_a_token(text: &str) -> bool {
     let octets = URL_SAFE_NO_PAD.decode(whole).unwrap_or_default();
     let (text, rest) = match std::str::from_utf8(&octets) {
         Ok(text) => (text, &[][..]),
-        // A character that is cut through.
+        // A character that was cut in two.
         Err(error) if error.error_len().is_none() => {
             let (text, rest) = octets.split_at(error.valid_up_to());
             (std::str::from_utf8(text).unwrap_or_default(), rest)

@@ -1,4 +1,4 @@
-//! A real OpenBao server over https, with a private authority, that does not outlive the test program.
+//! A real OpenBao server over https with a private authority. It ends with the test program.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
@@ -33,7 +33,7 @@ pub fn unique(what: &str) -> String {
 }
 
 pub struct Server {
-    /// A shell that kills the server when its standard input ends, which it does with this process.
+    /// A shell that kills the server when its standard input ends, which happens when this process ends.
     shell: Child,
     pid: Pid,
     directory: TempDir,
@@ -44,13 +44,13 @@ pub struct Server {
 }
 
 impl Server {
-    /// Initialised and unsealed, with transit, KV and AppRole mounted where Vault has them by default. What it keeps, it
-    /// keeps in memory.
+    /// Starts a server that is initialised and unsealed, with transit, KV and AppRole at Vault's default mounts.
+    /// Its storage is in memory.
     pub async fn start() -> Self {
         Self::start_on("storage \"inmem\" {}").await
     }
 
-    /// The same, but it keeps what it keeps on the disk.
+    /// Starts a server like [`Server::start`] with storage on disk.
     pub async fn start_on_disk() -> Self {
         let port = free_port();
         Self::start_on(&format!(
@@ -59,7 +59,8 @@ impl Server {
         .await
     }
 
-    /// The first kind, with a second listener that asks its clients for a certificate of the authority. The answer has its port.
+    /// Starts a server like [`Server::start`] with a second listener that requires client certificates of the
+    /// authority. Returns its port, too.
     pub async fn start_that_asks_for_certificates() -> (Self, u16) {
         let port = free_port();
         let listener = format!(
@@ -70,7 +71,7 @@ impl Server {
         (server, port)
     }
 
-    /// A certificate of the authority for a client, and its key.
+    /// A client certificate of the authority, and its key.
     #[must_use]
     pub fn client(&self) -> [PathBuf; 2] {
         ["client.pem", "client.key"].map(|name| self.directory.path().join(name))
@@ -115,7 +116,7 @@ impl Server {
         &self.root
     }
 
-    /// One line of JSON for each request, and one for each answer.
+    /// The audit log, with one line of JSON for each request and each answer.
     pub fn audit_log(&self) -> PathBuf {
         self.directory.path().join("audit.log")
     }
@@ -124,7 +125,7 @@ impl Server {
         &self.authority
     }
 
-    /// How to reach it, with what a test adds.
+    /// The variables to reach the server, with those that the test adds.
     pub fn variables(&self, more: &[(&str, &str)]) -> Variables {
         let (address, authority) = (self.address(), self.authority.display().to_string());
         let reach = [("VAULT_ADDR", address.as_str()), ("VAULT_CACERT", authority.as_str())];
@@ -133,12 +134,12 @@ impl Server {
             .collect()
     }
 
-    /// The same as root.
+    /// The variables to reach the server as root.
     pub fn as_root(&self) -> Variables {
         self.variables(&[("VAULT_TOKEN", &self.root)])
     }
 
-    /// A request as root; the status and the body.
+    /// Makes a request as root. Returns the status and the body.
     pub async fn request(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
         self.request_as(&self.root, method, path, body).await
     }
@@ -185,14 +186,14 @@ impl Server {
             .await;
     }
 
-    /// A token of exactly these policies.
+    /// A token with exactly these policies.
     pub async fn token(&self, policies: &[&str], ttl: &str) -> String {
         let body = json!({"policies": policies, "no_default_policy": true, "ttl": ttl});
         let made = self.post("auth/token/create", body).await;
         made["auth"]["client_token"].as_str().expect("a token").to_owned()
     }
 
-    /// An AppRole of exactly these policies: its role id and a secret id.
+    /// An AppRole with exactly these policies: its role id and a secret id.
     pub async fn app_role(&self, name: &str, settings: Value) -> (String, String) {
         self.post(&format!("auth/approle/role/{name}"), settings).await;
         let role = self.get(&format!("auth/approle/role/{name}/role-id")).await;
@@ -203,7 +204,7 @@ impl Server {
         (text(&role["data"]["role_id"]), text(&secret["data"]["secret_id"]))
     }
 
-    /// KV answers 400 until it has upgraded itself to version 2, a moment after it was mounted.
+    /// Waits for KV version 2. For a moment after it was mounted, KV answers 400 while it upgrades itself.
     async fn versions_secrets(&self) {
         for _ in 0..400 {
             if self.request("GET", "secret/config", None).await.0 == 200 {
@@ -225,7 +226,7 @@ impl Server {
         panic!("not unsealed: {}", self.log());
     }
 
-    /// Stops it where it is, so that it answers nothing and closes nothing.
+    /// Stops the process, so it neither answers nor closes connections.
     pub fn freeze(&self) {
         kill_process(self.pid, Signal::STOP).expect("stopped");
     }
@@ -240,7 +241,7 @@ impl Server {
         self.shell.wait().expect("the shell ends");
     }
 
-    /// Starts it again on the same storage and port.
+    /// Starts it again with the same storage and port.
     pub async fn restart(&mut self) {
         (self.shell, self.pid) = spawn(self.directory.path());
         self.listens().await;
@@ -312,7 +313,7 @@ pub fn free_port() -> u16 {
     listener.local_addr().expect("an address").port()
 }
 
-/// An authority and a certificate of it for the server. The answer is the authority's file.
+/// Makes an authority and a certificate for the server. Returns the file of the authority.
 fn certificates(directory: &Path) -> PathBuf {
     let authority = Authority::new();
     let (certificate, key) = authority.vouch_for(&["127.0.0.1", "vault.test"]);

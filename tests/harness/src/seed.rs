@@ -1,12 +1,12 @@
-//! Random numbers that a seed brings back.
+//! Random numbers that can be reproduced from a seed.
 
 use super::{say, time};
 
-/// xorshift64*: good enough to spread kills with.
+/// An xorshift64* generator, which is good enough for choosing when to kill.
 pub struct Random(u64);
 
 impl Random {
-    /// From `SIGNET_TEST_SEED`, or from the clock; the seed is printed.
+    /// A generator with the seed in `SIGNET_TEST_SEED`, or one from the clock. The seed is printed.
     #[expect(clippy::disallowed_methods, reason = "the seed of a run that is to be repeated")]
     pub fn seeded(what: &str) -> Self {
         let given = std::env::var("SIGNET_TEST_SEED")
@@ -14,7 +14,7 @@ impl Random {
             .map(|seed| seed.parse().expect("a number"));
         let seed = given.unwrap_or_else(|| time::unix_millis().unsigned_abs());
         say(format!("{what}: SIGNET_TEST_SEED={seed}"));
-        // Zero would stay zero; two tests with one seed shall differ.
+        // Zero would stay zero, and two tests with the same seed should differ.
         let spread = what
             .bytes()
             .fold(seed, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)));

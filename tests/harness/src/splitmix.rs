@@ -1,5 +1,5 @@
-//! SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014), for tests whose chance comes from
-//! one seed.
+//! SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014), for tests whose
+//! randomness comes from one seed.
 
 /// The next number, and the state after it.
 pub const fn next(state: &mut u64) -> u64 {

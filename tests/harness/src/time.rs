@@ -1,4 +1,4 @@
-//! The one place where tests read a clock and wait.
+//! The only place where tests read a clock and wait.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -13,7 +13,7 @@ pub fn unix_millis() -> i64 {
     i64::try_from(since.as_millis()).expect("fits")
 }
 
-/// Waits until the probe has an answer. The only waiting that tests do.
+/// Waits until the probe returns a value. Tests wait in no other way.
 #[track_caller]
 pub fn wait_for<T>(what: &str, limit: Duration, mut probe: impl FnMut() -> Option<T>) -> T {
     let start = instant();
@@ -26,13 +26,14 @@ pub fn wait_for<T>(what: &str, limit: Duration, mut probe: impl FnMut() -> Optio
     }
 }
 
-/// Lets a loop run at a steady beat.
+/// Waits for the next beat of a regular loop.
 pub fn next_beat(beat: &mut Instant, period: Duration) {
     *beat += period;
     std::thread::sleep(beat.saturating_duration_since(instant()));
 }
 
-/// Spans as short as a test can bear: a rotation every 4 s, and 400 ms of lead beyond what the policy demands.
+/// The shortest durations that tests tolerate: a rotation every 4 s, with a lead 400 ms longer
+/// than the policy requires.
 pub const FAST: &[(&str, &str)] = &[
     ("SIGNET_ROTATION_PERIOD", "4s"),
     ("SIGNET_PUBLISH_LEAD", "2s"),

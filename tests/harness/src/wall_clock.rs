@@ -1,4 +1,4 @@
-//! A wall clock of a process's own, which a test sets: a library shows it another one than the rest of the machine has.
+//! A wall clock for a single process, which the test sets. A preloaded library shows it to the process.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -14,7 +14,7 @@ pub struct WallClock {
 }
 
 impl WallClock {
-    /// `None` where there is no C compiler.
+    /// Makes the clock. `None` if there is no C compiler.
     pub fn new(home: &Home) -> Option<Self> {
         let (library, offset) = (home.path("set_clock.so"), home.path("offset"));
         let source = concat!(env!("CARGO_MANIFEST_DIR"), "/src/set_clock.c");

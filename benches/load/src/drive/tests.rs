@@ -1,4 +1,4 @@
-//! The generator against a real server, over both transports and both protocols, and against servers that misbehave.
+//! The generator with a real server, over both transports and protocols, and with servers that misbehave.
 
 use std::collections::HashSet;
 use std::fs;
@@ -138,7 +138,7 @@ fn a_run_that_uses_up_its_supply_fails() {
     }
 }
 
-/// A server whose n-th answer is `wrong` and all others are echoes.
+/// A server that echoes, except that its n-th answer is `wrong`.
 fn faulty(n: usize, wrong: fn() -> Response<Full<Bytes>>) -> TestServer {
     let count = AtomicUsize::new(0);
     TestServer::start(
@@ -225,7 +225,7 @@ fn a_paced_client_charges_a_stall_to_the_requests_that_were_due() {
     let server = TestServer::start(
         None,
         Arc::new(move |_, body| {
-            // One stall of 100 ms in the window: the requests due meanwhile waited too, and their latency must say so.
+            // A single stall of 100 ms. Requests that were due during it waited too, and their latencies must show it.
             if count.fetch_add(1, Ordering::Relaxed) == 10 {
                 std::thread::sleep(Duration::from_millis(100));
             }
@@ -250,7 +250,7 @@ fn a_body_in_several_pieces_is_put_together() {
     let server = TestServer::start(None, echo());
     for protocol in [Protocol::Http1, Protocol::Http2] {
         let mut plan = plan(&server, None, protocol);
-        // Larger than a read buffer and than a frame.
+        // Longer than a read buffer and a frame.
         plan.supply = body(&format!("{}{}", r#"{"active":true}"#, "x".repeat(100_000)));
         drive(plan).expect("a good run");
     }

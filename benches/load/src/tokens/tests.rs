@@ -1,4 +1,4 @@
-//! The order against a stand-in for the sidecar that speaks its batch interface.
+//! Orders with a fake sidecar that has its batch interface.
 
 use std::collections::HashSet;
 use std::fs;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::testserver::{Answer, TestServer};
 
-/// Answers as `/v1/sign/batch` does; the token is the subject, and a subject that ends in `bad` gets a problem.
+/// Answers like `/v1/sign/batch`. The token is the subject; a subject that ends in `bad` gets a problem.
 fn signer(bad: Option<usize>) -> Answer {
     Arc::new(move |parts, body| {
         assert_eq!((parts.method.as_str(), parts.uri.path()), ("POST", "/v1/sign/batch"));

@@ -113,10 +113,10 @@ fn text<'a>(input: &'a Map<String, Value>, name: &str) -> Result<&'a str, Proble
     })
 }
 
-/// The id of a key by its id, ARN, alias or alias ARN, if it is visible yet.
+/// Finds the id of a key by its id, ARN, alias or alias ARN, if it is visible yet.
 fn find(state: &mut State, input: &Map<String, Value>, name: &str) -> Result<String, Problem> {
     let given = text(input, name)?;
-    // The ARNs of this account's keys and aliases end in what else they can be called.
+    // The ARNs of this account's keys and aliases end in their other names.
     let prefix = alias_arn("");
     let given = given.strip_prefix(&prefix).unwrap_or(given);
     let id = if given.starts_with("alias/") {
@@ -139,7 +139,7 @@ fn find(state: &mut State, input: &Map<String, Value>, name: &str) -> Result<Str
     }
 }
 
-/// Counts down the calls that do not see it.
+/// Counts down the calls that do not show it.
 fn visible(hidden: &mut u32) -> bool {
     let seen = *hidden == 0;
     *hidden = hidden.saturating_sub(1);
@@ -210,7 +210,7 @@ fn create_key(aws: &Aws, who: &str, input: &Map<String, Value>) -> Answer {
             ));
         }
     }
-    // Outside of the lock: the longest RSA keys take most of a second.
+    // Outside of the lock, because the longest RSA keys take nearly a second.
     let material = Material::new(&spec).ok_or_else(|| Problem::validation(format!("KeySpec {spec} is not known")))?;
     let state = &mut *aws.state();
     let (id, key) = (key_id(), key(state, spec, usage, material, description, tags));
@@ -239,7 +239,7 @@ fn key(
     }
 }
 
-/// A key for sealing, and its ARN.
+/// Makes a key for sealing, and returns its ARN.
 pub(crate) fn symmetric(state: &mut State) -> String {
     let spec = "SYMMETRIC_DEFAULT".to_owned();
     let material = Material::new(&spec).unwrap();
@@ -250,7 +250,7 @@ pub(crate) fn symmetric(state: &mut State) -> String {
     key_arn(&id)
 }
 
-/// Another's key, and its id.
+/// Makes a key of another tool, and returns its id.
 pub(crate) fn signing(state: &mut State, description: &str) -> String {
     let spec = "ECC_NIST_P256".to_owned();
     let material = Material::new(&spec).unwrap();
@@ -359,7 +359,7 @@ fn delete_alias(state: &mut State, input: &Map<String, Value>) -> Answer {
     }
 }
 
-/// Calls that change a key take its id or ARN, and no alias.
+/// The key of a call that changes it. Such calls accept its id or ARN, but no alias.
 fn own(state: &mut State, input: &Map<String, Value>) -> Result<String, Problem> {
     let given = text(input, "KeyId")?;
     if given.contains("alias/") {

@@ -1,4 +1,4 @@
-//! Keys of every spec that Signet uses, and what they compute.
+//! Keys of all specs that Signet uses, and their cryptography.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use aws_lc_rs::digest::{self, Digest};
@@ -26,7 +26,7 @@ const RSA: [&str; 6] = [
 ];
 
 impl Material {
-    /// A new key; `None` for a spec that this fake does not have.
+    /// Makes a key. `None` for a spec that this fake does not support.
     pub(crate) fn new(spec: &str) -> Option<Self> {
         let rsa = |size| Self::Rsa(rsa::KeyPair::generate(size).unwrap());
         let ecdsa = |algorithm| Self::Ecdsa(EcdsaKeyPair::generate(algorithm).unwrap());
@@ -67,7 +67,7 @@ impl Material {
         }
     }
 
-    /// The signature, or why there is none.
+    /// Signs, or says why not.
     pub(crate) fn sign(&self, algorithm: &str, message: &[u8], is_digest: bool) -> Result<Vec<u8>, &'static str> {
         if let Self::Ed25519(key) = self {
             return match (algorithm, is_digest) {
@@ -123,7 +123,7 @@ impl Material {
     }
 }
 
-/// A key id: the form of a UUID, of random digits.
+/// A random key id in the form of a UUID.
 pub(crate) fn key_id() -> String {
     let mut octets = [0; 16];
     aws_lc_rs::rand::fill(&mut octets).unwrap();

@@ -1,11 +1,11 @@
-//! AWS: KMS over its JSON protocol, and as much of S3 as one object with conditional writes needs.
+//! AWS: KMS with its JSON protocol, and enough of S3 for one object with conditional writes.
 //!
-//! [`Aws`] is one account in one region; every server of it shares its state. It verifies what AWS verifies and its
-//! other emulators do not: the signature of each request (SigV4), permissions, the uniqueness of aliases, key states,
-//! the limits of tags, descriptions and messages, and encryption contexts. It can show what it made only after some
-//! more calls, as the real one does.
+//! [`Aws`] is one account in one region; all its servers share the state. It checks what AWS checks and other
+//! emulators do not: the signature of each request (SigV4), permissions, unique aliases, key states, the
+//! limits of tags, descriptions and messages, and encryption contexts. Like the real service, it can show new
+//! objects only after some calls.
 //!
-//! Policies are sets of actions here: what a condition or a resource of a real policy would refuse is not refused.
+//! Policies are sets of actions here. Conditions and resources of real policies are not enforced.
 
 mod kms;
 mod material;
@@ -25,29 +25,29 @@ use crate::server::{Request, Response, Server, Service};
 use crate::started::Started;
 use state::{Caller, State};
 
-/// The region of everything in here.
+/// The region of everything here.
 pub const REGION: &str = "eu-central-1";
-/// The account of everything in here.
+/// The account of everything here.
 pub const ACCOUNT: &str = "111122223333";
 
-/// An account with nothing in it.
+/// An account in one region.
 #[derive(Clone, Default)]
 pub struct Aws(Arc<Mutex<State>>);
 
 impl Aws {
-    /// An account with nobody and nothing in it.
+    /// An empty account without callers.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// KMS and S3 as one service: it tells them apart by their protocols.
+    /// KMS and S3 as one service, which distinguishes them by their protocols.
     #[must_use]
     pub fn service(&self) -> Arc<dyn Service> {
         Arc::new(self.clone())
     }
 
-    /// Lets somebody in who may do everything.
+    /// Adds a caller with all permissions.
     pub fn admit(&self, access_key: &str, secret: &str) {
         let caller = Caller {
             secret: secret.to_owned(),
@@ -58,34 +58,34 @@ impl Aws {
         self.state().callers.insert(access_key.to_owned(), caller);
     }
 
-    /// The same with temporary credentials, which come with a token.
+    /// Adds a caller with temporary credentials, which include a token.
     pub fn admit_session(&self, access_key: &str, secret: &str, token: &str) {
         self.admit(access_key, secret);
         self.state().callers.get_mut(access_key).unwrap().token = Some(token.to_owned());
     }
 
-    /// From now on this caller may do these actions alone (`kms:Sign`).
+    /// From now on, this caller may perform only these actions (`kms:Sign`).
     pub fn allow(&self, access_key: &str, actions: &[&str]) {
         let allowed = actions.iter().map(|action| (*action).to_owned()).collect();
         self.state().callers.get_mut(access_key).unwrap().allowed = Some(allowed);
     }
 
-    /// The session of this caller is over.
+    /// Ends the session of this caller.
     pub fn expire(&self, access_key: &str) {
         self.state().callers.get_mut(access_key).unwrap().expired = true;
     }
 
-    /// What is made from now on is not found by so many calls that look for it.
+    /// New objects are not found by this many calls that look for them.
     pub fn hide_new(&self, calls: u32) {
         self.state().hide_new = calls;
     }
 
-    /// Lists have at most so many entries to a page, whatever is asked for.
+    /// Limits the entries of a page, whatever is requested.
     pub fn page_size(&self, entries: usize) {
         self.state().page = Some(entries);
     }
 
-    /// Moves the clock.
+    /// Moves the clock forward.
     pub fn advance(&self, span: Duration) {
         self.state().ahead += span;
     }
@@ -95,7 +95,7 @@ impl Aws {
         self.state().buckets.entry(name.to_owned()).or_default();
     }
 
-    /// Makes a symmetric key, as an operator does, and returns its ARN.
+    /// Creates a symmetric key, as an operator does, and returns its ARN.
     pub fn create_symmetric_key(&self) -> String {
         kms::symmetric(&mut self.state())
     }
@@ -107,37 +107,37 @@ impl Aws {
         state.name(alias, &id);
     }
 
-    /// Enables a key, as an operator does who does not know why it is disabled.
+    /// Enables a key, as an operator may who does not know why it is disabled.
     pub fn enable(&self, id: &str) {
         self.state().keys.get_mut(id).unwrap().state = state::KeyState::Enabled;
     }
 
-    /// Disables a key, as an operator does; one whose deletion is scheduled is taken back so.
+    /// Disables a key, as an operator does. This also cancels a scheduled deletion.
     pub fn disable(&self, id: &str) {
         self.state().keys.get_mut(id).unwrap().state = state::KeyState::Disabled;
     }
 
-    /// Schedules the deletion of a key, as an operator does, who leaves its aliases alone.
+    /// Schedules the deletion of a key and keeps its aliases, as an operator does.
     pub fn schedule_deletion(&self, id: &str) {
         self.state().keys.get_mut(id).unwrap().state = state::KeyState::PendingDeletion;
     }
 
-    /// From now on aliases are listed without their instants, which the API lets a server do.
+    /// From now on, aliases are listed without their creation times, which the API allows.
     pub fn hide_alias_instants(&self) {
         self.state().dateless = true;
     }
 
-    /// Changes what a key says of itself, as somebody does who should not.
+    /// Changes the description of a key, as somebody does who should not.
     pub fn describe(&self, id: &str, description: &str) {
         self.state().keys.get_mut(id).unwrap().description = description.to_owned();
     }
 
-    /// Makes a key that signs, as others in the account do, and returns its id.
+    /// Creates a signing key, as other users of the account do, and returns its id.
     pub fn create_signing_key(&self, description: &str) -> String {
         kms::signing(&mut self.state(), description)
     }
 
-    /// Every key: its id, state, description, and whether an alias names it.
+    /// All keys: id, state, description, and whether an alias names them.
     #[must_use]
     pub fn keys(&self) -> Vec<(String, String, String, bool)> {
         let state = self.state();
@@ -153,7 +153,7 @@ impl Aws {
         state.keys.iter().map(show).collect()
     }
 
-    /// How many keys there are that nobody is deleting.
+    /// The number of keys that are not being deleted.
     #[must_use]
     pub fn paid_keys(&self) -> usize {
         self.keys()
@@ -192,7 +192,7 @@ impl fmt::Debug for Aws {
     }
 }
 
-/// An account for a client outside of this process, over https, with one caller who may do everything and a bucket.
+/// An account for clients in other processes, over https, with a bucket and a caller who has all permissions.
 #[must_use]
 pub fn start(authority: &Authority) -> Started {
     let aws = Aws::new();

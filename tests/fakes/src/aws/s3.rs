@@ -1,5 +1,5 @@
 //! One object with conditional writes: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html>.
-//! Path-style addresses alone.
+//! Only path-style addresses work.
 
 use http::Method;
 use sha2::{Digest as _, Sha256};
@@ -22,7 +22,7 @@ pub(crate) fn answer(state: &mut State, request: &Request) -> Response {
     let who = match caller(state, request, "s3") {
         Ok(who) => who,
         Err((code, message)) => {
-            // S3 has its own words for what the other services say.
+            // S3 has its own codes for these errors.
             let code = match code {
                 "InvalidSignatureException" => "SignatureDoesNotMatch",
                 "UnrecognizedClientException" => "InvalidAccessKeyId",
@@ -61,7 +61,7 @@ pub(crate) fn answer(state: &mut State, request: &Request) -> Response {
             }
             match state.buckets[&bucket].get(&key) {
                 Some(object) => found(object),
-                // Who may not list learns nothing of what is not there.
+                // A caller who may not list must not learn that the object is missing.
                 None if !may(state, "s3:ListBucket") => denied("s3:ListBucket"),
                 None => problem(404, "NoSuchKey", "The specified key does not exist."),
             }
@@ -105,7 +105,7 @@ fn put(state: &mut State, request: &Request, bucket: &str, key: String) -> Respo
             );
         }
     }
-    // Two objects of the same content have the same tag, as with the real one.
+    // As in S3, two objects with the same content have the same tag.
     let e_tag = format!("\"{}\"", &hex(&Sha256::digest(&request.body))[..32]);
     let object = Object {
         bytes: request.body.to_vec(),

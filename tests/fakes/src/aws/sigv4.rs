@@ -1,4 +1,4 @@
-//! Who called: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>.
+//! Authenticates callers: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>.
 
 use aws_lc_rs::hmac;
 use sha2::{Digest as _, Sha256};
@@ -7,10 +7,10 @@ use super::REGION;
 use super::state::State;
 use crate::server::Request;
 
-/// The code and message with which the request is refused.
+/// The code and the message of a refusal.
 pub(crate) type Refused = (&'static str, String);
 
-/// The access key of the caller, if the request is signed by the secret that belongs to it.
+/// The access key of the caller, if its secret has signed the request.
 pub(crate) fn caller(state: &State, request: &Request, service: &str) -> Result<String, Refused> {
     let refuse = |code: &'static str, text: &str| Err((code, text.to_owned()));
     let Some(authorization) = request.header("authorization") else {

@@ -1,4 +1,4 @@
-//! What the account has in it.
+//! The state of the account.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -15,7 +15,7 @@ pub(crate) struct State {
     pub(crate) hide_new: u32,
     pub(crate) page: Option<usize>,
     pub(crate) ahead: Duration,
-    /// Aliases come without instants.
+    /// Whether aliases have no creation times.
     pub(crate) dateless: bool,
 }
 
@@ -23,7 +23,7 @@ pub(crate) struct Caller {
     pub(crate) secret: String,
     pub(crate) token: Option<String>,
     pub(crate) expired: bool,
-    /// `None`: everything.
+    /// The allowed actions. `None` means all.
     pub(crate) allowed: Option<BTreeSet<String>>,
 }
 
@@ -36,7 +36,7 @@ pub(crate) struct Key {
     pub(crate) tags: BTreeMap<String, String>,
     pub(crate) created_at: Duration,
     pub(crate) deleted_at: Option<Duration>,
-    /// So many calls do not find it yet.
+    /// How many more calls do not find it.
     pub(crate) hidden: u32,
 }
 
@@ -70,7 +70,7 @@ pub(crate) struct Object {
 }
 
 impl State {
-    /// Since the epoch, in whole milliseconds.
+    /// The time since the epoch, in whole milliseconds.
     pub(crate) fn now(&self) -> Duration {
         #[allow(clippy::disallowed_methods, reason = "a cloud has a clock of its own")]
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + self.ahead;

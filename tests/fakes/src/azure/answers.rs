@@ -59,7 +59,7 @@ pub fn forbidden(inner: &str) -> Response {
     error(403, "Forbidden", Some(inner), message)
 }
 
-/// What a vault answers that was asked too much: <https://learn.microsoft.com/azure/key-vault/general/overview-throttling>.
+/// The answer of a vault that is throttling: <https://learn.microsoft.com/azure/key-vault/general/overview-throttling>.
 #[must_use]
 pub fn throttled(seconds: u64) -> Response {
     let message =
@@ -67,7 +67,7 @@ pub fn throttled(seconds: u64) -> Response {
     error(429, "Throttled", None, message).with("retry-after", &seconds.to_string())
 }
 
-/// A member that must be there and be text.
+/// A required member of the body that must be a string.
 pub(super) fn text<'a>(body: &'a Value, name: &str) -> Result<&'a str, Response> {
     body.get(name)
         .and_then(Value::as_str)

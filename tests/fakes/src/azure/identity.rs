@@ -18,7 +18,7 @@ pub(super) struct Token {
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-/// <https://learn.microsoft.com/entra/identity-platform/reference-error-codes>
+/// An error with one of Entra's numbers: <https://learn.microsoft.com/entra/identity-platform/reference-error-codes>.
 fn refused(status: u16, error: &str, code: u32, text: &str) -> Response {
     let body = json!({
         "error": error,
@@ -43,7 +43,7 @@ pub(super) fn openid(request: &Request) -> Response {
 }
 
 impl Azure {
-    /// <https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow>
+    /// The token endpoint: <https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow>.
     pub(super) fn token(&self, request: &Request) -> Response {
         let form: BTreeMap<String, String> = form_urlencoded::parse(&request.body).into_owned().collect();
         let field = |name: &str| form.get(name).map(String::as_str).unwrap_or_default();
@@ -90,7 +90,8 @@ impl Azure {
         Response::json(200, &body)
     }
 
-    /// <https://learn.microsoft.com/azure/app-service/overview-managed-identity#rest-endpoint-reference>
+    /// The managed identity:
+    /// <https://learn.microsoft.com/azure/app-service/overview-managed-identity#rest-endpoint-reference>.
     pub(super) fn managed_identity(&self, request: &Request) -> Response {
         if request.header("x-identity-header") != Some(IDENTITY_HEADER) {
             return Response::json(
@@ -126,7 +127,7 @@ impl Azure {
         let expires = self.now() + self.settings.token_life;
         let mut state = self.state();
         state.issued += 1;
-        // A token has the form of a JWT, as other servers look into it: Azurite reads issuer, audience and validity.
+        // A token is a JWT, because other servers parse it: Azurite reads issuer, audience and validity.
         let claims = json!({
             "iss": format!("https://sts.windows.net/{TENANT}/"),
             "aud": audience,
@@ -149,7 +150,7 @@ impl Azure {
         (token, expires)
     }
 
-    /// The caller whose token this is, or why it is none.
+    /// The caller with this token, or why it is not valid.
     pub(super) fn caller(&self, request: &Request) -> Result<String, &'static str> {
         let Some(header) = request.header("authorization") else {
             return Err("AKV10000: Request is missing a Bearer or PoP token.");

@@ -1,4 +1,4 @@
-//! Versions of keys, with real private keys in them.
+//! Versions of keys, with real private keys.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +33,7 @@ pub(super) struct Version {
     pub(super) updated: i64,
     pub(super) tags: BTreeMap<String, String>,
     pub(super) operations: Vec<String>,
-    /// For how many readings it is not yet there.
+    /// How many more readings do not show it.
     pub(super) hidden: u32,
     private: Private,
 }
@@ -43,7 +43,7 @@ enum Private {
     Ec { pair: EcdsaKeyPair, curve: &'static str },
 }
 
-/// 32 hexadecimal digits, as the vendor names versions.
+/// 32 hexadecimal digits, like the vendor's names of versions.
 pub(super) fn random_hex() -> String {
     let mut octets = [0; 16];
     aws_lc_rs::rand::SecureRandom::fill(&SystemRandom::new(), &mut octets).expect("random octets");
@@ -60,7 +60,7 @@ fn curve(name: &str) -> Option<(&'static str, &'static EcdsaSigningAlgorithm)> {
 }
 
 impl Version {
-    /// `shape` is the curve or the length of the modulus.
+    /// Generates a version. `shape` is the curve or the length of the modulus.
     pub(super) fn generate(kty: &str, shape: &str, now: i64) -> Result<Self, Response> {
         let (private, operations): (_, &[&str]) = match kty {
             "RSA" | "RSA-HSM" => {

@@ -31,25 +31,25 @@ use crate::started::Started;
 
 pub use answers::{forbidden, throttled};
 
-/// The tenant that the server knows.
+/// The tenant of the server.
 pub const TENANT: &str = "11111111-2222-3333-4444-555555555555";
-/// An application with a secret and a federated identity; it may do everything until it is told otherwise.
+/// An application with a secret and a federated identity. It has all permissions until they are limited.
 pub const CLIENT: &str = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee";
-/// The application's secret.
+/// The secret of the application.
 pub const SECRET: &str = "s3cret~of-the.application";
-/// What the application's federated token file holds.
+/// The content of the application's federated token file.
 pub const ASSERTION: &str = "header.federated-assertion.signature";
-/// What a caller of the managed identity must know (`IDENTITY_HEADER`).
+/// The secret that callers of the managed identity must send (`IDENTITY_HEADER`).
 pub const IDENTITY_HEADER: &str = "a1b2c3-identity-header";
 
-/// How the server differs from a vault at its best.
+/// How the server differs from an ideal vault.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// How long tokens live, in seconds. Azure's live for about an hour; SDKs renew theirs five minutes before the end.
+    /// The lifetime of tokens in seconds. Azure's is about an hour; SDKs renew tokens five minutes before the end.
     pub token_life: i64,
-    /// The most results of a page; the vendor's own maximum is 25.
+    /// The maximum number of results on a page. The vendor's is 25.
     pub page: usize,
-    /// For how many readings a new version stays invisible.
+    /// How many readings do not show a new version.
     pub hidden_for: u32,
 }
 
@@ -74,13 +74,13 @@ struct State {
     keys: BTreeMap<String, Vec<keys::Version>>,
     deleted: BTreeMap<String, Vec<keys::Version>>,
     tokens: BTreeMap<String, identity::Token>,
-    /// The actions of each caller; one that is not here may do everything.
+    /// The actions of each caller. A caller that is not listed has all permissions.
     allowed: BTreeMap<String, BTreeSet<String>>,
     shift: i64,
     issued: u64,
 }
 
-/// A service at its best.
+/// A service with the default settings.
 #[must_use]
 pub fn service() -> Arc<Azure> {
     Azure::new(Settings::default())
@@ -96,13 +96,13 @@ impl Azure {
         })
     }
 
-    /// From now on the caller may take these data actions (`Microsoft.KeyVault/vaults/keys/sign/action`) and no others.
+    /// From now on, the caller may perform only these data actions (`Microsoft.KeyVault/vaults/keys/sign/action`).
     pub fn allow_only<'a>(&self, caller: &str, actions: impl IntoIterator<Item = &'a str>) {
         let actions = actions.into_iter().map(str::to_owned).collect();
         self.state().allowed.insert(caller.to_owned(), actions);
     }
 
-    /// Every token issued so far is refused from now on, whatever its expiry says.
+    /// Refuses all tokens that were issued so far, whatever their expiry.
     pub fn forget_tokens(&self) {
         self.state().tokens.clear();
     }
@@ -112,21 +112,21 @@ impl Azure {
         self.state().shift += seconds;
     }
 
-    /// Creates a key as somebody does who is not Signet: from the portal, or by Azure's own rotation policy.
+    /// Creates a key as others do: in the portal, or through Azure's own rotation policy.
     pub fn create_elsewhere(&self, name: &str, kty: &str, crv_or_bits: &str) {
         let now = self.now();
         let version = keys::Version::generate(kty, crv_or_bits, now).expect("a key");
         self.state().keys.entry(name.to_owned()).or_default().push(version);
     }
 
-    /// Enables or disables every version of a key, as somebody does in the portal.
+    /// Enables or disables all versions of a key, as somebody does in the portal.
     pub fn set_enabled(&self, name: &str, enabled: bool) {
         for version in self.state().keys.get_mut(name).into_iter().flatten() {
             version.enabled = enabled;
         }
     }
 
-    /// Replaces the tags of every version of a key, as somebody does in the portal.
+    /// Replaces the tags of all versions of a key, as somebody does in the portal.
     pub fn set_tags(&self, name: &str, tags: &[(&str, &str)]) {
         for version in self.state().keys.get_mut(name).into_iter().flatten() {
             version.tags = tags.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
@@ -156,13 +156,13 @@ impl Azure {
         Some(state.keys.get(name)?.first()?.id.clone())
     }
 
-    /// How many versions a key has, destroyed and hidden ones included.
+    /// The number of versions of a key, including destroyed and hidden ones.
     #[must_use]
     pub fn versions(&self, name: &str) -> usize {
         self.state().keys.get(name).map_or(0, Vec::len)
     }
 
-    /// What the application's processes must be told to reach a server of this service: the secret's identity.
+    /// The variables for a process that uses a server of this service, with the secret's identity.
     #[must_use]
     pub fn variables(base: &str, ca_file: &str) -> Vec<(String, String)> {
         [
@@ -188,7 +188,7 @@ impl Azure {
     }
 }
 
-/// A vault for a client outside of this process, over https, with an RSA key to seal with.
+/// A vault for clients in other processes, over https, with an RSA key for sealing.
 #[must_use]
 pub fn start(authority: &Authority) -> Started {
     let azure = service();
@@ -208,7 +208,7 @@ pub fn start(authority: &Authority) -> Started {
     Started { servers, told }
 }
 
-/// What a request asks for.
+/// The call that a request makes.
 enum Route<'a> {
     Token,
     OpenId,
@@ -251,7 +251,7 @@ fn route(request: &Request) -> Route<'_> {
 }
 
 impl Service for Azure {
-    /// The vendor's operation; `Challenge` for a call of the vault that comes without a token.
+    /// The vendor's name of the operation; `Challenge` for a call of the vault without a token.
     fn operation(&self, request: &Request) -> String {
         match route(request) {
             Route::Token => "Token",
@@ -275,7 +275,7 @@ impl Service for Azure {
     }
 }
 
-/// The server as its client addressed it.
+/// The base URL of the server, as its client addressed it.
 fn base(request: &Request) -> String {
     format!("https://{}", request.header("host").unwrap_or("localhost"))
 }

@@ -1,4 +1,4 @@
-//! The vault's calls, with its rules.
+//! The calls of the vault, with its rules.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ const MOST_TAGS: usize = 15;
 const LONGEST_TAG: usize = 256;
 const MOST_RESULTS: usize = 25;
 
-/// One call of the vault.
+/// A call of the vault.
 pub(super) struct Call<'a> {
     pub(super) operation: &'static str,
     action: &'static str,
@@ -38,7 +38,7 @@ impl<'a> Call<'a> {
 type Answer = Result<Response, Response>;
 
 impl Azure {
-    /// Authenticates, authorises, and only then looks at what is asked.
+    /// Authenticates and authorises the caller before it looks at the object of the call.
     pub(super) fn vault(&self, request: &Request, call: &Call<'_>) -> Response {
         let caller = match self.caller(request) {
             Ok(caller) => caller,
@@ -69,7 +69,7 @@ impl Azure {
             "GetKeys" => self.keys(request),
             "GetKeyVersions" => self.key_versions(request, call.name),
             "GetKey" => self.on_version(call, |version, _| {
-                // Sources disagree on whether Azure does: the stricter one is played here.
+                // Sources disagree about whether Azure allows this. The stricter behaviour is used here.
                 enabled(version, "get")?;
                 Ok(bundle(request, call.name, version))
             }),
@@ -80,7 +80,7 @@ impl Azure {
         answer.unwrap_or_else(|refusal| refusal)
     }
 
-    /// <https://learn.microsoft.com/rest/api/keyvault/keys/create-key>
+    /// Creates a version: <https://learn.microsoft.com/rest/api/keyvault/keys/create-key>.
     fn create(&self, request: &Request, name: &str) -> Answer {
         let body = request.json();
         let kty = text(&body, "kty")?;
@@ -102,8 +102,8 @@ impl Azure {
         Ok(answer)
     }
 
-    /// <https://learn.microsoft.com/rest/api/keyvault/keys/update-key>: attributes that are named change, tags are
-    /// replaced as a whole.
+    /// Updates a version: <https://learn.microsoft.com/rest/api/keyvault/keys/update-key>. Attributes that are named
+    /// change; tags are replaced as a whole.
     fn update(&self, request: &Request, call: &Call<'_>) -> Answer {
         let body = request.json();
         self.on_version(call, |version, now| {
@@ -113,7 +113,7 @@ impl Azure {
         })
     }
 
-    /// Runs on the version that is named, or the latest.
+    /// Runs on the named version, or on the latest.
     fn on_version(&self, call: &Call<'_>, run: impl FnOnce(&mut Version, i64) -> Answer) -> Answer {
         let now = self.now();
         let mut state = self.state();
@@ -132,7 +132,8 @@ impl Azure {
         }
     }
 
-    /// <https://learn.microsoft.com/rest/api/keyvault/keys/get-key-versions>; of a key that is not there: none.
+    /// Lists versions: <https://learn.microsoft.com/rest/api/keyvault/keys/get-key-versions>. A key
+    /// that does not exist has none.
     fn key_versions(&self, request: &Request, name: &str) -> Answer {
         let mut state = self.state();
         let mut items = Vec::new();
@@ -159,7 +160,7 @@ impl Azure {
         self.page(request, items.collect())
     }
 
-    /// One page, in an order that says nothing.
+    /// One page of results. The order has no meaning.
     fn page(&self, request: &Request, mut items: Vec<(String, Value)>) -> Answer {
         let most = match request.parameter("maxresults").map(str::parse::<usize>) {
             None => MOST_RESULTS,
@@ -210,7 +211,7 @@ impl Azure {
         Ok(answer)
     }
 
-    /// <https://learn.microsoft.com/rest/api/keyvault/keys/sign> and its like.
+    /// Signs or decrypts: <https://learn.microsoft.com/rest/api/keyvault/keys/sign> and similar calls.
     fn compute(&self, request: &Request, call: &Call<'_>) -> Answer {
         let body = request.json();
         self.on_version(call, |version, now| {
@@ -254,8 +255,8 @@ impl Azure {
     }
 }
 
-/// <https://learn.microsoft.com/azure/key-vault/keys/about-keys-details>: "enabled … specifies if the key is enabled and
-/// useable for cryptographic operations".
+/// Refuses a disabled version. <https://learn.microsoft.com/azure/key-vault/keys/about-keys-details>: "enabled …
+/// specifies if the key is enabled and useable for cryptographic operations".
 fn enabled(version: &Version, operation: &str) -> Result<(), Response> {
     match version.enabled {
         true => Ok(()),
@@ -272,7 +273,7 @@ fn octets(body: &Value, name: &str) -> Result<Vec<u8>, Response> {
         .map_err(|_| bad_parameter(&format!("Property {name} is not base64url")))
 }
 
-/// Applies what `create` and `update` have in common.
+/// Applies the attributes that `create` and `update` share.
 fn change(version: &mut Version, body: &Value) -> Result<(), Response> {
     if let Some(tags) = body.get("tags").and_then(Value::as_object) {
         if tags.len() > MOST_TAGS {

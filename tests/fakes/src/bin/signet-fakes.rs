@@ -1,5 +1,5 @@
-//! Starts the servers of a cloud, tells a client on one line of JSON how to reach them, and runs until its standard input
-//! ends. For tests in other languages.
+//! Starts the servers of a cloud, prints how to reach them as one line of JSON, and runs until standard input ends. For
+//! tests in other languages.
 
 #![allow(
     clippy::unwrap_used,
@@ -28,7 +28,7 @@ fn main() -> ExitCode {
     let mut told = started.told;
     told["authority"] = json!(authority.pem());
     println!("{told}");
-    // An error is an end, too.
+    // An error also means the end.
     let _ = std::io::stdin().read_to_end(&mut Vec::new());
     ExitCode::SUCCESS
 }

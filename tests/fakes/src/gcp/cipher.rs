@@ -1,4 +1,4 @@
-//! The keys themselves: real ones.
+//! The keys, which are real.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use aws_lc_rs::digest::{self, Digest};
@@ -9,7 +9,7 @@ use aws_lc_rs::signature::{
     RSA_PKCS1_SHA256, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA512,
 };
 
-/// The most octets of data, plaintext or additional authenticated data: 64 KiB.
+/// The maximum length of data, plaintext or additional authenticated data: 64 KiB.
 pub(crate) const LONGEST: usize = 64 * 1024;
 
 pub(crate) enum Material {
@@ -51,7 +51,7 @@ impl Material {
         }
     }
 
-    /// A signature as Google makes it: of ECDSA in DER. `None` if the digest is not the algorithm's.
+    /// Signs a digest, with an ECDSA signature in DER. `None` if the digest is not that of the algorithm.
     pub(crate) fn sign(&self, algorithm: &str, digest: &[u8]) -> Option<Vec<u8>> {
         let hash = match algorithm {
             _ if algorithm.ends_with("SHA512") => &digest::SHA512,
@@ -80,7 +80,7 @@ impl Material {
         }
     }
 
-    /// A signature of data: hashed here, unless it is Ed25519.
+    /// Signs data. It is hashed here, except for Ed25519.
     pub(crate) fn sign_data(&self, algorithm: &str, data: &[u8]) -> Option<Vec<u8>> {
         let hash = match algorithm {
             _ if algorithm.ends_with("SHA512") => &digest::SHA512,

@@ -60,7 +60,7 @@ fn permissions(state: &State, request: &Request, who: &str) -> Answer {
         .into_iter()
         .filter(|permission| state.may(who, permission.as_str().unwrap_or_default()))
         .collect();
-    // A repeated field with nothing in it is left out.
+    // An empty repeated field is left out.
     Ok(if granted.is_empty() {
         json!({})
     } else {
@@ -88,7 +88,7 @@ fn show_key(request: &Request, name: &str, key: &Key) -> Value {
     shown
 }
 
-/// One page of a list, with the token of the next and the number of all.
+/// One page of a list, with the token of the next page and the total number.
 pub(crate) fn page(state: &State, request: &Request, field: &str, all: &[Value]) -> Answer {
     let number = |name: &str| request.parameter(name).filter(|text| !text.is_empty());
     let size = match number("pageSize").map(str::parse) {
@@ -191,7 +191,7 @@ fn labels(value: &Value) -> Result<BTreeMap<String, String>, Problem> {
     }
 }
 
-/// The algorithm of a template, if versions of this purpose can be of it.
+/// The algorithm of a template, if versions with this purpose can have it.
 fn algorithm(value: &Value, purpose: &str) -> Result<&'static str, Problem> {
     let algorithm = chosen(value, &algorithms())?;
     match (algorithm == SYMMETRIC) == (purpose == "ENCRYPT_DECRYPT") {
@@ -261,7 +261,7 @@ fn create_key(google: &Google, request: &Request, ring: &str) -> Answer {
     Ok(show_key(request, &name, key(&state, &name)?))
 }
 
-/// Makes a key with its first version.
+/// Creates a key with its first version.
 pub(crate) fn insert(google: &Google, name: &str, purpose: &'static str, algorithm: &'static str) {
     let mut state = google.state();
     let key = Key {
@@ -277,7 +277,7 @@ pub(crate) fn insert(google: &Google, name: &str, purpose: &'static str, algorit
     make_version(google, name).unwrap();
 }
 
-/// The paths of a mask, as JSON has them.
+/// The paths of a mask, as in JSON.
 pub(crate) fn mask(request: &Request) -> Result<Vec<String>, Problem> {
     let text = request.parameter("updateMask").unwrap_or_default();
     if text.is_empty() {

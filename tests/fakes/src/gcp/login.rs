@@ -1,4 +1,4 @@
-//! Who calls: tokens, and the three places that hand them out.
+//! Authentication: tokens, and the three places that issue them.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -11,7 +11,7 @@ use crate::server::{Request, Response};
 
 const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
 
-/// The account that a request is made by.
+/// The account that makes a request.
 pub(crate) fn caller(state: &mut State, request: &Request) -> Result<String, Problem> {
     let now = state.now();
     let token = request
@@ -34,7 +34,7 @@ pub(crate) fn caller(state: &mut State, request: &Request) -> Result<String, Pro
     }
 }
 
-/// The account and the claims of a JWT that a service account signed, if it is valid now.
+/// The account and the claims of a JWT that a service account has signed, if it is valid now.
 fn assertion(state: &mut State, token: &str) -> Option<(String, Value)> {
     let (message, signature) = token.rsplit_once('.')?;
     let (_, claims) = message.split_once('.')?;
@@ -43,7 +43,7 @@ fn assertion(state: &mut State, token: &str) -> Option<(String, Value)> {
     let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
     let key = state.principals.get(&email)?.public.clone()?;
     let now = state.now() / 1_000_000;
-    // An hour is the most that Google takes; ten seconds each way are for clocks.
+    // Google accepts at most an hour, plus ten seconds of clock skew on each side.
     let (from, until) = (claims["iat"].as_u64()?, claims["exp"].as_u64()?);
     let timely = from <= now + 10 && until > now && until - from <= 3620;
     (timely && key.verifies(message.as_bytes(), &signature)).then_some((email, claims))
@@ -70,7 +70,7 @@ fn issued(state: &mut State, email: &str) -> Value {
     })
 }
 
-/// The exchange of workload identity federation (RFC 8693).
+/// The token exchange of workload identity federation (RFC 8693).
 pub(crate) fn exchange(google: &Google, request: &Request) -> Response {
     if form(request, "grant_type") != "urn:ietf:params:oauth:grant-type:token-exchange" {
         return refused("unsupported_grant_type", "The grant type is not supported.");

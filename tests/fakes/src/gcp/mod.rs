@@ -1,7 +1,7 @@
-//! Google: Cloud KMS over REST, Cloud Storage over its XML API, and the places that hand out tokens.
+//! Google: Cloud KMS with its REST API, Cloud Storage with its XML API, and the places that issue tokens.
 //!
-//! [`Google`] is the cloud; every handle and every server of it share one state. It enforces what the reference says:
-//! tokens, permissions, states, masks, labels, checksums, limits, in Google's own error bodies.
+//! [`Google`] is the cloud; all its handles and servers share one state. It enforces the rules of the reference:
+//! tokens, permissions, states, masks, labels, checksums and limits, with Google's own errors.
 //!
 //! ```text
 //! let google = Google::new();
@@ -35,18 +35,18 @@ use routes::Route;
 use state::{Principal, State};
 pub use wire::{exhausted, problem};
 
-/// The cloud.
+/// A fake of Google's cloud.
 #[derive(Clone, Default)]
 pub struct Google(Arc<Mutex<State>>);
 
 impl Google {
-    /// A cloud with nothing in it and nobody known to it.
+    /// An empty cloud without accounts.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// All of it as one service: it tells the APIs apart by their paths.
+    /// Everything as one service, which distinguishes the APIs by their paths.
     #[must_use]
     pub fn service(&self) -> Arc<dyn Service> {
         Arc::new(self.clone())
@@ -56,19 +56,19 @@ impl Google {
         self.0.lock()
     }
 
-    /// Makes a key ring, as an operator does.
+    /// Creates a key ring, as an operator does.
     pub fn create_ring(&self, name: &str) {
         let mut state = self.state();
         let now = state.now();
         state.rings.insert(name.to_owned(), now);
     }
 
-    /// Makes a bucket. One that is `open` needs no credentials, as with an emulator.
+    /// Creates a bucket. An `open` bucket needs no credentials, as in an emulator.
     pub fn create_bucket(&self, name: &str, open: bool) {
         self.state().buckets.insert(name.to_owned(), open);
     }
 
-    /// A service account that may do everything, and its key file.
+    /// Adds a service account with all permissions, and returns its key file.
     #[must_use]
     pub fn service_account(&self, email: &str) -> String {
         let key = SigningKey::generate(Algorithm::RS256, Default::default()).unwrap();
@@ -87,7 +87,7 @@ impl Google {
         file
     }
 
-    /// Lets the service account of a key file that was made before do everything here too.
+    /// Adds the service account of an existing key file, with all permissions.
     pub fn adopt(&self, email: &str, file: &str) {
         let file: serde_json::Value = serde_json::from_str(file).unwrap();
         let pkcs8 = wire::unpem(file["private_key"].as_str().unwrap());
@@ -99,31 +99,31 @@ impl Google {
         self.state().principals.insert(email.to_owned(), principal);
     }
 
-    /// Makes a key that encrypts, with its first version, as an operator does.
+    /// Creates an encryption key with its first version, as an operator does.
     pub fn create_symmetric_key(&self, name: &str) {
         keys::insert(self, name, "ENCRYPT_DECRYPT", wire::SYMMETRIC);
     }
 
-    /// Makes a key that signs, without versions, as an operator does.
+    /// Creates a signing key without versions, as an operator does.
     pub fn create_empty_signing_key(&self, name: &str, algorithm: &'static str) {
         keys::insert(self, name, "ASYMMETRIC_SIGN", algorithm);
         self.state().keys.get_mut(name).unwrap().versions.clear();
     }
 
-    /// Makes a key that signs, with a first version, as an operator does who forgets `--skip-initial-version-creation`.
+    /// Creates a signing key with a first version, as an operator does who forgets `--skip-initial-version-creation`.
     pub fn create_signing_key(&self, name: &str, algorithm: &'static str) {
         keys::insert(self, name, "ASYMMETRIC_SIGN", algorithm);
     }
 
-    /// An account that may do everything, known to workload identity federation by this subject token. The file that it
-    /// stands in and the address of the token exchange are named by `external_account`.
+    /// Adds an account with all permissions, which workload identity federation knows by this subject token.
+    /// `external_account` makes the credentials file that names the token's file and the address of the exchange.
     pub fn federate(&self, email: &str, subject_token: &str) {
         let mut state = self.state();
         state.subjects.insert(subject_token.to_owned(), email.to_owned());
         state.principals.entry(email.to_owned()).or_default();
     }
 
-    /// The credentials file of workload identity federation against a server of this cloud.
+    /// The credentials file for workload identity federation with a server of this cloud.
     #[must_use]
     pub fn external_account(server: &str, subject_file: &str) -> String {
         serde_json::json!({
@@ -136,7 +136,7 @@ impl Google {
         .to_string()
     }
 
-    /// The account that the metadata server speaks for.
+    /// Sets the account for which the metadata server issues tokens.
     pub fn run_as(&self, email: &str) {
         let mut state = self.state();
         state.machine = Some(email.to_owned());
@@ -151,29 +151,29 @@ impl Google {
         state.issue(email)
     }
 
-    /// Lets an account do only this. `None`: everything.
+    /// Limits the permissions of an account. `None` allows everything.
     pub fn allow(&self, email: &str, permissions: Option<&[&str]>) {
         let mut state = self.state();
         let principal = state.principals.entry(email.to_owned()).or_default();
         principal.allowed = permissions.map(|all| all.iter().map(|one| (*one).to_owned()).collect());
     }
 
-    /// How long tokens live that are issued from now on.
+    /// Sets the lifetime of tokens from now on.
     pub fn set_token_life(&self, life: Duration) {
         self.state().token_life = life;
     }
 
-    /// Takes every token back, as a policy or the end of their time does.
+    /// Revokes all tokens, as a policy or their expiry does.
     pub fn revoke_tokens(&self) {
         self.state().tokens.clear();
     }
 
-    /// How many looks at a new version of an asymmetric key show it as still being generated.
+    /// How many readings show a new version of an asymmetric key as still being generated.
     pub fn set_pending(&self, looks: u32) {
         self.state().pending = looks;
     }
 
-    /// How many looks do not show a new version at all.
+    /// How many readings do not show a new version at all.
     pub fn set_invisible(&self, looks: u32) {
         self.state().invisible = looks;
     }
@@ -183,22 +183,22 @@ impl Google {
         self.state().failing = failing;
     }
 
-    /// Whether disabled versions go on signing, as they do at Google's for a minute, and sometimes for hours.
+    /// Whether disabled versions can still sign, as at Google for a minute and sometimes for hours.
     pub fn set_disabling_lags(&self, lags: bool) {
         self.state().disabling_lags = lags;
     }
 
-    /// The most resources on a page, whatever is asked for.
+    /// The maximum number of resources on a page, whatever is requested.
     pub fn set_page(&self, most: usize) {
         self.state().page = most;
     }
 
-    /// Moves the cloud's clock.
+    /// Sets how far the cloud's clock is ahead.
     pub fn set_clock_ahead(&self, span: Duration) {
         self.state().ahead = span;
     }
 
-    /// The states of a key's versions, in order of their numbers.
+    /// The states of a key's versions, ordered by number.
     #[must_use]
     pub fn states(&self, key: &str) -> Vec<&'static str> {
         let state = self.state();
@@ -217,7 +217,7 @@ impl Google {
             .state = to;
     }
 
-    /// The labels of a key, if there is such a key.
+    /// The labels of a key. `None` if it does not exist.
     #[must_use]
     pub fn labels(&self, key: &str) -> Option<std::collections::BTreeMap<String, String>> {
         self.state().keys.get(key).map(|key| key.labels.clone())
@@ -235,20 +235,21 @@ impl Google {
     }
 }
 
-/// A cloud for clients in other processes: a key ring, keys of every kind as an operator makes them, buckets, and somebody
-/// with a key file.
+/// A cloud for clients in other processes: a key ring, keys of all types as an operator creates them, buckets, and
+/// an account with a key file.
 #[must_use]
 pub fn start(_authority: &Authority) -> Started {
     const RING: &str = "projects/p/locations/global/keyRings/signet";
     let google = Google::new();
     google.create_ring(RING);
     google.create_bucket("rings", false);
-    // As for an RSA key at Google's: the first looks at a version find it unfinished.
+    // As for an RSA key at Google, the first readings show a version as unfinished.
     google.set_pending(2);
     google.create_symmetric_key(&format!("{RING}/cryptoKeys/sealing"));
     google.federate("workload@p.iam.gserviceaccount.com", "subject");
     let service_account = google.service_account("sidecar@p.iam.gserviceaccount.com");
-    // Over http: Google's own clients take no certificates of a private authority but by the environment of the process.
+    // This uses http, because Google's own clients accept a private authority only through the
+    // environment of the process.
     let server = Server::start(google.service(), None).unwrap();
     let told = serde_json::json!({
         "url": server.url(),

@@ -1,15 +1,15 @@
-//! Which call a request is.
+//! Recognises the call that a request makes.
 
 use http::Method;
 
 use crate::server::Request;
 
-/// The vendor's name for the call, and what it is about.
+/// The vendor's name for the call, and its resource.
 #[derive(Debug)]
 pub(crate) struct Route {
     pub(crate) operation: &'static str,
     pub(crate) resource: String,
-    /// The IAM permission that it needs; empty if none.
+    /// The IAM permission that the call needs. Empty if it needs none.
     pub(crate) permission: &'static str,
 }
 

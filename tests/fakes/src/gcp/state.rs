@@ -1,4 +1,4 @@
-//! What the cloud holds.
+//! The state of the cloud.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -8,12 +8,12 @@ use signet_core::public_key::VerifyingKey;
 
 use super::cipher::Material;
 
-/// Microseconds since the epoch: what Google's instants resolve.
+/// Microseconds since the epoch, the resolution of Google's times.
 pub(crate) type Micros = u64;
 
 pub(crate) struct State {
     pub(crate) principals: HashMap<String, Principal>,
-    /// Access tokens: whose, and until when.
+    /// Access tokens, with their accounts and expiry.
     pub(crate) tokens: HashMap<String, (String, Micros)>,
     /// Subject tokens of other identity providers.
     pub(crate) subjects: HashMap<String, String>,
@@ -32,12 +32,12 @@ pub(crate) struct State {
     last: Micros,
 }
 
-/// Somebody with credentials.
+/// An account with its permissions.
 #[derive(Default)]
 pub(crate) struct Principal {
-    /// The permissions; everything if there are none.
+    /// The allowed permissions. `None` means all.
     pub(crate) allowed: Option<BTreeSet<String>>,
-    /// The key that a service account signs its tokens with.
+    /// The key with which a service account signs its tokens.
     pub(crate) public: Option<VerifyingKey>,
 }
 
@@ -56,9 +56,9 @@ pub(crate) struct Version {
     pub(crate) algorithm: &'static str,
     pub(crate) protection: &'static str,
     pub(crate) created: Micros,
-    /// Looks that do not show it.
+    /// How many more readings do not show it.
     pub(crate) invisible: u32,
-    /// Looks that show it as pending.
+    /// How many more readings show it as pending.
     pub(crate) pending: u32,
     pub(crate) fails: bool,
     pub(crate) material: Material,
@@ -95,7 +95,7 @@ impl Default for State {
 }
 
 impl State {
-    /// The instant, later than any it told before.
+    /// The current time, always later than any returned before.
     pub(crate) fn now(&mut self) -> Micros {
         #[allow(clippy::disallowed_methods, reason = "the cloud has a clock of its own")]
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + self.ahead;
@@ -103,7 +103,7 @@ impl State {
         self.last
     }
 
-    /// A new access token.
+    /// Issues an access token.
     pub(crate) fn issue(&mut self, email: &str) -> String {
         let now = self.now();
         let until = now + u64::try_from(self.token_life.as_micros()).unwrap();
@@ -119,7 +119,7 @@ impl State {
 }
 
 impl Version {
-    /// Counts a look at it. `false` if it does not show.
+    /// Counts a reading. `false` if it does not show the version.
     pub(crate) fn look(&mut self) -> bool {
         if self.invisible > 0 {
             self.invisible -= 1;

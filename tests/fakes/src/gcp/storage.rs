@@ -1,6 +1,8 @@
-//! Cloud Storage: objects, written under conditions, over its XML API and as much of its JSON API as Google's SDKs use.
+//! Cloud Storage: objects with conditional writes, with its XML API and the parts of its JSON
+//! API that Google's SDKs use.
 //!
-//! <https://cloud.google.com/storage/docs/xml-api/put-object-upload>, <https://cloud.google.com/storage/docs/json_api/v1/objects>
+//! <https://cloud.google.com/storage/docs/xml-api/put-object-upload>,
+//! <https://cloud.google.com/storage/docs/json_api/v1/objects>
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,14 +16,14 @@ use super::state::{Object, State};
 use super::wire::{http_date, instant};
 use crate::server::{Request, Response};
 
-/// Why something was not done: the HTTP status, the XML API's code, the message.
+/// A refusal: the HTTP status, the code of the XML API, and the message.
 struct Refusal(u16, &'static str, String);
 
 fn refuse<T>(status: u16, code: &'static str, message: &str) -> Result<T, Refusal> {
     Err(Refusal(status, code, message.to_owned()))
 }
 
-/// Bucket and name of an object, and who wants it.
+/// A request for an object: its bucket and name, and the caller.
 struct Wish {
     at: (String, String),
     who: Option<String>,
@@ -57,7 +59,7 @@ impl Wish {
         match state.objects.get(&self.at) {
             Some(object) => Ok(object.clone()),
             None => {
-                // Whether there is such an object is for those to know who may list.
+                // Only callers who may list learn that the object is missing.
                 self.may(state, "storage.objects.list")?;
                 refuse(404, "NoSuchKey", "The specified key does not exist.")
             }
@@ -156,7 +158,7 @@ fn json_api(google: &Google, request: &Request, route: &Route) -> Result<Respons
     Ok(Response::json(200, &metadata(&wish.at, &object)))
 }
 
-/// The two parts of a `multipart/related` body: the object's metadata, and its content.
+/// The two parts of a `multipart/related` body: the metadata of the object, and its content.
 fn parts(request: &Request) -> Option<(Value, Bytes)> {
     let boundary = request
         .header("content-type")?
@@ -213,7 +215,7 @@ fn shown(object: &Object, response: Response) -> Response {
         .with("last-modified", &http_date(object.stored))
 }
 
-/// Takes percent-encoding off.
+/// Decodes the percent-encoding of a text.
 fn decoded(text: &str) -> String {
     let mut octets = Vec::new();
     let mut rest = text.bytes();

@@ -1,4 +1,4 @@
-//! What keys are for: signing, encrypting, decrypting.
+//! Uses of keys: signing, encrypting, decrypting.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! JSON as Google writes and reads it, and its errors.
+//! Google's JSON, and its errors.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::state::Micros;
 use crate::server::{Request, Response};
 
-/// The enumerations, by name and number: a client chooses which it gets.
+/// Enumerations by name and number. The client chooses which it gets.
 const NUMBERS: &[(&str, i64)] = &[
     ("ENABLED", 1),
     ("DISABLED", 2),
@@ -49,7 +49,7 @@ pub(crate) fn algorithms() -> Vec<&'static str> {
         .collect()
 }
 
-/// An enumeration in an answer: a number if the client asked for numbers, else the name.
+/// An enumeration in an answer: a number if the client asked for numbers, or else the name.
 pub(crate) fn symbol(request: &Request, name: &str) -> Value {
     let asked = request.parameter("$alt").unwrap_or_default();
     match asked.contains("enum-encoding=int") {
@@ -58,7 +58,7 @@ pub(crate) fn symbol(request: &Request, name: &str) -> Value {
     }
 }
 
-/// An enumeration in a request, by name or number, among those that may stand there.
+/// An enumeration in a request, by name or number, if it is one of the allowed ones.
 pub(crate) fn chosen(value: &Value, among: &[&'static str]) -> Result<&'static str, Problem> {
     let of = |name: &&str| {
         value.as_str() == Some(name)
@@ -75,7 +75,7 @@ pub(crate) fn chosen(value: &Value, among: &[&'static str]) -> Result<&'static s
         .ok_or_else(|| Problem::invalid(&format!("Invalid value: {value}")))
 }
 
-/// The object in the body, with none but these fields.
+/// The object in the body, if it has only these fields.
 pub(crate) fn body(request: &Request, known: &[&str]) -> Result<Value, Problem> {
     let value = match request.body.is_empty() {
         true => json!({}),
@@ -116,7 +116,7 @@ pub(crate) fn crc(octets: &[u8]) -> Value {
     json!(crc32c::crc32c(octets).to_string())
 }
 
-/// Whether the checksum that a request has is right. `false` if it has none.
+/// Checks the checksum in a request. `false` if it has none.
 pub(crate) fn verified(value: &Value, octets: &[u8], what: &str) -> Result<bool, Problem> {
     let given = match value {
         Value::Null => return Ok(false),
@@ -158,7 +158,7 @@ pub(crate) fn instant(at: Micros) -> String {
 fn civil(at: Micros) -> ([u64; 3], [u64; 3], u64) {
     let (seconds, micros) = (at / 1_000_000, at % 1_000_000);
     let (days, rest) = (seconds / 86_400, seconds % 86_400);
-    // Days of the era that begins in March of the year 0.
+    // The days since the era that begins in March of the year 0.
     let shifted = days + 719_468;
     let (era, day) = (shifted / 146_097, shifted % 146_097);
     let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
@@ -174,7 +174,7 @@ fn civil(at: Micros) -> ([u64; 3], [u64; 3], u64) {
     )
 }
 
-/// A date as HTTP has it.
+/// A date in the format of HTTP.
 pub(crate) fn http_date(at: Micros) -> String {
     const MONTHS: [&str; 12] = [
         "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
@@ -186,7 +186,7 @@ pub(crate) fn http_date(at: Micros) -> String {
     format!("{week}, {day:02} {month} {year} {hour:02}:{minute:02}:{second:02} GMT")
 }
 
-/// An error of Google's: <https://cloud.google.com/apis/design/errors>.
+/// An error of Google: <https://cloud.google.com/apis/design/errors>.
 #[derive(Debug)]
 pub(crate) struct Problem {
     pub(crate) http: u16,
@@ -259,7 +259,7 @@ impl Problem {
     }
 }
 
-/// What Google answers when a quota is used up, with when to come again.
+/// Google's answer when a quota is used up, with the time to retry.
 #[must_use]
 pub fn exhausted(seconds: u64) -> Response {
     let mut problem = Problem::new(
@@ -275,7 +275,7 @@ pub fn exhausted(seconds: u64) -> Response {
     problem.response()
 }
 
-/// An error of this code, for faults.
+/// An error with this code, for scripted faults.
 #[must_use]
 pub fn problem(http: u16, status: &'static str, message: &str) -> Response {
     Problem::new(http, status, message).response()

@@ -1,4 +1,5 @@
-//! What watches a rotation: verifiers with caches of their own, tokens that flow, and what the JWKS shows meanwhile.
+//! Watches rotations: verifiers with their own caches, tokens that are signed and checked, and
+//! the contents of the JWKS.
 
 pub mod sleeper;
 pub mod traffic;

@@ -1,4 +1,4 @@
-//! A replica is stopped for longer than a rotation takes, as when its machine sleeps, and goes on where it was.
+//! A replica that is stopped for longer than a rotation takes, like a sleeping machine, and then continues.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::{AUDIENCE, FAST, PATIENCE, Sidecar, Spec, kids, say};
 /// How many clients wait for each answer.
 const CLIENTS: usize = 4;
 
-/// The spans of [`FAST`], but that keys rotate only when they are told to.
+/// The durations of [`FAST`], but keys rotate only on request.
 pub fn still(spec: Spec) -> Spec {
     spec.set_all(FAST).set("SIGNET_ROTATION_PERIOD", "1h")
 }
@@ -26,8 +26,8 @@ fn queued(connections: &mut [Connection], method: &str, path: &str, body: Option
     }
 }
 
-/// One is stopped until the key that it knows has left the JWKS of the other. What it is asked meanwhile, it answers as
-/// soon as it goes on: with the truth, or not yet.
+/// Stops one replica until the key that it knows has left the JWKS of the other. It answers requests from that time as
+/// soon as it continues, either correctly or with "not yet".
 pub fn wakes_with_the_truth(sleeper: &Sidecar, other: &Sidecar) {
     let former = sleeper.sign_for("client").kid;
     let open = || [(); CLIENTS].map(|()| sleeper.socket());
@@ -48,7 +48,7 @@ pub fn wakes_with_the_truth(sleeper: &Sidecar, other: &Sidecar) {
         (!other.jwks_kids().contains(&former)).then_some(())
     });
     let request = json!({ "claims": { "sub": "client", "aud": AUDIENCE }, "ttl": 2 });
-    // A busy machine may have let the other one wait for longer than this policy bears: it says so, and reads its ring.
+    // On a busy machine, the other replica may have waited too long for this policy. It says so and reads its ring.
     wait_for("the other one to sign", PATIENCE, || {
         (other.post("/v1/sign", &request).status == 200).then_some(())
     });

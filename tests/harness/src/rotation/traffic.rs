@@ -1,4 +1,4 @@
-//! Tokens flow: each is signed by one replica, and checked again and again by everybody until it dies.
+//! Tokens that are signed by one replica and checked repeatedly by everybody until they expire.
 
 use std::time::{Duration, Instant};
 
@@ -11,10 +11,10 @@ use crate::time::{instant, next_beat, unix_millis};
 use crate::{AUDIENCE, Sidecar, Signed, say};
 
 const BEAT: Duration = Duration::from_millis(40);
-/// Of the tokens alive, each beat checks every so many-th, in turn; and always the newest.
+/// Each round checks the newest live token, and one in this many of the others, in turn.
 const SHARE: usize = 4;
 
-/// A key that signed, and when that was first seen.
+/// A key that has signed, and when that was first seen.
 #[derive(Clone, Debug)]
 pub struct Signer {
     pub kid: String,
@@ -27,7 +27,7 @@ pub struct Traffic<'a> {
     sockets: Vec<Connection>,
     verifiers: Vec<Verifier>,
     alive: Vec<Signed>,
-    /// In the order in which they signed.
+    /// The keys in the order in which they signed.
     pub signers: Vec<Signer>,
     pub tokens: usize,
     pub checks: usize,
@@ -82,7 +82,7 @@ impl<'a> Traffic<'a> {
 
     fn sign(&mut self) {
         let index = self.tokens % self.sidecars.len();
-        // Half of the tokens live for the common time, half for the longest; asking for more gives no more.
+        // Half of the tokens have the default lifetime, and half the longest. Asking for more gives no more.
         let mut request = json!({ "claims": { "sub": format!("client {}", self.tokens), "aud": AUDIENCE } });
         if self.tokens.is_multiple_of(2) {
             request["ttl"] = 3600.into();
@@ -115,7 +115,7 @@ impl<'a> Traffic<'a> {
             }
             for verifier in &mut self.verifiers {
                 let outcome = verifier.verify(&signed.token, &signed.kid);
-                // What died while it was looked at is rightly refused.
+                // A token that expired while it was checked is rightly refused.
                 assert!(
                     outcome.is_ok() || !signed.is_alive(),
                     "a good token was refused: {outcome:?} {signed:?}"

@@ -1,5 +1,5 @@
-//! A verifier as services have them: it keeps the JWKS for its time, does not fetch it again for a kid that it does
-//! not know, and knows nothing of Signet.
+//! A verifier like those in services: it keeps the JWKS for its time, does not fetch it again for an unknown kid, and
+//! knows nothing about Signet.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -30,7 +30,7 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// `wait` sets its moments of fetching apart from those of others.
+    /// Makes a verifier. `wait` separates its fetches from those of others.
     pub fn new(address: SocketAddr, keep: Keep, wait: Duration) -> Self {
         let mut verifier = Self {
             address,
@@ -67,7 +67,7 @@ impl Verifier {
         self.fetches += 1;
     }
 
-    /// Verifies as a service would: signature, issuer, audience, expiry, with no leeway at all.
+    /// Verifies like a service: signature, issuer, audience and expiry, without any leeway.
     pub fn verify(&mut self, token: &str, kid: &str) -> Result<(), String> {
         if time::instant() >= self.fresh_until {
             self.fetch();

@@ -1,4 +1,4 @@
-//! Watches the JWKS: when each key was first and last seen in it, and whether a cache could outlive a change.
+//! Watches the JWKS: when each key is first and last in it, and whether a cache could outlive a change.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -17,18 +17,18 @@ use crate::{kids, say};
 
 const POLL: Duration = Duration::from_millis(20);
 
-/// One key's time in the JWKS.
+/// The time of one key in the JWKS.
 #[derive(Clone, Copy, Debug)]
 struct Span {
-    /// When the last answer without it was asked for, or when the sidecar was started.
+    /// When the last answer without it was requested, or when the sidecar was started.
     not_before: Instant,
     first: Instant,
     last: Instant,
-    /// When the first answer without it came.
+    /// When the first answer without it arrived.
     gone: Option<Instant>,
 }
 
-/// What was seen.
+/// What was seen in the JWKS.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
     spans: HashMap<String, Span>,
@@ -45,7 +45,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// `since` is an instant before the sidecar was started.
+    /// Starts to watch. `since` is a time before the sidecar was started.
     pub fn start(address: SocketAddr, since: Instant) -> Self {
         let (seen, done) = (Arc::<Mutex<Seen>>::default(), Arc::<AtomicBool>::default());
         let thread = std::thread::spawn({
@@ -105,7 +105,7 @@ impl Seen {
         if (came || went) && self.polls > 0 {
             self.changes += 1;
         }
-        // A key may come at any moment, as an operator may ask for one: the lead covers the caches of that.
+        // A key may be added at any moment, because an operator may request one. The lead covers caches of that time.
         assert!(
             !went || self.fresh_until.is_none_or(|until| until <= now),
             "a cache that does as max-age says would have outlived a key"
@@ -119,7 +119,7 @@ impl Seen {
         self.spans.keys()
     }
 
-    /// Every key but the first signed its first token the lead after it was published, or later.
+    /// Checks that every key except the first signed its first token at least one lead after it was published.
     pub fn check_leads(&self, signers: &[Signer], lead: Duration, write: Duration) {
         let mut shortest = Duration::MAX;
         for signer in &signers[1..] {
@@ -137,7 +137,8 @@ impl Seen {
         ));
     }
 
-    /// Every key that was superseded long enough ago has left, and none left before its last token had died.
+    /// Checks that every key which was superseded long enough ago has left, and that none left before
+    /// its last token had expired.
     pub fn check_departures(&self, signers: &[Signer], retention: Duration) {
         let mut departed = 0;
         for pair in signers.windows(2) {

@@ -11,7 +11,7 @@ use crate::aws::Aws;
 use crate::aws::material::Material;
 use crate::aws::state::key_arn;
 
-/// The length of a key id, which a ciphertext begins with.
+/// The length of a key id, with which a ciphertext begins.
 const ID: usize = 36;
 
 pub(crate) fn base64(octets: &[u8]) -> String {
@@ -41,7 +41,7 @@ fn dry_run(input: &Map<String, Value>) -> Result<(), Problem> {
     }
 }
 
-/// Answers without holding the lock while it computes.
+/// Answers without holding the lock during the computation.
 pub(crate) fn answer(aws: &Aws, operation: &str, input: &Map<String, Value>) -> Answer {
     match operation {
         "Sign" => sign(aws, input),
@@ -51,7 +51,7 @@ pub(crate) fn answer(aws: &Aws, operation: &str, input: &Map<String, Value>) -> 
     }
 }
 
-/// The key that is named, if it may be used so.
+/// The named key, if it may be used like this.
 fn usable(
     aws: &Aws,
     operation: &str,
@@ -93,7 +93,7 @@ fn sign(aws: &Aws, input: &Map<String, Value>) -> Answer {
     Ok(json!({"KeyId": key_arn(&id), "Signature": base64(&signature), "SigningAlgorithm": algorithm}))
 }
 
-/// The names and values of the encryption context in the order of their names, each behind its length, and the key.
+/// The encryption context, sorted by name and with each part preceded by its length, and the id of the key.
 fn context(input: &Map<String, Value>, id: &str) -> Result<Vec<u8>, Problem> {
     let mut pairs = BTreeMap::new();
     for (name, value) in input
@@ -144,7 +144,7 @@ fn decrypt(aws: &Aws, input: &Map<String, Value>) -> Answer {
     }
     let (id, _, material) = usable(aws, "Decrypt", &named, "ENCRYPT_DECRYPT")?;
     if of != id {
-        // One that KMS never made is no ciphertext at all.
+        // A key that never existed means that this is not a ciphertext.
         return match aws.state().keys.contains_key(of) {
             true => Err(Problem::new(
                 "IncorrectKeyException",

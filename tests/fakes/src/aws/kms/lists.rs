@@ -1,4 +1,4 @@
-//! What KMS lists, in pages.
+//! Lists of KMS, in pages.
 
 use serde_json::{Map, Value, json};
 
@@ -72,7 +72,7 @@ pub(super) fn aliases(state: &mut State, input: &Map<String, Value>) -> Answer {
             all.push((name.clone(), entry));
         }
     }
-    // Every account has some of these, without a key until the first use.
+    // Every account has some aliases that have no key until they are first used.
     all.push((
         "alias/aws/s3".to_owned(),
         json!({"AliasName": "alias/aws/s3", "AliasArn": alias_arn("alias/aws/s3")}),
