@@ -1,8 +1,8 @@
 //! Decides which hosts are this machine. Only this module knows the names and addresses of loopback.
 //!
 //! Callers have two questions, and in doubt the safe answer differs. *May we use plain HTTP?* Only if nobody can
-//! intercept it, whoever resolves the name: [`Nearness::Here`]. *May a document from elsewhere send us there?* Not if
-//! the host could be this machine or a service on this machine's link: only [`Nearness::Elsewhere`].
+//! intercept it, with any resolver: [`Nearness::Here`]. *May a document from elsewhere send us there?* Not if the host
+//! could be this machine or a service on this machine's link: only [`Nearness::Elsewhere`].
 //!
 //! No name is resolved here. To judge the addresses of a name, use [`Nearness::of_address`].
 

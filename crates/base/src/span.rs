@@ -1,4 +1,4 @@
-//! Formats durations.
+//! Formats durations for people.
 
 use std::time::Duration;
 

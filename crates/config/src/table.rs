@@ -28,7 +28,7 @@ pub enum Kind {
     Switch,
     /// Permission bits in octal.
     Mode,
-    /// A path.
+    /// The path of a file or directory.
     Path,
     /// An absolute URL.
     Url,

@@ -9,7 +9,7 @@ use aws_lc_rs::signature::{
 };
 use serde::{Deserialize, Serialize};
 
-/// A signature algorithm. It also fixes the type of its keys: each key has exactly one algorithm (RFC 8725 §3.1).
+/// A signature algorithm. Each key has exactly one (RFC 8725 §3.1), which also decides the type of the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Algorithm {
     /// RSASSA-PKCS1-v1_5 with SHA-256.
@@ -206,9 +206,9 @@ pub enum RsaBits {
     /// 2048 bits, the minimum of RFC 7518 §3.3.
     #[default]
     B2048,
-    /// 3072 bits.
+    /// A modulus of 3072 bits.
     B3072,
-    /// 4096 bits.
+    /// A modulus of 4096 bits.
     B4096,
 }
 

@@ -21,7 +21,7 @@ pub enum Owner {
     Us,
     /// The effective user of this process, or root.
     UsOrRoot,
-    /// Any user.
+    /// The file may belong to any user.
     Anybody,
 }
 

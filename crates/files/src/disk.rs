@@ -333,7 +333,7 @@ impl Disk {
 
 /// Describes who owns the path, or the nearest directory above it that can be read. Empty if none can.
 ///
-/// For writing, renaming and removing, the rights to the directory count, whoever owns the file.
+/// For writing, renaming and removing, the rights to the directory count, and not the owner of the file.
 fn owned(doing: &str, path: &Path) -> String {
     let needed = match doing {
         "write" | "rename" | "remove" => directory_of(path),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::HeaderMap;
 use http::header::{AGE, CACHE_CONTROL};
 
-/// The lifetime of an answer that states none.
+/// The lifetime of an answer without `max-age`.
 const UNSAID: Duration = Duration::from_secs(15 * 60);
 
 /// The rest of `max-age`. Zero for `no-store` and the like, which some providers send with keys

@@ -26,7 +26,7 @@ pub enum NoClient {
         issuer: Issuer,
         /// The path of the file.
         path: PathBuf,
-        /// The reason.
+        /// The underlying error.
         source: Refused,
     },
     /// The file has no certificate of an authority.
@@ -48,7 +48,7 @@ pub enum NoClient {
         issuer: Issuer,
         /// The path of the file.
         path: PathBuf,
-        /// The reason.
+        /// The underlying error.
         source: reqwest::Error,
     },
     /// The machine has no certificate authorities of its own.
@@ -59,7 +59,7 @@ pub enum NoClient {
     Machine {
         /// The issuer whose server cannot be verified.
         issuer: Issuer,
-        /// The reason.
+        /// The underlying error.
         source: reqwest::Error,
     },
 }

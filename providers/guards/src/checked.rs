@@ -169,7 +169,7 @@ impl Checked {
             );
             return Err(self.bad_answer(CREATE, what));
         }
-        // A key that another replica created has the algorithm and terms of their request. This key has ours.
+        // The key is ours if it has the terms of our request. Another replica may have asked for another algorithm.
         let is_ours = memory.record(key.kid()).is_none()
             && key.terms.is_none_or(|terms| terms == new.terms)
             && key.predecessor.as_ref().is_none_or(|kid| Some(kid) == predecessor);
@@ -213,7 +213,7 @@ impl KeyProvider for Checked {
         let is_new = self.memory().record(key.kid()).is_none();
         let taken = self.memory().take_created(&mut key, &*self.clock);
         taken.map_err(|lie| self.lie(Operation::Create, &lie))?;
-        // A key that was missing in the last list is younger than that list, whoever created it.
+        // A key that was missing in the last list is younger than that list, even if another replica created it.
         let listed_at = self.watch().listed_at.filter(|_| is_new);
         let first = listed_at.map(|listed_at| listed_at.min(began));
         self.log_drift(&key, first, self.clock.now());

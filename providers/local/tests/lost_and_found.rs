@@ -275,7 +275,7 @@ async fn a_key_file_of_somebody_else_is_refused() {
     }
     let home = Home::new();
     with_a_key(&home).await;
-    // An operator who runs a command as root may be tempted to give the file to root. The sidecar, which runs as another
+    // An operator who runs a command as root may want to give the file to root. The sidecar, which runs as another
     // user, would then lose its ring.
     std::os::unix::fs::chown(home.path("local.key"), Some(12345), None).expect("given away");
     refused(

@@ -192,7 +192,7 @@ impl ObjectRing {
             Err(error) => {
                 let cause = cause(&error);
                 return match cause.refusal {
-                    // An answer without a code also counts as empty. The first write shows whether the bucket exists.
+                    // A 404 without a code also means an empty ring. The first write shows whether the bucket exists.
                     Refusal::NoObject | Refusal::NoWhat => Ok(None),
                     _ => Err(self.failed(Access::Read, cause)),
                 };

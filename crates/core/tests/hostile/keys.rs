@@ -108,8 +108,8 @@ fn times(number: &[u8], factor: u32) -> Vec<u8> {
     product
 }
 
-/// CVE-2017-15361: Infineon's primes, and so their products, are powers of 65537 by each of the first primes. 1 is the power
-/// with the exponent 0.
+/// CVE-2017-15361: Infineon's primes, and so their products, are powers of 65537 modulo each of the first primes. 1 is
+/// the power with the exponent 0.
 #[test]
 fn a_modulus_with_the_fingerprint_of_roca_is_refused() {
     let is_prime = |number: &u32| (2..*number).all(|factor| !number.is_multiple_of(factor));

@@ -14,8 +14,8 @@
 //! }
 //! ```
 //!
-//! `sha256` is the digest of the bytes of `content` in hexadecimal. It detects damage, not forgery: whoever can write
-//! the file can also write the digest.
+//! `sha256` is the digest of the bytes of `content` in hexadecimal. It detects damage, not forgery: somebody who can
+//! write the file can also write the digest.
 
 use std::path::PathBuf;
 use std::time::Duration;

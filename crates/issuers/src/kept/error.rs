@@ -15,7 +15,7 @@ pub(crate) struct KeptError {
     pub issuer: Issuer,
     /// The path of the file, or of the directory if the problem is there.
     pub path: PathBuf,
-    /// The problem.
+    /// The problem with it.
     pub refusal: Refusal,
 }
 
