@@ -16,7 +16,7 @@ use crate::timeline::short;
 /// process started, it knows only that they are not in the future.
 #[derive(Debug)]
 pub(super) struct Marks {
-    /// How long after it was made a revocation is read at the latest, by correct clocks.
+    /// The maximum time from a revocation until it is read, if the clocks are correct.
     read_within: Duration,
     from: HashMap<String, Timestamp>,
 }

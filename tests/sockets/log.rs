@@ -39,7 +39,7 @@ fn odd_frames_of_http_2_do_not_fill_the_log() {
         connection
             .set_read_timeout(Some(Duration::from_secs(10)))
             .expect("a limit");
-        // The preface without settings, then answers to PINGs that nobody sent. The library logs a warning for each.
+        // The preface with empty settings, then answers to PINGs that nobody sent. The library logs a warning for each.
         let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
         connection.write_all(preface).expect("sent");
         for _ in 0..MANY {

@@ -3,8 +3,8 @@
 //! - Time: [`Clock`] reads it; [`rfc3339`], [`http_date`] and [`brief`] format it; [`Jitter`] keeps replicas apart.
 //! - Errors: [`chain`] prints an error with its causes, [`quote`] makes foreign text safe for a log, [`Seldom`] limits
 //!   repeated log lines, and [`Outage`] says what fails and since when.
-//! - Network: [`Nearness`] tells this machine from others, [`USER_AGENT`] is our name in requests, and [`proxies`]
-//!   tells a failure of a proxy from one of the server behind it.
+//! - Network: [`Nearness`] distinguishes this machine from others, [`USER_AGENT`] is our name in requests, and
+//!   [`proxies`] distinguishes a failure of a proxy from one of the server behind it.
 //!
 //! This crate knows no keys and no tokens, does no I/O over the network, and has no async runtime.
 //!

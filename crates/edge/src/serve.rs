@@ -59,7 +59,7 @@ const TIMED_OUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n
 /// Why a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
-    /// Both sides are done, the client has left, or others need the place.
+    /// Both sides are done, the client has left, or others need the connection's slot.
     Done,
     /// The last answer was written, and the client may still be sending.
     Sending,

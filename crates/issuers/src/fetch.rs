@@ -31,7 +31,7 @@ pub enum FetchError {
     /// The connection failed, or no answer came within the deadline.
     #[error("{url} does not answer: {why}")]
     Transport {
-        /// The URL that was asked.
+        /// The requested URL.
         url: Location,
         /// The error and its causes.
         why: String,
@@ -39,7 +39,7 @@ pub enum FetchError {
     /// TLS failed, or the server's certificate is not that of the issuer.
     #[error("{url} is not asked, as TLS with it fails: {why}")]
     Tls {
-        /// The URL that was asked.
+        /// The requested URL.
         url: Location,
         /// The problem, in words for an operator.
         why: String,
@@ -47,7 +47,7 @@ pub enum FetchError {
     /// The answer has a status other than 200.
     #[error("{url} answered {status}{}", advice(*status))]
     Status {
-        /// The URL that was asked.
+        /// The requested URL.
         url: Location,
         /// The status of the answer.
         status: u16,
@@ -55,7 +55,7 @@ pub enum FetchError {
     /// The document is too long.
     #[error("{url} answered more than {} KiB", LONGEST / 1024)]
     TooLong {
-        /// The URL that was asked.
+        /// The requested URL.
         url: Location,
     },
     /// The document is not what OpenID Connect Discovery 1.0 §3 or RFC 8414 §2 describe.
@@ -63,13 +63,13 @@ pub enum FetchError {
         "{url} is no discovery document: it is not a JSON object with issuer and jwks_uri; is discovery_url right?"
     )]
     NotDiscovery {
-        /// The URL that was asked.
+        /// The requested URL.
         url: Location,
     },
     /// The document is for another issuer (OpenID Connect Discovery 1.0 §4.3).
     #[error("{url} is of the issuer {named:?}; write exactly that name in SIGNET_TRUSTED_ISSUERS if it is meant")]
     OtherIssuer {
-        /// The URL that was asked.
+        /// The requested URL.
         url: Location,
         /// The issuer in the document, shortened.
         named: String,
@@ -85,7 +85,7 @@ pub enum FetchError {
     /// The document has no usable key.
     #[error("{url} gives no keys")]
     NoKeys {
-        /// The URL that was asked.
+        /// The requested URL.
         url: Location,
         /// The reason why no key can be used.
         source: foreign_keys::NoKeys,

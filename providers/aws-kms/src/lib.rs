@@ -11,7 +11,7 @@
 //! (creating, adopting, pruning), `http.rs` (the `User-Agent`), `sealer.rs`, `store.rs`, `check.rs`, `policy.rs`, and
 //! `algorithms.rs` and `label.rs` for the data formats of KMS.
 //!
-//! The entry points are [`remote`], [`sealer`] and [`store`].
+//! The entry points are [`remote`], [`sealer()`] and [`store()`].
 
 mod algorithms;
 mod check;

@@ -11,7 +11,7 @@
 //! This crate does not know the schedule or its callers. It reads no environment; variables are arguments. The only
 //! exception is the SDK's managed identity, which reads `IDENTITY_ENDPOINT` and `IDENTITY_HEADER` itself.
 //!
-//! The entry points are [`remote`], [`sealer`] and [`store()`].
+//! The entry points are [`remote`], [`sealer()`] and [`store()`].
 
 mod blob;
 mod check;

@@ -10,8 +10,8 @@
 //! Google replaces all of them at once without a condition. The mark also holds the public key, which Google shows
 //! only for enabled versions.
 //!
-//! In `sealed` custody, a crypto key of purpose `ENCRYPT_DECRYPT` encrypts the private keys ([`sealer`]).
-//! [`signet_sealed`] does everything else, with a file or an object in Cloud Storage ([`store`]).
+//! In `sealed` custody, a crypto key of purpose `ENCRYPT_DECRYPT` encrypts the private keys ([`sealer()`]).
+//! [`signet_sealed`] does everything else, with a file or an object in Cloud Storage ([`store()`]).
 //!
 //! All answers are checked on arrival (`client.rs`): names, checksums and states.
 

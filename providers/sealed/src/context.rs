@@ -5,7 +5,7 @@
 
 use signet_core::{Algorithm, Kid, Terms, Timestamp};
 
-/// What the encrypted secret is.
+/// The kind of secret that is encrypted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// The key that authenticates the ring document.
@@ -42,7 +42,7 @@ impl Context {
         }
     }
 
-    /// What the encrypted secret is.
+    /// The kind of secret that is encrypted.
     #[must_use]
     pub fn purpose(&self) -> &Purpose {
         &self.purpose

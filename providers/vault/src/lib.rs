@@ -7,14 +7,14 @@
 //!   record, stores it. The record is changed only by check-and-set, and it names a version *before* transit creates
 //!   it. Any other version in transit (from a crash, from two replicas, from automatic rotation) is not in the ring.
 //!   The claim is therefore atomic.
-//! - *Sealed custody*: [`sealer`] uses transit's `encrypt` and `decrypt` with the context as associated data. [`store`]
-//!   is a secret of KV v2 with check-and-set.
+//! - *Sealed custody*: [`sealer()`] uses transit's `encrypt` and `decrypt` with the context as associated data.
+//!   [`store()`] is a secret of KV v2 with check-and-set.
 //!
 //! Public keys and creation times come from transit, never from the record, so write access to the record alone is not
 //! enough to add a key to the ring. `docs/decisions/0010-vault-client.md` explains why this crate has its own client.
 //!
 //! This crate reads no environment (variables are passed in) and no clock except the caller's. The entry points are
-//! [`VaultConfig::new`], and then [`remote`], or [`sealer`] and [`store`].
+//! [`VaultConfig::new`], and then [`remote()`], or [`sealer()`] and [`store()`].
 
 mod capabilities;
 mod check;
