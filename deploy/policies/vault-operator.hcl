@@ -1,8 +1,8 @@
-# Vault or OpenBao: what an operator needs for `signet keys list|rotate|revoke|prune` on a ring in remote custody, and to
-# bring a deleted record back. It cannot sign.
+# Vault or OpenBao: what an operator needs for `signet keys list|rotate|revoke|prune` on a ring in remote custody, and
+# to restore a deleted record. The operator cannot sign.
 #
-# Written for SIGNET_KEY=signet, VAULT_TRANSIT_MOUNT=transit and VAULT_KV_MOUNT=secret. For a ring in sealed custody an
-# operator needs what the sidecar has (vault-sidecar-sealed.hcl), and the last two stanzas here.
+# Written for SIGNET_KEY=signet, VAULT_TRANSIT_MOUNT=transit and VAULT_KV_MOUNT=secret. For a ring in sealed custody, an
+# operator needs the policy of the sidecar (vault-sidecar-sealed.hcl) and the last two stanzas of this one.
 
 path "transit/keys/signet.*" {
   capabilities = ["create", "read", "update"]
@@ -20,7 +20,7 @@ path "secret/data/signet/signet" {
   capabilities = ["create", "read", "update"]
 }
 
-# Seeing which versions of the record there are, and `vault kv undelete`.
+# To list the versions of the record, and for `vault kv undelete`.
 path "secret/metadata/signet/signet" {
   capabilities = ["read"]
 }
@@ -29,7 +29,7 @@ path "secret/undelete/signet/signet" {
   capabilities = ["update"]
 }
 
-# These three are in Vault's own policy `default`; they are here for tokens without it.
+# Vault's own policy `default` has these three. They are here for tokens without it.
 path "auth/token/lookup-self" {
   capabilities = ["read"]
 }
@@ -42,7 +42,7 @@ path "sys/capabilities-self" {
   capabilities = ["update"]
 }
 
-# Sealed custody: making the wrapping key, once, with `vault write -f transit/keys/signet`.
+# Sealed custody: to create the wrapping key, once, with `vault write -f transit/keys/signet`.
 path "transit/keys/signet" {
   capabilities = ["create", "read", "update"]
   allowed_parameters = {
@@ -52,7 +52,7 @@ path "transit/keys/signet" {
   }
 }
 
-# And bringing a deleted ring back.
+# Sealed custody: to restore a deleted ring.
 path "secret/undelete/signet-sealed/signet" {
   capabilities = ["update"]
 }

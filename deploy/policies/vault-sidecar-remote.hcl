@@ -1,7 +1,7 @@
-# Vault or OpenBao: what a Signet sidecar with SIGNET_CUSTODY=remote needs, and no more.
+# Vault or OpenBao: exactly what a Signet sidecar needs with SIGNET_CUSTODY=remote.
 #
-# Written for SIGNET_KEY=signet, VAULT_TRANSIT_MOUNT=transit and VAULT_KV_MOUNT=secret. For another ring or other mounts
-# change the paths; the glob ends at the dot, so that it covers no ring but this one.
+# Written for SIGNET_KEY=signet, VAULT_TRANSIT_MOUNT=transit and VAULT_KV_MOUNT=secret. For another ring or other
+# mounts, change the paths. The glob begins after a dot, so it matches only this ring.
 #
 # This policy cannot destroy a key version. With SIGNET_EXPIRED_KEYS=destroy add to the allowed_parameters below:
 #   "min_decryption_version" = []
@@ -11,8 +11,8 @@ path "transit/sign/signet.*" {
   capabilities = ["update"]
 }
 
-# Reading, creating and rotating the ring's keys, and forbidding to sign with retired ones. The parameters leave no way to
-# make a key exportable, to allow its backup, or to allow its deletion.
+# To read, create and rotate the ring's keys, and to forbid signing with retired ones. With these parameters, nobody can
+# make a key exportable, or allow its backup or deletion.
 path "transit/keys/signet.*" {
   capabilities = ["create", "read", "update"]
   allowed_parameters = {
@@ -28,7 +28,7 @@ path "secret/data/signet/signet" {
   capabilities = ["create", "read", "update"]
 }
 
-# These three are in Vault's own policy `default`; they are here for tokens without it.
+# Vault's own policy `default` has these three. They are here for tokens without it.
 path "auth/token/lookup-self" {
   capabilities = ["read"]
 }

@@ -1,10 +1,10 @@
-# Vault or OpenBao: what a Signet sidecar with SIGNET_CUSTODY=sealed needs, and no more.
+# Vault or OpenBao: exactly what a Signet sidecar needs with SIGNET_CUSTODY=sealed.
 #
-# Written for SIGNET_KEY=signet, VAULT_TRANSIT_MOUNT=transit and SIGNET_STORE=vault:secret/signet-sealed/signet. With a ring
-# store elsewhere (file:, s3://, ...) leave out the stanza of the ring.
+# Written for SIGNET_KEY=signet, VAULT_TRANSIT_MOUNT=transit and SIGNET_STORE=vault:secret/signet-sealed/signet. If the
+# ring is stored elsewhere (file:, s3://, ...), leave out the stanza of the ring.
 #
-# `create` on encrypt/ would let the sidecar make the wrapping key by wrapping. It is not granted: a wrapping key that is
-# missing is an error that an operator must see, as the ring that it sealed cannot be opened any more.
+# `create` on encrypt/ would let the sidecar create the wrapping key by encrypting. It is not granted, because an
+# operator must notice a missing wrapping key: the ring that it sealed cannot be opened any more.
 
 path "transit/encrypt/signet" {
   capabilities = ["update"]
@@ -19,7 +19,7 @@ path "secret/data/signet-sealed/signet" {
   capabilities = ["create", "read", "update"]
 }
 
-# These three are in Vault's own policy `default`; they are here for tokens without it.
+# Vault's own policy `default` has these three. They are here for tokens without it.
 path "auth/token/lookup-self" {
   capabilities = ["read"]
 }

@@ -1,26 +1,27 @@
 #!/usr/bin/env python3
-"""Brings Signet's JWKS into the form that HAProxy can read, and reloads HAProxy when the set of keys has changed.
+"""Converts Signet's JWKS to a form that HAProxy can read, and reloads HAProxy when the set of keys has changed.
 
-HAProxy cannot fetch a JWKS: its `jwt_verify` takes public keys from PEM files that are named in its configuration and are read
-when it starts. Of the ways around this, this is the one without code in the path of a request (as Lua or an agent would be)
-and without a key being looked up by what a client says (as a map from kid to path would do):
+HAProxy cannot fetch a JWKS. Its `jwt_verify` reads public keys at start, from PEM files that its configuration names. This
+solution has no code in the path of a request, unlike Lua or an agent, and does not look up a key by what a client says,
+unlike a map from kid to path:
 
     Signet ── JWKS, each time that its Cache-Control ends ──> this ── keys.cfg, KID.pem ──> HAProxy
                                                                 └── the command after `--`, if they changed ──^
 
-keys.cfg has one line for each key, which verifies a token if its kid and its alg are that key's. It is replaced in one step,
-and a PEM file never changes, since the kid is the key's own thumbprint: HAProxy may start at any moment.
+keys.cfg has one line for each key. It verifies a token if its kid and its alg are those of the key. The file is replaced in
+one step, and a PEM file never changes, because the kid is the key's thumbprint. HAProxy may therefore start at any moment.
 
     signet_keys.py http://127.0.0.1:8080/.well-known/jwks.json /var/lib/signet-haproxy --once
     signet_keys.py http://127.0.0.1:8080/.well-known/jwks.json /var/lib/signet-haproxy -- systemctl reload haproxy
 
-The first, before HAProxy starts, writes the keys and ends; it fails if there are none. The second goes on. Its command must fail if
-HAProxy would not take the new keys, as this one does, which tries the configuration first: then it is tried again, and the log
-says so. Of a SIGUSR2 alone nobody hears that HAProxy kept the keys of before. As long as Signet does
-not answer, or answers with no key that HAProxy can use, the last keys stay. Needs Python 3.11, and nothing else.
+Run the first before HAProxy starts. It writes the keys and ends, and fails if there are none. The second runs until it is
+stopped. Its command must fail if HAProxy would not accept the new keys. `systemctl reload haproxy` does, because it checks the
+configuration first. A failed command is logged and tried again. After a SIGUSR2 alone, it would go unnoticed that HAProxy kept
+the old keys. If Signet does not answer, or answers without a key that HAProxy can use, the last keys stay. Needs only
+Python 3.11.
 
-SIGNET_VERIFIER_CACHE must be at least the longest time between two fetches (`--at-most`, 300 s), the time of a reload, and a
-minute more for fetches that fail: its default, 20 min, is.
+SIGNET_VERIFIER_CACHE must be at least the longest time between two fetches (`--at-most`, 300 s), plus the time of a reload and
+a minute for fetches that fail. Its default of 20 min is enough.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ LARGEST_JWKS = 512 * 1024
 SHORTEST_WAIT = 1.0
 RELOAD_LIMIT = 60.0
 
-# The curves, as the algorithm of a SubjectPublicKeyInfo (RFC 5480): DER up to the point, which has a fixed length.
+# For each curve, the SubjectPublicKeyInfo (RFC 5480) in DER up to the point, which has a fixed length.
 CURVES = {
     "ES256": ("P-256", 32, "3059301306072a8648ce3d020106082a8648ce3d030107034200"),
     "ES384": ("P-384", 48, "3076301006072a8648ce3d020106052b81040022036200"),
@@ -55,7 +56,7 @@ RSA_ALGORITHM = bytes.fromhex("300d06092a864886f70d0101010500")
 
 
 class Unusable(Exception):
-    """A key that HAProxy cannot use, or that is not what it says."""
+    """A key that HAProxy cannot use, or whose members contradict each other."""
 
 
 def octets(jwk: Mapping[str, Any], name: str) -> bytes:
@@ -79,7 +80,7 @@ def der_integer(number: bytes) -> bytes:
 
 
 def public_key(jwk: Mapping[str, Any]) -> tuple[str, str, str]:
-    """The kid, the algorithm and the PEM of a key. Nothing else of the JWKS reaches a file."""
+    """Returns the kid, the algorithm and the PEM of a key. Nothing else of the JWKS gets into a file."""
     algorithm = jwk.get("alg")
     if jwk.get("use", "sig") != "sig":
         raise Unusable("it is not for signatures")
@@ -96,7 +97,7 @@ def public_key(jwk: Mapping[str, Any]) -> tuple[str, str, str]:
         spki = der(0x30, RSA_ALGORITHM + der(0x03, b"\0" + pair))
     else:
         raise Unusable(f"HAProxy cannot verify {algorithm!r}; set SIGNET_ALGORITHM to one of {[*CURVES, *sorted(RSA)]}")
-    # RFC 7638. A name that is the key's own can stand in a path and in a configuration, and never comes to mean another key.
+    # The thumbprint (RFC 7638) is safe in a path and in a configuration, and never refers to another key.
     canonical = json.dumps({name: jwk[name] for name in members}, separators=(",", ":"), sort_keys=True)
     kid = base64.urlsafe_b64encode(hashlib.sha256(canonical.encode()).digest()).rstrip(b"=").decode()
     if jwk.get("kid") != kid:
@@ -107,7 +108,7 @@ def public_key(jwk: Mapping[str, Any]) -> tuple[str, str, str]:
 
 
 def replace(path: Path, text: str) -> None:
-    """Writes a file in one step, and to the disk."""
+    """Replaces a file in one step, and syncs it to the disk."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     with beside.open("w") as file:
         file.write(text)
@@ -117,7 +118,7 @@ def replace(path: Path, text: str) -> None:
 
 
 def write(directory: Path, keys: list[tuple[str, str, str]]) -> None:
-    """Writes what HAProxy reads. PEM files that no key needs any more are removed by `tidy`, after the reload."""
+    """Writes the files for HAProxy. `tidy` removes unneeded PEM files after the reload."""
     lines = [
         "# Written by signet_keys.py; not to be edited. For `frontend … from signet_keys`.",
         "defaults signet_keys from common",
@@ -129,7 +130,7 @@ def write(directory: Path, keys: list[tuple[str, str, str]]) -> None:
         path = directory / f"{kid}.pem"
         if not path.is_file():
             replace(path, pem)
-        # `--`: one kid in 64 begins with a hyphen, as an option does.
+        # `--` is needed because one kid in 64 begins with a hyphen, like an option.
         lines.append(
             f'    http-request set-var(txn.signature) var(txn.token),jwt_verify("{algorithm}","{path}")'
             f" if {{ var(txn.kid) -m str -- {kid} }} {{ var(txn.alg) -m str -- {algorithm} }}"
@@ -141,7 +142,7 @@ def write(directory: Path, keys: list[tuple[str, str, str]]) -> None:
 
 
 def tidy(directory: Path, keys: list[tuple[str, str, str]]) -> None:
-    """Removes the keys that are no longer published, once no new process of HAProxy can ask for them."""
+    """Removes the keys that are no longer published. Call it when no new process of HAProxy can need them."""
     published = {kid for kid, _, _ in keys}
     for path in directory.glob("*.pem"):
         if path.stem not in published:
@@ -149,14 +150,14 @@ def tidy(directory: Path, keys: list[tuple[str, str, str]]) -> None:
 
 
 class NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Keys come from the address that the operator gave."""
+    """Follows no redirect: keys come only from the operator's address."""
 
     def redirect_request(self, *_: Any) -> None:
         return None
 
 
 def fetch(url: str) -> tuple[list[tuple[str, str, str]], float]:
-    """The keys that HAProxy can use, and for how many seconds they may be kept."""
+    """Returns the keys that HAProxy can use, and for how many seconds they may be cached."""
     opener = urllib.request.build_opener(NoRedirect, urllib.request.ProxyHandler({}))
     with opener.open(url, timeout=FETCH_LIMIT) as answer:
         text = answer.read(LARGEST_JWKS + 1)
@@ -179,8 +180,9 @@ def say(what: str) -> None:
 
 
 def follow(url: str, directory: Path, at_most: float, reload: list[str]) -> None:
-    """Goes on for ever."""
-    # What HAProxy runs with. Not known at first: it is reloaded once, in case this died between a change and a reload.
+    """Keeps HAProxy's keys up to date. Never returns."""
+    # The keys that HAProxy uses. Unknown at first, so HAProxy is reloaded once, in case an earlier run was killed between
+    # a change and a reload.
     loaded: list[tuple[str, str, str]] | None = None
     pause = SHORTEST_WAIT
     while True:
@@ -208,7 +210,7 @@ def main() -> int:
     parser.add_argument("directory", type=Path, help="where keys.cfg and the PEM files are; HAProxy must be able to read it")
     parser.add_argument("--once", action="store_true", help="write the keys and end")
     parser.add_argument("--at-most", type=float, default=300.0, help="seconds between two fetches, whatever max-age says")
-    # argparse would mix the options of that command with ours.
+    # argparse would mix up the command's options with ours.
     end = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
     reload = sys.argv[end + 1 :]
     asked = parser.parse_args(sys.argv[1:end])
