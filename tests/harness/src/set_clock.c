@@ -1,5 +1,5 @@
-/* Shows the program that it is loaded into another wall clock: the machine's, moved by the seconds that stand in the file that
- * SET_CLOCK names, as they stand there at each look. The other clocks stay as they are. For tests: no build of Signet has it. */
+/* Moves the wall clock of the program that loads it by the number of seconds in the file that SET_CLOCK names. The file is
+ * read at each reading of the clock. Other clocks do not change. This is only for tests; no build of Signet contains it. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdint.h>

@@ -1,5 +1,5 @@
-// jose (npm) as a verifier, one JSON request and one JSON answer a line, so that its caches live as long as a
-// service's would. It fetches the JWKS itself and knows nothing of Signet.
+// A verifier with jose (npm). Each line is a JSON request and gets a JSON answer, so the process and its caches live as
+// long as a service's would. It fetches the JWKS itself and knows nothing about Signet.
 
 import { createInterface } from "node:readline";
 import { calculateJwkThumbprint, createRemoteJWKSet, exportJWK, importJWK, jwtVerify } from "jose";
@@ -8,7 +8,7 @@ const sets = new Map();
 
 function remoteSet({ jwksUri, lifespan }) {
   if (!sets.has(jwksUri)) {
-    // The cool-down after a fetch stays at jose's default, 30 s: an unknown kid is refused rather than fetched for.
+    // The cool-down after a fetch is jose's default of 30 s. During it, an unknown kid is refused without a fetch.
     sets.set(jwksUri, createRemoteJWKSet(new URL(jwksUri), { cacheMaxAge: lifespan * 1000 }));
   }
   return sets.get(jwksUri);
@@ -20,7 +20,7 @@ async function verify(request) {
   return { claims: payload };
 }
 
-// Through jose's own key objects and back, so that the thumbprint is of what jose read, not of our text.
+// Converts the key to jose's own key object and back, so the thumbprint is that of what jose parsed, not of our text.
 async function thumbprints(request) {
   const set = remoteSet(request);
   await set.reload();

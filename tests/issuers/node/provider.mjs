@@ -1,8 +1,8 @@
-// OpenID providers by oidc-provider (npm), as many as are asked for, in one process. Each has a port of its own and the keys
-// that the tests give it; asked again, it goes on with other keys, as that library's documentation has it: the keys are an
-// argument of the constructor, the first that fits signs, and all are published.
+// Any number of OpenID providers with oidc-provider (npm), in one process. Each has its own port, and the keys that the
+// tests give it. A second request for the same issuer replaces its keys as the library documents it: the keys are an
+// argument of the constructor, the first suitable one signs, and all are published.
 //
-// It is told what to do on the port that is its argument: `PUT /` with {"issuer", "keys", "claims", "life"} answers {"port"}.
+// The argument is the port for requests of the tests: `PUT /` with {"issuer", "keys", "claims", "life"} answers {"port"}.
 
 import { createServer } from "node:http";
 import { Provider } from "oidc-provider";
@@ -12,10 +12,10 @@ const SECRET = "a-secret-of-the-tests";
 const ALGORITHMS = ["RS256", "PS256", "ES256", "ES384", "ES512", "EdDSA"];
 const LOOPBACK = "127.0.0.1";
 
-// By issuer: the server, and the provider that answers on it at the moment.
+// For each issuer, the server and the provider that currently answers on it.
 const running = new Map();
 
-// Any resource is known here; who asks for a token, says by its name with which algorithm it is to be signed.
+// Every resource exists here. The name of the client that requests a token says which algorithm signs it.
 function resourceServer(resource, client, life) {
   return {
     audience: resource,
@@ -26,7 +26,7 @@ function resourceServer(resource, client, life) {
   };
 }
 
-// As other makes write their tokens: claims more, or fewer where the value is null.
+// Changes tokens to look like those of other products: adds claims, or removes those with the value null.
 function written(payload, claims) {
   for (const [name, value] of Object.entries(claims)) {
     if (value === null) delete payload[name];
@@ -57,7 +57,7 @@ function provider({ issuer, keys, claims = {}, life = 3600 }) {
     formats: { customizers: { jwt: (_, token, jwt) => written(jwt.payload, claims) } },
     ttl: { ClientCredentials: life },
   });
-  // TLS ends before it, and whether there was any is told by `X-Forwarded-Proto`.
+  // TLS ends before the provider. `X-Forwarded-Proto` says whether the client used it.
   made.proxy = true;
   return made.callback();
 }
