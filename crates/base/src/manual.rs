@@ -7,7 +7,7 @@ use signet_core::Timestamp;
 
 use crate::Clock;
 
-/// A clock for tests. It starts in 2026.
+/// A clock for tests, which moves only when the test moves it. By default, it starts in 2026.
 #[derive(Debug)]
 pub struct ManualClock {
     now: AtomicI64,
@@ -15,7 +15,7 @@ pub struct ManualClock {
 }
 
 impl ManualClock {
-    /// A clock that shows this instant.
+    /// A clock whose wall time is this instant.
     #[must_use]
     pub fn at(now: Timestamp) -> Self {
         Self {
@@ -24,7 +24,7 @@ impl ManualClock {
         }
     }
 
-    /// Lets time pass on both clocks.
+    /// Lets time pass: moves the wall clock and the running time.
     pub fn advance(&self, span: Duration) {
         self.set(self.now().plus(span));
         let millis = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 
 use crate::causes;
 
-/// The proxy for requests over TLS.
+/// The proxy for requests over TLS, as error texts name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proxy {
     /// The environment variable that names it.

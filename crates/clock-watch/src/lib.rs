@@ -94,7 +94,7 @@ pub enum Against {
     Provider(&'static str),
 }
 
-/// A wall clock that is probably wrong.
+/// Why the wall clock is probably wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Doubt {
     /// When this was first seen, by the time that the wall clock would show if nobody had set it.
@@ -160,7 +160,7 @@ struct State {
     doubt: Option<Doubt>,
 }
 
-/// Differences that are not suspicious.
+/// The differences between clocks that are not suspicious.
 #[derive(Clone, Copy, Debug)]
 pub struct Tolerance {
     /// How far two correct clocks may differ.
@@ -182,7 +182,7 @@ pub struct ClockWatch {
 }
 
 impl ClockWatch {
-    /// Starts to watch this clock.
+    /// Starts to watch this clock. There is no doubt about it at first.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>, tolerance: Tolerance) -> Self {
         let anchor = Moment::now(&*clock);

@@ -345,7 +345,8 @@ fn is_media_type(typ: &str) -> bool {
         && typ.bytes().filter(|byte| *byte == b'/').count() <= 1
 }
 
-/// A token without its signature.
+/// A token without its signature. Sign [`signing_input`](Self::signing_input) and pass the signature to
+/// [`finish`](Self::finish).
 #[derive(Debug)]
 pub struct Unsigned {
     token: String,

@@ -14,7 +14,7 @@ use crate::policy::Policy;
 use crate::ring::{KeyRecord, KeyState, in_order};
 use crate::time::Timestamp;
 
-/// The phases in the life of a key.
+/// A phase in the life of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
@@ -112,7 +112,7 @@ pub enum Due {
     Retire(Kid),
 }
 
-/// The result of [`schedule()`].
+/// The result of [`schedule()`]: the phase of each key, and what to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schedule {
     /// All keys in order of creation.

@@ -137,7 +137,7 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// A signature in JWS form.
+/// A signature in JWS form (RFC 7518 §3, RFC 8037 §3.1).
 pub struct Signature(Vec<u8>);
 
 impl Signature {

@@ -7,7 +7,7 @@ use curve25519_dalek::edwards::CompressedEdwardsY;
 use curve25519_dalek::traits::IsIdentity as _;
 use num_bigint::BigUint;
 
-/// The weakness of a key.
+/// Why a public key is too weak to use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Weakness {
     /// The bytes are not a point (RFC 8032 §5.1.3), or not the canonical encoding of one.

@@ -234,7 +234,7 @@ impl KeySource for IssuerKeys {
     }
 }
 
-/// Counts events, for metrics.
+/// Counts the fetches of issuers' keys, for metrics.
 pub trait Record: std::fmt::Debug + Send + Sync {
     /// Handles the start of following this issuer. Nothing was fetched yet.
     fn on_followed(&self, issuer: &Issuer);
@@ -246,7 +246,7 @@ pub trait Record: std::fmt::Debug + Send + Sync {
     fn on_keys(&self, issuer: &Issuer, count: usize, asked_at: Timestamp);
 }
 
-/// What [`Issuers::follow`] needs.
+/// What [`Issuers::follow`] needs besides the settings.
 #[derive(Clone, Copy, Debug)]
 pub struct Means<'a> {
     /// The machine's clock.
@@ -259,7 +259,7 @@ pub struct Means<'a> {
     pub ahead: Duration,
 }
 
-/// All trusted issuers.
+/// All trusted issuers. [`Issuers::follow`] starts the tasks that keep their keys up to date.
 #[derive(Debug, Default)]
 pub struct Issuers(HashMap<Issuer, Arc<Trusted>>);
 
@@ -317,7 +317,7 @@ impl Issuers {
         self.0.values()
     }
 
-    /// Fetches the keys of all issuers now.
+    /// Starts a fetch of the keys of all issuers, and does not wait for it.
     pub fn fetch_now(&self) {
         self.iter().for_each(|trusted| trusted.order.notify_one());
     }

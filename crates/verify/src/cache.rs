@@ -75,12 +75,12 @@ impl<K: Kept> Entry<K> {
     }
 }
 
-/// The key of a token in the cache.
+/// The key of a token in the cache: the SHA-256 hash of the whole token, including its signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
-    /// Hashes the whole token.
+    /// Computes the hash of this token.
     #[must_use]
     pub fn of(token: &str) -> Self {
         let mut octets = [0; 32];

@@ -72,7 +72,7 @@ impl Answer {
 /// Called before each trial, and with each finished row.
 type Watcher = Box<dyn FnMut(Progress<'_>) + Send>;
 
-/// The progress of the trials.
+/// The progress of the trials, as a watcher sees it.
 #[derive(Debug)]
 pub enum Progress<'a> {
     /// The trial of this permission or property begins.

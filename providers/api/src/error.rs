@@ -74,7 +74,7 @@ impl ErrorKind {
     }
 }
 
-/// The operation that failed.
+/// An operation of a provider, for errors, logs and metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {
     /// Setting the provider up from its configuration.
@@ -131,7 +131,7 @@ pub struct ProviderError {
     pub provider: &'static str,
     /// The operation that failed.
     pub operation: Operation,
-    /// Who must act.
+    /// The kind of the error, which says who must act.
     pub kind: ErrorKind,
     /// The time after which to retry, if the provider said so.
     pub retry_after: Option<Duration>,

@@ -11,12 +11,12 @@ use signet_core::{Algorithm, KeyRecord, Kid, Policy, Revocation, SigningKey, Ter
 use crate::check::Trials;
 use crate::error::ProviderError;
 
-/// Who computes signatures.
+/// Where private keys are used, which decides who computes signatures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Custody {
-    /// The provider. The private key never leaves it.
+    /// The provider computes them. The private key never leaves it.
     Remote,
-    /// Signet, with a private key that the provider decrypts.
+    /// Signet computes them, with a private key that the provider decrypts.
     Sealed,
 }
 

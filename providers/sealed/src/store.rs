@@ -33,7 +33,7 @@ pub struct Stored {
     pub version: Version,
 }
 
-/// The result of a swap.
+/// The result of [`RingStore::compare_and_swap`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Swap {
     /// The document is stored durably, with this version.
