@@ -9,7 +9,9 @@ use std::ops::Range;
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::rand;
 
+/// The length of a `jti` before encoding, in bytes.
 const LEN: usize = 16;
+/// The number of random bytes that a thread draws at once.
 const STOCK: usize = 64 * LEN;
 
 struct Stock {

@@ -13,6 +13,7 @@ use crate::settings::Settings;
 
 /// How long the sidecar may take to read the ring.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// The pause between two questions to the sidecar.
 const PAUSE: Duration = Duration::from_millis(25);
 
 /// The result of notifying the sidecar.

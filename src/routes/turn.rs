@@ -5,7 +5,9 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 /// The maximum size in bytes of all answers to batches that are being made. An answer is a third longer than the
 /// request, plus a header and a signature for each item.
 const ANSWERS: usize = 8 * 1024 * 1024;
+/// No item of a batch is shorter than this, in bytes.
 const SHORTEST_ITEM: usize = 20;
+/// The maximum number of bytes that the answer adds to an item.
 const ADDED_TO_ITEM: usize = 600;
 
 static BATCHES: Semaphore = Semaphore::const_new(ANSWERS);

@@ -10,7 +10,9 @@ use signet_verify::Identity;
 
 use super::parse;
 
+/// The maximum number of headers for chosen claims.
 const MOST_HEADERS: usize = 16;
+/// The maximum length of a header's name.
 const LONGEST_NAME: usize = 64;
 const EXAMPLE: &str = "write for example email:x-auth-email,/realm_access/roles:x-auth-roles";
 

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 
 /// How many signatures may wait. With RSA-2048 on one core, this is a quarter of a second of work.
 const QUEUE: usize = 1024;
+/// The maximum number of threads that compute slow signatures.
 const MOST_THREADS: usize = 4;
 /// How much the threads yield to those that serve sockets (`nice`).
 const NICE: i32 = 5;

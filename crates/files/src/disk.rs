@@ -14,6 +14,7 @@ use rustix::io::Errno;
 
 /// How long to wait for a lock. A lock is held for one write only, so a process that holds it longer hangs.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+/// The pause between two attempts to take a lock.
 const LOCK_PAUSE: Duration = Duration::from_millis(2);
 
 /// Operations on the files of one setting.

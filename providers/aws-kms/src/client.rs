@@ -23,7 +23,8 @@ use crate::session::deadlines;
 
 /// The deadline for creating a key. AWS takes seconds for the longest RSA keys.
 const CREATION: Duration = Duration::from_secs(30);
-/// The minimum that KMS accepts.
+/// The waiting period before KMS deletes a key, in days. KMS accepts no shorter one.
+/// <https://docs.aws.amazon.com/kms/latest/cryptographic-details/key-deletion.html>
 const DELETION_DAYS: i32 = 7;
 
 /// KMS in one region of one account.

@@ -28,6 +28,7 @@ use crate::check;
 use crate::client::Vault;
 use crate::config::AzureConfig;
 
+/// The length of the data key that encrypts a secret, in bytes.
 const DATA_KEY: usize = 32;
 /// `Sealed` puts its own operation into errors.
 const OPERATION: Operation = Operation::Unseal;

@@ -21,7 +21,9 @@ const PREDECESSOR: &str = "signet-predecessor";
 const TERMS: &str = "signet-terms-ms";
 const REVOKED_AT: &str = "signet-revoked-at-ms";
 const REASON: &str = "signet-revoked-reason-";
+/// The maximum number of tags that a version can have.
 const MOST: usize = 15;
+/// The maximum length of a tag's value.
 const LONGEST: usize = 256;
 
 /// The facts in the tags of one of our versions.

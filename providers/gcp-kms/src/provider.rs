@@ -35,6 +35,7 @@ const TRIES: u32 = 8;
 const GENERATION: Duration = Duration::from_secs(25);
 /// A version that is still being generated after this time is given up.
 const STUCK: Duration = Duration::from_secs(3600);
+/// The first pause before something is read again. It doubles each time, up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 

@@ -79,6 +79,7 @@ pub const VARIABLES: &[Variable] = &[
     REFUSED[8].0,
 ];
 
+/// The time limit for a request if `VAULT_CLIENT_TIMEOUT` is not set.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 const K8S_TOKEN_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 

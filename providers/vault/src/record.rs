@@ -14,6 +14,7 @@ use signet_core::{Algorithm, KeyRecord, KeyState, Kid, Revocation, Terms, Timest
 
 use crate::names::transit_keys;
 
+/// The version of the record's format.
 const FORMAT: u32 = 1;
 /// The maximum number of disabled keys to keep. Revoked keys are not counted and are always kept.
 const MOST_DISABLED: usize = 32;

@@ -29,6 +29,7 @@ use crate::refusal::{REST, Refusal};
 const TRIES: usize = 64;
 /// The pause between checks of another handle's claim.
 const STEP: Duration = Duration::from_millis(100);
+/// The maximum number of these pauses in one `create`.
 const MOST_STEPS: usize = 50;
 /// After this time, a claim of another handle counts as abandoned.
 const STALE: Duration = Duration::from_secs(30);

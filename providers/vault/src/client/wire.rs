@@ -20,6 +20,7 @@ use crate::NAME;
 use crate::config::{Connection, Login, is_loopback};
 use crate::error::transport;
 
+/// How long connecting to the server may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Vault closes idle connections after five minutes.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
