@@ -14,8 +14,7 @@
 //! use std::time::Duration;
 //!
 //! use signet_base::{Clock, SystemClock};
-//! use signet_core::Timestamp;
-//! use signet_core::Issuer;
+//! use signet_core::{Issuer, Timestamp};
 //! use signet_issuers::{Issuers, Means, NoClient, Record, TrustedIssuer};
 //! use tokio_util::sync::CancellationToken;
 //! use tokio_util::task::TaskTracker;

@@ -16,8 +16,9 @@
 //! provider goes down while a caller waits for a token, the breaker answers the caller and no call is made.
 //!
 //! A guard implements [`Around`]: it sees which call is made and how it ended, and decides whether and when to repeat
-//! it. Only [`Guarded`] knows all the calls of [`KeyProvider`](signet_api::KeyProvider), and [`Checked`], which
-//! examines each answer. This crate knows no vendor and no HTTP. It decides by the kinds of errors only.
+//! it. Only [`Guarded`] and [`Checked`], which examines each answer, know all the calls of
+//! [`KeyProvider`](signet_api::KeyProvider). This crate knows no vendor and no HTTP, and decides only by the kinds of
+//! errors.
 
 mod around;
 mod breaking;
