@@ -18,7 +18,7 @@ pub(crate) enum Protocol {
     Http2,
 }
 
-/// A run, complete.
+/// Everything that defines a run.
 pub(crate) struct Plan {
     pub target: Target,
     pub protocol: Protocol,

@@ -38,7 +38,7 @@ pub(crate) enum Lie {
     Twice(Kid),
     /// The key has changed in this property.
     Changed(Kid, &'static str),
-    /// The second key is in the place of the first, which is gone.
+    /// The second key has replaced the first.
     Exchanged(Kid, Kid),
     /// The revocation of the key has disappeared.
     Unmarked(Kid),

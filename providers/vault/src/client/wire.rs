@@ -35,7 +35,7 @@ const REQUEST: HeaderName = HeaderName::from_static("x-vault-request");
 
 pub(super) struct Wire {
     pools: Pools,
-    /// The host in requests. They may go to another address.
+    /// The URL in requests. The connection may go to another address.
     base: Url,
     address: String,
     timeout: Duration,
