@@ -1,4 +1,4 @@
-//! Minting: what becomes of the caller's claims, and which are refused.
+//! Minting: what happens to the claims of the caller, and which are refused.
 
 mod mint;
 mod property;
