@@ -73,6 +73,29 @@ pub(crate) fn ask(path: &str, stream: u32) -> Vec<u8> {
     frame(HEADERS, END_HEADERS | END_STREAM, stream, &head("GET", path))
 }
 
+/// A `:path`, by the first byte of its encoding.
+pub(crate) fn path(written: u8, path: &str) -> Vec<u8> {
+    field(written, path)
+}
+
+/// The field that carries a token.
+pub(crate) fn bearer(token: &str) -> Vec<u8> {
+    let value = format!("Bearer {token}");
+    // `authorization`, never to be kept in a table, and a length of more than 7 bits.
+    let more = value.len().checked_sub(127).expect("a token is longer");
+    let mut field = vec![0x1f, 8, 0x7f];
+    field.push(u8::try_from(more & 0x7f).expect("7 bits") | 0x80);
+    field.push(u8::try_from(more >> 7).expect("short"));
+    field.extend_from_slice(value.as_bytes());
+    field
+}
+
+/// A request with these fields, of which the first is its `:path`.
+pub(crate) fn ask_of_path(fields: &[u8], stream: u32) -> Vec<u8> {
+    let head = [b"\x82\x86\x41\x06signet", fields].concat();
+    frame(HEADERS, END_HEADERS | END_STREAM, stream, &head)
+}
+
 /// The beginning of a head with this many short fields. It is incomplete.
 pub(crate) fn unfinished_head(fields: usize) -> Vec<u8> {
     let mut head = head("GET", "/");

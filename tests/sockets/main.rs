@@ -3,6 +3,7 @@
 mod crowd;
 mod file;
 mod flood;
+mod fragment;
 mod framing;
 mod host;
 mod http2;

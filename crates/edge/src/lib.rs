@@ -61,6 +61,7 @@ pub mod body;
 mod codings;
 mod crowd;
 pub mod files;
+mod fragment;
 mod handler;
 mod host;
 mod peer;

@@ -25,6 +25,7 @@ use crate::answer::Response;
 use crate::body::Arriving;
 use crate::codings;
 use crate::crowd::connection::{Connection, Told, UnderWay};
+use crate::fragment;
 use crate::handler::Handler;
 use crate::host;
 use crate::problem::Problem;
@@ -142,7 +143,16 @@ async fn speak_http1<S, H>(
 {
     let service = service_fn(|request: Request<Incoming>| {
         let way = UnderWay::begin(connection);
-        let checked = codings::check(&request).and_then(|()| host::check(&request));
+        let whole = match connection.on_read() {
+            true => {
+                connection.on_fragment();
+                Err(fragment::refusal())
+            }
+            false => Ok(()),
+        };
+        let checked = whole
+            .and_then(|()| codings::check(&request))
+            .and_then(|()| host::check(&request));
         let answering = checked.map(|()| handler.handle(request.map(|body| Arriving::new(body, connection))));
         async move {
             if connection.has_had_its_turn() {

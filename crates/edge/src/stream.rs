@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Re
 use tokio::time::timeout;
 
 use crate::crowd::connection::Connection;
+use crate::fragment::{Found, Watch};
 
 /// The first bytes of every HTTP/2 connection (RFC 9113 §3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -112,7 +113,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
     }
 }
 
-/// A stream whose first bytes were examined and are returned again.
+/// A stream whose first bytes were examined and are returned again. It examines all that hyper gets for a `#` in a target.
 ///
 /// While an endless answer is written, it checks whether the client is still there. hyper does not read during that
 /// time, because it allows clients to close their sending side.
@@ -123,6 +124,7 @@ pub(crate) struct Sniffed<S> {
     first: [u8; PREFACE.len()],
     from: usize,
     to: usize,
+    watch: Watch,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Sniffed<S> {
@@ -137,12 +139,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sniffed<S> {
             first: [0; PREFACE.len()],
             from: 0,
             to: 0,
+            watch: Watch::new(false),
         };
         loop {
             let read = this.stream.read(&mut this.first[this.to..]).await?;
             this.to += read;
             let is_http2 = this.to == PREFACE.len() && this.first == *PREFACE;
             if read == 0 || is_http2 || this.first[..this.to] != PREFACE[..this.to] {
+                this.watch = Watch::new(is_http2);
                 return Ok((this, is_http2));
             }
         }
@@ -201,12 +205,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sniffed<S> {
 
 impl<S: AsyncRead + Unpin> AsyncRead for Sniffed<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.from == self.to {
-            return Pin::new(&mut self.stream).poll_read(cx, buf);
+        let this = &mut *self;
+        let before = buf.filled().len();
+        if this.from == this.to {
+            ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
+        } else {
+            let to = this.to.min(this.from + buf.remaining());
+            buf.put_slice(&this.first[this.from..to]);
+            this.from = to;
         }
-        let to = self.to.min(self.from + buf.remaining());
-        buf.put_slice(&self.first[self.from..to]);
-        self.from = to;
+        let connection = &this.connection;
+        this.watch
+            .on_octets(&mut buf.filled_mut()[before..], |found| match found {
+                Found::Head { has_fragment } => connection.on_head(has_fragment),
+                Found::Fields => connection.on_fields(),
+                Found::Fragment => connection.on_fragment(),
+            });
         Poll::Ready(Ok(()))
     }
 }

@@ -11,6 +11,8 @@ use std::sync::{Arc, OnceLock};
 use std::task::{self, Waker};
 
 use parking_lot::Mutex;
+use signet_base::Seldom;
+use tracing::warn;
 
 use super::tally::Tally;
 use super::{Crowd, Need};
@@ -66,6 +68,12 @@ pub(crate) struct Connection {
     /// The number of bytes that arrived since the last request.
     head: Tally,
     head_held: AtomicBool,
+    /// Over HTTP/1.1: the number of complete heads that hyper received.
+    heads: Tally,
+    /// The first of these heads, counted from 1, that has a `#` in its target; 0 if none has.
+    fragment: Tally,
+    /// The number of these heads that hyper has read.
+    read: Tally,
     /// Whether the peer accepts no bytes at present.
     blocked: AtomicBool,
     /// How often the peer started to accept bytes again.
@@ -108,6 +116,9 @@ impl Connection {
             last_look: AtomicBool::default(),
             head: Tally::default(),
             head_held: AtomicBool::default(),
+            heads: Tally::default(),
+            fragment: Tally::default(),
+            read: Tally::default(),
             blocked: AtomicBool::default(),
             unblocked: Tally::default(),
             is_http2: AtomicBool::default(),
@@ -311,6 +322,40 @@ impl Connection {
         }
         self.head_held.store(true, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Notes that hyper received a complete head, over HTTP/1.1.
+    pub(crate) fn on_head(&self, has_fragment: bool) {
+        self.heads.add(1);
+        if has_fragment && self.fragment.count() == 0 {
+            self.fragment.set(self.heads.count());
+        }
+    }
+
+    /// Notes that h2 received a complete head.
+    pub(crate) fn on_fields(&self) {
+        self.head_is_complete();
+    }
+
+    /// Notes that hyper has read the next head, over HTTP/1.1. Returns `true` if its target has a `#`. Also returns `true`
+    /// if hyper has read more heads than were seen here, because then it is not clear which head this is.
+    pub(crate) fn on_read(&self) -> bool {
+        self.read.add(1);
+        let this = self.read.count();
+        this == self.fragment.count() || this > self.heads.count()
+    }
+
+    /// Logs that a request is refused because of a `#` in its target.
+    pub(crate) fn on_fragment(&self) {
+        static LOGGED: Seldom<&str> = Seldom::new();
+        if let Some(held_back) = LOGGED.may_log(self.crowd.name) {
+            warn!(
+                listener = self.crowd.name,
+                held_back,
+                "a request was refused because its target has a \"#\" in it; if a gateway of yours sends it, write %23 in the \
+                 address that it asks, or take the \"#\" out"
+            );
+        }
     }
 
     /// Handles the end of the last answer. What arrives afterwards is read only to make sure that
