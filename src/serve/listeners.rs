@@ -76,7 +76,10 @@ pub(super) fn serve_admin(shared: &Shared, listener: TcpListener) -> Result<Admi
         clock: Arc::clone(&shared.clock),
         metrics: Arc::clone(&shared.metrics),
     });
-    let served = serve_tcp("admin", listener, None, pages.clone(), shared.context(1)?);
+    let served = {
+        let pages = pages.clone();
+        serve_tcp("admin", listener, None, move |_| pages.clone(), shared.context(1)?)
+    };
     shared.tasks.spawn(served);
     Ok(pages)
 }
@@ -109,7 +112,7 @@ pub(super) fn serve_public(
     let documents = Public::new(published, &settings.issuer, &settings.policy, Arc::clone(&shared.clock));
     shared
         .tasks
-        .spawn(serve_tcp("public", listener, tls, documents, context));
+        .spawn(serve_tcp("public", listener, tls, move |_| documents.clone(), context));
 }
 
 /// Logs the addresses of all listeners.

@@ -15,6 +15,8 @@ use crate::telemetry::metrics::Metrics;
 
 /// The setting for the maximum number of connections, for the log.
 pub(super) const MAX_CONNECTIONS: &str = "SIGNET_MAX_CONNECTIONS";
+/// The longest head of a request on the public and the admin listener, where nobody has much to say.
+const SHORT_HEAD: usize = 16 * 1024;
 
 /// The settings, the clock, the metrics, and the tasks that end with the process.
 pub(super) struct Shared {
@@ -46,6 +48,7 @@ impl Shared {
                 connections: self.settings.limits.max_connections.into(),
                 setting: MAX_CONNECTIONS,
                 header_timeout: self.settings.limits.header_timeout,
+                tcp_head: SHORT_HEAD,
             },
             workers: Workers::start(threads).map_err(refused("threads"))?,
             shutdown: self.shutdown.clone(),

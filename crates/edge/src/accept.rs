@@ -4,6 +4,7 @@
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use tracing::{debug, warn};
 use crate::crowd::{Crowd, Member};
 use crate::handler::Handler;
 use crate::peer::{AllowList, Peer};
-use crate::serve::{LONG_HEAD, Manners, SHORT_HEAD, serve};
+use crate::serve::{LONG_HEAD, Manners, serve};
 use crate::tls::Tls;
 use crate::workers::Workers;
 
@@ -44,6 +45,8 @@ pub struct Limits {
     pub setting: &'static str,
     /// How long a new connection may take to finish its TLS handshake and send its first request.
     pub header_timeout: Duration,
+    /// The longest head of a request over HTTP/1.1 on a TCP listener, in octets. On a socket it is 64 KiB.
+    pub tcp_head: usize,
 }
 
 impl Limits {
@@ -70,17 +73,17 @@ pub struct Context {
     pub record: Arc<dyn Record>,
 }
 
-/// Serves a TCP listener until shutdown.
+/// Serves a TCP listener until shutdown. Each connection has a handler that knows its client's address.
 pub async fn serve_tcp<H: Handler>(
     name: &'static str,
     listener: TcpListener,
     tls: Option<Tls>,
-    handler: H,
+    handler: impl Fn(SocketAddr) -> H,
     context: Context,
 ) {
     let crowd = Crowd::new(name, context.limits.connections, context.limits.setting);
-    let manners = context.limits.manners(SHORT_HEAD);
-    while let Some(stream) = next(name, || listener.accept(), &crowd, &context.shutdown).await {
+    let manners = context.limits.manners(context.limits.tcp_head);
+    while let Some((stream, client)) = next(name, || listener.accept(), &crowd, &context.shutdown).await {
         if let Err(error) = stream.set_nodelay(true) {
             debug!(listener = name, %error, "TCP_NODELAY was refused");
         }
@@ -90,7 +93,7 @@ pub async fn serve_tcp<H: Handler>(
         let Some(stream) = leave(name, stream.into_std()) else {
             continue;
         };
-        let (handler, tls, record) = (handler.clone(), tls.clone(), Arc::clone(&context.record));
+        let (handler, tls, record) = (handler(client), tls.clone(), Arc::clone(&context.record));
         let serving = async move {
             let Some(stream) = leave(name, TcpStream::from_std(stream)) else {
                 return;
@@ -112,7 +115,7 @@ pub async fn serve_unix<H: Handler>(
 ) {
     let crowd = Crowd::new(name, context.limits.connections, context.limits.setting);
     let manners = context.limits.manners(LONG_HEAD);
-    while let Some(stream) = next(name, || listener.accept(), &crowd, &context.shutdown).await {
+    while let Some((stream, _)) = next(name, || listener.accept(), &crowd, &context.shutdown).await {
         let peer = match stream.peer_cred() {
             Ok(cred) => Peer {
                 uid: cred.uid(),
@@ -181,7 +184,7 @@ async fn next<S, Address, Accepting>(
     accept: impl Fn() -> Accepting,
     crowd: &Crowd,
     shutdown: &CancellationToken,
-) -> Option<S>
+) -> Option<(S, Address)>
 where
     Accepting: Future<Output = io::Result<(S, Address)>>,
 {
@@ -191,7 +194,7 @@ where
             accepted = accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => return Some(stream),
+            Ok(accepted) => return Some(accepted),
             Err(error) => {
                 static LOGGED: Seldom<&str> = Seldom::new();
                 if let Some(held_back) = LOGGED.may_log(name) {

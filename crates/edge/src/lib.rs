@@ -44,13 +44,14 @@
 //!             connections: 1024,
 //!             setting: "max_connections",
 //!             header_timeout: Duration::from_secs(10),
+//!             tcp_head: 16 * 1024,
 //!         },
 //!         shutdown,
 //!         workers: Workers::start(2)?,
 //!         tasks: TaskTracker::new(),
 //!         record: Arc::new(Silent),
 //!     };
-//!     serve_tcp("public", listener, None, Hello, context).await;
+//!     serve_tcp("public", listener, None, |_| Hello, context).await;
 //!     Ok(())
 //! }
 //! ```

@@ -45,8 +45,6 @@ const LOOKS_WAITING: u32 = 8;
 const LINGER_AT_THE_END: Duration = Duration::from_secs(1);
 /// The maximum head of a request on the socket. Gateways pass on the headers of their clients there.
 pub(crate) const LONG_HEAD: usize = 64 * 1024;
-/// The maximum head on the other listeners, whose requests are short.
-pub(crate) const SHORT_HEAD: usize = 16 * 1024;
 /// HTTP/2 headers are compressed and take more memory after decoding, so less is allowed.
 const LESS_OVER_HTTP2: usize = 2;
 const MOST_OVER_HTTP2: usize = 16 * 1024;
