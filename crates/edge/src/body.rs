@@ -52,6 +52,8 @@ pub struct Arriving {
     /// hyper does not report the end of a chunked body, so it is recorded here.
     ended: bool,
     arrived: usize,
+    /// Whoever reads it hands each piece on, and holds one at a time.
+    is_passed_on: bool,
     room: Option<SemaphorePermit<'static>>,
 }
 
@@ -65,8 +67,17 @@ impl Arriving {
             waiting: false,
             ended: false,
             arrived: 0,
+            is_passed_on: false,
             room: None,
         }
+    }
+
+    /// The same body for one who hands each piece on before he takes the next: it takes nothing of the budget, however long it
+    /// is.
+    #[must_use]
+    pub fn passed_on(mut self) -> Self {
+        self.is_passed_on = true;
+        self
     }
 
     fn wait(&mut self, waits: bool) {
@@ -114,7 +125,7 @@ impl http_body::Body for Arriving {
             connection.on_body(octets);
         }
         self.arrived += octets;
-        if self.room.is_some() || !self.body.is_end_stream() {
+        if !self.is_passed_on && (self.room.is_some() || !self.body.is_end_stream()) {
             let arrived = self.arrived;
             self.make_room(arrived)?;
         }
@@ -154,6 +165,14 @@ impl Drop for Arriving {
 pub struct Whole {
     octets: Bytes,
     _room: Option<SemaphorePermit<'static>>,
+}
+
+impl Whole {
+    /// The octets, to be sent on. They keep their room for as long as this body lives.
+    #[must_use]
+    pub fn octets(&self) -> Bytes {
+        self.octets.clone()
+    }
 }
 
 impl Deref for Whole {

@@ -82,7 +82,11 @@ impl UnderWay {
     /// Sends this answer, and counts its memory until the client has read it.
     pub(crate) fn answer<B: AnswerBody>(mut self, response: Response<B>) -> http::Response<Answer<B>> {
         let exact = response.body().size_hint().exact();
-        let length = exact.unwrap_or(0);
+        // Of what is streamed only the next piece is here, however long the whole is.
+        let length = match response.body() {
+            Either::Left(_) => exact.unwrap_or(0),
+            Either::Right(_) => 0,
+        };
         self.connection
             .endless
             .store(exact.is_none() && !self.is_http2, Ordering::Relaxed);
