@@ -195,14 +195,7 @@ impl Authentic {
         if !typ_fits(self.typ.as_deref(), require.typ) {
             return Err(Refusal::WrongType);
         }
-        if now >= self.expires_at.plus(require.clock_skew) {
-            return Err(Refusal::Expired);
-        }
-        // The signer's clock may be ahead while ours is behind.
-        let latest = now.plus(require.clock_skew * 2);
-        if self.not_before.is_some_and(|at| at > latest) || self.issued_at.is_some_and(|at| at > latest) {
-            return Err(Refusal::NotYetValid);
-        }
+        self.has_dates_around(now, require.clock_skew)?;
         if !self.is_for(require.audience) {
             return Err(Refusal::WrongAudience);
         }
@@ -219,6 +212,30 @@ impl Authentic {
             }
         }
         Ok(Verified(self))
+    }
+
+    /// Checks what depends on no caller: that it is a token for access, and that it is good at this instant. `clock_skew` is the most
+    /// that any clock is off.
+    ///
+    /// # Errors
+    /// [`Refusal::WrongType`], [`Refusal::Expired`] or [`Refusal::NotYetValid`].
+    pub fn is_good_at(&self, now: Timestamp, clock_skew: Duration) -> Result<(), Refusal> {
+        match typ_fits(self.typ.as_deref(), None) {
+            true => self.has_dates_around(now, clock_skew),
+            false => Err(Refusal::WrongType),
+        }
+    }
+
+    fn has_dates_around(&self, now: Timestamp, clock_skew: Duration) -> Result<(), Refusal> {
+        if now >= self.expires_at.plus(clock_skew) {
+            return Err(Refusal::Expired);
+        }
+        // The signer's clock may be ahead while ours is behind.
+        let latest = now.plus(clock_skew * 2);
+        match self.not_before.is_some_and(|at| at > latest) || self.issued_at.is_some_and(|at| at > latest) {
+            true => Err(Refusal::NotYetValid),
+            false => Ok(()),
+        }
     }
 
     /// The kid of the key that signed the token.
