@@ -19,6 +19,18 @@ impl Location {
     /// # Errors
     /// The problem, worded to follow the URL.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
+        let location = Self::parse_over_http(text)?;
+        match location.0.scheme() == "https" || location.is_here() {
+            true => Ok(location),
+            false => Err("is not https, and whoever stands between could give other keys"),
+        }
+    }
+
+    /// Reads a URL, and takes http from elsewhere too: for an operator who says that nobody stands between.
+    ///
+    /// # Errors
+    /// What is wrong with it, to be put after it.
+    pub fn parse_over_http(text: &str) -> Result<Self, &'static str> {
         // The parser silently drops these characters (WHATWG URL §4.4). The request would then go to a host
         // that differs from the text.
         if text.chars().any(|c| c.is_control() || c.is_whitespace() || c == '\\') {
@@ -39,11 +51,8 @@ impl Location {
         if !after_scheme.starts_with("//") || after_scheme.starts_with("///") {
             return Err("is not an absolute URL");
         }
-        let location = Self(url);
-        match location.0.scheme() {
-            "https" => Ok(location),
-            "http" if location.is_here() => Ok(location),
-            "http" => Err("is not https, and whoever stands between could give other keys"),
+        match url.scheme() {
+            "https" | "http" => Ok(Self(url)),
             _ => Err("is not an https URL"),
         }
     }
