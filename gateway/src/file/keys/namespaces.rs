@@ -1,0 +1,331 @@
+//! The namespaces of `extra_config`.
+//!
+//! Those of KrakenD Enterprise are refused too: the community edition silently ignores them. The file
+//! then protects less than its author believes.
+
+use super::Scope::{Backend, Endpoint, Service};
+use super::Support::{Ignored, Refused, Supported};
+use super::{Holds, Key, Namespace, Scope, Support, holding, ignored, key, only, protecting, refused};
+
+type At = (Scope, Support, &'static [Key]);
+
+const fn namespace(name: &'static str, scopes: &'static [At]) -> Namespace {
+    Namespace {
+        name,
+        scopes,
+        protects: false,
+    }
+}
+
+const fn guard(name: &'static str, scopes: &'static [At]) -> Namespace {
+    Namespace {
+        name,
+        scopes,
+        protects: true,
+    }
+}
+
+const fn everywhere(support: Support) -> [At; 3] {
+    [
+        (Service, support, &[]),
+        (Endpoint, support, &[]),
+        (Backend, support, &[]),
+    ]
+}
+
+const LATER: Support = Refused(
+    "this namespace is not supported by this version of signet-gateway; remove it, or wait for a later version",
+);
+const NEVER: Support =
+    Refused("signet-gateway runs no code of KrakenD and speaks HTTP only; move this to a service of its own");
+const ENTERPRISE: Support = Refused(
+    "this namespace is of KrakenD Enterprise. It is not supported, and the community edition silently ignores it; remove it \
+     if you do not need it",
+);
+const NO_EFFECT: Support = Ignored("it changes no answer, and is not supported by this version of signet-gateway");
+
+const ROUTER: &[Key] = &[
+    key("return_error_msg"),
+    holding("error_body", Holds::Anything),
+    only(
+        "auto_options",
+        "false",
+        "auto_options is not supported by this version of signet-gateway; remove the key",
+    ),
+    ignored(
+        "disable_access_log",
+        "this version of signet-gateway writes no access log",
+    ),
+    ignored(
+        "logger_skip_paths",
+        "this version of signet-gateway writes no access log",
+    ),
+    key("health_path"),
+    key("disable_health"),
+    key("hide_version_header"),
+    key("disable_redirect_trailing_slash"),
+    key("disable_redirect_fixed_path"),
+    only(
+        "disable_handle_method_not_allowed",
+        "false",
+        "a known path with another method is always answered 405; remove the key",
+    ),
+    only(
+        "disable_path_decoding",
+        "false",
+        "parameters are always decoded and encoded again; remove the key",
+    ),
+    only(
+        "remove_extra_slash",
+        "false",
+        "a path with an empty segment is never another path here; remove the key",
+    ),
+    protecting(only(
+        "forwarded_by_client_ip",
+        "false",
+        "the address of a client is always that of its connection in this version of signet-gateway; remove the key",
+    )),
+    protecting(refused(
+        "remote_ip_headers",
+        "the address of a client is always that of its connection in this version of signet-gateway; remove the key",
+    )),
+    protecting(only(
+        "trusted_proxies",
+        "[]",
+        "the address of a client is always that of its connection in this version of signet-gateway; remove the key",
+    )),
+    ignored("app_engine", "signet-gateway does not run on Google App Engine"),
+    ignored("max_multipart_memory", "no body is taken apart here"),
+    ignored(
+        "use_h2c",
+        "the listener always takes cleartext HTTP/2 from clients that begin with it",
+    ),
+];
+
+const STATIC: &[Key] = &[holding("data", Holds::Anything), key("strategy")];
+
+const PROXY_OF_ENDPOINT: &[Key] = &[
+    key("sequential"),
+    key("strategy"),
+    refused(
+        "sequential_propagated_params",
+        "sequential_propagated_params is not supported by this version of signet-gateway; use {respN_field} in a url_pattern",
+    ),
+    holding("static", Holds::Object(STATIC)),
+    only(
+        "combiner",
+        "\"default\"",
+        "other combiners are code for KrakenD and cannot run here; remove the key",
+    ),
+    protecting(refused(
+        "flatmap_filter",
+        "flatmap_filter is not supported by this version of signet-gateway; use allow, deny, mapping and group if they do",
+    )),
+    ignored(
+        "force_sandboxed_request",
+        "every backend always gets a request of its own",
+    ),
+];
+
+const PROXY_OF_BACKEND: &[Key] = &[
+    protecting(refused(
+        "flatmap_filter",
+        "flatmap_filter is not supported by this version of signet-gateway; use allow, deny, mapping and group if they do",
+    )),
+    only(
+        "shadow",
+        "false",
+        "shadow backends are not supported by this version of signet-gateway; remove the backend",
+    ),
+    ignored("shadow_timeout", "it has a meaning only with shadow"),
+];
+
+const BACKEND_HTTP: &[Key] = &[key("return_error_code"), key("return_error_details")];
+
+const HTTP_CLIENT: &[Key] = &[
+    only(
+        "send_body_on_redirect",
+        "false",
+        "a body is never sent twice in this version of signet-gateway; remove the key",
+    ),
+    key("no_redirect"),
+    refused(
+        "proxy_address",
+        "a proxy for a backend is not supported by this version of signet-gateway",
+    ),
+    protecting(refused(
+        "client_tls",
+        "TLS settings for a backend are not supported by this version of signet-gateway",
+    )),
+];
+
+const ONLY_KID: &str = "keys are found by kid in this version of signet-gateway; remove the key";
+
+const VALIDATOR: &[Key] = &[
+    key("alg"),
+    key("jwk_url"),
+    refused(
+        "jwk_local_path",
+        "keys in a file are not supported by this version of signet-gateway; serve them at a jwk_url",
+    ),
+    key("disable_jwk_security"),
+    key("jwk_local_ca"),
+    refused(
+        "jwk_fingerprints",
+        "fingerprints are not supported by this version of signet-gateway; name the authority of the server in jwk_local_ca",
+    ),
+    ignored(
+        "cipher_suites",
+        "TLS 1.2 and 1.3 are spoken with the suites of rustls, all of which are good",
+    ),
+    // Keys are always kept, and fetched ahead of their end.
+    key("cache"),
+    key("cache_duration"),
+    ignored(
+        "failed_jwk_key_cooldown",
+        "keys are fetched for an unknown kid once in 10 s",
+    ),
+    only("key_identify_strategy", "\"kid\"", ONLY_KID),
+    key("issuer"),
+    key("audience"),
+    key("roles"),
+    key("roles_key"),
+    key("roles_key_is_nested"),
+    key("scopes"),
+    key("scopes_key"),
+    key("scopes_matcher"),
+    holding("propagate_claims", Holds::Anything),
+    only(
+        "propagate_claims_preserve_array",
+        "false",
+        "arrays in headers are not supported by this version of signet-gateway; remove the key",
+    ),
+    key("auth_header_name"),
+    key("cookie_key"),
+    key("leeway"),
+    only(
+        "require_exp",
+        "true",
+        "tokens without exp are not supported by this version of signet-gateway; remove the key",
+    ),
+    refused(
+        "issuers",
+        "several issuers for one endpoint are not supported by this version of signet-gateway",
+    ),
+    ignored("operation_debug", "the challenge of a refusal says why"),
+    refused(
+        "secret_url",
+        "the gateway decrypts no file of keys; remove the key, and serve the keys at a jwk_url",
+    ),
+    refused(
+        "cypher_key",
+        "the gateway decrypts no file of keys; remove the key, and serve the keys at a jwk_url",
+    ),
+];
+
+const VALIDATOR_OF_SERVICE: &[Key] = &[ignored(
+    "shared_cache_duration",
+    "endpoints with one jwk_url always share its keys",
+)];
+
+const CORS: &[Key] = &[
+    key("allow_origins"),
+    key("allow_methods"),
+    key("allow_headers"),
+    key("expose_headers"),
+    key("allow_credentials"),
+    key("max_age"),
+    key("allow_private_network"),
+    only(
+        "options_passthrough",
+        "false",
+        "a preflight is always answered by the gateway; remove the key",
+    ),
+    key("options_success_status"),
+    ignored("debug", "preflights are not logged"),
+];
+
+const LOGGING: &[Key] = &[
+    key("level"),
+    ignored("prefix", "lines of the log have no prefix"),
+    ignored("stdout", "the log is written to standard error"),
+    ignored("syslog", "the log is written to standard error"),
+    ignored("syslog_facility", "the log is written to standard error"),
+    key("format"),
+    ignored(
+        "custom_format",
+        "the log has two formats: text at a terminal, JSON elsewhere",
+    ),
+];
+
+/// All of them.
+pub const NAMESPACES: &[Namespace] = &[
+    namespace("router", &[(Service, Supported, ROUTER)]),
+    namespace(
+        "proxy",
+        &[
+            (Endpoint, Supported, PROXY_OF_ENDPOINT),
+            (Backend, Supported, PROXY_OF_BACKEND),
+        ],
+    ),
+    namespace("backend/http", &[(Backend, Supported, BACKEND_HTTP)]),
+    namespace("backend/http/client", &[(Backend, Supported, HTTP_CLIENT)]),
+    guard(
+        "auth/validator",
+        &[
+            (Endpoint, Supported, VALIDATOR),
+            (Service, Supported, VALIDATOR_OF_SERVICE),
+        ],
+    ),
+    guard("auth/signer", &[(Endpoint, LATER, &[])]),
+    guard("auth/client-credentials", &[(Backend, LATER, &[])]),
+    guard("auth/revoker", &[(Service, LATER, &[])]),
+    guard("auth/", &everywhere(ENTERPRISE)),
+    guard("qos/ratelimit/router", &[(Endpoint, LATER, &[]), (Service, LATER, &[])]),
+    guard("qos/ratelimit/proxy", &[(Backend, LATER, &[])]),
+    guard("qos/circuit-breaker", &[(Backend, LATER, &[])]),
+    namespace(
+        "qos/http-cache",
+        &[(
+            Backend,
+            Refused("answers of backends are not cached by this version of signet-gateway; remove the namespace"),
+            &[],
+        )],
+    ),
+    guard("qos/", &everywhere(ENTERPRISE)),
+    guard("security/cors", &[(Service, Supported, CORS)]),
+    guard("security/http", &[(Service, LATER, &[])]),
+    guard(
+        "security/bot-detector",
+        &[(Service, LATER, &[]), (Endpoint, LATER, &[])],
+    ),
+    guard("security/", &everywhere(ENTERPRISE)),
+    guard("validation/json-schema", &[(Endpoint, LATER, &[])]),
+    guard("validation/cel", &[(Endpoint, LATER, &[]), (Backend, LATER, &[])]),
+    guard("validation/", &everywhere(ENTERPRISE)),
+    namespace("telemetry/logging", &[(Service, Supported, LOGGING)]),
+    namespace("telemetry/", &everywhere(NO_EFFECT)),
+    namespace("documentation/", &everywhere(NO_EFFECT)),
+    namespace("server/", &everywhere(NO_EFFECT)),
+    namespace("modifier/", &everywhere(NEVER)),
+    namespace("plugin/", &everywhere(NEVER)),
+    namespace("backend/", &everywhere(NEVER)),
+    namespace("async_agent", &everywhere(NEVER)),
+    guard("governance/", &everywhere(ENTERPRISE)),
+    namespace("redis", &everywhere(ENTERPRISE)),
+    namespace("websocket", &everywhere(ENTERPRISE)),
+    namespace("workflow", &everywhere(ENTERPRISE)),
+    namespace("grpc", &everywhere(ENTERPRISE)),
+    guard(
+        "github.com/",
+        &everywhere(Refused(
+            "this is the name of an older version of KrakenD; write the short name, such as auth/validator",
+        )),
+    ),
+    guard(
+        "github_com/",
+        &everywhere(Refused(
+            "this is the name of an older version of KrakenD; write the short name, such as auth/validator",
+        )),
+    ),
+];

@@ -1,0 +1,92 @@
+//! The keys of the root.
+
+use super::endpoint::ENDPOINT;
+use super::{Holds, Key, Scope, holding, ignored, key, only, protecting, refused};
+
+const OWN_BOUNDS: &str = "the listener has bounds of its own: a head must come within read_header_timeout, a connection that is \
+                          idle for 90 s is closed, and one that stops reading is closed when others need its memory";
+
+/// The keys of the root.
+pub const ROOT: &[Key] = &[
+    key("version"),
+    key("name"),
+    key("listen_ip"),
+    key("port"),
+    key("host"),
+    key("timeout"),
+    key("cache_ttl"),
+    key("output_encoding"),
+    key("read_header_timeout"),
+    ignored("read_timeout", OWN_BOUNDS),
+    ignored("write_timeout", OWN_BOUNDS),
+    ignored("idle_timeout", OWN_BOUNDS),
+    ignored(
+        "max_header_bytes",
+        "the head of a request may have 64 KiB, whatever this says",
+    ),
+    ignored(
+        "max_idle_connections",
+        "max_idle_connections_per_host bounds the idle connections of each thread",
+    ),
+    key("max_idle_connections_per_host"),
+    key("idle_connection_timeout"),
+    key("response_header_timeout"),
+    ignored(
+        "expect_continue_timeout",
+        "no request to a backend has an Expect header",
+    ),
+    key("dialer_timeout"),
+    key("dialer_keep_alive"),
+    key("dialer_fallback_delay"),
+    key("disable_keep_alives"),
+    ignored(
+        "disable_compression",
+        "the gateway asks no backend for a compressed answer",
+    ),
+    only(
+        "disable_rest",
+        "false",
+        "a parameter is a whole segment of a path in this version of signet-gateway",
+    ),
+    only(
+        "debug_endpoint",
+        "false",
+        "/__debug is not supported by this version of signet-gateway; remove the key",
+    ),
+    only(
+        "echo_endpoint",
+        "false",
+        "/__echo is not supported by this version of signet-gateway; remove the key",
+    ),
+    ignored("dns_cache_ttl", "it has a meaning only for sd: dns"),
+    key("max_shutdown_wait_time"),
+    ignored("sequential_start", "backends are not asked at the start"),
+    ignored(
+        "use_h2c",
+        "the listener always takes cleartext HTTP/2 from clients that begin with it",
+    ),
+    protecting(only(
+        "allow_insecure_connections",
+        "false",
+        "certificates of backends are always verified; remove the key, and have the machine trust the authority of the backends",
+    )),
+    protecting(refused(
+        "tls",
+        "TLS on the listener is not supported by this version of signet-gateway; put it behind a load balancer that ends TLS",
+    )),
+    protecting(refused(
+        "client_tls",
+        "TLS settings for backends are not supported by this version of signet-gateway; https backends are verified by the \
+         authorities that the machine trusts",
+    )),
+    refused(
+        "plugin",
+        "plugins are code for KrakenD and cannot run here; replace them by a service of their own",
+    ),
+    refused(
+        "async_agent",
+        "asynchronous agents are not supported by signet-gateway; run them as a service of their own",
+    ),
+    holding("endpoints", Holds::Objects(ENDPOINT)),
+    protecting(holding("extra_config", Holds::Namespaces(Scope::Service))),
+];

@@ -1,0 +1,3 @@
+//! signet-gateway: a slim API gateway that runs a `krakend.json`, version 3.
+
+pub mod file;
