@@ -1,0 +1,211 @@
+//! A backend: whom to ask for what, and what to make of the answer.
+
+use std::fmt;
+
+use http::Method;
+
+use super::filters::{HeaderFilter, QueryFilter};
+use super::hosts::Hosts;
+use super::shape::Shape;
+use super::template::{Names, Template};
+use crate::file::{At, Section};
+
+/// A backend, compiled.
+#[derive(Debug)]
+pub struct Backend {
+    /// The method of its requests.
+    pub method: Method,
+    /// Whom to ask.
+    pub hosts: Hosts,
+    /// For what.
+    pub template: Template,
+    /// Which headers of the client pass.
+    pub headers: HeaderFilter,
+    /// Which query strings of the client pass.
+    pub query: QueryFilter,
+    /// How its answer is read.
+    pub encoding: Encoding,
+    /// What is made of its object.
+    pub shape: Shape,
+    /// What an error of it leads to.
+    pub on_error: OnError,
+    /// Whether a redirect to one of its hosts is followed.
+    pub follows: bool,
+}
+
+/// How an answer is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// A JSON object.
+    Json,
+    /// A JSON array.
+    Collection,
+    /// Any JSON value.
+    Safe,
+    /// A text.
+    Text,
+    /// Not at all: it is handed on as it comes.
+    Stream,
+}
+
+/// What an answer with another status than 200, 201 and 204 leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OnError {
+    /// The backend has failed.
+    Fail,
+    /// The same, and its status is the endpoint's if it is the only backend.
+    Code,
+    /// The error becomes a member of the answer with this name.
+    Details(String),
+}
+
+/// What of the endpoint a backend needs.
+#[derive(Clone, Copy, Debug)]
+pub struct Around<'a> {
+    /// The method of the endpoint.
+    pub method: &'a Method,
+    /// What passes it.
+    pub headers: &'a HeaderFilter,
+    /// What passes it.
+    pub query: &'a QueryFilter,
+    /// The names that a pattern may use.
+    pub names: Names<'a>,
+    /// Whether the answer is handed on as it comes.
+    pub streams: bool,
+    /// The hosts of the root.
+    pub hosts: &'a [At<String>],
+}
+
+/// The methods that are served and asked.
+pub(super) const METHODS: [(&str, Method); 5] = [
+    ("GET", Method::GET),
+    ("POST", Method::POST),
+    ("PUT", Method::PUT),
+    ("PATCH", Method::PATCH),
+    ("DELETE", Method::DELETE),
+];
+
+/// Reads a method, in any case.
+pub(super) fn method(section: &Section<'_>) -> Option<Method> {
+    let text = section.text("method")?;
+    let found = METHODS.iter().find(|(name, _)| name.eq_ignore_ascii_case(text));
+    if found.is_none() {
+        section.refuse(
+            "method",
+            format!("{text:?} is not one of GET, POST, PUT, PATCH, DELETE"),
+        );
+    }
+    found.map(|(_, method)| method.clone())
+}
+
+impl Backend {
+    /// Reads a backend. Every problem is reported; `None` if it has one that leaves nothing to go on with.
+    pub fn read(backend: &Section<'_>, around: Around<'_>) -> Option<Self> {
+        let hosts = Hosts::read(backend, around.hosts);
+        let encoding = encoding(backend, around.streams);
+        let shape = Shape::read(backend);
+        if around.streams && !shape.is_nothing() {
+            backend.refuse(
+                "encoding",
+                format!("an answer that is handed on as it comes (no-op) cannot be filtered; remove {shape}"),
+            );
+        }
+        let template = template(backend, around.names);
+        Some(Self {
+            method: method(backend).unwrap_or_else(|| around.method.clone()),
+            hosts,
+            template: template?,
+            headers: around.headers.of_backend(backend),
+            query: around.query.of_backend(backend),
+            encoding: encoding?,
+            shape,
+            on_error: on_error(backend, around.streams),
+            follows: !backend
+                .namespace("backend/http/client")
+                .is_some_and(|client| client.flag("no_redirect")),
+        })
+    }
+}
+
+fn template(backend: &Section<'_>, names: Names<'_>) -> Option<Template> {
+    let Some(pattern) = backend.text("url_pattern") else {
+        if !backend.has("url_pattern") {
+            backend.refuse("url_pattern", "url_pattern is missing; write for example \"/\"");
+        }
+        return None;
+    };
+    Template::parse(pattern, names)
+        .map_err(|why| backend.refuse("url_pattern", why))
+        .ok()
+}
+
+fn encoding(backend: &Section<'_>, streams: bool) -> Option<Encoding> {
+    const LATER: &str = "is not supported by this version of signet-gateway; write json, safejson, string or no-op";
+    let is_collection = backend.flag("is_collection");
+    if streams {
+        return Some(Encoding::Stream);
+    }
+    match backend.text("encoding").unwrap_or("json") {
+        "json" if is_collection => Some(Encoding::Collection),
+        "json" => Some(Encoding::Json),
+        "safejson" => Some(Encoding::Safe),
+        "string" => Some(Encoding::Text),
+        "no-op" => {
+            backend.refuse(
+                "encoding",
+                "a backend is handed on as it comes only if output_encoding of the endpoint is no-op too",
+            );
+            None
+        }
+        "xml" | "rss" => {
+            backend.refuse("encoding", format!("reading XML and RSS {LATER}"));
+            None
+        }
+        other => {
+            backend.refuse("encoding", format!("{other:?} {LATER}"));
+            None
+        }
+    }
+}
+
+fn on_error(backend: &Section<'_>, streams: bool) -> OnError {
+    let Some(http) = backend.namespace("backend/http") else {
+        return OnError::Fail;
+    };
+    let details = http.text("return_error_details");
+    let code = http.flag("return_error_code");
+    if streams && (details.is_some() || code) {
+        http.warn(
+            "return_error_code",
+            "ignored: with no-op, status and body are always those of the backend",
+        );
+        return OnError::Fail;
+    }
+    match (details, code) {
+        (Some(name), _) if !name.is_empty() => OnError::Details(format!("error_{name}")),
+        (_, true) => OnError::Code,
+        _ => OnError::Fail,
+    }
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}{}", self.method, self.hosts, self.template)?;
+        let encoding = match self.encoding {
+            Encoding::Json => "json",
+            Encoding::Collection => "json array",
+            Encoding::Safe => "safejson",
+            Encoding::Text => "string",
+            Encoding::Stream => return Ok(()),
+        };
+        write!(f, " {encoding}")?;
+        if !self.shape.is_nothing() {
+            write!(f, " [{}]", self.shape)?;
+        }
+        match &self.on_error {
+            OnError::Fail => Ok(()),
+            OnError::Code => f.write_str(" [error code]"),
+            OnError::Details(name) => write!(f, " [error in {name}]"),
+        }
+    }
+}

@@ -1,0 +1,400 @@
+//! An endpoint: what it answers to, whom it asks, and how the answers become one.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method};
+
+use super::backend::{Around, Backend, method};
+use super::filters::{HeaderFilter, QueryFilter};
+use super::template::Names;
+use super::validator::Validator;
+use crate::file::{At, Place, Section};
+use crate::routes::Segment;
+use crate::tree::{self, Members};
+
+/// An endpoint, compiled.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// The method that it answers to.
+    pub method: Method,
+    /// Its path, as it is written.
+    pub path: String,
+    /// The same, as it is matched.
+    pub route: Vec<Segment>,
+    /// Where it is in the file.
+    pub place: Place,
+    /// How long the whole may take.
+    pub timeout: Duration,
+    /// `Cache-Control` of a complete answer.
+    pub cache_control: Option<HeaderValue>,
+    /// Whom it asks.
+    pub backends: Vec<Backend>,
+    /// In which order.
+    pub flow: Flow,
+    /// How the answer is written.
+    pub output: Output,
+    /// What is put into the answer.
+    pub fixed: Option<Fixed>,
+    /// Which tokens it takes: the number of a validator.
+    pub validator: Option<usize>,
+}
+
+/// In which order backends are asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// There is one, and its answer is handed on as it comes.
+    Stream,
+    /// There is one.
+    Alone,
+    /// All at once.
+    Merge,
+    /// One after the other.
+    Chain,
+}
+
+/// How the answer is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// As a JSON object.
+    Json,
+    /// The array under `collection`.
+    Collection,
+    /// The text under `content`.
+    Text,
+    /// As it comes.
+    Stream,
+}
+
+/// Members that are put into the answer, over those that are there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fixed {
+    /// The members.
+    pub data: Members,
+    /// When.
+    pub when: When,
+}
+
+/// When fixed members are put into an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// Always.
+    Always,
+    /// No backend has failed.
+    Success,
+    /// A backend has failed.
+    Errored,
+    /// The answer is complete.
+    Complete,
+    /// It is not.
+    Incomplete,
+}
+
+/// What endpoints take from the root.
+#[derive(Clone, Debug)]
+pub struct Defaults {
+    /// `timeout`.
+    pub timeout: Duration,
+    /// `cache_ttl`.
+    pub cache_ttl: Duration,
+    /// `output_encoding`.
+    pub output: Option<Output>,
+    /// `host`.
+    pub hosts: Vec<At<String>>,
+}
+
+/// The paths that the gateway answers itself.
+const RESERVED: [&str; 3] = ["/__debug", "/__echo", "/__health"];
+
+impl Endpoint {
+    /// Reads an endpoint. Every problem is reported; `None` if it has one that leaves nothing to go on with.
+    pub fn read(endpoint: &Section<'_>, defaults: &Defaults, validators: &mut Vec<Validator>) -> Option<Self> {
+        let namespace = endpoint.namespace("auth/validator");
+        let validator = namespace.as_ref().and_then(Validator::read);
+        let path = path(endpoint);
+        let route = path.and_then(|path| route(endpoint, path));
+        let method = method(endpoint).unwrap_or(Method::GET);
+        let sections = endpoint.sections("backend");
+        let output = output(endpoint, defaults.output)?;
+        if sections.is_empty() {
+            endpoint.refuse("backend", "an endpoint needs at least one backend");
+        }
+        let streams = output == Output::Stream;
+        if streams && sections.len() > 1 {
+            endpoint.refuse(
+                "output_encoding",
+                "an answer that is handed on as it comes (no-op) has one backend, not several",
+            );
+        }
+        let is_chain = is_chain(endpoint);
+        let headers = HeaderFilter::of_endpoint(endpoint);
+        let query = QueryFilter::of_endpoint(endpoint);
+        let parameters = route.as_deref().map(parameters).unwrap_or_default();
+        let mut backends = Vec::new();
+        for (index, backend) in sections.iter().enumerate() {
+            let around = Around {
+                method: &method,
+                headers: &headers,
+                query: &query,
+                names: Names {
+                    parameters: &parameters,
+                    answers: if is_chain { index } else { 0 },
+                    has_token: namespace.is_some(),
+                },
+                streams,
+                hosts: &defaults.hosts,
+            };
+            backends.extend(Backend::read(backend, around));
+        }
+        let fixed = fixed(endpoint);
+        if streams && fixed.is_some() {
+            endpoint.refuse(
+                "output_encoding",
+                "nothing can be put (static) into an answer that is handed on as it comes (no-op)",
+            );
+        }
+        let max_age = endpoint.duration("cache_ttl").unwrap_or(defaults.cache_ttl).as_secs();
+        Some(Self {
+            place: endpoint.at("endpoint"),
+            path: path?.to_owned(),
+            route: route?,
+            timeout: timeout(endpoint, defaults.timeout),
+            cache_control: (max_age > 0 && !streams)
+                .then(|| HeaderValue::from_str(&format!("public, max-age={max_age}")).ok())
+                .flatten(),
+            flow: match backends.len() {
+                _ if streams => Flow::Stream,
+                0 | 1 => Flow::Alone,
+                _ if is_chain => Flow::Chain,
+                _ => Flow::Merge,
+            },
+            method,
+            backends,
+            output,
+            fixed,
+            validator: validator.map(|validator| number(validator, validators)),
+        })
+    }
+
+    /// Whether the octets of the only backend are the answer, once they are checked.
+    #[must_use]
+    pub fn hands_on_octets(&self) -> bool {
+        self.flow == Flow::Alone
+            && self.output == Output::Json
+            && self.fixed.is_none()
+            && self
+                .backends
+                .iter()
+                .all(|backend| backend.encoding == super::backend::Encoding::Json && backend.shape.is_nothing())
+    }
+}
+
+/// The number of a validator. Endpoints that say the same share one, and what it remembers.
+fn number(validator: Validator, validators: &mut Vec<Validator>) -> usize {
+    validators
+        .iter()
+        .position(|known| *known == validator)
+        .unwrap_or_else(|| {
+            validators.push(validator);
+            validators.len() - 1
+        })
+}
+
+fn path<'a>(endpoint: &Section<'a>) -> Option<&'a str> {
+    let Some(path) = endpoint.text("endpoint") else {
+        if !endpoint.has("endpoint") {
+            endpoint.refuse(
+                "endpoint",
+                "the path of the endpoint is missing; write for example \"endpoint\": \"/users/{id}\"",
+            );
+        }
+        return None;
+    };
+    let reserved = RESERVED.iter().find(|reserved| path.starts_with(**reserved));
+    if let Some(reserved) = reserved {
+        endpoint.refuse(
+            "endpoint",
+            format!("paths that begin with {reserved} belong to the gateway"),
+        );
+    }
+    Some(path)
+}
+
+fn route(endpoint: &Section<'_>, path: &str) -> Option<Vec<Segment>> {
+    let refuse = |why: &str| {
+        endpoint.refuse("endpoint", format!("{path:?} {why}"));
+        None
+    };
+    let Some(rest) = path.strip_prefix('/') else {
+        return refuse("does not begin with a slash");
+    };
+    if rest.is_empty() {
+        return Some(Vec::new());
+    }
+    let mut route: Vec<Segment> = Vec::new();
+    let segments: Vec<&str> = rest.split('/').collect();
+    for (index, segment) in segments.iter().enumerate() {
+        let name = segment.strip_prefix('{').and_then(|name| name.strip_suffix('}'));
+        let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+        match name {
+            Some(name) if name.is_empty() || !name.chars().all(is_name) => {
+                return refuse("has a parameter whose name is not letters, digits, _, - and .");
+            }
+            Some(name) if route.contains(&Segment::Parameter(name.to_owned())) => {
+                return refuse("has two parameters of one name");
+            }
+            Some(name) => route.push(Segment::Parameter(name.to_owned())),
+            None if segment.contains(['{', '}']) => {
+                return refuse(
+                    "has a parameter that is not a whole segment, which this version of signet-gateway does not support",
+                );
+            }
+            None if segment.contains('*') || segment.starts_with(':') => {
+                return refuse(
+                    "has a wildcard, which this version of signet-gateway does not support; write {name} for one segment",
+                );
+            }
+            None if segment.contains(['?', '#']) => {
+                return refuse("has a query or a fragment, which is no part of a path");
+            }
+            None if segment.is_empty() && index + 1 < segments.len() => return refuse("has an empty segment"),
+            None if *segment == "." || *segment == ".." => {
+                return refuse("has a segment . or .., which clients remove");
+            }
+            None => match crate::routes::decoded(segment) {
+                Some(text) => route.push(Segment::Literal(text)),
+                None => return refuse("has a percent sign that encodes no character"),
+            },
+        }
+    }
+    Some(route)
+}
+
+fn parameters(route: &[Segment]) -> Vec<String> {
+    let names = route.iter().filter_map(|segment| match segment {
+        Segment::Literal(_) => None,
+        Segment::Parameter(name) => Some(name.clone()),
+    });
+    names.collect()
+}
+
+fn timeout(endpoint: &Section<'_>, default: Duration) -> Duration {
+    match endpoint.duration("timeout") {
+        None => default,
+        Some(timeout) if timeout.is_zero() => {
+            endpoint.refuse(
+                "timeout",
+                "no backend answers in no time; remove the key for the default",
+            );
+            default
+        }
+        Some(timeout) => timeout,
+    }
+}
+
+/// Reads `output_encoding`, of the root or of an endpoint.
+pub(super) fn output(section: &Section<'_>, default: Option<Output>) -> Option<Output> {
+    const LATER: &str =
+        "is not supported by this version of signet-gateway; write json, json-collection, string, negotiate or no-op";
+    let Some(text) = section.text("output_encoding") else {
+        return default.filter(|_| !section.has("output_encoding"));
+    };
+    match text {
+        // Of those that a client may ask for with Accept, JSON is the one that there is.
+        "json" | "negotiate" => Some(Output::Json),
+        "fast-json" => {
+            section.warn(
+                "output_encoding",
+                "fast-json is of KrakenD Enterprise; json is written instead",
+            );
+            Some(Output::Json)
+        }
+        "json-collection" => Some(Output::Collection),
+        "string" => Some(Output::Text),
+        "no-op" => Some(Output::Stream),
+        other => {
+            section.refuse("output_encoding", format!("{other:?} {LATER}"));
+            None
+        }
+    }
+}
+
+fn is_chain(endpoint: &Section<'_>) -> bool {
+    let Some(proxy) = endpoint.namespace("proxy") else {
+        return false;
+    };
+    let is_sequential = proxy.flag("sequential");
+    match proxy.text("strategy") {
+        None | Some("parallel") => is_sequential,
+        Some("sequential") => true,
+        Some("fallback") => {
+            proxy.refuse(
+                "strategy",
+                "fallback is of KrakenD Enterprise and not supported; write parallel or sequential",
+            );
+            false
+        }
+        Some(other) => {
+            proxy.refuse("strategy", format!("{other:?} is not one of parallel, sequential"));
+            false
+        }
+    }
+}
+
+fn fixed(endpoint: &Section<'_>) -> Option<Fixed> {
+    let section = endpoint.namespace("proxy")?.section("static")?;
+    if !section.has("data") {
+        section.refuse("data", "data is missing: the members that are put into the answer");
+    }
+    let mut data = Members::new();
+    for (name, node, _) in section.members("data") {
+        data.insert(name.to_owned(), tree::Tree::Raw(Bytes::from(node.to_string())));
+    }
+    let when = section.word(
+        "strategy",
+        &[
+            ("always", When::Always),
+            ("success", When::Success),
+            ("errored", When::Errored),
+            ("complete", When::Complete),
+            ("incomplete", When::Incomplete),
+        ],
+    )?;
+    Some(Fixed { data, when })
+}
+
+/// The pipeline in one line.
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} ", self.method, self.path)?;
+        if self.validator.is_some() {
+            f.write_str("-> token ")?;
+        }
+        let backends: Vec<String> = self.backends.iter().map(ToString::to_string).collect();
+        match self.flow {
+            Flow::Stream => write!(f, "-> stream {}", backends.join(""))?,
+            Flow::Alone => write!(f, "-> {}", backends.join(""))?,
+            Flow::Merge => write!(f, "-> merge ({})", backends.join(" + "))?,
+            Flow::Chain => write!(f, "-> chain ({})", backends.join(", then "))?,
+        }
+        if let Some(fixed) = &self.fixed {
+            write!(f, " -> static {}", format!("{:?}", fixed.when).to_lowercase())?;
+        }
+        match self.output {
+            Output::Json if self.hands_on_octets() => f.write_str(" -> json, as it came")?,
+            Output::Json => f.write_str(" -> json")?,
+            Output::Collection => f.write_str(" -> json array")?,
+            Output::Text => f.write_str(" -> text")?,
+            Output::Stream => {}
+        }
+        write!(f, " in {}", humantime::format_duration(self.timeout))?;
+        if let Some(backend) = self.backends.first() {
+            write!(f, "; headers {}", backend.headers)?;
+            if !backend.query.is_nothing() {
+                write!(f, "; query {}", backend.query)?;
+            }
+        }
+        Ok(())
+    }
+}

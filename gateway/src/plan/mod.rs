@@ -1,0 +1,225 @@
+//! What the gateway does, compiled once from the file: every path, pattern, filter and header is made here, and nothing of the
+//! file is looked up by name when a request comes.
+//!
+//! [`Plan::read`] is the entry point. Problems are reported with their place, all of them; this module knows no network.
+
+pub mod backend;
+pub mod cors;
+pub mod endpoint;
+pub mod filters;
+pub mod hosts;
+pub mod lookup;
+pub mod rules;
+pub mod shape;
+pub mod template;
+pub mod validator;
+
+use std::cell::RefCell;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+pub use backend::{Backend, Encoding, OnError};
+pub use endpoint::{Endpoint, Fixed, Flow, Output, When};
+pub use rules::Rules;
+pub use validator::Validator;
+
+use crate::file::{Document, Report, Section};
+use crate::routes::Routes;
+use endpoint::Defaults;
+
+/// What is compiled of a file.
+#[derive(Debug)]
+pub struct Plan {
+    /// A label, for the log.
+    pub name: Option<String>,
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// How long a client may take for the head of a request.
+    pub header_timeout: Duration,
+    /// How long requests under way may take when the process ends.
+    pub drain: Duration,
+    /// How backends are connected to.
+    pub connections: Connections,
+    /// What all endpoints have in common.
+    pub rules: Rules,
+    /// Which endpoint answers a path.
+    pub routes: Routes,
+    /// The endpoints.
+    pub endpoints: Vec<Endpoint>,
+    /// Which tokens they take: each has the number of one of these.
+    pub validators: Vec<Validator>,
+    /// The most verbose level of the log, and whether it is JSON.
+    pub log: Log,
+}
+
+/// How backends are connected to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connections {
+    /// Idle connections that each thread keeps to one host.
+    pub idle_per_host: usize,
+    /// How long.
+    pub idle_timeout: Option<Duration>,
+    /// How long a backend may take until the head of its answer.
+    pub header_timeout: Option<Duration>,
+    /// How long a connection may take.
+    pub connect_timeout: Option<Duration>,
+    /// When a silent connection is probed by TCP.
+    pub keep_alive: Option<Duration>,
+    /// How long the first family of addresses is tried alone.
+    pub fallback_delay: Duration,
+}
+
+/// The log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// The most verbose level.
+    pub level: tracing::Level,
+    /// Whether it is JSON; `None` where nothing is said.
+    pub as_json: Option<bool>,
+}
+
+impl Plan {
+    /// Compiles a document. Whatever comes out, it is served only if the report is good.
+    pub fn read(document: &Document, report: &mut Report) -> Option<Self> {
+        let shared = RefCell::new(std::mem::take(report));
+        let plan = read(&document.root(&shared));
+        *report = shared.into_inner();
+        plan.filter(|_| report.is_good())
+    }
+}
+
+fn read(root: &Section<'_>) -> Option<Plan> {
+    version(root);
+    let defaults = Defaults {
+        timeout: root.span("timeout").unwrap_or(Duration::from_secs(2)),
+        cache_ttl: root.duration("cache_ttl").unwrap_or_default(),
+        output: endpoint::output(root, Some(Output::Json)),
+        hosts: root
+            .texts("host")
+            .into_iter()
+            .map(|text| crate::file::At {
+                value: text.value.to_owned(),
+                place: text.place,
+            })
+            .collect(),
+    };
+    if !root.has("endpoints") {
+        root.warn("endpoints", "there are no endpoints: everything is answered 404");
+    }
+    let mut routes = Routes::default();
+    let mut endpoints: Vec<Endpoint> = Vec::new();
+    let mut validators = Vec::new();
+    for section in root.sections("endpoints") {
+        let Some(endpoint) = Endpoint::read(&section, &defaults, &mut validators) else {
+            continue;
+        };
+        match routes.add(endpoint.method.clone(), &endpoint.route, endpoints.len()) {
+            Ok(()) => endpoints.push(endpoint),
+            Err(other) => {
+                let other = &endpoints[other];
+                section.refuse(
+                    "endpoint",
+                    format!(
+                        "{} {} answers the same requests as {} in line {}; remove one of them",
+                        endpoint.method, endpoint.path, other.path, other.place.line
+                    ),
+                );
+            }
+        }
+    }
+    Some(Plan {
+        name: root.text("name").map(str::to_owned),
+        listen: listen(root),
+        header_timeout: root.span("read_header_timeout").unwrap_or(Duration::from_secs(10)),
+        drain: root.span("max_shutdown_wait_time").unwrap_or(Duration::from_secs(30)),
+        connections: connections(root),
+        rules: Rules::read(root),
+        routes,
+        endpoints,
+        validators,
+        log: log(root),
+    })
+}
+
+fn version(root: &Section<'_>) {
+    match root.number("version", 0..=u64::MAX) {
+        Some(3) => {}
+        Some(other) => root.refuse(
+            "version",
+            format!(
+                "{other} is not the version that is read, which is 3; let KrakenD's migration tool convert the file"
+            ),
+        ),
+        None if root.has("version") => {}
+        None => root.refuse("version", "version is missing; write \"version\": 3"),
+    }
+}
+
+fn listen(root: &Section<'_>) -> SocketAddr {
+    let port = root.number("port", 1..=65_535).unwrap_or(8080);
+    let port = u16::try_from(port).unwrap_or(8080);
+    // Takes IPv4 too, where the system does not forbid it.
+    let everywhere = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+    let address = match root.text("listen_ip") {
+        None | Some("") => everywhere,
+        Some(text) => text.parse().unwrap_or_else(|_| {
+            root.refuse(
+                "listen_ip",
+                format!("{text:?} is not an IP address; write for example 127.0.0.1 or ::"),
+            );
+            everywhere
+        }),
+    };
+    SocketAddr::new(address, port)
+}
+
+fn connections(root: &Section<'_>) -> Connections {
+    let idle = root
+        .number("max_idle_connections_per_host", 0..=1_000_000)
+        .filter(|most| *most > 0);
+    let idle = idle.and_then(|most| usize::try_from(most).ok()).unwrap_or(250);
+    Connections {
+        idle_per_host: if root.flag("disable_keep_alives") { 0 } else { idle },
+        idle_timeout: root.span("idle_connection_timeout"),
+        header_timeout: root.span("response_header_timeout"),
+        connect_timeout: root.span("dialer_timeout"),
+        keep_alive: Some(root.duration("dialer_keep_alive").unwrap_or(Duration::from_secs(15)))
+            .filter(|span| !span.is_zero()),
+        fallback_delay: root.span("dialer_fallback_delay").unwrap_or(Duration::from_millis(300)),
+    }
+}
+
+fn log(root: &Section<'_>) -> Log {
+    let mut log = Log {
+        level: tracing::Level::INFO,
+        as_json: None,
+    };
+    let Some(logging) = root.namespace("telemetry/logging") else {
+        return log;
+    };
+    if let Some(level) = logging.text("level") {
+        match level.to_ascii_uppercase().as_str() {
+            "DEBUG" => log.level = tracing::Level::DEBUG,
+            "INFO" => log.level = tracing::Level::INFO,
+            "WARNING" => log.level = tracing::Level::WARN,
+            "ERROR" | "CRITICAL" => log.level = tracing::Level::ERROR,
+            _ => logging.refuse(
+                "level",
+                format!("{level:?} is not one of DEBUG, INFO, WARNING, ERROR, CRITICAL"),
+            ),
+        }
+    }
+    match logging.text("format") {
+        None => {}
+        Some("default") => log.as_json = Some(false),
+        Some("logstash") => log.as_json = Some(true),
+        Some(other) => logging.warn(
+            "format",
+            format!("{other:?} is not supported: the log is text at a terminal, and JSON elsewhere"),
+        ),
+    }
+    log
+}
+
+#[cfg(test)]
+mod tests;

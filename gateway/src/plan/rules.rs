@@ -1,0 +1,113 @@
+//! What all endpoints have in common: the namespace `router`.
+
+use bytes::Bytes;
+use http::HeaderValue;
+use http::header::CONTENT_TYPE;
+
+use super::cors::Cors;
+use crate::file::Section;
+use crate::file::json::Value;
+use crate::routes::Tolerance;
+
+/// What names this program in answers.
+pub const AGENT: &str = concat!("Signet-Gateway/", env!("CARGO_PKG_VERSION"));
+
+/// What all endpoints have in common.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// The path that tells that the process is alive.
+    pub health_path: Option<String>,
+    /// What is said of a path that leads to nothing.
+    pub not_found: Page,
+    /// What is said of a method that a path does not take.
+    pub method_not_allowed: Page,
+    /// The value of `X-Krakend`.
+    pub version: HeaderValue,
+    /// Which paths are redirected to the one that exists.
+    pub redirects: Tolerance,
+    /// Whether a client is told why there is no answer.
+    pub tells_errors: bool,
+    /// Which other origins may read answers.
+    pub cors: Option<Cors>,
+}
+
+/// A prepared body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// Its type.
+    pub content_type: HeaderValue,
+    /// Its octets.
+    pub body: Bytes,
+}
+
+impl Page {
+    fn text(text: &'static str) -> Self {
+        Self {
+            content_type: HeaderValue::from_static("text/plain"),
+            body: Bytes::from_static(text.as_bytes()),
+        }
+    }
+
+    /// The header that says its type.
+    #[must_use]
+    pub fn header(&self) -> (http::HeaderName, HeaderValue) {
+        (CONTENT_TYPE, self.content_type.clone())
+    }
+}
+
+impl Rules {
+    /// Reads the namespace, or takes what holds without it.
+    pub fn read(root: &Section<'_>) -> Self {
+        let router = root.namespace("router");
+        let flag = |key: &str| router.as_ref().is_some_and(|router| router.flag(key));
+        let path = router.as_ref().and_then(|router| health_path(router));
+        for (status, _, place) in router.iter().flat_map(|router| router.members("error_body")) {
+            if status != "404" && status != "405" {
+                root.refuse_at(&place, "only the bodies of 404 and 405 can be set");
+            }
+        }
+        let hides = flag("hide_version_header");
+        let version = if hides {
+            "Version undefined".to_owned()
+        } else {
+            format!("Version {AGENT}")
+        };
+        Self {
+            health_path: (!flag("disable_health")).then(|| path.unwrap_or("/__health").to_owned()),
+            not_found: page(router.as_ref(), "404").unwrap_or_else(|| Page::text("404 page not found")),
+            method_not_allowed: page(router.as_ref(), "405").unwrap_or_else(|| Page::text("405 method not allowed")),
+            // Both texts are plain ASCII.
+            version: HeaderValue::from_str(&version).unwrap_or_else(|_| HeaderValue::from_static("Version undefined")),
+            redirects: Tolerance {
+                slash: !flag("disable_redirect_trailing_slash"),
+                case: !flag("disable_redirect_fixed_path"),
+            },
+            tells_errors: flag("return_error_msg"),
+            cors: root.namespace("security/cors").as_ref().map(Cors::read),
+        }
+    }
+}
+
+fn health_path<'a>(router: &Section<'a>) -> Option<&'a str> {
+    let path = router.text("health_path")?;
+    if !path.starts_with('/') || path.contains(['?', '#']) {
+        router.refuse(
+            "health_path",
+            format!("{path:?} is no path; write for example /__health"),
+        );
+    }
+    Some(path)
+}
+
+/// The body for a status, which is any JSON.
+fn page(router: Option<&Section<'_>>, status: &str) -> Option<Page> {
+    let section = router?.section("error_body")?;
+    let node = section.node(status)?;
+    if let Value::Null = node.value {
+        return None;
+    }
+    Some(Page {
+        content_type: HeaderValue::from_static("application/json; charset=utf-8"),
+        body: Bytes::from(node.to_string()),
+    })
+}

@@ -1,0 +1,248 @@
+//! What is made of a backend's object: `target`, `allow` or `deny`, `mapping`, `group`, in this order.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::file::Section;
+use crate::file::json::Value;
+use crate::tree::{Members, Tree};
+
+/// The filters of a backend, compiled. The default leaves an object as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shape {
+    target: Vec<String>,
+    allow: Option<Paths>,
+    deny: Vec<Vec<String>>,
+    mapping: Vec<(String, String)>,
+    group: Option<String>,
+}
+
+/// Paths as a tree: each name leads to more names, or to everything below it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Paths {
+    Everything,
+    Names(BTreeMap<String, Paths>),
+}
+
+fn path(text: &str) -> Vec<String> {
+    text.split('.').map(str::to_owned).collect()
+}
+
+impl Shape {
+    /// Reads the filters of a backend.
+    pub fn read(backend: &Section<'_>) -> Self {
+        let mut allow = Paths::Names(BTreeMap::new());
+        let allowed = backend.texts("allow");
+        for text in &allowed {
+            allow.add(&path(text.value));
+        }
+        let target = backend.text("target").filter(|target| !target.is_empty());
+        let shape = Self {
+            target: target.map(path).unwrap_or_default(),
+            allow: (!allowed.is_empty()).then_some(allow),
+            deny: backend.texts("deny").iter().map(|text| path(text.value)).collect(),
+            mapping: mapping(backend),
+            group: backend
+                .text("group")
+                .filter(|group| !group.is_empty())
+                .map(str::to_owned),
+        };
+        if shape.allow.is_some() && !shape.deny.is_empty() {
+            backend.warn("deny", "it has no effect, as allow says what stays");
+        }
+        shape
+    }
+
+    /// Whether an object stays as it is.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// What is made of an object.
+    #[must_use]
+    pub fn apply(&self, mut members: Members) -> Members {
+        for name in &self.target {
+            let found = members.remove(name).and_then(Tree::into_object);
+            members = found.unwrap_or_default();
+        }
+        match &self.allow {
+            Some(paths) => members = paths.keep(members),
+            None => self.deny.iter().for_each(|path| remove(&mut members, path)),
+        }
+        for (from, to) in &self.mapping {
+            if let Some(value) = members.remove(from) {
+                members.insert(to.clone(), value);
+            }
+        }
+        match &self.group {
+            Some(group) => Members::from([(group.clone(), Tree::Object(members))]),
+            None => members,
+        }
+    }
+}
+
+/// The new name of a member, cut at its first dot as there are no paths here.
+fn mapping(backend: &Section<'_>) -> Vec<(String, String)> {
+    let mut renames = Vec::new();
+    for (from, node, place) in backend.members("mapping") {
+        match &node.value {
+            Value::Text(to) => {
+                let to = to.split('.').next().unwrap_or_default();
+                renames.push((from.to_owned(), to.to_owned()));
+            }
+            _ => backend.refuse_at(
+                &place,
+                format!("this is {}, and must be a text: the new name", node.kind()),
+            ),
+        }
+    }
+    renames
+}
+
+/// Removes the value at a path.
+fn remove(members: &mut Members, path: &[String]) {
+    let Some((first, rest)) = path.split_first() else {
+        return;
+    };
+    if rest.is_empty() {
+        members.remove(first);
+        return;
+    }
+    let Some(value) = members.get_mut(first) else {
+        return;
+    };
+    if let Tree::Raw(text) = value {
+        let Ok(opened) = crate::tree::open(text) else {
+            return;
+        };
+        *value = Tree::Object(opened);
+    }
+    if let Tree::Object(members) = value {
+        remove(members, rest);
+    }
+}
+
+impl Paths {
+    fn add(&mut self, path: &[String]) {
+        let Some((first, rest)) = path.split_first() else {
+            *self = Self::Everything;
+            return;
+        };
+        if *self == Self::Everything {
+            *self = Self::Names(BTreeMap::new());
+        }
+        if let Self::Names(names) = self {
+            names
+                .entry(first.clone())
+                .or_insert_with(|| Self::Names(BTreeMap::new()))
+                .add(rest);
+        }
+    }
+
+    /// What stays. An object of which nothing stays is left out.
+    fn keep(&self, members: Members) -> Members {
+        let Self::Names(names) = self else {
+            return members;
+        };
+        let mut kept = Members::new();
+        for (name, value) in members {
+            match names.get(&name) {
+                None => {}
+                Some(Self::Everything) => {
+                    kept.insert(name, value);
+                }
+                Some(paths) => {
+                    let inner = value.into_object().map(|members| paths.keep(members));
+                    if let Some(inner) = inner.filter(|inner| !inner.is_empty()) {
+                        kept.insert(name, Tree::Object(inner));
+                    }
+                }
+            }
+        }
+        kept
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut words = Vec::new();
+        if !self.target.is_empty() {
+            words.push("target");
+        }
+        if self.allow.is_some() {
+            words.push("allow");
+        } else if !self.deny.is_empty() {
+            words.push("deny");
+        }
+        if !self.mapping.is_empty() {
+            words.push("mapping");
+        }
+        if self.group.is_some() {
+            words.push("group");
+        }
+        f.write_str(&words.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::file::{Report, json};
+    use crate::tree;
+
+    fn shaped(filters: &str, object: &str) -> String {
+        let node = json::parse(filters).expect("JSON");
+        let report: RefCell<Report> = RefCell::default();
+        let shape = Shape::read(&Section::root(&node, &report));
+        assert!(report.borrow().is_good(), "{}", report.borrow().told("file"));
+        let members = tree::open(&Bytes::copy_from_slice(object.as_bytes())).expect("an object");
+        String::from_utf8(tree::write(&shape.apply(members))).expect("text")
+    }
+
+    const OBJECT: &str = r#"{"a":{"b":{"c":1,"d":2},"e":3},"f":[{"g":4}],"h":null}"#;
+
+    #[test]
+    fn each_filter_does_what_its_name_says() {
+        for (filters, shape) in [
+            ("{}", r#"{"a":{"b":{"c":1,"d":2},"e":3},"f":[{"g":4}],"h":null}"#),
+            (r#"{"target":"a.b"}"#, r#"{"c":1,"d":2}"#),
+            (r#"{"target":"a.x"}"#, "{}"),
+            (r#"{"target":"f"}"#, "{}"),
+            (r#"{"allow":["a.b.c","h"]}"#, r#"{"a":{"b":{"c":1}},"h":null}"#),
+            (r#"{"allow":["a.b.x","f.g"]}"#, "{}"),
+            (r#"{"allow":["a.b","a.e"]}"#, r#"{"a":{"b":{"c":1,"d":2},"e":3}}"#),
+            (r#"{"deny":["a.b.c","f"]}"#, r#"{"a":{"b":{"d":2},"e":3},"h":null}"#),
+            (
+                r#"{"deny":["a.b.c","a.b.d","x.y","h.i"]}"#,
+                r#"{"a":{"b":{},"e":3},"f":[{"g":4}],"h":null}"#,
+            ),
+            (r#"{"allow":["h"],"deny":["h"]}"#, r#"{"h":null}"#),
+            (
+                r#"{"allow":["h","f"],"mapping":{"h":"a.b","f":"i"}}"#,
+                r#"{"a":null,"i":[{"g":4}]}"#,
+            ),
+            (r#"{"allow":["h"],"mapping":{"h":"i","i":"j"}}"#, r#"{"j":null}"#),
+            (
+                r#"{"target":"a.b","deny":["c"],"mapping":{"d":"x"},"group":"g"}"#,
+                r#"{"g":{"x":2}}"#,
+            ),
+            (r#"{"target":"x","group":"g"}"#, r#"{"g":{}}"#),
+        ] {
+            assert_eq!(shaped(filters, OBJECT), shape, "{filters}");
+        }
+    }
+
+    #[test]
+    fn of_two_paths_one_of_which_holds_the_other_the_later_counts() {
+        assert_eq!(shaped(r#"{"allow":["a","a.e"]}"#, OBJECT), r#"{"a":{"e":3}}"#);
+        assert_eq!(
+            shaped(r#"{"allow":["a.e","a"]}"#, OBJECT),
+            r#"{"a":{"b":{"c":1,"d":2},"e":3}}"#
+        );
+    }
+}
