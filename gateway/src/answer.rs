@@ -1,0 +1,427 @@
+//! The answer of an endpoint: its backends are asked in the order of its flow, and what they have becomes one.
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use http::StatusCode;
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
+use http_body::Body as _;
+use http_body_util::{Either, Full};
+use signet_base::Seldom;
+use signet_edge::body::{self, Arriving, Whole};
+use tokio::time::Instant;
+use tracing::warn;
+
+use crate::ask::{self, Call, Part, Room};
+use crate::failed::Failed;
+use crate::flowing::Flowing;
+use crate::plan::filters::remove_hop_by_hop;
+use crate::plan::template::NoUrl;
+use crate::plan::{Backend, Endpoint, Fixed, Flow, OnError, Output, Plan, When};
+use crate::tree::{self, Members, Tree};
+use crate::upstream::{RequestBody, Upstream};
+
+/// An answer to a client.
+pub type Response = signet_edge::Response<Flowing>;
+
+/// Says whether the answer has all that was asked for.
+pub const COMPLETED: HeaderName = HeaderName::from_static("x-krakend-completed");
+/// The longest body that is sent to several backends, in octets.
+const LONGEST_BODY: usize = 8 * 1024 * 1024;
+/// How long nothing may come of an answer that is handed on as it comes.
+const IDLE: std::time::Duration = std::time::Duration::from_secs(60);
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+
+/// What the backends have brought.
+#[derive(Debug, Default)]
+struct Brought {
+    /// The members of all answers; `None` if there is none.
+    members: Option<Members>,
+    /// Whether all is there that was asked for.
+    is_complete: bool,
+    failures: Vec<Failed>,
+    /// The room that they take until the answer is written.
+    _rooms: Vec<Room>,
+}
+
+/// Answers a request.
+pub async fn answer<U: Upstream>(
+    upstream: &U,
+    plan: &Plan,
+    endpoint: &Endpoint,
+    call: &Call,
+    body: Arriving,
+) -> Response {
+    let now = Instant::now();
+    let asking = Asking {
+        upstream,
+        plan,
+        endpoint,
+        call,
+    };
+    match endpoint.flow {
+        Flow::Stream => asking.stream(body, now + endpoint.timeout).await,
+        Flow::Alone if endpoint.hands_on_octets() => asking.octets(body, now + endpoint.timeout).await,
+        Flow::Alone => {
+            let asked = asking.alone(body, now + endpoint.timeout).await;
+            asking.finish(asked)
+        }
+        Flow::Merge | Flow::Chain => {
+            // The rest is for putting the answers together.
+            let deadline = now + endpoint.timeout * 85 / 100;
+            let whole = match body::read(body, LONGEST_BODY).await {
+                Ok(whole) => whole,
+                Err(problem) => return problem.into_response(),
+            };
+            let brought = match endpoint.flow {
+                Flow::Merge => asking.merge(&whole, deadline).await,
+                _ => asking.chain(&whole, deadline).await,
+            };
+            asking.finish(brought)
+        }
+    }
+}
+
+struct Asking<'a, U> {
+    upstream: &'a U,
+    plan: &'a Plan,
+    endpoint: &'a Endpoint,
+    call: &'a Call,
+}
+
+impl<U: Upstream> Asking<'_, U> {
+    async fn head(
+        &self,
+        backend: &Backend,
+        answers: &[Members],
+        body: RequestBody,
+        deadline: Instant,
+    ) -> Result<http::Response<hyper::body::Incoming>, Failed> {
+        let head = ask::head_deadline(deadline, self.plan.connections.header_timeout);
+        ask::ask(self.upstream, backend, self.call, answers, body, head).await
+    }
+
+    async fn object(
+        &self,
+        backend: &Backend,
+        answers: &[Members],
+        body: RequestBody,
+        deadline: Instant,
+    ) -> Result<(Part, Room), Failed> {
+        let response = self.head(backend, answers, body, deadline).await?;
+        ask::object(backend, response, deadline).await
+    }
+
+    /// Hands on an answer as it comes.
+    async fn stream(&self, body: Arriving, deadline: Instant) -> Response {
+        let Some(backend) = self.endpoint.backends.first() else {
+            return self.failed(Vec::new());
+        };
+        match self.head(backend, &[], passed_on(body), deadline).await {
+            // The gateway never asks for another protocol.
+            Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                self.failed(vec![Failed::Broken("it switched protocols".to_owned())])
+            }
+            Ok(response) => {
+                let (mut head, body) = response.into_parts();
+                remove_hop_by_hop(&mut head.headers);
+                head.headers.insert(COMPLETED, HeaderValue::from_static("false"));
+                head.version = http::Version::default();
+                head.extensions = http::Extensions::default();
+                // The length is that of the body, or none is said.
+                if body.size_hint().exact().is_none() {
+                    head.headers.remove(CONTENT_LENGTH);
+                }
+                let idle = IDLE.max(self.endpoint.timeout);
+                http::Response::from_parts(head, Either::Right(Flowing::new(body, idle)))
+            }
+            Err(failed) => self.failed(vec![failed]),
+        }
+    }
+
+    /// Hands on the object of the only backend as it is written.
+    async fn octets(&self, body: Arriving, deadline: Instant) -> Response {
+        let Some(backend) = self.endpoint.backends.first() else {
+            return self.failed(Vec::new());
+        };
+        if matches!(backend.on_error, OnError::Details(_)) {
+            let brought = self.alone(body, deadline).await;
+            return self.finish(brought);
+        }
+        let asked = match self.head(backend, &[], passed_on(body), deadline).await {
+            Ok(response) => ask::octets(backend, response, deadline).await,
+            Err(failed) => Err(failed),
+        };
+        match asked {
+            Ok((octets, _room)) => {
+                let is_complete = !tree::is_empty_object(&octets);
+                self.written(JSON, octets, is_complete)
+            }
+            Err(failed) => self.failed(vec![failed]),
+        }
+    }
+
+    async fn alone(&self, body: Arriving, deadline: Instant) -> Brought {
+        let Some(backend) = self.endpoint.backends.first() else {
+            return Brought::default();
+        };
+        gathered(vec![self.object(backend, &[], passed_on(body), deadline).await])
+    }
+
+    /// Asks all at once. Of two members with one name that of the later backend in the file counts.
+    async fn merge(&self, whole: &Whole, deadline: Instant) -> Brought {
+        let asking = self
+            .endpoint
+            .backends
+            .iter()
+            .map(|backend| self.object(backend, &[], copy(whole), deadline));
+        gathered(join_all(asking).await)
+    }
+
+    /// Asks one after the other, until one has not all that was asked for.
+    async fn chain(&self, whole: &Whole, deadline: Instant) -> Brought {
+        let mut answers: Vec<Members> = Vec::new();
+        let mut parts = Vec::new();
+        for backend in &self.endpoint.backends {
+            let part = self.object(backend, &answers, copy(whole), deadline).await;
+            let goes_on = part.as_ref().is_ok_and(|(part, _)| part.is_complete);
+            if let Ok((part, _)) = &part {
+                answers.push(part.members.clone());
+            }
+            parts.push(part);
+            if !goes_on {
+                break;
+            }
+        }
+        let is_whole = parts.len() == self.endpoint.backends.len();
+        let mut brought = gathered(parts);
+        brought.is_complete &= is_whole;
+        brought
+    }
+
+    /// Writes what the backends have brought.
+    fn finish(&self, mut brought: Brought) -> Response {
+        if let Some(fixed) = &self.endpoint.fixed {
+            brought.add(fixed);
+        }
+        let Some(members) = brought.members else {
+            return self.failed(brought.failures);
+        };
+        self.tell(&brought.failures);
+        let is_complete = brought.is_complete && !members.is_empty();
+        match self.endpoint.output {
+            Output::Json | Output::Stream => self.written(JSON, tree::write(&members).into(), is_complete),
+            Output::Collection => {
+                let mut out = Vec::new();
+                match members.get("collection") {
+                    Some(Tree::Raw(array)) if array.starts_with(b"[") => tree::write_raw(array, &mut out),
+                    _ => out.extend_from_slice(b"[]"),
+                }
+                self.written(JSON, out.into(), is_complete)
+            }
+            Output::Text => {
+                let text = match members.get("content") {
+                    Some(Tree::Raw(text)) => tree::unquoted(text).unwrap_or_default(),
+                    _ => String::new(),
+                };
+                self.written(TEXT, text.into(), is_complete)
+            }
+        }
+    }
+
+    fn written(&self, content_type: HeaderValue, body: Bytes, is_complete: bool) -> Response {
+        let mut response = http::Response::new(Either::Left(Full::new(body)));
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, content_type);
+        headers.insert(
+            COMPLETED,
+            HeaderValue::from_static(if is_complete { "true" } else { "false" }),
+        );
+        if let Some(value) = self.endpoint.cache_control.as_ref().filter(|_| is_complete) {
+            headers.insert(CACHE_CONTROL, value.clone());
+        }
+        response
+    }
+
+    /// The answer where no backend has brought anything.
+    fn failed(&self, failures: Vec<Failed>) -> Response {
+        if let [Failed::NoUrl(NoUrl::DotSegment | NoUrl::TooLong)] = failures.as_slice()
+            && self.endpoint.flow != Flow::Chain
+        {
+            // A value of the path is not valid in a URL.
+            return body::empty(StatusCode::BAD_REQUEST);
+        }
+        self.tell(&failures);
+        // Only one backend, or the first of a chain, has a status of its own to give.
+        let code = match (failures.as_slice(), self.endpoint.flow, self.endpoint.backends.first()) {
+            (
+                [
+                    Failed::Status {
+                        status,
+                        body,
+                        content_type,
+                    },
+                ],
+                flow,
+                Some(backend),
+            ) if flow != Flow::Merge && backend.on_error == OnError::Code => {
+                Some((*status, body.clone(), content_type.clone()))
+            }
+            _ => None,
+        };
+        let (status, body, content_type) = code.unwrap_or_else(|| {
+            let texts: Vec<String> = failures.iter().map(ToString::to_string).collect();
+            (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                Bytes::from(texts.join("\n")),
+                Some(TEXT),
+            )
+        });
+        let mut response = http::Response::new(Either::Left(Full::default()));
+        // A status that means something to the connection would be answered without being one.
+        *response.status_mut() = if status.is_informational() {
+            StatusCode::INTERNAL_SERVER_ERROR
+        } else {
+            status
+        };
+        response
+            .headers_mut()
+            .insert(COMPLETED, HeaderValue::from_static("false"));
+        if self.plan.rules.tells_errors && !body.is_empty() {
+            response = response.map(|_| Either::Left(Full::new(body)));
+            if let Some(content_type) = content_type {
+                response.headers_mut().insert(CONTENT_TYPE, content_type);
+            }
+        }
+        response
+    }
+
+    /// Tells the log, of each endpoint and kind once in a while.
+    fn tell(&self, failures: &[Failed]) {
+        static LOGGED: Seldom<(usize, String)> = Seldom::new();
+        for failed in failures {
+            let line = self.endpoint.place.line;
+            if let Some(held_back) = LOGGED.may_log((line, failed.to_string())) {
+                let why = failed.detail();
+                warn!(endpoint = %self.endpoint.path, method = %self.endpoint.method, why, held_back, "{failed}");
+            }
+        }
+    }
+}
+
+impl Brought {
+    fn add(&mut self, fixed: &Fixed) {
+        let has_failed = !self.failures.is_empty();
+        let is_meant = match fixed.when {
+            When::Always => true,
+            When::Success => !has_failed,
+            When::Errored => has_failed,
+            When::Complete => !has_failed && self.is_complete,
+            When::Incomplete => !self.is_complete,
+        };
+        if is_meant {
+            let members = self.members.get_or_insert_default();
+            members.extend(fixed.data.clone());
+        }
+    }
+}
+
+/// Puts the answers together, and keeps their room.
+fn gathered(asked: Vec<Result<(Part, Room), Failed>>) -> Brought {
+    let mut rooms = Vec::new();
+    let parts = asked.into_iter().map(|asked| {
+        asked.map(|(part, room)| {
+            rooms.push(room);
+            part
+        })
+    });
+    let parts = parts.collect();
+    Brought {
+        _rooms: rooms,
+        ..brought(parts)
+    }
+}
+
+/// Puts the answers together, in the order of the file.
+fn brought(parts: Vec<Result<Part, Failed>>) -> Brought {
+    let mut brought = Brought {
+        is_complete: true,
+        ..Brought::default()
+    };
+    for part in parts {
+        match part {
+            Ok(part) => {
+                brought.is_complete &= part.is_complete;
+                brought.members.get_or_insert_default().extend(part.members);
+            }
+            Err(failed) => {
+                brought.is_complete = false;
+                brought.failures.push(failed);
+            }
+        }
+    }
+    brought
+}
+
+/// The client's body for the only backend.
+fn passed_on(body: Arriving) -> RequestBody {
+    match body.is_end_stream() {
+        true => Either::Left(Full::default()),
+        false => Either::Right(body.passed_on()),
+    }
+}
+
+/// The client's body for one of several backends.
+fn copy(whole: &Whole) -> RequestBody {
+    Either::Left(Full::new(whole.octets()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(text: &'static str) -> Result<Part, Failed> {
+        Ok(Part {
+            members: tree::open(&Bytes::from_static(text.as_bytes())).expect("an object"),
+            is_complete: true,
+        })
+    }
+
+    fn told(brought: &Brought) -> (String, bool) {
+        let members = brought.members.clone().unwrap_or_default();
+        (
+            String::from_utf8(tree::write(&members)).expect("text"),
+            brought.is_complete,
+        )
+    }
+
+    #[test]
+    fn of_two_members_with_one_name_that_of_the_later_backend_counts() {
+        let merged = brought(vec![part(r#"{"a":1,"b":1}"#), part(r#"{"b":2,"c":2}"#)]);
+        assert_eq!(told(&merged), (r#"{"a":1,"b":2,"c":2}"#.to_owned(), true));
+        let merged = brought(vec![Err(Failed::Late), part(r#"{"b":2}"#)]);
+        assert_eq!(told(&merged), (r#"{"b":2}"#.to_owned(), false));
+        assert_eq!(brought(vec![Err(Failed::Late)]).members, None);
+    }
+
+    #[test]
+    fn fixed_members_are_put_in_when_their_strategy_says() {
+        use When::{Always, Complete, Errored, Incomplete, Success};
+        for (parts, added) in [
+            (vec![part("{}")], &[Always, Success, Complete][..]),
+            (vec![part("{}"), Err(Failed::Late)], &[Always, Errored, Incomplete]),
+            (vec![Err(Failed::Late)], &[Always, Errored, Incomplete]),
+        ] {
+            for when in [Always, Success, Errored, Complete, Incomplete] {
+                let mut brought = brought(parts.clone());
+                brought.add(&Fixed {
+                    data: Members::from([("x".to_owned(), tree::quoted("y"))]),
+                    when,
+                });
+                let is_there = brought.members.is_some_and(|members| members.contains_key("x"));
+                assert_eq!(is_there, added.contains(&when), "{when:?}");
+            }
+        }
+    }
+}

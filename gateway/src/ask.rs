@@ -1,0 +1,420 @@
+//! One backend: the request that it is sent, and what its answer is read as.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use http::{Request, Response, StatusCode, Uri, uri};
+use http_body::Body as _;
+use http_body_util::{BodyExt as _, Either, Full};
+use hyper::body::Incoming;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::{Instant, timeout_at};
+
+use crate::failed::{Failed, LONGEST};
+use crate::plan::rules::AGENT;
+use crate::plan::template::{NoUrl, Value, Values};
+use crate::plan::{Backend, Encoding, OnError};
+use crate::redirect;
+use crate::tree::{self, Members, Tree, Unfit};
+use crate::upstream::{RequestBody, Upstream};
+
+/// The longest body of an error that is shown.
+const LONGEST_ERROR: usize = 64 * 1024;
+/// What all answers that are read may take together.
+const BUDGET: usize = 128 * 1024 * 1024;
+/// An answer up to this counts for nothing.
+const SHORT: usize = 64 * 1024;
+
+static ANSWERS: Semaphore = Semaphore::const_new(BUDGET);
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const FORWARDED_VIA: HeaderName = HeaderName::from_static("x-forwarded-via");
+
+/// What a client asked for.
+#[derive(Debug)]
+pub struct Call {
+    /// The parameters of the path, decoded.
+    pub parameters: Vec<String>,
+    /// All headers.
+    pub headers: HeaderMap,
+    /// The query; empty for none.
+    pub query: String,
+    /// The address of the client.
+    pub client: HeaderValue,
+    /// The host that the client asked.
+    pub host: Option<HeaderValue>,
+    /// The claims of its token.
+    pub claims: Option<Arc<Members>>,
+}
+
+/// The values for a URL: of the client's path, and of the answers before.
+struct Known<'a> {
+    call: &'a Call,
+    answers: &'a [Members],
+}
+
+impl Values for Known<'_> {
+    fn text(&self, value: &Value) -> Option<Cow<'_, str>> {
+        match value {
+            Value::Parameter(index) => self.call.parameters.get(*index).map(|text| text.as_str().into()),
+            Value::Answer { backend, path } => text(tree::find(self.answers.get(*backend)?, path)?).map(Cow::Owned),
+            Value::Claim(name) => text(tree::find(self.call.claims.as_deref()?, &[name])?).map(Cow::Owned),
+        }
+    }
+}
+
+/// A value of an answer as text: scalars, and arrays of them with commas between. Nothing else has a text.
+fn text(tree: Tree) -> Option<String> {
+    let Tree::Raw(raw) = tree else {
+        return None;
+    };
+    let scalar = |raw: &Bytes| match raw.first() {
+        Some(b'"') => tree::unquoted(raw),
+        Some(b'{' | b'[' | b'n') | None => None,
+        Some(_) => std::str::from_utf8(raw).ok().map(str::to_owned),
+    };
+    match raw.first() {
+        Some(b'[') => {
+            let items: Option<Vec<String>> = tree::items(&raw).iter().map(scalar).collect();
+            Some(items?.join(","))
+        }
+        _ => scalar(&raw),
+    }
+}
+
+/// The request for a backend.
+fn request(
+    backend: &Backend,
+    call: &Call,
+    answers: &[Members],
+    body: RequestBody,
+) -> Result<Request<RequestBody>, NoUrl> {
+    let host = backend.hosts.next().ok_or(NoUrl::TooLong)?;
+    let query = backend.query.pass(&call.query);
+    let path = backend.template.expand(&Known { call, answers }, &host.below, &query)?;
+    let mut parts = uri::Parts::default();
+    parts.scheme = Some(host.scheme.clone());
+    parts.authority = Some(host.authority.clone());
+    parts.path_and_query = Some(path);
+    let mut request = Request::new(body);
+    *request.uri_mut() = Uri::from_parts(parts).map_err(|_| NoUrl::TooLong)?;
+    *request.method_mut() = backend.method.clone();
+    *request.headers_mut() = headers(backend, call);
+    Ok(request)
+}
+
+/// The headers for a backend: what passes, and what the gateway says itself.
+fn headers(backend: &Backend, call: &Call) -> HeaderMap {
+    let mut headers = backend
+        .headers
+        .pass(&call.headers, backend.encoding != Encoding::Stream);
+    let agent = HeaderValue::from_static(AGENT);
+    match headers.contains_key(USER_AGENT) {
+        true => drop(headers.insert(FORWARDED_VIA, agent)),
+        false => drop(headers.insert(USER_AGENT, agent)),
+    }
+    headers.insert(FORWARDED_FOR, call.client.clone());
+    if let Some(host) = &call.host {
+        headers.insert(FORWARDED_HOST, host.clone());
+    }
+    headers
+}
+
+/// Asks a backend, and returns when the head of its answer is there.
+///
+/// # Errors
+/// [`Failed`].
+pub async fn ask<U: Upstream>(
+    upstream: &U,
+    backend: &Backend,
+    call: &Call,
+    answers: &[Members],
+    body: RequestBody,
+    deadline: Instant,
+) -> Result<Response<Incoming>, Failed> {
+    let mut request = request(backend, call, answers, body).map_err(Failed::NoUrl)?;
+    for _ in 0..=redirect::MOST {
+        let (method, uri) = (request.method().clone(), request.uri().clone());
+        let had_body = !request.body().is_end_stream();
+        let response = match timeout_at(deadline, upstream.send(request)).await {
+            Ok(sent) => sent?,
+            Err(_) => return Err(Failed::Late),
+        };
+        let status = response.status();
+        let next = match backend.follows && status.is_redirection() {
+            true => redirect::next(&backend.hosts, &method, &uri, had_body, status, response.headers()),
+            false => None,
+        };
+        let Some(next) = next else {
+            return Ok(response);
+        };
+        request = Request::new(Either::Left(Full::default()));
+        *request.method_mut() = next.method;
+        *request.uri_mut() = next.uri;
+        *request.headers_mut() = headers(backend, call);
+    }
+    Err(Failed::Redirects)
+}
+
+/// What a backend has in the answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Its members.
+    pub members: Members,
+    /// Whether it is what was asked for; an error that is shown is not.
+    pub is_complete: bool,
+}
+
+/// The object of a backend, with its filters applied.
+///
+/// # Errors
+/// [`Failed`].
+pub async fn object(
+    backend: &Backend,
+    response: Response<Incoming>,
+    deadline: Instant,
+) -> Result<(Part, Room), Failed> {
+    match succeed(backend, response, deadline).await {
+        Ok((octets, room)) => {
+            let part = Part {
+                members: backend.shape.apply(members(backend.encoding, &octets)?),
+                is_complete: true,
+            };
+            Ok((part, room))
+        }
+        Err(Failed::Status {
+            status,
+            body,
+            content_type,
+        }) => match &backend.on_error {
+            OnError::Details(name) => Ok((details(name, status, &body, content_type.as_ref()), None)),
+            _ => Err(Failed::Status {
+                status,
+                body,
+                content_type,
+            }),
+        },
+        Err(failed) => Err(failed),
+    }
+}
+
+/// The octets of a backend's object, once it is clear that they are one.
+///
+/// # Errors
+/// [`Failed`].
+pub async fn octets(
+    backend: &Backend,
+    response: Response<Incoming>,
+    deadline: Instant,
+) -> Result<(Bytes, Room), Failed> {
+    let (octets, room) = succeed(backend, response, deadline).await?;
+    if octets.trim_ascii().is_empty() {
+        return Ok((Bytes::from_static(b"{}"), None));
+    }
+    let first = tree::first(&octets).map_err(Failed::Unfit)?;
+    match first.first() {
+        Some(b'{') => Ok((first, room)),
+        Some(b'n') => Ok((Bytes::from_static(b"{}"), None)),
+        _ => Err(Failed::Unfit(Unfit::NotAnObject)),
+    }
+}
+
+/// The room that an answer takes, for as long as somebody works on it.
+pub type Room = Option<SemaphorePermit<'static>>;
+
+/// The octets of a good answer, and the room that they take.
+async fn succeed(backend: &Backend, response: Response<Incoming>, deadline: Instant) -> Result<(Bytes, Room), Failed> {
+    let (head, body) = response.into_parts();
+    let is_good = matches!(
+        head.status,
+        StatusCode::OK | StatusCode::CREATED | StatusCode::NO_CONTENT
+    );
+    let limit = if is_good { LONGEST } else { LONGEST_ERROR };
+    let content_type = head.headers.get(CONTENT_TYPE).cloned();
+    let is_coded = head
+        .headers
+        .get(CONTENT_ENCODING)
+        .is_some_and(|coding| coding != "identity");
+    let status = |body| Failed::Status {
+        status: head.status,
+        body,
+        content_type,
+    };
+    if !is_good && backend.on_error == OnError::Fail {
+        return Err(status(Bytes::new()));
+    }
+    if is_coded {
+        return Err(Failed::Compressed);
+    }
+    let read = match timeout_at(deadline, whole(body, limit)).await {
+        Ok(read) => read,
+        Err(_) => Err(Failed::Late),
+    };
+    match is_good {
+        true => read,
+        // The status counts, also where its body cannot be had.
+        false => Err(status(read.map(|(octets, _)| octets).unwrap_or_default())),
+    }
+}
+
+/// Reads a body, with a limit and within the budget of all.
+async fn whole(mut body: Incoming, limit: usize) -> Result<(Bytes, Room), Failed> {
+    if body.size_hint().lower() > u64::try_from(limit).unwrap_or(u64::MAX) {
+        return Err(Failed::TooLong);
+    }
+    let mut first = Bytes::new();
+    let mut more = BytesMut::new();
+    let mut room: Room = None;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Failed::Broken(signet_base::chain(&error)))?;
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        if first.is_empty() {
+            first = data;
+        } else {
+            if more.is_empty() {
+                more.extend_from_slice(&first);
+            }
+            more.extend_from_slice(&data);
+        }
+        let length = more.len().max(first.len());
+        if length > limit {
+            return Err(Failed::TooLong);
+        }
+        make_room(&mut room, length)?;
+    }
+    let octets = if more.is_empty() { first } else { more.freeze() };
+    Ok((octets, room))
+}
+
+fn make_room(room: &mut Room, length: usize) -> Result<(), Failed> {
+    let taken = room.as_ref().map_or(0, SemaphorePermit::num_permits);
+    if length <= SHORT.max(taken) {
+        return Ok(());
+    }
+    let more = u32::try_from(length - taken).map_err(|_| Failed::NoRoom)?;
+    let more = ANSWERS.try_acquire_many(more).map_err(|_| Failed::NoRoom)?;
+    match room {
+        Some(room) => room.merge(more),
+        None => *room = Some(more),
+    }
+    Ok(())
+}
+
+/// Reads an answer by its encoding. An empty one, and `null`, is an object without members.
+fn members(encoding: Encoding, octets: &Bytes) -> Result<Members, Failed> {
+    let one = |name: &str, value: Tree| Members::from([(name.to_owned(), value)]);
+    if encoding == Encoding::Text {
+        return Ok(one("content", tree::quoted(&String::from_utf8_lossy(octets))));
+    }
+    if octets.trim_ascii().is_empty() {
+        return Ok(match encoding {
+            Encoding::Collection => one("collection", Tree::Raw(Bytes::from_static(b"[]"))),
+            _ => Members::new(),
+        });
+    }
+    let value = tree::first(octets).map_err(Failed::Unfit)?;
+    match (encoding, value.first()) {
+        (Encoding::Collection, Some(b'[')) => Ok(one("collection", Tree::Raw(value))),
+        (Encoding::Collection, _) => Err(Failed::Unfit(Unfit::NotAnArray)),
+        (Encoding::Safe, Some(b'[')) => Ok(one("collection", Tree::Raw(value))),
+        (_, Some(b'{')) => tree::open(&value).map_err(Failed::Unfit),
+        (Encoding::Safe, _) => Ok(one("content", Tree::Raw(value))),
+        (_, Some(b'n')) => Ok(Members::new()),
+        _ => Err(Failed::Unfit(Unfit::NotAnObject)),
+    }
+}
+
+/// An error as a member of the answer.
+fn details(name: &str, status: StatusCode, body: &Bytes, content_type: Option<&HeaderValue>) -> Part {
+    let encoding = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let code = Tree::Raw(status.as_u16().to_string().into());
+    let mut members = Members::from([("http_status_code".to_owned(), code)]);
+    // Where there is nothing to show, there is no member.
+    for (member, text) in [
+        ("http_body", &*String::from_utf8_lossy(body)),
+        ("http_body_encoding", encoding),
+    ] {
+        if !text.is_empty() {
+            members.insert(member.to_owned(), tree::quoted(text));
+        }
+    }
+    Part {
+        members: Members::from([(name.to_owned(), Tree::Object(members))]),
+        is_complete: false,
+    }
+}
+
+/// When the head of an answer must be there, if a backend must send that sooner than the whole.
+#[must_use]
+pub fn head_deadline(deadline: Instant, header_timeout: Option<Duration>) -> Instant {
+    match header_timeout {
+        Some(timeout) => deadline.min(Instant::now() + timeout),
+        None => deadline,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(encoding: Encoding, text: &'static str) -> Result<String, Failed> {
+        let members = members(encoding, &Bytes::from_static(text.as_bytes()))?;
+        Ok(String::from_utf8(tree::write(&members)).expect("text"))
+    }
+
+    #[test]
+    fn an_answer_is_read_by_its_encoding() {
+        use Encoding::{Collection, Json, Safe, Text};
+        let unfit = |unfit| Err(Failed::Unfit(unfit));
+        for (encoding, text, expected) in [
+            (Json, r#"{"a":1} x"#, Ok(r#"{"a":1}"#)),
+            (Json, "", Ok("{}")),
+            (Json, " \n", Ok("{}")),
+            (Json, "null", Ok("{}")),
+            (Json, "[1]", unfit(Unfit::NotAnObject)),
+            (Json, "7", unfit(Unfit::NotAnObject)),
+            (Json, "<html>", unfit(Unfit::NotJson)),
+            (Collection, "[1, 2]", Ok(r#"{"collection":[1, 2]}"#)),
+            (Collection, "", Ok(r#"{"collection":[]}"#)),
+            (Collection, "{}", unfit(Unfit::NotAnArray)),
+            (Safe, r#"{"a":1}"#, Ok(r#"{"a":1}"#)),
+            (Safe, "[1]", Ok(r#"{"collection":[1]}"#)),
+            (Safe, "7", Ok(r#"{"content":7}"#)),
+            (Safe, "null", Ok(r#"{"content":null}"#)),
+            (Safe, "nul", unfit(Unfit::NotJson)),
+            (Text, "a \"b\"\n", Ok(r#"{"content":"a \"b\"\n"}"#)),
+            (Text, "", Ok(r#"{"content":""}"#)),
+        ] {
+            assert_eq!(
+                read(encoding, text),
+                expected.map(str::to_owned),
+                "{encoding:?} {text:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn of_an_answer_scalars_and_arrays_of_them_have_a_text() {
+        let told = |json: &'static str| text(Tree::Raw(Bytes::from_static(json.as_bytes())));
+        for (json, expected) in [
+            ("\"a\\u00e9\"", Some("aé")),
+            ("1.50", Some("1.50")),
+            ("true", Some("true")),
+            ("[1, \"a\", false]", Some("1,a,false")),
+            ("[]", Some("")),
+            ("null", None),
+            ("{}", None),
+            ("[null]", None),
+            ("[[1]]", None),
+        ] {
+            assert_eq!(told(json).as_deref(), expected, "{json}");
+        }
+        assert_eq!(text(Tree::Object(Members::new())), None);
+    }
+}

@@ -1,0 +1,263 @@
+//! The command line: `run`, `check`, `version`, with the letters that KrakenD's has.
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use signet_base::chain;
+use tracing::{Level, warn};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{Layer as _, fmt};
+
+use crate::file::{Document, Report, Strictness};
+use crate::plan::rules::AGENT;
+use crate::plan::{Log, Plan};
+use crate::run;
+
+/// What a command leaves behind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// For standard output.
+    pub stdout: String,
+    /// For standard error.
+    pub stderr: String,
+    /// The exit code: 0, 64 if the file or the command line is at fault, 78 if the environment is.
+    pub code: u8,
+}
+
+/// Runs a command. `variables` are those of the environment.
+pub fn run(arguments: impl IntoIterator<Item = OsString>, variables: &[(String, String)]) -> Outcome {
+    let matches = match command().try_get_matches_from(arguments) {
+        Ok(matches) => matches,
+        Err(error) if error.use_stderr() => {
+            return Outcome {
+                stderr: error.to_string(),
+                code: 64,
+                ..Outcome::default()
+            };
+        }
+        Err(help) => {
+            return Outcome {
+                stdout: help.to_string(),
+                ..Outcome::default()
+            };
+        }
+    };
+    match matches.subcommand() {
+        Some(("run", matches)) => serve(matches, variables),
+        Some(("check", matches)) => check(matches, variables),
+        _ => Outcome {
+            stdout: format!("{AGENT}, for files of version 3\n"),
+            ..Outcome::default()
+        },
+    }
+}
+
+fn command() -> Command {
+    let config = || {
+        Arg::new("config")
+            .short('c')
+            .long("config")
+            .value_name("FILE")
+            .required(true)
+            .value_parser(value_parser!(PathBuf))
+            .help("The file, krakend.json of version 3")
+    };
+    let flag = |name: &'static str, help: &'static str| Arg::new(name).long(name).action(ArgAction::SetTrue).help(help);
+    let debug = || flag("debug", "Log more").short('d');
+    let lenient = || {
+        flag(
+            "lenient",
+            "Warn of unknown keys that protect nothing, instead of refusing them",
+        )
+    };
+    Command::new("signet-gateway")
+        .about("Runs a krakend.json as an API gateway")
+        .version(env!("CARGO_PKG_VERSION"))
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(
+            Command::new("run")
+                .about("Serve the file")
+                .args([config(), debug(), lenient()])
+                .arg(
+                    Arg::new("port")
+                        .short('p')
+                        .long("port")
+                        .value_name("PORT")
+                        .value_parser(value_parser!(u16).range(1..))
+                        .help("Listen on this port instead of that of the file"),
+                ),
+        )
+        .subcommand(
+            Command::new("check")
+                .about("Say what is wrong with the file, or what the gateway would do with it")
+                .args([config(), debug(), lenient()])
+                .arg(flag("lint", "Taken for KrakenD's sake: every key is always checked").short('l'))
+                .arg(flag("lint-no-network", "Taken for KrakenD's sake: no schema is ever fetched").short('n')),
+        )
+        .subcommand(Command::new("version").about("Print the version"))
+}
+
+/// The plan of a file, and what was found on the way.
+fn plan(matches: &ArgMatches, variables: &[(String, String)]) -> (Option<Plan>, Report, String) {
+    let path = matches.get_one::<PathBuf>("config").cloned().unwrap_or_default();
+    let strictness = match matches.get_flag("lenient") {
+        true => Strictness::Lenient,
+        false => Strictness::Strict,
+    };
+    let mut report = Report::default();
+    let document = Document::read(&path, variables, strictness, &mut report);
+    let plan = document.and_then(|document| Plan::read(&document, &mut report));
+    (plan, report, path.display().to_string())
+}
+
+fn check(matches: &ArgMatches, variables: &[(String, String)]) -> Outcome {
+    let (plan, report, file) = plan(matches, variables);
+    let mut outcome = Outcome::default();
+    for warning in report.warnings() {
+        let _ = writeln!(outcome.stderr, "warning: {warning}");
+    }
+    let Some(plan) = plan else {
+        outcome.stderr.push_str(&report.told(&file));
+        outcome.code = report.exit_code();
+        return outcome;
+    };
+    for endpoint in &plan.endpoints {
+        let _ = writeln!(outcome.stdout, "{endpoint}");
+    }
+    let count = plan.endpoints.len();
+    let _ = writeln!(outcome.stdout, "{file} is good: {count} endpoints on {}", plan.listen);
+    outcome
+}
+
+fn serve(matches: &ArgMatches, variables: &[(String, String)]) -> Outcome {
+    let (plan, report, file) = plan(matches, variables);
+    let Some(mut plan) = plan else {
+        return Outcome {
+            stderr: report.told(&file),
+            code: report.exit_code(),
+            ..Outcome::default()
+        };
+    };
+    if let Some(port) = matches.get_one::<u16>("port") {
+        plan.listen.set_port(*port);
+    }
+    if matches.get_flag("debug") {
+        plan.log.level = Level::DEBUG;
+    }
+    start_log(plan.log);
+    for warning in report.warnings() {
+        warn!("{file}: {warning}");
+    }
+    let served = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("the system refused a runtime: {error}"))
+        .and_then(|runtime| {
+            runtime
+                .block_on(run::run(plan, &data_dir(variables)))
+                .map_err(|error| chain(&error))
+        });
+    match served {
+        Ok(()) => Outcome::default(),
+        Err(why) => Outcome {
+            stderr: format!("signet-gateway: {why}\n"),
+            code: 78,
+            ..Outcome::default()
+        },
+    }
+}
+
+/// Where the keys of tokens are kept over a restart: public keys, and nothing else.
+fn data_dir(variables: &[(String, String)]) -> PathBuf {
+    let variable = |name: &str| {
+        let found = variables.iter().find(|(at, _)| at == name);
+        found
+            .map(|(_, value)| PathBuf::from(value))
+            .filter(|path| path.is_absolute())
+    };
+    let state = variable("XDG_STATE_HOME").or_else(|| Some(variable("HOME")?.join(".local/state")));
+    state
+        .unwrap_or_else(|| PathBuf::from("/var/lib"))
+        .join("signet-gateway")
+}
+
+/// Starts the log, on standard error: text for people at a terminal, JSON for machines elsewhere. Of libraries only warnings.
+fn start_log(log: Log) {
+    let targets = Targets::new()
+        .with_default(log.level.min(Level::WARN))
+        .with_target("signet", log.level);
+    let as_json = log.as_json.unwrap_or(!std::io::stderr().is_terminal());
+    let layer = match as_json {
+        true => fmt::layer()
+            .json()
+            .flatten_event(true)
+            .with_writer(std::io::stderr)
+            .boxed(),
+        false => fmt::layer().with_writer(std::io::stderr).boxed(),
+    };
+    // It fails only if it was started already.
+    let _ = tracing_subscriber::registry()
+        .with(layer.with_filter(targets))
+        .try_init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ran(arguments: &[&str]) -> Outcome {
+        let arguments = ["signet-gateway"].iter().chain(arguments).map(OsString::from);
+        run(arguments, &[])
+    }
+
+    #[test]
+    fn the_command_line_has_krakend_s_letters() {
+        command().debug_assert();
+        assert_eq!(ran(&["version"]).code, 0);
+        assert!(ran(&["version"]).stdout.contains(AGENT));
+        assert_eq!(ran(&["run"]).code, 64);
+        assert_eq!(ran(&["run", "-c", "a.json", "-p", "0"]).code, 64);
+        assert_eq!(ran(&["check", "-l", "-n", "-d", "-c", "/no/such.json"]).code, 78);
+        assert_eq!(ran(&["audit"]).code, 64);
+    }
+
+    #[test]
+    fn check_prints_one_line_for_each_endpoint_and_every_problem() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("krakend.json");
+        let path = path.to_str().expect("text");
+        let good = r#"{"version":3,"host":["http://a"],"endpoints":[
+            {"endpoint":"/x/{id}","backend":[{"url_pattern":"/y/{id}","group":"g"},{"url_pattern":"/z"}]},
+            {"endpoint":"/s","output_encoding":"no-op","method":"post","backend":[{"url_pattern":"/"}]}]}"#;
+        std::fs::write(path, good).expect("written");
+        let outcome = ran(&["check", "-c", path]);
+        assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+        assert_eq!(
+            outcome.stdout.lines().next(),
+            Some(
+                "GET /x/{id} -> merge (GET http://a/y/{0} json [group] + GET http://a/z json) -> json in 2s; headers content-type"
+            )
+        );
+        std::fs::write(path, good.replace("\"host\"", "\"hosst\"").replace("post", "head")).expect("written");
+        let outcome = ran(&["check", "-c", path]);
+        assert_eq!(outcome.code, 64);
+        assert!(
+            outcome
+                .stderr
+                .contains("hosst: no key has this name here; is host meant?"),
+            "{}",
+            outcome.stderr
+        );
+        assert!(
+            outcome.stderr.contains("line 3: endpoints[1].method"),
+            "{}",
+            outcome.stderr
+        );
+    }
+}

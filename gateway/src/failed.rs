@@ -1,0 +1,100 @@
+//! Why a backend has no part in an answer: what the client may be told, and what the log says.
+
+use std::fmt;
+
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode};
+
+use crate::plan::template::NoUrl;
+use crate::redirect;
+use crate::tree::Unfit;
+use crate::upstream::Unreached;
+
+/// The longest answer that is read whole, in octets.
+pub const LONGEST: usize = 8 * 1024 * 1024;
+
+/// Why a backend has no part in the answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failed {
+    /// It answered with another status than 200, 201 or 204.
+    Status {
+        /// The status.
+        status: StatusCode,
+        /// The body, where it is shown.
+        body: Bytes,
+        /// The type of the body.
+        content_type: Option<HeaderValue>,
+    },
+    /// It did not answer in time.
+    Late,
+    /// There is no connection to it. The text is for the log.
+    Unreachable(String),
+    /// Its answer broke off. The text is for the log.
+    Broken(String),
+    /// Its answer is of another kind than the file says.
+    Unfit(Unfit),
+    /// Its answer is compressed, although it was not asked for that.
+    Compressed,
+    /// Its answer is too long.
+    TooLong,
+    /// There is no memory for its answer now.
+    NoRoom,
+    /// It redirects without end.
+    Redirects,
+    /// It was not asked, as there is no URL for these values.
+    NoUrl(NoUrl),
+}
+
+/// What the client may be told: no host and no URL of the inside.
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Status { status, .. } => write!(f, "a backend answered {}", status.as_u16()),
+            Self::Late => f.write_str("a backend did not answer in time"),
+            Self::Unreachable(_) => f.write_str("a backend cannot be reached"),
+            Self::Broken(_) => f.write_str("a backend broke off its answer"),
+            Self::Unfit(unfit) => write!(f, "a backend cannot be used: {unfit}"),
+            Self::Compressed => {
+                f.write_str("a backend cannot be used: the answer is compressed, and that was not asked for")
+            }
+            Self::TooLong => write!(f, "a backend answered more than {} MiB", LONGEST / 1024 / 1024),
+            Self::Redirects => write!(f, "a backend redirected more than {} times", redirect::MOST),
+            Self::NoRoom => f.write_str("too many long answers are under way"),
+            Self::NoUrl(_) => {
+                f.write_str("a backend was not asked: a value for its URL is missing or not valid in a URL")
+            }
+        }
+    }
+}
+
+impl Failed {
+    /// The cause, for the log only.
+    #[must_use]
+    pub fn detail(&self) -> &str {
+        match self {
+            Self::Unreachable(why) | Self::Broken(why) => why,
+            _ => "",
+        }
+    }
+}
+
+impl From<Unreached> for Failed {
+    fn from(unreached: Unreached) -> Self {
+        match unreached {
+            Unreached::Connect(why) => Self::Unreachable(why),
+            Unreached::Broken(why) => Self::Broken(why),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_client_is_told_names_no_host() {
+        let failed = Failed::Unreachable("tcp connect error: http://inside:8080".to_owned());
+        assert_eq!(failed.to_string(), "a backend cannot be reached");
+        assert!(failed.detail().contains("inside"));
+    }
+}

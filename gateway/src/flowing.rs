@@ -1,0 +1,74 @@
+//! The body of a backend's answer on its way to the client: handed on as it comes, and ended if nothing comes for too long.
+
+use std::error::Error;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep, sleep};
+
+/// A body on its way.
+#[derive(Debug)]
+pub struct Flowing {
+    body: Incoming,
+    idle: Duration,
+    rest: Option<Pin<Box<Sleep>>>,
+    /// Whether `rest` runs since the last piece.
+    is_resting: bool,
+}
+
+/// Nothing came for too long.
+#[derive(Debug, thiserror::Error)]
+#[error("the backend sent nothing for {} s", .0.as_secs())]
+pub struct Silent(Duration);
+
+impl Flowing {
+    /// The body of an answer, of which a piece must come within each `idle`.
+    #[must_use]
+    pub fn new(body: Incoming, idle: Duration) -> Self {
+        Self {
+            body,
+            idle,
+            rest: None,
+            is_resting: false,
+        }
+    }
+}
+
+impl Body for Flowing {
+    type Data = Bytes;
+    type Error = Box<dyn Error + Send + Sync>;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        loop {
+            match Pin::new(&mut self.body).poll_frame(cx) {
+                // Trailers concern the connection to the backend.
+                Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => {}
+                Poll::Ready(frame) => {
+                    self.is_resting = false;
+                    return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+                }
+                Poll::Pending => break,
+            }
+        }
+        let idle = self.idle;
+        let was_resting = std::mem::replace(&mut self.is_resting, true);
+        let rest = self.rest.get_or_insert_with(|| Box::pin(sleep(idle)));
+        if !was_resting {
+            rest.as_mut().reset(Instant::now() + idle);
+        }
+        ready!(rest.as_mut().poll(cx));
+        Poll::Ready(Some(Err(Silent(idle).into())))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

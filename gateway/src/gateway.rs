@@ -1,0 +1,192 @@
+//! The way of a request through the gateway: what answers it, and the headers that every answer has.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONTENT_TYPE, HOST, HeaderName, HeaderValue, LOCATION, ORIGIN};
+use http::request::Parts;
+use http::{Method, Request, StatusCode};
+use http_body_util::{Either, Full};
+use signet_base::{Clock as _, SystemClock, rfc3339};
+use signet_edge::Handler;
+use signet_edge::body::{Arriving, empty, json};
+
+use crate::answer::{self, COMPLETED, Response};
+use crate::ask::Call;
+use crate::auth::Guard;
+use crate::flowing::Flowing;
+use crate::plan::Plan;
+use crate::plan::rules::Page;
+use crate::routes::{Found, Undecodable};
+use crate::upstream::Upstream;
+
+const VERSION: HeaderName = HeaderName::from_static("x-krakend");
+
+/// The gateway, as one connection sees it.
+#[derive(Clone, Debug)]
+pub struct Gateway<U> {
+    plan: Arc<Plan>,
+    /// The validators of the plan, in their order.
+    guards: Arc<[Guard]>,
+    upstream: U,
+    client: HeaderValue,
+}
+
+impl<U: Upstream> Gateway<U> {
+    /// For the connection of this client.
+    pub fn new(plan: Arc<Plan>, guards: Arc<[Guard]>, upstream: U, client: SocketAddr) -> Self {
+        // An address of IPv4 that came over a listener of IPv6 is one of IPv4.
+        let text = client.ip().to_canonical().to_string();
+        Self {
+            plan,
+            guards,
+            upstream,
+            client: HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("unknown")),
+        }
+    }
+
+    async fn answer(&self, request: Request<Arriving>) -> Response {
+        let path = request.uri().path();
+        if self.plan.rules.health_path.as_deref() == Some(path) && request.method() == Method::GET {
+            return health();
+        }
+        let found = self.plan.routes.find(request.method(), path);
+        let (endpoint, parameters) = match found {
+            Ok(Found::Endpoint(endpoint, parameters)) => (endpoint, parameters),
+            Ok(other) => return self.nowhere(&request, other),
+            Err(Undecodable) => return empty(StatusCode::BAD_REQUEST),
+        };
+        let endpoint = &self.plan.endpoints[endpoint];
+        if parameters.iter().any(|value| is_ambiguous(value)) {
+            return empty(StatusCode::BAD_REQUEST);
+        }
+        let (head, body) = request.into_parts();
+        let mut call = self.call(head, parameters);
+        if let Some(guard) = endpoint.validator.and_then(|number| self.guards.get(number)) {
+            match guard.check(&mut call.headers) {
+                Ok(claims) => call.claims = Some(claims),
+                Err(refused) => {
+                    let mut response = refused.response(self.plan.rules.tells_errors);
+                    response.headers_mut().insert(VERSION, self.plan.rules.version.clone());
+                    return response;
+                }
+            }
+        } else if endpoint.validator.is_some() {
+            return empty(StatusCode::SERVICE_UNAVAILABLE);
+        }
+        let mut response = answer::answer(&self.upstream, &self.plan, endpoint, &call, body).await;
+        response.headers_mut().insert(VERSION, self.plan.rules.version.clone());
+        response
+    }
+
+    fn call(&self, head: Parts, parameters: Vec<String>) -> Call {
+        let host = head.headers.get(HOST).cloned();
+        let authority = || {
+            head.uri
+                .authority()
+                .and_then(|authority| HeaderValue::from_str(authority.as_str()).ok())
+        };
+        Call {
+            parameters,
+            query: head.uri.query().unwrap_or_default().to_owned(),
+            client: self.client.clone(),
+            host: host.or_else(authority),
+            claims: None,
+            headers: head.headers,
+        }
+    }
+
+    /// The answer where no endpoint is.
+    fn nowhere(&self, request: &Request<Arriving>, found: Found) -> Response {
+        let rules = &self.plan.rules;
+        let path = request.uri().path();
+        if let Some(path) = self.plan.routes.nearest(request.method(), path, rules.redirects) {
+            let location = match request.uri().query() {
+                Some(query) => format!("{path}?{query}"),
+                None => path,
+            };
+            if let Ok(location) = HeaderValue::from_str(&location) {
+                let status = match *request.method() {
+                    Method::GET => StatusCode::MOVED_PERMANENTLY,
+                    _ => StatusCode::TEMPORARY_REDIRECT,
+                };
+                let mut response = empty(status);
+                response.headers_mut().insert(LOCATION, location);
+                return response;
+            }
+        }
+        let mut response = match found {
+            Found::OtherMethods(methods) => {
+                let mut response = self.page(StatusCode::METHOD_NOT_ALLOWED, &rules.method_not_allowed);
+                let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
+                if let Ok(allow) = HeaderValue::from_str(&names.join(", ")) {
+                    response.headers_mut().insert(ALLOW, allow);
+                }
+                response
+            }
+            _ => self.page(StatusCode::NOT_FOUND, &rules.not_found),
+        };
+        response
+            .headers_mut()
+            .insert(COMPLETED, HeaderValue::from_static("false"));
+        response
+    }
+
+    fn page(&self, status: StatusCode, page: &Page) -> Response {
+        let mut response = http::Response::new(Either::Left(Full::new(page.body.clone())));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, page.content_type.clone());
+        headers.insert(VERSION, self.plan.rules.version.clone());
+        response
+    }
+}
+
+impl<U: Upstream> Handler for Gateway<U> {
+    type Streamed = Flowing;
+
+    async fn handle(&self, request: Request<Arriving>) -> Response {
+        let Some(cors) = &self.plan.rules.cors else {
+            return self.answer(request).await;
+        };
+        if let Some((status, headers)) = cors.preflight(request.method(), request.headers()) {
+            let mut response = empty(status);
+            *response.headers_mut() = headers;
+            return response;
+        }
+        let origin = request.headers().get(ORIGIN).cloned();
+        let mut response = self.answer(request).await;
+        cors.finish(origin.as_ref(), response.headers_mut());
+        response
+    }
+}
+
+/// Whether servers may read a value as something else than a part of a path: one that is encoded twice, or holds what ends a path.
+fn is_ambiguous(value: &str) -> bool {
+    let octets = value.as_bytes();
+    let is_encoded = octets
+        .windows(3)
+        .any(|window| window[0] == b'%' && window[1].is_ascii_hexdigit() && window[2].is_ascii_hexdigit());
+    is_encoded || value.contains(['?', '#']) || value == "." || value == ".."
+}
+
+fn health() -> Response {
+    let now = rfc3339(SystemClock.now());
+    json(Bytes::from(format!(r#"{{"agents":{{}},"now":"{now}","status":"ok"}}"#)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_that_may_be_read_twice_is_ambiguous() {
+        for value in ["%2e", "a%2Fb", "a?b", "a#b", ".", ".."] {
+            assert!(is_ambiguous(value), "{value}");
+        }
+        for value in ["a b", "a/b", "100%", "%zz", "...", ".a", "é", "a;b"] {
+            assert!(!is_ambiguous(value), "{value}");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Redirects of backends: followed to the hosts of the file, and to nobody else.
+//!
+//! A backend that is deceived, or taken over, must not make the gateway ask others of the inside in its name. What is not followed is
+//! an answer like any other.
+
+use http::header::LOCATION;
+use http::{HeaderMap, Method, StatusCode, Uri};
+use url::Url;
+
+use crate::plan::hosts::Hosts;
+
+/// The most redirects that are followed for one request.
+pub const MOST: usize = 10;
+
+/// A request that follows a redirect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Next {
+    /// Its method.
+    pub method: Method,
+    /// Its URL.
+    pub uri: Uri,
+}
+
+/// The request that an answer leads to, if it is a redirect that is followed. A body is never sent twice: with one, only those
+/// redirects are followed that lead to a GET (RFC 9110 §15.4).
+#[must_use]
+pub fn next(
+    hosts: &Hosts,
+    method: &Method,
+    uri: &Uri,
+    had_body: bool,
+    status: StatusCode,
+    headers: &HeaderMap,
+) -> Option<Next> {
+    let method = match status {
+        StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND | StatusCode::SEE_OTHER => Method::GET,
+        StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT if !had_body => method.clone(),
+        _ => return None,
+    };
+    let location = headers.get(LOCATION)?.to_str().ok()?;
+    let mut to = Url::parse(&uri.to_string()).ok()?.join(location).ok()?;
+    to.set_fragment(None);
+    if !to.username().is_empty() || to.password().is_some() {
+        return None;
+    }
+    let uri: Uri = to.as_str().parse().ok()?;
+    hosts.have(&uri).then_some(Next { method, uri })
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn led(method: &Method, had_body: bool, status: u16, location: &str) -> Option<(String, String)> {
+        let hosts = Hosts::of(&["http://api:8080", "https://other"]);
+        let uri: Uri = "http://api:8080/v1/a?b=c".parse().expect("a URL");
+        let mut headers = HeaderMap::new();
+        headers.insert(LOCATION, HeaderValue::from_str(location).expect("a value"));
+        let status = StatusCode::from_u16(status).expect("a status");
+        let next = next(&hosts, method, &uri, had_body, status, &headers)?;
+        Some((next.method.to_string(), next.uri.to_string()))
+    }
+
+    #[test]
+    fn a_redirect_is_followed_to_the_hosts_of_the_file_and_to_nobody_else() {
+        let to = |url: &str| Some(("GET".to_owned(), url.to_owned()));
+        for (location, expected) in [
+            ("/v2", to("http://api:8080/v2")),
+            ("d?e", to("http://api:8080/v1/d?e")),
+            ("http://api:8080/x#y", to("http://api:8080/x")),
+            ("//api:8080/x", to("http://api:8080/x")),
+            ("https://other/x", to("https://other/x")),
+            ("https://other:443/x", to("https://other/x")),
+            ("http://other/x", None),
+            ("http://api/x", None),
+            ("http://api:8080@evil/x", None),
+            ("http://u@api:8080/x", None),
+            ("//evil/x", None),
+            ("http://169.254.169.254/latest", None),
+            ("file:///etc/passwd", None),
+            ("http://[", None),
+        ] {
+            assert_eq!(led(&Method::GET, false, 302, location), expected, "{location}");
+        }
+    }
+
+    #[test]
+    fn a_body_is_not_sent_twice() {
+        let post = Method::POST;
+        for status in [301, 302, 303] {
+            assert_eq!(
+                led(&post, true, status, "/x").map(|(method, _)| method).as_deref(),
+                Some("GET")
+            );
+        }
+        for status in [307, 308] {
+            assert_eq!(led(&post, true, status, "/x"), None);
+            assert_eq!(
+                led(&post, false, status, "/x").map(|(method, _)| method).as_deref(),
+                Some("POST")
+            );
+        }
+        for status in [200, 300, 304, 305, 400] {
+            assert_eq!(led(&Method::GET, false, status, "/x"), None, "{status}");
+        }
+    }
+}

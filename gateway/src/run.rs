@@ -1,0 +1,119 @@
+//! Starts the gateway of a plan, and ends it: requests under way may finish.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+
+use signet_edge::{Context, Limits, Record, Workers, files, serve_tcp};
+use signet_issuers::NoClient;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+use crate::gateway::Gateway;
+use crate::keys;
+use crate::plan::Plan;
+use crate::plan::rules::AGENT;
+use crate::upstream::Pools;
+
+/// Connections of clients at once.
+const CONNECTIONS: usize = 10_000;
+/// The longest head of a request, in octets.
+const LONGEST_HEAD: usize = 64 * 1024;
+
+/// Why the gateway did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The listener.
+    #[error("listening on {address} failed; free the port, or change port or listen_ip")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The keys that verify tokens.
+    #[error("the keys of auth/validator cannot be followed")]
+    Keys(#[from] NoClient),
+    /// The certificates that backends are verified by.
+    #[error("the certificate authorities that this machine trusts cannot be read")]
+    Authorities(#[source] io::Error),
+    /// Threads and signals.
+    #[error("the system refused {what}")]
+    System {
+        /// What.
+        what: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Counts nothing.
+#[derive(Debug)]
+struct Uncounted;
+
+impl Record for Uncounted {
+    fn on_opened(&self) {}
+    fn on_closed(&self) {}
+    fn on_peer_refused(&self) {}
+}
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+/// [`StartError`].
+pub async fn run(plan: Plan, data_dir: &Path) -> Result<(), StartError> {
+    let refused = |what| move |source| StartError::System { what, source };
+    let mut terminate = signal(SignalKind::terminate()).map_err(refused("a handler for SIGTERM"))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(refused("a handler for SIGINT"))?;
+    files::allow(2, CONNECTIONS, "the gateway");
+    let listener = listen(plan.listen).await?;
+    let upstream = Pools::new(plan.connections).map_err(StartError::Authorities)?;
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let context = Context {
+        limits: Limits {
+            connections: CONNECTIONS,
+            setting: "the bound of the gateway",
+            header_timeout: plan.header_timeout,
+            tcp_head: LONGEST_HEAD,
+        },
+        shutdown: CancellationToken::new(),
+        workers: Workers::start(threads).map_err(refused("threads"))?,
+        tasks: TaskTracker::new(),
+        record: Arc::new(Uncounted),
+    };
+    let (shutdown, tasks) = (context.shutdown.clone(), context.tasks.clone());
+    let guards = keys::follow(&plan.validators, data_dir, &tasks, &shutdown).await?;
+    let address = listener.local_addr().unwrap_or(plan.listen);
+    let (drain, plan) = (plan.drain, Arc::new(plan));
+    info!(version = AGENT, name = plan.name, endpoints = plan.endpoints.len(), %address, "the gateway is serving");
+    let handler = move |client| Gateway::new(Arc::clone(&plan), Arc::clone(&guards), upstream.clone(), client);
+    tasks.spawn(serve_tcp("gateway", listener, None, handler, context));
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    info!(wait = %humantime::format_duration(drain), "stopping: requests under way may finish");
+    shutdown.cancel();
+    tasks.close();
+    if tokio::time::timeout(drain, tasks.wait()).await.is_err() {
+        warn!("some requests did not finish in max_shutdown_wait_time and are cut off");
+    }
+    info!("stopped");
+    Ok(())
+}
+
+/// Where the machine has no IPv6, all addresses are those of IPv4.
+async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
+    let failed = |source| StartError::Listen { address, source };
+    match TcpListener::bind(address).await {
+        Err(error) if address.ip().is_unspecified() && error.kind() != io::ErrorKind::AddrInUse => {
+            let ipv4 = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), address.port());
+            TcpListener::bind(ipv4).await.map_err(failed)
+        }
+        bound => bound.map_err(failed),
+    }
+}

@@ -1,0 +1,129 @@
+//! Requests to backends, over connections that each thread keeps for itself: no lock is shared by two threads.
+//!
+//! [`Upstream`] is all that the pipelines know. [`Pools`] is the client of hyper-util behind it, one for each thread.
+
+use std::cell::RefCell;
+use std::error::Error as _;
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{Either, Full};
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::ClientConfig;
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls_platform_verifier::BuilderVerifierExt as _;
+use signet_base::chain;
+use signet_edge::body::Arriving;
+
+use crate::plan::Connections;
+
+/// The body of a request to a backend: a whole one, or the client's as it arrives.
+pub type RequestBody = Either<Full<Bytes>, Arriving>;
+
+/// The longest head of an answer, in octets.
+const LONGEST_HEAD: usize = 64 * 1024;
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unreached {
+    /// No connection. The text is for the log.
+    Connect(String),
+    /// The connection broke, or what came is no answer. The text is for the log.
+    Broken(String),
+}
+
+/// Sends requests to backends.
+pub trait Upstream: Clone + Send + Sync + 'static {
+    /// Sends a request, and returns when the head of its answer is there.
+    fn send(&self, request: Request<RequestBody>)
+    -> impl Future<Output = Result<Response<Incoming>, Unreached>> + Send;
+}
+
+type PooledClient = Client<HttpsConnector<HttpConnector>, RequestBody>;
+
+/// A pool of connections for each thread.
+#[derive(Clone, Debug)]
+pub struct Pools {
+    /// Tells the pools of this file from those of another in the same process.
+    number: usize,
+    connections: Connections,
+    tls: Arc<ClientConfig>,
+}
+
+static NUMBERS: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    static CLIENTS: RefCell<Vec<(usize, PooledClient)>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Pools {
+    /// Pools without connections.
+    ///
+    /// # Errors
+    /// If the authorities that the machine trusts cannot be read.
+    pub fn new(connections: Connections) -> io::Result<Self> {
+        let tls = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()
+            .and_then(|builder| builder.with_platform_verifier())
+            .map_err(io::Error::other)?
+            .with_no_client_auth();
+        Ok(Self {
+            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
+            connections,
+            tls: Arc::new(tls),
+        })
+    }
+
+    /// The client of this thread.
+    fn client(&self) -> PooledClient {
+        CLIENTS.with_borrow_mut(|clients| {
+            if let Some((_, client)) = clients.iter().find(|(number, _)| *number == self.number) {
+                return client.clone();
+            }
+            let client = self.start();
+            clients.push((self.number, client.clone()));
+            client
+        })
+    }
+
+    fn start(&self) -> PooledClient {
+        let mut http = HttpConnector::new();
+        http.enforce_http(false);
+        http.set_nodelay(true);
+        http.set_keepalive(self.connections.keep_alive);
+        http.set_connect_timeout(self.connections.connect_timeout);
+        http.set_happy_eyeballs_timeout(Some(self.connections.fallback_delay));
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config((*self.tls).clone())
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(http);
+        Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_max_idle_per_host(self.connections.idle_per_host)
+            .pool_idle_timeout(self.connections.idle_timeout)
+            .http1_max_buf_size(LONGEST_HEAD)
+            .build(connector)
+    }
+}
+
+impl Upstream for Pools {
+    async fn send(&self, request: Request<RequestBody>) -> Result<Response<Incoming>, Unreached> {
+        let sent = self.client().request(request).await;
+        sent.map_err(|error| {
+            let why = error.source().map_or_else(|| error.to_string(), chain);
+            match error.is_connect() {
+                true => Unreached::Connect(why),
+                false => Unreached::Broken(why),
+            }
+        })
+    }
+}
