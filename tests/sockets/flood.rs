@@ -146,14 +146,14 @@ fn a_request_beside_a_flood_of_unfinished_heads_is_answered_at_once() {
         let mut heads: Vec<_> = (0..300)
             .map(|_| {
                 let mut head = target.connect(listener);
-                // The last ones may be closed at once.
+                // The first ones are closed for the others.
                 let _ = head.send(part.as_bytes());
                 head
             })
             .collect();
-        let last = heads.last_mut().expect("a head");
+        let first = heads.first_mut().expect("a head");
         assert!(
-            last.ends_within(PATIENCE),
+            first.ends_within(PATIENCE),
             "{listener:?}: there is memory for all of them"
         );
         let start = instant();
@@ -173,6 +173,59 @@ fn a_request_beside_a_flood_of_unfinished_heads_is_answered_at_once() {
         say(format!("two requests beside a flood of heads, {listener:?}: {took:?}"));
         assert!(took < Duration::from_secs(1), "{listener:?}: {took:?}");
     }
+}
+
+/// A client that sends its whole request at once is answered, whatever other clients have left unfinished.
+#[test]
+fn a_long_request_beside_a_flood_of_long_heads_is_answered() {
+    for listener in LISTENERS {
+        let target = listener.target();
+        let part = format!(
+            "GET {} HTTP/1.1\r\nhost: signet\r\nx: {}",
+            listener.path(),
+            "x".repeat(12_000)
+        );
+        let whole = format!("{part}\r\n\r\n");
+        target.measure("256 heads of 12 KiB without an end", listener, || {
+            let open = || {
+                let mut head = target.connect(listener);
+                let _ = head.send(part.as_bytes());
+                head
+            };
+            let mut heads: Vec<_> = (0..256).map(|_| open()).collect();
+            settled(&target);
+            let mut answered = || {
+                for round in 0..8 {
+                    let mut connection = target.connect(listener);
+                    connection.send(whole.as_bytes()).expect("sent");
+                    let answer = connection
+                        .answer("GET")
+                        .unwrap_or_else(|error| panic!("{listener:?}, round {round}: {error}"));
+                    assert_eq!(answer.status, 200, "{listener:?}, round {round}");
+                }
+                ask_at_length(&target, listener);
+            };
+            answered();
+            // The same while more of them come than there is memory for.
+            for _ in 0..8 {
+                heads.extend((0..32).map(|_| open()));
+                answered();
+            }
+            heads
+        });
+    }
+}
+
+/// A request over HTTP/2 whose fields are as long as any listener takes.
+fn ask_at_length(target: &Target, listener: Listener) {
+    let mut stream = listener.open(target);
+    stream.patience(PATIENCE).expect("a limit");
+    stream.write_all(&http2::hello(65_535)).expect("sent");
+    let fields = [http2::path(4, listener.path()), http2::bearer(&"x".repeat(7_000))].concat();
+    stream.write_all(&http2::ask_of_path(&fields, 1)).expect("sent");
+    stream.flush().expect("sent");
+    let status = http2::status_of_an_answer(stream.as_mut()).expect("an answer");
+    assert_eq!(status, 200, "{listener:?}");
 }
 
 #[test]

@@ -66,6 +66,8 @@ enum End {
     Silent,
     /// Nothing arrived for too long, and the client owes the rest of a request. It gets an answer that says so.
     Late,
+    /// There is no memory for the rest of a head, and the client can be told.
+    Full,
 }
 
 /// The limits for the connections of a listener.
@@ -182,6 +184,10 @@ async fn speak_http1<S, H>(
     };
     match end {
         End::Late => stream.say(TIMED_OUT).await,
+        End::Full => {
+            stream.say(&full()).await;
+            unless_gone(connection, unless_hurried(connection, stream.linger())).await;
+        }
         End::Sending => {
             unless_gone(connection, unless_hurried(connection, stream.linger())).await;
         }
@@ -246,6 +252,7 @@ where
     let ended = |outcome: hyper::Result<()>| match outcome {
         Ok(()) if connection.is_over() => End::Sending,
         Ok(()) => End::Done,
+        Err(_) if connection.is_refused() => End::Full,
         Err(error) => {
             debug!(%error, "a connection ended early");
             if error.is_parse() { End::Sending } else { End::Done }
@@ -340,6 +347,23 @@ async fn unless_hurried<F: Future>(connection: &Connection, doing: F) {
     }
 }
 
+/// The answer to an incomplete head if there is no memory for it.
+fn full() -> Vec<u8> {
+    let problem =
+        Problem::overloaded("too many long requests have come in part; send yours whole, or try again in a second");
+    let body = problem.to_json();
+    let mut answer = format!(
+        "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: {}\r\n",
+        body.len()
+    )
+    .into_bytes();
+    for (name, value) in &problem.headers() {
+        answer.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+    }
+    answer.extend([b"\r\n", &body[..]].concat());
+    answer
+}
+
 /// A problem over HTTP/2. hyper would also send its body in an answer to `HEAD`.
 fn refusal<B>(problem: Problem, method: &Method) -> Response<B> {
     let response = problem.into_response();
@@ -371,3 +395,6 @@ async fn unless<F: Future>(connection: &Connection, least: Told, doing: F) -> Op
     })
     .await
 }
+
+#[cfg(test)]
+mod tests;

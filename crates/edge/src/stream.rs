@@ -63,6 +63,7 @@ impl<S> Metered<S> {
 impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.connection.is_blocked() {
+            self.connection.on_waiting()?;
             self.withheld = Some(cx.waker().clone());
             return Poll::Pending;
         }
@@ -75,8 +76,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
             let mut piece = ReadBuf::new(&mut scratch[..length]);
             let polled = Pin::new(&mut self.stream).poll_read(cx, &mut piece);
             self.connection.on_looked();
+            if polled.is_pending() {
+                self.connection.on_waiting()?;
+            }
             ready!(polled)?;
-            self.connection.on_received(piece.filled().len())?;
+            self.connection.on_received(piece.filled().len());
             buf.put_slice(piece.filled());
             Poll::Ready(Ok(()))
         })

@@ -14,8 +14,8 @@ use parking_lot::Mutex;
 use signet_base::Seldom;
 use tracing::warn;
 
+use super::Crowd;
 use super::tally::Tally;
-use super::{Crowd, Need};
 
 pub(crate) use self::under_way::UnderWay;
 
@@ -68,6 +68,8 @@ pub(crate) struct Connection {
     /// The number of bytes that arrived since the last request.
     head: Tally,
     head_held: AtomicBool,
+    /// Whether there was no memory for the rest of a head.
+    is_refused: AtomicBool,
     /// Over HTTP/1.1: the number of complete heads that hyper received.
     heads: Tally,
     /// The first of these heads, counted from 1, that has a `#` in its target; 0 if none has.
@@ -116,6 +118,7 @@ impl Connection {
             last_look: AtomicBool::default(),
             head: Tally::default(),
             head_held: AtomicBool::default(),
+            is_refused: AtomicBool::default(),
             heads: Tally::default(),
             fragment: Tally::default(),
             read: Tally::default(),
@@ -216,6 +219,12 @@ impl Connection {
         (owes_head || owes_body) && !self.is_blocked() && !self.is_http2.load(Ordering::Relaxed)
     }
 
+    /// Whether the connection ends because there is no memory for the rest of a head, and the client can be told so: over
+    /// HTTP/1.1, and not in the middle of an answer.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.is_refused.load(Ordering::Relaxed) && !self.is_blocked() && !self.is_http2.load(Ordering::Relaxed)
+    }
+
     /// Whether the last answer was written. Bytes that still arrive are then not answered.
     pub(crate) fn is_over(&self) -> bool {
         self.is_idle() && self.is_last()
@@ -299,28 +308,40 @@ impl Connection {
         self.looked.store(true, Ordering::Relaxed);
     }
 
-    /// Handles new bytes from the peer.
+    /// Counts new bytes from the peer.
+    pub(crate) fn on_received(&self, octets: usize) {
+        if !self.lingers.load(Ordering::Relaxed) {
+            self.head.add(u64::try_from(octets).unwrap_or(u64::MAX));
+        }
+    }
+
+    /// Handles the moment when all bytes were handed on and the task waits for more. Only then is it known that a head is
+    /// incomplete. So a request that arrives at once takes no memory of the listener.
     ///
     /// # Errors
-    /// The bytes belong to a long head, and the listener already holds too much memory for such heads.
-    pub(crate) fn on_received(&self, octets: usize) -> io::Result<()> {
-        if self.lingers.load(Ordering::Relaxed) {
+    /// A long head has arrived in part, and the listener has no memory for it.
+    pub(crate) fn on_waiting(&self) -> io::Result<()> {
+        if self.head.count() <= FREE_HTTP2 {
             return Ok(());
         }
-        self.head.add(u64::try_from(octets).unwrap_or(u64::MAX));
         let is_http2 = self.is_http2.load(Ordering::Relaxed);
         let free = if is_http2 { FREE_HTTP2 } else { FREE };
-        if self.head.count() <= free || self.head_held.load(Ordering::Relaxed) {
+        let is_counted = self.head_held.load(Ordering::Relaxed) || self.lingers.load(Ordering::Relaxed);
+        if self.head.count() <= free || is_counted {
             return Ok(());
         }
         // Over HTTP/1.1, these bytes are the body of the current request. It is counted where it is read.
         if self.under_way.count() > 0 && !is_http2 {
             return Ok(());
         }
-        if !self.hold(HEAD, Need::Head) {
-            return Err(io::Error::other("the listener holds too many unfinished heads"));
+        if !self.hold(HEAD) {
+            self.is_refused.store(true, Ordering::Relaxed);
+            return Err(io::Error::other("the listener holds too much"));
         }
         self.head_held.store(true, Ordering::Relaxed);
+        if self.under_way.count() == 0 {
+            self.waited.set(self.crowd.now());
+        }
         Ok(())
     }
 
@@ -437,8 +458,8 @@ impl Connection {
         }
     }
 
-    fn hold(&self, more: u64, need: Need) -> bool {
-        let taken = self.crowd.hold(octets(more), need);
+    fn hold(&self, more: u64) -> bool {
+        let taken = self.crowd.hold(octets(more));
         if taken {
             self.held.add(more);
         }

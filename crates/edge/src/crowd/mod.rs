@@ -6,6 +6,7 @@
 pub(crate) mod connection;
 mod tally;
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use signet_base::Seldom;
 
 /// The maximum memory in bytes that all connections of a listener hold together, beyond a free allowance for each:
 /// HTTP/2 streams, long answers that are not read, and long incomplete heads.
-const HELD: usize = 16 * 1024 * 1024;
+pub(crate) const HELD: usize = 16 * 1024 * 1024;
 /// How much is freed when the limit is reached, to avoid looking for a connection at every request.
 const FREED: usize = HELD / 4;
 /// How long a peer may leave an answer unread before its connection may be closed to free memory.
@@ -33,15 +34,6 @@ const SETTLING: Duration = Duration::from_millis(100);
 const MOVES: usize = 64;
 /// How often a full listener checks for connections that have become idle.
 const LOOK: Duration = Duration::from_millis(20);
-
-/// What memory is needed for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Need {
-    /// An incomplete head.
-    Head,
-    /// A complete request, or its answer.
-    Request,
-}
 
 /// The connections of one listener.
 #[derive(Debug)]
@@ -137,11 +129,12 @@ impl Crowd {
     }
 
     /// Counts memory for a connection. If that exceeds the limit, connections are closed whose peers do not read their
-    /// answers, starting with those that hold most. Returns `false` if that is not enough.
+    /// answers or have not sent the rest of a head: first those that hold most, and among these the one that has waited
+    /// longest. Returns `false` if that is not enough.
     #[must_use]
-    pub(crate) fn hold(&self, octets: usize, need: Need) -> bool {
+    pub(crate) fn hold(&self, octets: usize) -> bool {
         let held = self.held.fetch_add(octets, Ordering::Relaxed) + octets;
-        if held <= HELD || self.relieve(need) {
+        if held <= HELD || self.relieve() {
             return true;
         }
         self.give_back(octets);
@@ -216,8 +209,8 @@ impl Crowd {
         true
     }
 
-    /// Connections without a request are not protected when a request needs memory.
-    fn relieve(&self, need: Need) -> bool {
+    /// Connections that only have an incomplete head are not protected: a request or a newer head may need their memory.
+    fn relieve(&self) -> bool {
         let mut present = self.present();
         let held = |present: &Present| self.held.load(Ordering::Relaxed).saturating_sub(present.leaving);
         if held(&present) <= HELD {
@@ -226,11 +219,11 @@ impl Crowd {
         let before = self.before(PROTECTED);
         while held(&present) > HELD - FREED {
             let slow = present.by_rest.values().filter(|connection| {
-                let is_unprotected =
-                    connection.waits_since() <= before || (need == Need::Request && connection.holds_a_head_alone());
+                let is_unprotected = connection.waits_since() <= before || connection.holds_a_head_alone();
                 connection.held() > 0 && connection.is_peer_slow() && is_unprotected
             });
-            let Some(most) = slow.max_by_key(|connection| connection.held()).cloned() else {
+            let most = slow.max_by_key(|connection| (connection.held(), Reverse(connection.waits_since())));
+            let Some(most) = most.cloned() else {
                 break;
             };
             present.leaving += most.leave_behind();

@@ -13,7 +13,6 @@ use http_body_util::{Either, Full};
 
 use super::{Connection, Told, octets};
 use crate::answer::{AnswerBody, Body, Response};
-use crate::crowd::Need;
 use crate::problem::Problem;
 
 /// Shorter answers over HTTP/1.1 are not counted.
@@ -112,7 +111,7 @@ impl UnderWay {
 
     fn hold(&mut self, more: usize) -> bool {
         let more = u64::try_from(more).unwrap_or(u64::MAX);
-        let taken = self.connection.hold(more, Need::Request);
+        let taken = self.connection.hold(more);
         if taken {
             self.held += more;
         }
