@@ -65,3 +65,6 @@ pub(crate) fn refusal() -> Problem {
          value, or take it out",
     )
 }
+
+#[cfg(test)]
+mod tests;
