@@ -15,7 +15,7 @@ use crate::telemetry::metrics::Metrics;
 
 /// The setting for the maximum number of connections, for the log.
 pub(super) const MAX_CONNECTIONS: &str = "SIGNET_MAX_CONNECTIONS";
-/// The longest head of a request on the public and the admin listener, where nobody has much to say.
+/// The maximum head of a request on the public and the admin listener, in bytes. Requests there are short.
 const SHORT_HEAD: usize = 16 * 1024;
 
 /// The settings, the clock, the metrics, and the tasks that end with the process.

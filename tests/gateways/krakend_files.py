@@ -1,7 +1,7 @@
-"""Files of KrakenD by a seed, and the backend that they ask: what two gateways are compared with.
+"""Generates configuration files of KrakenD from a seed, and the backend for them, to compare two gateways.
 
-What section "Differences from KrakenD" of docs/gateway.md has is not generated: keys of one name in two answers that are merged
-in parallel, answers without a body, values that are not there.
+What "Differences from KrakenD" in docs/gateway.md lists is not generated: equal keys in two answers that are merged in
+parallel, answers without a body, and missing values.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from program import LOOPBACK
 
 NAMES = ["a", "b", "c", "d", "name", "items"]
 TEXTS = ["", "text", "Ünïcode ✓", 'quote " and \\', "<b>&</b>", "a/b?c=d", "line\nline", "0"]
-# As they are written: no gateway may change their digits.
+# In these spellings: no gateway may change the digits.
 NUMBERS = ["0", "-1", "1.50", "12345678901234567890", "1e3", "0.1", "9007199254740993"]
 STRATEGIES = ["always", "success", "errored", "complete", "incomplete"]
 # Documents of one backend.
@@ -25,7 +25,7 @@ DOCUMENTS = 60
 
 
 class Number(float):
-    """A number that is written as it was made."""
+    """A number that keeps its spelling."""
 
     def __new__(cls, text: str) -> Number:
         number = super().__new__(cls, text)
@@ -37,7 +37,7 @@ class Number(float):
 
 
 def written(value: Any) -> str:
-    """JSON, with the digits of each number."""
+    """Writes JSON, with the original digits of each number."""
     match value:
         case Number():
             return repr(value)
@@ -50,7 +50,7 @@ def written(value: Any) -> str:
 
 
 class Documents:
-    """What a backend answers, by path: status, type, body."""
+    """The answers of a backend, by path: status, type, body."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
@@ -115,7 +115,7 @@ class Backend:
                 self.wfile.write(octets)
 
             def log_message(self, format: str, *args: Any) -> None:
-                """Nothing: the tests say what is wrong."""
+                """Logs nothing, because the tests report what is wrong."""
 
         self._server = http.server.ThreadingHTTPServer((LOOPBACK, 0), Serve)
         self._server.daemon_threads = True
@@ -128,7 +128,7 @@ class Backend:
 
 
 class Endpoints:
-    """Endpoints by a seed."""
+    """Generates endpoints from a seed."""
 
     def __init__(self, seed: int, documents: Documents) -> None:
         self._random = random.Random(seed)
@@ -173,7 +173,7 @@ class Endpoints:
         elif pick < 0.3:
             backend["encoding"] = self._random.choice(["safejson", "string"])
         if in_merge:
-            # Of two answers with one key the one that comes later counts there.
+            # If two answers have the same key, the later one counts in KrakenD.
             backend["group"] = f"g{number}"
         return backend | self._on_error(number)
 
@@ -186,7 +186,7 @@ class Endpoints:
         return {}
 
     def _chain(self) -> list[dict[str, Any]]:
-        """Each asks for what an answer before it names; the first is an object, as nothing else has a key."""
+        """Each requests what an earlier answer names. The first is an object, because nothing else has keys."""
         first = {"url_pattern": self._random.choice(self._documents.objects), "group": "g0"}
         second = {"url_pattern": "/{resp0_g0.id}", "group": "g1"}
         third = {"url_pattern": self._path() + "?from={resp0_g0.key}", "group": "g2"} | self._on_error(2)
@@ -201,17 +201,17 @@ class Endpoints:
         if self._random.random() < 0.3:
             backend["allow"] = [path(3) for _ in range(self._random.randint(1, 3))]
         elif self._random.random() < 0.3:
-            # Deeper paths count in later versions than that of the peer.
+            # Only later versions of KrakenD support deeper paths.
             backend["deny"] = [path(1) for _ in range(self._random.randint(1, 3))]
         if self._random.random() < 0.3:
-            # Renames that follow each other have no order there.
+            # KrakenD does renames in no particular order.
             backend["mapping"] = {name: f"new_{name}" for name in self._random.sample(NAMES, 2)}
         if self._random.random() < 0.2:
             backend["group"] = "group"
         return backend
 
 
-# The names that the modules of the peer know.
+# The names that KrakenD's modules know.
 LONG = {"proxy": "github.com/devopsfaith/krakend/proxy", "backend/http": "github.com/devopsfaith/krakend/http"}
 
 

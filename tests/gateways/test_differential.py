@@ -1,5 +1,5 @@
-"""Our own gateway and KrakenD's engine with the same files, the same backends and the same requests: what a client gets is the same,
-but for what docs/gateway.md says. The files are made by seeds, which a failure names."""
+"""Compares our own gateway with KrakenD's engine, with the same files, backends and requests. A client must get the same
+answers, except for the differences in docs/gateway.md. The files are generated from seeds, which a failure names."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Gateway(Program):
 
 
 def asked(port: int, path: str) -> dict[str, Any]:
-    """What a client gets, with numbers as they are written."""
+    """The answer to a client, with numbers in their original spelling."""
     connection = http.client.HTTPConnection(LOOPBACK, port, timeout=20)
     connection.request("GET", path)
     answer = connection.getresponse()
@@ -99,12 +99,12 @@ REQUESTS: list[tuple[str, dict[str, str]]] = [
     ("/none?a=1", {"X-A": "1", "Content-Type": "text/plain"}),
     ("/filtered?a=1&b=2", {"X-A": "1", "X-B": "2"}),
 ]
-# What the connection decides, and what names the gateway.
+# Headers of the connection, and those that name the gateway.
 OWN = {"host", "accept-encoding", "connection", "content-length", "transfer-encoding", "x-forwarded-via", "x-forwarded-host"}
 
 
 def reached(port: int, path: str, headers: dict[str, str]) -> dict[str, Any]:
-    """What reaches the backend of a request."""
+    """The parts of a request that reach the backend."""
     connection = http.client.HTTPConnection(LOOPBACK, port, timeout=20)
     connection.request("GET", path, headers=headers)
     answer = json.loads(connection.getresponse().read())
@@ -130,7 +130,7 @@ def test_of_a_request_the_same_reaches_the_backend(service: Service) -> None:
             "endpoint": "/filtered",
             "input_headers": ["X-A", "X-B"],
             "input_query_strings": ["a", "b"],
-            # There, the list of a backend also drops what the gateway says itself.
+            # In KrakenD, the list of a backend also removes headers that the gateway itself adds.
             "backend": [{"url_pattern": "/filtered", "input_headers": ["X-B", "X-Forwarded-For"]}],
         },
     ]

@@ -146,7 +146,7 @@ fn a_request_beside_a_flood_of_unfinished_heads_is_answered_at_once() {
         let mut heads: Vec<_> = (0..300)
             .map(|_| {
                 let mut head = target.connect(listener);
-                // The first ones are closed for the others.
+                // The first connections are closed in favour of the others.
                 let _ = head.send(part.as_bytes());
                 head
             })
@@ -206,7 +206,7 @@ fn a_long_request_beside_a_flood_of_long_heads_is_answered() {
                 ask_at_length(&target, listener);
             };
             answered();
-            // The same while more of them come than there is memory for.
+            // The same while more clients arrive than there is memory for.
             for _ in 0..8 {
                 heads.extend((0..32).map(|_| open()));
                 answered();
@@ -216,7 +216,7 @@ fn a_long_request_beside_a_flood_of_long_heads_is_answered() {
     }
 }
 
-/// A request over HTTP/2 whose fields are as long as any listener takes.
+/// A request over HTTP/2 whose fields are as long as any listener accepts.
 fn ask_at_length(target: &Target, listener: Listener) {
     let mut stream = listener.open(target);
     stream.patience(PATIENCE).expect("a limit");

@@ -181,7 +181,8 @@ fn over_http_2_the_stream_of_a_number_sign_is_reset_and_the_others_go_on() {
     }
 }
 
-/// A gateway's address may have any byte in it by mistake. What comes after it still counts, or the request is refused.
+/// A gateway's URL may have any byte in it by mistake. What follows the byte must still count, or the request must be
+/// refused.
 #[test]
 fn no_octet_in_a_target_hides_a_requirement() {
     let listener = Listener::Socket;

@@ -17,7 +17,7 @@ const SHARED: &[&str] = &[
     "signet-verify",
 ];
 
-/// The gateway. It links what is shared, and nothing else of ours.
+/// The gateway. Of our crates, it links only the shared ones.
 const GATEWAY: &str = "signet-gateway";
 
 /// Whether this package is only for the sidecar.

@@ -214,8 +214,8 @@ impl Authentic {
         Ok(Verified(self))
     }
 
-    /// Checks what depends on no caller: that it is a token for access, and that it is good at this instant. `clock_skew` is the most
-    /// that any clock is off.
+    /// Makes the checks that do not depend on a caller: that this is an access token, and that it is good at this
+    /// instant. `clock_skew` is how far any clock may be off.
     ///
     /// # Errors
     /// [`Refusal::WrongType`], [`Refusal::Expired`] or [`Refusal::NotYetValid`].

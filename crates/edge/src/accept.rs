@@ -45,7 +45,7 @@ pub struct Limits {
     pub setting: &'static str,
     /// How long a new connection may take to finish its TLS handshake and send its first request.
     pub header_timeout: Duration,
-    /// The longest head of a request over HTTP/1.1 on a TCP listener, in octets. On a socket it is 64 KiB.
+    /// The maximum head of a request over HTTP/1.1 on a TCP listener, in bytes. On a socket it is 64 KiB.
     pub tcp_head: usize,
 }
 

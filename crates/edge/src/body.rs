@@ -52,7 +52,7 @@ pub struct Arriving {
     /// hyper does not report the end of a chunked body, so it is recorded here.
     ended: bool,
     arrived: usize,
-    /// Whoever reads it hands each piece on, and holds one at a time.
+    /// The reader passes on each piece and holds one at a time.
     is_passed_on: bool,
     room: Option<SemaphorePermit<'static>>,
 }
@@ -72,8 +72,8 @@ impl Arriving {
         }
     }
 
-    /// The same body for one who hands each piece on before he takes the next: it takes nothing of the budget, however long it
-    /// is.
+    /// Marks the body as passed on piece by piece. It then takes nothing from the memory budget, however long it is.
+    /// The reader must pass on each piece before it reads the next.
     #[must_use]
     pub fn passed_on(mut self) -> Self {
         self.is_passed_on = true;
@@ -168,7 +168,7 @@ pub struct Whole {
 }
 
 impl Whole {
-    /// The octets, to be sent on. They keep their room for as long as this body lives.
+    /// The bytes, to send them on. They count against the memory budget for as long as this body lives.
     #[must_use]
     pub fn octets(&self) -> Bytes {
         self.octets.clone()

@@ -117,7 +117,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
     }
 }
 
-/// A stream whose first bytes were examined and are returned again. It examines all that hyper gets for a `#` in a target.
+/// A stream whose first bytes were examined and are returned again. It looks for a `#` in the targets of all requests.
 ///
 /// While an endless answer is written, it checks whether the client is still there. hyper does not read during that
 /// time, because it allows clients to close their sending side.

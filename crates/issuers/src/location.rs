@@ -26,10 +26,10 @@ impl Location {
         }
     }
 
-    /// Reads a URL, and takes http from elsewhere too: for an operator who says that nobody stands between.
+    /// Parses a URL, and accepts plain http to any host. Use it if the operator says that the network can be trusted.
     ///
     /// # Errors
-    /// What is wrong with it, to be put after it.
+    /// What is wrong with the URL, as words to put after it.
     pub fn parse_over_http(text: &str) -> Result<Self, &'static str> {
         // The parser silently drops these characters (WHATWG URL §4.4). The request would then go to a host
         // that differs from the text.

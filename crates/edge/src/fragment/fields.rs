@@ -1,17 +1,17 @@
 //! The fields of a head as HPACK writes them (RFC 7541 §6): finds where each ends, and whether a `:path` has a `#` in it.
 //!
-//! It looks at values that are written out. A field that comes from the table of the connection was written out before. Its
-//! `#` was replaced then, in the table of h2 too, so this code keeps no table. It knows the name `:path` by its number in the
-//! static table, or written out. A client could also refer to that name in the table of the connection. No encoder of a
-//! common gateway does, because each searches the static table first.
+//! It examines only literal values. A field from the dynamic table of the connection was a literal before. Its `#` was
+//! replaced then, in h2's table too, so this code needs no table. It recognises the name `:path` by its number in the
+//! static table, or as a literal. A client could also refer to that name in the dynamic table. No encoder of a common
+//! gateway does, because each searches the static table first.
 
 use super::huffman::Bits;
 
 /// `:path` in the static table.
 const PATH: [u64; 2] = [4, 5];
-/// The same name, written out plain.
+/// The same name as a literal, not compressed.
 const NAME: &[u8] = b":path";
-/// The same name, written out compressed.
+/// The same name as a literal, compressed.
 const COMPRESSED: &[u8] = b"\xb9\x58\xd3\x3f";
 /// h2 refuses numbers of more bits.
 const MOST_BITS: u32 = 28;
@@ -57,7 +57,7 @@ enum Of {
 
 #[derive(Clone, Copy, Debug)]
 enum Text {
-    /// A name: how many of its bytes have come, if they equal the beginning of `:path`.
+    /// A name. The number of bytes so far, if they equal the beginning of `:path`.
     Name(Option<usize>),
     /// The value of `:path`.
     Path(Bits),
@@ -65,7 +65,7 @@ enum Text {
 }
 
 impl Fields {
-    /// Looks at bytes that have come, and replaces each `#` in a `:path` with a `>`. Returns whether there was one.
+    /// Examines new bytes, and replaces each `#` in a `:path` with a `>`. Returns whether there was one.
     pub(super) fn on_octets(&mut self, mut octets: &mut [u8]) -> bool {
         let mut found = false;
         while let Some(first) = octets.first().copied() {
@@ -114,7 +114,7 @@ impl Fields {
     }
 }
 
-/// A number begins in the last bits of an byte.
+/// A number begins in the last bits of a byte.
 fn begin(first: u8, bits: u32, of: Of) -> At {
     let most = (1 << bits) - 1;
     let number = u64::from(first) & most;
@@ -188,7 +188,7 @@ mod tests {
     /// `:scheme`, `:authority`, `user-agent` and `accept`.
     const COMPRESSED_PATH: &str = "82049d63b8581da99cf61bd97fc1db218b510b00ffebfcc2087acb00e4a4d57f86418b089d5c0b8170dc65c75a77\
                                    7a8825b650c3abbcf2e153032a2f2a";
-    /// The same of `GET /a%23/é\|#~`, which is shorter plain.
+    /// The same for `GET /a%23/é\|#~`, which is shorter without compression.
     const PLAIN_PATH: &str = "82040c2f612532332fc3a95c7c237e86418b089d5c0b8170dc6dc7841f7a8825b650c3abbcf2e153032a2f2a";
 
     fn octets(hex: &str) -> Vec<u8> {

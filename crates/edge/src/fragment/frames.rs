@@ -1,6 +1,6 @@
 //! Frames of HTTP/2 (RFC 9113 §4): finds those that carry a head, and where each head ends.
 //!
-//! It replaces a `#` in a `:path` with a `>`, which `http` accepts in no target. h2 then resets the stream of that request as
+//! It replaces a `#` in a `:path` with a `>`, which `http` refuses in targets. h2 then resets the stream of that request as
 //! malformed (RFC 9113 §8.1.1), and continues with the others.
 
 use super::Found;
@@ -25,7 +25,7 @@ pub(crate) struct Frames {
 
 #[derive(Clone, Copy, Debug)]
 enum At {
-    /// The head of a frame, and how many of its bytes have come.
+    /// The head of a frame, and how many of its bytes have arrived.
     Head([u8; 9], usize),
     /// The byte that gives the length of the padding. `left` is the rest of the frame, with this byte.
     Padding { left: usize, flags: u8 },
@@ -36,7 +36,7 @@ enum At {
         after: usize,
         is_last: bool,
     },
-    /// So many bytes that are no part of a head.
+    /// This many bytes that are not part of a head.
     Others(usize),
 }
 
@@ -52,7 +52,7 @@ impl Default for Frames {
 const NEXT: At = At::Head([0; 9], 0);
 
 impl Frames {
-    /// Looks at bytes that have come.
+    /// Examines new bytes.
     pub(crate) fn on_octets(&mut self, mut octets: &mut [u8], mut found: impl FnMut(Found)) {
         while let Some(first) = octets.first().copied() {
             let used = match self.at {

@@ -1,8 +1,8 @@
 //! Requests of HTTP/1.1, one after the other: finds where each head ends, and whether its target has a `#` in it.
 //!
 //! It frames requests as hyper does (RFC 9112 §§5, 6, 7.1), but it refuses none. hyper refuses a malformed request and closes
-//! the connection; then nothing found here counts. It keeps a few numbers and no bytes, so it does not matter how a request
-//! is cut into pieces, or how many come at once.
+//! the connection, so what was found here then has no effect. This code stores a few numbers and no bytes, so it does
+//! not matter how a request is cut into pieces, or how many requests arrive at once.
 
 use memchr::{memchr, memchr2};
 
@@ -46,7 +46,7 @@ enum At {
     },
     /// The size of a chunk.
     Size(u64),
-    /// What comes between the size and the end of the line.
+    /// The extensions between the size and the end of the line.
     Extension(u64),
     SizeEnd(u64),
     /// The beginning of a trailer field, or the empty line after the last one.
@@ -58,7 +58,7 @@ enum At {
 }
 
 impl Heads {
-    /// Looks at bytes that have come.
+    /// Examines new bytes.
     pub(crate) fn on_octets(&mut self, mut octets: &[u8], mut found: impl FnMut(Found)) {
         while let Some((first, others)) = octets.split_first() {
             octets = match self.at {

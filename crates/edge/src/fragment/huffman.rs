@@ -79,7 +79,7 @@ mod tests {
         assert_eq!(next, 1 << before, "no bits are left that begin no word");
     }
 
-    /// Puts `#` at every place within an byte, between symbols of many lengths.
+    /// Puts `#` at every place within a byte, between symbols of many lengths.
     #[test]
     fn a_hash_becomes_a_greater_than_at_every_place() {
         const WORDS: [(u32, u64); 9] = [

@@ -1,8 +1,9 @@
 //! Finds a `#` in a request's target before it is lost.
 //!
-//! A target has no fragment (RFC 9112 §3.2, RFC 9113 §8.3.1), but the `http` crate cuts one off and says nothing. A gateway
-//! that asks for `/v1/authorize?audience=a#x&scope=admin` would lose its requirement of a scope, and let everybody in. So
-//! [`Watch`], the one entry point, looks at what a client sends before hyper gets it, and such a request is refused.
+//! A target has no fragment (RFC 9112 §3.2, RFC 9113 §8.3.1), but the `http` crate cuts one off without an error. The
+//! request of a gateway for `/v1/authorize?audience=a#x&scope=admin` would lose its requirement of a scope, and
+//! everybody would be let in. Therefore [`Watch`], the one entry point, examines what a client sends before hyper gets
+//! it, and such a request is refused.
 //!
 //! Over HTTP/1.1 the request gets a 400. Over HTTP/2 its stream is reset as malformed: hyper does not say which stream a
 //! request came on, so an answer might go to the wrong one.
@@ -48,7 +49,7 @@ impl Watch {
         }
     }
 
-    /// Looks at bytes on their way to hyper. Over HTTP/2 it replaces a `#` in a `:path`, so h2 refuses the request.
+    /// Examines bytes on their way to hyper. Over HTTP/2 it replaces a `#` in a `:path`, so h2 refuses the request.
     pub(crate) fn on_octets(&mut self, octets: &mut [u8], found: impl FnMut(Found)) {
         match self {
             Self::Heads(heads) => heads.on_octets(octets, found),

@@ -1,4 +1,4 @@
-//! Compares what [`super::Watch`] finds with what hyper reads: where they differ, a good request would get a 400.
+//! Compares what [`super::Watch`] finds with what hyper reads. If they differed, a good request would get a 400.
 
 use std::time::Duration;
 
@@ -100,7 +100,7 @@ fn any_request() -> impl Strategy<Value = String> {
     })
 }
 
-/// All that is answered to these octets, which come in pieces of these lengths.
+/// The complete answer to these bytes, which arrive in pieces of these lengths.
 async fn answered(octets: &[u8], lengths: &[usize]) -> String {
     let crowd = Crowd::new("test", 1, "max_connections");
     let (ours, theirs) = duplex(LONG_HEAD);

@@ -1,4 +1,4 @@
-//! Connections of a listener whose memory is all taken.
+//! Connections of a listener whose memory is all in use.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ impl Handler for Hello {
     }
 }
 
-/// The answer to these pieces if all memory is held for clients that keep nobody waiting.
+/// The answer to these pieces if all memory is in use and none can be freed.
 async fn answered(pieces: &[&str]) -> String {
     let crowd = Crowd::new("test", 1, "max_connections");
     assert!(crowd.hold(HELD), "that much is allowed");
@@ -69,7 +69,7 @@ async fn a_long_head_that_comes_in_part_gets_a_503_if_there_is_no_memory_and_a_w
     }
     assert!(head.contains(&format!("content-length: {}", body.len())), "{head}");
     assert!(body.contains("urn:signet:problem:overloaded"), "{body}");
-    // A short one takes no memory of the listener.
+    // A short head takes no memory of the listener.
     let answer = answered(&["GET / HTTP/1.1\r\nhost:", " signet\r\n\r\n"]).await;
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
 }

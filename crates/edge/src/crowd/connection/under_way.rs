@@ -81,7 +81,7 @@ impl UnderWay {
     /// Sends this answer, and counts its memory until the client has read it.
     pub(crate) fn answer<B: AnswerBody>(mut self, response: Response<B>) -> http::Response<Answer<B>> {
         let exact = response.body().size_hint().exact();
-        // Of what is streamed only the next piece is here, however long the whole is.
+        // Only the next piece of a streamed body is in memory, however long the body is.
         let length = match response.body() {
             Either::Left(_) => exact.unwrap_or(0),
             Either::Right(_) => 0,
