@@ -1,4 +1,4 @@
-//! The answer of an endpoint: its backends are asked in the order of its flow, and what they have becomes one.
+//! Answers the requests of an endpoint: calls its backends in the order of its flow, and merges their answers.
 
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -23,25 +23,25 @@ use crate::upstream::{RequestBody, Upstream};
 /// An answer to a client.
 pub type Response = signet_edge::Response<Flowing>;
 
-/// Says whether the answer has all that was asked for.
+/// The header that says whether the answer is complete.
 pub const COMPLETED: HeaderName = HeaderName::from_static("x-krakend-completed");
-/// The longest body that is sent to several backends, in octets.
+/// The maximum body in bytes that is sent to several backends.
 const LONGEST_BODY: usize = 8 * 1024 * 1024;
-/// How long nothing may come of an answer that is handed on as it comes.
+/// How long a streamed answer may pause.
 const IDLE: std::time::Duration = std::time::Duration::from_secs(60);
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
-/// What the backends have brought.
+/// The combined answers of the backends.
 #[derive(Debug, Default)]
 struct Brought {
-    /// The members of all answers; `None` if there is none.
+    /// The members of all answers. `None` if there are no answers.
     members: Option<Members>,
-    /// Whether all is there that was asked for.
+    /// Whether all backends gave what was requested.
     is_complete: bool,
     failures: Vec<Failed>,
-    /// The room that they take until the answer is written.
+    /// The memory that the answers use, until the answer is written.
     _rooms: Vec<Room>,
 }
 
@@ -68,7 +68,7 @@ pub async fn answer<U: Upstream>(
             asking.finish(asked)
         }
         Flow::Merge | Flow::Chain => {
-            // The rest is for putting the answers together.
+            // The remaining time is for merging the answers.
             let deadline = now + endpoint.timeout * 85 / 100;
             let whole = match body::read(body, LONGEST_BODY).await {
                 Ok(whole) => whole,
@@ -113,13 +113,13 @@ impl<U: Upstream> Asking<'_, U> {
         ask::object(backend, response, deadline).await
     }
 
-    /// Hands on an answer as it comes.
+    /// Streams the answer of a backend to the client.
     async fn stream(&self, body: Arriving, deadline: Instant) -> Response {
         let Some(backend) = self.endpoint.backends.first() else {
             return self.failed(Vec::new());
         };
         match self.head(backend, &[], passed_on(body), deadline).await {
-            // The gateway never asks for another protocol.
+            // The gateway never requests another protocol.
             Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                 self.failed(vec![Failed::Broken("it switched protocols".to_owned())])
             }
@@ -129,7 +129,7 @@ impl<U: Upstream> Asking<'_, U> {
                 head.headers.insert(COMPLETED, HeaderValue::from_static("false"));
                 head.version = http::Version::default();
                 head.extensions = http::Extensions::default();
-                // The length is that of the body, or none is said.
+                // The length is that of the body. If that is unknown, remove the header.
                 if body.size_hint().exact().is_none() {
                     head.headers.remove(CONTENT_LENGTH);
                 }
@@ -140,7 +140,7 @@ impl<U: Upstream> Asking<'_, U> {
         }
     }
 
-    /// Hands on the object of the only backend as it is written.
+    /// Passes on the object of the only backend without parsing it.
     async fn octets(&self, body: Arriving, deadline: Instant) -> Response {
         let Some(backend) = self.endpoint.backends.first() else {
             return self.failed(Vec::new());
@@ -169,7 +169,7 @@ impl<U: Upstream> Asking<'_, U> {
         gathered(vec![self.object(backend, &[], passed_on(body), deadline).await])
     }
 
-    /// Asks all at once. Of two members with one name that of the later backend in the file counts.
+    /// Calls all backends at once. If two members have the same name, that of the later backend in the file counts.
     async fn merge(&self, whole: &Whole, deadline: Instant) -> Brought {
         let asking = self
             .endpoint
@@ -179,7 +179,7 @@ impl<U: Upstream> Asking<'_, U> {
         gathered(join_all(asking).await)
     }
 
-    /// Asks one after the other, until one has not all that was asked for.
+    /// Calls one backend after the other, until one fails or gives an incomplete answer.
     async fn chain(&self, whole: &Whole, deadline: Instant) -> Brought {
         let mut answers: Vec<Members> = Vec::new();
         let mut parts = Vec::new();
@@ -200,7 +200,7 @@ impl<U: Upstream> Asking<'_, U> {
         brought
     }
 
-    /// Writes what the backends have brought.
+    /// Writes the merged answers of the backends.
     fn finish(&self, mut brought: Brought) -> Response {
         if let Some(fixed) = &self.endpoint.fixed {
             brought.add(fixed);
@@ -244,16 +244,16 @@ impl<U: Upstream> Asking<'_, U> {
         response
     }
 
-    /// The answer where no backend has brought anything.
+    /// The answer if no backend gave one.
     fn failed(&self, failures: Vec<Failed>) -> Response {
         if let [Failed::NoUrl(NoUrl::DotSegment | NoUrl::TooLong)] = failures.as_slice()
             && self.endpoint.flow != Flow::Chain
         {
-            // A value of the path is not valid in a URL.
+            // A value from the path is not valid in a URL.
             return body::empty(StatusCode::BAD_REQUEST);
         }
         self.tell(&failures);
-        // Only one backend, or the first of a chain, has a status of its own to give.
+        // A status is passed on only from the only backend, or from the first of a chain.
         let code = match (failures.as_slice(), self.endpoint.flow, self.endpoint.backends.first()) {
             (
                 [
@@ -279,7 +279,7 @@ impl<U: Upstream> Asking<'_, U> {
             )
         });
         let mut response = http::Response::new(Either::Left(Full::default()));
-        // A status that means something to the connection would be answered without being one.
+        // An informational status would have a meaning for the connection, so it cannot be the answer.
         *response.status_mut() = if status.is_informational() {
             StatusCode::INTERNAL_SERVER_ERROR
         } else {
@@ -297,7 +297,7 @@ impl<U: Upstream> Asking<'_, U> {
         response
     }
 
-    /// Tells the log, of each endpoint and kind once in a while.
+    /// Logs the failures. For each endpoint and kind, the number of lines is limited.
     fn tell(&self, failures: &[Failed]) {
         static LOGGED: Seldom<(usize, String)> = Seldom::new();
         for failed in failures {
@@ -327,7 +327,7 @@ impl Brought {
     }
 }
 
-/// Puts the answers together, and keeps their room.
+/// Merges the answers, and holds their memory.
 fn gathered(asked: Vec<Result<(Part, Room), Failed>>) -> Brought {
     let mut rooms = Vec::new();
     let parts = asked.into_iter().map(|asked| {
@@ -343,7 +343,7 @@ fn gathered(asked: Vec<Result<(Part, Room), Failed>>) -> Brought {
     }
 }
 
-/// Puts the answers together, in the order of the file.
+/// Merges the answers in the order of the file.
 fn brought(parts: Vec<Result<Part, Failed>>) -> Brought {
     let mut brought = Brought {
         is_complete: true,
@@ -364,7 +364,7 @@ fn brought(parts: Vec<Result<Part, Failed>>) -> Brought {
     brought
 }
 
-/// The client's body for the only backend.
+/// The client's body, for the only backend.
 fn passed_on(body: Arriving) -> RequestBody {
     match body.is_end_stream() {
         true => Either::Left(Full::default()),
@@ -372,7 +372,7 @@ fn passed_on(body: Arriving) -> RequestBody {
     }
 }
 
-/// The client's body for one of several backends.
+/// The client's body, for one of several backends.
 fn copy(whole: &Whole) -> RequestBody {
     Either::Left(Full::new(whole.octets()))
 }

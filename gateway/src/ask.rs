@@ -1,4 +1,4 @@
-//! One backend: the request that it is sent, and what its answer is read as.
+//! One backend: builds its request, and parses its answer.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -21,11 +21,11 @@ use crate::redirect;
 use crate::tree::{self, Members, Tree, Unfit};
 use crate::upstream::{RequestBody, Upstream};
 
-/// The longest body of an error that is shown.
+/// The maximum body in bytes of an error that is shown.
 const LONGEST_ERROR: usize = 64 * 1024;
-/// What all answers that are read may take together.
+/// The maximum memory in bytes for all answers that are being read.
 const BUDGET: usize = 128 * 1024 * 1024;
-/// An answer up to this counts for nothing.
+/// Answers up to this size in bytes do not count against the budget.
 const SHORT: usize = 64 * 1024;
 
 static ANSWERS: Semaphore = Semaphore::const_new(BUDGET);
@@ -34,24 +34,24 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_VIA: HeaderName = HeaderName::from_static("x-forwarded-via");
 
-/// What a client asked for.
+/// The parts of a client's request that backends can get.
 #[derive(Debug)]
 pub struct Call {
     /// The parameters of the path, decoded.
     pub parameters: Vec<String>,
     /// All headers.
     pub headers: HeaderMap,
-    /// The query; empty for none.
+    /// The query. Empty if there is none.
     pub query: String,
     /// The address of the client.
     pub client: HeaderValue,
-    /// The host that the client asked.
+    /// The `Host` of the client's request.
     pub host: Option<HeaderValue>,
-    /// The claims of its token.
+    /// The claims of the client's token.
     pub claims: Option<Arc<Members>>,
 }
 
-/// The values for a URL: of the client's path, and of the answers before.
+/// The values for a URL, from the client's path and from earlier answers.
 struct Known<'a> {
     call: &'a Call,
     answers: &'a [Members],
@@ -67,7 +67,8 @@ impl Values for Known<'_> {
     }
 }
 
-/// A value of an answer as text: scalars, and arrays of them with commas between. Nothing else has a text.
+/// A value of an answer as text. A scalar has a text, and so has an array of scalars, separated by
+/// commas. Others have none.
 fn text(tree: Tree) -> Option<String> {
     let Tree::Raw(raw) = tree else {
         return None;
@@ -86,7 +87,7 @@ fn text(tree: Tree) -> Option<String> {
     }
 }
 
-/// The request for a backend.
+/// Builds the request for a backend.
 fn request(
     backend: &Backend,
     call: &Call,
@@ -107,7 +108,7 @@ fn request(
     Ok(request)
 }
 
-/// The headers for a backend: what passes, and what the gateway says itself.
+/// The headers for a backend: those of the client that may pass, and those that the gateway adds.
 fn headers(backend: &Backend, call: &Call) -> HeaderMap {
     let mut headers = backend
         .headers
@@ -124,10 +125,11 @@ fn headers(backend: &Backend, call: &Call) -> HeaderMap {
     headers
 }
 
-/// Asks a backend, and returns when the head of its answer is there.
+/// Calls a backend, and returns when the head of its answer has arrived.
 ///
 /// # Errors
-/// [`Failed`].
+///
+/// [`Failed`], if there is no usable answer.
 pub async fn ask<U: Upstream>(
     upstream: &U,
     backend: &Backend,
@@ -160,19 +162,20 @@ pub async fn ask<U: Upstream>(
     Err(Failed::Redirects)
 }
 
-/// What a backend has in the answer.
+/// The contribution of a backend to the answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
-    /// Its members.
+    /// The members of the backend's object.
     pub members: Members,
-    /// Whether it is what was asked for; an error that is shown is not.
+    /// Whether this is what was requested. An error that is shown is not.
     pub is_complete: bool,
 }
 
 /// The object of a backend, with its filters applied.
 ///
 /// # Errors
-/// [`Failed`].
+///
+/// [`Failed`], if the answer is not a usable object.
 pub async fn object(
     backend: &Backend,
     response: Response<Incoming>,
@@ -202,10 +205,11 @@ pub async fn object(
     }
 }
 
-/// The octets of a backend's object, once it is clear that they are one.
+/// The bytes of a backend's object, after a check that they are an object.
 ///
 /// # Errors
-/// [`Failed`].
+///
+/// [`Failed`], if the answer is not a usable object.
 pub async fn octets(
     backend: &Backend,
     response: Response<Incoming>,
@@ -223,10 +227,10 @@ pub async fn octets(
     }
 }
 
-/// The room that an answer takes, for as long as somebody works on it.
+/// The memory of an answer, held while the answer is in use.
 pub type Room = Option<SemaphorePermit<'static>>;
 
-/// The octets of a good answer, and the room that they take.
+/// The bytes of a successful answer, with their memory.
 async fn succeed(backend: &Backend, response: Response<Incoming>, deadline: Instant) -> Result<(Bytes, Room), Failed> {
     let (head, body) = response.into_parts();
     let is_good = matches!(
@@ -256,12 +260,12 @@ async fn succeed(backend: &Backend, response: Response<Incoming>, deadline: Inst
     };
     match is_good {
         true => read,
-        // The status counts, also where its body cannot be had.
+        // The status counts even if the body cannot be read.
         false => Err(status(read.map(|(octets, _)| octets).unwrap_or_default())),
     }
 }
 
-/// Reads a body, with a limit and within the budget of all.
+/// Reads a body, within a limit and within the budget of all answers.
 async fn whole(mut body: Incoming, limit: usize) -> Result<(Bytes, Room), Failed> {
     if body.size_hint().lower() > u64::try_from(limit).unwrap_or(u64::MAX) {
         return Err(Failed::TooLong);
@@ -306,7 +310,7 @@ fn make_room(room: &mut Room, length: usize) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Reads an answer by its encoding. An empty one, and `null`, is an object without members.
+/// Parses an answer according to its encoding. An empty answer and `null` count as an object without members.
 fn members(encoding: Encoding, octets: &Bytes) -> Result<Members, Failed> {
     let one = |name: &str, value: Tree| Members::from([(name.to_owned(), value)]);
     if encoding == Encoding::Text {
@@ -330,12 +334,12 @@ fn members(encoding: Encoding, octets: &Bytes) -> Result<Members, Failed> {
     }
 }
 
-/// An error as a member of the answer.
+/// Converts an error to a member of the answer.
 fn details(name: &str, status: StatusCode, body: &Bytes, content_type: Option<&HeaderValue>) -> Part {
     let encoding = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
     let code = Tree::Raw(status.as_u16().to_string().into());
     let mut members = Members::from([("http_status_code".to_owned(), code)]);
-    // Where there is nothing to show, there is no member.
+    // If there is nothing to show, there is no member.
     for (member, text) in [
         ("http_body", &*String::from_utf8_lossy(body)),
         ("http_body_encoding", encoding),
@@ -350,7 +354,8 @@ fn details(name: &str, status: StatusCode, body: &Bytes, content_type: Option<&H
     }
 }
 
-/// When the head of an answer must be there, if a backend must send that sooner than the whole.
+/// When the head of an answer must have arrived, if a backend has a shorter deadline for that
+/// than for the whole answer.
 #[must_use]
 pub fn head_deadline(deadline: Instant, header_timeout: Option<Duration>) -> Instant {
     match header_timeout {

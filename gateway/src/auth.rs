@@ -1,7 +1,7 @@
-//! Decides on the token of a request, in this process: no request asks anybody for a key.
+//! Checks the token of a request in this process. No request waits for a fetch of keys.
 //!
-//! A signature is verified once for each token and validator; what follows from its claims is kept with it. Its dates, and whether
-//! its key is still published, are looked at each time.
+//! A signature is verified once for each token and validator, and the results that depend only on the claims are cached
+//! with it. The dates, and whether the key is still published, are checked at each request.
 
 use std::sync::{Arc, OnceLock};
 
@@ -18,24 +18,24 @@ use signet_verify::{Entry, Fingerprint, Identity, Kept, KeySource, TokenCache};
 use crate::plan::validator::Validator;
 use crate::tree::{self, Members, Tree};
 
-/// Tokens that each validator remembers, of 4 KiB each.
+/// How many tokens each validator caches, of 4 KiB each.
 const REMEMBERED: usize = 4096;
-/// What the headers of the claims of a token may take, in octets.
+/// The maximum size in bytes of the headers from the claims of a token.
 const MOST_HEADERS: usize = 8192;
 
-/// How some issuers write that there is none.
+/// Some issuers write a missing claim as `null`.
 const NULL: Tree = Tree::Raw(Bytes::from_static(b"null"));
 
-/// What follows from a good token.
+/// What a valid token gives to its request.
 #[derive(Debug)]
 pub struct Grant {
-    /// The headers of its claims.
+    /// The headers from the token's claims.
     pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// Its claims.
+    /// The claims of the token.
     pub claims: Arc<Members>,
 }
 
-/// Why a good token is not enough.
+/// Why a valid token is not enough.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Denied {
     Role,
@@ -45,7 +45,7 @@ enum Denied {
     Unfit,
 }
 
-/// What is kept with a token: what follows from it.
+/// The cached decision for a token.
 #[derive(Debug, Default)]
 pub struct Judged(OnceLock<Result<Arc<Grant>, Denied>>);
 
@@ -55,24 +55,24 @@ impl Kept for Judged {
     }
 }
 
-/// Why a request does not pass.
+/// Why a request is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// It has no token.
+    /// The request has no token.
     NoToken(NoToken),
-    /// Its token is not good.
+    /// The token is not valid.
     Bad(Refusal),
-    /// Its token is good, but cannot be handed on as it was signed.
+    /// The token is valid, but a claim cannot be passed on unchanged.
     Unfit,
-    /// Its token has none of the roles.
+    /// The token has none of the required roles.
     Role,
-    /// Its token lacks a scope.
+    /// The token lacks a required scope.
     Scope(String),
-    /// The keys are not known now.
+    /// The keys are not available now.
     NoKeys,
 }
 
-/// The validator of endpoints, with its keys and the tokens that it remembers.
+/// Checks tokens for the endpoints with the same validator. It has the validator's keys and its cache.
 #[derive(Debug)]
 pub struct Guard {
     validator: Validator,
@@ -82,10 +82,10 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// With these keys.
+    /// Makes a guard with these keys.
     #[must_use]
     pub fn new(validator: Validator, source: Arc<dyn KeySource>, clock: Arc<dyn Clock>) -> Self {
-        // The cache counts what is kept by itself: no identity headers are made of its entries.
+        // The cache also counts the size of identity headers, but none are made of its entries.
         let bound = Identity::new(Vec::new(), ',', 0).bound();
         Self {
             validator,
@@ -95,10 +95,11 @@ impl Guard {
         }
     }
 
-    /// Decides on a request, and writes the headers of the claims in the place of whatever the client sent under their names.
+    /// Checks a request, and replaces the client's headers by those from the claims.
     ///
     /// # Errors
-    /// [`Refused`].
+    ///
+    /// [`Refused`], if the request must not pass.
     pub fn check(&self, headers: &mut HeaderMap) -> Result<Arc<Members>, Refused> {
         let token = self.token(headers)?;
         let grant = self.grant(&token)?;
@@ -109,8 +110,8 @@ impl Guard {
         Ok(Arc::clone(&grant.claims))
     }
 
-    /// Removes what a backend could take for one of the headers that the claims give: CGI and its heirs make `_` of a hyphen, and
-    /// know no case.
+    /// Removes headers that a backend could confuse with those from the claims. CGI and similar interfaces turn hyphens
+    /// into `_` and ignore case.
     fn strip(&self, headers: &mut HeaderMap) {
         if self.validator.claims.is_empty() {
             return;
@@ -194,7 +195,7 @@ impl Guard {
         }
     }
 
-    /// All that follows from the claims, and from nothing else.
+    /// Decides everything that depends only on the claims.
     fn judge(&self, token: &Authentic) -> Result<Grant, Denied> {
         let validator = &self.validator;
         if validator
@@ -236,7 +237,7 @@ impl Guard {
         })
     }
 
-    /// The headers of the claims that are there; `None` if one could not arrive as it was signed.
+    /// The headers from the claims that the token has. `None` if one could not arrive unchanged.
     fn headers(&self, claims: &Members) -> Option<Vec<(HeaderName, HeaderValue)>> {
         let mut headers = Vec::new();
         let mut octets = 0;
@@ -255,7 +256,8 @@ impl Guard {
     }
 }
 
-/// A claim as the text of a header. Members of an array have commas between; one that holds a comma itself has no text.
+/// A claim as the text of a header. The items of an array are separated by commas. An array with a
+/// comma in an item has no text.
 fn text(claim: &Tree) -> Option<String> {
     let Tree::Raw(raw) = claim else {
         return None;
@@ -290,7 +292,7 @@ fn is_alike(ours: &str, theirs: &str) -> bool {
     ours.len() == theirs.len() && ours.bytes().zip(theirs.bytes()).all(alike)
 }
 
-/// The value of a cookie. Of two with one name neither counts.
+/// The value of a cookie. If there are two with this name, neither counts.
 fn of_cookie(headers: &HeaderMap, name: &str) -> Option<String> {
     let fields = headers.get_all(COOKIE).iter().filter_map(|field| field.to_str().ok());
     let mut found = fields
@@ -303,7 +305,7 @@ fn of_cookie(headers: &HeaderMap, name: &str) -> Option<String> {
 }
 
 impl Refused {
-    /// The answer. Its body is empty, or says why if the file wants that (`return_error_msg`).
+    /// The answer to the client. Its body is empty, or says why if the file sets `return_error_msg`.
     #[must_use]
     pub fn response<B>(&self, tells_errors: bool) -> signet_edge::Response<B> {
         let (status, challenge, text) = match self {

@@ -1,4 +1,4 @@
-//! The command line: `run`, `check`, `version`, with the letters that KrakenD's has.
+//! The command line: `run`, `check` and `version`, with KrakenD's short flags.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -18,18 +18,18 @@ use crate::plan::rules::AGENT;
 use crate::plan::{Log, Plan};
 use crate::run;
 
-/// What a command leaves behind.
+/// The result of a command.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// For standard output.
+    /// The text for standard output.
     pub stdout: String,
-    /// For standard error.
+    /// The text for standard error.
     pub stderr: String,
-    /// The exit code: 0, 64 if the file or the command line is at fault, 78 if the environment is.
+    /// The exit code. 64 means a fault in the file or the command line, 78 one in the environment.
     pub code: u8,
 }
 
-/// Runs a command. `variables` are those of the environment.
+/// Runs a command with these environment variables.
 pub fn run(arguments: impl IntoIterator<Item = OsString>, variables: &[(String, String)]) -> Outcome {
     let matches = match command().try_get_matches_from(arguments) {
         Ok(matches) => matches,
@@ -103,7 +103,7 @@ fn command() -> Command {
         .subcommand(Command::new("version").about("Print the version"))
 }
 
-/// The plan of a file, and what was found on the way.
+/// Compiles a file to a plan. Also returns the report.
 fn plan(matches: &ArgMatches, variables: &[(String, String)]) -> (Option<Plan>, Report, String) {
     let path = matches.get_one::<PathBuf>("config").cloned().unwrap_or_default();
     let strictness = match matches.get_flag("lenient") {
@@ -173,7 +173,7 @@ fn serve(matches: &ArgMatches, variables: &[(String, String)]) -> Outcome {
     }
 }
 
-/// Where the keys of tokens are kept over a restart: public keys, and nothing else.
+/// The directory in which public keys are stored for the next start. Nothing else is stored there.
 fn data_dir(variables: &[(String, String)]) -> PathBuf {
     let variable = |name: &str| {
         let found = variables.iter().find(|(at, _)| at == name);
@@ -187,7 +187,7 @@ fn data_dir(variables: &[(String, String)]) -> PathBuf {
         .join("signet-gateway")
 }
 
-/// Starts the log, on standard error: text for people at a terminal, JSON for machines elsewhere. Of libraries only warnings.
+/// Starts the log on standard error, as text on a terminal and as JSON elsewhere. Libraries log only warnings.
 fn start_log(log: Log) {
     let targets = Targets::new()
         .with_default(log.level.min(Level::WARN))
@@ -201,7 +201,7 @@ fn start_log(log: Log) {
             .boxed(),
         false => fmt::layer().with_writer(std::io::stderr).boxed(),
     };
-    // It fails only if it was started already.
+    // This fails only if logging was already started.
     let _ = tracing_subscriber::registry()
         .with(layer.with_filter(targets))
         .try_init();

@@ -1,4 +1,4 @@
-//! Why a backend has no part in an answer: what the client may be told, and what the log says.
+//! Why a backend gave no usable answer, with the texts for the client and for the log.
 
 use std::fmt;
 
@@ -10,42 +10,42 @@ use crate::redirect;
 use crate::tree::Unfit;
 use crate::upstream::Unreached;
 
-/// The longest answer that is read whole, in octets.
+/// The maximum size in bytes of an answer that is not streamed.
 pub const LONGEST: usize = 8 * 1024 * 1024;
 
-/// Why a backend has no part in the answer.
+/// Why a backend gave no usable answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failed {
-    /// It answered with another status than 200, 201 or 204.
+    /// The status is not 200, 201 or 204.
     Status {
-        /// The status.
+        /// The status of the answer.
         status: StatusCode,
-        /// The body, where it is shown.
+        /// The body, if it is shown.
         body: Bytes,
         /// The type of the body.
         content_type: Option<HeaderValue>,
     },
-    /// It did not answer in time.
+    /// The backend did not answer in time.
     Late,
-    /// There is no connection to it. The text is for the log.
+    /// The backend cannot be reached. The text is for the log.
     Unreachable(String),
-    /// Its answer broke off. The text is for the log.
+    /// The answer broke off. The text is for the log.
     Broken(String),
-    /// Its answer is of another kind than the file says.
+    /// The answer is of another kind than the file says.
     Unfit(Unfit),
-    /// Its answer is compressed, although it was not asked for that.
+    /// The answer is compressed, although that was not requested.
     Compressed,
-    /// Its answer is too long.
+    /// The answer is too long.
     TooLong,
-    /// There is no memory for its answer now.
+    /// There is no memory for the answer now.
     NoRoom,
-    /// It redirects without end.
+    /// There were too many redirects.
     Redirects,
-    /// It was not asked, as there is no URL for these values.
+    /// The backend was not called, because these values give no URL.
     NoUrl(NoUrl),
 }
 
-/// What the client may be told: no host and no URL of the inside.
+/// The text for the client. It names no internal host or URL.
 impl fmt::Display for Failed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -68,7 +68,7 @@ impl fmt::Display for Failed {
 }
 
 impl Failed {
-    /// The cause, for the log only.
+    /// The cause, only for the log.
     #[must_use]
     pub fn detail(&self) -> &str {
         match self {

@@ -1,7 +1,7 @@
-//! Redirects of backends: followed to the hosts of the file, and to nobody else.
+//! Follows redirects of backends, but only to hosts in the file.
 //!
-//! A backend that is deceived, or taken over, must not make the gateway ask others of the inside in its name. What is not followed is
-//! an answer like any other.
+//! A backend that was deceived or taken over must not make the gateway send requests to other internal hosts. A
+//! redirect that is not followed is treated like any other answer.
 
 use http::header::LOCATION;
 use http::{HeaderMap, Method, StatusCode, Uri};
@@ -9,20 +9,20 @@ use url::Url;
 
 use crate::plan::hosts::Hosts;
 
-/// The most redirects that are followed for one request.
+/// The maximum number of redirects for one request.
 pub const MOST: usize = 10;
 
-/// A request that follows a redirect.
+/// The request after a redirect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Next {
-    /// Its method.
+    /// The method of the request.
     pub method: Method,
-    /// Its URL.
+    /// The URL of the request.
     pub uri: Uri,
 }
 
-/// The request that an answer leads to, if it is a redirect that is followed. A body is never sent twice: with one, only those
-/// redirects are followed that lead to a GET (RFC 9110 §15.4).
+/// The next request, if the answer is a redirect that is followed. A body is never sent twice. A request with a body
+/// follows only redirects that lead to a GET (RFC 9110 §15.4).
 #[must_use]
 pub fn next(
     hosts: &Hosts,

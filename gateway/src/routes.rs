@@ -1,12 +1,13 @@
-//! Which endpoint answers a path: a tree of segments, in which a literal beats a parameter.
+//! Finds the endpoint for a path, in a tree of segments. A literal has precedence over a parameter.
 //!
-//! A path is split before it is decoded: an encoded slash stays part of its segment. It knows no request and no answer.
+//! A path is split before it is decoded, so an encoded slash stays part of its segment. This module knows
+//! no requests and no answers.
 
 use std::collections::BTreeMap;
 
 use http::Method;
 
-/// The endpoints by their paths.
+/// The endpoints, by path.
 #[derive(Clone, Debug, Default)]
 pub struct Routes {
     root: Branch,
@@ -22,33 +23,33 @@ struct Branch {
 /// A segment of a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Segment {
-    /// It must be this text.
+    /// The segment must be this text.
     Literal(String),
-    /// Any text but the empty one.
+    /// The segment may be any text but the empty one.
     Parameter(String),
 }
 
-/// What a path leads to.
+/// The result for a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
-    /// An endpoint, with the values of its parameters in their order.
+    /// The endpoint, with the values of its parameters in order.
     Endpoint(usize, Vec<String>),
-    /// Endpoints with other methods only.
+    /// The path has endpoints, but only with these other methods.
     OtherMethods(Vec<Method>),
-    /// Nothing.
+    /// The path has no endpoint.
     Nothing,
 }
 
-/// A path of a request that is no path.
+/// The path of a request cannot be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Undecodable;
 
-/// How a path may differ from the one that exists.
+/// The ways in which a path may differ from an existing one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tolerance {
-    /// By a slash at its end.
+    /// A slash at the end.
     pub slash: bool,
-    /// By the case of its letters.
+    /// The case of letters.
     pub case: bool,
 }
 
@@ -56,7 +57,8 @@ impl Routes {
     /// Adds an endpoint.
     ///
     /// # Errors
-    /// The endpoint that answers the same requests already.
+    ///
+    /// The endpoint that already answers the same requests.
     pub fn add(&mut self, method: Method, route: &[Segment], endpoint: usize) -> Result<(), usize> {
         let leaf = route.iter().fold(&mut self.root, |branch, segment| match segment {
             Segment::Literal(text) => branch.literals.entry(text.clone()).or_default(),
@@ -69,10 +71,11 @@ impl Routes {
         Ok(())
     }
 
-    /// What the path of a request leads to.
+    /// Finds the endpoint for a request.
     ///
     /// # Errors
-    /// [`Undecodable`].
+    ///
+    /// [`Undecodable`], if the path cannot be decoded.
     pub fn find(&self, method: &Method, path: &str) -> Result<Found, Undecodable> {
         let segments = segments(path)?;
         let mut values = Vec::new();
@@ -89,10 +92,10 @@ impl Routes {
         }
     }
 
-    /// The path of an endpoint that a path which leads to nothing probably means, encoded.
+    /// The encoded path of an endpoint that was probably meant by a path without an endpoint.
     #[must_use]
     pub fn nearest(&self, method: &Method, path: &str, tolerance: Tolerance) -> Option<String> {
-        // A backslash is a slash for some browsers: nobody is sent to another host.
+        // Some browsers treat a backslash as a slash, and a redirect could then lead to another host.
         if path.contains('\\') {
             return None;
         }
@@ -189,7 +192,7 @@ impl Branch {
     }
 }
 
-/// The segments of a path, decoded. The root has none.
+/// Splits a path into decoded segments. The root has none.
 fn segments(path: &str) -> Result<Vec<String>, Undecodable> {
     let rest = path.strip_prefix('/').ok_or(Undecodable)?;
     if rest.is_empty() {
@@ -200,7 +203,7 @@ fn segments(path: &str) -> Result<Vec<String>, Undecodable> {
         .collect()
 }
 
-/// A text without its percent-encoding, if that is well-formed and gives UTF-8.
+/// Removes percent-encoding. `None` if it is malformed or does not give UTF-8.
 #[must_use]
 pub fn decoded(text: &str) -> Option<String> {
     if !text.contains('%') {
@@ -225,8 +228,8 @@ pub fn decoded(text: &str) -> Option<String> {
     String::from_utf8(octets).ok()
 }
 
-/// A text as one segment of a path, or as one name or value of a query: all but the unreserved characters of RFC 3986 §2.3
-/// encoded. The text cannot change the meaning of the URL around it.
+/// Encodes a text as one segment of a path, or as one name or value of a query: everything but the unreserved
+/// characters of RFC 3986 §2.3. The text cannot change the meaning of the URL around it.
 #[must_use]
 pub fn encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
@@ -234,7 +237,7 @@ pub fn encoded(text: &str) -> String {
     encoded
 }
 
-/// The same, at the end of another text.
+/// Like [`encoded`], but appends to another text.
 pub fn encode(text: &str, into: &mut String) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     for octet in text.bytes() {

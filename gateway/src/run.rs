@@ -1,4 +1,4 @@
-//! Starts the gateway of a plan, and ends it: requests under way may finish.
+//! Starts the gateway with a plan, and ends it. Requests in progress may finish.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -19,29 +19,29 @@ use crate::plan::Plan;
 use crate::plan::rules::AGENT;
 use crate::upstream::Pools;
 
-/// Connections of clients at once.
+/// The maximum number of simultaneous client connections.
 const CONNECTIONS: usize = 10_000;
-/// The longest head of a request, in octets.
+/// The maximum head of a request in bytes.
 const LONGEST_HEAD: usize = 64 * 1024;
 
 /// Why the gateway did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The listener.
+    /// The listener could not be opened.
     #[error("listening on {address} failed; free the port, or change port or listen_ip")]
     Listen {
-        /// Where.
+        /// The address of the listener.
         address: SocketAddr,
         /// Why.
         source: io::Error,
     },
-    /// The keys that verify tokens.
+    /// The keys for tokens could not be set up.
     #[error("the keys of auth/validator cannot be followed")]
     Keys(#[from] NoClient),
-    /// The certificates that backends are verified by.
+    /// The certificate authorities for backends could not be read.
     #[error("the certificate authorities that this machine trusts cannot be read")]
     Authorities(#[source] io::Error),
-    /// Threads and signals.
+    /// A thread or a signal handler could not be set up.
     #[error("the system refused {what}")]
     System {
         /// What.
@@ -64,7 +64,8 @@ impl Record for Uncounted {
 /// Serves until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// [`StartError`].
+///
+/// [`StartError`], if the gateway cannot start.
 pub async fn run(plan: Plan, data_dir: &Path) -> Result<(), StartError> {
     let refused = |what| move |source| StartError::System { what, source };
     let mut terminate = signal(SignalKind::terminate()).map_err(refused("a handler for SIGTERM"))?;
@@ -106,7 +107,7 @@ pub async fn run(plan: Plan, data_dir: &Path) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Where the machine has no IPv6, all addresses are those of IPv4.
+/// On a machine without IPv6, listens on all IPv4 addresses instead.
 async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
     let failed = |source| StartError::Listen { address, source };
     match TcpListener::bind(address).await {

@@ -1,7 +1,7 @@
-//! JSON objects of backends, opened only where somebody looks into them.
+//! JSON objects of backends, parsed only as far as needed.
 //!
-//! What nobody looks into stays the octets that the backend sent: no number changes its digits, and no leaf is allocated. Of two
-//! members with one name the last counts. Members are kept, and written, in the order of their names.
+//! Other parts stay the bytes that the backend sent, so no number changes its digits, and no leaf is allocated. If two
+//! members have the same name, the last one counts. Members are stored and written in the order of their names.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,46 +11,48 @@ use serde::Deserialize as _;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// The members of an object by their names.
+/// The members of an object, by name.
 pub type Members = BTreeMap<String, Tree>;
 
-/// A value.
+/// A JSON value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tree {
-    /// As it was written: valid JSON.
+    /// Unparsed, valid JSON.
     Raw(Bytes),
-    /// An object that was opened.
+    /// A parsed object.
     Object(Members),
 }
 
-/// What an answer is not.
+/// Why an answer cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unfit {
-    /// It does not begin with a JSON value.
+    /// The answer does not begin with a JSON value.
     #[error("the answer is not JSON")]
     NotJson,
-    /// It is of another kind.
+    /// The answer is not an object.
     #[error("the answer is no JSON object")]
     NotAnObject,
-    /// It is of another kind.
+    /// The answer is not an array.
     #[error("the answer is no JSON array, and is_collection is set")]
     NotAnArray,
 }
 
-/// The first JSON value of a text. What follows it is not looked at.
+/// The first JSON value in a text. The rest is ignored.
 ///
 /// # Errors
-/// [`Unfit::NotJson`].
+///
+/// [`Unfit::NotJson`], if there is none.
 pub fn first(text: &Bytes) -> Result<Bytes, Unfit> {
     let mut deserializer = serde_json::Deserializer::from_slice(text);
     let raw = <&RawValue>::deserialize(&mut deserializer).map_err(|_| Unfit::NotJson)?;
     Ok(text.slice_ref(raw.get().as_bytes()))
 }
 
-/// The members of an object, which is valid JSON.
+/// The members of an object, which must be valid JSON.
 ///
 /// # Errors
-/// [`Unfit`].
+///
+/// [`Unfit`], if it is not an object.
 pub fn open(text: &Bytes) -> Result<Members, Unfit> {
     match text.first() {
         Some(b'{') => {
@@ -79,28 +81,28 @@ impl<'de> Visitor<'de> for Opening<'_> {
     }
 }
 
-/// The items of an array, which is valid JSON.
+/// The items of an array, which must be valid JSON.
 #[must_use]
 pub fn items(text: &Bytes) -> Vec<Bytes> {
     let raw: Vec<&RawValue> = serde_json::from_slice(text).unwrap_or_default();
     raw.iter().map(|item| text.slice_ref(item.get().as_bytes())).collect()
 }
 
-/// A text as JSON.
+/// Encodes a text as a JSON string.
 #[must_use]
 pub fn quoted(text: &str) -> Tree {
-    // A text always has a JSON form.
+    // Every text can be encoded as JSON.
     Tree::Raw(serde_json::to_vec(text).unwrap_or_default().into())
 }
 
-/// The text of a string, which is valid JSON.
+/// Decodes a string, which must be valid JSON.
 #[must_use]
 pub fn unquoted(text: &Bytes) -> Option<String> {
     serde_json::from_slice(text).ok()
 }
 
 impl Tree {
-    /// The object that this is, opened.
+    /// Parses this value as an object.
     #[must_use]
     pub fn into_object(self) -> Option<Members> {
         match self {
@@ -110,7 +112,7 @@ impl Tree {
     }
 }
 
-/// The value at a path of names, through objects only.
+/// Finds the value at a path of names. Only objects are searched.
 #[must_use]
 pub fn find<T: AsRef<str>>(members: &Members, path: &[T]) -> Option<Tree> {
     let (first, rest) = path.split_first()?;
@@ -122,7 +124,7 @@ pub fn find<T: AsRef<str>>(members: &Members, path: &[T]) -> Option<Tree> {
     }
 }
 
-/// Writes an object. `<`, `>` and `&` are escaped: no browser takes a part of it for HTML.
+/// Writes an object. `<`, `>` and `&` are escaped, so no browser can take a part of it for HTML.
 #[must_use]
 pub fn write(members: &Members) -> Vec<u8> {
     let mut out = Vec::with_capacity(256);
@@ -151,7 +153,7 @@ fn write_tree(tree: &Tree, out: &mut Vec<u8>) {
     }
 }
 
-/// Writes what is JSON already. The escaped characters occur only in its strings.
+/// Copies JSON. The characters to escape occur only in its strings.
 pub fn write_raw(text: &[u8], out: &mut Vec<u8>) {
     let mut rest = text;
     while let Some(at) = rest.iter().position(|octet| matches!(octet, b'<' | b'>' | b'&' | 0xe2)) {
@@ -161,7 +163,7 @@ pub fn write_raw(text: &[u8], out: &mut Vec<u8>) {
             [b'<', ..] => (&b"\\u003c"[..], 1),
             [b'>', ..] => (&b"\\u003e"[..], 1),
             [b'&', ..] => (&b"\\u0026"[..], 1),
-            // Line ends for JavaScript, and for nobody else.
+            // JavaScript treats these as line ends.
             [0xe2, 0x80, 0xa8, ..] => (&b"\\u2028"[..], 3),
             [0xe2, 0x80, 0xa9, ..] => (&b"\\u2029"[..], 3),
             _ => (&after[..1], 1),
@@ -172,7 +174,7 @@ pub fn write_raw(text: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(rest);
 }
 
-/// Whether the text of an object has no member.
+/// Whether this object has no members.
 #[must_use]
 pub fn is_empty_object(text: &[u8]) -> bool {
     let inner = text.strip_prefix(b"{").and_then(|rest| rest.strip_suffix(b"}"));

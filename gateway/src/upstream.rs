@@ -1,6 +1,7 @@
-//! Requests to backends, over connections that each thread keeps for itself: no lock is shared by two threads.
+//! Sends requests to backends. Each thread has its own connections, so threads share no lock.
 //!
-//! [`Upstream`] is all that the pipelines know. [`Pools`] is the client of hyper-util behind it, one for each thread.
+//! The pipelines know only [`Upstream`]. Its implementation is [`Pools`], with one client of
+//! hyper-util for each thread.
 
 use std::cell::RefCell;
 use std::error::Error as _;
@@ -25,34 +26,34 @@ use signet_edge::body::Arriving;
 
 use crate::plan::Connections;
 
-/// The body of a request to a backend: a whole one, or the client's as it arrives.
+/// The body of a request to a backend: a complete one, or the client's as it arrives.
 pub type RequestBody = Either<Full<Bytes>, Arriving>;
 
-/// The longest head of an answer, in octets.
+/// The maximum head of an answer in bytes.
 const LONGEST_HEAD: usize = 64 * 1024;
 
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unreached {
-    /// No connection. The text is for the log.
+    /// The connection failed. The text is for the log.
     Connect(String),
-    /// The connection broke, or what came is no answer. The text is for the log.
+    /// The connection broke, or the answer is malformed. The text is for the log.
     Broken(String),
 }
 
 /// Sends requests to backends.
 pub trait Upstream: Clone + Send + Sync + 'static {
-    /// Sends a request, and returns when the head of its answer is there.
+    /// Sends a request, and returns when the head of the answer has arrived.
     fn send(&self, request: Request<RequestBody>)
     -> impl Future<Output = Result<Response<Incoming>, Unreached>> + Send;
 }
 
 type PooledClient = Client<HttpsConnector<HttpConnector>, RequestBody>;
 
-/// A pool of connections for each thread.
+/// The connection pools, one for each thread.
 #[derive(Clone, Debug)]
 pub struct Pools {
-    /// Tells the pools of this file from those of another in the same process.
+    /// Distinguishes these pools from others in the same process.
     number: usize,
     connections: Connections,
     tls: Arc<ClientConfig>,
@@ -65,10 +66,11 @@ thread_local! {
 }
 
 impl Pools {
-    /// Pools without connections.
+    /// Makes pools without connections.
     ///
     /// # Errors
-    /// If the authorities that the machine trusts cannot be read.
+    ///
+    /// The certificate authorities that the machine trusts cannot be read.
     pub fn new(connections: Connections) -> io::Result<Self> {
         let tls = ClientConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()
@@ -82,7 +84,7 @@ impl Pools {
         })
     }
 
-    /// The client of this thread.
+    /// The client of the current thread.
     fn client(&self) -> PooledClient {
         CLIENTS.with_borrow_mut(|clients| {
             if let Some((_, client)) = clients.iter().find(|(number, _)| *number == self.number) {

@@ -1,16 +1,17 @@
-//! Durations as Go writes them: `1500ms`, `1.5h`, `2h45m`.
+//! Parses durations in Go's syntax: `1500ms`, `1.5h`, `2h45m`.
 
 use std::time::Duration;
 
-/// How a duration is written, for errors.
+/// The syntax of a duration, for errors.
 pub(super) const SYNTAX: &str = "numbers with the units ns, us, ms, s, m or h, such as 1500ms, 2s or 1h30m";
 
-/// Nobody means more: a year.
+/// The maximum, a year. A longer one is a typing error.
 const LONGEST: f64 = 366.0 * 24.0 * 3600.0;
 
-/// Reads a duration. `0` alone needs no unit.
+/// Parses a duration. Only `0` needs no unit.
 ///
 /// # Errors
+///
 /// What is wrong, and what to write.
 pub(super) fn parse(text: &str) -> Result<Duration, String> {
     if text == "0" {

@@ -1,4 +1,4 @@
-//! `KRAKEND_<KEY>` in the environment, which replaces a scalar of the root.
+//! Applies environment variables `KRAKEND_<KEY>`, which replace scalars at the root of the file.
 
 use signet_config::{Table, is_from_kubernetes};
 
@@ -8,7 +8,7 @@ use super::report::{Place, Report};
 
 const PREFIX: &str = "KRAKEND_";
 
-/// Only what it begins with is of interest: which variables Kubernetes makes of a service that is named `krakend`.
+/// Only the prefix matters. It shows which variables come from Kubernetes, for a service named `krakend`.
 static VARIABLES: Table = Table {
     settings: &[],
     prefix: PREFIX,
@@ -16,7 +16,7 @@ static VARIABLES: Table = Table {
     file: None,
 };
 
-/// Puts the values of variables in the place of those of the file, and warns of variables that are none.
+/// Replaces values of the file by those of variables, and warns of variables that match no key.
 pub(super) fn apply(document: &mut Node, variables: &[(String, String)], report: &mut Report) {
     let Value::Object(members) = &mut document.value else {
         return;

@@ -1,54 +1,54 @@
-//! JSON with the line of every value. Each problem can name its line.
+//! Parses JSON with the line of every value, so that each problem can name its line.
 //!
-//! It reads RFC 8259 and nothing else: no comments, no trailing commas. What a value means is for others to say. Duplicate
-//! members of an object are kept here and refused where keys are checked.
+//! It accepts only RFC 8259: no comments, and no trailing commas. It does not interpret values. Duplicate members of an
+//! object are kept here and refused where keys are checked.
 
 use std::fmt;
 
-/// How deep a file may nest. Real ones need a dozen levels.
+/// The maximum depth of a file. Real files need a dozen levels.
 const DEEPEST: usize = 64;
 
-/// A value, and the line that it begins in, from 1.
+/// A value, with the number of the line where it begins, from 1.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
-    /// The line.
+    /// The number of the line.
     pub line: usize,
-    /// The value.
+    /// The value itself.
     pub value: Value,
 }
 
-/// A value.
+/// A JSON value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     /// `null`.
     Null,
     /// `true` or `false`.
     Bool(bool),
-    /// A number as it is written.
+    /// A number, in its original spelling.
     Number(String),
     /// A string, without its escapes.
     Text(String),
-    /// An array.
+    /// An array of values.
     Array(Vec<Node>),
-    /// An object, with its members in their order.
+    /// An object, with its members in their original order.
     Object(Vec<Member>),
 }
 
 /// A member of an object.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Member {
-    /// Its name.
+    /// The name of the member.
     pub name: String,
-    /// The line of its name.
+    /// The number of the line with the name.
     pub line: usize,
-    /// Its value.
+    /// The member's value.
     pub node: Node,
 }
 
-/// The text is not JSON.
+/// The error if the text is not JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotJson {
-    /// The line, from 1.
+    /// The number of the line, from 1.
     pub line: usize,
     /// The column in characters, from 1.
     pub column: usize,
@@ -57,7 +57,7 @@ pub struct NotJson {
 }
 
 impl Node {
-    /// The member of this name, if this is an object that has one.
+    /// Finds the member with this name, if this is an object.
     pub fn member(&self, name: &str) -> Option<&Member> {
         match &self.value {
             Value::Object(members) => members.iter().find(|member| member.name == name),
@@ -65,7 +65,7 @@ impl Node {
         }
     }
 
-    /// What kind of value it is, for people.
+    /// The kind of the value, in words for people.
     pub fn kind(&self) -> &'static str {
         match &self.value {
             Value::Null => "null",
@@ -106,10 +106,11 @@ impl fmt::Display for Node {
     }
 }
 
-/// Reads a document. A byte order mark before it is ignored, as editors on Windows write one.
+/// Parses a document. A byte order mark before it is ignored, because editors on Windows write one.
 ///
 /// # Errors
-/// [`NotJson`] with the first place where it is none.
+///
+/// [`NotJson`], with the first place that is not JSON.
 pub fn parse(text: &str) -> Result<Node, NotJson> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut parser = Parser { text, at: 0, line: 1 };
@@ -149,7 +150,7 @@ impl Parser<'_> {
         }
     }
 
-    /// Takes this octet if it is the next one after blanks.
+    /// Skips blanks, and takes this byte if it is the next one.
     fn takes(&mut self, octet: u8) -> bool {
         self.skip_blanks();
         let is_next = self.peek() == Some(octet);
@@ -260,7 +261,7 @@ impl Parser<'_> {
         let rest = &self.text[self.at..];
         let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
         let text = &rest[..rest.find(|c| !is_part(c)).unwrap_or(rest.len())];
-        // The library knows the grammar; only what it means is of no interest here.
+        // Only checks the grammar, with the library.
         if serde_json::from_str::<&serde_json::value::RawValue>(text).is_err() {
             return Err(self.wrong("this is no number"));
         }

@@ -1,4 +1,4 @@
-//! The hosts of a backend, which are asked in turn.
+//! The hosts of a backend, which are used in turn.
 
 use std::fmt;
 use std::net::Ipv6Addr;
@@ -9,26 +9,26 @@ use http::uri::{Authority, Scheme};
 
 use crate::file::{At, Section};
 
-/// The hosts of a backend. A host that is listed twice is asked twice as often.
+/// The hosts of a backend. A host that is listed twice is used twice as often.
 #[derive(Debug)]
 pub struct Hosts {
     hosts: Vec<Host>,
     next: AtomicUsize,
 }
 
-/// A host: where a URL begins.
+/// A host: the beginning of a URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Host {
-    /// `http` or `https`.
+    /// Either `http` or `https`.
     pub scheme: Scheme,
-    /// The name or address, and the port if it is not the usual one.
+    /// The name or address, with the port if it is not the default one.
     pub authority: Authority,
-    /// The path below which it is asked; empty for none.
+    /// The path before that of the backend. Empty if there is none.
     pub below: String,
 }
 
 impl Hosts {
-    /// Reads the hosts of a backend, or takes those of the root.
+    /// Reads the hosts of a backend, or uses those of the root.
     pub fn read(backend: &Section<'_>, of_root: &[At<String>]) -> Self {
         let is_sanitized = !backend.flag("disable_host_sanitize");
         let own = backend.texts("host");
@@ -58,7 +58,7 @@ impl Hosts {
         }
     }
 
-    /// Whether one of them is that of a URL.
+    /// Whether the URL belongs to one of the hosts.
     pub fn have(&self, uri: &Uri) -> bool {
         let port = |authority: &Authority, scheme: &Scheme| {
             let usual = if *scheme == Scheme::HTTPS { 443 } else { 80 };
@@ -74,7 +74,7 @@ impl Hosts {
         })
     }
 
-    /// The one whose turn it is. There is one, as a file without is refused.
+    /// The host whose turn it is. There is always one, because a file without hosts is refused.
     pub fn next(&self) -> Option<&Host> {
         match self.hosts.as_slice() {
             [only] => Some(only),
@@ -85,7 +85,7 @@ impl Hosts {
 
 #[cfg(test)]
 impl Hosts {
-    /// Those of these texts.
+    /// Hosts from these texts, for tests.
     pub(crate) fn of(texts: &[&str]) -> Self {
         Self {
             hosts: texts
@@ -98,7 +98,7 @@ impl Hosts {
 }
 
 impl Host {
-    /// Reads a host. Without a scheme it is spoken to over `http`. A path is taken only where nothing is sanitized.
+    /// Parses a host. Without a scheme, it uses `http`. A path is accepted only if sanitizing is disabled.
     fn parse(text: &str, is_sanitized: bool) -> Result<Self, &'static str> {
         let (scheme, rest) = match text.split_once("://") {
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => (Scheme::HTTP, rest),

@@ -1,19 +1,19 @@
-//! Where a claim is.
+//! Finds a claim in a token.
 
 use crate::tree::{self, Members, Tree};
 
-/// The names that lead to a claim.
+/// The names on the path to a claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lookup(Vec<String>);
 
 impl Lookup {
-    /// The claim of this name, whatever is in it.
+    /// The claim with exactly this name.
     #[must_use]
     pub fn name(name: &str) -> Self {
         Self(vec![name.to_owned()])
     }
 
-    /// A path of names with dots between. A URL is one name: Auth0 makes such claims.
+    /// A path of names separated by dots. A URL counts as one name, because Auth0 has such claims.
     #[must_use]
     pub fn path(path: &str) -> Self {
         match path.starts_with("http") {
@@ -22,13 +22,13 @@ impl Lookup {
         }
     }
 
-    /// The value, if it is there.
+    /// Finds the value, if it exists.
     #[must_use]
     pub fn find(&self, claims: &Members) -> Option<Tree> {
         tree::find(claims, &self.0)
     }
 
-    /// The texts of a claim that is one text or an array of texts. What is no text is left out.
+    /// The strings of a claim that is a string or an array. Other items of the array are left out.
     #[must_use]
     pub fn texts(&self, claims: &Members) -> Vec<String> {
         let Some(Tree::Raw(raw)) = self.find(claims) else {

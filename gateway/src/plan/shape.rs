@@ -1,4 +1,4 @@
-//! What is made of a backend's object: `target`, `allow` or `deny`, `mapping`, `group`, in this order.
+//! The filters for a backend's object: `target`, `allow` or `deny`, `mapping` and `group`, in this order.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,7 +7,7 @@ use crate::file::Section;
 use crate::file::json::Value;
 use crate::tree::{Members, Tree};
 
-/// The filters of a backend, compiled. The default leaves an object as it is.
+/// The filters of a backend, compiled. The default changes nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Shape {
     target: Vec<String>,
@@ -17,7 +17,7 @@ pub struct Shape {
     group: Option<String>,
 }
 
-/// Paths as a tree: each name leads to more names, or to everything below it.
+/// Paths as a tree. Each name leads to more names, or to everything below it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Paths {
     Everything,
@@ -53,13 +53,13 @@ impl Shape {
         shape
     }
 
-    /// Whether an object stays as it is.
+    /// Whether the filters change nothing.
     #[must_use]
     pub fn is_nothing(&self) -> bool {
         *self == Self::default()
     }
 
-    /// What is made of an object.
+    /// Applies the filters to an object.
     #[must_use]
     pub fn apply(&self, mut members: Members) -> Members {
         for name in &self.target {
@@ -82,7 +82,7 @@ impl Shape {
     }
 }
 
-/// The new name of a member, cut at its first dot as there are no paths here.
+/// The new names of members, cut at the first dot, because paths are not supported here.
 fn mapping(backend: &Section<'_>) -> Vec<(String, String)> {
     let mut renames = Vec::new();
     for (from, node, place) in backend.members("mapping") {
@@ -140,7 +140,7 @@ impl Paths {
         }
     }
 
-    /// What stays. An object of which nothing stays is left out.
+    /// Keeps only what is allowed. An object that becomes empty is left out.
     fn keep(&self, members: Members) -> Members {
         let Self::Names(names) = self else {
             return members;

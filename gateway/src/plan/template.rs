@@ -1,5 +1,7 @@
-//! The path and query of a backend, with the places where values go. It is taken apart once; a value is percent-encoded for its
-//! place and never parsed again. No value can change another part of the URL.
+//! The path and query of a backend, with placeholders for values.
+//!
+//! The pattern is parsed once. A value is percent-encoded for its place and never parsed again, so no value can
+//! change another part of the URL.
 
 use std::fmt;
 
@@ -7,7 +9,7 @@ use http::uri::PathAndQuery;
 
 use crate::routes::encode;
 
-/// A `url_pattern`, compiled.
+/// A compiled `url_pattern`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
     path: Vec<Piece>,
@@ -20,55 +22,56 @@ enum Piece {
     Value(Value),
 }
 
-/// Where a value comes from.
+/// The source of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
-    /// The parameter of this number in the path of the endpoint.
+    /// The parameter with this number in the path of the endpoint.
     Parameter(usize),
-    /// A claim of the token.
+    /// A claim of the client's token.
     Claim(String),
-    /// A member of the answer of an earlier backend of a chain.
+    /// A member of the answer of an earlier backend in a chain.
     Answer {
         /// The number of the backend, from 0.
         backend: usize,
-        /// The names that lead to it.
+        /// The names on the path to the member.
         path: Vec<String>,
     },
 }
 
-/// Gives the text of a value.
+/// Supplies the texts of values.
 pub trait Values {
-    /// The text, if there is one.
+    /// The text of a value, if there is one.
     fn text(&self, value: &Value) -> Option<std::borrow::Cow<'_, str>>;
 }
 
-/// There is no URL for these values.
+/// Why these values give no URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoUrl {
-    /// A value is missing, or empty where a segment needs one.
+    /// A value is missing, or empty where a segment must not be.
     Absent(Value),
-    /// A segment would be `.` or `..`, which servers take for another place.
+    /// A segment would be `.` or `..`, which servers remove from the path.
     DotSegment,
-    /// It would be longer than a URL may be.
+    /// The URL would be too long.
     TooLong,
 }
 
-/// The names that are allowed in braces.
+/// The names that may be in braces.
 #[derive(Clone, Copy, Debug)]
 pub struct Names<'a> {
-    /// The parameters of the endpoint, in their order.
+    /// The parameters of the endpoint, in order.
     pub parameters: &'a [String],
-    /// How many backends of a chain have answered before this one.
+    /// How many backends of a chain answer before this one.
     pub answers: usize,
-    /// Whether there is a token.
+    /// Whether the endpoint requires a token.
     pub has_token: bool,
 }
 
 impl Template {
-    /// Compiles a pattern. A slash at the beginning may be missing.
+    /// Compiles a pattern. The slash at the beginning is optional.
     ///
     /// # Errors
-    /// What is wrong with it.
+    ///
+    /// What is wrong with the pattern.
     pub fn parse(pattern: &str, names: Names<'_>) -> Result<Self, String> {
         let pattern = match pattern.starts_with('/') {
             true => pattern.to_owned(),
@@ -85,7 +88,7 @@ impl Template {
             path: pieces(path, names)?,
             query: query.map(|query| pieces(query, names)).transpose()?,
         };
-        // With plain values it must be a URL. Later only a bad value can make the URL invalid.
+        // With harmless values, the result must be a URL. After this check, only a bad value can make the URL invalid.
         struct Plain;
         impl Values for Plain {
             fn text(&self, _: &Value) -> Option<std::borrow::Cow<'_, str>> {
@@ -103,7 +106,7 @@ impl Template {
         }
     }
 
-    /// The values that it needs.
+    /// The values that the pattern needs.
     pub fn values(&self) -> impl Iterator<Item = &Value> {
         let pieces = self.path.iter().chain(self.query.iter().flatten());
         pieces.filter_map(|piece| match piece {
@@ -112,10 +115,12 @@ impl Template {
         })
     }
 
-    /// The path and query with these values, below the path of a host and with more pairs in the query, which is encoded.
+    /// The path and query with these values. `below` is the path of the host, and `more` are encoded
+    /// pairs to add to the query.
     ///
     /// # Errors
-    /// [`NoUrl`].
+    ///
+    /// [`NoUrl`], if a value does not fit.
     pub fn expand(&self, values: &impl Values, below: &str, more: &str) -> Result<PathAndQuery, NoUrl> {
         let mut text = String::with_capacity(below.len() + more.len() + 64);
         text.push_str(below);
@@ -221,7 +226,7 @@ fn value(name: &str, names: Names<'_>) -> Result<Value, String> {
     Err(format!("{{{name}}} is no parameter of the endpoint's path; {known}"))
 }
 
-/// KrakenD makes the first letter of a name upper case before it compares.
+/// Compares names like KrakenD, which first makes the first letter upper case.
 fn is_same(one: &str, other: &str) -> bool {
     let (mut one, mut other) = (one.chars(), other.chars());
     match (one.next(), other.next()) {

@@ -1,4 +1,4 @@
-//! Which tokens an endpoint takes: the namespace `auth/validator`.
+//! The tokens that an endpoint accepts: the namespace `auth/validator`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,59 +12,59 @@ use super::lookup::Lookup;
 use crate::file::Section;
 use crate::file::json::Value;
 
-/// What a token must be, compiled. Endpoints that say the same share one.
+/// The requirements for tokens, compiled. Endpoints with equal requirements share one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Validator {
-    /// Where the keys are. No other key verifies a token.
+    /// The source of the keys. No other key verifies a token.
     pub keys: Keys,
-    /// The algorithm of its signature.
+    /// The required algorithm of the signature.
     pub algorithm: Algorithm,
-    /// `iss` must be this.
+    /// The required `iss`.
     pub issuer: Option<String>,
-    /// `aud` must name all of these.
+    /// The values that `aud` must all contain.
     pub audience: Vec<String>,
-    /// One of these roles must be there.
+    /// The claim with roles, and the roles of which one is required.
     pub roles: Option<(Lookup, Vec<String>)>,
-    /// One, or all, of these scopes must be there.
+    /// The required scopes.
     pub scopes: Option<Scopes>,
-    /// Claims that become headers.
+    /// The claims that are passed on as headers.
     pub claims: Vec<(Lookup, HeaderName)>,
-    /// The header that holds the token.
+    /// The header with the token.
     pub header: HeaderName,
-    /// The cookie that holds it, if the header is not there.
+    /// The cookie with the token, if the header is missing.
     pub cookie: Option<String>,
-    /// How far clocks may be apart.
+    /// How far clocks may differ.
     pub leeway: Duration,
 }
 
-/// Where the keys of tokens are.
+/// The source of keys that verify tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keys {
-    /// The place.
+    /// Where the keys are found.
     pub at: KeysAt,
-    /// The issuer that the place must name, if it is a discovery document.
+    /// The issuer that a discovery document must name.
     pub issuer: Option<String>,
-    /// The authorities that verify the server there, instead of the machine's.
+    /// The certificate authorities for the server of the keys, instead of the machine's.
     pub ca_file: Option<PathBuf>,
-    /// The longest that keys are used before they are fetched again.
+    /// The maximum time before keys are fetched again.
     pub refresh: Duration,
 }
 
-/// Scopes that a token must have.
+/// The scopes that a token must have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scopes {
-    /// The claim that holds them.
+    /// The claim with the scopes.
     pub at: Lookup,
-    /// The scopes.
+    /// The required scopes.
     pub wanted: Vec<String>,
-    /// Whether all are wanted, or any of them.
+    /// Whether all scopes are required, or only one of them.
     pub all: bool,
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
 
 impl Validator {
-    /// Reads the namespace. Every problem is reported; `None` if it has one that leaves nothing to go on with.
+    /// Reads the namespace. Reports every problem, and returns `None` if the rest is unusable.
     pub fn read(validator: &Section<'_>) -> Option<Self> {
         let algorithm = algorithm(validator);
         let keys = keys(validator);
