@@ -43,7 +43,7 @@ pub(super) async fn told(settings: &Settings, has: impl Fn(&Value) -> bool) -> B
         Err(error) => return later(signet_base::chain(&error)),
         Ok((status, _)) if status.is_success() => {}
         Ok((StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED, _)) => {
-            return later("it is an older version, which cannot be asked to read its ring now".to_owned());
+            return later("it is an older version, which cannot read its ring on request".to_owned());
         }
         Ok((status, answer)) => {
             let answer: Value = serde_json::from_slice(&answer).unwrap_or_default();
@@ -67,7 +67,7 @@ pub(super) async fn told(settings: &Settings, has: impl Fn(&Value) -> bool) -> B
             }
             _ if now().duration_since(began) > PATIENCE => {
                 return later(format!(
-                    "it did not read the ring within {}",
+                    "it did not show the change within {}",
                     humantime::format_duration(PATIENCE)
                 ));
             }
@@ -123,20 +123,23 @@ impl Beside {
         let bound = humantime::format_duration(settings.policy.durations().refresh_interval);
         match self {
             Self::Absent => format!(
-                "no sidecar serves on {socket}; every other one that reaches the provider has the change within {bound}\n"
+                "no sidecar listens on {socket}; all sidecars that reach the provider read the change within \
+                 {bound}\n"
             ),
             Self::Follows { signs_now: Some(kid) } => {
                 format!(
-                    "the sidecar on {socket} has the change and signs with {kid}; every other one that reaches the provider has it within {bound}\n"
+                    "the sidecar on {socket} has read the change and signs with {kid}; all others that reach the \
+                     provider read it within {bound}\n"
                 )
             }
             Self::Follows { signs_now: None } => format!(
-                "the sidecar on {socket} has the change, and no key to sign with; look at its /readyz. Every other one that \
-                 reaches the provider has the change within {bound}\n"
+                "the sidecar on {socket} has read the change, but has no key to sign with; see its /readyz. All \
+                 others that reach the provider read the change within {bound}\n"
             ),
             Self::Later { why } => {
                 format!(
-                    "the sidecar on {socket} does not show the change yet: {why}. Every sidecar that reaches the provider has it within {bound}\n"
+                    "the sidecar on {socket} has not read the change yet: {why}. All sidecars that reach the \
+                     provider read it within {bound}\n"
                 )
             }
         }

@@ -27,7 +27,7 @@ use crate::settings::{Origin, ProviderName, Settings};
 /// How long a provider or an issuer may be silent. The whole command then takes at most five seconds.
 const SILENCE: Duration = Duration::from_secs(4);
 /// What the socket of the sidecar on this machine is needed for.
-const OF_THE_SERVED_RING: &str = "commands about the ring that is served";
+const OF_THE_SERVED_RING: &str = "commands that read or change the served ring";
 /// How long the command waits before it says that checks are still running.
 const QUIET: Duration = Duration::from_secs(1);
 
@@ -117,7 +117,7 @@ pub(super) async fn check(settings: &Settings, json: bool) -> Result<String, Fai
     match worst {
         None => Ok(text),
         Some(code) => Err(Failure {
-            text: "not everything is in order".to_owned(),
+            text: "at least one check failed".to_owned(),
             answer: text,
             code,
         }),
@@ -131,7 +131,7 @@ async fn try_origin(settings: &Settings, origin: &Origin, signs: bool, speaks: b
     let speaks = speaks && origin.provider != ProviderName::Local;
     if speaks {
         say(&format!(
-            "{name}: trying; it is given up after {}",
+            "{name}: checking; a check without an answer ends after {}",
             humantime::format_duration(SILENCE)
         ));
     }
@@ -139,7 +139,7 @@ async fn try_origin(settings: &Settings, origin: &Origin, signs: bool, speaks: b
     let mut trials = Trials::watched(move |progress| match progress {
         Progress::Trying(what) if speaks && spoke.elapsed() > QUIET => {
             spoke = Instant::now();
-            say(&format!("{name}: trying {what}"));
+            say(&format!("{name}: checking {what}"));
         }
         Progress::Trying(_) => {}
         Progress::Found(_) => rows.send_modify(|rows| *rows += 1),
@@ -158,8 +158,9 @@ async fn try_origin(settings: &Settings, origin: &Origin, signs: bool, speaks: b
     };
     if !is_done {
         let text = format!(
-            "nothing was heard for {}: the provider is overloaded, or something on the way drops packets. Look at its \
-             status page, then at the address in the settings, name resolution, network policies and proxies of this machine",
+            "no answer for {}: the provider is overloaded, or the network drops packets. Check the provider's status \
+             page, then the address in the settings, name resolution, network policies and the proxies \
+             of this machine",
             humantime::format_duration(SILENCE)
         );
         trials.gave_up(ProviderError::new(name, Operation::Check, ErrorKind::TimedOut, text));
@@ -188,7 +189,11 @@ async fn try_ring(settings: &Settings, origin: &Origin, signs: bool, trials: &mu
     if let Err(error) = fitting {
         let failed = std::future::ready(Err::<(), _>(error));
         trials
-            .property("a provider that fits the settings", "rotating in time", failed)
+            .property(
+                "a provider that supports these settings",
+                "rotating on schedule",
+                failed,
+            )
             .await;
     }
     provider.check(trials).await;
@@ -200,7 +205,7 @@ fn try_clock(clock_watch: &ClockWatch) -> Option<Row> {
     let doubt = clock_watch.doubt();
     Some(Row {
         provider,
-        permission: "a clock that agrees with the time in its answers".to_owned(),
+        permission: "a clock that agrees with the provider's".to_owned(),
         answer: if doubt.is_some() { "no" } else { "yes" },
         granted: Some(doubt.is_none()),
         needed_for: "dating keys and tokens",
@@ -222,7 +227,7 @@ async fn try_beside(settings: &Settings, until: Instant) -> Option<Row> {
         Err(why) => {
             return Some(Row {
                 provider: origin.provider.as_str(),
-                permission: format!("the ring of the sidecar on {}", settings.socket.path.display()),
+                permission: format!("the same ring as the sidecar on {}", settings.socket.path.display()),
                 answer: "unknown",
                 granted: None,
                 needed_for: OF_THE_SERVED_RING,
@@ -244,7 +249,7 @@ async fn try_beside(settings: &Settings, until: Instant) -> Option<Row> {
     let failed = neighbour.agrees(&records).err();
     Some(Row {
         provider: origin.provider.as_str(),
-        permission: format!("the ring of the sidecar on {}", neighbour.socket()),
+        permission: format!("the same ring as the sidecar on {}", neighbour.socket()),
         answer: if failed.is_some() { "no" } else { "yes" },
         granted: Some(failed.is_none()),
         needed_for: OF_THE_SERVED_RING,
@@ -263,7 +268,7 @@ async fn try_issuer(terms: &TrustedIssuer, until: Instant) -> Row {
         Ok(Err(error)) => Some((ErrorKind::Unavailable, chain(&*error))),
         Err(_) => {
             let text = format!(
-                "nothing was heard for {}; is the address right, and does this machine reach it?",
+                "no answer for {}; check the address, and that this machine can reach it",
                 humantime::format_duration(SILENCE)
             );
             Some((ErrorKind::TimedOut, text))
@@ -310,10 +315,10 @@ fn as_text(settings: &Settings, report: &Report) -> String {
             text.push_str(&format!("\n{}: {problem}\n", row.permission));
         }
         if let Some(why) = &row.not_tried {
-            text.push_str(&format!("\n{}: not tried: {why}\n", row.permission));
+            text.push_str(&format!("\n{}: not checked: {why}\n", row.permission));
         }
         if let Some(grant) = &row.grant {
-            text.push_str(&format!("What grants it:\n{}\n", grant.trim_end()));
+            text.push_str(&format!("To grant it:\n{}\n", grant.trim_end()));
         }
     }
     if report
@@ -322,7 +327,7 @@ fn as_text(settings: &Settings, report: &Report) -> String {
         .any(|row| row.granted.is_none() && row.problem.is_some())
     {
         text.push_str(
-            "\nRows that say unknown could not be tried. Correct the errors above, and run `signet check` again.\n",
+            "\nRows with unknown could not be checked. Correct the errors above and run `signet check` again.\n",
         );
     }
     for warning in &report.warnings {

@@ -18,7 +18,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ClientError {
     /// Nobody is listening, or we may not connect.
-    #[error("connecting to {path} failed; is `signet serve` running, and may this user use its socket?")]
+    #[error("cannot connect to {path}; check that `signet serve` is running and that this user may use its socket")]
     Connect {
         /// The path of the socket.
         path: String,
@@ -26,7 +26,10 @@ pub(super) enum ClientError {
         source: io::Error,
     },
     /// The connection broke. This also happens to a peer that is not on the allow-list.
-    #[error("the sidecar closed the connection; its log says why (is this user in SIGNET_SOCKET_ALLOW_UIDS?)")]
+    #[error(
+        "the sidecar closed the connection; check that SIGNET_SOCKET_ALLOW_UIDS has this user, then see the \
+         sidecar's log"
+    )]
     Exchange(#[source] hyper::Error),
     /// The deadline has passed.
     #[error("the sidecar did not answer within 10 s")]

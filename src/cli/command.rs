@@ -55,13 +55,13 @@ fn reason() -> Arg {
     Arg::new("reason")
         .long("reason")
         .value_name("TEXT")
-        .help("Why, for the record")
+        .help("Reason for the change, written to the audit log")
 }
 
 fn token() -> Arg {
     Arg::new("token")
         .value_name("TOKEN")
-        .help("The token; without it, or with -, standard input")
+        .help("Token; read from standard input if absent or -")
 }
 
 fn typ(help: &'static str) -> Arg {
@@ -72,7 +72,7 @@ fn typ(help: &'static str) -> Arg {
 pub(super) fn command() -> Command {
     let verb = |name: &'static str, about: &'static str| Command::new(name).about(about);
     Command::new("signet")
-        .about("Holds the signing keys of an API gateway")
+        .about("Signs and verifies tokens for an API gateway, and rotates the keys")
         .version(env!("CARGO_PKG_VERSION"))
         .subcommand_required(true)
         .arg_required_else_help(true)
@@ -100,28 +100,33 @@ fn keys() -> Command {
         .required(true)
         .allow_hyphen_values(true)
         .value_parser(no_flag)
-        .help("The key's id");
+        .help("Key id");
     let changing: &[&[&str]] = &[RING, POLICY, &["rsa_bits", "socket"]];
     Command::new("keys")
-        .about("Look at the ring and change it, in the provider itself")
+        .about("Show or change the ring, directly in the provider")
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(verb("list", "List the keys with their phases", &[RING, POLICY, &["socket"]]).arg(json()))
         .subcommand(
             verb(
                 "rotate",
-                "Create the next key now; it signs after the usual lead",
+                "Create the next key now; it signs after SIGNET_PUBLISH_LEAD",
                 changing,
             )
             .args([reason(), json()]),
         )
         .subcommand(
-            verb("revoke", "Refuse a key, and all that it signed, from now on", changing).args([kid, reason(), json()]),
+            verb(
+                "revoke",
+                "Revoke a key: it and all tokens that it signed are refused from now on",
+                changing,
+            )
+            .args([kid, reason(), json()]),
         )
         .subcommand(
             verb(
                 "prune",
-                "Delete what a crash left and no ring owns",
+                "Delete unused keys that a crash left in the provider",
                 &[RING, &["socket"]],
             )
             .arg(json()),
@@ -132,7 +137,7 @@ fn keys() -> Command {
 fn no_flag(kid: &str) -> Result<String, &'static str> {
     match named_by(kid) {
         None => Ok(kid.to_owned()),
-        Some(_) => Err("it is a flag of another command"),
+        Some(_) => Err("this is a flag of another command"),
     }
 }
 
@@ -145,38 +150,49 @@ fn named_by(given: &str) -> Option<&'static Setting> {
 fn tokens() -> Command {
     let claims = Arg::new("claims")
         .value_name("JSON")
-        .help("The claims; without them, or with -, standard input");
+        .help("Claims, as a JSON object; read from standard input if absent or -");
     let ttl = Arg::new("ttl")
         .long("ttl")
         .value_name("DURATION")
-        .help("The token's life, such as 5m, or 300 for seconds");
+        .help("Lifetime of the token, such as 5m; a plain number counts seconds");
     let issuer = Arg::new("accepted_issuers")
         .long("issuer")
         .value_name("LIST")
-        .help("The issuers of which one must have signed it, of those that the sidecar trusts [default: any of them]");
+        .help("Accept only tokens of these issuers [default: every issuer that the sidecar trusts]");
     let scope = Arg::new("scope")
         .long("scope")
         .value_name("SCOPE")
-        .help("The scopes it must hold");
+        .help("Scopes that the token must have");
     Command::new("token")
-        .about("Sign, verify and look at tokens, through the local socket")
+        .about("Sign, verify and decode tokens, through the local socket")
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(
             Command::new("sign")
                 .about("Sign a token")
                 .args(of(&[&["socket"]]))
-                .args([claims, ttl, typ("The header's typ, such as at+jwt"), json()]),
+                .args([
+                    claims,
+                    ttl,
+                    typ("Type for the token's header (typ), such as at+jwt"),
+                    json(),
+                ]),
         )
         .subcommand(
             Command::new("verify")
-                .about("Verify a token; exits with 1 if it is not good")
+                .about("Verify a token; the exit code is 1 if it is refused")
                 .args(of(&[&["socket", "audience"]]))
-                .args([token(), issuer, scope, typ("The type it must be"), json()]),
+                .args([
+                    token(),
+                    issuer,
+                    scope,
+                    typ("Type that the token's header must have (typ)"),
+                    json(),
+                ]),
         )
         .subcommand(
             Command::new("decode")
-                .about("Show what a token says, without verifying it")
+                .about("Show the header and claims of a token, without verifying it")
                 .args([token(), json()]),
         )
 }
@@ -185,14 +201,14 @@ fn schedule() -> Command {
     let live = Arg::new("live")
         .long("live")
         .action(ArgAction::SetTrue)
-        .help("Print the real rings, read from their providers, and when a switch between them is safe");
+        .help("Read the rings from their providers, and print their timelines and when it is safe to switch provider");
     // Without `--live`, the location of the rings does not matter.
     let of_rings = of(&[RING, &["also_publish", "socket"]])
         .into_iter()
         .filter(|flag| !ALL.contains(&flag.get_id().as_str()))
         .map(|flag| flag.requires("live"));
     Command::new("schedule")
-        .about("Print the timeline that the policy gives")
+        .about("Print the rotation timeline of these settings")
         .args(of(&[POLICY]))
         .args(of_rings)
         .args([live, json()])
@@ -220,8 +236,8 @@ pub(super) fn explained(error: &clap::Error) -> Option<String> {
         .take_while(|word| !word.starts_with(['[', '<', '-']))
         .collect();
     Some(format!(
-        "signet: {name}: `{verb}` does not use this setting. Remove the flag; {variable} in the environment may stay. `--help` lists \
-         the flags of this command\n",
+        "signet: {name}: `{verb}` does not use this setting. Remove the flag; {variable} may stay in the \
+         environment. `--help` lists the flags of this command\n",
         verb = verb.join(" ")
     ))
 }

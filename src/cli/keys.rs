@@ -69,7 +69,7 @@ impl Place<'_> {
     fn has_no_ring(&self, kid: &str) -> Failure {
         Failure {
             text: format!(
-                "there is no ring in {} yet: it has no key {kid}",
+                "key {kid} does not exist: {} has no ring yet",
                 self.settings.data_dir.display()
             ),
             answer: String::new(),
@@ -121,12 +121,12 @@ impl<'a> Ring<'a> {
             .map(|doubt| format!("{doubt}. {}", doubt.advice()));
         let beside = beside::clock_doubt(self.settings).await.map(|doubt| {
             let socket = self.settings.socket.path.display();
-            format!("the sidecar on {socket} says: {doubt}")
+            format!("the sidecar on {socket} reports: {doubt}")
         });
         match beside.or(own) {
             None => Ok(()),
             Some(doubt) => Err(Failure {
-                text: format!("no key was created, because it would be dated by a clock that is in doubt: {doubt}"),
+                text: format!("no key was created, because the clock of this machine may be wrong: {doubt}"),
                 answer: String::new(),
                 code: CLOCK_IN_DOUBT,
             }),
@@ -163,17 +163,18 @@ impl<'a> Ring<'a> {
         self.place.agrees(&records)?;
         if let Some(future) = &schedule.from_the_future {
             return Err(Failure::usage(format!(
-                "the newest key, {future}, was created in the future: a clock was ahead when it was, or this machine's is behind. \
-                 Compare `date -u` with a clock that is right, and set this one if it is wrong. If it is right, the ring signs on \
-                 meanwhile, and goes on by itself when that time has come; to have a new key now, give that one up with \
-                 `signet keys revoke {future}`, which refuses its tokens"
+                "the newest key, {future}, has a creation time in the future: either a clock was ahead when the key \
+                 was created, or the clock of this machine is behind. Compare `date -u` with a \
+                 correct clock. If this clock is wrong, set it. If it is right, do nothing: the ring \
+                 keeps signing, and rotates again when that time has come. To have a new key before \
+                 that, run `signet keys revoke {future}`; tokens of that key are then refused"
             )));
         }
         if let Some(pending) = schedule.keys.iter().find(|key| key.phase == Phase::Pending) {
             let at = pending.activates_at.map(rfc3339).unwrap_or_default();
             return Err(Failure::usage(format!(
-                "the next key, {}, waits already and signs from {at}; wait for that, or revoke the active key if it \
-                 is compromised",
+                "the next key, {}, already exists and signs from {at}; wait until then, or revoke the active key if \
+                 it is compromised",
                 pending.kid
             )));
         }
@@ -271,7 +272,7 @@ fn prune_answer(pruned: &[String], json: bool) -> String {
         return to_json(&json!({ "pruned": pruned }));
     }
     match pruned {
-        [] => "nothing to remove\n".to_owned(),
-        pruned => pruned.iter().map(|what| format!("removed {what}\n")).collect(),
+        [] => "nothing to delete\n".to_owned(),
+        pruned => pruned.iter().map(|what| format!("deleted {what}\n")).collect(),
     }
 }

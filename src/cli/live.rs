@@ -149,15 +149,17 @@ fn as_text(live: Live, picture: &str) -> String {
         text.push_str(&format!("\nFrom {from} to {to}:\n"));
         if !switch.has_keys {
             text.push_str(&format!(
-                "  {to} has no key yet. Make its first one with SIGNET_PROVIDER={to} signet keys rotate, then ask again.\n"
+                "  {to} has no key yet. Create its first one with `SIGNET_PROVIDER={to} signet keys rotate`, then \
+                 run this command again.\n"
             ));
             continue;
         }
         text.push_str(&format!(
-            "  1. Every verifier has the keys of {to} {} after the last replica was started with \
-             SIGNET_ALSO_PUBLISH={to}.\n     If that is now, sign with it from {}: set SIGNET_PROVIDER={to} and \
-             SIGNET_ALSO_PUBLISH={from}.\n  2. The last token of {from} is dead {} after the last replica was started \
-             so.\n     If that is now, remove SIGNET_ALSO_PUBLISH={from} from {}.\n",
+            "  1. Start all replicas with SIGNET_ALSO_PUBLISH={to}. Every verifier has the keys of {to} {} later.\n  \
+                If the last replica starts now, switch at {}: set SIGNET_PROVIDER={to} and \
+             SIGNET_ALSO_PUBLISH={from}.\n  2. The last token of {from} expires {} after the last \
+             replica was started with these two settings.\n     If that is now, you can remove \
+             SIGNET_ALSO_PUBLISH={from} at {}.\n",
             span(switch.publish_for_ms),
             switch.sign_with_it_from,
             span(switch.keep_for_ms),

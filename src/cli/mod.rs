@@ -18,6 +18,7 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use clap::ArgMatches;
+use serde_json::{Value, json};
 use signet_api::ProviderError;
 use signet_base::chain;
 
@@ -53,6 +54,16 @@ impl Failure {
             code,
         }
     }
+
+    /// The text for standard output. With `--json` it is one object, whose member `failure` has the text of standard error.
+    fn stdout(&self, json: bool) -> String {
+        if !json {
+            return self.answer.clone();
+        }
+        let mut answer: Value = serde_json::from_str(&self.answer).unwrap_or_else(|_| json!({}));
+        answer["failure"] = json!({ "text": self.text, "exit_code": self.code });
+        to_json(&answer)
+    }
 }
 
 impl From<SettingsError> for Failure {
@@ -73,20 +84,28 @@ impl From<ProviderError> for Failure {
 
 /// Runs a command line.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> Outcome {
+    let args: Vec<OsString> = args.into_iter().collect();
+    // Looked for here, so that a command line that clap refuses has an error in JSON too.
+    let json = args.iter().any(|arg| arg == "--json");
     let matches = match command::command().try_get_matches_from(args) {
         Ok(matches) => matches,
         // Help and version are not errors and go to standard output.
-        Err(told) if !told.use_stderr() => {
+        Err(help) if !help.use_stderr() => {
             return Outcome {
-                stdout: told.to_string(),
+                stdout: help.to_string(),
                 ..Outcome::default()
             };
         }
-        Err(told) => {
+        Err(refused) => {
+            let stderr = command::explained(&refused).unwrap_or_else(|| refused.to_string());
+            let text = stderr
+                .trim_start_matches("signet: ")
+                .trim_start_matches("error: ")
+                .trim_end();
             return Outcome {
-                stderr: command::explained(&told).unwrap_or_else(|| told.to_string()),
+                stdout: Failure::usage(text).stdout(json),
+                stderr,
                 code: 64,
-                ..Outcome::default()
             };
         }
     };
@@ -96,7 +115,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Outcome {
             ..Outcome::default()
         },
         Err(failure) => Outcome {
-            stdout: failure.answer,
+            stdout: failure.stdout(json),
             stderr: format!("signet: {}\n", failure.text),
             code: failure.code,
         },
@@ -119,7 +138,7 @@ fn dispatch(matches: &ArgMatches) -> Result<String, Failure> {
         ("token", sub) => runtime()?.block_on(token::token(&settings, sub, args)),
         ("schedule", _) if args.get_flag("live") => runtime()?.block_on(live::live(&settings, is_json(args))),
         ("schedule", _) => Ok(schedule::schedule(&settings, is_json(args))),
-        _ => Err(Failure::usage("no such command; see signet --help")),
+        _ => Err(Failure::usage("unknown command; `signet --help` lists the commands")),
     }
 }
 

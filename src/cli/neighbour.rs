@@ -54,7 +54,8 @@ impl<'a> Neighbour<'a> {
             Err(_) => format!("it did not answer within {}", humantime::format_duration(PATIENCE)),
         };
         Err(format!(
-            "the sidecar on {} could not be asked which ring it serves, so nothing shows whether this command reads the same: {why}",
+            "the sidecar on {} did not say which ring it serves, so this command cannot tell whether it reads the \
+             same ring: {why}",
             socket.display()
         ))
     }
@@ -139,14 +140,14 @@ impl<'a> Neighbour<'a> {
         };
         let active = active.map_or_else(String::new, |kid| format!(", of which {kid} signs"));
         let found = match records.len() {
-            0 => "no key at all".to_owned(),
-            1 => "1 key, which is none of them".to_owned(),
-            others => format!("{others} keys, none of which is of them"),
+            0 => "no keys".to_owned(),
+            1 => "1 key, and it is not one of these".to_owned(),
+            others => format!("{others} keys, and none is one of these"),
         };
         format!(
-            "the sidecar on {socket} serves a ring of {keys}{active}, but {place} has {found}. So this is not the ring that is \
-             served, and nothing was changed. {cause}. To work on this other ring all the same, give --socket a path where no \
-             sidecar listens",
+            "the sidecar on {socket} serves a ring of {keys}{active}, but {place} has {found}. This is another ring, \
+             so nothing was changed. {cause}. To change this other ring on purpose, set --socket to a \
+             path where no sidecar listens",
             socket = self.socket(),
             place = place(self.settings, &self.settings.origin),
             cause = self.cause(),
@@ -159,7 +160,7 @@ impl<'a> Neighbour<'a> {
         if !differences.is_empty() {
             let told = differences.iter().map(|(name, theirs, ours, _)| {
                 let variable = name.to_ascii_uppercase();
-                format!("SIGNET_{variable} is {theirs} there and not written here, where it is {ours}")
+                format!("SIGNET_{variable} is {theirs} there, and here it is not set, which means {ours}")
             });
             return format!(
                 "Run this command with the settings of the sidecar: {}",
@@ -169,11 +170,12 @@ impl<'a> Neighbour<'a> {
         let origin = &self.settings.origin;
         let (setting, lost) = match (origin.provider, &origin.store) {
             (ProviderName::Local, _) => (
-                "SIGNET_DATA_DIR and SIGNET_STORE here with those of the sidecar, and see that its volume is mounted at that path",
+                "SIGNET_DATA_DIR and SIGNET_STORE here with those of the sidecar, and check that the same volume is \
+                 mounted at that path",
                 "the directory was emptied",
             ),
             (_, Some(Store::File(_))) => (
-                "SIGNET_STORE here with that of the sidecar, and see that its volume is mounted at that path",
+                "SIGNET_STORE here with that of the sidecar, and check that the same volume is mounted at that path",
                 "the file was deleted",
             ),
             (_, Some(Store::With(..))) => (
@@ -186,8 +188,8 @@ impl<'a> Neighbour<'a> {
             ),
         };
         format!(
-            "Compare {setting}. If they are the same, {lost}: restore it from a backup, and do not restart the sidecar before, \
-             which has the ring in memory"
+            "Compare {setting}. If they are the same, {lost}: restore it from a backup. Do not restart the sidecar \
+             before that, because it has the ring in memory"
         )
     }
 }

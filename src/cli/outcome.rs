@@ -67,7 +67,8 @@ impl Outcome {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
                 let _ = writeln!(
                     stderr,
-                    "signet: the command ended, but its output was lost: writing to standard output failed: {error}"
+                    "signet: the command finished, but its output was lost, because standard output cannot be \
+                     written: {error}"
                 );
                 if self.code == 0 { NOT_WRITTEN } else { self.code }
             }

@@ -56,9 +56,10 @@ pub(super) fn schedule(settings: &Settings, json: bool) -> String {
     }));
     let durations = policy.durations();
     format!(
-        "A ring that is made now:\n\n{}\n{}\nEvery verifier has a key {} before it signs: {} is needed = refresh {} + the longer of max-age {} and \
-         verifier cache {} + 2 × skew {}.\nA key stays published for {} after its last signature: the longest token \
-         life {} + refresh {} + 2 × skew {}.\n",
+        "A ring that is created now:\n\n{}\n{}\nA key is published {} before it signs. At least {} is needed = \
+         refresh interval {} + the longer of max-age {} and verifier cache {} + 2 × clock skew {}.\nA key \
+         stays published for {} after its last signature = longest token lifetime {} + refresh interval {} + \
+         2 × clock skew {}.\n",
         text::draw(&Timeline::of_policy(policy), false),
         table(&rows),
         format_duration(terms.lead),

@@ -40,7 +40,8 @@ async fn sign(settings: &Settings, args: &ArgMatches) -> Result<String, Failure>
     let answer = ask(settings, "/v1/sign", request.into_bytes()).await?;
     if let Some((asked, life)) = ttl.zip(answer["ttl_capped_to"].as_u64()) {
         say(&format!(
-            "signet: the token lives {}, not {}: that is the most that the sidecar's SIGNET_TOKEN_MAX_TTL allows",
+            "signet: the token expires after {} instead of {}, because SIGNET_TOKEN_MAX_TTL of the sidecar allows no \
+             more",
             span(life),
             span(asked)
         ));
@@ -77,7 +78,7 @@ async fn verify(settings: &Settings, args: &ArgMatches) -> Result<String, Failur
     }
     let word = |name: &str| answer[name].as_str().unwrap_or_default();
     Err(Failure {
-        text: format!("not good: {}: {}", word("error"), word("detail")),
+        text: format!("the token is refused: {}: {}", word("error"), word("detail")),
         answer: if is_json(args) { text } else { String::new() },
         code: 1,
     })
@@ -100,7 +101,7 @@ pub(super) fn decode(args: &ArgMatches) -> Result<String, Failure> {
     if is_json(args) {
         Ok(decoded)
     } else {
-        Ok(format!("NOT VERIFIED: anybody can have written this\n{decoded}"))
+        Ok(format!("NOT VERIFIED: anybody can have made this token\n{decoded}"))
     }
 }
 
@@ -115,15 +116,15 @@ fn given<'a>(args: &'a ArgMatches, name: &str) -> Result<Option<&'a str>, Failur
 }
 
 fn empty(name: &str) -> Failure {
-    Failure::usage(format!("--{name} is empty: write what is required, or leave it out"))
+    Failure::usage(format!("--{name} is empty; write a value, or leave the flag out"))
 }
 
 /// A lifetime in whole seconds, such as `5m` or `300`.
 fn seconds(text: &str) -> Result<u64, Failure> {
     let wrong = || {
         Failure::usage(format!(
-            "--ttl takes whole seconds, such as 300, or numbers with the units s, m, h, d or w, such as 5m or 1h30m, and not \
-             {text:?}"
+            "--ttl: {text:?} is not a duration; write whole seconds, such as 300, or numbers with the units s, m, h, \
+             d or w, such as 5m or 1h30m"
         ))
     };
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -145,7 +146,7 @@ fn input(args: &ArgMatches, name: &str) -> Result<String, Failure> {
         None | Some("-") => {
             let mut text = String::new();
             let read = std::io::stdin().lock().take(LONGEST_INPUT).read_to_string(&mut text);
-            read.map_err(|error| Failure::usage(format!("reading standard input failed: {error}")))?;
+            read.map_err(|error| Failure::usage(format!("standard input cannot be read: {error}")))?;
             Ok(text.trim().to_owned())
         }
         Some(text) => Ok(text.to_owned()),

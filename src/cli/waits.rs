@@ -51,7 +51,7 @@ async fn patiently<T>(call: &Invocation<'_>, tell: fn(&str), work: impl Future<O
         () = sleep(QUIET) => {}
     }
     tell(&format!(
-        "{}: no answer to {} for {} yet; it is given up after {} at most",
+        "{}: no answer to {} after {}; the command waits for at most {}",
         call.provider,
         call.operation.as_str(),
         format_duration(QUIET),
@@ -94,7 +94,7 @@ mod tests {
             (1, &[][..]),
             (
                 15,
-                &["vault: no answer to list for 2s yet; it is given up after 30s at most"],
+                &["vault: no answer to list after 2s; the command waits for at most 30s"],
             ),
         ] {
             let attempt = || async move {

@@ -35,7 +35,7 @@ fn an_empty_directory_is_looked_at_and_nothing_is_made_there() {
     ] {
         let ran = spec.run(arguments);
         assert_eq!(ran.code, 0, "{arguments:?}: {}", ran.stderr);
-        assert!(!ran.stderr.contains("made the key"), "{}", ran.stderr);
+        assert!(!ran.stderr.contains("created the key"), "{}", ran.stderr);
         assert!(!spec.home().data().exists(), "{arguments:?} made something");
     }
     let ran = spec.run(&["keys", "revoke", "none"]);
@@ -46,7 +46,7 @@ fn an_empty_directory_is_looked_at_and_nothing_is_made_there() {
     assert_eq!(answers, ["yes", "unknown", "unknown"]);
     assert!(rows[1]["granted"].is_null() && rows[1]["problem"].is_null());
     let why = rows[1]["not_tried"].as_str().expect("a reason");
-    assert!(why.contains("the first `signet serve` makes"), "{why}");
+    assert!(why.contains("the first `signet serve` creates"), "{why}");
 }
 
 /// The files in a directory, with the times of their last changes.
@@ -125,7 +125,7 @@ fn a_failed_opening_still_shows_the_settings() {
     assert_eq!(ran.code, 64, "{}", ran.stderr);
     assert!(ran.stdout.contains("SIGNET_DATA_DIR"), "{}", ran.stdout);
     assert!(
-        ran.stdout.contains("a file stands where a directory should be"),
+        ran.stdout.contains("there is a file instead of a directory"),
         "{}",
         ran.stdout
     );
@@ -209,8 +209,8 @@ fn where_nothing_listens_nothing_is_learned_and_it_is_said_soon() {
             ran.stdout.starts_with("SIGNET_CONFIG"),
             "{name}: the settings come first"
         );
-        assert!(!ran.stdout.contains("What grants it"), "{name}: {}", ran.stdout);
-        assert!(ran.stderr.contains(": trying"), "{name}: {}", ran.stderr);
+        assert!(!ran.stdout.contains("To grant it"), "{name}: {}", ran.stdout);
+        assert!(ran.stderr.contains(": checking"), "{name}: {}", ran.stderr);
     }
 }
 

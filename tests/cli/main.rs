@@ -2,8 +2,8 @@
 
 mod check;
 mod future;
-
 mod help;
+mod json;
 mod keys;
 mod neighbour;
 mod output;

@@ -54,7 +54,7 @@ fn all_refuse(here: &Spec, sidecar: &Sidecar, found: &str) {
     let rows = rows["checks"].as_array().expect("rows");
     let row = rows.iter().find(|row| {
         let permission = row["permission"].as_str().unwrap_or_default();
-        permission.starts_with("the ring of the sidecar on")
+        permission.starts_with("the same ring as the sidecar on")
     });
     assert_eq!(row.expect("a row")["answer"], "no", "{rows:?}");
 }
@@ -70,7 +70,7 @@ fn where_the_volume_is_not_mounted_no_command_is_content_and_no_second_ring_begi
     });
     let elsewhere = home.path("unmounted");
     fs::rename(home.data(), &elsewhere).expect("unmounted");
-    all_refuse(&spec, &sidecar, "no key at all");
+    all_refuse(&spec, &sidecar, "has no keys");
     assert!(!home.data().exists(), "something was made there");
     assert_eq!(sidecar.ring()["keys"], before["keys"]);
 
@@ -96,7 +96,7 @@ fn in_the_directory_of_another_ring_no_command_is_content_and_that_ring_stays_as
     let before = fs::read(&ring).expect("the ring");
     let sidecar = Spec::new(&home).start();
     let by_mistake = other.set("SIGNET_SOCKET", sidecar.spec().socket_path().display());
-    all_refuse(&by_mistake, &sidecar, "1 key, which is none of them");
+    all_refuse(&by_mistake, &sidecar, "1 key, and it is not one of these");
     assert_eq!(fs::read(&ring).expect("the ring"), before);
 
     // The user must say which of the two is meant: by the key, or by a socket on which nobody listens.
@@ -128,7 +128,7 @@ fn a_sidecar_that_is_there_and_does_not_answer_is_told_of_and_holds_up_nobody() 
     let ran = spec.run(&["keys", "list"]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     assert!(
-        ran.stderr.contains("could not be asked which ring it serves"),
+        ran.stderr.contains("did not say which ring it serves"),
         "{}",
         ran.stderr
     );
@@ -139,7 +139,7 @@ fn a_sidecar_that_is_there_and_does_not_answer_is_told_of_and_holds_up_nobody() 
     let is_of_it = |row: &&serde_json::Value| {
         row["permission"]
             .as_str()
-            .is_some_and(|what| what.contains("of the sidecar on"))
+            .is_some_and(|what| what.contains("as the sidecar on"))
     };
     let row = rows.iter().find(is_of_it).expect("a row");
     assert_eq!(row["answer"], "unknown", "{row}");
@@ -149,5 +149,9 @@ fn a_sidecar_that_is_there_and_does_not_answer_is_told_of_and_holds_up_nobody() 
     drop(silent);
     // Nobody listens any more, although the file exists.
     let ran = spec.run(&["keys", "list"]);
-    assert!(!ran.stderr.contains("could not be asked"), "{}", ran.stderr);
+    assert!(
+        !ran.stderr.contains("did not say which ring it serves"),
+        "{}",
+        ran.stderr
+    );
 }

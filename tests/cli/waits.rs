@@ -31,7 +31,7 @@ fn a_command_that_waits_for_a_silent_provider_says_so_and_for_how_long_at_most()
         child.wait().expect("ended");
         assert_eq!(
             told.as_deref(),
-            Some("vault: no answer to list for 2s yet; it is given up after 30s at most"),
+            Some("vault: no answer to list after 2s; the command waits for at most 30s"),
             "{arguments:?}"
         );
     }

@@ -35,7 +35,7 @@ fn a_clock_that_is_set_leaves_the_ring_alone_and_is_told_wherever_operators_look
         let page = sidecar.admin().get("/").expect("the page");
         assert!(page.text().contains("The clock is in doubt"), "{}", page.text());
         // Since then, a reading with everything that would be due.
-        let hang_up = "SIGHUP: the provider is read now, and the keys of trusted issuers are fetched";
+        let hang_up = "received SIGHUP";
         let before = sidecar.logged(hang_up).len();
         sidecar.hang_up();
         wait_for("the signal", PATIENCE, || {
@@ -79,8 +79,9 @@ fn no_key_is_made_by_hand_while_the_sidecar_beside_doubts_the_clock_and_one_can_
     );
     for arguments in [&["keys", "rotate"][..], &["keys", "rotate", "--json"]] {
         let ran = spec.run(arguments);
-        assert_eq!((ran.code, ran.stdout.as_str()), (78, ""), "{}", ran.stderr);
-        for word in ["no key was created", "1d 1h ahead of", "date -u", "s.sock says"] {
+        assert_eq!(ran.code, 78, "{}", ran.stderr);
+        assert!(!ran.stdout.contains("kid"), "{}", ran.stdout);
+        for word in ["no key was created", "1d 1h ahead of", "date -u", "s.sock reports"] {
             let socket = spec.socket_path().display().to_string();
             let word = word.replace("s.sock", &socket);
             assert!(ran.stderr.contains(&word), "{word}: {}", ran.stderr);

@@ -38,7 +38,7 @@ fn failed(ran: &Ran) -> (String, String) {
 fn a_key_that_was_marked_and_not_disabled_is_revoked_and_has_a_successor() {
     let (kid, ran, ring) = revoked_without("kms:DisableKey");
     assert_eq!(ran.code, 77, "{}{}", ran.stdout, ran.stderr);
-    let said = format!("{kid} is revoked: every sidecar that reaches the provider refuses it within");
+    let said = format!("{kid} is revoked, and all sidecars that reach the provider refuse it within");
     assert!(ran.stderr.contains(&said), "{}", ran.stderr);
     assert!(
         ran.stderr.contains("; but disabling it at the provider failed"),

@@ -69,8 +69,9 @@ pub(super) async fn revoke(place: &Place<'_>, kid: &Kid, reason: &str, json: boo
     let bound = humantime::format_duration(durations.refresh_interval + durations.clock_skew).to_string();
     let cached = humantime::format_duration(durations.jwks_max_age.max(durations.verifier_cache));
     let mut text = format!(
-        "revoked {kid}; every sidecar that reaches the provider refuses it within {bound}, and services that keep the JWKS \
-         themselves within {cached} more. One that does not reach it accepts the key until it does\n"
+        "revoked {kid}; all sidecars that reach the provider refuse it within {bound}, and services that cache the \
+         JWKS within another {cached}. A sidecar that cannot reach the provider accepts the key until it \
+         can\n"
     );
     if let Some(successor) = &successor {
         text.push_str(&format!("created {successor}; it signs at once\n"));
@@ -78,7 +79,7 @@ pub(super) async fn revoke(place: &Place<'_>, kid: &Kid, reason: &str, json: boo
     match (&read, signs_now) {
         (_, Some(kid)) => text.push_str(&format!("{kid} signs now\n")),
         (Ok(_), None) => {
-            text.push_str("no key signs now: the next is made by a sidecar, or by `signet keys rotate`\n");
+            text.push_str("no key signs now: a sidecar creates the next key, or you do with `signet keys rotate`\n");
         }
         (Err(_), None) => {}
     }
@@ -138,8 +139,8 @@ fn half_done(kid: &Kid, bound: &str, undone: &[Undone]) -> String {
         .map(|Undone { step, failure }| format!("{step} failed: {}", failure.text.trim_end_matches('.')))
         .collect();
     format!(
-        "{kid} is revoked: every sidecar that reaches the provider refuses it within {bound}; but {}. Correct that, and run \
-         the command again: it does what is left",
+        "{kid} is revoked, and all sidecars that reach the provider refuse it within {bound}, but {}. Correct that \
+         and run the command again: it does the steps that are left",
         steps.join("; and ")
     )
 }

@@ -134,6 +134,7 @@ pub struct Spec {
 }
 
 /// The result of a command.
+#[derive(Debug)]
 pub struct Ran {
     pub code: i32,
     pub stdout: String,
