@@ -61,8 +61,10 @@ pub(super) fn assemble(mut reader: Reader, unlisted: Unlisted, machine: &Machine
         && algorithm.key_type() != signet_core::algorithm::KeyType::Rsa
         && r.knows(&["algorithm", "rsa_bits"])
     {
-        let text =
-            format!("is not used: keys for {algorithm} are not RSA keys. Remove it, or write an RS or PS algorithm");
+        let text = format!(
+            "is not used: keys for {algorithm} are not RSA keys. Remove it, or set SIGNET_ALGORITHM to an RS or \
+                 PS algorithm"
+        );
         r.refuse("rsa_bits", text);
     }
     warn_of_unused_limits(r, origin.as_ref());
@@ -257,7 +259,7 @@ fn tls(r: &mut Reader) -> Option<TlsFiles> {
     for (given, missing) in [("tls_cert_file", "tls_key_file"), ("tls_key_file", "tls_cert_file")] {
         if r.is_given(given) && !r.is_given(missing) && r.knows(&[given, missing]) {
             let text = format!(
-                "is missing, and TLS needs it with {}; write both or neither",
+                "is missing, and TLS needs it together with {}; set both or neither",
                 r.place(given)
             );
             r.refuse(missing, text);
@@ -279,8 +281,8 @@ fn socket(r: &mut Reader, machine: &Machine) -> Option<Socket> {
         && r.knows(&["socket_mode", "socket_group"])
     {
         let text = format!(
-            "{mode:04o} lets no group connect, and SIGNET_SOCKET_GROUP gives the socket to group {group}; write 0660, or \
-             remove SIGNET_SOCKET_GROUP"
+            "{mode:04o} does not let a group connect, but SIGNET_SOCKET_GROUP gives the socket to group {group}; \
+             write 0660, or remove SIGNET_SOCKET_GROUP"
         );
         r.refuse("socket_mode", text);
     }
@@ -331,20 +333,24 @@ fn limits(r: &mut Reader, machine: &Machine) -> Option<Limits> {
 fn judge(r: &mut Reader, issuer: &Issuer, listen: SocketAddr, admin: SocketAddr) {
     if collide(listen, admin) {
         let place = r.place("listen");
-        let text = format!("{admin} is taken by the public listener, {listen} from {place}; write another port");
+        let text = format!(
+            "the public listener already uses {listen} (from {place}), so {admin} is not free; write another port"
+        );
         r.refuse("admin_listen", text);
     }
     if !Nearness::of_address(admin.ip().to_canonical()).is_here() {
-        let text = "is not a loopback address: who reaches it sees health, metrics and the state of the ring";
+        let text =
+            "is not a loopback address: everyone who can reach it sees health, metrics and the state of the ring";
         r.warn("admin_listen", text);
     }
     if issuer.as_str().starts_with("http:") && !parse::is_loopback(issuer) {
-        let text = "is not https: who stands between a verifier and this URL can give the verifier other keys";
+        let text = "is not https: an attacker on the network between a verifier and this URL can give the verifier other \
+             keys";
         r.warn("issuer", text);
     }
     if r.source("issuer") == Source::Default && !Nearness::of_address(listen.ip().to_canonical()).is_here() {
-        let text = "names this machine only, while the public listener is open to others: they cannot find the keys \
-                    of such an issuer; write the URL under which they reach it";
+        let text = "is a URL of this machine only, but other machines can reach the public listener: they cannot fetch keys \
+             from this URL. Write the URL under which they reach it";
         r.warn("issuer", text);
     }
 }

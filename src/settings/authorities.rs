@@ -68,13 +68,13 @@ mod tests {
         assert!(of(FILE, &pipe)[0].contains("is a pipe"));
         write(&bad, "junk").expect("written");
         let junk = of(FILE, &bad);
-        assert!(junk[0].contains("bad.pem, which holds no PEM certificate"), "{junk:?}");
+        assert!(junk[0].contains("bad.pem, which has no certificate in PEM"), "{junk:?}");
         write(&bad, "").expect("written");
         set_permissions(&bad, Permissions::from_mode(0o666)).expect("set");
         for (name, value) in [(FILE, bad.as_path()), (DIRECTORIES, directory.path())] {
             let told = of(name, value);
             assert!(
-                told[0].starts_with(name) && told[0].contains("bad.pem can be written by others"),
+                told[0].starts_with(name) && told[0].contains("bad.pem can be written by users other than its owner"),
                 "{told:?}"
             );
         }

@@ -44,7 +44,7 @@ pub(super) fn identity(r: &mut Reader) -> Option<Identity> {
         && r.source("claim_headers_join") != Source::Default
         && r.knows(&["claim_headers", "claim_headers_join"])
     {
-        let text = "is not used: SIGNET_CLAIM_HEADERS gives no claim a header. Remove it, or write that as well";
+        let text = "is not used, because SIGNET_CLAIM_HEADERS is empty. Remove it, or set SIGNET_CLAIM_HEADERS too";
         r.refuse("claim_headers_join", text.to_owned());
     }
     let most = r.required("claim_headers_max", |text| parse::number(text, 1024..=65_536));
@@ -56,18 +56,18 @@ fn headers(text: &str) -> Result<Vec<(ClaimPath, HeaderName)>, String> {
     for item in parse::names(text)? {
         let (path, name) = item
             .rsplit_once(':')
-            .ok_or_else(|| format!("{item:?} is not a claim and a header with a colon between them; {EXAMPLE}"))?;
+            .ok_or_else(|| format!("{item:?} is not of the form CLAIM:HEADER; {EXAMPLE}"))?;
         let path = ClaimPath::parse(path).map_err(|error| format!("{error}; {EXAMPLE}"))?;
         let name = header(name).map_err(|wrong| format!("{item:?}: the header {name:?} {wrong}; {EXAMPLE}"))?;
         if chosen.iter().any(|(_, taken)| *taken == name) {
-            return Err(format!("{name} is given to two claims; write it once"));
+            return Err(format!("{name} is the header of two claims; give each claim its own"));
         }
         chosen.push((path, name));
     }
     match chosen.len() <= MOST_HEADERS {
         true => Ok(chosen),
         false => Err(format!(
-            "has {} headers; at most {MOST_HEADERS} are taken",
+            "has {} headers, but at most {MOST_HEADERS} are allowed; remove some",
             chosen.len()
         )),
     }
@@ -87,22 +87,22 @@ fn header(name: &str) -> Result<HeaderName, &'static str> {
         .split('-')
         .all(|word| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric()));
     if !is_plain {
-        return Err("has something else than letters, digits and single hyphens between them");
+        return Err("may have only letters, digits, and single hyphens between them");
     }
     if name.len() > LONGEST_NAME {
         return Err("is longer than 64 characters");
     }
     if Identity::is_fixed(&name) {
-        return Err("is always there, and made of the token as a whole");
+        return Err("is a header that Signet always sets itself; choose another name");
     }
     let is_of_gateways = OF_GATEWAYS.iter().any(|taken| match taken.ends_with('-') {
         true => rest.starts_with(taken),
         false => rest == *taken,
     });
     if is_of_gateways {
-        return Err("means something to gateways and proxies");
+        return Err("has a meaning for gateways and proxies; choose another name");
     }
-    HeaderName::from_bytes(name.as_bytes()).map_err(|_| "is no name of a header (RFC 9110 §5.1)")
+    HeaderName::from_bytes(name.as_bytes()).map_err(|_| "is not a valid header name (RFC 9110 §5.1)")
 }
 
 /// A single character. Blanks at the ends of a setting are dropped, so the space is written as a word.
@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn what_is_no_list_of_claims_and_headers_is_refused_with_an_example() {
         for (text, wrong) in [
-            ("email", "colon"),
+            ("email", "CLAIM:HEADER"),
             ("https://example.com/roles", "header"),
             (":x-a", "neither"),
             ("/a~2:x-a", "neither"),

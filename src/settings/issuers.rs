@@ -57,13 +57,13 @@ pub(super) fn trusted(
                 tables.remove(&name);
                 r.refuse(
                     "trusted_issuers",
-                    format!("{text}, or jwks_url in its table if that is all of its name"),
+                    format!("{text}. If the issuer's name is not a URL, set jwks_url in its table"),
                 );
                 continue;
             }
         };
         if own == Some(&issuer) {
-            let text = format!("names {issuer}, which is SIGNET_ISSUER, whose tokens are accepted anyway; remove it");
+            let text = format!("names {issuer}, which is SIGNET_ISSUER; its tokens are always accepted, so remove it");
             r.refuse("trusted_issuers", text);
         } else if trusted.iter().any(|known| known.issuer == issuer) {
             r.refuse("trusted_issuers", format!("names {issuer} twice; write it once"));
@@ -75,7 +75,7 @@ pub(super) fn trusted(
     }
     for name in tables.into_keys() {
         let place = place(r, &name, None);
-        let text = "is given, but SIGNET_TRUSTED_ISSUERS does not name it; add it there, or remove this";
+        let text = "is set, but SIGNET_TRUSTED_ISSUERS does not name this issuer; add it there, or remove this";
         r.refuse_at(place, text.to_owned());
     }
     trusted
@@ -122,8 +122,9 @@ impl Terms<'_> {
         let audiences = self.take("audiences", parse::audiences);
         let audiences = audiences.unwrap_or_else(|| audience.to_vec());
         if audiences.is_empty() && !has_own && self.r.knows(&["audience"]) {
-            let text = "is missing, and SIGNET_AUDIENCE too: which of its tokens are meant for here? write for example \
-                        audiences = [\"https://orders.example.com\"] (RFC 8725 §3.9)";
+            let text = "is missing, and so is SIGNET_AUDIENCE: Signet must know which audience a token of this issuer \
+                 needs; write for example audiences = [\"https://orders.example.com\"] (RFC 8725 \
+                 §3.9)";
             self.refuse("audiences", text.to_owned());
         }
         let dialect = Dialect {
@@ -137,7 +138,7 @@ impl Terms<'_> {
             (Some(_), Some(_)) => {
                 self.refuse(
                     "jwks_url",
-                    "is given beside discovery_url; write one of them".to_owned(),
+                    "is set together with discovery_url; keep one of them".to_owned(),
                 );
                 None
             }
@@ -150,7 +151,7 @@ impl Terms<'_> {
                 );
                 let found = Location::parse(&url);
                 if let Err(why) = found {
-                    let text = format!("names {issuer}, which {why}; write https, or jwks_url in its table");
+                    let text = format!("names {issuer}, which {why}; write https, or set jwks_url in its table");
                     self.r.refuse("trusted_issuers", text);
                 }
                 found.ok().map(KeysAt::Discovery)
@@ -223,7 +224,10 @@ impl Terms<'_> {
                 .min();
             let text = match meant {
                 Some((_, name)) => format!("is not a setting of a trusted issuer; did you mean {name}?"),
-                None => format!("is not a setting of a trusted issuer, which are {}", names.join(", ")),
+                None => format!(
+                    "is not a setting of a trusted issuer; the settings are {}",
+                    names.join(", ")
+                ),
             };
             self.refuse(&key, text);
         }

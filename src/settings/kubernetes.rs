@@ -48,16 +48,17 @@ pub(super) fn kubernetes(r: &mut Reader, policy: Option<&Policy>) -> Option<Kube
     let algorithm = policy.algorithm();
     if !Kubernetes::takes(algorithm) {
         let text = format!(
-            "{algorithm} is not for Kubernetes (SIGNET_KUBERNETES), whose API server takes RS256, ES256, ES384 and ES512; \
-             write one of them"
+            "{algorithm} does not work with SIGNET_KUBERNETES, because the API server of Kubernetes accepts only \
+             RS256, ES256, ES384 and ES512; write one of them"
         );
         r.refuse("algorithm", text);
     }
     if told.longest < LEAST_LIFE {
         let least = LEAST_LIFE + durations.clock_skew * 2;
         let text = format!(
-            "{} is too short for Kubernetes (SIGNET_KUBERNETES), whose API server must be allowed tokens of 10m by its own \
-             clock. At least {least} is needed = 10m + 2 × SIGNET_CLOCK_SKEW {}; write at least {least}",
+            "{} is too short for SIGNET_KUBERNETES, because the API server of Kubernetes needs tokens of at least \
+             10m by its own clock. At least {least} is needed = 10m + 2 × SIGNET_CLOCK_SKEW {}; write at \
+             least {least}",
             format_duration(durations.token_max_ttl),
             format_duration(durations.clock_skew),
             least = format_duration(least),
@@ -68,10 +69,10 @@ pub(super) fn kubernetes(r: &mut Reader, policy: Option<&Policy>) -> Option<Kube
     let least = durations.refresh_interval + told.refresh_hint * 2 + durations.clock_skew * 2;
     if durations.publish_lead < least {
         let text = format!(
-            "{} is too short for Kubernetes (SIGNET_KUBERNETES), whose API server fetches the keys every \
-             SIGNET_JWKS_MAX_AGE, and may fail to once: a key would sign before the API server has it. At least {least} is \
-             needed = SIGNET_REFRESH_INTERVAL {} + 2 × SIGNET_JWKS_MAX_AGE {} + 2 × SIGNET_CLOCK_SKEW {}; write at least \
-             {least}, or lower one of these",
+            "{} is too short for SIGNET_KUBERNETES: the API server of Kubernetes fetches the keys every \
+             SIGNET_JWKS_MAX_AGE and may fail once, so a key would sign before the API server has it. At \
+             least {least} is needed = SIGNET_REFRESH_INTERVAL {} + 2 × SIGNET_JWKS_MAX_AGE {} + 2 × \
+             SIGNET_CLOCK_SKEW {}; write at least {least}, or lower one of these",
             format_duration(durations.publish_lead),
             format_duration(durations.refresh_interval),
             format_duration(told.refresh_hint),

@@ -137,7 +137,7 @@ pub(super) fn store(text: &str) -> Result<Store, String> {
     let keeper = match scheme {
         // `file://host/path` would name a file of another machine.
         "file" if rest.is_empty() || (rest.starts_with("//") && !rest.starts_with("///")) => {
-            return Err(format!("{text:?} names no file of this machine; {example}"));
+            return Err(format!("{text:?} is not a file of this machine; {example}"));
         }
         "file" => return parse::lasting_path(rest).map(Store::File),
         "vault" => ProviderName::Vault,
@@ -146,7 +146,7 @@ pub(super) fn store(text: &str) -> Result<Store, String> {
         "az" => ProviderName::AzureKeyVault,
         _ if STORES.contains(&scheme) => {
             return Err(format!(
-                "{text:?} is a store that is not built into this binary; {example}"
+                "{text:?} is a kind of store that is not built into this binary; {example}"
             ));
         }
         _ => return Err(format!("{text:?} is not a store; {example}")),

@@ -71,26 +71,27 @@ impl Defaults {
     }
 }
 
-pub(super) const NO_STORE: &str = "is missing: a sealed ring of this provider has no natural place. A file would be a \
-    ring of its own for each replica; write for example s3://bucket/ring.json, gs://bucket/ring.json, \
-    az://account/container/ring.json or vault:secret/signet/ring";
+pub(super) const NO_STORE: &str = "is missing: this provider has no default store for a sealed ring. Write a store that all replicas share, for \
+     example s3://bucket/ring.json, gs://bucket/ring.json, az://account/container/ring.json or \
+     vault:secret/signet/ring. With file:PATH each machine would have its own ring";
 
-pub(super) const UNUSED_STORE: &str = "is not used: with remote custody the provider keeps the whole ring. Remove it, or \
-    write custody sealed";
+pub(super) const UNUSED_STORE: &str =
+    "is not used: with remote custody the provider keeps the whole ring. Remove it, or set custody to sealed";
 
 /// Whether a provider can use this store for a sealed ring. `docs/configuration.md` has the table.
 pub(super) fn goes_with(provider: ProviderName, store: &Store) -> Result<(), String> {
     match (provider, store) {
         (ProviderName::Local, Store::With(keeper, place)) => Err(format!(
-            "{place:?} is not for the local provider, which keeps its ring in a file of this machine: every replica would \
-             have a ring of its own. Write the provider whose key wraps the ring, such as {keeper}, or file:PATH"
+            "{place:?} does not work with the provider local, which keeps its ring in a file of this machine: each \
+             replica would have its own ring. Write file:PATH, or set the provider whose key wraps the \
+             ring, such as {keeper}"
         )),
         _ => Ok(()),
     }
 }
 
 pub(super) fn unused_key_file(provider: ProviderName) -> String {
-    format!("is not used: it is the key file of the local provider, and this ring is of {provider}. Remove it")
+    format!("is not used: only the provider local has a key file, and this ring is of {provider}. Remove it")
 }
 
 /// The origins in `SIGNET_ALSO_PUBLISH`, in its order. `signs` is the origin of the signing ring.
@@ -114,13 +115,13 @@ pub(super) fn also(r: &mut Reader, mut given: Also, defaults: &Defaults, signs: 
     for (provider, values) in given {
         for value in values.into_values() {
             let text =
-                format!("is given, but SIGNET_ALSO_PUBLISH does not name {provider}; add it there, or remove this");
+                format!("is set, but SIGNET_ALSO_PUBLISH does not name {provider}; add it there, or remove this");
             r.refuse_at(value.place, text);
         }
     }
     if let Some(signs) = signs.filter(|signs| origins.iter().any(|origin| origin.is_same_ring(signs))) {
         let text = format!(
-            "names the ring of {} that signs; it is published anyway, so remove it",
+            "names the ring of {} that already signs; that ring is always published, so remove it",
             signs.provider
         );
         r.refuse("also_publish", text);
@@ -203,7 +204,8 @@ pub(super) fn custody_of(provider: ProviderName, text: &str) -> Result<Custody, 
     let custody = choice(text, &[("remote", Custody::Remote), ("sealed", Custody::Sealed)])?;
     match (provider, custody) {
         (ProviderName::Local, Custody::Remote) => Err(
-            "\"remote\" is not possible with the local provider, as it computes no signatures; write sealed".to_owned(),
+            "\"remote\" is not possible with the provider local, because it cannot compute signatures; write sealed"
+                .to_owned(),
         ),
         _ => Ok(custody),
     }

@@ -24,8 +24,8 @@ pub(super) fn lasting_path(text: &str) -> Result<PathBuf, String> {
     match path.is_absolute() {
         true => Ok(path),
         false => Err(format!(
-            "{text:?} is relative: a start from another directory would make another ring. Write the whole path, which begins \
-             with /"
+            "{text:?} is relative: a start from another directory would create another ring. Write the absolute \
+             path, which begins with /"
         )),
     }
 }
@@ -41,7 +41,7 @@ pub(super) fn rsa_bits(text: &str) -> Result<RsaBits, String> {
     text.parse()
         .ok()
         .and_then(RsaBits::from_bits)
-        .ok_or_else(|| format!("{text:?} is not a length of RSA keys; write 2048, 3072 or 4096"))
+        .ok_or_else(|| format!("{text:?} is not a supported length of RSA keys; write 2048, 3072 or 4096"))
 }
 
 /// An issuer: an absolute http or https URL without query and fragment (RFC 8414 §2). It stays as it was written,
@@ -74,7 +74,7 @@ pub(super) fn issuer(text: &str) -> Result<Issuer, String> {
         .strip_prefix(host)
         .is_some_and(|rest| rest.is_empty() || rest.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok()));
     if host.is_empty() || !is_plain {
-        return refuse("has something else than a host and a port before its path");
+        return refuse("has more than a host and a port before its path");
     }
     Ok(Issuer::new(text))
 }
@@ -102,7 +102,8 @@ pub(super) fn group(text: &str, groups: &BTreeMap<String, u32>) -> Result<Group,
     };
     gid.map(group).ok_or_else(|| {
         format!(
-            "{text:?} is not a group in /etc/group of this machine; write its number (`getent group NAME` prints it)"
+            "{text:?} is not a group in /etc/group of this machine; write the group's number (`getent group NAME` \
+             prints it)"
         )
     })
 }
@@ -114,7 +115,9 @@ pub(super) fn ids(text: &str) -> Result<BTreeSet<u32>, String> {
             .ok()
             // System calls take (uid_t) -1 for "unchanged".
             .filter(|id| *id != u32::MAX)
-            .ok_or_else(|| format!("{item:?} is not an id; write numbers, for example 0,1000 (`id NAME` prints them)"))
+            .ok_or_else(|| {
+                format!("{item:?} is not a user or group id; write numbers, for example 0,1000 (`id NAME` prints them)")
+            })
     };
     items(text)?.into_iter().map(id).collect()
 }
@@ -122,12 +125,14 @@ pub(super) fn ids(text: &str) -> Result<BTreeSet<u32>, String> {
 pub(super) fn socket_path(text: &str) -> Result<PathBuf, String> {
     if let Some(name) = text.strip_prefix('@') {
         return Err(format!(
-            "{text:?} is an abstract socket, which no file mode protects; write a path, for example /run/signet/{name}.sock"
+            "{text:?} is an abstract socket, which file permissions cannot protect; write a path, for example \
+             /run/signet/{name}.sock"
         ));
     }
     if text.len() > LONGEST_SOCKET_PATH {
         return Err(format!(
-            "{text:?} is {} bytes long, and a socket's path may have {LONGEST_SOCKET_PATH}; write a shorter one",
+            "{text:?} has {} bytes, but the path of a socket may have at most {LONGEST_SOCKET_PATH}; write a shorter \
+             one",
             text.len()
         ));
     }
@@ -143,11 +148,13 @@ pub(super) fn socket_mode(text: &str) -> Result<u32, String> {
         .ok_or_else(|| format!("{text:?} is not a mode of three octal digits; {example}"))?;
     if mode & 0o007 != 0 {
         return Err(format!(
-            "{text:?} would give every user of this machine access to the socket; the last digit must be 0: {example}"
+            "{text:?} would let every user of this machine use the socket; the last digit must be 0: {example}"
         ));
     }
     if mode & 0o600 != 0o600 {
-        return Err(format!("{text:?} would lock out signet's own user; {example}"));
+        return Err(format!(
+            "{text:?} would not let signet's own user use the socket; {example}"
+        ));
     }
     Ok(mode)
 }
@@ -157,8 +164,8 @@ pub(super) fn socket_mode(text: &str) -> Result<u32, String> {
 pub(super) fn log(text: &str) -> Result<Targets, String> {
     let refuse = |item: &str| {
         format!(
-            "{item:?} is not a level; write one of off, error, warn, info, debug, trace, \
-             or for one module for example info,signet::keeper=debug"
+            "{item:?} is not a log level; write off, error, warn, info, debug or trace, or set one module's level, \
+             for example info,signet::keeper=debug"
         )
     };
     let level = |word: &str| {

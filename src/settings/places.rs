@@ -105,7 +105,7 @@ fn refuse(r: &mut Reader, one: &Place, other: &Place) {
         part => format!("leads to {}, {part}", wrong.path.display()),
     };
     let text = format!(
-        "{its_own}, which is also {}: one would overwrite the other. Write a path of its own for each",
+        "{its_own}, which is also {}: one would overwrite the other. Write a different path for each",
         described(other, &other.setting.place(r))
     );
     match &wrong.setting {

@@ -325,13 +325,13 @@ fn all_problems_are_reported_at_once() {
         problems,
         [
             "\"logformat\" (file /etc/signet.toml): is not a setting; did you mean log_format?",
-            "--socket-mode (flag): \"0666\" would give every user of this machine access to the socket; the last digit \
+            "--socket-mode (flag): \"0666\" would let every user of this machine use the socket; the last digit \
              must be 0: write for example 0660 or 0600",
             "SIGNET_ISSUR (environment): is not a setting; did you mean SIGNET_ISSUER?",
             "SIGNET_PUBLISH_LEAD (environment): \"5 minuts\" is not a duration; write numbers with the units ms, s, m, h, d or w, such as 90s, 5m, 1h30m",
-            "SIGNET_TLS_KEY_FILE or --tls-key-file (default): is missing, and TLS needs it with SIGNET_TLS_CERT_FILE \
-             (environment); write both or neither",
-            "custody (file /etc/signet.toml): \"remote\" is not possible with the local provider, as it computes no \
+            "SIGNET_TLS_KEY_FILE or --tls-key-file (default): is missing, and TLS needs it together with SIGNET_TLS_CERT_FILE \
+             (environment); set both or neither",
+            "custody (file /etc/signet.toml): \"remote\" is not possible with the provider local, because it cannot compute \
              signatures; write sealed",
         ]
     );
@@ -421,7 +421,7 @@ fn what_will_do_but_is_likely_not_meant_is_warned_of() {
         (
             "SIGNET_LISTEN",
             "0.0.0.0:8080",
-            "SIGNET_ISSUER or --issuer (default): names this machine only",
+            "SIGNET_ISSUER or --issuer (default): is a URL of this machine only",
         ),
     ] {
         let warnings = warnings(Start::default().env(variable, value));
@@ -436,7 +436,7 @@ fn what_will_do_but_is_likely_not_meant_is_warned_of() {
 #[test]
 fn two_listeners_on_one_port_are_refused() {
     let error = Start::default().flag("--admin-listen=127.0.0.1:8080").refused();
-    assert!(error.to_string().contains("taken by the public listener"), "{error}");
+    assert!(error.to_string().contains("public listener already uses"), "{error}");
 }
 
 #[test]

@@ -130,9 +130,9 @@ impl Unlisted {
                     .as_str()
                     .is_some_and(|text| self.take_also(Some(&name), text, &place));
                 if !taken {
-                    let text = "is not a setting of a provider that is also published: write [also.PROVIDER] with \
-                                custody, key, store, local_key_file or a variable of the provider's own ecosystem, each \
-                                a text in quotes";
+                    let text = "is not a setting of a provider in SIGNET_ALSO_PUBLISH: in [also.PROVIDER] write custody, \
+                         key, store, local_key_file or one of the provider's own variables, \
+                         each a text in quotes";
                     refuse(place, text);
                 }
             }

@@ -8,6 +8,6 @@ pub fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {
         .map(|(_, value)| *value)
         .ok_or_else(|| {
             let words = choices.iter().map(|(word, _)| *word).collect::<Vec<_>>();
-            format!("{text:?} is not known; write one of: {}", words.join(", "))
+            format!("{text:?} is unknown; write one of: {}", words.join(", "))
         })
 }

@@ -22,7 +22,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     match span {
         // In humantime, M means months, but people who write it mean minutes.
         Some(_) if text.contains('M') => Err(format!(
-            "{text:?} is not clear: write m for minutes, or month for months"
+            "{text:?} is ambiguous: write m for minutes, or month for months"
         )),
         Some(span) => Ok(span),
         None => Err(format!("{text:?} is not a duration; write {DURATION}")),
@@ -37,7 +37,7 @@ pub fn duration_in(text: &str, bounds: RangeInclusive<Duration>) -> Result<Durat
     }
     let (least, most) = bounds.into_inner();
     Err(format!(
-        "{text:?} is out of bounds; write a duration from {} to {}",
+        "{text:?} is out of range; write a duration from {} to {}",
         humantime::format_duration(least),
         humantime::format_duration(most)
     ))
@@ -54,7 +54,7 @@ pub fn number(text: &str, bounds: RangeInclusive<usize>) -> Result<usize, String
 /// Either `true` or `false`.
 pub fn switch(text: &str) -> Result<bool, String> {
     text.parse()
-        .map_err(|_| format!("{text:?} is neither true nor false; write one of them"))
+        .map_err(|_| format!("{text:?} is not a switch; write true or false"))
 }
 
 /// A list of words separated by commas.
@@ -74,7 +74,7 @@ pub fn text(text: &str) -> Result<String, String> {
 pub fn path(text: &str) -> Result<PathBuf, String> {
     if text.starts_with(['~', '$']) {
         return Err(format!(
-            "{text:?} begins with what only a shell replaces; write the path itself, which begins with /"
+            "{text:?} begins with something that only a shell expands; write the path itself, which begins with /"
         ));
     }
     let rest = ["file:", "unix:", "unix-abstract:", "http+unix:"]
@@ -92,7 +92,7 @@ pub fn path(text: &str) -> Result<PathBuf, String> {
             let path = rest.trim_start_matches('/').replace("%2F", "/").replace("%2f", "/");
             let path = path.trim_start_matches('/');
             Err(format!(
-                "{text:?} is a URL, and this is a path; write for example /{path}"
+                "{text:?} is a URL, but this setting is a path; write for example /{path}"
             ))
         }
     }
@@ -164,7 +164,7 @@ mod tests {
             let said = duration(text).expect_err("months for minutes");
             assert_eq!(
                 said,
-                format!("{text:?} is not clear: write m for minutes, or month for months")
+                format!("{text:?} is ambiguous: write m for minutes, or month for months")
             );
         }
         assert!(duration("1month").is_ok());

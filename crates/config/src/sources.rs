@@ -224,7 +224,7 @@ impl Sources {
         let wrong = if text.is_empty() && setting.kind != Kind::List {
             EMPTY
         } else if text.chars().any(char::is_control) {
-            "contains a control character; write it on one line"
+            "contains a control character; remove it, and write the value on one line"
         } else {
             self.given.entry(setting.name).or_insert_with(|| Given {
                 text: text.to_owned(),
@@ -261,8 +261,8 @@ fn not_toml(error: &toml::de::Error, text: &str) -> String {
 }
 
 /// The problem of a value whose quotes were meant for a shell.
-const QUOTED: &str = "begins and ends with a quote, which is part of the value: docker --env-file keeps quotes, a shell and systemd \
-                      take them away. Write the value without quotes";
+const QUOTED: &str = "begins and ends with a quote, which is part of the value: a shell and systemd remove quotes, but docker \
+     --env-file keeps them. Write the value without quotes";
 
 fn is_quoted(text: &str) -> bool {
     let text = text.trim();

@@ -18,7 +18,7 @@ pub fn text_of(kind: Kind, value: Value) -> Result<String, String> {
             Ok(items?.join(","))
         }
         // TOML rejects 0660 and reads 0o660 as 432. Only the quoted form is unambiguous.
-        (Kind::Mode, Value::Integer(_)) => Err("must stand in quotes; write for example \"0660\"".to_owned()),
+        (Kind::Mode, Value::Integer(_)) => Err("must be in quotes; write for example \"0660\"".to_owned()),
         (Kind::List, _) => Err("must be a list; write for example [\"one\", \"two\"]".to_owned()),
         (Kind::Number, _) => Err("must be a whole number".to_owned()),
         (Kind::Switch, _) => Err("must be true or false".to_owned()),
@@ -30,7 +30,7 @@ fn item(value: Value) -> Result<String, String> {
     match value {
         // An empty item would disappear between the commas, and an empty list would become the default without notice.
         Value::String(text) if text.trim().is_empty() => {
-            Err("has an empty item (\"\"); write a value in its place, or remove it".to_owned())
+            Err("has an empty item (\"\"); write a value there, or remove the item".to_owned())
         }
         Value::String(text) if text.contains(',') => {
             Err(format!("{text:?} contains a comma; write it as several items"))

@@ -214,7 +214,7 @@ fn problems(d: &Durations) -> Vec<PolicyProblem> {
             refuse(
                 setting,
                 format!(
-                    "{} is longer than 10 years; write a shorter span",
+                    "{} is longer than 10 years; write a shorter duration",
                     format_duration(span)
                 ),
             );
@@ -280,8 +280,9 @@ fn problems(d: &Durations) -> Vec<PolicyProblem> {
         refuse(
             "rotation_period",
             format!(
-                "{} would keep {published} keys in the JWKS at once, as tokens may live for token_max_ttl {}; \
-                 at most {MOST_PUBLISHED_KEYS} are served: write a longer period, or lower token_max_ttl",
+                "{} would keep {published} keys in the JWKS at once, because tokens may live for token_max_ttl {}; \
+                 at most {MOST_PUBLISHED_KEYS} are allowed. Write a longer period, or lower \
+                 token_max_ttl",
                 format_duration(d.rotation_period),
                 format_duration(d.token_max_ttl)
             ),

@@ -60,12 +60,12 @@ fn what_does_not_fit_together_is_refused_with_what_to_write() {
         (
             Start::default().env("SIGNET_ALSO_PUBLISH", "local"),
             "SIGNET_ALSO_PUBLISH (environment)",
-            "names the ring of local that signs",
+            "names the ring of local that already signs",
         ),
         (
             with_vault().env("SIGNET_ALSO_VAULT_CUSTODY", "shared"),
             "SIGNET_ALSO_VAULT_CUSTODY (environment)",
-            "\"shared\" is not known; write one of: remote, sealed",
+            "\"shared\" is unknown; write one of: remote, sealed",
         ),
         (
             with_vault().env("SIGNET_ALSO_VAULT_STORE", "floppy:a"),
@@ -80,14 +80,14 @@ fn what_does_not_fit_together_is_refused_with_what_to_write() {
         (
             with_vault().file("[also.vault]\nkye = 'a'"),
             "also.vault.kye (file /etc/signet.toml)",
-            "is not a setting of a provider that is also published",
+            "is not a setting of a provider in SIGNET_ALSO_PUBLISH",
         ),
         (
             Start::default()
                 .env("SIGNET_PROVIDER", "aws-kms")
                 .env("SIGNET_CUSTODY", "sealed"),
             "SIGNET_STORE or --store (default)",
-            "is missing: a sealed ring of this provider has no natural place",
+            "is missing: this provider has no default store",
         ),
     ] {
         let start = match text {

@@ -23,7 +23,7 @@ fn the_file_may_use_the_types_of_toml() {
 #[test]
 fn a_file_that_means_something_else_is_refused() {
     for (text, wrong) in [
-        ("socket_mode = 0o660", "must stand in quotes"),
+        ("socket_mode = 0o660", "must be in quotes"),
         ("publish_lead = 3600", "has no unit"),
         ("issuer = 3", "write it in quotes"),
         ("threads = 1.5", "must be a whole number"),

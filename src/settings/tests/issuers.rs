@@ -95,7 +95,7 @@ fn each_mistake_is_told_by_its_place() {
         (
             "audiences = [\"a\"]\ncolour = \"red\"",
             ".colour",
-            "which are audiences",
+            "the settings are audiences",
         ),
         ("min_refresh = \"10s\"", ".audiences", "is missing"),
         ("audiences = []", ".audiences", "is empty"),
@@ -140,7 +140,7 @@ fn each_mistake_is_told_by_its_place() {
         (
             "audiences = [\"a\"]\njwks_url = \"https://a\"\ndiscovery_url = \"https://b\"",
             ".jwks_url",
-            "one of them",
+            "together with discovery_url",
         ),
     ] {
         let refused = file(&format!("[trusted_issuers.\"{LOGIN}\"]\n{table}")).refused();
@@ -208,5 +208,5 @@ fn a_table_of_an_issuer_that_the_environment_does_not_name_is_refused() {
         .env("SIGNET_TRUSTED_ISSUERS", "https://b.example")
         .refused();
     let [problem] = problems(&refused).try_into().expect("one problem");
-    assert!(problem.contains("does not name it"), "{problem}");
+    assert!(problem.contains("does not name this issuer"), "{problem}");
 }

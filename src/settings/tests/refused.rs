@@ -11,17 +11,17 @@ fn what_would_be_ignored_is_refused() {
         (
             Start::default().env("SIGNET_STORE", "s3://b/ring.json"),
             "SIGNET_STORE (environment)",
-            "is not for the local provider",
+            "does not work with the provider local",
         ),
         (
             Start::default().env("SIGNET_STORE", "vault:secret/ring"),
             "SIGNET_STORE (environment)",
-            "every replica would have",
+            "each replica would have",
         ),
         (
             Start::default().file("store = 's3://b/ring.json'"),
             "store (file /etc/signet.toml)",
-            "such as aws-kms, or file:PATH",
+            "such as aws-kms",
         ),
         (
             vault().env("SIGNET_STORE", "vault:secret/a"),
@@ -42,7 +42,7 @@ fn what_would_be_ignored_is_refused() {
         (
             Start::default().env("SIGNET_CLAIM_HEADERS_JOIN", ";"),
             "SIGNET_CLAIM_HEADERS_JOIN (environment)",
-            "gives no claim a header",
+            "SIGNET_CLAIM_HEADERS is empty",
         ),
         (
             also().env("SIGNET_ALSO_VAULT_STORE", "vault:secret/a"),
@@ -59,7 +59,7 @@ fn what_would_be_ignored_is_refused() {
                 .env("SIGNET_ALSO_PUBLISH", "local")
                 .env("SIGNET_ALSO_LOCAL_STORE", "s3://b/r"),
             "SIGNET_ALSO_LOCAL_STORE (environment)",
-            "is not for the local provider",
+            "does not work with the provider local",
         ),
     ] {
         let error = start.refused();
@@ -99,7 +99,7 @@ fn a_path_that_is_a_url_is_refused_wherever_a_path_is_taken() {
         assert!(
             problems(&error)
                 .iter()
-                .any(|text| text.contains("is a URL, and this is a path; write for example /a/b")),
+                .any(|text| text.contains("is a URL, but this setting is a path; write for example /a/b")),
             "{}: {error}",
             setting.name
         );
@@ -214,7 +214,7 @@ fn a_mode_that_keeps_the_sockets_group_out_is_refused() {
     let group = || Start::default().env("SIGNET_SOCKET_GROUP", "33");
     for mode in ["0600", "0640", "0620"] {
         let error = group().env("SIGNET_SOCKET_MODE", mode).refused();
-        assert!(error.to_string().contains("lets no group connect"), "{error}");
+        assert!(error.to_string().contains("does not let a group connect"), "{error}");
     }
     assert_eq!(group().env("SIGNET_SOCKET_MODE", "0770").loaded().socket.mode, 0o770);
 }
