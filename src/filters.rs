@@ -39,11 +39,13 @@ pub fn into_filters(routes: BoxedFilter<(warp::reply::Response,)>) -> Filters {
 
 async fn refused(rejection: warp::Rejection) -> Result<warp::reply::Response, Infallible> {
     let problem = if rejection.is_not_found() {
-        Problem::not_found("no such path here; docs/architecture.md lists the routes of each listener")
+        Problem::not_found(
+            "this listener does not have this path; docs/architecture.md lists the paths of each listener",
+        )
     } else if rejection.find::<warp::reject::MethodNotAllowed>().is_some() {
         Problem::method_not_allowed("GET, HEAD")
     } else {
-        Problem::request("invalid_request", "the request is not one that this path takes")
+        Problem::request("invalid_request", "this path does not accept this request")
     };
     Ok(refusal(problem))
 }

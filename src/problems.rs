@@ -19,7 +19,7 @@ pub fn signing_unavailable(none: &NoSigner) -> Problem {
         StatusCode::SERVICE_UNAVAILABLE,
         "signing_unavailable",
         "No key can sign now",
-        format!("no key can sign since {since}; the reason stands in /readyz of the admin listener"),
+        format!("no key can sign since {since}; /readyz on the admin listener says why"),
     )
     .retry_after(5)
 }
@@ -31,7 +31,8 @@ pub fn starting() -> Problem {
         StatusCode::SERVICE_UNAVAILABLE,
         "starting",
         "The sidecar is starting",
-        "the ring is opened and read for the first time; /readyz says since when",
+        "the ring is being read for the first time; try again in a second. /readyz on the admin listener says since \
+         when",
     )
     .retry_after(1)
 }
@@ -43,8 +44,11 @@ pub fn asleep(outage: &Outage) -> Problem {
     Problem::new(
         StatusCode::SERVICE_UNAVAILABLE,
         "asleep",
-        "The ring must be read first",
-        format!("this process did not run since {since}, and reads its ring before it answers; try again in a second"),
+        "The sidecar is reading the ring",
+        format!(
+            "this process was suspended from {since} on, so it reads its ring before it answers; try again in a \
+             second"
+        ),
     )
     .retry_after(1)
 }
@@ -53,14 +57,14 @@ pub fn asleep(outage: &Outage) -> Problem {
 #[must_use]
 pub fn issuer_unavailable(why: NoKeys) -> Problem {
     let detail = match why {
-        NoKeys::Never => "the keys of the token's issuer could not be fetched yet",
-        NoKeys::TooOld => "the keys of the token's issuer could not be fetched for too long",
+        NoKeys::Never => "the keys of the token's issuer were never fetched",
+        NoKeys::TooOld => "the last keys of the token's issuer are older than max_stale",
     };
     Problem::new(
         StatusCode::SERVICE_UNAVAILABLE,
         "issuer_unavailable",
-        "The keys of the issuer are not known",
-        format!("{detail}, so that nothing can be said of the token; /readyz of the admin listener has the reason"),
+        "The keys of the issuer are not available",
+        format!("{detail}, so the token cannot be verified; /readyz on the admin listener says why"),
     )
     .retry_after(5)
 }
@@ -69,7 +73,7 @@ pub fn issuer_unavailable(why: NoKeys) -> Problem {
 #[must_use]
 pub fn not_signed(error: &ProviderError) -> Problem {
     let (status, kind) = (http_status(error.kind), error.kind.as_str());
-    let detail = format!("{} did not sign ({kind}); the log has more", error.provider);
+    let detail = format!("{} did not sign ({kind}); the log has the reason", error.provider);
     if !error.kind.is_transient() {
         return Problem::new(status, "provider_refused", "The provider refused to sign", detail);
     }
@@ -77,7 +81,7 @@ pub fn not_signed(error: &ProviderError) -> Problem {
     let wait = error
         .retry_after
         .map_or(0, |span| u32::try_from(span.as_secs()).unwrap_or(u32::MAX));
-    Problem::new(status, "provider_unavailable", "The provider does not sign now", detail)
+    Problem::new(status, "provider_unavailable", "The provider cannot sign now", detail)
         .retry_after(wait.saturating_add(1))
 }
 
@@ -93,7 +97,8 @@ pub fn undecided(why: NoVerdict) -> Problem {
     match why {
         NoVerdict::NoAudience => Problem::request(
             "audience_required",
-            "name the audience that the token must be for, or set SIGNET_AUDIENCE (RFC 8725 §3.9)",
+            "the request names no audience; name the one that the token must have, or set SIGNET_AUDIENCE (RFC 8725 \
+             §3.9)",
         ),
         NoVerdict::NoKeys(why) => issuer_unavailable(why),
     }

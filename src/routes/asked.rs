@@ -117,16 +117,16 @@ pub fn refuse_lookalike(name: &str) -> Result<(), Problem> {
             true => "a parameter".to_owned(),
             false => format!("{name:?}"),
         };
-        let detail = format!("{name} would require nothing here: {what}");
+        let detail = format!("{name} is not a requirement that Signet knows: {what}");
         Err(Problem::request("invalid_request", detail))
     };
     if let Some(meant) = meant(&letters) {
-        return wrong(&format!("write {meant} if you mean that, or leave it out"));
+        return wrong(&format!("write {meant} if you mean that, or leave the parameter out"));
     }
     let is_named = |name: &str| letters == *name || letters.strip_suffix('s') == Some(name);
     if NOT_OURS.iter().any(|name| is_named(name)) || letters.starts_with("require") || letters.starts_with("expect") {
         return wrong(
-            "only audience, issuer, scope and typ can be required of a token; look at the claims in the answer",
+            "only audience, issuer, scope and typ can be required of a token; check other claims in the answer",
         );
     }
     Ok(())
@@ -164,7 +164,7 @@ fn is_blank(text: &str) -> bool {
 fn empty(name: &str) -> Problem {
     Problem::request(
         "invalid_request",
-        format!("{name} is empty, and would require nothing; give it a value, or leave it out"),
+        format!("{name} is empty; give it a value, or leave it out"),
     )
 }
 

@@ -96,7 +96,10 @@ fn log_unfit(unfit: &Unfit) {
         Unfit::TooLarge { .. } => String::new(),
     };
     if let Some(held_back) = LOGGED.may_log(kind) {
-        tracing::warn!(%unfit, held_back, "authorize and Envoy's check refuse a good token, because its claims do not fit into the headers");
+        tracing::warn!(
+            held_back,
+            "a valid token was refused, because its claims cannot be sent as identity headers: {unfit}"
+        );
     }
 }
 
@@ -119,7 +122,8 @@ impl<'a> Query<'a> {
                 _ => {
                     return Err(Problem::request(
                         "invalid_request",
-                        "the query takes audience and issuer (one or more) and scope (one, values separated by spaces)",
+                        "the query may have only audience (one or more), issuer (one or more) and scope (once, \
+                         values separated by spaces)",
                     ));
                 }
             }
@@ -151,9 +155,9 @@ fn refused(refusal: Refusal, scope: Option<&str>) -> Problem {
 
 fn challenged(code: Code, detail: &str, scope: Option<&str>) -> Problem {
     let title = match code {
-        Code::InsufficientScope => "The token does not allow this",
-        Code::InvalidToken => "The token is not accepted",
-        Code::InvalidRequest => "The request is not acceptable",
+        Code::InsufficientScope => "The token lacks a required scope",
+        Code::InvalidToken => "The token is not valid",
+        Code::InvalidRequest => "The request is not valid",
     };
     Problem::new(code.status(), code.as_str(), title, detail).challenge(bearer::challenge(code, detail, scope))
 }

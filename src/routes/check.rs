@@ -67,7 +67,8 @@ impl Required<'_> {
             if let Some(held_back) = LOGGED.may_log(problem.detail().to_owned()) {
                 tracing::error!(
                     held_back,
-                    "a route has an empty value in its Envoy context_extensions, so all its requests are denied: {}",
+                    "Envoy's context_extensions of a route have an empty value, so all requests to the route are \
+                     denied: {}",
                     problem.detail()
                 );
             }
@@ -97,15 +98,15 @@ fn unknown(name: &str) -> Problem {
         tracing::error!(
             name,
             held_back,
-            "a route has an unknown name in its Envoy context_extensions, so all its requests are denied; use audience, \
-             issuer, scope and typ only"
+            "Envoy's context_extensions of a route have an unknown name, so all requests to the route are denied; \
+             use only audience, issuer, scope and typ"
         );
     }
     Problem::new(
         StatusCode::INTERNAL_SERVER_ERROR,
         "unknown_requirement",
-        "The gateway requires something that Signet does not know",
-        "use only audience, issuer, scope and typ in the context_extensions of the route",
+        "The route has an unknown requirement",
+        "the context_extensions of the route have an unknown name; use only audience, issuer, scope and typ",
     )
 }
 

@@ -14,17 +14,17 @@ use crate::routes::kubernetes::metadata;
 /// Answers one call.
 pub async fn answer(service: Arc<Service>, request: Request<Arriving>) -> Response {
     if request.version() != Version::HTTP_2 || request.method() != http::Method::POST {
-        return not_here("gRPC is a POST over HTTP/2");
+        return not_here("gRPC needs POST over HTTP/2");
     }
     let path = request.uri().path();
     if path == envoy::CHECK {
         return call(request, move |message| ready(Ok(service.envoy_check(&message)))).await;
     }
     let Some(method) = kubernetes::method(path) else {
-        return not_here("no such method here; docs/architecture.md lists the services");
+        return not_here("this socket does not have this gRPC method; docs/architecture.md lists the services");
     };
     let Some(told) = service.kubernetes else {
-        return not_here("nothing is signed for Kubernetes here; set SIGNET_KUBERNETES=true");
+        return not_here("signing for Kubernetes is off; set SIGNET_KUBERNETES=true");
     };
     match method {
         Method::Metadata => call(request, move |_: MetadataRequest| ready(Ok(metadata(told)))).await,

@@ -38,7 +38,7 @@ pub(super) fn is_form(headers: &HeaderMap) -> Result<(), Problem> {
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
         "unsupported_media_type",
         "The body must be a form",
-        format!("send the token as {FORM} (RFC 7662 §2.1), or JSON to /v1/verify"),
+        format!("send the token as {FORM} (RFC 7662 §2.1), or send JSON to /v1/verify"),
     ))
 }
 
@@ -60,10 +60,7 @@ impl Service {
         let now = self.clock.now();
         let body = match self.check(&form.token, asked, now)? {
             Ok(entry) => Bytes::from(active(&entry.authentic)),
-            Err(refusal) => {
-                tracing::debug!(reason = refusal.code(), "a token is not active");
-                Bytes::from_static(INACTIVE)
-            }
+            Err(_) => Bytes::from_static(INACTIVE),
         };
         let mut response = body::json(body);
         response.headers_mut().insert(CACHE_CONTROL, NO_STORE);
@@ -92,9 +89,9 @@ impl<'a> Form<'a> {
         let mut unknown = 0;
         for (name, value) in form_urlencoded::parse(form) {
             match name.as_ref() {
-                "token" if token.is_some() => return Err(wrong("token is given twice (RFC 6749 §3.2)")),
-                "scope" if scope.is_some() => return Err(wrong("scope is given twice (RFC 6749 §3.2)")),
-                "typ" if typ.is_some() => return Err(wrong("typ is given twice (RFC 6749 §3.2)")),
+                "token" if token.is_some() => return Err(wrong("the form has token twice (RFC 6749 §3.2)")),
+                "scope" if scope.is_some() => return Err(wrong("the form has scope twice (RFC 6749 §3.2)")),
+                "typ" if typ.is_some() => return Err(wrong("the form has typ twice (RFC 6749 §3.2)")),
                 "token" if value.trim().is_empty() => return Err(wrong("token is empty (RFC 7662 §2.1)")),
                 "token" => token = Some(value),
                 "scope" => scope = Some(value),
@@ -102,7 +99,7 @@ impl<'a> Form<'a> {
                 "audience" => audience.push(value),
                 "issuer" => issuer.push(value),
                 _ if unknown == MOST_UNKNOWN => {
-                    return Err(wrong("the form has too many parameters that are not known"));
+                    return Err(wrong("the form has too many unknown parameters"));
                 }
                 name => {
                     unknown += 1;

@@ -25,7 +25,7 @@ fn refusal(word: &'static str, code: Code, detail: impl Into<String>) -> Refusal
 }
 
 fn too_large(whole: usize) -> Refusal {
-    let detail = format!("the token would have {whole} octets, too many for this key or for those who verify it");
+    let detail = format!("the token would have {whole} bytes, which is too long for this key or for verifiers");
     refusal("too_large", Code::InvalidArgument, detail)
 }
 
@@ -49,7 +49,7 @@ impl Service {
                     tracing::warn!(
                         code = word,
                         held_back,
-                        "no token was signed for Kubernetes: {}",
+                        "a token for Kubernetes was not signed: {}",
                         status.message()
                     );
                 }
@@ -62,13 +62,15 @@ impl Service {
         let now = self.clock.now();
         let snapshot = Guard::into_inner(self.published.at(now));
         let signer = snapshot.signer.as_ref().map_err(|_| {
-            let detail = "no key can sign now; /readyz of the admin listener says why";
+            let detail = "no key can sign now; /readyz on the admin listener says why";
             refusal("signing_unavailable", Code::Unavailable, detail)
         })?;
         let algorithm = signer.public.algorithm();
         if !Kubernetes::takes(algorithm) {
-            let detail =
-                format!("the active key signs with {algorithm}, which Kubernetes does not take, until the next does");
+            let detail = format!(
+                "the active key signs with {algorithm}, which Kubernetes does not accept; set SIGNET_ALGORITHM \
+                     to RS256, ES256, ES384 or ES512 and wait for the next key"
+            );
             return Err(refusal("signing_unavailable", Code::FailedPrecondition, detail));
         }
         self.check_claims(claims, signer, now)?;
@@ -85,7 +87,11 @@ impl Service {
             NotSigned::TooLong { .. } => too_large(whole),
             NotSigned::Provider(error) => {
                 // The provider's answer may name accounts and hosts, so it is only logged.
-                let detail = format!("{} did not sign ({})", error.provider, error.kind.as_str());
+                let detail = format!(
+                    "{} did not sign ({}); the log has the reason",
+                    error.provider,
+                    error.kind.as_str()
+                );
                 refusal("provider_unavailable", Code::Unavailable, detail)
             }
             NotSigned::Library(_) => refusal("internal", Code::Internal, "the cryptographic library failed"),
@@ -101,25 +107,27 @@ impl Service {
         let text = URL_SAFE_NO_PAD.decode(claims).ok();
         let text = text
             .and_then(|octets| String::from_utf8(octets).ok())
-            .ok_or_else(|| invalid("claims: not UTF-8 in base64url without padding".to_owned()))?;
+            .ok_or_else(|| invalid("claims: must be UTF-8 text in base64url without padding".to_owned()))?;
         let claims = Object::parse(&text).map_err(|error| invalid(format!("claims: {error}")))?;
         let member = |name| claims.member(name).map(serde_json::value::RawValue::get);
         let issuer = member("iss").and_then(|text| serde_json::from_str::<String>(text).ok());
         if issuer.as_deref() != Some(self.issuer.as_str()) {
             let detail = format!(
-                "claims: iss is not {}; give the API server this as its first --service-account-issuer, or set SIGNET_ISSUER",
+                "claims: iss must be {}; set the first --service-account-issuer of the API server to this, or change \
+                 SIGNET_ISSUER",
                 self.issuer.as_str()
             );
             return Err(refusal("contradicting_claim", Code::InvalidArgument, detail));
         }
         let expires_at = member("exp").and_then(|text| serde_json::from_str::<u32>(text).ok());
         let expires_at =
-            expires_at.ok_or_else(|| invalid("claims: exp is not a number of whole seconds".to_owned()))?;
+            expires_at.ok_or_else(|| invalid("claims: exp must be a number of whole seconds".to_owned()))?;
         let expires_at = Timestamp::from_secs(expires_at.into());
         if expires_at > now.plus(signer.longest_at(now)) {
             let detail = format!(
-                "claims: exp is {} s ahead, and the active key may sign {} s ahead now: SIGNET_TOKEN_MAX_TTL when the key was \
-                 made, less while the provider cannot be read",
+                "claims: exp is {} s from now, but the active key may sign for at most {} s: that is \
+                 SIGNET_TOKEN_MAX_TTL when the key was created, and less while the provider cannot \
+                 be read",
                 expires_at.since(now).as_secs(),
                 signer.longest_at(now).as_secs()
             );
@@ -138,7 +146,7 @@ impl Service {
         if snapshot.asleep.is_some() || keys.is_empty() {
             return Err(Status::new(
                 Code::Unavailable,
-                "the ring must be read first; try again in a second",
+                "the sidecar is reading the ring; try again in a second",
             ));
         }
         let read_at = snapshot.refreshed_at.as_millis();

@@ -77,7 +77,7 @@ impl Local {
         if parts.method == Method::POST && parts.uri.path() != "/v1/authorize" && parts.uri.query().is_some() {
             let problem = Problem::request(
                 "invalid_request",
-                "no parameters are taken from the query here; write them in the body",
+                "this path has no query parameters; write them in the body",
             );
             return self.failed(&parts, problem);
         }
@@ -130,10 +130,10 @@ impl Local {
         let us = rustix::process::geteuid().as_raw();
         if ![0, us].contains(&self.peer.uid) {
             let detail = format!(
-                "only user {us} and root may have the ring read early, and this is user {}",
+                "user {} may not request a reading of the ring; only user {us} and root may",
                 self.peer.uid
             );
-            let title = "This user may not do that";
+            let title = "This user may not request a reading";
             return Err(Problem::new(StatusCode::FORBIDDEN, "not_allowed", title, detail));
         }
         self.service.nudge.now();
@@ -158,6 +158,7 @@ impl Local {
             tracing::debug!(
                 request_id = id_text,
                 status = status.as_u16(),
+                code = problem.code(),
                 path,
                 uid = self.peer.uid,
                 "a request was refused"
@@ -170,7 +171,8 @@ impl Local {
                 path,
                 uid = self.peer.uid,
                 held_back,
-                "a request failed"
+                "a request failed: {}",
+                problem.detail()
             );
         }
         let mut response = problem.into_response();
@@ -211,7 +213,7 @@ fn filters(service: &Arc<Service>, shutdown: CancellationToken) -> Filters {
     let places = Arc::new(Semaphore::new(EVENT_STREAMS));
     let events = warp::path!("v1" / "ring" / "events").and(read()).map(move || {
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-            let detail = format!("{EVENT_STREAMS} event streams are open; close some of them");
+            let detail = format!("{EVENT_STREAMS} event streams are open, which is the limit; close some of them");
             return refusal(Problem::overloaded(detail));
         };
         let changes = WatchStream::new(published.follow())

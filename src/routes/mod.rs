@@ -13,6 +13,7 @@ pub mod introspect;
 pub mod kubernetes;
 pub mod local;
 pub mod public;
+mod refused;
 pub mod sign;
 mod turn;
 pub mod verify;

@@ -83,7 +83,7 @@ impl Public {
                 serve(request.method(), request.headers(), &snapshot.discovery, freshness)
             }
             (None, None) => {
-                let detail = format!("the keys are at {JWKS}");
+                let detail = format!("this listener does not have this path; the keys are at {JWKS}");
                 return Problem::not_found(detail).into_response();
             }
         };

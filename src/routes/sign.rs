@@ -40,7 +40,10 @@ struct Batch<'a> {
 pub fn items(body: &[u8]) -> Result<Vec<&str>, Problem> {
     let batch: Batch<'_> = object(body, r#"{"items":[…]}"#)?;
     if batch.items.is_empty() || batch.items.len() > MOST_ITEMS {
-        let detail = format!("items: {} given; 1 to {MOST_ITEMS} are taken", batch.items.len());
+        let detail = format!(
+            "items: the batch has {}, but 1 to {MOST_ITEMS} are allowed",
+            batch.items.len()
+        );
         return Err(Problem::request("invalid_batch", detail));
     }
     Ok(batch.items.into_iter().map(RawValue::get).collect())
@@ -57,7 +60,7 @@ pub fn object<'a, T: Deserialize<'a>>(body: &'a [u8], expected: &str) -> Result<
     } else {
         Err(Problem::request(
             "invalid_request",
-            format!("not a JSON object; expected {expected}"),
+            format!("the body is not a JSON object; expected {expected}"),
         ))
     }
 }
@@ -69,8 +72,8 @@ pub fn object<'a, T: Deserialize<'a>>(body: &'a [u8], expected: &str) -> Result<
 fn malformed(error: &serde_json::Error, expected: &str) -> Problem {
     let place = format!("line {}, column {}", error.line(), error.column());
     let what = match error.classify() {
-        serde_json::error::Category::Data => "a member is unknown, missing, given twice or of the wrong type",
-        _ => "not JSON",
+        serde_json::error::Category::Data => "a member is unknown, missing, duplicate or of the wrong type",
+        _ => "the body is not JSON",
     };
     Problem::request("invalid_request", format!("{what}, at {place}; expected {expected}"))
 }
@@ -185,8 +188,8 @@ fn finish(signer: &Signer, unsigned: Unsigned, signature: &Signature) -> Vec<u8>
 
 fn too_long(signer: &Signer, length: usize, longest: usize) -> Problem {
     let detail = format!(
-        "header and claims have {length} octets, and the provider signs at most {longest} for {}; ask for fewer claims, or \
-         have the operator choose another algorithm or sealed custody",
+        "header and claims have {length} bytes, but the provider signs at most {longest} with {}; send fewer claims, \
+         or use another SIGNET_ALGORITHM or SIGNET_CUSTODY=sealed",
         signer.public.algorithm()
     );
     Problem::request("token_too_long", detail)
@@ -200,8 +203,8 @@ fn broken(error: &SigningKeyError) -> Problem {
     Problem::new(
         http::StatusCode::INTERNAL_SERVER_ERROR,
         "internal",
-        "Signet failed",
-        "the cryptographic library failed; the log has more",
+        "Internal error",
+        "the cryptographic library failed; the log has the error",
     )
 }
 

@@ -17,6 +17,7 @@ use crate::http::Response;
 use crate::problems;
 use crate::routes::Service;
 use crate::routes::asked::{Asked, Given};
+use crate::routes::refused;
 use crate::routes::sign::{items, join, object};
 
 /// After this many tokens of a batch, other requests get a turn.
@@ -147,6 +148,7 @@ impl Service {
             }
             Verdict::Refused(refusal) => {
                 self.metrics.refused(refusal.code());
+                refused::log(token, refusal, &asked);
                 Ok(Err(refusal))
             }
             Verdict::Undecided(why) => Err(problems::undecided(why)),

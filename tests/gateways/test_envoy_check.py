@@ -161,7 +161,7 @@ def test_a_route_that_asks_for_what_is_not_known_lets_nobody_in(sidecar: Sidecar
         verdict = checker.ask(headers, REQUIRES | extra)
         assert (verdict.code, verdict.status) == (INTERNAL, 500), extra
         assert verdict.problem["type"] == "urn:signet:problem:unknown_requirement"
-    assert "has an unknown name in its Envoy context_extensions" in sidecar.log()
+    assert "context_extensions of a route have an unknown name" in sidecar.log()
 
 
 def test_a_route_that_asks_for_nothing_lets_nobody_in(sidecar: Sidecar, checker: Checker) -> None:
@@ -170,7 +170,7 @@ def test_a_route_that_asks_for_nothing_lets_nobody_in(sidecar: Sidecar, checker:
         verdict = checker.ask(headers, REQUIRES | extra)
         assert (verdict.code, verdict.status) == (UNAUTHENTICATED, 400), extra
         assert verdict.problem["type"] == "urn:signet:problem:invalid_request"
-    assert "has an empty value in its Envoy context_extensions" in sidecar.log()
+    assert "context_extensions of a route have an empty value" in sidecar.log()
 
 
 def test_a_route_says_which_issuers_it_takes(sidecar: Sidecar, checker: Checker) -> None:
@@ -244,6 +244,6 @@ def test_a_peer_that_is_not_on_the_list_gets_no_answer() -> None:
     try:
         with Checker(sidecar.socket) as checker:
             assert failure(lambda: checker.ask([], REQUIRES)) == grpc.StatusCode.UNAVAILABLE
-        assert "this user is not on the allow-list of the socket" in sidecar.log()
+        assert "this user may not use the socket" in sidecar.log()
     finally:
         assert sidecar.stop() == 0

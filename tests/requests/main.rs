@@ -9,6 +9,7 @@ mod grpc;
 mod head;
 mod http2;
 mod introspect;
+mod log;
 mod public;
 mod remembered;
 mod requirements;

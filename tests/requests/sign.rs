@@ -263,8 +263,8 @@ fn what_is_wrong_with_claims_is_said_and_not_taken_for_something_else() {
     let sidecar = sidecar();
     let mut connection = sidecar.socket();
     for (member, words) in [
-        (r#""a":1,"a":2"#.to_owned(), "twice"),
-        (format!(r#""x":{}"#, nested(17)), "nested more than 16 deep"),
+        (r#""a":1,"a":2"#.to_owned(), "duplicate"),
+        (format!(r#""x":{}"#, nested(17)), "nested more than 16 levels deep"),
         (r#""x":1e400"#.to_owned(), "number"),
         (r#""x":[-1e400]"#.to_owned(), "number"),
         (r#""x":"\ud800""#.to_owned(), "surrogate"),
@@ -276,7 +276,7 @@ fn what_is_wrong_with_claims_is_said_and_not_taken_for_something_else() {
         expect(&member, &answer, 400, "invalid_claims");
         let detail = answer.json()["detail"].as_str().expect("a detail").to_owned();
         assert!(detail.contains(words), "{member}: {detail}");
-        assert_eq!(detail.contains("twice"), words == "twice", "{member}: {detail}");
+        assert_eq!(detail.contains("duplicate"), words == "duplicate", "{member}: {detail}");
     }
 }
 

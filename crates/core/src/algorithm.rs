@@ -81,7 +81,7 @@ impl Curve {
 
 /// The error for a name that is not a supported algorithm.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown algorithm {0:?}; known are RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA")]
+#[error("{0:?} is not a supported algorithm; write one of RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA")]
 pub struct UnknownAlgorithm(pub String);
 
 impl Algorithm {

@@ -19,7 +19,7 @@ pub struct ClaimPath {
 
 /// The error for a text that is not a claim path.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is neither the name of a claim nor a JSON pointer to one such as /realm_access/roles (RFC 6901)")]
+#[error("{0:?} is neither the name of a claim nor a JSON pointer to one, such as /realm_access/roles (RFC 6901)")]
 pub struct NoClaimPath(String);
 
 impl ClaimPath {

@@ -19,8 +19,8 @@ const fn in_claims(fault: Fault) -> &'static str {
     match fault {
         Fault::NotJson => "the claims are not JSON (RFC 8259)",
         Fault::NotAnObject => "the claims are not a JSON object (RFC 7519 §7.2)",
-        Fault::Duplicate => "the claims have a member twice (RFC 7519 §4)",
-        Fault::TooDeep => "the claims are nested more than 16 deep",
+        Fault::Duplicate => "the claims have a duplicate member (RFC 7519 §4)",
+        Fault::TooDeep => "the claims are nested more than 16 levels deep",
         Fault::HugeNumber => "the claims have a number that is larger than a 64-bit floating point number can be",
         Fault::BrokenString => "the claims have a string with half of a surrogate pair (RFC 8259 §8.2)",
     }

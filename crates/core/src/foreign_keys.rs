@@ -67,13 +67,13 @@ impl fmt::Display for LeftOut {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoKeys {
     /// The document is not a JWK Set.
-    #[error("not a JWK Set, which is a JSON object with an array `keys` (RFC 7517 §5)")]
+    #[error("the document is not a JWK Set: a JSON object with an array `keys` (RFC 7517 §5)")]
     NotASet,
     /// The set has more keys than [`MOST`].
-    #[error("{0} keys, of which at most {MOST} are read")]
+    #[error("the set has {0} keys, but at most {MOST} are allowed")]
     TooMany(usize),
     /// No key of the set can be used. The text lists the reasons.
-    #[error("no key to verify with: {0}")]
+    #[error("the set has no usable key: {0}")]
     NoneFits(String),
 }
 
@@ -202,7 +202,7 @@ fn by_name(mut usable: Vec<Usable>, left_out: &mut Vec<LeftOut>) -> HashMap<Kid,
                 left_out.push(LeftOut {
                     kid: Some(shown(key.kid.as_str())),
                     place: key.place,
-                    why: "is the kid of several keys of one algorithm",
+                    why: "is the kid of several keys with the same algorithm",
                 });
             }
             !is_twin
@@ -229,11 +229,15 @@ fn read_key(text: &str, place: usize, algorithms: &[Algorithm]) -> Result<Usable
     };
     let jwk: Jwk = serde_json::from_str(text).map_err(|_| left_out("is not a JWK"))?;
     if jwk.kty == "oct" {
-        return Err(left_out("is a symmetric key, which everybody has now"));
+        return Err(left_out(
+            "is a symmetric key; it is published, so it is no longer secret",
+        ));
     }
     let is_there = |name: &&str| members.member(name).is_some_and(|value| value.get() != "null");
     if PRIVATE.iter().any(is_there) {
-        return Err(left_out("is published with its private part, which everybody has now"));
+        return Err(left_out(
+            "is published with its private part, so it is no longer secret",
+        ));
     }
     let Some(name) = &kid else {
         return Err(left_out("has no kid"));
@@ -241,7 +245,7 @@ fn read_key(text: &str, place: usize, algorithms: &[Algorithm]) -> Result<Usable
     match jwk.key_use.as_deref() {
         None | Some("sig") => {}
         Some("enc") => return Err(left_out(FOR_ENCRYPTION)),
-        Some(_) => return Err(left_out("is not for signatures: its use is neither sig nor left out")),
+        Some(_) => return Err(left_out("is not for signatures: its use is not sig")),
     }
     let operations = members.member("key_ops").filter(|value| value.get() != "null");
     if let Some(operations) = operations {
@@ -253,8 +257,8 @@ fn read_key(text: &str, place: usize, algorithms: &[Algorithm]) -> Result<Usable
     let jwk = plainly_written(jwk);
     let public = jwk.public_key().map_err(|error| {
         left_out(match error {
-            PublicKeyError::Unsupported => "is of a type that is not known",
-            _ => "lacks a member, or has one that is not written as in RFC 7518 §6",
+            PublicKeyError::Unsupported => "has an unknown key type",
+            _ => "lacks a member, or has one that is not encoded as RFC 7518 §6 says",
         })
     })?;
     let algorithm = match &jwk.alg {
@@ -263,19 +267,19 @@ fn read_key(text: &str, place: usize, algorithms: &[Algorithm]) -> Result<Usable
             .iter()
             .find(|algorithm| algorithm.key_type() == public.key_type()),
     };
-    let algorithm = algorithm.ok_or_else(|| left_out("is for no algorithm that the issuer may use"))?;
+    let algorithm = algorithm.ok_or_else(|| left_out("has an algorithm that is not allowed for this issuer"))?;
     let key = public.for_algorithm(*algorithm).map_err(|error| {
         left_out(match error {
             PublicKeyError::Weak(Weakness::NoPoint) => "is not the canonical encoding of a point of its curve",
             PublicKeyError::Weak(Weakness::SmallOrder) => {
-                "is a point with a part of small order, for which others can sign"
+                "is a point with a small-order component, so others can sign for it"
             }
             PublicKeyError::Weak(Weakness::SmallFactor) => "is an RSA key with a small factor",
             PublicKeyError::Weak(Weakness::CloseFactors) => {
-                "is an RSA key with two factors so close together that it can be factored (CVE-2022-26320)"
+                "is an RSA key that can be factored, because its two factors are too close (CVE-2022-26320)"
             }
             PublicKeyError::Weak(Weakness::Roca) => "is an RSA key that can be factored (ROCA, CVE-2017-15361)",
-            _ => "is too weak, too long, or no key at all",
+            _ => "is too weak, too long, or not a valid key",
         })
     })?;
     Ok(Usable {

@@ -43,16 +43,16 @@ pub enum Fault {
     #[error("not a JSON object")]
     NotAnObject,
     /// An object has two members with the same name.
-    #[error("an object has a member twice (RFC 8725 §2.6)")]
+    #[error("an object has a duplicate member (RFC 8725 §2.6)")]
     Duplicate,
     /// Arrays and objects nest deeper than [`DEEPEST`].
-    #[error("arrays and objects are nested more than {DEEPEST} deep")]
+    #[error("arrays and objects are nested more than {DEEPEST} levels deep")]
     TooDeep,
     /// A number too large for a double, such as `1e400` (RFC 8259 §6).
     #[error("a number is larger than a 64-bit floating point number can be (RFC 8259 §6)")]
     HugeNumber,
     /// A `\u` escape that is not a character, such as half of a surrogate pair (RFC 8259 §8.2).
-    #[error("a string has an escape that is no Unicode character, such as half of a surrogate pair (RFC 8259 §8.2)")]
+    #[error("a string has an escape that is not a Unicode character, such as half of a surrogate pair (RFC 8259 §8.2)")]
     BrokenString,
 }
 

@@ -22,7 +22,7 @@ pub enum MintRefusal {
     #[error("claims: {0}")]
     Claims(#[from] JsonError),
     /// The caller gave a claim that Signet sets itself.
-    #[error("claims.{claim}: Signet sets it; leave it out{hint}")]
+    #[error("claims.{claim}: Signet sets this claim; leave it out{hint}")]
     Contradiction {
         /// The name of the claim.
         claim: &'static str,
@@ -30,7 +30,7 @@ pub enum MintRefusal {
         hint: &'static str,
     },
     /// A required claim is missing, and no default is configured for it.
-    #[error("claims.{claim}: missing; give it, or set {setting}")]
+    #[error("claims.{claim}: missing; write it in the request, or set {setting}")]
     Missing {
         /// The name of the claim.
         claim: &'static str,
@@ -52,7 +52,7 @@ pub enum MintRefusal {
     #[error("typ: must be 1 to 64 characters of a media type without parameters, such as at+jwt (RFC 7515 §4.1.9)")]
     Typ,
     /// The token would be longer than any verifier accepts.
-    #[error("claims: the token would be {0} octets long; at most 16384 are accepted")]
+    #[error("claims: the token would have {0} bytes, but at most 16384 are allowed; send fewer claims")]
     TooLarge(usize),
 }
 
@@ -193,13 +193,13 @@ impl Template {
             match name.as_ref() {
                 "iss" => {
                     if serde_json::from_str::<String>(value.get()).ok().as_deref() != Some(self.issuer.as_str()) {
-                        return contradiction("iss", ", or give the configured issuer");
+                        return contradiction("iss", ", or write the issuer that is configured");
                     }
                     present.issuer = true;
                 }
                 "iat" => return contradiction("iat", ""),
-                "jti" => return contradiction("jti", "; the answer's token carries it"),
-                "exp" => return contradiction("exp", ", and ask for a life in seconds with ttl"),
+                "jti" => return contradiction("jti", "; the token in the answer has it"),
+                "exp" => return contradiction("exp", ", and set ttl to the lifetime in seconds"),
                 "nbf" if !serde_json::from_str::<u64>(value.get()).is_ok_and(|nbf| nbf < YEAR_10000) => {
                     return Err(MintRefusal::Form {
                         claim: "nbf",
@@ -216,21 +216,21 @@ impl Template {
                 "scp" if !is_string(value) && !is_list_of(value, 0, is_string) => {
                     return Err(MintRefusal::Form {
                         claim: "scp",
-                        must: "a string, or a list of them",
+                        must: "a string, or an array of strings",
                     });
                 }
                 "sub" => {
                     if !is_filled_string(value) {
                         return Err(MintRefusal::Form {
                             claim: "sub",
-                            must: "a string that is not empty",
+                            must: "a non-empty string",
                         });
                     }
                     present.subject = true;
                 }
                 "aud" => {
                     if !is_filled_string(value) && !is_list_of(value, 1, is_filled_string) {
-                        let must = "a string that is not empty, or a list of them (RFC 7519 §4.1.3)";
+                        let must = "a non-empty string, or an array of them (RFC 7519 §4.1.3)";
                         return Err(MintRefusal::Form { claim: "aud", must });
                     }
                     present.audience = true;

@@ -25,22 +25,22 @@ const OID_ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112"
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PublicKeyError {
     /// Not a DER `SubjectPublicKeyInfo` (RFC 5280 §4.1.2.7), or one with trailing or malformed parts.
-    #[error("not a DER SubjectPublicKeyInfo (RFC 5280 §4.1.2.7)")]
+    #[error("the key is not a DER SubjectPublicKeyInfo (RFC 5280 §4.1.2.7)")]
     Der,
     /// A key type or curve that no supported algorithm uses.
     #[error("the key is neither RSA, nor EC on P-256, P-384 or P-521, nor Ed25519")]
     Unsupported,
     /// The key does not match the algorithm: wrong type, not on the curve, or of a wrong size.
     #[error(
-        "the key does not fit {0}: wrong type, not on the curve, an RSA modulus outside 2048 to 8192 bits, \
-         or an RSA exponent that is even, 1, or longer than 33 bits"
+        "the key is not valid for {0}: it has another type, its point is not on the curve, its RSA modulus is not \
+         2048 to 8192 bits, or its RSA exponent is even, 1, or longer than 33 bits"
     )]
     Unfit(Algorithm),
     /// Somebody other than the owner can sign with the key or compute its private half.
     #[error("the key is weak: {0}")]
     Weak(Weakness),
     /// A member of the JWK is missing, or is not canonical base64url of the right length.
-    #[error("JWK member {0:?} is missing or not canonical base64url of the right length (RFC 7518 §6)")]
+    #[error("JWK member {0:?} is missing, or is not canonical base64url of the right length (RFC 7518 §6)")]
     Member(&'static str),
 }
 

@@ -13,7 +13,7 @@ pub enum Refusal {
     #[error("{0}")]
     Critical(&'static str),
     /// The token has no kid, or no key of the ring has its kid.
-    #[error("no published key has this kid")]
+    #[error("no published key of the issuer has this kid")]
     UnknownKey,
     /// `alg` is not the algorithm of the key.
     #[error("alg in the header is not the algorithm of the key (RFC 8725 §3.1)")]
@@ -22,19 +22,19 @@ pub enum Refusal {
     #[error("the signature does not verify")]
     BadSignature,
     /// `iss` is not the expected issuer.
-    #[error("iss is not the issuer (RFC 8725 §3.8)")]
+    #[error("iss is not an accepted issuer (RFC 8725 §3.8)")]
     WrongIssuer,
     /// `aud` contains none of the expected audiences.
-    #[error("aud names none of the required audiences (RFC 8725 §3.9)")]
+    #[error("aud has none of the required audiences (RFC 8725 §3.9)")]
     WrongAudience,
     /// `typ` is not the expected one, or is that of a token which does not give access, such as a logout token.
-    #[error("typ is not the required type of token (RFC 8725 §3.11)")]
+    #[error("typ in the header is not the required type (RFC 8725 §3.11)")]
     WrongType,
     /// `exp` has passed.
-    #[error("exp has passed")]
+    #[error("the token has expired (exp)")]
     Expired,
     /// `nbf` or `iat` is in the future.
-    #[error("nbf or iat lies in the future")]
+    #[error("the token is not valid yet: nbf or iat is in the future")]
     NotYetValid,
     /// `scope` lacks a required value.
     #[error("scope lacks a required value")]

@@ -96,6 +96,18 @@ impl Reason {
     pub const fn is_urgent(self) -> bool {
         matches!(self, Self::Empty | Self::Revoked | Self::Disabled)
     }
+
+    /// The code of the reason in log lines.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Empty => "ring_empty",
+            Self::Period => "rotation_period",
+            Self::Algorithm => "algorithm_changed",
+            Self::Revoked => "active_key_revoked",
+            Self::Disabled => "active_key_disabled",
+        }
+    }
 }
 
 /// An action to take in the provider.

@@ -21,7 +21,7 @@ pub enum SigningKeyError {
     #[error("the cryptographic library failed")]
     Library,
     /// The bytes are not the PKCS#8 encoding of a key for this algorithm.
-    #[error("not a PKCS#8 private key for {0}")]
+    #[error("the key is not a PKCS#8 private key for {0}")]
     Encoding(Algorithm),
     /// The public half could not be bound to the algorithm.
     #[error(transparent)]

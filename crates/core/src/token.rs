@@ -42,7 +42,7 @@ impl<'a> Compact<'a> {
             (parts.next(), parts.next(), parts.next(), parts.next())
         else {
             return Err(Refusal::Malformed(
-                "a signed token has three parts with a dot between them (RFC 7515 §7.1)",
+                "the token does not have three parts separated by dots (RFC 7515 §7.1)",
             ));
         };
         let signing_input = &token.as_bytes()[..header.len() + 1 + payload.len()];
@@ -51,12 +51,12 @@ impl<'a> Compact<'a> {
         let header = Object::parse(&header).map_err(|error| Refusal::Malformed(in_header(error.fault())))?;
         if header.member("crit").is_some() {
             return Err(Refusal::Critical(
-                "crit names extensions, of which none is understood (RFC 7515 §4.1.11)",
+                "the header has crit, but Signet supports no extension (RFC 7515 §4.1.11)",
             ));
         }
         if header.member("b64").is_some() {
             return Err(Refusal::Critical(
-                "b64, the unencoded payload option, is not accepted (RFC 7797)",
+                "the header has b64, but Signet does not support unencoded payloads (RFC 7797)",
             ));
         }
         let alg = string(&header, "alg", "alg in the header is not a string")?
@@ -87,8 +87,8 @@ const fn in_header(fault: Fault) -> &'static str {
     match fault {
         Fault::NotJson => "the header is not JSON (RFC 8259)",
         Fault::NotAnObject => "the header is not a JSON object (RFC 7515 §4)",
-        Fault::Duplicate => "the header has a member twice (RFC 7515 §4)",
-        Fault::TooDeep => "the header is nested more than 16 deep",
+        Fault::Duplicate => "the header has a duplicate member (RFC 7515 §4)",
+        Fault::TooDeep => "the header is nested more than 16 levels deep",
         Fault::HugeNumber => "the header has a number that is larger than a 64-bit floating point number can be",
         Fault::BrokenString => "the header has a string with half of a surrogate pair (RFC 8259 §8.2)",
     }

@@ -11,19 +11,19 @@ use num_bigint::BigUint;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Weakness {
     /// The bytes are not a point (RFC 8032 §5.1.3), or not the canonical encoding of one.
-    #[error("it is not the canonical encoding of a point of Ed25519 (RFC 8032 §5.1.3)")]
+    #[error("it is not the canonical encoding of an Ed25519 point (RFC 8032 §5.1.3)")]
     NoPoint,
     /// The point has a component of small order. With a point of small order, anybody can sign.
-    #[error("its point has a part of small order, so that others can sign for it (RFC 8032 §8.9)")]
+    #[error("its point has a small-order component, so others can sign for it (RFC 8032 §8.9)")]
     SmallOrder,
     /// The modulus has a factor that is easy to find.
     #[error("its RSA modulus has a small factor (NIST SP 800-89 §5.3.3)")]
     SmallFactor,
     /// The two primes are equal, or so close that Fermat's method finds them.
-    #[error("its RSA modulus has two factors so close together that anybody finds them (CVE-2022-26320)")]
+    #[error("the two factors of its RSA modulus are so close that anybody can find them (CVE-2022-26320)")]
     CloseFactors,
     /// The modulus has the structure of Infineon's RSA library (ROCA, CVE-2017-15361).
-    #[error("its RSA modulus has the fingerprint of ROCA, so that its factors can be computed (CVE-2017-15361)")]
+    #[error("its RSA modulus was made by a faulty generator (ROCA), so its factors can be computed (CVE-2017-15361)")]
     Roca,
 }
 

@@ -48,17 +48,17 @@ impl Code {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoToken {
     /// The request has no `Authorization` header.
-    #[error("no Authorization")]
+    #[error("the request has no Authorization header")]
     NoHeader,
     /// The credentials have another scheme.
     #[error("the Authorization header has no Bearer token")]
     OtherScheme,
     /// The request has several `Authorization` headers. RFC 9110 §5.3 forbids that, and servers
     /// differ in which one they read.
-    #[error("more than one Authorization header")]
+    #[error("the request has more than one Authorization header")]
     TwoHeaders,
     /// No token follows `Bearer`.
-    #[error("the Authorization header is Bearer without a token")]
+    #[error("the Authorization header has Bearer, but no token after it")]
     Empty,
     /// The token has bytes that are not ASCII (RFC 6750 §2.1).
     #[error("the token in the Authorization header is not ASCII")]

@@ -40,7 +40,7 @@ pub enum Unfit {
         why: &'static str,
     },
     /// The headers would be too large together.
-    #[error("its identity headers have {octets} octets, and SIGNET_CLAIM_HEADERS_MAX allows {most}")]
+    #[error("the identity headers of this token would have {octets} bytes, but SIGNET_CLAIM_HEADERS_MAX allows {most}")]
     TooLarge {
         /// Their size in bytes, counted as in HTTP/1.1.
         octets: usize,
@@ -138,7 +138,8 @@ impl Identity {
         ];
         if !self.chosen.is_empty() {
             // This cannot fail, because the claims were parsed when the token was verified.
-            let claims = Object::parse(of.payload).map_err(|_| self.unfit(FIXED.len(), "is in no JSON object"))?;
+            let claims = Object::parse(of.payload)
+                .map_err(|_| self.unfit(FIXED.len(), "cannot be read, because the claims are not a JSON object"))?;
             for (index, path) in self.chosen.iter().enumerate() {
                 let text = path.find(&claims).map_or(Ok(String::new()), |value| self.text(value));
                 texts.push(text.map_err(|why| self.unfit(FIXED.len() + index, why))?);
@@ -172,21 +173,22 @@ impl Identity {
     /// A claim as text. `null` becomes the empty text, because some issuers write it for a missing value.
     fn text(&self, claim: &RawValue) -> Result<String, &'static str> {
         if !claim.get().starts_with('[') {
-            return scalar(claim).ok_or("is an object; choose a member of it by a JSON pointer");
+            return scalar(claim)
+                .ok_or("is an object; name one of its members with a JSON pointer in SIGNET_CLAIM_HEADERS");
         }
         let members: Vec<&RawValue> = serde_json::from_str(claim.get()).map_err(|_| "is not JSON")?;
         let mut joined = String::new();
         for member in members {
-            let text = scalar(member).ok_or("has an array or an object among its members")?;
+            let text = scalar(member).ok_or("has an array or an object as an element")?;
             // The service splits the text at the separator and must get exactly the members that were signed.
             if text.is_empty() {
-                return Err("has a member that is empty or null");
+                return Err("has an element that is empty or null");
             }
             if text.contains(self.separator) {
-                return Err("has a member with the separator of SIGNET_CLAIM_HEADERS_JOIN in it");
+                return Err("has an element that contains the separator, SIGNET_CLAIM_HEADERS_JOIN");
             }
             if text.trim() != text {
-                return Err("has a member with blanks at its ends");
+                return Err("has an element that starts or ends with white space");
             }
             if !joined.is_empty() {
                 joined.push(self.separator);
@@ -212,12 +214,12 @@ fn scalar(value: &RawValue) -> Option<String> {
 /// §5.5), so values with either are refused: the service would read something that was not signed.
 fn header(value: &str) -> Result<HeaderValue, &'static str> {
     if value.trim_matches(' ') != value {
-        return Err("has blanks at its ends");
+        return Err("starts or ends with a space");
     }
     if value.contains(|c: char| c.is_ascii_control()) {
-        return Err("has a control character");
+        return Err("contains a control character");
     }
-    HeaderValue::from_bytes(value.as_bytes()).map_err(|_| "cannot stand in a header")
+    HeaderValue::from_bytes(value.as_bytes()).map_err(|_| "is not valid in a header")
 }
 
 #[cfg(test)]

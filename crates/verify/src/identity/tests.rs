@@ -61,17 +61,17 @@ fn a_claim_that_would_be_read_as_something_else_is_unfit() {
         (r#""a\tb""#, "control"),
         (r#""\u007f""#, "control"),
         (r#"["a\r\nb"]"#, "control"),
-        (r#"" a""#, "blanks"),
-        (r#""a ""#, "blanks"),
-        (r#"["a"," b"]"#, "blanks"),
-        (r#"["a\t"]"#, "blanks"),
+        (r#"" a""#, "starts or ends with"),
+        (r#""a ""#, "starts or ends with"),
+        (r#"["a"," b"]"#, "starts or ends with"),
+        (r#"["a\t"]"#, "starts or ends with"),
         (r#"["a,admin"]"#, "separator"),
         (r#"["a",","]"#, "separator"),
         (r#"["a",""]"#, "empty"),
         ("[null]", "empty"),
         (r#"{"a":1}"#, "object"),
-        ("[[1]]", "among its members"),
-        (r#"[{"a":1}]"#, "among its members"),
+        ("[[1]]", "as an element"),
+        (r#"[{"a":1}]"#, "as an element"),
     ] {
         let given = one(claim).expect_err(claim);
         assert!(given.contains(why), "{claim}: {given}");
@@ -181,7 +181,7 @@ proptest! {
                     let read: Vec<&str> = text.split(separator).filter(|member| !member.is_empty()).collect();
                     prop_assert_eq!(read, signed);
                 }
-                Value::Object(_) => prop_assert!(false, "an object stands in a header: {}", text),
+                Value::Object(_) => prop_assert!(false, "an object is in a header: {}", text),
                 other => prop_assert_eq!(text, other.to_string()),
             }
         }
