@@ -298,7 +298,8 @@ fn variables(settings: &Settings, origin: &Origin) -> Result<Variables, Provider
                 .min();
             let meant = meant.map_or_else(String::new, |(_, meant)| format!("did you mean {prefix}{meant}? "));
             let text = format!(
-                "{prefix}{name} is given, but {} reads no {name}; {meant}docs/providers/{}.md lists what it reads",
+                "{prefix}{name} is set, but {} does not read {name}; {meant}docs/providers/{}.md lists the variables \
+                 that it reads",
                 origin.provider, origin.provider
             );
             Err(refused(origin.provider, text))

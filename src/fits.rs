@@ -13,8 +13,8 @@ pub fn fits(settings: &Settings, provider: &Capabilities) -> Result<(), Provider
     if !provider.algorithms.contains(&algorithm) {
         let has = provider.algorithms.iter().map(|has| has.as_str()).collect::<Vec<_>>();
         let text = format!(
-            "SIGNET_ALGORITHM={algorithm}: {} does not have it in this custody; write one of {}, or SIGNET_CUSTODY=sealed, \
-             where Signet itself signs with any",
+            "SIGNET_ALGORITHM={algorithm}: {} does not support it in remote custody; write one of {}, or set \
+             SIGNET_CUSTODY=sealed, which supports all algorithms",
             provider.provider,
             has.join(", ")
         );
@@ -36,9 +36,11 @@ pub fn bears(settings: &Settings, provider: &Capabilities) -> Result<(), Provide
                 .per
                 .mul_f64(READINGS * calls_asked(settings.replicas, quota) / f64::from(quota.calls));
             let text = format!(
-                "{} replicas (SIGNET_REPLICAS) that read the ring every {} (SIGNET_REFRESH_INTERVAL) with {} calls each \
-                 make {asked:.0} calls in {}, and the vendor allows {} ({}). Write a refresh interval of at least {} \
-                 (the lead grows with it), or have the vendor raise the quota and state fewer replicas",
+                "{} replicas (SIGNET_REPLICAS) that read the ring every {} (SIGNET_REFRESH_INTERVAL) with {} calls \
+                 each make {asked:.0} calls in {}, but the vendor allows {} ({}). Set \
+                 SIGNET_REFRESH_INTERVAL to at least {} (SIGNET_PUBLISH_LEAD must grow with it), or \
+                 run fewer replicas. If the vendor raised the quota, lower SIGNET_REPLICAS in \
+                 proportion",
                 settings.replicas,
                 humantime::format_duration(interval),
                 quota.calls_per_list,

@@ -12,8 +12,8 @@ const ENOUGH: u64 = 256 * 1024 * 1024;
 /// The memory could not be locked, but the configuration requires it.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "SIGNET_REQUIRE_LOCKED_MEMORY is set, and memory cannot be locked: {0}; allow it (ulimit -l unlimited, systemd \
-     LimitMEMLOCK=infinity, or the capability IPC_LOCK), or unset the setting"
+    "SIGNET_REQUIRE_LOCKED_MEMORY is true, but memory cannot be locked: {0}. Allow it (ulimit -l unlimited, systemd \
+     LimitMEMLOCK=infinity, or the capability IPC_LOCK), or set SIGNET_REQUIRE_LOCKED_MEMORY to false"
 )]
 pub struct NotLocked(String);
 
@@ -29,7 +29,7 @@ pub fn seal_process() {
     // This also keeps other processes of this user from attaching (ptrace(2)) and from reading /proc/PID/mem.
     let no_dump = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
     if let Err(error) = no_core.and(no_dump) {
-        warn!(%error, "core dumps could not be turned off; a crash may write keys to disk");
+        warn!(%error, "core dumps cannot be turned off, so a crash may write keys to disk");
     }
 }
 
@@ -40,7 +40,7 @@ pub fn seal_process() {
 pub fn lock_memory(required: bool) -> Result<(), NotLocked> {
     let reason = match attempt() {
         Ok(()) => {
-            info!("memory is locked: keys cannot reach swap");
+            info!("memory is locked, so keys cannot reach swap");
             return Ok(());
         }
         Err(reason) => reason,
@@ -51,8 +51,8 @@ pub fn lock_memory(required: bool) -> Result<(), NotLocked> {
     match has_swap() {
         Some(false) => info!("memory is not locked ({reason}), but this machine has no swap"),
         _ => warn!(
-            "memory is not locked ({reason}) and this machine may swap: keys could reach its disk; allow it with \
-             ulimit -l unlimited, systemd LimitMEMLOCK=infinity, or the capability IPC_LOCK"
+            "memory is not locked ({reason}), and this machine may swap, so keys could reach its disk; allow locking \
+             with ulimit -l unlimited, systemd LimitMEMLOCK=infinity, or the capability IPC_LOCK"
         ),
     }
     Ok(())
@@ -67,7 +67,7 @@ fn attempt() -> Result<(), String> {
         maximum: None,
     };
     if limit < ENOUGH && setrlimit(Resource::Memlock, unlimited).is_err() {
-        return Err(format!("the limit of {limit} octets is too low"));
+        return Err(format!("the limit of {limit} bytes is too low"));
     }
     mlockall(flags).map_err(|error| error.to_string())
 }

@@ -72,7 +72,7 @@ where
         Ok(response) => response.map(|body| Either::Right(Either::Right(body))),
         Err(_) => refuse(Status::new(
             Code::DeadlineExceeded,
-            "no whole message, or no answer, within 10 s",
+            "the request did not arrive, or was not answered, within 10 s",
         )),
     }
 }

@@ -24,7 +24,7 @@ impl fmt::Display for LastGoodError {
         let Self { path, refusal } = self;
         write!(
             f,
-            "the last good ring, {}: {refusal}. {}",
+            "the file of the last good ring, {}: {refusal}. {}",
             path.display(),
             refusal.advice()
         )
@@ -44,7 +44,7 @@ pub enum Refusal {
     #[error(transparent)]
     File(#[from] FileFault),
     /// The file belongs to another issuer.
-    #[error("refused, as it is the ring of the issuer {found:?}, and SIGNET_ISSUER is {ours:?}")]
+    #[error("it is refused, because it has the ring of the issuer {found:?}, but SIGNET_ISSUER is {ours:?}")]
     Issuer {
         /// The issuer in the file.
         found: String,
@@ -52,10 +52,10 @@ pub enum Refusal {
         ours: String,
     },
     /// The file has no ring. The first one would be the signing ring.
-    #[error("refused, as it holds no ring")]
+    #[error("it is refused, because it has no ring")]
     NoRing,
     /// A ring in the file has too many keys.
-    #[error("refused, as its ring of {provider:?} has {found} keys, more than {MOST_KEYS}")]
+    #[error("it is refused, because its ring of {provider:?} has {found} keys, but at most {MOST_KEYS} are allowed")]
     TooManyKeys {
         /// The provider of the ring.
         provider: String,
@@ -63,7 +63,7 @@ pub enum Refusal {
         found: usize,
     },
     /// A key appears twice in a ring.
-    #[error("refused, as key {kid} stands twice in its ring of {provider:?}")]
+    #[error("it is refused, because its ring of {provider:?} has key {kid} twice")]
     KeyTwice {
         /// The provider of the ring.
         provider: String,
@@ -71,7 +71,7 @@ pub enum Refusal {
         kid: Kid,
     },
     /// A key would not be accepted from a provider either: off its curve, too short, or not canonical.
-    #[error("refused, as its key {kid:?} is none that Signet takes")]
+    #[error("it is refused, because its key {kid:?} is not valid")]
     Key {
         /// The kid in the file.
         kid: String,
@@ -79,7 +79,7 @@ pub enum Refusal {
         source: PublicKeyError,
     },
     /// A key has a kid that is not its own.
-    #[error("refused, as its key {kid:?} is named by another thumbprint than its own, {own} (RFC 7638)")]
+    #[error("it is refused, because its key {kid:?} has the thumbprint {own}, which must be its kid (RFC 7638)")]
     ForeignKid {
         /// The kid in the file.
         kid: String,
@@ -94,24 +94,26 @@ impl Refusal {
     pub fn advice(&self) -> &'static str {
         match self {
             Self::File(FileFault::TooLongToWrite { .. }) => {
-                "Shorten the ring (SIGNET_EXPIRED_KEYS=destroy) or the reasons of its revocations. Until then, a restart \
-                 while the provider is down finds an older ring or none"
+                "Set SIGNET_EXPIRED_KEYS=destroy to shorten the ring, or write shorter reasons when you revoke keys. \
+                 Until then, a restart while the provider is down finds an older ring or none"
             }
             Self::File(fault) => fault.advice(),
             Self::Key { .. } | Self::ForeignKid { .. } => {
-                "Signet does not write that: find out who did, or check the disk, then remove the file. It is a cache, \
-                 and written again as soon as the provider answers"
+                "Signet did not write that: find out who did, or check the disk, then remove the file. It is a \
+                 cache, and Signet writes it again as soon as the provider answers"
             }
             Self::KeyTwice { .. } => {
-                "No provider lists a key twice: see what yours lists (`signet keys list`), and remove the file if it is \
-                 there. It is a cache, and written again as soon as the provider answers"
+                "No provider should list a key twice: run `signet keys list`. If the key is listed once there, \
+                 remove the file. It is a cache, and Signet writes it again as soon as the provider \
+                 answers"
             }
             Self::Issuer { .. } => {
-                "If the issuer was renamed, remove the file. If two issuers share the directory, give one of them another \
-                 SIGNET_DATA_DIR; with the provider local, copy ring.json and local.key there first, or a new ring is made"
+                "If you renamed the issuer, remove the file. If two issuers share the directory, set another \
+                 SIGNET_DATA_DIR for one of them; with the provider local, first copy ring.json and \
+                 local.key there, or Signet creates a new ring"
             }
             Self::NoRing | Self::TooManyKeys { .. } => {
-                "Remove it: it is a cache, and written again as soon as the provider answers"
+                "Remove it: it is a cache, and Signet writes it again as soon as the provider answers"
             }
         }
     }

@@ -45,8 +45,9 @@ pub(super) fn read(list: &str) -> Result<Vec<Entry>, String> {
         }
         let entry = entry(text).ok_or_else(|| {
             format!(
-                "holds {text:?}, which is no host, address or network: write hosts as example.com, networks as 10.0.0.0/8, \
-                 separated by commas; no scheme, no path, and * only alone or in the place of the first label"
+                "has {text:?}, which is not a host, an address or a network. Write hosts as example.com and networks \
+                 as 10.0.0.0/8, separated by commas, without scheme or path; * may stand alone or as \
+                 the first label of a host"
             )
         })?;
         if !entries.contains(&entry) {

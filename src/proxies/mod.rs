@@ -37,7 +37,7 @@ const METADATA: [&str; 4] = [
 ];
 
 const NO_URL: &str =
-    "is not the URL of a proxy: write it as http://proxy.example:3128, or unset it to go without a proxy";
+    "is not the URL of a proxy; write for example http://proxy.example:3128, or unset the variable to use no proxy";
 
 /// A proxy variable with a value that prevents the start.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,12 +118,12 @@ pub fn settle() -> Result<(), String> {
         .map(|(name, value)| match value {
             // The value may contain a password.
             Some(value) if EXCEPTIONS.contains(name) => format!("{name}={}", value.to_string_lossy()),
-            Some(_) => format!("{name}: the same without white space, and in both spellings"),
+            Some(_) => format!("{name}: write the same value without white space, in capitals and in small letters"),
             None => format!("unset {name}"),
         })
         .collect();
     Err(format!(
-        "the proxy settings of the environment need another form, and starting again with it failed: {error}. Set them \
+        "the proxy variables must be rewritten, but the restart with the new values failed: {error}. Set them \
          yourself:\n  {}",
         lines.join("\n  ")
     ))
@@ -136,7 +136,7 @@ fn of_ports(get: impl Fn(&str) -> Option<OsString>) -> Option<String> {
     match exceptions::with_ports(&list).as_slice() {
         [] => None,
         entries => Some(format!(
-            "{variable} holds {}: the port counts for nothing, and these hosts are asked directly on all their ports",
+            "{variable} has {}: the port is ignored, so all ports of these hosts bypass the proxy",
             entries.join(", ")
         )),
     }

@@ -60,7 +60,11 @@ fn what_is_no_url_of_a_proxy_is_refused_by_name_and_not_quoted() {
         let problems = of(&[("https_proxy", wrong)]).expect_err(wrong);
         assert_eq!(problems.len(), 1);
         assert_eq!(problems[0].variable, "https_proxy");
-        assert!(problems[0].text.contains("write it as http://"), "{}", problems[0].text);
+        assert!(
+            problems[0].text.contains("write for example http://"),
+            "{}",
+            problems[0].text
+        );
         assert!(!problems[0].text.contains("hush"));
     }
     // All variables are wrong at once.
@@ -133,7 +137,7 @@ fn every_form_of_no_proxy_is_kept_to() {
         let problems = of(&[("HTTP_PROXY", "http://proxy.test"), ("NO_PROXY", &list)]).expect_err(wrong);
         assert_eq!(problems[0].variable, "NO_PROXY");
         assert!(
-            problems[0].text.contains(&format!("holds {wrong:?}")),
+            problems[0].text.contains(&format!("has {wrong:?}")),
             "{}",
             problems[0].text
         );
@@ -145,7 +149,7 @@ fn a_port_in_no_proxy_is_warned_of_and_an_address_of_ipv6_has_none() {
     let warned = |list: &str| of_ports(|name| (name == "no_proxy").then(|| list.into()));
     let warning = warned("a.test, vault.test:8200 [fd00::1]:443").expect("two ports");
     assert!(
-        warning.contains("no_proxy holds vault.test:8200, [fd00::1]:443: "),
+        warning.contains("no_proxy has vault.test:8200, [fd00::1]:443: "),
         "{warning}"
     );
     for list in ["", "a.test", "fd00::1,::1", "[fd00::1]", "fd00::/8"] {

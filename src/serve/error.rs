@@ -17,7 +17,7 @@ pub enum StartError {
     #[error("the local socket cannot be opened")]
     Socket(#[from] SocketError),
     /// A TCP listener could not be opened.
-    #[error("listening on {address} failed; free the port, or change {setting}")]
+    #[error("cannot listen on {address}; free the port, or change {setting}")]
     Listen {
         /// The address of the listener.
         address: SocketAddr,
@@ -37,13 +37,14 @@ pub enum StartError {
     Provider(#[from] ProviderError),
     /// The keys of a ring that is also published cannot be read.
     #[error(
-        "the ring of {provider}, which SIGNET_ALSO_PUBLISH names, cannot be read, and without its keys good tokens would \
-         be refused; remove {provider} there if no token of it is alive",
+        "the ring of {provider} cannot be read, but SIGNET_ALSO_PUBLISH names it: without its keys valid tokens \
+         would be refused. Bring {provider} back, or remove it from SIGNET_ALSO_PUBLISH if all tokens of its \
+         keys have expired",
         provider = .0.provider
     )]
     Also(#[source] ProviderError),
     /// The keys of trusted issuers cannot be fetched at all.
-    #[error("SIGNET_TRUSTED_ISSUERS cannot be followed")]
+    #[error("the keys of SIGNET_TRUSTED_ISSUERS cannot be fetched")]
     Issuers(#[from] NoClient),
     /// The system refused a thread or a signal handler.
     #[error("the system refused {what}")]

@@ -53,7 +53,7 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
     let pages = listeners::serve_admin(&shared, admin)?;
 
     let Some(parts) = signals.unless_stopped(Box::pin(Parts::start(&shared))).await else {
-        info!("stopped before the ring was open");
+        info!("stopped before the ring was read");
         return Ok(());
     };
     let parts = parts?;
@@ -76,7 +76,7 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
     listeners::announce(&shared.settings);
 
     let on_hang_up = || {
-        info!("SIGHUP: the provider is read now, and the keys of trusted issuers are fetched");
+        info!("received SIGHUP: reading the ring and fetching the keys of trusted issuers now");
         nudge.now();
         issuers.fetch_now();
     };

@@ -54,11 +54,11 @@ async fn stop(terminate: &mut Signal, interrupt: &mut Signal) {
 /// Lets requests in progress finish, for as long as the settings allow.
 pub(super) async fn drain(shared: &Shared) {
     let patience = shared.settings.limits.drain_timeout;
-    info!(wait = %humantime::format_duration(patience), "stopping: requests under way may finish");
+    info!(wait = %humantime::format_duration(patience), "stopping; open requests may finish");
     shared.shutdown.cancel();
     shared.tasks.close();
     if tokio::time::timeout(patience, shared.tasks.wait()).await.is_err() {
-        warn!("some connections did not finish in SIGNET_DRAIN_TIMEOUT and are cut off");
+        warn!("some requests did not finish within SIGNET_DRAIN_TIMEOUT, so their connections are closed");
     }
     info!("stopped");
 }

@@ -26,7 +26,7 @@ pub struct Lane {
 
 /// The error if the queue is full or the threads have ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("more signatures are asked for than this machine can compute; {QUEUE} are waiting")]
+#[error("this machine cannot compute signatures fast enough: {QUEUE} requests are already waiting; try again later")]
 pub struct Full;
 
 impl Lane {
@@ -70,7 +70,7 @@ fn work(queue: &Mutex<Receiver<Job>>) {
     // On Linux, this is the priority of the calling thread. Without permission to change it,
     // signing works all the same.
     if let Err(error) = rustix::process::setpriority_process(None, NICE) {
-        tracing::debug!(%error, "the signing threads keep their priority");
+        tracing::debug!(%error, "the priority of the signing threads cannot be lowered");
     }
     loop {
         let job = queue.lock().recv();

@@ -23,7 +23,7 @@ pub enum NotSigned {
     #[error(transparent)]
     LaneFull(#[from] Full),
     /// The message is longer than the provider can sign, so it was not asked.
-    #[error("the message has {length} octets, and the provider signs at most {longest}")]
+    #[error("the message has {length} bytes, but the provider signs at most {longest}")]
     TooLong {
         /// The length of the message in bytes.
         length: usize,

@@ -82,8 +82,9 @@ impl Remote {
             return Err(self.error(
                 ErrorKind::Throttled,
                 format!(
-                    "as many signatures as SIGNET_SIGN_CONCURRENCY allows were under way for {}; raise it, if the \
-                     provider's quota bears more, or move to sealed custody, which signs here",
+                    "the request waited {} because as many signatures as SIGNET_SIGN_CONCURRENCY allows were in \
+                     progress. Raise it if the provider's quota allows more, or use sealed \
+                     custody, which signs in this process",
                     humantime::format_duration(self.deadline)
                 ),
             ));
@@ -101,8 +102,8 @@ impl Remote {
             Err(_) => Err(self.error(
                 ErrorKind::TimedOut,
                 format!(
-                    "no signature within {} (SIGNET_SIGN_TIMEOUT); look at the provider's latency, or move to sealed \
-                     custody, which signs here",
+                    "no signature within {} (SIGNET_SIGN_TIMEOUT). Check the provider's latency, or use sealed \
+                     custody, which signs in this process",
                     humantime::format_duration(self.deadline)
                 ),
             )),

@@ -146,7 +146,7 @@ pub(super) fn coming(lives: &[Life], now: Timestamp) -> Vec<Coming> {
                 coming.push(Coming {
                     at: since,
                     is_due: true,
-                    what: format!("{name} is created and published as soon as the provider lets it"),
+                    what: format!("{name} is created and published as soon as the provider allows it"),
                 });
             }
             continue;

@@ -184,7 +184,7 @@ fn what_is_overdue_is_told_with_since_when_and_does_not_move_on_with_every_look(
             assert_eq!(timeline.when(coming), format!("due for {}", brief(late)));
             assert_eq!(
                 coming.what,
-                "next key is created and published as soon as the provider lets it"
+                "next key is created and published as soon as the provider allows it"
             );
             let drawn = text::draw(&timeline, true);
             assert!(

@@ -159,7 +159,7 @@ fn axis(timeline: &Timeline, width: usize, now: usize) -> (String, String) {
 
 fn coming(timeline: &Timeline, instants: bool) -> Vec<String> {
     if timeline.coming.is_empty() {
-        return vec!["Nothing changes by itself.".to_owned()];
+        return vec!["No change is planned.".to_owned()];
     }
     let shown = timeline.coming.iter().take(MOST_COMING);
     let spans: Vec<String> = shown.clone().map(|coming| timeline.when(coming)).collect();

@@ -101,7 +101,7 @@ fn the_last_good_ring_of_another_issuer_is_refused_with_both_names() {
         &[
             crate::harness::ISSUER,
             "https://other.test",
-            "another SIGNET_DATA_DIR; with the provider local",
+            "set another SIGNET_DATA_DIR for one of them; with the provider local",
         ],
     );
 }
@@ -112,7 +112,7 @@ fn a_last_good_ring_that_somebody_else_could_have_put_there_is_refused() {
         (
             "writable",
             |file| fs::set_permissions(file, Permissions::from_mode(0o622)).expect("set"),
-            "others may write it (mode 0622)",
+            "other users may write it (mode 0622)",
         ),
         (
             "a link",

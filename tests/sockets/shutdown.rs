@@ -83,7 +83,7 @@ fn a_client_that_is_stuck_is_cut_off_after_the_drain_time_out() {
     assert!(elapsed >= Duration::from_secs(1), "{elapsed:?}");
     assert!(elapsed < Duration::from_secs(5), "{elapsed:?}");
     assert!(stuck.is_closed_within(PATIENCE));
-    assert_eq!(sidecar.logged("did not finish in SIGNET_DRAIN_TIMEOUT").len(), 1);
+    assert_eq!(sidecar.logged("did not finish within SIGNET_DRAIN_TIMEOUT").len(), 1);
 }
 
 /// Much less than the 10 s for a body and the 20 s for draining.

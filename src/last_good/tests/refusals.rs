@@ -20,13 +20,13 @@ const FORGERIES: &[(&str, Change, Expected, &str)] = &[
         "another issuer",
         |json| json["issuer"] = "https://other.test".into(),
         |refusal| matches!(refusal, Refusal::Issuer { .. }),
-        "\"https://other.test\", and SIGNET_ISSUER is \"https://issuer.test\"",
+        "\"https://other.test\", but SIGNET_ISSUER is \"https://issuer.test\"",
     ),
     (
         "an issuer that differs in a slash",
         |json| json["issuer"] = "https://issuer.test/".into(),
         |refusal| matches!(refusal, Refusal::Issuer { .. }),
-        "or a new ring is made",
+        "or Signet creates a new ring",
     ),
     (
         "the next version, with other members",
@@ -136,7 +136,7 @@ const FORGERIES: &[(&str, Change, Expected, &str)] = &[
         "an algorithm of another type",
         |json| key_of(json, "RS256")["public"]["alg"] = "ES256".into(),
         |refusal| matches!(refusal, Refusal::Key { .. }),
-        "does not fit ES256",
+        "not valid for ES256",
     ),
     (
         "no algorithm",
@@ -164,7 +164,7 @@ const FORGERIES: &[(&str, Change, Expected, &str)] = &[
             json["rings"][0]["keys"].as_array_mut().expect("keys").push(key);
         },
         |refusal| matches!(refusal, Refusal::KeyTwice { .. }),
-        "twice in its ring of \"vault\"",
+        "its ring of \"vault\" has key",
     ),
     (
         "a key too many",

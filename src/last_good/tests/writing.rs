@@ -181,7 +181,7 @@ fn a_full_disk_refuses_the_next_file_and_keeps_the_last() {
         let error = file.write(&ring_of(MANY)).expect_err("the disk is full");
         let text = told(&file, &error);
         assert!(
-            matches!(error.refusal, Refusal::File(FileFault::Unwritten(_))) && text.contains("make room"),
+            matches!(error.refusal, Refusal::File(FileFault::Unwritten(_))) && text.contains("Free some space"),
             "{text}"
         );
         assert_eq!(facts(&file.read().expect("reads").expect("there")), facts(&ring_of(1)));
