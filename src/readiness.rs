@@ -182,7 +182,7 @@ impl Memory {
             since: self.started_at,
             failing_since: Some(outage.since),
             detail: format!(
-                "the ring of {provider} cannot be read, and its last keys stay: {}",
+                "the ring of {provider} cannot be read, so its last keys stay in use: {}",
                 outage.reason
             ),
         }));
@@ -240,20 +240,21 @@ impl Memory {
         let failure = facts.refresh_failure.as_ref();
         let detail = match failure {
             _ if !ok => format!(
-                "read {age} ago, which is safe up to {}: another replica may sign with a key that is not in it. {}",
+                "read {age} ago, but only an age of up to {} is safe: another replica may sign with a key that this \
+                 one does not have. {}",
                 brief(self.bearable),
-                failure.map_or("No reading has finished since", |failure| &failure.outage.reason)
+                failure.map_or("No reading has finished since then", |failure| &failure.outage.reason)
             ),
             None => format!("read {age} ago"),
             Some(RefreshFailure { was_read: true, outage }) => format!(
-                "the ring was read {age} ago, but what is due in it cannot be done: {}",
+                "the ring was read {age} ago, but the change that is due cannot be made: {}",
                 outage.reason
             ),
             Some(RefreshFailure {
                 was_read: false,
                 outage,
             }) => format!(
-                "the provider fails, and the ring read {age} ago is in use, which is safe for another {}: {}",
+                "the provider fails, so the ring read {age} ago stays in use, which is safe for another {}: {}",
                 brief(too_old_at.since(now)),
                 outage.reason
             ),
@@ -283,7 +284,7 @@ impl Memory {
             // All replicas share the provider, so no other would do better, and the rest still works.
             // This replica stays ready.
             (Ok(_), Some(outage)) => {
-                let detail = format!("the provider did not sign when it was last asked: {}", outage.reason);
+                let detail = format!("the last request to sign failed at the provider: {}", outage.reason);
                 let state = State::ProviderDoesNotSign;
                 self.condition(SIGNING, state, Since::ByNow(now), Some(outage.since), detail)
             }
@@ -302,7 +303,7 @@ impl Memory {
         let (state, detail) = match facts.published {
             0 => (
                 State::JwksEmpty,
-                "no key is published: every token is refused".to_owned(),
+                "no key is published, so every token is refused".to_owned(),
             ),
             1 => (State::Good, "1 key is published".to_owned()),
             count => (State::Good, format!("{count} keys are published")),
@@ -312,7 +313,10 @@ impl Memory {
 
     fn socket(&mut self, facts: &Facts, now: Timestamp) -> Condition {
         let (state, detail) = match &facts.socket {
-            Ok(()) => (State::Good, "the socket's file is the one that was bound".to_owned()),
+            Ok(()) => (
+                State::Good,
+                "the socket's file is the one that this process created".to_owned(),
+            ),
             Err(fault) => {
                 let state = match fault {
                     SocketFault::Gone(_) => State::SocketGone,
@@ -336,17 +340,18 @@ impl Memory {
             (None, Some(NoKeys::TooOld)) => (
                 State::IssuerTooOld,
                 format!(
-                    "the keys of {name} are older than max_stale; its tokens get 503 until they are fetched, which is now"
+                    "the keys of {name} are older than max_stale, so requests with its tokens get 503; they are \
+                     being fetched now"
                 ),
             ),
             (None, _) => (
                 State::IssuerNotAsked,
-                format!("the keys of {name} are asked for the first time"),
+                format!("the keys of {name} are being fetched for the first time"),
             ),
             (Some(outage), None) => (
                 State::IssuerFails,
                 format!(
-                    "the keys of {name} cannot be fetched, and the last ones{} stay: {}",
+                    "the keys of {name} cannot be fetched, so the last ones{} stay in use: {}",
                     from_disk(issuer.kept),
                     outage.reason
                 ),
@@ -354,14 +359,14 @@ impl Memory {
             (Some(outage), Some(NoKeys::Never)) => (
                 State::IssuerNeverRead,
                 format!(
-                    "the keys of {name} were never fetched, and its tokens get 503: {}",
+                    "the keys of {name} were never fetched, so requests with its tokens get 503: {}",
                     outage.reason
                 ),
             ),
             (Some(outage), Some(NoKeys::TooOld)) => (
                 State::IssuerTooOld,
                 format!(
-                    "the keys of {name} are older than max_stale, and its tokens get 503: {}",
+                    "the keys of {name} are older than max_stale, so requests with its tokens get 503: {}",
                     outage.reason
                 ),
             ),
@@ -400,8 +405,8 @@ impl Memory {
         match before {
             Some((was_ok, _)) if was_ok == ok => {}
             None if ok => {}
-            _ if ok => info!(condition = name, "a condition of readiness holds again"),
-            _ => warn!(condition = name, since = %rfc3339(since), "a condition of readiness is lost: {detail}"),
+            _ if ok => info!(condition = name, "a condition of readiness is good again"),
+            _ => warn!(condition = name, since = %rfc3339(since), "a condition of readiness failed: {detail}"),
         }
         self.verdicts.insert(name, (ok, since));
         Condition {

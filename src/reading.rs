@@ -123,10 +123,11 @@ impl Reading {
             return Ok(());
         }
         let text = format!(
-            "the ring is empty, and had {published} published key(s) when it was last read at {}: it was lost, or a setting leads to \
-             another place (SIGNET_KEY, SIGNET_STORE, SIGNET_DATA_DIR, or a volume that is not mounted). No new ring is made, as every \
-             token that is alive would be refused. Restore the ring or correct the setting. If it was removed on purpose, stop all \
-             sidecars of it, remove last-good.json from the data directory of each, and start them again",
+            "the ring is empty, but had {published} published key(s) when it was last read at {}: it was lost, or a \
+             setting leads to another place (SIGNET_KEY, SIGNET_STORE, SIGNET_DATA_DIR, or a volume that \
+             is not mounted). No new ring is created, because every valid token would be refused. \
+             Restore the ring or correct the setting. If you removed it on purpose, stop all its \
+             sidecars, remove last-good.json from the data directory of each, and start them again",
             rfc3339(self.at)
         );
         Err(ProviderError::new(
@@ -146,7 +147,8 @@ impl Reading {
                     kid = %here.kid,
                     not_read_since = %rfc3339(lapse.from),
                     activates_at = here.activates_at.map(rfc3339),
-                    "the ring was not read for long, and others may lack this key: it begins to sign later here"
+                    "the ring was not read for too long, so other replicas may not have this key yet: it starts to \
+                     sign later here"
                 );
             }
         }
@@ -167,7 +169,7 @@ impl Reading {
             error!(
                 provider = self.provider,
                 kind = failure.kind.as_str(),
-                "the last good ring stays in use: {reason}"
+                "the ring cannot be read or changed, so the last good ring stays in use: {reason}"
             );
         }
         let since = known.map_or(asked_at, |outage| outage.since);

@@ -91,8 +91,8 @@ impl Report {
             since,
             failing_since: None,
             detail: format!(
-                "the ring of {provider} is opened and read for the first time since this process began; no other listener \
-                 answers until that is done"
+                "the ring of {provider} is being read for the first time since this process started; the other \
+                 listeners answer once that is done"
             ),
         };
         Self {

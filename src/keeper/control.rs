@@ -243,7 +243,12 @@ impl Control {
                     }
                     let new = NewKey::under(&self.charge.policy, self.charge.rsa_bits, of.clone());
                     let key = self.provider.create(&new).await?;
-                    info!(kid = %key.kid(), alg = %key.public.algorithm(), ?reason, "a new key is in the ring");
+                    info!(
+                        kid = %key.kid(),
+                        alg = %key.public.algorithm(),
+                        reason = reason.as_str(),
+                        "created a new key"
+                    );
                     done = true;
                 }
                 Due::Retire(kid) => {
@@ -251,7 +256,7 @@ impl Control {
                         continue;
                     };
                     self.provider.retire(kid, fate).await?;
-                    info!(%kid, ?fate, "an expired key was taken out of use");
+                    info!(%kid, action = fate.as_str(), "retired an expired key");
                     done = true;
                 }
             }
@@ -321,7 +326,7 @@ impl Control {
                     facts.unsealed.insert(kid.clone(), Arc::new(key));
                     facts.unseal_failures.remove(kid);
                 }),
-                Ok(None) => self.not_unsealed(kid, "the provider keeps this private key to itself".to_owned()),
+                Ok(None) => self.not_unsealed(kid, "the provider does not release this private key".to_owned()),
                 Err(failure) => self.not_unsealed(kid, chain(&failure)),
             }
         }
@@ -341,7 +346,7 @@ impl Control {
         self.known.change(|facts| {
             let known = facts.unseal_failures.get(kid);
             if known.is_none_or(|outage| outage.reason != reason) {
-                error!(%kid, "a private key could not be unsealed: {reason}");
+                error!(%kid, "a private key cannot be unsealed: {reason}");
             }
             let since = known.map_or(now, |outage| outage.since);
             facts.unseal_failures.insert(kid.clone(), Outage { since, reason });

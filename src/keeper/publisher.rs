@@ -61,7 +61,7 @@ impl Publisher {
         let asleep_at = self.asleep_at(facts);
         let asleep = (asleep_at <= now).then(|| Outage {
             since: facts.news_by,
-            reason: "this process did not run for a while, and reads its ring before it answers again".to_owned(),
+            reason: "this process was suspended for a while, so it reads its ring before it answers again".to_owned(),
         });
         let changes = also.iter().filter_map(|(_, schedule)| schedule.next_look);
         let changes = changes
@@ -137,14 +137,26 @@ impl Publisher {
             if before == Some(key.phase) {
                 continue;
             }
-            let was = before.map_or("unseen", Phase::as_str);
+            let previous_phase = before.map(Phase::as_str);
             match key.phase {
                 // This was logged when it happened, which may be long ago.
                 Phase::Revoked if is_start => {
-                    info!(kid = %key.kid, "a key of the ring is revoked: its tokens are refused")
+                    info!(kid = %key.kid, "a key of the ring is revoked, so its tokens are refused")
                 }
-                Phase::Revoked => warn!(kid = %key.kid, was, "a key is revoked: its tokens are refused from now on"),
-                phase => info!(kid = %key.kid, was, phase = phase.as_str(), "a key changed its phase"),
+                Phase::Revoked => warn!(
+                    kid = %key.kid,
+                    previous_phase,
+                    "a key was revoked, so its tokens are refused from now on"
+                ),
+                phase if previous_phase.is_none() => {
+                    info!(kid = %key.kid, phase = phase.as_str(), "found a key in the ring")
+                }
+                phase => info!(
+                    kid = %key.kid,
+                    phase = phase.as_str(),
+                    previous_phase,
+                    "the phase of a key changed"
+                ),
             }
         }
         phases.retain(|kid, _| schedule.keys.iter().any(|key| key.kid == *kid));

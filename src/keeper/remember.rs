@@ -71,7 +71,7 @@ impl Remember {
                         is_failing = true;
                     }
                     Ok(()) if is_failing => {
-                        info!("the last good ring can be written again");
+                        info!("the last good ring is written to disk again");
                         is_failing = false;
                     }
                     _ => {}
@@ -92,7 +92,7 @@ impl Remember {
             Ok(Ok(())) => {}
             Ok(Err(error)) => error!("{}", chain(&error)),
             Err(_) => warn!(
-                "the last good ring could not be written within {}: the next start needs the provider",
+                "the last good ring was not written to disk within {}, so the next start needs the provider",
                 humantime::format_duration(LAST_WRITE)
             ),
         }

@@ -8,8 +8,9 @@ use crate::conditions::{CLOCK, Condition, State};
 use crate::snapshot::Snapshot;
 
 /// What stops while the time is in doubt, and what a wrong clock does to tokens.
-const HELD: &str = "No key is created, retired, disabled or erased while that lasts. Tokens are signed and judged by this clock: if it is \
-                    wrong, good tokens are refused here, expired ones are accepted, or those that are signed here are refused elsewhere";
+const HELD: &str = "No key is created, retired, disabled or erased until this is resolved. Tokens are still signed and verified by \
+     this clock: if it is wrong, valid tokens are refused here, expired ones are accepted, or tokens that are \
+     signed here are refused elsewhere";
 
 /// Why the wall clock, or the creation time of a key, is in doubt.
 #[derive(Clone, Debug)]
@@ -27,9 +28,10 @@ impl Doubted {
         }
         let (kid, created_at) = snapshot.from_the_future.as_ref()?;
         let reason = format!(
-            "key {kid}, the newest, was created {} in the future, at {}: a clock was ahead when it was created, or this one is \
-             behind. {HELD}. Compare `date -u` with a clock that is right. If this one is wrong, set it; if it is right, wait until \
-             then, or give the key up with `signet keys revoke {kid}`, which refuses its tokens",
+            "the newest key, {kid}, has a creation time {} in the future, at {}: a clock was ahead when it was \
+             created, or this one is behind. {HELD}. Compare `date -u` with a correct clock. If this \
+             clock is wrong, set it. If it is right, wait until then, or run `signet keys revoke {kid}`; \
+             tokens of that key are then refused",
             brief(created_at.since(now)),
             rfc3339(*created_at)
         );

@@ -63,7 +63,7 @@ impl Memory {
                 match from == at {
                     true => String::new(),
                     false => format!(
-                        " by the clock of who did it, which this sidecar read at {}",
+                        " by the clock of the machine that revoked it; this sidecar read the revocation at {}",
                         rfc3339(from)
                     ),
                 },

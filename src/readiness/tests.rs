@@ -147,12 +147,12 @@ fn it_is_told_that_a_key_may_begin_to_sign_later_here_and_why() {
     };
     assert_eq!(
         detail(None),
-        "key kid signs; a key that other replicas may not have does not begin to sign before the ring is read again"
+        "key kid signs; a new key starts to sign only after the ring was read again, because other replicas may not have it"
     );
     assert_eq!(
         detail(Some(3600)),
-        "key kid signs; the ring was not read from 1970-01-12T13:46:40Z to 1970-01-12T14:46:40Z, so a key that \
-         other replicas may not have yet begins to sign later here"
+        "key kid signs; the ring was not read from 1970-01-12T13:46:40Z to 1970-01-12T14:46:40Z, so a key that other \
+         replicas may not have yet starts to sign later here"
     );
 }
 
@@ -257,10 +257,10 @@ fn it_is_told_that_the_keys_of_an_issuer_come_from_disk_and_since_when() {
         assert!(report.ready, "{report:?}");
         report.conditions.last().expect("a condition").detail.clone()
     };
-    assert!(detail(None).contains("the last ones stay: the provider is down"));
+    assert!(detail(None).contains("so the last ones stay in use: the provider is down"));
     let kept = detail(Some(0));
     assert!(
-        kept.contains("the last ones, which come from disk and were fetched at 1970-01-12T13:46:40Z, stay"),
+        kept.contains("the last ones, which were read from disk and fetched at 1970-01-12T13:46:40Z, stay"),
         "{kept}"
     );
 }

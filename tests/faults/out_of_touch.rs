@@ -88,7 +88,7 @@ fn a_key_that_was_created_as_the_provider_went_signs_once_every_cache_can_have_i
     unlucky.kill();
     let unlucky = unlucky.spec().start();
     let first = until_it_signs(&kid, &[&steady, &slow, &unlucky]);
-    let told = steady.logged("others may lack this key");
+    let told = steady.logged("other replicas may not have this key yet");
     assert_eq!(told.len(), 1, "{}", steady.log_text());
     assert_eq!(told[0]["kid"], kid.as_str());
     say(format!("the key signed {:?} after the provider was back", first - back));

@@ -221,7 +221,7 @@ fn a_revocation_is_shown_until_no_cache_has_the_key_and_warned_of_once() {
     let ran = spec.run(&["keys", "revoke", &kid, "--reason", "a drill"]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     wait_for("the revocation", PATIENCE, || kid_in_phase(&sidecar.ring(), "revoked"));
-    let warning = "a key is revoked: its tokens are refused from now on";
+    let warning = "a key was revoked, so its tokens are refused from now on";
     let shown = |sidecar: &Sidecar| {
         let (status, readiness) = sidecar.readiness();
         let revocation = condition(&readiness, "revocation");

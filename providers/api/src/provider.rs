@@ -38,6 +38,17 @@ pub enum Fate {
     Destroy,
 }
 
+impl Fate {
+    /// The word of the setting `SIGNET_EXPIRED_KEYS`, for log lines.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Disable => "disable",
+            Self::Destroy => "destroy",
+        }
+    }
+}
+
 /// The differences between providers. They are checked at start.
 #[derive(Clone, Copy, Debug)]
 pub struct Capabilities {

@@ -46,41 +46,42 @@ pub(super) const fn advice(state: State) -> Option<Advice> {
         State::Good => return None,
         State::Starting => Advice {
             headline: "The sidecar is starting",
-            means: "The ring is opened and read for the first time: nothing is signed, validated or published here yet.",
+            means: "The ring is being read for the first time: nothing is signed, validated or published here yet.",
             remark: "",
-            next: "Wait some seconds. If it lasts, the provider does not answer: bring it back, or correct its address in the \
-                   settings. Run signet check with this sidecar's environment and as its user: it tries each permission.",
+            next: "Wait some seconds. If this lasts, the provider does not answer: bring it back, or correct its \
+                 address in the settings. Run signet check with this sidecar's environment and as \
+                 its user: it tries each permission.",
             restart: Restart::NoWord,
             section: "NotStarted",
         },
         State::RingUnread => Advice {
             headline: "The provider cannot be read",
-            means: "The ring cannot be read, so this replica sees no new key and no revocation.",
-            remark: "The last good ring is in use for as long as the text above says. Its keys change their phases by the \
-                     clock.",
-            next: "Bring the provider back; the text above says what it answers. Run signet check with this sidecar's \
-                   environment and as its user: it tries each permission. If the kind is bad_answer, treat it as an attack \
-                   until you know better.",
+            means: "The ring cannot be read, so this replica does not see new keys or revocations.",
+            remark: "The last good ring stays in use for as long as the text above says. Its keys still change their \
+                 phases on time.",
+            next: "Bring the provider back; the text above has its answer. Run signet check with this sidecar's \
+                 environment and as its user: it tries each permission. If the kind is bad_answer, \
+                 treat it as an attack until you know the cause.",
             restart: Restart::Unneeded(
-                "Do not restart the sidecar while this lasts: it reads the ring again by itself.",
+                "Do not restart the sidecar while this lasts: it tries to read the ring again by itself.",
             ),
             section: "RingStale",
         },
         State::RingWorkUndone => Advice {
             headline: "The provider can be read, but not changed",
-            means: "The ring can be read, but the next key cannot be made, or an expired one cannot be taken out of use.",
-            remark: "A key that signs goes on until its successor can be made.",
+            means: "The ring can be read, but the next key cannot be created, or an expired key cannot be retired.",
+            remark: "The active key keeps signing until its successor can be created.",
             next: "Grant the permission or free the space that the text above names. Run signet check with this sidecar's \
                    environment and as its user: it tries each permission.",
-            restart: Restart::Unneeded("It is tried again by itself."),
+            restart: Restart::Unneeded("The sidecar tries again by itself."),
             section: "KeeperFailing",
         },
         State::RingTooOld => Advice {
             headline: "The ring is too old to be safe",
             means: "Another replica may sign with a key that this one does not know yet.",
-            remark: "The last good ring is in use, which may lack a key of another replica.",
-            next: "Bring the provider back; the text above says what it answers. Keep traffic away from this replica until \
-                   then.",
+            remark: "The last good ring stays in use, but may lack a key of another replica.",
+            next: "Bring the provider back; the text above has its answer. Keep traffic away from this replica until \
+                 then.",
             restart: Restart::Unneeded(
                 "Do not restart this replica: it recovers by itself, and with sealed custody a restart \
                                         would lose its private key until the provider is back.",
@@ -88,11 +89,12 @@ pub(super) const fn advice(state: State) -> Option<Advice> {
             section: "RingTooOld",
         },
         State::SigningAsleep => Advice {
-            headline: "The process was stopped, and reads its ring before it signs",
-            means: "This process did not run for a while, so others may have changed the ring: POST /v1/sign answers 503.",
+            headline: "The process was suspended, and reads its ring before it signs",
+            means: "This process was suspended for a while, so the ring may have changed: POST /v1/sign answers 503.",
             remark: "GET /v1/ring shows the ring as it was last read.",
-            next: "Wait: one reading of the provider ends it. If it lasts, bring the provider back. Then find out what \
-                   stopped the process: a suspended machine, SIGSTOP, or a CPU limit that is too low.",
+            next: "Wait: it ends when the ring was read once. If it lasts, bring the provider back. Then find out what \
+                 suspended the process: a suspended machine, SIGSTOP, or a CPU limit that is too \
+                 low.",
             restart: Restart::NoWord,
             section: "Asleep",
         },
@@ -100,35 +102,35 @@ pub(super) const fn advice(state: State) -> Option<Advice> {
             headline: "No key can sign",
             means: "No key of the ring is active: POST /v1/sign answers 503.",
             remark: "",
-            next: "The sidecar makes a key as soon as the provider lets it. If it is not made, the condition ring or the log \
-                   has the error: grant what it names.",
+            next: "The sidecar creates a key as soon as the provider allows it. If it does not, the condition ring or \
+                 the log has the error: grant the permission that it names.",
             restart: Restart::Unneeded("Signing then begins by itself."),
             section: "SigningUnavailable",
         },
         State::SigningKeyDisabled => Advice {
             headline: "The active key is disabled in the provider",
-            means: "Somebody disabled the active key in the provider, not with signet: POST /v1/sign answers 503.",
+            means: "Somebody disabled the active key in the provider without signet: POST /v1/sign answers 503.",
             remark: "",
-            next: "If the key is good, enable it in the provider again: signing resumes with the next reading. If it leaked, \
-                   run signet keys revoke with its kid: its successor then signs at once. If you do neither, its successor \
-                   signs as soon as it is made.",
+            next: "If the key is good, enable it in the provider again: signing resumes with the next reading. If it \
+                 leaked, run signet keys revoke with its kid: its successor then signs at once. If \
+                 you do neither, its successor signs as soon as it is created.",
             restart: Restart::NoWord,
             section: "SigningUnavailable",
         },
         State::SigningKeySealed => Advice {
             headline: "The active key cannot be unsealed",
-            means: "The provider does not unwrap the private half of the active key: POST /v1/sign answers 503.",
+            means: "The provider does not decrypt the private key of the active key: POST /v1/sign answers 503.",
             remark: "",
-            next: "Bring the provider back, or grant the permission to unwrap; the text above says what it answers. Keep the \
-                   replicas that still sign running: they have the key in memory. This one signs as soon as it has \
-                   the key.",
+            next: "Bring the provider back, or grant the permission to unwrap; the text above has its answer. Keep the \
+                 replicas that still sign running: they have the key in memory. This one signs as \
+                 soon as it has the key.",
             restart: Restart::NoWord,
             section: "SigningUnavailable",
         },
         State::ProviderDoesNotSign => Advice {
             headline: "The provider does not sign",
-            means: "Requests to sign fail. This replica stays ready, as another would most likely have the same trouble: \
-                    compare /readyz of the others.",
+            means: "Requests to sign fail. This replica stays ready, because other replicas most likely have the same \
+                 problem: compare their /readyz.",
             remark: "",
             next: "The text above says why: the provider's quota, its latency, a permission, or an outage. Run signet check \
                    with this sidecar's environment and as its user: it tries each permission. The first signature that \
@@ -137,12 +139,12 @@ pub(super) const fn advice(state: State) -> Option<Advice> {
             section: "ProviderDoesNotSign",
         },
         State::JwksAsleep => Advice {
-            headline: "The process was stopped, and reads its ring before it answers",
-            means: "This process did not run for a while, so others may have changed the ring: no token is judged, and the \
-                    JWKS is not served.",
+            headline: "The process was suspended, and reads its ring before it answers",
+            means: "This process was suspended for a while, so the ring may have changed: no token is verified, and the \
+                 JWKS is not served.",
             remark: "GET /v1/ring shows the ring as it was last read.",
-            next: "Wait: one reading of the provider ends it. If it lasts, bring the provider back. Keep traffic away from \
-                   this replica until then.",
+            next: "Wait: it ends when the ring was read once. If it lasts, bring the provider back. Keep traffic away \
+                 from this replica until then.",
             restart: Restart::NoWord,
             section: "Asleep",
         },
@@ -150,128 +152,135 @@ pub(super) const fn advice(state: State) -> Option<Advice> {
             headline: "No key is published",
             means: "The ring has no key that may be used: no token of this issuer is accepted.",
             remark: "",
-            next: "If all keys were revoked, the sidecar makes a new one as soon as the provider lets it: the condition ring \
-                   or the log says what keeps it from that. If nobody revoked them, somebody emptied the ring: restore it \
-                   from a backup before you make a key.",
+            next: "If all keys were revoked, the sidecar creates a new one as soon as the provider allows it; the \
+                 condition ring or the log has the error if it does not. If nobody revoked them, \
+                 somebody emptied the ring: restore it from a backup before you create a key.",
             restart: Restart::NoWord,
             section: "JwksEmpty",
         },
         State::SocketGone => Advice {
             headline: "The socket's file is gone",
             means: "Somebody removed the file of the local socket: no gateway can make a new connection.",
-            remark: "On connections that are open already, and on the public listener.",
-            next: "First find what removed it, such as a clean-up of the directory.",
+            remark: "On connections that are already open, and on the public listener.",
+            next: "First find out what removed it, for example a clean-up of the directory.",
             restart: Restart::Last {
-                step: "Then restart this sidecar, which makes the file again",
-                guard: "but not before the other conditions are good, because a restart loses the keys that are only in memory",
+                step: "Then restart this sidecar, which creates the file again",
+                guard: "but only when the other conditions are good, because a restart loses the keys that are only in \
+                     memory",
             },
             section: "SocketGone",
         },
         State::SocketReplaced => Advice {
-            headline: "Another file has the place of the socket",
-            means: "A gateway that connects now reaches another process, or none. It sends its tokens there.",
-            remark: "On connections that are open already, and on the public listener.",
-            next: "Find out whose file it is (ls -l, fuser); if nobody in your team made it, treat it as an attack. Stop that \
-                   process and remove its file.",
+            headline: "Another file has replaced the socket",
+            means: "A gateway that connects now reaches another process, or none. It would send its tokens there.",
+            remark: "On connections that are already open, and on the public listener.",
+            next: "Find out whose file it is (ls -l, fuser); if nobody in your team created it, treat it as an attack. \
+                 Stop that process and remove its file.",
             restart: Restart::Last {
-                step: "Then restart this sidecar, which does not start while the other process serves there",
-                guard: "but not before the other conditions are good",
+                step: "Then restart this sidecar, which does not start while the other process uses the path",
+                guard: "but only when the other conditions are good",
             },
             section: "SocketGone",
         },
         State::SocketHidden => Advice {
-            headline: "The socket's file cannot be looked at",
-            means: "The system refuses a look at the socket's file, so gateways may not reach it either.",
-            remark: "On connections that are open already, and on the public listener.",
-            next: "Give the sidecar's user back the right to enter the directory of the socket; the text above has the path \
-                   and the error. It needs no restart.",
+            headline: "The socket's file cannot be checked",
+            means: "The system does not let this process see the socket's file, so gateways may not reach it either.",
+            remark: "On connections that are already open, and on the public listener.",
+            next: "Let the sidecar's user enter the directory of the socket again; the text above has the path and the \
+                 error. No restart is needed.",
             restart: Restart::NoWord,
             section: "SocketGone",
         },
         State::AlsoRingUnread => Advice {
             headline: "A ring that is also published cannot be read",
             means: "The ring of another provider, which is published beside the one that signs, cannot be read.",
-            remark: "The last keys of that ring are in use. A token under a newer one is refused, and a revocation there is \
-                     not seen.",
+            remark: "The last keys of that ring stay in use. Tokens of a newer key are refused, and a revocation there \
+                 is not seen.",
             next: "Bring that provider back before the next step of the switch. If a key of it was revoked meanwhile, this \
                    replica still accepts it.",
             restart: Restart::NoWord,
             section: "AlsoRingUnread",
         },
         State::IssuerNotAsked => Advice {
-            headline: "A trusted issuer was not asked yet",
-            means: "This process has just started, and asks a trusted issuer for its keys for the first time.",
+            headline: "The keys of a trusted issuer are being fetched",
+            means: "This process has just started, and fetches the keys of a trusted issuer for the first time.",
             remark: "",
-            next: "Wait some seconds: it is ready once the issuer has answered, or has failed to.",
+            next: "Wait some seconds: the replica is ready when the issuer has answered or the attempt has failed.",
             restart: Restart::NoWord,
             section: "IssuerUnread",
         },
         State::IssuerFails => Advice {
             headline: "The keys of a trusted issuer cannot be fetched",
-            means: "A trusted issuer does not give its keys, so this replica does not see a new key or the removal of one.",
-            remark: "The last keys of that issuer are in use until they are too old (max_stale). A token under a newer one is \
-                     refused.",
-            next: "Restore the issuer or the network path to it; the text above has the URL and the error. signet check asks \
-                   each issuer once.",
+            means: "The keys of a trusted issuer cannot be fetched, so this replica does not see a new key or the \
+                 removal of one.",
+            remark: "The last keys of that issuer stay in use until they are too old (max_stale). Tokens of a newer key \
+                 are refused.",
+            next: "Restore the issuer or the network path to it; the text above has the URL and the error. signet \
+                 check fetches the keys of each issuer once.",
             restart: Restart::Unneeded("Do not restart the sidecar while this lasts: it tries again by itself."),
             section: "IssuerUnread",
         },
         State::IssuerNeverRead => Advice {
             headline: "The keys of a trusted issuer were never fetched",
-            means: "There are no keys of a trusted issuer: its tokens get 503 here. This replica stays ready, as another \
-                    would most likely have the same trouble: compare /readyz of the others.",
+            means: "This replica has no keys of a trusted issuer, so requests with its tokens get 503. It stays ready, \
+                 because other replicas most likely have the same problem: compare their /readyz.",
             remark: "",
-            next: "Correct the address or the certificate authority if the text above says so; else restore the issuer or the \
-                   network path to it. Keep replicas that still have its keys running.",
+            next: "Correct the address or the certificate authority if the text above says so; otherwise restore the \
+                 issuer or the network path to it. Keep replicas that still have its keys running.",
             restart: Restart::Unneeded("The sidecar tries again by itself every few seconds."),
             section: "IssuerUnread",
         },
         State::IssuerTooOld => Advice {
             headline: "The keys of a trusted issuer are too old",
-            means: "A trusted issuer has not given its keys for longer than max_stale: its tokens get 503 here. This replica \
-                    stays ready, as another would most likely have the same trouble: compare /readyz of the others.",
+            means: "The keys of a trusted issuer could not be fetched for longer than max_stale, so requests with its \
+                 tokens get 503. This replica stays ready, because other replicas most likely have \
+                 the same problem: compare their /readyz.",
             remark: "",
             next: "Restore the issuer or the network path to it; the text above has the URL and the error. A longer max_stale \
                    also means that a key which the issuer revoked is accepted for longer.",
-            restart: Restart::Unneeded("It asks again every few seconds."),
+            restart: Restart::Unneeded("The sidecar tries again by itself every few seconds."),
             section: "IssuerUnread",
         },
         State::ClockInDoubt => Advice {
             headline: "The clock is in doubt",
-            means: "The wall clock was set, or disagrees with a provider or with an earlier reading. If it is wrong, good \
-                    tokens are refused here, expired ones are accepted, or those that are signed here are refused elsewhere. \
-                    No key is created, retired or erased until that is settled.",
-            remark: "Whatever signs or judges tokens here does so by this clock, and is right as far as the clock is.",
-            next: "Compare date -u with a clock that is right. If this machine's is wrong, set it and see that NTP runs: all \
-                   resumes then. If it is right and the text above names a provider, the clock there is wrong, or that \
-                   of a proxy on the way: set that one.",
+            means: "The wall clock was set, or disagrees with a provider or with an earlier reading. If it is wrong, \
+                 valid tokens are refused here, expired ones are accepted, or tokens that are signed \
+                 here are refused elsewhere. No key is created, retired or erased until this is \
+                 resolved.",
+            remark: "Tokens are still signed and verified by this clock, so the results are as correct as the clock.",
+            next: "Compare date -u with a correct clock. If the clock of this machine is wrong, set it and check that \
+                 NTP runs: Signet then resumes. If it is right and the text above names a \
+                 provider, the clock of the provider or of a proxy on the way is wrong: set that \
+                 clock.",
             restart: Restart::Last {
-                step: "If it names none, restart this sidecar, so that it watches the clock anew, but never while the clock \
-                       is wrong",
-                guard: "and not before the other conditions are good",
+                step: "If it names none, restart this sidecar, so that it watches the clock from the start, but never \
+                     while the clock is wrong",
+                guard: "and only when the other conditions are good",
             },
             section: "ClockInDoubt",
         },
         State::KeyFromTheFuture => Advice {
             headline: "The newest key was created in the future",
-            means: "A clock was ahead when the newest key was created, or this machine's is behind. If this one is wrong, \
-                    expired tokens are accepted here, and those that are signed here may be refused elsewhere. No key is \
-                    created, retired or erased until the key's date has come.",
-            remark: "Whatever signs or judges tokens here does so by this clock, and is right as far as the clock is.",
-            next: "Check the clocks of all machines, and set those that are wrong. Then wait until the instant that the text \
-                   above names. If that is too far away, run signet keys revoke with the kid above: tokens of that key are \
-                   then refused. Until then the key before it signs while it can, and then the one from the future.",
+            means: "A clock was ahead when the newest key was created, or the clock of this machine is behind. If this \
+                 clock is wrong, expired tokens are accepted here, and tokens that are signed here \
+                 may be refused elsewhere. No key is created, retired or erased until the creation \
+                 time of that key has come.",
+            remark: "Tokens are still signed and verified by this clock, so the results are as correct as the clock.",
+            next: "Check the clocks of all machines, and set those that are wrong. Then wait until the time that the \
+                 text above names. If that is too far away, run signet keys revoke with the kid \
+                 above: tokens of that key are then refused. Until then the key before it signs as \
+                 long as it can, and after that the key from the future.",
             restart: Restart::NoWord,
             section: "ClockInDoubt",
         },
         State::RevocationSpreads => Advice {
             headline: "A revoked key may still be accepted elsewhere",
-            means: "A key was revoked. Sidecars refuse it, but a service that verifies with the JWKS accepts its tokens until \
-                    its cache ends.",
+            means: "A key was revoked. Sidecars refuse it, but a service that verifies with the JWKS accepts its tokens \
+                 until its cache of the JWKS expires.",
             remark: "This sidecar refuses the key and its tokens.",
-            next: "If you cannot wait until the instant above, restart the services that verify with the JWKS. If the active \
-                   key was revoked, they refuse tokens of the new one until then. If nobody in your team revoked it, treat it \
-                   as an attack.",
+            next: "If you cannot wait until the time above, restart the services that verify with the JWKS. If the \
+                 active key was revoked, they refuse tokens of the new key until then. If nobody in \
+                 your team revoked it, treat it as an attack.",
             restart: Restart::NoWord,
             section: "KeyRevoked",
         },

@@ -7,9 +7,9 @@ use super::advice::{Advice, Restart};
 use crate::conditions::{Condition, Effect, Report, State};
 
 /// What to do before a restart that an error text asks for.
-const BEFORE_A_RESTART: &str = "The text above says when a restart is right: restart for that reason alone, and after all else that it \
-                                asks for. Before you do, run signet check with the new environment and as the sidecar's user, \
-                                until it grants everything: a restart loses the keys that are only in memory.";
+const BEFORE_A_RESTART: &str = "The text above says when to restart: restart only for that reason, and only after the other steps. Before you \
+     restart, run signet check with the new environment and as the sidecar's user until every row says yes, \
+     because a restart loses the keys that are only in memory.";
 
 /// The services that a sidecar offers to clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,14 +101,17 @@ pub(super) fn what_next(report: &Report, condition: &Condition, advice: &Advice)
     let asking = report.conditions.iter().find(|other| asks_for_a_restart(&other.detail));
     let restart: Cow<'_, str> = match (advice.restart, asking) {
         (Restart::Last { step, .. }, Some(asking)) => format!(
-            "{step}. The error under {} speaks of a restart too: one does both, once all that is said there before it is done.",
+            "{step}. The error under {} asks for a restart too: one restart does both, after all steps there that \
+             come before it.",
             asking.name
         )
         .into(),
         (_, Some(_)) if asks_for_a_restart(&condition.detail) => BEFORE_A_RESTART.into(),
-        (Restart::Unneeded(_), Some(asking)) => {
-            format!("The error under {} speaks of a restart: see there first.", asking.name).into()
-        }
+        (Restart::Unneeded(_), Some(asking)) => format!(
+            "The error under {} asks for a restart: read that one first.",
+            asking.name
+        )
+        .into(),
         (Restart::NoWord, _) => "".into(),
         (Restart::Unneeded(text), None) => text.into(),
         (Restart::Last { step, guard }, None) => format!("{step}; {guard}.").into(),
@@ -132,7 +135,7 @@ mod tests {
     use crate::routes::admin::advice::advice;
 
     const DEAD_TOKEN: &str =
-        "the token of VAULT_TOKEN has died: set a new one and restart Signet, or let it log in by AppRole";
+        "the token of VAULT_TOKEN has died: set a new one and restart Signet, or use a login with AppRole";
 
     fn report(states: &[(&'static str, State, &str)]) -> Report {
         let conditions = states.iter().map(|(name, state, detail)| Condition {
@@ -233,10 +236,10 @@ mod tests {
             "{told:?}"
         );
         assert!(
-            told[2][1].contains("The error under ring speaks of a restart"),
+            told[2][1].contains("The error under ring asks for a restart"),
             "{told:?}"
         );
-        assert!(told[3][1].contains("makes the file again"), "{told:?}");
+        assert!(told[3][1].contains("creates the file again"), "{told:?}");
         assert!(told[4][1].contains("never while the clock is wrong"), "{told:?}");
     }
 
@@ -251,7 +254,7 @@ mod tests {
             "{told:?}"
         );
         assert!(
-            told[1][1].contains("but not before the other conditions are good"),
+            told[1][1].contains("but only when the other conditions are good"),
             "{told:?}"
         );
     }

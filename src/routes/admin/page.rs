@@ -116,8 +116,8 @@ impl Page<'_> {
             ),
             Effect::LostEverywhere => write!(
                 html,
-                "<b>{}</b>, since {}. {}. This replica stays ready, as another would most likely have the same trouble: compare \
-                 /readyz of the others. See what to do below.",
+                "<b>{}</b>, since {}. {}. This replica stays ready, because other replicas most likely have the same \
+                 problem: compare their /readyz. See what to do below.",
                 self.headlines(effect),
                 rfc3339(since),
                 self.still_good()
@@ -136,10 +136,10 @@ impl Page<'_> {
             ),
             Effect::Good => write!(
                 html,
-                "{}, and tokens are validated. Nothing is to be done.",
+                "{}, and tokens are validated. There is nothing to do.",
                 match self.active() {
                     Some(key) => format!("Key <code>{}</code> signs", escape(&crate::timeline::short(&key.kid))),
-                    None => "All conditions hold".to_owned(),
+                    None => "All conditions are good".to_owned(),
                 }
             ),
         };
@@ -171,7 +171,7 @@ impl Page<'_> {
         names.dedup();
         match names.is_empty() {
             true if !self.is_ring_known() => "Nothing else is known yet".to_owned(),
-            true => "Nothing else is left".to_owned(),
+            true => "Nothing else works".to_owned(),
             false => format!("Still good: {}", names.join(", ")),
         }
     }
@@ -235,7 +235,7 @@ impl Page<'_> {
     fn what_comes(&self, html: &mut String, timeline: &Timeline) {
         let mut coming = timeline.coming.iter().take(MOST_COMING);
         let Some(first) = coming.next() else {
-            html.push_str("<p class=soon>Nothing changes by itself.</p>");
+            html.push_str("<p class=soon>No change is planned.</p>");
             return;
         };
         let _ = write!(

@@ -194,7 +194,7 @@ fn a_page_of_a_start_says_so_and_nothing_of_keys_that_nobody_has_read() {
         "<title>✖ NOT READY - Signet</title>",
         "<h1>✖ NOT READY <small>for 7s</small></h1>",
         "<b>The sidecar is starting</b>, since 2027-01-15T07:59:53Z. Nothing else is known yet.",
-        "<dt>Why</dt><dd>the ring of vault is opened and read for the first time",
+        "<dt>Why</dt><dd>the ring of vault is being read for the first time",
         "section “NotStarted”",
     ] {
         assert!(html.contains(text), "no {text:?} in {html}");
@@ -272,10 +272,10 @@ fn a_page_does_not_say_of_other_replicas_what_nobody_has_seen() {
     report.conditions[1].state = State::ProviderDoesNotSign;
     let html = page(&ring(), &report);
     assert!(
-        html.contains("as another would most likely have the same trouble"),
+        html.contains("because other replicas most likely have the same problem"),
         "{html}"
     );
-    assert!(html.contains("compare /readyz of the others"), "{html}");
+    assert!(html.contains("compare their /readyz"), "{html}");
     assert!(!html.contains("very replica"), "{html}");
 }
 
