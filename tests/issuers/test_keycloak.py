@@ -83,7 +83,7 @@ def test_an_access_token_of_keycloak_is_accepted_at_each_door(
 def test_the_certificate_of_keycloak_is_looked_at(keycloak: Keycloak, trusting: Callable[..., Trusting]) -> None:
     sidecar = trusting(keycloak.issuer)
     assert sidecar.doors.all(keycloak.token()).word == UNAVAILABLE
-    assert "no authority that this machine trusts has signed its certificate" in sidecar.readiness()
+    assert "no authority that this machine trusts has signed the server's certificate" in sidecar.readiness()
 
 
 def test_its_roles_are_scopes_where_the_table_says_so(keycloak: Keycloak, trust: Callable[..., Trusting]) -> None:

@@ -53,9 +53,9 @@ def test_a_restart_while_the_provider_is_down_refuses_no_token(
         took = time.monotonic() - began
         forged = Key.made("ec", "ES256").token(issuer.claims())
         assert sidecar.doors.all(forged).word == "bad_signature"
-    assert "come from disk" in sidecar.log()
+    assert "from disk" in sidecar.log()
     for text in [sidecar.readiness(), sidecar.page()]:
-        assert "come from disk" in text, "the reason stands where operators look"
+        assert "from disk" in text, "the reason stands where operators look"
     figure(f"restart with the provider down: its tokens accepted {took:.1f} s after the start began")
     issuer.proxy.up()
     rsa_key, ec, new = *issuer.keys, Key.made("new", "ES384")
@@ -109,7 +109,7 @@ def test_keys_that_are_due_again_serve_only_when_they_cannot_be_fetched(
     wait_until(lambda: time.time() - json.loads(file.read_text())["content"]["fetched_at_ms"] / 1000 > 1.5, LIMIT, "old")
     sidecar.revive()
     assert sidecar.doors.all(token).word == ACCEPTED
-    assert "come from disk, as they cannot be fetched" in sidecar.log()
+    assert "from disk, because they cannot be fetched" in sidecar.log()
 
 
 def as_link(file: Path) -> None:
@@ -140,7 +140,7 @@ def of_nobody(file: Path) -> None:
         (as_link, "symbolic link"),
         (as_pipe, "not a regular file"),
         (damaged, "damaged"),
-        (open_to_all, "others may write it"),
+        (open_to_all, "other users may write it"),
         (of_nobody, "members"),
     ],
 )
@@ -182,7 +182,7 @@ def test_the_keys_of_other_settings_and_of_another_issuer_are_not_taken(
     for name in [issuer.name, other.name]:
         assert f"the last good keys of {name}" in log, log
     assert "it has the keys of" in log
-    assert "algorithms of this trusted issuer had another value" in log
+    assert "algorithms of this trusted issuer has changed" in log
 
 
 def test_two_sidecars_may_share_a_directory(

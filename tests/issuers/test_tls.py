@@ -112,20 +112,20 @@ def trouble(
     between = Authority(authority.directory, "between", authority)
     good, ours = authority.certificate().context(), authority.file
     return {
-        "no ca_file": (good, None, "no authority that this machine trusts has signed its certificate; write ca_file"),
-        "another authority": (good, other.file, f"none of the authorities in {other.file} has signed its certificate"),
-        "an authority made anew": (good, of_name.file, f"{of_name.file} has under that name, but with another key"),
+        "no ca_file": (good, None, "no authority that this machine trusts has signed the server's certificate; set ca_file"),
+        "another authority": (good, other.file, f"none of the authorities in {other.file} has signed the server's certificate"),
+        "an authority made anew": (good, of_name.file, f"has the name of one in {of_name.file}, but another key"),
         "without the one between": (between.certificate().context(), ours, "does not send its intermediate certificates"),
         "another name": (
             authority.certificate("login.example.com").context(),
             ours,
-            f'its certificate is not for {LOOPBACK}, but for DnsName("login.example.com")',
+            f'the server's certificate is not for {LOOPBACK}, but for DnsName("login.example.com")',
         ),
-        "no name": (authority.certificate(None).context(), ours, f"not for {LOOPBACK}, but for no name at all"),
+        "no name": (authority.certificate(None).context(), ours, f"not for {LOOPBACK}, but for no name"),
         "expired": (authority.certificate(life=(-2 * DAY, -DAY)).context(), ours, "ended at 20"),
-        "not yet good": (authority.certificate(life=(DAY, 2 * DAY)).context(), ours, "is the clock of this machine right?"),
-        "the authority's own": (authority.as_server().context(), ours, "one of an authority (CA:TRUE)"),
-        "plain HTTP": (None, ours, "does not speak TLS; is it plain HTTP"),
+        "not yet good": (authority.certificate(life=(DAY, 2 * DAY)).context(), ours, "check the clock of this machine"),
+        "the authority's own": (authority.as_server().context(), ours, "that of an authority (CA:TRUE)"),
+        "plain HTTP": (None, ours, "does not speak TLS"),
         "TLS 1.0": (authority.certificate().context(only(ssl.TLSVersion.TLSv1)), ours, "neither TLS 1.2 nor TLS 1.3"),
         "TLS 1.1": (authority.certificate().context(only(ssl.TLSVersion.TLSv1_1)), ours, "neither TLS 1.2 nor TLS 1.3"),
     }[kind]
@@ -231,7 +231,7 @@ def test_keys_over_plain_http_elsewhere_are_not_taken(
     issuer.proxy.misbehave(altered(lambda found: {**found, "jwks_uri": "http://192.0.2.1/jwks"}), DISCOVERY)
     sidecar = trusting(issuer, tables=trusted(issuer, authority.file))
     assert sidecar.doors.all(issuer.token()).word == UNAVAILABLE
-    assert "is not https, and whoever stands between could give other keys" in sidecar.readiness()
+    assert "is not https, so an attacker on the network could send other keys" in sidecar.readiness()
 
 
 def started(directory: Path, issuer: str, command: str = "serve", **table: str) -> tuple[int, str]:
@@ -259,14 +259,14 @@ GARBAGE = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
     ("content", "said"),
     [
         (None, "cannot be read: No such file or directory"),
-        (b"", "holds no certificate in PEM"),
-        (b"# soon\n", "holds no certificate in PEM"),
-        ("key", "holds no certificate in PEM"),
-        ("DER", "holds no certificate in PEM"),
-        (b"\x00\xff" * 1000, "holds no certificate in PEM"),
-        ("half", "holds a certificate that cannot be used; is it damaged?"),
-        (GARBAGE, "holds a certificate that cannot be used; is it damaged?"),
-        ("good and garbage", "holds a certificate that cannot be used; is it damaged?"),
+        (b"", "has no certificate in PEM"),
+        (b"# soon\n", "has no certificate in PEM"),
+        ("key", "has no certificate in PEM"),
+        ("DER", "has no certificate in PEM"),
+        (b"\x00\xff" * 1000, "has no certificate in PEM"),
+        ("half", "has a certificate that cannot be used"),
+        (GARBAGE, "has a certificate that cannot be used"),
+        ("good and garbage", "has a certificate that cannot be used"),
     ],
     ids=["missing", "empty", "a comment", "a private key", "DER", "octets", "half", "garbage", "one of two is garbage"],
 )
@@ -308,4 +308,4 @@ def test_a_machine_without_authorities_is_told_so(tmp_path: Path, monkeypatch: p
 )
 def test_keys_are_not_asked_for_over_plain_http_elsewhere(tmp_path: Path, issuer: str, table: dict[str, str]) -> None:
     code, text = started(tmp_path, issuer, **table)
-    assert (code, "is not https, and whoever stands between could give other keys" in text) == (USAGE, True), text
+    assert (code, "is not https, so an attacker on the network could send other keys" in text) == (USAGE, True), text

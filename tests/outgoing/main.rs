@@ -207,7 +207,7 @@ fn a_failure_of_the_proxy_names_the_proxy_and_its_variable_at_every_provider() {
             let told = &told;
             for (at, variable, says) in [
                 (free, "HTTPS_PROXY", "cannot be reached (Connection refused"),
-                (asks.address, "ALL_PROXY", "wants a login (407)"),
+                (asks.address, "ALL_PROXY", "asks for a login (407)"),
                 (refuses.address, "HTTPS_PROXY", "did not connect to the server"),
             ] {
                 let place = place.clone();
@@ -229,7 +229,7 @@ fn a_proxy_that_is_silent_is_named_as_the_way_to_who_did_not_answer() {
             &[("HTTPS_PROXY", &format!("http://ann:hush@{at}"))],
         );
         assert_eq!(ran.code, 75, "{provider}: {}", ran.stderr);
-        let named = format!("HTTPS_PROXY leads to it through the proxy {at}");
+        let named = format!("The connection uses the proxy {at} (HTTPS_PROXY)");
         assert!(ran.stderr.contains(&named), "{provider}: {}", ran.stderr);
         assert!(!ran.stderr.contains("hush"), "{provider}: {}", ran.stderr);
     };

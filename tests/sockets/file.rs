@@ -26,7 +26,7 @@ fn a_second_start_on_a_live_socket_is_refused_and_the_first_goes_on() {
     let second = Spec::new(&Home::new()).set("SIGNET_SOCKET", sidecar.spec().socket_path().display());
     let text = refused(&second);
     assert!(
-        text.contains("is in use: another signet serves on it. Leave that one running if it serves a gateway"),
+        text.contains("is in use: another signet listens on it. Keep that one running if it serves a gateway"),
         "{text}"
     );
     assert!(!second.home().data().exists(), "it got as far as the ring");
@@ -160,8 +160,8 @@ fn a_socket_or_a_lock_of_another_user_is_told_with_its_owner_and_what_to_do() {
     let text = refused(&socket);
     for part in [
         &format!("{} belongs to user", lock.display()),
-        "Stop that one",
-        "set SIGNET_SOCKET to another path",
+        "To replace that sidecar, stop it",
+        "set another SIGNET_SOCKET",
         "If no sidecar of that user runs, remove",
     ] {
         assert!(text.contains(part), "{part}: {text}");
@@ -241,9 +241,7 @@ fn a_port_that_is_taken_is_named_with_its_setting() {
         let spec = Spec::new(&home).set(setting, taken);
         let text = refused(&spec);
         assert!(
-            text.contains(&format!(
-                "listening on {taken} failed; free the port, or change {setting}"
-            )),
+            text.contains(&format!("cannot listen on {taken}; free the port, or change {setting}")),
             "{text}"
         );
         wait_for("the socket to be gone", Duration::from_secs(1), || {

@@ -18,7 +18,7 @@ fn peers_that_are_turned_away_do_not_fill_the_log() {
         let _ = connection.send(b"GET /v1/ring HTTP/1.1\r\nhost: signet\r\n\r\n");
         assert!(connection.head().is_err(), "it was answered");
     }
-    let lines = sidecar.logged("this user is not on the allow-list of the socket").len();
+    let lines = sidecar.logged("this user may not use the socket").len();
     assert!((1..=3).contains(&lines), "{lines} lines");
     let metrics = sidecar.admin().get("/metrics").expect("an answer").text();
     let counted = format!("signet_peers_refused_total {MANY}");

@@ -18,7 +18,7 @@ fn a_peer_that_is_not_on_the_list_is_cut_off_also_if_it_owns_the_socket() {
         let _ = connection.send(b"GET /v1/ring HTTP/1.1\r\nhost: signet\r\n\r\n");
         assert!(connection.head().is_err(), "it was answered");
     }
-    let turned_away = sidecar.logged("this user is not on the allow-list of the socket");
+    let turned_away = sidecar.logged("this user may not use the socket");
     // The other lines are suppressed and counted.
     assert_eq!(turned_away.len(), 1);
     assert_eq!(turned_away[0]["uid"], rustix::process::geteuid().as_raw());
@@ -76,10 +76,7 @@ fn another_user_gets_in_only_if_it_is_on_the_list() {
         .get("/v1/ring")
         .expect("nobody is closed for a peer that is turned away");
     assert!(text.contains("SIGNET_SOCKET_ALLOW_UIDS"), "{text}");
-    assert_eq!(
-        sidecar.logged("this user is not on the allow-list of the socket")[0]["uid"],
-        STRANGER
-    );
+    assert_eq!(sidecar.logged("this user may not use the socket")[0]["uid"], STRANGER);
 
     let sidecar = Spec::new(&home)
         .set("SIGNET_SOCKET_ALLOW_UIDS", format!("0,{STRANGER}"))

@@ -81,7 +81,7 @@ fn the_public_listener_speaks_tls_and_takes_up_a_replaced_certificate() {
     let second_key = std::fs::read_to_string(home.path("tls.key")).expect("the key");
     replace(&home.path("tls.key"), &key);
     wait_for("the misfit to be noticed", PATIENCE, || {
-        (!sidecar.logged("the changed TLS files are not usable").is_empty()).then_some(())
+        (!sidecar.logged("the new TLS files cannot be used").is_empty()).then_some(())
     });
     assert_eq!(
         fetch(&sidecar, &first, &rustls::version::TLS13).expect("an answer"),
@@ -109,7 +109,7 @@ fn tls_files_that_cannot_be_used_are_named_at_the_start() {
         assert!(ran.stderr.contains(what), "{}", ran.stderr);
     };
     replace(&home.path("tls.key"), &key);
-    refused("SIGNET_TLS_CERT_FILE and SIGNET_TLS_KEY_FILE do not fit each other");
+    refused("SIGNET_TLS_CERT_FILE and SIGNET_TLS_KEY_FILE do not belong together");
     replace(&home.path("tls.key"), "nonsense");
     refused("SIGNET_TLS_KEY_FILE");
     std::fs::remove_file(home.path("tls.crt")).expect("removed");

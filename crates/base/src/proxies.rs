@@ -36,7 +36,7 @@ pub fn failure(error: &(dyn Error + 'static)) -> Option<String> {
 pub fn on_the_way() -> String {
     PROXY.get().map_or_else(String::new, |proxy| {
         let Proxy { variable, host } = proxy;
-        format!(". {variable} leads to it through the proxy {host}, unless NO_PROXY excepts it")
+        format!(". The connection uses the proxy {host} ({variable}), unless NO_PROXY has the server's host")
     })
 }
 
@@ -46,29 +46,31 @@ const TUNNEL: &str = "tunnel error";
 fn in_words(causes: &[String], proxy: Option<&Proxy>) -> Option<String> {
     let at = causes.iter().position(|cause| cause.contains(TUNNEL))?;
     let (tunnel, below) = (causes[at].as_str(), &causes[at + 1..]);
-    let (variable, host) = proxy.map_or(("HTTPS_PROXY", "of the environment"), |proxy| {
+    let (variable, host) = proxy.map_or(("HTTPS_PROXY", "in the environment"), |proxy| {
         (proxy.variable, proxy.host.as_str())
     });
     let deepest = below.last().map_or("no cause given", String::as_str);
     let what = if tunnel.contains("proxy authorization required") {
-        format!("wants a login (407): write its user and password into {variable}, as http://USER:PASSWORD@HOST:PORT")
+        format!(
+            "asks for a login (407): write the user and password into {variable}, as http://USER:PASSWORD@HOST:PORT"
+        )
     } else if tunnel.contains("unsuccessful") {
-        "did not connect to the server: it does not allow this host, or cannot reach it itself. Have it allow the host, or add the \
-         host to NO_PROXY if this machine reaches it directly"
+        "did not connect to the server: it does not allow this host, or cannot reach it. Allow the host at the \
+         proxy, or add it to NO_PROXY if this machine can reach it directly"
             .to_owned()
     } else if deepest.contains("invalid peer certificate") {
         format!(
-            "has a certificate that is not trusted ({deepest}): most proxies are written with http:// in {variable}, also for https \
-             servers"
+            "has a certificate that is not trusted ({deepest}): most proxies need http:// in {variable}, even for \
+             https servers"
         )
     } else if tunnel.contains("failed to create underlying connection") {
         format!(
-            "cannot be reached ({deepest}): correct {variable}, or add the server's host to NO_PROXY if this machine reaches it \
-             directly"
+            "cannot be reached ({deepest}): correct {variable}, or add the server's host to NO_PROXY if this machine \
+             can reach it directly"
         )
     } else {
         format!(
-            "broke off the connection ({}): its log may say why",
+            "closed the connection ({}): see the log of the proxy",
             tunnel.trim_end_matches('.')
         )
     };
@@ -93,7 +95,7 @@ mod tests {
         for (causes, says) in [
             (vec![connect, "tunnel error: proxy authorization required"], "(407)"),
             (vec![connect, "tunnel error: unsuccessful"], "NO_PROXY"),
-            (vec!["tunnel error: unexpected end of file"], "broke off"),
+            (vec!["tunnel error: unexpected end of file"], "closed the connection"),
             (
                 vec![
                     connect,

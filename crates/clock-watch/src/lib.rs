@@ -114,13 +114,13 @@ impl fmt::Display for Doubt {
         match self.against {
             Against::Running => write!(
                 f,
-                "the wall clock was set: it is {off} {direction} what it was when this process began to watch it, plus the time \
-                 that this machine has run since"
+                "the wall clock was set: it is {off} {direction} its value when this process started, plus the time \
+                 that has passed since then"
             ),
             Against::LastGood => write!(
                 f,
-                "the wall clock is {off} {direction} the last reading of the ring, which this sidecar made before it was started \
-                 again: it is behind now, or was ahead then"
+                "the wall clock is {off} {direction} the time of the last reading of the ring before the restart: \
+                 the clock is behind now, or was ahead then"
             ),
             Against::Provider(provider) => write!(f, "the wall clock is {off} {direction} the clock of {provider}"),
         }
@@ -132,18 +132,19 @@ impl Doubt {
     /// resolve a difference from a provider.
     #[must_use]
     pub fn advice(&self) -> String {
-        const COMPARE: &str = "Compare `date -u` with a clock that is right. If this machine's is wrong, set it and see that NTP runs: \
-                               all resumes by itself";
+        const COMPARE: &str = "Compare `date -u` with a correct clock. If the clock of this machine is wrong, set it and check that \
+             NTP runs: Signet then resumes by itself";
         match self.against {
             Against::Running | Against::LastGood => {
                 format!(
-                    "{COMPARE}. If it is right, restart this sidecar once /readyz shows nothing else that is wrong: it then begins to \
-                     watch the clock anew"
+                    "{COMPARE}. If it is right, restart this sidecar as soon as /readyz shows no other problem: it \
+                     then watches the clock from the start"
                 )
             }
             Against::Provider(provider) => format!(
-                "{COMPARE}. If it is right, the clock of {provider} is wrong, or that of a proxy that answers for it: set that one. \
-                 All resumes with the next answer that agrees, and a restart would change nothing"
+                "{COMPARE}. If it is right, the clock of {provider} is wrong, or that of a proxy in front of it: set \
+                 that clock. Signet resumes with the next answer that agrees; a restart does not \
+                 help"
             ),
         }
     }
@@ -284,7 +285,8 @@ impl ClockWatch {
                 info!(
                     suspended_seconds = suspended.as_secs(),
                     set_by_seconds = set_by / 1000,
-                    "the machine was suspended or its clock was set: rings and issuers are read again"
+                    "the machine was suspended or its clock was set; reading the rings and fetching the keys of \
+                     issuers again"
                 );
                 self.jumps.send_replace(());
             }
@@ -329,10 +331,13 @@ impl ClockWatch {
         });
         match (state.doubt, doubt) {
             (None, Some(doubt)) => warn!(
-                "{doubt}. Until that is settled no key is created, retired, disabled or erased. {}",
+                "{doubt}. Until this is resolved, no key is created, retired, disabled or erased. {}",
                 doubt.advice()
             ),
-            (Some(doubt), None) => info!(since = %rfc3339(doubt.since), "the wall clock agrees with the others again"),
+            (Some(doubt), None) => info!(
+                since = %rfc3339(doubt.since),
+                "the wall clock agrees with the other clocks again"
+            ),
             _ => {}
         }
         state.doubt = doubt;

@@ -85,7 +85,7 @@ pub async fn serve_tcp<H: Handler>(
     let manners = context.limits.manners(context.limits.tcp_head);
     while let Some((stream, client)) = next(name, || listener.accept(), &crowd, &context.shutdown).await {
         if let Err(error) = stream.set_nodelay(true) {
-            debug!(listener = name, %error, "TCP_NODELAY was refused");
+            debug!(listener = name, %error, "cannot set TCP_NODELAY on a connection");
         }
         let Some(member) = admit(&crowd, &context.shutdown).await else {
             break;
@@ -125,7 +125,8 @@ pub async fn serve_unix<H: Handler>(
             Err(error) => {
                 static LOGGED: Seldom<&str> = Seldom::new();
                 if let Some(held_back) = LOGGED.may_log(name) {
-                    warn!(listener = name, %error, held_back, "connection refused: the kernel does not say which user the peer runs as");
+                    warn!(listener = name, %error, held_back,
+                        "connection refused: the kernel does not report the user of the peer");
                 }
                 continue;
             }
@@ -140,8 +141,8 @@ pub async fn serve_unix<H: Handler>(
                     gid = peer.gid,
                     pid = peer.pid,
                     held_back,
-                    "connection refused: this user is not on the allow-list of the socket. If it runs one of your gateways, add \
-                     its uid to SIGNET_SOCKET_ALLOW_UIDS or its gid to SIGNET_SOCKET_ALLOW_GIDS"
+                    "connection refused: this user may not use the socket. If it runs one of your gateways, add its \
+                     uid to SIGNET_SOCKET_ALLOW_UIDS or its gid to SIGNET_SOCKET_ALLOW_GIDS"
                 );
             }
             continue;
@@ -198,7 +199,8 @@ where
             Err(error) => {
                 static LOGGED: Seldom<&str> = Seldom::new();
                 if let Some(held_back) = LOGGED.may_log(name) {
-                    warn!(listener = name, %error, held_back, "accept failed; if it says too many open files, raise ulimit -n");
+                    warn!(listener = name, %error, held_back,
+                        "a new connection cannot be accepted; if the error says too many open files, raise ulimit -n");
                 }
                 // The file descriptor of another connection may be enough.
                 crowd.make_place();
@@ -214,7 +216,8 @@ fn leave<S>(name: &'static str, moved: io::Result<S>) -> Option<S> {
     moved
         .inspect_err(|error| {
             if let Some(held_back) = LOGGED.may_log(name) {
-                warn!(listener = name, %error, held_back, "a connection could not be handed to a worker");
+                warn!(listener = name, %error, held_back,
+                    "a connection was lost, because no worker thread could take it");
             }
         })
         .ok()

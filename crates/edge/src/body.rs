@@ -35,10 +35,10 @@ static BODIES: Semaphore = Semaphore::const_new(BUDGET);
 #[derive(Debug, thiserror::Error)]
 pub enum NoBody {
     /// The client aborted the body, or its framing is invalid.
-    #[error("the body was broken off")]
+    #[error("the connection ended before the end of the body")]
     Broken(#[source] hyper::Error),
     /// The memory budget is used up.
-    #[error("too many bodies are under way; try again in a second")]
+    #[error("too many request bodies are in progress; try again in a second")]
     NoRoom,
 }
 
@@ -201,8 +201,8 @@ pub async fn read(body: Arriving, limit: usize) -> Result<Whole, Problem> {
         Err(Problem::new(
             StatusCode::REQUEST_TIMEOUT,
             "body_timeout",
-            "The body came too slowly",
-            "10 s are allowed",
+            "The body arrived too slowly",
+            "the body must arrive within 10 s",
         ))
     })
 }
@@ -262,7 +262,7 @@ fn reserved(arrived: usize, most: usize) -> usize {
 
 fn no_body(why: NoBody) -> Problem {
     match why {
-        NoBody::Broken(_) => Problem::request("broken_body", "the body was broken off"),
+        NoBody::Broken(_) => Problem::request("broken_body", "the connection ended before the end of the body"),
         NoBody::NoRoom => Problem::overloaded(why.to_string()),
     }
 }
@@ -282,7 +282,7 @@ fn too_large(limit: usize) -> Problem {
         StatusCode::PAYLOAD_TOO_LARGE,
         "body_too_large",
         "The body is too large",
-        format!("at most {limit} octets are read here"),
+        format!("the body may have at most {limit} bytes"),
     )
 }
 

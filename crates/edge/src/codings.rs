@@ -24,9 +24,9 @@ pub(crate) fn check<B>(request: &Request<B>) -> Result<(), Problem> {
         _ => Err(Problem::new(
             StatusCode::NOT_IMPLEMENTED,
             "unknown_coding",
-            "The transfer coding is not known",
-            "no transfer coding but chunked is taken here (RFC 9112 §6.1); send the body as it is, with Content-Length or as \
-             Transfer-Encoding: chunked",
+            "The transfer coding is not supported",
+            "only the transfer coding chunked is supported (RFC 9112 §6.1); send the body unencoded, with \
+             Content-Length or with Transfer-Encoding: chunked",
         )),
     }
 }

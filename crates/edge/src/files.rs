@@ -21,7 +21,7 @@ pub fn allow(listeners: usize, connections: usize, setting: &str) {
         warn!(
             needed,
             most,
-            "fewer files may be open than {setting} needs on all listeners; raise the limit (ulimit -n, systemd \
+            "the limit on open files is lower than {setting} needs on all listeners; raise it (ulimit -n, systemd \
              LimitNOFILE) or lower the setting"
         );
     }

@@ -35,7 +35,7 @@ fn as_urn<S: serde::Serializer>(code: &&'static str, serializer: S) -> Result<S:
 impl Problem {
     /// A problem with the client's request (400).
     pub fn request(code: &'static str, detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, code, "The request is not acceptable", detail)
+        Self::new(StatusCode::BAD_REQUEST, code, "The request is not valid", detail)
     }
 
     /// A problem with any status.
@@ -57,7 +57,7 @@ impl Problem {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "overloaded",
-            "Too much at once",
+            "Too many requests at once",
             detail,
         )
         .retry_after(1)
@@ -66,13 +66,13 @@ impl Problem {
     /// Nothing is at this path (404).
     #[must_use]
     pub fn not_found(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not_found", "There is nothing here", detail)
+        Self::new(StatusCode::NOT_FOUND, "not_found", "Not found", detail)
     }
 
     /// The path accepts other methods (405, RFC 9110 §15.5.6).
     #[must_use]
     pub fn method_not_allowed(allow: &'static str) -> Self {
-        let detail = format!("this path takes {allow}");
+        let detail = format!("this path allows only {allow}");
         let title = "The method is not allowed";
         let problem = Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", title, detail);
         Self {

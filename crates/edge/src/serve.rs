@@ -106,7 +106,7 @@ where
     match unless_told(connection, timeout(manners.header_timeout, tls.accept(stream))).await {
         Some(Ok(Ok(stream))) => speak(Box::new(stream), handler, connection, manners).await,
         Some(Ok(Err(error))) => debug!(%error, "a TLS handshake failed"),
-        Some(Err(_)) => debug!("a TLS handshake took too long"),
+        Some(Err(_)) => debug!("a TLS handshake did not finish in time"),
         None => {}
     }
 }
@@ -254,7 +254,7 @@ where
         Ok(()) => End::Done,
         Err(_) if connection.is_refused() => End::Full,
         Err(error) => {
-            debug!(%error, "a connection ended early");
+            debug!(%error, "a connection ended with an error");
             if error.is_parse() { End::Sending } else { End::Done }
         }
     };
@@ -271,7 +271,7 @@ where
         }
         // Requests that began before the connection was told to go are finished.
         if told == Told::Go && !connection.is_working() {
-            debug!("a connection was closed for others");
+            debug!("an idle connection was closed, because the listener is full");
             return Poll::Ready(End::Done);
         }
         if let Poll::Ready(outcome) = serving.as_mut().poll(cx) {
@@ -285,7 +285,7 @@ where
             false => silent.as_mut().poll(cx),
         };
         over.map(|()| {
-            debug!("a silent connection was closed");
+            debug!("an idle connection was closed");
             match connection.is_owed_a_request() {
                 true => End::Late,
                 false => End::Silent,

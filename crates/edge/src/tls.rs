@@ -27,16 +27,16 @@ const UNWRITTEN: usize = 16 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// The certificate file cannot be parsed.
-    #[error("{0} {1}: no readable PEM certificate chain")]
+    #[error("{0} {1} has no readable certificate chain in PEM")]
     Certificate(&'static str, PathBuf, #[source] rustls::pki_types::pem::Error),
     /// The key file cannot be parsed.
-    #[error("{0} {1}: no readable PEM private key")]
+    #[error("{0} {1} has no readable private key in PEM")]
     Key(&'static str, PathBuf, #[source] rustls::pki_types::pem::Error),
     /// A file cannot be read, or others could have written it.
     #[error("{0} cannot be used")]
     File(&'static str, #[source] Refused),
     /// The certificate and the key do not belong together.
-    #[error("{0} and {1} do not fit each other")]
+    #[error("{0} and {1} do not belong together: the private key is not that of the certificate")]
     Pair(&'static str, &'static str, #[source] rustls::Error),
 }
 
@@ -110,11 +110,11 @@ impl Tls {
             match self.files.read() {
                 Ok(config) => {
                     self.config.store(config);
-                    info!(file = %self.files.certificate.display(), "the changed TLS certificate is in use");
+                    info!(file = %self.files.certificate.display(), "the new TLS certificate is in use");
                 }
                 Err(failure) => {
                     let failure = signet_base::chain(&failure);
-                    error!("the changed TLS files are not usable, the last certificate stays in use: {failure}");
+                    error!("the new TLS files cannot be used, so the last certificate stays in use: {failure}");
                 }
             }
         }

@@ -28,13 +28,13 @@ const BACKLOG: u32 = 1024;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SocketFault {
     /// The file was removed.
-    #[error("somebody removed {0}: nobody can connect any more")]
+    #[error("somebody removed {0}, so no new connection is possible")]
     Gone(String),
     /// Another file is in its place.
-    #[error("another file is in the place of {0}: a client that connects there does not reach this process")]
+    #[error("another file has replaced {0}, so a client that connects there does not reach this process")]
     Replaced(String),
     /// The system does not let this process look at the file.
-    #[error("{path} cannot be looked at: {reason}")]
+    #[error("{path} cannot be checked: {reason}")]
     Hidden {
         /// The expected path of the file.
         path: String,
@@ -175,7 +175,7 @@ pub fn bind(path: &Path, access: &Access) -> Result<(UnixListener, Bound), Socke
             (None, Err(error)) => return Err(failed("connecting to")(error)),
         },
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(failed("looking at")(error)),
+        Err(error) => return Err(failed("checking")(error)),
     }
     let socket = UnixSocket::new_stream().map_err(failed("opening"))?;
     {
@@ -191,7 +191,7 @@ pub fn bind(path: &Path, access: &Access) -> Result<(UnixListener, Bound), Socke
         })?;
         warn_if_out_of_reach(path, group);
     }
-    let found = rustix::fs::fstat(&file).map_err(|error| failed("looking at")(error.into()))?;
+    let found = rustix::fs::fstat(&file).map_err(|error| failed("checking")(error.into()))?;
     let bound = Bound {
         file: SocketFile {
             path: path.to_owned(),
@@ -256,8 +256,9 @@ fn warn_if_out_of_reach(path: &Path, group: &Group) {
     if let Some(directory) = closed {
         tracing::warn!(
             directory = %directory.display(),
-            "the members of group {group} (SIGNET_SOCKET_GROUP) cannot reach the socket: they may not pass through this \
-             directory; set SIGNET_SOCKET to a path that they can reach, such as /run/signet/signet.sock"
+            "the members of group {group} (SIGNET_SOCKET_GROUP) cannot reach the socket, because they may not enter \
+             this directory; set SIGNET_SOCKET to a path that they can reach, such as \
+             /run/signet/signet.sock"
         );
     }
 }

@@ -74,7 +74,7 @@ pub enum Unread {
     #[error("it is {0}, not a regular file")]
     NotRegular(Other),
     /// The file belongs to another user.
-    #[error("it belongs to user {owner}, neither to this process's user {us} nor to root")]
+    #[error("it belongs to user {owner}, neither to the user of this process, {us}, nor to root")]
     Owner {
         /// The owner of the file.
         owner: u32,
@@ -90,7 +90,7 @@ pub enum Unread {
         forbidden: u32,
     },
     /// The file is too long.
-    #[error("it is longer than {longest} octets")]
+    #[error("it is longer than {longest} bytes")]
     TooLong {
         /// The maximum size in bytes.
         longest: u64,

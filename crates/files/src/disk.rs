@@ -179,7 +179,8 @@ impl Disk {
                 }
                 Err(TryLockError::WouldBlock) => {
                     let text = format!(
-                        "another process holds the lock on {} for {} s: find it (`fuser {}`) and stop it if it hangs",
+                        "another process has held the lock on {} for {} s; find it with `fuser {}`, and stop it if \
+                         it hangs",
                         path.display(),
                         LOCK_PATIENCE.as_secs(),
                         path.display()
@@ -198,8 +199,9 @@ impl Disk {
             && !path.exists()
         {
             let text = format!(
-                "{} belongs to user {owner}, and this process runs as root, whose files the sidecar of that user could not \
-                 open. Run this as user {owner}, as the sidecar does (`sudo -u '#{owner}' ...`, or `docker exec -u {owner} ...`)",
+                "{} belongs to user {owner}, but this process runs as root, and the sidecar could not open files of \
+                 root. Run this as user {owner}, as the sidecar does (`sudo -u '#{owner}' ...`, or \
+                 `docker exec -u {owner} ...`)",
                 directory_of(path).display()
             );
             return Err(DiskError::Root(text));
@@ -277,16 +279,17 @@ impl Disk {
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => (
                 Cause::System,
-                "the disk, the quota or the file size limit is exhausted. What was stored is untouched; make room, \
-                 and it is tried again"
+                "the disk, the quota or the file size limit is exhausted. The stored file is unchanged. Free some \
+                 space; Signet then tries again"
                     .to_owned(),
             ),
             io::ErrorKind::PermissionDenied => (
                 Cause::Rights,
                 format!(
-                    "permission denied to user {}{}. Run this as the user that the sidecar runs as. If it is already, give that \
-                     user the right to read and write there. Keep {setting}: a directory without the ring would start a \
-                     new one, and every token would be refused",
+                    "permission denied for user {}{}. Run this as the user of the sidecar. If it already runs as \
+                     that user, let that user read and write there. Keep {setting}: in a \
+                     directory without the ring Signet would start a new one, and every token \
+                     would be refused",
                     rustix::process::geteuid().as_raw(),
                     owned(doing, path)
                 ),
@@ -294,31 +297,33 @@ impl Disk {
             io::ErrorKind::ReadOnlyFilesystem => (
                 Cause::Rights,
                 format!(
-                    "the file system is read-only. Mount the same volume so that it can be written. If {setting} names the \
-                     wrong directory, correct it; one without the ring would start a new ring"
+                    "the file system is read-only. Mount the same volume read-write. If {setting} names the wrong \
+                     directory, correct it; in a directory without the ring Signet would start a \
+                     new one"
                 ),
             ),
             io::ErrorKind::IsADirectory => (
                 Cause::Setting,
                 format!(
-                    "a directory stands where a file should be. Correct {setting} if it is wrong, or move the directory away"
+                    "there is a directory instead of a file. Correct {setting} if it is wrong, or move the directory \
+                     away"
                 ),
             ),
             io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => (
                 Cause::Setting,
                 format!(
-                    "a file stands where a directory should be. Correct {setting} if it is wrong, or move the file away"
+                    "there is a file instead of a directory. Correct {setting} if it is wrong, or move the file away"
                 ),
             ),
             io::ErrorKind::NotFound => (
                 Cause::Setting,
                 format!(
-                    "its directory does not exist. Correct {setting} if it is wrong, and see that its volume is mounted. Make \
-                     the directory only if there is no ring yet"
+                    "its directory does not exist. Correct {setting} if it is wrong, and check that its volume is \
+                     mounted. Create the directory only if there is no ring yet"
                 ),
             ),
             io::ErrorKind::InvalidFilename | io::ErrorKind::InvalidInput => {
-                (Cause::Setting, format!("no such path can exist. Correct {setting}"))
+                (Cause::Setting, format!("this path is not valid. Correct {setting}"))
             }
             _ if is_loop(error) => (
                 Cause::Link,
@@ -326,7 +331,7 @@ impl Disk {
             ),
             _ => (
                 Cause::System,
-                format!("the system refused ({error}). What was stored is untouched; see the system's log"),
+                format!("the system refused ({error}). The stored file is unchanged; see the log of the system"),
             ),
         }
     }
@@ -436,7 +441,7 @@ mod tests {
         let (cause, advice) = disk.advice("read", Path::new("/no/such/file"), &Errno::ACCESS.into());
         assert_eq!(cause, Cause::Rights);
         assert!(
-            advice.contains(": / belongs to user 0. Run this as the user that the sidecar runs as"),
+            advice.contains(": / belongs to user 0. Run this as the user of the sidecar"),
             "{advice}"
         );
     }

@@ -26,8 +26,8 @@ pub const LONGEST: u64 = 4 * 1024 * 1024;
 pub enum Refused {
     /// Others than the owner can write to the file.
     #[error(
-        "{} can be written by others than its owner (mode {mode:04o}), so that anybody among them decides what Signet does. \
-         Take that away: `chmod go-w {}`",
+        "{} can be written by users other than its owner (mode {mode:04o}), who could change what Signet does. Run \
+         `chmod go-w {}`",
         path.display(), path.display()
     )]
     Mode {
@@ -38,8 +38,8 @@ pub enum Refused {
     },
     /// The file belongs to neither root nor us.
     #[error(
-        "{} belongs to user {owner}, neither to root nor to user {us}, as which Signet runs: its owner decides what Signet \
-         does. Give it to one of them: `chown {us} {}`",
+        "{} belongs to user {owner}, neither to root nor to the user of Signet, {us}: its owner could change what \
+         Signet does. Run `chown {us} {}`",
         path.display(), path.display()
     )]
     Owner {
@@ -52,8 +52,8 @@ pub enum Refused {
     },
     /// Anybody can replace the file.
     #[error(
-        "{} stands below {}, which every user may write (mode {mode:04o}) and which is not sticky: anybody can put another \
-         file in its place. Take that away (`chmod o-w {}`), or move the file to a directory of its own",
+        "{} is in or below {}, which every user may write (mode {mode:04o}) and which is not sticky: any user could \
+         replace the file. Run `chmod o-w {}`, or move the file to a directory of its own",
         path.display(), directory.display(), directory.display()
     )]
     Directory {
@@ -66,8 +66,8 @@ pub enum Refused {
     },
     /// The path is a pipe, a socket or a device.
     #[error(
-        "{} is {other}, not a regular file: Signet would wait for whoever writes it, and it reads most files again later. \
-         Write the content into a file, also in place of `<(...)` or `/dev/stdin`",
+        "{} is {other}, not a regular file: Signet would wait for its writer, and it reads most files again later. \
+         Write the content into a file, also instead of `<(...)` or `/dev/stdin`",
         path.display()
     )]
     NotRegular {
@@ -77,7 +77,7 @@ pub enum Refused {
         other: Other,
     },
     /// The file is too long.
-    #[error("{} is longer than {longest} octets: it is no such file", path.display())]
+    #[error("{} is longer than {longest} bytes, so it is not a file of this kind", path.display())]
     TooLong {
         /// The path of the file.
         path: PathBuf,

@@ -9,17 +9,18 @@ pub fn no_authorities(content: &[u8]) -> Option<&'static str> {
         return None;
     }
     Some(match content {
-        [] => "is empty: write the certificates of the authorities into it, in PEM",
+        [] => "is empty; write the certificates of the authorities into it, in PEM",
         // The beginning of a DER SEQUENCE of more than 255 bytes (X.690).
         [0x30, 0x82, ..] => {
-            "holds a certificate in DER: `openssl x509 -inform der -in FILE -out FILE.pem` makes PEM of it"
+            "has a certificate in DER; convert it to PEM with `openssl x509 -inform der -in FILE -out FILE.pem`"
         }
         _ if has("PRIVATE KEY-----") => {
-            "holds a private key and no certificate: write the path of the authorities' certificates, in PEM"
+            "has a private key and no certificate; write the path of a file with the certificates of the \
+             authorities, in PEM"
         }
         _ => {
-            "holds no PEM certificate, which stands between BEGIN CERTIFICATE and END CERTIFICATE: write the path of a file with \
-             those of the authorities"
+            "has no certificate in PEM, which starts with BEGIN CERTIFICATE; write the path of a file with the \
+             certificates of the authorities"
         }
     })
 }
@@ -32,7 +33,7 @@ mod tests {
     fn a_file_without_a_certificate_is_told_with_what_is_in_it() {
         for (content, says) in [
             (&b""[..], "is empty"),
-            (b"junk", "holds no PEM certificate"),
+            (b"junk", "has no certificate in PEM"),
             (&[0x30, 0x82, 0x02, 0x00], "in DER"),
             (b"-----BEGIN PRIVATE KEY-----\nAAAA", "a private key and no certificate"),
         ] {

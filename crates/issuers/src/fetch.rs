@@ -37,7 +37,7 @@ pub enum FetchError {
         why: String,
     },
     /// TLS failed, or the server's certificate is not that of the issuer.
-    #[error("{url} is not asked, as TLS with it fails: {why}")]
+    #[error("the TLS connection to {url} failed: {why}")]
     Tls {
         /// The requested URL.
         url: Location,
@@ -53,21 +53,24 @@ pub enum FetchError {
         status: u16,
     },
     /// The document is too long.
-    #[error("{url} answered more than {} KiB", LONGEST / 1024)]
+    #[error("the answer of {url} is longer than {} KiB", LONGEST / 1024)]
     TooLong {
         /// The requested URL.
         url: Location,
     },
     /// The document is not what OpenID Connect Discovery 1.0 §3 or RFC 8414 §2 describe.
     #[error(
-        "{url} is no discovery document: it is not a JSON object with issuer and jwks_uri; is discovery_url right?"
+        "{url} did not answer with a discovery document, a JSON object with issuer and jwks_uri; check discovery_url"
     )]
     NotDiscovery {
         /// The requested URL.
         url: Location,
     },
     /// The document is for another issuer (OpenID Connect Discovery 1.0 §4.3).
-    #[error("{url} is of the issuer {named:?}; write exactly that name in SIGNET_TRUSTED_ISSUERS if it is meant")]
+    #[error(
+        "{url} is the discovery document of another issuer, {named:?}; if you mean that one, write exactly this name \
+         in SIGNET_TRUSTED_ISSUERS"
+    )]
     OtherIssuer {
         /// The requested URL.
         url: Location,
@@ -75,7 +78,7 @@ pub enum FetchError {
         named: String,
     },
     /// The document names a URL from which keys must not be fetched.
-    #[error("{url} names as jwks_uri a URL that {why}")]
+    #[error("the jwks_uri in {url} {why}")]
     BadLocation {
         /// The URL in the document.
         url: Location,
@@ -83,7 +86,7 @@ pub enum FetchError {
         why: &'static str,
     },
     /// The document has no usable key.
-    #[error("{url} gives no keys")]
+    #[error("{url} has no usable keys")]
     NoKeys {
         /// The requested URL.
         url: Location,
@@ -94,9 +97,11 @@ pub enum FetchError {
 
 fn advice(status: u16) -> &'static str {
     match status {
-        300..=399 => ", a redirect, which is not followed; write the URL where it ends as jwks_url or discovery_url",
-        401 | 403 => "; keys are public, so something in between asks for a login, or a firewall refuses us",
-        404 => "; is the name of the issuer right, to the last slash?",
+        300..=399 => {
+            ", a redirect, and Signet does not follow redirects; write the final URL as jwks_url or discovery_url"
+        }
+        401 | 403 => "; keys are public, so a proxy on the way asks for a login, or a firewall refuses this machine",
+        404 => "; check the name of the issuer, including its last slash",
         _ => "",
     }
 }
@@ -253,7 +258,7 @@ impl Source {
         let why = match error.is_timeout() {
             true => {
                 let way = self.direct(&url).map_or_else(proxies::on_the_way, |_| String::new());
-                format!("no whole answer within {} s{way}", DEADLINE.as_secs())
+                format!("no complete answer within {} s{way}", DEADLINE.as_secs())
             }
             // The library's own text would repeat the URL.
             false => error.source().map_or_else(|| error.to_string(), chain),

@@ -109,9 +109,17 @@ impl Follower {
             }
         }
         if let Some(outage) = self.trusted.outage.swap(None) {
-            info!(issuer = %terms.issuer, since = %rfc3339(outage.since), "a trusted issuer gives its keys again");
+            info!(
+                issuer = %terms.issuer,
+                since = %rfc3339(outage.since),
+                "the keys of a trusted issuer can be fetched again"
+            );
         } else if before.is_none() {
-            info!(issuer = %terms.issuer, keys = known.keys.len(), "the keys of a trusted issuer are known");
+            info!(
+                issuer = %terms.issuer,
+                keys = known.keys.len(),
+                "fetched the keys of a trusted issuer for the first time"
+            );
         }
         let life = known.fresh_until.since(asked_at);
         self.serve(known);
@@ -133,11 +141,15 @@ impl Follower {
         let issuer = &self.trusted.terms.issuer;
         match remembered.worth(&self.trusted.terms, self.clock.now()) {
             Worth::Fresh(known) => {
-                info!(%issuer, fetched_at, "the keys of a trusted issuer come from disk until they are fetched");
+                info!(%issuer, fetched_at, "using the keys of a trusted issuer from disk until they are fetched");
                 self.serve(known);
             }
             Worth::Stale(known) => self.stale = Some(known),
-            Worth::Nothing => info!(%issuer, fetched_at, "the keys of a trusted issuer on disk are too old to be used"),
+            Worth::Nothing => info!(
+                %issuer,
+                fetched_at,
+                "the keys of a trusted issuer on disk are too old, and are not used"
+            ),
         }
     }
 
@@ -147,7 +159,7 @@ impl Follower {
             info!(
                 issuer = %self.trusted.terms.issuer,
                 fetched_at = %rfc3339(known.fetched_at),
-                "the keys of a trusted issuer come from disk, as they cannot be fetched"
+                "using the keys of a trusted issuer from disk, because they cannot be fetched"
             );
             self.serve(known);
         }
@@ -162,8 +174,8 @@ impl Follower {
             let known = trusted.known.load();
             let until = known.as_ref().map(|known| rfc3339(known.usable_until));
             let left = until.map_or_else(
-                || "its tokens get 503 until then".to_owned(),
-                |until| format!("the last ones stay in use until {until}"),
+                || "until they are fetched, requests with its tokens get 503".to_owned(),
+                |until| format!("the last keys stay in use until {until}"),
             );
             warn!(issuer = %trusted.terms.issuer, "the keys of a trusted issuer cannot be fetched; {left}: {reason}");
         }

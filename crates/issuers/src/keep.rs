@@ -50,8 +50,8 @@ pub(super) async fn recall(
         Ok(found) => found.unwrap_or_default(),
         Err(_) => {
             warn!(
-                "the last good keys of trusted issuers are not used, as reading them from {} takes longer than {} s; see what \
-                 is wrong with that disk",
+                "the last good keys of trusted issuers are not used, because reading them from {} takes longer than \
+                 {} s; check that disk",
                 data_dir.display(),
                 PATIENCE.as_secs()
             );
@@ -141,7 +141,7 @@ impl Faults {
 
     fn mended(&mut self, index: usize) {
         if self.0.remove(&index).is_some() && self.0.is_empty() {
-            info!("the last good keys of trusted issuers can be written again");
+            info!("the last good keys of trusted issuers are written to disk again");
         }
     }
 }

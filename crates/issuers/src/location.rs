@@ -22,7 +22,7 @@ impl Location {
         let location = Self::parse_over_http(text)?;
         match location.0.scheme() == "https" || location.is_here() {
             true => Ok(location),
-            false => Err("is not https, and whoever stands between could give other keys"),
+            false => Err("is not https, so an attacker on the network could send other keys"),
         }
     }
 
@@ -34,17 +34,17 @@ impl Location {
         // The parser silently drops these characters (WHATWG URL §4.4). The request would then go to a host
         // that differs from the text.
         if text.chars().any(|c| c.is_control() || c.is_whitespace() || c == '\\') {
-            return Err("holds a blank, a control character or a backslash");
+            return Err("has white space, a control character or a backslash");
         }
         let url: Url = text.parse().map_err(|_| "is not an absolute URL")?;
         if !url.username().is_empty() || url.password().is_some() {
-            return Err("holds a user's name, which would be sent as a password");
+            return Err("has a user name, which would be sent as a login");
         }
         if url.fragment().is_some() {
-            return Err("has a fragment (#), which no request sends");
+            return Err("has a fragment (#), which is never sent");
         }
         if url.port() == Some(0) {
-            return Err("has the port 0, at which nobody listens");
+            return Err("has the port 0, which is not valid");
         }
         // The parser also accepts `https:host` and `https:///host`.
         let after_scheme = text.split_once(':').map_or("", |(_, rest)| rest);
@@ -68,13 +68,14 @@ impl Location {
             // Allowed if both are on a non-loopback interface of this machine, or neither is.
             Nearness::Elsewhere if self.has_own_address() || !there.has_own_address() => Ok(there),
             Nearness::Elsewhere => {
-                Err("is an address of this machine, where the document is not; write it as jwks_url if it is meant")
+                Err("is an address of this machine; if you mean that, write the URL of the keys as jwks_url")
             }
             Nearness::Here | Nearness::PerhapsHere => {
-                Err("is or may be on this machine, where the document is not; write it as jwks_url if it is meant")
+                Err("is or may be on this machine; if you mean that, write the URL of the keys as jwks_url")
             }
             Nearness::Link => Err(
-                "is an address of this machine's own link, where clouds keep credentials; write it as jwks_url if it is meant",
+                "is a link-local address, where clouds serve credentials; if you mean that, write the URL of the \
+                 keys as jwks_url",
             ),
         }
     }

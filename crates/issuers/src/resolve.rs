@@ -94,8 +94,8 @@ impl Resolver {
         let (elsewhere, near): (Vec<_>, Vec<_>) = addresses.into_iter().partition(may_be_asked);
         match (near.first(), elsewhere.is_empty()) {
             (Some(address), true) => Err(io::Error::other(format!(
-                "{name} resolves to {}, an address of this machine or its link, where the discovery document is not; write \
-                 jwks_url if it is meant",
+                "{name} resolves to {}, an address of this machine or a link-local one, so it is not asked; if you \
+                 mean that, write the URL of the keys as jwks_url",
                 address.ip()
             ))),
             _ => Ok(elsewhere),
@@ -203,7 +203,7 @@ mod tests {
         let Err(error) = resolve().await else {
             panic!("led here")
         };
-        assert!(error.to_string().contains("write jwks_url"), "{error}");
+        assert!(error.to_string().contains("as jwks_url"), "{error}");
         // The same name, but it belongs to the proxy that is asked for the keys.
         resolver.is_led_to(None);
         assert!(resolve().await.is_ok());

@@ -31,8 +31,8 @@ pub enum NoClient {
     },
     /// The file has no certificate of an authority.
     #[error(
-        "ca_file of the trusted issuer {issuer}, {}, holds no certificate in PEM, which stands between BEGIN CERTIFICATE and \
-         END CERTIFICATE; write those of the certificate authorities there, and no private key",
+        "ca_file of the trusted issuer {issuer}, {}, has no certificate in PEM, which starts with BEGIN CERTIFICATE; \
+         write the certificates of the authorities there, and no private key",
         path.display()
     )]
     Empty {
@@ -42,7 +42,7 @@ pub enum NoClient {
         path: PathBuf,
     },
     /// The file has a certificate that cannot be decoded.
-    #[error("ca_file of the trusted issuer {issuer}, {}, holds a certificate that cannot be used; is it damaged?", path.display())]
+    #[error("ca_file of the trusted issuer {issuer}, {}, has a certificate that cannot be used; it may be damaged", path.display())]
     Damaged {
         /// The issuer of the setting.
         issuer: Issuer,
@@ -53,8 +53,8 @@ pub enum NoClient {
     },
     /// The machine has no certificate authorities of its own.
     #[error(
-        "the certificate authorities of this machine, which vouch for the trusted issuer {issuer}, cannot be read; install them \
-         (Debian: ca-certificates), or write ca_file"
+        "the certificate authorities of this machine, which the trusted issuer {issuer} needs, cannot be read; \
+         install them (Debian: ca-certificates), or set ca_file"
     )]
     Machine {
         /// The issuer whose server cannot be verified.
@@ -113,11 +113,12 @@ pub(super) fn in_words(failure: &rustls::Error, ca_file: Option<&Path>) -> Strin
     match failure {
         InvalidCertificate(error) => of_certificate(error, ca_file).unwrap_or_else(|| failure.to_string()),
         Invalid(InvalidMessage::InvalidContentType) => {
-            "what answers there does not speak TLS; is it plain HTTP, or another port?".to_owned()
+            "the server does not speak TLS; check that the URL does not lead to plain HTTP or to a wrong port"
+                .to_owned()
         }
         AlertReceived(AlertDescription::ProtocolVersion)
         | Incompatible(PeerIncompatible::ServerDoesNotSupportTls12Or13) => {
-            "it speaks neither TLS 1.2 nor TLS 1.3, and older ones are not safe".to_owned()
+            "the server supports neither TLS 1.2 nor TLS 1.3; older versions are not safe".to_owned()
         }
         _ => failure.to_string(),
     }
@@ -127,38 +128,45 @@ fn of_certificate(error: &CertificateError, ca_file: Option<&Path>) -> Option<St
     let at = |time: &UnixTime| rfc3339(Timestamp::from_secs(i64::try_from(time.as_secs()).unwrap_or(i64::MAX)));
     Some(match (error, ca_file) {
         (CertificateError::UnknownIssuer, Some(path)) => format!(
-            "none of the authorities in {} has signed its certificate, or it does not send its intermediate certificates along",
+            "none of the authorities in {} has signed the server's certificate, or the server does not send its \
+             intermediate certificates",
             path.display()
         ),
         (CertificateError::UnknownIssuer, None) => {
-            "no authority that this machine trusts has signed its certificate; write ca_file if it is one of your own, or have \
-             the issuer send its intermediate certificates along"
+            "no authority that this machine trusts has signed the server's certificate; set ca_file if you have your \
+             own authority, or make the server send its intermediate certificates"
                 .to_owned()
         }
         (CertificateError::BadSignature, Some(path)) => format!(
-            "its certificate names an authority that {} has under that name, but with another key; was the authority made anew?",
+            "the server's certificate is signed by an authority that has the name of one in {}, but another key; \
+             check whether that authority was replaced",
             path.display()
         ),
         (CertificateError::ExpiredContext { not_after, .. }, _) => format!(
-            "its certificate, or one that it sends along, ended at {}; have it renewed, or set the clock of this machine right",
+            "the server's certificate, or one of its intermediate certificates, expired at {}; renew it, or correct \
+             the clock of this machine",
             at(not_after)
         ),
         (CertificateError::NotValidYetContext { not_before, .. }, _) => format!(
-            "its certificate, or one that it sends along, begins at {} only; is the clock of this machine right?",
+            "the server's certificate, or one of its intermediate certificates, is valid only from {}; check the \
+             clock of this machine",
             at(not_before)
         ),
         (CertificateError::NotValidForNameContext { expected, presented }, _) => {
             let names: Vec<&str> = presented.iter().take(MOST_NAMES).map(String::as_str).collect();
             let names = match names.as_slice() {
-                [] => "no name at all, as a subjectAltName is missing".to_owned(),
+                [] => "no name, because it has no subjectAltName".to_owned(),
                 names => names.join(", "),
             };
-            format!("its certificate is not for {}, but for {names}", expected.to_str())
+            format!(
+                "the server's certificate is not for {}, but for {names}",
+                expected.to_str()
+            )
         }
         // The error is matched by its text, because its type belongs to a crate that we do not depend on.
         (CertificateError::Other(other), _) if other.to_string().contains("CaUsedAsEndEntity") => {
-            "its certificate is one of an authority (CA:TRUE), as `openssl req -x509` makes it; a server needs one that is none \
-             (CA:FALSE)"
+            "the server's certificate is that of an authority (CA:TRUE), as `openssl req -x509` makes it; a server \
+             needs one with CA:FALSE"
                 .to_owned()
         }
         _ => return None,

@@ -256,8 +256,8 @@ impl Crowd {
             listener = self.name,
             connections = self.most,
             held_back,
-            "the listener is full: connections that have been idle longest are closed for new ones; if these are your own \
-             clients, raise {}",
+            "the listener is full, so the connections that were idle longest are closed for new ones; if these are \
+             your own clients, raise {}",
             self.setting
         );
     }

@@ -12,11 +12,14 @@ use super::Group;
 pub enum SocketError {
     /// Another process is serving on the socket.
     #[error(
-        "{0} is in use: another signet serves on it. Leave that one running if it serves a gateway; a second sidecar needs a SIGNET_SOCKET of its own"
+        "{0} is in use: another signet listens on it. Keep that one running if it serves a gateway, and set another \
+         SIGNET_SOCKET for this one"
     )]
     InUse(PathBuf),
     /// Something that is not a socket is in the way. The text does not advise to remove it, because it may be valuable.
-    #[error("{path} is {what}, not a socket, and Signet leaves it alone; set SIGNET_SOCKET to another path{example}")]
+    #[error(
+        "{path} is {what}, not a socket, so Signet does not replace it; set SIGNET_SOCKET to another path{example}"
+    )]
     NotASocket {
         /// The path in SIGNET_SOCKET.
         path: PathBuf,
@@ -27,9 +30,9 @@ pub enum SocketError {
     },
     /// The socket or its lock file belongs to another user.
     #[error(
-        "{path} belongs to user {owner}, and this process runs as user {us}: a sidecar of that user serves there, or did once. \
-         Stop that one if this one is to take its place, or set SIGNET_SOCKET to another path. If no sidecar of that user \
-         runs, remove {path} as that user or as root"
+        "{path} belongs to user {owner}, but this process runs as user {us}: a sidecar of that user uses the path, \
+         or did. To replace that sidecar, stop it; to run both, set another SIGNET_SOCKET for this one. If \
+         no sidecar of that user runs, remove {path} as that user or as root"
     )]
     Foreign {
         /// The path of the socket or the lock file.
@@ -52,8 +55,8 @@ pub enum SocketError {
     },
     /// Somebody replaced the socket while it was made.
     #[error(
-        "somebody replaced {0} while it was made; set SIGNET_SOCKET to a path in a directory that only this user can \
-         write"
+        "somebody replaced {0} while Signet created it; set SIGNET_SOCKET to a path in a directory that only this \
+         user can write"
     )]
     Replaced(PathBuf),
     /// The socket cannot be given to the group.
@@ -70,7 +73,7 @@ pub enum SocketError {
         source: io::Error,
     },
     /// The system refused an operation.
-    #[error("{action} {path} failed; {advice}", advice = io_advice(path, source))]
+    #[error("{action} {path} failed: {advice}", advice = io_advice(path, source))]
     Io {
         /// The operation, as a verb.
         action: &'static str,
@@ -105,13 +108,13 @@ fn group_advice(group: &Group, error: &io::Error) -> String {
     let us = us();
     match error.kind() {
         io::ErrorKind::PermissionDenied => format!(
-            "this process runs as user {us}, which is neither root nor a member of that group. Add the user to the group \
-             (`usermod --append --groups {group} USER`, `SupplementaryGroups=` in systemd, `supplementalGroups: [{}]` in \
-             Kubernetes), or remove SIGNET_SOCKET_GROUP",
+            "this process runs as user {us}, which is neither root nor a member of that group. Add the user to the \
+             group (`usermod --append --groups {group} USER`, `SupplementaryGroups=` in systemd, \
+             `supplementalGroups: [{}]` in Kubernetes), or remove SIGNET_SOCKET_GROUP",
             group.gid
         ),
         io::ErrorKind::InvalidInput => format!(
-            "group {} has no number in the user namespace of this process; write one that it maps, or remove \
+            "group {} does not exist in the user namespace of this process; write one that does, or remove \
              SIGNET_SOCKET_GROUP",
             group.gid
         ),
@@ -134,12 +137,12 @@ fn io_advice(path: &Path, error: &io::Error) -> String {
                 .find_map(|above| Some((above, std::fs::metadata(above).ok()?)));
             let whose = above.map_or_else(String::new, |(above, found)| {
                 let (owner, mode) = (user(found.uid()), found.mode() & 0o7777);
-                format!("{} belongs to user {owner} (mode {mode:04o}), and ", above.display())
+                format!("{} belongs to user {owner} (mode {mode:04o}), but ", above.display())
             });
-            format!("{whose}this process runs as user {us}: make the directory writable for it, or {another}")
+            format!("{whose}this process runs as user {us}: let this user write the directory, or {another}")
         }
         io::ErrorKind::ReadOnlyFilesystem => {
-            format!("the file system is read-only: {another} on one that can be written")
+            format!("the file system is read-only: {another} on a writable file system")
         }
         io::ErrorKind::NotADirectory => format!("a directory of the path is a file: {another}"),
         io::ErrorKind::StorageFull => format!("the file system is full: make room, or {another}"),

@@ -11,13 +11,13 @@ use crate::content::Unread;
 #[derive(Debug, thiserror::Error)]
 pub enum FileFault {
     /// The path is a symbolic link.
-    #[error("refused, as it is a symbolic link")]
+    #[error("it is refused, because it is a symbolic link")]
     Link,
     /// The path is a directory, a pipe, a socket or a device.
-    #[error("refused, as it is not a regular file")]
+    #[error("it is refused, because it is not a regular file")]
     NotAFile,
     /// The file belongs to another user. Even root is not accepted.
-    #[error("refused, as it belongs to user {owner}, not to this process's user {us}")]
+    #[error("it is refused, because it belongs to user {owner}, not to the user of this process, {us}")]
     Owner {
         /// The owner of the file.
         owner: u32,
@@ -25,13 +25,16 @@ pub enum FileFault {
         us: u32,
     },
     /// Others can write to the file.
-    #[error("refused, as others may write it (mode {mode:04o})")]
+    #[error("it is refused, because other users may write it (mode {mode:04o})")]
     Writable {
         /// The permission bits of the file.
         mode: u32,
     },
     /// The directory belongs to neither us nor root.
-    #[error("refused, as this directory belongs to user {owner}, neither to this process's user {us} nor to root")]
+    #[error(
+        "it is refused, because this directory belongs to user {owner}, neither to the user of this process, {us}, \
+         nor to root"
+    )]
     DirectoryOwner {
         /// The owner of the directory.
         owner: u32,
@@ -39,13 +42,13 @@ pub enum FileFault {
         us: u32,
     },
     /// Others can move files in the directory.
-    #[error("refused, as others may write this directory (mode {mode:04o}) and so move files in it")]
+    #[error("it is refused, because other users may write this directory (mode {mode:04o}) and replace files in it")]
     DirectoryWritable {
         /// The permission bits of the directory.
         mode: u32,
     },
     /// A directory that Signet made was replaced by a symbolic link.
-    #[error("refused, as it is a symbolic link, and Signet made a directory there")]
+    #[error("it is refused, because it is a symbolic link, but Signet created a directory there")]
     DirectoryLink,
     /// The directory cannot be opened.
     #[error("this directory cannot be opened")]
@@ -57,22 +60,22 @@ pub enum FileFault {
     #[error("it cannot be read")]
     Unreadable(#[source] io::Error),
     /// The file is longer than any file of this kind.
-    #[error("refused, as it is longer than {longest} octets")]
+    #[error("it is refused, because it is longer than {longest} bytes")]
     TooLong {
         /// The maximum length in bytes.
         longest: u64,
     },
     /// The file is not strict JSON, for example because it is cut short or repeats a member.
-    #[error("refused, as it is damaged or no file of this kind")]
+    #[error("it is refused, because it is damaged or not a file of this kind")]
     NotJson(#[source] JsonError),
     /// The file is not UTF-8.
-    #[error("refused, as it is damaged or no file of this kind")]
+    #[error("it is refused, because it is damaged or not a file of this kind")]
     NotText(#[source] std::str::Utf8Error),
     /// The JSON has a missing member, an unknown one, or one of the wrong type.
-    #[error("refused, as its members are not those of a file of this kind")]
+    #[error("it is refused, because its JSON members are not those of a file of this kind")]
     Malformed(#[source] serde_json::Error),
     /// Another version of Signet wrote the file.
-    #[error("refused, as its format is {found:?}, and this version of Signet reads {reads:?} only")]
+    #[error("it is refused, because its format is {found:?}, but this version of Signet reads only {reads:?}")]
     Format {
         /// The format that the file names.
         found: String,
@@ -80,10 +83,10 @@ pub enum FileFault {
         reads: &'static str,
     },
     /// The content could not be encoded as JSON.
-    #[error("it could not be written, as it cannot be put in JSON")]
+    #[error("it cannot be written, because it cannot be encoded as JSON")]
     Unencodable(#[source] serde_json::Error),
     /// The content would be too long to be read again.
-    #[error("not written, as it would have {octets} octets, more than {longest}")]
+    #[error("it is not written, because it would have {octets} bytes, but at most {longest} are allowed")]
     TooLongToWrite {
         /// The length of the content in bytes.
         octets: usize,
@@ -91,7 +94,7 @@ pub enum FileFault {
         longest: usize,
     },
     /// The file could not be written.
-    #[error("it could not be written")]
+    #[error("it cannot be written")]
     Unwritten(#[source] Box<dyn Error + Send + Sync>),
 }
 
@@ -111,40 +114,41 @@ impl FileFault {
     pub fn advice(&self) -> &'static str {
         match self {
             Self::Owner { .. } => {
-                "If the sidecar runs as that user, run it so here too. Otherwise somebody else could have written it: find \
-                 out who, then remove it. It is a cache: Signet writes it again by itself"
+                "If the sidecar runs as that user, run this as that user too. Otherwise another user could have \
+                 written it: find out who, then remove it. It is a cache, and Signet writes it again"
             }
             Self::Link | Self::NotAFile | Self::Writable { .. } => {
-                "Somebody else could have written it: find out who, then remove it. It is a cache: Signet writes it again \
-                 by itself"
+                "Another user could have written it: find out who, then remove it. It is a cache, and Signet writes \
+                 it again"
             }
             Self::DirectoryOwner { .. } => {
-                "Run Signet as the user that owns it; or give it, with all that is in it, to the user of this process, if no \
-                 other sidecar uses it. Keep SIGNET_DATA_DIR: the provider local has its ring there"
+                "Run Signet as the user that owns the directory. Or, if no other sidecar uses it, give it and \
+                 everything in it to the user of this process. Keep SIGNET_DATA_DIR: the provider \
+                 local has its ring there"
             }
             Self::DirectoryWritable { .. } => {
-                "`chmod go-w` it; or, where a volume is like that (in Kubernetes an emptyDir, or any with fsGroup), \
-                 point SIGNET_DATA_DIR to a directory in it that does not exist yet: Signet makes it, with mode 0700. With \
-                 the provider local, first stop Signet, make that directory with mode 0700 as the user of the sidecar, and \
-                 move ring.json and local.key into it: without them Signet makes a new ring"
+                "Run `chmod go-w` on it. If the volume does not allow that (in Kubernetes an emptyDir, or any volume \
+                 with fsGroup), set SIGNET_DATA_DIR to a directory in it that does not exist yet: \
+                 Signet creates it with mode 0700. With the provider local, first stop Signet, \
+                 create that directory with mode 0700 as the user of the sidecar, and move ring.json \
+                 and local.key into it: without them Signet creates a new ring"
             }
             Self::DirectoryLink => {
-                "Remove the link: Signet makes the directory again, and what stands in it is a cache. To keep it on another \
-                 volume, mount that volume in its place"
+                "Remove the link: Signet creates the directory again, and its files are only a cache. To keep them \
+                 on another volume, mount that volume there"
             }
             Self::Above(fault) => fault.advice(),
             Self::DirectoryUnreadable(_) => {
-                "See that SIGNET_DATA_DIR names a directory, and that the user of this process may read and enter it"
+                "Check that SIGNET_DATA_DIR is a directory and that the user of this process may read and enter it"
             }
             Self::Unreadable(_) => {
-                "See that the user of this process may read it, or remove it: it is a cache, and Signet writes it again \
-                 by itself"
+                "Let the user of this process read it, or remove it: it is a cache, and Signet writes it again"
             }
             Self::TooLong { .. } | Self::NotJson(_) | Self::NotText(_) | Self::Malformed(_) | Self::Format { .. } => {
-                "Remove it: it is a cache, and Signet writes it again by itself"
+                "Remove it: it is a cache, and Signet writes it again"
             }
             Self::Unencodable(_) | Self::TooLongToWrite { .. } | Self::Unwritten(_) => {
-                "Until it can be written, a restart during an outage finds an older one or none"
+                "Until it can be written, a restart during an outage finds an older file or none"
             }
         }
     }

@@ -25,7 +25,7 @@ impl fmt::Display for KeptError {
         let path = path.display();
         write!(
             f,
-            "the last good keys of {issuer}, {path}: {refusal}. {}",
+            "the file of the last good keys of {issuer}, {path}: {refusal}. {}",
             refusal.advice()
         )
     }
@@ -44,10 +44,10 @@ pub(crate) enum Refusal {
     #[error(transparent)]
     File(#[from] FileFault),
     /// The content does not match its digest.
-    #[error("refused, as its content and its sha256 do not agree: it is damaged")]
+    #[error("it is refused, because its content does not match its sha256: it is damaged")]
     Damaged,
     /// The file belongs to another issuer.
-    #[error("refused, as it has the keys of {found:?}, not those of {ours:?}")]
+    #[error("it is refused, because it has the keys of {found:?}, not of {ours:?}")]
     Issuer {
         /// The issuer in the file.
         found: String,
@@ -55,16 +55,18 @@ pub(crate) enum Refusal {
         ours: String,
     },
     /// The keys were fetched under other settings of the issuer.
-    #[error("not used, as {setting} of this trusted issuer had another value when they were fetched")]
+    #[error("it is not used, because {setting} of this trusted issuer has changed since the keys were fetched")]
     OtherTerms {
         /// The setting that differs, a key of the issuer's table.
         setting: &'static str,
     },
     /// The file has no usable key.
-    #[error("refused, as it has no usable key")]
+    #[error("it is refused, because it has no usable key")]
     NoKeys(#[source] foreign_keys::NoKeys),
     /// The file has a date in the future.
-    #[error("not used, as they were fetched at {at}, which is in the future by the clock of this machine")]
+    #[error(
+        "it is not used, because the keys were fetched at {at}, which is in the future by the clock of this machine"
+    )]
     FromTheFuture {
         /// The date in the file.
         at: String,
@@ -76,23 +78,25 @@ impl Refusal {
     pub(crate) fn advice(&self) -> &'static str {
         match self {
             Self::File(FileFault::DirectoryOwner { .. } | FileFault::DirectoryWritable { .. }) => {
-                "Find out who changed it, then remove it, as it holds nothing else: Signet makes it again, with mode 0700"
+                "Find out who changed it, then remove it: it has nothing else in it, and Signet creates it again \
+                 with mode 0700"
             }
             Self::File(FileFault::DirectoryUnreadable(_)) => {
-                "See that it is a directory which the user of this process may read and enter, or remove it, as it holds \
-                 nothing else: Signet makes it again"
+                "Check that it is a directory and that the user of this process may read and enter it. Or remove it: \
+                 it has nothing else in it, and Signet creates it again"
             }
             Self::File(fault) => fault.advice(),
             Self::Damaged | Self::NoKeys(_) => {
-                "Check the disk, and remove the file: it is a cache, and written again as soon as the issuer answers"
+                "Check the disk, then remove the file: it is a cache, and Signet writes it again as soon as the \
+                 issuer answers"
             }
             Self::Issuer { .. } => {
-                "Somebody put it there: find out who, and remove it. It is a cache, and written again as soon as the issuer \
-                 answers"
+                "Somebody put it there: find out who, then remove it. It is a cache, and Signet writes it again as \
+                 soon as the issuer answers"
             }
-            Self::OtherTerms { .. } => "It is written again as soon as the issuer answers",
+            Self::OtherTerms { .. } => "Signet writes it again as soon as the issuer answers",
             Self::FromTheFuture { .. } => {
-                "Check the clock of this machine. The file is written again as soon as the issuer answers"
+                "Check the clock of this machine. Signet writes the file again as soon as the issuer answers"
             }
         }
     }
