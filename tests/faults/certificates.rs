@@ -87,7 +87,7 @@ fn a_bad_certificate_of_the_server_is_an_outage_and_the_last_good_ring_is_served
                 authority.let_expire();
                 authority
             },
-            "has expired since 2021-01-01T00:00:00Z: it must be renewed at the server",
+            "has expired since 2021-01-01T00:00:00Z: renew it at the server",
         ),
         (
             "of another name",
@@ -97,7 +97,7 @@ fn a_bad_certificate_of_the_server_is_an_outage_and_the_last_good_ring_is_served
             },
             "VAULT_TLS_SERVER_NAME",
         ),
-        ("of another authority", |_| Authority::new(), "point VAULT_CACERT to"),
+        ("of another authority", |_| Authority::new(), "set VAULT_CACERT to"),
     ];
     for (name, harm, says) in harms {
         let authority = Authority::new();

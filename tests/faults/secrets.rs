@@ -132,7 +132,7 @@ async fn no_log_holds_a_private_key_whatever_happens() {
                 .into_iter()
                 .chain(spellings(&pkcs8))
             {
-                assert!(!logs.contains(&secret), "{algorithm}: a private key stands in a log");
+                assert!(!logs.contains(&secret), "{algorithm}: a private key is in a log");
             }
         }
     }

@@ -52,11 +52,7 @@ const FAULTS: &[(&str, Fault, u8, &[&str])] = &[
         "a truncated ring",
         |home| rewrite(&home.ring_file(), |text| text[..text.len() - 20].to_owned()),
         76,
-        &[
-            "is refused",
-            "no new ring is made in its place",
-            "Restore it from a backup",
-        ],
+        &["is refused", "no new ring is created", "Restore it from a backup"],
     ),
     (
         "an empty ring",
@@ -89,7 +85,12 @@ const FAULTS: &[(&str, Fault, u8, &[&str])] = &[
         "the ring missing beside its key",
         |home| fs::remove_file(home.ring_file()).expect("removed"),
         76,
-        &["is missing, but", "Restore", "from a backup", "to start a new ring"],
+        &[
+            "is missing, but",
+            "Restore",
+            "from a backup",
+            "If you want a new ring instead",
+        ],
     ),
     (
         "the key missing beside its ring",
@@ -104,7 +105,7 @@ const FAULTS: &[(&str, Fault, u8, &[&str])] = &[
             fs::write(home.data().join("local.key"), line).expect("written");
         },
         76,
-        &["they are not of one pair", "Restore both from the same backup"],
+        &["they do not belong together", "Restore both from the same backup"],
     ),
     (
         "a key file that is none",
@@ -122,7 +123,7 @@ const FAULTS: &[(&str, Fault, u8, &[&str])] = &[
         "a ring that everybody may write",
         |home| set_mode(&home.ring_file(), 0o666),
         76,
-        &["mode 0666", "Somebody else could have written it"],
+        &["mode 0666", "Another user could have written it"],
     ),
 ];
 
@@ -235,7 +236,7 @@ fn a_data_directory_that_may_not_be_written_is_named() {
     let (code, text) = run(&["serve"]);
     assert_eq!(code, Some(77), "{text}");
     assert!(
-        text.contains(&format!("permission denied to user {STRANGER}")),
+        text.contains(&format!("permission denied for user {STRANGER}")),
         "{text}"
     );
     // In another place, a new ring would be created.

@@ -21,19 +21,20 @@ pub fn untrusted(failure: &str, setting: &str) -> Option<String> {
         // rustls: "certificate is not valid after 1609459200 (… seconds ago)".
         let since = instant(failure, "not valid after ").map_or_else(String::new, |end| format!(" since {end}"));
         format!(
-            "The server's certificate, or one that it sends along, has expired{since}: it must be renewed at the server, and no \
-             setting of Signet changes that. If it was renewed, set the clock of this machine right"
+            "The server's certificate, or one of its intermediate certificates, has expired{since}: renew it at the \
+             server; no setting of Signet helps. If it was renewed, correct the clock of this machine"
         )
     } else if has("certificate not valid yet") {
         let from = instant(failure, "not valid before ").map_or_else(String::new, |begin| format!(" before {begin}"));
-        format!("The server's certificate is not valid yet{from}: set the clock of this machine right")
+        format!("The server's certificate is not valid yet{from}: correct the clock of this machine")
     } else if has("not valid for name") {
-        "The server's certificate is for another name: correct the address, or look for who answers in the server's place"
+        "The server's certificate is for another name: correct the address, or find out which server answers there"
             .to_owned()
     } else {
         format!(
-            "The server's certificate is not trusted: if its authority is a private one, or that of a proxy, point {setting} to \
-             the authority's certificates (a PEM file); if not, somebody may be answering in the server's place"
+            "The server's certificate is not trusted. If it is signed by your own authority, or by that of a proxy, \
+             set {setting} to a PEM file with the authority's certificates. If not, another server may \
+             be answering: treat it as an attack"
         )
     })
 }
@@ -54,18 +55,15 @@ mod tests {
         for (failure, says) in [
             (
                 "connect: invalid peer certificate: UnknownIssuer",
-                "point SSL_CERT_FILE to",
+                "set SSL_CERT_FILE to",
             ),
             ("invalid peer certificate: BadSignature", "SSL_CERT_FILE"),
             (
                 "invalid peer certificate: certificate expired: verification time 1700000000 (UNIX), but certificate is not valid \
                  after 1609459200 (90540800 seconds ago)",
-                "expired since 2021-01-01T00:00:00Z: it must be renewed at the server",
+                "expired since 2021-01-01T00:00:00Z: renew it at the server",
             ),
-            (
-                "invalid peer certificate: certificate expired",
-                "has expired: it must be renewed",
-            ),
+            ("invalid peer certificate: certificate expired", "has expired: renew it"),
             (
                 "invalid peer certificate: certificate not valid yet: verification time 1",
                 "clock",

@@ -42,8 +42,8 @@ pub fn may_retire<'a>(ring: impl IntoIterator<Item = &'a KeyRecord>, kid: &Kid) 
         Some(newest) if newest.kid() == kid => Err(Failure::new(
             ErrorKind::KeyUnusable,
             format!(
-                "key {kid} is the newest key of the ring that can sign; without it nothing could. Create its successor \
-                 first, or revoke it"
+                "key {kid} is the newest key of the ring that can sign, so it cannot be retired. Create its \
+                 successor first, or revoke it"
             ),
         )),
         _ => Ok(()),

@@ -17,12 +17,12 @@ use crate::ring::{Member, Reading, Ring};
 const CHECK: Operation = Operation::Check;
 
 /// Why a permission on keys of the ring was not tried.
-const NO_KEYS: &str = "the ring has no keys yet, and this needs one";
-const NOT_READ: &str = "the ring could not be read, and this needs a key of it. The row that says so comes first";
-const NO_KEY_DISABLED: &str = "it is tried on a key that is disabled already, and the ring has none";
-const NO_TRIAL: &str = "it cannot be tried without deleting something";
-const NO_MARK: &str = "it cannot be tried without changing a key. Whoever runs `signet keys revoke` needs it; a sidecar does not, and \
-                       the policy for sidecars leaves it out";
+const NO_KEYS: &str = "the ring has no keys yet, and this check needs one";
+const NOT_READ: &str = "the ring cannot be read (see the row for that), and this check needs a key of the ring";
+const NO_KEY_DISABLED: &str = "this check needs a key that is already disabled, and the ring has none";
+const NO_TRIAL: &str = "this cannot be checked without deleting something";
+const NO_MARK: &str = "this cannot be checked without changing a key. Only `signet keys revoke` needs it; a sidecar does not, so the \
+     policy for sidecars leaves it out";
 
 const LIST: (&str, &str) = ("kms:ListAliases", "reading the ring");
 const DISABLE: (&str, &str) = ("kms:DisableKey", "retiring and revoking keys");
@@ -38,7 +38,7 @@ pub(crate) async fn remote(ring: &Ring, trials: &mut Trials) {
     let aliases = Box::pin(client.list_aliases(CHECK));
     let is_listed = permission(ring, LIST, aliases, trials).await.is_some();
     let keys = Box::pin(client.list_keys(CHECK));
-    permission(ring, ("kms:ListKeys", "finding what a crash left"), keys, trials).await;
+    permission(ring, ("kms:ListKeys", "finding keys that a crash left"), keys, trials).await;
     let needed_for = "creating keys, with kms:TagResource for their tags";
     permission(ring, ("kms:CreateKey", needed_for), Box::pin(creating(ring)), trials).await;
     if trials.is_over() {

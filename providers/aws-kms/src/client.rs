@@ -206,7 +206,9 @@ impl Client {
         let described = described_from(call, described, None)?;
         if described.spec != spec || described.description != description {
             return Err(call
-                .bad_answer(format!("asked for {spec}, KMS answered with another key"))
+                .bad_answer(format!(
+                    "{spec} was requested, but KMS answered with another type of key"
+                ))
                 .into());
         }
         Ok(described)
@@ -339,7 +341,10 @@ impl Client {
         same_key(call, answer.key_id.as_deref())?;
         if answer.signing_algorithm.as_ref() != Some(&spec) {
             return Err(call
-                .bad_answer(format!("asked for {}, KMS signed with another algorithm", signing.spec))
+                .bad_answer(format!(
+                    "{} was requested, but KMS signed with another algorithm",
+                    signing.spec
+                ))
                 .into());
         }
         let signature = answer
@@ -442,7 +447,9 @@ fn next(call: Call<'_>, truncated: bool, marker: Option<String>) -> Answer<Optio
     match (truncated, marker) {
         (false, _) => Ok(None),
         (true, Some(marker)) => Ok(Some(marker)),
-        (true, None) => Err(call.bad_answer("the list goes on, and does not say where").into()),
+        (true, None) => Err(call
+            .bad_answer("the list is incomplete, but has no marker for the next page")
+            .into()),
     }
 }
 
@@ -455,7 +462,7 @@ fn same_key(call: Call<'_>, answered: Option<&str>) -> Answer<()> {
         return Ok(());
     }
     Err(call
-        .bad_answer(format!("the key {answered:?} answered in its place"))
+        .bad_answer(format!("the answer is about another key, {answered:?}"))
         .into())
 }
 

@@ -183,7 +183,7 @@ fn place(variables: &Variables, problems: &mut Vec<String>) -> Place {
     let authorities = ca_bundle.as_ref().and_then(|path| match Rule::Trusted.read(path) {
         Ok(pem) if are_authorities(&pem) => Some(pem.to_vec()),
         Ok(pem) => {
-            let problem = no_authorities(&pem).unwrap_or("holds a certificate that cannot be used: is it damaged?");
+            let problem = no_authorities(&pem).unwrap_or("has a certificate that cannot be used; it may be damaged");
             problems.push(format!("AWS_CA_BUNDLE is {}, which {problem}", path.display()));
             None
         }
@@ -229,22 +229,22 @@ fn are_authorities(pem: &[u8]) -> bool {
 /// The problem with an endpoint, if there is one. Plaintext keys go there, so it must use https or be on this machine.
 fn endpoint_problem(url: &str) -> Option<String> {
     let Ok(uri) = url.parse::<Uri>() else {
-        return Some("is not a URL: write one such as https://kms.eu-central-1.amazonaws.com".to_owned());
+        return Some("is not a URL; write for example https://kms.eu-central-1.amazonaws.com".to_owned());
     };
     if uri
         .authority()
         .is_some_and(|authority| authority.as_str().contains('@'))
         || uri.query().is_some()
     {
-        return Some("holds a user or a query: write scheme, host and port alone".to_owned());
+        return Some("has a user or a query; write only scheme, host and port".to_owned());
     }
     match (uri.scheme_str(), uri.host()) {
         (Some("https"), Some(_)) => None,
         (Some("http"), Some(host)) if Nearness::of_text(host).is_here() => None,
         (Some("http"), Some(host)) => Some(format!(
-            "is http to {host}: write https; http is taken for a loopback address alone"
+            "is http to {host}; write https, because http is allowed only for a loopback address"
         )),
-        _ => Some("is not a URL: write one such as https://kms.eu-central-1.amazonaws.com".to_owned()),
+        _ => Some("is not a URL; write for example https://kms.eu-central-1.amazonaws.com".to_owned()),
     }
 }
 
@@ -269,10 +269,11 @@ fn key_name(key: &str, problems: &mut Vec<String>) -> KeyName {
     let segments_are_named = name.split('/').all(|segment| !segment.is_empty());
     if !name.bytes().all(allowed) || !segments_are_named || name.len() > 200 {
         problems.push(format!(
-            "SIGNET_KEY is {key:?}: KMS takes letters, digits, /, _ and - in an alias; write at most 200 of them"
+            "SIGNET_KEY is {key:?}, but an alias may have only letters, digits, /, _ and -, and at most 200 \
+             characters"
         ));
     } else if name.starts_with("aws/") {
-        problems.push("SIGNET_KEY begins with aws/, which AWS keeps for itself: write another name".to_owned());
+        problems.push("SIGNET_KEY begins with aws/, which AWS reserves; write another name".to_owned());
     }
     KeyName::Name(name.to_owned())
 }

@@ -101,7 +101,7 @@ impl Creation {
             Found::Key(member) => Ok(member.record),
             Found::Leaving | Found::Hidden(_) => Err(call.error(
                 ErrorKind::KeyUnusable,
-                "somebody disabled or is deleting the key that was just made. It is tried again",
+                "somebody disabled or is deleting the key that was just created. Signet tries again",
             )),
         }
     }
@@ -129,7 +129,8 @@ impl Creation {
                 // The sidecar may lack the permission. The operator's `signet keys prune` has it.
                 && let Err(failure) = ring.client.schedule_deletion(CREATE, &orphan.arn).await
             {
-                tracing::warn!(key = %orphan.arn, error = %ProviderError::from(failure).source, "a key that no ring owns could not be deleted");
+                tracing::warn!(key = %orphan.arn, error = %ProviderError::from(failure).source,
+                    "an unused key that a crash left cannot be deleted");
             }
         }
         // All processes that search choose the same key.
@@ -147,7 +148,7 @@ impl Creation {
             tracing::warn!(
                 keys = ids.len(),
                 looked_at = MOST_STRANGERS,
-                "the account has so many keys without an alias that not all were searched for what a crash left"
+                "the account has too many keys without an alias, so not all were searched for keys that a crash left"
             );
             ids.truncate(MOST_STRANGERS);
         }
@@ -211,7 +212,7 @@ impl Creation {
         for orphan in orphans.into_iter().filter(|orphan| !named.contains(&orphan.id)) {
             ring.client.schedule_deletion(RETIRE, &orphan.arn).await?;
             pruned.push(format!(
-                "{}, made for {} and never named; deleted in 7 days",
+                "{}, created for {} but never given an alias; AWS deletes it in 7 days",
                 orphan.arn,
                 ring.alias(orphan.label.sequence)
             ));
@@ -278,7 +279,7 @@ async fn shown(ring: &Ring, name: &str) -> Result<Alias, KmsError> {
         permission: "kms:ListAliases",
         resource: name,
     };
-    let text = "the key was made, but KMS does not show its alias yet. It is looked for again";
+    let text = "the key was created, but KMS does not list its alias yet. Signet tries again";
     Err(call.error(ErrorKind::Unavailable, text).into())
 }
 
@@ -293,7 +294,7 @@ async fn won_by_another(ring: &Ring, name: &str, failure: KmsError) -> Result<Al
             resource: name,
         };
         let text = format!(
-            "somebody is deleting the key that was to get it ({}). Another is made",
+            "somebody is deleting the key that was to get this alias ({}). Signet creates another one",
             failure.text()
         );
         call.error(ErrorKind::Unavailable, text)
@@ -311,8 +312,8 @@ async fn abandon(ring: &Ring, key_id: &str) -> Result<(), KmsError> {
 
 fn lost(ring: &Ring, kid: &Kid) -> ProviderError {
     let text = format!(
-        "the ring of the aliases alias/{}/* is empty, but key {kid} was its newest. See SIGNET_KEY, AWS_REGION and the \
-         account; if the aliases were deleted, restore them",
+        "the ring of the aliases alias/{}/* is empty, but key {kid} was its newest. Check SIGNET_KEY, AWS_REGION and \
+         the account; if the aliases were deleted, restore them",
         ring.name
     );
     ProviderError::new(NAME, CREATE, ErrorKind::NotFound, text)

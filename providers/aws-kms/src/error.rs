@@ -14,8 +14,8 @@ use signet_base::{causes, quote};
 
 /// The setting for the authorities to trust.
 pub(crate) const AUTHORITIES: &str = "AWS_CA_BUNDLE";
-const SLOW_SOURCE: &str = "the source of the credentials was too slow. See that STS, the Pod Identity agent, the instance \
-                           metadata or the credential_process of the profile answers, whichever this machine uses";
+const SLOW_SOURCE: &str = "the source of the credentials did not answer in time. Check the one that this machine uses: STS, the Pod \
+     Identity agent, instance metadata, or the credential_process of the profile";
 
 /// A failed call of KMS: AWS's code, for callers that can handle it, and the error, for those that cannot.
 #[derive(Debug)]
@@ -76,7 +76,7 @@ where
     let what = match (&code, error.message()) {
         (Some(code), Some(message)) if !message.is_empty() => format!("{code}: {}", quote(message)),
         (Some(code), _) => code.clone(),
-        (None, _) => format!("HTTP status {status} without a code of AWS's"),
+        (None, _) => format!("HTTP status {status} without an AWS error code"),
     };
     let failure = Failure {
         retry_after: retry_after(refused.raw()),
@@ -97,10 +97,11 @@ fn unanswered<E: Error + 'static>(error: &SdkError<E, HttpResponse>) -> Failure 
     let chain = causes(error).join(": ");
     match error {
         SdkError::TimeoutError(_) => Failure::timed_out(
-            "no answer in time. See that this machine reaches KMS in the configured region (or through its VPC endpoint)",
+            "no answer in time. Check that this machine can reach KMS in the configured region (or through its VPC \
+             endpoint)",
         ),
         SdkError::DispatchFailure(failure) if failure.is_timeout() => Failure::timed_out(format_args!(
-            "no connection in time ({chain}). See that this machine reaches KMS in the configured region"
+            "no connection in time ({chain}). Check that this machine can reach KMS in the configured region"
         )),
         SdkError::DispatchFailure(_) => {
             if let Some(failure) = Failure::on_the_way(error, AUTHORITIES) {
@@ -110,7 +111,7 @@ fn unanswered<E: Error + 'static>(error: &SdkError<E, HttpResponse>) -> Failure 
             if chain.contains("identity resolver timed out") {
                 return Failure::new(ErrorKind::TimedOut, format!("{SLOW_SOURCE} ({chain})"));
             }
-            let text = format!("no connection to KMS ({chain}). See AWS_REGION, AWS_ENDPOINT_URL, and the network");
+            let text = format!("no connection to KMS ({chain}). Check AWS_REGION, AWS_ENDPOINT_URL and the network");
             Failure::new(ErrorKind::Unavailable, text)
         }
         SdkError::ResponseError(answer) => {
@@ -120,10 +121,14 @@ fn unanswered<E: Error + 'static>(error: &SdkError<E, HttpResponse>) -> Failure 
                 500.. => ErrorKind::Unavailable,
                 _ => ErrorKind::BadAnswer,
             };
-            let text = format!("HTTP status {status}, and not in KMS's form. Look for a proxy on the way");
+            let text =
+                format!("HTTP status {status}, and the answer is not in KMS's format. Check for a proxy on the way");
             Failure::new(kind, text)
         }
-        _ => Failure::new(ErrorKind::InvalidConfig, format!("the call could not be made: {chain}")),
+        _ => Failure::new(
+            ErrorKind::InvalidConfig,
+            format!("the request cannot be built: {chain}"),
+        ),
     }
 }
 
@@ -134,18 +139,18 @@ fn without_credentials(error: &CredentialsError) -> Failure {
     let (kind, what) = match error {
         CredentialsError::CredentialsNotLoaded(_) => (
             ErrorKind::Unauthenticated,
-            "no credentials. These sources were asked: environment, profile (with its credential_process), web \
-             identity, container (EKS Pod Identity, ECS), instance metadata. Set up one of them",
+            "no credentials in any source: environment, profile (with its credential_process), web identity, \
+             container (EKS Pod Identity, ECS), instance metadata. Set up one of them",
         ),
         CredentialsError::ProviderTimedOut(_) => (ErrorKind::TimedOut, SLOW_SOURCE),
         CredentialsError::InvalidConfiguration(_) => (
             ErrorKind::InvalidConfig,
-            "the credentials are set up wrongly. Correct the AWS_* variables or the profile",
+            "the configuration of the credentials is wrong. Correct the AWS_* variables or the profile",
         ),
         _ => (
             ErrorKind::Unauthenticated,
-            "the source of the credentials refused or failed. See the role, its trust policy and the token file, or the \
-             credential_process of the profile",
+            "the source of the credentials refused or failed. Check the role, its trust policy and the token file, \
+             or the credential_process of the profile",
         ),
     };
     Failure::new(kind, format!("{what} ({})", without_features(error)))
@@ -167,24 +172,27 @@ impl Advice {
     fn text(&self, call: Call<'_>) -> String {
         match self {
             Self::Grant => format!(
-                "Grant {} to these credentials (signet check prints the statement). For a key made a moment ago, tags \
-                 take up to five minutes to count",
+                "Grant {} to these credentials (signet check prints the statement). For a new key, its tags can take \
+                 up to five minutes to take effect",
                 call.permission
             ),
-            Self::Credentials => {
-                "Renew or correct the credentials, and see that this machine's clock is right".to_owned()
-            }
-            Self::Wait => "It is tried again".to_owned(),
+            Self::Credentials => "Renew or correct the credentials, and check the clock of this machine".to_owned(),
+            Self::Wait => "Signet tries again".to_owned(),
             Self::Quota => "The account's quota is used up. Run signet keys prune, set SIGNET_EXPIRED_KEYS=destroy, \
                             or raise the quota in Service Quotas"
                 .to_owned(),
-            Self::Key => "The key is disabled, is being deleted, or is of the wrong kind: see `aws kms describe-key`. If it is good, \
-                          `aws kms cancel-key-deletion` and `aws kms enable-key` bring it back; if it leaked, run signet keys revoke"
-                .to_owned(),
-            Self::Exists => "See that SIGNET_KEY and AWS_REGION are right, and that nobody deleted it".to_owned(),
-            Self::Tampered => "It was not made by this key in this context: see SIGNET_KEY and SIGNET_STORE; if they \
-                               are right, treat it as an attack"
-                .to_owned(),
+            Self::Key => {
+                "The key is disabled, is being deleted, or is of the wrong type: run `aws kms describe-key`. If the \
+                 key is good, restore it with `aws kms cancel-key-deletion` and `aws kms \
+                 enable-key`; if it leaked, run signet keys revoke"
+                    .to_owned()
+            }
+            Self::Exists => "Check SIGNET_KEY and AWS_REGION, and that nobody deleted the key".to_owned(),
+            Self::Tampered => {
+                "This key did not make this ciphertext in this context. Check SIGNET_KEY and SIGNET_STORE; if they \
+                 are right, treat it as an attack"
+                    .to_owned()
+            }
             Self::Setting => "Correct the setting that it names".to_owned(),
         }
     }
@@ -263,8 +271,8 @@ pub(crate) fn without_features(error: &CredentialsError) -> String {
     let causes = causes(error).join(": ");
     match causes.contains("cargo feature") {
         true => {
-            "the profile asks for single sign-on or a login session, which Signet does not have: use a role, a web \
-                 identity or credential_process in its place"
+            "the profile needs single sign-on or a login session, which Signet does not support; use a role, a web \
+             identity or credential_process instead"
                 .to_owned()
         }
         false => causes,

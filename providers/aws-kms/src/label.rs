@@ -66,7 +66,7 @@ impl Mark {
 
 /// A label that is too long for a description.
 #[derive(Debug, thiserror::Error)]
-#[error("takes {0} of the {LONGEST} characters that KMS gives a description: give a shorter reason")]
+#[error("needs {0} characters, but KMS allows {LONGEST} in a description; write a shorter reason")]
 pub(crate) struct TooLong(usize);
 
 impl Label {

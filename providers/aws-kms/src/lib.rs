@@ -52,8 +52,8 @@ pub async fn remote(config: AwsKmsConfig, clock: Arc<dyn Clock>) -> Result<Arc<d
         KeyName::Name(name) => name,
         KeyName::Key(key) => {
             return Err(invalid(format!(
-                "SIGNET_KEY is {key}, which is one key; with SIGNET_CUSTODY=remote it is the name of a ring, whose keys \
-                 get the aliases alias/NAME/1 and so on. Write a name"
+                "SIGNET_KEY is {key}, which is a single key. With SIGNET_CUSTODY=remote it must be the name of a \
+                 ring, whose keys get the aliases alias/NAME/1 and so on. Write a name"
             )));
         }
     };

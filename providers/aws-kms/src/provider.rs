@@ -91,7 +91,7 @@ impl Remote {
         if key.state == State::PendingDeletion {
             return Err(call.error(
                 ErrorKind::NotFound,
-                "the key is being deleted, and is no longer of the ring",
+                "the key is being deleted, so it no longer belongs to the ring",
             ));
         }
         let mut label = Label::from_description(&key.description).ok_or_else(|| {
@@ -157,8 +157,8 @@ impl KeyProvider for Remote {
         let algorithm = held.public.algorithm();
         if longest_message(algorithm).is_some_and(|longest| message.len() > longest) {
             let text = format!(
-                "a message of {} octets is too long: for EdDSA KMS takes {LONGEST_RAW}. Sign fewer claims, or set \
-                 SIGNET_ALGORITHM to another algorithm or SIGNET_CUSTODY=sealed, which have no such bound",
+                "a message of {} bytes is too long: with EdDSA, KMS signs at most {LONGEST_RAW}. Send fewer claims, \
+                 or use another SIGNET_ALGORITHM or SIGNET_CUSTODY=sealed, which have no such limit",
                 message.len()
             );
             return Err(call.error(ErrorKind::InvalidConfig, text));

@@ -185,14 +185,14 @@ impl Ring {
         // servers to leave out the time of an alias.
         let created_at = alias.created_at.or(key.created_at);
         let created_at =
-            created_at.ok_or_else(|| call.bad_answer("neither the alias nor its key has a creation instant"))?;
+            created_at.ok_or_else(|| call.bad_answer("neither the alias nor its key has a creation time"))?;
         let label = Label::from_description(&key.description)
             .filter(|label| label.ring == self.name && label.sequence == sequence)
             .ok_or_else(|| {
                 let text = format!(
-                    "it names the key {}, whose description is not the one that Signet gave key {sequence} of this ring. \
-                     Somebody changed the alias or the description: restore it from the audit log (CreateKey), or delete \
-                     the alias",
+                    "the description of its key, {}, is not the one that Signet wrote for key {sequence} of this \
+                     ring. Somebody changed the alias or the description: restore it from the \
+                     audit log (CreateKey), or delete the alias",
                     key.arn
                 );
                 call.error(ErrorKind::BadAnswer, text)
@@ -233,14 +233,15 @@ impl Ring {
             true => tracing::warn!(
                 alias,
                 key = arn,
-                "a revoked key is not listed, because KMS does not show the public key of a disabled key and the mark \
-                 was written by a version that did not keep it. Its tokens are refused. To have it listed, run \
-                 `aws kms enable-key`, then `signet keys revoke`, which disables it again"
+                "a revoked key is not listed, because KMS does not return the public key of a disabled key, and an \
+                 older version of Signet revoked it without storing it. Its tokens are refused. To \
+                 list it, run `aws kms enable-key`, then `signet keys revoke`, which disables it \
+                 again"
             ),
             false => tracing::debug!(
                 alias,
                 key = arn,
-                "a disabled key is not listed: KMS does not show its public key"
+                "a disabled key is not listed, because KMS does not return its public key"
             ),
         }
     }
@@ -307,8 +308,9 @@ impl Ring {
             let mut text = format!("the ring of the aliases alias/{}/* has no key {kid}", self.name);
             if hidden > 0 {
                 text.push_str(&format!(
-                    " that can be read. KMS does not show the public keys of disabled keys, and {hidden} of the ring are \
-                     disabled. To revoke one of those, enable it first (`aws kms enable-key`)"
+                    " that can be read. KMS does not return the public keys of disabled keys, and {hidden} of the \
+                     ring are disabled. To revoke one of those, enable it first (`aws kms \
+                     enable-key`)"
                 ));
             }
             ProviderError::new(NAME, operation, ErrorKind::NotFound, text)

@@ -41,7 +41,7 @@ impl Sealer for KmsSealer {
         };
         if plaintext.len() > LONGEST {
             let text = format!(
-                "{} octets are too many to encrypt: KMS takes {LONGEST}",
+                "{} bytes are too many to encrypt: KMS allows {LONGEST}",
                 plaintext.len()
             );
             return Err(call.error(ErrorKind::InvalidConfig, text));
@@ -84,10 +84,10 @@ impl Sealer for KmsSealer {
                 .await?)
         });
         let wrapped = trials
-            .permission(encrypt, "sealing new private keys", grant, wrapped)
+            .permission(encrypt, "encrypting new private keys", grant, wrapped)
             .await;
         let (decrypt, grant) = permission("kms:Decrypt");
-        let needed_for = "unsealing private keys and reading the ring";
+        let needed_for = "decrypting private keys and reading the ring";
         match wrapped {
             Some(wrapped) => {
                 let unwrapped = Box::pin(async {

@@ -78,17 +78,16 @@ fn loader(place: &Place, over: &[(&str, &str)]) -> Result<ConfigLoader, Provider
         return Ok(loader.http_client(http::client(None)));
     };
     let trust = TrustStore::empty().with_pem_certificate(pem.clone());
-    let context = TlsContext::builder().with_trust_store(trust).build().map_err(|error| {
-        invalid(format!(
-            "AWS_CA_BUNDLE holds no certificates that can be trusted: {error}"
-        ))
-    })?;
+    let context = TlsContext::builder()
+        .with_trust_store(trust)
+        .build()
+        .map_err(|error| invalid(format!("AWS_CA_BUNDLE has no usable certificates: {error}")))?;
     Ok(loader.http_client(http::client(Some(context))))
 }
 
 /// Our name in the SDK's `User-Agent`, as `app/...`.
 fn application() -> Result<AppName, ProviderError> {
-    AppName::new(APPLICATION_ID).map_err(|error| invalid(format!("the SDK does not take our name: {error}")))
+    AppName::new(APPLICATION_ID).map_err(|error| invalid(format!("the SDK does not accept Signet's name: {error}")))
 }
 
 fn environment(variables: &Variables, over: &[(&str, &str)]) -> Env {

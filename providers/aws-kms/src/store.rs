@@ -34,11 +34,8 @@ pub(crate) async fn open(place: &Place, location: &str) -> Result<Arc<dyn RingSt
         .unwrap_or_default();
     let mut options = client_options();
     if let Some(pem) = &place.authorities {
-        let bundle = Certificate::from_pem_bundle(pem).map_err(|error| {
-            invalid(format!(
-                "AWS_CA_BUNDLE holds no certificates that can be trusted: {error}"
-            ))
-        })?;
+        let bundle = Certificate::from_pem_bundle(pem)
+            .map_err(|error| invalid(format!("AWS_CA_BUNDLE has no usable certificates: {error}")))?;
         options = bundle
             .into_iter()
             .fold(options.with_no_system_certificates(true), |options, certificate| {
@@ -105,7 +102,7 @@ impl Credentials {
     async fn find(&self) -> Result<Kept, String> {
         let found = tokio::time::timeout(CREDENTIALS, self.chain.provide_credentials()).await;
         let found = found
-            .map_err(|_| "the source of the credentials was too slow".to_owned())?
+            .map_err(|_| "the source of the credentials did not answer in time".to_owned())?
             .map_err(|error| format!("no credentials from the environment, the profile, a web identity, a container endpoint or the instance metadata ({})", without_features(&error)))?;
         let expires = found.expiry();
         Ok(Kept {

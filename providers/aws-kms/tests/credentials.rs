@@ -418,7 +418,7 @@ fn a_server_that_no_authority_of_ours_vouches_for_is_not_talked_to() {
         errors.push(world.list(&variables).await.expect_err("refused"));
         for error in errors {
             assert_eq!(error.kind, ErrorKind::Unavailable, "{}", told(&error));
-            assert!(told(&error).contains("point AWS_CA_BUNDLE to"), "{}", told(&error));
+            assert!(told(&error).contains("set AWS_CA_BUNDLE to"), "{}", told(&error));
             assert!(
                 error.retry_after.is_some_and(|span| span > Duration::from_secs(20)),
                 "no layer tries it again"

@@ -271,7 +271,7 @@ fn check_tries_to_disable_a_disabled_key_that_this_process_cannot_list() {
         let checks = answers(&cloud, "kms:DisableKey").await;
         assert_eq!(answer(&checks, "kms:DisableKey").answer.as_str(), "no");
         let checks = answers(&cloud, "kms:DescribeKey").await;
-        assert!(why(answer(&checks, "kms:DisableKey")).contains("could not be read"));
+        assert!(why(answer(&checks, "kms:DisableKey")).contains("cannot be read"));
     });
 }
 

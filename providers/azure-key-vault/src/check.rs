@@ -77,7 +77,7 @@ async fn creating(vault: &Vault, trials: &mut Trials) {
         Err(error) if error.kind == ErrorKind::InvalidConfig => trials.not_tried(
             action::CREATE,
             NEEDED_FOR,
-            "the vault does not refuse it, but whether it is granted cannot be tried without creating a version",
+            "the vault does not refuse it, but only creating a version would show whether it is granted",
         ),
         other => {
             let grant = remote_grant(vault);
@@ -92,18 +92,23 @@ pub(crate) async fn sealed(vault: &Vault, trials: &mut Trials) {
     let grant = || sealed_grant(vault);
     let read = vault.get(Operation::Check, None);
     trials
-        .permission(action::READ, "sealing, and verifying what was sealed", grant(), read)
+        .permission(
+            action::READ,
+            "encrypting private keys and verifying the result",
+            grant(),
+            read,
+        )
         .await;
     trials
         .permission(
             action::SIGN,
-            "sealing private keys",
+            "encrypting private keys",
             grant(),
             sign(vault, Algorithm::PS256),
         )
         .await;
     let unwrapped = async { permitted(vault.unwrap_key(Operation::Check, NO_VERSION, vec![0; 256]).await) };
     trials
-        .permission(action::UNWRAP, "unsealing private keys", grant(), unwrapped)
+        .permission(action::UNWRAP, "decrypting private keys", grant(), unwrapped)
         .await;
 }

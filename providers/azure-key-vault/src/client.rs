@@ -132,7 +132,7 @@ impl Vault {
         });
         match id {
             Some(id) if !id.is_empty() && id.bytes().all(|octet| octet.is_ascii_alphanumeric()) => Ok(id.to_owned()),
-            _ => Err(call.bad_answer("the answer is about another key than the one that was asked for")),
+            _ => Err(call.bad_answer("the answer is about another key than the requested one")),
         }
     }
 
@@ -147,7 +147,9 @@ impl Vault {
         let id = self.id(kid, call)?;
         let attributes = attributes.unwrap_or_default();
         let (Some(created), Some(enabled)) = (instant(attributes.created), attributes.enabled) else {
-            return Err(call.bad_answer("the answer lacks when the version was created or whether it is enabled"));
+            return Err(
+                call.bad_answer("the answer does not say when the version was created or whether it is enabled")
+            );
         };
         Ok(Version {
             id,
@@ -348,7 +350,7 @@ impl Vault {
             Algorithm::ES256 => SignatureAlgorithm::Es256,
             Algorithm::ES384 => SignatureAlgorithm::Es384,
             Algorithm::ES512 => SignatureAlgorithm::Es512,
-            Algorithm::EdDSA => return Err(call.error(ErrorKind::InvalidConfig, "Key Vault has no EdDSA")),
+            Algorithm::EdDSA => return Err(call.error(ErrorKind::InvalidConfig, "Key Vault does not support EdDSA")),
         };
         let parameters = SignParameters {
             algorithm: Some(algorithm),
@@ -360,7 +362,7 @@ impl Vault {
             ..KeyClientSignOptions::default()
         };
         let request = self.client.sign(&self.name, content, Some(options));
-        self.computed(call, version, request, "the answer holds no signature")
+        self.computed(call, version, request, "the answer has no signature")
             .await
     }
 
@@ -386,7 +388,7 @@ impl Vault {
         };
         let content = RequestContent::try_from(parameters).map_err(|error| failed(call, &error))?;
         let request = self.client.unwrap_key(&self.name, version, content, None);
-        self.computed(call, version, request, "the answer holds no key").await
+        self.computed(call, version, request, "the answer has no key").await
     }
 
     fn expect(&self, answered: &str, asked: &str, call: Call<'_>) -> Result<(), ProviderError> {

@@ -39,7 +39,7 @@ impl AzureConfig {
             None | Some("software") => Ok(false),
             Some("hsm") => Ok(true),
             Some(other) => Err(format!(
-                "AZURE_KEY_VAULT_PROTECTION is {other:?}: write hsm or software"
+                "AZURE_KEY_VAULT_PROTECTION is {other:?}; write hsm or software"
             )),
         };
         let hsm = problems.or_note(protection);
@@ -94,18 +94,18 @@ fn place(key: &str) -> Result<(Url, String), String> {
     const WRITE: &str = "write the key's URL, such as https://acme.vault.azure.net/keys/signet";
     // The value is not repeated, because somebody may have written a secret there.
     let Ok(mut vault) = Url::parse(key) else {
-        return Err(format!("SIGNET_KEY is no URL: {WRITE}"));
+        return Err(format!("SIGNET_KEY is not a URL; {WRITE}"));
     };
     if vault.scheme() != "https" || vault.host_str().is_none() {
-        return Err(format!("SIGNET_KEY does not begin with https:// and a host: {WRITE}"));
+        return Err(format!("SIGNET_KEY does not begin with https:// and a host; {WRITE}"));
     }
     if !vault.username().is_empty() || vault.password().is_some() {
         return Err(format!(
-            "SIGNET_KEY holds credentials, which do not belong there: {WRITE}"
+            "SIGNET_KEY has credentials, which are not allowed there; {WRITE}"
         ));
     }
     if vault.query().is_some() || vault.fragment().is_some() {
-        return Err(format!("SIGNET_KEY holds a ? or #: {WRITE}"));
+        return Err(format!("SIGNET_KEY has a ? or #; {WRITE}"));
     }
     let path = vault.path().to_owned();
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
@@ -113,14 +113,16 @@ fn place(key: &str) -> Result<(Url, String), String> {
         ["keys", name] if !name.is_empty() => (*name).to_owned(),
         ["keys", name, _] => {
             return Err(format!(
-                "SIGNET_KEY names a version of the key {name:?}: leave it out, as Signet makes and chooses versions itself"
+                "SIGNET_KEY has a version of the key {name:?}; leave the version out, because Signet creates and \
+                 chooses versions itself"
             ));
         }
-        _ => return Err(format!("SIGNET_KEY names no key: {WRITE}")),
+        _ => return Err(format!("SIGNET_KEY has no key name; {WRITE}")),
     };
     if name.len() > LONGEST_NAME || !name.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-') {
         return Err(format!(
-            "SIGNET_KEY names the key {name:?}, but names have letters, digits and hyphens only, {LONGEST_NAME} at most"
+            "SIGNET_KEY has the key name {name:?}, but a name may have only letters, digits and hyphens, and at most \
+             {LONGEST_NAME} characters"
         ));
     }
     vault.set_path("/");

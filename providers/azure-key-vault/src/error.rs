@@ -18,7 +18,7 @@ use crate::source::Source;
 /// The setting for the authorities to trust.
 const AUTHORITIES: &str = "SSL_CERT_FILE";
 const VERSION_DISABLED: &str =
-    "The version is disabled: enable it in the vault if it is good; if it leaked, run signet keys revoke";
+    "The version is disabled. If it is good, enable it in the vault; if it leaked, run signet keys revoke";
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -47,19 +47,17 @@ pub(crate) fn failed(call: Call<'_>, error: &azure_core::Error) -> ProviderError
         // "challenge resource '…' doesn't match the requested domain": the vault demands a token for somebody else.
         azure_core::error::ErrorKind::Other if error.to_string().contains("challenge resource") => call.error(
             ErrorKind::BadAnswer,
-            "it asks for a token that is not for its own domain, and gets none. Check the host in SIGNET_KEY",
+            "the server asks for a token that is not for its own domain, so Signet sends none. Check the host in \
+             SIGNET_KEY",
         ),
-        _ => call.bad_answer(format_args!(
-            "the answer was not understood: {}",
-            quote(&error.to_string())
-        )),
+        _ => call.bad_answer(format_args!("the answer cannot be read: {}", quote(&error.to_string()))),
     }
 }
 
 fn unreached(error: &azure_core::Error) -> Failure {
     Failure::on_the_way(error, AUTHORITIES).unwrap_or_else(|| {
         let causes = deepest(error);
-        let advice = "See that this machine reaches the vault: name resolution, network policy, proxy, firewall";
+        let advice = "Check that this machine can reach the vault: name resolution, network policy, proxy, firewall";
         let text = format!("{causes}. {advice}");
         match causes.contains("timed out") {
             true => Failure::timed_out(text),
@@ -98,31 +96,24 @@ fn meaning(call: Call<'_>, status: u16, code: &str, inner: &str, message: &str) 
     match (status, code, inner) {
         (401, ..) => (
             ErrorKind::Unauthenticated,
-            "The token was refused: see that the identity belongs to the vault's tenant (AZURE_TENANT_ID)"
-                .to_owned(),
+            "The token was refused. Check that the identity belongs to the vault's tenant (AZURE_TENANT_ID)".to_owned(),
         ),
-        (403, _, "KeyDisabled") => (
-            ErrorKind::KeyUnusable,
-            VERSION_DISABLED.to_owned(),
-        ),
+        (403, _, "KeyDisabled") => (ErrorKind::KeyUnusable, VERSION_DISABLED.to_owned()),
         (403, _, "KeyNotYetValidOrExpired") => (
             ErrorKind::KeyUnusable,
-            "The validity of the version (nbf or exp) forbids its use now. Remove these two attributes from it in the vault; keep \
-             the key. Signet retires keys by itself"
+            "The validity of the version (nbf or exp) does not allow its use now. Remove these two attributes from \
+             the version in the vault, but keep the key. Signet retires keys by itself"
                 .to_owned(),
         ),
         (403, _, "KeyOperationForbidden") => (
             ErrorKind::KeyUnusable,
-            "The key does not allow the operation: add it to the key's operations (key_ops)".to_owned(),
+            "The key does not allow the operation; add it to the key's operations (key_ops)".to_owned(),
         ),
         // Older vaults have no inner code for this.
-        (403, ..) if message.contains("disabled key") => (
-            ErrorKind::KeyUnusable,
-            VERSION_DISABLED.to_owned(),
-        ),
+        (403, ..) if message.contains("disabled key") => (ErrorKind::KeyUnusable, VERSION_DISABLED.to_owned()),
         (403, _, "ForbiddenByConnection" | "ForbiddenByFirewall") => (
             ErrorKind::PermissionDenied,
-            "The vault's network rules do not let this machine in: allow its network or use a private endpoint"
+            "The vault's network rules do not allow this machine; allow its network or use a private endpoint"
                 .to_owned(),
         ),
         (403, _, "ForbiddenByPolicy" | "AccessDenied") => (
@@ -142,25 +133,25 @@ fn meaning(call: Call<'_>, status: u16, code: &str, inner: &str, message: &str) 
         ),
         (404, ..) => (
             ErrorKind::NotFound,
-            "See that SIGNET_KEY names the vault and the key, and that the key was not deleted".to_owned(),
+            "Check the vault and the key in SIGNET_KEY, and that nobody deleted the key".to_owned(),
         ),
         (409, _, "ObjectIsDeletedButRecoverable" | "ObjectIsBeingDeleted") => (
             ErrorKind::KeyUnusable,
-            "The key was deleted: recover it (az keyvault key recover). Do not purge it: every version would be lost, and \
-             every token refused"
+            "The key was deleted; recover it (az keyvault key recover). Do not purge it: every version would be \
+             lost, and every token refused"
                 .to_owned(),
         ),
-        (409, ..) => (ErrorKind::Unavailable, "It is tried again".to_owned()),
+        (409, ..) => (ErrorKind::Unavailable, "Signet tries again".to_owned()),
         (429, ..) => (
             ErrorKind::Throttled,
-            "The vault's limits are shared by everybody who uses it: spread the load over vaults".to_owned(),
+            "All users of the vault share its limits; spread the load over several vaults".to_owned(),
         ),
-        (408 | 504, ..) => (ErrorKind::TimedOut, "It is tried again".to_owned()),
-        (500.., ..) => (ErrorKind::Unavailable, "It is tried again".to_owned()),
+        (408 | 504, ..) => (ErrorKind::TimedOut, "Signet tries again".to_owned()),
+        (500.., ..) => (ErrorKind::Unavailable, "Signet tries again".to_owned()),
         // BadParameter
         (400, ..) => (
             ErrorKind::InvalidConfig,
-            "The vault does not take what was asked: see that SIGNET_KEY names a key of a kind that can do this"
+            "The vault does not accept the request; check that the key in SIGNET_KEY has a type that supports it"
                 .to_owned(),
         ),
         _ => (ErrorKind::BadAnswer, "Check the host in SIGNET_KEY".to_owned()),
@@ -240,19 +231,19 @@ impl Source {
 fn whereabouts(source: &Source) -> &'static str {
     match source {
         Source::Managed { .. } => {
-            "See that the machine or pod has a managed identity (IDENTITY_ENDPOINT, or the metadata service at \
+            "Check that the machine or pod has a managed identity (IDENTITY_ENDPOINT, or the metadata service at \
              169.254.169.254), or set AZURE_FEDERATED_TOKEN_FILE or AZURE_CLIENT_SECRET"
         }
-        _ => "See that this machine reaches Entra (AZURE_AUTHORITY_HOST)",
+        _ => "Check that this machine can reach Entra (AZURE_AUTHORITY_HOST)",
     }
 }
 
 fn unnumbered(status: u16) -> (ErrorKind, String) {
     match status {
-        429 => (ErrorKind::Throttled, "asked too often (429)".to_owned()),
+        429 => (ErrorKind::Throttled, "too many requests (429)".to_owned()),
         400 => (
             ErrorKind::Unauthenticated,
-            "the identity is not assigned to this machine (400): assign it, or correct AZURE_CLIENT_ID".to_owned(),
+            "the identity is not assigned to this machine (400); assign it, or correct AZURE_CLIENT_ID".to_owned(),
         ),
         500.. => (
             ErrorKind::Unavailable,
@@ -275,18 +266,20 @@ fn entra(code: u64, status: u16) -> (ErrorKind, String) {
     };
     match code {
         7_000_215 => refused("the secret is wrong. Set AZURE_CLIENT_SECRET to the secret's value, not its id"),
-        7_000_222 => refused("the secret has expired. Make a new one and set AZURE_CLIENT_SECRET"),
-        700_016 => refused("the tenant has no such application. Correct AZURE_CLIENT_ID or AZURE_TENANT_ID"),
-        90_002 | 900_023 => refused("there is no such tenant. Correct AZURE_TENANT_ID or AZURE_AUTHORITY_HOST"),
+        7_000_222 => refused("the secret has expired. Create a new one and set AZURE_CLIENT_SECRET"),
+        700_016 => refused("the tenant does not have this application. Correct AZURE_CLIENT_ID or AZURE_TENANT_ID"),
+        90_002 | 900_023 => refused("this tenant does not exist. Correct AZURE_TENANT_ID or AZURE_AUTHORITY_HOST"),
         70_021 | 700_211..=700_213 => refused(
-            "no federated credential of the application fits the token in AZURE_FEDERATED_TOKEN_FILE. Add one with the \
-             pod's issuer and system:serviceaccount:<namespace>:<name> as subject",
+            "no federated credential of the application matches the token in AZURE_FEDERATED_TOKEN_FILE. Add one \
+             with the pod's issuer, and with system:serviceaccount:<namespace>:<name> as subject",
         ),
-        700_024 => refused("the token in AZURE_FEDERATED_TOKEN_FILE has expired. See that the kubelet renews the file"),
+        700_024 => {
+            refused("the token in AZURE_FEDERATED_TOKEN_FILE has expired. Check that the kubelet renews the file")
+        }
         500_011 => refused("the tenant does not know the vault's resource. Check the host in SIGNET_KEY"),
         _ if status == 429 => (
             ErrorKind::Throttled,
-            format!("Entra answered AADSTS{code}: asked too often"),
+            format!("Entra answered AADSTS{code}: too many requests"),
         ),
         _ if status >= 500 => (ErrorKind::Unavailable, format!("Entra answered {status} AADSTS{code}")),
         _ => refused("look the number up at https://login.microsoftonline.com/error"),

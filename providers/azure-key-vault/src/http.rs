@@ -41,7 +41,7 @@ impl Trust {
             }),
             _ => Err(format!(
                 "SSL_CERT_FILE is {path}, which {}",
-                no_authorities(&pem).unwrap_or("holds a certificate that cannot be used: is it damaged?")
+                no_authorities(&pem).unwrap_or("has a certificate that cannot be used; it may be damaged")
             )),
         }
     }
@@ -77,7 +77,8 @@ pub(crate) fn client_options(trust: &Trust, request: Duration, direct: bool) -> 
     let failed = |error: reqwest::Error| {
         let cause = causes(&error).pop().unwrap_or_else(|| error.to_string());
         let text = format!(
-            "the HTTP client could not be made ({cause}): does SSL_CERT_FILE, or this machine, hold certificates of authorities that can be used?"
+            "the HTTP client cannot be created ({cause}); check that SSL_CERT_FILE, or this machine, has usable \
+             certificates of authorities"
         );
         ProviderError::new(NAME, Operation::Open, ErrorKind::InvalidConfig, text)
     };

@@ -43,7 +43,7 @@ fn open(source: &Source, trust: &Trust) -> Result<Arc<dyn TokenCredential>, Prov
         Ok(options)
     };
     let failed = |error: azure_core::Error| {
-        let text = format!("the credentials by {} cannot be used: {error}", source.describe());
+        let text = format!("the credentials of {} cannot be used: {error}", source.describe());
         ProviderError::new(NAME, Operation::Open, ErrorKind::InvalidConfig, text)
     };
     Ok(match source {

@@ -20,7 +20,7 @@ pub(crate) fn public_key(jwk: &JsonWebKey) -> Result<PublicKey, String> {
                 Some(CurveName::P256) => Curve::P256,
                 Some(CurveName::P384) => Curve::P384,
                 Some(CurveName::P521) => Curve::P521,
-                _ => return Err("it is on a curve that JWS has no algorithm for".to_owned()),
+                _ => return Err("its curve has no JWS algorithm".to_owned()),
             };
             let mut point = vec![4];
             for coordinate in [part("x", &jwk.x)?, part("y", &jwk.y)?] {

@@ -58,7 +58,8 @@ pub const VARIABLES: &[Variable] = &[
     },
     Variable {
         name: "AZURE_CLIENT_CERTIFICATE_PATH",
-        help: "Not supported, as the SDK's certificate credential needs OpenSSL; refused with a word on what to use",
+        help: "Not supported, because the SDK's certificate credential needs OpenSSL; the error says what to use \
+             instead",
     },
     Variable {
         name: "AZURE_AUTHORITY_HOST",
@@ -66,7 +67,7 @@ pub const VARIABLES: &[Variable] = &[
     },
     Variable {
         name: "AZURE_TOKEN_CREDENTIALS",
-        help: "WorkloadIdentityCredential, ManagedIdentityCredential or EnvironmentCredential: takes only this one",
+        help: "WorkloadIdentityCredential, ManagedIdentityCredential or EnvironmentCredential: use only this one",
     },
     Variable {
         name: "IDENTITY_ENDPOINT",
@@ -78,11 +79,11 @@ pub const VARIABLES: &[Variable] = &[
     },
     Variable {
         name: "AZURE_KEY_VAULT_PROTECTION",
-        help: "hsm: new keys of a ring are made in the vault's hardware (Premium vaults); software is the default",
+        help: "hsm: new keys of a ring are created in the vault's hardware (Premium vaults); the default is software",
     },
     Variable {
         name: "AZURE_STORAGE_ACCOUNT_KEY",
-        help: "Store az://: the account's shared key in place of an identity",
+        help: "Store az://: the account's shared key, instead of an identity",
     },
     Variable {
         name: "AZURE_STORAGE_ENDPOINT",
@@ -90,6 +91,6 @@ pub const VARIABLES: &[Variable] = &[
     },
     Variable {
         name: "SSL_CERT_FILE",
-        help: "File of certificates (PEM) that are trusted in place of the system's",
+        help: "File of certificates (PEM) that are trusted instead of the system's",
     },
 ];

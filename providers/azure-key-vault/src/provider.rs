@@ -62,7 +62,7 @@ impl Remote {
 
     fn unusable(&self, operation: Operation, kid: &Kid, is_revoked: bool) -> ProviderError {
         let text = match is_revoked {
-            true => format!("key {kid} is revoked, and is never used again"),
+            true => format!("key {kid} is revoked and cannot be used again"),
             false => format!(
                 "key {kid} is disabled in {}, or outside its validity (nbf, exp)",
                 self.ring.vault.url()
@@ -106,8 +106,8 @@ impl KeyProvider for Remote {
         const CREATE: Operation = Operation::Create;
         if !ALGORITHMS.contains(&new.algorithm) {
             let text = format!(
-                "Key Vault cannot sign {}: it has RSA keys and EC keys on P-256, P-384 and P-521, and no Ed25519. Set \
-                 SIGNET_ALGORITHM to another one, or SIGNET_CUSTODY to sealed",
+                "Key Vault cannot sign with {}: it supports RSA keys and EC keys on P-256, P-384 and P-521, but not \
+                 Ed25519. Set another SIGNET_ALGORITHM, or SIGNET_CUSTODY=sealed",
                 new.algorithm
             );
             return Err(self.ring.error(CREATE, ErrorKind::InvalidConfig, text));
@@ -149,7 +149,7 @@ impl KeyProvider for Remote {
         let expected = known.public.public().signature_len();
         if signature.len() != expected {
             let text = format!(
-                "the vault's signature by version {} has {} octets, and {algorithm} has {expected}",
+                "the vault's signature by version {} has {} bytes, but {algorithm} has {expected}",
                 known.version,
                 signature.len()
             );
@@ -229,7 +229,7 @@ impl KeyProvider for Remote {
                 return Ok(());
             }
         }
-        let text = format!("key {kid} was marked {TRIES} times, and somebody else wiped the mark each time");
+        let text = format!("key {kid} was marked as revoked {TRIES} times, but somebody removed the mark each time");
         Err(self.ring.error(REVOKE, ErrorKind::Unavailable, text))
     }
 

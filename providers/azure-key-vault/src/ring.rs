@@ -130,7 +130,7 @@ impl Ring {
             let known = memory.known.get(&version.id);
             if known.is_some_and(|known| known.created != version.created) {
                 let text = format!(
-                    "the vault gives version {} of {} a new past",
+                    "the vault reports another creation time of version {} of {} than before",
                     version.id,
                     self.vault.url()
                 );
@@ -147,9 +147,9 @@ impl Ring {
                     .map(|(name, value)| format!("{name}={value}"))
                     .collect();
                 tags.sort();
-                text.push_str(&format!(". Put them back: {}", tags.join(", ")));
+                text.push_str(&format!(". Restore them: {}", tags.join(", ")));
             } else {
-                text.push_str(". Put it back, or set the version's nbf to the year 3000, which destroys the key");
+                text.push_str(". Restore it, or set the version's nbf to the year 3000, which destroys the key");
             }
             self.error(operation, ErrorKind::BadAnswer, text)
         };
@@ -160,7 +160,7 @@ impl Ring {
             tracing::debug!(
                 version = version.id,
                 key = self.vault.url(),
-                "a version that Signet did not make is left alone"
+                "a version that Signet did not create is ignored"
             );
             return Ok(None);
         }
@@ -221,7 +221,7 @@ impl Ring {
                 key = self.vault.url(),
                 is_revoked = tags::mark(&version.tags).is_some(),
                 error = %error.source,
-                "a disabled version is not listed, because the vault does not let it be read. Its tokens are refused"
+                "a disabled version is not listed, because the vault does not return its key. Its tokens are refused"
             );
         }
     }
@@ -235,7 +235,7 @@ impl Ring {
     ) -> Result<VerifyingKey, ProviderError> {
         public.for_algorithm(facts.algorithm).map_err(|error| {
             let text = format!(
-                "version {} of {} cannot have been made by Signet, although its tags say so: {error}. Destroy it",
+                "version {} of {} has Signet's tags, but Signet cannot have created it: {error}. Destroy it",
                 version.id,
                 self.vault.url()
             );
@@ -260,7 +260,7 @@ impl Ring {
                 version = version.id,
                 key = self.vault.url(),
                 kid = %public.kid(),
-                "somebody removed the mark of a revocation; this process keeps to it. Revoke the key again"
+                "somebody removed the mark of a revocation; this process still refuses the key. Revoke the key again"
             );
             mark = marked_before;
         }

@@ -56,14 +56,14 @@ impl AzureSealer {
     }
 
     fn library(&self) -> ProviderError {
-        let text = "the cryptographic library failed; it is tried again".to_owned();
+        let text = "the cryptographic library failed; Signet tries again".to_owned();
         self.error(ErrorKind::Unavailable, text)
     }
 
     fn not_ours(&self, why: &str) -> ProviderError {
         let text = format!(
-            "{why}. It was changed, or it was sealed by another key than {}. Correct SIGNET_KEY, or restore the ring from \
-             a backup; if nobody in your team changed it, treat it as an attack",
+            "{why}. The ring was changed, or it was encrypted with another key than {}. Correct SIGNET_KEY, or \
+             restore the ring from a backup; if nobody in your team changed it, treat it as an attack",
             self.vault.url()
         );
         self.error(ErrorKind::BadAnswer, text)
@@ -72,8 +72,8 @@ impl AzureSealer {
     fn verifying(&self, version: &str, public: &PublicKey) -> Result<VerifyingKey, ProviderError> {
         let key = public.for_algorithm(Algorithm::PS256).map_err(|_| {
             let text = format!(
-                "{} is no RSA key of 2048 bits or more, and sealed custody needs one. Create it: az keyvault key create \
-                 --kty RSA --size 3072 --ops sign verify wrapKey unwrapKey",
+                "{} is not an RSA key of at least 2048 bits, which sealed custody needs. Create one with az keyvault \
+                 key create --kty RSA --size 3072 --ops sign verify wrapKey unwrapKey",
                 self.vault.url()
             );
             self.error(ErrorKind::InvalidConfig, text)
@@ -92,7 +92,7 @@ impl AzureSealer {
         match self.vault.get(OPERATION, Some(version)).await {
             Ok((_, public)) => self.verifying(version, &public),
             Err(error) if error.kind == ErrorKind::NotFound => Err(self.not_ours(&format!(
-                "it was sealed under version {version}, which the key does not have"
+                "the secret was encrypted with version {version}, which the key does not have"
             ))),
             Err(error) => Err(error),
         }
@@ -142,8 +142,8 @@ impl Sealer for AzureSealer {
     }
 
     async fn unwrap(&self, wrapped: &[u8], context: &Context) -> Result<Zeroizing<Vec<u8>>, ProviderError> {
-        let blob =
-            Blob::from_bytes(wrapped).ok_or_else(|| self.not_ours("this is no secret that Signet sealed here"))?;
+        let blob = Blob::from_bytes(wrapped)
+            .ok_or_else(|| self.not_ours("this is not a secret that Signet encrypted here"))?;
         let context = context.to_bytes();
         // Verify the signature first: data that the vault did not sign must not be sent to it for decryption.
         let verifying = self.of_version(&blob.version).await?;

@@ -55,15 +55,16 @@ impl Source {
             None | Some("prod") => first_of(variables)?,
             Some(_) => {
                 return Err(
-                    "AZURE_TOKEN_CREDENTIALS names a credential that Signet does not have: write \
-                     WorkloadIdentityCredential, ManagedIdentityCredential or EnvironmentCredential"
+                    "AZURE_TOKEN_CREDENTIALS is a credential that Signet does not support; write \
+                     WorkloadIdentityCredential, ManagedIdentityCredential or \
+                     EnvironmentCredential"
                         .to_owned(),
                 );
             }
         };
         let need = |name: &str, of: &str| {
             let value = variables.get(name).map(str::to_owned);
-            value.ok_or_else(|| format!("{name} is missing, which {of} needs: set it"))
+            value.ok_or_else(|| format!("{name} is missing, but {of} needs it; set it"))
         };
         let authority = variables.get("AZURE_AUTHORITY_HOST").map(authority).transpose()?;
         match choice {
@@ -113,8 +114,9 @@ fn first_of(variables: &Variables) -> Result<Choice, String> {
         Ok(Choice::Secret)
     } else if is_set("AZURE_CLIENT_CERTIFICATE_PATH") {
         Err(
-            "AZURE_CLIENT_CERTIFICATE_PATH is set, but the certificate credential of Azure's SDK needs OpenSSL, which \
-             Signet does not link: use workload identity, managed identity or AZURE_CLIENT_SECRET"
+            "AZURE_CLIENT_CERTIFICATE_PATH is set, but the certificate credential of Azure's SDK needs OpenSSL, \
+             which Signet does not include; use workload identity, managed identity or \
+             AZURE_CLIENT_SECRET"
                 .to_owned(),
         )
     } else {
@@ -125,7 +127,9 @@ fn first_of(variables: &Variables) -> Result<Choice, String> {
 fn authority(host: &str) -> Result<String, String> {
     match Url::parse(host) {
         Ok(url) if url.scheme() == "https" && url.host_str().is_some() => Ok(host.to_owned()),
-        _ => Err("AZURE_AUTHORITY_HOST is no https URL: write one such as https://login.microsoftonline.us".to_owned()),
+        _ => Err(
+            "AZURE_AUTHORITY_HOST is not an https URL; write for example https://login.microsoftonline.us".to_owned(),
+        ),
     }
 }
 

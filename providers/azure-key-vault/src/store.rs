@@ -47,7 +47,7 @@ pub async fn store(variables: &Variables, location: &str) -> Result<Arc<dyn Ring
     let mut options = client_options();
     if let Some(pem) = trust.pem() {
         let certificates = Certificate::from_pem_bundle(pem)
-            .map_err(|_| refuse("SSL_CERT_FILE holds no certificates: write the path of a PEM file".to_owned()))?;
+            .map_err(|_| refuse("SSL_CERT_FILE has no certificates; write the path of a PEM file".to_owned()))?;
         for certificate in certificates {
             options = options.with_root_certificate(certificate);
         }
@@ -86,8 +86,8 @@ fn endpoint(text: &str) -> Result<Url, String> {
     match Url::parse(text) {
         Ok(url) if url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url)) => Ok(url),
         _ => Err(
-            "AZURE_STORAGE_ENDPOINT is neither an https URL nor one of this machine: write the account's blob endpoint, \
-             such as https://acme.blob.core.usgovcloudapi.net"
+            "AZURE_STORAGE_ENDPOINT is neither an https URL nor a URL of this machine; write the account's blob \
+             endpoint, such as https://acme.blob.core.usgovcloudapi.net"
                 .to_owned(),
         ),
     }

@@ -105,8 +105,8 @@ pub(crate) fn marked(tags: &Tags, revocation: &Revocation) -> Result<Tags, Strin
         .collect();
     if parts.len() > room || tags.len() > MOST {
         return Err(format!(
-            "the reason of the revocation has {} octets, and the version's tags have room for {}: give a shorter \
-             reason, or remove tags of your own from the version",
+            "the reason of the revocation has {} bytes, but the version's tags have room for {}; write a shorter \
+             reason, or remove your own tags from the version",
             revocation.reason.len(),
             room * LONGEST / 4 * 3
         ));

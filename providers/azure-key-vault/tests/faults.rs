@@ -85,14 +85,14 @@ async fn each_refusal_of_the_vault_says_who_must_act_and_how() {
         (
             json(500, r#"{"error":{"code":"InternalServerError"}}"#),
             ErrorKind::Unavailable,
-            "tried again",
+            "tries again",
         ),
         (json(503, "<html>busy</html>"), ErrorKind::Unavailable, "503"),
         (json(504, ""), ErrorKind::TimedOut, "504"),
         (
             json(200, "<html>hotel wifi</html>"),
             ErrorKind::BadAnswer,
-            "not understood",
+            "cannot be read",
         ),
         (json(302, ""), ErrorKind::BadAnswer, "302"),
     ] {
@@ -162,7 +162,7 @@ async fn a_certificate_of_entra_that_is_not_trusted_fails_at_once_and_names_the_
     ] {
         assert!(begun.elapsed() < Duration::from_secs(5));
         assert_eq!(error.kind, ErrorKind::Unavailable, "{}", text(&error));
-        assert!(text(&error).contains("point SSL_CERT_FILE to"), "{}", text(&error));
+        assert!(text(&error).contains("set SSL_CERT_FILE to"), "{}", text(&error));
         assert!(
             error.retry_after > Some(Duration::from_secs(20)),
             "no layer tries it again"

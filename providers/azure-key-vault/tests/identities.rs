@@ -216,15 +216,15 @@ fn all_problems_of_a_configuration_are_told_at_once_with_what_to_write() {
     let none = Variables::default();
     for (key, says) in [
         ("http://acme.vault.azure.net/keys/signet", "https://"),
-        ("https://acme.vault.azure.net/", "names no key"),
-        ("https://acme.vault.azure.net/secrets/signet", "names no key"),
-        ("https://acme.vault.azure.net/keys/signet/0123", "leave it out"),
+        ("https://acme.vault.azure.net/", "has no key name"),
+        ("https://acme.vault.azure.net/secrets/signet", "has no key name"),
+        ("https://acme.vault.azure.net/keys/signet/0123", "leave the version out"),
         (
             "https://acme.vault.azure.net/keys/sig_net",
             "letters, digits and hyphens",
         ),
         ("https://me:hush@acme.vault.azure.net/keys/signet", "credentials"),
-        ("https://acme.vault.azure.net/keys/signet?sig=hush", "holds a ?"),
+        ("https://acme.vault.azure.net/keys/signet?sig=hush", "has a ?"),
     ] {
         let text = AzureConfig::new(&none, key).expect_err(key).source.to_string();
         assert!(text.contains(says) && !text.contains("hush"), "{key}: {text}");

@@ -26,12 +26,12 @@ pub(crate) const REMOTE: &[Need] = &[
 ];
 
 /// Permissions on the key ring, in remote custody.
-pub(crate) const RING: &[Need] = &[("cloudkms.cryptoKeys.list", "seeing which keys were revoked")];
+pub(crate) const RING: &[Need] = &[("cloudkms.cryptoKeys.list", "reading which keys were revoked")];
 
 /// Permissions on the crypto key, in sealed custody.
 pub(crate) const SEALED: &[Need] = &[
-    ("cloudkms.cryptoKeyVersions.useToEncrypt", "sealing new private keys"),
-    ("cloudkms.cryptoKeyVersions.useToDecrypt", "unsealing private keys"),
+    ("cloudkms.cryptoKeyVersions.useToEncrypt", "encrypting new private keys"),
+    ("cloudkms.cryptoKeyVersions.useToDecrypt", "decrypting private keys"),
 ];
 
 pub(crate) async fn remote(kms: &Kms, trials: &mut Trials) {
@@ -58,7 +58,7 @@ async fn ask(kms: &Kms, resource: &str, needs: &[Need], grant: &str, trials: &mu
 }
 
 fn missing(resource: &str, permission: &str) -> ProviderError {
-    let text = format!("{permission} is not granted on {resource}, or that does not exist");
+    let text = format!("{permission} is not granted on {resource}, or the resource does not exist");
     ProviderError::new(NAME, Operation::Check, ErrorKind::PermissionDenied, text)
 }
 

@@ -63,7 +63,7 @@ impl Kms {
         }
         let service = builder.build().await.map_err(|error| {
             let text = format!(
-                "the client of Cloud KMS cannot be made: {}",
+                "the client of Cloud KMS cannot be created: {}",
                 signet_base::quote(&error.to_string())
             );
             crate::config::invalid(&[text])
@@ -170,7 +170,7 @@ impl Kms {
         let call = Call {
             provider: NAME,
             operation,
-            doing: "look at",
+            doing: "read",
             permission: "cloudkms.cryptoKeyVersions.get",
             resource: &name,
         };
@@ -287,7 +287,7 @@ impl Kms {
             .map_err(|error| failed(call, &error))?;
         match version.name == name && version.state == State::Disabled {
             true => Ok(()),
-            false => Err(call.bad_answer("the answer shows it in another state, or another version")),
+            false => Err(call.bad_answer("the answer has another state, or another version")),
         }
     }
 
@@ -307,7 +307,7 @@ impl Kms {
             .map_err(|error| failed(call, &error))?;
         match version.name == name && matches!(version.state, State::DestroyScheduled | State::Destroyed) {
             true => Ok(()),
-            false => Err(call.bad_answer("the answer shows it in another state, or another version")),
+            false => Err(call.bad_answer("the answer has another state, or another version")),
         }
     }
 
@@ -338,11 +338,11 @@ impl Kms {
             false => signed.verified_digest_crc32c,
         };
         if signed.name != name {
-            Err(call.bad_answer("the signature is by another version than the one that was asked for"))
+            Err(call.bad_answer("the signature is by another version than the requested one"))
         } else if !verified {
-            Err(call.bad_answer("Google did not verify the checksum of what was to be signed"))
+            Err(call.bad_answer("Google did not verify the checksum of the message to sign"))
         } else if signed.signature_crc32c != Some(crc(&signed.signature)) {
-            Err(call.bad_answer("the signature does not have the checksum that came with it"))
+            Err(call.bad_answer("the signature does not match its checksum"))
         } else {
             Ok(signed)
         }
@@ -369,11 +369,11 @@ impl Kms {
             .await?
             .map_err(|error| failed(call, &error))?;
         if self.key.number(&sealed.name).is_none() {
-            Err(call.bad_answer("the ciphertext is of another key than the one that was asked for"))
+            Err(call.bad_answer("the ciphertext is of another key than the requested one"))
         } else if !(sealed.verified_plaintext_crc32c && sealed.verified_additional_authenticated_data_crc32c) {
-            Err(call.bad_answer("Google did not verify the checksums of what was to be encrypted"))
+            Err(call.bad_answer("Google did not verify the checksums of the data to encrypt"))
         } else if sealed.ciphertext_crc32c != Some(crc(&sealed.ciphertext)) {
-            Err(call.bad_answer("the ciphertext does not have the checksum that came with it"))
+            Err(call.bad_answer("the ciphertext does not match its checksum"))
         } else {
             Ok(sealed)
         }
@@ -405,7 +405,7 @@ impl Kms {
         })?;
         match opened.plaintext_crc32c == Some(crc(&opened.plaintext)) {
             true => Ok(opened),
-            false => Err(call.bad_answer("the plaintext does not have the checksum that came with it")),
+            false => Err(call.bad_answer("the plaintext does not match its checksum")),
         }
     }
 
@@ -460,7 +460,7 @@ fn der(found: &PublicKey, name: &str) -> Result<Vec<u8>, &'static str> {
         return Err("the answer is about another version");
     }
     if found.pem_crc32c != Some(crc(found.pem.as_bytes())) {
-        return Err("the public key does not have the checksum that came with it");
+        return Err("the public key does not match its checksum");
     }
     let lines = found.pem.trim().strip_prefix("-----BEGIN PUBLIC KEY-----");
     let lines = lines.and_then(|lines| lines.strip_suffix("-----END PUBLIC KEY-----"));

@@ -22,11 +22,11 @@ pub const VARIABLES: &[Variable] = &[
     },
     Variable {
         name: QUOTA_PROJECT,
-        help: "project whose quota the calls count against, if not that of the credentials",
+        help: "project whose quota is used, if it is not that of the credentials",
     },
     Variable {
         name: ENDPOINT,
-        help: "another address of Cloud KMS, such as a private endpoint; http:// for the loopback interface alone",
+        help: "another address of Cloud KMS, such as a private endpoint; http:// only on the loopback interface",
     },
     Variable {
         name: STORAGE,
@@ -34,7 +34,7 @@ pub const VARIABLES: &[Variable] = &[
     },
     Variable {
         name: EMULATOR,
-        help: "an emulator of Cloud Storage on the loopback interface, for tests: called without credentials",
+        help: "an emulator of Cloud Storage on the loopback interface, for tests; it gets no credentials",
     },
     Variable {
         name: METADATA,
@@ -128,7 +128,7 @@ fn endpoint(variables: &Variables, name: &str) -> Result<Option<String>, String>
         return wrong("is not a URL");
     };
     let Some(authority) = uri.authority().filter(|authority| !authority.as_str().contains('@')) else {
-        return wrong("is not a URL with a host, and without a user");
+        return wrong("must have a host and no user");
     };
     if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
         return wrong("has a path or a query");
@@ -162,8 +162,8 @@ pub(crate) fn emulator(variables: &Variables) -> Result<Option<String>, String> 
     match host {
         Some(host) if Nearness::of_text(&host).is_here() => Ok(Some(with_scheme.trim_end_matches('/').to_owned())),
         _ => Err(format!(
-            "{EMULATOR} is not on the loopback interface: nobody but an emulator there is called without credentials. \
-             Unset it, or write http://127.0.0.1:PORT"
+            "{EMULATOR} is not on the loopback interface, and only an emulator there may be called without \
+             credentials. Unset it, or write http://127.0.0.1:PORT"
         )),
     }
 }
@@ -187,7 +187,7 @@ impl Login {
             && set != found
         {
             return Err(format!(
-                "{UNIVERSE} is {set:?}, but the credentials are for {found:?}; they must be the same"
+                "{UNIVERSE} is {set:?}, but the credentials are for {found:?}; both must be the same"
             ));
         }
         let universe = universe
@@ -263,10 +263,10 @@ pub(crate) fn kind(json: &Value) -> Result<Kind, String> {
         Some("authorized_user") => Ok(Kind::User),
         Some("impersonated_service_account") => Ok(Kind::Impersonation),
         Some(other) => Err(format!(
-            "has credentials of type {other:?}; known are service_account, external_account, authorized_user and \
-             impersonated_service_account"
+            "has credentials of type {other:?}, but only service_account, external_account, authorized_user and \
+             impersonated_service_account are supported"
         )),
-        None => Err("has no \"type\"; take the file as `gcloud iam` or the console wrote it".to_owned()),
+        None => Err("has no \"type\"; use the file that `gcloud iam` or the console wrote".to_owned()),
     }
 }
 
@@ -356,7 +356,7 @@ mod tests {
             ("{\"hush\":1}", "no \"type\""),
             (
                 "{\"type\":\"gdch_service_account\",\"key\":\"hush\"}",
-                "known are service_account",
+                "but only service_account",
             ),
         ] {
             std::fs::write(&path, content).expect("written");

@@ -86,11 +86,7 @@ impl Adc {
             }
             Err(_) => {
                 self.forget(PAUSE_AFTER_SILENCE);
-                let text = format!(
-                    "no token came within {} s from {}",
-                    PATIENCE.as_secs(),
-                    self.0.login.source
-                );
+                let text = format!("no token within {} s from {}", PATIENCE.as_secs(), self.0.login.source);
                 Err(CredentialsError::from_msg(true, text))
             }
         }
@@ -190,7 +186,7 @@ impl Login {
         built.map_err(|error| {
             // The error's causes may quote the file.
             let what = if error.is_missing_field() || error.is_parsing() {
-                "lacks a field that its type needs, or one is not as it should be"
+                "lacks a field that its type needs, or a field is not valid"
             } else {
                 "was refused by Google's library"
             };

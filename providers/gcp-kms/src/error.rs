@@ -29,18 +29,19 @@ fn by_code(call: Call<'_>, code: Code, message: &str) -> Failure {
         Code::PermissionDenied => (
             ErrorKind::PermissionDenied,
             format!(
-                "It needs the permission {} (deploy/policies/gcp*.yaml; `signet check` prints what to run). The same is \
-                 said of a key that does not exist and of an API that is not enabled",
+                "The permission {} is missing (deploy/policies/gcp*.yaml; `signet check` prints the command that \
+                 grants it). Google gives the same answer for a key that does not exist and for an \
+                 API that is not enabled",
                 call.permission
             ),
         ),
         Code::NotFound => (
             ErrorKind::NotFound,
-            "Correct SIGNET_KEY, or create it: docs/providers/gcp-kms.md has the commands".to_owned(),
+            "Correct SIGNET_KEY, or create the key; docs/providers/gcp-kms.md has the commands".to_owned(),
         ),
         Code::FailedPrecondition => (
             ErrorKind::KeyUnusable,
-            "Look at the state of the version: `gcloud kms keys versions list`".to_owned(),
+            "Check the state of the version with `gcloud kms keys versions list`".to_owned(),
         ),
         Code::ResourceExhausted => (
             ErrorKind::Throttled,
@@ -58,7 +59,8 @@ fn by_code(call: Call<'_>, code: Code, message: &str) -> Failure {
         // INVALID_ARGUMENT, OUT_OF_RANGE, UNIMPLEMENTED
         _ => (
             ErrorKind::InvalidConfig,
-            "Check that SIGNET_KEY is of the purpose and in the location that SIGNET_CUSTODY and SIGNET_ALGORITHM need"
+            "Check that the key in SIGNET_KEY has the purpose and the location that SIGNET_CUSTODY and \
+             SIGNET_ALGORITHM need"
                 .to_owned(),
         ),
     };
@@ -79,7 +81,8 @@ fn by_transport(error: &Error) -> Failure {
             500.. => ErrorKind::Unavailable,
             _ => ErrorKind::BadAnswer,
         };
-        let text = format!("HTTP status {status}, and not in Google's form. Look for a proxy on the way");
+        let text =
+            format!("HTTP status {status}, and the answer is not in Google's format. Check for a proxy on the way");
         return Failure::new(kind, text);
     }
     let chain = chain(error);
@@ -87,7 +90,7 @@ fn by_transport(error: &Error) -> Failure {
         Failure::timed_out(format_args!("{chain}. {AGAIN}"))
     } else if error.is_deserialization() {
         // The cause may quote the answer.
-        let text = "the answer is not what Cloud KMS answers. Look for a proxy on the way";
+        let text = "the answer is not from Cloud KMS. Check for a proxy on the way";
         Failure::new(ErrorKind::BadAnswer, text)
     } else if error.is_binding() || error.is_serialization() {
         Failure::new(ErrorKind::InvalidConfig, format!("{chain}. Correct SIGNET_KEY"))
@@ -96,9 +99,9 @@ fn by_transport(error: &Error) -> Failure {
     }
 }
 
-const AGAIN: &str = "It is tried again";
+const AGAIN: &str = "Signet tries again";
 const LOGIN: &str =
-    "Check GOOGLE_APPLICATION_CREDENTIALS, or the service account of the machine or pod, and that the clock is right";
+    "Check GOOGLE_APPLICATION_CREDENTIALS or the service account of the machine or pod, and check the clock";
 
 /// The error for missing credentials.
 pub(crate) fn credentials(error: Option<&(dyn std::error::Error + 'static)>) -> Failure {
@@ -117,7 +120,7 @@ pub(crate) fn credentials(error: Option<&(dyn std::error::Error + 'static)>) -> 
     } else if passing {
         // Outside of Google's machines there is no metadata server, and the only sign of that is silence.
         let text =
-            format!("{chain}. {AGAIN}. If this machine is not one of Google's, set GOOGLE_APPLICATION_CREDENTIALS");
+            format!("{chain}. {AGAIN}. If this machine is not in Google Cloud, set GOOGLE_APPLICATION_CREDENTIALS");
         Failure::new(ErrorKind::Unavailable, text)
     } else {
         Failure::new(ErrorKind::Unauthenticated, format!("{chain}. {LOGIN}"))

@@ -111,8 +111,8 @@ impl Mark {
         let reason = self.revocation.reason.as_bytes();
         if reason.len() > LONGEST_REASON {
             return Err(format!(
-                "the reason has {} octets; the labels that Google keeps it in hold {LONGEST_REASON}. Give a shorter one; \
-                 nothing was revoked yet",
+                "the reason has {} bytes, but the labels of Google have room for {LONGEST_REASON}. Nothing was \
+                 revoked; run the command again with a shorter reason",
                 reason.len()
             ));
         }
@@ -136,7 +136,7 @@ impl Mark {
         let len: Option<usize> = labels.get(REASON).and_then(|text| text.parse().ok());
         let reason = extract(labels, REASON).filter(|reason| Some(reason.len()) == len);
         let reason = reason.and_then(|octets| String::from_utf8(octets).ok());
-        let unreadable = || "(the labels of the mark were changed; the reason is lost)".to_owned();
+        let unreadable = || "(the labels of the mark were changed, so the reason is lost)".to_owned();
         Self {
             revocation: Revocation {
                 at: at.unwrap_or(Timestamp::from_millis(0)),

@@ -29,7 +29,8 @@ impl KeyName {
         let words: Vec<&str> = text.split('/').collect();
         if words.get(8).is_some_and(|word| *word == "cryptoKeyVersions") {
             return Err(format!(
-                "{text:?} names a version of a key; Signet makes the versions. End it before /cryptoKeyVersions"
+                "{text:?} is a version of a key, but Signet creates the versions itself; remove /cryptoKeyVersions \
+                 and the rest"
             ));
         }
         let named = ["projects", "locations", "keyRings", "cryptoKeys"];
@@ -44,7 +45,7 @@ impl KeyName {
         // Domain-scoped projects have a colon and dots (`example.com:project`).
         if !(is_name(words[1], ".:") && is_name(words[3], "") && is_name(words[5], "_") && is_name(words[7], "_")) {
             return Err(format!(
-                "{text:?} has a part that Google does not take: letters, digits, - and _, at most 63; {FORM}"
+                "{text:?} has a part that is not valid: a part has letters, digits, - and _, at most 63; {FORM}"
             ));
         }
         let mut parts = [(0, 0); 4];
@@ -66,8 +67,8 @@ impl KeyName {
     pub(crate) fn leaves_room_for_marks(&self) -> Result<(), String> {
         if self.id().len() > LONGEST_MARKED_ID {
             return Err(format!(
-                "the key's own name {:?} has more than {LONGEST_MARKED_ID} characters; marks of revoked versions are named \
-                 after it. Use a key with a shorter name",
+                "the key name {:?} has more than {LONGEST_MARKED_ID} characters, but the marks of revoked versions \
+                 contain it. Use a key with a shorter name",
                 self.id()
             ));
         }
@@ -186,7 +187,7 @@ mod tests {
             assert!(text.contains("projects/PROJECT"), "{text}");
         }
         let version = KeyName::parse(&format!("{NAME}/cryptoKeyVersions/1")).expect_err("a version");
-        assert!(version.contains("names a version"), "{version}");
+        assert!(version.contains("is a version of a key"), "{version}");
         let long = format!("projects/p/locations/l/keyRings/r/cryptoKeys/{}", "k".repeat(45));
         assert!(KeyName::parse(&long).expect("a name").leaves_room_for_marks().is_err());
     }

@@ -76,8 +76,8 @@ impl Remote {
 
     fn unknown(&self, operation: Operation, kid: &Kid) -> ProviderError {
         let text = format!(
-            "no version of {} is key {kid}. If it is a version that was disabled by hand, enable it for this call: Google \
-             shows the public keys of enabled versions only",
+            "no version of {} is key {kid}. If somebody disabled its version, enable it for this command, because \
+             Google returns only the public keys of enabled versions",
             self.kms.key
         );
         self.error(operation, ErrorKind::NotFound, text)
@@ -150,12 +150,12 @@ impl Remote {
                 Some(State::GenerationFailed) => {
                     let reason = version.map(|version| signet_base::quote(&version.generation_failure_reason));
                     let text = format!(
-                        "Google failed to generate {}: {}. Another version is made at the next try",
+                        "Google failed to generate {}: {}. The next attempt creates another version",
                         self.kms.key.version(number),
                         reason
                             .filter(|reason| !reason.is_empty())
                             .as_deref()
-                            .unwrap_or("no reason was given")
+                            .unwrap_or("Google gave no reason")
                     );
                     return Err(self.error(CREATE, ErrorKind::Unavailable, text));
                 }
@@ -167,7 +167,7 @@ impl Remote {
                     self.known().made = 0;
                 }
                 let text = format!(
-                    "{} is still being generated after {} s; the next try goes on waiting for it",
+                    "{} is still being generated after {} s; the next attempt waits for it again",
                     self.kms.key.version(number),
                     GENERATION.as_secs()
                 );
@@ -288,7 +288,8 @@ impl KeyProvider for Remote {
         let Some(vendor) = algorithm::vendor(new.algorithm, new.rsa_bits) else {
             let names: Vec<&str> = ALGORITHMS.iter().map(|algorithm| algorithm.as_str()).collect();
             let text = format!(
-                "Google Cloud KMS does not sign with {}. Set SIGNET_ALGORITHM to one of {}, or SIGNET_CUSTODY=sealed",
+                "Google Cloud KMS does not support {}. Set SIGNET_ALGORITHM to one of {}, or set \
+                 SIGNET_CUSTODY=sealed",
                 new.algorithm,
                 names.join(" ")
             );
@@ -324,7 +325,8 @@ impl KeyProvider for Remote {
             }
         }
         let text = format!(
-            "{} was changed by others {TRIES} times in a row, or does not show yet what was made; the next try adopts it",
+            "other sidecars changed {} {TRIES} times in a row, or it does not list the new version yet; the next \
+             attempt uses that version",
             self.kms.key
         );
         Err(self.error(CREATE, ErrorKind::Unavailable, text))
@@ -335,8 +337,9 @@ impl KeyProvider for Remote {
         let algorithm = entry.public.algorithm();
         if let Some(longest) = algorithm::longest_message(algorithm).filter(|longest| message.len() > *longest) {
             let text = format!(
-                "a message of {} octets is too long for {algorithm}, of which Google Cloud KMS takes {longest} octets, as it \
-                 signs the message itself and not its digest. Mint smaller tokens, or set another SIGNET_ALGORITHM",
+                "a message of {} bytes is too long for {algorithm}: Google Cloud KMS signs the message itself, not \
+                 its digest, and allows {longest} bytes. Send fewer claims, or set another \
+                 SIGNET_ALGORITHM",
                 message.len()
             );
             return Err(self.error(Operation::Sign, ErrorKind::InvalidConfig, text));
@@ -353,7 +356,7 @@ impl KeyProvider for Remote {
         };
         signature
             .filter(|signature| signature.as_ref().len() == entry.public.public().signature_len())
-            .ok_or_else(|| call.bad_answer("the signature is not in the form of its algorithm"))
+            .ok_or_else(|| call.bad_answer("the signature is not in the format of its algorithm"))
     }
 
     async fn unseal(&self, kid: &Kid) -> Result<Option<SigningKey>, ProviderError> {

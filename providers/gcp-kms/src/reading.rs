@@ -96,7 +96,7 @@ pub(crate) async fn read(kms: &Kms, operation: Operation, memory: &impl Remember
             tokio::time::sleep(Duration::from_millis(millis)).await;
         }
     }
-    let text = "one answer contradicts another, as if it changed all the time. It is tried again";
+    let text = "two answers contradict each other, because the ring changes at the moment. Signet tries again";
     Err(call.error(ErrorKind::Unavailable, text))
 }
 
@@ -116,8 +116,8 @@ async fn look(kms: &Kms, call: Call<'_>, memory: &impl Remembered) -> Result<Opt
     if key.purpose != CryptoKeyPurpose::AsymmetricSign {
         let purpose = key.purpose.name().unwrap_or("unknown");
         let text = format!(
-            "its purpose is {purpose}, but remote custody needs ASYMMETRIC_SIGN. Make another key (`gcloud kms keys create \
-             --purpose=asymmetric-signing`), or set SIGNET_CUSTODY=sealed"
+            "its purpose is {purpose}, but remote custody needs ASYMMETRIC_SIGN. Create another key (`gcloud kms \
+             keys create --purpose=asymmetric-signing`), or set SIGNET_CUSTODY=sealed"
         );
         return Err(call.error(ErrorKind::InvalidConfig, text));
     }
@@ -125,8 +125,7 @@ async fn look(kms: &Kms, call: Call<'_>, memory: &impl Remembered) -> Result<Opt
     for version in versions {
         let number = kms.key.number(&version.name);
         let number = number.ok_or_else(|| call.bad_answer("the list has a version of another key"))?;
-        let role = role(&version.state)
-            .ok_or_else(|| call.bad_answer("the list has a version in a state that is not known"))?;
+        let role = role(&version.state).ok_or_else(|| call.bad_answer("the list has a version in an unknown state"))?;
         sorted.insert(number, (role, version));
     }
     let mut reading = Reading {
@@ -197,8 +196,8 @@ async fn public(
     let Some(algorithm) = jose(&version.algorithm) else {
         let name = version.algorithm.name().unwrap_or("unknown");
         let text = format!(
-            "version {number} is of the algorithm {name}, which Signet does not sign with. Give Signet a key of its own, or \
-             destroy that version"
+            "version {number} has the algorithm {name}, which Signet does not support. Use a separate key for \
+             Signet, or destroy that version"
         );
         // Anybody who may create versions can cause this at any time, so it must not prevent a start.
         return Err(call.error(ErrorKind::KeyUnusable, text));
@@ -229,7 +228,7 @@ fn parse(der: &[u8], algorithm: Algorithm) -> Option<VerifyingKey> {
 fn created_at(call: Call<'_>, version: &CryptoKeyVersion) -> Result<Timestamp, ProviderError> {
     // Both are optional in the API. The generation is later than the creation, so nothing signs too early.
     let instant = version.create_time.as_ref().or(version.generate_time.as_ref());
-    let instant = instant.ok_or_else(|| call.bad_answer("the list has a version without a creation instant"))?;
+    let instant = instant.ok_or_else(|| call.bad_answer("the list has a version without a creation time"))?;
     let millis = instant.seconds().saturating_mul(1000);
     Ok(Timestamp::from_millis(
         millis.saturating_add(i64::from(instant.nanos() / 1_000_000)),

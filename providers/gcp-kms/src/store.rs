@@ -24,7 +24,7 @@ pub async fn store(variables: &Variables, location: &str) -> Result<Arc<dyn Ring
     // https://cloud.google.com/storage/docs/buckets#naming
     let is_bucket = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.".contains(c);
     if !bucket.chars().all(is_bucket) {
-        let text = "lower-case letters, digits, - _ and . make the name of a bucket";
+        let text = "the name of a bucket has only lower-case letters, digits, -, _ and .";
         return Err(invalid(&[format!("SIGNET_STORE: {bucket:?} is not a bucket: {text}")]));
     }
     let refuse = |text: String| invalid(&[text]);
@@ -58,7 +58,7 @@ pub async fn store(variables: &Variables, location: &str) -> Result<Arc<dyn Ring
         .build()
         .map_err(|error| {
             invalid(&[format!(
-                "SIGNET_STORE: the client of Cloud Storage cannot be made: {error}"
+                "SIGNET_STORE: the client of Cloud Storage cannot be created: {error}"
             )])
         })?;
     let ring = ObjectRing::new(Arc::new(client), &path, location, grants(&bucket))?;

@@ -192,7 +192,7 @@ fn a_token_server_that_is_silent_or_down_holds_no_call() {
         assert_eq!(error.kind, ErrorKind::Unavailable);
         assert!(begin.elapsed() < Duration::from_secs(6), "{:?}", begin.elapsed());
         assert!(
-            error.source.to_string().contains("no token came within 4 s"),
+            error.source.to_string().contains("no token within 4 s"),
             "{}",
             error.source
         );

@@ -181,7 +181,7 @@ fn opening_makes_no_call_and_a_cloud_that_is_not_there_is_said_to_be_down() {
         let error = provider.list().await.expect_err("gone");
         assert_eq!(error.kind, ErrorKind::Unavailable);
         assert!(
-            error.source.to_string().contains("It is tried again"),
+            error.source.to_string().contains("Signet tries again"),
             "{}",
             error.source
         );
@@ -254,7 +254,7 @@ fn a_certificate_that_is_not_trusted_is_explained_and_not_tried_again_at_once() 
         ] {
             let text = error.source.to_string();
             assert_eq!(error.kind, ErrorKind::Unavailable, "{text}");
-            assert!(text.contains("point SSL_CERT_FILE to"), "{text}");
+            assert!(text.contains("set SSL_CERT_FILE to"), "{text}");
             assert!(
                 error.retry_after > Some(Duration::from_secs(20)),
                 "no layer tries it again"

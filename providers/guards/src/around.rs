@@ -163,8 +163,8 @@ impl<A: Around> KeyProvider for Guarded<A> {
 
 pub(crate) fn too_slow(call: Invocation<'_>, deadline: Duration) -> ProviderError {
     let text = format!(
-        "{} did not answer {} within {}. It is overloaded, or something on the way drops packets: look at its status \
-         page, then at name resolution, network policies and proxies of this machine",
+        "{} did not answer {} within {}. The provider is overloaded, or the network drops packets. Check the \
+         provider's status page, then name resolution, network policies and the proxies of this machine",
         call.provider,
         call.operation.as_str(),
         words::span(deadline)

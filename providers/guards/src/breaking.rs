@@ -152,13 +152,13 @@ impl Breaker {
             }
             State::Open { outage, probe_at } => {
                 let wait = *probe_at - now;
-                let next = format!("one is made in {}", words::span(wait));
+                let next = format!("the next attempt is in {}", words::span(wait));
                 Err(outage.refusal(call, now, wait, &next))
             }
             // It is unknown when the probe will end. This is a reasonable time to ask again.
             State::Probing { outage } => {
                 let wait = breaking.breaks.first_pause;
-                Err(outage.refusal(call, now, wait, "one is being made at this moment"))
+                Err(outage.refusal(call, now, wait, "one attempt is in progress"))
             }
         }
     }
@@ -179,7 +179,7 @@ impl Breaker {
             tracing::warn!(
                 provider = error.provider,
                 failures = *failures,
-                "the provider does not answer; its calls are held back until a probe is answered"
+                "the provider does not answer; no calls are made until one attempt succeeds"
             );
             *state = self.opened(
                 breaking,
@@ -222,8 +222,8 @@ impl Drop for Probe<'_> {
 impl Outage {
     fn refusal(&self, call: &Invocation<'_>, now: Instant, wait: Duration, next: &str) -> ProviderError {
         let text = format!(
-            "{} has not answered for {}, so this call was not made; {next}, and all again once it is answered. The \
-             last error was: {}",
+            "{} has not answered for {}, so this call was not made; {next}, and calls resume as soon as it succeeds. \
+             The last error was: {}",
             call.provider,
             words::span(now - self.began),
             self.last

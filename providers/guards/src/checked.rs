@@ -84,8 +84,9 @@ impl Checked {
 
     fn bad_answer(&self, operation: Operation, what: impl AsRef<str>) -> ProviderError {
         let text = format!(
-            "the answer is refused: {}. The ring stays as it was. Somebody changed the key or its record, or stands \
-             between Signet and the provider: tell the security engineer, and look at the provider's audit log",
+            "the provider's answer is refused: {}. The ring stays as it was. Somebody changed the key or its record, \
+             or intercepts the connection to the provider: tell the security engineer, and check the \
+             provider's audit log",
             what.as_ref()
         );
         self.error(operation, ErrorKind::BadAnswer, text)
@@ -95,15 +96,16 @@ impl Checked {
         let what = match lie {
             Lie::Twice(kid) => format!("key {kid} is listed twice"),
             Lie::Changed(kid, what) => {
-                format!("the {what} of key {kid} changed since this process last saw it, and a key never changes")
+                format!("the {what} of key {kid} changed after this process last read it, but a key never changes")
             }
             Lie::Exchanged(old, new) => format!(
-                "key {old} is gone, and key {new}, with the same creation record, has its place: tokens that the old \
-                 one signed would be refused, and tokens of a foreign key accepted"
+                "key {old} was replaced by key {new}, which has the same creation record: tokens of the old key \
+                 would be refused, and tokens of a foreign key accepted"
             ),
             Lie::Unmarked(kid) => format!(
-                "key {kid} was revoked, and its mark is gone: a key that may be stolen would be accepted again. This \
-                 process goes on to refuse it; revoke it again (`signet keys revoke {kid}`) before others restart"
+                "key {kid} was revoked, but its revocation mark is gone, so a stolen key would be accepted again. \
+                 This process still refuses it; run `signet keys revoke {kid}` again before other \
+                 sidecars restart"
             ),
         };
         self.bad_answer(operation, what)
@@ -114,7 +116,7 @@ impl Checked {
         if !self.memory().is_revoked(kid) {
             return Ok(());
         }
-        let text = format!("key {kid} is revoked and never used again. Use the newest key of the ring");
+        let text = format!("key {kid} is revoked and cannot be used again. Use the newest key of the ring");
         Err(self.error(operation, ErrorKind::KeyUnusable, text))
     }
 
@@ -124,15 +126,16 @@ impl Checked {
         let ahead = created.since(last);
         let behind = first.map_or(Duration::ZERO, |first| first.since(created));
         let (off, direction, meaning) = match () {
-            () if ahead > self.skew => (ahead, "ahead of", "Its keys activate later than the policy says"),
+            () if ahead > self.skew => (ahead, "ahead of", "Its keys start to sign later than the policy says"),
             () if behind > self.skew => (behind, "behind", "Its keys may sign before every verifier has them"),
             () => return None,
         };
         Some(format!(
-            "the clock of {} is {} {direction} ours, by the creation instant of key {}, and SIGNET_CLOCK_SKEW allows {}. \
-             {meaning}. See that the clock of this machine is right (NTP). If it is, that of the machine that created the \
-             key was wrong, or the provider's is: correct that one. A larger SIGNET_CLOCK_SKEW would accept tokens for as much longer \
-             after they expired",
+            "the clock of {} is {} {direction} the clock of this machine, by the creation time of key {}, but \
+             SIGNET_CLOCK_SKEW allows only {}. {meaning}. Check the clock of this machine (NTP). If it \
+             is right, the clock of the provider is wrong, or that of the machine that created the key \
+             was: correct that one. Do not just raise SIGNET_CLOCK_SKEW: expired tokens would be \
+             accepted for that much longer",
             self.capabilities().provider,
             words::span(off),
             key.kid(),
@@ -154,7 +157,7 @@ impl Checked {
         let memory = self.memory();
         let predecessor = new.successor_of.as_ref();
         if predecessor == Some(key.kid()) {
-            let what = format!("the successor of key {} cannot be that key itself", key.kid());
+            let what = format!("the provider returned key {} as its own successor", key.kid());
             return Err(self.bad_answer(CREATE, what));
         }
         if let Some(before) = predecessor.and_then(|kid| memory.record(kid))
@@ -162,8 +165,8 @@ impl Checked {
             && key.creation_order(before).is_lt()
         {
             let what = format!(
-                "key {} is the successor of key {}, yet its creation instant is before that one's. The provider's \
-                 clock may have been set back",
+                "key {} is the successor of key {}, but was created before it. The provider's clock may have been \
+                 set back",
                 key.kid(),
                 before.kid()
             );
@@ -175,8 +178,8 @@ impl Checked {
             && key.predecessor.as_ref().is_none_or(|kid| Some(kid) == predecessor);
         if is_ours && key.public.algorithm() != new.algorithm {
             let what = format!(
-                "a key for {} was asked for, and key {} is for {}. If another replica has another SIGNET_ALGORITHM, it \
-                 may have made it at the same moment",
+                "a key for {} was requested, but key {} is for {}. Another replica with another SIGNET_ALGORITHM may \
+                 have created it at the same moment",
                 new.algorithm,
                 key.kid(),
                 key.public.algorithm()
@@ -228,7 +231,7 @@ impl KeyProvider for Checked {
         let public = self.memory().public(kid);
         match public {
             Some(public) if !public.verifies(message, signature.as_ref()) => {
-                let what = format!("the signature does not verify under the public key that was listed for key {kid}");
+                let what = format!("the signature does not verify with the public key of key {kid}");
                 Err(self.bad_answer(Operation::Sign, what))
             }
             // A key that was never listed here cannot be checked; the caller must know it from elsewhere.
@@ -245,12 +248,12 @@ impl KeyProvider for Checked {
             return Ok(None);
         };
         if self.capabilities().custody == Custody::Remote {
-            let what = format!("the private key of {kid} left a provider that is to keep it");
+            let what = format!("the provider returned the private key of {kid}, which must never leave it");
             return Err(self.bad_answer(UNSEAL, what));
         }
         let (is, public) = (private.verifying_key(), self.memory().public(kid));
         if is.kid() != kid || public.is_some_and(|public| public.algorithm() != is.algorithm()) {
-            let what = format!("the private key is not the one of the public key that was listed for key {kid}");
+            let what = format!("the private key does not belong to the public key of key {kid}");
             return Err(self.bad_answer(UNSEAL, what));
         }
         Ok(unsealed)
@@ -280,7 +283,7 @@ impl KeyProvider for Checked {
         let now = self.clock.now();
         if let Some(text) = listed.iter().find_map(|key| self.drift(key, None, now)) {
             trials.push(Check {
-                permission: "a clock that agrees with ours".to_owned(),
+                permission: "a clock that agrees with this machine's".to_owned(),
                 needed_for: "publishing keys before they sign",
                 answer: Answer::No(self.error(Operation::Check, ErrorKind::BadAnswer, text)),
                 grant: None,

@@ -118,7 +118,7 @@ impl Memory {
             return changed("algorithm");
         }
         if before.created_at != key.created_at {
-            return changed("creation instant");
+            return changed("creation time");
         }
         if before.terms != key.terms {
             return changed("terms");

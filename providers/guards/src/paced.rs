@@ -130,8 +130,8 @@ impl Bucket {
 
     fn still_held(&self, call: &Invocation<'_>, wait: Duration) -> ProviderError {
         let text = format!(
-            "{} asked for fewer calls, so none is made for another {}. Wait; if it comes again, ask the provider for a \
-             higher quota, or raise SIGNET_REFRESH_INTERVAL",
+            "{} asked for fewer calls, so no call is made for another {}. Wait. If this repeats, request a higher \
+             quota from the provider, or raise SIGNET_REFRESH_INTERVAL",
             call.provider,
             words::span(wait)
         );
@@ -142,8 +142,8 @@ impl Bucket {
 
     fn refusal(&self, call: &Invocation<'_>, wait: Duration) -> ProviderError {
         let text = format!(
-            "this process held the call back for {}: it makes no more than {} calls a second to {}, {} at once. \
-             Ask for less, or raise {} if the provider's quota allows it",
+            "this process delayed the call for {}, because it makes at most {} calls a second to {}, {} at once. \
+             Send fewer requests, or raise {} if the provider's quota allows it",
             words::span(self.pace.patience),
             self.pace.per_second,
             call.provider,

@@ -153,7 +153,7 @@ struct GaveUp {
 impl fmt::Display for GaveUp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (attempts, elapsed) = (self.attempts, words::span(self.elapsed));
-        write!(f, "tried {attempts} times in {elapsed}, the last time")
+        write!(f, "tried {attempts} times in {elapsed}; the last attempt")
     }
 }
 

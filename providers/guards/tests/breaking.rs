@@ -86,7 +86,7 @@ async fn it_opens_after_five_silent_calls_in_a_row_and_not_before() {
         assert_eq!(
             subject.made(),
             10,
-            "an answer between begins the count again, be it a refusal"
+            "an answer in between starts the count again, even if it is a refusal"
         );
         for _ in 0..10 {
             subject.ends(LIST, Some(silence)).await.expect_err("down");
@@ -118,9 +118,9 @@ async fn while_it_is_open_calls_fail_at_once_and_say_since_when_and_why() {
     assert_eq!(
         chain(&error),
         format!(
-            "test: list failed (unavailable): test has not answered for 400 ms, so this call was not made; one is made \
-             in {wait} ms, and all again once it is answered. The last error was: test: list failed (unavailable): the \
-             test says so"
+            "test: list failed (unavailable): test has not answered for 400 ms, so this call was not made; the next \
+             attempt is in {wait} ms, and calls resume as soon as it succeeds. The last error was: test: \
+             list failed (unavailable): the test says so"
         )
     );
 }
@@ -181,7 +181,7 @@ async fn one_call_probes_and_its_success_lets_all_through() {
         for _ in 0..100 {
             let error = subject.ends(LIST, None).await.expect_err("only one probes");
             assert!(
-                chain(&error).contains("one is being made at this moment"),
+                chain(&error).contains("one attempt is in progress"),
                 "{}",
                 chain(&error)
             );

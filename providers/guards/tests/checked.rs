@@ -28,7 +28,7 @@ async fn a_revoked_key_is_refused_without_asking_the_provider() {
     ] {
         assert_eq!(error.kind, ErrorKind::KeyUnusable);
         assert!(
-            chain(&error).contains("is revoked and never used again"),
+            chain(&error).contains("is revoked and cannot be used again"),
             "{}",
             chain(&error)
         );
@@ -234,11 +234,7 @@ async fn a_private_key_never_leaves_a_remote_provider_unnoticed() {
     let checked = Checked::new(Arc::new(loose), Arc::new(ManualClock::default()), common::SKEW);
     let error = checked.unseal(key.kid()).await.expect_err("it left");
     assert_eq!(error.kind, ErrorKind::BadAnswer);
-    assert!(
-        chain(&error).contains("left a provider that is to keep it"),
-        "{}",
-        chain(&error)
-    );
+    assert!(chain(&error).contains("which must never leave it"), "{}", chain(&error));
 }
 
 #[tokio::test(start_paused = true)]
@@ -309,7 +305,7 @@ async fn clock_line(scene: &Scene) -> Option<String> {
     let checks = Trials::of(async |trials| scene.provider.check(trials).await).await;
     let line = checks
         .into_iter()
-        .find(|check| check.permission == "a clock that agrees with ours")?;
+        .find(|check| check.permission == "a clock that agrees with this machine's")?;
     Some(chain(line.answer.error().expect("only there if it does not")))
 }
 
@@ -333,10 +329,11 @@ async fn a_clock_that_is_ahead_is_told_once_and_refuses_nothing() {
         assert_eq!(kids(&*ahead.provider).await, [late.kid().clone()]);
     }
     let says = format!(
-        "the clock of test is 2 min ahead of ours, by the creation instant of key {}, and SIGNET_CLOCK_SKEW allows 60 s. \
-         Its keys activate later than the policy says. See that the clock of this machine is right (NTP). If it is, \
-         that of the machine that created the key was wrong, or the provider's is: correct that one. A larger SIGNET_CLOCK_SKEW \
-         would accept tokens for as much longer after they expired",
+        "the clock of test is 2 min ahead of the clock of this machine, by the creation time of key {}, but \
+         SIGNET_CLOCK_SKEW allows only 60 s. Its keys start to sign later than the policy says. Check the \
+         clock of this machine (NTP). If it is right, the clock of the provider is wrong, or that of the \
+         machine that created the key was: correct that one. Do not just raise SIGNET_CLOCK_SKEW: expired \
+         tokens would be accepted for that much longer",
         late.kid()
     );
     assert_eq!(log.lines().len(), 1, "{:?}", log.lines());
@@ -360,7 +357,7 @@ async fn a_clock_that_is_behind_is_told_when_a_key_is_created() {
     let key = scene.provider.create(&ed25519(None)).await.expect("a key");
     assert_eq!(log.lines().len(), 1, "{:?}", log.lines());
     let says = format!(
-        "the clock of test is 61 s behind ours, by the creation instant of key {}",
+        "the clock of test is 61 s behind the clock of this machine, by the creation time of key {}",
         key.kid()
     );
     assert!(log.lines()[0].contains(&says), "{:?}", log.lines());

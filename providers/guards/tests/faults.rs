@@ -37,8 +37,8 @@ const fn row(fault: Fault, operation: Operation, times: usize, calls: usize, tex
 }
 
 /// The end of each text for a refused answer.
-const REFUSED: &str = "The ring stays as it was. Somebody changed the key or its record, or stands between Signet and the \
-                       provider: tell the security engineer, and look at the provider's audit log";
+const REFUSED: &str = "The ring stays as it was. Somebody changed the key or its record, or intercepts the connection to the provider: \
+     tell the security engineer, and check the provider's audit log";
 
 async fn carry_out(scene: &Scene, operation: Operation, old: &KeyRecord, new: &KeyRecord) -> Result<(), ProviderError> {
     let provider = &scene.provider;
@@ -88,7 +88,8 @@ async fn each_fault_is_borne_or_told() {
             9,
             2,
             Some(
-                "test: sign failed (unavailable): tried 2 times in 114 ms, the last time: the script says that this call fails",
+                "test: sign failed (unavailable): tried 2 times in 114 ms, the last attempt: the script says that \
+                 this call fails",
             ),
         ),
         // Slow answers.
@@ -100,9 +101,9 @@ async fn each_fault_is_borne_or_told() {
             1,
             1,
             Some(
-                "test: sign failed (timed_out): test did not answer sign within 2 s. It is overloaded, or something on the \
-                 way drops packets: look at its status page, then at name resolution, network policies and proxies of this \
-                 machine",
+                "test: sign failed (timed_out): test did not answer sign within 2 s. The provider is overloaded, or \
+                 the network drops packets. Check the provider's status page, then name resolution, \
+                 network policies and the proxies of this machine",
             ),
         ),
         // Lost answers.
@@ -132,7 +133,8 @@ async fn each_fault_is_borne_or_told() {
             1,
             1,
             Some(
-                "test: sign failed (bad_answer): the answer is refused: the signature does not verify under the public key that was listed for key NEW. ",
+                "test: sign failed (bad_answer): the provider's answer is refused: the signature does not verify \
+                 with the public key of key NEW. ",
             ),
         ),
         row(
@@ -141,7 +143,8 @@ async fn each_fault_is_borne_or_told() {
             1,
             1,
             Some(
-                "test: sign failed (bad_answer): the answer is refused: the signature does not verify under the public key that was listed for key NEW. ",
+                "test: sign failed (bad_answer): the provider's answer is refused: the signature does not verify \
+                 with the public key of key NEW. ",
             ),
         ),
         row(
@@ -150,7 +153,8 @@ async fn each_fault_is_borne_or_told() {
             1,
             1,
             Some(
-                "test: unseal failed (bad_answer): the answer is refused: the private key is not the one of the public key that was listed for key NEW. ",
+                "test: unseal failed (bad_answer): the provider's answer is refused: the private key does not belong \
+                 to the public key of key NEW. ",
             ),
         ),
         row(
@@ -159,9 +163,9 @@ async fn each_fault_is_borne_or_told() {
             1,
             1,
             Some(
-                "test: list failed (bad_answer): the answer is refused: key OLD is gone, and key OTHER, with the same \
-                 creation record, has its place: tokens that the old one signed would be refused, and tokens of a foreign \
-                 key accepted. ",
+                "test: list failed (bad_answer): the provider's answer is refused: key OLD was replaced by key \
+                 OTHER, which has the same creation record: tokens of the old key would be refused, \
+                 and tokens of a foreign key accepted. ",
             ),
         ),
         row(
@@ -170,7 +174,8 @@ async fn each_fault_is_borne_or_told() {
             1,
             1,
             Some(
-                "test: list failed (bad_answer): the answer is refused: the creation instant of key OLD changed since this process last saw it, and a key never changes. ",
+                "test: list failed (bad_answer): the provider's answer is refused: the creation time of key OLD \
+                 changed after this process last read it, but a key never changes. ",
             ),
         ),
         row(
@@ -179,7 +184,8 @@ async fn each_fault_is_borne_or_told() {
             1,
             1,
             Some(
-                "test: list failed (bad_answer): the answer is refused: the terms of key OLD changed since this process last saw it, and a key never changes. ",
+                "test: list failed (bad_answer): the provider's answer is refused: the terms of key OLD changed \
+                 after this process last read it, but a key never changes. ",
             ),
         ),
         row(
@@ -188,9 +194,10 @@ async fn each_fault_is_borne_or_told() {
             1,
             1,
             Some(
-                "test: list failed (bad_answer): the answer is refused: key OLD was revoked, and its mark is gone: a key \
-                 that may be stolen would be accepted again. This process goes on to refuse it; revoke it again (`signet \
-                 keys revoke OLD`) before others restart. ",
+                "test: list failed (bad_answer): the provider's answer is refused: key OLD was revoked, but its \
+                 revocation mark is gone, so a stolen key would be accepted again. This process \
+                 still refuses it; run `signet keys revoke OLD` again before other sidecars restart. \
+                 ",
             ),
         ),
         row(
@@ -198,7 +205,7 @@ async fn each_fault_is_borne_or_told() {
             List,
             1,
             1,
-            Some("test: list failed (bad_answer): the answer is refused: key OLD is listed twice. "),
+            Some("test: list failed (bad_answer): the provider's answer is refused: key OLD is listed twice. "),
         ),
         row(
             Fault::PredecessorAgain,
@@ -206,7 +213,8 @@ async fn each_fault_is_borne_or_told() {
             1,
             1,
             Some(
-                "test: create failed (bad_answer): the answer is refused: the successor of key NEW cannot be that key itself. ",
+                "test: create failed (bad_answer): the provider's answer is refused: the provider returned key NEW \
+                 as its own successor. ",
             ),
         ),
         row(
@@ -215,8 +223,9 @@ async fn each_fault_is_borne_or_told() {
             1,
             1,
             Some(
-                "test: create failed (bad_answer): the answer is refused: a key for EdDSA was asked for, and key OTHER is \
-                 for RS256. If another replica has another SIGNET_ALGORITHM, it may have made it at the same moment. ",
+                "test: create failed (bad_answer): the provider's answer is refused: a key for EdDSA was requested, \
+                 but key OTHER is for RS256. Another replica with another SIGNET_ALGORITHM may have \
+                 created it at the same moment. ",
             ),
         ),
     ];

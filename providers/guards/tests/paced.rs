@@ -129,8 +129,9 @@ async fn who_would_wait_too_long_is_told_which_setting_holds_it_back() {
         assert!(error.retry_after.is_some());
         assert_eq!(
             chain(error),
-            "test: list failed (throttled): this process held the call back for 3 s: it makes no more than 2 calls a \
-             second to test, 1 at once. Ask for less, or raise SIGNET_PROVIDER_RATE if the provider's quota allows it"
+            "test: list failed (throttled): this process delayed the call for 3 s, because it makes at most 2 calls \
+             a second to test, 1 at once. Send fewer requests, or raise SIGNET_PROVIDER_RATE if the \
+             provider's quota allows it"
         );
     }
 }
@@ -196,8 +197,8 @@ async fn when_the_provider_names_a_time_nobody_calls_it_before() {
     );
     assert_eq!(
         chain(&error),
-        "test: list failed (throttled): test asked for fewer calls, so none is made for another 60 s. Wait; if it comes \
-         again, ask the provider for a higher quota, or raise SIGNET_REFRESH_INTERVAL"
+        "test: list failed (throttled): test asked for fewer calls, so no call is made for another 60 s. Wait. If \
+         this repeats, request a higher quota from the provider, or raise SIGNET_REFRESH_INTERVAL"
     );
     tokio::time::advance(seconds(60)).await;
     make(&guard, Operation::List, &made)

@@ -49,9 +49,9 @@ async fn each_call_ends_at_its_own_deadline() {
         assert_eq!(
             chain(&error),
             format!(
-                "test: {word} failed (timed_out): test did not answer {word} within {deadline} s. It is overloaded, or \
-                 something on the way drops packets: look at its status page, then at name resolution, network \
-                 policies and proxies of this machine"
+                "test: {word} failed (timed_out): test did not answer {word} within {deadline} s. The provider is \
+                 overloaded, or the network drops packets. Check the provider's status page, then \
+                 name resolution, network policies and the proxies of this machine"
             )
         );
     }

@@ -10,36 +10,36 @@ use crate::NAME;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refusal {
     #[error(
-        "{} is missing, but {found} shows that a ring was kept here. Restore {} from a backup. Or, to start a new ring \
-         and have every token of the lost one refused, remove {found}",
+        "{} is missing, but {found} shows that there was a ring. Restore {} from a backup. If you want a new ring \
+         instead, remove {found}: every token of the lost ring is then refused",
         .ring.display(), .ring.display()
     )]
     RingMissing { ring: PathBuf, found: String },
     #[error(
-        "{} is there, but the key file {} that it is sealed with is not. Restore the key file from a backup, or point \
-         SIGNET_LOCAL_KEY_FILE to where it is. Without it the private keys of the ring are lost",
+        "{} exists, but its key file {} does not. Restore the key file from a backup, or set SIGNET_LOCAL_KEY_FILE \
+         to its path. Without it the private keys of the ring are lost",
         .ring.display(), .key.display()
     )]
     KeyMissing { ring: PathBuf, key: PathBuf },
     #[error(
-        "the key in {} does not open what stands in {}: they are not of one pair, or one of them was changed. \
+        "the key in {} does not decrypt the ring in {}: they do not belong together, or one of them was changed. \
          Restore both from the same backup, or correct SIGNET_LOCAL_KEY_FILE",
         .key.display(), .ring.display()
     )]
     WrongKey { ring: PathBuf, key: PathBuf },
     #[error(
-        "{} is not a key file: besides comments (#) it must hold one line, the base64 of 32 octets. Restore it from a \
-         backup. Only where there is no ring yet: `openssl rand -base64 32` makes one",
+        "{} is not a key file: besides comments (#) it must have one line, 32 bytes in base64. Restore it from a \
+         backup. Only if there is no ring yet, create one with `openssl rand -base64 32`",
         .key.display()
     )]
     NotAKey { key: PathBuf },
     #[error(
-        "the key file {} was removed or replaced while Signet was running, and nothing was sealed with the key in \
-         memory yet. Restart Signet to take the key that is there now",
+        "the key file {} was removed or replaced while Signet was running, and no private key was encrypted with the \
+         old key yet. Restart Signet to use the key that is there now",
         .key.display()
     )]
     KeyChanged { key: PathBuf },
-    #[error("the cryptographic library failed; it is tried again")]
+    #[error("the cryptographic library failed; Signet tries again")]
     Library,
 }
 

@@ -22,8 +22,8 @@ const RULES: Rules = Rules {
     forbidden_mode: 0o007,
     kind: ErrorKind::InvalidConfig,
     longest: 4096,
-    remedy: "It must be readable by the user that the sidecar runs as, and by nobody else: `chmod 600` it and give it to \
-             that user, or in Kubernetes set `defaultMode: 0400` on the secret's volume",
+    remedy: "Only the user of the sidecar may read it: give it to that user with mode 0600 (`chmod 600`), or in \
+         Kubernetes set `defaultMode: 0400` on the secret's volume",
 };
 
 const COMMENT: &str = "\
@@ -148,7 +148,7 @@ pub(crate) fn read_or_make(layout: &Layout) -> Result<Found, ProviderError> {
             layout.key_disk.replace(&layout.new_key_file, &key.text())?;
             tracing::info!(
                 key_file = %layout.key_file.display(),
-                "first start: made the key that seals the ring; keep a copy of it"
+                "first start: created the key file that encrypts the ring; keep a copy of it"
             );
             Ok(Found { key, is_named: false })
         }
@@ -178,7 +178,8 @@ fn named(layout: &Layout, key: Key) -> Result<Found, ProviderError> {
         tracing::warn!(
             key_file = %layout.key_file.display(),
             ring_file = %layout.ring_file.display(),
-            "there is a key file but no ring: a new ring is made. If there was one, stop, and restore it from a backup"
+            "there is a key file but no ring, so a new ring is created. If there was a ring before, stop Signet and \
+             restore it from a backup"
         );
     }
     Ok(Found { key, is_named: true })

@@ -75,7 +75,7 @@ impl<R: RingStore> Place<R> {
             Err(error) => tracing::warn!(
                 key_file = %self.layout.key_file.display(),
                 error = %error.source,
-                "the key file could not be given its final name yet"
+                "the key file cannot be renamed to its final name yet; Signet tries again"
             ),
         }
     }
@@ -145,7 +145,7 @@ pub(crate) async fn blocking<T: Send + 'static>(
             NAME,
             Operation::Open,
             ErrorKind::Unavailable,
-            "the file operation was broken off, as the process is stopping",
+            "the file operation was cancelled, because the process is stopping",
         )),
     }
 }

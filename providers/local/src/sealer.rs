@@ -75,11 +75,11 @@ impl Sealer for KeyFileSealer {
             .into()),
         };
         let reading = format!(
-            "read the key file {}, and nobody else may",
+            "read the key file {}, which no other user may read",
             self.layout.key_file.display()
         );
         trials
-            .property(reading, "sealing and unsealing private keys", blocking(unchanged))
+            .property(reading, "encrypting and decrypting private keys", blocking(unchanged))
             .await;
     }
 }

@@ -25,7 +25,7 @@ pub async fn is_untouched(config: LocalConfig) -> bool {
 /// The lines of `signet check` for such a directory.
 pub async fn check_untouched(config: LocalConfig, trials: &mut Trials) {
     let layout = Layout::new(&config);
-    let making = format!("make files in {}", layout.data_dir.display());
+    let making = format!("create files in {}", layout.data_dir.display());
     let directory = layout.data_dir.clone();
     trials
         .property(
@@ -34,9 +34,12 @@ pub async fn check_untouched(config: LocalConfig, trials: &mut Trials) {
             blocking(move || may_make_files_in(&directory)),
         )
         .await;
-    let why = "there is no ring here yet; the first `signet serve` makes the key file and the ring";
-    let reading = format!("read the key file {}, and nobody else may", layout.key_file.display());
-    trials.not_tried(reading, "sealing and unsealing private keys", why);
+    let why = "there is no ring here yet; the first `signet serve` creates the key file and the ring";
+    let reading = format!(
+        "read the key file {}, which no other user may read",
+        layout.key_file.display()
+    );
+    trials.not_tried(reading, "encrypting and decrypting private keys", why);
     let ring = format!("read and authenticate the ring in {}", layout.ring_file.display());
     trials.not_tried(ring, "publishing and verifying", why);
 }
@@ -47,7 +50,7 @@ fn may_make_files_in(directory: &Path) -> Result<(), ProviderError> {
     let access = Access::WRITE_OK | Access::EXEC_OK;
     rustix::fs::accessat(CWD, above, access, AtFlags::EACCESS).map_err(|error| {
         let text = format!(
-            "user {} cannot make files in {} ({}); let it, or set SIGNET_DATA_DIR to a directory of its own",
+            "user {} cannot create files in {} ({}); allow it, or set SIGNET_DATA_DIR to a directory of this user",
             rustix::process::geteuid().as_raw(),
             above.display(),
             std::io::Error::from(error)

@@ -46,7 +46,7 @@ async fn a_lost_ring_is_never_silently_replaced() {
     let words = [
         "ring.json is missing",
         "Restore",
-        "to start a new ring",
+        "If you want a new ring instead",
         "remove",
         "local.key",
     ];
@@ -63,7 +63,7 @@ async fn a_public_ring_in_the_cache_shows_that_a_ring_existed() {
     refused(
         &home,
         ErrorKind::BadAnswer,
-        &["public-ring.json shows that a ring was kept here"],
+        &["public-ring.json shows that there was a ring"],
     )
     .await;
     fs::remove_file(home.path("public-ring.json")).expect("as the text says");
@@ -112,12 +112,7 @@ async fn a_mounted_key_does_not_hide_the_traces_of_a_ring_under_the_default_key(
     fs::copy(home.path("local.key"), &mounted).expect("copied");
     home.key_file = Some(mounted);
     fs::remove_file(home.path("ring.json")).expect("removed");
-    refused(
-        &home,
-        ErrorKind::BadAnswer,
-        &["local.key shows that a ring was kept here"],
-    )
-    .await;
+    refused(&home, ErrorKind::BadAnswer, &["local.key shows that there was a ring"]).await;
 }
 
 #[tokio::test]
@@ -138,12 +133,7 @@ async fn a_key_file_of_another_name_is_made_where_it_was_asked_for() {
     inside.key_file = Some(inside.path("own.key"));
     with_a_key(&inside).await;
     fs::remove_file(inside.path("ring.json")).expect("removed");
-    refused(
-        &inside,
-        ErrorKind::BadAnswer,
-        &["own.key shows that a ring was kept here"],
-    )
-    .await;
+    refused(&inside, ErrorKind::BadAnswer, &["own.key shows that there was a ring"]).await;
 }
 
 #[tokio::test]
@@ -165,7 +155,7 @@ async fn a_lost_key_file_is_not_replaced_by_a_new_one() {
     with_a_key(&home).await;
     fs::remove_file(home.path("local.key")).expect("removed");
     let words = [
-        "ring.json is there, but the key file",
+        "ring.json exists, but its key file",
         "local.key",
         "Restore",
         "SIGNET_LOCAL_KEY_FILE",
@@ -327,7 +317,7 @@ async fn a_key_file_that_is_none_is_refused_and_its_content_not_shown() {
     refused(
         &home,
         ErrorKind::InvalidConfig,
-        &["a directory stands where a file should be"],
+        &["there is a directory instead of a file"],
     )
     .await;
 }

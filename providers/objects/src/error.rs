@@ -53,13 +53,13 @@ fn by_code(code: &str) -> Option<(ErrorKind, &'static str)> {
             (Unauthenticated, "Renew or correct the credentials")
         }
         "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" => {
-            (Unauthenticated, "The credentials have expired: renew them")
+            (Unauthenticated, "The credentials have expired; renew them")
         }
-        "RequestTimeTooSkewed" => (Unauthenticated, "The clock of this machine is off: set it right"),
+        "RequestTimeTooSkewed" => (Unauthenticated, "The clock of this machine is wrong; set it"),
         // Azure. 403, 401, 401.
         "AuthenticationFailed" | "InvalidAuthenticationInfo" | "NoAuthenticationInformation" => (
             Unauthenticated,
-            "Renew or correct the credentials, and see that the clock of this machine is right",
+            "Renew or correct the credentials, and check the clock of this machine",
         ),
         // Google. 401.
         "AuthenticationRequired" => (Unauthenticated, "Renew or correct the credentials"),
@@ -73,8 +73,8 @@ fn by_code(code: &str) -> Option<(ErrorKind, &'static str)> {
         // S3 and Google; Azure. 404.
         "NoSuchBucket" | "ContainerNotFound" => (
             NotFound,
-            "Correct SIGNET_STORE if it is wrong. Create it only if there is no ring yet; if it was deleted, restore it with \
-             the ring in it",
+            "Correct SIGNET_STORE if it is wrong. Create the bucket only if there is no ring yet; if it was deleted, \
+             restore it with the ring in it",
         ),
         "ContainerBeingDeleted" | "AccountBeingCreated" => (Unavailable, ""),
         // S3 503, Azure 503, AWS STS 400.
@@ -84,24 +84,24 @@ fn by_code(code: &str) -> Option<(ErrorKind, &'static str)> {
         // S3 501: an S3-compatible store without conditional writes.
         "NotImplemented" => (
             InvalidConfig,
-            "The store does not write conditionally, and without that replicas would overwrite each other's ring. \
-             Point SIGNET_STORE to one that does",
+            "The store does not support conditional writes, so replicas would overwrite each other's ring. Set \
+             SIGNET_STORE to a store that supports them",
         ),
         // S3 301 and 400.
         "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" => (
             InvalidConfig,
-            "The bucket is in another region: set AWS_REGION to it (`aws s3api get-bucket-location` names it), or use a \
-             bucket in the region that is set",
+            "The bucket is in another region; set AWS_REGION to its region (`aws s3api get-bucket-location` prints \
+             it), or use a bucket in the configured region",
         ),
         // Azure 412 and 409, S3 403.
-        "LeaseIdMissing" | "LeaseAlreadyPresent" => (InvalidConfig, "Somebody holds a lease on the blob: break it"),
+        "LeaseIdMissing" | "LeaseAlreadyPresent" => (InvalidConfig, "The blob has a lease; break the lease"),
         "BlobImmutableDueToPolicy" | "ObjectLockConfigurationNotFoundError" => (
             InvalidConfig,
-            "The object must be writable: take the retention policy off it",
+            "The object must be writable; remove its retention policy",
         ),
         "BlobArchived" | "InvalidObjectState" => (
             InvalidConfig,
-            "The object was moved to an archive: restore it, and exclude it from the lifecycle rule",
+            "The object was moved to an archive; restore it, and exclude it from the lifecycle rule",
         ),
         _ => return None,
     })
@@ -117,7 +117,7 @@ fn by_status(status: u16) -> (ErrorKind, &'static str) {
         429 => (ErrorKind::Throttled, ""),
         300..400 => (
             ErrorKind::InvalidConfig,
-            "The store is elsewhere: correct SIGNET_STORE, the region or the endpoint",
+            "The store is at another address; correct SIGNET_STORE, the region or the endpoint",
         ),
         400..500 => (
             ErrorKind::InvalidConfig,
@@ -132,7 +132,8 @@ fn by_transport(kind: HttpErrorKind) -> (ErrorKind, &'static str) {
         HttpErrorKind::Timeout => (ErrorKind::TimedOut, ""),
         HttpErrorKind::Connect => (
             ErrorKind::Unavailable,
-            "See that this machine reaches the store: name resolution, network policy, proxy, certificate authority",
+            "Check that this machine can reach the store: name resolution, network policy, proxy, certificate \
+             authority",
         ),
         HttpErrorKind::Decode => (ErrorKind::BadAnswer, ""),
         _ => (ErrorKind::Unavailable, ""),
@@ -179,7 +180,7 @@ pub(crate) fn cause(error: &StoreError) -> Cause {
     (cause.kind, cause.advice) = (kind, Cow::Borrowed(advice));
     if let Some(region) = answer.as_ref().and_then(|answer| element(answer.rest, "Region")) {
         cause.advice = format!(
-            "The bucket is in the region {0}: set AWS_REGION={0}, or use a bucket in the region that is set",
+            "The bucket is in the region {0}; set AWS_REGION={0}, or use a bucket in the configured region",
             quote(region)
         )
         .into();
@@ -195,15 +196,15 @@ fn by_variant(error: &StoreError, text: &str) -> (ErrorKind, &'static str) {
         StoreError::Unauthenticated { .. } => (ErrorKind::Unauthenticated, "Renew or correct the credentials"),
         StoreError::NotSupported { .. } | StoreError::NotImplemented { .. } => (
             ErrorKind::InvalidConfig,
-            "The ring needs a store that writes conditionally: change SIGNET_STORE",
+            "The ring needs a store that supports conditional writes; change SIGNET_STORE",
         ),
         StoreError::InvalidPath { .. } | StoreError::UnknownConfigurationKey { .. } => {
             (ErrorKind::InvalidConfig, "Correct SIGNET_STORE")
         }
         _ if text.contains("Header missing from response") => (
             ErrorKind::BadAnswer,
-            "Without it no write can be conditional. Point SIGNET_STORE to a store that sends it, and see that no \
-             proxy between takes it out",
+            "Without this header no write can be conditional. Set SIGNET_STORE to a store that sends it, and check \
+             that no proxy removes it",
         ),
         _ => (ErrorKind::Unavailable, ""),
     }

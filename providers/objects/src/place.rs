@@ -37,8 +37,8 @@ fn parts<const N: usize>(location: &str, scheme: &str, names: [&str; N]) -> Resu
     };
     if rest.contains(['?', '#', '@']) || rest.contains(|character: char| character.is_whitespace()) {
         return refuse(
-            "holds one of ? # @ or white space. Keys and signatures do not belong into it: give credentials in the \
-             variables of the provider"
+            "has one of ? # @ or white space. Remove keys and signatures, and set the credentials in the variables \
+             of the provider"
                 .to_owned(),
         );
     }
@@ -52,7 +52,7 @@ fn parts<const N: usize>(location: &str, scheme: &str, names: [&str; N]) -> Resu
     }
     if rest.ends_with('/') || rest.contains("//") {
         return refuse(format!(
-            "{location:?} must end with an object's name, and have no empty part"
+            "{location:?} must end with the name of an object, and must not have an empty part"
         ));
     }
     Ok(parts)
@@ -84,11 +84,11 @@ mod tests {
             ("s3:///path", "names no bucket"),
             ("s3://bucket", "names no path"),
             ("s3://bucket/", "names no path"),
-            ("s3://bucket/a/", "must end with an object's name"),
-            ("s3://bucket/a//b", "no empty part"),
+            ("s3://bucket/a/", "must end with the name of an object"),
+            ("s3://bucket/a//b", "must not have an empty part"),
             ("s3://bucket/a b", "white space"),
-            ("s3://key:hush@bucket/a", "do not belong into it"),
-            ("s3://bucket/a?sig=hush", "do not belong into it"),
+            ("s3://key:hush@bucket/a", "Remove keys and signatures"),
+            ("s3://bucket/a?sig=hush", "Remove keys and signatures"),
         ] {
             let error = split(wrong, "s3").expect_err(wrong);
             assert_eq!(error.kind, ErrorKind::InvalidConfig, "{wrong}");

@@ -118,16 +118,13 @@ impl ObjectRing {
             Access::Read => ("read", &self.grants.read),
             Access::Write => ("write", &self.grants.write),
         };
-        let mut text = format!(
-            "cannot {doing} {}, which SIGNET_STORE names: {}",
-            self.location, cause.what
-        );
+        let mut text = format!("cannot {doing} {} (SIGNET_STORE): {}", self.location, cause.what);
         if cause.kind == ErrorKind::PermissionDenied {
-            text.push_str(&format!(". The credentials may not {doing} it"));
+            text.push_str(&format!(". The credentials do not allow this process to {doing} it"));
             if let Some(grant) = grant {
                 let line = grant.split_whitespace().collect::<Vec<_>>().join(" ");
                 let line: String = line.chars().take(LONGEST_GRANT).collect();
-                text.push_str(&format!("; this grants it: {line}"));
+                text.push_str(&format!("; to grant it: {line}"));
             }
         } else if let Some(advice) = untrusted(&cause.what, self.authorities) {
             text.push_str(&format!(". {advice}"));
@@ -157,7 +154,7 @@ impl ObjectRing {
                 Cause {
                     kind: ErrorKind::TimedOut,
                     what,
-                    advice: "See that this machine reaches the store and the source of its credentials".into(),
+                    advice: "Check that this machine can reach the store and the source of its credentials".into(),
                     retry_after: None,
                     refusal: Refusal::None,
                 },
@@ -168,8 +165,8 @@ impl ObjectRing {
     fn version(&self, e_tag: Option<&str>, version: Option<&str>) -> Result<Version, ProviderError> {
         encode(e_tag, version).ok_or_else(|| {
             let text = format!(
-                "the store of {} names neither an entity tag nor a version of the object, so that no write can be \
-                 conditional. Point SIGNET_STORE to a store that does",
+                "the store of {} sends neither an entity tag nor a version of the object, so no write can be \
+                 conditional. Set SIGNET_STORE to a store that sends one",
                 self.location
             );
             self.error(ErrorKind::BadAnswer, text)
@@ -178,7 +175,7 @@ impl ObjectRing {
 
     fn too_long(&self) -> ProviderError {
         let text = format!(
-            "the object {} is refused: it is longer than {LONGEST} octets, which no ring is. Nothing was changed. \
+            "the object {} is refused: it is longer than {LONGEST} bytes, so it is not a ring. Nothing was changed. \
              Restore the ring from a backup, or correct SIGNET_STORE",
             self.location
         );
@@ -214,7 +211,7 @@ impl ObjectRing {
         }
         if bytes.len() as u64 != announced {
             let text = format!(
-                "reading {} was broken off: {} of {announced} octets came",
+                "reading {} was interrupted after {} of {announced} bytes",
                 self.location,
                 bytes.len()
             );
@@ -255,7 +252,10 @@ impl ObjectRing {
             // content is at least the same.
             match self.put(PutMode::Create, bytes).await? {
                 Put::Stored(_) => {
-                    return Err(self.ignores(&self.creates, "to write where nothing is, where the ring was"));
+                    return Err(self.ignores(
+                        &self.creates,
+                        "to write only if the object does not exist, although it did",
+                    ));
                 }
                 Put::Refused(Refusal::Condition) => self.creates.hold(),
                 Put::Refused(_) => {}
@@ -281,7 +281,7 @@ impl ObjectRing {
     /// If the store ignores the condition, these bytes are written, so they must be valid content.
     async fn refuses_the_impossible(&self, bytes: &Bytes) -> Result<bool, ProviderError> {
         match self.put(PutMode::Update(impossible()), bytes).await? {
-            Put::Stored(_) => Err(self.ignores(&self.updates, "to write in place of a version that never was")),
+            Put::Stored(_) => Err(self.ignores(&self.updates, "to replace only a version that never existed")),
             Put::Refused(Refusal::Condition | Refusal::NoObject) => {
                 self.updates.hold();
                 Ok(true)
@@ -298,9 +298,10 @@ impl ObjectRing {
 
     fn unsafe_store(&self, asked: &str) -> ProviderError {
         let text = format!(
-            "the store of {} ignores the conditions of a write: asked {asked}, it wrote. Replicas would overwrite each \
-             other's ring, revocations included, so this process writes nothing more to it. Point SIGNET_STORE to a \
-             store that writes conditionally (If-Match and If-None-Match)",
+            "the store of {} ignores the conditions of a write: asked {asked}, it still wrote. Replicas would \
+             overwrite each other's ring and its revocations, so this process does not write to it \
+             again. Set SIGNET_STORE to a store that supports conditional writes (If-Match and \
+             If-None-Match)",
             self.location
         );
         self.error(ErrorKind::BadAnswer, text)
@@ -308,8 +309,8 @@ impl ObjectRing {
 
     fn no_bucket(&self) -> ProviderError {
         let text = format!(
-            "cannot write {}: the store says that something is not there, and not that it is the object. Create the \
-             bucket or container, or correct SIGNET_STORE",
+            "cannot write {}: the store answered that something does not exist, probably the bucket or container. \
+             Create it, or correct SIGNET_STORE",
             self.location
         );
         self.error(ErrorKind::NotFound, text)
@@ -381,7 +382,7 @@ impl RingStore for ObjectRing {
                 self.load(),
             )
             .await;
-        let writing = format!("write the object {} on a condition", self.location);
+        let writing = format!("write the object {} conditionally", self.location);
         let needed_for = "creating, retiring and revoking keys";
         match read {
             Some(stored) => {
@@ -394,7 +395,7 @@ impl RingStore for ObjectRing {
             None => trials.not_tried(
                 writing,
                 needed_for,
-                "reading failed, and a store that ignores conditions would have lost the ring: correct that first",
+                "the object cannot be read, and a trial write could overwrite the ring; correct the reading first",
             ),
         }
     }

@@ -308,7 +308,7 @@ async fn a_missing_bucket_that_nobody_names_is_no_proof_of_anything() {
         ] {
             assert_eq!(error.kind, ErrorKind::NotFound, "{vendor}: {}", text(&error));
             assert!(
-                text(&error).contains("Create the bucket or container"),
+                text(&error).contains("probably the bucket or container"),
                 "{}",
                 text(&error)
             );
@@ -338,7 +338,7 @@ async fn an_answer_without_an_entity_tag_and_a_server_that_is_not_there_are_erro
         assert_eq!(error.kind, ErrorKind::Unavailable, "{vendor}");
         assert!(text(&error).contains("refused"), "{}", text(&error));
         assert!(
-            text(&error).contains("See that this machine reaches the store"),
+            text(&error).contains("Check that this machine can reach the store"),
             "{}",
             text(&error)
         );

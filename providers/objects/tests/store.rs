@@ -223,7 +223,7 @@ async fn check_says_which_of_the_two_permissions_is_missing() {
          Denied). The credentials may not read it; this grants it: { \"Action\": \"s3:GetObject\" }"
     );
     assert!(
-        matches!(&checks[1].answer, Answer::NotTried(why) if why.contains("would have lost the ring")),
+        matches!(&checks[1].answer, Answer::NotTried(why) if why.contains("could overwrite the ring")),
         "{:?}",
         checks[1].answer
     );
@@ -258,7 +258,7 @@ async fn a_document_that_is_too_long_or_broken_off_is_refused() {
     overwrite(&store, &vec![b'x'; LONGEST + 1]).await;
     let error = ring.load().await.expect_err("refused");
     assert_eq!(error.kind, ErrorKind::BadAnswer);
-    assert!(text(&error).contains("longer than 8388608 octets"), "{}", text(&error));
+    assert!(text(&error).contains("longer than 8388608 bytes"), "{}", text(&error));
     // An object that is declared too long is not read.
     overwrite(&store, b"short").await;
     store.claims_size(LONGEST as u64 + 1);
@@ -268,9 +268,9 @@ async fn a_document_that_is_too_long_or_broken_off_is_refused() {
     store.claims_size(10);
     assert_eq!(ring.load().await.expect_err("refused").kind, ErrorKind::BadAnswer);
     overwrite(&store, b"short").await;
-    let error = ring.load().await.expect_err("broken off");
+    let error = ring.load().await.expect_err("interrupted");
     assert_eq!(error.kind, ErrorKind::Unavailable);
-    assert!(text(&error).contains("5 of 10 octets"), "{}", text(&error));
+    assert!(text(&error).contains("5 of 10 bytes"), "{}", text(&error));
 }
 
 #[tokio::test]
@@ -285,7 +285,8 @@ async fn a_missing_bucket_is_an_error_and_not_an_empty_ring() {
     ] {
         assert_eq!(error.kind, ErrorKind::NotFound);
         assert!(
-            text(&error).contains("Correct SIGNET_STORE if it is wrong. Create it only if there is no ring yet"),
+            text(&error)
+                .contains("Correct SIGNET_STORE if it is wrong. Create the bucket only if there is no ring yet"),
             "{}",
             text(&error)
         );

@@ -56,17 +56,19 @@ impl Disk {
             Unread::Directory => self.told(self.files().failed("read", path, Errno::ISDIR.into())),
             Unread::Owner { owner, us: 0 } => {
                 let text = format!(
-                    "{} is refused: it belongs to user {owner}, and this process runs as root. Run this as user {owner}, as \
-                     the sidecar does (`sudo -u '#{owner}' ...`, or `docker exec -u {owner} ...`). Do not give the file to \
-                     root: the sidecar could not use it any more",
+                    "{} is refused: it belongs to user {owner}, but this process runs as root. Run this as user \
+                     {owner}, as the sidecar does (`sudo -u '#{owner}' ...`, or `docker exec -u \
+                     {owner} ...`). Do not give the file to root: the sidecar could no longer \
+                     use it",
                     path.display()
                 );
                 self.refusal(ErrorKind::PermissionDenied, text)
             }
             Unread::Owner { owner, us } => {
                 let text = format!(
-                    "{} is refused: it belongs to user {owner}, neither to this process's user {us} nor to root. If the \
-                     sidecar runs as user {owner}, run this as that user too. If not: {}",
+                    "{} is refused: it belongs to user {owner}, neither to the user of this process, {us}, nor to \
+                     root. If the sidecar runs as user {owner}, run this as that user too. If \
+                     not: {}",
                     path.display(),
                     rules.remedy
                 );

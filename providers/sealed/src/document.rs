@@ -40,14 +40,14 @@ pub(crate) struct RingKey(Zeroizing<[u8; 32]>);
 impl RingKey {
     pub(crate) fn generate() -> Result<Self, Damage> {
         let mut octets = Zeroizing::new([0; 32]);
-        aws_lc_rs::rand::fill(&mut *octets).map_err(|_| Damage::new("the machine gave no random numbers"))?;
+        aws_lc_rs::rand::fill(&mut *octets).map_err(|_| Damage::new("the system gave no random numbers"))?;
         Ok(Self(octets))
     }
 
     pub(crate) fn from_octets(octets: &[u8]) -> Result<Self, Damage> {
         let octets: [u8; 32] = octets
             .try_into()
-            .map_err(|_| Damage::new("its ring key is not of 32 octets"))?;
+            .map_err(|_| Damage::new("its ring key does not have 32 bytes"))?;
         Ok(Self(Zeroizing::new(octets)))
     }
 
@@ -114,7 +114,7 @@ impl Unverified {
     /// Parses the outer members.
     pub(crate) fn parse(bytes: &[u8], ring: &str) -> Result<Self, Damage> {
         if bytes.len() > LONGEST {
-            return Err(Damage::new(format!("it is longer than {LONGEST} octets")));
+            return Err(Damage::new(format!("it is longer than {LONGEST} bytes")));
         }
         if bytes.iter().all(u8::is_ascii_whitespace) {
             return Err(Damage::new("it is empty"));
@@ -130,15 +130,14 @@ impl Unverified {
         let tag: Tag = json::read(bytes).map_err(not_json)?;
         if tag.format != FORMAT {
             return Err(Damage::new(format!(
-                "its format is {:?}, and this version of Signet reads {FORMAT:?} only; \
-                 run the version that wrote it",
+                "its format is {:?}, but this version of Signet reads only {FORMAT:?}; run the version that wrote it",
                 tag.format
             )));
         }
         let document: DocumentJson = json::read(bytes).map_err(not_json)?;
         if document.ring != ring {
             return Err(Damage::new(format!(
-                "it is the ring {:?}, not the configured {ring:?}",
+                "it is the ring {:?}, but the settings name {ring:?}",
                 document.ring
             )));
         }
@@ -164,7 +163,7 @@ impl Unverified {
     /// Verifies the MAC, and then reads and validates the keys.
     pub(crate) fn verify(self, key: &RingKey) -> Result<Document, Damage> {
         hmac::verify(&key.hmac(), &self.message, &self.mac)
-            .map_err(|_| Damage::new("its authentication code does not hold: it was changed by other hands"))?;
+            .map_err(|_| Damage::new("its authentication code is wrong: something other than Signet changed it"))?;
         let body: BodyJson =
             json::read(self.body.get().as_bytes()).map_err(|error| Damage::new(format!("its body: {error}")))?;
         let keys = body
@@ -174,10 +173,10 @@ impl Unverified {
             .collect::<Result<Vec<_>, _>>()?;
         let mut kids = HashSet::new();
         if let Some(twice) = keys.iter().find(|key| !kids.insert(key.kid())) {
-            return Err(Damage::new(format!("key {} stands in it twice", twice.kid())));
+            return Err(Damage::new(format!("it has key {} twice", twice.kid())));
         }
         if !are_in_order(&keys) {
-            return Err(Damage::new("its keys are not in order of creation"));
+            return Err(Damage::new("its keys are not in the order of their creation"));
         }
         Ok(Document {
             generation: self.generation,
@@ -205,7 +204,7 @@ impl Document {
         wrapped_ring_key: Vec<u8>,
         keys: Vec<Entry>,
     ) -> Result<(Self, Vec<u8>), Damage> {
-        let library = |error: serde_json::Error| Damage::new(format!("cannot be written: {error}"));
+        let library = |error: serde_json::Error| Damage::new(format!("it cannot be written: {error}"));
         let body = BodyJson {
             keys: keys.iter().map(Entry::to_json).collect::<Result<_, _>>()?,
         };
@@ -225,7 +224,7 @@ impl Document {
         let mut bytes = serde_json::to_vec_pretty(&json).map_err(library)?;
         bytes.push(b'\n');
         if bytes.len() > LONGEST {
-            return Err(Damage::new(format!("would be longer than {LONGEST} octets")));
+            return Err(Damage::new(format!("it would be longer than {LONGEST} bytes")));
         }
         let document = Self {
             generation,

@@ -103,7 +103,7 @@ impl TryFrom<EntryJson> for Entry {
             return Err(damage("its kid or algorithm is not that of its public key"));
         }
         if rfc3339(json.created_at_ms)? != json.created_at {
-            return Err(damage("its two creation instants differ"));
+            return Err(damage("its two creation times differ"));
         }
         let wrapped = json
             .wrapped
@@ -140,7 +140,7 @@ fn rfc3339(instant: Timestamp) -> Result<String, Damage> {
             Ok(humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(since_epoch)).to_string())
         }
         _ => Err(Damage::new(format!(
-            "a creation instant of {millis} ms lies outside the years 1970 to 9999"
+            "a creation time of {millis} ms is outside the years 1970 to 9999"
         ))),
     }
 }

@@ -17,8 +17,8 @@ const RULES: Rules = Rules {
     forbidden_mode: 0o022,
     kind: ErrorKind::BadAnswer,
     longest: LONGEST as u64,
-    remedy: "Somebody else could have written it. Compare it with a backup, then give it to the user that the sidecar \
-             runs as, with mode 0600",
+    remedy: "Another user could have written it. Compare it with a backup, then give it to the user of the sidecar, with \
+         mode 0600",
 };
 
 /// A ring document in a file of mode 0600. A missing directory is created with mode 0700.
@@ -79,7 +79,7 @@ impl FileStore {
             Ok(result) => result,
             Err(_) => Err(self.disk.refusal(
                 ErrorKind::Unavailable,
-                "the file operation was broken off, as the process is stopping",
+                "the file operation was cancelled, because the process is stopping",
             )),
         }
     }

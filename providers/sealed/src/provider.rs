@@ -128,7 +128,7 @@ impl<S: Sealer, R: RingStore> Sealed<S, R> {
                 .error(operation, ErrorKind::KeyUnusable, format!("key {kid} was revoked")));
         }
         let Some(wrapped) = entry.wrapped.as_deref() else {
-            let text = format!("key {kid} was retired, and its private key erased");
+            let text = format!("key {kid} was retired and its private key was erased");
             return Err(self.ring.error(operation, ErrorKind::KeyUnusable, text));
         };
         let pkcs8 = self
@@ -143,7 +143,7 @@ impl<S: Sealer, R: RingStore> Sealed<S, R> {
             .await?
             .map_err(|error| self.mismatch(operation, kid, &error.to_string()))?;
         if key.verifying_key().public() != entry.record.public.public() {
-            return Err(self.mismatch(operation, kid, "it is the private half of another public key"));
+            return Err(self.mismatch(operation, kid, "it is the private key of another public key"));
         }
         Ok(key)
     }
@@ -162,7 +162,7 @@ impl<S: Sealer, R: RingStore> Sealed<S, R> {
             self.ring.error(
                 operation,
                 ErrorKind::Unavailable,
-                "the computation was broken off, as the process is stopping",
+                "the computation was cancelled, because the process is stopping",
             )
         })
     }
@@ -174,7 +174,7 @@ impl<S: Sealer, R: RingStore> Sealed<S, R> {
 
     fn outrun(&self, operation: Operation) -> ProviderError {
         let text = format!(
-            "others changed the ring in {} {TRIES} times in a row; nothing was done, and it is tried again",
+            "other sidecars changed the ring in {} {TRIES} times in a row, so nothing was done; Signet tries again",
             self.ring.store.location()
         );
         self.ring.error(operation, ErrorKind::Unavailable, text)
@@ -182,8 +182,8 @@ impl<S: Sealer, R: RingStore> Sealed<S, R> {
 
     fn mismatch(&self, operation: Operation, kid: &Kid, why: &str) -> ProviderError {
         let text = format!(
-            "what the sealer unwrapped for key {kid} in {} is not its private key: {why}. \
-             Restore the ring from a backup; if nobody in your team changed it, treat it as an attack",
+            "the decrypted private key of key {kid} in {} is wrong: {why}. Restore the ring from a backup; if nobody \
+             in your team changed it, treat it as an attack",
             self.ring.store.location()
         );
         self.ring.error(operation, ErrorKind::BadAnswer, text)
@@ -307,7 +307,7 @@ impl<S: Sealer, R: RingStore> KeyProvider for Sealed<S, R> {
         let ring = format!("read and authenticate the ring in {}", self.ring.store.location());
         let read = self.ring.read(Operation::Check);
         trials.property(ring, "publishing and verifying", read).await;
-        let wrapping = "wrap a secret and unwrap it again";
+        let wrapping = "encrypt a secret and decrypt it again";
         trials
             .property(wrapping, "creating keys and signing with them", self.round_trip())
             .await;
@@ -333,7 +333,7 @@ impl<S: Sealer, R: RingStore> Sealed<S, R> {
         if unwrapped.as_slice() == TRIAL {
             Ok(())
         } else {
-            let text = "the sealer unwrapped something else than it had wrapped";
+            let text = "the provider decrypted something other than what it had encrypted";
             Err(self.ring.error(Operation::Check, ErrorKind::BadAnswer, text))
         }
     }

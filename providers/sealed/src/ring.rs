@@ -74,8 +74,8 @@ impl<S: Sealer, R: RingStore> Ring<S, R> {
             operation,
             ErrorKind::BadAnswer,
             format!(
-                "the ring in {} is refused: {damage}. Nothing was changed, and no new ring is made in its place. \
-                 Restore it from a backup; if nobody in your team changed it, treat it as an attack",
+                "the ring in {} is refused: {damage}. Nothing was changed, and no new ring is created. Restore it \
+                 from a backup; if nobody in your team changed it, treat it as an attack",
                 self.store.location()
             ),
         )
@@ -93,10 +93,11 @@ impl<S: Sealer, R: RingStore> Ring<S, R> {
                     operation,
                     ErrorKind::BadAnswer,
                     format!(
-                        "the ring in {} has disappeared; this process has seen its generation {}. This process makes no \
-                         new ring in its place: restore it from a backup. Do not restart Signet before that: it could \
-                         take this for a first start and make a new ring. If only an older backup is left, restore it, and \
-                         restart Signet after that to accept it",
+                        "the ring in {} has disappeared; this process last read its generation {}. It creates no new \
+                         ring: restore the ring from a backup. Do not restart Signet before \
+                         that, because it could take this for a first start and create a new \
+                         ring. If you have only an older backup, restore it, and then \
+                         restart Signet to accept it",
                         self.store.location(),
                         seen.generation
                     ),
@@ -124,7 +125,7 @@ impl<S: Sealer, R: RingStore> Ring<S, R> {
                 &match seen {
                     None => damage,
                     Some(_) => Damage::new(format!(
-                        "{damage} (or it is a new ring: if you started one on purpose, restart Signet to accept it)"
+                        "{damage} (or it is a new ring; if you started one on purpose, restart Signet to accept it)"
                     )),
                 },
             )
@@ -137,9 +138,9 @@ impl<S: Sealer, R: RingStore> Ring<S, R> {
                 operation,
                 ErrorKind::BadAnswer,
                 format!(
-                    "the ring in {} went back: it is generation {}, and this process has seen generation {} with other \
-                     content. It could lack a revocation. If you restored it from a backup on purpose, restart \
-                     Signet to accept it; if not, treat it as an attack",
+                    "the ring in {} was rolled back: it is generation {}, but this process has read generation {} \
+                     with other content. A revocation could be missing. If you restored a backup \
+                     on purpose, restart Signet to accept it; if not, treat it as an attack",
                     self.store.location(),
                     document.generation,
                     seen.generation

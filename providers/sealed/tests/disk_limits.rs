@@ -67,7 +67,7 @@ fn a_full_disk_refuses_the_next_ring_and_keeps_the_last() {
         let filler = small.join("filler");
         let mut file = File::create(&filler).expect("made");
         while file.write_all(&[0; 512]).is_ok() {}
-        a_write_fails(&small, ErrorKind::Unavailable, &["make room", "untouched"]).await;
+        a_write_fails(&small, ErrorKind::Unavailable, &["Free some space", "unchanged"]).await;
         drop(file);
         fs::remove_file(&filler).expect("removed");
         start(&small, 1).await;

@@ -107,7 +107,11 @@ async fn a_race_that_is_lost_for_ever_ends_as_unavailable_and_changes_nothing() 
         .await
         .expect_err("gives up");
     assert_eq!(error.kind, ErrorKind::Unavailable);
-    assert!(chain(&error).contains("others changed the ring"), "{}", chain(&error));
+    assert!(
+        chain(&error).contains("other sidecars changed the ring"),
+        "{}",
+        chain(&error)
+    );
     let error = provider
         .revoke(keys[0].kid(), &mark("never"))
         .await

@@ -122,7 +122,7 @@ async fn a_link_a_directory_or_a_pipe_in_its_place_is_refused() {
     assert!(
         refused(&store, ErrorKind::InvalidConfig)
             .await
-            .contains("a directory stands")
+            .contains("there is a directory instead of a file")
     );
     fs::remove_dir(store.path()).expect("removed");
 
@@ -148,7 +148,7 @@ async fn a_file_in_place_of_the_directory_is_refused() {
     assert_eq!(error.kind, ErrorKind::InvalidConfig);
     let text = chain(&error);
     assert!(
-        text.contains("where a directory should be") && text.contains("SIGNET_DATA_DIR"),
+        text.contains("there is a file instead of a directory") && text.contains("SIGNET_DATA_DIR"),
         "{text}"
     );
 }

@@ -49,7 +49,7 @@ async fn told(client: &Client, paths: Vec<&str>) -> Result<BTreeMap<String, Vec<
 
 /// Checks that the server can be reached and accepts the token.
 async fn token(client: &Client, trials: &mut Trials) {
-    let permission = format!("reach {} and be known there ({})", client.address(), client.login());
+    let permission = format!("reach {} and log in ({})", client.address(), client.login());
     let stanza = grant(CAPABILITIES, "\"update\"");
     let told = told(client, vec![CAPABILITIES]);
     trials.permission(permission, "everything", Some(stanza), told).await;
@@ -60,7 +60,7 @@ async fn capabilities(client: &Client, mut needed: Vec<Needed>, trials: &mut Tri
     needed.push(Needed::new(
         "auth/token/lookup-self",
         "read",
-        "telling a token that has died from a permission that is missing",
+        "telling an expired token from a missing permission",
     ));
     needed.push(Needed::new(
         "auth/token/renew-self",
@@ -82,7 +82,7 @@ async fn capabilities(client: &Client, mut needed: Vec<Needed>, trials: &mut Tri
             // The missing permission already has a row of its own.
             Err(error) if error.kind == ErrorKind::PermissionDenied => {
                 let why = format!(
-                    "Vault does not tell what the token may do: {}",
+                    "Vault does not say what the token may do: {}",
                     grant(CAPABILITIES, "\"update\"")
                 );
                 trials.not_tried(permission, needed.needed_for, why);
@@ -128,12 +128,12 @@ async fn property<T>(
 /// Checks what sealed custody needs of transit.
 pub(crate) async fn sealer(client: &Client, mount: &str, encrypt: &str, decrypt: &str, trials: &mut Trials) {
     let needed = vec![
-        Needed::new(encrypt, "update", "sealing private keys"),
-        Needed::new(decrypt, "update", "unsealing private keys"),
+        Needed::new(encrypt, "update", "encrypting private keys"),
+        Needed::new(decrypt, "update", "decrypting private keys"),
     ];
     token(client, trials).await;
     capabilities(client, needed, trials).await;
-    transit_is_mounted(client, mount, encrypt, "sealing and unsealing private keys", trials).await;
+    transit_is_mounted(client, mount, encrypt, "encrypting and decrypting private keys", trials).await;
 }
 
 /// Checks what the ring store needs of KV.
@@ -241,8 +241,8 @@ fn locked_in(remote: &Remote, ring: &Ring) -> Result<(), Failure> {
             return Err(Failure::new(
                 ErrorKind::InvalidConfig,
                 format!(
-                    "somebody made {} exportable or allowed its backup in plain text, which Vault does not take back. Go on \
-                     with a ring under another SIGNET_KEY",
+                    "somebody made {} exportable or allowed its backup in plain text, and Vault cannot undo that. \
+                     Start a new ring with another SIGNET_KEY",
                     remote.transit.key_path(name)
                 ),
             ));

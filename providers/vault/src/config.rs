@@ -32,7 +32,7 @@ pub const VARIABLES: &[Variable] = &[
     ),
     variable(
         "VAULT_CLIENT_CERT",
-        "PEM file of the certificate that Signet shows to a server that asks its clients for one; with VAULT_CLIENT_KEY",
+        "PEM file of the client certificate, for a server that requires one; with VAULT_CLIENT_KEY",
     ),
     variable("VAULT_CLIENT_KEY", "PEM file of the private key of that certificate"),
     variable(
@@ -237,7 +237,7 @@ impl<'a> Reader<'a> {
             return None;
         };
         let Ok(url) = Url::parse(text) else {
-            self.problem("VAULT_ADDR is no URL; write one such as https://vault.example:8200");
+            self.problem("VAULT_ADDR is not a URL; write for example https://vault.example:8200");
             return None;
         };
         let is_bare = url.has_host()
@@ -248,7 +248,7 @@ impl<'a> Reader<'a> {
             && url.password().is_none();
         if !is_bare {
             // The value is not quoted, because it may contain a password.
-            self.problem("VAULT_ADDR must be a scheme, a host and a port alone, such as https://vault.example:8200");
+            self.problem("VAULT_ADDR must have only a scheme, a host and a port, such as https://vault.example:8200");
             return None;
         }
         match url.scheme() {
@@ -302,7 +302,7 @@ impl<'a> Reader<'a> {
         ] {
             if value.is_some() && needs.is_none() {
                 self.problem(format!(
-                    "{name} is set, but {} does not use it: remove one of them",
+                    "{name} is set, but {} does not use it; remove one of them",
                     methods[0]
                 ));
             }
@@ -313,7 +313,7 @@ impl<'a> Reader<'a> {
         if let Some(token) = token {
             if !is_header(token) {
                 self.problem(
-                    "VAULT_TOKEN holds characters that no token has: is it the whole token, and nothing else?",
+                    "VAULT_TOKEN has characters that are not valid in a token; write the whole token and nothing else",
                 );
             }
             return Some(Login::Token(Zeroizing::new(token.to_owned())));

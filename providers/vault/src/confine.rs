@@ -105,8 +105,9 @@ impl Remote {
                 tracing::warn!(
                     %kid,
                     %failure,
-                    "the key is revoked, and Signet does not use it. But transit could not be told to refuse it: anybody with \
-                     a token for Vault may still sign with it. Run signet keys revoke with this kid again"
+                    "the key is revoked, and Signet does not use it, but transit was not changed to refuse it: \
+                     everybody with a Vault token that may sign can still sign with it. Run \
+                     signet keys revoke with this kid again"
                 );
             }
             return Ok(());
@@ -136,8 +137,8 @@ impl Remote {
             self.transit.forbid_below(name, least).await?;
         }
         let text = format!(
-            "min_encryption_version of {} was lowered each time that Signet raised it. Find out who else sets it: only \
-             Signet may",
+            "min_encryption_version of {} was lowered each time that Signet raised it. Find out who else sets it, \
+             because only Signet may",
             self.transit.key_path(name)
         );
         Err(Failure::new(ErrorKind::Unavailable, text))

@@ -73,9 +73,10 @@ impl Refused {
         ]) {
             return fixed(
                 ErrorKind::KeyUnusable,
-                "transit does not sign with this version: if a newer key was revoked, this replica has not read it yet, and \
-                 reads it now. If this goes on, `vault read transit/keys/<name>` shows min_encryption_version, which nobody \
-                 but Signet should set, and the key's type",
+                "transit does not sign with this version of the key. If a newer key was revoked, this replica had \
+                 not read that yet, and reads it now. If this lasts, check min_encryption_version, \
+                 which only Signet should set, and the key's type with `vault read \
+                 transit/keys/<name>`",
             );
         }
         if self.says_one_of(&[
@@ -90,7 +91,7 @@ impl Refused {
             // 400, of keys/<name>/config
             "no existing key named",
         ]) {
-            return fixed(ErrorKind::NotFound, "there is no transit key of this name");
+            return fixed(ErrorKind::NotFound, "this transit key does not exist");
         }
         if self.says_one_of(&[
             // 400: another context, another key, or changed octets
@@ -100,7 +101,7 @@ impl Refused {
         ]) {
             return fixed(
                 ErrorKind::BadAnswer,
-                "this ciphertext was not made by this transit key in this context. If nobody in your team changed the \
+                "this transit key did not make this ciphertext in this context. If nobody in your team changed the \
                  ring or replaced the transit key, treat it as an attack",
             );
         }
@@ -115,9 +116,9 @@ impl Refused {
             // "Upgrading from non-versioned to versioned data. This backend will be unavailable for a brief period …"
             400 if self.says("Upgrading from non-versioned") => fixed(
                 ErrorKind::Unavailable,
-                "KV version 2 was mounted or upgraded a moment ago; it is tried again",
+                "KV version 2 was mounted or upgraded a moment ago; Signet tries again",
             ),
-            400 => fixed(ErrorKind::InvalidConfig, "Vault does not take this request"),
+            400 => fixed(ErrorKind::InvalidConfig, "Vault does not accept this request"),
             403 if self.request.ends_with("/login") => fixed(
                 ErrorKind::Unauthenticated,
                 "the login was refused: check the role, its credential, VAULT_AUTH_MOUNT and VAULT_NAMESPACE",
@@ -126,8 +127,8 @@ impl Refused {
             403 => (
                 ErrorKind::PermissionDenied,
                 format!(
-                    "the token's policies lack: {}. Vault answers the same for a mount that does not exist: see that the path is \
-                     the one that was meant",
+                    "the token's policies lack: {}. Vault gives the same answer for a mount that does not exist, so \
+                     check the path too",
                     self.grant
                 ),
             ),
@@ -136,16 +137,16 @@ impl Refused {
                 ErrorKind::InvalidConfig,
                 format!("no secrets engine of the right kind is mounted there. {NO_MOUNT}"),
             ),
-            404 => fixed(ErrorKind::NotFound, "there is nothing of this name"),
+            404 => fixed(ErrorKind::NotFound, "nothing exists under this name"),
             // "unsupported operation"
             405 => fixed(
                 ErrorKind::InvalidConfig,
-                "the engine mounted there does not know this operation: is it transit, and KV version 2?",
+                "the engine mounted there does not support this operation; check that it is transit, or KV version 2",
             ),
             // "required index state not present"
             412 => fixed(
                 ErrorKind::Unavailable,
-                "this node has not caught up with the active one yet; it is tried again",
+                "this node is behind the active one; Signet tries again",
             ),
             // "request body too large"
             413 => fixed(
@@ -155,34 +156,35 @@ impl Refused {
             // "request path \"…\": rate limit quota exceeded", "lease count quota exceeded"
             429 => fixed(
                 ErrorKind::Throttled,
-                "a quota of the server was reached; it is tried again. `vault list sys/quotas/rate-limit` shows them",
+                "a quota of the server was reached; Signet tries again. `vault list sys/quotas/rate-limit` shows the \
+                 quotas",
             ),
             472 => fixed(
                 ErrorKind::Unavailable,
-                "this is a disaster recovery secondary, which serves nobody: point VAULT_ADDR to the primary",
+                "this is a disaster recovery secondary, which answers no requests; set VAULT_ADDR to the primary",
             ),
             473 => fixed(
                 ErrorKind::Unavailable,
-                "this is a performance standby: point VAULT_ADDR to a load balancer or the active node",
+                "this is a performance standby; set VAULT_ADDR to a load balancer or the active node",
             ),
             // "Vault is sealed", "OpenBao is sealed", or a load balancer without a healthy node behind it
             503 => fixed(
                 ErrorKind::Unavailable,
-                "the server is sealed or a standby without an active node. `vault status` shows it, `vault operator \
-                 unseal` unseals it",
+                "the server is sealed, or it is a standby without an active node. Check it with `vault status`, and \
+                 unseal it with `vault operator unseal`",
             ),
             // "put failed due to value being too large"
             500.. if self.says("too large") => fixed(
                 ErrorKind::InvalidConfig,
-                "the value is larger than the server's storage takes",
+                "the value is larger than the server's storage allows",
             ),
             500.. => fixed(
                 ErrorKind::Unavailable,
-                "the server failed; it is tried again. Its log says why",
+                "the server failed; Signet tries again. See the log of the server",
             ),
             _ => fixed(
                 ErrorKind::BadAnswer,
-                "that is no answer of Vault: is VAULT_ADDR the address of Vault itself?",
+                "this is not an answer of Vault; check that VAULT_ADDR is the address of Vault itself",
             ),
         }
     }
@@ -225,8 +227,9 @@ pub(crate) fn transport(request: &str, address: &str, within: Duration, error: &
         |cause: &String| cause.contains("received fatal alert") && alerts.iter().any(|alert| cause.contains(alert));
     if let Some(alert) = causes.iter().find(|cause| is_ours(cause)) {
         let text = format!(
-            "{request}: {address} does not accept the certificate of this client, or that it shows none ({alert}): set \
-             VAULT_CLIENT_CERT and VAULT_CLIENT_KEY to one that the server's authority has signed and that has not expired"
+            "{request}: {address} requires a client certificate, or does not accept this one ({alert}); set \
+             VAULT_CLIENT_CERT and VAULT_CLIENT_KEY to a certificate that the server's authority has \
+             signed and that has not expired"
         );
         return Failure::new(ErrorKind::Unavailable, text);
     }
@@ -234,8 +237,8 @@ pub(crate) fn transport(request: &str, address: &str, within: Duration, error: &
         return Failure::new(
             ErrorKind::TimedOut,
             format!(
-                "{request}: no connection to {address} was made within {}. It is tried again; is VAULT_ADDR right, and does Vault \
-                 serve TLS there if it begins with https?",
+                "{request}: no connection to {address} within {}. Signet tries again. Check VAULT_ADDR, and if it \
+                 begins with https, that Vault serves TLS there",
                 humantime::format_duration(within)
             ),
         );
@@ -244,7 +247,7 @@ pub(crate) fn transport(request: &str, address: &str, within: Duration, error: &
         return Failure::new(
             ErrorKind::TimedOut,
             format!(
-                "{request}: {address} did not answer within {}. It is tried again; VAULT_CLIENT_TIMEOUT sets the time",
+                "{request}: {address} did not answer within {} (VAULT_CLIENT_TIMEOUT). Signet tries again",
                 humantime::format_duration(within)
             ),
         );
@@ -252,7 +255,7 @@ pub(crate) fn transport(request: &str, address: &str, within: Duration, error: &
     let cause = causes.last().map_or("no cause given", String::as_str);
     Failure::new(
         ErrorKind::Unavailable,
-        format!("{request}: {address} cannot be reached ({cause}). It is tried again; is VAULT_ADDR right?"),
+        format!("{request}: {address} cannot be reached ({cause}). Signet tries again. Check VAULT_ADDR"),
     )
 }
 

@@ -84,7 +84,7 @@ impl Remote {
         let client = Client::new(config.connection)?;
         let mut nonce = [0; 16];
         aws_lc_rs::rand::fill(&mut nonce).map_err(|_| {
-            let text = "the cryptographic library gave no random octets; it is tried again";
+            let text = "the cryptographic library gave no random bytes; Signet tries again";
             Failure::new(ErrorKind::Unavailable, text).at(NAME, Operation::Open)
         })?;
         Ok(Self {
@@ -111,10 +111,11 @@ impl Remote {
             return Err(Failure::new(
                 ErrorKind::BadAnswer,
                 format!(
-                    "the record in {location} went back: it is version {version} (0: it is gone), and this process has seen \
-                     version {seen}. It could lack a revocation. If VAULT_ADDR leads to standbys that answer from an older \
-                     state, point it to the active node. If you replaced the record on purpose, restart Signet to accept it; \
-                     if not, treat it as an attack"
+                    "the record in {location} was rolled back: it is version {version} (0: it is gone), but this \
+                     process has read version {seen}. A revocation could be missing. If \
+                     VAULT_ADDR leads to standbys that answer from an older state, set it to the \
+                     active node. If you replaced the record on purpose, restart Signet to \
+                     accept it; if not, treat it as an attack"
                 ),
             ));
         }
@@ -179,9 +180,9 @@ impl Remote {
                 .map_err(|error| bad(&error.to_string()))?;
             if *public.kid() != entry.kid {
                 return Err(bad(
-                    "its public key is another one now. The transit key was deleted and made again, or restored from \
-                     another backup than the record: restore both from one backup. If nobody in your team did that, treat it \
-                     as an attack",
+                    "its public key has changed. The transit key was deleted and created again, or restored from \
+                     another backup than the record; restore both from the same backup. If \
+                     nobody in your team did that, treat it as an attack",
                 ));
             }
             Ok(KeyRecord {
@@ -207,7 +208,7 @@ impl Remote {
                 ErrorKind::KeyUnusable,
                 format!(
                     "key {} is version {version} of {}, which transit no longer has. Restore the transit key from a \
-                     backup, or give the key and its tokens up with `signet keys revoke {}`",
+                     backup, or run `signet keys revoke {}`; tokens of that key are then refused",
                     entry.kid,
                     self.transit.key_path(&entry.place.transit_key),
                     entry.kid
@@ -329,7 +330,7 @@ impl Remote {
             .await?;
         if signature.len() != signer.signature_len {
             let text = format!(
-                "POST {} was answered with a signature of {} octets, and {} has {}",
+                "the answer to POST {} has a signature of {} bytes, but {} has {}",
                 signer.path,
                 signature.len(),
                 signer.algorithm,
@@ -347,7 +348,7 @@ impl Remote {
 
     pub(crate) fn outrun(&self) -> Failure {
         let text = format!(
-            "others changed the record in {} again and again; nothing was done, and it is tried again",
+            "other sidecars changed the record in {} again and again, so nothing was done; Signet tries again",
             self.record.location()
         );
         Failure::new(ErrorKind::Unavailable, text)

@@ -118,9 +118,10 @@ impl Secret {
             (
                 "destroyed",
                 format!(
-                    "restore an older one with `vault kv rollback -version=<n> {0}`, and repeat every revocation that was made \
-                     since (`signet keys revoke`), because it lacks them. To begin a new ring, and have every token of this \
-                     one refused: `vault kv metadata delete {0}`",
+                    "restore an older version with `vault kv rollback -version=<n> {0}`, then repeat every later \
+                     revocation (`signet keys revoke`), because that version lacks them. If you \
+                     want a new ring instead, run `vault kv metadata delete {0}`: every token of \
+                     this ring is then refused",
                     self.location()
                 ),
             )
@@ -128,7 +129,7 @@ impl Secret {
             (
                 "deleted",
                 format!(
-                    "bring it back: `vault kv undelete -versions={version} {}`",
+                    "restore it with `vault kv undelete -versions={version} {}`",
                     self.location()
                 ),
             )
@@ -136,7 +137,7 @@ impl Secret {
         Failure::new(
             ErrorKind::BadAnswer,
             format!(
-                "version {version} of {}, which Signet's ring depends on, was {what}. No new ring is made in its place: {remedy}",
+                "version {version} of {}, which Signet's ring needs, was {what}. No new ring is created: {remedy}",
                 self.location()
             ),
         )

@@ -74,8 +74,8 @@ async fn missing(client: &Client, name: &str, needed: &str) -> Result<Failure, F
         return Ok(Failure::new(ErrorKind::InvalidConfig, text));
     }
     let text = format!(
-        "nothing is mounted at {name}, or the token's policies allow nothing below it; Vault does not tell which. If it is \
-         mounted (`vault secrets list`), the policies lack {needed}. If it is not: {NO_MOUNT}{others}"
+        "nothing is mounted at {name}, or the token's policies allow nothing below it; Vault does not say which. If \
+         it is mounted (`vault secrets list`), the policies lack {needed}. If it is not: {NO_MOUNT}{others}"
     );
     Ok(Failure::new(ErrorKind::PermissionDenied, text))
 }
@@ -116,9 +116,9 @@ pub(crate) async fn expect_kv_2(client: &Client, name: &str, needed: &str) -> Re
     Err(Failure::new(
         ErrorKind::InvalidConfig,
         format!(
-            "{name} is an engine of type {found}; Signet needs KV version 2, whose check-and-set keeps replicas from \
-             overwriting each other. Mount one with `vault secrets enable -path=<mount> kv-v2`, or upgrade this one with \
-             `vault kv enable-versioning {name}`"
+            "{name} is an engine of type {found}, but Signet needs KV version 2, so that replicas do not overwrite \
+             each other (check-and-set). Mount one with `vault secrets enable -path=<mount> kv-v2`, or \
+             upgrade this one with `vault kv enable-versioning {name}`"
         ),
     ))
 }
@@ -132,8 +132,8 @@ pub(crate) async fn expect_transit(client: &Client, name: &str, needed: &str) ->
     Err(Failure::new(
         ErrorKind::InvalidConfig,
         format!(
-            "{name} is an engine of type {}, and must be transit: correct VAULT_TRANSIT_MOUNT, or `vault secrets enable \
-             -path=<mount> transit`",
+            "{name} is an engine of type {}, but must be transit; correct VAULT_TRANSIT_MOUNT, or run `vault secrets \
+             enable -path=<mount> transit`",
             mount.engine
         ),
     ))

@@ -43,7 +43,7 @@ impl Found {
         let record = match self {
             Self::Plain(record) => *record,
             Self::Text { record } => serde_json::from_str(&record)
-                .map_err(|_| refused(location, "it is no record, or of another version of Signet"))?,
+                .map_err(|_| refused(location, "it is not a record, or it is of another version of Signet"))?,
         };
         record.checked(ring, location)
     }
@@ -51,8 +51,9 @@ impl Found {
 
 fn refused(location: &str, what: &str) -> Failure {
     let text = format!(
-        "the record in {location} is refused: {what}. Restore an older version (`vault kv rollback`), and repeat every \
-         revocation that was made since (`signet keys revoke`); if nobody in your team changed it, treat it as an attack"
+        "the record in {location} is refused: {what}. Restore an older version (`vault kv rollback`), then repeat \
+         every later revocation (`signet keys revoke`); if nobody in your team changed it, treat it as an \
+         attack"
     );
     Failure::new(ErrorKind::BadAnswer, text)
 }
@@ -133,7 +134,7 @@ impl Record {
         let bad = |what: String| refused(location, &what);
         if self.format != FORMAT {
             return Err(bad(format!(
-                "its format is {}, and this Signet knows {FORMAT}",
+                "its format is {}, but this version of Signet reads {FORMAT}",
                 self.format
             )));
         }
@@ -155,7 +156,7 @@ impl Record {
         }
         let kids: BTreeSet<&str> = self.keys.iter().map(|entry| entry.kid.as_str()).collect();
         if kids.len() != self.keys.len() {
-            return Err(bad("two of its keys have one kid".to_owned()));
+            return Err(bad("two of its keys have the same kid".to_owned()));
         }
         Ok(self)
     }
@@ -244,7 +245,7 @@ impl Record {
 impl Place {
     fn is_bad(&self) -> String {
         format!(
-            "it names version {} of {:?}, which is no key of this ring or is named twice",
+            "it has version {} of {:?}, which is not a key of this ring, or it has it twice",
             self.version, self.transit_key
         )
     }

@@ -84,8 +84,9 @@ impl TransitSealer {
     fn how_to_have_the_key(&self) -> String {
         let (mount, key) = (&self.mount, &self.key);
         format!(
-            "if a ring was ever sealed under it, restore it from a backup (`vault write {mount}/restore/{key} backup=…`), because a \
-             new key opens no old ring. For a first ring, `vault write -f {mount}/keys/{key}` makes it"
+            "if a ring was ever encrypted with it, restore it from a backup (`vault write {mount}/restore/{key} \
+             backup=…`), because a new key cannot decrypt an old ring. For a first ring, create it with \
+             `vault write -f {mount}/keys/{key}`"
         )
     }
 
@@ -118,10 +119,7 @@ impl TransitSealer {
         let answer = answer.map_err(|refused| self.explained(refused))?;
         let encrypted: Encrypted = answer.data(&format!("POST {}", self.encrypt))?;
         if !encrypted.ciphertext.starts_with("vault:v") {
-            let text = format!(
-                "POST {} was answered with something that is no ciphertext of transit",
-                self.encrypt
-            );
+            let text = format!("the answer to POST {} is not a ciphertext of transit", self.encrypt);
             return Err(Failure::new(ErrorKind::BadAnswer, text));
         }
         Ok(encrypted.ciphertext.into_bytes())
@@ -130,8 +128,8 @@ impl TransitSealer {
     async fn unwrapped(&self, wrapped: &[u8], context: &Context) -> Result<Zeroizing<Vec<u8>>, Failure> {
         let foreign = || {
             let text = format!(
-                "a ciphertext in the ring was not made by the transit key {}/keys/{}: was the ring sealed by another \
-                 provider?",
+                "the transit key {}/keys/{} did not make a ciphertext in the ring; the ring may have been made by \
+                 another provider",
                 self.mount, self.key
             );
             Failure::new(ErrorKind::BadAnswer, text)
@@ -149,7 +147,7 @@ impl TransitSealer {
         let decrypted: Decrypted = answer.data(&format!("POST {}", self.decrypt))?;
         let text = Zeroizing::new(decrypted.plaintext);
         STANDARD.decode(text.as_bytes()).map(Zeroizing::new).map_err(|_| {
-            let text = format!("POST {} was answered with a plaintext that is not base64", self.decrypt);
+            let text = format!("the answer to POST {} has a plaintext that is not base64", self.decrypt);
             Failure::new(ErrorKind::BadAnswer, text)
         })
     }

@@ -28,8 +28,8 @@ pub async fn store(variables: &Variables, location: &str) -> Result<Arc<dyn Ring
     if parts.is_none() {
         let problem = path_problem(place).unwrap_or("must have a mount and a path below it");
         reader.problem(format!(
-            "SIGNET_STORE is {location:?}; write vault:<mount>/<path>, such as vault:secret/signet. What follows the colon \
-             {problem}"
+            "SIGNET_STORE is {location:?}; write vault:<mount>/<path>, such as vault:secret/signet. The text after \
+             the colon {problem}"
         ));
     }
     let connection = reader.connection();
@@ -81,7 +81,7 @@ impl KvStore {
         let expected = match expected.map(|version| version.as_str().parse()) {
             None => None,
             Some(Ok(number)) => Some(number),
-            Some(Err(_)) => return Err(self.damaged("has a version that this store never gave")),
+            Some(Err(_)) => return Err(self.damaged("has a version that is not of this store")),
         };
         let document = Document {
             ring: STANDARD.encode(bytes),

@@ -79,7 +79,7 @@ impl Remote {
         if let Some(refusal) = last_refusal.take_if(|refusal| !refusal.holds(&name, self.clock.now())) {
             tracing::debug!(
                 transit_key = refusal.transit_key,
-                "transit is asked again for a key that it refused"
+                "asking transit again for a key that it refused to create"
             );
         }
         if let Some(refusal) = &*last_refusal {
@@ -101,11 +101,15 @@ impl Remote {
             let (held_type, path) = (&held.key_type, self.transit.key_path(&name));
             let text = match held.soft_deleted {
                 true => {
-                    format!("{path} is of type {held_type} and soft-deleted. Restore it: it holds keys of this ring")
+                    format!(
+                        "{path} is of type {held_type} and soft-deleted. Restore it, because it has keys of this \
+                         ring"
+                    )
                 }
                 false => format!(
-                    "{path} is of type {held_type}, and must be {wanted}. Find out who made it, and delete it only if nobody \
-                     uses it. Keep SIGNET_KEY: another one begins a new ring, and every token of this one is refused"
+                    "{path} is of type {held_type}, but must be {wanted}. Find out who created it, and delete it \
+                     only if nobody uses it. Keep SIGNET_KEY: another one starts a new ring, and \
+                     every token of this one is refused"
                 ),
             };
             return Err(Failure::new(ErrorKind::KeyUnusable, text));
@@ -167,7 +171,9 @@ impl Remote {
         };
         if let Err(failure) = given_up.await {
             let after = STALE.as_secs();
-            tracing::warn!(%failure, "a claim that transit refused could not be taken back; another replica takes it over after {after} s");
+            tracing::warn!(%failure,
+                "the claim for a key that transit refused to create cannot be removed; another replica takes it over \
+                 after {after} s");
         }
     }
 
@@ -221,8 +227,8 @@ impl Remote {
 
     fn unanswered(&self, claim: &ClaimOf) -> Failure {
         let text = format!(
-            "version {} of {} was claimed, and transit has not made it yet. It is tried again; a claim that was given up is \
-             taken over after {} s",
+            "version {} of {} was claimed, but transit has not created it yet. Signet tries again; an abandoned \
+             claim is taken over after {} s",
             claim.place.version,
             self.transit.key_path(&claim.place.transit_key),
             STALE.as_secs()
@@ -248,9 +254,9 @@ impl Remote {
                 return Err(Failure::new(
                     ErrorKind::BadAnswer,
                     format!(
-                        "{} exists, but the record of its keys in {location} does not. If there was a ring, restore the \
-                         record from a backup. To begin a new ring, choose another SIGNET_KEY, or delete that transit key \
-                         and have every token of its keys refused",
+                        "{} exists, but the record of its keys in {location} does not. If there was a ring, restore \
+                         the record from a backup. For a new ring, set another SIGNET_KEY, \
+                         or delete that transit key: every token of its keys is then refused",
                         self.transit.key_path(&name)
                     ),
                 ));

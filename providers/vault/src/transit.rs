@@ -230,7 +230,7 @@ impl Transit {
         let body = request(version, algorithm, message);
         let signed: Signed = self.client.read(Call::post(path, &body)?).await?;
         signature_of(&signed.signature, version, algorithm).map_err(|what| {
-            let text = format!("POST {path} was answered with {what}; it was thrown away");
+            let text = format!("the answer to POST {path} has {what}; it is not used");
             Failure::new(ErrorKind::BadAnswer, text)
         })
     }
@@ -239,17 +239,17 @@ impl Transit {
 /// Decodes `vault:v<version>:<base64>`, or says what the text is instead.
 fn signature_of(text: &str, version: u64, algorithm: Algorithm) -> Result<Vec<u8>, String> {
     let parts = text.strip_prefix("vault:v").and_then(|rest| rest.split_once(':'));
-    let (by, signature) = parts.ok_or("something that is no signature of transit")?;
+    let (by, signature) = parts.ok_or("something that is not a signature of transit")?;
     if by.parse() != Ok(version) {
         return Err(format!(
-            "a signature of another version than {version}, which was asked for"
+            "a signature of another version than {version}, which was requested"
         ));
     }
     let decoded = match algorithm.key_type() {
         KeyType::Ec(_) => URL_SAFE_NO_PAD.decode(signature),
         KeyType::Rsa | KeyType::Ed25519 => STANDARD.decode(signature),
     };
-    decoded.map_err(|_| "a signature that is not in base64".to_owned())
+    decoded.map_err(|_| "a signature that is not base64".to_owned())
 }
 
 fn request(version: u64, algorithm: Algorithm, message: &[u8]) -> Sign<'static> {

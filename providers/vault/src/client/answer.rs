@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::error::Category;
 use signet_api::{ErrorKind, Failure};
 use zeroize::Zeroizing;
 
@@ -47,13 +48,18 @@ impl Answer {
     pub(super) fn json<T: DeserializeOwned>(&self, request: &str) -> Result<T, Failure> {
         // The parser's own text may quote the unexpected value.
         serde_json::from_slice(&self.body).map_err(|error| {
+            let what = match error.classify() {
+                Category::Data => "a member is missing or has the wrong type",
+                Category::Eof => "the text ends too early",
+                Category::Syntax | Category::Io => "the text is not JSON",
+            };
             Failure::new(
                 ErrorKind::BadAnswer,
                 format!(
-                    "{request} was answered {} with a body that is not what Vault sends ({:?} error at octet {} of {}). Is \
-                     the right kind of engine mounted there, and VAULT_ADDR the address of Vault itself?",
+                    "{request} was answered {} with a body that is not in Vault's format ({what} at byte {} of \
+                     {}). Check that the right kind of engine is mounted there, and that \
+                     VAULT_ADDR is the address of Vault itself",
                     self.status,
-                    error.classify(),
                     error.column(),
                     self.body.len()
                 ),

@@ -159,12 +159,12 @@ impl Session {
         }
         match &self.login {
             Login::Token(_) => {
-                Err(self.died("set a new one and restart Signet, or let it log in by AppRole or Kubernetes"))
+                Err(self.died("set a new one and restart Signet, or use a login with AppRole or Kubernetes"))
             }
             Login::TokenFile(_) => {
                 let token = self.obtained(&mut turn).await?;
                 match token.is(refused) {
-                    true => Err(self.died("write a new one into it; Signet reads it again by itself")),
+                    true => Err(self.died("write a new one into the file; Signet reads it again by itself")),
                     false => Ok(Some(token)),
                 }
             }
@@ -318,14 +318,15 @@ impl Session {
             }
             match self.obtained(&mut turn).await {
                 Ok(_) => return None,
-                Err(failure) => tracing::warn!(login = %self.login(), %failure, "the login failed; it is tried again"),
+                Err(failure) => tracing::warn!(login = %self.login(), %failure,
+                    "the login failed; Signet tries again"),
             }
         } else if let Some(failure) = refused {
-            tracing::warn!(login = %self.login(), %failure, "the token was not renewed; it is tried again");
+            tracing::warn!(login = %self.login(), %failure, "the token was not renewed; Signet tries again");
         } else {
             tracing::warn!(
                 login = %self.login(),
-                "the token cannot be renewed, and expires in {}",
+                "the token cannot be renewed and expires in {}",
                 humantime::format_duration(lease.left / 3)
             );
             return None;
@@ -377,7 +378,7 @@ async fn tend(session: Weak<Session>, token: Arc<Token>, lease: Option<Lease>) {
             && let Ok(found) = Token::new(&text, "VAULT_TOKEN_FILE")
             && !found.is(&token)
         {
-            tracing::info!(login = %here.login(), "there is a new token in the file");
+            tracing::info!(login = %here.login(), "the file has a new token, which is used from now on");
             here.hold(found, None);
             return;
         }
@@ -405,7 +406,7 @@ async fn looked_up(session: &Weak<Session>, token: &Token) -> Option<Lease> {
             Ok(lease) => return Some(lease),
             Err(failure) if failure.kind.is_transient() => drop(here),
             Err(failure) => {
-                tracing::debug!(login = %here.login(), %failure, "the token's lease is not known");
+                tracing::debug!(login = %here.login(), %failure, "the lease of the token is unknown");
                 return Some(Lease {
                     left: Duration::ZERO,
                     renewable: false,

@@ -23,7 +23,7 @@ impl Token {
         let mut header = header.ok_or_else(|| {
             Failure::new(
                 ErrorKind::Unauthenticated,
-                format!("{source} holds no token: it must be one line without blanks"),
+                format!("{source} has no token: a token is one line without white space"),
             )
         })?;
         header.set_sensitive(true);

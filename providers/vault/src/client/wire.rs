@@ -52,7 +52,7 @@ impl Wire {
         headers.insert(REQUEST, HeaderValue::from_static("true"));
         if let Some(namespace) = &connection.namespace {
             let value = HeaderValue::from_str(namespace)
-                .map_err(|_| invalid("VAULT_NAMESPACE holds characters that no namespace has".to_owned()))?;
+                .map_err(|_| invalid("VAULT_NAMESPACE has characters that are not valid in a namespace".to_owned()))?;
             headers.insert(NAMESPACE, value);
         }
         let connect_timeout = CONNECT_TIMEOUT.min(connection.timeout);
@@ -73,7 +73,7 @@ impl Wire {
             }
             let host = base.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
             base.set_host(Some(&name))
-                .map_err(|_| invalid(format!("VAULT_TLS_SERVER_NAME is {name:?}, which is no host name")))?;
+                .map_err(|_| invalid(format!("VAULT_TLS_SERVER_NAME is {name:?}, which is not a host name")))?;
             resolver = Some(Arc::new(Elsewhere { host, name }));
         }
         let build = move || {
@@ -103,8 +103,8 @@ impl Wire {
             // The fault is in the system's authorities, because VAULT_CACERT was tested.
             let cause = causes(&error).pop().unwrap_or_default();
             invalid(format!(
-                "TLS to {address} cannot be set up ({cause}): does this machine have certificate authorities (Debian: \
-                     ca-certificates)? If not, set VAULT_CACERT"
+                "TLS to {address} cannot be set up ({cause}): check that this machine has certificate authorities \
+                 (Debian: ca-certificates), or set VAULT_CACERT"
             ))
         })?;
         let wire = Self {
@@ -157,7 +157,7 @@ impl Wire {
         let mut body = Zeroizing::new(Vec::with_capacity(expected.unwrap_or(4096).min(LONGEST_ANSWER)));
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
             if body.len() + chunk.len() > LONGEST_ANSWER {
-                let text = format!("{} was answered with more than {LONGEST_ANSWER} octets", call.name());
+                let text = format!("the answer to {} is longer than {LONGEST_ANSWER} bytes", call.name());
                 return Err(Failure::new(ErrorKind::BadAnswer, text));
             }
             body.extend_from_slice(&chunk);
@@ -204,8 +204,9 @@ impl Wire {
             target => Err(Failure::new(
                 ErrorKind::Unavailable,
                 format!(
-                    "{}: the standby at {} redirects to {}, which Signet does not send its token to. Point VAULT_ADDR to a \
-                     load balancer or the active node, or let standbys forward requests (cluster_addr)",
+                    "{}: the standby at {} redirects to {}, but Signet does not send its token there. Set VAULT_ADDR \
+                     to a load balancer or the active node, or let standbys forward requests \
+                     (cluster_addr)",
                     call.name(),
                     self.address,
                     target.map_or_else(|| "nowhere".to_owned(), |url| url.origin().ascii_serialization())

@@ -11,62 +11,57 @@ pub(super) const REFUSED: [(Variable, &str); 9] = [
     (
         variable(
             "VAULT_SKIP_VERIFY",
-            "refused: a server whose certificate nobody checked must not see the token",
+            "refused: Signet does not send its token to a server without checking its certificate",
         ),
-        "whoever stands between Signet and an unverified server gets the token and with it the keys. Set VAULT_CACERT to the \
-         PEM file of the authority that signed its certificate",
+        "an attacker between Signet and an unverified server could take the token and the keys. Set VAULT_CACERT to \
+         the PEM file of the authority that signed the server's certificate",
     ),
     (
         variable(
             "VAULT_CAPATH",
-            "refused: put the certificates into one file, for VAULT_CACERT",
+            "refused: put the certificates into one file and set VAULT_CACERT",
         ),
-        "Signet reads one file of authorities. Put those of the directory into one (`cat DIRECTORY/*.pem`), and name it with \
-         VAULT_CACERT",
+        "Signet reads one file of authorities. Put the certificates of the directory into one file (`cat \
+         DIRECTORY/*.pem`), and set VAULT_CACERT to it",
     ),
     (
         variable(
             "VAULT_AGENT_ADDR",
             "refused: write the address of the agent into VAULT_ADDR",
         ),
-        "Signet asks the address in VAULT_ADDR alone. Write the agent's there",
+        "Signet uses only the address in VAULT_ADDR. Write the address of the agent there",
     ),
     (
-        variable(
-            "VAULT_PROXY_ADDR",
-            "refused: the proxy of the environment counts, HTTPS_PROXY",
-        ),
-        "Signet takes the proxy of the environment for all that it asks. Write it into HTTPS_PROXY",
+        variable("VAULT_PROXY_ADDR", "refused: set the proxy in HTTPS_PROXY"),
+        "Signet uses one proxy for all requests. Set it in HTTPS_PROXY",
     ),
     (
-        variable(
-            "VAULT_HTTP_PROXY",
-            "refused: the proxy of the environment counts, HTTPS_PROXY",
-        ),
-        "Signet takes the proxy of the environment for all that it asks. Write it into HTTPS_PROXY",
+        variable("VAULT_HTTP_PROXY", "refused: set the proxy in HTTPS_PROXY"),
+        "Signet uses one proxy for all requests. Set it in HTTPS_PROXY",
     ),
     (
         variable(
             "VAULT_SRV_LOOKUP",
             "refused: write the server's own name and port into VAULT_ADDR",
         ),
-        "Signet looks up no SRV records. Write the server's name and port into VAULT_ADDR",
+        "Signet does not look up SRV records. Write the server's name and port into VAULT_ADDR",
     ),
     (
         variable(
             "VAULT_DISABLE_REDIRECTS",
-            "refused: one redirect of a standby is followed, to a server that is vouched for",
+            "refused: Signet follows one redirect of a standby, to a trusted server",
         ),
-        "Signet follows one redirect of a standby, to the same host or to one that the authority in VAULT_CACERT vouches for. \
-         Point VAULT_ADDR to the active node if there must be none, and remove this",
+        "Signet follows one redirect of a standby, to the same host or to one whose certificate the authority in \
+         VAULT_CACERT signed. If you want no redirect, set VAULT_ADDR to the active node. Remove this \
+         variable",
     ),
     (
-        variable("VAULT_MFA", "refused: nobody is there for a second factor"),
-        "Signet logs in without a person. Use VAULT_ROLE_ID, VAULT_K8S_ROLE or a token without a second factor",
+        variable("VAULT_MFA", "refused: Signet cannot enter a second factor"),
+        "Signet cannot enter a second factor. Use VAULT_ROLE_ID, VAULT_K8S_ROLE or a token without a second factor",
     ),
     (
-        variable("VAULT_HEADERS", "refused: Signet sends no headers of an operator's own"),
-        "Signet sends no headers of an operator's own. Have a proxy add them, if something on the way needs them",
+        variable("VAULT_HEADERS", "refused: Signet does not send custom headers"),
+        "Signet does not send custom headers. If something on the way needs them, let a proxy add them",
     ),
 ];
 

@@ -90,7 +90,7 @@ fn exactly_one_login_is_configured() {
             vec![ADDRESS, role, ("VAULT_K8S_TOKEN_FILE", "/f")],
             "VAULT_ROLE_ID does not use it",
         ),
-        (vec![ADDRESS, ("VAULT_TOKEN", "a b")], "no token has"),
+        (vec![ADDRESS, ("VAULT_TOKEN", "a b")], "not valid in a token"),
     ] {
         let text = read(&pairs).expect_err(words);
         assert!(text.contains(words), "{text}");
@@ -146,13 +146,13 @@ fn a_file_of_authorities_that_holds_none_is_named_with_what_is_wrong() {
     let damaged = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     for (content, says) in [
         ("", "is empty"),
-        ("junk", "holds no PEM certificate"),
+        ("junk", "has no certificate in PEM"),
         (
             "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
             "a private key and no certificate",
         ),
-        (damaged, "is it damaged?"),
-        (&damaged.replace("AAAA", "!"), "is it damaged?"),
+        (damaged, "it may be damaged"),
+        (&damaged.replace("AAAA", "!"), "it may be damaged"),
     ] {
         let path = written(&directory, "ca.pem", content);
         let text = read(&[ADDRESS, TOKEN, ("VAULT_CACERT", &path)]).expect_err(says);

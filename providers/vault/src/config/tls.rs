@@ -25,7 +25,7 @@ impl Reader<'_> {
             }
             (None, Some(text)) => (
                 Zeroizing::new(text.as_bytes().to_vec()),
-                "VAULT_CACERT_BYTES is set to a text that".to_owned(),
+                "VAULT_CACERT_BYTES is a text that".to_owned(),
             ),
             (Some(path), None) => match Rule::Trusted.read(Path::new(path)) {
                 Ok(pem) => (pem, format!("VAULT_CACERT is {path}, which")),
@@ -47,7 +47,7 @@ impl Reader<'_> {
         read.unwrap_or_else(|error| {
             let cause = reason(&error);
             self.problem(format!(
-                "{name} holds a certificate that cannot be used ({cause}): is it damaged?"
+                "{name} has a certificate that cannot be used ({cause}); it may be damaged"
             ));
             Vec::new()
         })
@@ -78,9 +78,7 @@ impl Reader<'_> {
             .get("VAULT_ADDR")
             .is_some_and(|address| address.starts_with("http:"))
         {
-            self.problem(
-                "VAULT_CLIENT_CERT is not used: VAULT_ADDR begins with http://, where nobody asks for it. Remove it",
-            );
+            self.problem("VAULT_CLIENT_CERT is not used, because VAULT_ADDR begins with http://. Remove it");
             return None;
         }
         let certificate = self.part("VAULT_CLIENT_CERT", certificate, "CERTIFICATE-----", "a certificate");
@@ -96,8 +94,8 @@ impl Reader<'_> {
             Err(error) => {
                 let cause = reason(&error);
                 self.problem(format!(
-                    "VAULT_CLIENT_CERT and VAULT_CLIENT_KEY cannot be used together ({cause}): is the key the one of this \
-                     certificate, and neither damaged?"
+                    "VAULT_CLIENT_CERT and VAULT_CLIENT_KEY cannot be used together ({cause}); check that the key \
+                     belongs to the certificate and that no file is damaged"
                 ));
                 None
             }
@@ -117,13 +115,14 @@ impl Reader<'_> {
         let has = |text: &str| content.windows(text.len()).any(|part| part == text.as_bytes());
         if has("ENCRYPTED PRIVATE KEY-----") {
             self.problem(format!(
-                "{name} is {path}, which holds an encrypted key: write one that is not, as `openssl pkey -in {path}` makes it"
+                "{name} is {path}, which has an encrypted key; write the path of an unencrypted one, as `openssl \
+                 pkey -in {path}` prints it"
             ));
             return None;
         }
         if !has(section) {
             self.problem(format!(
-                "{name} is {path}, which does not hold {what} in PEM: write the path of one that does"
+                "{name} is {path}, which does not have {what} in PEM; write the path of a file that does"
             ));
             return None;
         }

@@ -112,7 +112,7 @@ fn a_server_of_another_authority_or_name_never_sees_the_token() {
         let provider = remote(variables, unique("ring")).await;
         let error = provider.list().await.expect_err("not trusted");
         assert_eq!(error.kind, ErrorKind::Unavailable, "{error:?}");
-        assert!(chain(&error).contains("point VAULT_CACERT to"), "{error:?}");
+        assert!(chain(&error).contains("set VAULT_CACERT to"), "{error:?}");
 
         let token = ("VAULT_TOKEN", impostor.root());
         let named = impostor.variables(&[token, ("VAULT_TLS_SERVER_NAME", "vault.test")]);

@@ -128,7 +128,7 @@ fn a_replica_that_was_out_of_touch_gets_no_signature_before_it_has_read_the_revo
         assert_eq!(error.kind, ErrorKind::KeyUnusable, "{error:?}");
         let text = error.source.to_string();
         assert!(
-            text.contains("if a newer key was revoked, this replica has not read it yet"),
+            text.contains("If a newer key was revoked, this replica had not read that yet"),
             "{text}"
         );
         let keys = early.list().await.expect("lists");
