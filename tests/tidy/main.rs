@@ -5,6 +5,7 @@
 mod circles;
 mod crates;
 mod documents;
+mod english;
 mod sources;
 mod text;
 mod vocabulary;
