@@ -104,7 +104,7 @@ impl Script<'_> {
         let before = listed(operator);
         let (_, revoked) = self.revoke_and_measure(&kid, None);
         let after = listed(&self.operator);
-        assert_eq!(after.len(), before.len() + 1, "one successor, whoever was first");
+        assert_eq!(after.len(), before.len() + 1, "one successor, no matter who was first");
         assert_eq!(after.last(), Some(&revoked.successor));
         self.revoked_alone = Some(revoked);
     }

@@ -63,7 +63,7 @@ fn lives(name: &str, at: &Place, provider: &[&dyn Fails], store: Store) {
     let running = specs.each_ref().map(|spec| spec.clone().set_all(STILL).start());
     all_accept(&running);
     let ring = running[0].ring();
-    assert_eq!(kids(&ring).len(), 1, "one key, whoever was first: {ring}");
+    assert_eq!(kids(&ring).len(), 1, "one key, no matter who was first: {ring}");
     let first = kid_in_phase(&ring, "active").expect("an active key");
 
     provider.iter().for_each(|server| server.fail());
@@ -195,7 +195,7 @@ fn a_ring_that_was_deleted_in_vault_is_missed_by_every_command_beside_a_sidecar_
         assert_eq!(ran.code, 78, "{arguments:?}: {text}");
         for word in [
             &kid,
-            "no key at all",
+            "has no keys",
             "SIGNET_STORE",
             "deleted-ring",
             "nothing was changed",
