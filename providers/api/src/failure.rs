@@ -146,7 +146,7 @@ mod tests {
             );
             let start = format!("{unknown}. The server's certificate is not trusted");
             assert!(failure.text.starts_with(&start), "{failure}");
-            assert!(failure.text.contains("point AWS_CA_BUNDLE to"), "{failure}");
+            assert!(failure.text.contains("set AWS_CA_BUNDLE to"), "{failure}");
         }
     }
 
