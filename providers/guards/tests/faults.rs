@@ -88,7 +88,7 @@ async fn each_fault_is_borne_or_told() {
             9,
             2,
             Some(
-                "test: sign failed (unavailable): tried 2 times in 114 ms, the last attempt: the script says that \
+                "test: sign failed (unavailable): tried 2 times in 114 ms; the last attempt: the script says that \
                  this call fails",
             ),
         ),

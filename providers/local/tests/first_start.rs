@@ -233,7 +233,7 @@ fn a_first_start_on_a_full_disk_fails_clearly_and_succeeds_when_there_is_room() 
         assert!(!failures.is_empty() && failures.len() < 8, "{failures:?}");
         for error in failures {
             assert_eq!(error.kind, ErrorKind::Unavailable);
-            assert!(chain(&error).contains("make room"), "{}", chain(&error));
+            assert!(chain(&error).contains("Free some space"), "{}", chain(&error));
         }
         a_start_completes(&home).await;
     });

@@ -224,7 +224,7 @@ async fn a_ring_of_another_name_is_refused() {
     let error = provider.list().await.expect_err("refused");
     assert_eq!(error.kind, ErrorKind::BadAnswer);
     assert!(
-        chain(&error).contains("\"signet\", not the configured \"other\""),
+        chain(&error).contains("\"signet\", but the settings name \"other\""),
         "{}",
         chain(&error)
     );

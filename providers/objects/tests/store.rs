@@ -209,8 +209,8 @@ async fn check_says_which_of_the_two_permissions_is_missing() {
     assert_eq!(error.kind, ErrorKind::PermissionDenied);
     assert_eq!(
         text(error),
-        "cannot write s3://rings/eu/ring, which SIGNET_STORE names: the store answered 403 AccessDenied (Access \
-         Denied). The credentials may not write it; this grants it: { \"Action\": \"s3:PutObject\" }"
+        "cannot write s3://rings/eu/ring (SIGNET_STORE): the store answered 403 AccessDenied (Access Denied). The \
+         credentials do not allow this process to write it; to grant it: { \"Action\": \"s3:PutObject\" }"
     );
 
     // If the store cannot be read, writing is not tried.
@@ -219,8 +219,8 @@ async fn check_says_which_of_the_two_permissions_is_missing() {
     let error = checks[0].answer.error().expect("denied");
     assert_eq!(
         text(error),
-        "cannot read s3://rings/eu/ring, which SIGNET_STORE names: the store answered 403 AccessDenied (Access \
-         Denied). The credentials may not read it; this grants it: { \"Action\": \"s3:GetObject\" }"
+        "cannot read s3://rings/eu/ring (SIGNET_STORE): the store answered 403 AccessDenied (Access Denied). The \
+         credentials do not allow this process to read it; to grant it: { \"Action\": \"s3:GetObject\" }"
     );
     assert!(
         matches!(&checks[1].answer, Answer::NotTried(why) if why.contains("could overwrite the ring")),

@@ -202,12 +202,12 @@ fn a_certificate_of_the_client_needs_its_key_and_both_must_be_what_they_say() {
     for (address, certificate, key, says) in [
         (address, Some(&certificate), None, "without VAULT_CLIENT_KEY"),
         (address, None, Some(&key), "without VAULT_CLIENT_CERT"),
-        (address, Some(&key), Some(&key), "does not hold a certificate"),
+        (address, Some(&key), Some(&key), "does not have a certificate"),
         (
             address,
             Some(&certificate),
             Some(&certificate),
-            "does not hold a private key",
+            "does not have a private key",
         ),
         (address, Some(&certificate), Some(&other), "cannot be used together"),
         (address, Some(&certificate), Some(&encrypted), "openssl pkey"),
