@@ -122,7 +122,7 @@ def trouble(
             f'the server's certificate is not for {LOOPBACK}, but for DnsName("login.example.com")',
         ),
         "no name": (authority.certificate(None).context(), ours, f"not for {LOOPBACK}, but for no name"),
-        "expired": (authority.certificate(life=(-2 * DAY, -DAY)).context(), ours, "ended at 20"),
+        "expired": (authority.certificate(life=(-2 * DAY, -DAY)).context(), ours, "expired at 20"),
         "not yet good": (authority.certificate(life=(DAY, 2 * DAY)).context(), ours, "check the clock of this machine"),
         "the authority's own": (authority.as_server().context(), ours, "that of an authority (CA:TRUE)"),
         "plain HTTP": (None, ours, "does not speak TLS"),
@@ -191,10 +191,10 @@ def test_a_certificate_that_ends_leaves_the_last_keys_in_use(
     wait_until(lambda: sidecar.failed_fetches(issuer) >= 2, LIMIT, "two failures")
     assert sidecar.doors.all(token).word == ACCEPTED
     assert sidecar.doors.all(issuer.token()).word == "unknown_key"
-    assert "ended at 20" in sidecar.readiness()
+    assert "expired at 20" in sidecar.readiness()
     issuer.proxy.speak(authority.certificate().context())
     wait_until(lambda: sidecar.doors.ask("verify", issuer.token()).word == ACCEPTED, LIMIT, "the new key is known")
-    assert "ended at" not in sidecar.readiness()
+    assert "expired at" not in sidecar.readiness()
 
 
 def test_the_authority_of_one_issuer_does_not_vouch_for_another(
