@@ -3,6 +3,19 @@
 
 use crate::text::{fail_with, files, read};
 
+/// Folders whose texts are free of them. The list grows until it names every folder.
+const CLEAN: &[&str] = &[
+    "benches/",
+    "crates/",
+    "deploy/",
+    "docs/",
+    "providers/",
+    "src/",
+    "tests/",
+    "CHANGELOG.md",
+    "README.md",
+];
+
 /// The words of each phrase, and what to write. Words are apart, so that this file does not have the phrase.
 const NEVER: [(&[&str], &str); 6] = [
     (&["was", "had"], "say who got it or made it"),
@@ -20,6 +33,9 @@ const NEVER: [(&[&str], &str); 6] = [
 fn no_phrase_is_used_that_is_never_good_english() {
     let mut faults = Vec::new();
     for path in files("rs").into_iter().chain(files("md")) {
+        if !CLEAN.iter().any(|clean| path.starts_with(clean)) {
+            continue;
+        }
         let text = read(&path);
         faults.extend(phrases(&text).into_iter().map(|found| format!("{path}: {found}")));
         if path.ends_with(".rs") {

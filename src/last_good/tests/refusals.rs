@@ -173,7 +173,7 @@ const FORGERIES: &[(&str, Change, Expected, &str)] = &[
             json["rings"][0]["keys"] = vec![key; MOST_KEYS + 1].into();
         },
         |refusal| matches!(refusal, Refusal::TooManyKeys { found, .. } if *found == MOST_KEYS + 1),
-        "129 keys, more than 128",
+        "129 keys, but at most 128",
     ),
 ];
 
