@@ -52,11 +52,7 @@ pub struct Arriving {
     /// hyper does not report the end of a chunked body, so it is recorded here.
     ended: bool,
     arrived: usize,
-<<<<<<< HEAD
     /// The reader passes on each piece and holds one at a time.
-=======
-    /// The reader hands each piece on, and holds one at a time.
->>>>>>> 4ee8488 (List the folders that keep to plain phrases)
     is_passed_on: bool,
     room: Option<SemaphorePermit<'static>>,
 }

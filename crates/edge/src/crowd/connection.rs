@@ -336,7 +336,9 @@ impl Connection {
         }
         if !self.hold(HEAD) {
             self.is_refused.store(true, Ordering::Relaxed);
-            return Err(io::Error::other("the listener has too much of unfinished requests in memory"));
+            return Err(io::Error::other(
+                "the listener has too much of unfinished requests in memory",
+            ));
         }
         self.head_held.store(true, Ordering::Relaxed);
         if self.under_way.count() == 0 {
