@@ -9,7 +9,7 @@ use hyper_util::client::proxy::matcher::Matcher;
 use serde::Deserialize;
 use signet_base::chain;
 use signet_base::{USER_AGENT, proxies};
-use signet_core::{Algorithm, ForeignKeys, Issuer, foreign_keys, json};
+use signet_core::{Algorithm, ForeignKeys, Issuer, Judged, foreign_keys, json};
 use tokio::time::Instant;
 
 use super::freshness::life;
@@ -67,7 +67,7 @@ pub enum FetchError {
         url: Location,
     },
     /// The document is for another issuer (OpenID Connect Discovery 1.0 §4.3).
-    #[error("{url} is of the issuer {named:?}; write exactly that name in SIGNET_TRUSTED_ISSUERS if it is meant")]
+    #[error("{url} is of the issuer {named:?}; if you mean that one, write exactly this name in the settings")]
     OtherIssuer {
         /// The requested URL.
         url: Location,
@@ -121,6 +121,8 @@ pub(super) struct Source {
     /// Which URLs go through a proxy, by the same rules as the client.
     proxies: Option<Matcher>,
     discovered: Option<(Location, Instant)>,
+    /// The verdicts on the keys of the last answer.
+    judged: Judged,
 }
 
 #[derive(Deserialize)]
@@ -160,7 +162,13 @@ impl Source {
             resolver,
             proxies,
             discovered: None,
+            judged: Judged::default(),
         })
+    }
+
+    /// These keys were judged by an earlier process.
+    pub(super) fn recall(&mut self, keys: &ForeignKeys) {
+        self.judged = keys.judged();
     }
 
     /// Fetches the keys once.
@@ -207,9 +215,20 @@ impl Source {
         (!self.proxies.as_ref().is_some_and(takes_a_proxy)).then_some(url)
     }
 
-    async fn keys(&self, url: &Location) -> Result<Fetched, FetchError> {
+    /// A new RSA key takes milliseconds to be judged, and a set may have many: requests do not wait for that.
+    async fn keys(&mut self, url: &Location) -> Result<Fetched, FetchError> {
         let (document, life) = self.read(url).await?;
-        let keys = ForeignKeys::parse(&document, &self.algorithms).map_err(|source| FetchError::NoKeys {
+        let (algorithms, mut judged) = (self.algorithms.clone(), std::mem::take(&mut self.judged));
+        let reading = tokio::task::spawn_blocking(move || {
+            let keys = ForeignKeys::parse_again(&document, &algorithms, &mut judged);
+            (keys, judged)
+        });
+        let Ok((keys, judged)) = reading.await else {
+            let why = "the process is stopping".to_owned();
+            return Err(FetchError::Transport { url: url.clone(), why });
+        };
+        self.judged = judged;
+        let keys = keys.map_err(|source| FetchError::NoKeys {
             url: url.clone(),
             source,
         })?;
