@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::os::unix::net::UnixListener;
+use std::time::{Duration, Instant};
 
 use crate::harness::time::wait_for;
 use crate::harness::{Home, PATIENCE, Ran, Sidecar, Spec, kids};
@@ -150,4 +151,22 @@ fn a_sidecar_that_is_there_and_does_not_answer_is_told_of_and_holds_up_nobody() 
     // Nobody listens any more, although the file exists.
     let ran = spec.run(&["keys", "list"]);
     assert!(!ran.stderr.contains("could not be asked"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_sidecar_that_hangs_holds_up_a_change_for_five_seconds_at_most_and_is_told_of() {
+    let spec = Spec::new(&Home::new());
+    let _silent = UnixListener::bind(spec.socket_path()).expect("a socket");
+    let began = Instant::now();
+    let ran = spec.run(&["keys", "rotate"]);
+    let took = began.elapsed();
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(
+        ran.stdout
+            .contains("it did not answer within 1s; its process may be stopped or hang"),
+        "{}",
+        ran.stdout
+    );
+    // The work itself takes some milliseconds.
+    assert!(took < Duration::from_secs(6), "{took:?}");
 }

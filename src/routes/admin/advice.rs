@@ -55,7 +55,8 @@ pub(super) const fn advice(state: State) -> Option<Advice> {
         },
         State::RingUnread => Advice {
             headline: "The provider cannot be read",
-            means: "The ring cannot be read, so this replica sees no new key and no revocation.",
+            means: "The ring cannot be read, so this replica sees no new key and no revocation. A token of a key that it does \
+                    not know is refused, and with remote custody the provider may not sign either.",
             remark: "The last good ring is in use for as long as the text above says. Its keys change their phases by the \
                      clock.",
             next: "Bring the provider back; the text above says what it answers. Run signet check with this sidecar's \
@@ -263,6 +264,16 @@ pub(super) const fn advice(state: State) -> Option<Advice> {
                    then refused. Until then the key before it signs while it can, and then the one from the future.",
             restart: Restart::NoWord,
             section: "ClockInDoubt",
+        },
+        State::LastGoodUnwritten => Advice {
+            headline: "The last good keys cannot be written to disk",
+            means: "A sidecar that starts while its provider or an issuer is down goes on from the keys on disk. What is there \
+                    now is old or missing, so a restart during an outage would refuse good tokens.",
+            remark: "",
+            next: "Free the space or give back the right that the text above names: it has the path and the error. It is \
+                   tried again every minute.",
+            restart: Restart::Unneeded("Do not restart the sidecar while this lasts and its provider is down."),
+            section: "LastGoodUnwritten",
         },
         State::RevocationSpreads => Advice {
             headline: "A revoked key may still be accepted elsewhere",
