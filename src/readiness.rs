@@ -70,7 +70,7 @@ impl Facts {
             since: outage.since.shifted(set_by),
             reason: outage.reason.clone(),
         };
-        // Of a key that is no longer published nobody asks for a signature.
+        // Nobody requests a signature by a key that is no longer published.
         let is_published = |kid: &Kid| snapshot.published.contains_key(kid);
         let is_remote = matches!(
             snapshot.signer,
@@ -121,7 +121,7 @@ impl Facts {
     }
 }
 
-/// Judges the facts, and remembers since when the verdict stands.
+/// Judges the facts, and remembers since when the verdict holds.
 #[derive(Debug)]
 struct Memory {
     started: Moment,
@@ -135,7 +135,7 @@ struct Memory {
     readings: Option<(Moment, Moment)>,
     verdicts: HashMap<&'static str, (bool, Moment)>,
     ready: Option<(bool, Moment)>,
-    /// What was not good at the last look, by the names of the condition and its subject, and since when.
+    /// The conditions that were not good at the last check, by name and subject, and since when.
     troubles: HashMap<(&'static str, String), (State, Moment)>,
 }
 
@@ -246,7 +246,7 @@ impl Memory {
         })
     }
 
-    /// Only what is not good now is remembered.
+    /// Only conditions that are not good are remembered.
     fn forget_what_is_over(&mut self, conditions: &[Condition], facts: &Facts) {
         self.troubles.retain(|(name, subject), (state, _)| {
             let is_there = conditions

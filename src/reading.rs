@@ -171,7 +171,7 @@ impl Reading {
             );
         }
         let was_read = !matches!(failure.operation, Operation::Open | Operation::List);
-        // That the ring cannot be read is another trouble than that it cannot be changed, and begins for itself.
+        // A ring that cannot be read is a different problem from one that cannot be changed, with its own beginning.
         let same = known.filter(|_| self.was_read == was_read);
         let since = same.map_or(asked_at, |outage| outage.since);
         self.failure = Some(Outage { since, reason });

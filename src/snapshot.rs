@@ -193,7 +193,7 @@ impl Snapshot {
         algorithms.push(parts.policy.algorithm());
         algorithms.sort_unstable();
         algorithms.dedup();
-        // What the keeper dates, it dates by a clock that nobody sets.
+        // The keeper dates events by a clock that nobody can set.
         let by_wall = |outage: Outage| Outage {
             since: outage.since.shifted(parts.set_by),
             ..outage

@@ -39,7 +39,7 @@ const FORWARDED_VIA: HeaderName = HeaderName::from_static("x-forwarded-via");
 pub struct Call {
     /// The parameters of the path, decoded.
     pub parameters: Vec<String>,
-    /// All headers.
+    /// All headers of the client's request.
     pub headers: HeaderMap,
     /// The query. Empty if there is none.
     pub query: String,

@@ -44,15 +44,15 @@ pub(super) struct Remember {
     /// An unchanged ring is stored again after this time, because its age matters at the next start.
     again_after: Duration,
     written: Option<Remembered>,
-    /// When the last write failed, if it did.
+    /// When the last write failed. `None` if it succeeded.
     failed_at: Option<Instant>,
 }
 
 /// How long a process that ends waits for the disk.
 const LAST_WRITE: Duration = Duration::from_secs(1);
-/// After so long a write that has not ended is told.
+/// A write that takes longer than this is reported.
 const SLOW: Duration = Duration::from_secs(10);
-/// So long after a failure it is tried again.
+/// The pause before a failed write is tried again.
 const AGAIN: Duration = Duration::from_secs(60);
 
 impl Remember {
@@ -90,7 +90,7 @@ impl Remember {
             };
             tokio::select! {
                 biased;
-                // Also if nothing changes: who mended the disk waits to see that.
+                // Write even if nothing changes, because an operator who repaired the disk waits for the result.
                 () = again => self.written = None,
                 // The facts outlive their followers.
                 _ = changes.changed() => {}
@@ -118,7 +118,7 @@ impl Remember {
             Ok(()) => self.succeeded(),
             Err(error) => self.failed(chain(&error)),
         }
-        // Also after a failure: a disk that is full is not asked again with every reading.
+        // This also applies after a failure, so that a full disk is not tried at every reading.
         self.written = Some(found);
     }
 

@@ -1,4 +1,4 @@
-//! The condition that is listed while the keys of a trusted issuer are not as they should be.
+//! The condition that is listed while the keys of a trusted issuer have a problem.
 
 use signet_base::{Moment, Outage};
 use signet_core::Timestamp;
@@ -9,17 +9,17 @@ use super::Memory;
 use super::words::from_disk;
 use crate::conditions::{Condition, Effect, ISSUERS, State};
 
-/// An issuer that is trusted and whose keys are not as they should be.
+/// A trusted issuer whose keys have a problem.
 #[derive(Clone, Debug)]
 pub(super) struct IssuerFacts {
     pub(super) name: String,
-    /// Why its keys cannot be fetched; `None` is that nobody has tried yet.
+    /// Why the keys cannot be fetched. `None` if no fetch was tried yet.
     pub(super) outage: Option<Outage>,
-    /// Why its tokens get no verdict, if so.
+    /// Why the issuer's tokens cannot be judged, if they cannot.
     pub(super) lost: Option<NoKeys>,
-    /// When its keys were fetched, if an earlier process did that and kept them on disk.
+    /// When the keys were fetched, if an earlier process fetched them and stored them on disk.
     pub(super) kept: Option<Timestamp>,
-    /// From when they were too old.
+    /// Since when the keys have been too old.
     pub(super) too_old_at: Option<Timestamp>,
 }
 
@@ -42,8 +42,9 @@ impl IssuerFacts {
 }
 
 impl Memory {
-    /// All replicas share the issuer: no other would do better, and all other tokens are good. So that it fails is told, and
-    /// no more; only a new process waits until it has tried, so that its first requests find the keys.
+    /// All replicas share the issuer, so no other replica would do better, and all other tokens are accepted. A
+    /// failure is therefore only reported. Only a new process waits until it has tried a fetch, so that its
+    /// first requests find the keys.
     pub(super) fn issuer(&mut self, issuer: &IssuerFacts, now: Moment) -> Condition {
         let name = &issuer.name;
         let (state, detail) = match (&issuer.outage, issuer.lost) {

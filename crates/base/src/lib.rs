@@ -1,6 +1,7 @@
 //! Small tools that all crates of Signet need.
 //!
-//! - Time: [`Clock`] reads it; [`Moment`] is an instant that stays right when somebody sets the clock; [`rfc3339`], [`http_date`] and [`brief`] format it; [`Jitter`] keeps replicas apart.
+//! - Time: [`Clock`] reads it; [`Moment`] is an instant that can be dated even after somebody has set the clock;
+//!   [`rfc3339`], [`http_date`] and [`brief`] format it; [`Jitter`] keeps replicas apart.
 //! - Errors: [`chain`] prints an error with its causes, [`quote`] makes foreign text safe for a log, [`Seldom`] limits
 //!   repeated log lines, and [`Outage`] says what fails and since when.
 //! - Network: [`Nearness`] distinguishes this machine from others, [`USER_AGENT`] is our name in requests, and

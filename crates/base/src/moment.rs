@@ -1,4 +1,4 @@
-//! One instant by two clocks, so that it can be told when it was after somebody has set the wall clock.
+//! An instant that is recorded by two clocks, so that it can be dated even after somebody has set the wall clock.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use signet_core::Timestamp;
 
 use crate::Clock;
 
-/// Clocks drift apart, and NTP brings them back in small steps. Up to so much, an instant is told as it was read.
+/// Clocks drift, and NTP corrects them in small steps. Up to this difference, an instant is dated as it was read.
 const DRIFT: Duration = Duration::from_secs(5);
 
-/// What the wall clock showed at one instant, and how long the machine had run.
+/// An instant: the time on the wall clock, and how long the machine had run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
     wall: Timestamp,
@@ -18,20 +18,20 @@ pub struct Moment {
 }
 
 impl Moment {
-    /// This moment.
+    /// The current moment.
     #[must_use]
     pub fn now(clock: &dyn Clock) -> Self {
         Self::new(clock.now(), clock.running())
     }
 
-    /// The moment at which the wall clock showed this, and the machine had run for so long.
+    /// The moment with this wall time and this running time.
     #[must_use]
     pub fn new(wall: Timestamp, running: Duration) -> Self {
         let running = i64::try_from(running.as_millis()).unwrap_or(i64::MAX);
         Self { wall, running }
     }
 
-    /// The moment so long before this one.
+    /// The moment that is this much earlier.
     #[must_use]
     pub fn before(self, span: Duration) -> Self {
         let millis = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
@@ -41,7 +41,7 @@ impl Moment {
         }
     }
 
-    /// The moment so long after this one.
+    /// The moment that is this much later.
     #[must_use]
     pub fn after(self, span: Duration) -> Self {
         let millis = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
@@ -51,19 +51,19 @@ impl Moment {
         }
     }
 
-    /// The moment that the wall clock of this one dates so; this one, if that date lies in the future.
+    /// The moment with this date on the wall clock of this one. Returns this one if the date lies in the future.
     #[must_use]
     pub fn dated(self, at: Timestamp) -> Self {
         self.before(self.wall.since(at))
     }
 
-    /// What the wall clock showed.
+    /// The time on the wall clock at this moment.
     #[must_use]
     pub const fn wall(self) -> Timestamp {
         self.wall
     }
 
-    /// How much time went by since another moment, whatever the wall clock showed meanwhile; zero if that one is later.
+    /// The time that passed since another moment, even if the wall clock was set meanwhile. Zero if the other is later.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         let millis = self.running.saturating_sub(earlier.running);
@@ -82,8 +82,8 @@ impl Moment {
         if other.running < self.running { other } else { self }
     }
 
-    /// When this was, by the wall clock as it is `now`. It is what the clock showed then, unless somebody has set it meanwhile, and never
-    /// in the future.
+    /// The date of this moment, by the wall clock as it is `now`. It is the original date, unless somebody has set the
+    /// clock meanwhile. It is never in the future.
     #[must_use]
     pub fn told(self, now: Self) -> Timestamp {
         let by_now = now.wall.shifted(self.running.saturating_sub(now.running));
@@ -108,10 +108,10 @@ mod tests {
         clock.advance(hours(2));
         let told = || moment.told(Moment::now(&clock));
         assert_eq!(told(), start.plus(hours(1)));
-        // A clock that NTP moves a little: the instant does not slide.
+        // If NTP moves the clock a little, the date does not move.
         clock.set(start.plus(hours(3) + Duration::from_secs(4)));
         assert_eq!(told(), start.plus(hours(1)));
-        // Two hours ago, whatever the clock shows.
+        // This was two hours ago, whatever the clock shows.
         for now in [start, start.plus(hours(100))] {
             clock.set(now);
             assert_eq!(told(), now.minus(hours(2)));

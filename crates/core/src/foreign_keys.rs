@@ -125,7 +125,7 @@ impl ForeignKeys {
         Self::read(document, algorithms, |_| Ok(()))
     }
 
-    /// The verdicts on these keys, which were judged when they were read.
+    /// The verdicts on these keys, from when they were parsed.
     #[must_use]
     pub fn judged(&self) -> Judged {
         let mut judged = Judged::default();

@@ -1,7 +1,7 @@
-//! RSA moduli that look like any other, but whose factors anybody finds: those with a small factor, primes, and powers.
+//! Detects RSA moduli that look normal but that anybody can factor: those with a small factor, primes, and powers.
 //!
-//! A prime takes a modular power to find, which costs milliseconds. So a key of an issuer is judged once, and [`Judged`] keeps the
-//! verdict for as long as the issuer publishes the key.
+//! The test for a prime takes a modular power, which costs milliseconds. Each key of an issuer is therefore judged
+//! once, and [`Judged`] keeps the verdict as long as the issuer publishes the key.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -10,7 +10,7 @@ use num_bigint::BigUint;
 
 use crate::weak_key::Weakness;
 
-/// The largest factor that is looked for: it is also the usual public exponent, which a tool may take for a factor.
+/// The largest factor to look for. It is also the usual public exponent, which a faulty tool may use as a factor.
 const LARGEST_FACTOR: u32 = 65_537;
 
 /// Of the numbers that are no k-th power, one in k to this power passes the quick test. It is then looked at closely.
@@ -38,12 +38,12 @@ static PRIMES: LazyLock<Vec<u32>> = LazyLock::new(|| {
 pub struct Judged(HashMap<Vec<u8>, Result<(), Weakness>>);
 
 impl Judged {
-    /// Takes a modulus, big-endian, for a good one, as it was judged before.
+    /// Records a modulus, big-endian, as good, because it was judged before.
     pub(crate) fn is_good(&mut self, n: &[u8]) {
         self.0.insert(n.to_vec(), Ok(()));
     }
 
-    /// The verdict on a modulus, big-endian and odd: the one of `before`, or a new one.
+    /// The verdict on a modulus, which is big-endian and odd: that of `before`, or a new one.
     pub(crate) fn judge(&mut self, n: &[u8], before: &Self) -> Result<(), Weakness> {
         let known = self.0.get(n).or_else(|| before.0.get(n));
         let verdict = known.copied().unwrap_or_else(|| judge(n));
@@ -102,7 +102,7 @@ fn is_power(n: &BigUint, rests: &[u32]) -> bool {
     })
 }
 
-/// Fermat's test to the base 2: of the products of two large primes, none passes that anybody will ever meet.
+/// Fermat's test to base 2. A product of two large primes passes it only with negligible probability.
 fn is_prime(n: &BigUint) -> bool {
     let one = BigUint::from(1_u32);
     BigUint::from(2_u32).modpow(&(n - &one), n) == one
@@ -159,7 +159,7 @@ mod tests {
             let n = mersenne(2203) * factor;
             assert_eq!(verdict(&n), Err(Weakness::SmallFactor), "{factor}");
         }
-        // The next prime: those are not looked for.
+        // The next prime is larger than the factors that are looked for.
         assert_eq!(verdict(&(mersenne(2203) * 65_539_u32)), Ok(()));
     }
 

@@ -22,7 +22,7 @@ pub enum Weakness {
     /// The two primes are equal, or so close that Fermat's method finds them.
     #[error("its RSA modulus has two factors so close together that anybody finds them (CVE-2022-26320)")]
     CloseFactors,
-    /// The modulus is a prime. Then the private exponent follows from the public one.
+    /// The modulus is a prime, so the private exponent follows from the public one.
     #[error("its RSA modulus is a prime, so that anybody computes its private key (NIST SP 800-89 §5.3.3)")]
     Prime,
     /// The modulus is a power of a smaller number.

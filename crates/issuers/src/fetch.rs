@@ -166,7 +166,7 @@ impl Source {
         })
     }
 
-    /// These keys were judged by an earlier process.
+    /// An earlier process has judged these keys.
     pub(super) fn recall(&mut self, keys: &ForeignKeys) {
         self.judged = keys.judged();
     }

@@ -61,7 +61,7 @@ pub(super) async fn recall(
     }
 }
 
-/// The delay before a write that failed is tried again.
+/// The pause before a failed write is tried again.
 const AGAIN: Duration = Duration::from_secs(60);
 
 /// The task that stores keys.
@@ -96,7 +96,7 @@ impl Keep {
         let mut written: Vec<Option<Arc<Known>>> = vec![None; self.files.len()];
         let mut faults = Faults::default();
         loop {
-            // What could not be written is tried again, also if nothing new is fetched.
+            // A failed write is tried again even if nothing new is fetched.
             let is_failing = self.files.iter().any(|(trusted, _)| trusted.unkept().is_some());
             let _ = match is_failing {
                 true => timeout(AGAIN, self.fetched.notified()).await,

@@ -189,7 +189,7 @@ impl Trusted {
         self.unkept.load_full()
     }
 
-    /// Until when the last keys are believed, if there are any.
+    /// Until when the last keys may be used, if there are any.
     #[must_use]
     pub fn usable_until(&self) -> Option<Timestamp> {
         self.known.load().as_ref().map(|known| known.usable_until)

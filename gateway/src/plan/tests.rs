@@ -1,4 +1,4 @@
-//! A file and what is said of it.
+//! Files, and the reports about them.
 
 use crate::file::{Document, Report, Strictness};
 use crate::plan::Plan;

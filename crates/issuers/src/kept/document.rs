@@ -53,13 +53,13 @@ struct ContentJson {
     terms: TermsJson,
     fetched_at_ms: Timestamp,
     good_for_ms: u64,
-    /// A file of a version before there were any has none.
+    /// Files of older versions have no rules.
     #[serde(default)]
     rules: u32,
     jwks: Box<RawValue>,
 }
 
-/// The number of today's rules. Whoever makes them stricter counts it up.
+/// The version of the current rules. Increase it whenever the rules become stricter.
 const RULES: u32 = 1;
 
 /// The settings that decide which keys belong to an issuer. Keys that were fetched under other settings are not used.
