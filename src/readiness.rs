@@ -161,7 +161,7 @@ impl Memory {
         now.dated(at).or_later(self.started).or_earlier(now)
     }
 
-    /// Since when something is in this state: since it was first seen in it, or since the instant that the facts told then.
+    /// Since when something is in this state: since it was first seen, or since the instant that the facts gave then.
     fn since(&mut self, name: &'static str, subject: &str, state: State, told: Timestamp, now: Moment) -> Timestamp {
         let seen = self.seen(told, now);
         let (known, since) = self.troubles.entry((name, subject.to_owned())).or_insert((state, seen));
@@ -375,13 +375,13 @@ impl Memory {
         self.condition(SOCKET, state, since, None, detail, now)
     }
 
-    /// Since when a condition holds or does not, if it came to do so at this instant at the latest.
+    /// Since when a condition has held or failed, if that began at this instant at the latest.
     fn by_now(&self, name: &'static str, state: State, at: Timestamp, now: Moment) -> Moment {
         let ok = state.effect() != Effect::LostHere;
         let since = self.seen(at, now);
         match self.verdicts.get(name) {
             Some((was_ok, known)) if *was_ok == ok => known.or_earlier(since),
-            // What held when the process began to look did so from its start.
+            // What held at the first check has held since the start of the process.
             None if ok => self.started,
             _ => since,
         }

@@ -42,7 +42,6 @@ impl Record for Uncounted {
 /// Makes the guards of these validators, in the same order, and follows their keys until shutdown.
 ///
 /// # Errors
-///
 /// [`NoClient`], if the certificate authorities of a source cannot be read.
 pub async fn follow(
     validators: &[Validator],

@@ -64,7 +64,6 @@ impl Record for Uncounted {
 /// Serves until SIGTERM or SIGINT.
 ///
 /// # Errors
-///
 /// [`StartError`], if the gateway cannot start.
 pub async fn run(plan: Plan, data_dir: &Path) -> Result<(), StartError> {
     let refused = |what| move |source| StartError::System { what, source };

@@ -96,7 +96,7 @@ struct Usable {
 impl ForeignKeys {
     /// Reads a JWK Set. `algorithms` lists the algorithms that the issuer may use, preferred ones first.
     ///
-    /// It takes milliseconds for each RSA key: see [`parse_again`](Self::parse_again).
+    /// Each RSA key takes milliseconds. To judge only new keys, use [`parse_again`](Self::parse_again).
     ///
     /// # Errors
     /// [`NoKeys`] if no key of the set can be used.
@@ -104,10 +104,11 @@ impl ForeignKeys {
         Self::parse_again(document, algorithms, &mut Judged::default())
     }
 
-    /// The same, with the verdicts on the RSA keys that the issuer published before. Only new keys take the milliseconds.
+    /// Like [`parse`](Self::parse), but reuses the verdicts on the RSA keys that the issuer published before. Only
+    /// new keys take milliseconds.
     ///
     /// # Errors
-    /// [`NoKeys`].
+    /// [`NoKeys`] if no key of the set can be used.
     pub fn parse_again(document: &[u8], algorithms: &[Algorithm], judged: &mut Judged) -> Result<Self, NoKeys> {
         let mut verdicts = Judged::default();
         let keys = Self::read(document, algorithms, |n| verdicts.judge(n, judged));
@@ -117,10 +118,10 @@ impl ForeignKeys {
         keys
     }
 
-    /// The same, of keys that were judged before they were written down.
+    /// Like [`parse`](Self::parse), for keys that were judged before they were stored.
     ///
     /// # Errors
-    /// [`NoKeys`].
+    /// [`NoKeys`] if no key of the set can be used.
     pub fn parse_judged(document: &[u8], algorithms: &[Algorithm]) -> Result<Self, NoKeys> {
         Self::read(document, algorithms, |_| Ok(()))
     }

@@ -32,7 +32,6 @@ impl Document {
     /// Reads a file.
     ///
     /// # Errors
-    ///
     /// [`Report`], if the file cannot be parsed. Problems with keys are not errors here; they are in `report`.
     pub fn read(
         path: &Path,
