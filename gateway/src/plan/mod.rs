@@ -9,6 +9,7 @@ pub mod endpoint;
 pub mod filters;
 pub mod hosts;
 pub mod lookup;
+pub mod proxies;
 pub mod rules;
 pub mod shape;
 pub mod template;

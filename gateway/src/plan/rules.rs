@@ -5,6 +5,7 @@ use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 
 use super::cors::Cors;
+use super::proxies::Proxies;
 use crate::file::Section;
 use crate::file::json::Value;
 use crate::routes::Tolerance;
@@ -29,6 +30,8 @@ pub struct Rules {
     pub tells_errors: bool,
     /// Which other origins may read answers.
     pub cors: Option<Cors>,
+    /// The proxies whose word on the address of a client counts.
+    pub proxies: Proxies,
 }
 
 /// A prepared body.
@@ -84,6 +87,7 @@ impl Rules {
             },
             tells_errors: flag("return_error_msg"),
             cors: root.namespace("security/cors").as_ref().map(Cors::read),
+            proxies: router.as_ref().map(Proxies::read).unwrap_or_default(),
         }
     }
 }
