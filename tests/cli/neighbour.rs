@@ -3,9 +3,9 @@
 
 use std::fs;
 use std::os::unix::net::UnixListener;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::harness::time::wait_for;
+use crate::harness::time::{instant, wait_for};
 use crate::harness::{Home, PATIENCE, Ran, Sidecar, Spec, kids};
 
 /// Commands that change a ring, with a key that the sidecar has.
@@ -157,7 +157,7 @@ fn a_sidecar_that_is_there_and_does_not_answer_is_told_of_and_holds_up_nobody() 
 fn a_sidecar_that_hangs_holds_up_a_change_for_five_seconds_at_most_and_is_told_of() {
     let spec = Spec::new(&Home::new());
     let _silent = UnixListener::bind(spec.socket_path()).expect("a socket");
-    let began = Instant::now();
+    let began = instant();
     let ran = spec.run(&["keys", "rotate"]);
     let took = began.elapsed();
     assert_eq!(ran.code, 0, "{}", ran.stderr);

@@ -133,7 +133,7 @@ fn judging(c: &mut Criterion) {
         };
         let set = serde_json::to_vec(&set).expect("JSON");
         let mut judged = Judged::default();
-        let mut read = |judged: &mut Judged| ForeignKeys::parse_again(&set, &[Algorithm::RS256], judged);
+        let read = |judged: &mut Judged| ForeignKeys::parse_again(&set, &[Algorithm::RS256], judged);
         group.bench_function(format!("{bits:?} new"), |b| b.iter(|| read(&mut Judged::default())));
         group.bench_function(format!("{bits:?} again"), |b| b.iter(|| read(&mut judged)));
     }

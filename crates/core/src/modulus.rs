@@ -141,7 +141,7 @@ mod tests {
         assert_eq!(ends, (6542, 3, Some(&LARGEST_FACTOR)));
         let is_prime = |number: u32| {
             let mut factors = (2..).take_while(|factor| factor * factor <= number);
-            factors.all(|factor| number % factor != 0)
+            factors.all(|factor| !number.is_multiple_of(factor))
         };
         assert!(PRIMES.iter().all(|prime| is_prime(*prime)));
     }

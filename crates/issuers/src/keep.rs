@@ -98,10 +98,10 @@ impl Keep {
         loop {
             // A failed write is tried again even if nothing new is fetched.
             let is_failing = self.files.iter().any(|(trusted, _)| trusted.unkept().is_some());
-            let _ = match is_failing {
-                true => timeout(AGAIN, self.fetched.notified()).await,
-                false => Ok(self.fetched.notified().await),
-            };
+            match is_failing {
+                true => drop(timeout(AGAIN, self.fetched.notified()).await),
+                false => self.fetched.notified().await,
+            }
             for (index, (trusted, file)) in self.files.iter().enumerate() {
                 let Some(known) = trusted.known.load_full().filter(|known| !known.is_from_disk) else {
                     continue;
