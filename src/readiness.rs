@@ -3,9 +3,11 @@
 //!
 //! Where possible, that time is computed from the facts: a ring becomes too old at a time that follows from its last
 //! reading and the policy. For other conditions, it is recorded: [`Readiness::watch`] checks once a second, even if
-//! nobody asks. `docs/operations.md` says what to do about each condition.
+//! nobody asks. The time is never in the future, even after the wall clock was set, and never before the process began,
+//! except for a reading that an earlier process made. `docs/operations.md` says what to do about each condition.
 
 mod doubted;
+mod issuers;
 mod revocation;
 mod words;
 
@@ -14,25 +16,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use signet_base::{Clock, Outage};
-use signet_base::{brief, rfc3339};
+use signet_base::{Clock, Moment, Outage, brief, rfc3339};
 use signet_clock_watch::ClockWatch;
-use signet_core::{Lapse, Phase, Policy, Timestamp};
+use signet_core::{Kid, Lapse, Phase, Policy, Timestamp};
 use signet_edge::unix::{SocketFault, SocketFile};
-use signet_issuers::{Issuers, Trusted};
-use signet_verify::NoKeys;
+use signet_issuers::Issuers;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::conditions::{
-    ALSO_PUBLISH, Condition, Effect, ISSUERS, JWKS, REVOCATION, RING, Report, SIGNING, SOCKET, State,
+    ALSO_PUBLISH, CLOCK, Condition, Effect, ISSUERS, JWKS, LAST_GOOD, REVOCATION, RING, Report, SIGNING, SOCKET, State,
 };
 use crate::published::Published;
 use crate::signing::Remote;
 use crate::snapshot::{NoSigner, NoSignerCause, RefreshFailure, Signer, Signs, Snapshot};
 use doubted::Doubted;
+use issuers::IssuerFacts;
 use revocation::Marks;
-use words::{from_disk, put_off};
+use words::put_off;
 
 /// The time between two checks. Times are reported in whole seconds.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -55,39 +56,22 @@ struct Facts {
     socket: Result<(), SocketFault>,
     also_failures: Vec<(&'static str, Outage)>,
     issuers: Vec<IssuerFacts>,
-    /// The revoked keys, and when they were revoked.
+    /// What cannot be written to disk for the next start, and why.
+    unwritten: Vec<Outage>,
+    /// The keys that were revoked, and when.
     revoked: Vec<(String, Timestamp)>,
     doubt: Option<Doubted>,
 }
 
-/// A trusted issuer with a problem.
-#[derive(Clone, Debug)]
-struct IssuerFacts {
-    name: String,
-    /// Why its keys cannot be fetched. `None` if no fetch was tried yet.
-    outage: Option<Outage>,
-    /// Why its tokens cannot be judged, if so.
-    lost: Option<NoKeys>,
-    /// When its keys were fetched, if they come from disk.
-    kept: Option<Timestamp>,
-}
-
-impl IssuerFacts {
-    fn of(trusted: &Trusted, now: Timestamp) -> Option<Self> {
-        let outage = trusted.outage().map(|outage| Outage::clone(&outage));
-        let lost = trusted.keys_at(now).err();
-        (outage.is_some() || lost.is_some() || !trusted.was_tried()).then(|| Self {
-            name: trusted.terms().issuer.to_string(),
-            outage,
-            lost,
-            kept: trusted.kept().map(|(fetched_at, _)| fetched_at),
-        })
-    }
-}
-
 impl Facts {
     fn new(snapshot: &Snapshot, of: &Readiness, now: Timestamp) -> Self {
-        let steady = of.clock_watch.steady_now();
+        let (steady, set_by) = (of.clock_watch.steady_now(), of.clock_watch.set_by());
+        let by_wall = |outage: &Outage| Outage {
+            since: outage.since.shifted(set_by),
+            reason: outage.reason.clone(),
+        };
+        // Nobody requests a signature by a key that is no longer published.
+        let is_published = |kid: &Kid| snapshot.published.contains_key(kid);
         let is_remote = matches!(
             snapshot.signer,
             Ok(Signer {
@@ -102,7 +86,11 @@ impl Facts {
                 Ok(signer) => Ok(signer.public.kid().to_string()),
                 Err(none) => Err(none.clone()),
             },
-            remote_failure: of.remote.outage().filter(|_| is_remote),
+            remote_failure: of
+                .remote
+                .outage()
+                .filter(|(kid, _)| is_remote && is_published(kid))
+                .map(|(_, outage)| by_wall(&outage)),
             published: snapshot.published.len(),
             lapse: match snapshot.count(Phase::Pending) {
                 0 => None,
@@ -114,7 +102,18 @@ impl Facts {
             issuers: of
                 .issuers
                 .iter()
-                .filter_map(|trusted| IssuerFacts::of(trusted, steady))
+                .filter_map(|trusted| IssuerFacts::of(trusted, steady, set_by))
+                .collect(),
+            unwritten: snapshot
+                .unwritten
+                .iter()
+                .cloned()
+                .chain(
+                    of.issuers
+                        .iter()
+                        .filter_map(|trusted| trusted.unkept())
+                        .map(|outage| by_wall(&outage)),
+                )
                 .collect(),
             revoked: snapshot.ring.revocations(),
             doubt: Doubted::new(of.clock_watch.doubt(), snapshot, now),
@@ -122,81 +121,72 @@ impl Facts {
     }
 }
 
-/// Since when a condition is as it is.
-#[derive(Clone, Copy, Debug)]
-enum Since {
-    /// The time follows from the facts.
-    At(Timestamp),
-    /// The condition was in this state at this time at the latest.
-    ByNow(Timestamp),
-}
-
-/// Judges the facts, and remembers since when each verdict holds.
+/// Judges the facts, and remembers since when the verdict holds.
 #[derive(Debug)]
 struct Memory {
-    started_at: Timestamp,
+    started: Moment,
     /// The age from which a ring is too old.
     bearable: Duration,
     /// How long after its revocation a key may still be accepted by services that verify with the JWKS.
     spread: Duration,
     /// When each revocation took effect.
     marks: Marks,
-    /// The last reading, and the first one of the unbroken series that it belongs to.
-    readings: Option<(Timestamp, Timestamp)>,
-    verdicts: HashMap<&'static str, (bool, Timestamp)>,
-    ready: Option<(bool, Timestamp)>,
-    doubted_since: Option<Timestamp>,
-    too_old_since: HashMap<String, Timestamp>,
+    /// The last reading that was seen, and the first of the unbroken row that it belongs to.
+    readings: Option<(Moment, Moment)>,
+    verdicts: HashMap<&'static str, (bool, Moment)>,
+    ready: Option<(bool, Moment)>,
+    /// The conditions that were not good at the last check, by name and subject, and since when.
+    troubles: HashMap<(&'static str, String), (State, Moment)>,
 }
 
 impl Memory {
-    /// The ring is too old once another replica may sign with a key that is not in it, while a JWKS
-    /// served from it is still cached.
-    fn new(policy: &Policy, started_at: Timestamp) -> Self {
+    /// The ring is too old once another replica may sign with a key that is not in it while what was served from it is still
+    /// cached.
+    fn new(policy: &Policy, started: Moment) -> Self {
         let durations = policy.durations();
         Self {
-            started_at,
+            started,
             bearable: durations.bearable_age(),
             spread: durations.least_lead(),
             marks: Marks::new(policy),
             readings: None,
             verdicts: HashMap::new(),
             ready: None,
-            doubted_since: None,
-            too_old_since: HashMap::new(),
+            troubles: HashMap::new(),
         }
     }
 
-    fn judge(&mut self, facts: &Facts, now: Timestamp) -> Report {
+    /// The moment of this instant, as far as it can be one at which this process saw something.
+    fn seen(&self, at: Timestamp, now: Moment) -> Moment {
+        now.dated(at).or_later(self.started).or_earlier(now)
+    }
+
+    /// Since when something is in this state: since it was first seen, or since the instant that the facts gave then.
+    fn since(&mut self, name: &'static str, subject: &str, state: State, told: Timestamp, now: Moment) -> Timestamp {
+        let seen = self.seen(told, now);
+        let (known, since) = self.troubles.entry((name, subject.to_owned())).or_insert((state, seen));
+        if *known != state {
+            (*known, *since) = (state, seen);
+        }
+        since.told(now)
+    }
+
+    fn judge(&mut self, facts: &Facts, now: Moment) -> Report {
         let mut conditions = vec![
             self.ring(facts, now),
             self.signing(facts, now),
             self.jwks(facts, now),
             self.socket(facts, now),
         ];
-        conditions.extend(facts.also_failures.iter().map(|(provider, outage)| Condition {
-            name: ALSO_PUBLISH,
-            state: State::AlsoRingUnread,
-            // Its last keys stay published, and for now no other promise depends on newer ones.
-            ok: true,
-            since: self.started_at,
-            failing_since: Some(outage.since),
-            detail: format!(
-                "the ring of {provider} cannot be read, so its last keys stay in use: {}",
-                outage.reason
-            ),
-        }));
+        for (provider, outage) in &facts.also_failures {
+            conditions.push(self.also_ring(provider, outage, now));
+        }
         conditions.extend(facts.issuers.iter().map(|issuer| self.issuer(issuer, now)));
-        let lost: Vec<&String> = facts
-            .issuers
-            .iter()
-            .filter(|issuer| issuer.lost.is_some())
-            .map(|issuer| &issuer.name)
-            .collect();
-        self.too_old_since.retain(|name, _| lost.contains(&name));
-        self.doubted_since = facts.doubt.as_ref().map(|_| self.doubted_since.unwrap_or(now));
-        let doubt = facts.doubt.iter().zip(self.doubted_since);
-        conditions.extend(doubt.map(|(doubted, since)| doubted.condition(self.started_at, since)));
+        conditions.extend(self.last_good(&facts.unwritten, now));
+        if let Some(doubted) = &facts.doubt {
+            let since = self.since(CLOCK, "", doubted.state, now.wall(), now);
+            conditions.push(doubted.condition(self.started.told(now), since));
+        }
         self.marks.look(&facts.revoked, self.ready.is_none(), now);
         conditions.extend(
             facts
@@ -204,37 +194,86 @@ impl Memory {
                 .iter()
                 .filter_map(|(kid, at)| self.revocation(kid, *at, now)),
         );
+        self.forget_what_is_over(&conditions, facts);
         let bad = conditions.iter().filter(|condition| !condition.ok);
         let ready = bad.clone().next().is_none();
         let since = match ready {
             true => conditions.iter().map(|condition| condition.since).max(),
             false => bad.map(|condition| condition.since).min(),
         };
-        let since = since.unwrap_or(now);
         let since = match self.ready {
             // If one condition fails while another recovers, the report as a whole does not change.
             Some((before, since)) if before == ready => since,
-            _ => since,
+            _ => since.map_or(now, |since| now.dated(since)),
         };
         self.ready = Some((ready, since));
         Report {
             ready,
-            since,
+            since: since.told(now),
             conditions,
         }
     }
 
-    fn ring(&mut self, facts: &Facts, now: Timestamp) -> Condition {
+    /// Its last keys stay published, and nobody else's promise hangs on newer ones for now.
+    fn also_ring(&mut self, provider: &str, outage: &Outage, now: Moment) -> Condition {
+        let state = State::AlsoRingUnread;
+        Condition {
+            name: ALSO_PUBLISH,
+            state,
+            ok: true,
+            since: self.started.told(now),
+            failing_since: Some(self.since(ALSO_PUBLISH, provider, state, outage.since, now)),
+            detail: format!(
+                "the ring of {provider} cannot be read, so its last keys stay in use: {}",
+                outage.reason
+            ),
+        }
+    }
+
+    /// Nothing fails as long as this process runs.
+    fn last_good(&mut self, unwritten: &[Outage], now: Moment) -> Option<Condition> {
+        let first = unwritten.iter().map(|outage| outage.since).min()?;
+        let state = State::LastGoodUnwritten;
+        let mut reasons: Vec<&str> = unwritten.iter().map(|outage| outage.reason.as_str()).collect();
+        reasons.dedup();
+        Some(Condition {
+            name: LAST_GOOD,
+            state,
+            ok: true,
+            since: self.started.told(now),
+            failing_since: Some(self.since(LAST_GOOD, "", state, first, now)),
+            detail: reasons.join("; "),
+        })
+    }
+
+    /// Only conditions that are not good are remembered.
+    fn forget_what_is_over(&mut self, conditions: &[Condition], facts: &Facts) {
+        self.troubles.retain(|(name, subject), (state, _)| {
+            let is_there = conditions
+                .iter()
+                .any(|condition| condition.name == *name && condition.state == *state);
+            is_there
+                && match *name {
+                    ISSUERS => facts.issuers.iter().any(|issuer| issuer.name == *subject),
+                    ALSO_PUBLISH => facts.also_failures.iter().any(|(provider, _)| provider == subject),
+                    _ => true,
+                }
+        });
+    }
+
+    fn ring(&mut self, facts: &Facts, now: Moment) -> Condition {
         let read_at = facts.refreshed_at;
+        let read = now.dated(read_at);
         let first = match self.readings {
-            // Between these two readings the ring was too old, even if nobody checked: the process may have
-            // been stopped for an hour.
-            Some((last, _)) if read_at >= last.plus(self.bearable) => read_at,
+            // Between these two it was too old, also if nobody looked: the process may have been stopped for an hour.
+            Some((last, _)) if read.since(last) >= self.bearable => read,
             Some((_, first)) => first,
-            None => read_at,
+            None => read,
         };
-        self.readings = Some((read_at, first));
+        self.readings = Some((read, first));
+        let too_old = read.after(self.bearable);
         let too_old_at = read_at.plus(self.bearable);
+        let (looked, now) = (now, now.wall());
         let ok = now < too_old_at;
         let age = brief(now.since(read_at));
         let failure = facts.refresh_failure.as_ref();
@@ -265,11 +304,18 @@ impl Memory {
             Some(RefreshFailure { was_read: true, .. }) => State::RingWorkUndone,
             Some(RefreshFailure { was_read: false, .. }) => State::RingUnread,
         };
-        let since = Since::At(if ok { first } else { too_old_at });
-        self.condition(RING, state, since, failure.map(|failure| failure.outage.since), detail)
+        let since = if ok { first } else { too_old };
+        self.condition(
+            RING,
+            state,
+            since,
+            failure.map(|failure| failure.outage.since),
+            detail,
+            looked,
+        )
     }
 
-    fn signing(&mut self, facts: &Facts, now: Timestamp) -> Condition {
+    fn signing(&mut self, facts: &Facts, now: Moment) -> Condition {
         match (&facts.signer, &facts.remote_failure) {
             (Err(NoSigner { cause, outage }), _) => {
                 let state = match cause {
@@ -278,27 +324,29 @@ impl Memory {
                     NoSignerCause::Disabled => State::SigningKeyDisabled,
                     NoSignerCause::Sealed => State::SigningKeySealed,
                 };
-                let since = Since::ByNow(outage.since.min(now));
-                self.condition(SIGNING, state, since, None, outage.reason.clone())
+                let since = self.by_now(SIGNING, state, outage.since, now);
+                self.condition(SIGNING, state, since, None, outage.reason.clone(), now)
             }
             // All replicas share the provider, so no other would do better, and the rest still works.
             // This replica stays ready.
             (Ok(_), Some(outage)) => {
                 let detail = format!("the last request to sign failed at the provider: {}", outage.reason);
                 let state = State::ProviderDoesNotSign;
-                self.condition(SIGNING, state, Since::ByNow(now), Some(outage.since), detail)
+                let since = self.by_now(SIGNING, state, now.wall(), now);
+                self.condition(SIGNING, state, since, Some(outage.since), detail, now)
             }
             (Ok(kid), None) => {
                 let detail = format!("key {kid} signs{}", put_off(facts.lapse));
-                self.condition(SIGNING, State::Good, Since::ByNow(now), None, detail)
+                let since = self.by_now(SIGNING, State::Good, now.wall(), now);
+                self.condition(SIGNING, State::Good, since, None, detail, now)
             }
         }
     }
 
-    fn jwks(&mut self, facts: &Facts, now: Timestamp) -> Condition {
+    fn jwks(&mut self, facts: &Facts, now: Moment) -> Condition {
         if let Some(outage) = &facts.asleep {
-            let since = Since::ByNow(outage.since.min(now));
-            return self.condition(JWKS, State::JwksAsleep, since, None, outage.reason.clone());
+            let since = self.by_now(JWKS, State::JwksAsleep, outage.since, now);
+            return self.condition(JWKS, State::JwksAsleep, since, None, outage.reason.clone(), now);
         }
         let (state, detail) = match facts.published {
             0 => (
@@ -308,10 +356,11 @@ impl Memory {
             1 => (State::Good, "1 key is published".to_owned()),
             count => (State::Good, format!("{count} keys are published")),
         };
-        self.condition(JWKS, state, Since::ByNow(now), None, detail)
+        let since = self.by_now(JWKS, state, now.wall(), now);
+        self.condition(JWKS, state, since, None, detail, now)
     }
 
-    fn socket(&mut self, facts: &Facts, now: Timestamp) -> Condition {
+    fn socket(&mut self, facts: &Facts, now: Moment) -> Condition {
         let (state, detail) = match &facts.socket {
             Ok(()) => (
                 State::Good,
@@ -326,62 +375,19 @@ impl Memory {
                 (state, fault.to_string())
             }
         };
-        self.condition(SOCKET, state, Since::ByNow(now), None, detail)
+        let since = self.by_now(SOCKET, state, now.wall(), now);
+        self.condition(SOCKET, state, since, None, detail, now)
     }
 
-    /// The condition of a trusted issuer.
-    ///
-    /// All replicas share the issuer, so no other would do better, and all other tokens are good. A failure is
-    /// therefore reported without making the replica unready. Only a new process is unready until it has tried once, so
-    /// its first requests find the keys.
-    fn issuer(&mut self, issuer: &IssuerFacts, now: Timestamp) -> Condition {
-        let name = &issuer.name;
-        let (state, detail) = match (&issuer.outage, issuer.lost) {
-            (None, Some(NoKeys::TooOld)) => (
-                State::IssuerTooOld,
-                format!(
-                    "the keys of {name} are older than max_stale, so requests with its tokens get 503; they are \
-                     being fetched now"
-                ),
-            ),
-            (None, _) => (
-                State::IssuerNotAsked,
-                format!("the keys of {name} are being fetched for the first time"),
-            ),
-            (Some(outage), None) => (
-                State::IssuerFails,
-                format!(
-                    "the keys of {name} cannot be fetched, so the last ones{} stay in use: {}",
-                    from_disk(issuer.kept),
-                    outage.reason
-                ),
-            ),
-            (Some(outage), Some(NoKeys::Never)) => (
-                State::IssuerNeverRead,
-                format!(
-                    "the keys of {name} were never fetched, so requests with its tokens get 503: {}",
-                    outage.reason
-                ),
-            ),
-            (Some(outage), Some(NoKeys::TooOld)) => (
-                State::IssuerTooOld,
-                format!(
-                    "the keys of {name} are older than max_stale, so requests with its tokens get 503: {}",
-                    outage.reason
-                ),
-            ),
-        };
-        Condition {
-            name: ISSUERS,
-            ok: state.effect() != Effect::LostHere,
-            state,
-            since: self.started_at.min(now),
-            failing_since: match (&issuer.outage, issuer.lost) {
-                (Some(outage), _) => Some(outage.since),
-                (None, Some(NoKeys::TooOld)) => Some(*self.too_old_since.entry(issuer.name.clone()).or_insert(now)),
-                (None, _) => None,
-            },
-            detail,
+    /// Since when a condition has held or failed, if that began at this instant at the latest.
+    fn by_now(&self, name: &'static str, state: State, at: Timestamp, now: Moment) -> Moment {
+        let ok = state.effect() != Effect::LostHere;
+        let since = self.seen(at, now);
+        match self.verdicts.get(name) {
+            Some((was_ok, known)) if *was_ok == ok => known.or_earlier(since),
+            // What held at the first check has held since the start of the process.
+            None if ok => self.started,
+            _ => since,
         }
     }
 
@@ -389,26 +395,21 @@ impl Memory {
         &mut self,
         name: &'static str,
         state: State,
-        since: Since,
+        since: Moment,
         failing_since: Option<Timestamp>,
         detail: String,
+        now: Moment,
     ) -> Condition {
         let ok = state.effect() != Effect::LostHere;
-        let before = self.verdicts.get(name).copied();
-        let since = match (since, before) {
-            (Since::At(since), _) => since,
-            (Since::ByNow(since), Some((was_ok, known))) if was_ok == ok => known.min(since),
-            // If the condition held when the process started to check, it counts as held since the start.
-            (Since::ByNow(since), None) if ok => self.started_at.min(since),
-            (Since::ByNow(since), _) => since,
-        };
+        let before = self.verdicts.insert(name, (ok, since));
+        let since = since.told(now);
+        let failing_since = failing_since.map(|at| self.since(name, "", state, at, now));
         match before {
             Some((was_ok, _)) if was_ok == ok => {}
             None if ok => {}
             _ if ok => info!(condition = name, "a condition of readiness is good again"),
             _ => warn!(condition = name, since = %rfc3339(since), "a condition of readiness failed: {detail}"),
         }
-        self.verdicts.insert(name, (ok, since));
         Condition {
             name,
             ok,
@@ -444,7 +445,7 @@ impl Readiness {
         clock: Arc<dyn Clock>,
         clock_watch: Arc<ClockWatch>,
     ) -> Self {
-        let memory = Mutex::new(Memory::new(policy, clock.now()));
+        let memory = Mutex::new(Memory::new(policy, Moment::now(&*clock)));
         Self {
             published,
             remote,
@@ -465,8 +466,8 @@ impl Readiness {
     /// The conditions now, for a snapshot that the caller shows together with them.
     #[must_use]
     pub fn report_on(&self, snapshot: &Snapshot) -> Report {
-        let now = self.clock.now();
-        let facts = Facts::new(snapshot, self, now);
+        let now = Moment::now(&*self.clock);
+        let facts = Facts::new(snapshot, self, now.wall());
         let mut memory = self.memory.lock();
         memory.judge(&facts, now)
     }

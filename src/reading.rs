@@ -8,7 +8,7 @@ use signet_core::lapse::sure_retention;
 use signet_core::{KeyRecord, Lapse, Lapses, Phase, Policy, Schedule, Timestamp, faults, schedule, schedule_after};
 use tracing::{error, info, warn};
 
-use signet_base::rfc3339;
+use signet_base::{brief, rfc3339};
 
 /// What follows from a reading at one instant.
 #[derive(Clone, Debug)]
@@ -155,9 +155,9 @@ impl Reading {
     }
 
     /// Handles the end of a turn in which everything succeeded.
-    pub fn succeeded(&mut self) {
+    pub fn succeeded(&mut self, now: Timestamp) {
         if let Some(outage) = self.failure.take() {
-            info!(provider = self.provider, since = %rfc3339(outage.since), "the provider answers again");
+            info!(provider = self.provider, after = %brief(now.since(outage.since)), "the provider answers again");
         }
     }
 
@@ -172,9 +172,12 @@ impl Reading {
                 "the ring cannot be read or changed, so the last good ring stays in use: {reason}"
             );
         }
-        let since = known.map_or(asked_at, |outage| outage.since);
+        let was_read = !matches!(failure.operation, Operation::Open | Operation::List);
+        // A ring that cannot be read is a different problem from one that cannot be changed, with its own beginning.
+        let same = known.filter(|_| self.was_read == was_read);
+        let since = same.map_or(asked_at, |outage| outage.since);
         self.failure = Some(Outage { since, reason });
-        self.was_read = !matches!(failure.operation, Operation::Open | Operation::List);
+        self.was_read = was_read;
     }
 
     /// The name of the provider.
@@ -319,6 +322,26 @@ mod tests {
             let failure = ProviderError::new("vault", operation, ErrorKind::Unavailable, "down");
             reading.failed(&failure, at(1));
             assert_eq!(reading.was_read(), was_read, "{operation:?}");
+        }
+    }
+
+    #[test]
+    fn a_failure_of_another_kind_has_an_instant_of_its_own() {
+        let mut reading = Reading::new("vault", vec![key(0)], at(0));
+        for (minute, operation, since) in [
+            (1, Operation::Create, 1),
+            (2, Operation::Create, 1),
+            (3, Operation::List, 3),
+            (4, Operation::Open, 3),
+            (5, Operation::Retire, 5),
+        ] {
+            let failure = ProviderError::new("vault", operation, ErrorKind::Unavailable, "down");
+            reading.failed(&failure, at(minute));
+            assert_eq!(
+                reading.failure().map(|outage| outage.since),
+                Some(at(since)),
+                "{operation:?}"
+            );
         }
     }
 

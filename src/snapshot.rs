@@ -50,6 +50,8 @@ pub struct Snapshot {
     pub successor_is_due: bool,
     /// The rings that are also published and cannot be read, and why.
     pub also_failures: Vec<(&'static str, Outage)>,
+    /// Why the rings cannot be written to disk for the next start, if so.
+    pub unwritten: Option<Outage>,
     /// Until when the snapshot holds. `None` if time alone does not change it.
     pub holds_until: Option<Timestamp>,
     /// Set if this process was stopped for so long that others may sign with keys that it does not know.
@@ -169,6 +171,8 @@ pub struct Parts<'a> {
     pub also: &'a [(&'a Reading, Schedule)],
     /// When time alone changes something.
     pub holds_until: Option<Timestamp>,
+    /// Why the rings cannot be written to disk for the next start, if so.
+    pub unwritten: Option<Outage>,
     /// Why nothing must be answered, if so.
     pub asleep: Option<Outage>,
 }
@@ -189,7 +193,16 @@ impl Snapshot {
         algorithms.push(parts.policy.algorithm());
         algorithms.sort_unstable();
         algorithms.dedup();
-        let signer = parts.signer.and_then(|(kid, signs)| {
+        // The keeper dates events by a clock that nobody can set.
+        let by_wall = |outage: Outage| Outage {
+            since: outage.since.shifted(parts.set_by),
+            ..outage
+        };
+        let signer = parts.signer.map_err(|none| NoSigner {
+            outage: by_wall(none.outage),
+            ..none
+        });
+        let signer = signer.and_then(|(kid, signs)| {
             let record = record(&kid).ok_or_else(|| NoSigner {
                 cause: NoSignerCause::NoKey,
                 outage: Outage {
@@ -226,7 +239,7 @@ impl Snapshot {
             lapses: parts.standing.lapses.clone(),
             refresh_failure: parts.ring.failure().map(|outage| RefreshFailure {
                 was_read: parts.ring.was_read(),
-                outage: outage.clone(),
+                outage: by_wall(outage.clone()),
             }),
             successor_is_due: parts
                 .schedule
@@ -236,10 +249,11 @@ impl Snapshot {
             also_failures: parts
                 .also
                 .iter()
-                .filter_map(|(ring, _)| ring.failure().map(|outage| (ring.provider(), outage.clone())))
+                .filter_map(|(ring, _)| ring.failure().map(|outage| (ring.provider(), by_wall(outage.clone()))))
                 .collect(),
             holds_until: parts.holds_until,
-            asleep: parts.asleep,
+            unwritten: parts.unwritten.map(by_wall),
+            asleep: parts.asleep.map(by_wall),
         }
     }
 

@@ -7,6 +7,7 @@ use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, Head
 use http_body::Body as _;
 use http_body_util::{Either, Full};
 use signet_base::Seldom;
+use signet_edge::PassedOn;
 use signet_edge::body::{self, Arriving, Whole};
 use tokio::time::Instant;
 use tracing::warn;
@@ -129,6 +130,7 @@ impl<U: Upstream> Asking<'_, U> {
                 head.headers.insert(COMPLETED, HeaderValue::from_static("false"));
                 head.version = http::Version::default();
                 head.extensions = http::Extensions::default();
+                head.extensions.insert(PassedOn);
                 // The length is that of the body. If that is unknown, remove the header.
                 if body.size_hint().exact().is_none() {
                     head.headers.remove(CONTENT_LENGTH);

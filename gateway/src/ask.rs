@@ -39,7 +39,7 @@ const FORWARDED_VIA: HeaderName = HeaderName::from_static("x-forwarded-via");
 pub struct Call {
     /// The parameters of the path, decoded.
     pub parameters: Vec<String>,
-    /// All headers.
+    /// All headers of the client's request.
     pub headers: HeaderMap,
     /// The query. Empty if there is none.
     pub query: String,
@@ -128,7 +128,6 @@ fn headers(backend: &Backend, call: &Call) -> HeaderMap {
 /// Calls a backend, and returns when the head of its answer has arrived.
 ///
 /// # Errors
-///
 /// [`Failed`], if there is no usable answer.
 pub async fn ask<U: Upstream>(
     upstream: &U,
@@ -174,7 +173,6 @@ pub struct Part {
 /// The object of a backend, with its filters applied.
 ///
 /// # Errors
-///
 /// [`Failed`], if the answer is not a usable object.
 pub async fn object(
     backend: &Backend,
@@ -208,7 +206,6 @@ pub async fn object(
 /// The bytes of a backend's object, after a check that they are an object.
 ///
 /// # Errors
-///
 /// [`Failed`], if the answer is not a usable object.
 pub async fn octets(
     backend: &Backend,

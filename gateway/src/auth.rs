@@ -98,7 +98,6 @@ impl Guard {
     /// Checks a request, and replaces the client's headers by those from the claims.
     ///
     /// # Errors
-    ///
     /// [`Refused`], if the request must not pass.
     pub fn check(&self, headers: &mut HeaderMap) -> Result<Arc<Members>, Refused> {
         let token = self.token(headers)?;

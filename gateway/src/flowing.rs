@@ -1,4 +1,4 @@
-//! The body of a backend's answer on its way to the client: handed on as it comes, and ended if nothing comes for too long.
+//! A streamed answer of a backend. It is passed on as it arrives, and ends if nothing arrives for too long.
 
 use std::error::Error;
 use std::pin::Pin;
@@ -10,23 +10,23 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep};
 
-/// A body on its way.
+/// The body of a streamed answer.
 #[derive(Debug)]
 pub struct Flowing {
     body: Incoming,
     idle: Duration,
     rest: Option<Pin<Box<Sleep>>>,
-    /// Whether `rest` runs since the last piece.
+    /// Whether `rest` has been running since the last piece.
     is_resting: bool,
 }
 
-/// Nothing came for too long.
+/// The error if nothing arrived for too long.
 #[derive(Debug, thiserror::Error)]
 #[error("the backend sent nothing for {} s", .0.as_secs())]
 pub struct Silent(Duration);
 
 impl Flowing {
-    /// The body of an answer, of which a piece must come within each `idle`.
+    /// Streams the body of an answer. Each piece must arrive within `idle`.
     #[must_use]
     pub fn new(body: Incoming, idle: Duration) -> Self {
         Self {
@@ -45,7 +45,7 @@ impl Body for Flowing {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         loop {
             match Pin::new(&mut self.body).poll_frame(cx) {
-                // Trailers concern the connection to the backend.
+                // Trailers belong to the connection to the backend.
                 Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => {}
                 Poll::Ready(frame) => {
                     self.is_resting = false;

@@ -1,6 +1,6 @@
 //! The way of a request through the gateway: what answers it, and the headers that every answer has.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -30,19 +30,24 @@ pub struct Gateway<U> {
     /// The validators of the plan, in their order.
     guards: Arc<[Guard]>,
     upstream: U,
-    client: HeaderValue,
+    /// The address at the other end of the connection.
+    peer: IpAddr,
+    /// The same for a header, if it is that of the client: a trusted proxy has many.
+    client: Option<HeaderValue>,
 }
 
 impl<U: Upstream> Gateway<U> {
     /// For the connection of this client.
     pub fn new(plan: Arc<Plan>, guards: Arc<[Guard]>, upstream: U, client: SocketAddr) -> Self {
         // An address of IPv4 that came over a listener of IPv6 is one of IPv4.
-        let text = client.ip().to_canonical().to_string();
+        let peer = client.ip().to_canonical();
+        let client = (!plan.rules.proxies.have(peer)).then(|| written(peer));
         Self {
             plan,
             guards,
             upstream,
-            client: HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("unknown")),
+            peer,
+            client,
         }
     }
 
@@ -82,6 +87,7 @@ impl<U: Upstream> Gateway<U> {
 
     fn call(&self, head: Parts, parameters: Vec<String>) -> Call {
         let host = head.headers.get(HOST).cloned();
+        let client = self.client.clone();
         let authority = || {
             head.uri
                 .authority()
@@ -90,7 +96,7 @@ impl<U: Upstream> Gateway<U> {
         Call {
             parameters,
             query: head.uri.query().unwrap_or_default().to_owned(),
-            client: self.client.clone(),
+            client: client.unwrap_or_else(|| written(self.plan.rules.proxies.client(self.peer, &head.headers))),
             host: host.or_else(authority),
             claims: None,
             headers: head.headers,
@@ -160,6 +166,12 @@ impl<U: Upstream> Handler for Gateway<U> {
         cors.finish(origin.as_ref(), response.headers_mut());
         response
     }
+}
+
+/// An address as the value of a header.
+fn written(address: IpAddr) -> HeaderValue {
+    // It is plain ASCII, always.
+    HeaderValue::from_str(&address.to_string()).unwrap_or(HeaderValue::from_static("unknown"))
 }
 
 /// Whether servers may read a value as something else than a part of a path: one that is encoded twice, or holds what ends a path.

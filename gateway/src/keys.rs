@@ -1,4 +1,4 @@
-//! The keys that verify tokens: each place is followed once, however many endpoints name it.
+//! Fetches the keys that verify tokens. Each source is followed once, however many endpoints use it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,13 +18,13 @@ use crate::auth::Guard;
 use crate::plan::Validator;
 use crate::plan::validator::Keys;
 
-/// How far clocks may be apart.
+/// How far two clocks may differ.
 const APART: Duration = Duration::from_secs(120);
-/// Keys are used for so long at least before they are fetched again.
+/// The minimum time before keys are fetched again.
 const MIN_REFRESH: Duration = Duration::from_secs(60);
-/// The last keys serve so much longer while fetching them fails.
+/// How much longer the last keys are used while fetching fails.
 const MAX_STALE: Duration = Duration::from_secs(4 * 3600);
-/// Between two fetches, the later of which a token of an unknown key caused.
+/// The minimum time before a token with an unknown key causes another fetch.
 const COOL_DOWN: Duration = Duration::from_secs(10);
 /// How long the start waits for the first keys.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -39,10 +39,10 @@ impl Record for Uncounted {
     fn on_keys(&self, _: &Issuer, _: usize, _: Timestamp) {}
 }
 
-/// The guards of these validators, in their order, whose keys are followed until shutdown.
+/// Makes the guards of these validators, in the same order, and follows their keys until shutdown.
 ///
 /// # Errors
-/// [`NoClient`] if the authorities of a place cannot be read.
+/// [`NoClient`], if the certificate authorities of a source cannot be read.
 pub async fn follow(
     validators: &[Validator],
     data_dir: &Path,
@@ -78,12 +78,13 @@ pub async fn follow(
             Guard::new(validator.clone(), Arc::new(source), Arc::clone(&clock))
         })
     };
-    // All or none: each endpoint has the number of its own.
+    // All or none, because endpoints refer to guards by number.
     let guards: Option<Arc<[Guard]>> = validators.iter().map(guard).collect();
     Ok(guards.unwrap_or_default())
 }
 
-/// Waits until each place was asked, for a bounded time: then tokens of those that are silent are answered 503.
+/// Waits for the first fetch from each source, for a limited time. Tokens of sources that have not answered by
+/// then are answered with 503.
 async fn wait(issuers: &Issuers) {
     let asked = async {
         while !issuers.iter().all(|trusted| trusted.was_tried()) {
@@ -95,7 +96,7 @@ async fn wait(issuers: &Issuers) {
     }
 }
 
-/// What is followed, each place once.
+/// The sources to follow, each once.
 fn places(validators: &[Validator]) -> Vec<TrustedIssuer> {
     let mut places: Vec<TrustedIssuer> = Vec::new();
     for validator in validators {
@@ -109,7 +110,7 @@ fn places(validators: &[Validator]) -> Vec<TrustedIssuer> {
             }
             None => places.push(TrustedIssuer {
                 issuer,
-                // Each validator looks at them by itself.
+                // Each validator checks the audiences itself.
                 audiences: Vec::new(),
                 algorithms: vec![validator.algorithm],
                 dialect: Dialect::standard().clone(),
@@ -125,7 +126,7 @@ fn places(validators: &[Validator]) -> Vec<TrustedIssuer> {
     places
 }
 
-/// The name of a place, in the log and for what is kept of it: the issuer that a discovery document must name, or the URL.
+/// The name of a source in the log and in stored files: the issuer that a discovery document must name, or the URL.
 fn name(keys: &Keys) -> Issuer {
     let (KeysAt::Jwks(url) | KeysAt::Discovery(url)) = &keys.at;
     let name = match (&keys.issuer, &keys.ca_file) {

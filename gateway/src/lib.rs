@@ -1,8 +1,11 @@
-//! signet-gateway: a slim API gateway that runs a `krakend.json`, version 3.
+//! signet-gateway: a small API gateway that runs a `krakend.json`, version 3.
 //!
-//! A file is read and checked key by key ([`mod@file`]), compiled into a plan ([`plan`]), and served ([`run`]). What a request meets,
-//! in this order: the routes ([`routes`]), the validator ([`auth`]), the pipeline of an endpoint ([`answer`]), and its backends ([`ask`], [`upstream`]).
-//! What is not built yet is refused when the file is read; nothing of a file is silently ignored. It knows no provider and no ring.
+//! A file is read and checked key by key ([`mod@file`]), compiled to a plan ([`plan`]), and served ([`run`]). A request
+//! passes the routes ([`routes`]), the validator ([`auth`]), the pipeline of an endpoint ([`answer`]), and its backends
+//! ([`ask`], [`upstream`]), in this order.
+//!
+//! A file with an unsupported feature is refused; nothing in a file is ignored without notice. This crate
+//! knows no provider and no ring.
 
 pub mod answer;
 pub mod ask;

@@ -1,4 +1,4 @@
-//! The `signet-gateway` command. All of it is in the library; this file only lends it the process.
+//! The `signet-gateway` command. The library does everything; this file connects it to the process.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -10,7 +10,7 @@ fn main() -> ExitCode {
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
     let outcome = cli::run(std::env::args_os(), &variables);
-    // If this is lost, the code is all that is left to tell.
+    // If this fails, only the exit code can report the result.
     let _ = std::io::stderr().lock().write_all(outcome.stderr.as_bytes());
     let written = std::io::stdout().lock().write_all(outcome.stdout.as_bytes());
     ExitCode::from(if written.is_err() && outcome.code == 0 {

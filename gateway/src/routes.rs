@@ -57,7 +57,6 @@ impl Routes {
     /// Adds an endpoint.
     ///
     /// # Errors
-    ///
     /// The endpoint that already answers the same requests.
     pub fn add(&mut self, method: Method, route: &[Segment], endpoint: usize) -> Result<(), usize> {
         let leaf = route.iter().fold(&mut self.root, |branch, segment| match segment {
@@ -74,7 +73,6 @@ impl Routes {
     /// Finds the endpoint for a request.
     ///
     /// # Errors
-    ///
     /// [`Undecodable`], if the path cannot be decoded.
     pub fn find(&self, method: &Method, path: &str) -> Result<Found, Undecodable> {
         let segments = segments(path)?;

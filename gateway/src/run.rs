@@ -32,7 +32,7 @@ pub enum StartError {
     Listen {
         /// The address of the listener.
         address: SocketAddr,
-        /// Why.
+        /// The system's error.
         source: io::Error,
     },
     /// The keys for tokens could not be set up.
@@ -44,9 +44,9 @@ pub enum StartError {
     /// A thread or a signal handler could not be set up.
     #[error("the system refused {what}")]
     System {
-        /// What.
+        /// The thing that was refused.
         what: &'static str,
-        /// Why.
+        /// The system's error.
         source: io::Error,
     },
 }
@@ -64,7 +64,6 @@ impl Record for Uncounted {
 /// Serves until SIGTERM or SIGINT.
 ///
 /// # Errors
-///
 /// [`StartError`], if the gateway cannot start.
 pub async fn run(plan: Plan, data_dir: &Path) -> Result<(), StartError> {
     let refused = |what| move |source| StartError::System { what, source };

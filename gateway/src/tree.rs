@@ -40,7 +40,6 @@ pub enum Unfit {
 /// The first JSON value in a text. The rest is ignored.
 ///
 /// # Errors
-///
 /// [`Unfit::NotJson`], if there is none.
 pub fn first(text: &Bytes) -> Result<Bytes, Unfit> {
     let mut deserializer = serde_json::Deserializer::from_slice(text);
@@ -51,7 +50,6 @@ pub fn first(text: &Bytes) -> Result<Bytes, Unfit> {
 /// The members of an object, which must be valid JSON.
 ///
 /// # Errors
-///
 /// [`Unfit`], if it is not an object.
 pub fn open(text: &Bytes) -> Result<Members, Unfit> {
     match text.first() {

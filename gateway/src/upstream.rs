@@ -69,7 +69,6 @@ impl Pools {
     /// Makes pools without connections.
     ///
     /// # Errors
-    ///
     /// The certificate authorities that the machine trusts cannot be read.
     pub fn new(connections: Connections) -> io::Result<Self> {
         let tls = ClientConfig::builder_with_provider(Arc::new(default_provider()))

@@ -1,4 +1,4 @@
-//! What holds for every file, every value and every answer.
+//! Properties that hold for every file, value and answer.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -28,7 +28,7 @@ fn values() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Objects with few names: paths often match them.
+/// Objects with few different names, so that paths often match.
 fn objects(values: impl Strategy<Value = Value>) -> impl Strategy<Value = Map<String, Value>> {
     prop::collection::hash_map("[a-c]|<&>", values, 0..4).prop_map(|members| members.into_iter().collect())
 }
@@ -57,7 +57,7 @@ fn shaped(filters: &Value, object: &Map<String, Value>) -> Value {
     serde_json::from_slice(&tree::write(&shape(filters).apply(members))).expect("JSON")
 }
 
-/// What `deny` means, in a few lines.
+/// The meaning of `deny`, in a few lines.
 fn denied(object: &mut Map<String, Value>, path: &[&str]) {
     match path {
         [] => {}
@@ -126,7 +126,7 @@ proptest! {
     fn what_stays_was_allowed(object in objects(values()), paths in paths()) {
         prop_assume!(!paths.is_empty());
         let shaped = shaped(&serde_json::json!({"allow": paths}), &object);
-        // Everything below an allowed path is taken out; nothing may be left then.
+        // After everything below the allowed paths was removed, nothing may be left.
         let mut rest = shaped.as_object().expect("an object").clone();
         for path in &paths {
             denied(&mut rest, &path.split('.').collect::<Vec<_>>());
@@ -135,7 +135,7 @@ proptest! {
             value.as_object().is_some_and(|object| object.values().all(is_hollow))
         }
         prop_assert!(is_hollow(&Value::Object(rest)));
-        // And what stays is as it was.
+        // What remains is unchanged.
         fn is_part(part: &Value, whole: &Value) -> bool {
             match (part, whole) {
                 (Value::Object(part), Value::Object(whole)) => part

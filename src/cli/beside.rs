@@ -13,6 +13,8 @@ use crate::settings::Settings;
 
 /// How long the sidecar may take to read the ring.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// The maximum time for the answer to one request. The sidecar answers each from memory, so one that takes longer hangs.
+const SILENCE: Duration = Duration::from_secs(1);
 /// The pause between two questions to the sidecar.
 const PAUSE: Duration = Duration::from_millis(25);
 
@@ -38,7 +40,11 @@ pub(super) enum Beside {
 pub(super) async fn told(settings: &Settings, has: impl Fn(&Value) -> bool) -> Beside {
     let socket = &settings.socket.path;
     let later = |why: String| Beside::Later { why };
-    match send(socket, Method::POST, "/v1/ring/refresh", Vec::new()).await {
+    let refresh = send(socket, Method::POST, "/v1/ring/refresh", Vec::new());
+    let Ok(answer) = timeout(SILENCE, refresh).await else {
+        return later(silent());
+    };
+    match answer {
         Err(ClientError::Connect { source, .. }) if is_nobody(&source) => return Beside::Absent,
         Err(error) => return later(signet_base::chain(&error)),
         Ok((status, _)) if status.is_success() => {}
@@ -56,7 +62,10 @@ pub(super) async fn told(settings: &Settings, has: impl Fn(&Value) -> bool) -> B
     }
     let began = now();
     loop {
-        match ring(socket).await {
+        let Ok(found) = timeout(SILENCE, ring(socket)).await else {
+            return later(silent());
+        };
+        match found {
             Some(ring) if ring["issuer"] != settings.issuer.as_str() => {
                 return later(format!("it serves another issuer, {}", ring["issuer"]));
             }
@@ -74,6 +83,13 @@ pub(super) async fn told(settings: &Settings, has: impl Fn(&Value) -> bool) -> B
             _ => sleep(PAUSE).await,
         }
     }
+}
+
+fn silent() -> String {
+    format!(
+        "it did not answer within {}; its process may be stopped or hang",
+        humantime::format_duration(SILENCE)
+    )
 }
 
 /// Measures a duration with the runtime's clock.
@@ -97,7 +113,7 @@ async fn ring(socket: &Path) -> Option<Value> {
 /// Why the sidecar on this machine doubts the wall clock, if it answers and does.
 pub(super) async fn clock_doubt(settings: &Settings) -> Option<String> {
     let request = send(&settings.socket.path, Method::GET, "/v1/clock", Vec::new());
-    let (_, answer) = timeout(PATIENCE, request).await.ok()?.ok()?;
+    let (_, answer) = timeout(SILENCE, request).await.ok()?.ok()?;
     let answer: Value = serde_json::from_slice(&answer).ok()?;
     answer["doubt"]["detail"].as_str().map(str::to_owned)
 }

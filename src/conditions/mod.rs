@@ -21,6 +21,8 @@ pub const ALSO_PUBLISH: &str = "also_publish";
 
 /// The keys of the trusted issuers were fetched. Listed while those of one were not, or cannot be fetched.
 pub const ISSUERS: &str = "issuers";
+/// The last good keys can be written to disk for the next start. Listed while they cannot.
+pub const LAST_GOOD: &str = "last_good";
 /// Revoked keys are accepted nowhere. Listed while a cached JWKS may still contain one.
 pub const REVOCATION: &str = "revocation";
 /// The wall clock and the creation times of keys are plausible. Listed while they are not.

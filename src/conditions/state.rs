@@ -55,8 +55,8 @@ states! {
     Good = "good", Good;
     /// The ring is being opened and read for the first time in this process.
     Starting = "starting", LostHere;
-    /// The provider cannot be read. The last good ring is still recent enough.
-    RingUnread = "ring_unread", AtRisk;
+    /// The provider cannot be read. The last good ring is still recent enough, but tokens of keys that are not in it fail here.
+    RingUnread = "ring_unread", MayBeLost;
     /// The provider was read, but an action that is due in it fails.
     RingWorkUndone = "ring_work_undone", AtRisk;
     /// The ring was not read for so long that others may sign with a key that is not in it.
@@ -95,6 +95,8 @@ states! {
     ClockInDoubt = "clock_in_doubt", MayBeLost;
     /// The newest key was created in the future, so nothing is created or erased in the ring.
     KeyFromTheFuture = "key_from_the_future", MayBeLost;
+    /// The last good keys cannot be written to disk, so a restart while the provider or an issuer is down does not find them.
+    LastGoodUnwritten = "last_good_unwritten", AtRisk;
     /// A key was revoked so recently that services which verify with the JWKS may still accept it.
     RevocationSpreads = "revocation_spreads", AtRisk;
 }

@@ -113,7 +113,7 @@ impl Control {
                 self.pace.succeeded();
                 // The ring was already published when it was read. Most turns change nothing else.
                 if self.known.look(|facts| facts.ring.failure().is_some()) {
-                    self.known.change(|facts| facts.ring.succeeded());
+                    self.known.change(|facts| facts.ring.succeeded(asked_at));
                 }
                 look
             }

@@ -24,6 +24,7 @@ pub(super) async fn facts(means: &Means, policy: &Policy) -> Result<Facts, NoRin
         unsealed: HashMap::new(),
         unseal_failures: HashMap::new(),
         news_by: clock.now(),
+        unwritten: None,
         expired: HashMap::new(),
     })
 }

@@ -28,6 +28,8 @@ pub(super) struct Facts {
     /// When the signing ring must have been read again, or the attempt must have failed. If this time
     /// passes, the process was stopped.
     pub(super) news_by: Timestamp,
+    /// Why the rings cannot be written to disk for the next start, if so.
+    pub(super) unwritten: Option<Outage>,
     /// The uptime of the machine when this process first saw that a key was expired.
     pub(super) expired: HashMap<Kid, Duration>,
 }

@@ -143,7 +143,13 @@ impl Means {
         let memory = Arc::clone(self.memory.as_ref()?);
         let rings = std::iter::once(&self.ring).chain(&self.also);
         let names = rings.map(|source| source.name.clone()).collect();
-        Some(Remember::new(memory, names, &charge.policy, Arc::clone(known)))
+        Some(Remember::new(
+            memory,
+            names,
+            &charge.policy,
+            Arc::clone(known),
+            self.clock_watch.steady(),
+        ))
     }
 
     fn publisher(self, charge: Charge, known: &Arc<Known>) -> Publisher {
@@ -155,6 +161,7 @@ impl Means {
             clock: self.clock_watch.steady(),
             clock_watch: self.clock_watch,
             metrics: self.metrics,
+            unsigned: None,
             phases: None,
         }
     }

@@ -28,6 +28,8 @@ pub(super) struct Publisher {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) clock_watch: Arc<ClockWatch>,
     pub(super) metrics: Arc<Metrics>,
+    /// Why the last snapshots had no signer, and since when.
+    pub(super) unsigned: Option<(NoSignerCause, Timestamp)>,
     /// The phases in the last snapshot, to log each change once. `None` before the first snapshot.
     pub(super) phases: Option<HashMap<Kid, Phase>>,
 }
@@ -67,6 +69,17 @@ impl Publisher {
         let changes = changes
             .chain(schedule.next_look)
             .chain((asleep_at > now).then(|| asleep_at.shifted(set_by)));
+        let signer = match &asleep {
+            Some(outage) => Err(NoSigner {
+                cause: NoSignerCause::Asleep,
+                outage: outage.clone(),
+            }),
+            None => self.signer(facts, &schedule, now),
+        };
+        let signer = signer.map_err(|none| self.since_it_began(none));
+        if signer.is_ok() {
+            self.unsigned = None;
+        }
         Snapshot::new(Parts {
             ring: &facts.ring,
             standing: &standing,
@@ -74,16 +87,11 @@ impl Publisher {
             policy: &policy,
             set_by,
             view,
-            signer: match &asleep {
-                Some(outage) => Err(NoSigner {
-                    cause: NoSignerCause::Asleep,
-                    outage: outage.clone(),
-                }),
-                None => self.signer(facts, &schedule, now),
-            },
+            signer,
             longest_message: self.capabilities.longest_message,
             also: &also,
             holds_until: changes.min(),
+            unwritten: facts.unwritten.clone(),
             asleep,
         })
     }
@@ -93,6 +101,17 @@ impl Publisher {
     fn asleep_at(&self, facts: &Facts) -> Timestamp {
         let bearable = self.charge.policy.durations().bearable_age();
         facts.news_by.max(facts.ring.at().plus(bearable))
+    }
+
+    /// The same, with the time of the first snapshot that had no signer for this cause.
+    fn since_it_began(&mut self, none: NoSigner) -> NoSigner {
+        let known = self.unsigned.filter(|(cause, _)| *cause == none.cause);
+        let since = known.map_or(none.outage.since, |(_, since)| since.min(none.outage.since));
+        self.unsigned = Some((none.cause, since));
+        NoSigner {
+            outage: Outage { since, ..none.outage },
+            ..none
+        }
     }
 
     /// The active key, and what signs with it.

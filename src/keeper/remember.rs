@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use signet_base::chain;
+use signet_base::{Clock, Outage, brief, chain};
 use signet_clock_watch::ClockWatch;
 use signet_core::{KeyRecord, Policy, Timestamp};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{error, info, warn};
 
 use super::known::Known;
@@ -40,47 +40,104 @@ pub(super) struct Remember {
     /// The names of the rings, the signing one first.
     names: Vec<String>,
     known: Arc<Known>,
+    clock: Arc<dyn Clock>,
     /// An unchanged ring is stored again after this time, because its age matters at the next start.
     again_after: Duration,
     written: Option<Remembered>,
+    /// When the last write failed. `None` if it succeeded.
+    failed_at: Option<Instant>,
 }
 
 /// How long a process that ends waits for the disk.
 const LAST_WRITE: Duration = Duration::from_secs(1);
+/// A write that takes longer than this is reported.
+const SLOW: Duration = Duration::from_secs(10);
+/// The pause before a failed write is tried again.
+const AGAIN: Duration = Duration::from_secs(60);
 
 impl Remember {
-    pub(super) fn new(memory: Arc<dyn Remembers>, names: Vec<String>, policy: &Policy, known: Arc<Known>) -> Self {
+    pub(super) fn new(
+        memory: Arc<dyn Remembers>,
+        names: Vec<String>,
+        policy: &Policy,
+        known: Arc<Known>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         Self {
             memory,
             names,
             known,
+            clock,
             again_after: policy.durations().bearable_age() / 8,
             written: None,
+            failed_at: None,
         }
     }
 
     /// Runs for ever.
     pub(super) async fn run(&mut self) {
         let mut changes = self.known.follow();
-        let mut is_failing = false;
         loop {
             if let Some(found) = self.news() {
-                match self.memory.remember(found.clone()).await {
-                    Err(error) if !is_failing => {
-                        error!("{}", chain(&error));
-                        is_failing = true;
-                    }
-                    Ok(()) if is_failing => {
-                        info!("the last good ring is written to disk again");
-                        is_failing = false;
-                    }
-                    _ => {}
-                }
-                // This also covers failures: a full disk is not tried again at every reading.
-                self.written = Some(found);
+                self.write(found).await;
             }
-            // This cannot fail, because the facts live longer than their followers.
-            let _ = changes.changed().await;
+            let failed_at = self.failed_at;
+            let again = async move {
+                match failed_at {
+                    Some(at) => sleep_until(at + AGAIN).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                // Write even if nothing changes, because an operator who repaired the disk waits for the result.
+                () = again => self.written = None,
+                // The facts outlive their followers.
+                _ = changes.changed() => {}
+            }
+        }
+    }
+
+    async fn write(&mut self, found: Remembered) {
+        let mut writing = self.memory.remember(found.clone());
+        let slow = || {
+            format!(
+                "writing the last good ring has not ended within {}; see what is wrong with the disk",
+                brief(SLOW)
+            )
+        };
+        let written = match timeout(SLOW, &mut writing).await {
+            Ok(written) => written,
+            Err(_) => {
+                self.failed(slow());
+                writing.await
+            }
+        };
+        self.failed_at = written.is_err().then(Instant::now);
+        match written {
+            Ok(()) => self.succeeded(),
+            Err(error) => self.failed(chain(&error)),
+        }
+        // This also applies after a failure, so that a full disk is not tried at every reading.
+        self.written = Some(found);
+    }
+
+    fn failed(&self, reason: String) {
+        let now = self.clock.now();
+        self.known.change(|facts| {
+            let known = facts.unwritten.as_ref();
+            if known.is_none_or(|outage| outage.reason != reason) {
+                error!("{reason}");
+            }
+            let since = known.map_or(now, |outage| outage.since);
+            facts.unwritten = Some(Outage { since, reason });
+        });
+    }
+
+    fn succeeded(&self) {
+        if self.known.look(|facts| facts.unwritten.is_some()) {
+            info!("the last good ring is written to disk again");
+            self.known.change(|facts| facts.unwritten = None);
         }
     }
 

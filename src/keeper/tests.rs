@@ -1,5 +1,7 @@
 //! What a start waits for, and what a shutdown leaves on disk.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use signet_api::{ErrorKind, NewKey, Operation};
@@ -10,7 +12,7 @@ use tokio::time::{Instant, advance, sleep, timeout};
 use zeroize::Zeroizing;
 
 use super::*;
-use crate::last_good::{LastGoodError, Remembered};
+use crate::last_good::{LastGoodError, Refusal, Remembered};
 use crate::snapshot::NoSignerCause;
 
 /// A clock that follows the runtime's paused time.
@@ -48,6 +50,7 @@ impl Sealer for Plain {
 struct Disk {
     written: Mutex<Option<Remembered>>,
     hangs: bool,
+    fails: AtomicBool,
 }
 
 #[async_trait]
@@ -59,6 +62,12 @@ impl Remembers for Disk {
     async fn remember(&self, rings: Remembered) -> Result<(), LastGoodError> {
         if self.hangs {
             std::future::pending::<()>().await;
+        }
+        if self.fails.load(Ordering::Relaxed) {
+            return Err(LastGoodError {
+                path: "/var/lib/signet/last-good.json".into(),
+                refusal: Refusal::NoRing,
+            });
         }
         *self.written.lock() = Some(rings);
         Ok(())
@@ -217,6 +226,39 @@ async fn a_disk_that_hangs_holds_up_no_end() {
     shutdown.cancel();
     let ended = timeout(Duration::from_secs(2), keeper.run(shutdown)).await;
     ended.expect("it ends");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_refuses_the_ring_is_told_of_until_it_takes_it() {
+    let scene = Scene::new(Disk::default());
+    scene.disk.fails.store(true, Ordering::Relaxed);
+    let keeper = scene.start().await;
+    let published = keeper.published();
+    let began = scene.clock.now();
+    tokio::spawn(keeper.run(CancellationToken::new()));
+    sleep(Duration::from_secs(600)).await;
+    let outage = published.latest().unwritten.clone().expect("it is told");
+    assert!(outage.reason.contains("/var/lib/signet/last-good.json"), "{outage:?}");
+    assert!(outage.since.since(began) < Duration::from_secs(1), "{outage:?}");
+    assert!(scene.disk.written.lock().is_none());
+    scene.disk.fails.store(false, Ordering::Relaxed);
+    sleep(Duration::from_secs(61)).await;
+    assert_eq!(published.latest().unwritten, None);
+    assert!(scene.disk.written.lock().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_hangs_is_told_of() {
+    let scene = Scene::new(Disk {
+        hangs: true,
+        ..Disk::default()
+    });
+    let keeper = scene.start().await;
+    let published = keeper.published();
+    tokio::spawn(keeper.run(CancellationToken::new()));
+    sleep(Duration::from_secs(11)).await;
+    let outage = published.latest().unwritten.clone().expect("it is told");
+    assert!(outage.reason.contains("has not ended within 10s"), "{outage:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -43,7 +43,7 @@ impl Watch {
                 let ring = &mut facts.also[self.index];
                 let outcome = listed.and_then(|records| ring.renew(records, asked_at, &self.policy));
                 match &outcome {
-                    Ok(()) => ring.succeeded(),
+                    Ok(()) => ring.succeeded(asked_at),
                     Err(failure) => ring.failed(failure, asked_at),
                 }
                 outcome

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use signet_base::rfc3339;
+use signet_base::{Moment, rfc3339};
 use signet_core::{Policy, Timestamp};
 
 use super::{Condition, Memory, REVOCATION, State};
@@ -18,7 +18,7 @@ use crate::timeline::short;
 pub(super) struct Marks {
     /// The maximum time from a revocation until it is read, if the clocks are correct.
     read_within: Duration,
-    from: HashMap<String, Timestamp>,
+    from: HashMap<String, Moment>,
 }
 
 impl Marks {
@@ -31,12 +31,12 @@ impl Marks {
     }
 
     /// Records the revocations that exist now.
-    pub(super) fn look(&mut self, revoked: &[(String, Timestamp)], is_start: bool, now: Timestamp) {
+    pub(super) fn look(&mut self, revoked: &[(String, Timestamp)], is_start: bool, now: Moment) {
         self.from
             .retain(|kid, _| revoked.iter().any(|(marked, _)| marked == kid));
         for (kid, at) in revoked {
-            let is_late = !is_start && now.since(*at) > self.read_within;
-            let from = if is_late { now } else { (*at).min(now) };
+            let is_late = !is_start && now.wall().since(*at) > self.read_within;
+            let from = if is_late { now } else { now.dated(*at) };
             self.from.entry(kid.clone()).or_insert(from);
         }
     }
@@ -47,14 +47,16 @@ impl Memory {
     ///
     /// A sidecar refuses the key once it has read the revocation. A service that verifies with the JWKS refuses it
     /// when its cached copy expires.
-    pub(super) fn revocation(&self, kid: &str, at: Timestamp, now: Timestamp) -> Option<Condition> {
-        let from = self.marks.from.get(kid).copied().unwrap_or(at);
+    pub(super) fn revocation(&self, kid: &str, at: Timestamp, now: Moment) -> Option<Condition> {
+        let from = self.marks.from.get(kid).copied().unwrap_or(now.dated(at));
+        let is_over = now.since(from) >= self.spread;
+        let from = from.told(now);
         let over = from.plus(self.spread);
-        (now < over).then(|| Condition {
+        (!is_over).then(|| Condition {
             name: REVOCATION,
             state: State::RevocationSpreads,
             ok: true,
-            since: self.started_at.min(now),
+            since: self.started.told(now),
             failing_since: Some(from),
             detail: format!(
                 "key {} was revoked at {}{}; services that verify with the JWKS may accept its tokens until {}",

@@ -1,4 +1,7 @@
+mod since;
+
 use signet_core::{Algorithm, Durations};
+use signet_verify::NoKeys;
 
 use super::*;
 
@@ -9,9 +12,18 @@ fn at(seconds: i64) -> Timestamp {
     Timestamp::from_secs(1_000_000 + seconds)
 }
 
+/// The same instant, by a wall clock that nobody has set.
+fn moment(seconds: i64) -> Moment {
+    Moment::new(at(seconds), running(seconds))
+}
+
+fn running(seconds: i64) -> Duration {
+    Duration::from_secs(u64::try_from(2_000_000 + seconds).expect("after the machine was started"))
+}
+
 fn memory() -> Memory {
     let policy = Policy::new(Durations::default(), Algorithm::ES256).expect("safe");
-    Memory::new(&policy, at(0))
+    Memory::new(&policy, moment(0))
 }
 
 fn outage(since: i64) -> Outage {
@@ -48,6 +60,7 @@ fn good(refreshed_at: i64) -> Facts {
         socket: Ok(()),
         also_failures: Vec::new(),
         revoked: Vec::new(),
+        unwritten: Vec::new(),
         doubt: None,
     }
 }
@@ -61,7 +74,7 @@ fn verdict(report: &Report, name: &str) -> (bool, i64) {
 
 #[test]
 fn every_condition_says_since_when_it_holds() {
-    let report = memory().judge(&good(0), at(30));
+    let report = memory().judge(&good(0), moment(30));
     let names: Vec<&str> = report.conditions.iter().map(|condition| condition.name).collect();
     assert_eq!(names, [RING, SIGNING, JWKS, SOCKET]);
     for name in names {
@@ -77,14 +90,14 @@ fn a_ring_is_too_old_at_the_instant_that_follows_from_the_policy_also_if_nobody_
         refresh_failure: Some(unread(61)),
         ..good(0)
     };
-    let report = memory.judge(&failing, at(BEARABLE - 1));
+    let report = memory.judge(&failing, moment(BEARABLE - 1));
     assert_eq!((verdict(&report, RING), report.ready), ((true, 0), true));
     assert_eq!(report.conditions[0].failing_since, Some(at(61)));
     assert!(
         report.conditions[0].detail.contains("safe for another 1s"),
         "{report:?}"
     );
-    let report = memory.judge(&failing, at(BEARABLE + 5000));
+    let report = memory.judge(&failing, moment(BEARABLE + 5000));
     assert_eq!((verdict(&report, RING), report.ready), ((false, BEARABLE), false));
     assert_eq!(report.since, at(BEARABLE));
     assert!(
@@ -100,33 +113,33 @@ fn a_ring_is_too_old_at_the_instant_that_follows_from_the_policy_also_if_nobody_
 #[test]
 fn a_ring_is_too_old_also_without_a_failure_as_after_a_pause_of_the_process() {
     let mut memory = memory();
-    memory.judge(&good(0), at(1));
-    let report = memory.judge(&good(0), at(3 * BEARABLE));
+    memory.judge(&good(0), moment(1));
+    let report = memory.judge(&good(0), moment(3 * BEARABLE));
     assert_eq!(verdict(&report, RING), (false, BEARABLE));
 }
 
 #[test]
 fn a_ring_that_was_too_old_between_two_looks_is_good_since_the_reading_that_mended_it() {
     let mut memory = memory();
-    memory.judge(&good(0), at(1));
-    memory.judge(&good(60), at(61));
-    let report = memory.judge(&good(3 * BEARABLE), at(3 * BEARABLE + 9));
+    memory.judge(&good(0), moment(1));
+    memory.judge(&good(60), moment(61));
+    let report = memory.judge(&good(3 * BEARABLE), moment(3 * BEARABLE + 9));
     assert_eq!(verdict(&report, RING), (true, 3 * BEARABLE));
-    let report = memory.judge(&good(3 * BEARABLE + 60), at(3 * BEARABLE + 61));
+    let report = memory.judge(&good(3 * BEARABLE + 60), moment(3 * BEARABLE + 61));
     assert_eq!(verdict(&report, RING), (true, 3 * BEARABLE), "and stays so");
 }
 
 #[test]
 fn signing_is_lost_since_its_outage_and_not_since_the_last_time_it_was_told() {
     let mut memory = memory();
-    memory.judge(&good(0), at(1));
+    memory.judge(&good(0), moment(1));
     let lost = |since| Facts {
         signer: Err(no_signer(since)),
         ..good(0)
     };
-    assert_eq!(verdict(&memory.judge(&lost(20), at(25)), SIGNING), (false, 20));
-    assert_eq!(verdict(&memory.judge(&lost(80), at(85)), SIGNING), (false, 20));
-    let report = memory.judge(&good(80), at(100));
+    assert_eq!(verdict(&memory.judge(&lost(20), moment(25)), SIGNING), (false, 20));
+    assert_eq!(verdict(&memory.judge(&lost(80), moment(85)), SIGNING), (false, 20));
+    let report = memory.judge(&good(80), moment(100));
     assert_eq!(verdict(&report, SIGNING), (true, 100));
     assert_eq!((report.ready, report.since), (true, at(100)));
 }
@@ -141,7 +154,7 @@ fn it_is_told_that_a_key_may_begin_to_sign_later_here_and_why() {
             }),
             ..good(3600)
         };
-        let report = memory().judge(&facts, at(3600));
+        let report = memory().judge(&facts, moment(3600));
         assert_eq!(verdict(&report, SIGNING), (true, 0));
         report.conditions[1].detail.clone()
     };
@@ -164,7 +177,7 @@ fn a_start_without_the_provider_is_not_ready_for_signing_alone() {
         refresh_failure: Some(unread(0)),
         ..good(-600)
     };
-    let report = memory.judge(&facts, at(30));
+    let report = memory.judge(&facts, moment(30));
     assert_eq!(verdict(&report, RING), (true, -600));
     assert_eq!(verdict(&report, SIGNING), (false, 0));
     assert_eq!(
@@ -177,14 +190,14 @@ fn a_start_without_the_provider_is_not_ready_for_signing_alone() {
 #[test]
 fn what_the_facts_do_not_date_is_remembered() {
     let mut memory = memory();
-    memory.judge(&good(0), at(1));
+    memory.judge(&good(0), moment(1));
     let lost = Facts {
         socket: Err(SocketFault::Gone("/run/signet.sock".to_owned())),
         published: 0,
         ..good(0)
     };
-    memory.judge(&lost, at(10));
-    let report = memory.judge(&lost, at(50));
+    memory.judge(&lost, moment(10));
+    let report = memory.judge(&lost, moment(50));
     assert_eq!(
         (verdict(&report, SOCKET), verdict(&report, JWKS)),
         ((false, 10), (false, 10))
@@ -194,7 +207,7 @@ fn what_the_facts_do_not_date_is_remembered() {
         signer: Err(no_signer(40)),
         ..good(0)
     };
-    let report = memory.judge(&other, at(60));
+    let report = memory.judge(&other, moment(60));
     assert_eq!(verdict(&report, SOCKET), (true, 60));
     assert_eq!((report.ready, report.since), (false, at(10)));
 }
@@ -202,13 +215,13 @@ fn what_the_facts_do_not_date_is_remembered() {
 #[test]
 fn a_process_that_was_stopped_says_so_of_all_that_it_does_not_answer() {
     let mut memory = memory();
-    memory.judge(&good(0), at(1));
+    memory.judge(&good(0), moment(1));
     let facts = Facts {
         signer: Err(no_signer(70)),
         asleep: Some(outage(70)),
         ..good(0)
     };
-    let report = memory.judge(&facts, at(2 * BEARABLE));
+    let report = memory.judge(&facts, moment(2 * BEARABLE));
     assert_eq!(
         (verdict(&report, JWKS), verdict(&report, SIGNING)),
         ((false, 70), (false, 70))
@@ -224,7 +237,7 @@ fn what_all_replicas_lack_is_told_and_takes_no_traffic_away() {
         also_failures: vec![("local", outage(8))],
         ..good(0)
     };
-    let report = memory().judge(&facts, at(9));
+    let report = memory().judge(&facts, moment(9));
     assert!(report.ready, "{report:?}");
     let failing: Vec<_> = report
         .conditions
@@ -246,13 +259,14 @@ fn it_is_told_that_the_keys_of_an_issuer_come_from_disk_and_since_when() {
             outage: Some(outage(5)),
             lost: None,
             kept: kept.map(at),
+            too_old_at: None,
         };
         let report = memory().judge(
             &Facts {
                 issuers: vec![issuer],
                 ..good(0)
             },
-            at(9),
+            moment(9),
         );
         assert!(report.ready, "{report:?}");
         report.conditions.last().expect("a condition").detail.clone()
@@ -285,6 +299,7 @@ fn every_fact_has_a_state_of_its_own_and_every_state_has_its_facts() {
             outage,
             lost,
             kept: None,
+            too_old_at: None,
         }],
         ..good(0)
     };
@@ -340,6 +355,10 @@ fn every_fact_has_a_state_of_its_own_and_every_state_has_its_facts() {
             }),
             ..good(0)
         },
+        State::LastGoodUnwritten => Facts {
+            unwritten: vec![outage(5)],
+            ..good(0)
+        },
         State::RevocationSpreads => Facts {
             revoked: vec![("kid".to_owned(), at(5))],
             ..good(0)
@@ -349,7 +368,7 @@ fn every_fact_has_a_state_of_its_own_and_every_state_has_its_facts() {
         let report = match state {
             // This state has no facts yet.
             State::Starting => Report::starting("vault", at(5)),
-            state => memory().judge(&facts_of(*state), at(10)),
+            state => memory().judge(&facts_of(*state), moment(10)),
         };
         let found: Vec<State> = report.conditions.iter().map(|condition| condition.state).collect();
         let troubled: Vec<State> = found.into_iter().filter(|state| *state != State::Good).collect();
@@ -369,7 +388,7 @@ fn a_revoked_key_is_told_until_no_cache_can_have_it_any_more() {
         revoked: vec![("kid-of-the-key".to_owned(), at(100))],
         ..good(100)
     };
-    let report = memory().judge(&facts, at(100 + 7 * 60));
+    let report = memory().judge(&facts, moment(100 + 7 * 60));
     let condition = report.conditions.last().expect("a condition");
     assert_eq!((condition.name, condition.ok, report.ready), (REVOCATION, true, true));
     assert_eq!(condition.failing_since, Some(at(100)));
@@ -380,7 +399,7 @@ fn a_revoked_key_is_told_until_no_cache_can_have_it_any_more() {
     );
     let over = 100 + 23 * 60;
     for (now, effect) in [(over - 1, Effect::AtRisk), (over, Effect::Good)] {
-        assert_eq!(memory().judge(&facts, at(now)).effect(), effect, "at {now}");
+        assert_eq!(memory().judge(&facts, moment(now)).effect(), effect, "at {now}");
     }
 }
 
@@ -390,18 +409,22 @@ fn a_revoked_key_is_told_until_no_cache_can_have_it_any_more() {
 fn a_revocation_that_was_dated_by_a_wrong_clock_is_told_from_when_it_was_read() {
     for (dated, from) in [(-900_000, 100), (40, 40), (900_000, 100)] {
         let mut memory = memory();
-        memory.judge(&good(0), at(50));
+        memory.judge(&good(0), moment(50));
         let facts = Facts {
             revoked: vec![("kid-of-the-key".to_owned(), at(dated))],
             ..good(100)
         };
-        let report = memory.judge(&facts, at(100));
+        let report = memory.judge(&facts, moment(100));
         let condition = report.conditions.last().expect("a condition");
         assert_eq!((condition.name, condition.failing_since), (REVOCATION, Some(at(from))));
         let told = format!("until {}", rfc3339(at(from + 23 * 60)));
         assert!(condition.detail.contains(&told), "{}", condition.detail);
         for (now, effect) in [(23 * 60 - 1, Effect::AtRisk), (23 * 60, Effect::Good)] {
-            assert_eq!(memory.judge(&facts, at(from + now)).effect(), effect, "dated {dated}");
+            assert_eq!(
+                memory.judge(&facts, moment(from + now)).effect(),
+                effect,
+                "dated {dated}"
+            );
         }
     }
     // A revocation that existed when the process started may have any date except one in the future.
@@ -411,8 +434,8 @@ fn a_revocation_that_was_dated_by_a_wrong_clock_is_told_from_when_it_was_read() 
             ..good(100)
         };
         let mut memory = memory();
-        assert_eq!(memory.judge(&facts, at(100)).effect(), effect);
-        assert_eq!(memory.judge(&facts, at(100 + 23 * 60)).effect(), Effect::Good);
+        assert_eq!(memory.judge(&facts, moment(100)).effect(), effect);
+        assert_eq!(memory.judge(&facts, moment(100 + 23 * 60)).effect(), Effect::Good);
     }
 }
 
@@ -425,18 +448,19 @@ fn keys_that_are_too_old_while_nothing_failed_are_told_with_since_when() {
             outage: None,
             lost: Some(NoKeys::TooOld),
             kept: None,
+            too_old_at: None,
         }],
         ..good(0)
     };
     for now in [10, 11, 12] {
-        let report = memory.judge(&suspended, at(now));
+        let report = memory.judge(&suspended, moment(now));
         let condition = report.conditions.iter().find(|condition| condition.name == ISSUERS);
         let condition = condition.expect("it is told");
         assert_eq!((condition.state, condition.ok), (State::IssuerTooOld, true));
         assert_eq!(condition.failing_since, Some(at(10)), "it does not slide");
     }
-    memory.judge(&good(13), at(13));
-    let report = memory.judge(&suspended, at(20));
+    memory.judge(&good(13), moment(13));
+    let report = memory.judge(&suspended, moment(20));
     let condition = report.conditions.iter().find(|condition| condition.name == ISSUERS);
     assert_eq!(condition.expect("it is told").failing_since, Some(at(20)));
 }

@@ -101,7 +101,7 @@ impl Parts {
             Arc::clone(&providers.signing),
             shared.settings.limits.sign_concurrency,
             shared.settings.limits.sign_timeout,
-            Arc::clone(&shared.clock),
+            shared.clock_watch.steady(),
         ));
         let keeper = ring::keep(shared, providers).await?;
         let issuers = data_path::follow_issuers(shared).await?;

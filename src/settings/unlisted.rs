@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 
 use signet_config::{EMPTY, Extras, Fault, Problem, Setting};
 use toml::{Table, Value};
@@ -17,10 +18,19 @@ use crate::proxies;
 pub(super) type Tables = BTreeMap<String, Table>;
 
 /// A setting of a ring that is also published. It may be secret, like a variable of the provider.
-#[derive(Debug)]
 pub(super) struct AlsoValue {
     pub(super) text: Zeroizing<String>,
     pub(super) place: String,
+}
+
+/// Leaves out the value, because the `Debug` of `Zeroizing` prints it.
+impl fmt::Debug for AlsoValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { text: _, place } = self;
+        f.debug_struct("AlsoValue")
+            .field("place", place)
+            .finish_non_exhaustive()
+    }
 }
 
 /// These settings by provider, and by the name after the prefix.
@@ -115,7 +125,13 @@ impl Unlisted {
             });
         };
         for (provider, table) in tables {
-            for (key, value) in table.as_table().into_iter().flatten() {
+            let Some(table) = table.as_table() else {
+                let text = "must be a table: write [also.PROVIDER] with custody, key, store, local_key_file or a variable of \
+                            the provider's own ecosystem, each a text in quotes";
+                refuse(place(&format!("also.{provider}")), text);
+                continue;
+            };
+            for (key, value) in table {
                 let place = place(&format!("also.{provider}.{key}"));
                 if value.as_str().is_some_and(|text| text.trim().is_empty()) {
                     refuse(place, EMPTY);

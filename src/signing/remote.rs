@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::{error, info};
 
 use signet_base::SeldomFailing;
-use signet_base::rfc3339;
+use signet_base::brief;
 
 /// Signs with the provider.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ pub struct Remote {
     logged: SeldomFailing<ErrorKind>,
     /// Read by each signature. The lock is taken only if this changes.
     is_failing: AtomicBool,
-    outage: Mutex<Option<Outage>>,
+    outage: Mutex<Option<(Kid, Outage)>>,
 }
 
 impl Remote {
@@ -66,9 +66,10 @@ impl Remote {
         outcome
     }
 
-    /// When signing started to fail, and the last error. `None` if the last signature succeeded.
+    /// The key with which signing failed last, when it started to fail, and the last error. `None` if the last signature
+    /// succeeded.
     #[must_use]
-    pub fn outage(&self) -> Option<Outage> {
+    pub fn outage(&self) -> Option<(Kid, Outage)> {
         self.outage.lock().clone()
     }
 
@@ -118,8 +119,9 @@ impl Remote {
         let outage = self.outage.lock().take();
         self.is_failing.store(false, Ordering::Relaxed);
         let may_log = self.logged.may_log_end();
-        if let Some(outage) = outage.filter(|_| may_log) {
-            info!(since = %rfc3339(outage.since), "the provider signs again");
+        if let Some((_, outage)) = outage.filter(|_| may_log) {
+            let after = brief(self.clock.now().since(outage.since));
+            info!(%after, "the provider signs again");
         }
     }
 
@@ -129,8 +131,8 @@ impl Remote {
             error!(%kid, kind = failure.kind.as_str(), held_back, "the provider did not sign: {reason}");
         }
         let mut outage = self.outage.lock();
-        let since = outage.as_ref().map_or(now, |outage| outage.since);
-        *outage = Some(Outage { since, reason });
+        let since = outage.as_ref().map_or(now, |(_, outage)| outage.since);
+        *outage = Some((kid.clone(), Outage { since, reason }));
         self.is_failing.store(true, Ordering::Relaxed);
     }
 }

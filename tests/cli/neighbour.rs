@@ -3,8 +3,9 @@
 
 use std::fs;
 use std::os::unix::net::UnixListener;
+use std::time::Duration;
 
-use crate::harness::time::wait_for;
+use crate::harness::time::{instant, wait_for};
 use crate::harness::{Home, PATIENCE, Ran, Sidecar, Spec, kids};
 
 /// Commands that change a ring, with a key that the sidecar has.
@@ -154,4 +155,22 @@ fn a_sidecar_that_is_there_and_does_not_answer_is_told_of_and_holds_up_nobody() 
         "{}",
         ran.stderr
     );
+}
+
+#[test]
+fn a_sidecar_that_hangs_holds_up_a_change_for_five_seconds_at_most_and_is_told_of() {
+    let spec = Spec::new(&Home::new());
+    let _silent = UnixListener::bind(spec.socket_path()).expect("a socket");
+    let began = instant();
+    let ran = spec.run(&["keys", "rotate"]);
+    let took = began.elapsed();
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(
+        ran.stdout
+            .contains("it did not answer within 1s; its process may be stopped or hang"),
+        "{}",
+        ran.stdout
+    );
+    // The work itself takes some milliseconds.
+    assert!(took < Duration::from_secs(6), "{took:?}");
 }

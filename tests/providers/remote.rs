@@ -106,6 +106,26 @@ fn whatever_the_provider_does_a_client_gets_an_answer_in_time_and_the_rest_goes_
     assert_eq!(sidecar.logged("the provider signs again").len(), 5);
 }
 
+#[test]
+fn a_key_that_did_not_sign_is_told_of_until_it_leaves_the_jwks_also_if_nobody_signs() {
+    let aws = Aws::start();
+    let sidecar = started(&aws.remote("gone"));
+    let kid = sidecar.sign_for("client").kid;
+    for _ in 0..4 {
+        aws.script("Sign", Fault::Refused);
+    }
+    assert_eq!(sidecar.post("/v1/sign", &request()).status, 503);
+    let state = || {
+        let (_, readiness) = sidecar.readiness();
+        readiness.to_string().contains("provider_does_not_sign")
+    };
+    assert!(state());
+    aws.unscript();
+    let ran = sidecar.spec().run(&["keys", "revoke", &kid]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    wait_for("the end of the state", PATIENCE, || (!state()).then_some(()));
+}
+
 /// The content of a path on the admin listener.
 fn shown(sidecar: &Sidecar, path: &str) -> String {
     sidecar.admin().get(path).expect("an answer").text()

@@ -194,7 +194,7 @@ fn a_long_request_beside_a_flood_of_long_heads_is_answered() {
             };
             let mut heads: Vec<_> = (0..256).map(|_| open()).collect();
             settled(&target);
-            let mut answered = || {
+            let answered = || {
                 for round in 0..8 {
                     let mut connection = target.connect(listener);
                     connection.send(whole.as_bytes()).expect("sent");

@@ -1,6 +1,7 @@
 //! Small tools that all crates of Signet need.
 //!
-//! - Time: [`Clock`] reads it; [`rfc3339`], [`http_date`] and [`brief`] format it; [`Jitter`] keeps replicas apart.
+//! - Time: [`Clock`] reads it; [`Moment`] is an instant that can be dated even after somebody has set the clock;
+//!   [`rfc3339`], [`http_date`] and [`brief`] format it; [`Jitter`] keeps replicas apart.
 //! - Errors: [`chain`] prints an error with its causes, [`quote`] makes foreign text safe for a log, [`Seldom`] limits
 //!   repeated log lines, and [`Outage`] says what fails and since when.
 //! - Network: [`Nearness`] distinguishes this machine from others, [`USER_AGENT`] is our name in requests, and
@@ -24,6 +25,7 @@ mod clock;
 mod date;
 mod jitter;
 mod manual;
+mod moment;
 mod nearness;
 mod outage;
 pub mod proxies;
@@ -37,6 +39,7 @@ pub use clock::{Clock, SystemClock};
 pub use date::{http_date, rfc3339};
 pub use jitter::Jitter;
 pub use manual::ManualClock;
+pub use moment::Moment;
 pub use nearness::Nearness;
 pub use outage::Outage;
 pub use quote::{causes, quote};

@@ -36,7 +36,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use signet_base::{Clock, brief, rfc3339};
+use signet_base::{Clock, brief};
 use signet_core::Timestamp;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -97,7 +97,7 @@ pub enum Against {
 /// Why the wall clock is probably wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Doubt {
-    /// When this was first seen, by the time that the wall clock would show if nobody had set it.
+    /// When it was first seen, by the wall clock as it is now.
     pub since: Timestamp,
     /// What the clock was compared with.
     pub against: Against,
@@ -159,6 +159,8 @@ struct State {
     /// The last reading of the ring by the previous process, while it is in the future.
     last_good: Option<Timestamp>,
     doubt: Option<Doubt>,
+    /// How long the machine had run when the doubt was first seen.
+    doubted_at: Option<Duration>,
 }
 
 /// The differences between clocks that are not suspicious.
@@ -195,6 +197,7 @@ impl ClockWatch {
                 told: None,
                 last_good: None,
                 doubt: None,
+                doubted_at: None,
             }),
             last_set_by: AtomicI64::new(0),
             jumps: watch::Sender::new(()),
@@ -322,9 +325,10 @@ impl ClockWatch {
             state.last_good = None;
         }
         let found = was_set.or(against_told).or(against_last_good);
-        let right = now.wall.shifted(if was_set.is_some() { -set_by } else { 0 });
+        let doubted_at = state.doubted_at.unwrap_or(now.running);
+        state.doubted_at = found.map(|_| doubted_at);
         let doubt = found.map(|(against, (off, is_ahead))| Doubt {
-            since: state.doubt.map_or(right, |doubt| doubt.since),
+            since: now.wall.minus(now.running.saturating_sub(doubted_at)),
             against,
             off,
             is_ahead,
@@ -334,8 +338,8 @@ impl ClockWatch {
                 "{doubt}. Until this is resolved, no key is created, retired, disabled or erased. {}",
                 doubt.advice()
             ),
-            (Some(doubt), None) => info!(
-                since = %rfc3339(doubt.since),
+            (Some(_), None) => info!(
+                after = %brief(now.running.saturating_sub(doubted_at)),
                 "the wall clock agrees with the other clocks again"
             ),
             _ => {}

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use signet_core::algorithm::RsaBits;
+use signet_core::jwk::{Jwk, JwkSet};
 use signet_core::mint::{Headers, SignRequest, Template};
 use signet_core::verify::{Requirements, authenticate};
 use signet_core::{
-    Algorithm, Durations, Issuer, KeyRecord, KeyState, Policy, SigningKey, Timestamp, VerifyingKey, schedule,
+    Algorithm, Durations, ForeignKeys, Issuer, Judged, KeyRecord, KeyState, Policy, SigningKey, Timestamp,
+    VerifyingKey, schedule,
 };
 
 const NOW: Timestamp = Timestamp::from_secs(1_750_000_000);
@@ -120,5 +122,22 @@ fn scheduling(c: &mut Criterion) {
     });
 }
 
-criterion_group!(core, sign, authentication, verification, minting, scheduling);
+/// A key of an issuer when it is first seen, and when it is seen again.
+fn judging(c: &mut Criterion) {
+    let mut group = c.benchmark_group("read an RSA key of an issuer");
+    group.sample_size(10);
+    for bits in [RsaBits::B2048, RsaBits::B3072, RsaBits::B4096] {
+        let key = SigningKey::generate(Algorithm::RS256, bits).expect("a key");
+        let set = JwkSet {
+            keys: vec![Jwk::from(key.verifying_key())],
+        };
+        let set = serde_json::to_vec(&set).expect("JSON");
+        let mut judged = Judged::default();
+        let read = |judged: &mut Judged| ForeignKeys::parse_again(&set, &[Algorithm::RS256], judged);
+        group.bench_function(format!("{bits:?} new"), |b| b.iter(|| read(&mut Judged::default())));
+        group.bench_function(format!("{bits:?} again"), |b| b.iter(|| read(&mut judged)));
+    }
+}
+
+criterion_group!(core, sign, authentication, verification, minting, scheduling, judging);
 criterion_main!(core);

@@ -16,8 +16,9 @@ use serde_json::value::RawValue;
 use crate::algorithm::Algorithm;
 use crate::json::{self, Object};
 use crate::jwk::Jwk;
+use crate::modulus::Judged;
 use crate::names::Kid;
-use crate::public_key::{PublicKeyError, VerifyingKey};
+use crate::public_key::{PublicKey, PublicKeyError, VerifyingKey};
 use crate::verify::Authentic;
 use crate::weak_key::Weakness;
 
@@ -95,9 +96,53 @@ struct Usable {
 impl ForeignKeys {
     /// Reads a JWK Set. `algorithms` lists the algorithms that the issuer may use, preferred ones first.
     ///
+    /// Each RSA key takes milliseconds. To judge only new keys, use [`parse_again`](Self::parse_again).
+    ///
     /// # Errors
     /// [`NoKeys`] if no key of the set can be used.
     pub fn parse(document: &[u8], algorithms: &[Algorithm]) -> Result<Self, NoKeys> {
+        Self::parse_again(document, algorithms, &mut Judged::default())
+    }
+
+    /// Like [`parse`](Self::parse), but reuses the verdicts on the RSA keys that the issuer published before. Only
+    /// new keys take milliseconds.
+    ///
+    /// # Errors
+    /// [`NoKeys`] if no key of the set can be used.
+    pub fn parse_again(document: &[u8], algorithms: &[Algorithm], judged: &mut Judged) -> Result<Self, NoKeys> {
+        let mut verdicts = Judged::default();
+        let keys = Self::read(document, algorithms, |n| verdicts.judge(n, judged));
+        if !matches!(keys, Err(NoKeys::NotASet | NoKeys::TooMany(_))) {
+            *judged = verdicts;
+        }
+        keys
+    }
+
+    /// Like [`parse`](Self::parse), for keys that were judged before they were stored.
+    ///
+    /// # Errors
+    /// [`NoKeys`] if no key of the set can be used.
+    pub fn parse_judged(document: &[u8], algorithms: &[Algorithm]) -> Result<Self, NoKeys> {
+        Self::read(document, algorithms, |_| Ok(()))
+    }
+
+    /// The verdicts on these keys, from when they were parsed.
+    #[must_use]
+    pub fn judged(&self) -> Judged {
+        let mut judged = Judged::default();
+        for key in self.keys.values().flatten() {
+            if let PublicKey::Rsa { n, .. } = key.public() {
+                judged.is_good(n);
+            }
+        }
+        judged
+    }
+
+    fn read(
+        document: &[u8],
+        algorithms: &[Algorithm],
+        mut judge: impl FnMut(&[u8]) -> Result<(), Weakness>,
+    ) -> Result<Self, NoKeys> {
         let set: Set<'_> = json::read(document).map_err(|_| NoKeys::NotASet)?;
         if set.keys.len() > MOST {
             return Err(NoKeys::TooMany(set.keys.len()));
@@ -105,7 +150,7 @@ impl ForeignKeys {
         let mut left_out = Vec::new();
         let mut usable = Vec::new();
         for (index, text) in set.keys.into_iter().enumerate() {
-            match read_key(text.get(), index + 1, algorithms) {
+            match read_key(text.get(), index + 1, algorithms, &mut judge) {
                 Ok(key) => usable.push(key),
                 Err(reason) => left_out.push(reason),
             }
@@ -213,7 +258,12 @@ fn by_name(mut usable: Vec<Usable>, left_out: &mut Vec<LeftOut>) -> HashMap<Kid,
         .collect()
 }
 
-fn read_key(text: &str, place: usize, algorithms: &[Algorithm]) -> Result<Usable, LeftOut> {
+fn read_key(
+    text: &str,
+    place: usize,
+    algorithms: &[Algorithm],
+    judge: &mut impl FnMut(&[u8]) -> Result<(), Weakness>,
+) -> Result<Usable, LeftOut> {
     let nameless = |why| LeftOut { kid: None, place, why };
     // The members must have different names (RFC 7517 §4). Parsing as an object also rejects an array, which serde
     // would accept as a struct.
@@ -270,24 +320,33 @@ fn read_key(text: &str, place: usize, algorithms: &[Algorithm]) -> Result<Usable
     let algorithm = algorithm.ok_or_else(|| left_out("has an algorithm that is not allowed for this issuer"))?;
     let key = public.for_algorithm(*algorithm).map_err(|error| {
         left_out(match error {
-            PublicKeyError::Weak(Weakness::NoPoint) => "is not the canonical encoding of a point of its curve",
-            PublicKeyError::Weak(Weakness::SmallOrder) => {
-                "is a point with a small-order component, so others can sign for it"
-            }
-            PublicKeyError::Weak(Weakness::SmallFactor) => "is an RSA key with a small factor",
-            PublicKeyError::Weak(Weakness::CloseFactors) => {
-                "is an RSA key that can be factored, because its two factors are too close (CVE-2022-26320)"
-            }
-            PublicKeyError::Weak(Weakness::Roca) => "is an RSA key that can be factored (ROCA, CVE-2017-15361)",
+            PublicKeyError::Weak(weakness) => weak(weakness),
             _ => "is too weak, too long, or not a valid key",
         })
     })?;
+    if let PublicKey::Rsa { n, .. } = &public {
+        judge(n).map_err(|weakness| left_out(weak(weakness)))?;
+    }
     Ok(Usable {
         kid: Kid::new(name),
         key,
         names_algorithm: jwk.alg.is_some(),
         place,
     })
+}
+
+fn weak(weakness: Weakness) -> &'static str {
+    match weakness {
+        Weakness::NoPoint => "is not the canonical encoding of a point of its curve",
+        Weakness::SmallOrder => "is a point with a small-order component, so others can sign for it",
+        Weakness::SmallFactor => "is an RSA key with a small factor",
+        Weakness::Prime => "is an RSA key whose modulus is a prime, so others can sign for it",
+        Weakness::Power => "is an RSA key whose modulus is a power of a smaller number",
+        Weakness::CloseFactors => {
+            "is an RSA key that can be factored, because its two factors are too close (CVE-2022-26320)"
+        }
+        Weakness::Roca => "is an RSA key that can be factored (ROCA, CVE-2017-15361)",
+    }
 }
 
 /// Rewrites numbers that are base64 with padding or in the standard alphabet (RFC 4648 §4). Some publishers write these

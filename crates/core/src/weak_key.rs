@@ -22,6 +22,12 @@ pub enum Weakness {
     /// The two primes are equal, or so close that Fermat's method finds them.
     #[error("the two factors of its RSA modulus are so close that anybody can find them (CVE-2022-26320)")]
     CloseFactors,
+    /// The modulus is a prime, so the private exponent follows from the public one.
+    #[error("its RSA modulus is a prime, so that anybody computes its private key (NIST SP 800-89 §5.3.3)")]
+    Prime,
+    /// The modulus is a power of a smaller number.
+    #[error("its RSA modulus is a power of a smaller number (NIST SP 800-89 §5.3.3)")]
+    Power,
     /// The modulus has the structure of Infineon's RSA library (ROCA, CVE-2017-15361).
     #[error("its RSA modulus was made by a faulty generator (ROCA), so its factors can be computed (CVE-2017-15361)")]
     Roca,

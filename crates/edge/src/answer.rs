@@ -20,3 +20,8 @@ impl<B> AnswerBody for B where
     B: http_body::Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static
 {
 }
+
+/// Marks an answer, in its extensions, that is passed on piece by piece. Only one piece of it is in memory, whatever its
+/// length. Without the mark, the whole length of an answer counts as memory.
+#[derive(Clone, Copy, Debug)]
+pub struct PassedOn;

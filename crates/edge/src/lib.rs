@@ -74,7 +74,7 @@ pub mod unix;
 mod workers;
 
 pub use accept::{Context, Limits, Record, serve_tcp, serve_unix};
-pub use answer::{AnswerBody, Body, Response};
+pub use answer::{AnswerBody, Body, PassedOn, Response};
 pub use handler::Handler;
 pub use peer::{AllowList, Peer};
 pub use problem::Problem;

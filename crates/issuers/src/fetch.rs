@@ -9,7 +9,7 @@ use hyper_util::client::proxy::matcher::Matcher;
 use serde::Deserialize;
 use signet_base::chain;
 use signet_base::{USER_AGENT, proxies};
-use signet_core::{Algorithm, ForeignKeys, Issuer, foreign_keys, json};
+use signet_core::{Algorithm, ForeignKeys, Issuer, Judged, foreign_keys, json};
 use tokio::time::Instant;
 
 use super::freshness::life;
@@ -69,7 +69,7 @@ pub enum FetchError {
     /// The document is for another issuer (OpenID Connect Discovery 1.0 §4.3).
     #[error(
         "{url} is the discovery document of another issuer, {named:?}; if you mean that one, write exactly this name \
-         in SIGNET_TRUSTED_ISSUERS"
+         in the settings"
     )]
     OtherIssuer {
         /// The requested URL.
@@ -126,6 +126,8 @@ pub(super) struct Source {
     /// Which URLs go through a proxy, by the same rules as the client.
     proxies: Option<Matcher>,
     discovered: Option<(Location, Instant)>,
+    /// The verdicts on the keys of the last answer.
+    judged: Judged,
 }
 
 #[derive(Deserialize)]
@@ -165,7 +167,13 @@ impl Source {
             resolver,
             proxies,
             discovered: None,
+            judged: Judged::default(),
         })
+    }
+
+    /// An earlier process has judged these keys.
+    pub(super) fn recall(&mut self, keys: &ForeignKeys) {
+        self.judged = keys.judged();
     }
 
     /// Fetches the keys once.
@@ -212,9 +220,20 @@ impl Source {
         (!self.proxies.as_ref().is_some_and(takes_a_proxy)).then_some(url)
     }
 
-    async fn keys(&self, url: &Location) -> Result<Fetched, FetchError> {
+    /// A new RSA key takes milliseconds to be judged, and a set may have many: requests do not wait for that.
+    async fn keys(&mut self, url: &Location) -> Result<Fetched, FetchError> {
         let (document, life) = self.read(url).await?;
-        let keys = ForeignKeys::parse(&document, &self.algorithms).map_err(|source| FetchError::NoKeys {
+        let (algorithms, mut judged) = (self.algorithms.clone(), std::mem::take(&mut self.judged));
+        let reading = tokio::task::spawn_blocking(move || {
+            let keys = ForeignKeys::parse_again(&document, &algorithms, &mut judged);
+            (keys, judged)
+        });
+        let Ok((keys, judged)) = reading.await else {
+            let why = "the process is stopping".to_owned();
+            return Err(FetchError::Transport { url: url.clone(), why });
+        };
+        self.judged = judged;
+        let keys = keys.map_err(|source| FetchError::NoKeys {
             url: url.clone(),
             source,
         })?;

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use signet_base::{Clock, Jitter, Outage, chain, rfc3339};
+use signet_base::{Clock, Jitter, Outage, brief, chain, rfc3339};
 use signet_core::Timestamp;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -109,11 +109,8 @@ impl Follower {
             }
         }
         if let Some(outage) = self.trusted.outage.swap(None) {
-            info!(
-                issuer = %terms.issuer,
-                since = %rfc3339(outage.since),
-                "the keys of a trusted issuer can be fetched again"
-            );
+            let after = brief(asked_at.since(outage.since));
+            info!(issuer = %terms.issuer, %after, "the keys of a trusted issuer can be fetched again");
         } else if before.is_none() {
             info!(
                 issuer = %terms.issuer,
@@ -139,6 +136,7 @@ impl Follower {
     pub(super) fn recall(&mut self, remembered: Remembered) {
         let fetched_at = rfc3339(remembered.fetched_at);
         let issuer = &self.trusted.terms.issuer;
+        self.source.recall(&remembered.keys);
         match remembered.worth(&self.trusted.terms, self.clock.now()) {
             Worth::Fresh(known) => {
                 info!(%issuer, fetched_at, "using the keys of a trusted issuer from disk until they are fetched");

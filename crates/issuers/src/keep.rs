@@ -9,10 +9,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use signet_base::chain;
+use signet_base::{Clock, Outage, chain};
 use signet_core::{Issuer, Timestamp};
 use signet_files::cache::FileFault;
 use tokio::sync::Notify;
+use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 use super::kept::{Kept, KeptError, Refusal, Remembered};
@@ -45,7 +46,7 @@ pub(super) async fn recall(
         }
         found
     });
-    match tokio::time::timeout(PATIENCE, reading).await {
+    match timeout(PATIENCE, reading).await {
         // An error means that the process is stopping or no thread could be started. Continue without stored keys.
         Ok(found) => found.unwrap_or_default(),
         Err(_) => {
@@ -60,16 +61,25 @@ pub(super) async fn recall(
     }
 }
 
+/// The pause before a failed write is tried again.
+const AGAIN: Duration = Duration::from_secs(60);
+
 /// The task that stores keys.
 #[derive(Debug)]
 pub(super) struct Keep {
     files: Vec<(Arc<Trusted>, Kept)>,
     fetched: Arc<Notify>,
+    clock: Arc<dyn Clock>,
 }
 
 impl Keep {
     /// Makes the task. It runs each time `fetched` is notified.
-    pub(super) fn new(data_dir: &Path, issuers: Vec<Arc<Trusted>>, fetched: Arc<Notify>) -> Self {
+    pub(super) fn new(
+        data_dir: &Path,
+        issuers: Vec<Arc<Trusted>>,
+        fetched: Arc<Notify>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let file = |trusted: Arc<Trusted>| {
             let kept = Kept::new(data_dir, &trusted.terms);
             (trusted, kept)
@@ -77,6 +87,7 @@ impl Keep {
         Self {
             files: issuers.into_iter().map(file).collect(),
             fetched,
+            clock,
         }
     }
 
@@ -85,22 +96,35 @@ impl Keep {
         let mut written: Vec<Option<Arc<Known>>> = vec![None; self.files.len()];
         let mut faults = Faults::default();
         loop {
-            self.fetched.notified().await;
+            // A failed write is tried again even if nothing new is fetched.
+            let is_failing = self.files.iter().any(|(trusted, _)| trusted.unkept().is_some());
+            match is_failing {
+                true => drop(timeout(AGAIN, self.fetched.notified()).await),
+                false => self.fetched.notified().await,
+            }
             for (index, (trusted, file)) in self.files.iter().enumerate() {
                 let Some(known) = trusted.known.load_full().filter(|known| !known.is_from_disk) else {
                     continue;
                 };
-                if !written[index].as_ref().is_none_or(|last| is_news(last, &known)) {
+                let is_unkept = trusted.unkept().is_some();
+                if !is_unkept && !written[index].as_ref().is_none_or(|last| is_news(last, &known)) {
                     continue;
                 }
                 let (file, remembered) = (file.clone(), known.remembered());
                 match tokio::task::spawn_blocking(move || file.write(&remembered)).await {
-                    Ok(Ok(())) => faults.mended(index),
-                    Ok(Err(error)) => faults.note(index, &error),
+                    Ok(Ok(())) => {
+                        trusted.unkept.store(None);
+                        faults.mended(index);
+                    }
+                    Ok(Err(error)) => {
+                        let since = trusted.unkept().map_or_else(|| self.clock.now(), |outage| outage.since);
+                        let reason = chain(&error);
+                        trusted.unkept.store(Some(Arc::new(Outage { since, reason })));
+                        faults.note(index, &error);
+                    }
                     // The process is stopping.
                     Err(_) => return,
                 }
-                // This also covers failures: a full disk is not tried again after each fetch.
                 written[index] = Some(known);
             }
         }

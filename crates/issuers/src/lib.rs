@@ -136,6 +136,8 @@ pub struct Trusted {
     terms: TrustedIssuer,
     known: ArcSwapOption<Known>,
     outage: ArcSwapOption<Outage>,
+    /// Why the keys cannot be written to disk.
+    unkept: ArcSwapOption<Outage>,
     was_tried: AtomicBool,
     /// Requests a fetch because a token named an unknown key.
     wish: Notify,
@@ -149,6 +151,7 @@ impl Trusted {
             terms,
             known: ArcSwapOption::empty(),
             outage: ArcSwapOption::empty(),
+            unkept: ArcSwapOption::empty(),
             was_tried: AtomicBool::new(false),
             wish: Notify::new(),
             order: Notify::new(),
@@ -178,6 +181,18 @@ impl Trusted {
     #[must_use]
     pub fn outage(&self) -> Option<Arc<Outage>> {
         self.outage.load_full()
+    }
+
+    /// Why the last keys could not be written to disk, where a restart would find them, and since when.
+    #[must_use]
+    pub fn unkept(&self) -> Option<Arc<Outage>> {
+        self.unkept.load_full()
+    }
+
+    /// Until when the last keys may be used, if there are any.
+    #[must_use]
+    pub fn usable_until(&self) -> Option<Timestamp> {
+        self.known.load().as_ref().map(|known| known.usable_until)
     }
 
     /// If the keys in use come from disk: when they were fetched, and how long they may be used. `None` once this
@@ -306,7 +321,9 @@ impl Issuers {
         }
         if !issuers.is_empty() {
             let all = issuers.values().cloned().collect();
-            until_shutdown(Box::pin(keep::Keep::new(means.data_dir, all, fetched).run()));
+            until_shutdown(Box::pin(
+                keep::Keep::new(means.data_dir, all, fetched, Arc::clone(means.clock)).run(),
+            ));
         }
         Ok(Self(issuers))
     }

@@ -11,7 +11,6 @@ const LONGEST: f64 = 366.0 * 24.0 * 3600.0;
 /// Parses a duration. Only `0` needs no unit.
 ///
 /// # Errors
-///
 /// What is wrong, and what to write.
 pub(super) fn parse(text: &str) -> Result<Duration, String> {
     if text == "0" {

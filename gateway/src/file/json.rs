@@ -109,7 +109,6 @@ impl fmt::Display for Node {
 /// Parses a document. A byte order mark before it is ignored, because editors on Windows write one.
 ///
 /// # Errors
-///
 /// [`NotJson`], with the first place that is not JSON.
 pub fn parse(text: &str) -> Result<Node, NotJson> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);

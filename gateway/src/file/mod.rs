@@ -1,6 +1,8 @@
-//! The file `krakend.json`, version 3: read with the line of every value, and checked against the table of all keys.
+//! The file `krakend.json`, version 3. It is parsed with the line of every value, and checked
+//! against the table of all keys.
 //!
-//! [`Document::read`] is the entry point; [`Section`] hands out the values. This module does not know what a value leads to.
+//! [`Document::read`] is the entry point, and [`Section`] returns the values. This module does
+//! not know what a value means.
 
 mod duration;
 mod environment;
@@ -17,7 +19,7 @@ pub use report::{Fault, Finding, Place, Report};
 pub use section::{At, Section};
 pub use walk::Strictness;
 
-/// The longest file that is read.
+/// The maximum size of the file in bytes.
 const LONGEST: u64 = 16 * 1024 * 1024;
 
 /// A file whose keys were checked.
@@ -30,7 +32,7 @@ impl Document {
     /// Reads a file.
     ///
     /// # Errors
-    /// [`Report`] if there is nothing that can be looked at. Problems with keys do not end the reading: they are in `report`.
+    /// [`Report`], if the file cannot be parsed. Problems with keys are not errors here; they are in `report`.
     pub fn read(
         path: &Path,
         variables: &[(String, String)],
@@ -58,7 +60,7 @@ impl Document {
         Self::parse(&text, variables, strictness, report)
     }
 
-    /// Reads the text of a file.
+    /// Parses the text of a file.
     pub fn parse(
         text: &str,
         variables: &[(String, String)],
@@ -79,13 +81,13 @@ impl Document {
                 return None;
             }
         };
-        // Before the check: a value from a variable is checked like a value from the file.
+        // This is done before the check, so that a value from a variable is checked like one from the file.
         environment::apply(&mut node, variables, report);
         walk::check(&node, strictness, report);
         Some(Self { node })
     }
 
-    /// The root, for reading.
+    /// The root section of the document.
     #[must_use]
     pub fn root<'a>(&'a self, report: &'a RefCell<Report>) -> Section<'a> {
         Section::root(&self.node, report)
@@ -103,7 +105,7 @@ fn text(path: &Path) -> Result<String, String> {
     String::from_utf8(octets).map_err(|_| "the file is not UTF-8".to_owned())
 }
 
-/// What to do with a template, if it is one.
+/// The advice for a template, if the text is one.
 fn template(text: &str) -> &'static str {
     match text.contains("{{") {
         true => {

@@ -1,13 +1,13 @@
-//! What is wrong with a file: all of it at once, each problem with its place.
+//! The problems of a file. All are reported at once, each with its place.
 
 use std::fmt::{self, Write as _};
 
-/// Whose fault a problem is; it decides the exit code.
+/// Where the fault of a problem lies. It decides the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The text of the file.
+    /// The text of the file is wrong.
     Text,
-    /// The text may be right, but the machine does not have what it names.
+    /// The text may be right, but something that it names is missing on this machine.
     Environment,
 }
 
@@ -16,12 +16,12 @@ pub enum Fault {
 pub struct Place {
     /// The JSON path, such as `endpoints[0].backend[1].host`. Empty for the document.
     pub path: String,
-    /// The line, from 1.
+    /// The number of the line, from 1.
     pub line: usize,
 }
 
 impl Place {
-    /// The place of a member of this one.
+    /// The place of a member of the value here.
     #[must_use]
     pub fn member(&self, name: &str, line: usize) -> Self {
         let is_plain = name.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'_');
@@ -33,7 +33,7 @@ impl Place {
         Self { path, line }
     }
 
-    /// The place of an item of this one.
+    /// The place of an item of the array here.
     #[must_use]
     pub fn item(&self, index: usize, line: usize) -> Self {
         Self {
@@ -46,7 +46,7 @@ impl Place {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.line, self.path.is_empty()) {
-            // Only a variable puts something where the file has no line.
+            // Only a value from a variable has no line in the file.
             (0, _) => write!(f, "environment: {}", self.path),
             (line, true) => write!(f, "line {line}"),
             (line, false) => write!(f, "line {line}: {}", self.path),
@@ -57,11 +57,11 @@ impl fmt::Display for Place {
 /// A problem, or a warning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// Where.
+    /// The place of the problem.
     pub place: Place,
     /// What is wrong, and what to do.
     pub text: String,
-    /// Whose fault it is.
+    /// Where the fault lies.
     pub fault: Fault,
 }
 
@@ -74,7 +74,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// All that was found. With a problem the file is not served; with warnings it is.
+/// The problems and warnings of a file. A file with a problem is refused; one with warnings is accepted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     problems: Vec<Finding>,
@@ -82,7 +82,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// The file is not served because of this.
+    /// Adds a problem of the text.
     pub fn refuse(&mut self, place: Place, text: impl Into<String>) {
         self.problems.push(Finding {
             place,
@@ -91,7 +91,7 @@ impl Report {
         });
     }
 
-    /// The file is not served, as the machine lacks something.
+    /// Adds a problem of the machine.
     pub fn lacks(&mut self, place: Place, text: impl Into<String>) {
         self.problems.push(Finding {
             place,
@@ -100,7 +100,7 @@ impl Report {
         });
     }
 
-    /// An operator should know this.
+    /// Adds a warning.
     pub fn warn(&mut self, place: Place, text: impl Into<String>) {
         self.warnings.push(Finding {
             place,
@@ -138,7 +138,7 @@ impl Report {
         }
     }
 
-    /// The problems, one in a line, under a line that counts them.
+    /// The text of all problems, one in each line, after a line with their number.
     #[must_use]
     pub fn told(&self, file: &str) -> String {
         let mut text = match self.problems.len() {

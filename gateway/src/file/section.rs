@@ -1,5 +1,7 @@
-//! Reading the values of an object, each with its kind. What is of another kind is reported and read as absent. Reading then
-//! goes on, and all problems are reported at once.
+//! Typed access to the values of an object.
+//!
+//! A value of another type is reported and treated as missing. Reading then continues, so all
+//! problems are reported at once.
 
 use std::cell::RefCell;
 use std::ops::RangeInclusive;
@@ -21,14 +23,14 @@ pub struct Section<'a> {
 /// A value with its place.
 #[derive(Clone, Debug)]
 pub struct At<T> {
-    /// The value.
+    /// The value itself.
     pub value: T,
-    /// Where it is in the file.
+    /// The place of the value in the file.
     pub place: Place,
 }
 
 impl<'a> Section<'a> {
-    /// The document.
+    /// The root of the document.
     pub fn root(node: &'a Node, report: &'a RefCell<Report>) -> Self {
         let place = Place {
             line: node.line,
@@ -37,7 +39,7 @@ impl<'a> Section<'a> {
         Self { node, place, report }
     }
 
-    /// Where it is in the file.
+    /// The place of the section in the file.
     #[must_use]
     pub fn place(&self) -> &Place {
         &self.place
@@ -52,34 +54,34 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// The file cannot be served because of this key.
+    /// Reports a problem with this key.
     pub fn refuse(&self, key: &str, text: impl Into<String>) {
         self.report.borrow_mut().refuse(self.at(key), text);
     }
 
-    /// The file cannot be served because of this place.
+    /// Reports a problem with this place.
     pub fn refuse_at(&self, place: &Place, text: impl Into<String>) {
         self.report.borrow_mut().refuse(place.clone(), text);
     }
 
-    /// An operator should know this of a key.
+    /// Adds a warning about this key.
     pub fn warn(&self, key: &str, text: impl Into<String>) {
         self.report.borrow_mut().warn(self.at(key), text);
     }
 
-    /// The value as it was read.
+    /// The unconverted value.
     #[must_use]
     pub fn node(&self, key: &str) -> Option<&'a Node> {
         self.node.member(key).map(|member| &member.node)
     }
 
-    /// Whether the key is there.
+    /// Whether the section has the key.
     #[must_use]
     pub fn has(&self, key: &str) -> bool {
         self.node(key).is_some()
     }
 
-    /// A text.
+    /// Reads a string.
     pub fn text(&self, key: &str) -> Option<&'a str> {
         let node = self.node(key)?;
         match &node.value {
@@ -88,7 +90,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// `true` or `false`; absent is `false`.
+    /// Reads a flag. A missing one is `false`.
     pub fn flag(&self, key: &str) -> bool {
         let Some(node) = self.node(key) else {
             return false;
@@ -99,7 +101,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// A whole number within bounds.
+    /// Reads a whole number within bounds.
     pub fn number(&self, key: &str, bounds: RangeInclusive<u64>) -> Option<u64> {
         let node = self.node(key)?;
         let Value::Number(text) = &node.value else {
@@ -115,7 +117,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// A duration.
+    /// Reads a duration.
     pub fn duration(&self, key: &str) -> Option<Duration> {
         let node = self.node(key)?;
         let Value::Text(text) = &node.value else {
@@ -124,12 +126,12 @@ impl<'a> Section<'a> {
         duration::parse(text).map_err(|why| self.refuse(key, why)).ok()
     }
 
-    /// A duration; `0` and an absent one mean that there is none.
+    /// Reads a duration. `0` means none, like a missing value.
     pub fn span(&self, key: &str) -> Option<Duration> {
         self.duration(key).filter(|span| !span.is_zero())
     }
 
-    /// One of several words, and what each means; the first if it is absent.
+    /// Reads one of these words, and returns its meaning. A missing value means the first word.
     pub fn word<T: Copy>(&self, key: &str, words: &[(&str, T)]) -> Option<T> {
         let Some(text) = self.text(key) else {
             let is_absent = !self.has(key);
@@ -143,7 +145,7 @@ impl<'a> Section<'a> {
         found.map(|(_, meaning)| *meaning)
     }
 
-    /// A list of texts; empty if it is absent.
+    /// Reads a list of strings. A missing list is empty.
     pub fn texts(&self, key: &str) -> Vec<At<&'a str>> {
         let Some(node) = self.node(key) else {
             return Vec::new();
@@ -167,7 +169,7 @@ impl<'a> Section<'a> {
         texts
     }
 
-    /// The members of an object whose names are the user's own, without comments.
+    /// The members of an object with names that the user chooses, without comments.
     pub fn members(&self, key: &str) -> Vec<(&'a str, &'a Node, Place)> {
         let Some(node) = self.node(key) else {
             return Vec::new();
@@ -190,7 +192,7 @@ impl<'a> Section<'a> {
             .collect()
     }
 
-    /// An object within this one. One that is no object was refused by the walk.
+    /// The object under this key. The walk has already refused a value of another type.
     #[must_use]
     pub fn section(&self, key: &str) -> Option<Section<'a>> {
         let node = self.node(key)?;
@@ -201,13 +203,13 @@ impl<'a> Section<'a> {
         })
     }
 
-    /// A namespace of `extra_config`.
+    /// The namespace of `extra_config` with this name.
     #[must_use]
     pub fn namespace(&self, name: &str) -> Option<Section<'a>> {
         self.section("extra_config")?.section(name)
     }
 
-    /// The objects of a list. What is no object was refused by the walk.
+    /// The objects of a list. The walk has already refused other values.
     #[must_use]
     pub fn sections(&self, key: &str) -> Vec<Section<'a>> {
         let Some(Value::Array(items)) = self.node(key).map(|node| &node.value) else {

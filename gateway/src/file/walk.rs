@@ -1,4 +1,4 @@
-//! The walk over a file that finds every key that is not known, not supported, or without effect.
+//! Finds every key of a file that is unknown, unsupported, or without effect.
 
 use std::collections::HashSet;
 
@@ -6,15 +6,15 @@ use super::json::{Member, Node, Value};
 use super::keys::{Holds, Key, NAMESPACES, Namespace, ROOT, Scope, Support};
 use super::report::{Place, Report};
 
-/// What begins the name of a comment.
+/// The characters with which the name of a comment begins.
 const COMMENTS: [char; 4] = ['@', '$', '_', '#'];
 
-/// How strictly keys are read.
+/// How strictly keys are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Strictness {
-    /// A key that is not known is refused.
+    /// An unknown key is refused.
     Strict,
-    /// It is a warning, unless it may be meant to protect something.
+    /// An unknown key is a warning, unless it may be meant to restrict access.
     Lenient,
 }
 
@@ -38,7 +38,8 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// An object with these keys. `guarded`: a namespace that protects, in which no unknown key is overlooked.
+    /// Checks an object with these keys. In a `guarded` object, a namespace that restricts access,
+    /// every unknown key is refused.
     fn object(&mut self, node: &Node, place: &Place, keys: &'static [Key], guarded: bool) {
         let Value::Object(members) = &node.value else {
             return self.wrong_kind(node, place, "an object");
@@ -114,7 +115,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Something whose names are the user's own. Only what is ambiguous is refused.
+    /// Checks a value with names that the user chooses. Only ambiguities are refused.
     fn anything(&mut self, node: &Node, place: &Place) {
         match &node.value {
             Value::Object(members) => {

@@ -1,4 +1,4 @@
-//! A backend: whom to ask for what, and what to make of the answer.
+//! A backend: where requests go, and what is made of the answers.
 
 use std::fmt;
 
@@ -13,70 +13,70 @@ use crate::file::{At, Section};
 /// A backend, compiled.
 #[derive(Debug)]
 pub struct Backend {
-    /// The method of its requests.
+    /// The method of requests to the backend.
     pub method: Method,
-    /// Whom to ask.
+    /// The hosts of the backend.
     pub hosts: Hosts,
-    /// For what.
+    /// The path and query of requests.
     pub template: Template,
-    /// Which headers of the client pass.
+    /// Which headers of the client are passed on.
     pub headers: HeaderFilter,
-    /// Which query strings of the client pass.
+    /// Which query strings of the client are passed on.
     pub query: QueryFilter,
-    /// How its answer is read.
+    /// The encoding of the answers.
     pub encoding: Encoding,
-    /// What is made of its object.
+    /// The filters for the answer's object.
     pub shape: Shape,
-    /// What an error of it leads to.
+    /// What to do with an error.
     pub on_error: OnError,
-    /// Whether a redirect to one of its hosts is followed.
+    /// Whether to follow a redirect to one of the hosts.
     pub follows: bool,
 }
 
-/// How an answer is read.
+/// How an answer is parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
-    /// A JSON object.
+    /// The answer is a JSON object.
     Json,
-    /// A JSON array.
+    /// The answer is a JSON array.
     Collection,
-    /// Any JSON value.
+    /// The answer may be any JSON value.
     Safe,
-    /// A text.
+    /// The answer is a text.
     Text,
-    /// Not at all: it is handed on as it comes.
+    /// The answer is not parsed, but passed on as it arrives.
     Stream,
 }
 
-/// What an answer with another status than 200, 201 and 204 leads to.
+/// What to do with an answer whose status is not 200, 201 or 204.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OnError {
-    /// The backend has failed.
+    /// The backend counts as failed.
     Fail,
-    /// The same, and its status is the endpoint's if it is the only backend.
+    /// The backend counts as failed. If it is the only one, the endpoint answers with its status.
     Code,
     /// The error becomes a member of the answer with this name.
     Details(String),
 }
 
-/// What of the endpoint a backend needs.
+/// The properties of the endpoint that a backend needs.
 #[derive(Clone, Copy, Debug)]
 pub struct Around<'a> {
     /// The method of the endpoint.
     pub method: &'a Method,
-    /// What passes it.
+    /// Which headers the endpoint passes on.
     pub headers: &'a HeaderFilter,
-    /// What passes it.
+    /// Which query strings the endpoint passes on.
     pub query: &'a QueryFilter,
     /// The names that a pattern may use.
     pub names: Names<'a>,
-    /// Whether the answer is handed on as it comes.
+    /// Whether the answer is passed on as it arrives.
     pub streams: bool,
     /// The hosts of the root.
     pub hosts: &'a [At<String>],
 }
 
-/// The methods that are served and asked.
+/// The methods of endpoints and backends.
 pub(super) const METHODS: [(&str, Method); 5] = [
     ("GET", Method::GET),
     ("POST", Method::POST),
@@ -85,7 +85,7 @@ pub(super) const METHODS: [(&str, Method); 5] = [
     ("DELETE", Method::DELETE),
 ];
 
-/// Reads a method, in any case.
+/// Reads a method, in upper or lower case.
 pub(super) fn method(section: &Section<'_>) -> Option<Method> {
     let text = section.text("method")?;
     let found = METHODS.iter().find(|(name, _)| name.eq_ignore_ascii_case(text));
@@ -99,7 +99,7 @@ pub(super) fn method(section: &Section<'_>) -> Option<Method> {
 }
 
 impl Backend {
-    /// Reads a backend. Every problem is reported; `None` if it has one that leaves nothing to go on with.
+    /// Reads a backend. Reports every problem, and returns `None` if the rest is unusable.
     pub fn read(backend: &Section<'_>, around: Around<'_>) -> Option<Self> {
         let hosts = Hosts::read(backend, around.hosts);
         let encoding = encoding(backend, around.streams);

@@ -1,7 +1,8 @@
-//! Cross-origin requests of browsers (the Fetch standard, §3.2): which origins may read answers, and what they may send.
+//! Cross-origin requests of browsers (the Fetch standard, §3.2): which origins may read
+//! answers, and what they may send.
 //!
-//! It comes before the routes: a page can also read an error. A foreign origin is served like a client
-//! that is no browser, without the headers that would let it read the answer.
+//! The rules apply before the routes, so a page can also read an error. A request of a foreign origin is served like
+//! that of a client that is not a browser, but without the headers with which a page could read the answer.
 
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use crate::file::Section;
 const REQUEST_PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-control-request-private-network");
 const ALLOW_PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-control-allow-private-network");
 
-/// The headers that only the gateway writes where it has rules of its own.
+/// The headers that only the gateway writes if it has rules.
 const OWN: [HeaderName; 7] = [
     ACCESS_CONTROL_ALLOW_CREDENTIALS,
     ACCESS_CONTROL_ALLOW_HEADERS,
@@ -31,10 +32,10 @@ const OWN: [HeaderName; 7] = [
 /// The rules, compiled.
 #[derive(Clone, Debug)]
 pub struct Cors {
-    /// `None`: any.
+    /// The allowed origins. `None` allows any.
     origins: Option<Vec<Origin>>,
     methods: Vec<String>,
-    /// `None`: any.
+    /// The allowed headers. `None` allows any.
     headers: Option<Vec<HeaderName>>,
     expose: Option<HeaderValue>,
     credentials: bool,
@@ -44,7 +45,7 @@ pub struct Cors {
     status: StatusCode,
 }
 
-/// An origin, or all those with this beginning and this end.
+/// An origin, or all origins with this beginning and this end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Origin {
     Exactly(String),
@@ -113,7 +114,7 @@ impl Cors {
         }
     }
 
-    /// The headers of the answer to a preflight, if this is one.
+    /// The status and headers of the answer, if this request is a preflight.
     #[must_use]
     pub fn preflight(&self, method: &Method, request: &HeaderMap) -> Option<(StatusCode, HeaderMap)> {
         if *method != Method::OPTIONS {
@@ -128,7 +129,7 @@ impl Cors {
             return Some((self.status, headers));
         }
         self.allow_origin(request.get(ORIGIN), &mut headers);
-        // What is asked for is allowed, and no list tells more than that.
+        // Allows what was requested, and does not reveal the whole list.
         headers.insert(ACCESS_CONTROL_ALLOW_METHODS, wanted.clone());
         if let Some(asked) = request
             .get(ACCESS_CONTROL_REQUEST_HEADERS)
@@ -149,7 +150,7 @@ impl Cors {
         Some((self.status, headers))
     }
 
-    /// Whether all that a preflight asks for is allowed.
+    /// Checks that everything in a preflight is allowed.
     fn allows(&self, method: &HeaderValue, request: &HeaderMap) -> Option<()> {
         self.allowed_origin(request.get(ORIGIN))?;
         let method = method.to_str().ok()?.to_ascii_uppercase();
@@ -174,7 +175,7 @@ impl Cors {
         Some(())
     }
 
-    /// Writes the headers of an answer; those of a backend do not count.
+    /// Writes the headers of an answer, and removes those of a backend.
     pub fn finish(&self, origin: Option<&HeaderValue>, answer: &mut HeaderMap) {
         OWN.iter().for_each(|name| drop(answer.remove(name)));
         answer.append(VARY, HeaderValue::from(ORIGIN));
@@ -196,7 +197,7 @@ impl Cors {
         true
     }
 
-    /// What is said of the origin of a request, if it may read the answer.
+    /// The value that allows the origin of a request, if it may read the answer.
     fn allowed_origin(&self, origin: Option<&HeaderValue>) -> Option<HeaderValue> {
         let origin = origin?;
         let Some(origins) = &self.origins else {
@@ -207,7 +208,7 @@ impl Cors {
     }
 }
 
-/// A list of headers; `None` for all.
+/// Reads a list of headers. `None` means all.
 fn headers(cors: &Section<'_>, key: &str) -> Option<Vec<HeaderName>> {
     let mut names = Vec::new();
     for text in cors.texts(key) {

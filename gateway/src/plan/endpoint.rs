@@ -1,4 +1,4 @@
-//! An endpoint: what it answers to, whom it asks, and how the answers become one.
+//! An endpoint: which requests it answers, which backends it calls, and how it merges their answers.
 
 use std::fmt;
 use std::time::Duration;
@@ -17,98 +17,98 @@ use crate::tree::{self, Members};
 /// An endpoint, compiled.
 #[derive(Debug)]
 pub struct Endpoint {
-    /// The method that it answers to.
+    /// The method of its requests.
     pub method: Method,
-    /// Its path, as it is written.
+    /// The path, as in the file.
     pub path: String,
-    /// The same, as it is matched.
+    /// The path, for matching requests.
     pub route: Vec<Segment>,
-    /// Where it is in the file.
+    /// The place of the endpoint in the file.
     pub place: Place,
-    /// How long the whole may take.
+    /// The deadline for the whole request.
     pub timeout: Duration,
-    /// `Cache-Control` of a complete answer.
+    /// The `Cache-Control` of a complete answer.
     pub cache_control: Option<HeaderValue>,
-    /// Whom it asks.
+    /// The backends of the endpoint.
     pub backends: Vec<Backend>,
-    /// In which order.
+    /// The order in which the backends are called.
     pub flow: Flow,
-    /// How the answer is written.
+    /// The format of the answer.
     pub output: Output,
-    /// What is put into the answer.
+    /// Members to add to the answer.
     pub fixed: Option<Fixed>,
-    /// Which tokens it takes: the number of a validator.
+    /// The number of the validator for tokens. `None` if no token is needed.
     pub validator: Option<usize>,
 }
 
-/// In which order backends are asked.
+/// The order in which backends are called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
-    /// There is one, and its answer is handed on as it comes.
+    /// There is one backend, and its answer is passed on as it arrives.
     Stream,
-    /// There is one.
+    /// There is one backend.
     Alone,
-    /// All at once.
+    /// All backends are called at once.
     Merge,
-    /// One after the other.
+    /// The backends are called one after the other.
     Chain,
 }
 
-/// How the answer is written.
+/// The format of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// As a JSON object.
+    /// A JSON object.
     Json,
     /// The array under `collection`.
     Collection,
     /// The text under `content`.
     Text,
-    /// As it comes.
+    /// The answer of the backend, as it arrives.
     Stream,
 }
 
-/// Members that are put into the answer, over those that are there.
+/// Members that are added to the answer, in place of others with the same name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fixed {
-    /// The members.
+    /// The members to add.
     pub data: Members,
-    /// When.
+    /// When to add the members.
     pub when: When,
 }
 
 /// When fixed members are put into an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
-    /// Always.
+    /// The members are always added.
     Always,
-    /// No backend has failed.
+    /// The members are added if no backend has failed.
     Success,
-    /// A backend has failed.
+    /// The members are added if a backend has failed.
     Errored,
-    /// The answer is complete.
+    /// The members are added if the answer is complete.
     Complete,
-    /// It is not.
+    /// The members are added if the answer is incomplete.
     Incomplete,
 }
 
-/// What endpoints take from the root.
+/// The settings of the root that endpoints inherit.
 #[derive(Clone, Debug)]
 pub struct Defaults {
-    /// `timeout`.
+    /// The default `timeout` of endpoints.
     pub timeout: Duration,
-    /// `cache_ttl`.
+    /// The default `cache_ttl` of endpoints.
     pub cache_ttl: Duration,
-    /// `output_encoding`.
+    /// The default `output_encoding` of endpoints.
     pub output: Option<Output>,
-    /// `host`.
+    /// The default `host` of backends.
     pub hosts: Vec<At<String>>,
 }
 
-/// The paths that the gateway answers itself.
+/// Paths that the gateway answers itself.
 const RESERVED: [&str; 3] = ["/__debug", "/__echo", "/__health"];
 
 impl Endpoint {
-    /// Reads an endpoint. Every problem is reported; `None` if it has one that leaves nothing to go on with.
+    /// Reads an endpoint. Reports every problem, and returns `None` if the rest is unusable.
     pub fn read(endpoint: &Section<'_>, defaults: &Defaults, validators: &mut Vec<Validator>) -> Option<Self> {
         let namespace = endpoint.namespace("auth/validator");
         let validator = namespace.as_ref().and_then(Validator::read);
@@ -177,7 +177,7 @@ impl Endpoint {
         })
     }
 
-    /// Whether the octets of the only backend are the answer, once they are checked.
+    /// Whether the answer is the bytes of the only backend, after a check.
     #[must_use]
     pub fn hands_on_octets(&self) -> bool {
         self.flow == Flow::Alone
@@ -190,7 +190,7 @@ impl Endpoint {
     }
 }
 
-/// The number of a validator. Endpoints that say the same share one, and what it remembers.
+/// The number of this validator. Endpoints with equal requirements share one, with its cache.
 fn number(validator: Validator, validators: &mut Vec<Validator>) -> usize {
     validators
         .iter()
@@ -293,7 +293,7 @@ fn timeout(endpoint: &Section<'_>, default: Duration) -> Duration {
     }
 }
 
-/// Reads `output_encoding`, of the root or of an endpoint.
+/// Reads `output_encoding` of the root or of an endpoint.
 pub(super) fn output(section: &Section<'_>, default: Option<Output>) -> Option<Output> {
     const LATER: &str =
         "is not supported by this version of signet-gateway; write json, json-collection, string, negotiate or no-op";
@@ -301,7 +301,7 @@ pub(super) fn output(section: &Section<'_>, default: Option<Output>) -> Option<O
         return default.filter(|_| !section.has("output_encoding"));
     };
     match text {
-        // Of those that a client may ask for with Accept, JSON is the one that there is.
+        // A client may request a format with `Accept`, but only JSON is available.
         "json" | "negotiate" => Some(Output::Json),
         "fast-json" => {
             section.warn(
@@ -364,7 +364,7 @@ fn fixed(endpoint: &Section<'_>) -> Option<Fixed> {
     Some(Fixed { data, when })
 }
 
-/// The pipeline in one line.
+/// Describes the pipeline in one line.
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} ", self.method, self.path)?;

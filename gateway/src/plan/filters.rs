@@ -1,4 +1,4 @@
-//! What of a client's request reaches a backend: the headers and query strings that the file lists, and nothing else.
+//! Which headers and query strings of a client's request reach a backend: only those that the file lists.
 
 use std::fmt;
 
@@ -23,7 +23,7 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     HeaderName::from_static("proxy-connection"),
 ];
 
-/// Headers of a request that the gateway writes itself.
+/// Request headers that only the gateway writes.
 const OWN: [HeaderName; 5] = [
     CONTENT_LENGTH,
     EXPECT,
@@ -32,12 +32,12 @@ const OWN: [HeaderName; 5] = [
     HeaderName::from_static("x-forwarded-host"),
 ];
 
-/// Whether a client's header is never handed on, whatever a file lists.
+/// Whether this header of a client is never passed on, even if a file lists it.
 pub(super) fn never_passes(name: &HeaderName) -> bool {
     HOP_BY_HOP.contains(name) || OWN.contains(name)
 }
 
-/// Removes what concerns the connection that a message came over.
+/// Removes the headers that belong to the connection of a message.
 pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
     if headers.contains_key(CONNECTION) {
         connection_names(headers)
@@ -56,26 +56,26 @@ fn connection_names(headers: &HeaderMap) -> Vec<HeaderName> {
         .collect()
 }
 
-/// Which headers pass.
+/// Which headers are passed on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HeaderFilter {
-    /// All but those that never do.
+    /// All headers are passed on, except those that never are.
     All,
-    /// These.
+    /// Only headers with these names are passed on.
     Names(Vec<HeaderName>),
 }
 
-/// Which query strings pass.
+/// Which query strings are passed on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum QueryFilter {
-    /// All.
+    /// All query strings are passed on.
     All,
-    /// These; their case matters.
+    /// Only query strings with these names are passed on. Case matters.
     Names(Vec<String>),
 }
 
 impl HeaderFilter {
-    /// Reads the headers of an endpoint. Where none is named, `Content-Type` passes.
+    /// Reads the headers of an endpoint. If it lists none, only `Content-Type` is passed on.
     pub fn of_endpoint(endpoint: &Section<'_>) -> Self {
         match Self::read(endpoint) {
             Some(Self::Names(names)) if names.is_empty() => Self::Names(vec![CONTENT_TYPE]),
@@ -84,7 +84,7 @@ impl HeaderFilter {
         }
     }
 
-    /// Reads the headers of a backend, which are some of those that the endpoint lets through.
+    /// Reads the headers of a backend. They are a part of those that the endpoint passes on.
     pub fn of_backend(&self, backend: &Section<'_>) -> Self {
         match (self, Self::read(backend)) {
             (_, None | Some(Self::All)) => self.clone(),
@@ -122,7 +122,8 @@ impl HeaderFilter {
         Some(Self::Names(names))
     }
 
-    /// The headers of a request that pass. `decodes`: the answer is taken apart here, so no coding of it is asked for.
+    /// The headers of a request to pass on. With `decodes`, the answer is parsed here, so no
+    /// compression is requested for it.
     #[must_use]
     pub fn pass(&self, headers: &HeaderMap, decodes: bool) -> HeaderMap {
         let mut passed = match self {
@@ -159,7 +160,7 @@ impl QueryFilter {
         Self::read(endpoint).unwrap_or(Self::Names(Vec::new()))
     }
 
-    /// Reads those of a backend, which are some of those that the endpoint lets through.
+    /// Reads the query strings of a backend. They are a part of those that the endpoint passes on.
     pub fn of_backend(&self, backend: &Section<'_>) -> Self {
         match (self, Self::read(backend)) {
             (_, None | Some(Self::All)) => self.clone(),
@@ -179,13 +180,13 @@ impl QueryFilter {
         }
     }
 
-    /// Whether none passes.
+    /// Whether no query string is passed on.
     #[must_use]
     pub fn is_nothing(&self) -> bool {
         matches!(self, Self::Names(names) if names.is_empty())
     }
 
-    /// The pairs of a query that pass, sorted by name and encoded again.
+    /// The pairs of a query to pass on, sorted by name and encoded again.
     #[must_use]
     pub fn pass(&self, query: &str) -> String {
         if query.is_empty() || self.is_nothing() {

@@ -1,7 +1,7 @@
-//! What the gateway does, compiled once from the file: every path, pattern, filter and header is made here, and nothing of the
-//! file is looked up by name when a request comes.
+//! What the gateway does, compiled once from the file. Every path, pattern, filter and header is prepared here, so a
+//! request looks up nothing of the file by name.
 //!
-//! [`Plan::read`] is the entry point. Problems are reported with their place, all of them; this module knows no network.
+//! [`Plan::read`] is the entry point. All problems are reported with their places. This module knows no network.
 
 pub mod backend;
 pub mod cors;
@@ -9,6 +9,7 @@ pub mod endpoint;
 pub mod filters;
 pub mod hosts;
 pub mod lookup;
+pub mod proxies;
 pub mod rules;
 pub mod shape;
 pub mod template;
@@ -27,59 +28,59 @@ use crate::file::{Document, Report, Section};
 use crate::routes::Routes;
 use endpoint::Defaults;
 
-/// What is compiled of a file.
+/// A compiled file.
 #[derive(Debug)]
 pub struct Plan {
-    /// A label, for the log.
+    /// A name for the log.
     pub name: Option<String>,
-    /// Where to listen.
+    /// The address to listen on.
     pub listen: SocketAddr,
-    /// How long a client may take for the head of a request.
+    /// How long a client may take to send the head of a request.
     pub header_timeout: Duration,
-    /// How long requests under way may take when the process ends.
+    /// How long requests in progress may take when the process ends.
     pub drain: Duration,
-    /// How backends are connected to.
+    /// The settings of connections to backends.
     pub connections: Connections,
-    /// What all endpoints have in common.
+    /// The settings that all endpoints share.
     pub rules: Rules,
-    /// Which endpoint answers a path.
+    /// The endpoint for each path.
     pub routes: Routes,
-    /// The endpoints.
+    /// The endpoints, by number.
     pub endpoints: Vec<Endpoint>,
-    /// Which tokens they take: each has the number of one of these.
+    /// The validators of tokens. Endpoints refer to them by number.
     pub validators: Vec<Validator>,
     /// The most verbose level of the log, and whether it is JSON.
     pub log: Log,
 }
 
-/// How backends are connected to.
+/// The settings of connections to backends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Connections {
-    /// Idle connections that each thread keeps to one host.
+    /// The maximum number of idle connections that each thread keeps to one host.
     pub idle_per_host: usize,
-    /// How long.
+    /// How long an idle connection is kept.
     pub idle_timeout: Option<Duration>,
-    /// How long a backend may take until the head of its answer.
+    /// How long a backend may take to send the head of its answer.
     pub header_timeout: Option<Duration>,
-    /// How long a connection may take.
+    /// How long connecting may take.
     pub connect_timeout: Option<Duration>,
-    /// When a silent connection is probed by TCP.
+    /// After how long TCP probes a silent connection.
     pub keep_alive: Option<Duration>,
-    /// How long the first family of addresses is tried alone.
+    /// How long the first address family is tried alone.
     pub fallback_delay: Duration,
 }
 
-/// The log.
+/// The settings of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Log {
     /// The most verbose level.
     pub level: tracing::Level,
-    /// Whether it is JSON; `None` where nothing is said.
+    /// Whether the log is JSON. `None` if the file does not say.
     pub as_json: Option<bool>,
 }
 
 impl Plan {
-    /// Compiles a document. Whatever comes out, it is served only if the report is good.
+    /// Compiles a document. The result may be used only if the report has no problem.
     pub fn read(document: &Document, report: &mut Report) -> Option<Self> {
         let shared = RefCell::new(std::mem::take(report));
         let plan = read(&document.root(&shared));
@@ -158,7 +159,7 @@ fn version(root: &Section<'_>) {
 fn listen(root: &Section<'_>) -> SocketAddr {
     let port = root.number("port", 1..=65_535).unwrap_or(8080);
     let port = u16::try_from(port).unwrap_or(8080);
-    // Takes IPv4 too, where the system does not forbid it.
+    // This address also accepts IPv4, unless the system forbids it.
     let everywhere = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
     let address = match root.text("listen_ip") {
         None | Some("") => everywhere,

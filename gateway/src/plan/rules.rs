@@ -1,42 +1,45 @@
-//! What all endpoints have in common: the namespace `router`.
+//! The settings that all endpoints share: the namespace `router`.
 
 use bytes::Bytes;
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 
 use super::cors::Cors;
+use super::proxies::Proxies;
 use crate::file::Section;
 use crate::file::json::Value;
 use crate::routes::Tolerance;
 
-/// What names this program in answers.
+/// The name of this program in answers.
 pub const AGENT: &str = concat!("Signet-Gateway/", env!("CARGO_PKG_VERSION"));
 
-/// What all endpoints have in common.
+/// The settings that all endpoints share.
 #[derive(Clone, Debug)]
 pub struct Rules {
-    /// The path that tells that the process is alive.
+    /// The path that reports that the process is alive.
     pub health_path: Option<String>,
-    /// What is said of a path that leads to nothing.
+    /// The answer for a path without an endpoint.
     pub not_found: Page,
-    /// What is said of a method that a path does not take.
+    /// The answer for a method that the path does not have.
     pub method_not_allowed: Page,
     /// The value of `X-Krakend`.
     pub version: HeaderValue,
-    /// Which paths are redirected to the one that exists.
+    /// Which paths are redirected to an existing one.
     pub redirects: Tolerance,
-    /// Whether a client is told why there is no answer.
+    /// Whether a client learns why there is no answer.
     pub tells_errors: bool,
     /// Which other origins may read answers.
     pub cors: Option<Cors>,
+    /// The proxies whose word on the address of a client counts.
+    pub proxies: Proxies,
 }
 
 /// A prepared body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
-    /// Its type.
+    /// The media type of the body.
     pub content_type: HeaderValue,
-    /// Its octets.
+    /// The bytes of the body.
     pub body: Bytes,
 }
 
@@ -48,7 +51,7 @@ impl Page {
         }
     }
 
-    /// The header that says its type.
+    /// The header with the media type.
     #[must_use]
     pub fn header(&self) -> (http::HeaderName, HeaderValue) {
         (CONTENT_TYPE, self.content_type.clone())
@@ -56,7 +59,7 @@ impl Page {
 }
 
 impl Rules {
-    /// Reads the namespace, or takes what holds without it.
+    /// Reads the namespace, or uses the defaults.
     pub fn read(root: &Section<'_>) -> Self {
         let router = root.namespace("router");
         let flag = |key: &str| router.as_ref().is_some_and(|router| router.flag(key));
@@ -84,6 +87,7 @@ impl Rules {
             },
             tells_errors: flag("return_error_msg"),
             cors: root.namespace("security/cors").as_ref().map(Cors::read),
+            proxies: router.as_ref().map(Proxies::read).unwrap_or_default(),
         }
     }
 }
@@ -99,7 +103,7 @@ fn health_path<'a>(router: &Section<'a>) -> Option<&'a str> {
     Some(path)
 }
 
-/// The body for a status, which is any JSON.
+/// The body for a status, which may be any JSON.
 fn page(router: Option<&Section<'_>>, status: &str) -> Option<Page> {
     let section = router?.section("error_body")?;
     let node = section.node(status)?;

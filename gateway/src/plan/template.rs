@@ -70,7 +70,6 @@ impl Template {
     /// Compiles a pattern. The slash at the beginning is optional.
     ///
     /// # Errors
-    ///
     /// What is wrong with the pattern.
     pub fn parse(pattern: &str, names: Names<'_>) -> Result<Self, String> {
         let pattern = match pattern.starts_with('/') {
@@ -119,7 +118,6 @@ impl Template {
     /// pairs to add to the query.
     ///
     /// # Errors
-    ///
     /// [`NoUrl`], if a value does not fit.
     pub fn expand(&self, values: &impl Values, below: &str, more: &str) -> Result<PathAndQuery, NoUrl> {
         let mut text = String::with_capacity(below.len() + more.len() + 64);

@@ -1,4 +1,4 @@
-//! A file and what is said of it.
+//! Files, and the reports about them.
 
 use crate::file::{Document, Report, Strictness};
 use crate::plan::Plan;
@@ -112,6 +112,25 @@ fn paths_that_cannot_be_routed_are_refused() {
         let told = problems(&text);
         assert!(told.len() == 1 && told[0].contains(says), "{path}: {told:?}");
     }
+}
+
+#[test]
+fn a_proxy_that_cannot_be_read_is_refused() {
+    let router = |keys: &str| {
+        file("", "").replace(
+            "\"version\":3,",
+            &format!(r#""version":3,"extra_config":{{"router":{{{keys}}}}},"#),
+        )
+    };
+    assert!(problems(&router(r#""trusted_proxies":["10.0.0.0/33"]"#))[0].contains("no address or network"));
+    assert!(problems(&router(r#""remote_ip_headers":["X-Real-IP"]"#))[0].contains("the only header"));
+    let proxies = |text: &str| read(text).0.expect("a plan").rules.proxies;
+    let named = proxies(&router(r#""trusted_proxies":["10.0.0.0/8"]"#));
+    assert!(named.have("10.1.2.3".parse().expect("an address")));
+    let off = proxies(&router(
+        r#""trusted_proxies":["10.0.0.0/8"],"forwarded_by_client_ip":false"#,
+    ));
+    assert!(!off.have("10.1.2.3".parse().expect("an address")));
 }
 
 #[test]

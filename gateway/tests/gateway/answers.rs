@@ -1,4 +1,4 @@
-//! What becomes of the answers of backends: filters, merge, chain, fixed members, statuses and headers.
+//! How answers of backends are processed: filters, merge, chain, fixed members, statuses and headers.
 
 use serde_json::json;
 
@@ -147,7 +147,7 @@ fn a_chain_fills_the_next_url_from_the_answers_before() {
         assert_eq!(completed(&gateway.get("/x")), status, "{second}");
         assert_eq!(backend.asked()[1].target, asked);
     }
-    // What has no text is not asked for.
+    // A value without a text is not used in a request.
     for second in [
         "/orders/{resp0_none}",
         "/orders/{resp0_missing}",

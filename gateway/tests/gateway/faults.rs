@@ -1,4 +1,4 @@
-//! Backends that are slow, silent, gone, or send what nobody asked for.
+//! Backends that are slow, silent or gone, or send something unexpected.
 
 use std::io::Write as _;
 use std::net::TcpListener;
@@ -138,7 +138,7 @@ fn an_answer_without_length_is_read_no_further_than_its_bound() {
     let backend = Backend::start(|_, stream| {
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{\"a\":\"");
         let piece = vec![b'a'; 1024 * 1024];
-        // Until the other side has had enough.
+        // Until the other side closes the connection.
         while stream.write_all(&piece).is_ok() {}
     });
     let gateway = served(&backend, "20s");

@@ -1,4 +1,4 @@
-//! Requests whose end two servers could see at different places reach no backend.
+//! A request whose end two servers could see in different places must not reach a backend.
 
 use serde_json::json;
 
@@ -65,7 +65,7 @@ fn a_length_beside_chunks_reaches_the_backend_as_neither() {
             "POST /x HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{headers}\r\n5\r\nhello\r\n0\r\n\r\n"
         ));
         let status = answer.get(9..12).unwrap_or_default();
-        // Either it is refused, or the gateway has framed it itself.
+        // Either the request was refused, or the gateway has framed it itself.
         for asked in backend.asked() {
             assert_eq!(asked.body, "hello");
             let framings = [asked.header("content-length"), asked.header("transfer-encoding")];

@@ -1,4 +1,4 @@
-//! The binary as its users see it: a file, backends behind it, clients in front of it.
+//! The real binary, with a configuration file, backends behind it, and clients in front of it.
 
 #![expect(
     clippy::disallowed_methods,

@@ -211,6 +211,23 @@ fn a_long_body_and_a_long_answer_pass_with_their_length() {
 }
 
 #[test]
+fn the_address_of_a_client_is_believed_only_of_trusted_proxies() {
+    let backend = Backend::echo();
+    for (proxies, forwarded) in [
+        (json!([]), "127.0.0.1"),
+        (json!(["10.0.0.0/8"]), "127.0.0.1"),
+        (json!(["127.0.0.0/8", "10.0.0.0/8"]), "192.0.2.7"),
+    ] {
+        let gateway = Gateway::start(&json!({"host": [backend.host()], "endpoints": [
+            {"endpoint": "/x", "backend": [{"url_pattern": "/x"}]}],
+            "extra_config": {"router": {"trusted_proxies": proxies}}}));
+        let headers = [("x-forwarded-for", "1.1.1.1, 192.0.2.7, 10.0.0.2")];
+        let answer = gateway.send("GET", "/x", &headers, "").json();
+        assert_eq!(answer["headers"]["x-forwarded-for"], forwarded, "{proxies}");
+    }
+}
+
+#[test]
 fn hosts_are_asked_in_turn() {
     let backends = [Backend::echo(), Backend::echo()];
     let hosts: Vec<String> = backends.iter().map(Backend::host).collect();

@@ -1,4 +1,4 @@
-//! A gateway of the real binary, backends that do what a test says, and a client that sees every octet.
+//! A gateway that is the real binary, backends that do what a test says, and a client that sees every byte.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// How long anything may take that is expected.
+/// How long an expected event may take.
 const SOON: Duration = Duration::from_secs(20);
 
 /// A running gateway. It is killed when it is dropped.
@@ -19,7 +19,7 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// Serves a file. Its port is added.
+    /// Serves a file, with the port added.
     pub(crate) fn start(file: &Value) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("krakend.json");
@@ -81,12 +81,12 @@ impl Gateway {
         stream
     }
 
-    /// Sends these octets, and reads until the gateway closes the connection.
+    /// Sends these bytes, and reads until the gateway closes the connection.
     pub(crate) fn raw(&self, octets: &str) -> String {
         let mut stream = self.connect();
         stream.write_all(octets.as_bytes()).expect("sent");
         let mut answer = Vec::new();
-        // A connection that is reset after its answer has answered.
+        // A connection may be reset after the answer.
         let _ = stream.read_to_end(&mut answer);
         String::from_utf8_lossy(&answer).into_owned()
     }
@@ -125,7 +125,7 @@ fn free_port() -> u16 {
     listener.local_addr().expect("an address").port()
 }
 
-/// An answer.
+/// An answer to a request.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -134,7 +134,7 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// Reads one, whose end the length, the chunks or the end of the connection says.
+    /// Reads an answer. Its end follows from the length, the chunks, or the end of the connection.
     pub(crate) fn read(stream: &mut BufReader<TcpStream>) -> std::io::Result<Self> {
         let answer = Self::read_head(stream)?;
         let body = body(stream, &answer.headers, answer.status != 204 && answer.status != 304)?;
@@ -144,7 +144,7 @@ impl Answer {
         })
     }
 
-    /// Reads one that has no body, whatever its length says.
+    /// Reads an answer without a body, whatever its length says.
     fn read_head(stream: &mut BufReader<TcpStream>) -> std::io::Result<Self> {
         let (first, headers) = head(stream)?;
         let status = first
@@ -171,7 +171,7 @@ impl Answer {
     }
 }
 
-/// What a backend was asked.
+/// A request that a backend has received.
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
     pub(crate) method: String,
@@ -204,7 +204,7 @@ pub(crate) struct Backend {
 }
 
 impl Backend {
-    /// Answers each request by this function, which writes what it likes.
+    /// Answers each request with this function, which may write anything.
     pub(crate) fn start(answer: impl Fn(&Asked, &mut TcpStream) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let address = listener.local_addr().expect("an address");
@@ -236,7 +236,7 @@ impl Backend {
         Self { address, asked }
     }
 
-    /// Answers with what it was asked.
+    /// Answers with a description of the request.
     pub(crate) fn echo() -> Self {
         Self::start(|asked, stream| {
             reply(
@@ -264,7 +264,7 @@ impl Backend {
         format!("http://{}", self.address)
     }
 
-    /// All that it was asked until now.
+    /// All requests that the backend has received so far.
     pub(crate) fn asked(&self) -> Vec<Asked> {
         self.asked.lock().expect("a lock").clone()
     }

@@ -1,4 +1,4 @@
-//! Tokens in front of endpoints: which pass, what of them reaches a backend, and what a refusal says.
+//! Tokens for endpoints: which are accepted, which of their claims reach a backend, and what a refusal says.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -23,7 +23,7 @@ impl Issuer {
         json!({"keys": [Jwk::from(self.0.verifying_key())]}).to_string()
     }
 
-    /// A token with these claims over the usual ones.
+    /// A token with these claims in addition to the usual ones.
     fn token(&self, claims: Value) -> String {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time").as_secs();
         let mut all = json!({"iss": "https://issuer.test", "aud": ["api", "other"], "sub": "user-7", "exp": now + 300,
@@ -39,7 +39,7 @@ impl Issuer {
     }
 }
 
-/// A backend that serves these keys, and echoes the rest.
+/// A backend that serves these keys, and echoes all other requests.
 fn backend(jwks: &'static [(&'static str, String)]) -> Backend {
     Backend::start(move |asked, stream| {
         let json = [("content-type", "application/json")];
@@ -221,7 +221,7 @@ fn claims_reach_the_backend_and_what_a_client_writes_in_their_place_does_not() {
     );
     assert_eq!((asked.header("x_user"), asked.header("x-missing")), (None, None));
     assert_eq!(asked.header("x-other"), Some("kept"));
-    // What cannot arrive as it was signed does not arrive.
+    // A value that could not arrive unchanged is not passed on.
     for subject in ["a\nb", " a"] {
         assert_eq!(
             get(&gateway, &issuer.token(json!({"sub": subject}))).status,

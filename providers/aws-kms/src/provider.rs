@@ -175,7 +175,7 @@ impl KeyProvider for Remote {
         };
         match algorithm.key_type() {
             KeyType::Ec(curve) => Signature::from_ecdsa_der(curve, &signature)
-                .ok_or_else(|| call.bad_answer("the signature is not the DER of two numbers").into()),
+                .ok_or_else(|| call.bad_answer("the signature is not the DER of two numbers")),
             _ => Ok(Signature::from_jws(signature)),
         }
     }

@@ -61,7 +61,12 @@ pub(crate) async fn remote(vault: &Vault, trials: &mut Trials) {
         .permission(action::UPDATE, "retiring and revoking keys", grant(), changed)
         .await;
     trials
-        .permission(action::SIGN, "signing", grant(), sign(vault, Algorithm::ES256))
+        .permission(
+            action::SIGN,
+            "signing",
+            grant(),
+            Box::pin(sign(vault, Algorithm::ES256)),
+        )
         .await;
 }
 
@@ -104,11 +109,11 @@ pub(crate) async fn sealed(vault: &Vault, trials: &mut Trials) {
             action::SIGN,
             "encrypting private keys",
             grant(),
-            sign(vault, Algorithm::PS256),
+            Box::pin(sign(vault, Algorithm::PS256)),
         )
         .await;
     let unwrapped = async { permitted(vault.unwrap_key(Operation::Check, NO_VERSION, vec![0; 256]).await) };
     trials
-        .permission(action::UNWRAP, "decrypting private keys", grant(), unwrapped)
+        .permission(action::UNWRAP, "decrypting private keys", grant(), Box::pin(unwrapped))
         .await;
 }

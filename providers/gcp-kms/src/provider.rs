@@ -394,7 +394,7 @@ impl KeyProvider for Remote {
     async fn check(&self, trials: &mut Trials) {
         crate::check::remote(&self.kms, trials).await;
         let ring = format!("read the ring in {}", self.kms.key);
-        let read = self.read(Operation::Check);
+        let read = Box::pin(self.read(Operation::Check));
         trials.property(ring, "publishing, verifying and signing", read).await;
     }
 

@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 use signet_core::schedule::Due;
-use signet_core::{Kid, Revocation};
+use signet_core::{Kid, Revocation, Schedule};
 
 use super::audit::Act;
 use super::{Place, Ring};
@@ -47,11 +47,18 @@ pub(super) async fn revoke(place: &Place<'_>, kid: &Kid, reason: &str, json: boo
         }
     }
     let mut successor = None;
-    match successor_if_nothing_signs(&ring).await {
-        Ok(made) => successor = made,
-        Err(failed) => undone.push(failed),
+    let mut read = ring.read().await;
+    if let Ok((_, schedule)) = &read {
+        match successor_if_nothing_signs(&ring, schedule).await {
+            Ok(None) => {}
+            Ok(made) => {
+                successor = made;
+                // It has another key now.
+                read = ring.read().await;
+            }
+            Err(failed) => undone.push(failed),
+        }
     }
-    let read = ring.read().await;
     let signs_now = read
         .as_ref()
         .ok()
@@ -85,10 +92,7 @@ pub(super) async fn revoke(place: &Place<'_>, kid: &Kid, reason: &str, json: boo
     }
     text.push_str(&beside.text(settings));
     let signs_now = signs_now.map(str::to_owned);
-    // The ring is read twice; report its failure once.
-    if let Err(failure) = read
-        && undone.iter().all(|undone| undone.step != READING)
-    {
+    if let Err(failure) = read {
         undone.push(Undone { step: READING, failure });
     }
     if json {
@@ -119,16 +123,17 @@ async fn has_mark(ring: &Ring<'_>, kid: &Kid) -> bool {
 }
 
 /// Creates the successor here if nothing else can sign, because no sidecar may be running.
-async fn successor_if_nothing_signs(ring: &Ring<'_>) -> Result<Option<Kid>, Undone> {
-    let failed = |step| move |failure| Undone { step, failure };
-    let (_, schedule) = ring.read().await.map_err(failed(READING))?;
+async fn successor_if_nothing_signs(ring: &Ring<'_>, schedule: &Schedule) -> Result<Option<Kid>, Undone> {
     let nothing_signs = |due: &Due| matches!(due, Due::Successor { reason, .. } if reason.is_urgent());
     if !schedule.due.iter().any(nothing_signs) {
         return Ok(None);
     }
     let act = Act::attempt(ring.settings, "create", None, "successor of a revoked key");
-    let made = ring.create_next(&schedule).await;
-    let key = made.map_err(|failure| act.failed(failure)).map_err(failed(CREATING))?;
+    let made = ring.create_next(schedule).await;
+    let key = made.map_err(|failure| Undone {
+        step: CREATING,
+        failure: act.failed(failure),
+    })?;
     act.done(Some(key.kid()));
     Ok(Some(key.kid().clone()))
 }

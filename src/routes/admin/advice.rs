@@ -56,12 +56,13 @@ pub(super) const fn advice(state: State) -> Option<Advice> {
         },
         State::RingUnread => Advice {
             headline: "The provider cannot be read",
-            means: "The ring cannot be read, so this replica does not see new keys or revocations.",
+            means: "The ring cannot be read, so this replica does not see new keys or revocations. A token with a key \
+                    that it does not know is refused, and with remote custody the provider may not sign either.",
             remark: "The last good ring stays in use for as long as the text above says. Its keys still change their \
-                 phases on time.",
+                     phases on time.",
             next: "Bring the provider back; the text above has its answer. Run signet check with this sidecar's \
-                 environment and as its user: it tries each permission. If the kind is bad_answer, \
-                 treat it as an attack until you know the cause.",
+                   environment and as its user: it tries each permission. If the kind is bad_answer, \
+                   treat it as an attack until you know the cause.",
             restart: Restart::Unneeded(
                 "Do not restart the sidecar while this lasts: it tries to read the ring again by itself.",
             ),
@@ -272,6 +273,16 @@ pub(super) const fn advice(state: State) -> Option<Advice> {
                  long as it can, and after that the key from the future.",
             restart: Restart::NoWord,
             section: "ClockInDoubt",
+        },
+        State::LastGoodUnwritten => Advice {
+            headline: "The last good keys cannot be written to disk",
+            means: "A sidecar that starts while its provider or an issuer is down goes on from the keys on disk. What is there \
+                    now is old or missing, so a restart during an outage would refuse good tokens.",
+            remark: "",
+            next: "Free the space or give back the right that the text above names: it has the path and the error. It is \
+                   tried again every minute.",
+            restart: Restart::Unneeded("Do not restart the sidecar while this lasts and its provider is down."),
+            section: "LastGoodUnwritten",
         },
         State::RevocationSpreads => Advice {
             headline: "A revoked key may still be accepted elsewhere",

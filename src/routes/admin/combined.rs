@@ -55,6 +55,7 @@ const fn fails_in(state: State) -> &'static [Work] {
         | State::RingTooOld
         | State::AlsoRingUnread
         | State::IssuerFails
+        | State::LastGoodUnwritten
         | State::RevocationSpreads => &[],
     }
 }
@@ -167,7 +168,7 @@ mod tests {
 
     #[test]
     fn everything_works_only_if_no_condition_takes_anything_away() {
-        let alone = told(&[(RING, State::RingUnread, "")]);
+        let alone = told(&[(RING, State::RingWorkUndone, "")]);
         assert!(alone[0][0].starts_with("Everything. "), "{alone:?}");
         for (state, gone) in [
             (State::SigningWithoutKey, "Signing"),
@@ -276,8 +277,11 @@ mod tests {
     fn a_state_that_takes_something_away_has_an_effect_that_says_so() {
         for state in State::ALL {
             let is_lost = state.effect() >= Effect::MayBeLost;
-            // In these two states, and with a ring that is too old, only tokens with keys that are unknown here fail.
-            let is_partial = matches!(state, State::AlsoRingUnread | State::IssuerFails | State::RingTooOld);
+            // In these states, only tokens with keys that are unknown here fail, and remote signing if the provider is down.
+            let is_partial = matches!(
+                state,
+                State::AlsoRingUnread | State::IssuerFails | State::RingTooOld | State::RingUnread
+            );
             assert_eq!(!fails_in(*state).is_empty(), is_lost && !is_partial, "{state:?}");
         }
         assert!(fails_in(State::JwksEmpty).contains(&Jwks), "{JWKS}");

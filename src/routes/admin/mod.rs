@@ -9,7 +9,7 @@ mod picture;
 use std::sync::{Arc, OnceLock};
 
 use http::{Request, StatusCode};
-use signet_base::Clock;
+use signet_base::{Clock, Moment};
 use signet_core::{Issuer, Policy};
 use signet_edge::Handler;
 use signet_edge::body::Arriving;
@@ -64,14 +64,14 @@ impl Admin {
     #[must_use]
     pub fn new(about: About) -> Self {
         let open: Arc<OnceLock<Open>> = Arc::default();
-        let began_at = about.clock.now();
+        let began = Moment::now(&*about.clock);
         let About { provider, metrics, .. } = about;
         let live = warp::path!("livez").and(read()).map(|| "ok\n".into_response());
         let ready = warp::path!("readyz").and(read()).map({
-            let open = Arc::clone(&open);
+            let (open, clock) = (Arc::clone(&open), Arc::clone(&about.clock));
             move || match open.get() {
                 Some(open) => answer(&open.readiness.report()),
-                None => answer(&Report::starting(provider, began_at)),
+                None => answer(&Report::starting(provider, began.told(Moment::now(&*clock)))),
             }
         });
         let numbers = warp::path!("metrics").and(read()).map({
@@ -104,7 +104,10 @@ impl Admin {
                     .to_html()
                 };
                 let html = match open.get() {
-                    None => page(&unread, &Report::starting(provider, began_at)),
+                    None => {
+                        let began_at = began.told(Moment::now(&*clock));
+                        page(&unread, &Report::starting(provider, began_at))
+                    }
                     Some(open) => {
                         let snapshot = open.published.at(now);
                         page(&snapshot.ring, &open.readiness.report_on(&snapshot))

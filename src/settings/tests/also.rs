@@ -1,6 +1,7 @@
 //! The providers: the one that signs, and those that are also published.
 
 use super::*;
+use crate::settings::unlisted::AlsoValue;
 
 fn with_vault() -> Start {
     Start::default()
@@ -83,6 +84,11 @@ fn what_does_not_fit_together_is_refused_with_what_to_write() {
             "is not a setting of a provider in SIGNET_ALSO_PUBLISH",
         ),
         (
+            with_vault().file("[also]\nvault = 1"),
+            "also.vault (file /etc/signet.toml)",
+            "must be a table: write [also.PROVIDER]",
+        ),
+        (
             Start::default()
                 .env("SIGNET_PROVIDER", "aws-kms")
                 .env("SIGNET_CUSTODY", "sealed"),
@@ -123,5 +129,18 @@ fn only_variables_of_the_ecosystems_are_taken() {
     assert_eq!(
         settings.variables.names().collect::<Vec<_>>(),
         ["AWS_REGION", "AZURE_TENANT_ID", "GOOGLE_APPLICATION_CREDENTIALS"]
+    );
+}
+
+#[test]
+fn a_setting_of_such_a_ring_shows_its_place_and_not_its_text() {
+    let value = AlsoValue {
+        text: "hvs.secret".to_owned().into(),
+        place: "SIGNET_ALSO_VAULT_VAULT_TOKEN (environment)".to_owned(),
+    };
+    let shown = format!("{value:?}");
+    assert!(
+        shown.contains("SIGNET_ALSO_VAULT_VAULT_TOKEN") && !shown.contains("hvs"),
+        "{shown}"
     );
 }

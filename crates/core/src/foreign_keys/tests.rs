@@ -1,5 +1,8 @@
 //! Which keys of a JWK Set are used, and which are left out.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use num_bigint::BigUint;
 use serde_json::{Value, json};
 
 use super::*;
@@ -235,4 +238,66 @@ fn what_is_no_set_of_keys_is_refused() {
     assert!(matches!(parse(&[]), Err(NoKeys::NoneFits(_))));
     let many = vec![json!({"kty": "oct"}); MOST + 1];
     assert_eq!(parse(&many).expect_err("too many"), NoKeys::TooMany(MOST + 1));
+}
+
+/// An RSA key with this modulus.
+fn rsa(kid: &str, n: &BigUint) -> Value {
+    let n = URL_SAFE_NO_PAD.encode(n.to_bytes_be());
+    json!({"kty": "RSA", "kid": kid, "alg": "RS256", "n": n, "e": "AQAB"})
+}
+
+/// 2^1279 - 1 and 2^2203 - 1 are primes.
+fn primes() -> [BigUint; 2] {
+    [1279, 2203].map(|exponent| (BigUint::from(1_u32) << exponent) - 1_u32)
+}
+
+#[test]
+fn an_rsa_key_that_anybody_can_factor_is_left_out_also_when_it_is_read_again() {
+    let [small, large] = primes();
+    let set = json!({"keys": [
+        rsa("good", &(&small * &large)),
+        rsa("prime", &large),
+        rsa("cube", &small.pow(3)),
+        rsa("exponent", &(&large * 65_537_u32)),
+    ]});
+    let (set, mut judged) = (set.to_string(), Judged::default());
+    for _ in 0..2 {
+        let keys = ForeignKeys::parse_again(set.as_bytes(), &[Algorithm::RS256], &mut judged).expect("a key");
+        let left_out: Vec<String> = keys.left_out().iter().map(ToString::to_string).collect();
+        assert_eq!(
+            left_out,
+            [
+                "\"prime\" is an RSA key whose modulus is a prime, for which others can sign",
+                "\"cube\" is an RSA key whose modulus is a power of a smaller number",
+                "\"exponent\" is an RSA key with a small factor",
+            ]
+        );
+        assert!(keys.find("good", "RS256").is_some());
+        assert_eq!(judged.len(), 4, "bad keys are remembered as well");
+    }
+}
+
+#[test]
+fn verdicts_live_as_long_as_the_keys_are_published_and_outlive_an_answer_that_is_no_set() {
+    let [small, large] = primes();
+    let good = json!({"keys": [rsa("good", &(&small * &large))]}).to_string();
+    let other = json!({"keys": [jwk(Algorithm::ES256, json!({"kid": "a"}))]}).to_string();
+    let mut judged = Judged::default();
+    let read = |text: &str, judged: &mut Judged| {
+        ForeignKeys::parse_again(text.as_bytes(), &[Algorithm::RS256, Algorithm::ES256], judged)
+            .map(|keys| keys.judged().len())
+    };
+    assert_eq!(read(&good, &mut judged), Ok(1));
+    assert_eq!(read("<html>", &mut judged), Err(NoKeys::NotASet));
+    assert_eq!(judged.len(), 1);
+    assert_eq!(read(&other, &mut judged), Ok(0));
+    assert_eq!(judged.len(), 0);
+}
+
+#[test]
+fn keys_that_were_judged_before_they_were_written_down_are_not_judged_again() {
+    let [_, prime] = primes();
+    let set = json!({"keys": [rsa("prime", &prime)]}).to_string();
+    assert!(ForeignKeys::parse(set.as_bytes(), &[Algorithm::RS256]).is_err());
+    assert!(ForeignKeys::parse_judged(set.as_bytes(), &[Algorithm::RS256]).is_ok());
 }

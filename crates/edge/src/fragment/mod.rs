@@ -34,9 +34,9 @@ pub(crate) enum Found {
 /// Follows the bytes that a client sends on one connection.
 #[derive(Debug)]
 pub(crate) enum Watch {
-    /// A connection with HTTP/1.1.
+    /// For a connection with HTTP/1.1.
     Heads(Heads),
-    /// A connection with HTTP/2.
+    /// For a connection with HTTP/2.
     Frames(Frames),
 }
 

@@ -9,6 +9,7 @@
 //!     "terms": { "discovery_url": "https://login.example.com/.well-known/openid-configuration", "algorithms": ["RS256"] },
 //!     "fetched_at_ms": 1790000000000,
 //!     "good_for_ms": 900000,
+//!     "rules": 1,
 //!     "jwks": { "keys": [ … ] }
 //!   }
 //! }
@@ -16,6 +17,9 @@
 //!
 //! `sha256` is the digest of the bytes of `content` in hexadecimal. It detects damage, not forgery: somebody who can
 //! write the file can also write the digest.
+//!
+//! `rules` is the version of the rules by which the moduli of RSA keys were judged. Judging takes milliseconds for each key, so a
+//! start does not repeat it for a file that was written by the current rules.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -49,8 +53,14 @@ struct ContentJson {
     terms: TermsJson,
     fetched_at_ms: Timestamp,
     good_for_ms: u64,
+    /// Files of older versions have no rules.
+    #[serde(default)]
+    rules: u32,
     jwks: Box<RawValue>,
 }
+
+/// The version of the current rules. Increase it whenever the rules become stricter.
+const RULES: u32 = 1;
 
 /// The settings that decide which keys belong to an issuer. Keys that were fetched under other settings are not used.
 #[derive(PartialEq, Eq, Serialize, Deserialize)]
@@ -110,7 +120,11 @@ pub(super) fn parse(bytes: &[u8], terms: &TrustedIssuer) -> Result<Remembered, R
         return Err(Refusal::OtherTerms { setting });
     }
     // The keys are checked by the same rules as when they are fetched. These may have become stricter.
-    let keys = ForeignKeys::parse(content.jwks.get().as_bytes(), &terms.algorithms).map_err(Refusal::NoKeys)?;
+    let parse = match content.rules {
+        RULES => ForeignKeys::parse_judged,
+        _ => ForeignKeys::parse,
+    };
+    let keys = parse(content.jwks.get().as_bytes(), &terms.algorithms).map_err(Refusal::NoKeys)?;
     Ok(Remembered {
         keys,
         fetched_at: content.fetched_at_ms,
@@ -129,6 +143,7 @@ pub(super) fn compose(remembered: &Remembered, terms: &TrustedIssuer) -> Result<
         terms: TermsJson::of(terms),
         fetched_at_ms: remembered.fetched_at,
         good_for_ms: u64::try_from(remembered.good_for.as_millis()).unwrap_or(u64::MAX),
+        rules: RULES,
         jwks: raw(serde_json::to_string_pretty(&jwks))?,
     };
     let content = raw(serde_json::to_string_pretty(&content))?;

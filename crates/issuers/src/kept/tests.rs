@@ -327,3 +327,46 @@ fn of_two_writers_at_once_readers_see_one_file_or_the_other() {
         }
     });
 }
+
+/// A start must not take milliseconds for each key of a file that this version has written; one of an older version it judges.
+#[test]
+fn the_moduli_of_a_file_are_judged_unless_it_was_written_by_the_rules_of_today() {
+    // 2^2203 - 1 is a prime: 276 octets, of which the first is 7 and the others are 255.
+    let prime = format!("B{}", "_".repeat(367));
+    let set = format!(r#"{{"keys":[{{"kty":"RSA","kid":"prime","alg":"RS256","n":"{prime}","e":"AQAB"}}]}}"#);
+    let terms = TrustedIssuer {
+        algorithms: vec![Algorithm::RS256],
+        ..terms()
+    };
+    let today = Remembered {
+        keys: ForeignKeys::parse_judged(set.as_bytes(), &terms.algorithms).expect("a key"),
+        ..sample()
+    };
+    let text = document::compose(&today, &terms).expect("a text");
+    assert!(document::parse(&text, &terms).is_ok());
+    let text = String::from_utf8(text).expect("text");
+    for other in ["\"rules\": 0", "\"rules\": 4000000000"] {
+        let changed = text.replace("\"rules\": 1", other);
+        assert_ne!(changed, text);
+        let refusal = document::parse(&signed(&changed), &terms).expect_err("refused");
+        assert!(matches!(refusal, Refusal::NoKeys(_)), "{refusal}");
+    }
+    let older = text.replace("  \"rules\": 1,\n", "");
+    assert_ne!(older, text);
+    assert!(matches!(
+        document::parse(&signed(&older), &terms),
+        Err(Refusal::NoKeys(_))
+    ));
+}
+
+/// The text with the digest of its content.
+fn signed(text: &str) -> Vec<u8> {
+    #[derive(serde::Deserialize)]
+    struct Written {
+        sha256: String,
+        content: Box<serde_json::value::RawValue>,
+    }
+    let written: Written = serde_json::from_str(text).expect("JSON");
+    text.replace(&written.sha256, &document::sha256(written.content.get()))
+        .into_bytes()
+}

@@ -1,8 +1,8 @@
-//! Every key that a file may have, and what this program does with it: the reference is made from this table, and the walk over
-//! a file refuses every other key.
+//! The table of all keys that a file may have, and how this program treats them. The reference is generated from this
+//! table, and the walk over a file refuses every other key.
 //!
-//! A key that KrakenD knows is in one of three states. It is supported; or refused, with the reason and what to do; or it changes
-//! no answer and protects nothing, and is ignored with a warning.
+//! A key that KrakenD knows is supported, refused, or ignored. If it is refused, the text has the reason and what to
+//! do. If it changes no answer and protects nothing, it is ignored with a warning.
 
 mod backend;
 mod endpoint;
@@ -15,41 +15,42 @@ pub use root::ROOT;
 /// A key of an object.
 #[derive(Clone, Copy, Debug)]
 pub struct Key {
-    /// Its name.
+    /// The name of the key.
     pub name: &'static str,
-    /// What is done with it.
+    /// How the key is treated.
     pub support: Support,
-    /// What its value holds.
+    /// The kind of value that the key has.
     pub holds: Holds,
-    /// Whether it keeps something from somebody. A misspelled one is refused even if the rest is read leniently.
+    /// Whether the key restricts access to something. A misspelled one is refused even if the file is read leniently.
     pub protects: bool,
 }
 
-/// What is done with a key.
+/// How a key is treated.
 #[derive(Clone, Copy, Debug)]
 pub enum Support {
-    /// It is read.
+    /// The key is read.
     Supported,
-    /// A file with it is not served. The text says why, and what to do.
+    /// A file with the key is refused. The text says why, and what to do.
     Refused(&'static str),
-    /// A file with it is served only if the value is this one, as compact JSON, which changes nothing.
+    /// The key is accepted only with this value, in compact JSON, which changes nothing. The second text is for
+    /// the refusal of other values.
     Only(&'static str, &'static str),
-    /// It changes no answer and protects nothing. The text says what holds instead.
+    /// The key changes no answer and protects nothing. The text says what happens instead.
     Ignored(&'static str),
 }
 
-/// What the value of a key holds.
+/// The kind of value that a key has.
 #[derive(Clone, Copy, Debug)]
 pub enum Holds {
-    /// A value that is read where it is used.
+    /// A value that is checked where it is used.
     Value,
-    /// Something whose keys are the user's own.
+    /// A value with names that the user chooses.
     Anything,
     /// An object with these keys.
     Object(&'static [Key]),
     /// A list of objects with these keys.
     Objects(&'static [Key]),
-    /// Namespaces.
+    /// The namespaces of this scope.
     Namespaces(Scope),
 }
 
@@ -65,7 +66,7 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// Where that is, for people.
+    /// The name of the scope, for people.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -79,16 +80,16 @@ impl Scope {
 /// A namespace of `extra_config`.
 #[derive(Clone, Copy, Debug)]
 pub struct Namespace {
-    /// Its name, or the beginning of it if it ends with `/`.
+    /// The name of the namespace, or its beginning if it ends with `/`.
     pub name: &'static str,
-    /// Where it is allowed, and with which keys.
+    /// Where the namespace is allowed, and with which keys.
     pub scopes: &'static [(Scope, Support, &'static [Key])],
-    /// Whether it keeps something from somebody.
+    /// Whether the namespace restricts access to something.
     pub protects: bool,
 }
 
 impl Namespace {
-    /// Whether it has this name.
+    /// Whether the namespace has this name.
     #[must_use]
     pub fn is_named(&self, name: &str) -> bool {
         match self.name.ends_with('/') {

@@ -80,20 +80,13 @@ const ROUTER: &[Key] = &[
         "false",
         "a path with an empty segment is never another path here; remove the key",
     ),
+    protecting(key("forwarded_by_client_ip")),
     protecting(only(
-        "forwarded_by_client_ip",
-        "false",
-        "the address of a client is always that of its connection in this version of signet-gateway; remove the key",
-    )),
-    protecting(refused(
         "remote_ip_headers",
-        "the address of a client is always that of its connection in this version of signet-gateway; remove the key",
+        "[\"X-Forwarded-For\"]",
+        "X-Forwarded-For is the only header that is read for the address of a client; remove the key",
     )),
-    protecting(only(
-        "trusted_proxies",
-        "[]",
-        "the address of a client is always that of its connection in this version of signet-gateway; remove the key",
-    )),
+    protecting(key("trusted_proxies")),
     ignored("app_engine", "signet-gateway does not run on Google App Engine"),
     ignored("max_multipart_memory", "no body is taken apart here"),
     ignored(

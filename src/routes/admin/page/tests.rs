@@ -216,7 +216,7 @@ fn what_is_lost_is_told_before_what_merely_fails() {
     let html = page(&ring(), &report);
     assert!(html.contains("banner warn"), "{html}");
     assert!(
-        html.contains("<b>The provider cannot be read</b>, since 2027-01-15T07:59:30Z. No request fails here"),
+        html.contains("<b>The provider cannot be read</b>, since 2027-01-15T07:59:30Z. Requests may fail because of it, here or elsewhere"),
         "{html}"
     );
     assert!(
@@ -230,7 +230,7 @@ fn the_banner_tells_how_long_the_failure_lasts_and_not_how_long_this_replica_is_
     let mut report = report(&[]);
     report.since = at(-12 * 60);
     report.conditions[0].failing_since = Some(at(-60));
-    report.conditions[0].state = State::RingUnread;
+    report.conditions[0].state = State::RingWorkUndone;
     let html = page(&ring(), &report);
     assert!(
         html.contains("<header class='banner warn'><h1>! Ready, with a warning <small>for 1m</small></h1>"),

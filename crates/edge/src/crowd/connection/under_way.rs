@@ -12,7 +12,7 @@ use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::{Either, Full};
 
 use super::{Connection, Told, octets};
-use crate::answer::{AnswerBody, Body, Response};
+use crate::answer::{AnswerBody, Body, PassedOn, Response};
 use crate::problem::Problem;
 
 /// Shorter answers over HTTP/1.1 are not counted.
@@ -81,10 +81,9 @@ impl UnderWay {
     /// Sends this answer, and counts its memory until the client has read it.
     pub(crate) fn answer<B: AnswerBody>(mut self, response: Response<B>) -> http::Response<Answer<B>> {
         let exact = response.body().size_hint().exact();
-        // Only the next piece of a streamed body is in memory, however long the body is.
-        let length = match response.body() {
-            Either::Left(_) => exact.unwrap_or(0),
-            Either::Right(_) => 0,
+        let length = match response.extensions().get::<PassedOn>() {
+            Some(PassedOn) => 0,
+            None => exact.unwrap_or(0),
         };
         self.connection
             .endless
