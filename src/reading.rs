@@ -161,7 +161,7 @@ impl Reading {
         }
     }
 
-    /// Handles a failed reading or action. It is logged once for each reason, not once for each attempt.
+    /// Handles a failed reading or action. The failure is logged only if its reason differs from the last one.
     pub fn failed(&mut self, failure: &ProviderError, asked_at: Timestamp) {
         let reason = chain(failure);
         let known = self.failure.as_ref();

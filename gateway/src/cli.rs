@@ -131,7 +131,7 @@ fn check(matches: &ArgMatches, variables: &[(String, String)]) -> Outcome {
         let _ = writeln!(outcome.stdout, "{endpoint}");
     }
     let count = plan.endpoints.len();
-    let _ = writeln!(outcome.stdout, "{file} is good: {count} endpoints on {}", plan.listen);
+    let _ = writeln!(outcome.stdout, "{file} is good; endpoints on {}: {count}", plan.listen);
     outcome
 }
 

@@ -167,7 +167,7 @@ impl Terms<'_> {
         let cool_down = self
             .take("unknown_kid_cooldown", span(SECOND..=WEEK))
             .unwrap_or(SECOND * 10);
-        // If only one of the two is given, the default of the other follows it.
+        // If only one of the two is given and the default of the other contradicts it, the other gets the same value.
         let max_refresh = max_refresh.unwrap_or_else(|| minutes(60).max(min_refresh.unwrap_or_default()));
         let min_refresh = min_refresh.unwrap_or_else(|| minutes(1).min(max_refresh));
         if min_refresh > max_refresh {

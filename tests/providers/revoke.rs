@@ -40,11 +40,6 @@ fn a_key_that_was_marked_and_not_disabled_is_revoked_and_has_a_successor() {
     assert_eq!(ran.code, 77, "{}{}", ran.stdout, ran.stderr);
     let said = format!("{kid} is revoked, and all sidecars that reach the provider refuse it within");
     assert!(ran.stderr.contains(&said), "{}", ran.stderr);
-    assert!(
-        ran.stderr.contains("; but disabling it at the provider failed"),
-        "{}",
-        ran.stderr
-    );
     let (step, error) = failed(&ran);
     assert_eq!(step, "disabling it at the provider");
     assert!(error.contains("kms:DisableKey"), "{error}");
@@ -66,11 +61,6 @@ fn a_key_that_was_marked_and_not_disabled_is_revoked_and_has_a_successor() {
 fn a_key_whose_successor_could_not_be_made_is_revoked_and_the_command_says_so() {
     let (kid, ran, ring) = revoked_without("kms:CreateKey");
     assert_eq!(ran.code, 77, "{}{}", ran.stdout, ran.stderr);
-    assert!(
-        ran.stderr.contains("; but creating its successor failed"),
-        "{}",
-        ran.stderr
-    );
     let (step, error) = failed(&ran);
     assert_eq!(step, "creating its successor");
     assert!(error.contains("kms:CreateKey"), "{error}");
@@ -85,7 +75,10 @@ fn a_key_whose_successor_could_not_be_made_is_revoked_and_the_command_says_so() 
 #[test]
 fn a_key_that_could_not_be_marked_is_not_said_to_be_revoked() {
     let (kid, ran, ring) = revoked_without("kms:UpdateKeyDescription");
-    assert_eq!((ran.code, ran.stdout.as_str()), (77, ""), "{}", ran.stderr);
+    assert_eq!(ran.code, 77, "{}", ran.stderr);
+    let answer = ran.json();
+    assert_eq!(answer["failure"]["exit_code"], 77, "{answer}");
+    assert_eq!(answer["revoked"], Value::Null);
     assert!(ran.stderr.contains("kms:UpdateKeyDescription"), "{}", ran.stderr);
     assert!(!ran.stderr.contains("is revoked"), "{}", ran.stderr);
     assert_eq!(phase(&ring, &kid), "active");

@@ -205,7 +205,7 @@ impl ForeignKeys {
 
     /// The number of usable keys. Never zero.
     #[must_use]
-    #[expect(clippy::len_without_is_empty, reason = "a set without keys is not made")]
+    #[expect(clippy::len_without_is_empty, reason = "parse refuses a set that has no usable key")]
     pub fn len(&self) -> usize {
         self.keys.values().map(Vec::len).sum()
     }

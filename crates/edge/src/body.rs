@@ -22,8 +22,8 @@ use crate::problem::Problem;
 const DEADLINE: Duration = Duration::from_secs(10);
 /// The memory budget of this process in bytes, for all bodies that have partly arrived or are being processed.
 const BUDGET: usize = 32 * 1024 * 1024;
-/// What each body costs in addition to its bytes: its connection, and the buffers for its next piece. Over HTTP/2 these
-/// are 16 KiB for writing and up to 32 KiB for reading.
+/// What each body costs in addition to its bytes: its connection, and the buffers for its next piece. Over HTTP/2
+/// the bodies of a connection share its buffers: 16 KiB for writing and up to 32 KiB for reading.
 const BESIDE: usize = 32 * 1024;
 /// Once this much of a body has arrived, memory for all of it is reserved. The system provides
 /// the memory as it is written.

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-/// The maximum depth of a file. Real files need a dozen levels.
+/// How deep arrays and objects may be nested. Real files need a dozen levels.
 const DEEPEST: usize = 64;
 
 /// A value, with the number of the line where it begins, from 1.

@@ -311,7 +311,7 @@ fn deepest(error: &azure_core::Error) -> String {
     }
 }
 
-/// The time to retry, in seconds or milliseconds, depending on the service.
+/// How long to wait before a retry. Some services say it in milliseconds, others in seconds.
 fn retry_after(response: &RawResponse) -> Option<Duration> {
     let field = |name: &'static str| {
         let text = response.headers().get_optional_str(&HeaderName::from_static(name))?;

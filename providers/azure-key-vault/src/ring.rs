@@ -21,7 +21,7 @@ use crate::tags::{self, Facts};
 /// and it still applies if somebody enables the version again.
 pub(crate) const NEVER: Timestamp = Timestamp::from_secs(32_503_680_000);
 /// The maximum number of disabled keys that are listed, as in sealed custody. The vault keeps every version for ever,
-/// and each costs a call when a process starts.
+/// and each one that is listed costs a call when a process starts.
 const MOST_DISABLED: usize = 64;
 /// How many public keys are read at the same time.
 const AT_ONCE: usize = 8;

@@ -338,7 +338,7 @@ impl Kms {
             false => signed.verified_digest_crc32c,
         };
         if signed.name != name {
-            Err(call.bad_answer("the signature is by another version than the requested one"))
+            Err(call.bad_answer("Google signed with another version than the requested one"))
         } else if !verified {
             Err(call.bad_answer("Google did not verify the checksum of the message to sign"))
         } else if signed.signature_crc32c != Some(crc(&signed.signature)) {
@@ -369,7 +369,7 @@ impl Kms {
             .await?
             .map_err(|error| failed(call, &error))?;
         if self.key.number(&sealed.name).is_none() {
-            Err(call.bad_answer("the ciphertext is of another key than the requested one"))
+            Err(call.bad_answer("Google encrypted with another key than the requested one"))
         } else if !(sealed.verified_plaintext_crc32c && sealed.verified_additional_authenticated_data_crc32c) {
             Err(call.bad_answer("Google did not verify the checksums of the data to encrypt"))
         } else if sealed.ciphertext_crc32c != Some(crc(&sealed.ciphertext)) {

@@ -126,8 +126,8 @@ impl Mark {
 
     /// Reads the labels of a mark.
     ///
-    /// A key with the name of a mark revokes, whatever its labels are: somebody may have changed them, and that
-    /// must not undo a revocation.
+    /// A crypto key with the name of a mark revokes the version in that name, whatever its labels are: somebody may
+    /// have changed them, and that must not undo a revocation.
     pub(crate) fn from_labels(labels: &Labels) -> Self {
         let at = labels
             .get(AT)

@@ -30,7 +30,7 @@ impl KeyName {
         if words.get(8).is_some_and(|word| *word == "cryptoKeyVersions") {
             return Err(format!(
                 "{text:?} is a version of a key, but Signet creates the versions itself; remove /cryptoKeyVersions \
-                 and the rest"
+                 and everything after it"
             ));
         }
         let named = ["projects", "locations", "keyRings", "cryptoKeys"];

@@ -53,7 +53,7 @@ pub struct Checked {
 struct Watch {
     /// When the last list was requested. A key that is not in it was created later.
     listed_at: Option<Timestamp>,
-    /// The keys that were already logged.
+    /// The keys with a wrong creation time. Each is logged once.
     logged: BTreeSet<Kid>,
 }
 

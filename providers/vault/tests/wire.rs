@@ -177,7 +177,7 @@ fn a_server_of_tls_that_is_silent_is_given_up_after_the_time_that_is_told() {
         let error = provider.list().await.expect_err("silent");
         assert_eq!(error.kind, ErrorKind::TimedOut, "{error:?}");
         let text = text(&error);
-        assert!(text.contains("was made within 2s") && !text.contains("5s"), "{text}");
+        assert!(text.contains("within 2s") && !text.contains("5s"), "{text}");
     });
 }
 
@@ -189,7 +189,7 @@ fn an_answer_without_end_is_not_read_to_its_end() {
         let server = Scripted::start(endless).await;
         let error = remote(&server.address).await.list().await.expect_err("too long");
         assert_eq!(error.kind, ErrorKind::BadAnswer, "{error:?}");
-        assert!(text(&error).contains("more than"), "{error:?}");
+        assert!(text(&error).contains("16777216"), "{error:?}");
     });
 }
 

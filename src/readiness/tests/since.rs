@@ -1,4 +1,4 @@
-//! Since when a condition is in its state, and what is told of last good keys that cannot be written.
+//! When a condition entered its state, and how last good keys that cannot be written are reported.
 
 use super::*;
 

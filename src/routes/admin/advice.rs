@@ -162,7 +162,7 @@ pub(super) const fn advice(state: State) -> Option<Advice> {
         State::SocketGone => Advice {
             headline: "The socket's file is gone",
             means: "Somebody removed the file of the local socket: no gateway can make a new connection.",
-            remark: "On connections that are already open, and on the public listener.",
+            remark: "Connections that are already open, and the public listener, do not depend on this file.",
             next: "First find out what removed it, for example a clean-up of the directory.",
             restart: Restart::Last {
                 step: "Then restart this sidecar, which creates the file again",
@@ -174,7 +174,7 @@ pub(super) const fn advice(state: State) -> Option<Advice> {
         State::SocketReplaced => Advice {
             headline: "Another file has replaced the socket",
             means: "A gateway that connects now reaches another process, or none. It would send its tokens there.",
-            remark: "On connections that are already open, and on the public listener.",
+            remark: "Connections that are already open, and the public listener, do not depend on this file.",
             next: "Find out whose file it is (ls -l, fuser); if nobody in your team created it, treat it as an attack. \
                  Stop that process and remove its file.",
             restart: Restart::Last {
@@ -186,7 +186,7 @@ pub(super) const fn advice(state: State) -> Option<Advice> {
         State::SocketHidden => Advice {
             headline: "The socket's file cannot be checked",
             means: "The system does not let this process see the socket's file, so gateways may not reach it either.",
-            remark: "On connections that are already open, and on the public listener.",
+            remark: "Connections that are already open, and the public listener, do not depend on this file.",
             next: "Let the sidecar's user enter the directory of the socket again; the text above has the path and the \
                  error. No restart is needed.",
             restart: Restart::NoWord,
@@ -197,8 +197,8 @@ pub(super) const fn advice(state: State) -> Option<Advice> {
             means: "The ring of another provider, which is published beside the one that signs, cannot be read.",
             remark: "The last keys of that ring stay in use. Tokens of a newer key are refused, and a revocation there \
                  is not seen.",
-            next: "Bring that provider back before the next step of the switch. If a key of it was revoked meanwhile, this \
-                   replica still accepts it.",
+            next: "Bring that provider back before the next step of the switch. If one of its keys was revoked \
+                   meanwhile, this replica still accepts that key.",
             restart: Restart::NoWord,
             section: "AlsoRingUnread",
         },

@@ -267,7 +267,7 @@ fn an_rsa_key_that_anybody_can_factor_is_left_out_also_when_it_is_read_again() {
         assert_eq!(
             left_out,
             [
-                "\"prime\" is an RSA key whose modulus is a prime, for which others can sign",
+                "\"prime\" is an RSA key whose modulus is a prime, so others can sign for it",
                 "\"cube\" is an RSA key whose modulus is a power of a smaller number",
                 "\"exponent\" is an RSA key with a small factor",
             ]

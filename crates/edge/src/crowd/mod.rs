@@ -209,7 +209,9 @@ impl Crowd {
         true
     }
 
-    /// Connections that only have an incomplete head are not protected: a request or a newer head may need their memory.
+    /// Closes connections with slow peers, those that hold the most memory first, until the limit is kept. Returns
+    /// whether it is kept. A connection that has not waited long is spared, unless it only has an incomplete head: a
+    /// request or a newer head may need its memory.
     fn relieve(&self) -> bool {
         let mut present = self.present();
         let held = |present: &Present| self.held.load(Ordering::Relaxed).saturating_sub(present.leaving);

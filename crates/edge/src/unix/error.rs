@@ -55,7 +55,7 @@ pub enum SocketError {
     },
     /// Somebody replaced the socket while it was made.
     #[error(
-        "somebody replaced {0} while Signet created it; set SIGNET_SOCKET to a path in a directory that only this \
+        "somebody replaced {0} while Signet was creating it; set SIGNET_SOCKET to a path in a directory that only this \
          user can write"
     )]
     Replaced(PathBuf),

@@ -21,7 +21,7 @@ pub struct Key {
     pub support: Support,
     /// The kind of value that the key has.
     pub holds: Holds,
-    /// Whether the key restricts access to something. A misspelled one is refused even if the file is read leniently.
+    /// Whether the key protects something. A misspelled one is refused even if the file is read leniently.
     pub protects: bool,
 }
 
@@ -84,7 +84,7 @@ pub struct Namespace {
     pub name: &'static str,
     /// Where the namespace is allowed, and with which keys.
     pub scopes: &'static [(Scope, Support, &'static [Key])],
-    /// Whether the namespace restricts access to something.
+    /// Whether the namespace protects something. An unknown key in it is refused even if the file is read leniently.
     pub protects: bool,
 }
 
