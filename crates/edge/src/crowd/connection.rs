@@ -76,6 +76,8 @@ pub(crate) struct Connection {
     fragment: Tally,
     /// The number of these heads that hyper has read.
     read: Tally,
+    /// The streams in a row that were refused because there is no memory for them.
+    refused: Tally,
     /// Whether the peer accepts no bytes at present.
     blocked: AtomicBool,
     /// How often the peer started to accept bytes again.
@@ -122,6 +124,7 @@ impl Connection {
             heads: Tally::default(),
             fragment: Tally::default(),
             read: Tally::default(),
+            refused: Tally::default(),
             blocked: AtomicBool::default(),
             unblocked: Tally::default(),
             is_http2: AtomicBool::default(),

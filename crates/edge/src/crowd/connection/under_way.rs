@@ -19,6 +19,8 @@ use crate::problem::Problem;
 const SHORT: u64 = 16 * 1024;
 /// The memory of an HTTP/2 stream besides headers and body: the state of h2, hyper's task, and the head of the answer.
 const STREAM: usize = 4 * 1024;
+/// A connection is closed after this many streams in a row were refused for lack of memory, because each refusal takes some.
+const MOST_REFUSED: u64 = 16;
 /// The memory of a header besides its bytes.
 const HEADER: usize = 128;
 
@@ -63,10 +65,12 @@ impl UnderWay {
             .map(|(name, value)| name.as_str().len() + value.len() + HEADER)
             .sum();
         if way.hold(STREAM + head) {
+            connection.refused.set(0);
             return Ok(way);
         }
-        if connection.is_peer_slow() {
-            // The client keeps asking and does not read the answers.
+        connection.refused.add(1);
+        // The client keeps asking, and does not read the answers or does not heed the refusals.
+        if connection.is_peer_slow() || connection.refused.count() > MOST_REFUSED {
             connection.tell(Told::Go);
         }
         Err(way)
