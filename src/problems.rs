@@ -7,7 +7,7 @@ use signet_core::mint::MintRefusal;
 use signet_edge::Problem;
 use signet_verify::{NoKeys, NoVerdict};
 
-use crate::kinds::http_status;
+use crate::error_kinds::http_status;
 use crate::snapshot::NoSigner;
 
 /// No key can sign now (503).

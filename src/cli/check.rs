@@ -19,10 +19,10 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use crate::app;
 use crate::cli::neighbour::Neighbour;
 use crate::cli::{Failure, say, table, to_json};
-use crate::fits::{bears, fits};
+use crate::error_kinds::exit_code;
 use crate::keeper::watch_clock;
-use crate::kinds::exit_code;
 use crate::settings::{Origin, ProviderName, Settings};
+use crate::support::{check_read_quota, check_support};
 
 /// How long a provider or an issuer may be silent. The whole command then takes at most five seconds.
 const SILENCE: Duration = Duration::from_secs(4);
@@ -183,8 +183,8 @@ async fn try_ring(settings: &Settings, origin: &Origin, signs: bool, trials: &mu
     };
     let capabilities = provider.capabilities();
     let fitting = match signs {
-        true => fits(settings, &capabilities),
-        false => bears(settings, &capabilities),
+        true => check_support(settings, &capabilities),
+        false => check_read_quota(settings, &capabilities),
     };
     if let Err(error) = fitting {
         let failed = std::future::ready(Err::<(), _>(error));

@@ -18,8 +18,8 @@ use signet_core::{KeyRecord, Kid, Phase, Schedule, Timestamp, schedule};
 use crate::app;
 use crate::cli::neighbour::Neighbour;
 use crate::cli::{Failure, beside, is_json, table, to_json, waits};
+use crate::error_kinds::exit_code;
 use crate::keeper::watch_clock;
-use crate::kinds::exit_code;
 use crate::ring_view::RingView;
 use crate::settings::Settings;
 

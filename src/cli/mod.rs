@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use signet_api::ProviderError;
 use signet_base::chain;
 
-use crate::kinds::exit_code;
+use crate::error_kinds::exit_code;
 use crate::serve::{self, StartError};
 use crate::settings::{Settings, SettingsError};
 use crate::telemetry::logs;

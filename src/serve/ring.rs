@@ -8,10 +8,10 @@ use signet_base::Jitter;
 use super::error::StartError;
 use super::shared::Shared;
 use crate::app;
-use crate::fits::{bears, fits};
 use crate::keeper::{Charge, Keeper, Means, NoRing, Source};
 use crate::last_good::LastGood;
 use crate::settings::Settings;
+use crate::support::{check_read_quota, check_support};
 
 /// The providers of all rings, with their guards.
 pub(super) struct Providers {
@@ -26,11 +26,11 @@ impl Providers {
         let settings = &shared.settings;
         let open = |origin| app::open_guarded(settings, origin, Arc::clone(&shared.clock), Arc::clone(&shared.metrics));
         let signing = open(&settings.origin).await?;
-        fits(settings, &signing.capabilities())?;
+        check_support(settings, &signing.capabilities())?;
         let mut also = Vec::new();
         for origin in &settings.also {
             let provider = open(origin).await.map_err(StartError::Also)?;
-            bears(settings, &provider.capabilities()).map_err(StartError::Also)?;
+            check_read_quota(settings, &provider.capabilities()).map_err(StartError::Also)?;
             also.push(Source {
                 name: origin.name(),
                 provider,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use signet::kinds::{exit_code, http_status};
+use signet::error_kinds::{exit_code, http_status};
 use signet::settings::{SETTINGS, TABLE};
 use signet_api::ErrorKind;
 use signet_core::verify::Refusal;
@@ -56,7 +56,7 @@ fn every_error_kind_stands_in_the_errors_document_with_its_exit_code_and_status(
         .collect();
     fail_with(
         &wrong,
-        "the columns of exit codes and statuses in docs/errors.md must be what signet::kinds says",
+        "the columns of exit codes and statuses in docs/errors.md must be what signet::error_kinds says",
     );
 }
 

@@ -8,7 +8,7 @@ use crate::settings::Settings;
 ///
 /// # Errors
 /// `InvalidConfig`, with the numbers and the variable to change.
-pub fn fits(settings: &Settings, provider: &Capabilities) -> Result<(), ProviderError> {
+pub fn check_support(settings: &Settings, provider: &Capabilities) -> Result<(), ProviderError> {
     let algorithm = settings.policy.algorithm();
     if !provider.algorithms.contains(&algorithm) {
         let has = provider.algorithms.iter().map(|has| has.as_str()).collect::<Vec<_>>();
@@ -20,14 +20,14 @@ pub fn fits(settings: &Settings, provider: &Capabilities) -> Result<(), Provider
         );
         return Err(refused(provider, text));
     }
-    bears(settings, provider)
+    check_read_quota(settings, provider)
 }
 
 /// Checks that the provider's quota allows the readings of all replicas. The provider may sign or be also published.
 ///
 /// # Errors
 /// `InvalidConfig`, with the numbers and the variable to change.
-pub fn bears(settings: &Settings, provider: &Capabilities) -> Result<(), ProviderError> {
+pub fn check_read_quota(settings: &Settings, provider: &Capabilities) -> Result<(), ProviderError> {
     let interval = settings.policy.durations().refresh_interval;
     if let Some(quota) = &provider.reads {
         let asked = calls_asked(settings.replicas, quota) * per_interval(quota, interval);
@@ -116,8 +116,8 @@ mod tests {
     fn more_replicas_than_the_quota_bears_are_refused_with_the_numbers() {
         let cloud = provider(Some(quota()));
         // 2 calls each, every 54 s, and two more in five minutes: 114 replicas make 299 calls per minute.
-        fits(&settings(&["--replicas=114"]), &cloud).expect("just fits");
-        let refused = fits(&settings(&["--replicas=115"]), &cloud).expect_err("one too many");
+        check_support(&settings(&["--replicas=114"]), &cloud).expect("just fits");
+        let refused = check_support(&settings(&["--replicas=115"]), &cloud).expect_err("one too many");
         assert_eq!(refused.kind, ErrorKind::InvalidConfig);
         let text = chain(&refused);
         for part in [
@@ -130,19 +130,19 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part}: {text}");
         }
-        fits(&settings(&["--replicas=10000"]), &provider(None)).expect("no quota, no bound");
+        check_support(&settings(&["--replicas=10000"]), &provider(None)).expect("no quota, no bound");
         let slower = [
             "--replicas=10000",
             "--refresh-interval=88m",
             "--publish-lead=2h",
             "--rotation-period=24h",
         ];
-        fits(&settings(&slower), &cloud).expect("a long interval fits any fleet");
+        check_support(&settings(&slower), &cloud).expect("a long interval fits any fleet");
     }
 
     #[test]
     fn an_algorithm_that_the_provider_lacks_is_refused_with_those_that_it_has() {
-        let refused = fits(&settings(&["--algorithm=EdDSA"]), &provider(None)).expect_err("lacks it");
+        let refused = check_support(&settings(&["--algorithm=EdDSA"]), &provider(None)).expect_err("lacks it");
         let text = chain(&refused);
         assert!(
             text.contains("SIGNET_ALGORITHM=EdDSA") && text.contains("write one of ES256"),
