@@ -83,7 +83,7 @@ impl Service {
             return Err(too_large(whole));
         }
         let (_, signature) = self.signing.sign(signer, message).await.map_err(|why| match why {
-            NotSigned::LaneFull(full) => refusal("overloaded", Code::ResourceExhausted, full.to_string()),
+            NotSigned::QueueFull(full) => refusal("overloaded", Code::ResourceExhausted, full.to_string()),
             NotSigned::TooLong { .. } => too_large(whole),
             NotSigned::Provider(error) => {
                 // The provider's answer may name accounts and hosts, so it is only logged.

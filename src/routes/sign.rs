@@ -15,7 +15,7 @@ use signet_edge::{Problem, body};
 use crate::http::Response;
 use crate::problems;
 use crate::routes::Service;
-use crate::signing::{Full, NotSigned};
+use crate::signing::{NotSigned, QueueFull};
 use crate::snapshot::{Signer, Signs};
 use crate::unique;
 
@@ -138,14 +138,14 @@ impl Service {
 
     /// The answer to one item. Each item waits separately for a slow signature, so a batch never occupies
     /// a thread that others need.
-    async fn sign_one(&self, signer: &Signer, item: &[u8]) -> Result<Result<Vec<u8>, Problem>, Full> {
+    async fn sign_one(&self, signer: &Signer, item: &[u8]) -> Result<Result<Vec<u8>, Problem>, QueueFull> {
         let unsigned = match self.unsigned(signer, item) {
             Ok(unsigned) => unsigned,
             Err(problem) => return Ok(Err(problem)),
         };
         match self.signing.sign(signer, unsigned).await {
             Ok((unsigned, signature)) => Ok(Ok(finish(signer, unsigned, &signature))),
-            Err(NotSigned::LaneFull(full)) => Err(full),
+            Err(NotSigned::QueueFull(full)) => Err(full),
             Err(NotSigned::TooLong { length, longest }) => Ok(Err(too_long(signer, length, longest))),
             Err(NotSigned::Provider(error)) => Ok(Err(problems::not_signed(&error))),
             Err(NotSigned::Library(error)) => Ok(Err(broken(&error))),
@@ -163,7 +163,7 @@ impl Service {
     }
 }
 
-fn overloaded(full: Full) -> Problem {
+fn overloaded(full: QueueFull) -> Problem {
     Problem::overloaded(full.to_string())
 }
 

@@ -16,7 +16,7 @@ use crate::answers::Answers;
 use crate::keeper::Keeper;
 use crate::own_keys::OwnKeys;
 use crate::routes::Service;
-use crate::signing::{Lane, Remote, Signing};
+use crate::signing::{Remote, Signing, SlowSigner};
 
 /// The maximum random delay before the keys of trusted issuers are fetched, after the machine was
 /// suspended or its clock was set.
@@ -64,7 +64,7 @@ pub(super) fn service(
 ) -> Result<Service, StartError> {
     let settings = &shared.settings;
     let durations = settings.policy.durations();
-    let lane = Lane::start().map_err(refused("threads"))?;
+    let slow_signer = SlowSigner::start().map_err(refused("threads"))?;
     Ok(Service {
         published: keeper.published(),
         nudge: keeper.nudge(),
@@ -79,7 +79,7 @@ pub(super) fn service(
         verifier: verifier(shared, keeper, issuers),
         identity: settings.identity.clone(),
         kubernetes: settings.kubernetes,
-        signing: Signing::new(lane, remote, keeper.nudge()),
+        signing: Signing::new(slow_signer, remote, keeper.nudge()),
         clock: Arc::clone(&shared.clock),
         clock_watch: Arc::clone(&shared.clock_watch),
         metrics: Arc::clone(&shared.metrics),

@@ -2,8 +2,8 @@
 //!
 //! [`Signing`] is the entry point. It knows neither tokens nor answers; each route words its own errors.
 
-mod lane;
 mod remote;
+mod slow;
 
 use std::sync::Arc;
 
@@ -13,15 +13,15 @@ use signet_core::signing_key::{Signature, SigningKeyError};
 use crate::nudge::Nudge;
 use crate::snapshot::{Signer, Signs};
 
-pub use lane::{Full, Lane};
 pub use remote::Remote;
+pub use slow::{QueueFull, SlowSigner};
 
 /// Why a message was not signed.
 #[derive(Debug, thiserror::Error)]
 pub enum NotSigned {
     /// More slow signatures are waiting than this machine can compute.
     #[error(transparent)]
-    LaneFull(#[from] Full),
+    QueueFull(#[from] QueueFull),
     /// The message is longer than the provider can sign, so it was not asked.
     #[error("the message has {length} bytes, but the provider signs at most {longest}")]
     TooLong {
@@ -41,7 +41,7 @@ pub enum NotSigned {
 /// Signs messages with the active key.
 #[derive(Debug)]
 pub struct Signing {
-    lane: Lane,
+    slow_signer: SlowSigner,
     remote: Arc<Remote>,
     nudge: Arc<Nudge>,
 }
@@ -49,8 +49,12 @@ pub struct Signing {
 impl Signing {
     /// Combines the parts.
     #[must_use]
-    pub fn new(lane: Lane, remote: Arc<Remote>, nudge: Arc<Nudge>) -> Self {
-        Self { lane, remote, nudge }
+    pub fn new(slow_signer: SlowSigner, remote: Arc<Remote>, nudge: Arc<Nudge>) -> Self {
+        Self {
+            slow_signer,
+            remote,
+            nudge,
+        }
     }
 
     /// Signs a message, and returns it with its signature, without copying it.
@@ -72,7 +76,7 @@ impl Signing {
             Signs::Here(key) => {
                 let key = Arc::clone(key);
                 let job = move || key.sign(message.as_ref()).map(|signature| (message, signature));
-                Ok(self.lane.run(job).await??)
+                Ok(self.slow_signer.run(job).await??)
             }
             Signs::Remote => self.sign_by_provider(signer, message).await,
         }

@@ -18,18 +18,18 @@ const NICE: i32 = 5;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// The queue of the threads.
+/// Computes slow signatures on threads of its own.
 #[derive(Clone, Debug)]
-pub struct Lane {
+pub struct SlowSigner {
     jobs: SyncSender<Job>,
 }
 
 /// The error if the queue is full or the threads have ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("this machine cannot compute signatures fast enough: {QUEUE} requests are already waiting; try again later")]
-pub struct Full;
+pub struct QueueFull;
 
-impl Lane {
+impl SlowSigner {
     /// Starts a thread for every core, up to a limit. They yield to all other threads, so several do no harm.
     ///
     /// # Errors
@@ -50,8 +50,8 @@ impl Lane {
     /// Runs a job on these threads.
     ///
     /// # Errors
-    /// [`Full`] if the queue is full.
-    pub async fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Result<T, Full> {
+    /// [`QueueFull`] if the queue is full.
+    pub async fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Result<T, QueueFull> {
         let (answer, wait) = oneshot::channel();
         let job: Job = Box::new(move || {
             // If the client has left, nobody waits for the result and the job is skipped.
@@ -61,8 +61,8 @@ impl Lane {
         });
         self.jobs
             .try_send(job)
-            .map_err(|(TrySendError::Full(_) | TrySendError::Disconnected(_))| Full)?;
-        wait.await.map_err(|_| Full)
+            .map_err(|(TrySendError::Full(_) | TrySendError::Disconnected(_))| QueueFull)?;
+        wait.await.map_err(|_| QueueFull)
     }
 }
 
@@ -92,9 +92,9 @@ mod tests {
     #[tokio::test]
     async fn when_the_queue_is_full_the_next_signature_is_refused_at_once() {
         let (jobs, _queue) = sync_channel(1);
-        let lane = Lane { jobs };
-        let mut first = Box::pin(lane.run(|| ()));
+        let slow_signer = SlowSigner { jobs };
+        let mut first = Box::pin(slow_signer.run(|| ()));
         assert_eq!(poll!(&mut first), Poll::Pending);
-        assert_eq!(lane.run(|| ()).await, Err(Full));
+        assert_eq!(slow_signer.run(|| ()).await, Err(QueueFull));
     }
 }
