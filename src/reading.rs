@@ -68,7 +68,7 @@ impl Reading {
     ///
     /// It signed nothing during that time. If even the last token from before may have expired, the reading counts from
     /// now on, without any lapses.
-    pub fn did_not_run(&mut self, policy: &Policy, now: Timestamp) {
+    pub fn on_pause(&mut self, policy: &Policy, now: Timestamp) {
         if now
             >= self
                 .at
@@ -155,14 +155,14 @@ impl Reading {
     }
 
     /// Handles the end of a turn in which everything succeeded.
-    pub fn succeeded(&mut self, now: Timestamp) {
+    pub fn on_success(&mut self, now: Timestamp) {
         if let Some(outage) = self.failure.take() {
             info!(provider = self.provider, after = %brief(now.since(outage.since)), "the provider answers again");
         }
     }
 
     /// Handles a failed reading or action. The failure is logged only if its reason differs from the last one.
-    pub fn failed(&mut self, failure: &ProviderError, asked_at: Timestamp) {
+    pub fn on_failure(&mut self, failure: &ProviderError, asked_at: Timestamp) {
         let reason = chain(failure);
         let known = self.failure.as_ref();
         if known.is_none_or(|outage| outage.reason != reason) {
@@ -320,7 +320,7 @@ mod tests {
             (Operation::Retire, true),
         ] {
             let failure = ProviderError::new("vault", operation, ErrorKind::Unavailable, "down");
-            reading.failed(&failure, at(1));
+            reading.on_failure(&failure, at(1));
             assert_eq!(reading.was_read(), was_read, "{operation:?}");
         }
     }
@@ -336,7 +336,7 @@ mod tests {
             (5, Operation::Retire, 5),
         ] {
             let failure = ProviderError::new("vault", operation, ErrorKind::Unavailable, "down");
-            reading.failed(&failure, at(minute));
+            reading.on_failure(&failure, at(minute));
             assert_eq!(
                 reading.failure().map(|outage| outage.since),
                 Some(at(since)),
@@ -410,7 +410,7 @@ mod tests {
         ] {
             let mut reading = Reading::new("local", vec![first.clone()], at(99));
             if !did_run {
-                reading.did_not_run(&policy(), at(back));
+                reading.on_pause(&policy(), at(back));
             }
             reading.renew(both.clone(), at(back), &policy()).expect("not empty");
             assert_eq!(kids(&reading, back), expected, "back at {back}, ran: {did_run}");

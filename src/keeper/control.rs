@@ -16,9 +16,9 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tracing::{error, info};
 
-use super::known::Known;
+use super::facts::SharedFacts;
 use super::pace::Pace;
-use super::{Charge, PATIENCE};
+use super::{PATIENCE, RingSettings};
 use crate::reading::Reading;
 
 /// How long a replica waits at most, to let another replica act first.
@@ -35,10 +35,10 @@ const UNSEALING: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(super) struct Control {
     pub(super) provider: Arc<dyn KeyProvider>,
-    pub(super) charge: Charge,
+    pub(super) settings: RingSettings,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) clock_watch: Arc<ClockWatch>,
-    pub(super) known: Arc<Known>,
+    pub(super) shared: Arc<SharedFacts>,
     pub(super) pace: Pace,
 }
 
@@ -60,7 +60,7 @@ enum Reads {
 impl Control {
     /// Runs for ever. If it is cancelled at any point, the ring stays valid (clause 10 of the contract).
     pub(super) async fn run(mut self, mut nudged: watch::Receiver<()>) {
-        if self.known.look(|facts| facts.ring.failure().is_none()) {
+        if self.shared.look(|facts| facts.ring.failure().is_none()) {
             // The ring was just read.
             self.pace.asks();
             let mut ran = self.turn(Reads::Not).await;
@@ -87,7 +87,7 @@ impl Control {
     /// [`run`](Self::run) does everything else that is due. A provider that can be read but hangs or fails on writes
     /// therefore does not delay a start.
     pub(super) async fn begin(&self) -> Result<(), ProviderError> {
-        if self.known.look(|facts| facts.ring.failure().is_some()) {
+        if self.shared.look(|facts| facts.ring.failure().is_some()) {
             return Ok(());
         }
         let mut look = self.look();
@@ -110,16 +110,16 @@ impl Control {
         }
         let look = match outcome {
             Ok(look) => {
-                self.pace.succeeded();
+                self.pace.on_success();
                 // The ring was already published when it was read. Most turns change nothing else.
-                if self.known.look(|facts| facts.ring.failure().is_some()) {
-                    self.known.change(|facts| facts.ring.succeeded(asked_at));
+                if self.shared.look(|facts| facts.ring.failure().is_some()) {
+                    self.shared.change(|facts| facts.ring.on_success(asked_at));
                 }
                 look
             }
             Err(failure) => {
-                self.pace.failed();
-                self.known.change(|facts| facts.ring.failed(&failure, asked_at));
+                self.pace.on_failure();
+                self.shared.change(|facts| facts.ring.on_failure(&failure, asked_at));
                 self.look()
             }
         };
@@ -150,7 +150,7 @@ impl Control {
 
     /// Moves the time from which this process counts as stopped, unless that time has already come.
     fn still_runs(&self, now: Timestamp) {
-        self.known.change_silently(|facts| {
+        self.shared.change_silently(|facts| {
             if now <= facts.news_by {
                 facts.news_by = facts.news_by.max(now.plus(BEAT + self.late()));
             }
@@ -159,12 +159,12 @@ impl Control {
 
     /// How late a running process may be, if its clock moves from one end of the allowed skew to the other.
     fn late(&self) -> Duration {
-        LATE + self.charge.policy.durations().clock_skew * 2
+        LATE + self.settings.policy.durations().clock_skew * 2
     }
 
     pub(super) fn expect_news_in(&self, span: Duration) {
         let news_by = self.clock.now().plus(span + self.late());
-        self.known.change_silently(|facts| facts.news_by = news_by);
+        self.shared.change_silently(|facts| facts.news_by = news_by);
     }
 
     async fn work(&self, reads: Reads) -> Result<Look, ProviderError> {
@@ -183,7 +183,7 @@ impl Control {
             done = self.carry_out(&look.schedule) => done?,
             never = self.read_on() => match never {},
         };
-        let is_read_since = self.known.look(|facts| facts.ring.at()) != look.ring.at();
+        let is_read_since = self.shared.look(|facts| facts.ring.at()) != look.ring.at();
         match done {
             true => self.read().await,
             false if is_read_since => Ok(self.look()),
@@ -194,7 +194,7 @@ impl Control {
     /// Reads the ring once in every refresh interval. If a failure lasts, the next turn reports it.
     async fn read_on(&self) -> Infallible {
         loop {
-            sleep(self.charge.policy.durations().refresh_interval).await;
+            sleep(self.settings.policy.durations().refresh_interval).await;
             let _ = self.read().await;
         }
     }
@@ -202,15 +202,15 @@ impl Control {
     async fn read(&self) -> Result<Look, ProviderError> {
         let asked_at = self.clock.now();
         let records = self.provider.list().await?;
-        let (mut ring, news_by) = self.known.look(|facts| (facts.ring.clone(), facts.news_by));
+        let (mut ring, news_by) = self.shared.look(|facts| (facts.ring.clone(), facts.news_by));
         if news_by < asked_at {
-            ring.did_not_run(&self.charge.policy, asked_at);
+            ring.on_pause(&self.settings.policy, asked_at);
         }
-        ring.renew(records, asked_at, &self.charge.policy)?;
+        ring.renew(records, asked_at, &self.settings.policy)?;
         let look = self.look_at(ring);
         // A key that signs as soon as it is listed should be unsealed first.
         let _ = timeout(UNSEALING, self.unseal_keys_of(&look)).await;
-        self.known.change(|facts| {
+        self.shared.change(|facts| {
             facts.ring = look.ring.clone();
             // A process that was late has now caught up, however long the actions that are due may take.
             facts.news_by = facts.news_by.max(asked_at.plus(BEAT + self.late()));
@@ -219,11 +219,11 @@ impl Control {
     }
 
     fn look(&self) -> Look {
-        self.look_at(self.known.look(|facts| facts.ring.clone()))
+        self.look_at(self.shared.look(|facts| facts.ring.clone()))
     }
 
     fn look_at(&self, ring: Reading) -> Look {
-        let schedule = ring.schedule(&self.charge.policy, self.clock.now());
+        let schedule = ring.schedule(&self.settings.policy, self.clock.now());
         Look { ring, schedule }
     }
 
@@ -241,7 +241,7 @@ impl Control {
                     if !reason.is_urgent() && self.clock_watch.doubt().is_some() {
                         continue;
                     }
-                    let new = NewKey::under(&self.charge.policy, self.charge.rsa_bits, of.clone());
+                    let new = NewKey::under(&self.settings.policy, self.settings.rsa_bits, of.clone());
                     let key = self.provider.create(&new).await?;
                     info!(
                         kid = %key.kid(),
@@ -252,7 +252,7 @@ impl Control {
                     done = true;
                 }
                 Due::Retire(kid) => {
-                    let Some(fate) = self.charge.fate.filter(|_| self.has_surely_expired(kid)) else {
+                    let Some(fate) = self.settings.fate.filter(|_| self.has_surely_expired(kid)) else {
                         continue;
                     };
                     self.provider.retire(kid, fate).await?;
@@ -267,7 +267,7 @@ impl Control {
     /// Records which keys have expired, unless the clock is in doubt.
     fn see_what_expired(&self, schedule: &Schedule) {
         let (running, doubt) = (self.clock.running(), self.clock_watch.doubt());
-        self.known.change_silently(|facts| {
+        self.shared.change_silently(|facts| {
             let retired = |kid: &Kid| schedule.due.contains(&Due::Retire(kid.clone()));
             facts.expired.retain(|kid, _| doubt.is_none() && retired(kid));
             if doubt.is_none() {
@@ -285,8 +285,8 @@ impl Control {
     /// A deleted private key cannot be restored, so one look at the clock is not enough: a machine that has just
     /// started may show any time until its clock is set.
     fn has_surely_expired(&self, kid: &Kid) -> bool {
-        let (running, patience) = (self.clock.running(), self.charge.policy.durations().least_lead());
-        let seen = self.known.look(|facts| facts.expired.get(kid).copied());
+        let (running, patience) = (self.clock.running(), self.settings.policy.durations().least_lead());
+        let seen = self.shared.look(|facts| facts.expired.get(kid).copied());
         self.clock_watch.doubt().is_none() && seen.is_some_and(|seen| running.saturating_sub(seen) >= patience)
     }
 
@@ -300,7 +300,7 @@ impl Control {
         if is_urgent || faults::has("nobody waits in a race") || self.provider.capabilities().claim == Claim::Atomic {
             return Ok(false);
         }
-        let interval = self.charge.policy.durations().refresh_interval;
+        let interval = self.settings.policy.durations().refresh_interval;
         sleep(self.pace.apart((interval / 2).min(LONGEST_JITTER))).await;
         Ok(newest(&self.provider.list().await?).map(KeyRecord::kid) != of)
     }
@@ -318,11 +318,11 @@ impl Control {
         let wanted = signing_now_or_next(&look.schedule);
         let is_enabled = |kid: &&Kid| is_enabled(look.ring.records(), kid);
         for kid in wanted.iter().filter(is_enabled) {
-            if self.known.look(|facts| facts.unsealed.contains_key(kid)) {
+            if self.shared.look(|facts| facts.unsealed.contains_key(kid)) {
                 continue;
             }
             match self.provider.unseal(kid).await {
-                Ok(Some(key)) => self.known.change(|facts| {
+                Ok(Some(key)) => self.shared.change(|facts| {
                     facts.unsealed.insert(kid.clone(), Arc::new(key));
                     facts.unseal_failures.remove(kid);
                 }),
@@ -335,7 +335,7 @@ impl Control {
     /// Wipes private keys from memory that neither sign now nor next.
     fn forget(&self, look: &Look) {
         let wanted = signing_now_or_next(&look.schedule);
-        self.known.change_silently(|facts| {
+        self.shared.change_silently(|facts| {
             facts.unsealed.retain(|kid, _| wanted.contains(kid));
             facts.unseal_failures.retain(|kid, _| wanted.contains(kid));
         });
@@ -343,7 +343,7 @@ impl Control {
 
     fn not_unsealed(&self, kid: &Kid, reason: String) {
         let now = self.clock.now();
-        self.known.change(|facts| {
+        self.shared.change(|facts| {
             let known = facts.unseal_failures.get(kid);
             if known.is_none_or(|outage| outage.reason != reason) {
                 error!(%kid, "a private key cannot be unsealed: {reason}");

@@ -7,17 +7,17 @@ use signet_api::{ErrorKind, Operation, ProviderError};
 use signet_base::Clock;
 use signet_core::Policy;
 
-use super::known::Facts;
-use super::{Means, NoRing, PATIENCE, Source, remember};
+use super::facts::Facts;
+use super::{Dependencies, NamedRing, NoRing, PATIENCE, remember};
 use crate::last_good::Remembered;
 use crate::reading::Reading;
 
 /// What a replica knows when it starts. All rings are read at the same time.
-pub(super) async fn facts(means: &Means, policy: &Policy) -> Result<Facts, NoRing> {
-    let clock = means.clock_watch.steady();
-    let remembered = remember::recall(means.memory.as_deref(), &means.clock_watch, clock.now()).await;
-    let read = |source| reading(source, &*clock, &remembered, policy);
-    let (ring, also) = tokio::join!(read(&means.ring), join_all(means.also.iter().map(read)));
+pub(super) async fn facts(dependencies: &Dependencies, policy: &Policy) -> Result<Facts, NoRing> {
+    let clock = dependencies.clock_watch.steady();
+    let remembered = remember::recall(dependencies.memory.as_deref(), &dependencies.clock_watch, clock.now()).await;
+    let read = |named| reading(named, &*clock, &remembered, policy);
+    let (ring, also) = tokio::join!(read(&dependencies.ring), join_all(dependencies.also.iter().map(read)));
     Ok(Facts {
         ring: ring.map_err(NoRing::Signing)?,
         also: also.into_iter().collect::<Result<_, _>>().map_err(NoRing::Also)?,
@@ -31,15 +31,15 @@ pub(super) async fn facts(means: &Means, policy: &Policy) -> Result<Facts, NoRin
 
 /// Reads the ring from its provider. If the provider does not answer soon, uses the ring from disk.
 async fn reading(
-    source: &Source,
+    named: &NamedRing,
     clock: &dyn Clock,
     remembered: &Option<Remembered>,
     policy: &Policy,
 ) -> Result<Reading, ProviderError> {
-    let provider = &*source.provider;
+    let provider = &*named.provider;
     let asked_at = clock.now();
     let mut memory = remembered.iter().flat_map(|remembered| &remembered.rings);
-    let Some(ring) = memory.find(|ring| ring.provider == source.name) else {
+    let Some(ring) = memory.find(|ring| ring.provider == named.name) else {
         return Reading::open(provider, clock).await;
     };
     let read_at = remembered
@@ -49,7 +49,7 @@ async fn reading(
     let mut reading = Reading::new(name, ring.records.clone(), read_at.min(asked_at)).after(ring.lapses.clone());
     let failure = match tokio::time::timeout(PATIENCE, provider.list()).await {
         Ok(Ok(records)) => {
-            reading.did_not_run(policy, asked_at);
+            reading.on_pause(policy, asked_at);
             match reading.renew(records, asked_at, policy) {
                 Ok(()) => return Ok(reading),
                 Err(lost) => lost,
@@ -63,6 +63,6 @@ async fn reading(
             ProviderError::new(name, Operation::List, ErrorKind::TimedOut, text)
         }
     };
-    reading.failed(&failure, asked_at);
+    reading.on_failure(&failure, asked_at);
     Ok(reading)
 }

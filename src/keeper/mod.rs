@@ -9,8 +9,9 @@
 //! All loops are one future. Dropping it stops all of them.
 
 mod control;
+mod facts;
 mod first;
-mod known;
+
 mod pace;
 mod publisher;
 mod remember;
@@ -28,7 +29,7 @@ use signet_core::{Issuer, Policy};
 use tokio_util::sync::CancellationToken;
 
 use self::control::Control;
-use self::known::Known;
+use self::facts::SharedFacts;
 use self::pace::Pace;
 use self::publisher::Publisher;
 use self::remember::Remember;
@@ -44,7 +45,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The settings of the keeper.
 #[derive(Clone, Debug)]
-pub struct Charge {
+pub struct RingSettings {
     /// The issuer of the ring.
     pub issuer: Issuer,
     /// The rotation policy.
@@ -80,7 +81,7 @@ pub fn watch_clock(clock: Arc<dyn Clock>, policy: &Policy) -> Arc<ClockWatch> {
 
 /// A ring's provider, and the name under which the ring is stored on disk.
 #[derive(Clone, Debug)]
-pub struct Source {
+pub struct NamedRing {
     /// A name that distinguishes this ring from others of the same issuer.
     pub name: String,
     /// The provider of its keys.
@@ -89,11 +90,11 @@ pub struct Source {
 
 /// What the keeper needs.
 #[derive(Debug)]
-pub struct Means {
+pub struct Dependencies {
     /// The signing ring.
-    pub ring: Source,
+    pub ring: NamedRing,
     /// The rings that are also published.
-    pub also: Vec<Source>,
+    pub also: Vec<NamedRing>,
     /// The clock, and whether it is in doubt.
     pub clock_watch: Arc<ClockWatch>,
     /// The metrics to update.
@@ -104,58 +105,58 @@ pub struct Means {
     pub memory: Option<Arc<dyn Remembers>>,
 }
 
-impl Means {
-    fn control(&self, charge: &Charge, known: &Arc<Known>) -> Control {
+impl Dependencies {
+    fn control(&self, settings: &RingSettings, shared: &Arc<SharedFacts>) -> Control {
         Control {
             provider: Arc::clone(&self.ring.provider),
-            charge: charge.clone(),
+            settings: settings.clone(),
             clock: self.clock_watch.steady(),
             clock_watch: Arc::clone(&self.clock_watch),
-            known: Arc::clone(known),
-            pace: self.pace(charge, known.look(|facts| facts.ring.failure().is_some())),
+            shared: Arc::clone(shared),
+            pace: self.pace(settings, shared.look(|facts| facts.ring.failure().is_some())),
         }
     }
 
-    fn watches(&self, charge: &Charge, known: &Arc<Known>) -> Vec<Watch> {
-        let watch = |(index, source): (usize, &Source)| Watch {
-            provider: Arc::clone(&source.provider),
+    fn watches(&self, settings: &RingSettings, shared: &Arc<SharedFacts>) -> Vec<Watch> {
+        let watch = |(index, ring): (usize, &NamedRing)| Watch {
+            provider: Arc::clone(&ring.provider),
             index,
-            policy: charge.policy,
+            policy: settings.policy,
             clock: self.clock_watch.steady(),
-            pace: self.pace(charge, known.look(|facts| facts.also[index].failure().is_some())),
-            known: Arc::clone(known),
+            pace: self.pace(settings, shared.look(|facts| facts.also[index].failure().is_some())),
+            shared: Arc::clone(shared),
         };
         self.also.iter().enumerate().map(watch).collect()
     }
 
     /// Makes the pace at which a ring is read. After a failed reading, it is soon read again.
-    fn pace(&self, charge: &Charge, failed: bool) -> Pace {
+    fn pace(&self, settings: &RingSettings, failed: bool) -> Pace {
         let seed = self.jitter.up_to(Duration::from_nanos(u64::MAX)).as_nanos();
         let seed = Jitter::seeded(u64::try_from(seed).unwrap_or(0));
-        let mut pace = Pace::new(charge.policy.durations().refresh_interval, seed);
+        let mut pace = Pace::new(settings.policy.durations().refresh_interval, seed);
         if failed {
-            pace.failed();
+            pace.on_failure();
         }
         pace
     }
 
-    fn remember(&self, charge: &Charge, known: &Arc<Known>) -> Option<Remember> {
+    fn remember(&self, settings: &RingSettings, shared: &Arc<SharedFacts>) -> Option<Remember> {
         let memory = Arc::clone(self.memory.as_ref()?);
         let rings = std::iter::once(&self.ring).chain(&self.also);
-        let names = rings.map(|source| source.name.clone()).collect();
+        let names = rings.map(|ring| ring.name.clone()).collect();
         Some(Remember::new(
             memory,
             names,
-            &charge.policy,
-            Arc::clone(known),
+            &settings.policy,
+            Arc::clone(shared),
             self.clock_watch.steady(),
         ))
     }
 
-    fn publisher(self, charge: Charge, known: &Arc<Known>) -> Publisher {
+    fn publisher(self, settings: RingSettings, shared: &Arc<SharedFacts>) -> Publisher {
         Publisher {
-            known: Arc::clone(known),
-            charge,
+            shared: Arc::clone(shared),
+            settings,
             origin: self.ring.name,
             capabilities: self.ring.provider.capabilities(),
             clock: self.clock_watch.steady(),
@@ -182,7 +183,7 @@ pub struct Keeper {
     control: Control,
     watches: Vec<Watch>,
     remember: Option<Remember>,
-    known: Arc<Known>,
+    shared: Arc<SharedFacts>,
     published: Arc<Published>,
     nudge: Arc<Nudge>,
     clock_watch: Arc<ClockWatch>,
@@ -196,22 +197,22 @@ impl Keeper {
     ///
     /// # Errors
     /// [`NoRing`] if a ring can neither be read nor is stored.
-    pub async fn start(means: Means, charge: Charge) -> Result<Self, NoRing> {
-        let known = Arc::new(Known::new(first::facts(&means, &charge.policy).await?));
-        let control = means.control(&charge, &known);
+    pub async fn start(dependencies: Dependencies, settings: RingSettings) -> Result<Self, NoRing> {
+        let shared = Arc::new(SharedFacts::new(first::facts(&dependencies, &settings.policy).await?));
+        let control = dependencies.control(&settings, &shared);
         control.begin().await.map_err(NoRing::Signing)?;
-        control.expect_news_in(charge.policy.durations().refresh_interval);
-        let watches = means.watches(&charge, &known);
-        let remember = means.remember(&charge, &known);
-        let nudge = Arc::new(Nudge::new(charge.policy.durations().refresh_interval));
-        let clock_watch = Arc::clone(&means.clock_watch);
-        let mut publisher = means.publisher(charge, &known);
+        control.expect_news_in(settings.policy.durations().refresh_interval);
+        let watches = dependencies.watches(&settings, &shared);
+        let remember = dependencies.remember(&settings, &shared);
+        let nudge = Arc::new(Nudge::new(settings.policy.durations().refresh_interval));
+        let clock_watch = Arc::clone(&dependencies.clock_watch);
+        let mut publisher = dependencies.publisher(settings, &shared);
         let published = Published::new(Box::new(move || publisher.snapshot()), Arc::clone(&nudge));
         Ok(Self {
             control,
             watches,
             remember,
-            known,
+            shared,
             published: Arc::new(published),
             nudge,
             clock_watch,
@@ -239,12 +240,12 @@ impl Keeper {
             control,
             watches,
             mut remember,
-            known,
+            shared,
             published,
             nudge,
             clock_watch,
         } = self;
-        let interval = control.charge.policy.durations().refresh_interval;
+        let interval = control.settings.policy.durations().refresh_interval;
         let watches = watches.into_iter().map(|watch| watch.run(nudge.follow()));
         let writes = async {
             if let Some(remember) = &mut remember {
@@ -253,7 +254,7 @@ impl Keeper {
         };
         let loops = async {
             tokio::join!(
-                publish(&known, &published, &clock_watch, interval),
+                publish(&shared, &published, &clock_watch, interval),
                 control.run(nudge.follow()),
                 join_all(watches),
                 writes,
@@ -272,8 +273,8 @@ impl Keeper {
 }
 
 /// Publishes a snapshot whenever the facts change, and whenever time alone changes something.
-async fn publish(known: &Known, published: &Published, clock_watch: &ClockWatch, interval: Duration) {
-    let mut changes = known.follow();
+async fn publish(shared: &SharedFacts, published: &Published, clock_watch: &ClockWatch, interval: Duration) {
+    let mut changes = shared.follow();
     loop {
         let now = clock_watch.wall();
         let left = published.latest().holds_until.map(|until| until.since(now));

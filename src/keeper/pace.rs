@@ -32,11 +32,11 @@ impl Pace {
         self.asked = Some(Instant::now());
     }
 
-    pub(super) const fn succeeded(&mut self) {
+    pub(super) const fn on_success(&mut self) {
         self.failures = 0;
     }
 
-    pub(super) const fn failed(&mut self) {
+    pub(super) const fn on_failure(&mut self) {
         self.failures = self.failures.saturating_add(1);
     }
 
@@ -86,11 +86,11 @@ mod tests {
         tokio::time::advance(Duration::from_secs(20)).await;
         assert_eq!(pace.wait(), Duration::ZERO);
         for longest in [500, 1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000] {
-            pace.failed();
+            pace.on_failure();
             let longest = Duration::from_millis(longest);
             assert!(waits(&pace).iter().all(|wait| (longest / 2..=longest).contains(wait)));
         }
-        pace.succeeded();
+        pace.on_success();
         pace.asks();
         assert!(pace.wait() > interval / 2);
     }

@@ -9,9 +9,9 @@ use signet_clock_watch::ClockWatch;
 use signet_core::{Kid, Phase, Schedule, Timestamp};
 use tracing::{info, warn};
 
-use super::Charge;
+use super::RingSettings;
 use super::control::is_enabled;
-use super::known::{Facts, Known};
+use super::facts::{Facts, SharedFacts};
 use crate::reading::Reading;
 use crate::ring_view::{AlsoView, RingView};
 use crate::snapshot::{NoSigner, NoSignerCause, Parts, Signs, Snapshot};
@@ -20,8 +20,8 @@ use crate::telemetry::metrics::Metrics;
 /// What snapshots are made from.
 #[derive(Debug)]
 pub(super) struct Publisher {
-    pub(super) known: Arc<Known>,
-    pub(super) charge: Charge,
+    pub(super) shared: Arc<SharedFacts>,
+    pub(super) settings: RingSettings,
     /// The name of the signing ring.
     pub(super) origin: String,
     pub(super) capabilities: Capabilities,
@@ -37,14 +37,14 @@ pub(super) struct Publisher {
 impl Publisher {
     /// The snapshot for now.
     pub(super) fn snapshot(&mut self) -> Snapshot {
-        let known = Arc::clone(&self.known);
-        let snapshot = known.look(|facts| self.snapshot_of(facts));
+        let shared = Arc::clone(&self.shared);
+        let snapshot = shared.look(|facts| self.snapshot_of(facts));
         self.metrics.ring(&snapshot);
         snapshot
     }
 
     fn snapshot_of(&mut self, facts: &Facts) -> Snapshot {
-        let (policy, now, set_by) = (self.charge.policy, self.clock.now(), self.clock_watch.set_by());
+        let (policy, now, set_by) = (self.settings.policy, self.clock.now(), self.clock_watch.set_by());
         let by_wall = |ring: &Reading, standing| ring.schedule_of_set_clock(standing, &policy, set_by);
         let standing = facts.ring.standing(&policy, now);
         let schedule = by_wall(&facts.ring, standing.clone());
@@ -53,7 +53,7 @@ impl Publisher {
         let also: Vec<_> = also
             .map(|ring| (ring, by_wall(ring, ring.standing(&policy, now))))
             .collect();
-        let mut view = RingView::new(&self.charge.issuer, &policy, facts.ring.records(), &schedule);
+        let mut view = RingView::new(&self.settings.issuer, &policy, facts.ring.records(), &schedule);
         view.origin = Some(self.origin.clone());
         view.also = also
             .iter()
@@ -99,7 +99,7 @@ impl Publisher {
     /// From when the facts count as those of a stopped process, and not of a failing provider. The next reading is
     /// overdue then, and others may already sign with keys that this process has not seen.
     fn asleep_at(&self, facts: &Facts) -> Timestamp {
-        let bearable = self.charge.policy.durations().bearable_age();
+        let bearable = self.settings.policy.durations().bearable_age();
         facts.news_by.max(facts.ring.at().plus(bearable))
     }
 

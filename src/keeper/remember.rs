@@ -9,7 +9,7 @@ use signet_core::{KeyRecord, Policy, Timestamp};
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{error, info, warn};
 
-use super::known::Known;
+use super::facts::SharedFacts;
 use crate::last_good::{Remembered, RememberedRing, Remembers};
 
 /// Reads the stored rings. `None` if there are none, or if they cannot be trusted.
@@ -39,7 +39,7 @@ pub(super) struct Remember {
     memory: Arc<dyn Remembers>,
     /// The names of the rings, the signing one first.
     names: Vec<String>,
-    known: Arc<Known>,
+    shared: Arc<SharedFacts>,
     clock: Arc<dyn Clock>,
     /// An unchanged ring is stored again after this time, because its age matters at the next start.
     again_after: Duration,
@@ -60,13 +60,13 @@ impl Remember {
         memory: Arc<dyn Remembers>,
         names: Vec<String>,
         policy: &Policy,
-        known: Arc<Known>,
+        shared: Arc<SharedFacts>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
             memory,
             names,
-            known,
+            shared,
             clock,
             again_after: policy.durations().bearable_age() / 8,
             written: None,
@@ -76,7 +76,7 @@ impl Remember {
 
     /// Runs for ever.
     pub(super) async fn run(&mut self) {
-        let mut changes = self.known.follow();
+        let mut changes = self.shared.follow();
         loop {
             if let Some(found) = self.news() {
                 self.write(found).await;
@@ -109,22 +109,22 @@ impl Remember {
         let written = match timeout(SLOW, &mut writing).await {
             Ok(written) => written,
             Err(_) => {
-                self.failed(slow());
+                self.on_failure(slow());
                 writing.await
             }
         };
         self.failed_at = written.is_err().then(Instant::now);
         match written {
-            Ok(()) => self.succeeded(),
-            Err(error) => self.failed(chain(&error)),
+            Ok(()) => self.on_success(),
+            Err(error) => self.on_failure(chain(&error)),
         }
         // This also applies after a failure, so that a full disk is not tried at every reading.
         self.written = Some(found);
     }
 
-    fn failed(&self, reason: String) {
+    fn on_failure(&self, reason: String) {
         let now = self.clock.now();
-        self.known.change(|facts| {
+        self.shared.change(|facts| {
             let known = facts.unwritten.as_ref();
             if known.is_none_or(|outage| outage.reason != reason) {
                 error!("{reason}");
@@ -134,10 +134,10 @@ impl Remember {
         });
     }
 
-    fn succeeded(&self) {
-        if self.known.look(|facts| facts.unwritten.is_some()) {
+    fn on_success(&self) {
+        if self.shared.look(|facts| facts.unwritten.is_some()) {
             info!("the last good ring is written to disk again");
-            self.known.change(|facts| facts.unwritten = None);
+            self.shared.change(|facts| facts.unwritten = None);
         }
     }
 
@@ -165,7 +165,7 @@ impl Remember {
     }
 
     fn found(&self) -> Remembered {
-        self.known.look(|facts| {
+        self.shared.look(|facts| {
             let rings = self.names.iter().zip(facts.rings());
             Remembered {
                 // One time is stored for all rings. The oldest is the safe choice.

@@ -106,8 +106,8 @@ impl Scene {
 
     async fn start(&self) -> Keeper {
         let clock_watch = Arc::new(ClockWatch::new(Arc::clone(&self.clock), tolerance(&policy())));
-        let means = Means {
-            ring: Source {
+        let dependencies = Dependencies {
+            ring: NamedRing {
                 name: "memory sealed signet".to_owned(),
                 provider: Arc::new(self.provider.clone()),
             },
@@ -117,13 +117,13 @@ impl Scene {
             jitter: Jitter::seeded(1),
             memory: Some(Arc::clone(&self.disk) as Arc<dyn Remembers>),
         };
-        let charge = Charge {
+        let settings = RingSettings {
             issuer: Issuer::new("https://issuer.example"),
             policy: policy(),
             rsa_bits: RsaBits::B2048,
             fate: None,
         };
-        Keeper::start(means, charge).await.expect("a ring")
+        Keeper::start(dependencies, settings).await.expect("a ring")
     }
 
     /// The number of published keys, and whether one signs.
@@ -184,7 +184,7 @@ async fn a_private_key_that_is_long_in_coming_delays_neither_jwks_nor_validation
 async fn a_quiet_turn_publishes_once() {
     let scene = Scene::new(Disk::default());
     let keeper = scene.start().await;
-    let (changes, published) = (keeper.known.follow(), keeper.published());
+    let (changes, published) = (keeper.shared.follow(), keeper.published());
     let (begun, read) = (*changes.borrow(), scene.provider.calls(Operation::List));
     tokio::spawn(keeper.run(CancellationToken::new()));
     sleep(Duration::from_secs(600)).await;

@@ -12,7 +12,7 @@ use signet_core::Policy;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::known::Known;
+use super::facts::SharedFacts;
 use super::pace::Pace;
 
 /// The state of the loop.
@@ -23,7 +23,7 @@ pub(super) struct Watch {
     pub(super) index: usize,
     pub(super) policy: Policy,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) known: Arc<Known>,
+    pub(super) shared: Arc<SharedFacts>,
     pub(super) pace: Pace,
 }
 
@@ -39,18 +39,18 @@ impl Watch {
             let asked_at = self.clock.now();
             self.pace.asks();
             let listed = self.provider.list().await;
-            let outcome = self.known.change(|facts| {
+            let outcome = self.shared.change(|facts| {
                 let ring = &mut facts.also[self.index];
                 let outcome = listed.and_then(|records| ring.renew(records, asked_at, &self.policy));
                 match &outcome {
-                    Ok(()) => ring.succeeded(asked_at),
-                    Err(failure) => ring.failed(failure, asked_at),
+                    Ok(()) => ring.on_success(asked_at),
+                    Err(failure) => ring.on_failure(failure, asked_at),
                 }
                 outcome
             });
             match outcome {
-                Ok(()) => self.pace.succeeded(),
-                Err(_) => self.pace.failed(),
+                Ok(()) => self.pace.on_success(),
+                Err(_) => self.pace.on_failure(),
             }
         }
     }

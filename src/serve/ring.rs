@@ -8,7 +8,7 @@ use signet_base::Jitter;
 use super::error::StartError;
 use super::shared::Shared;
 use crate::app;
-use crate::keeper::{Charge, Keeper, Means, NoRing, Source};
+use crate::keeper::{Dependencies, Keeper, NamedRing, NoRing, RingSettings};
 use crate::last_good::LastGood;
 use crate::settings::Settings;
 use crate::support::{check_read_quota, check_support};
@@ -17,7 +17,7 @@ use crate::support::{check_read_quota, check_support};
 pub(super) struct Providers {
     /// The provider of the signing ring.
     pub(super) signing: Arc<dyn KeyProvider>,
-    also: Vec<Source>,
+    also: Vec<NamedRing>,
 }
 
 impl Providers {
@@ -31,7 +31,7 @@ impl Providers {
         for origin in &settings.also {
             let provider = open(origin).await.map_err(StartError::Also)?;
             check_read_quota(settings, &provider.capabilities()).map_err(StartError::Also)?;
-            also.push(Source {
+            also.push(NamedRing {
                 name: origin.name(),
                 provider,
             });
@@ -43,8 +43,8 @@ impl Providers {
 /// Reads the rings, and creates the first key if there is none.
 pub(super) async fn keep(shared: &Shared, providers: Providers) -> Result<Keeper, StartError> {
     let settings = &shared.settings;
-    let means = Means {
-        ring: Source {
+    let dependencies = Dependencies {
+        ring: NamedRing {
             name: settings.origin.name(),
             provider: providers.signing,
         },
@@ -54,15 +54,15 @@ pub(super) async fn keep(shared: &Shared, providers: Providers) -> Result<Keeper
         jitter: Jitter::default(),
         memory: Some(Arc::new(LastGood::new(&settings.data_dir, &settings.issuer))),
     };
-    let keeper = Keeper::start(means, charge(settings)).await;
+    let keeper = Keeper::start(dependencies, ring_settings(settings)).await;
     keeper.map_err(|no_ring| match no_ring {
         NoRing::Signing(failure) => StartError::Provider(failure),
         NoRing::Also(failure) => StartError::Also(failure),
     })
 }
 
-fn charge(settings: &Settings) -> Charge {
-    Charge {
+fn ring_settings(settings: &Settings) -> RingSettings {
+    RingSettings {
         issuer: settings.issuer.clone(),
         policy: settings.policy,
         rsa_bits: settings.rsa_bits,

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use signet::keeper::{Charge, Keeper, Means, Source, tolerance};
+use signet::keeper::{Dependencies, Keeper, NamedRing, RingSettings, tolerance};
 use signet::last_good::{LastGoodError, Remembered, Remembers};
 use signet::published::Published;
 use signet::telemetry::metrics::Metrics;
@@ -138,14 +138,14 @@ impl Sidecar {
     pub(crate) async fn start(store: &MemoryStore, clocks: &Arc<Clocks>, disk: &Arc<Disk>) -> Self {
         let provider = ring(store, clocks);
         let watch = Arc::new(ClockWatch::new(Arc::clone(clocks) as _, tolerance(&policy())));
-        let charge = Charge {
+        let settings = RingSettings {
             issuer: Issuer::new("https://issuer.example"),
             policy: policy(),
             rsa_bits: RsaBits::B2048,
             fate: Some(Fate::Disable),
         };
-        let means = Means {
-            ring: Source {
+        let dependencies = Dependencies {
+            ring: NamedRing {
                 name: "memory".to_owned(),
                 provider: Arc::clone(&provider),
             },
@@ -155,7 +155,7 @@ impl Sidecar {
             jitter: Jitter::seeded(1),
             memory: Some(Arc::clone(disk) as Arc<dyn Remembers>),
         };
-        let keeper = Keeper::start(means, charge).await.expect("a ring");
+        let keeper = Keeper::start(dependencies, settings).await.expect("a ring");
         let (published, shutdown) = (keeper.published(), CancellationToken::new());
         tokio::spawn(keeper.run(shutdown.clone()));
         tokio::spawn(Arc::clone(&watch).run(shutdown.clone()));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use signet::keeper::{Charge, Keeper, Means, Source, tolerance};
+use signet::keeper::{Dependencies, Keeper, NamedRing, RingSettings, tolerance};
 use signet::last_good::{LastGoodError, Remembered, Remembers};
 use signet::readiness::Readiness;
 use signet::signing::Remote;
@@ -133,28 +133,28 @@ pub(crate) async fn life(
     let caller = Caller::Replica(seat);
     let clock: Arc<dyn Clock> = Arc::clone(&site.clocks[seat]) as _;
     let policy = site.plan.policies[config.policy];
-    let source = |ring: usize| Source {
+    let named = |ring: usize| NamedRing {
         name: ["sim-a", "sim-b"][ring].to_owned(),
         provider: site.provider(ring, caller, incarnation),
     };
-    let ring = source(config.ring);
+    let ring = named(config.ring);
     let provider = Arc::clone(&ring.provider);
-    let charge = Charge {
+    let settings = RingSettings {
         issuer: Issuer::new(ISSUER),
         policy,
         rsa_bits: RsaBits::B2048,
         fate: site.plan.fate,
     };
     let clock_watch = Arc::new(ClockWatch::new(Arc::clone(&clock), tolerance(&policy)));
-    let means = Means {
+    let dependencies = Dependencies {
         ring,
-        also: config.also.map(source).into_iter().collect(),
+        also: config.also.map(named).into_iter().collect(),
         clock_watch: Arc::clone(&clock_watch),
         metrics: Arc::new(Metrics::default()),
         jitter: site.jitter(caller, incarnation, 1),
         memory: Some(Arc::clone(&site.disks[seat]) as Arc<dyn Remembers>),
     };
-    let Ok(keeper) = Keeper::start(means, charge).await else {
+    let Ok(keeper) = Keeper::start(dependencies, settings).await else {
         return exit().await;
     };
     let published = keeper.published();

@@ -43,13 +43,13 @@ impl Facts {
 
 /// The facts, with a notification of changes.
 #[derive(Debug)]
-pub(super) struct Known {
+pub(super) struct SharedFacts {
     facts: Mutex<Facts>,
     /// The number of changes so far.
     changes: watch::Sender<u64>,
 }
 
-impl Known {
+impl SharedFacts {
     pub(super) fn new(facts: Facts) -> Self {
         Self {
             facts: Mutex::new(facts),
