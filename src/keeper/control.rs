@@ -252,11 +252,11 @@ impl Control {
                     done = true;
                 }
                 Due::Retire(kid) => {
-                    let Some(fate) = self.settings.fate.filter(|_| self.has_surely_expired(kid)) else {
+                    let Some(action) = self.settings.expired_keys.filter(|_| self.has_surely_expired(kid)) else {
                         continue;
                     };
-                    self.provider.retire(kid, fate).await?;
-                    info!(%kid, action = fate.as_str(), "retired an expired key");
+                    self.provider.retire(kid, action).await?;
+                    info!(%kid, action = action.as_str(), "retired an expired key");
                     done = true;
                 }
             }

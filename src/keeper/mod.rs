@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use signet_api::{Fate, KeyProvider, ProviderError, dates};
+use signet_api::{ExpiredKeys, KeyProvider, ProviderError, dates};
 use signet_base::{Clock, Jitter, http_date};
 use signet_clock_watch::{ClockWatch, Tolerance};
 use signet_core::algorithm::RsaBits;
@@ -53,7 +53,7 @@ pub struct RingSettings {
     /// The size of new RSA keys.
     pub rsa_bits: RsaBits,
     /// What to do with expired keys. `None` keeps them.
-    pub fate: Option<Fate>,
+    pub expired_keys: Option<ExpiredKeys>,
 }
 
 /// Differences of the wall clock that are not suspicious, for this policy.

@@ -121,7 +121,7 @@ impl Scene {
             issuer: Issuer::new("https://issuer.example"),
             policy: policy(),
             rsa_bits: RsaBits::B2048,
-            fate: None,
+            expired_keys: None,
         };
         Keeper::start(dependencies, settings).await.expect("a ring")
     }

@@ -66,6 +66,6 @@ fn ring_settings(settings: &Settings) -> RingSettings {
         issuer: settings.issuer.clone(),
         policy: settings.policy,
         rsa_bits: settings.rsa_bits,
-        fate: settings.expired_keys,
+        expired_keys: settings.expired_keys,
     }
 }

@@ -6,7 +6,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::Path;
 use std::time::Duration;
 
-use signet_api::{Custody, Fate, Variables};
+use signet_api::{Custody, ExpiredKeys, Variables};
 use signet_base::Nearness;
 use signet_config::{Reader, SettingsError, Source, choice};
 use signet_core::{Algorithm, Durations, Issuer, Policy};
@@ -40,12 +40,12 @@ pub(super) fn assemble(mut reader: Reader, unlisted: Unlisted, machine: &Machine
     let variables = unlisted.variables.into_iter().collect();
     let also = origin::also(r, unlisted.also, &defaults, origin.as_ref());
     let replicas = r.required("replicas", |text| parse::number(text, 1..=1_000_000));
-    let fates = [
+    let choices = [
         ("keep", None),
-        ("disable", Some(Fate::Disable)),
-        ("destroy", Some(Fate::Destroy)),
+        ("disable", Some(ExpiredKeys::Disable)),
+        ("destroy", Some(ExpiredKeys::Destroy)),
     ];
-    let expired_keys = r.required("expired_keys", |text| choice(text, &fates));
+    let expired_keys = r.required("expired_keys", |text| choice(text, &choices));
 
     let issuer = r.required("issuer", parse::issuer);
     let audience = r.optional("audience", parse::audiences).unwrap_or_default();

@@ -31,7 +31,7 @@ use std::time::Duration;
 
 use clap::{Arg, ArgMatches};
 use rustix::fs::{Access, AtFlags};
-use signet_api::{Fate, Variables};
+use signet_api::{ExpiredKeys, Variables};
 use signet_config::Reader;
 use signet_core::algorithm::RsaBits;
 use signet_core::{Audience, Issuer, Policy};
@@ -65,7 +65,7 @@ pub struct Settings {
     /// The directory for files that this machine keeps.
     pub data_dir: PathBuf,
     /// What to do with keys that are no longer published. `None` keeps them.
-    pub expired_keys: Option<Fate>,
+    pub expired_keys: Option<ExpiredKeys>,
     /// The `iss` of tokens, and the base URL of the discovery documents.
     pub issuer: Issuer,
     /// The audiences of which a token needs one, if a request to verify names none.

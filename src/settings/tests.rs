@@ -145,7 +145,7 @@ fn without_any_setting_the_defaults_hold() {
         settings.origin.local_key_file,
         Path::new("/home/ann/.local/state/signet/local.key")
     );
-    assert_eq!(settings.expired_keys, Some(Fate::Disable));
+    assert_eq!(settings.expired_keys, Some(ExpiredKeys::Disable));
     assert_eq!(*settings.policy.durations(), signet_core::Durations::default());
     assert_eq!(settings.policy.algorithm(), signet_core::Algorithm::ES256);
     assert_eq!(settings.socket.path, Path::new("/run/signet/signet.sock"));

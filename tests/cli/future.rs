@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use signet_api::{Fate, NewKey};
+use signet_api::{ExpiredKeys, NewKey};
 use signet_base::ManualClock;
 use signet_core::algorithm::RsaBits;
 use signet_core::{Algorithm, Durations, Policy, Timestamp};
@@ -38,7 +38,7 @@ fn ring_of_a_clock_ahead(home: &Home, erases: bool) -> [String; 2] {
         clock.advance(Duration::from_secs(26 * 3600));
         let second = ring.create(&new(Some(first.kid().clone()))).await.expect("a key");
         if erases {
-            ring.retire(first.kid(), Fate::Disable).await.expect("erased");
+            ring.retire(first.kid(), ExpiredKeys::Disable).await.expect("erased");
         }
         [&first, &second].map(|key| key.kid().to_string())
     })

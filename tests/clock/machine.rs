@@ -9,7 +9,7 @@ use signet::keeper::{Dependencies, Keeper, NamedRing, RingSettings, tolerance};
 use signet::last_good::{LastGoodError, Remembered, Remembers};
 use signet::published::Published;
 use signet::telemetry::metrics::Metrics;
-use signet_api::{ErrorKind, Fate, KeyProvider, Operation, ProviderError, Trials};
+use signet_api::{ErrorKind, ExpiredKeys, KeyProvider, Operation, ProviderError, Trials};
 use signet_base::{Clock, Jitter};
 use signet_clock_watch::ClockWatch;
 use signet_core::algorithm::RsaBits;
@@ -142,7 +142,7 @@ impl Sidecar {
             issuer: Issuer::new("https://issuer.example"),
             policy: policy(),
             rsa_bits: RsaBits::B2048,
-            fate: Some(Fate::Disable),
+            expired_keys: Some(ExpiredKeys::Disable),
         };
         let dependencies = Dependencies {
             ring: NamedRing {

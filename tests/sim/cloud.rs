@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use parking_lot::{Mutex, MutexGuard};
 use signet_api::{
-    Capabilities, Claim, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError, Trials,
+    Capabilities, Claim, Custody, ErrorKind, ExpiredKeys, KeyProvider, NewKey, Operation, ProviderError, Trials,
 };
 use signet_core::ring::newest;
 use signet_core::signing_key::Signature;
@@ -228,19 +228,19 @@ impl KeyProvider for Remote {
         self.wire.ask(Operation::Unseal, found).await
     }
 
-    async fn retire(&self, kid: &Kid, fate: Fate) -> Result<(), ProviderError> {
+    async fn retire(&self, kid: &Kid, action: ExpiredKeys) -> Result<(), ProviderError> {
         self.wire
             .ask(Operation::Retire, || {
                 let mut cloud = self.cloud();
                 let key = cloud.find(kid).ok_or_else(|| self.unknown(Operation::Retire))?;
                 key.record.state = KeyState::Disabled;
                 // A revoked key is kept, because its revocation would be lost.
-                if fate == Fate::Destroy && key.record.revoked.is_none() {
+                if action == ExpiredKeys::Destroy && key.record.revoked.is_none() {
                     cloud.keys.retain(|key| key.record.kid() != kid);
                 }
                 let ring = cloud.ring;
                 drop(cloud);
-                self.wire.witness.retired(ring, kid, fate);
+                self.wire.witness.retired(ring, kid, action);
                 Ok(())
             })
             .await

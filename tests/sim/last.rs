@@ -80,7 +80,7 @@ pub(crate) fn judge(witness: &Witness, now: Ms, plan: &Plan) {
 
 /// Checks that the fleet publishes each key that is enabled in the provider.
 fn judge_orphans(state: &mut State, now: Ms, plan: &Plan, common: Option<(usize, Vec<usize>)>) {
-    let (Some((ring, published)), true) = (common, plan.fate.is_some()) else {
+    let (Some((ring, published)), true) = (common, plan.expired_keys.is_some()) else {
         return;
     };
     // How long a replica must have seen a key as expired before it erases it.

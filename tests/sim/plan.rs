@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use signet_api::{Claim, Custody, Fate};
+use signet_api::{Claim, Custody, ExpiredKeys};
 use signet_core::{Algorithm, Durations, Policy};
 
 use crate::cloud::Habits;
@@ -58,7 +58,7 @@ pub(crate) struct Plan {
     pub(crate) custody: Custody,
     pub(crate) habits: Habits,
     pub(crate) policies: Vec<Policy>,
-    pub(crate) fate: Option<Fate>,
+    pub(crate) expired_keys: Option<ExpiredKeys>,
     pub(crate) offsets: Vec<Ms>,
     pub(crate) provider_offset: Ms,
     /// All replicas start within this time; zero means at once.
@@ -204,7 +204,7 @@ impl Plan {
             custody,
             habits,
             policies: vec![spans.policy(Algorithm::EdDSA)],
-            fate: rng.pick(&[None, Some(Fate::Disable), Some(Fate::Destroy)]),
+            expired_keys: rng.pick(&[None, Some(ExpiredKeys::Disable), Some(ExpiredKeys::Destroy)]),
             offsets: (0..replicas).map(|_| offset(&mut rng)).collect(),
             provider_offset: offset(&mut rng).max(early - spans.s),
             starts_within: if rng.percent(50) { 0 } else { rng.between(0, spans.r) },

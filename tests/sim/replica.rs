@@ -143,7 +143,7 @@ pub(crate) async fn life(
         issuer: Issuer::new(ISSUER),
         policy,
         rsa_bits: RsaBits::B2048,
-        fate: site.plan.fate,
+        expired_keys: site.plan.expired_keys,
     };
     let clock_watch = Arc::new(ClockWatch::new(Arc::clone(&clock), tolerance(&policy)));
     let dependencies = Dependencies {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use serde::Deserialize;
-use signet_api::{ErrorKind, Fate, Operation, ProviderError, Trials};
+use signet_api::{ErrorKind, ExpiredKeys, Operation, ProviderError, Trials};
 use signet_core::jwk::Jwk;
 use signet_core::{KeyRecord, KeyState, Kid, Revocation, Terms, Timestamp};
 use signet_sealed::{Context, RingStore, Sealer, Stored, Swap, Version};
@@ -161,14 +161,14 @@ impl SimStore {
                     if old.revoked.is_none() && key.revoked.is_some() {
                         witness.revoked(ring, key.kid());
                     } else if old.state != key.state {
-                        witness.retired(ring, key.kid(), Fate::Disable);
+                        witness.retired(ring, key.kid(), ExpiredKeys::Disable);
                     }
                 }
             }
         }
         for old in &before {
             if !after.iter().any(|key| key.kid() == old.kid()) {
-                witness.retired(ring, old.kid(), Fate::Destroy);
+                witness.retired(ring, old.kid(), ExpiredKeys::Destroy);
             }
         }
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 use signet::snapshot::Snapshot;
-use signet_api::{Claim, Custody, Fate, Operation};
+use signet_api::{Claim, Custody, ExpiredKeys, Operation};
 use signet_core::{KeyRecord, Kid};
 
 use crate::figures::Figures;
@@ -131,12 +131,12 @@ impl Witness {
         state.trace.line(now, format_args!("ring {ring}: k{name} is revoked"));
     }
 
-    pub(crate) fn retired(&self, ring: usize, kid: &Kid, fate: Fate) {
+    pub(crate) fn retired(&self, ring: usize, kid: &Kid, action: ExpiredKeys) {
         let now = self.sun.now();
         let mut state = self.state();
         let name = state.names[kid];
         state.keys[name].retired = true;
-        state.keys[name].gone = fate == Fate::Destroy;
+        state.keys[name].gone = action == ExpiredKeys::Destroy;
         state.trace.line(now, format_args!("ring {ring}: k{name} is retired"));
     }
 

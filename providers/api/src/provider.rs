@@ -31,14 +31,14 @@ pub enum Claim {
 
 /// What to do with a key that is no longer published (`SIGNET_EXPIRED_KEYS`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum ExpiredKeys {
     /// Keep the key, but make it unable to sign. In sealed custody, its private half is erased.
     Disable,
     /// Destroy the key, as far as the provider allows.
     Destroy,
 }
 
-impl Fate {
+impl ExpiredKeys {
     /// The word of the setting `SIGNET_EXPIRED_KEYS`, for log lines.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -113,7 +113,7 @@ impl NewKey {
 ///    The creation time is the provider's own record.
 /// 3. *Successors are of a named key.* With an atomic claim, `create` for the successor of a key that is not the newest
 ///    creates nothing and returns the newest. Without one, the key that it creates is listed like any other
-///    ([`NewKey::wanted`]).
+///    ([`NewKey::decide`]).
 /// 4. *A signature is by the key that was asked for.* `sign` returns a signature in JWS form that verifies under the
 ///    listed public key.
 /// 5. *Custody is as declared.* `unseal` returns the private key for sealed custody, and `None` for remote custody.
@@ -149,7 +149,7 @@ pub trait KeyProvider: Debug + Send + Sync {
     async fn unseal(&self, kid: &Kid) -> Result<Option<SigningKey>, ProviderError>;
 
     /// Disables or destroys an expired key.
-    async fn retire(&self, kid: &Kid, fate: Fate) -> Result<(), ProviderError>;
+    async fn retire(&self, kid: &Kid, action: ExpiredKeys) -> Result<(), ProviderError>;
 
     /// Marks a key as revoked, for ever.
     async fn revoke(&self, kid: &Kid, revocation: &Revocation) -> Result<(), ProviderError>;

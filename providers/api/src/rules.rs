@@ -8,7 +8,7 @@ use crate::provider::NewKey;
 
 /// What `create` must do (clause 3).
 #[derive(Clone, Copy, Debug)]
-pub enum Wanted<'a> {
+pub enum CreateDecision<'a> {
     /// Create the key. It is the first of an empty ring, or the successor of the newest.
     New,
     /// Create nothing and return this key, because somebody else was faster.
@@ -21,12 +21,12 @@ pub enum Wanted<'a> {
 impl NewKey {
     /// Decides what `create` must do in a ring with this newest key.
     #[must_use]
-    pub fn wanted<'a>(&'a self, newest: Option<&'a KeyRecord>) -> Wanted<'a> {
+    pub fn decide<'a>(&'a self, newest: Option<&'a KeyRecord>) -> CreateDecision<'a> {
         match (newest, &self.successor_of) {
-            (None, None) => Wanted::New,
-            (Some(newest), Some(kid)) if newest.kid() == kid => Wanted::New,
-            (Some(newest), _) => Wanted::Newest(newest),
-            (None, Some(kid)) => Wanted::Lost(kid),
+            (None, None) => CreateDecision::New,
+            (Some(newest), Some(kid)) if newest.kid() == kid => CreateDecision::New,
+            (Some(newest), _) => CreateDecision::Newest(newest),
+            (None, Some(kid)) => CreateDecision::Lost(kid),
         }
     }
 }

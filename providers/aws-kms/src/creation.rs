@@ -12,7 +12,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use signet_api::{Call, ErrorKind, NewKey, Operation, ProviderError, Wanted};
+use signet_api::{Call, CreateDecision, ErrorKind, NewKey, Operation, ProviderError};
 use signet_core::algorithm::RsaBits;
 use signet_core::{Algorithm, KeyRecord, Kid, Timestamp};
 use tokio::sync::Mutex;
@@ -59,10 +59,10 @@ impl Creation {
     pub(crate) async fn create(&self, ring: &Ring, new: &NewKey) -> Result<KeyRecord, ProviderError> {
         let _turn = self.turn.lock().await;
         let reading = ring.read(CREATE).await?;
-        match new.wanted(reading.newest().map(|newest| &newest.record)) {
-            Wanted::New => {}
-            Wanted::Newest(newest) => return Ok(newest.clone()),
-            Wanted::Lost(kid) => return Err(lost(ring, kid)),
+        match new.decide(reading.newest().map(|newest| &newest.record)) {
+            CreateDecision::New => {}
+            CreateDecision::Newest(newest) => return Ok(newest.clone()),
+            CreateDecision::Lost(kid) => return Err(lost(ring, kid)),
         }
         let label = Label {
             ring: ring.name.clone(),

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use signet_api::{
-    Call, Capabilities, Claim, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError, ReadQuota,
-    Trials, may_retire,
+    Call, Capabilities, Claim, Custody, ErrorKind, ExpiredKeys, KeyProvider, NewKey, Operation, ProviderError,
+    ReadQuota, Trials, may_retire,
 };
 use signet_base::Clock;
 use signet_core::algorithm::KeyType;
@@ -184,15 +184,15 @@ impl KeyProvider for Remote {
         self.usable(Operation::Unseal, kid).await.map(|_| None)
     }
 
-    async fn retire(&self, kid: &Kid, fate: Fate) -> Result<(), ProviderError> {
+    async fn retire(&self, kid: &Kid, action: ExpiredKeys) -> Result<(), ProviderError> {
         const RETIRE: Operation = Operation::Retire;
         let reading = self.ring.read(RETIRE).await?;
         may_retire(reading.members.iter().map(|member| &member.record), kid)
             .map_err(|failure| failure.at(NAME, RETIRE))?;
         let held = self.ring.find(RETIRE, kid).await?;
-        match fate {
-            Fate::Disable => self.disable(RETIRE, kid, &held).await,
-            Fate::Destroy => self.destroy(kid, &held).await,
+        match action {
+            ExpiredKeys::Disable => self.disable(RETIRE, kid, &held).await,
+            ExpiredKeys::Destroy => self.destroy(kid, &held).await,
         }
     }
 

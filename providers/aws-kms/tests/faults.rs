@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::{Cloud, told};
-use signet_api::{ErrorKind, Fate, KeyProvider, ProviderError, SETTLING};
+use signet_api::{ErrorKind, ExpiredKeys, KeyProvider, ProviderError, SETTLING};
 use signet_base::Clock as _;
 use signet_core::{Algorithm, KeyRecord, KeyState, Kid, Revocation, Timestamp};
 use signet_fakes::{Fault, Response};
@@ -110,8 +110,8 @@ fn a_retirement_or_revocation_that_failed_at_any_call_is_completed_by_the_next()
                     let kid = old.kid().clone();
                     async move {
                         match call {
-                            "DisableKey" => provider.retire(&kid, Fate::Disable).await,
-                            "ScheduleKeyDeletion" | "DeleteAlias" => provider.retire(&kid, Fate::Destroy).await,
+                            "DisableKey" => provider.retire(&kid, ExpiredKeys::Disable).await,
+                            "ScheduleKeyDeletion" | "DeleteAlias" => provider.retire(&kid, ExpiredKeys::Destroy).await,
                             _ => provider.revoke(&kid, &mark()).await,
                         }
                     }
@@ -354,13 +354,19 @@ fn the_calls_of_every_operation_are_counted() {
         assert_eq!(count(cloud.server.calls()), "DescribeKey 4, ListAliases 1");
         provider.sign(keys[3].kid(), b"message").await.expect("signed");
         assert_eq!(count(cloud.server.calls()), "Sign 1");
-        provider.retire(keys[0].kid(), Fate::Disable).await.expect("disabled");
+        provider
+            .retire(keys[0].kid(), ExpiredKeys::Disable)
+            .await
+            .expect("disabled");
         assert_eq!(
             count(cloud.server.calls()),
             "DescribeKey 4, DisableKey 1, ListAliases 1",
             "a reading shows whether another key can sign"
         );
-        provider.retire(keys[0].kid(), Fate::Destroy).await.expect("destroyed");
+        provider
+            .retire(keys[0].kid(), ExpiredKeys::Destroy)
+            .await
+            .expect("destroyed");
         assert_eq!(
             count(cloud.server.calls()),
             "DeleteAlias 1, DescribeKey 4, ListAliases 1, ScheduleKeyDeletion 1"

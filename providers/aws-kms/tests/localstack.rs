@@ -21,7 +21,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use common::{clock, unique};
-use signet_api::{Capabilities, Fate, KeyProvider, NewKey, ProviderError, Trials, Variables, async_trait};
+use signet_api::{Capabilities, ExpiredKeys, KeyProvider, NewKey, ProviderError, Trials, Variables, async_trait};
 use signet_aws_kms::{AwsKmsConfig, NAME, remote, sealer, store};
 use signet_core::signing_key::Signature;
 use signet_core::{Algorithm, KeyRecord, Kid, Revocation, SigningKey};
@@ -196,8 +196,8 @@ impl KeyProvider for WithoutEdDsa {
         self.0.unseal(kid).await
     }
 
-    async fn retire(&self, kid: &Kid, fate: Fate) -> Result<(), ProviderError> {
-        self.0.retire(kid, fate).await
+    async fn retire(&self, kid: &Kid, action: ExpiredKeys) -> Result<(), ProviderError> {
+        self.0.retire(kid, action).await
     }
 
     async fn revoke(&self, kid: &Kid, revocation: &Revocation) -> Result<(), ProviderError> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::{Cloud, KEY, clock, told};
-use signet_api::{Answer, Check, ErrorKind, Fate, ProviderError, Trials};
+use signet_api::{Answer, Check, ErrorKind, ExpiredKeys, ProviderError, Trials};
 use signet_aws_kms::{Role, policy};
 use signet_base::ManualClock;
 use signet_core::{Algorithm, Revocation, Timestamp};
@@ -77,8 +77,8 @@ async fn sidecar(cloud: &Cloud, ring: &str) -> Result<(), ProviderError> {
     let second = provider.create(&new_key(Algorithm::ES256, Some(first.kid()))).await?;
     provider.list().await?;
     provider.sign(second.kid(), b"message").await?;
-    provider.retire(first.kid(), Fate::Disable).await?;
-    provider.retire(first.kid(), Fate::Destroy).await
+    provider.retire(first.kid(), ExpiredKeys::Disable).await?;
+    provider.retire(first.kid(), ExpiredKeys::Destroy).await
 }
 
 async fn operator(cloud: &Cloud, ring: &str, clock: Arc<ManualClock>) -> Result<(), ProviderError> {
@@ -98,7 +98,7 @@ async fn operator(cloud: &Cloud, ring: &str, clock: Arc<ManualClock>) -> Result<
         .expect_err("broken off");
     cloud.server.script("DeleteAlias", Fault::Refused);
     provider
-        .retire(first.kid(), Fate::Destroy)
+        .retire(first.kid(), ExpiredKeys::Destroy)
         .await
         .expect_err("broken off");
     cloud.server.unscript();
@@ -168,7 +168,10 @@ fn check_names_the_permission_that_is_missing_and_the_statement_that_grants_it()
             .create(&new_key(Algorithm::ES256, Some(first.kid())))
             .await
             .expect("a key");
-        provider.retire(first.kid(), Fate::Disable).await.expect("disabled");
+        provider
+            .retire(first.kid(), ExpiredKeys::Disable)
+            .await
+            .expect("disabled");
         let all = actions(&policy(Role::RemoteSidecar, "gateway"));
         let tried = [
             "kms:ListKeys",
@@ -265,7 +268,10 @@ fn check_tries_to_disable_a_disabled_key_that_this_process_cannot_list() {
         let checks = answers(&cloud, "none").await;
         assert!(why(answer(&checks, "kms:DisableKey")).contains("the ring has none"));
 
-        provider.retire(first.kid(), Fate::Disable).await.expect("disabled");
+        provider
+            .retire(first.kid(), ExpiredKeys::Disable)
+            .await
+            .expect("disabled");
         let checks = answers(&cloud, "none").await;
         assert!(answer(&checks, "kms:DisableKey").answer.is_yes(), "{checks:?}");
         let checks = answers(&cloud, "kms:DisableKey").await;

@@ -5,7 +5,7 @@ mod common;
 use std::time::Duration;
 
 use common::{Cloud, clock, told};
-use signet_api::{ErrorKind, Fate, KeyProvider};
+use signet_api::{ErrorKind, ExpiredKeys, KeyProvider};
 use signet_core::{Algorithm, KeyRecord, Kid, Revocation, Timestamp};
 use signet_fakes::Fault;
 use signet_testkit::new_key;
@@ -256,7 +256,10 @@ fn a_destroyed_key_that_somebody_takes_back_is_no_longer_of_the_ring() {
         let provider = cloud.remote("ring").await;
         let first = create(&*provider, None).await;
         create(&*provider, Some(first.kid())).await;
-        provider.retire(first.kid(), Fate::Destroy).await.expect("destroyed");
+        provider
+            .retire(first.kid(), ExpiredKeys::Destroy)
+            .await
+            .expect("destroyed");
         let id = cloud
             .aws
             .keys()

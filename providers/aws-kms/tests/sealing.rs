@@ -5,7 +5,7 @@ mod common;
 use std::sync::Arc;
 
 use common::{Cloud, clock, told};
-use signet_api::{ErrorKind, Fate};
+use signet_api::{ErrorKind, ExpiredKeys};
 use signet_aws_kms::{AwsKmsConfig, sealer};
 use signet_core::Algorithm;
 use signet_fakes::{Fault, Response};
@@ -185,7 +185,10 @@ fn the_calls_of_a_sealed_ring_are_counted() {
         assert_eq!(count(), "GetObject 1");
         provider.unseal(second.kid()).await.expect("unsealed");
         assert_eq!(count(), "Decrypt 1, GetObject 1");
-        provider.retire(first.kid(), Fate::Disable).await.expect("retired");
+        provider
+            .retire(first.kid(), ExpiredKeys::Disable)
+            .await
+            .expect("retired");
         assert_eq!(count(), "GetObject 1, PutObject 1");
         let other = cloud.sealed(&key, "ring.json", clock()).await;
         other.list().await.expect("listed");

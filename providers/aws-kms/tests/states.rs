@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::{Cloud, clock, told};
-use signet_api::{ErrorKind, Fate, KeyProvider};
+use signet_api::{ErrorKind, ExpiredKeys, KeyProvider};
 use signet_core::{Algorithm, KeyRecord, KeyState, Kid, Revocation, Timestamp};
 use signet_fakes::{Fault, Response};
 use signet_testkit::new_key;
@@ -232,6 +232,9 @@ fn aliases_without_instants_are_as_old_as_their_keys() {
             .expect_err("broken off");
         create(&*provider, Some(third.kid())).await;
         assert_eq!(cloud.aws.paid_keys(), paid + 2, "it was adopted");
-        provider.retire(first.kid(), Fate::Destroy).await.expect("destroyed");
+        provider
+            .retire(first.kid(), ExpiredKeys::Destroy)
+            .await
+            .expect("destroyed");
     });
 }

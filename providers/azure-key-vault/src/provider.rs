@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use signet_api::{
-    Capabilities, Claim, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError, ReadQuota, Trials,
-    Wanted, may_retire,
+    Capabilities, Claim, CreateDecision, Custody, ErrorKind, ExpiredKeys, KeyProvider, NewKey, Operation,
+    ProviderError, ReadQuota, Trials, may_retire,
 };
 use signet_base::Clock;
 use signet_core::signing_key::Signature;
@@ -114,10 +114,10 @@ impl KeyProvider for Remote {
         }
         let _turn = self.creating.lock().await;
         let newest = self.ring.read(CREATE).await?.pop().map(|key| key.record);
-        match new.wanted(newest.as_ref()) {
-            Wanted::New => {}
-            Wanted::Newest(newest) => return Ok(newest.clone()),
-            Wanted::Lost(kid) => return Err(self.ring.unknown(CREATE, kid)),
+        match new.decide(newest.as_ref()) {
+            CreateDecision::New => {}
+            CreateDecision::Newest(newest) => return Ok(newest.clone()),
+            CreateDecision::Lost(kid) => return Err(self.ring.unknown(CREATE, kid)),
         }
         let facts = Facts {
             algorithm: new.algorithm,
@@ -166,7 +166,7 @@ impl KeyProvider for Remote {
         }
     }
 
-    async fn retire(&self, kid: &Kid, fate: Fate) -> Result<(), ProviderError> {
+    async fn retire(&self, kid: &Kid, action: ExpiredKeys) -> Result<(), ProviderError> {
         const RETIRE: Operation = Operation::Retire;
         let keys = self.ring.read(RETIRE).await?;
         may_retire(keys.iter().map(|key| &key.record), kid).map_err(|failure| failure.at(NAME, RETIRE))?;
@@ -176,11 +176,11 @@ impl KeyProvider for Remote {
             enabled: Some(false),
             ..Change::default()
         };
-        let change = match fate {
+        let change = match action {
             // A revoked key stays listed as revoked, but somebody may have enabled it again.
             _ if key.record.revoked.is_some() => disabled,
-            Fate::Disable => disabled,
-            Fate::Destroy => Change {
+            ExpiredKeys::Disable => disabled,
+            ExpiredKeys::Destroy => Change {
                 enabled: Some(false),
                 not_before: Some(NEVER),
                 // A version must expire after its validity begins.

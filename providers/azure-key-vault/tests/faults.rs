@@ -5,7 +5,7 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use signet_api::{ErrorKind, Fate, KeyProvider, ProviderError, SETTLING};
+use signet_api::{ErrorKind, ExpiredKeys, KeyProvider, ProviderError, SETTLING};
 use signet_base::Clock as _;
 use signet_core::KeyState;
 use signet_fakes::azure::{forbidden, throttled};
@@ -247,15 +247,21 @@ async fn a_retirement_or_revocation_whose_answer_is_lost_at_any_call_comes_to_it
 
     // After it is disabled, no answer is left to lose.
     fake.server.script("UpdateKey", Fault::LostAnswer);
-    provider.retire(disabled.kid(), Fate::Disable).await.expect_err("lost");
     provider
-        .retire(disabled.kid(), Fate::Disable)
+        .retire(disabled.kid(), ExpiredKeys::Disable)
+        .await
+        .expect_err("lost");
+    provider
+        .retire(disabled.kid(), ExpiredKeys::Disable)
         .await
         .expect("it happened");
     fake.server.script("UpdateKey", Fault::LostAnswer);
-    provider.retire(destroyed.kid(), Fate::Destroy).await.expect_err("lost");
+    provider
+        .retire(destroyed.kid(), ExpiredKeys::Destroy)
+        .await
+        .expect_err("lost");
     let gone = provider
-        .retire(destroyed.kid(), Fate::Destroy)
+        .retire(destroyed.kid(), ExpiredKeys::Destroy)
         .await
         .expect_err("it happened");
     assert_eq!(gone.kind, ErrorKind::NotFound);

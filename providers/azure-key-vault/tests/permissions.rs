@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::Value;
-use signet_api::{Check, ErrorKind, Fate, KeyProvider, Trials};
+use signet_api::{Check, ErrorKind, ExpiredKeys, KeyProvider, Trials};
 use signet_azure_key_vault::{NAME, sealer};
 use signet_base::ManualClock;
 use signet_fakes::azure::CLIENT;
@@ -71,8 +71,14 @@ async fn the_role_of_a_sidecar_in_remote_custody_is_enough_and_each_of_its_actio
     let third = create(&*provider, Some(second.kid())).await;
     provider.list().await.expect("listed");
     provider.sign(third.kid(), b"message").await.expect("signed");
-    provider.retire(first.kid(), Fate::Disable).await.expect("disabled");
-    provider.retire(first.kid(), Fate::Destroy).await.expect("destroyed");
+    provider
+        .retire(first.kid(), ExpiredKeys::Disable)
+        .await
+        .expect("disabled");
+    provider
+        .retire(first.kid(), ExpiredKeys::Destroy)
+        .await
+        .expect("destroyed");
     provider
         .revoke(second.kid(), &revocation("why"))
         .await
@@ -151,7 +157,10 @@ async fn the_role_of_an_operator_makes_marks_and_disables_keys_and_cannot_use_th
     let first = create(&*provider, None).await;
     let second = create(&*provider, Some(first.kid())).await;
     provider.revoke(first.kid(), &revocation("why")).await.expect("revoked");
-    provider.retire(first.kid(), Fate::Disable).await.expect("retired");
+    provider
+        .retire(first.kid(), ExpiredKeys::Disable)
+        .await
+        .expect("retired");
     assert!(provider.prune().await.expect("pruned").is_empty());
     let error = provider.sign(second.kid(), b"message").await.expect_err("denied");
     assert_eq!(error.kind, ErrorKind::PermissionDenied);

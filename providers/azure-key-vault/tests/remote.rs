@@ -5,7 +5,7 @@ mod support;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use signet_api::{ErrorKind, Fate};
+use signet_api::{ErrorKind, ExpiredKeys};
 use signet_core::{KeyRecord, KeyState};
 use signet_fakes::azure::{CLIENT, Settings};
 use signet_fakes::{Fault, Response};
@@ -43,9 +43,15 @@ async fn each_call_of_the_contract_makes_as_few_calls_of_the_vault_as_the_docume
     );
     provider.sign(newest.kid(), b"message").await.expect("signed");
     assert_eq!(fake.counted(), counts(&[("Sign", 1)]));
-    provider.retire(first.kid(), Fate::Disable).await.expect("retired");
+    provider
+        .retire(first.kid(), ExpiredKeys::Disable)
+        .await
+        .expect("retired");
     assert_eq!(fake.counted(), counts(&[("GetKeyVersions", 1), ("UpdateKey", 1)]));
-    provider.retire(first.kid(), Fate::Disable).await.expect("retired");
+    provider
+        .retire(first.kid(), ExpiredKeys::Disable)
+        .await
+        .expect("retired");
     assert_eq!(
         fake.counted(),
         counts(&[("GetKeyVersions", 1)]),
@@ -126,7 +132,10 @@ async fn a_destroyed_key_does_not_come_back_if_somebody_enables_it() {
     let provider = fake.remote("ring").await;
     let first = create(&*provider, None).await;
     let second = create(&*provider, Some(first.kid())).await;
-    provider.retire(first.kid(), Fate::Destroy).await.expect("destroyed");
+    provider
+        .retire(first.kid(), ExpiredKeys::Destroy)
+        .await
+        .expect("destroyed");
     fake.azure.set_enabled("ring", true);
     for handle in [provider, fake.remote("ring").await] {
         let keys = handle.list().await.expect("listed");
@@ -346,7 +355,10 @@ async fn a_key_that_another_process_destroyed_a_moment_after_it_was_made_is_gone
     let first = create(&*provider, None).await;
     let second = create(&*provider, Some(first.kid())).await;
     let other = fake.remote("ring").await;
-    other.retire(first.kid(), Fate::Destroy).await.expect("destroyed");
+    other
+        .retire(first.kid(), ExpiredKeys::Destroy)
+        .await
+        .expect("destroyed");
     let keys = provider.list().await.expect("listed");
     assert_eq!((keys.len(), keys[0].kid()), (1, second.kid()));
 }
@@ -357,7 +369,10 @@ async fn the_tags_of_a_destroyed_version_do_not_matter_any_more() {
     let provider = fake.remote("ring").await;
     let first = create(&*provider, None).await;
     let second = create(&*provider, Some(first.kid())).await;
-    provider.retire(first.kid(), Fate::Destroy).await.expect("destroyed");
+    provider
+        .retire(first.kid(), ExpiredKeys::Destroy)
+        .await
+        .expect("destroyed");
     fake.azure.set_first_tags("ring", &[("signet-ring", "ring")]);
     create(&*provider, Some(second.kid())).await;
     let keys = provider.list().await.expect("listed");
@@ -412,7 +427,10 @@ async fn who_may_only_read_reads_a_ring_with_disabled_versions_without_them() {
         .revoke(revoked.kid(), &revocation("stolen"))
         .await
         .expect("revoked");
-    provider.retire(retired.kid(), Fate::Disable).await.expect("retired");
+    provider
+        .retire(retired.kid(), ExpiredKeys::Disable)
+        .await
+        .expect("retired");
     fake.azure.allow_only(CLIENT, ["Microsoft.KeyVault/vaults/keys/read"]);
     let keys = fake.remote("ring").await.list().await.expect("listed");
     assert_eq!((keys.len(), keys[0].kid()), (1, newest.kid()));

@@ -11,8 +11,8 @@ use google_cloud_kms_v1::model::crypto_key_version::{
 use google_cloud_kms_v1::model::{CryptoKey, CryptoKeyVersion, CryptoKeyVersionTemplate, ProtectionLevel};
 use parking_lot::{Mutex, MutexGuard};
 use signet_api::{
-    Capabilities, Claim, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError, ReadQuota, Trials,
-    Wanted, async_trait, may_retire,
+    Capabilities, Claim, CreateDecision, Custody, ErrorKind, ExpiredKeys, KeyProvider, NewKey, Operation,
+    ProviderError, ReadQuota, Trials, async_trait, may_retire,
 };
 use signet_base::Clock;
 use signet_core::algorithm::KeyType;
@@ -307,10 +307,10 @@ impl KeyProvider for Remote {
                 pause = (2 * pause).min(LONGEST_PAUSE);
                 continue;
             }
-            match new.wanted(reading.newest().map(|newest| &newest.record)) {
-                Wanted::New => {}
-                Wanted::Newest(newest) => return Ok(newest.clone()),
-                Wanted::Lost(kid) => return Err(self.unknown(CREATE, kid)),
+            match new.decide(reading.newest().map(|newest| &newest.record)) {
+                CreateDecision::New => {}
+                CreateDecision::Newest(newest) => return Ok(newest.clone()),
+                CreateDecision::Lost(kid) => return Err(self.unknown(CREATE, kid)),
             }
             if self.prepared(&reading, &vendor, terms).await? {
                 continue;
@@ -363,15 +363,15 @@ impl KeyProvider for Remote {
         self.usable(Operation::Unseal, kid).await.map(|_| None)
     }
 
-    async fn retire(&self, kid: &Kid, fate: Fate) -> Result<(), ProviderError> {
+    async fn retire(&self, kid: &Kid, action: ExpiredKeys) -> Result<(), ProviderError> {
         const RETIRE: Operation = Operation::Retire;
         let (reading, listed) = self.found(RETIRE, kid).await?;
         may_retire(reading.listed.iter().map(|listed| &listed.record), kid)
             .map_err(|failure| failure.at(NAME, RETIRE))?;
-        match fate {
-            Fate::Disable if listed.record.state == KeyState::Disabled => return Ok(()),
-            Fate::Disable => self.kms.disable(RETIRE, listed.number).await?,
-            Fate::Destroy => self.kms.destroy(RETIRE, listed.number).await?,
+        match action {
+            ExpiredKeys::Disable if listed.record.state == KeyState::Disabled => return Ok(()),
+            ExpiredKeys::Disable => self.kms.disable(RETIRE, listed.number).await?,
+            ExpiredKeys::Destroy => self.kms.destroy(RETIRE, listed.number).await?,
         }
         self.known().close(kid, listed.number, false);
         Ok(())

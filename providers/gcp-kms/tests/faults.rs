@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use common::{Cloud, RING, SIDECAR, create, es256, fresh_key, revocation};
-use signet_api::{ErrorKind, Fate, Trials};
+use signet_api::{ErrorKind, ExpiredKeys, Trials};
 use signet_core::{KeyState, Kid};
 use signet_fakes::gcp::{exhausted, problem};
 use signet_fakes::{Authority, Fault, Server};
@@ -117,9 +117,9 @@ fn a_revocation_that_fails_at_any_call_comes_true_when_it_is_repeated() {
 fn a_retirement_that_fails_at_any_call_comes_true_when_it_is_repeated() {
     run(async {
         let cloud = Cloud::new();
-        for (fate, operation, state) in [
-            (Fate::Disable, "UpdateCryptoKeyVersion", "DISABLED"),
-            (Fate::Destroy, "DestroyCryptoKeyVersion", "DESTROY_SCHEDULED"),
+        for (action, operation, state) in [
+            (ExpiredKeys::Disable, "UpdateCryptoKeyVersion", "DISABLED"),
+            (ExpiredKeys::Destroy, "DestroyCryptoKeyVersion", "DESTROY_SCHEDULED"),
         ] {
             for (number, (fault, kind)) in faults().into_iter().enumerate() {
                 let key = format!("{RING}/cryptoKeys/retire-{}-{number}", operation.to_lowercase());
@@ -127,16 +127,16 @@ fn a_retirement_that_fails_at_any_call_comes_true_when_it_is_repeated() {
                 let retired = create(&*provider, None).await;
                 let newest = create(&*provider, Some(retired.kid())).await;
                 cloud.server.script(operation, fault);
-                let error = provider.retire(retired.kid(), fate).await.expect_err(operation);
+                let error = provider.retire(retired.kid(), action).await.expect_err(operation);
                 cloud.server.unscript();
                 assert_eq!(error.kind, kind);
                 // Another process may not see the key any more, which is equally good.
-                if let Err(error) = cloud.remote(&key).await.retire(retired.kid(), fate).await {
+                if let Err(error) = cloud.remote(&key).await.retire(retired.kid(), action).await {
                     assert_eq!(error.kind, ErrorKind::NotFound);
                 }
                 assert_eq!(cloud.google.states(&key), [state, "ENABLED"]);
                 assert!(
-                    provider.retire(newest.kid(), fate).await.is_err(),
+                    provider.retire(newest.kid(), action).await.is_err(),
                     "the last one that signs stays"
                 );
                 let keys = provider.list().await.expect("lists");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use common::{Cloud, RING, clock, create, es256};
 use serde_json::{Value, json};
-use signet_api::{ErrorKind, Fate, KeyProvider, ProviderError};
+use signet_api::{ErrorKind, ExpiredKeys, KeyProvider, ProviderError};
 use signet_core::Algorithm;
 use signet_fakes::{Fault, Response};
 use signet_gcp_kms::{NAME, sealer, store};
@@ -187,13 +187,13 @@ fn a_change_that_the_answer_does_not_show_is_not_taken_for_done() {
         let provider = cloud.remote(&key).await;
         let first = create(&*provider, None).await;
         create(&*provider, Some(first.kid())).await;
-        for (operation, fate) in [
-            ("UpdateCryptoKeyVersion", Fate::Disable),
-            ("DestroyCryptoKeyVersion", Fate::Destroy),
+        for (operation, action) in [
+            ("UpdateCryptoKeyVersion", ExpiredKeys::Disable),
+            ("DestroyCryptoKeyVersion", ExpiredKeys::Destroy),
         ] {
             cloud.server.script(operation, with("state", json!(1)));
             assert_lie(
-                &provider.retire(first.kid(), fate).await.expect_err(operation),
+                &provider.retire(first.kid(), action).await.expect_err(operation),
                 operation,
             );
         }

@@ -6,7 +6,7 @@ mod common;
 use std::path::Path;
 
 use common::{Cloud, RING, SIDECAR, clock, create, es256, revocation};
-use signet_api::{ErrorKind, Fate, KeyProvider as _, ProviderError, Trials};
+use signet_api::{ErrorKind, ExpiredKeys, KeyProvider as _, ProviderError, Trials};
 use signet_gcp_kms::{NAME, sealer, store};
 use signet_sealed::Sealed;
 use signet_testkit::{new_key, run};
@@ -46,7 +46,7 @@ async fn remote_life(cloud: &Cloud, name: &str) -> Result<(), ProviderError> {
     let second = provider.create(&es256(Some(first.kid()))).await?;
     cloud.remote(name).await.list().await?;
     provider.sign(second.kid(), b"message").await?;
-    provider.retire(first.kid(), Fate::Disable).await
+    provider.retire(first.kid(), ExpiredKeys::Disable).await
 }
 
 /// Everything that an operator does.
@@ -58,7 +58,7 @@ async fn operate(cloud: &Cloud, name: &str) -> Result<(), ProviderError> {
         .await?;
     provider.create(&es256(Some(second.kid()))).await?;
     provider.revoke(second.kid(), &revocation("lost")).await?;
-    provider.retire(first.kid(), Fate::Destroy).await
+    provider.retire(first.kid(), ExpiredKeys::Destroy).await
 }
 
 async fn sealed_life(cloud: &Cloud, name: &str) -> Result<(), ProviderError> {
@@ -148,7 +148,7 @@ fn the_sidecars_role_neither_revokes_nor_destroys() {
                 .await
                 .expect_err("an operator's"),
             provider
-                .retire(first.kid(), Fate::Destroy)
+                .retire(first.kid(), ExpiredKeys::Destroy)
                 .await
                 .expect_err("an operator's"),
         ] {

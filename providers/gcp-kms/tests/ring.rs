@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use common::{Cloud, RING, create, es256, revocation};
-use signet_api::{ErrorKind, Fate, NewKey};
+use signet_api::{ErrorKind, ExpiredKeys, NewKey};
 use signet_core::algorithm::RsaBits;
 use signet_core::{Algorithm, KeyState, Kid, Terms};
 use signet_fakes::Fault;
@@ -397,7 +397,10 @@ fn what_somebody_does_by_hand_is_seen_as_it_is() {
         provider.sign(first.kid(), b"m").await.expect("enabled again");
 
         // The version is destroyed and restored.
-        provider.retire(first.kid(), Fate::Destroy).await.expect("destroyed");
+        provider
+            .retire(first.kid(), ExpiredKeys::Destroy)
+            .await
+            .expect("destroyed");
         assert_eq!(provider.list().await.expect("lists").len(), 1);
         assert_eq!(
             provider.sign(first.kid(), b"m").await.expect_err("gone").kind,

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use signet_api::{Capabilities, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError, Trials};
+use signet_api::{Capabilities, ErrorKind, ExpiredKeys, KeyProvider, NewKey, Operation, ProviderError, Trials};
 use signet_core::signing_key::Signature;
 use signet_core::{KeyRecord, Kid, Revocation, SigningKey};
 
@@ -121,13 +121,13 @@ impl<A: Around> KeyProvider for Guarded<A> {
         self.around.around(call, || self.inner.unseal(kid)).await
     }
 
-    async fn retire(&self, kid: &Kid, fate: Fate) -> Result<(), ProviderError> {
+    async fn retire(&self, kid: &Kid, action: ExpiredKeys) -> Result<(), ProviderError> {
         let repeated = AtomicBool::new(false);
         let attempt = || async {
             let repeats = repeated.swap(true, Ordering::Relaxed);
-            match self.inner.retire(kid, fate).await {
+            match self.inner.retire(kid, action).await {
                 // An earlier attempt destroyed the key, but its answer was lost.
-                Err(error) if repeats && fate == Fate::Destroy && error.kind == ErrorKind::NotFound => Ok(()),
+                Err(error) if repeats && action == ExpiredKeys::Destroy && error.kind == ErrorKind::NotFound => Ok(()),
                 outcome => outcome,
             }
         };

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parking_lot::{Mutex, MutexGuard};
 use signet_api::{
-    Answer, Capabilities, Check, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError, Trials,
+    Answer, Capabilities, Check, Custody, ErrorKind, ExpiredKeys, KeyProvider, NewKey, Operation, ProviderError, Trials,
 };
 use signet_base::Clock;
 use signet_core::signing_key::Signature;
@@ -259,9 +259,9 @@ impl KeyProvider for Checked {
         Ok(unsealed)
     }
 
-    async fn retire(&self, kid: &Kid, fate: Fate) -> Result<(), ProviderError> {
-        self.inner.retire(kid, fate).await?;
-        if fate == Fate::Destroy {
+    async fn retire(&self, kid: &Kid, action: ExpiredKeys) -> Result<(), ProviderError> {
+        self.inner.retire(kid, action).await?;
+        if action == ExpiredKeys::Destroy {
             self.memory().destroyed(kid);
         }
         Ok(())

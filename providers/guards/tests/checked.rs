@@ -6,7 +6,7 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 
 use common::{Scene, ed25519, mark, millis, scene, sealed, seconds};
-use signet_api::{Custody, ErrorKind, Fate, KeyProvider, Operation, SETTLING, Trials};
+use signet_api::{Custody, ErrorKind, ExpiredKeys, KeyProvider, Operation, SETTLING, Trials};
 use signet_base::ManualClock;
 use signet_base::chain;
 use signet_core::{KeyRecord, Kid, Timestamp};
@@ -141,7 +141,7 @@ async fn a_key_that_was_destroyed_here_before_any_list_is_not_added() {
     let second = scene.provider.create(&ed25519(Some(first.kid()))).await.expect("a key");
     scene
         .provider
-        .retire(first.kid(), Fate::Destroy)
+        .retire(first.kid(), ExpiredKeys::Destroy)
         .await
         .expect("destroyed");
     assert_eq!(kids(&*scene.provider).await, [second.kid().clone()]);
@@ -208,8 +208,8 @@ impl KeyProvider for Switched {
     async fn unseal(&self, kid: &Kid) -> Result<Option<signet_core::SigningKey>, signet_api::ProviderError> {
         self.now().unseal(kid).await
     }
-    async fn retire(&self, kid: &Kid, fate: Fate) -> Result<(), signet_api::ProviderError> {
-        self.now().retire(kid, fate).await
+    async fn retire(&self, kid: &Kid, action: ExpiredKeys) -> Result<(), signet_api::ProviderError> {
+        self.now().retire(kid, action).await
     }
     async fn revoke(&self, kid: &Kid, mark: &signet_core::Revocation) -> Result<(), signet_api::ProviderError> {
         self.now().revoke(kid, mark).await

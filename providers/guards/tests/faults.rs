@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Scene, ed25519, mark, scene, seconds};
-use signet_api::{ErrorKind, Fate, Operation, ProviderError, SETTLING};
+use signet_api::{ErrorKind, ExpiredKeys, Operation, ProviderError, SETTLING};
 use signet_base::chain;
 use signet_core::KeyRecord;
 use signet_testkit::Fault;
@@ -49,7 +49,7 @@ async fn carry_out(scene: &Scene, operation: Operation, old: &KeyRecord, new: &K
             assert!(new.public.verifies(b"message", signature.as_ref()));
         }),
         Operation::Unseal => provider.unseal(new.kid()).await.map(|_| ()),
-        Operation::Retire => provider.retire(old.kid(), Fate::Disable).await,
+        Operation::Retire => provider.retire(old.kid(), ExpiredKeys::Disable).await,
         _ => provider.revoke(new.kid(), &mark()).await,
     }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use common::{call, ed25519, failure, millis, scene, seconds};
-use signet_api::{ErrorKind, Fate, Operation, ProviderError};
+use signet_api::{ErrorKind, ExpiredKeys, Operation, ProviderError};
 use signet_base::{Jitter, chain};
 use signet_core::Kid;
 use signet_guards::{Around as _, Invocation, Retries, Retrying};
@@ -231,7 +231,7 @@ async fn a_key_that_was_destroyed_is_not_waited_for() {
     scene.provider.create(&ed25519(Some(old.kid()))).await.expect("a key");
     scene
         .provider
-        .retire(old.kid(), Fate::Destroy)
+        .retire(old.kid(), ExpiredKeys::Destroy)
         .await
         .expect("destroyed");
     let error = scene.provider.sign(old.kid(), b"m").await.expect_err("gone");
@@ -246,10 +246,10 @@ async fn a_key_that_was_destroyed_without_an_answer_is_destroyed() {
     scene.faulty.script(Operation::Retire, [Fault::AnswerLost]);
     scene
         .provider
-        .retire(old.kid(), Fate::Destroy)
+        .retire(old.kid(), ExpiredKeys::Destroy)
         .await
         .expect("it is gone");
-    let again = scene.provider.retire(old.kid(), Fate::Destroy).await;
+    let again = scene.provider.retire(old.kid(), ExpiredKeys::Destroy).await;
     assert_eq!(
         again.expect_err("not found").kind,
         ErrorKind::NotFound,

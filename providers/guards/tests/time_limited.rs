@@ -6,7 +6,7 @@ use common::{ed25519, mark, sealed, seconds};
 use std::sync::Arc;
 use std::time::Duration;
 
-use signet_api::{ErrorKind, Fate, KeyProvider, Operation, ProviderError, Trials};
+use signet_api::{ErrorKind, ExpiredKeys, KeyProvider, Operation, ProviderError, Trials};
 use signet_base::chain;
 use signet_guards::{Deadlines, Guard as _, TimeLimited};
 use signet_sealed::MemoryStore;
@@ -39,7 +39,7 @@ async fn each_call_ends_at_its_own_deadline() {
             Operation::Create => provider.create(&ed25519(None)).await.err(),
             Operation::Sign => provider.sign(kid, b"m").await.err(),
             Operation::Unseal => provider.unseal(kid).await.err(),
-            Operation::Retire => provider.retire(kid, Fate::Disable).await.err(),
+            Operation::Retire => provider.retire(kid, ExpiredKeys::Disable).await.err(),
             _ => provider.revoke(kid, &mark()).await.err(),
         };
         let error = failed.expect("too slow");
@@ -91,8 +91,8 @@ impl KeyProvider for Hanging {
     async fn unseal(&self, kid: &signet_core::Kid) -> Result<Option<signet_core::SigningKey>, ProviderError> {
         self.0.unseal(kid).await
     }
-    async fn retire(&self, kid: &signet_core::Kid, fate: Fate) -> Result<(), ProviderError> {
-        self.0.retire(kid, fate).await
+    async fn retire(&self, kid: &signet_core::Kid, action: ExpiredKeys) -> Result<(), ProviderError> {
+        self.0.retire(kid, action).await
     }
     async fn revoke(&self, kid: &signet_core::Kid, revocation: &signet_core::Revocation) -> Result<(), ProviderError> {
         self.0.revoke(kid, revocation).await

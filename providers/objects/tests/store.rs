@@ -9,7 +9,7 @@ use std::sync::Arc;
 use common::handle;
 use object_store::ObjectStoreExt as _;
 use object_store::path::Path;
-use signet_api::{Answer, ErrorKind, Fate, KeyProvider, ProviderError, Trials};
+use signet_api::{Answer, ErrorKind, ExpiredKeys, KeyProvider, ProviderError, Trials};
 use signet_core::{Algorithm, KeyState, Kid, Revocation, Timestamp};
 use signet_objects::{Grants, ObjectRing};
 use signet_sealed::{RingStore, Stored, Swap};
@@ -364,7 +364,7 @@ async fn carry_out(call: &str, provider: &dyn KeyProvider, keys: &[Kid]) -> Resu
             .create(&new_key(Algorithm::EdDSA, keys.last()))
             .await
             .map(|_| ()),
-        "retire" => provider.retire(&keys[0], Fate::Disable).await,
+        "retire" => provider.retire(&keys[0], ExpiredKeys::Disable).await,
         _ => provider.revoke(&keys[0], &mark).await,
     }
     .map_err(|error| error.kind)

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use signet_api::{
-    Answer, Capabilities, Claim, Custody, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError, Trials,
-    Wanted, may_retire,
+    Answer, Capabilities, Claim, CreateDecision, Custody, ErrorKind, ExpiredKeys, KeyProvider, NewKey, Operation,
+    ProviderError, Trials, may_retire,
 };
 use signet_base::Clock;
 use signet_core::algorithm::KeyType;
@@ -221,11 +221,11 @@ impl<S: Sealer, R: RingStore> KeyProvider for Sealed<S, R> {
         for _ in 0..TRIES {
             let reading = self.ring.read(CREATE).await?;
             let newest = reading.as_ref().and_then(|reading| reading.document.newest());
-            match new.wanted(newest.map(|newest| &newest.record)) {
-                Wanted::New => {}
-                Wanted::Newest(_) if signet_core::faults::has("the claim is ignored") => {}
-                Wanted::Newest(newest) => return Ok(newest.clone()),
-                Wanted::Lost(kid) => return Err(self.unknown(CREATE, kid)),
+            match new.decide(newest.map(|newest| &newest.record)) {
+                CreateDecision::New => {}
+                CreateDecision::Newest(_) if signet_core::faults::has("the claim is ignored") => {}
+                CreateDecision::Newest(newest) => return Ok(newest.clone()),
+                CreateDecision::Lost(kid) => return Err(self.unknown(CREATE, kid)),
             }
             let key = match &pair {
                 Some(key) => key,
@@ -265,20 +265,20 @@ impl<S: Sealer, R: RingStore> KeyProvider for Sealed<S, R> {
         self.unsealed(Operation::Unseal, kid).await.map(Some)
     }
 
-    async fn retire(&self, kid: &Kid, fate: Fate) -> Result<(), ProviderError> {
+    async fn retire(&self, kid: &Kid, action: ExpiredKeys) -> Result<(), ProviderError> {
         self.change(Operation::Retire, kid, |document, index| {
             may_retire(document.keys.iter().map(|key| &key.record), kid).map_err(|failure| failure.text)?;
             let mut keys = document.keys.clone();
             let key = &mut keys[index];
-            match fate {
+            match action {
                 // A revoked key stays revoked. It is never removed, because the revocation would be lost.
                 _ if key.record.revoked.is_some() => return Ok(None),
-                Fate::Disable if !key.is_enabled() => return Ok(None),
-                Fate::Disable => {
+                ExpiredKeys::Disable if !key.is_enabled() => return Ok(None),
+                ExpiredKeys::Disable => {
                     key.disable();
                     forget_oldest_disabled(&mut keys);
                 }
-                Fate::Destroy => {
+                ExpiredKeys::Destroy => {
                     keys.remove(index);
                 }
             }

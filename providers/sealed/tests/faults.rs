@@ -3,7 +3,7 @@
 mod common;
 
 use common::{ed25519, grow, handle, mark};
-use signet_api::{ErrorKind, Fate, KeyProvider};
+use signet_api::{ErrorKind, ExpiredKeys, KeyProvider};
 use signet_base::chain;
 use signet_core::{KeyState, Kid};
 use signet_sealed::{Fault, FaultyStore, MemoryStore};
@@ -28,8 +28,8 @@ async fn carry_out(call: Call, provider: &dyn KeyProvider, keys: &[Kid]) -> Resu
     match call {
         Call::First => provider.create(&ed25519(None)).await.map(|_| ()),
         Call::Successor => provider.create(&ed25519(keys.last())).await.map(|_| ()),
-        Call::Disable => provider.retire(&keys[0], Fate::Disable).await,
-        Call::Destroy => provider.retire(&keys[0], Fate::Destroy).await,
+        Call::Disable => provider.retire(&keys[0], ExpiredKeys::Disable).await,
+        Call::Destroy => provider.retire(&keys[0], ExpiredKeys::Destroy).await,
         Call::Revoke => provider.revoke(&keys[0], &mark("fault")).await,
     }
     .map_err(|error| error.kind)

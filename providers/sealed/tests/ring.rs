@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use common::{TestSealer, ed25519, eventful, grow, handle, mark, sealed_by};
 use serde_json::Value;
-use signet_api::{ErrorKind, Fate, KeyProvider, ProviderError, Trials, async_trait};
+use signet_api::{ErrorKind, ExpiredKeys, KeyProvider, ProviderError, Trials, async_trait};
 use signet_base::ManualClock;
 use signet_base::chain;
 use signet_core::{KeyRecord, KeyState, Kid, Terms, Timestamp};
@@ -92,19 +92,19 @@ async fn terms_are_kept_in_whole_milliseconds_from_the_first_answer_on() {
 async fn the_newest_key_that_can_sign_is_not_retired() {
     let provider = handle(MemoryStore::default());
     let keys = grow(&provider, 3).await;
-    for fate in [Fate::Disable, Fate::Destroy] {
-        let error = provider.retire(keys[2].kid(), fate).await.expect_err("refused");
+    for action in [ExpiredKeys::Disable, ExpiredKeys::Destroy] {
+        let error = provider.retire(keys[2].kid(), action).await.expect_err("refused");
         assert_eq!(error.kind, ErrorKind::KeyUnusable);
         assert!(chain(&error).contains("newest key of the ring"), "{}", chain(&error));
     }
     // The newest key is revoked, so the one before it is the last that can sign.
     provider.revoke(keys[2].kid(), &mark("stolen")).await.expect("revoked");
     provider
-        .retire(keys[1].kid(), Fate::Destroy)
+        .retire(keys[1].kid(), ExpiredKeys::Destroy)
         .await
         .expect_err("refused");
     provider
-        .retire(keys[0].kid(), Fate::Destroy)
+        .retire(keys[0].kid(), ExpiredKeys::Destroy)
         .await
         .expect("an older one is");
 }
@@ -126,7 +126,10 @@ async fn a_revoked_key_that_is_destroyed_keeps_its_mark() {
     let keys = eventful(&store).await;
     let provider = handle(store.clone());
     let writes = store.writes();
-    provider.retire(keys[0].kid(), Fate::Destroy).await.expect("destroyed");
+    provider
+        .retire(keys[0].kid(), ExpiredKeys::Destroy)
+        .await
+        .expect("destroyed");
     let listed = provider.list().await.expect("lists");
     assert_eq!(
         listed[0].revoked.as_ref().map(|mark| mark.reason.as_str()),
@@ -156,10 +159,13 @@ async fn calls_that_change_nothing_write_nothing() {
     let writes = store.writes();
     provider.revoke(keys[0].kid(), &mark("again")).await.expect("twice");
     provider
-        .retire(keys[0].kid(), Fate::Disable)
+        .retire(keys[0].kid(), ExpiredKeys::Disable)
         .await
         .expect("revoked already");
-    provider.retire(keys[1].kid(), Fate::Disable).await.expect("twice");
+    provider
+        .retire(keys[1].kid(), ExpiredKeys::Disable)
+        .await
+        .expect("twice");
     provider.create(&ed25519(None)).await.expect("the newest");
     provider.list().await.expect("lists");
     Trials::of(async |trials| provider.check(trials).await).await;
@@ -172,7 +178,7 @@ async fn the_newest_64_disabled_keys_are_kept_and_every_revoked_one() {
     let keys = grow(&provider, 70).await;
     provider.revoke(keys[0].kid(), &mark("stolen")).await.expect("revoked");
     for key in &keys[1..69] {
-        provider.retire(key.kid(), Fate::Disable).await.expect("retired");
+        provider.retire(key.kid(), ExpiredKeys::Disable).await.expect("retired");
     }
     let listed = provider.list().await.expect("lists");
     let disabled: Vec<&KeyRecord> = listed

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
-use signet_api::{Capabilities, ErrorKind, Fate, KeyProvider, NewKey, Operation, ProviderError, Trials, async_trait};
+use signet_api::{
+    Capabilities, ErrorKind, ExpiredKeys, KeyProvider, NewKey, Operation, ProviderError, Trials, async_trait,
+};
 use signet_core::algorithm::RsaBits;
 use signet_core::signing_key::Signature;
 use signet_core::{Algorithm, KeyRecord, Kid, Revocation, SigningKey, Timestamp};
@@ -267,9 +269,9 @@ impl KeyProvider for FaultyProvider {
         self.end(Operation::Unseal, fault, unsealed).await
     }
 
-    async fn retire(&self, kid: &Kid, fate: Fate) -> Result<(), ProviderError> {
+    async fn retire(&self, kid: &Kid, action: ExpiredKeys) -> Result<(), ProviderError> {
         let fault = self.begin(Operation::Retire).await?;
-        let retired = self.inner.retire(kid, fate).await?;
+        let retired = self.inner.retire(kid, action).await?;
         self.end(Operation::Retire, fault, retired).await
     }
 

@@ -9,7 +9,7 @@
 //! Transit changes the number without a condition, so a replica with an older record could lower it. Therefore every
 //! replica that writes it reads both again, until the number is at least what the record requires.
 
-use signet_api::{ErrorKind, Failure, Fate, may_retire};
+use signet_api::{ErrorKind, ExpiredKeys, Failure, may_retire};
 use signet_core::{KeyState, Kid, Revocation};
 
 use crate::handle::Remote;
@@ -23,7 +23,7 @@ const TRIES: usize = 64;
 const RAISES: usize = 8;
 
 impl Remote {
-    pub(crate) async fn retired(&self, kid: &Kid, fate: Fate) -> Result<(), Failure> {
+    pub(crate) async fn retired(&self, kid: &Kid, action: ExpiredKeys) -> Result<(), Failure> {
         for _ in 0..TRIES {
             let ring = self.read_ring().await?;
             if let Some(key) = ring.claimed.as_ref().filter(|key| key.kid() == kid) {
@@ -32,7 +32,7 @@ impl Remote {
             }
             let index = ring.record.entry(kid).ok_or_else(|| self.unknown(kid))?;
             let entry = &ring.record.keys[index];
-            if entry.destroyed && fate == Fate::Disable {
+            if entry.destroyed && action == ExpiredKeys::Disable {
                 return Err(self.unknown(kid));
             }
             may_retire(&ring.keys, kid)?;
@@ -41,10 +41,10 @@ impl Remote {
             let is_marked = entry.revoked.is_some() || entry.destroyed;
             let mut record = ring.record.clone();
             let changed = &mut record.keys[index];
-            match fate {
-                Fate::Disable => changed.state = KeyState::Disabled,
-                Fate::Destroy if !is_marked => changed.destroyed = true,
-                Fate::Destroy => {}
+            match action {
+                ExpiredKeys::Disable => changed.state = KeyState::Disabled,
+                ExpiredKeys::Destroy if !is_marked => changed.destroyed = true,
+                ExpiredKeys::Destroy => {}
             }
             let is_new = changed.destroyed != entry.destroyed || (changed.state != entry.state && !is_marked);
             record.forget_oldest_disabled();
@@ -59,7 +59,7 @@ impl Remote {
             let Some(held) = self.confined(&name).await? else {
                 return Ok(());
             };
-            if fate == Fate::Destroy {
+            if action == ExpiredKeys::Destroy {
                 self.trimmed(&record, &name, &held).await?;
                 if record.keys.iter().any(|entry| entry.kid == *kid && entry.destroyed) {
                     record.keys.retain(|entry| entry.kid != *kid);

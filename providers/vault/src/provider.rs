@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use signet_api::{
-    Capabilities, Claim, Custody, ErrorKind, Failure, Fate, KeyProvider, NewKey, Operation, ProviderError, Trials,
+    Capabilities, Claim, Custody, ErrorKind, ExpiredKeys, Failure, KeyProvider, NewKey, Operation, ProviderError,
+    Trials,
 };
 use signet_base::Clock;
 use signet_core::signing_key::Signature;
@@ -70,8 +71,8 @@ impl KeyProvider for Remote {
         }
     }
 
-    async fn retire(&self, kid: &Kid, fate: Fate) -> Result<(), ProviderError> {
-        let retired = self.retired(kid, fate).await;
+    async fn retire(&self, kid: &Kid, action: ExpiredKeys) -> Result<(), ProviderError> {
+        let retired = self.retired(kid, action).await;
         retired.map_err(|failure| failure.at(NAME, Operation::Retire))
     }
 

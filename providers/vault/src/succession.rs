@@ -14,7 +14,7 @@
 
 use std::time::Duration;
 
-use signet_api::{ErrorKind, Failure, NewKey, Wanted};
+use signet_api::{CreateDecision, ErrorKind, Failure, NewKey};
 use signet_core::jwk::Jwk;
 use signet_core::{KeyRecord, KeyState, Timestamp};
 use tokio::time::sleep;
@@ -48,10 +48,10 @@ impl Remote {
                 }
                 continue;
             }
-            match new.wanted(ring.newest()) {
-                Wanted::New => {}
-                Wanted::Newest(newest) => return Ok(newest.clone()),
-                Wanted::Lost(kid) => return Err(self.unknown(kid)),
+            match new.decide(ring.newest()) {
+                CreateDecision::New => {}
+                CreateDecision::Newest(newest) => return Ok(newest.clone()),
+                CreateDecision::Lost(kid) => return Err(self.unknown(kid)),
             }
             if let Some(claim) = &ring.record.claim
                 && (made || self.is_another_s(claim))

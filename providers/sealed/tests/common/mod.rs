@@ -142,7 +142,7 @@ pub(crate) async fn eventful(store: &MemoryStore) -> Vec<KeyRecord> {
     let keys = grow(&provider, 4).await;
     provider.revoke(keys[0].kid(), &mark("stolen")).await.expect("revoked");
     provider
-        .retire(keys[1].kid(), signet_api::Fate::Disable)
+        .retire(keys[1].kid(), signet_api::ExpiredKeys::Disable)
         .await
         .expect("retired");
     provider.list().await.expect("lists")

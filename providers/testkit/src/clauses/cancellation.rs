@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use signet_api::{Claim, Fate};
+use signet_api::{Claim, ExpiredKeys};
 
 use crate::clauses::signing::revocation;
 use crate::ring::{cancelled_after, create, find, list, new_key, newest, quickest};
@@ -52,9 +52,12 @@ pub async fn clause_10_a_cancelled_retire_or_revoke_leaves_a_ring_that_lists<F: 
         let revoked = create(provider, algorithm, Some(retired.kid())).await;
         newest = create(provider, algorithm, Some(revoked.kid())).await;
 
-        let first = cancelled_after(steps, provider.retire(retired.kid(), Fate::Disable)).await;
+        let first = cancelled_after(steps, provider.retire(retired.kid(), ExpiredKeys::Disable)).await;
         list(provider).await;
-        provider.retire(retired.kid(), Fate::Disable).await.expect("retired");
+        provider
+            .retire(retired.kid(), ExpiredKeys::Disable)
+            .await
+            .expect("retired");
         let mark = revocation("cancelled");
         let second = cancelled_after(steps, provider.revoke(revoked.kid(), &mark)).await;
         list(provider).await;

@@ -5,7 +5,7 @@ use std::future::Future;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-use signet_api::{Fate, KeyProvider, ProviderError};
+use signet_api::{ExpiredKeys, KeyProvider, ProviderError};
 use signet_core::Kid;
 
 use crate::clauses::signing::revocation;
@@ -24,7 +24,10 @@ pub async fn clause_11_errors_say_who_must_act_and_hold_no_key<F: Future<Output 
         .map(|key| key.to_pkcs8().expect("encodes").to_vec())
         .unwrap_or_default();
     create(provider, algorithm, Some(first.kid())).await;
-    provider.retire(first.kid(), Fate::Disable).await.expect("retired");
+    provider
+        .retire(first.kid(), ExpiredKeys::Disable)
+        .await
+        .expect("retired");
 
     let mut texts = vec![format!("{provider:?}"), format!("{:?}", provider.capabilities())];
     for error in errors(provider, first.kid()).await {
@@ -59,7 +62,7 @@ async fn errors(provider: &dyn KeyProvider, retired: &Kid) -> Vec<ProviderError>
         errors.extend(provider.sign(kid, b"message").await.err());
         errors.extend(provider.unseal(kid).await.err());
     }
-    errors.extend(provider.retire(&unknown, Fate::Destroy).await.err());
+    errors.extend(provider.retire(&unknown, ExpiredKeys::Destroy).await.err());
     errors.extend(provider.revoke(&unknown, &revocation("none")).await.err());
     assert_eq!(errors.len(), 6, "each of these calls fails");
     errors

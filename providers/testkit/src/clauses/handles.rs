@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use signet_api::{Fate, Trials};
+use signet_api::{ExpiredKeys, Trials};
 use signet_core::KeyState;
 use tokio::task::JoinSet;
 
@@ -46,7 +46,7 @@ pub async fn changes_at_once_through_two_handles_all_come_true<F: Future<Output 
         let (handle, kid) = (Arc::clone(&handles[index % 2]), key.kid().clone());
         changes.spawn(async move {
             match index < EACH {
-                true => handle.retire(&kid, Fate::Disable).await,
+                true => handle.retire(&kid, ExpiredKeys::Disable).await,
                 false => handle.revoke(&kid, &revocation("at once")).await,
             }
             .expect("changed");

@@ -44,7 +44,7 @@ pub async fn clause_02_a_key_never_changes<F: Future<Output = Subject>>(fresh: i
     assert_ne!(second.kid(), first.kid());
     let third = create(provider, algorithm, Some(second.kid())).await;
     provider
-        .retire(first.kid(), signet_api::Fate::Disable)
+        .retire(first.kid(), signet_api::ExpiredKeys::Disable)
         .await
         .expect("retired");
     let revocation = crate::clauses::signing::revocation("no longer trusted");

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use signet_api::{Claim, Custody, ErrorKind, Fate, KeyProvider};
+use signet_api::{Claim, Custody, ErrorKind, ExpiredKeys, KeyProvider};
 use signet_core::{KeyState, Kid, Revocation, Timestamp};
 
 use crate::ring::{create, few_algorithms, find, list, new_key, quickest};
@@ -81,7 +81,7 @@ pub async fn clause_06_a_retired_key_cannot_sign<F: Future<Output = Subject>>(fr
         let first = create(provider, algorithm, of.as_ref()).await;
         let second = create(provider, quickest(provider), Some(first.kid())).await;
         for time in ["once", "twice"] {
-            let retired = provider.retire(first.kid(), Fate::Disable).await;
+            let retired = provider.retire(first.kid(), ExpiredKeys::Disable).await;
             assert!(retired.is_ok(), "retiring {time}: {retired:?}");
             assert_refuses(provider, first.kid(), &[ErrorKind::KeyUnusable, ErrorKind::NotFound]).await;
         }
@@ -100,13 +100,19 @@ pub async fn clause_06_a_destroyed_key_is_not_listed<F: Future<Output = Subject>
     let first = create(provider, algorithm, None).await;
     let second = create(provider, algorithm, Some(first.kid())).await;
     let third = create(provider, algorithm, Some(second.kid())).await;
-    provider.retire(first.kid(), Fate::Disable).await.expect("disabled");
+    provider
+        .retire(first.kid(), ExpiredKeys::Disable)
+        .await
+        .expect("disabled");
     for gone in [&first, &second] {
-        provider.retire(gone.kid(), Fate::Destroy).await.expect("destroyed");
+        provider
+            .retire(gone.kid(), ExpiredKeys::Destroy)
+            .await
+            .expect("destroyed");
         assert!(find(&list(provider).await, gone.kid()).is_none(), "not listed");
         assert_refuses(provider, gone.kid(), &[ErrorKind::KeyUnusable, ErrorKind::NotFound]).await;
         // A provider that has forgotten the key treats it like one that never existed (clause 8).
-        if let Err(error) = provider.retire(gone.kid(), Fate::Destroy).await {
+        if let Err(error) = provider.retire(gone.kid(), ExpiredKeys::Destroy).await {
             assert_eq!(error.kind, ErrorKind::NotFound);
         }
     }
@@ -124,8 +130,13 @@ pub async fn clause_06_the_newest_key_that_can_sign_is_not_retired<F: Future<Out
     let provider = &*subject.provider;
     let algorithm = quickest(provider);
     let stays = async |kid: &Kid| {
-        for fate in [Fate::Disable, Fate::Destroy] {
-            let refused = subject.reopen().await.retire(kid, fate).await.expect_err("the newest");
+        for action in [ExpiredKeys::Disable, ExpiredKeys::Destroy] {
+            let refused = subject
+                .reopen()
+                .await
+                .retire(kid, action)
+                .await
+                .expect_err("the newest");
             assert_eq!(refused.kind, ErrorKind::KeyUnusable, "{refused:?}");
             let text = refused.source.to_string();
             assert!(text.contains("the newest key of the ring that can sign"), "{text}");
@@ -141,7 +152,7 @@ pub async fn clause_06_the_newest_key_that_can_sign_is_not_retired<F: Future<Out
     stays(first.kid()).await;
     let third = create(provider, algorithm, Some(second.kid())).await;
     provider
-        .retire(first.kid(), Fate::Disable)
+        .retire(first.kid(), ExpiredKeys::Disable)
         .await
         .expect("another signs");
     stays(third.kid()).await;
@@ -159,14 +170,14 @@ pub async fn clause_07_a_revoked_key_never_signs_again<F: Future<Output = Subjec
         let again = revocation("another reason");
         provider.revoke(key.kid(), &again).await.expect("revoking twice");
         create(provider, quickest(provider), Some(key.kid())).await;
-        for fate in [None, Some(Fate::Disable), Some(Fate::Destroy)] {
-            if let Some(fate) = fate {
-                provider.retire(key.kid(), fate).await.expect("retired");
+        for action in [None, Some(ExpiredKeys::Disable), Some(ExpiredKeys::Destroy)] {
+            if let Some(action) = action {
+                provider.retire(key.kid(), action).await.expect("retired");
             }
             assert_refuses(provider, key.kid(), &[ErrorKind::KeyUnusable, ErrorKind::NotFound]).await;
             match find(&list(&*subject.reopen().await).await, key.kid()) {
                 Some(listed) => assert_eq!(listed.revoked.as_ref(), Some(&first), "the first reason stays"),
-                None => assert_eq!(fate, Some(Fate::Destroy), "only a destroyed key goes"),
+                None => assert_eq!(action, Some(ExpiredKeys::Destroy), "only a destroyed key goes"),
             }
         }
         of = crate::ring::newest(&list(provider).await).map(|key| key.kid().clone());
@@ -180,8 +191,14 @@ pub async fn clause_08_unknown_keys_are_not_found<F: Future<Output = Subject>>(f
     let unknown = Kid::new("NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs");
     for _ in 0..2 {
         assert_refuses(provider, &unknown, &[ErrorKind::NotFound]).await;
-        let retired = provider.retire(&unknown, Fate::Disable).await.expect_err("unknown");
-        let destroyed = provider.retire(&unknown, Fate::Destroy).await.expect_err("unknown");
+        let retired = provider
+            .retire(&unknown, ExpiredKeys::Disable)
+            .await
+            .expect_err("unknown");
+        let destroyed = provider
+            .retire(&unknown, ExpiredKeys::Destroy)
+            .await
+            .expect_err("unknown");
         let revoked = provider.revoke(&unknown, &revocation("")).await.expect_err("unknown");
         for error in [retired, destroyed, revoked] {
             assert_eq!(error.kind, ErrorKind::NotFound, "{error:?}");

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use signet_api::{ErrorKind, Fate, Trials};
+use signet_api::{ErrorKind, ExpiredKeys, Trials};
 use signet_core::{KeyRecord, KeyState};
 
 use crate::clauses::signing::revocation;
@@ -27,7 +27,7 @@ pub async fn clause_12_a_new_process_reads_the_ring_in_every_state<F: Future<Out
     subject
         .reopen()
         .await
-        .retire(first.kid(), Fate::Disable)
+        .retire(first.kid(), ExpiredKeys::Disable)
         .await
         .expect("by a new process");
     let keys = look(&subject, &[second, third, fourth]).await;
@@ -69,7 +69,7 @@ pub async fn clause_12_a_new_process_reads_the_ring_in_every_state<F: Future<Out
     subject
         .reopen()
         .await
-        .retire(fifth.kid(), Fate::Destroy)
+        .retire(fifth.kid(), ExpiredKeys::Destroy)
         .await
         .expect("by a new process");
     let keys = look(&subject, &[&sixth]).await;
@@ -83,7 +83,7 @@ pub async fn clause_12_a_new_process_reads_the_ring_in_every_state<F: Future<Out
     subject
         .reopen()
         .await
-        .retire(second.kid(), Fate::Destroy)
+        .retire(second.kid(), ExpiredKeys::Destroy)
         .await
         .expect("by a new process");
     let keys = look(&subject, &[&sixth]).await;

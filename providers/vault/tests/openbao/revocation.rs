@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use signet_api::{ErrorKind, Fate, KeyProvider};
+use signet_api::{ErrorKind, ExpiredKeys, KeyProvider};
 use signet_core::{Algorithm, KeyRecord, KeyState, Revocation};
 use signet_testkit::{new_key, run, terms};
 
@@ -73,11 +73,11 @@ fn transit_refuses_a_revoked_signer_at_once_though_an_older_key_is_published() {
         // This does not disable the older key: its tokens are good, and it is retired later.
         let keys = provider.list().await.expect("lists");
         assert_eq!((keys[0].kid(), keys[0].state), (first.kid(), KeyState::Enabled));
-        for fate in [Fate::Disable, Fate::Destroy] {
-            provider.retire(first.kid(), fate).await.expect("retired");
+        for action in [ExpiredKeys::Disable, ExpiredKeys::Destroy] {
+            provider.retire(first.kid(), action).await.expect("retired");
             let keys = provider.list().await.expect("lists");
             let listed = keys.iter().find(|key| key.kid() == first.kid());
-            let expected = (fate == Fate::Disable).then_some(KeyState::Disabled);
+            let expected = (action == ExpiredKeys::Disable).then_some(KeyState::Disabled);
             assert_eq!(listed.map(|key| key.state), expected);
             assert_eq!(usable(&format!("{ring}.eddsa")).await, [3]);
         }
@@ -156,7 +156,7 @@ fn a_retirement_that_read_before_a_revocation_lowers_nothing() {
         )
         .await;
         let kid = first.kid().clone();
-        let retiring = tokio::spawn(async move { slow.retire(&kid, Fate::Disable).await });
+        let retiring = tokio::spawn(async move { slow.retire(&kid, ExpiredKeys::Disable).await });
         arrived.await.expect("it has read, and is about to write");
         operator
             .revoke(second.kid(), &after_it_signed(&second))

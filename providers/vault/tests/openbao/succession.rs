@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use signet_api::{ErrorKind, Fate, KeyProvider};
+use signet_api::{ErrorKind, ExpiredKeys, KeyProvider};
 use signet_base::Clock as _;
 use signet_base::ManualClock;
 use signet_core::{Algorithm, KeyRecord, KeyState, Kid, Revocation};
@@ -349,9 +349,12 @@ fn a_destruction_that_the_sidecar_may_not_do_is_finished_by_the_operator() {
         let operator = remote(app_role(&ring, &["vault-operator.hcl"]).await, ring.clone()).await;
         let first = create(&*sidecar, None).await;
         let second = create(&*sidecar, Some(&first)).await;
-        sidecar.retire(first.kid(), Fate::Disable).await.expect("disabled");
+        sidecar
+            .retire(first.kid(), ExpiredKeys::Disable)
+            .await
+            .expect("disabled");
         let error = sidecar
-            .retire(first.kid(), Fate::Destroy)
+            .retire(first.kid(), ExpiredKeys::Destroy)
             .await
             .expect_err("not allowed");
         assert_eq!(error.kind, ErrorKind::PermissionDenied);
@@ -386,7 +389,10 @@ fn transit_itself_refuses_a_retired_key_and_a_revoked_one_once_there_is_a_newer_
         let provider = remote(shared().as_root(), ring.clone()).await;
         let first = create(&*provider, None).await;
         let second = create(&*provider, Some(&first)).await;
-        provider.retire(first.kid(), Fate::Disable).await.expect("retired");
+        provider
+            .retire(first.kid(), ExpiredKeys::Disable)
+            .await
+            .expect("retired");
         let mark = Revocation {
             at: ManualClock::default().now(),
             reason: String::new(),
