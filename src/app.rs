@@ -18,7 +18,7 @@ use std::time::Duration;
 use signet_api::{ErrorKind, KeyProvider, Operation, ProviderError, Trials, Variable, Variables};
 use signet_base::{Clock, Jitter};
 use signet_files::Rule;
-use signet_guards::{Breaking, Breaks, Checked, Deadlines, Guard as _, Pace, Paced, Retries, Retrying, TimeLimited};
+use signet_guards::{Breaking, Breaks, Checked, Deadlines, GuardExt as _, Pace, Paced, Retries, Retrying, TimeLimited};
 use signet_local::LocalConfig;
 use signet_sealed::disk::Disk;
 use signet_sealed::{FileStore, RingStore, Sealed, Sealer};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use humantime::format_duration;
 use signet_api::{KeyProvider, Operation, ProviderError};
-use signet_guards::{Around, Guard as _, Invocation};
+use signet_guards::{Guard, GuardExt as _, Invocation};
 use tokio::time::sleep;
 
 use crate::app;
@@ -60,8 +60,8 @@ async fn patiently<T>(call: &Invocation<'_>, tell: fn(&str), work: impl Future<O
     work.await
 }
 
-impl Around for Waits {
-    async fn around<T, F, Fut>(&self, call: Invocation<'_>, attempt: F) -> Result<T, ProviderError>
+impl Guard for Waits {
+    async fn run<T, F, Fut>(&self, call: Invocation<'_>, attempt: F) -> Result<T, ProviderError>
     where
         T: Send,
         F: Fn() -> Fut + Send + Sync,
@@ -101,7 +101,7 @@ mod tests {
                 sleep(Duration::from_secs(seconds)).await;
                 Ok(seconds)
             };
-            let answer = Waits { tell }.around(call, attempt).await;
+            let answer = Waits { tell }.run(call, attempt).await;
             assert_eq!(answer.expect("an answer"), seconds);
             assert_eq!(std::mem::take(&mut *TOLD.lock()), told);
         }

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use signet_api::ProviderError;
-use signet_guards::{Around, Invocation};
+use signet_guards::{Guard, Invocation};
 use tokio::time::Instant;
 
 use crate::telemetry::metrics::Metrics;
@@ -28,8 +28,8 @@ fn now() -> Instant {
     Instant::now()
 }
 
-impl Around for Metered {
-    async fn around<T, F, Fut>(&self, call: Invocation<'_>, attempt: F) -> Result<T, ProviderError>
+impl Guard for Metered {
+    async fn run<T, F, Fut>(&self, call: Invocation<'_>, attempt: F) -> Result<T, ProviderError>
     where
         T: Send,
         F: Fn() -> Fut + Send + Sync,

@@ -16,7 +16,7 @@ use signet_base::{Clock, Jitter};
 use signet_clock_watch::ClockWatch;
 use signet_core::Issuer;
 use signet_core::algorithm::RsaBits;
-use signet_guards::{Breaking, Breaks, Checked, Deadlines, Guard as _, Pace, Paced, Retries, Retrying, TimeLimited};
+use signet_guards::{Breaking, Breaks, Checked, Deadlines, GuardExt as _, Pace, Paced, Retries, Retrying, TimeLimited};
 use signet_sealed::Sealed;
 use tokio_util::sync::CancellationToken;
 

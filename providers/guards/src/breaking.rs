@@ -8,7 +8,7 @@ use signet_api::{ErrorKind, Operation, ProviderError};
 use signet_base::Jitter;
 use tokio::time::Instant;
 
-use crate::around::{Around, Invocation};
+use crate::guard::{Guard, Invocation};
 use crate::words;
 
 /// When the breaker opens, and how often it probes.
@@ -107,7 +107,7 @@ struct Outage {
 }
 
 /// Permission to make a call, while it is held.
-enum Leave<'a> {
+enum Permit<'a> {
     Call,
     Probe(Probe<'a>),
 }
@@ -136,15 +136,15 @@ impl Breaker {
         self.state.lock()
     }
 
-    fn enter<'a>(&'a self, breaking: &'a Breaking, call: &Invocation<'_>) -> Result<Leave<'a>, ProviderError> {
+    fn enter<'a>(&'a self, breaking: &'a Breaking, call: &Invocation<'_>) -> Result<Permit<'a>, ProviderError> {
         let mut state = self.state();
         let now = Instant::now();
         match &*state {
-            State::Closed { .. } => Ok(Leave::Call),
+            State::Closed { .. } => Ok(Permit::Call),
             State::Open { outage, probe_at } if *probe_at <= now => {
                 let outage = outage.clone();
                 *state = State::Probing { outage: outage.clone() };
-                Ok(Leave::Probe(Probe {
+                Ok(Permit::Probe(Probe {
                     breaking,
                     breaker: self,
                     outage: Some(outage),
@@ -164,7 +164,7 @@ impl Breaker {
     }
 
     /// Handles the result of a call that was made while the breaker was closed.
-    fn ended(&self, breaking: &Breaking, failure: Option<&ProviderError>) {
+    fn on_end(&self, breaking: &Breaking, failure: Option<&ProviderError>) {
         let mut state = self.state();
         // A call from before the outage neither ends nor extends it.
         let State::Closed { failures } = &mut *state else {
@@ -194,7 +194,7 @@ impl Breaker {
 }
 
 impl Probe<'_> {
-    fn ended(mut self, failure: Option<&ProviderError>) {
+    fn on_end(mut self, failure: Option<&ProviderError>) {
         let Some(mut outage) = self.outage.take() else { return };
         *self.breaker.state() = match failure {
             None => {
@@ -240,8 +240,8 @@ fn silence<T>(outcome: &Result<T, ProviderError>) -> Option<&ProviderError> {
     outcome.as_ref().err().filter(is_silence)
 }
 
-impl Around for Breaking {
-    async fn around<T, F, Fut>(&self, call: Invocation<'_>, attempt: F) -> Result<T, ProviderError>
+impl Guard for Breaking {
+    async fn run<T, F, Fut>(&self, call: Invocation<'_>, attempt: F) -> Result<T, ProviderError>
     where
         T: Send,
         F: Fn() -> Fut + Send + Sync,
@@ -249,14 +249,14 @@ impl Around for Breaking {
     {
         let breaker = self.breaker(call.operation);
         match breaker.enter(self, &call)? {
-            Leave::Call => {
+            Permit::Call => {
                 let outcome = attempt().await;
-                breaker.ended(self, silence(&outcome));
+                breaker.on_end(self, silence(&outcome));
                 outcome
             }
-            Leave::Probe(probe) => {
+            Permit::Probe(probe) => {
                 let outcome = attempt().await;
-                probe.ended(silence(&outcome));
+                probe.on_end(silence(&outcome));
                 outcome
             }
         }

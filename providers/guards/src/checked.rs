@@ -13,7 +13,7 @@ use signet_base::Clock;
 use signet_core::signing_key::Signature;
 use signet_core::{KeyRecord, Kid, Revocation, SigningKey, Timestamp};
 
-use crate::memory::{Lie, Memory};
+use crate::memory::{Contradiction, Memory};
 use crate::words;
 
 /// A provider whose answers are not trusted without a check: the right key, unchanged, and a signature that verifies.
@@ -92,17 +92,17 @@ impl Checked {
         self.error(operation, ErrorKind::BadAnswer, text)
     }
 
-    fn lie(&self, operation: Operation, lie: &Lie) -> ProviderError {
-        let what = match lie {
-            Lie::Twice(kid) => format!("key {kid} is listed twice"),
-            Lie::Changed(kid, what) => {
+    fn contradiction(&self, operation: Operation, contradiction: &Contradiction) -> ProviderError {
+        let what = match contradiction {
+            Contradiction::Twice(kid) => format!("key {kid} is listed twice"),
+            Contradiction::Changed(kid, what) => {
                 format!("the {what} of key {kid} changed after this process last read it, but a key never changes")
             }
-            Lie::Exchanged(old, new) => format!(
+            Contradiction::Exchanged(old, new) => format!(
                 "key {old} was replaced by key {new}, which has the same creation record: tokens of the old key \
                  would be refused, and tokens of a foreign key accepted"
             ),
-            Lie::Unmarked(kid) => format!(
+            Contradiction::Unmarked(kid) => format!(
                 "key {kid} was revoked, but its revocation mark is gone, so a stolen key would be accepted again. \
                  This process still refuses it; run `signet keys revoke {kid}` again before other \
                  sidecars restart"
@@ -200,7 +200,7 @@ impl KeyProvider for Checked {
         let began = self.clock.now();
         let listed = self.inner.list().await?;
         let believed = self.memory().take_list(listed, &*self.clock);
-        let believed = believed.map_err(|lie| self.lie(Operation::List, &lie))?;
+        let believed = believed.map_err(|contradiction| self.contradiction(Operation::List, &contradiction))?;
         self.watch().listed_at = Some(began);
         let now = self.clock.now();
         for key in &believed {
@@ -215,7 +215,7 @@ impl KeyProvider for Checked {
         self.judge_created(new, &key)?;
         let is_new = self.memory().record(key.kid()).is_none();
         let taken = self.memory().take_created(&mut key, &*self.clock);
-        taken.map_err(|lie| self.lie(Operation::Create, &lie))?;
+        taken.map_err(|contradiction| self.contradiction(Operation::Create, &contradiction))?;
         // A key that was missing in the last list is younger than that list, even if another replica created it.
         let listed_at = self.watch().listed_at.filter(|_| is_new);
         let first = listed_at.map(|listed_at| listed_at.min(began));
@@ -262,14 +262,14 @@ impl KeyProvider for Checked {
     async fn retire(&self, kid: &Kid, action: ExpiredKeys) -> Result<(), ProviderError> {
         self.inner.retire(kid, action).await?;
         if action == ExpiredKeys::Destroy {
-            self.memory().destroyed(kid);
+            self.memory().on_destroyed(kid);
         }
         Ok(())
     }
 
     async fn revoke(&self, kid: &Kid, revocation: &Revocation) -> Result<(), ProviderError> {
         self.inner.revoke(kid, revocation).await?;
-        self.memory().revoked(kid, revocation, &*self.clock);
+        self.memory().on_revoked(kid, revocation, &*self.clock);
         Ok(())
     }
 

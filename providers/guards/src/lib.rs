@@ -15,23 +15,23 @@
 //! The first guard is the closest to the provider. Each retry takes a token from the pace and asks the breaker. If the
 //! provider goes down while a caller waits for a token, the breaker answers the caller and no call is made.
 //!
-//! A guard implements [`Around`]: it sees which call is made and how it ended, and decides whether and when to repeat
+//! A guard implements [`Guard`]: it sees which call is made and how it ended, and decides whether and when to repeat
 //! it. Only [`Guarded`] and [`Checked`], which examines each answer, know all the calls of
 //! [`KeyProvider`](signet_api::KeyProvider). This crate knows no vendor and no HTTP, and decides only by the kinds of
 //! errors.
 
-mod around;
 mod breaking;
 mod checked;
+mod guard;
 mod memory;
 mod paced;
 mod retrying;
 mod time_limited;
 mod words;
 
-pub use around::{Around, Guard, Guarded, Invocation};
 pub use breaking::{Breaking, Breaks};
 pub use checked::Checked;
+pub use guard::{Guard, GuardExt, Guarded, Invocation};
 pub use paced::{Pace, Paced};
 pub use retrying::{Retries, Retrying};
 pub use time_limited::{Deadlines, TimeLimited};

@@ -10,11 +10,11 @@ use signet_core::{KeyRecord, Kid, Revocation, VerifyingKey};
 /// The keys of one ring as they were last seen. Revocations are kept for the life of the process.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
-    keys: BTreeMap<Kid, Known>,
+    keys: BTreeMap<Kid, SeenKey>,
 }
 
 #[derive(Clone, Debug)]
-struct Known {
+struct SeenKey {
     record: KeyRecord,
     /// The public key of the record, shared by all signatures that are checked.
     public: Arc<VerifyingKey>,
@@ -24,7 +24,7 @@ struct Known {
     marked_at: Option<Settling>,
 }
 
-impl Known {
+impl SeenKey {
     /// Whether a list may still lack the key.
     fn settles(&self, clock: &dyn Clock) -> bool {
         self.unlisted_since.is_some_and(|since| since.goes_on(clock))
@@ -33,7 +33,7 @@ impl Known {
 
 /// The reason why an answer is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Lie {
+pub(crate) enum Contradiction {
     /// A list contains the key twice.
     Twice(Kid),
     /// The key has changed in this property.
@@ -58,11 +58,15 @@ impl Memory {
     }
 
     /// Checks a list, remembers it, and returns it with the changes that the provider will show a moment later.
-    pub(crate) fn take_list(&mut self, mut listed: Vec<KeyRecord>, clock: &dyn Clock) -> Result<Vec<KeyRecord>, Lie> {
+    pub(crate) fn take_list(
+        &mut self,
+        mut listed: Vec<KeyRecord>,
+        clock: &dyn Clock,
+    ) -> Result<Vec<KeyRecord>, Contradiction> {
         let mut kids = BTreeSet::new();
         for key in &listed {
             if !kids.insert(key.kid().clone()) {
-                return Err(Lie::Twice(key.kid().clone()));
+                return Err(Contradiction::Twice(key.kid().clone()));
             }
         }
         for key in &mut listed {
@@ -83,14 +87,14 @@ impl Memory {
     }
 
     /// Checks and remembers the answer of `create`.
-    pub(crate) fn take_created(&mut self, created: &mut KeyRecord, clock: &dyn Clock) -> Result<(), Lie> {
+    pub(crate) fn take_created(&mut self, created: &mut KeyRecord, clock: &dyn Clock) -> Result<(), Contradiction> {
         self.compare(created, clock)?;
         self.learn(created, Some(Settling::begin(clock)), clock);
         Ok(())
     }
 
     /// Remembers that this process revoked the key.
-    pub(crate) fn revoked(&mut self, kid: &Kid, revocation: &Revocation, clock: &dyn Clock) {
+    pub(crate) fn on_revoked(&mut self, kid: &Kid, revocation: &Revocation, clock: &dyn Clock) {
         if let Some(known) = self.keys.get_mut(kid)
             && known.record.revoked.is_none()
         {
@@ -100,18 +104,18 @@ impl Memory {
     }
 
     /// Remembers that this process destroyed the key.
-    pub(crate) fn destroyed(&mut self, kid: &Kid) {
+    pub(crate) fn on_destroyed(&mut self, kid: &Kid) {
         if let Some(known) = self.keys.get_mut(kid) {
             known.unlisted_since = None;
         }
     }
 
     /// Compares a record with what is known of the key. A revocation that is only missing for a moment is restored.
-    fn compare(&self, key: &mut KeyRecord, clock: &dyn Clock) -> Result<(), Lie> {
+    fn compare(&self, key: &mut KeyRecord, clock: &dyn Clock) -> Result<(), Contradiction> {
         let Some(known) = self.keys.get(key.kid()) else {
             return Ok(());
         };
-        let changed = |what| Err(Lie::Changed(key.kid().clone(), what));
+        let changed = |what| Err(Contradiction::Changed(key.kid().clone(), what));
         let before = &known.record;
         // The public key cannot have changed, because the kid is its thumbprint.
         if before.public.algorithm() != key.public.algorithm() {
@@ -125,7 +129,7 @@ impl Memory {
         }
         if let (Some(mark), None) = (&before.revoked, &key.revoked) {
             if known.marked_at.is_none_or(|at| !at.goes_on(clock)) {
-                return Err(Lie::Unmarked(key.kid().clone()));
+                return Err(Contradiction::Unmarked(key.kid().clone()));
             }
             key.revoked = Some(mark.clone());
         }
@@ -137,7 +141,7 @@ impl Memory {
     /// The new key has another kid, because the kid is the thumbprint. What betrays it is the creation record of a key
     /// that disappeared at the same moment. A key that no list has shown yet may share its creation record with the
     /// winner of a race, so it is not considered.
-    fn find_exchange(&self, new: &KeyRecord, listed: &BTreeSet<Kid>) -> Result<(), Lie> {
+    fn find_exchange(&self, new: &KeyRecord, listed: &BTreeSet<Kid>) -> Result<(), Contradiction> {
         let gone = self.keys.values().find(|known| {
             let record = &known.record;
             (record.created_at, record.sequence) == (new.created_at, new.sequence)
@@ -145,7 +149,7 @@ impl Memory {
                 && !listed.contains(record.kid())
         });
         match gone {
-            Some(gone) => Err(Lie::Exchanged(gone.record.kid().clone(), new.kid().clone())),
+            Some(gone) => Err(Contradiction::Exchanged(gone.record.kid().clone(), new.kid().clone())),
             None => Ok(()),
         }
     }
@@ -159,7 +163,7 @@ impl Memory {
         // A key that was already known was listed before; `create` only adopted it.
         let unlisted_since = created.filter(|_| known.is_none_or(|known| known.unlisted_since.is_some()));
         let public = known.map(|known| Arc::clone(&known.public));
-        let known = Known {
+        let known = SeenKey {
             record: key.clone(),
             public: public.unwrap_or_else(|| Arc::new(key.public.clone())),
             unlisted_since,
@@ -194,10 +198,10 @@ mod tests {
         memory
             .take_list(vec![listed(Algorithm::RS256)], &clock)
             .expect("believed");
-        let lie = memory
+        let contradiction = memory
             .take_list(vec![listed(Algorithm::PS256)], &clock)
             .expect_err("a lie");
-        assert_eq!(lie, Lie::Changed(public.kid(), "algorithm"));
+        assert_eq!(contradiction, Contradiction::Changed(public.kid(), "algorithm"));
         memory
             .take_list(vec![listed(Algorithm::RS256)], &clock)
             .expect("believed");

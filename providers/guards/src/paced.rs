@@ -10,7 +10,7 @@ use signet_api::{ErrorKind, Operation, ProviderError};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::around::{Around, Invocation};
+use crate::guard::{Guard, Invocation};
 use crate::words;
 
 /// The limit of a token bucket.
@@ -175,8 +175,8 @@ impl Drop for Place<'_> {
     }
 }
 
-impl Around for Paced {
-    async fn around<T, F, Fut>(&self, call: Invocation<'_>, attempt: F) -> Result<T, ProviderError>
+impl Guard for Paced {
+    async fn run<T, F, Fut>(&self, call: Invocation<'_>, attempt: F) -> Result<T, ProviderError>
     where
         T: Send,
         F: Fn() -> Fut + Send + Sync,

@@ -11,7 +11,7 @@ use signet_base::Jitter;
 use signet_core::Kid;
 use tokio::time::{Instant, sleep};
 
-use crate::around::{Around, Invocation};
+use crate::guard::{Guard, Invocation};
 use crate::words;
 
 /// The limits of retries.
@@ -108,8 +108,8 @@ impl Retrying {
     }
 }
 
-impl Around for Retrying {
-    async fn around<T, F, Fut>(&self, call: Invocation<'_>, attempt: F) -> Result<T, ProviderError>
+impl Guard for Retrying {
+    async fn run<T, F, Fut>(&self, call: Invocation<'_>, attempt: F) -> Result<T, ProviderError>
     where
         T: Send,
         F: Fn() -> Fut + Send + Sync,
@@ -131,13 +131,13 @@ impl Around for Retrying {
         }
     }
 
-    fn created(&self, kid: &Kid) {
+    fn on_created(&self, kid: &Kid) {
         let mut fresh = self.fresh();
         fresh.retain(|(other, at)| other != kid && at.elapsed() < FRESH);
         fresh.push((kid.clone(), Instant::now()));
     }
 
-    fn retired(&self, kid: &Kid) {
+    fn on_retired(&self, kid: &Kid) {
         self.fresh().retain(|(other, _)| other != kid);
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use signet_api::{Operation, ProviderError};
 
-use crate::around::{Around, Invocation, too_slow};
+use crate::guard::{Guard, Invocation, too_slow};
 
 /// How long each call may take in total, including all requests that it makes.
 #[derive(Clone, Copy, Debug)]
@@ -66,8 +66,8 @@ impl TimeLimited {
     }
 }
 
-impl Around for TimeLimited {
-    async fn around<T, F, Fut>(&self, call: Invocation<'_>, attempt: F) -> Result<T, ProviderError>
+impl Guard for TimeLimited {
+    async fn run<T, F, Fut>(&self, call: Invocation<'_>, attempt: F) -> Result<T, ProviderError>
     where
         T: Send,
         F: Fn() -> Fut + Send + Sync,

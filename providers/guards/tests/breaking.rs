@@ -9,7 +9,7 @@ use std::time::Duration;
 use common::{call, failure, millis, scene, seconds};
 use signet_api::{ErrorKind, Operation, ProviderError};
 use signet_base::{Jitter, chain};
-use signet_guards::{Around as _, Breaking, Breaks};
+use signet_guards::{Breaking, Breaks, Guard as _};
 use signet_testkit::Fault;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, advance, sleep, timeout};
@@ -46,7 +46,7 @@ impl Subject {
             sleep(span).await;
             kind.map_or(Ok(()), |kind| Err(failure(kind)))
         };
-        self.guard.around(call(operation), attempt).await
+        self.guard.run(call(operation), attempt).await
     }
 
     fn made(&self) -> usize {

@@ -9,7 +9,7 @@ use common::{call, failure, millis, pace, seconds};
 use proptest::prelude::*;
 use signet_api::{ErrorKind, Operation, ProviderError};
 use signet_base::chain;
-use signet_guards::{Around as _, Pace, Paced};
+use signet_guards::{Guard as _, Pace, Paced};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -19,7 +19,7 @@ async fn make(guard: &Paced, operation: Operation, made: &Mutex<Vec<Instant>>) -
         made.lock().expect("no panic").push(Instant::now());
         Ok(())
     };
-    guard.around(call(operation), attempt).await
+    guard.run(call(operation), attempt).await
 }
 
 fn paced(control: Pace) -> Paced {
@@ -176,7 +176,7 @@ async fn when_the_provider_names_a_time_nobody_calls_it_before() {
         }
     };
     guard
-        .around(call(Operation::List), throttled(seconds(4)))
+        .run(call(Operation::List), throttled(seconds(4)))
         .await
         .expect_err("throttled");
     let (began, made) = (Instant::now(), Mutex::default());
@@ -184,7 +184,7 @@ async fn when_the_provider_names_a_time_nobody_calls_it_before() {
     assert_eq!(began.elapsed(), seconds(4));
 
     guard
-        .around(call(Operation::List), throttled(seconds(3600)))
+        .run(call(Operation::List), throttled(seconds(3600)))
         .await
         .expect_err("throttled");
     let began = Instant::now();
@@ -216,7 +216,7 @@ async fn the_longest_of_the_times_that_the_provider_named_counts() {
             error.retry_after = Some(span);
             Err::<(), _>(error)
         };
-        guard.around(call(Operation::List), attempt)
+        guard.run(call(Operation::List), attempt)
     };
     let (first, second) = tokio::join!(throttled(millis(10), seconds(4)), throttled(millis(20), seconds(1)));
     assert!(first.is_err() && second.is_err());

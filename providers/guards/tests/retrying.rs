@@ -10,7 +10,7 @@ use common::{call, ed25519, failure, millis, scene, seconds};
 use signet_api::{ErrorKind, ExpiredKeys, Operation, ProviderError};
 use signet_base::{Jitter, chain};
 use signet_core::Kid;
-use signet_guards::{Around as _, Invocation, Retries, Retrying};
+use signet_guards::{Guard as _, Invocation, Retries, Retrying};
 use signet_testkit::Fault;
 use tokio::time::Instant;
 
@@ -29,7 +29,7 @@ async fn fails(
         attempts.lock().expect("no panic").push(began.elapsed());
         Err::<(), _>(error())
     };
-    let error = guard.around(call, attempt).await.expect_err("fails");
+    let error = guard.run(call, attempt).await.expect_err("fails");
     (attempts.into_inner().expect("no panic"), error)
 }
 
@@ -59,7 +59,7 @@ async fn a_call_succeeds_as_soon_as_an_attempt_does() {
             attempt => Ok(attempt),
         }
     };
-    let answer = retrying(1).around(call(Operation::List), attempt).await;
+    let answer = retrying(1).run(call(Operation::List), attempt).await;
     assert_eq!(answer.expect("the third succeeds"), 2);
     assert_eq!(attempts.load(Ordering::SeqCst), 3);
 }
@@ -119,7 +119,7 @@ async fn a_signature_is_tried_once_more_and_soon() {
         tokio::time::sleep(seconds(2)).await;
         Err::<(), _>(failure(ErrorKind::TimedOut))
     };
-    guard.around(call(Operation::Sign), attempt).await.expect_err("fails");
+    guard.run(call(Operation::Sign), attempt).await.expect_err("fails");
     assert_eq!(attempts.load(Ordering::SeqCst), 1);
 }
 
@@ -168,7 +168,7 @@ async fn a_key_that_was_just_created_may_not_be_found_for_a_while() {
     let not_found = || failure(ErrorKind::NotFound);
     for operation in [Operation::Sign, Operation::Unseal] {
         let guard = retrying(1);
-        guard.created(&fresh);
+        guard.on_created(&fresh);
         let of = |kid| Invocation {
             kid: Some(kid),
             ..call(operation)
@@ -190,8 +190,8 @@ async fn a_key_that_was_just_created_may_not_be_found_for_a_while() {
         );
     }
     let guard = retrying(1);
-    guard.created(&fresh);
-    guard.retired(&fresh);
+    guard.on_created(&fresh);
+    guard.on_retired(&fresh);
     let of_fresh = Invocation {
         kid: Some(&fresh),
         ..call(Operation::Sign)
@@ -203,7 +203,7 @@ async fn a_key_that_was_just_created_may_not_be_found_for_a_while() {
     );
     for operation in [Operation::Retire, Operation::Revoke, Operation::List] {
         let guard = retrying(1);
-        guard.created(&fresh);
+        guard.on_created(&fresh);
         let of_fresh = Invocation {
             kid: Some(&fresh),
             ..call(operation)

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use signet_api::{ErrorKind, ExpiredKeys, KeyProvider, Operation, ProviderError, Trials};
 use signet_base::chain;
-use signet_guards::{Deadlines, Guard as _, TimeLimited};
+use signet_guards::{Deadlines, GuardExt as _, TimeLimited};
 use signet_sealed::MemoryStore;
 use signet_testkit::{Fault, FaultyProvider};
 use tokio::time::Instant;

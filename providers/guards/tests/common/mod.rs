@@ -13,7 +13,7 @@ use signet_base::Jitter;
 use signet_base::ManualClock;
 use signet_core::{Algorithm, KeyRecord, Kid, Revocation, Timestamp};
 use signet_guards::{
-    Breaking, Breaks, Checked, Deadlines, Guard as _, Invocation, Pace, Paced, Retries, Retrying, TimeLimited,
+    Breaking, Breaks, Checked, Deadlines, GuardExt as _, Invocation, Pace, Paced, Retries, Retrying, TimeLimited,
 };
 use signet_sealed::{MemoryStore, RingStore};
 use signet_testkit::{FaultyProvider, new_key};

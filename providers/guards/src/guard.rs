@@ -33,24 +33,20 @@ impl Invocation<'_> {
 }
 
 /// A guard around the calls of a provider. It decides whether, when and how often each call is made.
-pub trait Around: Debug + Send + Sync {
+pub trait Guard: Debug + Send + Sync {
     /// Carries out a call. `attempt` makes it once. A guard may run it never, once or several times, because the
     /// contract allows every call to be repeated. The future may be dropped at any point.
-    fn around<T, F, Fut>(
-        &self,
-        call: Invocation<'_>,
-        attempt: F,
-    ) -> impl Future<Output = Result<T, ProviderError>> + Send
+    fn run<T, F, Fut>(&self, call: Invocation<'_>, attempt: F) -> impl Future<Output = Result<T, ProviderError>> + Send
     where
         T: Send,
         F: Fn() -> Fut + Send + Sync,
         Fut: Future<Output = Result<T, ProviderError>> + Send;
 
     /// Handles a key that `create` returned.
-    fn created(&self, _kid: &Kid) {}
+    fn on_created(&self, _kid: &Kid) {}
 
     /// Handles a key that `retire` has disabled or destroyed. The provider may not find it afterwards.
-    fn retired(&self, _kid: &Kid) {}
+    fn on_retired(&self, _kid: &Kid) {}
 
     /// The time limit for `check` and `prune`. `None` means no limit. An operator runs these and waits for the result,
     /// so no guard repeats, paces or interrupts them.
@@ -62,14 +58,14 @@ pub trait Around: Debug + Send + Sync {
 /// A provider with a guard around each of its calls.
 #[derive(Debug)]
 pub struct Guarded<A> {
-    around: A,
+    guard: A,
     inner: Arc<dyn KeyProvider>,
 }
 
-impl<A: Around> Guarded<A> {
+impl<A: Guard> Guarded<A> {
     /// Puts this guard around this provider.
-    pub fn new(inner: Arc<dyn KeyProvider>, around: A) -> Self {
-        Self { around, inner }
+    pub fn new(inner: Arc<dyn KeyProvider>, guard: A) -> Self {
+        Self { guard, inner }
     }
 
     fn call<'a>(&self, operation: Operation, kid: Option<&'a Kid>) -> Invocation<'a> {
@@ -82,43 +78,43 @@ impl<A: Around> Guarded<A> {
 }
 
 /// Adds guards to a provider. The first one added is the closest to the provider.
-pub trait Guard {
+pub trait GuardExt {
     /// Returns the provider with this guard around it.
-    fn guarded(self, around: impl Around + 'static) -> Arc<dyn KeyProvider>;
+    fn guarded(self, guard: impl Guard + 'static) -> Arc<dyn KeyProvider>;
 }
 
-impl Guard for Arc<dyn KeyProvider> {
-    fn guarded(self, around: impl Around + 'static) -> Arc<dyn KeyProvider> {
-        Arc::new(Guarded::new(self, around))
+impl GuardExt for Arc<dyn KeyProvider> {
+    fn guarded(self, guard: impl Guard + 'static) -> Arc<dyn KeyProvider> {
+        Arc::new(Guarded::new(self, guard))
     }
 }
 
 #[async_trait]
-impl<A: Around> KeyProvider for Guarded<A> {
+impl<A: Guard> KeyProvider for Guarded<A> {
     fn capabilities(&self) -> Capabilities {
         self.inner.capabilities()
     }
 
     async fn list(&self) -> Result<Vec<KeyRecord>, ProviderError> {
         let call = self.call(Operation::List, None);
-        self.around.around(call, || self.inner.list()).await
+        self.guard.run(call, || self.inner.list()).await
     }
 
     async fn create(&self, new: &NewKey) -> Result<KeyRecord, ProviderError> {
         let call = self.call(Operation::Create, None);
-        let created = self.around.around(call, || self.inner.create(new)).await?;
-        self.around.created(created.kid());
+        let created = self.guard.run(call, || self.inner.create(new)).await?;
+        self.guard.on_created(created.kid());
         Ok(created)
     }
 
     async fn sign(&self, kid: &Kid, message: &[u8]) -> Result<Signature, ProviderError> {
         let call = self.call(Operation::Sign, Some(kid));
-        self.around.around(call, || self.inner.sign(kid, message)).await
+        self.guard.run(call, || self.inner.sign(kid, message)).await
     }
 
     async fn unseal(&self, kid: &Kid) -> Result<Option<SigningKey>, ProviderError> {
         let call = self.call(Operation::Unseal, Some(kid));
-        self.around.around(call, || self.inner.unseal(kid)).await
+        self.guard.run(call, || self.inner.unseal(kid)).await
     }
 
     async fn retire(&self, kid: &Kid, action: ExpiredKeys) -> Result<(), ProviderError> {
@@ -132,18 +128,18 @@ impl<A: Around> KeyProvider for Guarded<A> {
             }
         };
         let call = self.call(Operation::Retire, Some(kid));
-        self.around.around(call, attempt).await?;
-        self.around.retired(kid);
+        self.guard.run(call, attempt).await?;
+        self.guard.on_retired(kid);
         Ok(())
     }
 
     async fn revoke(&self, kid: &Kid, revocation: &Revocation) -> Result<(), ProviderError> {
         let call = self.call(Operation::Revoke, Some(kid));
-        self.around.around(call, || self.inner.revoke(kid, revocation)).await
+        self.guard.run(call, || self.inner.revoke(kid, revocation)).await
     }
 
     async fn check(&self, trials: &mut Trials) {
-        let Some(patience) = self.around.patience() else {
+        let Some(patience) = self.guard.patience() else {
             return self.inner.check(trials).await;
         };
         let checked = tokio::time::timeout(patience, self.inner.check(trials)).await;
@@ -153,7 +149,7 @@ impl<A: Around> KeyProvider for Guarded<A> {
     }
 
     async fn prune(&self) -> Result<Vec<String>, ProviderError> {
-        let Some(patience) = self.around.patience() else {
+        let Some(patience) = self.guard.patience() else {
             return self.inner.prune().await;
         };
         let pruned = tokio::time::timeout(patience, self.inner.prune()).await;
