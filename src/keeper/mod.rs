@@ -73,7 +73,7 @@ pub fn watch_clock(clock: Arc<dyn Clock>, policy: &Policy) -> Arc<ClockWatch> {
     let watched = Arc::clone(&clock_watch);
     dates::listen(move |provider, date| {
         if let Some(date) = http_date(date) {
-            watched.told(provider, date);
+            watched.on_provider_time(provider, date);
         }
     });
     clock_watch

@@ -20,7 +20,7 @@ pub(super) async fn recall(
 ) -> Option<Remembered> {
     match memory?.recall().await {
         Ok(remembered) => remembered.map(|remembered| {
-            clock_watch.was_read(remembered.refreshed_at);
+            clock_watch.on_earlier_reading(remembered.refreshed_at);
             Remembered {
                 refreshed_at: remembered.refreshed_at.min(now),
                 ..remembered

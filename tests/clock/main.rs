@@ -173,12 +173,12 @@ async fn a_machine_that_was_held_up_is_in_doubt_until_a_provider_says_that_its_c
     sidecar.signs_for(HOUR).await;
     assert_eq!(sidecar.watch.doubt().map(|doubt| doubt.off), Some(30 * HOUR));
     assert_eq!(sidecar.keys().await.len(), 1);
-    sidecar.watch.told("vault", clocks.now());
+    sidecar.watch.on_provider_time("vault", clocks.now());
     assert_eq!(sidecar.watch.doubt(), None);
     tokio::time::sleep(2 * MINUTE).await;
     assert_eq!(sidecar.keys().await.len(), 2, "the successor was due long ago");
     // From now on, the clock is also compared with the provider's.
-    sidecar.watch.told("vault", clocks.now().plus(HOUR));
+    sidecar.watch.on_provider_time("vault", clocks.now().plus(HOUR));
     let doubt = sidecar.watch.doubt().expect("one of the two is wrong");
     assert_eq!(
         (doubt.against, doubt.off, doubt.is_ahead),

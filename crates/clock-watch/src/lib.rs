@@ -155,7 +155,7 @@ struct State {
     /// When this process started, or when the wall clock was last known to be right.
     anchor: Moment,
     /// The last time that a provider's clock showed, and when we saw it.
-    told: Option<(&'static str, Moment)>,
+    provider_time: Option<(&'static str, Moment)>,
     /// The last reading of the ring by the previous process, while it is in the future.
     last_good: Option<Timestamp>,
     doubt: Option<Doubt>,
@@ -194,7 +194,7 @@ impl ClockWatch {
             tolerance,
             state: Mutex::new(State {
                 anchor,
-                told: None,
+                provider_time: None,
                 last_good: None,
                 doubt: None,
                 doubted_at: None,
@@ -243,18 +243,18 @@ impl ClockWatch {
     /// The provider whose clock was seen last, if any.
     #[must_use]
     pub fn heard_of(&self) -> Option<&'static str> {
-        self.state.lock().told.map(|(provider, _)| provider)
+        self.state.lock().provider_time.map(|(provider, _)| provider)
     }
 
     /// Records the time that a provider's clock showed a moment ago. If ours agrees, ours is
     /// right, even if somebody set it.
-    pub fn told(&self, provider: &'static str, at: Timestamp) {
+    pub fn on_provider_time(&self, provider: &'static str, at: Timestamp) {
         self.look(|state, now| {
             let ahead = now.wall.millis_after(at);
             // The answer may have been on its way for some time. That much is not counted as a difference.
             let slow = i64::try_from(SLOW.as_millis()).unwrap_or(i64::MAX);
             let wall = if (0..=slow).contains(&ahead) { now.wall } else { at };
-            state.told = Some((provider, Moment { wall, ..now }));
+            state.provider_time = Some((provider, Moment { wall, ..now }));
             if self.off(now.wall.millis_after(wall)).is_none() {
                 state.anchor = now;
                 state.last_good = None;
@@ -263,7 +263,7 @@ impl ClockWatch {
     }
 
     /// Records when the previous process last read the ring, by the wall clock at that time.
-    pub fn was_read(&self, at: Timestamp) {
+    pub fn on_earlier_reading(&self, at: Timestamp) {
         self.look(|state, _| state.last_good = Some(at));
     }
 
@@ -315,7 +315,7 @@ impl ClockWatch {
         if was_set.is_none() && now.running.saturating_sub(state.anchor.running) >= self.tolerance.forgotten_after {
             state.anchor = now;
         }
-        let against_told = state.told.and_then(|(provider, then)| {
+        let against_provider = state.provider_time.and_then(|(provider, then)| {
             let off = self.off(now.wall.millis_after(then.expected_at(now)))?;
             Some((Against::Provider(provider), off))
         });
@@ -324,7 +324,7 @@ impl ClockWatch {
         if against_last_good.is_none() {
             state.last_good = None;
         }
-        let found = was_set.or(against_told).or(against_last_good);
+        let found = was_set.or(against_provider).or(against_last_good);
         let doubted_at = state.doubted_at.unwrap_or(now.running);
         state.doubted_at = found.map(|_| doubted_at);
         let doubt = found.map(|(against, (off, is_ahead))| Doubt {

@@ -32,18 +32,18 @@ fn the_doubt_says_what_is_off_by_how_much_and_against_what() {
     set(&clock, -26 * 3_600_000);
     let doubt = watch.doubt().expect("it was set back");
     assert!(doubt.to_string().contains("it is 1h behind its value"), "{doubt}");
-    watch.told("vault", clock.now().shifted(-1000));
+    watch.on_provider_time("vault", clock.now().shifted(-1000));
     assert_eq!((watch.doubt(), watch.set_by()), (None, 0), "the provider agrees");
     clock.advance(HOUR);
     set(&clock, 3_600_000);
-    watch.told("vault", clock.now().shifted(-3_600_000));
+    watch.on_provider_time("vault", clock.now().shifted(-3_600_000));
     set(&clock, -3_600_000);
     assert_eq!(
         watch.doubt(),
         None,
         "set right, and held against what the provider shows by now"
     );
-    watch.told("vault", clock.now().shifted(-7_200_000));
+    watch.on_provider_time("vault", clock.now().shifted(-7_200_000));
     let doubt = watch.doubt().expect("one of the two is wrong");
     assert_eq!(doubt.to_string(), "the wall clock is 2h ahead of the clock of vault");
     let advice = doubt.advice();
