@@ -8,7 +8,7 @@ use signet_base::{Clock, SystemClock};
 use signet_clock_watch::{ClockWatch, Tolerance};
 use signet_core::verify::Dialect;
 use signet_core::{Issuer, Timestamp};
-use signet_issuers::{IssuerKeys, Issuers, KeysAt, Means, NoClient, Record, Trusted, TrustedIssuer};
+use signet_issuers::{FollowOptions, IssuerKeys, Issuers, KeysAt, NoClient, Record, Trusted, TrustedIssuer};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -56,13 +56,13 @@ pub async fn follow(
         forgotten_after: Duration::from_secs(24 * 3600),
     };
     let clock_watch = Arc::new(ClockWatch::new(Arc::clone(&clock), tolerance));
-    let means = Means {
+    let options = FollowOptions {
         clock: &clock_watch.steady(),
         record: &record,
         data_dir,
         ahead: APART,
     };
-    let issuers = Issuers::follow(&places(validators), means, tasks, shutdown).await?;
+    let issuers = Issuers::follow(&places(validators), options, tasks, shutdown).await?;
     if !validators.is_empty() {
         tasks.spawn(Arc::clone(&clock_watch).run(shutdown.clone()));
         wait(&issuers).await;

@@ -25,13 +25,13 @@ const AFTER_JUMPS: Duration = Duration::from_secs(1);
 /// Follows the trusted issuers.
 pub(super) async fn follow_issuers(shared: &Shared) -> Result<Arc<Issuers>, StartError> {
     let settings = &shared.settings;
-    let means = signet_issuers::Means {
+    let options = signet_issuers::FollowOptions {
         clock: &shared.clock_watch.steady(),
         record: &(Arc::clone(&shared.metrics) as _),
         data_dir: &settings.data_dir,
         ahead: settings.policy.durations().clock_skew * 2,
     };
-    let issuers = Issuers::follow(&settings.trusted_issuers, means, &shared.tasks, &shared.shutdown).await?;
+    let issuers = Issuers::follow(&settings.trusted_issuers, options, &shared.tasks, &shared.shutdown).await?;
     let issuers = Arc::new(issuers);
     shared.tasks.spawn(fetch_after_jumps(
         Arc::clone(&shared.clock_watch),

@@ -116,7 +116,7 @@ pub(super) struct Fetched {
 
 /// The URLs from which one issuer's keys are fetched, and the client that fetches them.
 #[derive(Debug)]
-pub(super) struct Source {
+pub(super) struct Fetcher {
     issuer: Issuer,
     algorithms: Vec<Algorithm>,
     keys_at: KeysAt,
@@ -136,7 +136,7 @@ struct Discovery {
     jwks_uri: String,
 }
 
-impl Source {
+impl Fetcher {
     pub(super) fn new(terms: &TrustedIssuer) -> Result<Self, NoClient> {
         let resolver = Resolver::default();
         let mut builder = reqwest::Client::builder()
@@ -299,10 +299,10 @@ mod tests {
     #[test]
     fn a_location_is_direct_unless_its_client_asks_a_proxy() {
         let at = |text: &str| Location::parse(text).expect("a location");
-        let source = |url: &str, proxies: Matcher| {
-            let mut source = Source::new(&trusted(url)).expect("a client");
-            source.proxies = source.proxies.map(|_| proxies);
-            source
+        let fetcher = |url: &str, proxies: Matcher| {
+            let mut fetcher = Fetcher::new(&trusted(url)).expect("a client");
+            fetcher.proxies = fetcher.proxies.map(|_| proxies);
+            fetcher
         };
         let proxies = || {
             Matcher::builder()
@@ -310,15 +310,15 @@ mod tests {
                 .no("direct.test,127.0.0.0/8")
                 .build()
         };
-        let elsewhere = source("https://login.test/jwks", proxies());
+        let elsewhere = fetcher("https://login.test/jwks", proxies());
         assert!(elsewhere.direct(&at("https://keys.test/")).is_none());
         assert!(elsewhere.direct(&at("https://keys.direct.test/")).is_some());
-        let here = source("http://127.0.0.1:1/jwks", proxies());
+        let here = fetcher("http://127.0.0.1:1/jwks", proxies());
         assert!(
             here.direct(&at("https://keys.test/")).is_some(),
             "its client takes no proxy"
         );
-        let without = source("https://login.test/jwks", Matcher::builder().build());
+        let without = fetcher("https://login.test/jwks", Matcher::builder().build());
         assert!(without.direct(&at("https://keys.test/")).is_some());
     }
 
@@ -342,10 +342,10 @@ mod tests {
             // Wait until the client closes the connection.
             let _ = connection.read_u8().await;
         });
-        let mut source = Source::new(&trusted(&format!("http://{address}/jwks"))).expect("a client");
-        let error = source.fetch().await.expect_err("too long");
+        let mut fetcher = Fetcher::new(&trusted(&format!("http://{address}/jwks"))).expect("a client");
+        let error = fetcher.fetch().await.expect_err("too long");
         assert!(matches!(error, FetchError::TooLong { .. }), "{error}");
-        drop(source);
+        drop(fetcher);
         server.await.expect("the connection was closed");
     }
 }

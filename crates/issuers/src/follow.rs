@@ -16,9 +16,9 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{info, warn};
 
-use super::fetch::{FetchError, Fetched, Source};
+use super::fetch::{FetchError, Fetched, Fetcher};
 use super::kept::{Remembered, Worth};
-use super::{Known, Trusted};
+use super::{CurrentKeys, Trusted};
 use crate::Record;
 
 /// The first wait after a failure. Each further wait is twice as long.
@@ -32,12 +32,12 @@ const LONGEST_RETRY_WITHOUT_KEYS: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Follower {
     pub(super) trusted: Arc<Trusted>,
-    pub(super) source: Source,
+    pub(super) fetcher: Fetcher,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) record: Arc<dyn Record>,
     pub(super) jitter: Jitter,
     /// Keys that an earlier process fetched. They are used if the first fetch fails.
-    pub(super) stale: Option<Known>,
+    pub(super) stale: Option<CurrentKeys>,
     /// Wakes the task that stores fetched keys on disk.
     pub(super) fetched: Arc<Notify>,
 }
@@ -48,7 +48,7 @@ impl Follower {
         let mut failures = 0_u32;
         loop {
             let (asked_at, asked) = (self.clock.now(), Instant::now());
-            let fetched = self.source.fetch().await;
+            let fetched = self.fetcher.fetch().await;
             self.record.on_fetched(&self.trusted.terms.issuer, fetched.is_ok());
             let wait = match fetched {
                 Ok(fetched) => {
@@ -89,7 +89,7 @@ impl Follower {
     /// Starts to use the keys, and returns how long they may be used.
     fn keep(&mut self, fetched: Fetched, asked_at: Timestamp) -> Duration {
         let terms = &self.trusted.terms;
-        let known = Known::new(
+        let current = CurrentKeys::new(
             Remembered {
                 keys: fetched.keys,
                 fetched_at: asked_at,
@@ -98,9 +98,11 @@ impl Follower {
             terms,
             false,
         );
-        let before = self.trusted.known.load();
-        let left_out = known.keys.left_out();
-        let news = before.as_ref().is_none_or(|known| known.keys.left_out() != left_out);
+        let before = self.trusted.current.load();
+        let left_out = current.keys.left_out();
+        let news = before
+            .as_ref()
+            .is_none_or(|current| current.keys.left_out() != left_out);
         if news {
             // Log all of them, in lines of readable length.
             for some in left_out.chunks(16) {
@@ -114,21 +116,21 @@ impl Follower {
         } else if before.is_none() {
             info!(
                 issuer = %terms.issuer,
-                keys = known.keys.len(),
+                keys = current.keys.len(),
                 "fetched the keys of a trusted issuer for the first time"
             );
         }
-        let life = known.fresh_until.since(asked_at);
-        self.serve(known);
+        let life = current.fresh_until.since(asked_at);
+        self.serve(current);
         self.stale = None;
         self.fetched.notify_one();
         life
     }
 
-    fn serve(&self, known: Known) {
+    fn serve(&self, current: CurrentKeys) {
         self.record
-            .on_keys(&self.trusted.terms.issuer, known.keys.len(), known.fetched_at);
-        self.trusted.known.store(Some(Arc::new(known)));
+            .on_keys(&self.trusted.terms.issuer, current.keys.len(), current.fetched_at);
+        self.trusted.current.store(Some(Arc::new(current)));
     }
 
     /// Restores keys of an earlier process. If they are still fresh, they are used at once, as they would be without
@@ -136,13 +138,13 @@ impl Follower {
     pub(super) fn recall(&mut self, remembered: Remembered) {
         let fetched_at = rfc3339(remembered.fetched_at);
         let issuer = &self.trusted.terms.issuer;
-        self.source.recall(&remembered.keys);
+        self.fetcher.recall(&remembered.keys);
         match remembered.worth(&self.trusted.terms, self.clock.now()) {
-            Worth::Fresh(known) => {
+            Worth::Fresh(current) => {
                 info!(%issuer, fetched_at, "using the keys of a trusted issuer from disk until they are fetched");
-                self.serve(known);
+                self.serve(current);
             }
-            Worth::Stale(known) => self.stale = Some(known),
+            Worth::Stale(current) => self.stale = Some(current),
             Worth::Nothing => info!(
                 %issuer,
                 fetched_at,
@@ -153,13 +155,13 @@ impl Follower {
 
     /// Starts to use the keys from disk, because fetching failed. Without the restart they would be in use as well.
     fn fall_back(&mut self) {
-        if let Some(known) = self.stale.take() {
+        if let Some(current) = self.stale.take() {
             info!(
                 issuer = %self.trusted.terms.issuer,
-                fetched_at = %rfc3339(known.fetched_at),
+                fetched_at = %rfc3339(current.fetched_at),
                 "using the keys of a trusted issuer from disk, because they cannot be fetched"
             );
-            self.serve(known);
+            self.serve(current);
         }
     }
 
@@ -169,8 +171,8 @@ impl Follower {
         let reason = chain(error);
         let before = trusted.outage();
         if before.as_ref().is_none_or(|outage| outage.reason != reason) {
-            let known = trusted.known.load();
-            let until = known.as_ref().map(|known| rfc3339(known.usable_until));
+            let current = trusted.current.load();
+            let until = current.as_ref().map(|current| rfc3339(current.usable_until));
             let left = until.map_or_else(
                 || "until they are fetched, requests with its tokens get 503".to_owned(),
                 |until| format!("the last keys stay in use until {until}"),
@@ -214,15 +216,18 @@ mod tests {
             max_refresh: Duration::from_secs(max_refresh),
             ..example::trusted("https://login.example.com/jwks")
         });
-        trusted.known.store(usable_for.map(|seconds| {
+        trusted.current.store(usable_for.map(|seconds| {
             let remembered = Remembered {
                 keys: ForeignKeys::parse(JWKS.as_bytes(), &[Algorithm::EdDSA]).expect("a key"),
                 fetched_at: NOW,
                 good_for: Duration::ZERO,
             };
             let usable_until = NOW.plus(Duration::from_secs(seconds));
-            let known = Known::new(remembered, &trusted.terms, false);
-            Arc::new(Known { usable_until, ..known })
+            let current = CurrentKeys::new(remembered, &trusted.terms, false);
+            Arc::new(CurrentKeys {
+                usable_until,
+                ..current
+            })
         }));
         trusted
     }

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 use super::kept::{Kept, KeptError, Refusal, Remembered};
-use super::{Known, Trusted};
+use super::{CurrentKeys, Trusted};
 use crate::TrustedIssuer;
 
 /// How long the start waits for the disk. After that, fetching the keys is quicker.
@@ -93,7 +93,7 @@ impl Keep {
 
     /// Stores keys until the process stops.
     pub(super) async fn run(self) {
-        let mut written: Vec<Option<Arc<Known>>> = vec![None; self.files.len()];
+        let mut written: Vec<Option<Arc<CurrentKeys>>> = vec![None; self.files.len()];
         let mut faults = Faults::default();
         loop {
             // A failed write is tried again even if nothing new is fetched.
@@ -103,18 +103,18 @@ impl Keep {
                 false => self.fetched.notified().await,
             }
             for (index, (trusted, file)) in self.files.iter().enumerate() {
-                let Some(known) = trusted.known.load_full().filter(|known| !known.is_from_disk) else {
+                let Some(current) = trusted.current.load_full().filter(|current| !current.is_from_disk) else {
                     continue;
                 };
                 let is_unkept = trusted.unkept().is_some();
-                if !is_unkept && !written[index].as_ref().is_none_or(|last| is_news(last, &known)) {
+                if !is_unkept && !written[index].as_ref().is_none_or(|last| is_news(last, &current)) {
                     continue;
                 }
-                let (file, remembered) = (file.clone(), known.remembered());
+                let (file, remembered) = (file.clone(), current.remembered());
                 match tokio::task::spawn_blocking(move || file.write(&remembered)).await {
                     Ok(Ok(())) => {
                         trusted.unkept.store(None);
-                        faults.mended(index);
+                        faults.on_mended(index);
                     }
                     Ok(Err(error)) => {
                         let since = trusted.unkept().map_or_else(|| self.clock.now(), |outage| outage.since);
@@ -125,7 +125,7 @@ impl Keep {
                     // The process is stopping.
                     Err(_) => return,
                 }
-                written[index] = Some(known);
+                written[index] = Some(current);
             }
         }
     }
@@ -133,14 +133,14 @@ impl Keep {
 
 /// Whether the keys must be written: they changed, or so much time has passed that the stored date
 /// matters at the next start.
-fn is_news(written: &Arc<Known>, known: &Arc<Known>) -> bool {
-    if Arc::ptr_eq(written, known) {
+fn is_news(written: &Arc<CurrentKeys>, current: &Arc<CurrentKeys>) -> bool {
+    if Arc::ptr_eq(written, current) {
         return false;
     }
-    let whole = known.usable_until.since(known.fetched_at);
-    known.fetched_at.since(written.fetched_at) >= whole / 8
-        || known.good_for != written.good_for
-        || known.keys.to_jwks() != written.keys.to_jwks()
+    let whole = current.usable_until.since(current.fetched_at);
+    current.fetched_at.since(written.fetched_at) >= whole / 8
+        || current.good_for != written.good_for
+        || current.keys.to_jwks() != written.keys.to_jwks()
 }
 
 /// The current faults. If many issuers have the same fault, such as a full disk, only one line is logged.
@@ -156,14 +156,14 @@ impl Faults {
         let kind = (discriminant(&error.refusal), within);
         // A fault in the content of one file says nothing about the others.
         let is_shared = within.is_some();
-        match is_shared && self.0.values().any(|known| *known == kind) {
+        match is_shared && self.0.values().any(|fault| *fault == kind) {
             true => debug!("{}", chain(error)),
             false => warn!("{}", chain(error)),
         }
         self.0.insert(index, kind);
     }
 
-    fn mended(&mut self, index: usize) {
+    fn on_mended(&mut self, index: usize) {
         if self.0.remove(&index).is_some() && self.0.is_empty() {
             info!("the last good keys of trusted issuers are written to disk again");
         }

@@ -15,7 +15,7 @@
 //!
 //! use signet_base::{Clock, SystemClock};
 //! use signet_core::{Issuer, Timestamp};
-//! use signet_issuers::{Issuers, Means, NoClient, Record, TrustedIssuer};
+//! use signet_issuers::{FollowOptions, Issuers, NoClient, Record, TrustedIssuer};
 //! use tokio_util::sync::CancellationToken;
 //! use tokio_util::task::TaskTracker;
 //!
@@ -32,13 +32,13 @@
 //! async fn follow(trusted: &[TrustedIssuer], shutdown: &CancellationToken) -> Result<Issuers, NoClient> {
 //!     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
 //!     let record: Arc<dyn Record> = Arc::new(Silent);
-//!     let means = Means {
+//!     let options = FollowOptions {
 //!         clock: &clock,
 //!         record: &record,
 //!         data_dir: Path::new("/var/lib/signet"),
 //!         ahead: Duration::from_secs(120),
 //!     };
-//!     Issuers::follow(trusted, means, &TaskTracker::new(), shutdown).await
+//!     Issuers::follow(trusted, options, &TaskTracker::new(), shutdown).await
 //! }
 //! ```
 
@@ -78,12 +78,12 @@ pub use location::Location;
 pub use terms::{KeysAt, TrustedIssuer};
 pub use tls::NoClient;
 
-use fetch::Source;
+use fetch::Fetcher;
 use kept::Remembered;
 
 /// Fetched keys, and how long they may be used.
 #[derive(Debug)]
-pub struct Known {
+pub struct CurrentKeys {
     keys: ForeignKeys,
     /// The time just before they were requested.
     fetched_at: Timestamp,
@@ -97,7 +97,7 @@ pub struct Known {
     is_from_disk: bool,
 }
 
-impl Known {
+impl CurrentKeys {
     fn new(remembered: Remembered, terms: &TrustedIssuer, is_from_disk: bool) -> Self {
         let Remembered {
             keys,
@@ -134,7 +134,7 @@ impl Known {
 #[derive(Debug)]
 pub struct Trusted {
     terms: TrustedIssuer,
-    known: ArcSwapOption<Known>,
+    current: ArcSwapOption<CurrentKeys>,
     outage: ArcSwapOption<Outage>,
     /// Why the keys cannot be written to disk.
     unkept: ArcSwapOption<Outage>,
@@ -149,7 +149,7 @@ impl Trusted {
     fn new(terms: TrustedIssuer) -> Self {
         Self {
             terms,
-            known: ArcSwapOption::empty(),
+            current: ArcSwapOption::empty(),
             outage: ArcSwapOption::empty(),
             unkept: ArcSwapOption::empty(),
             was_tried: AtomicBool::new(false),
@@ -168,12 +168,12 @@ impl Trusted {
     ///
     /// # Errors
     /// [`NoKeys`] if there are none, or they are too old.
-    pub fn keys_at(&self, now: Timestamp) -> Result<Arc<Known>, NoKeys> {
-        let known: Guard<Option<Arc<Known>>> = self.known.load();
-        match known.as_ref() {
+    pub fn keys_at(&self, now: Timestamp) -> Result<Arc<CurrentKeys>, NoKeys> {
+        let current: Guard<Option<Arc<CurrentKeys>>> = self.current.load();
+        match current.as_ref() {
             None => Err(NoKeys::Never),
-            Some(known) if now >= known.usable_until => Err(NoKeys::TooOld),
-            Some(known) => Ok(Arc::clone(known)),
+            Some(current) if now >= current.usable_until => Err(NoKeys::TooOld),
+            Some(current) => Ok(Arc::clone(current)),
         }
     }
 
@@ -192,16 +192,16 @@ impl Trusted {
     /// Until when the last keys may be used, if there are any.
     #[must_use]
     pub fn usable_until(&self) -> Option<Timestamp> {
-        self.known.load().as_ref().map(|known| known.usable_until)
+        self.current.load().as_ref().map(|current| current.usable_until)
     }
 
     /// If the keys in use come from disk: when they were fetched, and how long they may be used. `None` once this
     /// process has fetched keys.
     #[must_use]
     pub fn kept(&self) -> Option<(Timestamp, Timestamp)> {
-        let known = self.known.load();
-        let kept = known.as_ref().filter(|known| known.is_from_disk);
-        kept.map(|known| (known.fetched_at, known.usable_until))
+        let current = self.current.load();
+        let kept = current.as_ref().filter(|current| current.is_from_disk);
+        kept.map(|current| (current.fetched_at, current.usable_until))
     }
 
     /// Whether a fetch has succeeded or failed yet. Until then the replica is not ready.
@@ -211,7 +211,7 @@ impl Trusted {
     }
 }
 
-impl Keys for Known {
+impl Keys for CurrentKeys {
     fn find(&self, token: &Unproven<'_>) -> Option<&VerifyingKey> {
         self.keys.find(token.kid(), token.alg())
     }
@@ -232,8 +232,8 @@ pub struct IssuerKeys {
 
 impl KeySource for IssuerKeys {
     fn keys_at(&self, now: Timestamp) -> Result<Arc<dyn Keys>, NoKeys> {
-        let known = self.clock_watch.by_age(now, |at| self.trusted.keys_at(at))?;
-        Ok(known)
+        let current = self.clock_watch.by_age(now, |at| self.trusted.keys_at(at))?;
+        Ok(current)
     }
 
     /// Requests a fetch if the reason may be a new key. Other issuers may even reuse a kid for a key of another type.
@@ -262,7 +262,7 @@ pub trait Record: std::fmt::Debug + Send + Sync {
 
 /// What [`Issuers::follow`] needs besides the settings.
 #[derive(Clone, Copy, Debug)]
-pub struct Means<'a> {
+pub struct FollowOptions<'a> {
     /// The machine's clock.
     pub clock: &'a Arc<dyn Clock>,
     /// Counts fetches and keys.
@@ -284,7 +284,7 @@ impl Issuers {
     /// [`NoClient`] if the certificate authorities of an issuer cannot be read.
     pub async fn follow(
         terms: &[TrustedIssuer],
-        means: Means<'_>,
+        options: FollowOptions<'_>,
         tasks: &TaskTracker,
         shutdown: &CancellationToken,
     ) -> Result<Self, NoClient> {
@@ -298,18 +298,18 @@ impl Issuers {
             });
         };
         let fetched = Arc::new(Notify::new());
-        let mut kept = keep::recall(means.data_dir, terms, means.clock.now(), means.ahead).await;
+        let mut kept = keep::recall(options.data_dir, terms, options.clock.now(), options.ahead).await;
         let mut issuers = HashMap::new();
         for terms in terms {
-            let source = Source::new(terms)?;
-            means.record.on_followed(&terms.issuer);
+            let fetcher = Fetcher::new(terms)?;
+            options.record.on_followed(&terms.issuer);
             let trusted = Arc::new(Trusted::new(terms.clone()));
             issuers.insert(terms.issuer.clone(), Arc::clone(&trusted));
             let mut follower = follow::Follower {
                 trusted,
-                source,
-                clock: Arc::clone(means.clock),
-                record: Arc::clone(means.record),
+                fetcher,
+                clock: Arc::clone(options.clock),
+                record: Arc::clone(options.record),
                 jitter: Jitter::default(),
                 stale: None,
                 fetched: Arc::clone(&fetched),
@@ -322,7 +322,7 @@ impl Issuers {
         if !issuers.is_empty() {
             let all = issuers.values().cloned().collect();
             until_shutdown(Box::pin(
-                keep::Keep::new(means.data_dir, all, fetched, Arc::clone(means.clock)).run(),
+                keep::Keep::new(options.data_dir, all, fetched, Arc::clone(options.clock)).run(),
             ));
         }
         Ok(Self(issuers))
@@ -344,6 +344,6 @@ impl Issuers {
 /// # Errors
 /// The reason why no keys could be fetched.
 pub async fn try_once(terms: &TrustedIssuer) -> Result<ForeignKeys, Box<dyn std::error::Error + Send + Sync>> {
-    let mut source = Source::new(terms)?;
-    Ok(source.fetch().await?.keys)
+    let mut fetcher = Fetcher::new(terms)?;
+    Ok(fetcher.fetch().await?.keys)
 }

@@ -23,7 +23,7 @@ use signet_files::cache::CacheFile;
 
 pub(super) use error::{KeptError, Refusal};
 
-use super::Known;
+use super::CurrentKeys;
 use crate::TrustedIssuer;
 
 /// The subdirectory of the data directory for these files.
@@ -110,9 +110,9 @@ impl Kept {
 #[derive(Debug)]
 pub(super) enum Worth {
     /// The keys would not have been fetched again yet. They are used at once.
-    Fresh(Known),
+    Fresh(CurrentKeys),
     /// The keys are used only if fetching fails.
-    Stale(Known),
+    Stale(CurrentKeys),
     /// The keys are too old to be used.
     Nothing,
 }
@@ -120,11 +120,11 @@ pub(super) enum Worth {
 impl Remembered {
     /// Judges the keys by the current settings.
     pub(super) fn worth(self, terms: &TrustedIssuer, now: Timestamp) -> Worth {
-        let known = Known::new(self, terms, true);
+        let current = CurrentKeys::new(self, terms, true);
         match now {
-            _ if now >= known.usable_until => Worth::Nothing,
-            _ if now >= known.fresh_until => Worth::Stale(known),
-            _ => Worth::Fresh(known),
+            _ if now >= current.usable_until => Worth::Nothing,
+            _ if now >= current.fresh_until => Worth::Stale(current),
+            _ => Worth::Fresh(current),
         }
     }
 }

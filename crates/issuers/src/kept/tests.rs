@@ -283,11 +283,11 @@ fn a_restart_changes_nothing_of_how_long_keys_live() {
         assert!(matches!(worth(after), Worth::Fresh(_)), "{after}");
     }
     for after in [fresh, stale - 1] {
-        let Worth::Stale(known) = worth(after) else {
+        let Worth::Stale(current) = worth(after) else {
             panic!("{after}")
         };
         let trusted = Trusted::new(terms());
-        trusted.known.store(Some(known.into()));
+        trusted.current.store(Some(current.into()));
         let until = NOW.plus(Duration::from_secs(stale));
         assert_eq!(trusted.kept(), Some((NOW, until)));
         assert_eq!(trusted.keys_at(until).err(), Some(NoKeys::TooOld));
