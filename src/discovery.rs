@@ -28,7 +28,7 @@ pub fn document(issuer: &str, algorithms: &[Algorithm]) -> Vec<u8> {
 
 /// The document at a path of the public listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Which {
+pub enum DocumentKind {
     /// The JWKS with the keys.
     Jwks,
     /// A discovery document.
@@ -40,7 +40,7 @@ pub enum Which {
 /// An issuer with a path has them below that path (OpenID Connect Discovery 1.0 §4) and with the path after the
 /// well-known part (RFC 8414 §3.1). The plain paths serve gateways that strip the path.
 #[derive(Clone, Debug)]
-pub struct Paths(Vec<(String, Which)>);
+pub struct Paths(Vec<(String, DocumentKind)>);
 
 impl Paths {
     /// The paths of this issuer's documents.
@@ -53,21 +53,21 @@ impl Paths {
             .nth(3)
             .map_or(String::new(), |path| format!("/{path}"));
         let mut paths = vec![
-            (JWKS.to_owned(), Which::Jwks),
-            (OPENID.to_owned(), Which::Discovery),
-            (OAUTH.to_owned(), Which::Discovery),
+            (JWKS.to_owned(), DocumentKind::Jwks),
+            (OPENID.to_owned(), DocumentKind::Discovery),
+            (OAUTH.to_owned(), DocumentKind::Discovery),
         ];
         if !below.is_empty() {
-            paths.push((format!("{below}{JWKS}"), Which::Jwks));
-            paths.push((format!("{below}{OPENID}"), Which::Discovery));
-            paths.push((format!("{OAUTH}{below}"), Which::Discovery));
+            paths.push((format!("{below}{JWKS}"), DocumentKind::Jwks));
+            paths.push((format!("{below}{OPENID}"), DocumentKind::Discovery));
+            paths.push((format!("{OAUTH}{below}"), DocumentKind::Discovery));
         }
         Self(paths)
     }
 
     /// The document at this path, if there is one.
     #[must_use]
-    pub fn find(&self, path: &str) -> Option<Which> {
+    pub fn find(&self, path: &str) -> Option<DocumentKind> {
         self.0.iter().find(|(known, _)| known == path).map(|(_, which)| *which)
     }
 }
@@ -80,14 +80,17 @@ mod tests {
     fn an_issuer_with_a_path_is_found_where_each_specification_looks() {
         let paths = Paths::new(&Issuer::new("https://auth.example.com/tenant/a/"));
         for (path, which) in [
-            ("/.well-known/jwks.json", Some(Which::Jwks)),
-            ("/tenant/a/.well-known/jwks.json", Some(Which::Jwks)),
-            ("/tenant/a/.well-known/openid-configuration", Some(Which::Discovery)),
+            ("/.well-known/jwks.json", Some(DocumentKind::Jwks)),
+            ("/tenant/a/.well-known/jwks.json", Some(DocumentKind::Jwks)),
+            (
+                "/tenant/a/.well-known/openid-configuration",
+                Some(DocumentKind::Discovery),
+            ),
             (
                 "/.well-known/oauth-authorization-server/tenant/a",
-                Some(Which::Discovery),
+                Some(DocumentKind::Discovery),
             ),
-            ("/.well-known/openid-configuration", Some(Which::Discovery)),
+            ("/.well-known/openid-configuration", Some(DocumentKind::Discovery)),
             ("/tenant/.well-known/jwks.json", None),
             ("/tenant/a/.well-known/oauth-authorization-server", None),
             ("/", None),
@@ -99,7 +102,7 @@ mod tests {
     #[test]
     fn an_issuer_without_a_path_has_the_plain_paths_only() {
         let paths = Paths::new(&Issuer::new("http://localhost:8080"));
-        assert_eq!(paths.find("/.well-known/jwks.json"), Some(Which::Jwks));
+        assert_eq!(paths.find("/.well-known/jwks.json"), Some(DocumentKind::Jwks));
         assert_eq!(paths.0.len(), 3);
     }
 

@@ -13,26 +13,26 @@ use crate::nudge::Nudge;
 use crate::snapshot::Snapshot;
 
 /// Makes a snapshot of what is known now. It must not wait.
-pub type Source = Box<dyn FnMut() -> Snapshot + Send>;
+pub type MakeSnapshot = Box<dyn FnMut() -> Snapshot + Send>;
 
 /// The latest snapshot.
 pub struct Published {
     current: ArcSwap<Snapshot>,
     changes: watch::Sender<Bytes>,
-    source: Mutex<Source>,
+    make_snapshot: Mutex<MakeSnapshot>,
     nudge: Arc<Nudge>,
 }
 
 impl Published {
     /// Makes the first snapshot.
     #[must_use]
-    pub fn new(mut source: Source, nudge: Arc<Nudge>) -> Self {
-        let first = source();
+    pub fn new(mut make_snapshot: MakeSnapshot, nudge: Arc<Nudge>) -> Self {
+        let first = make_snapshot();
         let changes = watch::Sender::new(first.ring_json.clone());
         Self {
             current: ArcSwap::from_pointee(first),
             changes,
-            source: Mutex::new(source),
+            make_snapshot: Mutex::new(make_snapshot),
             nudge,
         }
     }
@@ -67,11 +67,11 @@ impl Published {
     }
 
     fn renew(&self, is_needed: impl FnOnce(&Snapshot) -> bool) {
-        let mut source = self.source.lock();
+        let mut make_snapshot = self.make_snapshot.lock();
         if !is_needed(&self.current.load()) {
             return;
         }
-        let snapshot = source();
+        let snapshot = make_snapshot();
         let ring = snapshot.ring_json.clone();
         self.current.store(Arc::new(snapshot));
         self.changes.send_if_modified(|last| {

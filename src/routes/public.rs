@@ -20,7 +20,7 @@ use signet_core::{Issuer, Policy, Timestamp, faults};
 use signet_edge::body::{Arriving, empty};
 use signet_edge::{Handler, Problem};
 
-use crate::discovery::{JWKS, Paths, Which};
+use crate::discovery::{DocumentKind, JWKS, Paths};
 use crate::http::{Response, Streamed};
 use crate::problems;
 use crate::published::Published;
@@ -74,11 +74,11 @@ impl Public {
         let mut response = match (&snapshot.asleep, found) {
             (_, Some(_)) if request.method() == Method::OPTIONS => options(),
             (Some(outage), _) => problems::asleep(outage).into_response(),
-            (None, Some(Which::Jwks)) => {
+            (None, Some(DocumentKind::Jwks)) => {
                 let freshness = shared.freshness.until(snapshot.set_changes_at, &*shared.clock);
                 serve(request.method(), request.headers(), &snapshot.jwks, freshness)
             }
-            (None, Some(Which::Discovery)) => {
+            (None, Some(DocumentKind::Discovery)) => {
                 let freshness = shared.freshness.regular.clone();
                 serve(request.method(), request.headers(), &snapshot.discovery, freshness)
             }
