@@ -17,7 +17,7 @@ use signet_core::{KeyRecord, Kid, Phase, Schedule, Timestamp, schedule};
 
 use crate::app;
 use crate::cli::neighbour::Neighbour;
-use crate::cli::{Failure, beside, is_json, table, to_json, waits};
+use crate::cli::{Failure, is_json, sidecar, table, to_json, waits};
 use crate::error_kinds::exit_code;
 use crate::keeper::watch_clock;
 use crate::ring_view::RingView;
@@ -81,7 +81,7 @@ impl Place<'_> {
 /// `EX_CONFIG` of sysexits(3): the environment of the command is wrong.
 const CLOCK_IN_DOUBT: u8 = 78;
 
-struct Ring<'a> {
+struct OpenRing<'a> {
     provider: Arc<dyn KeyProvider>,
     place: &'a Place<'a>,
     settings: &'a Settings,
@@ -89,7 +89,7 @@ struct Ring<'a> {
     clock_watch: Arc<ClockWatch>,
 }
 
-impl<'a> Ring<'a> {
+impl<'a> OpenRing<'a> {
     async fn open(place: &'a Place<'a>, json: bool) -> Result<Self, Failure> {
         if place.is_untouched {
             // Opening creates the key file of a ring, so check first.
@@ -119,11 +119,11 @@ impl<'a> Ring<'a> {
             .clock_watch
             .doubt()
             .map(|doubt| format!("{doubt}. {}", doubt.advice()));
-        let beside = beside::clock_doubt(self.settings).await.map(|doubt| {
+        let theirs = sidecar::clock_doubt(self.settings).await.map(|doubt| {
             let socket = self.settings.socket.path.display();
             format!("the sidecar on {socket} reports: {doubt}")
         });
-        match beside.or(own) {
+        match theirs.or(own) {
             None => Ok(()),
             Some(doubt) => Err(Failure {
                 text: format!("no key was created, because the clock of this machine may be wrong: {doubt}"),
@@ -226,7 +226,9 @@ fn shown(settings: &Settings, records: &[KeyRecord], json: bool, now: Timestamp)
 async fn rotate(place: &Place<'_>, reason: &str, json: bool) -> Result<String, Failure> {
     let settings = place.settings;
     let act = Act::attempt(settings, "rotate", None, reason);
-    let ring = Ring::open(place, json).await.map_err(|failure| act.failed(failure))?;
+    let ring = OpenRing::open(place, json)
+        .await
+        .map_err(|failure| act.failed(failure))?;
     let key = ring.create_early().await.map_err(|failure| act.failed(failure))?;
     act.done(Some(key.kid()));
     let (_, schedule) = ring.read().await?;
@@ -237,10 +239,10 @@ async fn rotate(place: &Place<'_>, reason: &str, json: bool) -> Result<String, F
         .and_then(|key| key.activates_at);
     let at = at.map(rfc3339).unwrap_or_default();
     let signs_now = schedule.active().map(|key| key.kid.as_str());
-    let beside = beside::told(settings, |ring| beside::has_key(ring, key.kid().as_str(), None)).await;
+    let follow = sidecar::notify_and_wait(settings, |ring| sidecar::has_key(ring, key.kid().as_str(), None)).await;
     if json {
         return Ok(to_json(&json!({
-            "kid": key.kid().as_str(), "activates_at": at, "signs_now": signs_now, "sidecar": beside,
+            "kid": key.kid().as_str(), "activates_at": at, "signs_now": signs_now, "sidecar": follow,
         })));
     }
     let until_then = signs_now
@@ -249,13 +251,15 @@ async fn rotate(place: &Place<'_>, reason: &str, json: bool) -> Result<String, F
     Ok(format!(
         "created {}; it is published now and signs from {at}{until_then}\n{}",
         key.kid(),
-        beside.text(settings)
+        follow.text(settings)
     ))
 }
 
 async fn prune(place: &Place<'_>, json: bool) -> Result<String, Failure> {
     let act = Act::attempt(place.settings, "prune", None, "");
-    let ring = Ring::open(place, json).await.map_err(|failure| act.failed(failure))?;
+    let ring = OpenRing::open(place, json)
+        .await
+        .map_err(|failure| act.failed(failure))?;
     let agrees = ring.agrees(None).await;
     agrees.map_err(|failure| act.failed(failure))?;
     let pruned = waits::prune(&*ring.provider, json).await;

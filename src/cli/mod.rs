@@ -1,6 +1,5 @@
 //! The command line: `serve`, `check`, `keys`, `token`, `schedule`.
 
-mod beside;
 mod check;
 mod client;
 mod command;
@@ -9,6 +8,7 @@ mod live;
 mod neighbour;
 mod outcome;
 mod schedule;
+mod sidecar;
 mod token;
 mod waits;
 

@@ -16,7 +16,7 @@ use tracing::warn;
 
 use super::client::{ClientError, send};
 use crate::cli::Failure;
-use crate::cli::beside::{in_phase, is_nobody};
+use crate::cli::sidecar::{in_phase, is_nobody};
 use crate::settings::{Origin, ProviderName, Settings, Source, Store};
 
 /// How long the sidecar may take to answer. It answers from memory.

@@ -8,8 +8,8 @@ use signet_core::schedule::Due;
 use signet_core::{Kid, Revocation, Schedule};
 
 use super::audit::Act;
-use super::{Place, Ring};
-use crate::cli::{Failure, beside, to_json};
+use super::{OpenRing, Place};
+use crate::cli::{Failure, sidecar, to_json};
 
 const DISABLING: &str = "disabling it at the provider";
 const READING: &str = "reading the ring";
@@ -24,7 +24,9 @@ struct Undone {
 pub(super) async fn revoke(place: &Place<'_>, kid: &Kid, reason: &str, json: bool) -> Result<String, Failure> {
     let settings = place.settings;
     let act = Act::attempt(settings, "revoke", Some(kid), reason);
-    let ring = Ring::open(place, json).await.map_err(|failure| act.failed(failure))?;
+    let ring = OpenRing::open(place, json)
+        .await
+        .map_err(|failure| act.failed(failure))?;
     let agrees = ring.agrees(Some(kid)).await;
     agrees.map_err(|failure| act.failed(failure))?;
     let revocation = Revocation {
@@ -64,12 +66,13 @@ pub(super) async fn revoke(place: &Place<'_>, kid: &Kid, reason: &str, json: boo
         .ok()
         .and_then(|(_, schedule)| schedule.active())
         .map(|key| key.kid.as_str());
-    let beside = beside::told(settings, |ring| {
+    let follow = sidecar::notify_and_wait(settings, |ring| {
         let has_next = successor
             .as_ref()
-            .is_none_or(|next| beside::has_key(ring, next.as_str(), None));
+            .is_none_or(|next| sidecar::has_key(ring, next.as_str(), None));
         // A key that the ring has forgotten counts as revoked.
-        has_next && (beside::has_key(ring, kid.as_str(), Some("revoked")) || !beside::has_key(ring, kid.as_str(), None))
+        has_next
+            && (sidecar::has_key(ring, kid.as_str(), Some("revoked")) || !sidecar::has_key(ring, kid.as_str(), None))
     })
     .await;
     let durations = settings.policy.durations();
@@ -90,7 +93,7 @@ pub(super) async fn revoke(place: &Place<'_>, kid: &Kid, reason: &str, json: boo
         }
         (Err(_), None) => {}
     }
-    text.push_str(&beside.text(settings));
+    text.push_str(&follow.text(settings));
     let signs_now = signs_now.map(str::to_owned);
     if let Err(failure) = read {
         undone.push(Undone { step: READING, failure });
@@ -102,7 +105,7 @@ pub(super) async fn revoke(place: &Place<'_>, kid: &Kid, reason: &str, json: boo
             .collect();
         text = to_json(&json!({
             "revoked": kid.as_str(), "successor": successor.as_ref().map(Kid::as_str), "bound": bound,
-            "signs_now": signs_now, "sidecar": beside, "failed": failed,
+            "signs_now": signs_now, "sidecar": follow, "failed": failed,
         }));
     }
     match undone.first() {
@@ -116,14 +119,14 @@ pub(super) async fn revoke(place: &Place<'_>, kid: &Kid, reason: &str, json: boo
 }
 
 /// Whether the ring says that the key is revoked. `false` if it cannot be read.
-async fn has_mark(ring: &Ring<'_>, kid: &Kid) -> bool {
+async fn has_mark(ring: &OpenRing<'_>, kid: &Kid) -> bool {
     let records = ring.provider.list().await.unwrap_or_default();
     let record = records.iter().find(|record| record.kid() == kid);
     record.is_some_and(|record| record.revoked.is_some())
 }
 
 /// Creates the successor here if nothing else can sign, because no sidecar may be running.
-async fn successor_if_nothing_signs(ring: &Ring<'_>, schedule: &Schedule) -> Result<Option<Kid>, Undone> {
+async fn successor_if_nothing_signs(ring: &OpenRing<'_>, schedule: &Schedule) -> Result<Option<Kid>, Undone> {
     let nothing_signs = |due: &Due| matches!(due, Due::Successor { reason, .. } if reason.is_urgent());
     if !schedule.due.iter().any(nothing_signs) {
         return Ok(None);

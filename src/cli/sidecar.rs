@@ -21,7 +21,7 @@ const PAUSE: Duration = Duration::from_millis(25);
 /// The result of notifying the sidecar.
 #[derive(Debug, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
-pub(super) enum Beside {
+pub(super) enum SidecarFollow {
     /// Nobody is listening on the socket.
     Absent,
     /// The sidecar has read the change, and now signs with this key.
@@ -37,15 +37,15 @@ pub(super) enum Beside {
 }
 
 /// Tells the sidecar to read its ring, and waits until `has` finds the change in it.
-pub(super) async fn told(settings: &Settings, has: impl Fn(&Value) -> bool) -> Beside {
+pub(super) async fn notify_and_wait(settings: &Settings, has: impl Fn(&Value) -> bool) -> SidecarFollow {
     let socket = &settings.socket.path;
-    let later = |why: String| Beside::Later { why };
+    let later = |why: String| SidecarFollow::Later { why };
     let refresh = send(socket, Method::POST, "/v1/ring/refresh", Vec::new());
     let Ok(answer) = timeout(SILENCE, refresh).await else {
         return later(silent());
     };
     match answer {
-        Err(ClientError::Connect { source, .. }) if is_nobody(&source) => return Beside::Absent,
+        Err(ClientError::Connect { source, .. }) if is_nobody(&source) => return SidecarFollow::Absent,
         Err(error) => return later(signet_base::chain(&error)),
         Ok((status, _)) if status.is_success() => {}
         Ok((StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED, _)) => {
@@ -70,7 +70,7 @@ pub(super) async fn told(settings: &Settings, has: impl Fn(&Value) -> bool) -> B
                 return later(format!("it serves another issuer, {}", ring["issuer"]));
             }
             Some(ring) if has(&ring) => {
-                return Beside::Follows {
+                return SidecarFollow::Follows {
                     signs_now: in_phase(&ring, "active"),
                 };
             }
@@ -132,7 +132,7 @@ pub(super) fn has_key(ring: &Value, kid: &str, phase: Option<&str>) -> bool {
     keys.is_some_and(|keys| keys.iter().any(is_it))
 }
 
-impl Beside {
+impl SidecarFollow {
     /// The text for the operator.
     pub(super) fn text(&self, settings: &Settings) -> String {
         let socket = settings.socket.path.display();
