@@ -14,7 +14,7 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use signet_core::verify::Authentic;
 
-use crate::identity::{HeaderBound, Identity, Source, Unfit};
+use crate::identity::{HeaderBound, Identity, TokenParts, Unfit};
 
 /// What a program stores with each good token besides its identity headers, such as encoded answers. It starts empty
 /// and is filled on first use.
@@ -57,7 +57,7 @@ impl<K: Kept> Entry<K> {
     /// [`Unfit`] if a header could not carry a claim unchanged.
     pub fn headers(&self, identity: &Identity) -> Result<&[HeaderValue], &Unfit> {
         let made = self.headers.get_or_init(|| {
-            identity.values(&Source {
+            identity.values(&TokenParts {
                 subject: self.authentic.subject(),
                 scope: self.authentic.scope(),
                 payload: self.authentic.payload(),

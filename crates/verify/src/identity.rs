@@ -69,7 +69,7 @@ impl HeaderBound {
 
 /// The parts of a token from which the headers are made.
 #[derive(Clone, Copy, Debug)]
-pub struct Source<'a> {
+pub struct TokenParts<'a> {
     /// The token's `sub`.
     pub subject: Option<&'a str>,
     /// The scopes of the token, separated by spaces.
@@ -130,7 +130,7 @@ impl Identity {
     ///
     /// # Errors
     /// [`Unfit`] with the first problem.
-    pub fn values(&self, of: &Source<'_>) -> Result<Box<[HeaderValue]>, Unfit> {
+    pub fn values(&self, of: &TokenParts<'_>) -> Result<Box<[HeaderValue]>, Unfit> {
         let mut texts = vec![
             of.subject.unwrap_or_default().to_owned(),
             of.scope.unwrap_or_default().to_owned(),

@@ -58,6 +58,6 @@ mod source;
 mod verifier;
 
 pub use cache::{Entry, Fingerprint, Kept, TokenCache};
-pub use identity::{HeaderBound, Identity, Source, Unfit};
+pub use identity::{HeaderBound, Identity, TokenParts, Unfit};
 pub use source::{KeySource, Keys, NoKeys, Terms};
 pub use verifier::{Expectations, NoVerdict, Verdict, Verifier};

@@ -18,9 +18,9 @@ const THEIRS: &str = "https://theirs.example";
 const NOW: Timestamp = Timestamp::from_secs(1_783_000_000);
 
 #[derive(Debug)]
-struct Ring(Vec<VerifyingKey>);
+struct PublicKeys(Vec<VerifyingKey>);
 
-impl Keys for Ring {
+impl Keys for PublicKeys {
     fn find(&self, token: &Unproven<'_>) -> Option<&VerifyingKey> {
         self.0.iter().find(|key| key.kid().as_str() == token.kid())
     }
@@ -60,7 +60,7 @@ impl KeySource for Held {
     fn keys_at(&self, _: Timestamp) -> Result<Arc<dyn Keys>, NoKeys> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         let keys = self.keys.lock().clone()?;
-        Ok(Arc::new(Ring(keys)))
+        Ok(Arc::new(PublicKeys(keys)))
     }
 
     fn on_refused(&self, refusal: Refusal) {

@@ -17,7 +17,7 @@ fn identity(chosen: &[(&str, &'static str)], separator: char, most: usize) -> Id
 /// The value of the header for this single claim.
 fn one(claim: &str) -> Result<String, &'static str> {
     let payload = format!(r#"{{"c":{claim}}}"#);
-    let of = Source {
+    let of = TokenParts {
         subject: None,
         scope: None,
         payload: &payload,
@@ -81,7 +81,7 @@ fn a_claim_that_would_be_read_as_something_else_is_unfit() {
 #[test]
 fn a_claim_is_found_by_its_name_or_by_a_pointer_and_another_separator_frees_the_comma() {
     let payload = r#"{"https://example.com/roles":["a,b","c"],"realm":{"roles":["d"],"x/y":1},"sub":"s"}"#;
-    let of = Source {
+    let of = TokenParts {
         subject: Some("s"),
         scope: Some("read write"),
         payload,
@@ -102,7 +102,7 @@ fn a_claim_is_found_by_its_name_or_by_a_pointer_and_another_separator_frees_the_
 #[test]
 fn the_bound_counts_all_headers_and_nothing_is_cut() {
     let payload = format!(r#"{{"c":"{}"}}"#, "x".repeat(300));
-    let of = Source {
+    let of = TokenParts {
         subject: Some("s"),
         scope: None,
         payload: &payload,
@@ -155,7 +155,7 @@ proptest! {
         most in 0..2000_usize,
     ) {
         let payload = json!({ "a": a, "b": { "c": b } }).to_string();
-        let of = Source { subject: subject.as_deref(), scope: scope.as_deref(), payload: &payload };
+        let of = TokenParts { subject: subject.as_deref(), scope: scope.as_deref(), payload: &payload };
         let identity = identity(&[("a", "x-a"), ("/b/c", "x-b")], separator, most);
         let Ok(values) = identity.values(&of) else { return Ok(()) };
         prop_assert_eq!(values.len(), identity.names().len());
