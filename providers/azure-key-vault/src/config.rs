@@ -7,8 +7,8 @@ use signet_api::{ErrorKind, Operation, ProviderError, Variables};
 use signet_base::Nearness;
 
 use crate::NAME;
+use crate::credential_source::CredentialSource;
 use crate::http::Trust;
-use crate::source::Source;
 
 /// The maximum length of a key's name:
 /// <https://learn.microsoft.com/azure/key-vault/general/about-keys-secrets-certificates>.
@@ -22,7 +22,7 @@ pub struct AzureConfig {
     pub(crate) name: String,
     /// Whether new keys are created in hardware.
     pub(crate) hsm: bool,
-    pub(crate) source: Source,
+    pub(crate) source: CredentialSource,
     pub(crate) trust: Trust,
 }
 
@@ -43,7 +43,7 @@ impl AzureConfig {
             )),
         };
         let hsm = problems.or_note(protection);
-        let source = problems.or_note(Source::choose(variables));
+        let source = problems.or_note(CredentialSource::choose(variables));
         let trust = problems.or_note(Trust::new(variables));
         match (key, hsm, source, trust) {
             (Some((vault, name)), Some(hsm), Some(source), Some(trust)) => Ok(Self {

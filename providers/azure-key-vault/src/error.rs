@@ -13,7 +13,7 @@ use signet_api::{Call, ErrorKind, Failure, Operation, ProviderError};
 use signet_base::{causes, quote};
 
 use crate::NAME;
-use crate::source::Source;
+use crate::credential_source::CredentialSource;
 
 /// The setting for the authorities to trust.
 const AUTHORITIES: &str = "SSL_CERT_FILE";
@@ -177,7 +177,7 @@ struct EntraError {
 }
 
 /// No token came within this span.
-pub(crate) fn token_timed_out(source: &Source, within: Duration) -> Failure {
+pub(crate) fn token_timed_out(source: &CredentialSource, within: Duration) -> Failure {
     let text = format!(
         "no token by {} within {} s. {}",
         source.describe(),
@@ -188,7 +188,7 @@ pub(crate) fn token_timed_out(source: &Source, within: Duration) -> Failure {
 }
 
 /// Why there is no token. Of what was sent and received, the text contains only Entra's error number.
-pub(crate) fn no_token(source: &Source, error: &azure_core::Error) -> Failure {
+pub(crate) fn no_token(source: &CredentialSource, error: &azure_core::Error) -> Failure {
     let failure = match response(error) {
         Some((status, raw)) => {
             let body: EntraError = raw
@@ -217,7 +217,7 @@ pub(crate) fn no_token(source: &Source, error: &azure_core::Error) -> Failure {
     failure.prefixed(format_args!("no token by {}", source.describe()))
 }
 
-impl Source {
+impl CredentialSource {
     /// The failure if no token came in time. For a managed identity it names no proxy, because the request goes to this
     /// machine or its link.
     fn timed_out(&self, text: String) -> Failure {
@@ -228,9 +228,9 @@ impl Source {
     }
 }
 
-fn whereabouts(source: &Source) -> &'static str {
+fn whereabouts(source: &CredentialSource) -> &'static str {
     match source {
-        Source::Managed { .. } => {
+        CredentialSource::Managed { .. } => {
             "Check that the machine or pod has a managed identity (IDENTITY_ENDPOINT, or the metadata service at \
              169.254.169.254), or set AZURE_FEDERATED_TOKEN_FILE or AZURE_CLIENT_SECRET"
         }

@@ -1,4 +1,5 @@
-//! The SDK's credentials for the [`Source`] that the variables name, with a deadline and a memory of failures.
+//! The SDK's credentials for the [`CredentialSource`] that the variables name, with a deadline and a memory of
+//! failures.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,9 +19,9 @@ use signet_api::{ErrorKind, Operation, ProviderError};
 
 use crate::NAME;
 use crate::config::is_loopback;
+use crate::credential_source::CredentialSource;
 use crate::error::{credential_error, no_token, token_timed_out};
 use crate::http::{Trust, client_options};
-use crate::source::Source;
 
 /// The deadline for one request of a token.
 const REQUEST: Duration = Duration::from_secs(5);
@@ -28,7 +29,7 @@ const REQUEST: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Makes the SDK's credential. It makes no call yet, but reads the file of the federated token.
-fn open(source: &Source, trust: &Trust) -> Result<Arc<dyn TokenCredential>, ProviderError> {
+fn open(source: &CredentialSource, trust: &Trust) -> Result<Arc<dyn TokenCredential>, ProviderError> {
     let options = |authority: &Option<String>| -> Result<ClientOptions, ProviderError> {
         let host = authority.as_deref().and_then(|host| Url::parse(host).ok());
         let direct = host.is_some_and(|host| is_loopback(&host));
@@ -47,7 +48,7 @@ fn open(source: &Source, trust: &Trust) -> Result<Arc<dyn TokenCredential>, Prov
         ProviderError::new(NAME, Operation::Open, ErrorKind::InvalidConfig, text)
     };
     Ok(match source {
-        Source::Workload {
+        CredentialSource::Workload {
             tenant,
             client,
             file,
@@ -61,13 +62,15 @@ fn open(source: &Source, trust: &Trust) -> Result<Arc<dyn TokenCredential>, Prov
             token_file_path: Some(file.clone()),
         }))
         .map_err(failed)?,
-        Source::Managed { client } => ManagedIdentityCredential::new(Some(ManagedIdentityCredentialOptions {
-            user_assigned_id: client.clone().map(UserAssignedId::ClientId),
-            // The metadata service is on this machine or its link, never behind a proxy.
-            client_options: client_options(trust, REQUEST, true)?,
-        }))
-        .map_err(failed)?,
-        Source::Secret {
+        CredentialSource::Managed { client } => {
+            ManagedIdentityCredential::new(Some(ManagedIdentityCredentialOptions {
+                user_assigned_id: client.clone().map(UserAssignedId::ClientId),
+                // The metadata service is on this machine or its link, never behind a proxy.
+                client_options: client_options(trust, REQUEST, true)?,
+            }))
+            .map_err(failed)?
+        }
+        CredentialSource::Secret {
             tenant,
             client,
             secret,
@@ -86,7 +89,7 @@ fn open(source: &Source, trust: &Trust) -> Result<Arc<dyn TokenCredential>, Prov
 
 /// A credential of the SDK with a deadline and errors for operators. Several clients may share it.
 pub(crate) struct Identity {
-    source: Source,
+    source: CredentialSource,
     trust: Trust,
     credential: Mutex<Arc<dyn TokenCredential>>,
     /// Whether a call has succeeded since the credential was last replaced.
@@ -94,7 +97,7 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    pub(crate) fn open(source: Source, trust: Trust) -> Result<Arc<Self>, ProviderError> {
+    pub(crate) fn open(source: CredentialSource, trust: Trust) -> Result<Arc<Self>, ProviderError> {
         let credential = open(&source, &trust)?;
         Ok(Arc::new(Self {
             source,

@@ -17,6 +17,7 @@ mod blob;
 mod check;
 mod client;
 mod config;
+mod credential_source;
 mod error;
 mod http;
 mod identity;
@@ -24,7 +25,6 @@ mod jwk;
 mod provider;
 mod ring;
 mod sealer;
-mod source;
 mod store;
 mod tags;
 

@@ -43,14 +43,14 @@ pub(crate) struct Ring {
 /// For each version, what never changes and the last known state.
 #[derive(Debug, Default)]
 struct Memory {
-    known: HashMap<String, Known>,
+    versions: HashMap<String, SeenVersion>,
     by_kid: HashMap<Kid, String>,
     /// Versions whose public key cannot be read and that were already logged.
     logged: HashSet<String>,
 }
 
 #[derive(Debug)]
-struct Known {
+struct SeenVersion {
     facts: Facts,
     public: VerifyingKey,
     created: Timestamp,
@@ -127,7 +127,7 @@ impl Ring {
     fn facts(&self, operation: Operation, version: &Version) -> Result<Option<Facts>, ProviderError> {
         let remembered = {
             let memory = self.memory();
-            let known = memory.known.get(&version.id);
+            let known = memory.versions.get(&version.id);
             if known.is_some_and(|known| known.created != version.created) {
                 let text = format!(
                     "the vault reports another creation time of version {} of {} than before",
@@ -176,7 +176,7 @@ impl Ring {
     /// Versions that we just created and the vault does not list yet.
     fn unsettled(&self, listed: &[Version]) -> Vec<(Facts, Version)> {
         let memory = self.memory();
-        let missing = memory.known.iter().filter_map(|(id, known)| {
+        let missing = memory.versions.iter().filter_map(|(id, known)| {
             let (made, version) = known.made_here.as_ref()?;
             let is_missing = made.goes_on(&*self.clock) && !listed.iter().any(|version| version.id == *id);
             is_missing.then(|| (known.facts.clone(), version.clone()))
@@ -194,7 +194,7 @@ impl Ring {
         facts: &Facts,
         version: &Version,
     ) -> Result<Option<VerifyingKey>, ProviderError> {
-        if let Some(known) = self.memory().known.get(&version.id) {
+        if let Some(known) = self.memory().versions.get(&version.id) {
             return Ok(Some(known.public.clone()));
         }
         let read = match self.vault.get(operation, Some(&version.id)).await {
@@ -252,7 +252,7 @@ impl Ring {
     fn remember(&self, facts: Facts, version: Version, public: VerifyingKey, made_here: bool) -> RingKey {
         let state = self.state(&version);
         let mut memory = self.memory();
-        let before = memory.known.get(&version.id);
+        let before = memory.versions.get(&version.id);
         let marked_before = before.and_then(|known| known.mark.clone());
         let mut mark = tags::mark(&version.tags);
         if mark.is_none() && marked_before.is_some() {
@@ -279,7 +279,7 @@ impl Ring {
             state,
             revoked: mark.clone(),
         };
-        let known = Known {
+        let known = SeenVersion {
             facts,
             public,
             created: version.created,
@@ -287,7 +287,7 @@ impl Ring {
             mark,
             made_here,
         };
-        memory.known.insert(version.id.clone(), known);
+        memory.versions.insert(version.id.clone(), known);
         RingKey { record, version }
     }
 
@@ -297,13 +297,13 @@ impl Ring {
         let mut memory = self.memory();
         let mark = tags::mark(&version.tags);
         let gone = is_destroyed(version) && mark.is_none();
-        if let Some(known) = memory.known.get_mut(&version.id) {
+        if let Some(known) = memory.versions.get_mut(&version.id) {
             known.state = state;
             known.mark = mark.or_else(|| known.mark.take());
             known.made_here = None;
             if gone && known.mark.is_none() {
                 let kid = known.public.kid().clone();
-                memory.known.remove(&version.id);
+                memory.versions.remove(&version.id);
                 memory.by_kid.remove(&kid);
             }
         }
@@ -311,22 +311,22 @@ impl Ring {
 
     fn forget_all_but(&self, keys: &[RingKey]) {
         let mut memory = self.memory();
-        let Memory { known, by_kid, .. } = &mut *memory;
-        known.retain(|id, one| {
+        let Memory { versions, by_kid, .. } = &mut *memory;
+        versions.retain(|id, one| {
             // A key that was created while the list was being read is not in it.
             one.made_here
                 .as_ref()
                 .is_some_and(|(made, _)| made.goes_on(&*self.clock))
                 || keys.iter().any(|key| key.version.id == *id)
         });
-        by_kid.retain(|_, id| known.contains_key(id));
+        by_kid.retain(|_, id| versions.contains_key(id));
     }
 
     /// What is known about a key from the last reading.
     pub(crate) fn known(&self, kid: &Kid) -> Option<Signer> {
         let memory = self.memory();
         let version = memory.by_kid.get(kid)?;
-        let known = memory.known.get(version)?;
+        let known = memory.versions.get(version)?;
         Some(Signer {
             version: version.clone(),
             public: known.public.clone(),
@@ -338,7 +338,7 @@ impl Ring {
     fn is_marked(&self, version: &Version) -> bool {
         let remembered = self
             .memory()
-            .known
+            .versions
             .get(&version.id)
             .is_some_and(|known| known.mark.is_some());
         remembered || tags::mark(&version.tags).is_some()

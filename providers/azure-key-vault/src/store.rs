@@ -14,10 +14,10 @@ use signet_sealed::RingStore;
 
 use crate::NAME;
 use crate::config::{Problems, is_loopback};
+use crate::credential_source::CredentialSource;
 use crate::error::without_token;
 use crate::http::Trust;
 use crate::identity::Identity;
-use crate::source::Source;
 
 /// The scope of a token for all storage accounts.
 const SCOPE: &str = "https://storage.azure.com/.default";
@@ -38,7 +38,7 @@ pub async fn store(variables: &Variables, location: &str) -> Result<Arc<dyn Ring
     let shared_key = variables.get("AZURE_STORAGE_ACCOUNT_KEY");
     let source = match shared_key {
         Some(_) => None,
-        None => problems.or_note(Source::choose(variables)),
+        None => problems.or_note(CredentialSource::choose(variables)),
     };
     let (Some(trust), Some(endpoint)) = (trust, endpoint) else {
         return Err(problems.into_error());

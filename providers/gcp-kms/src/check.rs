@@ -9,10 +9,10 @@ use crate::NAME;
 use crate::client::Kms;
 
 /// A permission that the sidecar needs, and why. `deploy/policies/gcp-sidecar*.yaml` grant these.
-pub(crate) type Need = (&'static str, &'static str);
+pub(crate) type NeededPermission = (&'static str, &'static str);
 
 /// Permissions on the crypto key, in remote custody.
-pub(crate) const REMOTE: &[Need] = &[
+pub(crate) const REMOTE: &[NeededPermission] = &[
     ("cloudkms.cryptoKeyVersions.list", "reading the ring"),
     ("cloudkms.cryptoKeyVersions.viewPublicKey", "publishing and verifying"),
     ("cloudkms.cryptoKeyVersions.useToSign", "signing"),
@@ -26,10 +26,10 @@ pub(crate) const REMOTE: &[Need] = &[
 ];
 
 /// Permissions on the key ring, in remote custody.
-pub(crate) const RING: &[Need] = &[("cloudkms.cryptoKeys.list", "reading which keys were revoked")];
+pub(crate) const RING: &[NeededPermission] = &[("cloudkms.cryptoKeys.list", "reading which keys were revoked")];
 
 /// Permissions on the crypto key, in sealed custody.
-pub(crate) const SEALED: &[Need] = &[
+pub(crate) const SEALED: &[NeededPermission] = &[
     ("cloudkms.cryptoKeyVersions.useToEncrypt", "encrypting new private keys"),
     ("cloudkms.cryptoKeyVersions.useToDecrypt", "decrypting private keys"),
 ];
@@ -43,7 +43,7 @@ pub(crate) async fn sealed(kms: &Kms, trials: &mut Trials) {
     ask(kms, kms.key.as_str(), SEALED, &on_key(kms, "sealed", "Sealed"), trials).await;
 }
 
-async fn ask(kms: &Kms, resource: &str, needs: &[Need], grant: &str, trials: &mut Trials) {
+async fn ask(kms: &Kms, resource: &str, needs: &[NeededPermission], grant: &str, trials: &mut Trials) {
     for (permission, needed_for) in needs {
         let asked = async {
             let granted = kms.granted(resource, [*permission].into_iter()).await?;

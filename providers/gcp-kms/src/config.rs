@@ -79,13 +79,13 @@ pub struct GcpConfig {
 /// How to obtain credentials.
 #[derive(Clone, Debug)]
 pub(crate) struct Login {
-    pub(crate) source: Source,
+    pub(crate) source: CredentialSource,
     pub(crate) quota_project: Option<String>,
     pub(crate) universe: String,
 }
 
 #[derive(Clone, Debug)]
-pub(crate) enum Source {
+pub(crate) enum CredentialSource {
     File(PathBuf),
     Metadata { host: Option<String> },
 }
@@ -172,8 +172,8 @@ impl Login {
     pub(crate) fn new(variables: &Variables) -> Result<Self, String> {
         let universe = variables.get(UNIVERSE);
         let source = match file(variables) {
-            Some((path, _)) => Source::File(path),
-            None => Source::Metadata {
+            Some((path, _)) => CredentialSource::File(path),
+            None => CredentialSource::Metadata {
                 host: metadata_host(variables)?,
             },
         };
@@ -292,7 +292,7 @@ mod tests {
     #[test]
     fn nothing_but_the_key_is_needed_on_a_machine_of_google() {
         let config = GcpConfig::new(&variables(&[]), KEY).expect("valid");
-        assert!(matches!(config.login.source, Source::Metadata { host: None }));
+        assert!(matches!(config.login.source, CredentialSource::Metadata { host: None }));
         assert_eq!((config.endpoint, config.login.universe.as_str()), (None, GOOGLE));
     }
 
@@ -376,7 +376,7 @@ mod tests {
         std::fs::write(&path, r#"{"type":"authorized_user","universe_domain":"s3nsapis.fr"}"#).expect("written");
         let home = home.path().to_str().expect("text");
         let config = GcpConfig::new(&variables(&[(HOME, home)]), KEY).expect("valid");
-        assert!(matches!(&config.login.source, Source::File(found) if *found == path));
+        assert!(matches!(&config.login.source, CredentialSource::File(found) if *found == path));
         assert_eq!(config.login.universe, "s3nsapis.fr");
         let error = GcpConfig::new(&variables(&[(HOME, home), (UNIVERSE, GOOGLE)]), KEY).expect_err("refused");
         assert!(error.source.to_string().contains("must be the same"));

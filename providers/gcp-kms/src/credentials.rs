@@ -22,7 +22,7 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use crate::config::{Kind, Login, Source, kind, read};
+use crate::config::{CredentialSource, Kind, Login, kind, read};
 
 /// The scope of the tokens. IAM decides what they allow.
 const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
@@ -131,7 +131,7 @@ impl fmt::Debug for Adc {
     }
 }
 
-impl fmt::Display for Source {
+impl fmt::Display for CredentialSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => write!(f, "the login of {}", path.display()),
@@ -156,14 +156,14 @@ impl Login {
             }};
         }
         let path = match &self.source {
-            Source::Metadata { host } => {
+            CredentialSource::Metadata { host } => {
                 let mut builder = mds::Builder::default().with_scopes([SCOPE]);
                 if let Some(host) = host {
                     builder = builder.with_endpoint(format!("http://{host}"));
                 }
                 return finish!(builder).map_err(|error| CredentialsError::from_source(false, error));
             }
-            Source::File(path) => path,
+            CredentialSource::File(path) => path,
         };
         // Read the file each time, because a key file may have been replaced.
         let refused = |what: String| CredentialsError::from_msg(false, what);

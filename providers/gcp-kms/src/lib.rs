@@ -21,7 +21,7 @@ mod client;
 mod config;
 mod credentials;
 mod error;
-mod known;
+mod known_keys;
 mod labels;
 mod name;
 mod provider;

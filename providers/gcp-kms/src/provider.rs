@@ -25,7 +25,7 @@ use crate::NAME;
 use crate::algorithm::{self, ALGORITHMS, ToSign};
 use crate::client::{Kms, NewCryptoKey, sign_call};
 use crate::config::{GcpConfig, invalid};
-use crate::known::{Entry, Known};
+use crate::known_keys::{Entry, KnownKeys};
 use crate::labels::{self, Labels, Mark};
 use crate::reading::{Listed, Reading, Remembered, read};
 
@@ -59,13 +59,13 @@ pub async fn remote(config: GcpConfig, clock: Arc<dyn Clock>) -> Result<Arc<dyn 
 struct Remote {
     kms: Kms,
     clock: Arc<dyn Clock>,
-    known: Mutex<Known>,
+    known: Mutex<KnownKeys>,
     /// Allows one creation at a time in this process. The others find the key that it created.
     creating: tokio::sync::Mutex<()>,
 }
 
 impl Remote {
-    fn known(&self) -> MutexGuard<'_, Known> {
+    fn known(&self) -> MutexGuard<'_, KnownKeys> {
         self.known.lock()
     }
 
@@ -183,7 +183,8 @@ impl Remote {
     /// Google has no condition for this call: a `CryptoKey` has no etag, and its labels are replaced as a whole. If two
     /// rollouts overlap at a rotation, the later call may overwrite the labels of the earlier one, and a version
     /// created in between gets the later terms. Processes that saw the version before continue with the terms that they
-    /// saw first ([`Known::terms`]), and restore them the next time they get here. Other tools' labels are not changed.
+    /// saw first ([`KnownKeys::terms`]), and restore them the next time they get here. Other tools' labels are not
+    /// changed.
     async fn prepared(&self, reading: &Reading, vendor: &Vendor, terms: Terms) -> Result<bool, ProviderError> {
         let template = CryptoKeyVersionTemplate::default().set_algorithm(vendor.clone());
         let Some(key) = &reading.key else {

@@ -18,7 +18,7 @@ pub(crate) struct Entry {
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Known {
+pub(crate) struct KnownKeys {
     publics: HashMap<u64, VerifyingKey>,
     /// For each version, the terms that this process saw first.
     terms: HashMap<u64, Terms>,
@@ -32,7 +32,7 @@ pub(crate) struct Known {
     pub(crate) made: u64,
 }
 
-impl Known {
+impl KnownKeys {
     pub(crate) fn changes(&self) -> u64 {
         self.changes
     }
@@ -101,7 +101,7 @@ mod tests {
             state: KeyState::Enabled,
             revoked: false,
         };
-        let mut known = Known::default();
+        let mut known = KnownKeys::default();
         known.take([open()].into_iter(), 0);
         let since = known.changes();
         known.close(&kid, 7, true);

@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 
 /// The source of tokens.
 #[derive(Clone)]
-pub(crate) enum Source {
+pub(crate) enum CredentialSource {
     Workload {
         tenant: String,
         client: String,
@@ -42,7 +42,7 @@ enum Choice {
     Secret,
 }
 
-impl Source {
+impl CredentialSource {
     pub(crate) fn choose(variables: &Variables) -> Result<Self, String> {
         let choice = match variables
             .get("AZURE_TOKEN_CREDENTIALS")
@@ -134,7 +134,7 @@ fn authority(host: &str) -> Result<String, String> {
 }
 
 /// Shows no secret.
-impl fmt::Debug for Source {
+impl fmt::Debug for CredentialSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.describe())
     }
