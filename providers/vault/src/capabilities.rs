@@ -16,10 +16,10 @@ struct Asked<'a> {
 }
 
 #[derive(Deserialize)]
-struct Told(BTreeMap<String, Vec<String>>);
+struct GrantedCapabilities(BTreeMap<String, Vec<String>>);
 
 /// Asks what the token may do on each of these paths.
 pub(crate) async fn held(client: &Client, paths: Vec<&str>) -> Result<BTreeMap<String, Vec<String>>, Failure> {
-    let Told(held) = client.read(Call::post(CAPABILITIES, &Asked { paths })?).await?;
+    let GrantedCapabilities(held) = client.read(Call::post(CAPABILITIES, &Asked { paths })?).await?;
     Ok(held)
 }

@@ -16,7 +16,7 @@ use signet_core::algorithm::RsaBits;
 use crate::NAME;
 use crate::capabilities::{CAPABILITIES, held};
 use crate::client::{Client, grant};
-use crate::handle::{Remote, Ring};
+use crate::handle::{Remote, RingState};
 use crate::kv::Secret;
 use crate::mount;
 use crate::names::transit_key;
@@ -231,7 +231,7 @@ pub(crate) async fn remote(remote: &Remote, trials: &mut Trials) {
     }
 }
 
-fn locked_in(remote: &Remote, ring: &Ring) -> Result<(), Failure> {
+fn locked_in(remote: &Remote, ring: &RingState) -> Result<(), Failure> {
     let held = ring
         .transit
         .iter()

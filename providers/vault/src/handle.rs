@@ -35,14 +35,14 @@ pub(crate) struct Remote {
     /// Allows one creation at a time in this process, so a claim of this handle that is found must be an abandoned
     /// one. Holds the last refusal.
     pub(crate) creating: Mutex<Option<Refusal>>,
-    known: ArcSwap<Known>,
+    last_read: ArcSwap<LastRead>,
     /// The newest version of the record that this process has seen. An older one is refused.
     seen: AtomicU64,
 }
 
 /// The keys as this handle last saw them, for `sign`.
 #[derive(Debug, Default)]
-struct Known {
+struct LastRead {
     /// The version of the record.
     version: u64,
     keys: HashMap<Kid, Signer>,
@@ -60,7 +60,7 @@ pub(crate) struct Signer {
 }
 
 /// The record, and what transit reports about the keys in it.
-pub(crate) struct Ring {
+pub(crate) struct RingState {
     pub(crate) record: Record,
     /// The version of the record. `None` if there is none yet.
     pub(crate) version: Option<u64>,
@@ -71,7 +71,7 @@ pub(crate) struct Ring {
     pub(crate) claimed: Option<KeyRecord>,
 }
 
-impl Ring {
+impl RingState {
     pub(crate) fn newest(&self) -> Option<&KeyRecord> {
         newest(&self.keys)
     }
@@ -95,7 +95,7 @@ impl Remote {
             clock,
             nonce: nonce.iter().map(|octet| format!("{octet:02x}")).collect(),
             creating: Mutex::default(),
-            known: ArcSwap::default(),
+            last_read: ArcSwap::default(),
             seen: AtomicU64::new(0),
         })
     }
@@ -139,7 +139,7 @@ impl Remote {
     }
 
     /// Reads the ring.
-    pub(crate) async fn read_ring(&self) -> Result<Ring, Failure> {
+    pub(crate) async fn read_ring(&self) -> Result<RingState, Failure> {
         let (record, version) = self.read_record().await?;
         let mut transit = BTreeMap::new();
         for name in record.transit_keys_to_read() {
@@ -155,7 +155,7 @@ impl Remote {
             None => None,
         };
         self.remember(version.unwrap_or(0), &record, &keys, claimed.as_ref());
-        Ok(Ring {
+        Ok(RingState {
             record,
             version,
             transit,
@@ -289,34 +289,34 @@ impl Remote {
             };
             signers.insert(kid.clone(), signer);
         }
-        let next = Arc::new(Known { version, keys: signers });
-        self.known.rcu(|known| match known.version > version {
-            true => Arc::clone(known),
+        let next = Arc::new(LastRead { version, keys: signers });
+        self.last_read.rcu(|last| match last.version > version {
+            true => Arc::clone(last),
             false => Arc::clone(&next),
         });
     }
 
     /// Records that a key may not sign since this version of the record.
     pub(crate) fn forbid(&self, kid: &Kid, refusal: &'static str, version: u64) {
-        self.known.rcu(|known| {
-            let mut keys = known.keys.clone();
+        self.last_read.rcu(|last| {
+            let mut keys = last.keys.clone();
             if let Some(signer) = keys.get_mut(kid) {
                 signer.refusal = Some(refusal);
             }
-            Known {
-                version: known.version.max(version),
+            LastRead {
+                version: last.version.max(version),
                 keys,
             }
         });
     }
 
     pub(crate) async fn signer(&self, kid: &Kid) -> Result<Signer, Failure> {
-        if let Some(signer) = self.known.load().keys.get(kid) {
+        if let Some(signer) = self.last_read.load().keys.get(kid) {
             return Ok(signer.clone());
         }
         self.read_ring().await?;
-        let known = self.known.load();
-        known.keys.get(kid).cloned().ok_or_else(|| self.unknown(kid))
+        let last = self.last_read.load();
+        last.keys.get(kid).cloned().ok_or_else(|| self.unknown(kid))
     }
 
     pub(crate) async fn signature(&self, kid: &Kid, message: &[u8]) -> Result<Signature, Failure> {

@@ -19,7 +19,7 @@ use signet_core::jwk::Jwk;
 use signet_core::{KeyRecord, KeyState, Timestamp};
 use tokio::time::sleep;
 
-use crate::handle::{Remote, Ring};
+use crate::handle::{Remote, RingState};
 use crate::names::{transit_key, transit_keys, transit_type};
 use crate::record::{ClaimOf, Entry, Place};
 use crate::refusal::{REST, Refusal};
@@ -72,7 +72,7 @@ impl Remote {
     async fn claimed_and_made(
         &self,
         new: &NewKey,
-        ring: Ring,
+        ring: RingState,
         last_refusal: &mut Option<Refusal>,
     ) -> Result<bool, Failure> {
         let name = transit_key(&self.ring, new.algorithm, new.rsa_bits);
@@ -178,7 +178,7 @@ impl Remote {
     }
 
     /// Turns the claim into a key of the record. `false` if another replica was faster.
-    pub(crate) async fn committed(&self, ring: &Ring, key: &KeyRecord) -> Result<bool, Failure> {
+    pub(crate) async fn committed(&self, ring: &RingState, key: &KeyRecord) -> Result<bool, Failure> {
         let mut record = ring.record.clone();
         let Some(claim) = record.claim.take() else {
             return Ok(false);
