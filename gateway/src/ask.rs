@@ -52,12 +52,12 @@ pub struct Call {
 }
 
 /// The values for a URL, from the client's path and from earlier answers.
-struct Known<'a> {
+struct TemplateValues<'a> {
     call: &'a Call,
     answers: &'a [Members],
 }
 
-impl Values for Known<'_> {
+impl Values for TemplateValues<'_> {
     fn text(&self, value: &Value) -> Option<Cow<'_, str>> {
         match value {
             Value::Parameter(index) => self.call.parameters.get(*index).map(|text| text.as_str().into()),
@@ -96,7 +96,9 @@ fn request(
 ) -> Result<Request<RequestBody>, NoUrl> {
     let host = backend.hosts.next().ok_or(NoUrl::TooLong)?;
     let query = backend.query.pass(&call.query);
-    let path = backend.template.expand(&Known { call, answers }, &host.below, &query)?;
+    let path = backend
+        .template
+        .expand(&TemplateValues { call, answers }, &host.below, &query)?;
     let mut parts = uri::Parts::default();
     parts.scheme = Some(host.scheme.clone());
     parts.authority = Some(host.authority.clone());

@@ -74,15 +74,15 @@ pub enum Refused {
 
 /// Checks tokens for the endpoints with the same validator. It has the validator's keys and its cache.
 #[derive(Debug)]
-pub struct Guard {
+pub struct Authenticator {
     validator: Validator,
     source: Arc<dyn KeySource>,
     clock: Arc<dyn Clock>,
     cache: TokenCache<Judged>,
 }
 
-impl Guard {
-    /// Makes a guard with these keys.
+impl Authenticator {
+    /// Makes an authenticator with these keys.
     #[must_use]
     pub fn new(validator: Validator, source: Arc<dyn KeySource>, clock: Arc<dyn Clock>) -> Self {
         // The cache also counts the size of identity headers, but none are made of its entries.

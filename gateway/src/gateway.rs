@@ -14,7 +14,7 @@ use signet_edge::body::{Arriving, empty, json};
 
 use crate::answer::{self, COMPLETED, Response};
 use crate::ask::Call;
-use crate::auth::Guard;
+use crate::auth::Authenticator;
 use crate::flowing::Flowing;
 use crate::plan::Plan;
 use crate::plan::rules::Page;
@@ -28,7 +28,7 @@ const VERSION: HeaderName = HeaderName::from_static("x-krakend");
 pub struct Gateway<U> {
     plan: Arc<Plan>,
     /// The validators of the plan, in their order.
-    guards: Arc<[Guard]>,
+    authenticators: Arc<[Authenticator]>,
     upstream: U,
     /// The address at the other end of the connection.
     peer: IpAddr,
@@ -38,13 +38,13 @@ pub struct Gateway<U> {
 
 impl<U: Upstream> Gateway<U> {
     /// For the connection of this client.
-    pub fn new(plan: Arc<Plan>, guards: Arc<[Guard]>, upstream: U, client: SocketAddr) -> Self {
+    pub fn new(plan: Arc<Plan>, authenticators: Arc<[Authenticator]>, upstream: U, client: SocketAddr) -> Self {
         // An address of IPv4 that came over a listener of IPv6 is one of IPv4.
         let peer = client.ip().to_canonical();
         let client = (!plan.rules.proxies.have(peer)).then(|| written(peer));
         Self {
             plan,
-            guards,
+            authenticators,
             upstream,
             peer,
             client,
@@ -68,8 +68,8 @@ impl<U: Upstream> Gateway<U> {
         }
         let (head, body) = request.into_parts();
         let mut call = self.call(head, parameters);
-        if let Some(guard) = endpoint.validator.and_then(|number| self.guards.get(number)) {
-            match guard.check(&mut call.headers) {
+        if let Some(authenticator) = endpoint.validator.and_then(|number| self.authenticators.get(number)) {
+            match authenticator.check(&mut call.headers) {
                 Ok(claims) => call.claims = Some(claims),
                 Err(refused) => {
                     let mut response = refused.response(self.plan.rules.tells_errors);

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
-use crate::auth::Guard;
+use crate::auth::Authenticator;
 use crate::plan::Validator;
 use crate::plan::validator::Keys;
 
@@ -39,7 +39,7 @@ impl Record for Uncounted {
     fn on_keys(&self, _: &Issuer, _: usize, _: Timestamp) {}
 }
 
-/// Makes the guards of these validators, in the same order, and follows their keys until shutdown.
+/// Makes the authenticators of these validators, in the same order, and follows their keys until shutdown.
 ///
 /// # Errors
 /// [`NoClient`], if the certificate authorities of a source cannot be read.
@@ -48,7 +48,7 @@ pub async fn follow(
     data_dir: &Path,
     tasks: &TaskTracker,
     shutdown: &CancellationToken,
-) -> Result<Arc<[Guard]>, NoClient> {
+) -> Result<Arc<[Authenticator]>, NoClient> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let record: Arc<dyn Record> = Arc::new(Uncounted);
     let tolerance = Tolerance {
@@ -67,7 +67,7 @@ pub async fn follow(
         tasks.spawn(Arc::clone(&clock_watch).run(shutdown.clone()));
         wait(&issuers).await;
     }
-    let guard = |validator: &Validator| {
+    let authenticator = |validator: &Validator| {
         let name = name(&validator.keys);
         let trusted: Option<&Arc<Trusted>> = issuers.iter().find(|trusted| trusted.terms().issuer == name);
         trusted.map(|trusted| {
@@ -75,12 +75,12 @@ pub async fn follow(
                 trusted: Arc::clone(trusted),
                 clock_watch: Arc::clone(&clock_watch),
             };
-            Guard::new(validator.clone(), Arc::new(source), Arc::clone(&clock))
+            Authenticator::new(validator.clone(), Arc::new(source), Arc::clone(&clock))
         })
     };
-    // All or none, because endpoints refer to guards by number.
-    let guards: Option<Arc<[Guard]>> = validators.iter().map(guard).collect();
-    Ok(guards.unwrap_or_default())
+    // All or none, because endpoints refer to authenticators by number.
+    let authenticators: Option<Arc<[Authenticator]>> = validators.iter().map(authenticator).collect();
+    Ok(authenticators.unwrap_or_default())
 }
 
 /// Waits for the first fetch from each source, for a limited time. Tokens of sources that have not answered by

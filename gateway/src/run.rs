@@ -86,11 +86,11 @@ pub async fn run(plan: Plan, data_dir: &Path) -> Result<(), StartError> {
         record: Arc::new(Uncounted),
     };
     let (shutdown, tasks) = (context.shutdown.clone(), context.tasks.clone());
-    let guards = keys::follow(&plan.validators, data_dir, &tasks, &shutdown).await?;
+    let authenticators = keys::follow(&plan.validators, data_dir, &tasks, &shutdown).await?;
     let address = listener.local_addr().unwrap_or(plan.listen);
     let (drain, plan) = (plan.drain, Arc::new(plan));
     info!(version = AGENT, name = plan.name, endpoints = plan.endpoints.len(), %address, "the gateway is serving");
-    let handler = move |client| Gateway::new(Arc::clone(&plan), Arc::clone(&guards), upstream.clone(), client);
+    let handler = move |client| Gateway::new(Arc::clone(&plan), Arc::clone(&authenticators), upstream.clone(), client);
     tasks.spawn(serve_tcp("gateway", listener, None, handler, context));
     tokio::select! {
         _ = terminate.recv() => {}

@@ -61,7 +61,7 @@ pub enum OnError {
 
 /// The properties of the endpoint that a backend needs.
 #[derive(Clone, Copy, Debug)]
-pub struct Around<'a> {
+pub struct EndpointContext<'a> {
     /// The method of the endpoint.
     pub method: &'a Method,
     /// Which headers the endpoint passes on.
@@ -100,26 +100,26 @@ pub(super) fn method(section: &Section<'_>) -> Option<Method> {
 
 impl Backend {
     /// Reads a backend. Reports every problem, and returns `None` if the rest is unusable.
-    pub fn read(backend: &Section<'_>, around: Around<'_>) -> Option<Self> {
-        let hosts = Hosts::read(backend, around.hosts);
-        let encoding = encoding(backend, around.streams);
+    pub fn read(backend: &Section<'_>, context: EndpointContext<'_>) -> Option<Self> {
+        let hosts = Hosts::read(backend, context.hosts);
+        let encoding = encoding(backend, context.streams);
         let shape = Shape::read(backend);
-        if around.streams && !shape.is_nothing() {
+        if context.streams && !shape.is_nothing() {
             backend.refuse(
                 "encoding",
                 format!("an answer that is handed on as it comes (no-op) cannot be filtered; remove {shape}"),
             );
         }
-        let template = template(backend, around.names);
+        let template = template(backend, context.names);
         Some(Self {
-            method: method(backend).unwrap_or_else(|| around.method.clone()),
+            method: method(backend).unwrap_or_else(|| context.method.clone()),
             hosts,
             template: template?,
-            headers: around.headers.of_backend(backend),
-            query: around.query.of_backend(backend),
+            headers: context.headers.of_backend(backend),
+            query: context.query.of_backend(backend),
             encoding: encoding?,
             shape,
-            on_error: on_error(backend, around.streams),
+            on_error: on_error(backend, context.streams),
             follows: !backend
                 .namespace("backend/http/client")
                 .is_some_and(|client| client.flag("no_redirect")),

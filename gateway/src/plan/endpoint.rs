@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderValue, Method};
 
-use super::backend::{Around, Backend, method};
+use super::backend::{Backend, EndpointContext, method};
 use super::filters::{HeaderFilter, QueryFilter};
 use super::template::Names;
 use super::validator::Validator;
@@ -133,7 +133,7 @@ impl Endpoint {
         let parameters = route.as_deref().map(parameters).unwrap_or_default();
         let mut backends = Vec::new();
         for (index, backend) in sections.iter().enumerate() {
-            let around = Around {
+            let context = EndpointContext {
                 method: &method,
                 headers: &headers,
                 query: &query,
@@ -145,7 +145,7 @@ impl Endpoint {
                 streams,
                 hosts: &defaults.hosts,
             };
-            backends.extend(Backend::read(backend, around));
+            backends.extend(Backend::read(backend, context));
         }
         let fixed = fixed(endpoint);
         if streams && fixed.is_some() {
