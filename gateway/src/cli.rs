@@ -123,7 +123,7 @@ fn check(matches: &ArgMatches, variables: &[(String, String)]) -> Outcome {
         let _ = writeln!(outcome.stderr, "warning: {warning}");
     }
     let Some(plan) = plan else {
-        outcome.stderr.push_str(&report.told(&file));
+        outcome.stderr.push_str(&report.to_text(&file));
         outcome.code = report.exit_code();
         return outcome;
     };
@@ -139,7 +139,7 @@ fn serve(matches: &ArgMatches, variables: &[(String, String)]) -> Outcome {
     let (plan, report, file) = plan(matches, variables);
     let Some(mut plan) = plan else {
         return Outcome {
-            stderr: report.told(&file),
+            stderr: report.to_text(&file),
             code: report.exit_code(),
             ..Outcome::default()
         };

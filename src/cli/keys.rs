@@ -99,7 +99,7 @@ impl<'a> OpenRing<'a> {
         let clock_watch = watch_clock(Arc::clone(&clock), &settings.policy);
         let provider = app::open_guarded(settings, &settings.origin, Arc::clone(&clock), Arc::default()).await?;
         Ok(Self {
-            provider: waits::told(provider, json),
+            provider: waits::report_slow_calls(provider, json),
             place,
             settings,
             clock,
@@ -189,7 +189,7 @@ async fn list(place: &Place<'_>, json: bool) -> Result<String, Failure> {
         true => Vec::new(),
         false => {
             let provider = app::look(settings, &settings.origin, Arc::clone(&clock)).await?;
-            waits::told(provider, json).list().await?
+            waits::report_slow_calls(provider, json).list().await?
         }
     };
     let answer = shown(settings, &records, json, clock.now());

@@ -84,7 +84,7 @@ async fn read(
     if app::is_untouched(settings, origin).await {
         return Ok(Reading::new(origin.provider.as_str(), Vec::new(), clock.now()));
     }
-    let provider = waits::told(app::look(settings, origin, Arc::clone(clock)).await?, json);
+    let provider = waits::report_slow_calls(app::look(settings, origin, Arc::clone(clock)).await?, json);
     Reading::open(&*provider, &**clock).await
 }
 

@@ -22,7 +22,7 @@ struct Waits {
 }
 
 /// Wraps the provider to report slow calls on standard error, but not if a program reads JSON.
-pub(super) fn told(provider: Arc<dyn KeyProvider>, json: bool) -> Arc<dyn KeyProvider> {
+pub(super) fn report_slow_calls(provider: Arc<dyn KeyProvider>, json: bool) -> Arc<dyn KeyProvider> {
     match json {
         true => provider,
         false => provider.guarded(Waits { tell: say }),

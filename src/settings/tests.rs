@@ -101,7 +101,7 @@ fn the_documentation_has_every_setting_with_its_default() {
     for setting in SETTINGS {
         let default = match setting.fallback {
             Fallback::Literal(text) => format!("`{text}`"),
-            other => other.told().to_owned(),
+            other => other.as_str().to_owned(),
         };
         let row = format!(
             "| `{}` | `{}` | {default} | {} |",

@@ -18,7 +18,7 @@ pub fn flags(table: &Table) -> Vec<Arg> {
                 .help(format!(
                     "{} [default: {}] [env: {}]",
                     setting.help,
-                    setting.fallback.told(),
+                    setting.fallback.as_str(),
                     table.variable(setting)
                 ));
             match setting.kind {

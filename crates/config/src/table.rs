@@ -105,7 +105,7 @@ impl Kind {
 impl Fallback {
     /// The default as `--help` and the documentation show it.
     #[must_use]
-    pub const fn told(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Literal(text) | Self::Derived(text) => text,
             Self::Absent => "none",

@@ -241,7 +241,7 @@ impl Fetcher {
     }
 
     async fn read(&self, url: &Location) -> Result<(Vec<u8>, Duration), FetchError> {
-        let failed = |error: reqwest::Error| self.told(url.clone(), &error);
+        let failed = |error: reqwest::Error| self.fetch_error(url.clone(), &error);
         let request = self.client.get(url.url().clone());
         let mut answer = request.send().await.map_err(failed)?;
         if answer.status() != reqwest::StatusCode::OK {
@@ -266,7 +266,7 @@ impl Fetcher {
         Ok((document, life))
     }
 
-    fn told(&self, url: Location, error: &reqwest::Error) -> FetchError {
+    fn fetch_error(&self, url: Location, error: &reqwest::Error) -> FetchError {
         if let Some(why) = proxies::failure(error) {
             return FetchError::Transport { url, why };
         }

@@ -125,7 +125,7 @@ mod tests {
         let told = |path: &str| {
             let mut report = Report::default();
             assert!(Document::read(Path::new(path), &[], Strictness::Strict, &mut report).is_none());
-            (report.exit_code(), report.told(path))
+            (report.exit_code(), report.to_text(path))
         };
         let (code, text) = told("krakend.yaml");
         assert!(code == 64 && text.contains("convert YAML and TOML to JSON"), "{text}");
@@ -138,7 +138,7 @@ mod tests {
         let mut report = Report::default();
         let text = "{\"version\":3,\n{{ template \"endpoints\" . }}\n}";
         assert!(Document::parse(text, &[], Strictness::Strict, &mut report).is_none());
-        let told = report.told("krakend.json");
+        let told = report.to_text("krakend.json");
         assert!(told.contains("line 2: not JSON") && told.contains("FC_OUT"), "{told}");
     }
 }

@@ -140,7 +140,7 @@ impl Report {
 
     /// The text of all problems, one in each line, after a line with their number.
     #[must_use]
-    pub fn told(&self, file: &str) -> String {
+    pub fn to_text(&self, file: &str) -> String {
         let mut text = match self.problems.len() {
             1 => format!("{file} has a problem\n"),
             count => format!("{file} has {count} problems\n"),
@@ -176,7 +176,7 @@ mod tests {
         report.refuse(endpoints.item(0, 4).member("methd", 5), "unknown key");
         assert_eq!((report.is_good(), report.exit_code()), (false, 64));
         assert_eq!(
-            report.told("krakend.json"),
+            report.to_text("krakend.json"),
             "krakend.json has 2 problems\n  line 5: endpoints[0].methd: unknown key\n  \
              line 11: endpoints[1].extra_config[\"auth/validator\"]: is not there\n"
         );

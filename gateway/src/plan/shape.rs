@@ -199,7 +199,7 @@ mod tests {
         let node = json::parse(filters).expect("JSON");
         let report: RefCell<Report> = RefCell::default();
         let shape = Shape::read(&Section::root(&node, &report));
-        assert!(report.borrow().is_good(), "{}", report.borrow().told("file"));
+        assert!(report.borrow().is_good(), "{}", report.borrow().to_text("file"));
         let members = tree::open(&Bytes::copy_from_slice(object.as_bytes())).expect("an object");
         String::from_utf8(tree::write(&shape.apply(members))).expect("text")
     }

@@ -26,7 +26,7 @@ fn file(endpoint: &str, backend: &str) -> String {
 #[test]
 fn a_small_file_is_a_plan() {
     let (plan, report) = read(&file("", ""));
-    let plan = plan.unwrap_or_else(|| panic!("{}", report.told("file")));
+    let plan = plan.unwrap_or_else(|| panic!("{}", report.to_text("file")));
     assert!(report.warnings().is_empty());
     assert_eq!(
         plan.endpoints[0].to_string(),
@@ -197,7 +197,7 @@ fn a_validator_that_would_protect_less_than_it_says_is_refused() {
     let (plan, report) = read(&validator(
         r#""alg":"RS256","jwk_url":"http://a/k","disable_jwk_security":true"#,
     ));
-    let plan = plan.unwrap_or_else(|| panic!("{}", report.told("file")));
+    let plan = plan.unwrap_or_else(|| panic!("{}", report.to_text("file")));
     assert_eq!(
         (plan.validators.len(), report.warnings().len()),
         (1, 3),
@@ -214,7 +214,7 @@ fn endpoints_that_want_the_same_tokens_share_a_validator() {
         {"endpoint":"/c","backend":[{"url_pattern":"/{JWT.sub}"}],
          "extra_config":{"auth/validator":{"alg":"RS256","jwk_url":"https://a/k","roles":["x"]}}}]}"#;
     let (plan, report) = read(text);
-    let plan = plan.unwrap_or_else(|| panic!("{}", report.told("file")));
+    let plan = plan.unwrap_or_else(|| panic!("{}", report.to_text("file")));
     let numbers: Vec<Option<usize>> = plan.endpoints.iter().map(|endpoint| endpoint.validator).collect();
     assert_eq!((numbers, plan.validators.len()), (vec![Some(0), Some(0), Some(1)], 2));
     let without = text.replace("auth/validator", "_auth/validator");
@@ -226,7 +226,7 @@ fn values_come_only_from_where_they_can_be() {
     let chain = r#"{"version":3,"host":["http://a"],"endpoints":[{"endpoint":"/x","extra_config":{"proxy":{"sequential":true}},
         "backend":[{"url_pattern":"/y"},{"url_pattern":"/z/{resp0_a.b}"}]}]}"#;
     let (plan, report) = read(chain);
-    let plan = plan.unwrap_or_else(|| panic!("{}", report.told("file")));
+    let plan = plan.unwrap_or_else(|| panic!("{}", report.to_text("file")));
     assert!(
         plan.endpoints[0]
             .to_string()

@@ -52,8 +52,8 @@ impl Disk {
             longest: rules.longest,
         };
         content::read(CWD, path, &demands).map_err(|unread| match unread {
-            Unread::System(error) => self.told(self.files().failed("read", path, error)),
-            Unread::Directory => self.told(self.files().failed("read", path, Errno::ISDIR.into())),
+            Unread::System(error) => self.provider_error(self.files().failed("read", path, error)),
+            Unread::Directory => self.provider_error(self.files().failed("read", path, Errno::ISDIR.into())),
             Unread::Owner { owner, us: 0 } => {
                 let text = format!(
                     "{} is refused: it belongs to user {owner}, but this process runs as root. Run this as user \
@@ -86,7 +86,7 @@ impl Disk {
     /// # Errors
     /// The system's error.
     pub fn exists(&self, path: &Path) -> Result<bool, ProviderError> {
-        self.files().exists(path).map_err(|error| self.told(error))
+        self.files().exists(path).map_err(|error| self.provider_error(error))
     }
 
     /// Replaces a file, with mode 0600 ([`disk::Disk::replace`]).
@@ -94,7 +94,9 @@ impl Disk {
     /// # Errors
     /// The system's error.
     pub fn replace(&self, path: &Path, content: &[u8]) -> Result<(), ProviderError> {
-        self.files().replace(path, content).map_err(|error| self.told(error))
+        self.files()
+            .replace(path, content)
+            .map_err(|error| self.provider_error(error))
     }
 
     /// Renames a file and syncs the directory. Hold a [`Lock`].
@@ -102,7 +104,9 @@ impl Disk {
     /// # Errors
     /// The system's error.
     pub fn rename(&self, from: &Path, to: &Path) -> Result<(), ProviderError> {
-        self.files().rename(from, to).map_err(|error| self.told(error))
+        self.files()
+            .rename(from, to)
+            .map_err(|error| self.provider_error(error))
     }
 
     /// Creates the directory and those above it, with mode 0700, if they do not exist ([`disk::Disk::make_directory`]).
@@ -110,7 +114,9 @@ impl Disk {
     /// # Errors
     /// The system's error.
     pub fn make_directory(&self, path: &Path) -> Result<(), ProviderError> {
-        self.files().make_directory(path).map_err(|error| self.told(error))
+        self.files()
+            .make_directory(path)
+            .map_err(|error| self.provider_error(error))
     }
 
     /// Takes the lock for this path, and waits while another process holds it.
@@ -118,7 +124,7 @@ impl Disk {
     /// # Errors
     /// The system's error, or `TimedOut` after ten seconds.
     pub fn lock(&self, path: &Path) -> Result<Lock, ProviderError> {
-        self.files().lock(path).map_err(|error| self.told(error))
+        self.files().lock(path).map_err(|error| self.provider_error(error))
     }
 
     /// Checks that a file can be written next to this path. Leaves nothing behind ([`disk::Disk::try_writing`]).
@@ -126,7 +132,9 @@ impl Disk {
     /// # Errors
     /// The system's error.
     pub fn try_writing(&self, path: &Path) -> Result<(), ProviderError> {
-        self.files().try_writing(path).map_err(|error| self.told(error))
+        self.files()
+            .try_writing(path)
+            .map_err(|error| self.provider_error(error))
     }
 
     /// Makes an error that did not come from the system.
@@ -138,7 +146,7 @@ impl Disk {
         disk::Disk { setting: self.setting }
     }
 
-    fn told(&self, error: DiskError) -> ProviderError {
+    fn provider_error(&self, error: DiskError) -> ProviderError {
         let kind = match error.cause() {
             Cause::Setting => ErrorKind::InvalidConfig,
             Cause::Rights => ErrorKind::PermissionDenied,

@@ -158,7 +158,7 @@ impl FaultyProvider {
     }
 
     /// The record as a provider with a wrong clock returns it.
-    fn told(&self, mut key: KeyRecord) -> KeyRecord {
+    fn with_wrong_clock(&self, mut key: KeyRecord) -> KeyRecord {
         let state = self.state();
         key.created_at = key.created_at.plus(state.ahead).minus(state.behind);
         key
@@ -210,7 +210,7 @@ impl KeyProvider for FaultyProvider {
         let fault = self.begin(Operation::List).await?;
         let mut keys = self.inner.list().await?;
         distort(fault, &mut keys);
-        let keys = keys.into_iter().map(|key| self.told(key)).collect();
+        let keys = keys.into_iter().map(|key| self.with_wrong_clock(key)).collect();
         self.end(Operation::List, fault, keys).await
     }
 
@@ -237,7 +237,7 @@ impl KeyProvider for FaultyProvider {
             _ => {}
         }
         let key = self.inner.create(&new).await?;
-        self.end(Operation::Create, fault, self.told(key)).await
+        self.end(Operation::Create, fault, self.with_wrong_clock(key)).await
     }
 
     async fn sign(&self, kid: &Kid, message: &[u8]) -> Result<Signature, ProviderError> {

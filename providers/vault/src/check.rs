@@ -41,7 +41,7 @@ impl Needed {
     }
 }
 
-async fn told(client: &Client, paths: Vec<&str>) -> Result<BTreeMap<String, Vec<String>>, ProviderError> {
+async fn ask_capabilities(client: &Client, paths: Vec<&str>) -> Result<BTreeMap<String, Vec<String>>, ProviderError> {
     held(client, paths)
         .await
         .map_err(|failure| failure.at(NAME, Operation::Check))
@@ -51,8 +51,8 @@ async fn told(client: &Client, paths: Vec<&str>) -> Result<BTreeMap<String, Vec<
 async fn token(client: &Client, trials: &mut Trials) {
     let permission = format!("reach {} and log in ({})", client.address(), client.login());
     let stanza = grant(CAPABILITIES, "\"update\"");
-    let told = told(client, vec![CAPABILITIES]);
-    trials.permission(permission, "everything", Some(stanza), told).await;
+    let granted = ask_capabilities(client, vec![CAPABILITIES]);
+    trials.permission(permission, "everything", Some(stanza), granted).await;
 }
 
 /// Checks all needed capabilities, each in a row of its own.
@@ -70,15 +70,15 @@ async fn capabilities(client: &Client, mut needed: Vec<Needed>, trials: &mut Tri
     if trials.is_over() {
         return;
     }
-    let told = told(client, needed.iter().map(|needed| needed.path.as_str()).collect()).await;
+    let granted = ask_capabilities(client, needed.iter().map(|needed| needed.path.as_str()).collect()).await;
     for needed in needed {
         let capability = needed.capability;
         let permission = format!("{capability} {}", needed.path);
         let stanza = needed
             .stanza
             .unwrap_or_else(|| grant(&needed.path, &format!("\"{capability}\"")));
-        let told = match &told {
-            Ok(told) => told,
+        let granted = match &granted {
+            Ok(granted) => granted,
             // The missing permission already has a row of its own.
             Err(error) if error.kind == ErrorKind::PermissionDenied => {
                 let why = format!(
@@ -97,7 +97,7 @@ async fn capabilities(client: &Client, mut needed: Vec<Needed>, trials: &mut Tri
             }
         };
         let has = |held: &String| held == capability || held == "root";
-        let outcome = match told.get(&needed.path) {
+        let outcome = match granted.get(&needed.path) {
             Some(held) if held.iter().any(has) => Ok(()),
             _ => {
                 let text = format!("the token's policies lack: {stanza}");
