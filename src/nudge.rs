@@ -44,7 +44,7 @@ impl Nudge {
     /// The key may have been created since the last reading, so the rings are read again. All tokens with random
     /// kids together cause at most one such reading per cool-down. A good key never depends on it: the next
     /// regular reading finds it anyway.
-    pub fn unknown_key(&self, running: Duration) {
+    pub fn on_unknown_key(&self, running: Duration) {
         let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
         let cool_at = self.cool_at.load(Ordering::Relaxed);
         if millis(running) < cool_at {
@@ -63,7 +63,7 @@ impl Nudge {
     ///
     /// Most likely the key was revoked since the last reading, so the ring is read at once. For the same key this
     /// happens only once until the next regular reading.
-    pub fn refused_to_sign(&self, kid: &Kid) {
+    pub fn on_refused_to_sign(&self, kid: &Kid) {
         let mut refused = self.refused.lock();
         let is_known = |(known, at): &(Kid, Instant)| known == kid && at.elapsed() < self.interval;
         if refused.as_ref().is_some_and(is_known) {
@@ -90,7 +90,7 @@ mod tests {
         let mut readings = 0;
         // 100,000 tokens per minute for half an hour, which is six cool-downs.
         for token in 0..3_000_000_u64 {
-            nudge.unknown_key(Duration::from_millis(token * 600 / 1000));
+            nudge.on_unknown_key(Duration::from_millis(token * 600 / 1000));
             if asks.has_changed().expect("open") {
                 asks.mark_unchanged();
                 readings += 1;
@@ -105,7 +105,7 @@ mod tests {
         let nudge = Nudge::new(interval);
         let mut asks = nudge.follow();
         let mut readings = |kid: &str| {
-            (0..100).for_each(|_| nudge.refused_to_sign(&Kid::new(kid)));
+            (0..100).for_each(|_| nudge.on_refused_to_sign(&Kid::new(kid)));
             let asked = asks.has_changed().expect("open");
             asks.mark_unchanged();
             asked

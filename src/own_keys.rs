@@ -32,7 +32,7 @@ impl KeySource for OwnKeys {
     fn on_refused(&self, refusal: Refusal) {
         // Our kids are thumbprints, so no other key can have a kid that we know. Only an unknown kid may be a new key.
         if refusal == Refusal::UnknownKey {
-            self.nudge.unknown_key(self.clock.running());
+            self.nudge.on_unknown_key(self.clock.running());
         }
     }
 }

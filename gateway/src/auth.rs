@@ -309,7 +309,11 @@ impl Refused {
     pub fn response<B>(&self, tells_errors: bool) -> signet_edge::Response<B> {
         let (status, challenge, text) = match self {
             Self::NoToken(why) => match why.code() {
-                None => (StatusCode::UNAUTHORIZED, Some(bearer::asks()), why.to_string()),
+                None => (
+                    StatusCode::UNAUTHORIZED,
+                    Some(bearer::bare_challenge()),
+                    why.to_string(),
+                ),
                 Some(code) => challenged(code, why.to_string(), None),
             },
             Self::Bad(refusal) => challenged(Code::InvalidToken, format!("{}: {refusal}", refusal.code()), None),

@@ -163,7 +163,7 @@ async fn try_origin(settings: &Settings, origin: &Origin, signs: bool, speaks: b
              of this machine",
             humantime::format_duration(SILENCE)
         );
-        trials.gave_up(ProviderError::new(name, Operation::Check, ErrorKind::TimedOut, text));
+        trials.on_timeout(ProviderError::new(name, Operation::Check, ErrorKind::TimedOut, text));
     }
     trials
         .into_rows()

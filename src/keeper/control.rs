@@ -62,7 +62,7 @@ impl Control {
     pub(super) async fn run(mut self, mut nudged: watch::Receiver<()>) {
         if self.shared.look(|facts| facts.ring.failure().is_none()) {
             // The ring was just read.
-            self.pace.asks();
+            self.pace.on_attempt();
             let mut ran = self.turn(Reads::Not).await;
             while !ran {
                 ran = self.turn(Reads::First).await;
@@ -76,7 +76,7 @@ impl Control {
                 _ = nudged.changed() => {}
                 () = sleep(wait) => {}
             }
-            self.pace.asks();
+            self.pace.on_attempt();
             // If this process was stopped during the reading, the answer may be old, so the ring is read again.
             while !self.turn(Reads::First).await {}
         }
@@ -326,8 +326,8 @@ impl Control {
                     facts.unsealed.insert(kid.clone(), Arc::new(key));
                     facts.unseal_failures.remove(kid);
                 }),
-                Ok(None) => self.not_unsealed(kid, "the provider does not release this private key".to_owned()),
-                Err(failure) => self.not_unsealed(kid, chain(&failure)),
+                Ok(None) => self.on_unseal_failure(kid, "the provider does not release this private key".to_owned()),
+                Err(failure) => self.on_unseal_failure(kid, chain(&failure)),
             }
         }
     }
@@ -341,7 +341,7 @@ impl Control {
         });
     }
 
-    fn not_unsealed(&self, kid: &Kid, reason: String) {
+    fn on_unseal_failure(&self, kid: &Kid, reason: String) {
         let now = self.clock.now();
         self.shared.change(|facts| {
             let known = facts.unseal_failures.get(kid);

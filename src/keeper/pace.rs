@@ -28,7 +28,7 @@ impl Pace {
     }
 
     /// Records that a reading begins.
-    pub(super) fn asks(&mut self) {
+    pub(super) fn on_attempt(&mut self) {
         self.asked = Some(Instant::now());
     }
 
@@ -79,7 +79,7 @@ mod tests {
                 .iter()
                 .all(|wait| (longest * 9 / 10..=longest).contains(wait))
         );
-        pace.asks();
+        pace.on_attempt();
         tokio::time::advance(Duration::from_secs(40)).await;
         let after_a_slow_one = pace.wait();
         assert!(after_a_slow_one <= Duration::from_secs(17), "{after_a_slow_one:?}");
@@ -91,7 +91,7 @@ mod tests {
             assert!(waits(&pace).iter().all(|wait| (longest / 2..=longest).contains(wait)));
         }
         pace.on_success();
-        pace.asks();
+        pace.on_attempt();
         assert!(pace.wait() > interval / 2);
     }
 }

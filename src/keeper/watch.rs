@@ -37,7 +37,7 @@ impl Watch {
                 () = sleep(self.pace.wait()) => {}
             }
             let asked_at = self.clock.now();
-            self.pace.asks();
+            self.pace.on_attempt();
             let listed = self.provider.list().await;
             let outcome = self.shared.change(|facts| {
                 let ring = &mut facts.also[self.index];

@@ -141,7 +141,7 @@ fn no_token(why: NoToken) -> Problem {
             "A token is required",
             why.to_string(),
         )
-        .challenge(bearer::asks()),
+        .challenge(bearer::bare_challenge()),
     }
 }
 

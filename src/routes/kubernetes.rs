@@ -43,7 +43,7 @@ impl Service {
                 Ok(signed)
             }
             Err(Refusal(word, status)) => {
-                self.metrics.refused_to_sign(word);
+                self.metrics.on_refused_to_sign(word);
                 static LOGGED: Seldom<&str> = Seldom::new();
                 if let Some(held_back) = LOGGED.may_log(word) {
                     tracing::warn!(

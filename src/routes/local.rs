@@ -150,7 +150,7 @@ impl Local {
         let (status, path) = (problem.status(), request.uri.path());
         let id_text = id.to_str().unwrap_or_default();
         if path.starts_with("/v1/sign") {
-            self.service.metrics.refused_to_sign(problem.code());
+            self.service.metrics.on_refused_to_sign(problem.code());
         }
         // The code is the kind, so one cause does not hide another.
         static LOGGED: Seldom<&str> = Seldom::new();

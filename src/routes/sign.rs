@@ -108,7 +108,7 @@ impl Service {
         for answer in &answers {
             match answer {
                 Ok(_) => self.metrics.signed.inc(),
-                Err(problem) => self.metrics.refused_to_sign(problem.code()),
+                Err(problem) => self.metrics.on_refused_to_sign(problem.code()),
             };
         }
         Ok(join(answers))

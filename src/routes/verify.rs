@@ -147,7 +147,7 @@ impl Service {
                 Ok(Ok(entry))
             }
             Verdict::Refused(refusal) => {
-                self.metrics.refused(refusal.code());
+                self.metrics.on_refused(refusal.code());
                 refused::log(token, refusal, &asked);
                 Ok(Err(refusal))
             }

@@ -95,7 +95,7 @@ impl Signing {
         let signed = self.remote.sign(kid, message).await;
         let is_refused = |failure: &ProviderError| failure.kind == ErrorKind::KeyUnusable;
         if signed.as_ref().is_err_and(is_refused) {
-            self.nudge.refused_to_sign(kid);
+            self.nudge.on_refused_to_sign(kid);
         }
         Ok(signed?)
     }

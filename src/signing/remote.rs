@@ -60,8 +60,8 @@ impl Remote {
         let outcome = self.within_the_deadline(kid, message).await;
         match &outcome {
             Ok(_) if !self.is_failing.load(Ordering::Relaxed) => {}
-            Ok(_) => self.recovered(),
-            Err(failure) => self.failed(kid, failure),
+            Ok(_) => self.on_recovery(),
+            Err(failure) => self.on_failure(kid, failure),
         }
         outcome
     }
@@ -115,7 +115,7 @@ impl Remote {
         ProviderError::new(self.provider.capabilities().provider, Operation::Sign, kind, text)
     }
 
-    fn recovered(&self) {
+    fn on_recovery(&self) {
         let outage = self.outage.lock().take();
         self.is_failing.store(false, Ordering::Relaxed);
         let may_log = self.logged.may_log_end();
@@ -125,7 +125,7 @@ impl Remote {
         }
     }
 
-    fn failed(&self, kid: &Kid, failure: &ProviderError) {
+    fn on_failure(&self, kid: &Kid, failure: &ProviderError) {
         let (now, reason) = (self.clock.now(), chain(failure));
         if let Some(held_back) = self.logged.may_log(failure.kind) {
             error!(%kid, kind = failure.kind.as_str(), held_back, "the provider did not sign: {reason}");

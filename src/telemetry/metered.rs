@@ -40,7 +40,7 @@ impl Guard for Metered {
         let word = outcome.as_ref().map_or_else(|error| error.kind.as_str(), |_| "ok");
         let seconds = now().duration_since(start).as_secs_f64();
         self.metrics
-            .called(call.provider, call.operation.as_str(), word, seconds);
+            .on_call(call.provider, call.operation.as_str(), word, seconds);
         outcome
     }
 }

@@ -242,12 +242,12 @@ impl Metrics {
     }
 
     /// Counts a refused request to sign.
-    pub fn refused_to_sign(&self, code: &'static str) -> u64 {
+    pub fn on_refused_to_sign(&self, code: &'static str) -> u64 {
         self.sign_refused.get_or_create(&ByCode { code }).inc()
     }
 
     /// Counts a refused token.
-    pub fn refused(&self, code: &'static str) -> u64 {
+    pub fn on_refused(&self, code: &'static str) -> u64 {
         self.token_refused.get_or_create(&ByCode { code }).inc()
     }
 
@@ -294,7 +294,7 @@ impl Metrics {
     }
 
     /// Counts a call of the provider.
-    pub fn called(&self, provider: &'static str, operation: &'static str, outcome: &'static str, seconds: f64) {
+    pub fn on_call(&self, provider: &'static str, operation: &'static str, outcome: &'static str, seconds: f64) {
         self.calls
             .get_or_create(&ByCall {
                 provider,
@@ -450,7 +450,7 @@ mod tests {
             since: Timestamp::from_secs(0),
             conditions: Vec::new(),
         });
-        metrics.called("vault", "sign", "ok", 0.1);
+        metrics.on_call("vault", "sign", "ok", 0.1);
         for phase in Phase::ALL {
             metrics.keys.get_or_create(&ByPhase { phase: phase.as_str() }).set(0);
         }

@@ -197,7 +197,7 @@ impl Fetcher {
     }
 
     async fn discover(&self, url: &Location) -> Result<Location, FetchError> {
-        self.resolver.asks(self.direct(url));
+        self.resolver.on_fetch(self.direct(url));
         let (document, _) = self.read(url).await?;
         let found: Discovery = json::read(&document).map_err(|_| FetchError::NotDiscovery { url: url.clone() })?;
         if found.issuer != self.issuer.as_str() {
@@ -209,7 +209,7 @@ impl Fetcher {
         let keys = url
             .leads_to(&found.jwks_uri)
             .map_err(|why| FetchError::BadLocation { url: url.clone(), why })?;
-        self.resolver.is_led_to(self.direct(&keys));
+        self.resolver.on_keys_location(self.direct(&keys));
         Ok(keys)
     }
 

@@ -72,14 +72,14 @@ impl Follower {
             tokio::select! {
                 () = sleep(wait) => {}
                 () = self.trusted.order.notified() => {}
-                () = self.wished(asked), if failures == 0 => {}
+                () = self.wait_for_wish(asked), if failures == 0 => {}
             }
         }
     }
 
     /// Waits until a fetch is requested and allowed. All replicas see a new key at the same moment, so
     /// jitter spreads their fetches.
-    async fn wished(&self, asked: Instant) {
+    async fn wait_for_wish(&self, asked: Instant) {
         let cool_down = self.trusted.terms.cool_down;
         self.trusted.wish.notified().await;
         sleep_until(asked + cool_down).await;

@@ -60,7 +60,7 @@ impl Place {
 impl Resolver {
     /// Notes that the document at this location is fetched next. `None` means that a proxy fetches it. Then only the
     /// name of the proxy is resolved, which the operator chose.
-    pub(super) fn asks(&self, document: Option<&Location>) {
+    pub(super) fn on_fetch(&self, document: Option<&Location>) {
         *self.names() = Names {
             document: document.and_then(host),
             // An IP address is not resolved, so its place is known now.
@@ -70,7 +70,7 @@ impl Resolver {
     }
 
     /// Notes that the document named this location. `None` means that a proxy fetches it.
-    pub(super) fn is_led_to(&self, keys: Option<&Location>) {
+    pub(super) fn on_keys_location(&self, keys: Option<&Location>) {
         self.names().led_to = keys.and_then(host);
     }
 
@@ -133,10 +133,10 @@ mod tests {
     fn asked(document: &[&str], keys: (&str, &[&str])) -> Option<Vec<SocketAddr>> {
         let at = |host: &str| Location::parse(&format!("https://{host}/")).expect("a location");
         let resolver = Resolver::default();
-        resolver.asks(Some(&at("login.example.com")));
+        resolver.on_fetch(Some(&at("login.example.com")));
         let all = addresses(document);
         assert_eq!(resolver.judge("login.example.com", all.clone()).ok(), Some(all));
-        resolver.is_led_to(Some(&at(keys.0)));
+        resolver.on_keys_location(Some(&at(keys.0)));
         // No document names the proxy, so it may be on this machine.
         let proxy = addresses(&["127.0.0.1"]);
         assert_eq!(resolver.judge("proxy.example.com", proxy.clone()).ok(), Some(proxy));
@@ -180,8 +180,8 @@ mod tests {
         let at = |text: &str| Location::parse(text).expect("a location");
         for (document, is_here) in [("https://127.0.0.1/", true), ("https://198.51.100.7/", false)] {
             let resolver = Resolver::default();
-            resolver.asks(Some(&at(document)));
-            resolver.is_led_to(Some(&at("https://keys.example.com/")));
+            resolver.on_fetch(Some(&at(document)));
+            resolver.on_keys_location(Some(&at("https://keys.example.com/")));
             let keys = resolver.judge("keys.example.com", addresses(&["127.0.0.1"]));
             assert_eq!(keys.is_ok(), is_here, "{document}");
         }
@@ -196,16 +196,16 @@ mod tests {
             !found.is_empty() && found.iter().all(|address| address.ip().is_loopback()),
             "{found:?}"
         );
-        resolver.asks(Some(
+        resolver.on_fetch(Some(
             &Location::parse("https://login.example.com/").expect("a location"),
         ));
-        resolver.is_led_to(Some(&Location::parse("https://localhost/").expect("a location")));
+        resolver.on_keys_location(Some(&Location::parse("https://localhost/").expect("a location")));
         let Err(error) = resolve().await else {
             panic!("led here")
         };
         assert!(error.to_string().contains("as jwks_url"), "{error}");
         // The same name, but it belongs to the proxy that is asked for the keys.
-        resolver.is_led_to(None);
+        resolver.on_keys_location(None);
         assert!(resolve().await.is_ok());
     }
 }

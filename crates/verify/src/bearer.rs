@@ -1,12 +1,12 @@
 //! Bearer tokens in HTTP (RFC 6750): reading the token of a request, and writing the challenge of a refusal.
 //!
-//! [`token`] reads the `Authorization` header; [`challenge`] and [`asks`] write `WWW-Authenticate`. The rest of a
-//! refusal is up to the program.
+//! [`token`] reads the `Authorization` header; [`challenge`] and [`bare_challenge`] write `WWW-Authenticate`. The rest of
+//! a refusal is up to the program.
 
 use http::{HeaderValue, StatusCode};
 
 /// RFC 6750 §3 requires a parameter after the scheme. Without an error, the realm is the only one.
-const ASKS: HeaderValue = HeaderValue::from_static(r#"Bearer realm="api""#);
+const BARE_CHALLENGE: HeaderValue = HeaderValue::from_static(r#"Bearer realm="api""#);
 
 /// The error codes of RFC 6750 §3.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +67,7 @@ pub enum NoToken {
 
 impl NoToken {
     /// The code for the challenge. `None` if the request has no bearer credentials: answer 401 with
-    /// [`asks`] (RFC 6750 §3.1).
+    /// [`bare_challenge`] (RFC 6750 §3.1).
     #[must_use]
     pub const fn code(self) -> Option<Code> {
         match self {
@@ -107,8 +107,8 @@ pub fn token<'a>(authorization: impl IntoIterator<Item = &'a [u8]>) -> Result<&'
 
 /// The challenge for a request without bearer credentials. It names no error (RFC 6750 §3).
 #[must_use]
-pub const fn asks() -> HeaderValue {
-    ASKS
+pub const fn bare_challenge() -> HeaderValue {
+    BARE_CHALLENGE
 }
 
 /// The challenge for a refused request (RFC 6750 §3). Characters that may not appear in a description are removed. A
@@ -123,7 +123,7 @@ pub fn challenge(code: Code, description: &str, scope: Option<&str>) -> HeaderVa
     if !scopes.is_empty() {
         value.push_str(&format!(r#", scope="{}""#, scopes.join(" ")));
     }
-    HeaderValue::from_str(&value).unwrap_or(ASKS)
+    HeaderValue::from_str(&value).unwrap_or(BARE_CHALLENGE)
 }
 
 /// Whether RFC 6750 §3 allows this character in a quoted value: printable ASCII without quote and backslash.
@@ -169,7 +169,7 @@ mod tests {
             assert_eq!(token_of(headers), Err(why), "{headers:?}");
             assert_eq!(why.code(), None, "{headers:?}");
         }
-        assert_eq!(asks(), r#"Bearer realm="api""#);
+        assert_eq!(bare_challenge(), r#"Bearer realm="api""#);
     }
 
     #[test]

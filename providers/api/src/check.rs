@@ -207,7 +207,7 @@ impl Trials {
     }
 
     /// Ends the trial in progress with this error. Without one in progress, the results so far are kept.
-    pub fn gave_up(&mut self, error: ProviderError) {
+    pub fn on_timeout(&mut self, error: ProviderError) {
         if let Some((permission, needed_for)) = self.trying.take() {
             self.push(Check {
                 permission,
@@ -372,13 +372,13 @@ mod tests {
             })
             .expect("heard");
         });
-        trials.gave_up(failed(ErrorKind::TimedOut));
+        trials.on_timeout(failed(ErrorKind::TimedOut));
         assert!(trials.rows().is_empty(), "nothing was under way");
         {
             let hangs = pin!(trials.permission("sign", "signing", None, std::future::pending::<Result<(), _>>()));
             assert!(hangs.poll(&mut Context::from_waker(Waker::noop())).is_pending());
         }
-        trials.gave_up(failed(ErrorKind::TimedOut));
+        trials.on_timeout(failed(ErrorKind::TimedOut));
         assert!(trials.is_over() && !trials.rows()[0].answer.is_yes());
         assert_eq!(heard.try_iter().collect::<Vec<_>>(), ["trying sign", "sign unknown"]);
     }

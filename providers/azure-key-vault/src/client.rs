@@ -433,7 +433,7 @@ impl Vault {
         let within = BEFORE + within;
         match tokio::time::timeout(within, request).await {
             Ok(Ok(answer)) => {
-                self.identity.worked();
+                self.identity.on_success();
                 Ok(answer)
             }
             Ok(Err(error)) => Err(failed(call, &error)),

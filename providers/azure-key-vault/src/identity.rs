@@ -108,7 +108,7 @@ impl Identity {
     }
 
     /// Records that a call succeeded, so the token is good.
-    pub(crate) fn worked(&self) {
+    pub(crate) fn on_success(&self) {
         self.has_worked.store(true, Ordering::Relaxed);
     }
 

@@ -73,7 +73,7 @@ impl Remote {
 
     async fn change(&self, operation: Operation, key: &RingKey, change: Change) -> Result<(), ProviderError> {
         let (changed, _) = self.ring.vault.change(operation, &key.version.id, change).await?;
-        self.ring.changed(&changed);
+        self.ring.on_changed(&changed);
         Ok(())
     }
 }
@@ -224,7 +224,7 @@ impl KeyProvider for Remote {
             // that changes nothing, because a disabled version may not be readable.
             let version = &key.version.id;
             let (now, _) = self.ring.vault.change(REVOKE, version, Change::default()).await?;
-            self.ring.changed(&now);
+            self.ring.on_changed(&now);
             if tags::mark(&now.tags).is_some() && !now.enabled {
                 return Ok(());
             }

@@ -292,7 +292,7 @@ impl Ring {
     }
 
     /// Records a change, until the next reading.
-    pub(crate) fn changed(&self, version: &Version) {
+    pub(crate) fn on_changed(&self, version: &Version) {
         let state = self.state(version);
         let mut memory = self.memory();
         let mark = tags::mark(&version.tags);

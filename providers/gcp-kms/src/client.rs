@@ -88,7 +88,7 @@ impl Kms {
         if let Err(error) = &answer
             && (code(error) == Some(Code::Unauthenticated) || error.http_status_code() == Some(401))
         {
-            self.adc.refused();
+            self.adc.on_refused();
         }
         Ok(answer)
     }

@@ -73,7 +73,7 @@ impl Adc {
     }
 
     /// Records that a service refused a token that should have been good. The next use logs in again.
-    pub(crate) fn refused(&self) {
+    pub(crate) fn on_refused(&self) {
         self.forget(PAUSE_AFTER_REFUSAL);
     }
 
@@ -81,7 +81,7 @@ impl Adc {
         match tokio::time::timeout(PATIENCE, use_of_it).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => {
-                self.refused();
+                self.on_refused();
                 Err(error)
             }
             Err(_) => {

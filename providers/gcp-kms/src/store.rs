@@ -77,7 +77,7 @@ impl Renewing {
         if let (Err(error), Some(adc)) = (&answer, &self.adc)
             && error.kind == ErrorKind::Unauthenticated
         {
-            adc.refused();
+            adc.on_refused();
         }
         answer
     }

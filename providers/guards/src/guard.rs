@@ -144,7 +144,7 @@ impl<A: Guard> KeyProvider for Guarded<A> {
         };
         let checked = tokio::time::timeout(patience, self.inner.check(trials)).await;
         if checked.is_err() {
-            trials.gave_up(too_slow(self.call(Operation::Check, None), patience));
+            trials.on_timeout(too_slow(self.call(Operation::Check, None), patience));
         }
     }
 
