@@ -18,7 +18,7 @@ use crate::auth::Authenticator;
 use crate::flowing::Flowing;
 use crate::plan::Plan;
 use crate::plan::rules::Page;
-use crate::routes::{Found, Undecodable};
+use crate::routes::{RouteMatch, Undecodable};
 use crate::upstream::Upstream;
 
 const VERSION: HeaderName = HeaderName::from_static("x-krakend");
@@ -58,7 +58,7 @@ impl<U: Upstream> Gateway<U> {
         }
         let found = self.plan.routes.find(request.method(), path);
         let (endpoint, parameters) = match found {
-            Ok(Found::Endpoint(endpoint, parameters)) => (endpoint, parameters),
+            Ok(RouteMatch::Endpoint(endpoint, parameters)) => (endpoint, parameters),
             Ok(other) => return self.nowhere(&request, other),
             Err(Undecodable) => return empty(StatusCode::BAD_REQUEST),
         };
@@ -104,7 +104,7 @@ impl<U: Upstream> Gateway<U> {
     }
 
     /// The answer where no endpoint is.
-    fn nowhere(&self, request: &Request<Arriving>, found: Found) -> Response {
+    fn nowhere(&self, request: &Request<Arriving>, found: RouteMatch) -> Response {
         let rules = &self.plan.rules;
         let path = request.uri().path();
         if let Some(path) = self.plan.routes.nearest(request.method(), path, rules.redirects) {
@@ -123,7 +123,7 @@ impl<U: Upstream> Gateway<U> {
             }
         }
         let mut response = match found {
-            Found::OtherMethods(methods) => {
+            RouteMatch::OtherMethods(methods) => {
                 let mut response = self.page(StatusCode::METHOD_NOT_ALLOWED, &rules.method_not_allowed);
                 let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
                 if let Ok(allow) = HeaderValue::from_str(&names.join(", ")) {

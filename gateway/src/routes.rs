@@ -31,7 +31,7 @@ pub enum Segment {
 
 /// The result for a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found {
+pub enum RouteMatch {
     /// The endpoint, with the values of its parameters in order.
     Endpoint(usize, Vec<String>),
     /// The path has endpoints, but only with these other methods.
@@ -74,19 +74,19 @@ impl Routes {
     ///
     /// # Errors
     /// [`Undecodable`], if the path cannot be decoded.
-    pub fn find(&self, method: &Method, path: &str) -> Result<Found, Undecodable> {
+    pub fn find(&self, method: &Method, path: &str) -> Result<RouteMatch, Undecodable> {
         let segments = segments(path)?;
         let mut values = Vec::new();
         if let Some(endpoint) = self.root.find(method, &segments, &mut values) {
-            return Ok(Found::Endpoint(endpoint, values));
+            return Ok(RouteMatch::Endpoint(endpoint, values));
         }
         let mut methods = Vec::new();
         self.root.methods(&segments, &mut methods);
         methods.sort_by(|one, other| one.as_str().cmp(other.as_str()));
         methods.dedup();
         match methods.is_empty() {
-            true => Ok(Found::Nothing),
-            false => Ok(Found::OtherMethods(methods)),
+            true => Ok(RouteMatch::Nothing),
+            false => Ok(RouteMatch::OtherMethods(methods)),
         }
     }
 
@@ -275,7 +275,7 @@ mod tests {
 
     fn found(routes: &Routes, path: &str) -> Option<(usize, Vec<String>)> {
         match routes.find(&Method::GET, path).expect("a path") {
-            Found::Endpoint(endpoint, values) => Some((endpoint, values)),
+            RouteMatch::Endpoint(endpoint, values) => Some((endpoint, values)),
             _ => None,
         }
     }
@@ -315,9 +315,9 @@ mod tests {
         assert_eq!(routes.add(Method::POST, &route("/a/{y}"), 1), Ok(()));
         assert_eq!(
             routes.find(&Method::PUT, "/a/1"),
-            Ok(Found::OtherMethods(vec![Method::GET, Method::POST]))
+            Ok(RouteMatch::OtherMethods(vec![Method::GET, Method::POST]))
         );
-        assert_eq!(routes.find(&Method::PUT, "/b"), Ok(Found::Nothing));
+        assert_eq!(routes.find(&Method::PUT, "/b"), Ok(RouteMatch::Nothing));
     }
 
     #[test]
@@ -326,7 +326,7 @@ mod tests {
         routes.add(Method::POST, &route("/a/{x}"), 1).expect("no conflict");
         assert_eq!(
             routes.find(&Method::POST, "/a/b"),
-            Ok(Found::Endpoint(1, vec!["b".to_owned()]))
+            Ok(RouteMatch::Endpoint(1, vec!["b".to_owned()]))
         );
     }
 

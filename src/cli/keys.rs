@@ -28,37 +28,37 @@ use audit::Act;
 pub(super) async fn keys(settings: &Settings, verb: &str, args: &ArgMatches) -> Result<String, Failure> {
     let json = is_json(args);
     let reason = || args.get_one::<String>("reason").map_or("", String::as_str);
-    let place = Place {
+    let target = CommandTarget {
         settings,
         neighbour: Neighbour::ask(settings).await,
         is_untouched: app::is_untouched(settings, &settings.origin).await,
     };
     // This place has no ring yet. A command that changes a ring has nothing to do.
-    let is_idle = place.is_untouched && place.agrees(&[]).is_ok();
+    let is_idle = target.is_untouched && target.agrees(&[]).is_ok();
     match verb {
-        "list" => list(&place, json).await,
-        "rotate" => rotate(&place, reason(), json).await,
+        "list" => list(&target, json).await,
+        "rotate" => rotate(&target, reason(), json).await,
         "revoke" => {
             let kid = args.get_one::<String>("kid").map_or("", String::as_str);
             match is_idle {
-                true => Err(place.has_no_ring(kid)),
-                false => revoke::revoke(&place, &Kid::new(kid), reason(), json).await,
+                true => Err(target.has_no_ring(kid)),
+                false => revoke::revoke(&target, &Kid::new(kid), reason(), json).await,
             }
         }
         _ if is_idle => Ok(prune_answer(&[], json)),
-        _ => prune(&place, json).await,
+        _ => prune(&target, json).await,
     }
 }
 
 /// Where the command reads the ring, and the sidecar on this machine that serves one.
-struct Place<'a> {
+struct CommandTarget<'a> {
     settings: &'a Settings,
     neighbour: Option<Neighbour<'a>>,
     /// Whether there was never a ring in this place.
     is_untouched: bool,
 }
 
-impl Place<'_> {
+impl CommandTarget<'_> {
     /// Refuses a ring other than the one that the sidecar on this machine serves.
     fn agrees(&self, records: &[KeyRecord]) -> Result<(), Failure> {
         self.neighbour
@@ -83,24 +83,24 @@ const CLOCK_IN_DOUBT: u8 = 78;
 
 struct OpenRing<'a> {
     provider: Arc<dyn KeyProvider>,
-    place: &'a Place<'a>,
+    target: &'a CommandTarget<'a>,
     settings: &'a Settings,
     clock: Arc<dyn Clock>,
     clock_watch: Arc<ClockWatch>,
 }
 
 impl<'a> OpenRing<'a> {
-    async fn open(place: &'a Place<'a>, json: bool) -> Result<Self, Failure> {
-        if place.is_untouched {
+    async fn open(target: &'a CommandTarget<'a>, json: bool) -> Result<Self, Failure> {
+        if target.is_untouched {
             // Opening creates the key file of a ring, so check first.
-            place.agrees(&[])?;
+            target.agrees(&[])?;
         }
-        let (settings, clock): (_, Arc<dyn Clock>) = (place.settings, Arc::new(SystemClock));
+        let (settings, clock): (_, Arc<dyn Clock>) = (target.settings, Arc::new(SystemClock));
         let clock_watch = watch_clock(Arc::clone(&clock), &settings.policy);
         let provider = app::open_guarded(settings, &settings.origin, Arc::clone(&clock), Arc::default()).await?;
         Ok(Self {
             provider: waits::report_slow_calls(provider, json),
-            place,
+            target,
             settings,
             clock,
             clock_watch,
@@ -135,7 +135,7 @@ impl<'a> OpenRing<'a> {
 
     /// Reads the ring only for this check, and only if a sidecar on this machine could disagree.
     async fn agrees(&self, to_revoke: Option<&Kid>) -> Result<(), Failure> {
-        let Some(neighbour) = &self.place.neighbour else {
+        let Some(neighbour) = &self.target.neighbour else {
             return Ok(());
         };
         let records = self.provider.list().await?;
@@ -160,7 +160,7 @@ impl<'a> OpenRing<'a> {
     /// Creates the next key, unless one is pending.
     async fn create_early(&self) -> Result<KeyRecord, Failure> {
         let (records, schedule) = self.read().await?;
-        self.place.agrees(&records)?;
+        self.target.agrees(&records)?;
         if let Some(future) = &schedule.from_the_future {
             return Err(Failure::usage(format!(
                 "the newest key, {future}, has a creation time in the future: either a clock was ahead when the key \
@@ -183,9 +183,9 @@ impl<'a> OpenRing<'a> {
     }
 }
 
-async fn list(place: &Place<'_>, json: bool) -> Result<String, Failure> {
-    let (settings, clock): (_, Arc<dyn Clock>) = (place.settings, Arc::new(SystemClock));
-    let records = match place.is_untouched {
+async fn list(target: &CommandTarget<'_>, json: bool) -> Result<String, Failure> {
+    let (settings, clock): (_, Arc<dyn Clock>) = (target.settings, Arc::new(SystemClock));
+    let records = match target.is_untouched {
         true => Vec::new(),
         false => {
             let provider = app::look(settings, &settings.origin, Arc::clone(&clock)).await?;
@@ -193,7 +193,7 @@ async fn list(place: &Place<'_>, json: bool) -> Result<String, Failure> {
         }
     };
     let answer = shown(settings, &records, json, clock.now());
-    match place.agrees(&records) {
+    match target.agrees(&records) {
         Ok(()) => Ok(answer),
         Err(failure) => Err(Failure { answer, ..failure }),
     }
@@ -223,10 +223,10 @@ fn shown(settings: &Settings, records: &[KeyRecord], json: bool, now: Timestamp)
     table(&rows)
 }
 
-async fn rotate(place: &Place<'_>, reason: &str, json: bool) -> Result<String, Failure> {
-    let settings = place.settings;
+async fn rotate(target: &CommandTarget<'_>, reason: &str, json: bool) -> Result<String, Failure> {
+    let settings = target.settings;
     let act = Act::attempt(settings, "rotate", None, reason);
-    let ring = OpenRing::open(place, json)
+    let ring = OpenRing::open(target, json)
         .await
         .map_err(|failure| act.failed(failure))?;
     let key = ring.create_early().await.map_err(|failure| act.failed(failure))?;
@@ -255,9 +255,9 @@ async fn rotate(place: &Place<'_>, reason: &str, json: bool) -> Result<String, F
     ))
 }
 
-async fn prune(place: &Place<'_>, json: bool) -> Result<String, Failure> {
-    let act = Act::attempt(place.settings, "prune", None, "");
-    let ring = OpenRing::open(place, json)
+async fn prune(target: &CommandTarget<'_>, json: bool) -> Result<String, Failure> {
+    let act = Act::attempt(target.settings, "prune", None, "");
+    let ring = OpenRing::open(target, json)
         .await
         .map_err(|failure| act.failed(failure))?;
     let agrees = ring.agrees(None).await;

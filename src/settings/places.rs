@@ -46,7 +46,7 @@ enum Use {
 }
 
 /// A file, and the setting from which it follows.
-struct Place {
+struct UsedFile {
     setting: Named,
     /// What the file is, if it is not the one that the setting names but one next to or below it.
     part: &'static str,
@@ -86,9 +86,9 @@ pub(super) fn judge(r: &mut Reader, settings: &Settings) {
     }
 }
 
-fn refuse(r: &mut Reader, one: &Place, other: &Place) {
+fn refuse(r: &mut Reader, one: &UsedFile, other: &UsedFile) {
     // Blame the setting that somebody wrote.
-    let strength = |place: &Place| match &place.setting {
+    let strength = |place: &UsedFile| match &place.setting {
         Named::Setting(name) => r.source(name),
         Named::Other(_) => Source::File,
     };
@@ -96,7 +96,7 @@ fn refuse(r: &mut Reader, one: &Place, other: &Place) {
         true => (one, other),
         false => (other, one),
     };
-    let described = |place: &Place, name: &str| match place.part {
+    let described = |place: &UsedFile, name: &str| match place.part {
         "" => format!("the file of {name}"),
         part => format!("{part}, which belongs to {name}"),
     };
@@ -114,7 +114,7 @@ fn refuse(r: &mut Reader, one: &Place, other: &Place) {
     }
 }
 
-impl Place {
+impl UsedFile {
     fn collides(&self, other: &Self) -> bool {
         if matches!((self.used, other.used), (Use::Read, Use::Read) | (Use::Key, Use::Key)) {
             return false;
@@ -130,11 +130,11 @@ impl Place {
 }
 
 /// All files that follow from the settings.
-fn places(r: &mut Reader, settings: &Settings) -> Vec<Place> {
+fn places(r: &mut Reader, settings: &Settings) -> Vec<UsedFile> {
     let mut places = Vec::new();
     let mut add = |setting: &Named, part, path: &Path, used| {
         let path = end_of(path);
-        places.push(Place {
+        places.push(UsedFile {
             found: std::fs::metadata(&path).ok(),
             setting: setting.clone(),
             part,

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Re
 use tokio::time::timeout;
 
 use crate::crowd::connection::Connection;
-use crate::fragment::{Found, Watch};
+use crate::fragment::{Received, Watch};
 
 /// The first bytes of every HTTP/2 connection (RFC 9113 §3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -221,9 +221,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Sniffed<S> {
         let connection = &this.connection;
         this.watch
             .on_octets(&mut buf.filled_mut()[before..], |found| match found {
-                Found::Head { has_fragment } => connection.on_head(has_fragment),
-                Found::Fields => connection.on_fields(),
-                Found::Fragment => connection.on_fragment(),
+                Received::Head { has_fragment } => connection.on_head(has_fragment),
+                Received::Fields => connection.on_fields(),
+                Received::Fragment => connection.on_fragment(),
             });
         Poll::Ready(Ok(()))
     }

@@ -24,19 +24,19 @@ struct Names {
     document: Option<String>,
     /// Where this host resolves to. If all addresses are on this machine, or on its link, the host is the operator's
     /// own and may name others there.
-    place: Option<Place>,
+    network: Option<ProtectedNetwork>,
     /// The host that the document names.
     led_to: Option<String>,
 }
 
 /// The places to which a document from elsewhere must not lead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum ProtectedNetwork {
     Machine,
     Link,
 }
 
-impl Place {
+impl ProtectedNetwork {
     /// The place of an address. `None` means elsewhere.
     fn of(address: IpAddr) -> Option<Self> {
         match Nearness::of_address(address) {
@@ -64,7 +64,7 @@ impl Resolver {
         *self.names() = Names {
             document: document.and_then(host),
             // An IP address is not resolved, so its place is known now.
-            place: document.and_then(Location::address).and_then(Place::of),
+            network: document.and_then(Location::address).and_then(ProtectedNetwork::of),
             led_to: None,
         };
     }
@@ -82,14 +82,14 @@ impl Resolver {
     fn judge(&self, name: &str, addresses: Vec<SocketAddr>) -> io::Result<Vec<SocketAddr>> {
         let mut names = self.names();
         if names.led_to.is_none() && names.document.as_deref() == Some(name) {
-            names.place = Place::of_all(&addresses);
+            names.network = ProtectedNetwork::of_all(&addresses);
         }
         if names.led_to.as_deref() != Some(name) {
             return Ok(addresses);
         }
-        let may_be_asked = |address: &SocketAddr| match Place::of(address.ip()) {
+        let may_be_asked = |address: &SocketAddr| match ProtectedNetwork::of(address.ip()) {
             None => true,
-            place => place == names.place,
+            network => network == names.network,
         };
         let (elsewhere, near): (Vec<_>, Vec<_>) = addresses.into_iter().partition(may_be_asked);
         match (near.first(), elsewhere.is_empty()) {

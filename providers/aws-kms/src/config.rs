@@ -74,7 +74,7 @@ pub const VARIABLES: &[Variable] = &[
 /// The configuration of the provider. Its only secrets are in [`Variables`], which protect them.
 pub struct AwsKmsConfig {
     pub(crate) key: KeyName,
-    pub(crate) place: Place,
+    pub(crate) endpoints: ServiceEndpoints,
 }
 
 /// The value of `SIGNET_KEY`.
@@ -88,7 +88,7 @@ pub(crate) enum KeyName {
 
 /// Where the services are, and how to reach them.
 #[derive(Clone)]
-pub(crate) struct Place {
+pub(crate) struct ServiceEndpoints {
     /// The region. `None` if the profile must give it.
     pub(crate) region: Option<String>,
     pub(crate) kms: Option<String>,
@@ -106,28 +106,28 @@ impl AwsKmsConfig {
     pub fn new(variables: &Variables, key: &str) -> Result<Self, ProviderError> {
         let mut problems = Vec::new();
         let key = key_name(key, &mut problems);
-        let mut place = place(variables, &mut problems);
+        let mut endpoints = endpoints(variables, &mut problems);
         if let KeyName::Key(arn) = &key
             && let Some(region) = arn_region(arn)
         {
-            match &place.region {
+            match &endpoints.region {
                 Some(other) if other != region => problems.push(format!(
                     "SIGNET_KEY names a key in {region}, but AWS_REGION is {other}: write AWS_REGION={region}"
                 )),
-                _ => place.region = Some(region.to_owned()),
+                _ => endpoints.region = Some(region.to_owned()),
             }
         }
         refused(problems)?;
-        Ok(Self { key, place })
+        Ok(Self { key, endpoints })
     }
 }
 
-impl Place {
+impl ServiceEndpoints {
     pub(crate) fn new(variables: &Variables) -> Result<Self, ProviderError> {
         let mut problems = Vec::new();
-        let place = place(variables, &mut problems);
+        let endpoints = endpoints(variables, &mut problems);
         refused(problems)?;
-        Ok(place)
+        Ok(endpoints)
     }
 }
 
@@ -142,7 +142,7 @@ pub(crate) fn invalid(text: String) -> ProviderError {
     ProviderError::new(NAME, Operation::Open, ErrorKind::InvalidConfig, text)
 }
 
-fn place(variables: &Variables, problems: &mut Vec<String>) -> Place {
+fn endpoints(variables: &Variables, problems: &mut Vec<String>) -> ServiceEndpoints {
     let owned = |name| variables.get(name).map(str::to_owned);
     for (one, other) in [
         ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
@@ -193,7 +193,7 @@ fn place(variables: &Variables, problems: &mut Vec<String>) -> Place {
         }
     });
     look_at_profiles(variables, problems);
-    Place {
+    ServiceEndpoints {
         region,
         kms,
         s3,
@@ -299,13 +299,13 @@ fn is_key_id(key: &str) -> bool {
 
 impl fmt::Debug for AwsKmsConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "AwsKmsConfig({:?} in {:?})", self.key, self.place)
+        write!(f, "AwsKmsConfig({:?} in {:?})", self.key, self.endpoints)
     }
 }
 
-impl fmt::Debug for Place {
+impl fmt::Debug for ServiceEndpoints {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Place")
+        f.debug_struct("ServiceEndpoints")
             .field("region", &self.region)
             .field("kms", &self.kms)
             .field("s3", &self.s3)

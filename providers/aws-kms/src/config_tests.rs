@@ -68,7 +68,7 @@ fn a_key_is_a_name_an_alias_an_id_or_an_arn() {
 fn the_region_of_an_arn_counts_and_must_not_contradict_the_variable() {
     let arn = "arn:aws:kms:eu-central-1:111122223333:alias/gateway";
     let config = AwsKmsConfig::new(&variables(&[]), arn).expect("taken");
-    assert_eq!(config.place.region.as_deref(), Some("eu-central-1"));
+    assert_eq!(config.endpoints.region.as_deref(), Some("eu-central-1"));
     assert!(problem(&[("AWS_REGION", "us-east-1")], arn).contains("eu-central-1"));
 }
 

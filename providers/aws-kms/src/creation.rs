@@ -22,7 +22,7 @@ use crate::client::{Alias, Claimed, State};
 use crate::error::KmsError;
 use crate::label::Label;
 use crate::policy::tags;
-use crate::ring::{AT_ONCE, Found, Reading, Ring};
+use crate::ring::{AT_ONCE, AliasTarget, Reading, Ring};
 
 const CREATE: Operation = Operation::Create;
 /// Pauses in milliseconds between calls, while KMS does not show a new key yet: about 20 s in total.
@@ -98,8 +98,8 @@ impl Creation {
             resource: &name,
         };
         match ring.look(CREATE, label.sequence, &alias).await? {
-            Found::Key(member) => Ok(member.record),
-            Found::Leaving | Found::Hidden(_) => Err(call.error(
+            AliasTarget::Key(member) => Ok(member.record),
+            AliasTarget::Leaving | AliasTarget::Hidden(_) => Err(call.error(
                 ErrorKind::KeyUnusable,
                 "somebody disabled or is deleting the key that was just created. Signet tries again",
             )),

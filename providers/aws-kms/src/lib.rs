@@ -38,7 +38,7 @@ pub use config::{AwsKmsConfig, VARIABLES};
 pub use policy::{Role, policy};
 
 use client::Client;
-use config::{KeyName, Place, invalid};
+use config::{KeyName, ServiceEndpoints, invalid};
 
 /// The provider's name in settings, logs and metrics.
 pub const NAME: &str = "aws-kms";
@@ -57,8 +57,8 @@ pub async fn remote(config: AwsKmsConfig, clock: Arc<dyn Clock>) -> Result<Arc<d
             )));
         }
     };
-    let session = session::session(&config.place).await?;
-    let client = Client::new(&session, config.place.kms.as_deref());
+    let session = session::session(&config.endpoints).await?;
+    let client = Client::new(&session, config.endpoints.kms.as_deref());
     Ok(Arc::new(provider::Remote::new(name, client, clock)))
 }
 
@@ -71,8 +71,8 @@ pub async fn sealer(config: AwsKmsConfig) -> Result<Arc<dyn Sealer>, ProviderErr
         KeyName::Name(name) => format!("alias/{name}"),
         KeyName::Key(key) => key,
     };
-    let session = session::session(&config.place).await?;
-    let client = Client::new(&session, config.place.kms.as_deref());
+    let session = session::session(&config.endpoints).await?;
+    let client = Client::new(&session, config.endpoints.kms.as_deref());
     Ok(Arc::new(sealer::KmsSealer::new(key, client)))
 }
 
@@ -81,6 +81,6 @@ pub async fn sealer(config: AwsKmsConfig) -> Result<Arc<dyn Sealer>, ProviderErr
 /// # Errors
 /// `InvalidConfig` if the location is wrong, or if there is no region.
 pub async fn store(variables: &Variables, location: &str) -> Result<Arc<dyn RingStore>, ProviderError> {
-    let place = Place::new(variables)?;
-    store::open(&place, location).await
+    let endpoints = ServiceEndpoints::new(variables)?;
+    store::open(&endpoints, location).await
 }

@@ -66,7 +66,7 @@ pub(crate) struct Member {
 }
 
 /// What an alias of the ring names.
-pub(crate) enum Found {
+pub(crate) enum AliasTarget {
     Key(Box<Member>),
     /// A key that is being deleted.
     Leaving,
@@ -133,7 +133,7 @@ impl Ring {
             .collect();
         let dated = ours.iter().all(|(_, alias)| alias.created_at.is_some());
         let last_sequence = ours.iter().map(|(sequence, _)| *sequence).max().unwrap_or(0);
-        let read: Vec<(String, Found)> = futures_util::stream::iter(ours)
+        let read: Vec<(String, AliasTarget)> = futures_util::stream::iter(ours)
             .map(|(sequence, alias)| async move {
                 let found = self.look(operation, sequence, &alias).await?;
                 Ok::<_, KmsError>((alias.name, found))
@@ -144,12 +144,12 @@ impl Ring {
         let (mut members, mut leaving, mut hidden) = (Vec::new(), Vec::new(), Vec::new());
         for (alias, found) in read {
             match found {
-                Found::Key(member) => members.push(*member),
-                Found::Leaving => {
+                AliasTarget::Key(member) => members.push(*member),
+                AliasTarget::Leaving => {
                     self.disown(&alias);
                     leaving.push(alias);
                 }
-                Found::Hidden(arn) => hidden.push(arn),
+                AliasTarget::Hidden(arn) => hidden.push(arn),
             }
         }
         let reading = Reading {
@@ -165,7 +165,12 @@ impl Ring {
     }
 
     /// Reads the key behind an alias.
-    pub(crate) async fn look(&self, operation: Operation, sequence: u64, alias: &Alias) -> Result<Found, KmsError> {
+    pub(crate) async fn look(
+        &self,
+        operation: Operation,
+        sequence: u64,
+        alias: &Alias,
+    ) -> Result<AliasTarget, KmsError> {
         let call = Call {
             provider: NAME,
             operation,
@@ -179,7 +184,7 @@ impl Ring {
             .ok_or_else(|| call.bad_answer("the alias names no key"))?;
         let key = settled(|| self.client.describe(operation, key_id)).await?;
         if key.state == State::PendingDeletion {
-            return Ok(Found::Leaving);
+            return Ok(AliasTarget::Leaving);
         }
         // An adopted key may be older than its alias. It is published from the creation of the alias on. The API allows
         // servers to leave out the time of an alias.
@@ -206,7 +211,7 @@ impl Ring {
         let public = public.or_else(|| mark.as_ref()?.public_key(label.algorithm));
         let Some(public) = public else {
             self.log_hidden(&alias.name, &key.arn, mark.is_some());
-            return Ok(Found::Hidden(key.arn));
+            return Ok(AliasTarget::Hidden(key.arn));
         };
         let record = KeyRecord {
             public,
@@ -217,7 +222,7 @@ impl Ring {
             state,
             revoked: mark.map(|mark| mark.revocation),
         };
-        Ok(Found::Key(Box::new(Member {
+        Ok(AliasTarget::Key(Box::new(Member {
             record,
             alias: alias.name.clone(),
             key,

@@ -20,7 +20,7 @@ use aws_types::os_shim_internal::Env;
 use signet_api::{ProviderError, Variables};
 use signet_base::APPLICATION_ID;
 
-use crate::config::{Place, VARIABLES, invalid};
+use crate::config::{ServiceEndpoints, VARIABLES, invalid};
 use crate::http;
 
 /// The deadline for a connection.
@@ -41,12 +41,12 @@ pub(crate) fn deadlines(call: Duration) -> TimeoutConfig {
 }
 
 /// Makes the configuration of the SDK's clients. Reads the profile files, and calls nobody.
-pub(crate) async fn session(place: &Place) -> Result<SdkConfig, ProviderError> {
-    let region = match &place.region {
+pub(crate) async fn session(endpoints: &ServiceEndpoints) -> Result<SdkConfig, ProviderError> {
+    let region = match &endpoints.region {
         Some(region) => region.clone(),
-        None => profile_region(place).await?,
+        None => profile_region(endpoints).await?,
     };
-    let session = loader(place, &[])?
+    let session = loader(endpoints, &[])?
         .region(Region::new(region))
         .identity_cache(IdentityCache::lazy().load_timeout(CREDENTIALS).build())
         .load()
@@ -54,9 +54,9 @@ pub(crate) async fn session(place: &Place) -> Result<SdkConfig, ProviderError> {
     Ok(session)
 }
 
-async fn profile_region(place: &Place) -> Result<String, ProviderError> {
+async fn profile_region(endpoints: &ServiceEndpoints) -> Result<String, ProviderError> {
     let off_the_wire = [("AWS_EC2_METADATA_DISABLED", "true")];
-    let found = loader(place, &off_the_wire)?.load().await;
+    let found = loader(endpoints, &off_the_wire)?.load().await;
     found.region().map(|region| region.as_ref().to_owned()).ok_or_else(|| {
         invalid(
             "no region: neither AWS_REGION nor AWS_DEFAULT_REGION is set, and the profile has none. \
@@ -66,15 +66,15 @@ async fn profile_region(place: &Place) -> Result<String, ProviderError> {
     })
 }
 
-fn loader(place: &Place, over: &[(&str, &str)]) -> Result<ConfigLoader, ProviderError> {
+fn loader(endpoints: &ServiceEndpoints, over: &[(&str, &str)]) -> Result<ConfigLoader, ProviderError> {
     let loader = aws_config::defaults(BehaviorVersion::latest())
-        .env(environment(&place.variables, over))
+        .env(environment(&endpoints.variables, over))
         .app_name(application()?)
         .retry_config(RetryConfig::disabled())
         .timeout_config(deadlines(CALL))
         // The deadline of a whole call is stricter, because all answers of KMS are short.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
-    let Some(pem) = &place.authorities else {
+    let Some(pem) = &endpoints.authorities else {
         return Ok(loader.http_client(http::client(None)));
     };
     let trust = TrustStore::empty().with_pem_certificate(pem.clone());

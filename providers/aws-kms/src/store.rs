@@ -15,7 +15,7 @@ use signet_sealed::RingStore;
 use tokio::sync::Mutex;
 
 use crate::NAME;
-use crate::config::{Place, invalid};
+use crate::config::{ServiceEndpoints, invalid};
 use crate::error::{AUTHORITIES, without_features};
 use crate::policy::{object_read_grant, object_write_grant};
 use crate::session::{CREDENTIALS, session};
@@ -25,15 +25,15 @@ const RENEWAL: Duration = Duration::from_secs(300);
 /// After a failed renewal, valid credentials are used this long before the next attempt.
 const PAUSE: Duration = Duration::from_secs(15);
 
-pub(crate) async fn open(place: &Place, location: &str) -> Result<Arc<dyn RingStore>, ProviderError> {
+pub(crate) async fn open(endpoints: &ServiceEndpoints, location: &str) -> Result<Arc<dyn RingStore>, ProviderError> {
     let (bucket, key) = split(location, "s3")?;
-    let session = session(place).await?;
+    let session = session(endpoints).await?;
     let region = session
         .region()
         .map(|region| region.as_ref().to_owned())
         .unwrap_or_default();
     let mut options = client_options();
-    if let Some(pem) = &place.authorities {
+    if let Some(pem) = &endpoints.authorities {
         let bundle = Certificate::from_pem_bundle(pem)
             .map_err(|error| invalid(format!("AWS_CA_BUNDLE has no usable certificates: {error}")))?;
         options = bundle
@@ -50,7 +50,7 @@ pub(crate) async fn open(place: &Place, location: &str) -> Result<Arc<dyn RingSt
         .with_retry(no_retries())
         .with_http_connector(NamingRegions::new(NAME))
         .with_client_options(options);
-    match &place.s3 {
+    match &endpoints.s3 {
         // The configuration allows http only for a loopback address.
         Some(url) => builder = builder.with_endpoint(url).with_allow_http(url.starts_with("http://")),
         None if region.starts_with("cn-") => {

@@ -81,7 +81,7 @@ impl Bucket {
 
     /// Waits for a token and takes it.
     async fn turn(&self, call: &Invocation<'_>) -> Result<(), ProviderError> {
-        let place = Place::take(&self.waiting);
+        let ticket = QueueTicket::take(&self.waiting);
         let now = Instant::now();
         let held = self.held(now).saturating_duration_since(now);
         if held > self.pace.patience {
@@ -90,7 +90,7 @@ impl Bucket {
         // A caller that cannot get its turn in time fails at once.
         let at_best = self
             .interval
-            .saturating_mul(place.ahead.saturating_sub(self.pace.burst.get()));
+            .saturating_mul(ticket.ahead.saturating_sub(self.pace.burst.get()));
         if at_best > self.pace.patience {
             return Err(self.refusal(call, at_best));
         }
@@ -157,19 +157,19 @@ impl Bucket {
 }
 
 /// A place in the queue, released when dropped.
-struct Place<'a> {
+struct QueueTicket<'a> {
     waiting: &'a AtomicU32,
     ahead: u32,
 }
 
-impl<'a> Place<'a> {
+impl<'a> QueueTicket<'a> {
     fn take(waiting: &'a AtomicU32) -> Self {
         let ahead = waiting.fetch_add(1, Ordering::SeqCst);
         Self { waiting, ahead }
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for QueueTicket<'_> {
     fn drop(&mut self) {
         self.waiting.fetch_sub(1, Ordering::SeqCst);
     }

@@ -82,23 +82,23 @@ impl fmt::Debug for Key {
 
 /// The key, and whether its file has its final name.
 #[derive(Debug)]
-pub(crate) struct Found {
+pub(crate) struct FoundKey {
     pub(crate) key: Key,
     pub(crate) is_named: bool,
 }
 
 /// Reads the key from its final or its temporary name. `None` if there is no file.
-pub(crate) fn read(layout: &Layout) -> Result<Option<Found>, ProviderError> {
+pub(crate) fn read(layout: &Layout) -> Result<Option<FoundKey>, ProviderError> {
     for (path, is_named) in [(&layout.key_file, true), (&layout.new_key_file, false)] {
         if let Some(key) = read_one(&layout.key_disk, path)? {
-            return Ok(Some(Found { key, is_named }));
+            return Ok(Some(FoundKey { key, is_named }));
         }
     }
     Ok(None)
 }
 
 /// Reads the key of an existing ring without creating or renaming anything, for commands that only look. Blocks.
-pub(crate) fn look(layout: &Layout) -> Result<Found, ProviderError> {
+pub(crate) fn look(layout: &Layout) -> Result<FoundKey, ProviderError> {
     let traces = layout.traces_found()?;
     let ring_exists = layout.ring_disk.exists(&layout.ring_file)?;
     match read(layout)? {
@@ -113,7 +113,7 @@ pub(crate) fn look(layout: &Layout) -> Result<Found, ProviderError> {
 }
 
 /// Reads the key of the ring, or creates it if this is the first start. Blocks.
-pub(crate) fn read_or_make(layout: &Layout) -> Result<Found, ProviderError> {
+pub(crate) fn read_or_make(layout: &Layout) -> Result<FoundKey, ProviderError> {
     layout.data_disk.make_directory(&layout.data_dir)?;
     if let Some(key) = read_one(&layout.key_disk, &layout.key_file)? {
         return named(layout, key);
@@ -131,7 +131,7 @@ pub(crate) fn read_or_make(layout: &Layout) -> Result<Found, ProviderError> {
         // ring was made with this key.
         (Ok(Some(key)), true) => {
             layout.key_disk.rename(&layout.new_key_file, &layout.key_file)?;
-            Ok(Found { key, is_named: true })
+            Ok(FoundKey { key, is_named: true })
         }
         (Err(error), true) => Err(error),
         (Ok(None), true) => Err(Refusal::KeyMissing {
@@ -141,7 +141,7 @@ pub(crate) fn read_or_make(layout: &Layout) -> Result<Found, ProviderError> {
         .into()),
         (_, false) if !traces.is_empty() => Err(Refusal::ring_missing(&layout.ring_file, &traces).into()),
         // An earlier start died before it created the ring, or another process is about to create it.
-        (Ok(Some(key)), false) => Ok(Found { key, is_named: false }),
+        (Ok(Some(key)), false) => Ok(FoundKey { key, is_named: false }),
         // A file that cannot be read here has not sealed anything yet, so it is replaced.
         (Ok(None) | Err(_), false) => {
             let key = Key::generate()?;
@@ -150,7 +150,7 @@ pub(crate) fn read_or_make(layout: &Layout) -> Result<Found, ProviderError> {
                 key_file = %layout.key_file.display(),
                 "first start: created the key file that encrypts the ring; keep a copy of it"
             );
-            Ok(Found { key, is_named: false })
+            Ok(FoundKey { key, is_named: false })
         }
     }
 }
@@ -169,7 +169,7 @@ pub(crate) fn name(layout: &Layout, key: &Key) -> Result<(), ProviderError> {
     }
 }
 
-fn named(layout: &Layout, key: Key) -> Result<Found, ProviderError> {
+fn named(layout: &Layout, key: Key) -> Result<FoundKey, ProviderError> {
     let traces = layout.traces_found()?;
     if !layout.ring_disk.exists(&layout.ring_file)? {
         if !traces.is_empty() {
@@ -182,7 +182,7 @@ fn named(layout: &Layout, key: Key) -> Result<Found, ProviderError> {
              restore it from a backup"
         );
     }
-    Ok(Found { key, is_named: true })
+    Ok(FoundKey { key, is_named: true })
 }
 
 fn read_one(disk: &Disk, path: &Path) -> Result<Option<Key>, ProviderError> {

@@ -10,7 +10,7 @@ use signet_sealed::{FileStore, RingStore, Stored, Swap, Version};
 use crate::NAME;
 use crate::config::Layout;
 use crate::error::Refusal;
-use crate::key_file::{self, Found, Key};
+use crate::key_file::{self, FoundKey, Key};
 
 #[derive(Debug)]
 pub(crate) struct Place<R = FileStore> {
@@ -31,7 +31,7 @@ pub(crate) enum Access {
 }
 
 impl Place {
-    pub(crate) fn new(layout: Arc<Layout>, found: Found, access: Access) -> Self {
+    pub(crate) fn new(layout: Arc<Layout>, found: FoundKey, access: Access) -> Self {
         let store = FileStore::new(&layout.ring_file, layout.ring_disk);
         let place = Self::over(store, layout, found);
         if access == Access::Look {
@@ -42,7 +42,7 @@ impl Place {
 }
 
 impl<R: RingStore> Place<R> {
-    fn over(store: R, layout: Arc<Layout>, found: Found) -> Self {
+    fn over(store: R, layout: Arc<Layout>, found: FoundKey) -> Self {
         Self {
             store,
             layout,

@@ -19,7 +19,7 @@ use crate::client::Client;
 use crate::config::VaultConfig;
 use crate::kv::Secret;
 use crate::names::ring_name;
-use crate::record::{ClaimOf, Entry, Found, Record};
+use crate::record::{ClaimOf, Entry, Record, StoredRecord};
 use crate::refusal::Refusal;
 use crate::transit::{Made, Transit, TransitKey};
 
@@ -104,7 +104,7 @@ impl Remote {
     pub(crate) async fn read_record(&self) -> Result<(Record, Option<u64>), Failure> {
         // The answer must not be older than what was seen before the request.
         let seen = self.seen.load(Ordering::SeqCst);
-        let found = self.record.read::<Found>().await?;
+        let found = self.record.read::<StoredRecord>().await?;
         let version = found.as_ref().map_or(0, |found| found.version);
         if version < seen {
             let location = self.record.location();

@@ -24,7 +24,7 @@ pub(crate) struct Versioned<T> {
 }
 
 #[derive(Deserialize)]
-struct Found<T> {
+struct KvAnswer<T> {
     data: T,
     metadata: Metadata,
 }
@@ -75,7 +75,7 @@ impl Secret {
         let call = Call::get(&self.data_path);
         let refused = match self.client.call(call).await? {
             Ok(answer) => {
-                let found: Found<T> = answer.data(&format!("GET {}", self.data_path))?;
+                let found: KvAnswer<T> = answer.data(&format!("GET {}", self.data_path))?;
                 return Ok(Some(Versioned {
                     data: found.data,
                     version: found.metadata.version,

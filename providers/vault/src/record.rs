@@ -29,7 +29,7 @@ pub(crate) struct Document {
 /// What is found in KV.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-pub(crate) enum Found {
+pub(crate) enum StoredRecord {
     Text {
         record: String,
     },
@@ -37,7 +37,7 @@ pub(crate) enum Found {
     Plain(Box<Record>),
 }
 
-impl Found {
+impl StoredRecord {
     /// Parses and checks the record.
     pub(crate) fn record(self, ring: &str, location: &str) -> Result<Record, Failure> {
         let record = match self {
@@ -73,7 +73,7 @@ pub(crate) struct Record {
 
 /// A version of a transit key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(crate) struct Place {
+pub(crate) struct TransitVersion {
     pub(crate) transit_key: String,
     pub(crate) version: u64,
 }
@@ -84,7 +84,7 @@ pub(crate) struct Place {
 pub(crate) struct Entry {
     /// A number that counts up. It orders keys with the same creation time.
     pub(crate) number: u64,
-    pub(crate) place: Place,
+    pub(crate) place: TransitVersion,
     pub(crate) algorithm: Algorithm,
     pub(crate) kid: Kid,
     pub(crate) public: Jwk,
@@ -102,7 +102,7 @@ pub(crate) struct Entry {
 #[serde(deny_unknown_fields)]
 pub(crate) struct ClaimOf {
     pub(crate) number: u64,
-    pub(crate) place: Place,
+    pub(crate) place: TransitVersion,
     pub(crate) algorithm: Algorithm,
     pub(crate) predecessor: Option<Kid>,
     pub(crate) terms: Terms,
@@ -242,7 +242,7 @@ impl Record {
     }
 }
 
-impl Place {
+impl TransitVersion {
     fn is_bad(&self) -> String {
         format!(
             "it has version {} of {:?}, which is not a key of this ring, or it has it twice",

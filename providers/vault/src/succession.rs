@@ -21,7 +21,7 @@ use tokio::time::sleep;
 
 use crate::handle::{Remote, RingState};
 use crate::names::{transit_key, transit_keys, transit_type};
-use crate::record::{ClaimOf, Entry, Place};
+use crate::record::{ClaimOf, Entry, TransitVersion};
 use crate::refusal::{REST, Refusal};
 
 /// The number of attempts at a swap. A swap fails only if another one succeeded; so many
@@ -120,7 +120,7 @@ impl Remote {
         record.last_number = number;
         record.claim = Some(ClaimOf {
             number,
-            place: Place {
+            place: TransitVersion {
                 transit_key: name.clone(),
                 version: latest + 1,
             },

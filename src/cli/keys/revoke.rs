@@ -8,7 +8,7 @@ use signet_core::schedule::Due;
 use signet_core::{Kid, Revocation, Schedule};
 
 use super::audit::Act;
-use super::{OpenRing, Place};
+use super::{CommandTarget, OpenRing};
 use crate::cli::{Failure, sidecar, to_json};
 
 const DISABLING: &str = "disabling it at the provider";
@@ -21,10 +21,10 @@ struct Undone {
     failure: Failure,
 }
 
-pub(super) async fn revoke(place: &Place<'_>, kid: &Kid, reason: &str, json: bool) -> Result<String, Failure> {
-    let settings = place.settings;
+pub(super) async fn revoke(target: &CommandTarget<'_>, kid: &Kid, reason: &str, json: bool) -> Result<String, Failure> {
+    let settings = target.settings;
     let act = Act::attempt(settings, "revoke", Some(kid), reason);
-    let ring = OpenRing::open(place, json)
+    let ring = OpenRing::open(target, json)
         .await
         .map_err(|failure| act.failed(failure))?;
     let agrees = ring.agrees(Some(kid)).await;

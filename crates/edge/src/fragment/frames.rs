@@ -3,7 +3,7 @@
 //! It replaces a `#` in a `:path` with a `>`, which `http` refuses in targets. h2 then resets the stream of that request as
 //! malformed (RFC 9113 §8.1.1), and continues with the others.
 
-use super::Found;
+use super::Received;
 use super::fields::Fields;
 
 /// The length of the preface.
@@ -53,7 +53,7 @@ const NEXT: At = At::Head([0; 9], 0);
 
 impl Frames {
     /// Examines new bytes.
-    pub(crate) fn on_octets(&mut self, mut octets: &mut [u8], mut found: impl FnMut(Found)) {
+    pub(crate) fn on_octets(&mut self, mut octets: &mut [u8], mut found: impl FnMut(Received)) {
         while let Some(first) = octets.first().copied() {
             let used = match self.at {
                 At::Others(left) => left,
@@ -80,7 +80,7 @@ impl Frames {
                     is_last,
                 } => {
                     if self.fields.on_octets(these) {
-                        found(Found::Fragment);
+                        found(Received::Fragment);
                     }
                     At::Part {
                         before: 0,
@@ -109,7 +109,7 @@ impl Frames {
             } = self.at
             {
                 if is_last {
-                    found(Found::Fields);
+                    found(Received::Fields);
                 }
                 self.at = others_left(after);
             }
@@ -168,7 +168,7 @@ mod tests {
     }
 
     /// The frames afterwards and what was found, which must be the same however the bytes are cut.
-    fn watched(frames: &[Vec<u8>]) -> (Vec<u8>, Vec<Found>) {
+    fn watched(frames: &[Vec<u8>]) -> (Vec<u8>, Vec<Received>) {
         let octets = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &frames.concat()[..]].concat();
         let watch = |length: usize| {
             let (mut frames, mut octets, mut all) = (Frames::default(), octets.clone(), Vec::new());
@@ -221,7 +221,7 @@ mod tests {
             let before = [settings.clone(), data.clone()].concat();
             let all = [vec![before.clone()], frames.clone(), vec![data, settings]].concat();
             let (changed, found) = watched(&all);
-            assert_eq!(found, [Found::Fragment, Found::Fields], "{frames:?}");
+            assert_eq!(found, [Received::Fragment, Received::Fields], "{frames:?}");
             let mut expected = all.concat();
             let from = before.len() + 9 + skipped;
             let place = expected[from..].windows(2).position(|part| part == b"/#");
@@ -235,7 +235,7 @@ mod tests {
         let part = frame(HEADERS, END_STREAM, b"\x82\x04\x01/");
         assert_eq!(watched(std::slice::from_ref(&part)).1, []);
         let others = frame(CONTINUATION, END_HEADERS, b"");
-        assert_eq!(watched(&[part, others]).1, [Found::Fields]);
+        assert_eq!(watched(&[part, others]).1, [Received::Fields]);
         for payload in [&b""[..], b"\x05", b"\xff\x04\x02/#"] {
             let malformed = frame(HEADERS, END_HEADERS | PADDED, payload);
             assert_eq!(watched(&[malformed]).1, []);

@@ -6,7 +6,7 @@
 
 use memchr::{memchr, memchr2};
 
-use super::Found;
+use super::Received;
 
 const LENGTH: &[u8] = b"content-length";
 const CODING: &[u8] = b"transfer-encoding";
@@ -59,7 +59,7 @@ enum At {
 
 impl Heads {
     /// Examines new bytes.
-    pub(crate) fn on_octets(&mut self, mut octets: &[u8], mut found: impl FnMut(Found)) {
+    pub(crate) fn on_octets(&mut self, mut octets: &[u8], mut found: impl FnMut(Received)) {
         while let Some((first, others)) = octets.split_first() {
             octets = match self.at {
                 At::Start | At::Method | At::Target => self.on_line(*first, octets),
@@ -96,7 +96,7 @@ impl Heads {
     }
 
     /// Takes a part of a header field, and returns the bytes after it.
-    fn on_field<'a>(&mut self, first: u8, octets: &'a [u8], found: impl FnMut(Found)) -> &'a [u8] {
+    fn on_field<'a>(&mut self, first: u8, octets: &'a [u8], found: impl FnMut(Received)) -> &'a [u8] {
         self.at = match (self.at, first) {
             (At::Field, b'\n') => {
                 self.on_end(found);
@@ -136,14 +136,14 @@ impl Heads {
         At::Length
     }
 
-    fn on_end(&mut self, mut found: impl FnMut(Found)) {
+    fn on_end(&mut self, mut found: impl FnMut(Received)) {
         let this = std::mem::take(self);
         self.at = match this.length {
             _ if this.is_chunked => At::Size(0),
             0 => At::Start,
             left => At::Body { left, in_chunks: false },
         };
-        found(Found::Head {
+        found(Received::Head {
             has_fragment: this.has_fragment,
         });
     }
@@ -199,7 +199,7 @@ mod tests {
         let (mut heads, mut all) = (Heads::default(), Vec::new());
         for piece in pieces {
             heads.on_octets(piece, |found| match found {
-                Found::Head { has_fragment } => all.push(has_fragment),
+                Received::Head { has_fragment } => all.push(has_fragment),
                 other => panic!("{other:?} over HTTP/1.1"),
             });
         }

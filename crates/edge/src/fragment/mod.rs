@@ -19,7 +19,7 @@ use crate::problem::Problem;
 
 /// What a client sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Found {
+pub(crate) enum Received {
     /// The end of a head, over HTTP/1.1.
     Head {
         /// Its target has a `#` in it.
@@ -50,7 +50,7 @@ impl Watch {
     }
 
     /// Examines bytes on their way to hyper. Over HTTP/2 it replaces a `#` in a `:path`, so h2 refuses the request.
-    pub(crate) fn on_octets(&mut self, octets: &mut [u8], found: impl FnMut(Found)) {
+    pub(crate) fn on_octets(&mut self, octets: &mut [u8], found: impl FnMut(Received)) {
         match self {
             Self::Heads(heads) => heads.on_octets(octets, found),
             Self::Frames(frames) => frames.on_octets(octets, found),
