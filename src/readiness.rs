@@ -168,7 +168,7 @@ impl Memory {
         if *known != state {
             (*known, *since) = (state, seen);
         }
-        since.told(now)
+        since.date_at(now)
     }
 
     fn judge(&mut self, facts: &Facts, now: Moment) -> Report {
@@ -185,7 +185,7 @@ impl Memory {
         conditions.extend(self.last_good(&facts.unwritten, now));
         if let Some(doubted) = &facts.doubt {
             let since = self.since(CLOCK, "", doubted.state, now.wall(), now);
-            conditions.push(doubted.condition(self.started.told(now), since));
+            conditions.push(doubted.condition(self.started.date_at(now), since));
         }
         self.marks.look(&facts.revoked, self.ready.is_none(), now);
         conditions.extend(
@@ -209,7 +209,7 @@ impl Memory {
         self.ready = Some((ready, since));
         Report {
             ready,
-            since: since.told(now),
+            since: since.date_at(now),
             conditions,
         }
     }
@@ -221,7 +221,7 @@ impl Memory {
             name: ALSO_PUBLISH,
             state,
             ok: true,
-            since: self.started.told(now),
+            since: self.started.date_at(now),
             failing_since: Some(self.since(ALSO_PUBLISH, provider, state, outage.since, now)),
             detail: format!(
                 "the ring of {provider} cannot be read, so its last keys stay in use: {}",
@@ -240,7 +240,7 @@ impl Memory {
             name: LAST_GOOD,
             state,
             ok: true,
-            since: self.started.told(now),
+            since: self.started.date_at(now),
             failing_since: Some(self.since(LAST_GOOD, "", state, first, now)),
             detail: reasons.join("; "),
         })
@@ -402,7 +402,7 @@ impl Memory {
     ) -> Condition {
         let ok = state.effect() != Effect::LostHere;
         let before = self.verdicts.insert(name, (ok, since));
-        let since = since.told(now);
+        let since = since.date_at(now);
         let failing_since = failing_since.map(|at| self.since(name, "", state, at, now));
         match before {
             Some((was_ok, _)) if was_ok == ok => {}

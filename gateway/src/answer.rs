@@ -6,7 +6,7 @@ use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 use http_body::Body as _;
 use http_body_util::{Either, Full};
-use signet_base::Seldom;
+use signet_base::LogLimit;
 use signet_edge::PassedOn;
 use signet_edge::body::{self, Arriving, Whole};
 use tokio::time::Instant;
@@ -301,7 +301,7 @@ impl<U: Upstream> Asking<'_, U> {
 
     /// Logs the failures. For each endpoint and kind, the number of lines is limited.
     fn tell(&self, failures: &[Failed]) {
-        static LOGGED: Seldom<(usize, String)> = Seldom::new();
+        static LOGGED: LogLimit<(usize, String)> = LogLimit::new();
         for failed in failures {
             let line = self.endpoint.place.line;
             if let Some(held_back) = LOGGED.may_log((line, failed.to_string())) {

@@ -90,7 +90,7 @@ impl Memory {
             name: ISSUERS,
             ok: state.effect() != Effect::LostHere,
             state,
-            since: self.started.told(now),
+            since: self.started.date_at(now),
             failing_since: began.map(|at| self.since(ISSUERS, name, state, at, now)),
             detail,
         }

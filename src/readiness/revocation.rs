@@ -50,13 +50,13 @@ impl Memory {
     pub(super) fn revocation(&self, kid: &str, at: Timestamp, now: Moment) -> Option<Condition> {
         let from = self.marks.from.get(kid).copied().unwrap_or(now.dated(at));
         let is_over = now.since(from) >= self.spread;
-        let from = from.told(now);
+        let from = from.date_at(now);
         let over = from.plus(self.spread);
         (!is_over).then(|| Condition {
             name: REVOCATION,
             state: State::RevocationSpreads,
             ok: true,
-            since: self.started.told(now),
+            since: self.started.date_at(now),
             failing_since: Some(from),
             detail: format!(
                 "key {} was revoked at {}{}; services that verify with the JWKS may accept its tokens until {}",

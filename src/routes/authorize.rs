@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
-use signet_base::Seldom;
+use signet_base::LogLimit;
 use signet_core::verify::Refusal;
 use signet_edge::Problem;
 use signet_edge::body::empty;
@@ -90,7 +90,7 @@ fn misfit(unfit: &Unfit) -> Problem {
 /// Logs why a token has no identity headers. The reason names the header and never quotes a
 /// claim, which may be private.
 fn log_unfit(unfit: &Unfit) {
-    static LOGGED: Seldom<String> = Seldom::new();
+    static LOGGED: LogLimit<String> = LogLimit::new();
     let kind = match unfit {
         Unfit::Claim { header, .. } => header.to_string(),
         Unfit::TooLarge { .. } => String::new(),

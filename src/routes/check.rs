@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use http::header::AUTHORIZATION;
 use http::{HeaderName, StatusCode};
-use signet_base::Seldom;
+use signet_base::LogLimit;
 use signet_edge::Problem;
 use tonic::Code;
 
@@ -63,7 +63,7 @@ impl Required<'_> {
         });
         // The client cannot correct this, so it is logged.
         asked.inspect_err(|problem| {
-            static LOGGED: Seldom<String> = Seldom::new();
+            static LOGGED: LogLimit<String> = LogLimit::new();
             if let Some(held_back) = LOGGED.may_log(problem.detail().to_owned()) {
                 tracing::error!(
                     held_back,
@@ -93,7 +93,7 @@ fn required(extensions: &HashMap<String, String>) -> Result<Required<'_>, Proble
 
 /// The client cannot correct this, so the name is logged.
 fn unknown(name: &str) -> Problem {
-    static LOGGED: Seldom<String> = Seldom::new();
+    static LOGGED: LogLimit<String> = LogLimit::new();
     if let Some(held_back) = LOGGED.may_log(name.to_owned()) {
         tracing::error!(
             name,

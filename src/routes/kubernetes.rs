@@ -6,7 +6,7 @@
 use arc_swap::Guard;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use signet_base::Seldom;
+use signet_base::LogLimit;
 use signet_core::json::Object;
 use signet_core::{Timestamp, token};
 use tonic::{Code, Status};
@@ -44,7 +44,7 @@ impl Service {
             }
             Err(Refusal(word, status)) => {
                 self.metrics.on_refused_to_sign(word);
-                static LOGGED: Seldom<&str> = Seldom::new();
+                static LOGGED: LogLimit<&str> = LogLimit::new();
                 if let Some(held_back) = LOGGED.may_log(word) {
                     tracing::warn!(
                         code = word,

@@ -10,7 +10,7 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode};
 use http_body_util::{Either, Full};
 use serde_json::json;
-use signet_base::{Seldom, rfc3339};
+use signet_base::{LogLimit, rfc3339};
 use signet_edge::Problem;
 use signet_edge::body::{self, Arriving};
 use signet_edge::{Handler, Peer};
@@ -153,7 +153,7 @@ impl Local {
             self.service.metrics.on_refused_to_sign(problem.code());
         }
         // The code is the kind, so one cause does not hide another.
-        static LOGGED: Seldom<&str> = Seldom::new();
+        static LOGGED: LogLimit<&str> = LogLimit::new();
         if !status.is_server_error() {
             tracing::debug!(
                 request_id = id_text,

@@ -7,7 +7,7 @@ use futures_util::TryStreamExt as _;
 use futures_util::stream::FuturesOrdered;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use signet_base::Seldom;
+use signet_base::LogLimit;
 use signet_core::mint::{SignRequest, Unsigned};
 use signet_core::signing_key::{Signature, SigningKeyError};
 use signet_edge::{Problem, body};
@@ -196,7 +196,7 @@ fn too_long(signer: &Signer, length: usize, longest: usize) -> Problem {
 }
 
 fn broken(error: &SigningKeyError) -> Problem {
-    static LOGGED: Seldom<()> = Seldom::new();
+    static LOGGED: LogLimit<()> = LogLimit::new();
     if let Some(held_back) = LOGGED.may_log(()) {
         tracing::error!(%error, held_back, "a signature could not be computed");
     }

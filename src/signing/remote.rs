@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 use tracing::{error, info};
 
-use signet_base::SeldomFailing;
+use signet_base::FailureLogLimit;
 use signet_base::brief;
 
 /// Signs with the provider.
@@ -27,7 +27,7 @@ pub struct Remote {
     permits: Arc<Semaphore>,
     deadline: Duration,
     clock: Arc<dyn Clock>,
-    logged: SeldomFailing<ErrorKind>,
+    logged: FailureLogLimit<ErrorKind>,
     /// Read by each signature. The lock is taken only if this changes.
     is_failing: AtomicBool,
     outage: Mutex<Option<(Kid, Outage)>>,
@@ -42,7 +42,7 @@ impl Remote {
             permits: Arc::new(Semaphore::new(concurrency)),
             deadline,
             clock,
-            logged: SeldomFailing::new(),
+            logged: FailureLogLimit::new(),
             is_failing: AtomicBool::new(false),
             outage: Mutex::default(),
         }

@@ -2,8 +2,8 @@
 //!
 //! - Time: [`Clock`] reads it; [`Moment`] is an instant that can be dated even after somebody has set the clock;
 //!   [`rfc3339`], [`http_date`] and [`brief`] format it; [`Jitter`] keeps replicas apart.
-//! - Errors: [`chain`] prints an error with its causes, [`quote`] makes foreign text safe for a log, [`Seldom`] limits
-//!   repeated log lines, and [`Outage`] says what fails and since when.
+//! - Errors: [`chain`] prints an error with its causes, [`quote`] makes foreign text safe for a log, [`LogLimit`]
+//!   limits repeated log lines, and [`Outage`] says what fails and since when.
 //! - Network: [`Nearness`] distinguishes this machine from others, [`USER_AGENT`] is our name in requests, and
 //!   [`proxies`] distinguishes a failure of a proxy from one of the server behind it.
 //!
@@ -24,13 +24,13 @@ mod chain;
 mod clock;
 mod date;
 mod jitter;
+mod log_limit;
 mod manual;
 mod moment;
 mod nearness;
 mod outage;
 pub mod proxies;
 mod quote;
-mod seldom;
 mod span;
 
 pub use agent::{APPLICATION_ID, USER_AGENT};
@@ -38,10 +38,10 @@ pub use chain::chain;
 pub use clock::{Clock, SystemClock};
 pub use date::{http_date, rfc3339};
 pub use jitter::Jitter;
+pub use log_limit::{FailureLogLimit, LogLimit};
 pub use manual::ManualClock;
 pub use moment::Moment;
 pub use nearness::Nearness;
 pub use outage::Outage;
 pub use quote::{causes, quote};
-pub use seldom::{Seldom, SeldomFailing};
 pub use span::brief;

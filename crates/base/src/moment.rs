@@ -85,11 +85,11 @@ impl Moment {
     /// The date of this moment, by the wall clock as it is `now`. It is the original date, unless somebody has set the
     /// clock meanwhile. It is never in the future.
     #[must_use]
-    pub fn told(self, now: Self) -> Timestamp {
+    pub fn date_at(self, now: Self) -> Timestamp {
         let by_now = now.wall.shifted(self.running.saturating_sub(now.running));
         let off = Duration::from_millis(by_now.millis_after(self.wall).unsigned_abs());
-        let told = if off > DRIFT { by_now } else { self.wall };
-        told.min(now.wall)
+        let date = if off > DRIFT { by_now } else { self.wall };
+        date.min(now.wall)
     }
 }
 
@@ -106,15 +106,15 @@ mod tests {
         clock.advance(hours(1));
         let moment = Moment::now(&clock);
         clock.advance(hours(2));
-        let told = || moment.told(Moment::now(&clock));
-        assert_eq!(told(), start.plus(hours(1)));
+        let date = || moment.date_at(Moment::now(&clock));
+        assert_eq!(date(), start.plus(hours(1)));
         // If NTP moves the clock a little, the date does not move.
         clock.set(start.plus(hours(3) + Duration::from_secs(4)));
-        assert_eq!(told(), start.plus(hours(1)));
+        assert_eq!(date(), start.plus(hours(1)));
         // This was two hours ago, whatever the clock shows.
         for now in [start, start.plus(hours(100))] {
             clock.set(now);
-            assert_eq!(told(), now.minus(hours(2)));
+            assert_eq!(date(), now.minus(hours(2)));
         }
         assert_eq!(Moment::now(&clock).since(moment), hours(2));
     }
@@ -126,6 +126,6 @@ mod tests {
         let moment = Moment::now(&clock);
         clock.set(start.minus(Duration::from_secs(3)));
         let now = Moment::now(&clock);
-        assert_eq!(moment.told(now), now.wall());
+        assert_eq!(moment.date_at(now), now.wall());
     }
 }

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use signet_base::Seldom;
+use signet_base::LogLimit;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -123,7 +123,7 @@ pub async fn serve_unix<H: Handler>(
                 pid: cred.pid(),
             },
             Err(error) => {
-                static LOGGED: Seldom<&str> = Seldom::new();
+                static LOGGED: LogLimit<&str> = LogLimit::new();
                 if let Some(held_back) = LOGGED.may_log(name) {
                     warn!(listener = name, %error, held_back,
                         "connection refused: the kernel does not report the user of the peer");
@@ -133,7 +133,7 @@ pub async fn serve_unix<H: Handler>(
         };
         if !allow.allows(&peer) {
             context.record.on_peer_refused();
-            static LOGGED: Seldom<(u32, u32)> = Seldom::new();
+            static LOGGED: LogLimit<(u32, u32)> = LogLimit::new();
             if let Some(held_back) = LOGGED.may_log((peer.uid, peer.gid)) {
                 warn!(
                     listener = name,
@@ -197,7 +197,7 @@ where
         match accepted {
             Ok(accepted) => return Some(accepted),
             Err(error) => {
-                static LOGGED: Seldom<&str> = Seldom::new();
+                static LOGGED: LogLimit<&str> = LogLimit::new();
                 if let Some(held_back) = LOGGED.may_log(name) {
                     warn!(listener = name, %error, held_back,
                         "a new connection cannot be accepted; if the error says too many open files, raise ulimit -n");
@@ -212,7 +212,7 @@ where
 
 /// Detaches a connection from the acceptor's runtime, for a worker's. The system may refuse that if memory is short.
 fn leave<S>(name: &'static str, moved: io::Result<S>) -> Option<S> {
-    static LOGGED: Seldom<&str> = Seldom::new();
+    static LOGGED: LogLimit<&str> = LogLimit::new();
     moved
         .inspect_err(|error| {
             if let Some(held_back) = LOGGED.may_log(name) {

@@ -81,7 +81,7 @@ fn no_instant_is_told_that_lies_in_the_future_or_before_the_process_began_also_a
         for dated in [0, step] {
             let now = Moment::new(at(40 + step), running(40));
             let report = memory.judge(&failing(dated), now);
-            let began = moment(0).told(now);
+            let began = moment(0).date_at(now);
             for condition in &report.conditions {
                 let all = [Some(condition.since), condition.failing_since];
                 for since in all.into_iter().flatten() {

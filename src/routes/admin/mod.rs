@@ -71,7 +71,7 @@ impl Admin {
             let (open, clock) = (Arc::clone(&open), Arc::clone(&about.clock));
             move || match open.get() {
                 Some(open) => answer(&open.readiness.report()),
-                None => answer(&Report::starting(provider, began.told(Moment::now(&*clock)))),
+                None => answer(&Report::starting(provider, began.date_at(Moment::now(&*clock)))),
             }
         });
         let numbers = warp::path!("metrics").and(read()).map({
@@ -105,7 +105,7 @@ impl Admin {
                 };
                 let html = match open.get() {
                     None => {
-                        let began_at = began.told(Moment::now(&*clock));
+                        let began_at = began.date_at(Moment::now(&*clock));
                         page(&unread, &Report::starting(provider, began_at))
                     }
                     Some(open) => {

@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{self, Waker};
 
 use parking_lot::Mutex;
-use signet_base::Seldom;
+use signet_base::LogLimit;
 use tracing::warn;
 
 use super::Crowd;
@@ -373,7 +373,7 @@ impl Connection {
 
     /// Logs that a request is refused because of a `#` in its target.
     pub(crate) fn on_fragment(&self) {
-        static LOGGED: Seldom<&str> = Seldom::new();
+        static LOGGED: LogLimit<&str> = LogLimit::new();
         if let Some(held_back) = LOGGED.may_log(self.crowd.name) {
             warn!(
                 listener = self.crowd.name,

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 pub(crate) use connection::{Connection, Told};
-use signet_base::Seldom;
+use signet_base::LogLimit;
 
 /// The maximum memory in bytes that all connections of a listener hold together, beyond a free allowance for each:
 /// HTTP/2 streams, long answers that are not read, and long incomplete heads.
@@ -250,7 +250,7 @@ impl Crowd {
     }
 
     fn say_full(&self) {
-        static LOGGED: Seldom<&str> = Seldom::new();
+        static LOGGED: LogLimit<&str> = LogLimit::new();
         let Some(held_back) = LOGGED.may_log(self.name) else {
             return;
         };

@@ -18,7 +18,7 @@ const MOST_KINDS: usize = 64;
 
 /// The limit for the lines of one place in the code, counted by kind.
 #[derive(Debug)]
-pub struct Seldom<K>(LazyLock<Mutex<Kinds<K>>>);
+pub struct LogLimit<K>(LazyLock<Mutex<Kinds<K>>>);
 
 #[derive(Debug)]
 struct Kinds<K> {
@@ -33,7 +33,7 @@ struct Pace {
     held_back: u64,
 }
 
-impl<K: Eq + Hash> Seldom<K> {
+impl<K: Eq + Hash> LogLimit<K> {
     /// Makes a limit under which nothing was logged yet.
     #[must_use]
     #[expect(clippy::new_without_default, reason = "it is made for statics alone")]
@@ -73,19 +73,19 @@ impl<K: Eq + Hash> Seldom<K> {
 /// Each failure that was logged gets one such line. Something that fails every other time logs its end no
 /// more often than its failures.
 #[derive(Debug)]
-pub struct SeldomFailing<K> {
-    failures: Seldom<K>,
-    is_told: AtomicBool,
+pub struct FailureLogLimit<K> {
+    failures: LogLimit<K>,
+    is_logged: AtomicBool,
 }
 
-impl<K: Eq + Hash> SeldomFailing<K> {
+impl<K: Eq + Hash> FailureLogLimit<K> {
     /// Makes a limit under which nothing has failed yet.
     #[must_use]
     #[expect(clippy::new_without_default, reason = "as with the other")]
     pub const fn new() -> Self {
         Self {
-            failures: Seldom::new(),
-            is_told: AtomicBool::new(false),
+            failures: LogLimit::new(),
+            is_logged: AtomicBool::new(false),
         }
     }
 
@@ -93,14 +93,14 @@ impl<K: Eq + Hash> SeldomFailing<K> {
     #[must_use]
     pub fn may_log(&self, kind: K) -> Option<u64> {
         let may = self.failures.may_log(kind);
-        self.is_told.fetch_or(may.is_some(), Ordering::Relaxed);
+        self.is_logged.fetch_or(may.is_some(), Ordering::Relaxed);
         may
     }
 
     /// Whether the end of the failures should be logged now.
     #[must_use]
     pub fn may_log_end(&self) -> bool {
-        self.is_told.swap(false, Ordering::Relaxed)
+        self.is_logged.swap(false, Ordering::Relaxed)
     }
 }
 
@@ -110,27 +110,27 @@ mod tests {
 
     #[test]
     fn of_lines_of_one_kind_the_first_is_logged_and_then_one_in_a_while() {
-        let (seldom, now) = (Seldom::new(), Duration::from_secs(1000));
-        assert_eq!(seldom.may_log_at("a", now), Some(0));
+        let (limit, now) = (LogLimit::new(), Duration::from_secs(1000));
+        assert_eq!(limit.may_log_at("a", now), Some(0));
         for millis in 0..5000 {
-            assert_eq!(seldom.may_log_at("a", now + Duration::from_millis(millis)), None);
+            assert_eq!(limit.may_log_at("a", now + Duration::from_millis(millis)), None);
         }
-        assert_eq!(seldom.may_log_at("b", now), Some(0), "another kind is not hidden");
-        assert_eq!(seldom.may_log_at("a", now + PAUSE), Some(5000));
-        assert_eq!(seldom.may_log_at("a", now + PAUSE), None);
-        assert_eq!(seldom.may_log_at("a", now + PAUSE * 2), Some(1));
+        assert_eq!(limit.may_log_at("b", now), Some(0), "another kind is not hidden");
+        assert_eq!(limit.may_log_at("a", now + PAUSE), Some(5000));
+        assert_eq!(limit.may_log_at("a", now + PAUSE), None);
+        assert_eq!(limit.may_log_at("a", now + PAUSE * 2), Some(1));
     }
 
     #[test]
     fn kinds_without_number_are_logged_no_more_often() {
-        let (seldom, now) = (Seldom::new(), Duration::from_secs(1000));
+        let (limit, now) = (LogLimit::new(), Duration::from_secs(1000));
         let logged = (0..10_000)
-            .filter(|kind| seldom.may_log_at(*kind, now).is_some())
+            .filter(|kind| limit.may_log_at(*kind, now).is_some())
             .count();
         assert_eq!(logged, MOST_KINDS + 1);
-        assert_eq!(seldom.may_log_at(5, now), None);
+        assert_eq!(limit.may_log_at(5, now), None);
         assert_eq!(
-            seldom.may_log_at(5, now + PAUSE),
+            limit.may_log_at(5, now + PAUSE),
             Some(1),
             "those that are known stay known"
         );
@@ -138,15 +138,15 @@ mod tests {
 
     #[test]
     fn what_fails_every_other_time_is_logged_no_more_often() {
-        let seldom = SeldomFailing::new();
+        let limit = FailureLogLimit::new();
         let (mut failures, mut ends) = (0, 0);
         for _ in 0..10_000 {
-            failures += usize::from(seldom.may_log("timeout").is_some());
-            ends += usize::from(seldom.may_log_end());
+            failures += usize::from(limit.may_log("timeout").is_some());
+            ends += usize::from(limit.may_log_end());
         }
         assert_eq!((failures, ends), (1, 1));
-        assert_eq!(seldom.may_log("refused"), Some(0));
-        assert!(seldom.may_log_end(), "each failure that was logged has an end");
-        assert!(!seldom.may_log_end());
+        assert_eq!(limit.may_log("refused"), Some(0));
+        assert!(limit.may_log_end(), "each failure that was logged has an end");
+        assert!(!limit.may_log_end());
     }
 }
