@@ -17,7 +17,7 @@ use tracing::{debug, warn};
 use crate::crowd::{Crowd, Member};
 use crate::handler::Handler;
 use crate::peer::{AllowList, Peer};
-use crate::serve::{LONG_HEAD, Manners, serve};
+use crate::serve::{ConnectionLimits, LONG_HEAD, serve};
 use crate::tls::Tls;
 use crate::workers::Workers;
 
@@ -50,8 +50,8 @@ pub struct Limits {
 }
 
 impl Limits {
-    fn manners(&self, longest_head: usize) -> Manners {
-        Manners {
+    fn connection_limits(&self, longest_head: usize) -> ConnectionLimits {
+        ConnectionLimits {
             header_timeout: self.header_timeout,
             longest_head,
         }
@@ -82,7 +82,7 @@ pub async fn serve_tcp<H: Handler>(
     context: Context,
 ) {
     let crowd = Crowd::new(name, context.limits.connections, context.limits.setting);
-    let manners = context.limits.manners(context.limits.tcp_head);
+    let limits = context.limits.connection_limits(context.limits.tcp_head);
     while let Some((stream, client)) = next(name, || listener.accept(), &crowd, &context.shutdown).await {
         if let Err(error) = stream.set_nodelay(true) {
             debug!(listener = name, %error, "cannot set TCP_NODELAY on a connection");
@@ -98,7 +98,7 @@ pub async fn serve_tcp<H: Handler>(
             let Some(stream) = leave(name, TcpStream::from_std(stream)) else {
                 return;
             };
-            serve_counted(serve(stream, tls, &handler, &member, manners), &*record).await;
+            serve_counted(serve(stream, tls, &handler, &member, limits), &*record).await;
         };
         context.tasks.spawn_on(serving, context.workers.next());
     }
@@ -114,7 +114,7 @@ pub async fn serve_unix<H: Handler>(
     context: Context,
 ) {
     let crowd = Crowd::new(name, context.limits.connections, context.limits.setting);
-    let manners = context.limits.manners(LONG_HEAD);
+    let limits = context.limits.connection_limits(LONG_HEAD);
     while let Some((stream, _)) = next(name, || listener.accept(), &crowd, &context.shutdown).await {
         let peer = match stream.peer_cred() {
             Ok(cred) => Peer {
@@ -158,7 +158,7 @@ pub async fn serve_unix<H: Handler>(
             let Some(stream) = leave(name, UnixStream::from_std(stream)) else {
                 return;
             };
-            serve_counted(serve(stream, None, &handler, &member, manners), &*record).await;
+            serve_counted(serve(stream, None, &handler, &member, limits), &*record).await;
         };
         context.tasks.spawn_on(serving, context.workers.next());
     }

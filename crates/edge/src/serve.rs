@@ -24,7 +24,7 @@ use tracing::debug;
 use crate::answer::Response;
 use crate::body::Arriving;
 use crate::codings;
-use crate::crowd::connection::{Connection, Told, UnderWay};
+use crate::crowd::connection::{Connection, Instruction, UnderWay};
 use crate::fragment;
 use crate::handler::Handler;
 use crate::host;
@@ -72,7 +72,7 @@ enum End {
 
 /// The limits for the connections of a listener.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Manners {
+pub(crate) struct ConnectionLimits {
     /// How long a new connection may take to finish its TLS handshake and send its first request.
     pub header_timeout: Duration,
     /// The maximum head of a request over HTTP/1.1, in bytes.
@@ -85,39 +85,44 @@ pub(crate) async fn serve<S, H>(
     tls: Option<Tls>,
     handler: &H,
     connection: &Arc<Connection>,
-    manners: Manners,
+    limits: ConnectionLimits,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Handler,
 {
     let stream = Metered::new(stream, Arc::clone(connection));
     match tls {
-        None => speak(stream, handler, connection, manners).await,
+        None => speak(stream, handler, connection, limits).await,
         // In a box, to keep its buffers out of every connection's task.
-        Some(tls) => Box::pin(serve_tls(stream, tls, handler, connection, manners)).await,
+        Some(tls) => Box::pin(serve_tls(stream, tls, handler, connection, limits)).await,
     }
 }
 
-async fn serve_tls<S, H>(stream: Metered<S>, tls: Tls, handler: &H, connection: &Arc<Connection>, manners: Manners)
-where
+async fn serve_tls<S, H>(
+    stream: Metered<S>,
+    tls: Tls,
+    handler: &H,
+    connection: &Arc<Connection>,
+    limits: ConnectionLimits,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Handler,
 {
-    match unless_told(connection, timeout(manners.header_timeout, tls.accept(stream))).await {
-        Some(Ok(Ok(stream))) => speak(Box::new(stream), handler, connection, manners).await,
+    match unless_told(connection, timeout(limits.header_timeout, tls.accept(stream))).await {
+        Some(Ok(Ok(stream))) => speak(Box::new(stream), handler, connection, limits).await,
         Some(Ok(Err(error))) => debug!(%error, "a TLS handshake failed"),
         Some(Err(_)) => debug!("a TLS handshake did not finish in time"),
         None => {}
     }
 }
 
-async fn speak<S, H>(stream: S, handler: &H, connection: &Arc<Connection>, manners: Manners)
+async fn speak<S, H>(stream: S, handler: &H, connection: &Arc<Connection>, limits: ConnectionLimits)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Handler,
 {
-    let deadline = Instant::now() + manners.header_timeout;
-    let head = manners.longest_head;
+    let deadline = Instant::now() + limits.header_timeout;
+    let head = limits.longest_head;
     // In boxes, so an idle connection uses no memory for later stages.
     match unless_told(
         connection,
@@ -260,8 +265,8 @@ where
     };
     poll_fn(|cx| {
         connection.on_turn();
-        let told = connection.told(cx);
-        if told != Told::Nothing && !finishing {
+        let instruction = connection.instruction(cx);
+        if instruction != Instruction::Nothing && !finishing {
             finishing = true;
             // What has already arrived is answered.
             if let Poll::Ready(outcome) = connection.look_once_more(|| serving.as_mut().poll(cx)) {
@@ -270,7 +275,7 @@ where
             finish(serving.as_mut());
         }
         // Requests that began before the connection was told to go are finished.
-        if told == Told::Go && !connection.is_working() {
+        if instruction == Instruction::Go && !connection.is_working() {
             debug!("an idle connection was closed, because the listener is full");
             return Poll::Ready(End::Done);
         }
@@ -334,8 +339,8 @@ async fn until_drained(connection: &Connection) {
 /// Runs a future, but cuts it short once the process has been ending for a while.
 async fn unless_hurried<F: Future>(connection: &Connection, doing: F) {
     let hurried = async {
-        poll_fn(|cx| match connection.told(cx) {
-            Told::Nothing => Poll::Pending,
+        poll_fn(|cx| match connection.instruction(cx) {
+            Instruction::Nothing => Poll::Pending,
             _ => Poll::Ready(()),
         })
         .await;
@@ -375,17 +380,17 @@ fn refusal<B>(problem: Problem, method: &Method) -> Response<B> {
 
 /// Runs a future, unless the connection is told to finish or to go first.
 async fn unless_told<F: Future>(connection: &Connection, doing: F) -> Option<F::Output> {
-    unless(connection, Told::Finish, doing).await
+    unless(connection, Instruction::Finish, doing).await
 }
 
 /// Runs a future, unless the connection is told to go first.
 async fn unless_gone<F: Future>(connection: &Connection, doing: F) -> Option<F::Output> {
-    unless(connection, Told::Go, doing).await
+    unless(connection, Instruction::Go, doing).await
 }
 
-async fn unless<F: Future>(connection: &Connection, least: Told, doing: F) -> Option<F::Output> {
+async fn unless<F: Future>(connection: &Connection, least: Instruction, doing: F) -> Option<F::Output> {
     let mut doing = pin!(doing);
-    poll_fn(|cx| match connection.told(cx) >= least {
+    poll_fn(|cx| match connection.instruction(cx) >= least {
         // What has already arrived counts.
         true => match connection.look_once_more(|| doing.as_mut().poll(cx)) {
             Poll::Ready(done) => Poll::Ready(Some(done)),

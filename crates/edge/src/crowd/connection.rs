@@ -31,7 +31,7 @@ const TURN: u64 = 4;
 /// The instruction that a connection was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
-pub(crate) enum Told {
+pub(crate) enum Instruction {
     /// Continue as before.
     Nothing = 0,
     /// Finish the current requests, then end.
@@ -45,7 +45,7 @@ pub(crate) enum Told {
 pub(crate) struct Connection {
     crowd: Arc<Crowd>,
     key: Mutex<(u64, u64)>,
-    told: AtomicU8,
+    instruction: AtomicU8,
     task: OnceLock<Waker>,
     /// Counts requests, and pieces of bodies that the peer has accepted. It shows that the connection is alive.
     activity: Tally,
@@ -107,7 +107,7 @@ impl Connection {
         Self {
             crowd,
             key: Mutex::new(key),
-            told: AtomicU8::default(),
+            instruction: AtomicU8::default(),
             task: OnceLock::new(),
             activity: Tally::default(),
             in_turn: Tally::default(),
@@ -244,8 +244,8 @@ impl Connection {
     }
 
     /// Gives the task an instruction and wakes it. A stronger instruction is never replaced by a weaker one.
-    pub(crate) fn tell(&self, told: Told) {
-        self.told.fetch_max(told as u8, Ordering::SeqCst);
+    pub(crate) fn tell(&self, instruction: Instruction) {
+        self.instruction.fetch_max(instruction as u8, Ordering::SeqCst);
         // Because of the fence, either the task is visible here, or the task sees the instruction when it first asks.
         fence(Ordering::SeqCst);
         if let Some(task) = self.task.get() {
@@ -254,21 +254,21 @@ impl Connection {
     }
 
     /// The current instruction. The task of the connection calls this and is woken when it changes.
-    pub(crate) fn told(&self, cx: &task::Context<'_>) -> Told {
+    pub(crate) fn instruction(&self, cx: &task::Context<'_>) -> Instruction {
         if self.task.get().is_none() {
             let _ = self.task.set(cx.waker().clone());
             fence(Ordering::SeqCst);
         }
-        match self.told.load(Ordering::Acquire) {
-            0 => Told::Nothing,
-            1 => Told::Finish,
-            _ => Told::Go,
+        match self.instruction.load(Ordering::Acquire) {
+            0 => Instruction::Nothing,
+            1 => Instruction::Finish,
+            _ => Instruction::Go,
         }
     }
 
     /// Whether nothing more must be read from the peer.
     pub(crate) fn is_deaf(&self, cx: &task::Context<'_>) -> bool {
-        self.told(cx) == Told::Go && !self.last_look.load(Ordering::Relaxed)
+        self.instruction(cx) == Instruction::Go && !self.last_look.load(Ordering::Relaxed)
     }
 
     /// Polls once more after the connection was told to go, to answer what has already arrived.
@@ -392,7 +392,7 @@ impl Connection {
 
     /// Whether the connection was told to end, at once or after its requests.
     pub(crate) fn is_told(&self) -> bool {
-        self.told.load(Ordering::Relaxed) != Told::Nothing as u8
+        self.instruction.load(Ordering::Relaxed) != Instruction::Nothing as u8
     }
 
     /// Handles the choice of HTTP/2. The bytes before were the TLS handshake and the preface.

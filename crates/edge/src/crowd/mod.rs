@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::warn;
 
-pub(crate) use connection::{Connection, Told};
+pub(crate) use connection::{Connection, Instruction};
 use signet_base::LogLimit;
 
 /// The maximum memory in bytes that all connections of a listener hold together, beyond a free allowance for each:
@@ -119,7 +119,7 @@ impl Crowd {
         let mut present = self.present();
         present.closed = true;
         for connection in present.by_rest.values() {
-            connection.tell(Told::Finish);
+            connection.tell(Instruction::Finish);
         }
     }
 
@@ -158,7 +158,7 @@ impl Crowd {
         let key = (self.now(), present.admitted);
         let connection = Arc::new(Connection::new(Arc::clone(self), key));
         if present.closed {
-            connection.tell(Told::Finish);
+            connection.tell(Instruction::Finish);
         }
         present.by_rest.insert(key, Arc::clone(&connection));
         Some(Member(connection))
@@ -184,7 +184,7 @@ impl Crowd {
             };
             if rested <= noted.0 {
                 first.remove();
-                connection.tell(Told::Go);
+                connection.tell(Instruction::Go);
                 return true;
             }
             first.remove();
@@ -205,7 +205,7 @@ impl Crowd {
             return false;
         };
         present.by_rest.remove(&longest.key());
-        longest.tell(Told::Go);
+        longest.tell(Instruction::Go);
         true
     }
 
@@ -230,7 +230,7 @@ impl Crowd {
             };
             present.leaving += most.leave_behind();
             present.by_rest.remove(&most.key());
-            most.tell(Told::Go);
+            most.tell(Instruction::Go);
         }
         held(&present) <= HELD
     }

@@ -13,7 +13,7 @@ use crate::answer::Response;
 use crate::body::{Arriving, json, read};
 use crate::crowd::Crowd;
 use crate::handler::Handler;
-use crate::serve::{LONG_HEAD, Manners, serve};
+use crate::serve::{ConnectionLimits, LONG_HEAD, serve};
 
 /// Fields that frame no body, though some look like it.
 const FIELDS: [&str; 13] = [
@@ -106,11 +106,11 @@ async fn answered(octets: &[u8], lengths: &[usize]) -> String {
     let (ours, theirs) = duplex(LONG_HEAD);
     let serving = tokio::spawn(async move {
         let member = crowd.admit().await;
-        let manners = Manners {
+        let limits = ConnectionLimits {
             header_timeout: Duration::from_secs(10),
             longest_head: LONG_HEAD,
         };
-        serve(theirs, None, &Reader, &member, manners).await;
+        serve(theirs, None, &Reader, &member, limits).await;
     });
     let (mut reader, mut writer) = tokio::io::split(ours);
     let send = async {

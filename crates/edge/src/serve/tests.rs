@@ -7,7 +7,7 @@ use http::Request;
 use http_body_util::Full;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 
-use super::{LONG_HEAD, Manners, serve};
+use super::{ConnectionLimits, LONG_HEAD, serve};
 use crate::answer::Response;
 use crate::body::{Arriving, json};
 use crate::crowd::{Crowd, HELD};
@@ -31,11 +31,11 @@ async fn answered(pieces: &[&str]) -> String {
     let (mut ours, theirs) = duplex(LONG_HEAD);
     let serving = tokio::spawn(async move {
         let member = crowd.admit().await;
-        let manners = Manners {
+        let limits = ConnectionLimits {
             header_timeout: Duration::from_secs(10),
             longest_head: LONG_HEAD,
         };
-        serve(theirs, None, &Hello, &member, manners).await;
+        serve(theirs, None, &Hello, &member, limits).await;
     });
     for piece in pieces {
         ours.write_all(piece.as_bytes()).await.expect("sent");

@@ -11,7 +11,7 @@ use http::header::CONNECTION;
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::{Either, Full};
 
-use super::{Connection, Told, octets};
+use super::{Connection, Instruction, octets};
 use crate::answer::{AnswerBody, Body, PassedOn, Response};
 use crate::problem::Problem;
 
@@ -71,7 +71,7 @@ impl UnderWay {
         connection.refused.add(1);
         // The client keeps asking, and does not read the answers or does not heed the refusals.
         if connection.is_peer_slow() || connection.refused.count() > MOST_REFUSED {
-            connection.tell(Told::Go);
+            connection.tell(Instruction::Go);
         }
         Err(way)
     }
