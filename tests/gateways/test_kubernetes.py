@@ -100,7 +100,7 @@ def test_claims_that_are_not_to_be_signed_are_refused_with_the_reason(signer: Si
         (encoded("[]"), invalid, "JSON object"),
         ("", invalid, "not JSON"),
         (f"{encoded(good)}.{encoded(good)}", invalid, "base64url"),
-        (encoded(good | {"large": "x" * 13_000}), invalid, "too many"),
+        (encoded(good | {"large": "x" * 13_000}), invalid, "too long"),
     ]:
         status, text = failure(lambda payload=payload: api_server.sign(payload))
         assert (status, reason in text) == (code, True), text

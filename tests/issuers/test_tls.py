@@ -119,7 +119,7 @@ def trouble(
         "another name": (
             authority.certificate("login.example.com").context(),
             ours,
-            f'the server's certificate is not for {LOOPBACK}, but for DnsName("login.example.com")',
+            f'certificate is not for {LOOPBACK}, but for DnsName("login.example.com")',
         ),
         "no name": (authority.certificate(None).context(), ours, f"not for {LOOPBACK}, but for no name"),
         "expired": (authority.certificate(life=(-2 * DAY, -DAY)).context(), ours, "expired at 20"),
