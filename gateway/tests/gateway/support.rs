@@ -160,15 +160,20 @@ impl Answer {
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(at, _)| at == name)
-            .map(|(_, value)| value.as_str())
+        first(&self.headers, name)
     }
 
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
+}
+
+/// The first value of a header.
+fn first<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    headers
+        .iter()
+        .find(|(at, _)| at == name)
+        .map(|(_, value)| value.as_str())
 }
 
 /// A request that a backend has received.
@@ -182,10 +187,7 @@ pub(crate) struct Asked {
 
 impl Asked {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(at, _)| at == name)
-            .map(|(_, value)| value.as_str())
+        first(&self.headers, name)
     }
 
     pub(crate) fn json(&self) -> Value {
