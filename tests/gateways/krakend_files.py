@@ -10,10 +10,9 @@ import http
 import http.server
 import json
 import random
-import threading
 from typing import Any
 
-from program import LOOPBACK
+from processes import HttpServer
 
 NAMES = ["a", "b", "c", "d", "name", "items"]
 TEXTS = ["", "text", "Ünïcode ✓", 'quote " and \\', "<b>&</b>", "a/b?c=d", "line\nline", "0"]
@@ -96,7 +95,7 @@ class Documents:
         return self._random.choice([self._random.choice(TEXTS), Number(self._random.choice(NUMBERS)), True, False, None])
 
 
-class Backend:
+class Backend(HttpServer):
     """Answers with its documents."""
 
     def __init__(self, documents: Documents) -> None:
@@ -117,14 +116,7 @@ class Backend:
             def log_message(self, format: str, *args: Any) -> None:
                 """Logs nothing, because the tests report what is wrong."""
 
-        self._server = http.server.ThreadingHTTPServer((LOOPBACK, 0), Serve)
-        self._server.daemon_threads = True
-        self.port = self._server.server_port
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def stop(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(Serve)
 
 
 class Endpoints:

@@ -52,7 +52,21 @@ class Client:
         self.connection.close()
 
 
-class Service:
+class HttpServer:
+    """A server on a free port of this machine, with a thread for each connection."""
+
+    def __init__(self, handler: type[http.server.BaseHTTPRequestHandler]) -> None:
+        self._server = http.server.ThreadingHTTPServer((LOOPBACK, 0), handler)
+        self._server.daemon_threads = True
+        self.port = self._server.server_port
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class Service(HttpServer):
     """A service that answers with the headers that it got."""
 
     def __init__(self) -> None:
@@ -75,14 +89,7 @@ class Service:
             def log_message(self, format: str, *args: Any) -> None:
                 """Logs nothing, because the tests report faults."""
 
-        self._server = http.server.ThreadingHTTPServer((LOOPBACK, 0), Echo)
-        self._server.daemon_threads = True
-        self.port = self._server.server_port
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def stop(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(Echo)
 
 
 def adapted(configuration: Path, replacements: Iterable[tuple[str, object]]) -> str:
