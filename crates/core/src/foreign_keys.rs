@@ -346,6 +346,7 @@ fn weak(weakness: Weakness) -> &'static str {
             "is an RSA key that can be factored, because its two factors are too close (CVE-2022-26320)"
         }
         Weakness::Roca => "is an RSA key that can be factored (ROCA, CVE-2017-15361)",
+        Weakness::NotJudged => "is one of too many new RSA keys: it is examined when the keys are read again",
     }
 }
 

@@ -16,6 +16,10 @@ const LARGEST_FACTOR: u32 = 65_537;
 /// Of the numbers that are no k-th power, one in k to this power passes the quick test. It is then looked at closely.
 const WITNESSES: usize = 8;
 
+/// How much work one reading of an issuer's keys may cause, in [`work`]: 8 new moduli of 8192 bits, or 64 of 4096, which take
+/// seconds. Without a limit, an issuer with 256 new keys at each reading would keep a processor busy.
+const MOST_WORK: usize = 4096;
+
 /// The odd primes up to [`LARGEST_FACTOR`].
 static PRIMES: LazyLock<Vec<u32>> = LazyLock::new(|| {
     let mut is_composite = vec![false; LARGEST_FACTOR as usize + 1];
@@ -35,26 +39,46 @@ static PRIMES: LazyLock<Vec<u32>> = LazyLock::new(|| {
 
 /// The verdicts on the RSA moduli that an issuer published last.
 #[derive(Clone, Debug, Default)]
-pub struct Judged(HashMap<Vec<u8>, Result<(), Weakness>>);
+pub struct Judged {
+    verdicts: HashMap<Vec<u8>, Result<(), Weakness>>,
+    /// The [`work`] for the verdicts that no earlier reading gave.
+    spent: usize,
+}
 
 impl Judged {
     /// Records a modulus, big-endian, as good, because it was judged before.
     pub(crate) fn is_good(&mut self, n: &[u8]) {
-        self.0.insert(n.to_vec(), Ok(()));
+        self.verdicts.insert(n.to_vec(), Ok(()));
     }
 
     /// The verdict on a modulus, which is big-endian and odd: that of `before`, or a new one.
+    ///
+    /// # Errors
+    /// The weakness of the modulus, or [`Weakness::NotJudged`] if this reading has already caused [`MOST_WORK`]. The latter is
+    /// not kept, so the next reading judges the modulus.
     pub(crate) fn judge(&mut self, n: &[u8], before: &Self) -> Result<(), Weakness> {
-        let known = self.0.get(n).or_else(|| before.0.get(n));
-        let verdict = known.copied().unwrap_or_else(|| judge(n));
-        self.0.insert(n.to_vec(), verdict);
+        let known = self.verdicts.get(n).or_else(|| before.verdicts.get(n)).copied();
+        let verdict = match known {
+            Some(verdict) => verdict,
+            None if self.spent + work(n) > MOST_WORK => return Err(Weakness::NotJudged),
+            None => {
+                self.spent += work(n);
+                judge(n)
+            }
+        };
+        self.verdicts.insert(n.to_vec(), verdict);
         verdict
     }
 
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.verdicts.len()
     }
+}
+
+/// The cost of a judgement, which grows with the cube of the length: 1 for 1024 bits.
+fn work(n: &[u8]) -> usize {
+    n.len().div_ceil(128).pow(3)
 }
 
 /// Judges a modulus, big-endian and odd.
@@ -197,11 +221,11 @@ mod tests {
     fn a_verdict_is_asked_for_once_and_forgotten_with_its_modulus() {
         let n = (mersenne(1279) * mersenne(2203)).to_bytes_be();
         let prime = mersenne(2203).to_bytes_be();
-        // Verdicts that no look at these numbers would give: so it is them that are told again.
-        let before = Judged(HashMap::from([
-            (n.clone(), Err(Weakness::Roca)),
-            (prime.clone(), Ok(())),
-        ]));
+        // A new judgement would not give these verdicts, so they show that the earlier ones are used.
+        let before = Judged {
+            verdicts: HashMap::from([(n.clone(), Err(Weakness::Roca)), (prime.clone(), Ok(()))]),
+            spent: 0,
+        };
         let mut now = Judged::default();
         assert_eq!(now.judge(&n, &before), Err(Weakness::Roca));
         assert_eq!(
@@ -212,5 +236,23 @@ mod tests {
         assert_eq!((now.len(), before.len()), (1, 2));
         let mut next = Judged::default();
         assert_eq!(next.judge(&prime, &now), Err(Weakness::Prime));
+    }
+
+    #[test]
+    fn one_reading_judges_a_bounded_number_of_new_moduli_and_the_next_one_goes_on() {
+        // Each is odd and divisible by 3, so that its judgement takes no time, and costs as much as any of 8192 bits.
+        let moduli: Vec<Vec<u8>> = (0..10_u8)
+            .map(|number| [&[0xff; 1022][..], &[3, 6 * number + 3]].concat())
+            .collect();
+        let mut before = Judged::default();
+        let verdicts = |reading: &mut Judged, before: &Judged| -> Vec<Weakness> {
+            let verdicts = moduli.iter().map(|n| reading.judge(n, before));
+            verdicts.map(|verdict| verdict.expect_err("divisible by 3")).collect()
+        };
+        let first = verdicts(&mut before, &Judged::default());
+        assert_eq!(first[..8], [Weakness::SmallFactor; 8]);
+        assert_eq!(first[8..], [Weakness::NotJudged; 2]);
+        let next = verdicts(&mut Judged::default(), &before);
+        assert_eq!(next, [Weakness::SmallFactor; 10]);
     }
 }

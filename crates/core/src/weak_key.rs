@@ -31,6 +31,9 @@ pub enum Weakness {
     /// The modulus has the structure of Infineon's RSA library (ROCA, CVE-2017-15361).
     #[error("its RSA modulus was made by a faulty generator (ROCA), so its factors can be computed (CVE-2017-15361)")]
     Roca,
+    /// The issuer published so many new RSA keys at once that this one was not examined. It is examined the next time.
+    #[error("the issuer published too many new RSA keys at once, so it was not examined yet")]
+    NotJudged,
 }
 
 /// Checks that these 32 bytes are an Ed25519 key with which only its owner can sign.
