@@ -250,7 +250,13 @@ fn a_head_that_comes_too_slowly_gets_a_408() {
         let target = listener.target_with(&[("SIGNET_HEADER_TIMEOUT", "1s")]);
         let mut connection = target.connect(listener);
         connection.send(b"GET / HTTP/1.1\r\nhost:").expect("sent");
-        assert_eq!(connection.answer("GET").expect("an answer").status, 408, "{listener:?}");
+        let answer = connection.answer("GET").expect("an answer");
+        assert_eq!(answer.status, 408, "{listener:?}");
+        assert_eq!(
+            answer.json()["type"],
+            "urn:signet:problem:request_timeout",
+            "{listener:?}"
+        );
         assert!(connection.ends_within(SOON), "{listener:?}");
     }
 }

@@ -137,6 +137,22 @@ impl Problem {
         headers
     }
 
+    /// The whole answer as octets of HTTP/1.1, for a connection that ends with it.
+    pub(crate) fn to_last_answer(&self) -> Vec<u8> {
+        let body = self.to_json();
+        let mut answer = format!(
+            "HTTP/1.1 {}\r\nconnection: close\r\ncontent-length: {}\r\n",
+            self.status(),
+            body.len()
+        )
+        .into_bytes();
+        for (name, value) in &self.headers() {
+            answer.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+        }
+        answer.extend([b"\r\n", &body[..]].concat());
+        answer
+    }
+
     /// The answer with this document.
     #[must_use]
     pub fn into_response<B>(self) -> Response<B> {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use http::{Method, Request};
+use http::{Method, Request, StatusCode};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -53,7 +53,6 @@ const MAX_STREAMS: u32 = 256;
 /// this does not slow it down.
 const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 256 * 1024;
-const TIMED_OUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
 /// Why a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -188,9 +187,9 @@ async fn speak_http1<S, H>(
         drive(serving, http1::Connection::graceful_shutdown, connection, deadline).await
     };
     match end {
-        End::Late => stream.say(TIMED_OUT).await,
+        End::Late => stream.say(&too_late().to_last_answer()).await,
         End::Full => {
-            stream.say(&full()).await;
+            stream.say(&too_many_heads().to_last_answer()).await;
             unless_gone(connection, unless_hurried(connection, stream.linger())).await;
         }
         End::Sending => {
@@ -352,21 +351,19 @@ async fn unless_hurried<F: Future>(connection: &Connection, doing: F) {
     }
 }
 
-/// The answer to an incomplete head if there is no memory for it.
-fn full() -> Vec<u8> {
-    let problem =
-        Problem::overloaded("too many long requests have come in part; send yours whole, or try again in a second");
-    let body = problem.to_json();
-    let mut answer = format!(
-        "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: {}\r\n",
-        body.len()
+/// A client sent a part of a request, and the rest is not there in time.
+fn too_late() -> Problem {
+    Problem::new(
+        StatusCode::REQUEST_TIMEOUT,
+        "request_timeout",
+        "The request arrived too slowly",
+        "the rest of the request did not arrive in time; send the whole request at once",
     )
-    .into_bytes();
-    for (name, value) in &problem.headers() {
-        answer.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
-    }
-    answer.extend([b"\r\n", &body[..]].concat());
-    answer
+}
+
+/// Others have sent so many heads in part that there is no memory for one more.
+fn too_many_heads() -> Problem {
+    Problem::overloaded("too many long requests have come in part; send yours whole, or try again in a second")
 }
 
 /// A problem over HTTP/2. hyper would also send its body in an answer to `HEAD`.
