@@ -95,6 +95,12 @@ impl Authenticator {
         }
     }
 
+    /// The requirements for tokens.
+    #[must_use]
+    pub const fn validator(&self) -> &Validator {
+        &self.validator
+    }
+
     /// Checks a request, and replaces the client's headers by those from the claims.
     ///
     /// # Errors

@@ -13,9 +13,10 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, fmt};
 
-use crate::file::{Document, Report, Strictness};
+use crate::file::Strictness;
+use crate::plan::Log;
 use crate::plan::rules::AGENT;
-use crate::plan::{Log, Plan};
+use crate::plan_file::PlanFile;
 use crate::run;
 
 /// The result of a command.
@@ -103,21 +104,24 @@ fn command() -> Command {
         .subcommand(Command::new("version").about("Print the version"))
 }
 
-/// Compiles a file to a plan. Also returns the report.
-fn plan(matches: &ArgMatches, variables: &[(String, String)]) -> (Option<Plan>, Report, String) {
-    let path = matches.get_one::<PathBuf>("config").cloned().unwrap_or_default();
-    let strictness = match matches.get_flag("lenient") {
-        true => Strictness::Lenient,
-        false => Strictness::Strict,
-    };
-    let mut report = Report::default();
-    let document = Document::read(&path, variables, strictness, &mut report);
-    let plan = document.and_then(|document| Plan::read(&document, &mut report));
-    (plan, report, path.display().to_string())
+/// The file of the command line. Only `run` has a port.
+fn plan_file(matches: &ArgMatches, variables: &[(String, String)]) -> PlanFile {
+    PlanFile {
+        path: matches.get_one::<PathBuf>("config").cloned().unwrap_or_default(),
+        variables: variables.to_vec(),
+        strictness: match matches.get_flag("lenient") {
+            true => Strictness::Lenient,
+            false => Strictness::Strict,
+        },
+        port: matches.try_get_one::<u16>("port").ok().flatten().copied(),
+        debug: matches.get_flag("debug"),
+    }
 }
 
 fn check(matches: &ArgMatches, variables: &[(String, String)]) -> Outcome {
-    let (plan, report, file) = plan(matches, variables);
+    let file = plan_file(matches, variables);
+    let (plan, report) = file.compile();
+    let file = file.path.display().to_string();
     let mut outcome = Outcome::default();
     for warning in report.warnings() {
         let _ = writeln!(outcome.stderr, "warning: {warning}");
@@ -136,23 +140,21 @@ fn check(matches: &ArgMatches, variables: &[(String, String)]) -> Outcome {
 }
 
 fn serve(matches: &ArgMatches, variables: &[(String, String)]) -> Outcome {
-    let (plan, report, file) = plan(matches, variables);
-    let Some(mut plan) = plan else {
+    let file = plan_file(matches, variables);
+    // Before it is compiled, so that a change in between is found later.
+    let seen = file.digest();
+    let (plan, report) = file.compile();
+    let name = file.path.display().to_string();
+    let Some(plan) = plan else {
         return Outcome {
-            stderr: report.to_text(&file),
+            stderr: report.to_text(&name),
             code: report.exit_code(),
             ..Outcome::default()
         };
     };
-    if let Some(port) = matches.get_one::<u16>("port") {
-        plan.listen.set_port(*port);
-    }
-    if matches.get_flag("debug") {
-        plan.log.level = Level::DEBUG;
-    }
     start_log(plan.log);
     for warning in report.warnings() {
-        warn!("{file}: {warning}");
+        warn!("{name}: {warning}");
     }
     let served = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -160,7 +162,7 @@ fn serve(matches: &ArgMatches, variables: &[(String, String)]) -> Outcome {
         .map_err(|error| format!("the system refused a runtime: {error}"))
         .and_then(|runtime| {
             runtime
-                .block_on(run::run(plan, &data_dir(variables)))
+                .block_on(run::run(file, seen, plan, &data_dir(variables)))
                 .map_err(|error| chain(&error))
         });
     match served {

@@ -1,7 +1,6 @@
 //! The way of a request through the gateway: what answers it, and the headers that every answer has.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, HOST, HeaderName, HeaderValue, LOCATION, ORIGIN};
@@ -14,11 +13,11 @@ use signet_edge::body::{Arriving, empty, json};
 
 use crate::answer::{self, COMPLETED, Response};
 use crate::ask::Call;
-use crate::auth::Authenticator;
 use crate::flowing::Flowing;
 use crate::plan::Plan;
 use crate::plan::rules::Page;
 use crate::routes::{RouteMatch, Undecodable};
+use crate::serving::{Current, Serving};
 use crate::upstream::Upstream;
 
 const VERSION: HeaderName = HeaderName::from_static("x-krakend");
@@ -26,68 +25,82 @@ const VERSION: HeaderName = HeaderName::from_static("x-krakend");
 /// The gateway, as one connection sees it.
 #[derive(Clone, Debug)]
 pub struct Gateway<U> {
-    plan: Arc<Plan>,
-    /// The validators of the plan, in their order.
-    authenticators: Arc<[Authenticator]>,
-    upstream: U,
+    current: Current<U>,
     /// The address at the other end of the connection.
     peer: IpAddr,
-    /// The same for a header, if it is that of the client: a trusted proxy has many.
-    client: Option<HeaderValue>,
+    /// The same, for a header.
+    address: HeaderValue,
 }
 
 impl<U: Upstream> Gateway<U> {
     /// For the connection of this client.
-    pub fn new(plan: Arc<Plan>, authenticators: Arc<[Authenticator]>, upstream: U, client: SocketAddr) -> Self {
+    pub fn new(current: Current<U>, client: SocketAddr) -> Self {
         // An address of IPv4 that came over a listener of IPv6 is one of IPv4.
         let peer = client.ip().to_canonical();
-        let client = (!plan.rules.proxies.have(peer)).then(|| written(peer));
         Self {
-            plan,
-            authenticators,
-            upstream,
+            current,
             peer,
-            client,
+            address: written(peer),
         }
+    }
+}
+
+/// A request on its way, with the plan that was current when it began.
+struct Passage<'a, U> {
+    serving: &'a Serving<U>,
+    peer: IpAddr,
+    address: &'a HeaderValue,
+}
+
+impl<U: Upstream> Passage<'_, U> {
+    const fn plan(&self) -> &Plan {
+        &self.serving.plan
     }
 
     async fn answer(&self, request: Request<Arriving>) -> Response {
         let path = request.uri().path();
-        if self.plan.rules.health_path.as_deref() == Some(path) && request.method() == Method::GET {
+        if self.plan().rules.health_path.as_deref() == Some(path) && request.method() == Method::GET {
             return health();
         }
-        let found = self.plan.routes.find(request.method(), path);
+        let found = self.plan().routes.find(request.method(), path);
         let (endpoint, parameters) = match found {
             Ok(RouteMatch::Endpoint(endpoint, parameters)) => (endpoint, parameters),
             Ok(other) => return self.nowhere(&request, other),
             Err(Undecodable) => return empty(StatusCode::BAD_REQUEST),
         };
-        let endpoint = &self.plan.endpoints[endpoint];
+        let endpoint = &self.plan().endpoints[endpoint];
         if parameters.iter().any(|value| is_ambiguous(value)) {
             return empty(StatusCode::BAD_REQUEST);
         }
         let (head, body) = request.into_parts();
         let mut call = self.call(head, parameters);
-        if let Some(authenticator) = endpoint.validator.and_then(|number| self.authenticators.get(number)) {
+        if let Some(authenticator) = endpoint
+            .validator
+            .and_then(|number| self.serving.authenticators.get(number))
+        {
             match authenticator.check(&mut call.headers) {
                 Ok(claims) => call.claims = Some(claims),
                 Err(refused) => {
-                    let mut response = refused.response(self.plan.rules.tells_errors);
-                    response.headers_mut().insert(VERSION, self.plan.rules.version.clone());
+                    let mut response = refused.response(self.plan().rules.tells_errors);
+                    response
+                        .headers_mut()
+                        .insert(VERSION, self.plan().rules.version.clone());
                     return response;
                 }
             }
         } else if endpoint.validator.is_some() {
             return empty(StatusCode::SERVICE_UNAVAILABLE);
         }
-        let mut response = answer::answer(&self.upstream, &self.plan, endpoint, &call, body).await;
-        response.headers_mut().insert(VERSION, self.plan.rules.version.clone());
+        let mut response = answer::answer(&self.serving.upstream, self.plan(), endpoint, &call, body).await;
+        response
+            .headers_mut()
+            .insert(VERSION, self.plan().rules.version.clone());
         response
     }
 
     fn call(&self, head: Parts, parameters: Vec<String>) -> Call {
         let host = head.headers.get(HOST).cloned();
-        let client = self.client.clone();
+        let proxies = &self.plan().rules.proxies;
         let authority = || {
             head.uri
                 .authority()
@@ -96,7 +109,10 @@ impl<U: Upstream> Gateway<U> {
         Call {
             parameters,
             query: head.uri.query().unwrap_or_default().to_owned(),
-            client: client.unwrap_or_else(|| written(self.plan.rules.proxies.client(self.peer, &head.headers))),
+            client: match proxies.have(self.peer) {
+                true => written(proxies.client(self.peer, &head.headers)),
+                false => self.address.clone(),
+            },
             host: host.or_else(authority),
             claims: None,
             headers: head.headers,
@@ -105,9 +121,9 @@ impl<U: Upstream> Gateway<U> {
 
     /// The answer where no endpoint is.
     fn nowhere(&self, request: &Request<Arriving>, found: RouteMatch) -> Response {
-        let rules = &self.plan.rules;
+        let rules = &self.plan().rules;
         let path = request.uri().path();
-        if let Some(path) = self.plan.routes.nearest(request.method(), path, rules.redirects) {
+        if let Some(path) = self.plan().routes.nearest(request.method(), path, rules.redirects) {
             let location = match request.uri().query() {
                 Some(query) => format!("{path}?{query}"),
                 None => path,
@@ -144,7 +160,7 @@ impl<U: Upstream> Gateway<U> {
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, page.content_type.clone());
-        headers.insert(VERSION, self.plan.rules.version.clone());
+        headers.insert(VERSION, self.plan().rules.version.clone());
         response
     }
 }
@@ -153,8 +169,14 @@ impl<U: Upstream> Handler for Gateway<U> {
     type Streamed = Flowing;
 
     async fn handle(&self, request: Request<Arriving>) -> Response {
-        let Some(cors) = &self.plan.rules.cors else {
-            return self.answer(request).await;
+        let serving = self.current.load_full();
+        let passage = Passage {
+            serving: &serving,
+            peer: self.peer,
+            address: &self.address,
+        };
+        let Some(cors) = &serving.plan.rules.cors else {
+            return passage.answer(request).await;
         };
         if let Some((status, headers)) = cors.preflight(request.method(), request.headers()) {
             let mut response = empty(status);
@@ -162,7 +184,7 @@ impl<U: Upstream> Handler for Gateway<U> {
             return response;
         }
         let origin = request.headers().get(ORIGIN).cloned();
-        let mut response = self.answer(request).await;
+        let mut response = passage.answer(request).await;
         cors.finish(origin.as_ref(), response.headers_mut());
         response
     }

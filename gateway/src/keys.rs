@@ -1,6 +1,6 @@
 //! Fetches the keys that verify tokens. Each source is followed once, however many endpoints use it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,55 +39,143 @@ impl Record for Uncounted {
     fn on_keys(&self, _: &Issuer, _: usize, _: Timestamp) {}
 }
 
-/// Makes the authenticators of these validators, in the same order, and follows their keys until shutdown.
-///
-/// # Errors
-/// [`NoClient`], if the certificate authorities of a source cannot be read.
-pub async fn follow(
-    validators: &[Validator],
-    data_dir: &Path,
-    tasks: &TaskTracker,
-    shutdown: &CancellationToken,
-) -> Result<Arc<[Authenticator]>, NoClient> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let record: Arc<dyn Record> = Arc::new(Uncounted);
-    let tolerance = Tolerance {
-        apart: APART,
-        forgotten_after: Duration::from_secs(24 * 3600),
-    };
-    let clock_watch = Arc::new(ClockWatch::new(Arc::clone(&clock), tolerance));
-    let options = FollowOptions {
-        clock: &clock_watch.steady(),
-        record: &record,
-        data_dir,
-        ahead: APART,
-    };
-    let issuers = Issuers::follow(&places(validators), options, tasks, shutdown).await?;
-    if !validators.is_empty() {
-        tasks.spawn(Arc::clone(&clock_watch).run(shutdown.clone()));
-        wait(&issuers).await;
+/// Follows the sources of keys. A source that the plans before and after a reload both need is followed on, with its keys.
+#[derive(Debug)]
+pub struct Followers {
+    data_dir: PathBuf,
+    tasks: TaskTracker,
+    shutdown: CancellationToken,
+    clock: Arc<dyn Clock>,
+    clock_watch: Arc<ClockWatch>,
+    /// Whether the watch on the clock runs.
+    is_watching: bool,
+    sources: Vec<Source>,
+}
+
+/// A source of keys that is followed.
+#[derive(Debug)]
+struct Source {
+    terms: TrustedIssuer,
+    trusted: Arc<Trusted>,
+    /// Ends the tasks of this source.
+    stop: CancellationToken,
+    /// The authenticators with the keys of this source, and the tokens that they know.
+    authenticators: Vec<Arc<Authenticator>>,
+    /// Whether the newest plan needs the source.
+    is_needed: bool,
+}
+
+impl Followers {
+    /// Follows no source yet.
+    #[must_use]
+    pub fn new(data_dir: &Path, tasks: TaskTracker, shutdown: CancellationToken) -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let tolerance = Tolerance {
+            apart: APART,
+            forgotten_after: Duration::from_secs(24 * 3600),
+        };
+        Self {
+            data_dir: data_dir.to_owned(),
+            tasks,
+            shutdown,
+            clock_watch: Arc::new(ClockWatch::new(Arc::clone(&clock), tolerance)),
+            clock,
+            is_watching: false,
+            sources: Vec::new(),
+        }
     }
-    let authenticator = |validator: &Validator| {
+
+    /// Makes the authenticators of these validators, in the same order. Sources that are not followed yet are followed until
+    /// shutdown, or until [`Self::retire`] finds that no validator needs them.
+    ///
+    /// # Errors
+    /// [`NoClient`], if the certificate authorities of a source cannot be read.
+    pub async fn follow(&mut self, validators: &[Validator]) -> Result<Vec<Arc<Authenticator>>, NoClient> {
+        let places = places(validators);
+        for source in &mut self.sources {
+            source.is_needed = places.contains(&source.terms);
+        }
+        for terms in places {
+            if !self.sources.iter().any(|source| source.terms == terms) {
+                self.start(terms).await?;
+            }
+        }
+        if !self.sources.is_empty() {
+            if !self.is_watching {
+                self.is_watching = true;
+                self.tasks
+                    .spawn(Arc::clone(&self.clock_watch).run(self.shutdown.clone()));
+            }
+            wait(&self.sources).await;
+        }
+        // All or none, because endpoints refer to authenticators by number. The gateway answers 503 where one is missing.
+        let authenticators: Option<Vec<Arc<Authenticator>>> = validators
+            .iter()
+            .map(|validator| self.authenticator(validator))
+            .collect();
+        Ok(authenticators.unwrap_or_default())
+    }
+
+    /// The authenticator of this validator. One that is already in use is kept, with the tokens that it has verified.
+    fn authenticator(&mut self, validator: &Validator) -> Option<Arc<Authenticator>> {
         let name = name(&validator.keys);
-        let trusted: Option<&Arc<Trusted>> = issuers.iter().find(|trusted| trusted.terms().issuer == name);
-        trusted.map(|trusted| {
-            let source = IssuerKeys {
-                trusted: Arc::clone(trusted),
-                clock_watch: Arc::clone(&clock_watch),
-            };
-            Authenticator::new(validator.clone(), Arc::new(source), Arc::clone(&clock))
-        })
-    };
-    // All or none, because endpoints refer to authenticators by number.
-    let authenticators: Option<Arc<[Authenticator]>> = validators.iter().map(authenticator).collect();
-    Ok(authenticators.unwrap_or_default())
+        let source = self
+            .sources
+            .iter_mut()
+            .find(|source| source.is_needed && source.terms.issuer == name)?;
+        let mut known = source.authenticators.iter();
+        if let Some(known) = known.find(|authenticator| authenticator.validator() == validator) {
+            return Some(Arc::clone(known));
+        }
+        let keys = IssuerKeys {
+            trusted: Arc::clone(&source.trusted),
+            clock_watch: Arc::clone(&self.clock_watch),
+        };
+        let made = Authenticator::new(validator.clone(), Arc::new(keys), Arc::clone(&self.clock));
+        let made = Arc::new(made);
+        source.authenticators.push(Arc::clone(&made));
+        Some(made)
+    }
+
+    /// Stops following the sources that the newest plan does not need.
+    pub fn retire(&mut self) {
+        for source in &mut self.sources {
+            match source.is_needed {
+                // Those of older plans are used by nobody else.
+                true => source.authenticators.retain(|known| Arc::strong_count(known) > 1),
+                false => source.stop.cancel(),
+            }
+        }
+        self.sources.retain(|source| source.is_needed);
+    }
+
+    async fn start(&mut self, terms: TrustedIssuer) -> Result<(), NoClient> {
+        let record: Arc<dyn Record> = Arc::new(Uncounted);
+        let options = FollowOptions {
+            clock: &self.clock_watch.steady(),
+            record: &record,
+            data_dir: &self.data_dir,
+            ahead: APART,
+        };
+        let stop = self.shutdown.child_token();
+        let issuers = Issuers::follow(std::slice::from_ref(&terms), options, &self.tasks, &stop).await?;
+        let trusted: Vec<Arc<Trusted>> = issuers.iter().cloned().collect();
+        self.sources.extend(trusted.into_iter().map(|trusted| Source {
+            terms: terms.clone(),
+            trusted,
+            stop: stop.clone(),
+            authenticators: Vec::new(),
+            is_needed: true,
+        }));
+        Ok(())
+    }
 }
 
 /// Waits for the first fetch from each source, for a limited time. Tokens of sources that have not answered by
 /// then are answered with 503.
-async fn wait(issuers: &Issuers) {
+async fn wait(sources: &[Source]) {
     let asked = async {
-        while !issuers.iter().all(|trusted| trusted.was_tried()) {
+        while !sources.iter().all(|source| source.trusted.was_tried()) {
             sleep(Duration::from_millis(5)).await;
         }
     };

@@ -2,7 +2,7 @@
 //!
 //! A file is read and checked key by key ([`mod@file`]), compiled to a plan ([`plan`]), and served ([`run`]). A request
 //! passes the routes ([`routes`]), the validator ([`auth`]), the pipeline of an endpoint ([`answer`]), and its backends
-//! ([`ask`], [`upstream`]), in this order.
+//! ([`ask`], [`upstream`]), in this order. A changed file takes over while requests go on ([`reload`]).
 //!
 //! A file with an unsupported feature is refused; nothing in a file is ignored without notice. This crate
 //! knows no provider and no ring.
@@ -17,8 +17,11 @@ pub mod flowing;
 pub mod gateway;
 pub mod keys;
 pub mod plan;
+pub mod plan_file;
 pub mod redirect;
+pub mod reload;
 pub mod routes;
 pub mod run;
+pub mod serving;
 pub mod tree;
 pub mod upstream;

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use signet_edge::{Context, Limits, Record, Workers, files, serve_tcp};
 use signet_issuers::NoClient;
 use tokio::net::TcpListener;
@@ -14,9 +15,12 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::gateway::Gateway;
-use crate::keys;
+use crate::keys::Followers;
 use crate::plan::Plan;
 use crate::plan::rules::AGENT;
+use crate::plan_file::PlanFile;
+use crate::reload::{self, Reloader};
+use crate::serving::Serving;
 use crate::upstream::Pools;
 
 /// The maximum number of simultaneous client connections.
@@ -61,14 +65,19 @@ impl Record for Uncounted {
     fn on_peer_refused(&self) {}
 }
 
-/// Serves until SIGTERM or SIGINT.
+impl reload::Record for Uncounted {
+    fn on_reload(&self, _: reload::Outcome) {}
+}
+
+/// Serves until SIGTERM or SIGINT. `plan` is that of the file, whose content had the digest `seen`.
 ///
 /// # Errors
 /// [`StartError`], if the gateway cannot start.
-pub async fn run(plan: Plan, data_dir: &Path) -> Result<(), StartError> {
+pub async fn run(file: PlanFile, seen: Option<u64>, plan: Plan, data_dir: &Path) -> Result<(), StartError> {
     let refused = |what| move |source| StartError::System { what, source };
     let mut terminate = signal(SignalKind::terminate()).map_err(refused("a handler for SIGTERM"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(refused("a handler for SIGINT"))?;
+    let hang_up = signal(SignalKind::hangup()).map_err(refused("a handler for SIGHUP"))?;
     files::allow(2, CONNECTIONS, "the gateway");
     let listener = listen(plan.listen).await?;
     let upstream = Pools::new(plan.connections).map_err(StartError::Authorities)?;
@@ -86,16 +95,31 @@ pub async fn run(plan: Plan, data_dir: &Path) -> Result<(), StartError> {
         record: Arc::new(Uncounted),
     };
     let (shutdown, tasks) = (context.shutdown.clone(), context.tasks.clone());
-    let authenticators = keys::follow(&plan.validators, data_dir, &tasks, &shutdown).await?;
+    let mut followers = Followers::new(data_dir, tasks.clone(), shutdown.clone());
+    let authenticators = followers.follow(&plan.validators).await?;
     let address = listener.local_addr().unwrap_or(plan.listen);
-    let (drain, plan) = (plan.drain, Arc::new(plan));
     info!(version = AGENT, name = plan.name, endpoints = plan.endpoints.len(), %address, "the gateway is serving");
-    let handler = move |client| Gateway::new(Arc::clone(&plan), Arc::clone(&authenticators), upstream.clone(), client);
+    let current = Arc::new(ArcSwap::from_pointee(Serving {
+        plan,
+        authenticators,
+        upstream,
+    }));
+    let reloader = Reloader {
+        file,
+        seen,
+        current: Arc::clone(&current),
+        followers,
+        record: Arc::new(Uncounted),
+    };
+    tasks.spawn(reloader.run(hang_up, shutdown.clone()));
+    let connected = Arc::clone(&current);
+    let handler = move |client| Gateway::new(Arc::clone(&connected), client);
     tasks.spawn(serve_tcp("gateway", listener, None, handler, context));
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
+    let drain = current.load().plan.drain;
     info!(wait = %humantime::format_duration(drain), "stopping: requests under way may finish");
     shutdown.cancel();
     tasks.close();

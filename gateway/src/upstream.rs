@@ -7,8 +7,7 @@ use std::cell::RefCell;
 use std::error::Error as _;
 use std::future::Future;
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -50,19 +49,20 @@ pub trait Upstream: Clone + Send + Sync + 'static {
 
 type PooledClient = Client<HttpsConnector<HttpConnector>, RequestBody>;
 
-/// The connection pools, one for each thread.
+/// The connection pools, one for each thread. They live as long as a plan that uses them.
 #[derive(Clone, Debug)]
-pub struct Pools {
-    /// Distinguishes these pools from others in the same process.
-    number: usize,
+pub struct Pools(Arc<Shared>);
+
+/// What the pools of all threads share.
+#[derive(Debug)]
+struct Shared {
     connections: Connections,
     tls: Arc<ClientConfig>,
 }
 
-static NUMBERS: AtomicUsize = AtomicUsize::new(0);
-
 thread_local! {
-    static CLIENTS: RefCell<Vec<(usize, PooledClient)>> = const { RefCell::new(Vec::new()) };
+    /// The clients of this thread. Their connections are open as long as their pools are in use.
+    static CLIENTS: RefCell<Vec<(Weak<Shared>, PooledClient)>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Pools {
@@ -76,25 +76,39 @@ impl Pools {
             .and_then(|builder| builder.with_platform_verifier())
             .map_err(io::Error::other)?
             .with_no_client_auth();
-        Ok(Self {
-            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
+        Ok(Self(Arc::new(Shared {
             connections,
             tls: Arc::new(tls),
-        })
+        })))
+    }
+
+    /// Pools with these settings: the same ones, with their connections, if the settings are the same.
+    ///
+    /// # Errors
+    /// Those of [`Self::new`].
+    pub fn adapted(&self, connections: Connections) -> io::Result<Self> {
+        match self.0.connections == connections {
+            true => Ok(self.clone()),
+            false => Self::new(connections),
+        }
     }
 
     /// The client of the current thread.
     fn client(&self) -> PooledClient {
         CLIENTS.with_borrow_mut(|clients| {
-            if let Some((_, client)) = clients.iter().find(|(number, _)| *number == self.number) {
+            let own = Arc::as_ptr(&self.0);
+            if let Some((_, client)) = clients.iter().find(|(shared, _)| shared.as_ptr() == own) {
                 return client.clone();
             }
-            let client = self.start();
-            clients.push((self.number, client.clone()));
+            clients.retain(|(shared, _)| shared.strong_count() > 0);
+            let client = self.0.start();
+            clients.push((Arc::downgrade(&self.0), client.clone()));
             client
         })
     }
+}
 
+impl Shared {
     fn start(&self) -> PooledClient {
         let mut http = HttpConnector::new();
         http.enforce_http(false);

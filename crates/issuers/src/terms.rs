@@ -9,7 +9,7 @@ use signet_core::{Algorithm, Audience, Issuer};
 use super::Location;
 
 /// The settings of one trusted issuer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrustedIssuer {
     /// The `iss` of its tokens.
     pub issuer: Issuer,

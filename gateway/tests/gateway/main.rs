@@ -8,6 +8,7 @@
 mod answers;
 mod faults;
 mod framing;
+mod reload;
 mod requests;
 mod support;
 mod tokens;

@@ -1,7 +1,6 @@
 //! What of a client's request reaches a backend, and how endpoints are found.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::process::Command;
 
 use serde_json::json;
 
@@ -254,11 +253,7 @@ fn a_request_under_way_is_finished_when_the_process_ends() {
     let mut stream = gateway.connect();
     stream.write_all(b"GET /a HTTP/1.1\r\nhost: a\r\n\r\n").expect("sent");
     wait.recv().expect("the backend was asked");
-    let killed = Command::new("kill")
-        .arg(gateway.pid().to_string())
-        .status()
-        .expect("kill");
-    assert!(killed.success());
+    gateway.signal("TERM");
     send.send(()).expect("said");
     let answer = Answer::read(&mut BufReader::new(stream)).expect("an answer");
     assert_eq!((answer.status, answer.body.as_str()), (200, "{\"a\":1}"));

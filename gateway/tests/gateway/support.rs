@@ -2,12 +2,16 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+/// The name of the file that is served.
+const FILE: &str = "krakend.json";
 /// How long an expected event may take.
 const SOON: Duration = Duration::from_secs(20);
 
@@ -15,31 +19,39 @@ const SOON: Duration = Duration::from_secs(20);
 pub(crate) struct Gateway {
     child: Child,
     address: SocketAddr,
-    _directory: tempfile::TempDir,
+    log: Arc<Mutex<String>>,
+    directory: tempfile::TempDir,
 }
 
 impl Gateway {
     /// Serves a file, with the port added.
     pub(crate) fn start(file: &Value) -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
-        let path = directory.path().join("krakend.json");
-        let port = free_port();
-        let mut file = file.clone();
-        file["version"] = 3.into();
-        file["port"] = port.into();
-        file["listen_ip"] = "127.0.0.1".into();
-        std::fs::write(&path, file.to_string()).expect("written");
-        let child = Command::new(env!("CARGO_BIN_EXE_signet-gateway"))
+        Self::start_in(tempfile::tempdir().expect("a directory"), file)
+    }
+
+    /// Serves a file that may name others in this directory.
+    pub(crate) fn start_in(directory: tempfile::TempDir, file: &Value) -> Self {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+        std::fs::write(directory.path().join(FILE), complete(file, address)).expect("written");
+        let mut child = Command::new(env!("CARGO_BIN_EXE_signet-gateway"))
             .args(["run", "-c"])
-            .arg(&path)
+            .arg(directory.path().join(FILE))
             .env("XDG_STATE_HOME", directory.path())
             .stderr(Stdio::piped())
             .spawn()
             .expect("started");
+        let log: Arc<Mutex<String>> = Arc::default();
+        let (stderr, written) = (child.stderr.take().expect("piped"), Arc::clone(&log));
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                written.lock().expect("a lock").push_str(&format!("{line}\n"));
+            }
+        });
         let mut gateway = Self {
             child,
-            address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
-            _directory: directory,
+            address,
+            log,
+            directory,
         };
         gateway.wait();
         gateway
@@ -49,18 +61,50 @@ impl Gateway {
         let since = Instant::now();
         while TcpStream::connect(self.address).is_err() {
             if let Some(status) = self.child.try_wait().expect("a child") {
-                let mut text = String::new();
-                let stderr = self.child.stderr.as_mut().expect("piped");
-                stderr.read_to_string(&mut text).expect("text");
-                panic!("the gateway ended with {status}: {text}");
+                // Its last lines may still be on their way.
+                std::thread::sleep(Duration::from_millis(100));
+                panic!("the gateway ended with {status}: {}", self.log());
             }
             assert!(since.elapsed() < SOON, "the gateway does not listen");
             std::thread::sleep(Duration::from_millis(5));
         }
     }
 
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+    /// Puts another file in place of the one that is served. Readers see the old one or the new one.
+    pub(crate) fn rewrite(&self, file: &Value) {
+        self.rewrite_text(&complete(file, self.address));
+    }
+
+    pub(crate) fn rewrite_text(&self, text: &str) {
+        let next = self.path("next");
+        std::fs::write(&next, text).expect("written");
+        std::fs::rename(next, self.path(FILE)).expect("renamed");
+    }
+
+    /// A path in the directory of the file.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// All lines of the log so far.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().expect("a lock").clone()
+    }
+
+    /// Waits until the log has this text so many times.
+    pub(crate) fn logs(&self, text: &str, times: usize) {
+        let since = Instant::now();
+        while self.log().matches(text).count() < times {
+            assert!(since.elapsed() < SOON, "not {times} times {text:?} in: {}", self.log());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Sends a signal, such as `TERM`.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &pid]).status().expect("kill");
+        assert!(sent.success());
     }
 
     /// Waits for the process to end.
@@ -118,6 +162,15 @@ impl Drop for Gateway {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The file with its version and address.
+fn complete(file: &Value, address: SocketAddr) -> String {
+    let mut file = file.clone();
+    file["version"] = 3.into();
+    file["port"] = address.port().into();
+    file["listen_ip"] = address.ip().to_string().into();
+    file.to_string()
 }
 
 fn free_port() -> u16 {
@@ -203,6 +256,7 @@ impl Asked {
 pub(crate) struct Backend {
     address: SocketAddr,
     asked: Arc<Mutex<Vec<Asked>>>,
+    connections: Arc<AtomicUsize>,
 }
 
 impl Backend {
@@ -211,9 +265,11 @@ impl Backend {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let address = listener.local_addr().expect("an address");
         let asked: Arc<Mutex<Vec<Asked>>> = Arc::default();
-        let (answer, all) = (Arc::new(answer), Arc::clone(&asked));
+        let connections: Arc<AtomicUsize> = Arc::default();
+        let (answer, all, opened) = (Arc::new(answer), Arc::clone(&asked), Arc::clone(&connections));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
+                opened.fetch_add(1, Ordering::Relaxed);
                 let (answer, all) = (Arc::clone(&answer), Arc::clone(&all));
                 std::thread::spawn(move || {
                     let mut reader = BufReader::new(stream.try_clone().expect("a stream"));
@@ -235,7 +291,11 @@ impl Backend {
                 });
             }
         });
-        Self { address, asked }
+        Self {
+            address,
+            asked,
+            connections,
+        }
     }
 
     /// Answers with a description of the request.
@@ -264,6 +324,11 @@ impl Backend {
 
     pub(crate) fn host(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// How many connections the backend has accepted so far.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
     }
 
     /// All requests that the backend has received so far.

@@ -12,19 +12,19 @@ use signet_core::{Algorithm, SigningKey};
 use crate::support::{Answer, Backend, Gateway, reply};
 
 /// An issuer of tokens.
-struct Issuer(SigningKey);
+pub(crate) struct Issuer(SigningKey);
 
 impl Issuer {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(SigningKey::generate(Algorithm::ES256, RsaBits::default()).expect("a key"))
     }
 
-    fn jwks(&self) -> String {
+    pub(crate) fn jwks(&self) -> String {
         json!({"keys": [Jwk::from(self.0.verifying_key())]}).to_string()
     }
 
     /// A token with these claims in addition to the usual ones.
-    fn token(&self, claims: Value) -> String {
+    pub(crate) fn token(&self, claims: Value) -> String {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time").as_secs();
         let mut all = json!({"iss": "https://issuer.test", "aud": ["api", "other"], "sub": "user-7", "exp": now + 300,
             "roles": ["reader"], "scope": "read list", "realm": {"roles": ["admin"]}, "tenant": "a/../b"});
