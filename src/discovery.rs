@@ -5,7 +5,8 @@ use signet_core::{Algorithm, Issuer};
 
 /// The path of the JWKS below an issuer.
 pub const JWKS: &str = "/.well-known/jwks.json";
-const OPENID: &str = "/.well-known/openid-configuration";
+/// The path of the OpenID Connect discovery document below an issuer.
+pub const OPENID: &str = "/.well-known/openid-configuration";
 const OAUTH: &str = "/.well-known/oauth-authorization-server";
 
 /// The document for both OpenID Connect Discovery 1.0 §3 and RFC 8414 §2.

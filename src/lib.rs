@@ -7,6 +7,7 @@
 //! ([`routes`]) reads one immutable [`snapshot`] and never waits for the control path ([`keeper`]).
 //! `docs/architecture.md` has a map and the invariants.
 
+pub mod accepted_keys;
 pub mod answers;
 pub mod app;
 pub mod cli;

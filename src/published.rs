@@ -19,6 +19,7 @@ pub type MakeSnapshot = Box<dyn FnMut() -> Snapshot + Send>;
 pub struct Published {
     current: ArcSwap<Snapshot>,
     changes: watch::Sender<Bytes>,
+    renewals: watch::Sender<()>,
     make_snapshot: Mutex<MakeSnapshot>,
     nudge: Arc<Nudge>,
 }
@@ -32,6 +33,7 @@ impl Published {
         Self {
             current: ArcSwap::from_pointee(first),
             changes,
+            renewals: watch::Sender::new(()),
             make_snapshot: Mutex::new(make_snapshot),
             nudge,
         }
@@ -79,12 +81,19 @@ impl Published {
             *last = ring;
             changed
         });
+        self.renewals.send_replace(());
     }
 
     /// Follows the JSON of `GET /v1/ring`.
     #[must_use]
     pub fn follow(&self) -> watch::Receiver<Bytes> {
         self.changes.subscribe()
+    }
+
+    /// Notifies the receiver of every new snapshot.
+    #[must_use]
+    pub fn renewals(&self) -> watch::Receiver<()> {
+        self.renewals.subscribe()
     }
 }
 

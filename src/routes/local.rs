@@ -1,11 +1,9 @@
 //! The routes of the local socket.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode};
 use http_body_util::{Either, Full};
@@ -14,27 +12,23 @@ use signet_base::{LogLimit, rfc3339};
 use signet_edge::Problem;
 use signet_edge::body::{self, Arriving};
 use signet_edge::{Handler, Peer};
-use tokio::sync::Semaphore;
-use tokio_stream::wrappers::WatchStream;
 use tokio_util::sync::CancellationToken;
-use warp::{Filter as _, Reply as _};
+use warp::Filter as _;
 
-use crate::filters::{self, Filters, into_filters, refusal};
+use crate::filters::{self, Filters, into_filters};
 use crate::grpc;
 use crate::http::{Response, Streamed};
 use crate::routes::Service;
 use crate::routes::head::{self, read};
 use crate::routes::introspect::is_form;
 use crate::routes::sign::MOST_ITEMS;
+use crate::routes::streams;
 use crate::routes::turn::turn;
 
 /// The maximum body of a single request: a token of 16 KiB with room for the rest.
 const SINGLE: usize = 64 * 1024;
 /// The maximum body of a batch.
 const BATCH: usize = 4 * 1024 * 1024;
-/// The maximum number of event streams. Connections with event streams count as working, so they
-/// are never closed for others.
-const EVENT_STREAMS: usize = 256;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Answers the requests of one peer.
@@ -85,6 +79,7 @@ impl Local {
             (&Method::POST, "/v1/sign") => self.sign(body).await,
             (&Method::POST, "/v1/verify") => self.verify(body).await,
             (&Method::POST, "/v1/ring/refresh") => self.refresh(),
+            (&Method::POST, "/v1/keys/refresh") => self.refresh_keys(body).await,
             (_, "/v1/authorize") => self.service.authorize(&parts),
             (&Method::POST, "/v1/introspect") => self.introspect(&parts, body).await,
             (&Method::POST, "/v1/sign/batch") => self.sign_batch(body).await,
@@ -92,7 +87,7 @@ impl Local {
             (
                 _,
                 "/v1/sign" | "/v1/verify" | "/v1/introspect" | "/v1/sign/batch" | "/v1/verify/batch"
-                | "/v1/ring/refresh",
+                | "/v1/ring/refresh" | "/v1/keys/refresh",
             ) => Err(Problem::method_not_allowed("POST")),
             _ => return (self.filters)(Request::from_parts(parts, body)).await,
         };
@@ -137,11 +132,13 @@ impl Local {
             return Err(Problem::new(StatusCode::FORBIDDEN, "not_allowed", title, detail));
         }
         self.service.nudge.now();
-        let mut response = http::Response::new(Either::Left(Full::new(Bytes::from_static(b"{}"))));
-        *response.status_mut() = StatusCode::ACCEPTED;
-        let json = HeaderValue::from_static("application/json");
-        response.headers_mut().insert(http::header::CONTENT_TYPE, json);
-        Ok(response)
+        Ok(accepted())
+    }
+
+    /// Reads the keys of an issuer early. Every peer may ask, because a token with an unknown key has the same effect.
+    async fn refresh_keys(&self, body: Arriving) -> Result<Response, Problem> {
+        self.service.on_unknown_key(&body::read(body, SINGLE).await?)?;
+        Ok(accepted())
     }
 
     /// Logs a problem with an id that the client receives, too. Of the request, only the path is logged.
@@ -181,6 +178,15 @@ impl Local {
     }
 }
 
+/// The answer to a request that is done later.
+fn accepted() -> Response {
+    let mut response = http::Response::new(Either::Left(Full::new(Bytes::from_static(b"{}"))));
+    *response.status_mut() = StatusCode::ACCEPTED;
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(http::header::CONTENT_TYPE, json);
+    response
+}
+
 /// Makes ids for requests: the client's own if it is safe to log, or a number.
 #[derive(Debug, Default)]
 struct RequestIds(AtomicU64);
@@ -201,29 +207,15 @@ impl RequestIds {
 }
 
 fn filters(service: &Arc<Service>, shutdown: CancellationToken) -> Filters {
-    let published = Arc::clone(&service.published);
     let ring = warp::path!("v1" / "ring").and(read()).map({
-        let published = Arc::clone(&published);
+        let published = Arc::clone(&service.published);
         move || filters::json(published.latest().ring_json.clone())
     });
     let clock = warp::path!("v1" / "clock").and(read()).map({
         let service = Arc::clone(service);
         move || filters::json(clock_of(&service))
     });
-    let places = Arc::new(Semaphore::new(EVENT_STREAMS));
-    let events = warp::path!("v1" / "ring" / "events").and(read()).map(move || {
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-            let detail = format!("{EVENT_STREAMS} event streams are open, which is the limit; close some of them");
-            return refusal(Problem::overloaded(detail));
-        };
-        let changes = WatchStream::new(published.follow())
-            .map(move |ring: Bytes| {
-                let _for_as_long = &place;
-                Ok::<_, Infallible>(warp::sse::Event::default().event("ring").data(text(&ring)))
-            })
-            .take_until(shutdown.clone().cancelled_owned());
-        warp::sse::reply(warp::sse::keep_alive().stream(changes)).into_response()
-    });
+    let events = streams::routes(service, shutdown);
     into_filters(ring.or(events).unify().or(clock).unify().boxed())
 }
 
@@ -235,8 +227,4 @@ fn clock_of(service: &Service) -> Bytes {
     });
     let now = rfc3339(service.clock.now());
     Bytes::from(json!({ "now": now, "doubt": doubt }).to_string())
-}
-
-fn text(json: &Bytes) -> String {
-    String::from_utf8_lossy(json).into_owned()
 }

@@ -15,6 +15,7 @@ pub mod local;
 pub mod public;
 mod refused;
 pub mod sign;
+pub mod streams;
 mod turn;
 pub mod verify;
 
@@ -26,6 +27,7 @@ use signet_core::Issuer;
 use signet_core::mint::Template;
 use signet_verify::{Identity, Verifier};
 
+use crate::accepted_keys::AcceptedKeys;
 use crate::answers::Answers;
 use crate::nudge::Nudge;
 use crate::published::Published;
@@ -38,6 +40,8 @@ use crate::telemetry::metrics::Metrics;
 pub struct Service {
     /// The published snapshots.
     pub published: Arc<Published>,
+    /// Every key that is accepted, for gateways that verify tokens themselves.
+    pub accepted_keys: Arc<AcceptedKeys>,
     /// Causes early readings of the rings.
     pub nudge: Arc<Nudge>,
     /// The parts that all tokens share.

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::{StartError, refused};
 use super::shared::Shared;
+use crate::accepted_keys::AcceptedKeys;
 use crate::answers::Answers;
 use crate::keeper::Keeper;
 use crate::own_keys::OwnKeys;
@@ -60,13 +61,24 @@ pub(super) fn service(
     shared: &Shared,
     keeper: &Keeper,
     remote: Arc<Remote>,
-    issuers: &Issuers,
+    issuers: &Arc<Issuers>,
 ) -> Result<Service, StartError> {
     let settings = &shared.settings;
     let durations = settings.policy.durations();
+    let accepted_keys = Arc::new(AcceptedKeys::new(
+        (settings.issuer.clone(), settings.audience.clone()),
+        keeper.published(),
+        Arc::clone(issuers),
+        Arc::clone(&shared.clock),
+        Arc::clone(&shared.clock_watch),
+    ));
+    shared
+        .tasks
+        .spawn(Arc::clone(&accepted_keys).run(shared.shutdown.clone()));
     let slow_signer = SlowSigner::start().map_err(refused("threads"))?;
     Ok(Service {
         published: keeper.published(),
+        accepted_keys,
         nudge: keeper.nudge(),
         template: Template::new(
             &settings.issuer,

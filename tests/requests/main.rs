@@ -9,6 +9,7 @@ mod grpc;
 mod head;
 mod http2;
 mod introspect;
+mod keys_events;
 mod log;
 mod public;
 mod remembered;

@@ -109,6 +109,8 @@ fn advice(status: u16) -> &'static str {
 /// The result of a fetch.
 #[derive(Debug)]
 pub(super) struct Fetched {
+    /// Where the keys were.
+    pub(super) url: Location,
     pub(super) keys: ForeignKeys,
     /// How long the issuer says that its keys may be used.
     pub(super) life: Duration,
@@ -237,7 +239,11 @@ impl Fetcher {
             url: url.clone(),
             source,
         })?;
-        Ok(Fetched { keys, life })
+        Ok(Fetched {
+            url: url.clone(),
+            keys,
+            life,
+        })
     }
 
     async fn read(&self, url: &Location) -> Result<(Vec<u8>, Duration), FetchError> {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use signet_base::{Clock, Jitter, Outage, brief, chain, rfc3339};
 use signet_core::Timestamp;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{info, warn};
 
@@ -40,6 +40,8 @@ pub(super) struct Follower {
     pub(super) stale: Option<CurrentKeys>,
     /// Wakes the task that stores fetched keys on disk.
     pub(super) fetched: Arc<Notify>,
+    /// Is notified when keys come into use.
+    pub(super) changes: Arc<watch::Sender<()>>,
 }
 
 impl Follower {
@@ -47,6 +49,7 @@ impl Follower {
     pub(super) async fn run(mut self) {
         let mut failures = 0_u32;
         loop {
+            self.trusted.until_held(false).await;
             let (asked_at, asked) = (self.clock.now(), Instant::now());
             let fetched = self.fetcher.fetch().await;
             self.record.on_fetched(&self.trusted.terms.issuer, fetched.is_ok());
@@ -72,6 +75,7 @@ impl Follower {
             tokio::select! {
                 () = sleep(wait) => {}
                 () = self.trusted.order.notified() => {}
+                () = self.trusted.until_held(true) => {}
                 () = self.wait_for_wish(asked), if failures == 0 => {}
             }
         }
@@ -89,6 +93,7 @@ impl Follower {
     /// Starts to use the keys, and returns how long they may be used.
     fn keep(&mut self, fetched: Fetched, asked_at: Timestamp) -> Duration {
         let terms = &self.trusted.terms;
+        self.trusted.fetched_from.store(Some(Arc::new(fetched.url)));
         let current = CurrentKeys::new(
             Remembered {
                 keys: fetched.keys,
@@ -131,6 +136,7 @@ impl Follower {
         self.record
             .on_keys(&self.trusted.terms.issuer, current.keys.len(), current.fetched_at);
         self.trusted.current.store(Some(Arc::new(current)));
+        self.changes.send_replace(());
     }
 
     /// Restores keys of an earlier process. If they are still fresh, they are used at once, as they would be without

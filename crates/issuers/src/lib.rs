@@ -42,6 +42,7 @@
 //! }
 //! ```
 
+pub mod accepted;
 #[cfg(test)]
 mod example;
 mod fetch;
@@ -68,7 +69,7 @@ use signet_clock_watch::ClockWatch;
 use signet_core::verify::{Authentic, Refusal, Unproven};
 use signet_core::{ForeignKeys, Issuer, Timestamp, VerifyingKey};
 use signet_verify::{KeySource, Keys, NoKeys};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -138,11 +139,15 @@ pub struct Trusted {
     outage: ArcSwapOption<Outage>,
     /// Why the keys cannot be written to disk.
     unkept: ArcSwapOption<Outage>,
+    /// The URL that the keys were last fetched from.
+    fetched_from: ArcSwapOption<Location>,
     was_tried: AtomicBool,
     /// Requests a fetch because a token named an unknown key.
     wish: Notify,
     /// Requests a fetch at once, because an operator wants it.
     order: Notify,
+    /// Whether nothing is fetched now, because the keys come from elsewhere.
+    is_held: watch::Sender<bool>,
 }
 
 impl Trusted {
@@ -152,10 +157,42 @@ impl Trusted {
             current: ArcSwapOption::empty(),
             outage: ArcSwapOption::empty(),
             unkept: ArcSwapOption::empty(),
+            fetched_from: ArcSwapOption::empty(),
             was_tried: AtomicBool::new(false),
             wish: Notify::new(),
             order: Notify::new(),
+            is_held: watch::Sender::new(false),
         }
+    }
+
+    /// Stops or resumes fetching. A gateway stops it while its sidecar has the keys of this issuer. The last fetched keys
+    /// stay until they are too old.
+    pub fn hold(&self, is_held: bool) {
+        let has_changed = self
+            .is_held
+            .send_if_modified(|held| std::mem::replace(held, is_held) != is_held);
+        if has_changed && is_held {
+            self.outage.store(None);
+        }
+    }
+
+    /// Drops the keys, because newer ones are known elsewhere.
+    pub fn forget(&self) {
+        if self.current.load().is_some() {
+            self.current.store(None);
+        }
+    }
+
+    /// Whether nothing is fetched now.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        *self.is_held.borrow()
+    }
+
+    /// Waits until fetching is stopped, or resumed.
+    async fn until_held(&self, is_held: bool) {
+        // The sender is in `self`, so it is open.
+        let _ = self.is_held.subscribe().wait_for(|held| *held == is_held).await;
     }
 
     /// The terms from the settings.
@@ -187,6 +224,15 @@ impl Trusted {
     #[must_use]
     pub fn unkept(&self) -> Option<Arc<Outage>> {
         self.unkept.load_full()
+    }
+
+    /// The URL of the keys: from the settings, or found by discovery.
+    #[must_use]
+    pub fn jwks_url(&self) -> Option<Location> {
+        match &self.terms.keys_at {
+            KeysAt::Jwks(url) => Some(url.clone()),
+            KeysAt::Discovery(_) => self.fetched_from.load().as_deref().cloned(),
+        }
     }
 
     /// Until when the last keys may be used, if there are any.
@@ -275,7 +321,10 @@ pub struct FollowOptions<'a> {
 
 /// All trusted issuers. [`Issuers::follow`] starts the tasks that keep their keys up to date.
 #[derive(Debug, Default)]
-pub struct Issuers(HashMap<Issuer, Arc<Trusted>>);
+pub struct Issuers {
+    all: HashMap<Issuer, Arc<Trusted>>,
+    changes: Arc<watch::Sender<()>>,
+}
 
 impl Issuers {
     /// Follows the issuers of the settings until shutdown. If stored keys are fresh, they are in use when this returns.
@@ -288,6 +337,29 @@ impl Issuers {
         tasks: &TaskTracker,
         shutdown: &CancellationToken,
     ) -> Result<Self, NoClient> {
+        Self::start(terms, options, tasks, shutdown, false).await
+    }
+
+    /// Like [`follow`](Self::follow), but fetches nothing until [`Trusted::hold`] says so.
+    ///
+    /// # Errors
+    /// [`NoClient`] if the certificate authorities of an issuer cannot be read.
+    pub async fn follow_held(
+        terms: &[TrustedIssuer],
+        options: FollowOptions<'_>,
+        tasks: &TaskTracker,
+        shutdown: &CancellationToken,
+    ) -> Result<Self, NoClient> {
+        Self::start(terms, options, tasks, shutdown, true).await
+    }
+
+    async fn start(
+        terms: &[TrustedIssuer],
+        options: FollowOptions<'_>,
+        tasks: &TaskTracker,
+        shutdown: &CancellationToken,
+        is_held: bool,
+    ) -> Result<Self, NoClient> {
         let until_shutdown = |task: Pin<Box<dyn Future<Output = ()> + Send>>| {
             let shutdown = shutdown.clone();
             tasks.spawn(async move {
@@ -298,12 +370,14 @@ impl Issuers {
             });
         };
         let fetched = Arc::new(Notify::new());
+        let changes = Arc::new(watch::Sender::new(()));
         let mut kept = keep::recall(options.data_dir, terms, options.clock.now(), options.ahead).await;
         let mut issuers = HashMap::new();
         for terms in terms {
             let fetcher = Fetcher::new(terms)?;
             options.record.on_followed(&terms.issuer);
             let trusted = Arc::new(Trusted::new(terms.clone()));
+            trusted.hold(is_held);
             issuers.insert(terms.issuer.clone(), Arc::clone(&trusted));
             let mut follower = follow::Follower {
                 trusted,
@@ -313,6 +387,7 @@ impl Issuers {
                 jitter: Jitter::default(),
                 stale: None,
                 fetched: Arc::clone(&fetched),
+                changes: Arc::clone(&changes),
             };
             if let Some(remembered) = kept.remove(&terms.issuer) {
                 follower.recall(remembered);
@@ -325,12 +400,18 @@ impl Issuers {
                 keep::Keep::new(options.data_dir, all, fetched, Arc::clone(options.clock)).run(),
             ));
         }
-        Ok(Self(issuers))
+        Ok(Self { all: issuers, changes })
+    }
+
+    /// Notifies the receiver whenever keys of any issuer were fetched, or are used from disk.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
     }
 
     /// The issuers, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Trusted>> {
-        self.0.values()
+        self.all.values()
     }
 
     /// Starts a fetch of the keys of all issuers, and does not wait for it.

@@ -119,6 +119,17 @@ impl<K: Kept> Verifier<K> {
         self.trusted.insert(issuer, accepted);
     }
 
+    /// Handles a token with an unknown key of this issuer, which somebody else has seen. Returns whether tokens of the
+    /// issuer are accepted.
+    pub fn on_unknown_key(&self, issuer: &str) -> bool {
+        let own = (self.own.terms.issuer.as_str() == issuer).then_some(&self.own);
+        let accepted = own.or_else(|| self.trusted.get(issuer));
+        if let Some(accepted) = accepted {
+            accepted.source.on_refused(Refusal::UnknownKey);
+        }
+        accepted.is_some()
+    }
+
     /// Checks one token at this instant.
     #[must_use]
     pub fn check(&self, token: &str, expected: &Expectations<'_>, now: Timestamp) -> Verdict<K> {
