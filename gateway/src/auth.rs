@@ -331,17 +331,17 @@ impl Refused {
             Self::Role => (
                 StatusCode::FORBIDDEN,
                 None,
-                "the token has none of the roles that are wanted".to_owned(),
+                "the token has none of the required roles".to_owned(),
             ),
             Self::Scope(wanted) => challenged(
                 Code::InsufficientScope,
-                "the token lacks a scope that is wanted".to_owned(),
+                "the token lacks a required scope".to_owned(),
                 Some(wanted),
             ),
             Self::NoKeys => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 None,
-                "the keys that verify tokens are not known now; try again in a second".to_owned(),
+                "the gateway has no keys to verify tokens at the moment; try again in a second".to_owned(),
             ),
         };
         let body = if tells_errors { Bytes::from(text) } else { Bytes::new() };

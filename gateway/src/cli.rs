@@ -91,15 +91,28 @@ fn command() -> Command {
                         .long("port")
                         .value_name("PORT")
                         .value_parser(value_parser!(u16).range(1..))
-                        .help("Listen on this port instead of that of the file"),
+                        .help("Listen on this port instead of the one in the file"),
                 ),
         )
         .subcommand(
             Command::new("check")
-                .about("Say what is wrong with the file, or what the gateway would do with it")
+                .about("Report every problem of the file, or print what the gateway would do with it")
                 .args([config(), debug(), lenient()])
-                .arg(flag("lint", "Taken for KrakenD's sake: every key is always checked").short('l'))
-                .arg(flag("lint-no-network", "Taken for KrakenD's sake: no schema is ever fetched").short('n')),
+                .arg(
+                    flag(
+                        "lint",
+                        "Accepted for compatibility with KrakenD; every key is always checked",
+                    )
+                    .short('l'),
+                )
+                .arg(
+                    flag(
+                        "lint-no-network",
+                        "Accepted for compatibility with KrakenD; no schema is ever \
+                           fetched",
+                    )
+                    .short('n'),
+                ),
         )
         .subcommand(Command::new("version").about("Print the version"))
 }
@@ -135,7 +148,7 @@ fn check(matches: &ArgMatches, variables: &[(String, String)]) -> Outcome {
         let _ = writeln!(outcome.stdout, "{endpoint}");
     }
     let count = plan.endpoints.len();
-    let _ = writeln!(outcome.stdout, "{file} is good; endpoints on {}: {count}", plan.listen);
+    let _ = writeln!(outcome.stdout, "{file} is valid; endpoints on {}: {count}", plan.listen);
     outcome
 }
 

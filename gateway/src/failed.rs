@@ -52,16 +52,17 @@ impl fmt::Display for Failed {
             Self::Status { status, .. } => write!(f, "a backend answered {}", status.as_u16()),
             Self::Late => f.write_str("a backend did not answer in time"),
             Self::Unreachable(_) => f.write_str("a backend cannot be reached"),
-            Self::Broken(_) => f.write_str("a backend broke off its answer"),
-            Self::Unfit(unfit) => write!(f, "a backend cannot be used: {unfit}"),
-            Self::Compressed => {
-                f.write_str("a backend cannot be used: the answer is compressed, and that was not asked for")
-            }
-            Self::TooLong => write!(f, "a backend answered more than {} MiB", LONGEST / 1024 / 1024),
+            Self::Broken(_) => f.write_str("a backend aborted its response"),
+            Self::Unfit(unfit) => write!(f, "a backend's response cannot be used: {unfit}"),
+            Self::Compressed => f.write_str(
+                "a backend's response cannot be used: it is compressed, although no compression was \
+                             requested",
+            ),
+            Self::TooLong => write!(f, "a backend's response is longer than {} MiB", LONGEST / 1024 / 1024),
             Self::Redirects => write!(f, "a backend redirected more than {} times", redirect::MOST),
-            Self::NoRoom => f.write_str("too many long answers are under way"),
+            Self::NoRoom => f.write_str("too many long responses are being processed"),
             Self::NoUrl(_) => {
-                f.write_str("a backend was not asked: a value for its URL is missing or not valid in a URL")
+                f.write_str("a backend was not called: a value for its URL is missing or not valid in a URL")
             }
         }
     }

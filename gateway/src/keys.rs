@@ -180,7 +180,7 @@ async fn wait(sources: &[Source]) {
         }
     };
     if timeout(PATIENCE, asked).await.is_err() {
-        warn!("the keys of some validators are not there yet; their tokens are answered 503 until they are");
+        warn!("the keys of some validators have not been fetched yet; until then, their tokens get 503");
     }
 }
 

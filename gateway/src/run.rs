@@ -40,7 +40,7 @@ pub enum StartError {
         source: io::Error,
     },
     /// The keys for tokens could not be set up.
-    #[error("the keys of auth/validator cannot be followed")]
+    #[error("fetching the keys for auth/validator could not be set up")]
     Keys(#[from] NoClient),
     /// The certificate authorities for backends could not be read.
     #[error("the certificate authorities that this machine trusts cannot be read")]
@@ -124,7 +124,7 @@ pub async fn run(file: PlanFile, seen: Option<u64>, plan: Plan, data_dir: &Path)
     shutdown.cancel();
     tasks.close();
     if tokio::time::timeout(drain, tasks.wait()).await.is_err() {
-        warn!("some requests did not finish in max_shutdown_wait_time and are cut off");
+        warn!("some requests did not finish within max_shutdown_wait_time and were aborted");
     }
     info!("stopped");
     Ok(())

@@ -27,13 +27,13 @@ pub enum Tree {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unfit {
     /// The answer does not begin with a JSON value.
-    #[error("the answer is not JSON")]
+    #[error("it is not JSON")]
     NotJson,
     /// The answer is not an object.
-    #[error("the answer is no JSON object")]
+    #[error("it is not a JSON object")]
     NotAnObject,
     /// The answer is not an array.
-    #[error("the answer is no JSON array, and is_collection is set")]
+    #[error("it is not a JSON array, although is_collection is set")]
     NotAnArray,
 }
 

@@ -32,7 +32,7 @@ pub(super) fn apply(document: &mut Node, variables: &[(String, String)], report:
         if is_from_kubernetes(&VARIABLES, variable, value) {
             report.warn(
                 place,
-                "ignored: Kubernetes made this variable of a service that is named krakend",
+                "ignored: Kubernetes sets this variable for a service named krakend",
             );
             continue;
         }
@@ -45,7 +45,7 @@ pub(super) fn apply(document: &mut Node, variables: &[(String, String)], report:
         if !is_scalar {
             report.refuse(
                 place,
-                "only a text, a number or a boolean of the root can be replaced by a variable",
+                "a variable can replace only a text, a number or a boolean of the root",
             );
             continue;
         }

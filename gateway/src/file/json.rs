@@ -173,17 +173,17 @@ impl Parser<'_> {
             Some(b'n') => self.word("null", Value::Null)?,
             Some(b'/') => return Err(self.wrong("JSON has no comments; begin the name of a key with _ or # instead")),
             Some(b'}' | b']') => {
-                return Err(self.wrong("a value is missing here; is the comma before it one too many?"));
+                return Err(self.wrong("a value is missing here; remove the comma before it, if that is one too many"));
             }
-            Some(_) => return Err(self.wrong("no value of JSON begins like this")),
-            None => return Err(self.wrong("the document ends in the middle")),
+            Some(_) => return Err(self.wrong("no JSON value begins like this")),
+            None => return Err(self.wrong("the document is incomplete")),
         };
         Ok(Node { line, value })
     }
 
     fn word(&mut self, word: &str, value: Value) -> Result<Value, NotJson> {
         if !self.text[self.at..].starts_with(word) {
-            return Err(self.wrong("no value of JSON begins like this"));
+            return Err(self.wrong("no JSON value begins like this"));
         }
         self.at += word.len();
         Ok(value)
@@ -215,9 +215,10 @@ impl Parser<'_> {
         loop {
             self.skip_blanks();
             if self.peek() != Some(b'"') {
-                return Err(
-                    self.wrong("the name of a key in quotes is missing here; is the comma before it one too many?")
-                );
+                return Err(self.wrong(
+                    "the name of a key in quotes is missing here; remove the comma before it, if that is \
+                                one too many",
+                ));
             }
             let line = self.line;
             let name = self.string()?;
@@ -241,14 +242,14 @@ impl Parser<'_> {
         let mut end = start + 1;
         loop {
             match octets.get(end) {
-                None | Some(b'\n') => return Err(self.wrong("this text has no closing quote in its line")),
+                None | Some(b'\n') => return Err(self.wrong("this text has no closing quote on its line")),
                 Some(b'"') => break,
                 Some(b'\\') => end += 2,
                 Some(_) => end += 1,
             }
         }
         let Some(quoted) = self.text.get(start..=end) else {
-            return Err(self.wrong("this text has no closing quote in its line"));
+            return Err(self.wrong("this text has no closing quote on its line"));
         };
         let text = serde_json::from_str(quoted)
             .map_err(|_| self.wrong("this text has an escape or a control character that JSON does not allow"))?;
@@ -262,7 +263,7 @@ impl Parser<'_> {
         let text = &rest[..rest.find(|c| !is_part(c)).unwrap_or(rest.len())];
         // Only checks the grammar, with the library.
         if serde_json::from_str::<&serde_json::value::RawValue>(text).is_err() {
-            return Err(self.wrong("this is no number"));
+            return Err(self.wrong("this is not a number"));
         }
         self.at += text.len();
         Ok(text.to_owned())
@@ -298,7 +299,7 @@ mod tests {
     #[test]
     fn what_is_no_json_is_refused_with_the_place() {
         for (text, line, column, says) in [
-            ("", 1, 1, "ends in the middle"),
+            ("", 1, 1, "is incomplete"),
             ("{\n \"a\": 1,\n}", 3, 1, "one too many"),
             ("[1,]", 1, 4, "one too many"),
             ("{\n // no\n}", 2, 2, "name of a key"),

@@ -107,7 +107,7 @@ impl Backend {
         if context.streams && !shape.is_nothing() {
             backend.refuse(
                 "encoding",
-                format!("an answer that is handed on as it comes (no-op) cannot be filtered; remove {shape}"),
+                format!("a response with encoding no-op is not parsed and cannot be filtered; remove {shape}"),
             );
         }
         let template = template(backend, context.names);
@@ -153,7 +153,7 @@ fn encoding(backend: &Section<'_>, streams: bool) -> Option<Encoding> {
         "no-op" => {
             backend.refuse(
                 "encoding",
-                "a backend is handed on as it comes only if output_encoding of the endpoint is no-op too",
+                "encoding no-op is possible only if output_encoding of the endpoint is no-op too",
             );
             None
         }

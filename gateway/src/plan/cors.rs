@@ -217,7 +217,7 @@ fn headers(cors: &Section<'_>, key: &str) -> Option<Vec<HeaderName>> {
         }
         match HeaderName::from_bytes(text.value.as_bytes()) {
             Ok(name) => names.push(name),
-            Err(_) => cors.refuse_at(&text.place, format!("{:?} is no name of a header", text.value)),
+            Err(_) => cors.refuse_at(&text.place, format!("{:?} is not a header name", text.value)),
         }
     }
     Some(names)
@@ -291,7 +291,10 @@ mod tests {
             let answer = preflight(&cors, &asked).expect("a preflight");
             assert!(answer.keys().all(|key| key == VARY), "{name}: {value}: {answer:?}");
         }
-        assert!(preflight(&cors, &asked[..1]).is_none(), "it asks for nothing");
+        assert!(
+            preflight(&cors, &asked[..1]).is_none(),
+            "a request without the preflight headers is not a preflight"
+        );
         assert!(cors.preflight(&Method::GET, &headers(&asked)).is_none());
     }
 

@@ -124,7 +124,7 @@ impl Endpoint {
         if streams && sections.len() > 1 {
             endpoint.refuse(
                 "output_encoding",
-                "an answer that is handed on as it comes (no-op) has one backend, not several",
+                "an endpoint with output_encoding no-op must have exactly one backend",
             );
         }
         let is_chain = is_chain(endpoint);
@@ -151,7 +151,7 @@ impl Endpoint {
         if streams && fixed.is_some() {
             endpoint.refuse(
                 "output_encoding",
-                "nothing can be put (static) into an answer that is handed on as it comes (no-op)",
+                "static cannot be used with output_encoding no-op, because the response is not parsed; remove static",
             );
         }
         let max_age = endpoint.duration("cache_ttl").unwrap_or(defaults.cache_ttl).as_secs();
@@ -256,7 +256,7 @@ fn route(endpoint: &Section<'_>, path: &str) -> Option<Vec<Segment>> {
                 );
             }
             None if segment.contains(['?', '#']) => {
-                return refuse("has a query or a fragment, which is no part of a path");
+                return refuse("has a query or a fragment, which do not belong to a path");
             }
             None if segment.is_empty() && index + 1 < segments.len() => return refuse("has an empty segment"),
             None if *segment == "." || *segment == ".." => {
@@ -285,7 +285,7 @@ fn timeout(endpoint: &Section<'_>, default: Duration) -> Duration {
         Some(timeout) if timeout.is_zero() => {
             endpoint.refuse(
                 "timeout",
-                "no backend answers in no time; remove the key for the default",
+                "no backend can answer in 0 s; remove the key to use the default",
             );
             default
         }
@@ -306,7 +306,7 @@ pub(super) fn output(section: &Section<'_>, default: Option<Output>) -> Option<O
         "fast-json" => {
             section.warn(
                 "output_encoding",
-                "fast-json is of KrakenD Enterprise; json is written instead",
+                "fast-json is a feature of KrakenD Enterprise; json is used instead",
             );
             Some(Output::Json)
         }
@@ -331,7 +331,7 @@ fn is_chain(endpoint: &Section<'_>) -> bool {
         Some("fallback") => {
             proxy.refuse(
                 "strategy",
-                "fallback is of KrakenD Enterprise and not supported; write parallel or sequential",
+                "fallback is a feature of KrakenD Enterprise and not supported; write parallel or sequential",
             );
             false
         }
@@ -345,7 +345,7 @@ fn is_chain(endpoint: &Section<'_>) -> bool {
 fn fixed(endpoint: &Section<'_>) -> Option<Fixed> {
     let section = endpoint.namespace("proxy")?.section("static")?;
     if !section.has("data") {
-        section.refuse("data", "data is missing: the members that are put into the answer");
+        section.refuse("data", "data is missing; it lists the members to add to the response");
     }
     let mut data = Members::new();
     for (name, node, _) in section.members("data") {

@@ -111,12 +111,10 @@ impl HeaderFilter {
             match HeaderName::from_bytes(text.value.as_bytes()) {
                 Ok(name) if never_passes(&name) => section.warn(
                     "input_headers",
-                    format!(
-                        "{name} is never handed on: the gateway writes it itself, or it concerns one connection only"
-                    ),
+                    format!("{name} is never forwarded: it is a hop-by-hop header, or one that only the gateway sets"),
                 ),
                 Ok(name) => names.push(name),
-                Err(_) => section.refuse_at(&text.place, format!("{:?} is no name of a header", text.value)),
+                Err(_) => section.refuse_at(&text.place, format!("{:?} is not a header name", text.value)),
             }
         }
         Some(Self::Names(names))

@@ -43,7 +43,7 @@ impl Hosts {
                 .collect(),
         };
         if texts.is_empty() {
-            backend.refuse("host", "there is no host, neither here nor in host of the root");
+            backend.refuse("host", "there is no host, neither here nor in the root's host");
         }
         let mut hosts = Vec::new();
         for text in &texts {
@@ -103,7 +103,7 @@ impl Host {
         let (scheme, rest) = match text.split_once("://") {
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => (Scheme::HTTP, rest),
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => (Scheme::HTTPS, rest),
-            Some(_) => return Err("has another scheme than http and https"),
+            Some(_) => return Err("has a scheme other than http and https"),
             None => (Scheme::HTTP, text),
         };
         let (authority, below) = match rest.split_once('/') {
@@ -119,7 +119,7 @@ impl Host {
         }
         let authority: Authority = authority
             .parse()
-            .map_err(|_| "is no host: write http://name:port or https://name:port")?;
+            .map_err(|_| "is not a host; write http://name:port or https://name:port")?;
         let name = authority.host();
         let is_address = name
             .strip_prefix('[')
@@ -131,10 +131,10 @@ impl Host {
                 .all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'.' | b'_'));
         let has_port = authority.as_str().len() > name.len();
         if authority.as_str().contains('@') {
-            return Err("has a user; a password has no place in a file like this");
+            return Err("has a user name; credentials do not belong in this file");
         }
         if (!is_name && !is_address) || (has_port && authority.port_u16().is_none_or(|port| port == 0)) {
-            return Err("is no host: write http://name:port or https://name:port");
+            return Err("is not a host; write http://name:port or https://name:port");
         }
         Ok(Self {
             scheme,

@@ -105,7 +105,7 @@ fn read(root: &Section<'_>) -> Option<Plan> {
             .collect(),
     };
     if !root.has("endpoints") {
-        root.warn("endpoints", "there are no endpoints: everything is answered 404");
+        root.warn("endpoints", "there are no endpoints, so every request gets 404");
     }
     let mut routes = Routes::default();
     let mut endpoints: Vec<Endpoint> = Vec::new();
@@ -147,9 +147,7 @@ fn version(root: &Section<'_>) {
         Some(3) => {}
         Some(other) => root.refuse(
             "version",
-            format!(
-                "{other} is not the version that is read, which is 3; let KrakenD's migration tool convert the file"
-            ),
+            format!("version {other} is not supported; convert the file to version 3 with KrakenD's migration tool"),
         ),
         None if root.has("version") => {}
         None => root.refuse("version", "version is missing; write \"version\": 3"),

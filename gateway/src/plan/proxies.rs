@@ -54,7 +54,7 @@ impl Proxies {
                 None => router.refuse_at(
                     &text.place,
                     format!(
-                        "{:?} is no address or network; write for example 10.0.0.0/8",
+                        "{:?} is neither an address nor a network; write for example 10.0.0.0/8",
                         text.value
                     ),
                 ),

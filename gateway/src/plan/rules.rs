@@ -97,7 +97,7 @@ fn health_path<'a>(router: &Section<'a>) -> Option<&'a str> {
     if !path.starts_with('/') || path.contains(['?', '#']) {
         router.refuse(
             "health_path",
-            format!("{path:?} is no path; write for example /__health"),
+            format!("{path:?} is not a path; write for example /__health"),
         );
     }
     Some(path)

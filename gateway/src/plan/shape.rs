@@ -48,7 +48,7 @@ impl Shape {
                 .map(str::to_owned),
         };
         if shape.allow.is_some() && !shape.deny.is_empty() {
-            backend.warn("deny", "it has no effect, as allow says what stays");
+            backend.warn("deny", "it has no effect, because allow already selects the fields");
         }
         shape
     }

@@ -77,7 +77,7 @@ impl Template {
             false => format!("/{pattern}"),
         };
         if pattern.contains('#') {
-            return Err("a URL of a request has no fragment (#)".to_owned());
+            return Err("this has a fragment (#), which a URL of a request cannot have".to_owned());
         }
         let (path, query) = match pattern.split_once('?') {
             Some((path, query)) => (path, Some(query)),
@@ -97,11 +97,13 @@ impl Template {
         match template.expand(&Plain, "", "") {
             Ok(_) => Ok(template),
             Err(NoUrl::DotSegment) => {
-                Err("a segment of the path is . or .., which servers take for another place".to_owned())
+                Err("a segment of the path is . or .., which servers resolve to another path".to_owned())
             }
-            Err(_) => {
-                Err("this is no path and query of a URL; write blanks and other special characters as %XX".to_owned())
-            }
+            Err(_) => Err(
+                "this is not the path and query of a URL; write spaces and other special characters as \
+                     %XX"
+                .to_owned(),
+            ),
         }
     }
 
@@ -178,7 +180,7 @@ fn pieces(text: &str, names: Names<'_>) -> Result<Vec<Piece>, String> {
         let (literal, after) = rest.split_at(open);
         let inner = after.strip_prefix('{').and_then(|after| after.split_once('}'));
         let Some((name, after)) = inner else {
-            return Err(format!("{text:?} has a brace without its other one"));
+            return Err(format!("{text:?} has an unmatched brace"));
         };
         if !literal.is_empty() {
             pieces.push(Piece::Literal(literal.to_owned()));
@@ -221,7 +223,7 @@ fn value(name: &str, names: Names<'_>) -> Result<Value, String> {
         [] => "it has none".to_owned(),
         known => format!("it has {{{}}}", known.join("}, {")),
     };
-    Err(format!("{{{name}}} is no parameter of the endpoint's path; {known}"))
+    Err(format!("{{{name}}} is not a parameter of the endpoint's path; {known}"))
 }
 
 /// Compares names like KrakenD, which first makes the first letter upper case.
@@ -321,7 +323,7 @@ mod tests {
     fn a_pattern_that_cannot_be_meant_is_refused() {
         let parameters = ["id".to_owned()];
         for (pattern, says) in [
-            ("/u/{other}", "no parameter of the endpoint's path; it has {id}"),
+            ("/u/{other}", "not a parameter of the endpoint's path; it has {id}"),
             ("/u/{ID}", "no parameter"),
             ("/u/{id", "a brace without"),
             ("/u/id}", "a brace without"),
@@ -329,7 +331,7 @@ mod tests {
             ("/u/{resp1_a}", "has not answered yet"),
             ("/u/../v", "is . or .."),
             ("/u/%2E%2e/v", "is . or .."),
-            ("/u/a b", "no path and query"),
+            ("/u/a b", "not the path and query"),
             ("/u#a", "no fragment"),
         ] {
             let why = Template::parse(pattern, names(&parameters)).expect_err(pattern);

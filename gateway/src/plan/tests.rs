@@ -43,7 +43,7 @@ fn what_cannot_be_meant_is_refused_with_its_place() {
         (
             r#","timeout":"0s""#,
             "",
-            "endpoints[0].timeout: no backend answers in no time",
+            "endpoints[0].timeout: no backend can answer in 0 s",
         ),
         (r#","output_encoding":"xml""#, "", "not supported by this version"),
         (
@@ -54,7 +54,7 @@ fn what_cannot_be_meant_is_refused_with_its_place() {
         (
             r#","input_headers":["a b"]"#,
             "",
-            "endpoints[0].input_headers[0]: \"a b\" is no name of a header",
+            "endpoints[0].input_headers[0]: \"a b\" is not a header name",
         ),
         (r#","concurrent_calls":2"#, "", "concurrent_calls is not supported"),
         ("", r#","encoding":"xml""#, "reading XML and RSS is not supported"),
@@ -69,7 +69,7 @@ fn what_cannot_be_meant_is_refused_with_its_place() {
             r#","host":["http://a/b"]"#,
             "backend[0].host[0]: \"http://a/b\" has a path",
         ),
-        ("", r#","host":["http://u:p@a"]"#, "has a user"),
+        ("", r#","host":["http://u:p@a"]"#, "has a user name"),
         ("", r#","mapping":{"a":1}"#, "backend[0].mapping.a: this is a number"),
         (
             "",
@@ -122,7 +122,7 @@ fn a_proxy_that_cannot_be_read_is_refused() {
             &format!(r#""version":3,"extra_config":{{"router":{{{keys}}}}},"#),
         )
     };
-    assert!(problems(&router(r#""trusted_proxies":["10.0.0.0/33"]"#))[0].contains("no address or network"));
+    assert!(problems(&router(r#""trusted_proxies":["10.0.0.0/33"]"#))[0].contains("neither an address nor a network"));
     assert!(problems(&router(r#""remote_ip_headers":["X-Real-IP"]"#))[0].contains("the only header"));
     let proxies = |text: &str| read(text).0.expect("a plan").rules.proxies;
     let named = proxies(&router(r#""trusted_proxies":["10.0.0.0/8"]"#));
@@ -168,11 +168,11 @@ fn a_validator_that_would_protect_less_than_it_says_is_refused() {
         ),
         (
             r#""alg":"RS256","jwk_url":"https://a/k","propagate_claims":[["sub"]]"#,
-            "no pair of a claim and a header",
+            "not a pair of a claim and a header",
         ),
         (
             r#""alg":"RS256","jwk_url":"https://a/k","propagate_claims":[["sub","Host"]]"#,
-            "cannot be written",
+            "cannot be set from a claim",
         ),
         (
             r#""alg":"RS256","jwk_url":"https://a/k","key_identify_strategy":"x5t""#,

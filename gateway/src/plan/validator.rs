@@ -21,7 +21,7 @@ pub struct Validator {
     pub algorithm: Algorithm,
     /// The required `iss`.
     pub issuer: Option<String>,
-    /// The values that `aud` must all contain.
+    /// The values that `aud` must contain, all of them.
     pub audience: Vec<String>,
     /// The claim with roles, and the roles of which one is required.
     pub roles: Option<(Lookup, Vec<String>)>,
@@ -93,13 +93,13 @@ impl Validator {
         if issuer.is_none() {
             validator.warn(
                 "alg",
-                "issuer is missing: a token of any issuer is taken if a key of jwk_url signed it",
+                "issuer is missing: a token of any issuer is accepted if a key of jwk_url signed it",
             );
         }
         if audience.is_empty() {
             validator.warn(
                 "alg",
-                "audience is missing: a token for any other service is taken too (RFC 8725 §3.9)",
+                "audience is missing: tokens for other services are accepted too (RFC 8725 §3.9)",
             );
         }
         Some(Self {
@@ -128,7 +128,7 @@ fn algorithm(validator: &Section<'_>) -> Option<Algorithm> {
         if !validator.has("alg") {
             validator.refuse(
                 "alg",
-                "alg is missing: the algorithm that tokens are signed with, such as RS256",
+                "alg is missing; write the algorithm that signs the tokens, such as RS256",
             );
         }
         return None;
@@ -161,7 +161,8 @@ fn keys(validator: &Section<'_>) -> Option<Keys> {
             if !validator.has("jwk_url") {
                 validator.refuse(
                     "jwk_url",
-                    "jwk_url is missing: where the keys of the issuer are; or write issuer, to find them there",
+                    "jwk_url is missing; write the URL of the issuer's keys, or write issuer, to find them by \
+                     discovery",
                 );
             }
             return None;
@@ -223,7 +224,7 @@ fn scopes(validator: &Section<'_>) -> Option<Scopes> {
     if key.is_empty() {
         validator.refuse(
             "scopes",
-            "scopes_key is missing: the claim that holds the scopes, such as scope",
+            "scopes_key is missing; write the claim that holds the scopes, such as scope",
         );
     }
     Some(Scopes {
@@ -256,14 +257,15 @@ fn claims(validator: &Section<'_>) -> Vec<(Lookup, HeaderName)> {
         };
         match texts.as_deref() {
             Some([claim, header]) if !claim.is_empty() => match HeaderName::from_bytes(header.as_bytes()) {
-                Ok(name) if super::filters::never_passes(&name) => {
-                    refuse(format!("{header:?} cannot be written: it concerns a connection"))
-                }
+                Ok(name) if super::filters::never_passes(&name) => refuse(format!(
+                    "{header:?} cannot be set from a claim: it is a hop-by-hop header or one that only \
+                                    the gateway sets"
+                )),
                 Ok(name) => claims.push((Lookup::path(claim), name)),
-                Err(_) => refuse(format!("{header:?} is no name of a header")),
+                Err(_) => refuse(format!("{header:?} is not a header name")),
             },
             _ => refuse(format!(
-                "{pair} is no pair of a claim and a header: write for example [\"sub\", \"x-user\"]"
+                "{pair} is not a pair of a claim and a header; write for example [\"sub\", \"x-user\"]"
             )),
         }
     }
@@ -275,7 +277,7 @@ fn header(validator: &Section<'_>) -> HeaderName {
         return AUTHORIZATION;
     };
     HeaderName::from_bytes(text.as_bytes()).unwrap_or_else(|_| {
-        validator.refuse("auth_header_name", format!("{text:?} is no name of a header"));
+        validator.refuse("auth_header_name", format!("{text:?} is not a header name"));
         AUTHORIZATION
     })
 }

@@ -146,7 +146,7 @@ fn an_answer_without_length_is_read_no_further_than_its_bound() {
         let answer = gateway.get(path);
         assert_eq!(
             (answer.status, answer.body.as_str()),
-            (500, "a backend answered more than 8 MiB"),
+            (500, "a backend's response is longer than 8 MiB"),
             "{path}"
         );
     }

@@ -20,7 +20,7 @@ pub(super) const BACKEND: &[Key] = &[
         "\"static\"",
         "service discovery is not supported by this version of signet-gateway; write the hosts, or a name that DNS resolves, into host",
     ),
-    ignored("sd_scheme", "it has a meaning only for sd: dns"),
+    ignored("sd_scheme", "it has an effect only with sd: dns"),
     key("input_headers"),
     key("input_query_strings"),
     protecting(holding("extra_config", Holds::Namespaces(Scope::Backend))),

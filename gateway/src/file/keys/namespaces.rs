@@ -37,12 +37,12 @@ const LATER: Support = Refused(
     "this namespace is not supported by this version of signet-gateway; remove it, or wait for a later version",
 );
 const NEVER: Support =
-    Refused("signet-gateway runs no code of KrakenD and speaks HTTP only; move this to a service of its own");
+    Refused("signet-gateway does not run KrakenD plugins and supports only HTTP; move this to a separate service");
 const ENTERPRISE: Support = Refused(
-    "this namespace is of KrakenD Enterprise. It is not supported, and the community edition silently ignores it; remove it \
-     if you do not need it",
+    "this namespace is a feature of KrakenD Enterprise. It is not supported, and the community edition silently \
+     ignores it; remove it if you do not need it",
 );
-const NO_EFFECT: Support = Ignored("it changes no answer, and is not supported by this version of signet-gateway");
+const NO_EFFECT: Support = Ignored("it changes no response, and is not supported by this version of signet-gateway");
 
 const ROUTER: &[Key] = &[
     key("return_error_msg"),
@@ -68,7 +68,7 @@ const ROUTER: &[Key] = &[
     only(
         "disable_handle_method_not_allowed",
         "false",
-        "a known path with another method is always answered 405; remove the key",
+        "a known path with another method always gets 405; remove the key",
     ),
     only(
         "disable_path_decoding",
@@ -78,20 +78,20 @@ const ROUTER: &[Key] = &[
     only(
         "remove_extra_slash",
         "false",
-        "a path with an empty segment is never another path here; remove the key",
+        "the gateway never removes empty segments from a path; remove the key",
     ),
     protecting(key("forwarded_by_client_ip")),
     protecting(only(
         "remote_ip_headers",
         "[\"X-Forwarded-For\"]",
-        "X-Forwarded-For is the only header that is read for the address of a client; remove the key",
+        "X-Forwarded-For is the only header that the gateway reads for a client's address; remove the key",
     )),
     protecting(key("trusted_proxies")),
     ignored("app_engine", "signet-gateway does not run on Google App Engine"),
-    ignored("max_multipart_memory", "no body is taken apart here"),
+    ignored("max_multipart_memory", "the gateway parses no multipart bodies"),
     ignored(
         "use_h2c",
-        "the listener always takes cleartext HTTP/2 from clients that begin with it",
+        "the listener always accepts cleartext HTTP/2 with prior knowledge",
     ),
 ];
 
@@ -112,25 +112,27 @@ const PROXY_OF_ENDPOINT: &[Key] = &[
     ),
     protecting(refused(
         "flatmap_filter",
-        "flatmap_filter is not supported by this version of signet-gateway; use allow, deny, mapping and group if they do",
+        "flatmap_filter is not supported by this version of signet-gateway; use allow, deny, mapping and group if they \
+         suffice",
     )),
     ignored(
         "force_sandboxed_request",
-        "every backend always gets a request of its own",
+        "every backend always gets a separate request",
     ),
 ];
 
 const PROXY_OF_BACKEND: &[Key] = &[
     protecting(refused(
         "flatmap_filter",
-        "flatmap_filter is not supported by this version of signet-gateway; use allow, deny, mapping and group if they do",
+        "flatmap_filter is not supported by this version of signet-gateway; use allow, deny, mapping and group if they \
+         suffice",
     )),
     only(
         "shadow",
         "false",
         "shadow backends are not supported by this version of signet-gateway; remove the backend",
     ),
-    ignored("shadow_timeout", "it has a meaning only with shadow"),
+    ignored("shadow_timeout", "it has an effect only together with shadow"),
 ];
 
 const BACKEND_HTTP: &[Key] = &[key("return_error_code"), key("return_error_details")];
@@ -169,14 +171,14 @@ const VALIDATOR: &[Key] = &[
     ),
     ignored(
         "cipher_suites",
-        "TLS 1.2 and 1.3 are spoken with the suites of rustls, all of which are good",
+        "the gateway supports TLS 1.2 and 1.3 with the cipher suites of rustls, all of which are secure",
     ),
     // Keys are always kept, and fetched ahead of their end.
     key("cache"),
     key("cache_duration"),
     ignored(
         "failed_jwk_key_cooldown",
-        "keys are fetched for an unknown kid once in 10 s",
+        "an unknown kid causes at most one fetch every 10 s",
     ),
     only("key_identify_strategy", "\"kid\"", ONLY_KID),
     key("issuer"),
@@ -232,7 +234,7 @@ const CORS: &[Key] = &[
     only(
         "options_passthrough",
         "false",
-        "a preflight is always answered by the gateway; remove the key",
+        "the gateway always answers preflights itself; remove the key",
     ),
     key("options_success_status"),
     ignored("debug", "preflights are not logged"),
@@ -281,7 +283,7 @@ pub const NAMESPACES: &[Namespace] = &[
         "qos/http-cache",
         &[(
             Backend,
-            Refused("answers of backends are not cached by this version of signet-gateway; remove the namespace"),
+            Refused("this version of signet-gateway does not cache backend responses; remove the namespace"),
             &[],
         )],
     ),

@@ -20,10 +20,7 @@ pub const ROOT: &[Key] = &[
     ignored("read_timeout", OWN_BOUNDS),
     ignored("write_timeout", OWN_BOUNDS),
     ignored("idle_timeout", OWN_BOUNDS),
-    ignored(
-        "max_header_bytes",
-        "the head of a request may have 64 KiB, whatever this says",
-    ),
+    ignored("max_header_bytes", "the head of a request may always have up to 64 KiB"),
     ignored(
         "max_idle_connections",
         "max_idle_connections_per_host bounds the idle connections of each thread",
@@ -41,12 +38,12 @@ pub const ROOT: &[Key] = &[
     key("disable_keep_alives"),
     ignored(
         "disable_compression",
-        "the gateway asks no backend for a compressed answer",
+        "the gateway requests compression from no backend",
     ),
     only(
         "disable_rest",
         "false",
-        "a parameter is a whole segment of a path in this version of signet-gateway",
+        "in this version of signet-gateway, a path parameter must be a whole segment",
     ),
     only(
         "debug_endpoint",
@@ -58,12 +55,15 @@ pub const ROOT: &[Key] = &[
         "false",
         "/__echo is not supported by this version of signet-gateway; remove the key",
     ),
-    ignored("dns_cache_ttl", "it has a meaning only for sd: dns"),
+    ignored("dns_cache_ttl", "it has an effect only with sd: dns"),
     key("max_shutdown_wait_time"),
-    ignored("sequential_start", "backends are not asked at the start"),
+    ignored(
+        "sequential_start",
+        "the gateway sends no requests to backends at the start",
+    ),
     ignored(
         "use_h2c",
-        "the listener always takes cleartext HTTP/2 from clients that begin with it",
+        "the listener always accepts cleartext HTTP/2 with prior knowledge",
     ),
     protecting(only(
         "allow_insecure_connections",
@@ -72,7 +72,8 @@ pub const ROOT: &[Key] = &[
     )),
     protecting(refused(
         "tls",
-        "TLS on the listener is not supported by this version of signet-gateway; put it behind a load balancer that ends TLS",
+        "TLS on the listener is not supported by this version of signet-gateway; put the gateway behind a load \
+         balancer that terminates TLS",
     )),
     protecting(refused(
         "client_tls",
@@ -81,11 +82,11 @@ pub const ROOT: &[Key] = &[
     )),
     refused(
         "plugin",
-        "plugins are code for KrakenD and cannot run here; replace them by a service of their own",
+        "plugins are code for KrakenD and cannot run here; move them to a separate service",
     ),
     refused(
         "async_agent",
-        "asynchronous agents are not supported by signet-gateway; run them as a service of their own",
+        "asynchronous agents are not supported by signet-gateway; run them as a separate service",
     ),
     holding("endpoints", Holds::Objects(ENDPOINT)),
     protecting(holding("extra_config", Holds::Namespaces(Scope::Service))),
