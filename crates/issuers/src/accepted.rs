@@ -33,7 +33,7 @@ pub const HEARTBEAT_EVENT: &str = "heartbeat";
 /// Every key that a sidecar accepts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AcceptedKeys {
-    /// Always [`FORMAT`].
+    /// The format of the document, which is [`FORMAT`].
     pub format: String,
     /// The sidecar's own issuer first, then the trusted ones by name.
     pub issuers: Vec<AcceptedIssuer>,
