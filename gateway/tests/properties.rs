@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::{Map, Value};
-use signet_gateway::file::{Document, Report, Section, Strictness, json};
+use signet_gateway::file::{Document, Format, Report, Section, Strictness, json};
 use signet_gateway::plan::Plan;
 use signet_gateway::plan::shape::Shape;
 use signet_gateway::plan::template::{self, Names, Template, Values};
@@ -35,6 +35,49 @@ fn objects(values: impl Strategy<Value = Value>) -> impl Strategy<Value = Map<St
 
 fn paths() -> impl Strategy<Value = Vec<String>> {
     prop::collection::vec("[a-c](\\.[a-c]){0,2}", 0..4)
+}
+
+/// Pieces of files in all three formats.
+fn words() -> impl Strategy<Value = &'static str> {
+    const WORDS: [&str; 36] = [
+        "a: ",
+        "- ",
+        "\n",
+        "\n  ",
+        "&a ",
+        "*a",
+        "!!str ",
+        "!x ",
+        "|\n",
+        ">-\n ",
+        "{",
+        "}",
+        "[",
+        "]",
+        ", ",
+        "? ",
+        ": ",
+        "\"x",
+        "\"",
+        "'",
+        "---\n",
+        "...\n",
+        "%YAML 1.2\n",
+        "<<: ",
+        "# x\n",
+        "\r\n",
+        "\t",
+        "é",
+        "\\u0041",
+        "a = ",
+        "[a.b]\n",
+        "[[a]]\n",
+        "1",
+        "-.5e+1",
+        "true",
+        "2026-11-30",
+    ];
+    prop::sample::select(&WORDS[..])
 }
 
 struct Given(String);
@@ -94,6 +137,24 @@ proptest! {
         for text in [value.to_string(), serde_json::to_string_pretty(&value).expect("JSON")] {
             let node = json::parse(&text).expect("JSON");
             prop_assert_eq!(&serde_json::from_str::<Value>(&node.to_string()).expect("JSON"), &value);
+        }
+    }
+
+    #[test]
+    fn json_means_the_same_as_yaml(value in values()) {
+        for text in [value.to_string(), serde_json::to_string_pretty(&value).expect("JSON")] {
+            let (json, yaml) = (Format::Json.parse(&text), Format::Yaml.parse(&text));
+            prop_assert_eq!(json, yaml, "{}", text);
+        }
+    }
+
+    #[test]
+    fn whatever_a_file_is_reading_it_ends(words in prop::collection::vec(words(), 0..24)) {
+        let text = words.concat();
+        for format in [Format::Json, Format::Yaml, Format::Toml] {
+            if let Err(wrong) = format.parse(&text) {
+                prop_assert!(wrong.line > 0 && wrong.column > 0, "{:?}: {:?}", format, wrong);
+            }
         }
     }
 

@@ -6,7 +6,7 @@
 use std::fmt;
 
 /// How deep arrays and objects may be nested. Real files need a dozen levels.
-const DEEPEST: usize = 64;
+pub(super) const DEEPEST: usize = 64;
 
 /// A value, with the number of the line where it begins, from 1.
 #[derive(Clone, Debug, PartialEq)]
@@ -119,6 +119,14 @@ pub fn parse(text: &str) -> Result<Node, NotJson> {
         None => Ok(node),
         Some(_) => Err(parser.wrong("something follows the end of the document")),
     }
+}
+
+/// Whether a text is a number as JSON writes it.
+pub(super) fn is_number(text: &str) -> bool {
+    // The library only checks the grammar here.
+    text.starts_with(|c: char| c == '-' || c.is_ascii_digit())
+        && text.ends_with(|c: char| c.is_ascii_digit())
+        && serde_json::from_str::<&serde_json::value::RawValue>(text).is_ok()
 }
 
 struct Parser<'a> {
@@ -261,8 +269,7 @@ impl Parser<'_> {
         let rest = &self.text[self.at..];
         let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
         let text = &rest[..rest.find(|c| !is_part(c)).unwrap_or(rest.len())];
-        // Only checks the grammar, with the library.
-        if serde_json::from_str::<&serde_json::value::RawValue>(text).is_err() {
+        if !is_number(text) {
             return Err(self.wrong("this is not a number"));
         }
         self.at += text.len();

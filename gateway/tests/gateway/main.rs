@@ -7,6 +7,7 @@
 
 mod answers;
 mod faults;
+mod formats;
 mod framing;
 mod reload;
 mod requests;

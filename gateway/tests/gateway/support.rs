@@ -31,11 +31,20 @@ impl Gateway {
 
     /// Serves a file that may name others in this directory.
     pub(crate) fn start_in(directory: tempfile::TempDir, file: &Value) -> Self {
+        Self::start_text(directory, FILE, |address| complete(file, address))
+    }
+
+    /// Serves a file with this name and text, which must listen on the given address.
+    pub(crate) fn start_text(
+        directory: tempfile::TempDir,
+        name: &str,
+        text: impl FnOnce(SocketAddr) -> String,
+    ) -> Self {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
-        std::fs::write(directory.path().join(FILE), complete(file, address)).expect("written");
+        std::fs::write(directory.path().join(name), text(address)).expect("written");
         let mut child = Command::new(env!("CARGO_BIN_EXE_signet-gateway"))
             .args(["run", "-c"])
-            .arg(directory.path().join(FILE))
+            .arg(directory.path().join(name))
             .env("XDG_STATE_HOME", directory.path())
             .stderr(Stdio::piped())
             .spawn()
