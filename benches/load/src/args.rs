@@ -6,7 +6,9 @@ use std::time::Duration;
 use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command, value_parser};
 use http::Method;
 
+use crate::crowd::Crowd;
 use crate::error::LoadError;
+use crate::mint::Mint;
 use crate::plan::{Expect, Plan, Protocol, Template};
 use crate::ready::Trial;
 use crate::supply::Supply;
@@ -50,6 +52,45 @@ pub(crate) fn command() -> Command {
                         .default_value("3600"),
                 )
                 .arg(path("out", "File to write").required(true)),
+        )
+        .subcommand(
+            Command::new("mint")
+                .about("Makes tokens with a key of its own, one value of Authorization a line, and the JWKS for them")
+                .arg(
+                    flag("algorithm", "ALG", "ES256 or RS256")
+                        .value_parser(crate::mint::ALGORITHMS)
+                        .default_value("ES256"),
+                )
+                .arg(
+                    flag("count", "N", "How many")
+                        .value_parser(value_parser!(usize))
+                        .required(true),
+                )
+                .arg(flag("issuer", "ISS", "Issuer of the tokens").required(true))
+                .arg(flag("audience", "AUD", "Audience of the tokens").required(true))
+                .arg(path("out", "File for the tokens").required(true))
+                .arg(path("jwks", "File for the JWKS").required(true)),
+        )
+        .subcommand(
+            Command::new("crowd")
+                .about("Sends many clients, each over a new connection from another address, and prints the server's memory")
+                .arg(flag("url", "URL", "http://ADDRESS:PORT/path").required(true))
+                .arg(
+                    flag("clients", "N", "How many")
+                        .value_parser(value_parser!(u64))
+                        .default_value("1000000"),
+                )
+                .arg(
+                    flag("seconds", "S", "Stop after this time, however many clients there were")
+                        .value_parser(value_parser!(f64))
+                        .default_value("60"),
+                )
+                .arg(path("authorizations", "One value of Authorization a line, over and over").required(true))
+                .arg(
+                    flag("pid", "PID", "Process whose memory is measured")
+                        .value_parser(value_parser!(u32))
+                        .required(true),
+                ),
         )
         .subcommand(
             Command::new("ready")
@@ -113,6 +154,15 @@ fn run() -> Command {
             "One body a line, each used once; the run fails when they are used up",
         ))
         .arg(path("rounds", "One body a line, over and over"))
+        .arg(path(
+            "authorizations",
+            "One value of Authorization a line, each used once; the run fails when they are used up",
+        ))
+        .arg(path(
+            "authorization-rounds",
+            "One value of Authorization a line, over and over",
+        ))
+        .group(ArgGroup::new("tokens").args(["authorizations", "authorization-rounds"]))
         .group(ArgGroup::new("supply").args(["body", "bodies", "rounds"]))
         .arg(
             flag("status", "CODE", "Status that every answer must have")
@@ -189,6 +239,7 @@ pub(crate) fn plan(matches: &ArgMatches) -> Result<Plan, LoadError> {
         warmup: seconds(matches, "warmup")?,
         window: seconds(matches, "duration")?,
         supply,
+        authorizations: authorizations(matches)?,
         expect: Expect {
             status: required(matches, "status")?,
             text: optional(matches, "expect").map(|text| (text, times)),
@@ -215,6 +266,29 @@ pub(crate) fn order(matches: &ArgMatches) -> Result<Order, LoadError> {
     })
 }
 
+/// The order of `signet-load mint`.
+pub(crate) fn mint(matches: &ArgMatches) -> Result<Mint, LoadError> {
+    Ok(Mint {
+        algorithm: required(matches, "algorithm")?,
+        count: at_least_one(matches, "count")?,
+        issuer: required(matches, "issuer")?,
+        audience: required(matches, "audience")?,
+        out: required(matches, "out")?,
+        jwks: required(matches, "jwks")?,
+    })
+}
+
+/// The clients of `signet-load crowd`.
+pub(crate) fn crowd(matches: &ArgMatches) -> Result<Crowd, LoadError> {
+    Ok(Crowd {
+        url: required(matches, "url")?,
+        clients: required(matches, "clients")?,
+        limit: seconds(matches, "seconds")?,
+        tokens: required(matches, "authorizations")?,
+        pid: required(matches, "pid")?,
+    })
+}
+
 /// The trial of `signet-load ready`.
 pub(crate) fn trial(matches: &ArgMatches) -> Result<Trial, LoadError> {
     Ok(Trial {
@@ -235,6 +309,15 @@ fn supply(matches: &ArgMatches) -> Result<(Supply, bool), LoadError> {
         return Ok((Supply::rounds(&path)?, true));
     }
     Ok((Supply::empty(), false))
+}
+
+fn authorizations(matches: &ArgMatches) -> Result<Option<Supply>, LoadError> {
+    if let Some(path) = optional::<PathBuf>(matches, "authorizations") {
+        return Supply::distinct(&path).map(Some);
+    }
+    optional::<PathBuf>(matches, "authorization-rounds")
+        .map(|path| Supply::rounds(&path))
+        .transpose()
 }
 
 fn pace(matches: &ArgMatches) -> Result<Option<Duration>, LoadError> {

@@ -186,7 +186,11 @@ impl Run {
                 }
                 due += pace;
             }
-            let request = self.plan.template.with(self.plan.supply.next()?);
+            let body = self.plan.supply.next()?;
+            let request = match &self.plan.authorizations {
+                Some(values) => self.plan.template.authorized(body, values.next()?)?,
+                None => self.plan.template.with(body),
+            };
             let response = sender.send(request).await.map_err(|error| self.failed(error))?;
             let status = response.status().as_u16();
             let body = read(response.into_body()).await.map_err(|error| self.failed(error))?;

@@ -1,16 +1,19 @@
 //! `signet-load`: the load generator of the benchmarks.
 //!
 //! It knows HTTP, clocks and `/proc`. The only request of Signet that it knows is the one that makes tokens. It
-//! has four commands, each of which prints one JSON object or fails: `run` (load on a server), `raw` (the cost of
-//! the bare cryptography), `tokens` (a supply of unseen tokens), `ready` (time from start to ready).
-//! `benches/run.sh` combines them.
+//! has six commands, each of which prints one JSON object or fails: `run` (load on a server), `raw` (the cost of
+//! the bare cryptography), `tokens` (a supply of unseen tokens from a sidecar), `mint` (the same without one), `crowd`
+//! (memory after many clients), `ready` (time from start to ready). `benches/run.sh` and `benches/gateway.sh`
+//! combine them.
 #![allow(clippy::disallowed_methods, reason = "a load generator is made of clocks")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "its result is what it prints")]
 
 mod args;
+mod crowd;
 mod drive;
 mod error;
 mod histogram;
+mod mint;
 mod plan;
 mod process;
 mod raw;
@@ -55,6 +58,11 @@ fn command(matches: &clap::ArgMatches) -> Result<String, LoadError> {
             let written = tokens::make(args::order(matches)?)?;
             json(&serde_json::json!({ "tokens": written }))
         }
+        Some(("mint", matches)) => {
+            let written = mint::make(&args::mint(matches)?)?;
+            json(&serde_json::json!({ "tokens": written }))
+        }
+        Some(("crowd", matches)) => json(&crowd::send(&args::crowd(matches)?)?),
         Some(("ready", matches)) => json(&ready::measure(&args::trial(matches)?)?),
         _ => Err(LoadError::Usage("no such command".to_owned())),
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HOST};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use http_body_util::Full;
 
@@ -29,6 +29,8 @@ pub(crate) struct Plan {
     pub window: Duration,
     pub template: Template,
     pub supply: Supply,
+    /// The values of `Authorization`. `None` if the header is the same in all requests, or is not sent.
+    pub authorizations: Option<Supply>,
     pub expect: Expect,
     /// The minimum time between two requests of a client. `None` means as fast as the answers arrive.
     pub pace: Option<Duration>,
@@ -80,6 +82,15 @@ impl Template {
             uri,
             headers: map,
         })
+    }
+
+    /// Makes one request with this body and this value of `Authorization`.
+    pub(crate) fn authorized(&self, body: Bytes, authorization: Bytes) -> Result<Request<Full<Bytes>>, LoadError> {
+        let value = HeaderValue::from_maybe_shared(authorization)
+            .map_err(|_| LoadError::Usage("--authorizations: a line is not valid in a header".to_owned()))?;
+        let mut request = self.with(body);
+        request.headers_mut().insert(AUTHORIZATION, value);
+        Ok(request)
     }
 
     /// Makes one request with this body.

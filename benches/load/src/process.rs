@@ -60,6 +60,11 @@ impl Sample {
         Ok(sample)
     }
 
+    /// The resident memory and its maximum so far, in KiB.
+    pub(crate) fn memory_kib(&self) -> (u64, u64) {
+        (self.resident_kib, self.peak_kib)
+    }
+
     fn add(&mut self, pid: u32) -> Result<(), LoadError> {
         let tasks = PathBuf::from(format!("/proc/{pid}/task"));
         let entries = fs::read_dir(&tasks).map_err(|source| LoadError::Read {

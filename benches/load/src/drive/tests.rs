@@ -32,6 +32,7 @@ fn plan(server: &TestServer, socket: Option<&Path>, protocol: Protocol) -> Plan 
         warmup: Duration::from_millis(50),
         window: Duration::from_millis(200),
         supply: body(r#"{"active":true}"#),
+        authorizations: None,
         expect: Expect {
             status: 200,
             text: Some((r#""active":true"#.to_owned(), 1)),
@@ -126,6 +127,25 @@ fn every_body_of_a_distinct_supply_is_sent_once() {
     let bodies = bodies.lock();
     assert_eq!(bodies.len() as u64, outcome.answered);
     assert_eq!(bodies.iter().collect::<HashSet<_>>().len(), bodies.len());
+}
+
+#[test]
+fn every_value_of_authorization_is_sent_once() {
+    let values = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&values);
+    let server = TestServer::start(
+        None,
+        Arc::new(move |parts, body| {
+            seen.lock().push(parts.headers["authorization"].clone());
+            Response::new(Full::new(body))
+        }),
+    );
+    let mut plan = plan(&server, None, Protocol::Http1);
+    plan.authorizations = Some(distinct(200_000));
+    let outcome = drive(plan).expect("a good run");
+    let values = values.lock();
+    assert_eq!(values.len() as u64, outcome.answered);
+    assert_eq!(values.iter().collect::<HashSet<_>>().len(), values.len());
 }
 
 #[test]
