@@ -19,7 +19,7 @@ use crate::plan::filters::remove_hop_by_hop;
 use crate::plan::template::NoUrl;
 use crate::plan::{Backend, Endpoint, Fixed, Flow, OnError, Output, Plan, When};
 use crate::tree::{self, Members, Tree};
-use crate::upstream::{RequestBody, Upstream};
+use crate::upstream::{RequestBody, Upstream, UpstreamBody};
 
 /// An answer to a client.
 pub type Response = signet_edge::Response<Flowing>;
@@ -98,7 +98,7 @@ impl<U: Upstream> Asking<'_, U> {
         answers: &[Members],
         body: RequestBody,
         deadline: Instant,
-    ) -> Result<http::Response<hyper::body::Incoming>, Failed> {
+    ) -> Result<http::Response<UpstreamBody>, Failed> {
         let head = ask::head_deadline(deadline, self.plan.connections.header_timeout);
         ask::ask(self.upstream, backend, self.call, answers, body, head).await
     }

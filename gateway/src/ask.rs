@@ -9,7 +9,6 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, Header
 use http::{Request, Response, StatusCode, Uri, uri};
 use http_body::Body as _;
 use http_body_util::{BodyExt as _, Either, Full};
-use hyper::body::Incoming;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 
@@ -19,7 +18,7 @@ use crate::plan::template::{NoUrl, Value, Values};
 use crate::plan::{Backend, Encoding, OnError};
 use crate::redirect;
 use crate::tree::{self, Members, Tree, Unfit};
-use crate::upstream::{RequestBody, Upstream};
+use crate::upstream::{RequestBody, Upstream, UpstreamBody};
 
 /// The maximum body in bytes of an error that is shown.
 const LONGEST_ERROR: usize = 64 * 1024;
@@ -138,7 +137,7 @@ pub async fn ask<U: Upstream>(
     answers: &[Members],
     body: RequestBody,
     deadline: Instant,
-) -> Result<Response<Incoming>, Failed> {
+) -> Result<Response<UpstreamBody>, Failed> {
     let mut request = request(backend, call, answers, body).map_err(Failed::NoUrl)?;
     for _ in 0..=redirect::MOST {
         let (method, uri) = (request.method().clone(), request.uri().clone());
@@ -178,7 +177,7 @@ pub struct Part {
 /// [`Failed`], if the answer is not a usable object.
 pub async fn object(
     backend: &Backend,
-    response: Response<Incoming>,
+    response: Response<UpstreamBody>,
     deadline: Instant,
 ) -> Result<(Part, Room), Failed> {
     match succeed(backend, response, deadline).await {
@@ -211,7 +210,7 @@ pub async fn object(
 /// [`Failed`], if the answer is not a usable object.
 pub async fn octets(
     backend: &Backend,
-    response: Response<Incoming>,
+    response: Response<UpstreamBody>,
     deadline: Instant,
 ) -> Result<(Bytes, Room), Failed> {
     let (octets, room) = succeed(backend, response, deadline).await?;
@@ -230,7 +229,11 @@ pub async fn octets(
 pub type Room = Option<SemaphorePermit<'static>>;
 
 /// The bytes of a successful answer, with their memory.
-async fn succeed(backend: &Backend, response: Response<Incoming>, deadline: Instant) -> Result<(Bytes, Room), Failed> {
+async fn succeed(
+    backend: &Backend,
+    response: Response<UpstreamBody>,
+    deadline: Instant,
+) -> Result<(Bytes, Room), Failed> {
     let (head, body) = response.into_parts();
     let is_good = matches!(
         head.status,
@@ -265,7 +268,7 @@ async fn succeed(backend: &Backend, response: Response<Incoming>, deadline: Inst
 }
 
 /// Reads a body, within a limit and within the budget of all answers.
-async fn whole(mut body: Incoming, limit: usize) -> Result<(Bytes, Room), Failed> {
+async fn whole(mut body: UpstreamBody, limit: usize) -> Result<(Bytes, Room), Failed> {
     if body.size_hint().lower() > u64::try_from(limit).unwrap_or(u64::MAX) {
         return Err(Failed::TooLong);
     }

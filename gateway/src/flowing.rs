@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep};
+
+use crate::upstream::UpstreamBody;
 
 /// The body of a streamed answer.
 #[derive(Debug)]
 pub struct Flowing {
-    body: Incoming,
+    body: UpstreamBody,
     idle: Duration,
     rest: Option<Pin<Box<Sleep>>>,
     /// Whether `rest` has been running since the last piece.
@@ -28,7 +29,7 @@ pub struct Silent(Duration);
 impl Flowing {
     /// Streams the body of an answer. Each piece must arrive within `idle`.
     #[must_use]
-    pub fn new(body: Incoming, idle: Duration) -> Self {
+    pub fn new(body: UpstreamBody, idle: Duration) -> Self {
         Self {
             body,
             idle,
