@@ -177,6 +177,10 @@ impl Authenticator {
                 }
                 let key = keys.find(&unproven).ok_or_else(|| bad(Refusal::UnknownKey))?;
                 let authentic = unproven.authenticate(key, Dialect::standard()).map_err(bad)?;
+                // The keys of an issuer verify no token of another one, where the source knows whose keys they are.
+                if !keys.have_signed(&authentic) {
+                    return Err(bad(Refusal::WrongIssuer));
+                }
                 let entry = Arc::new(Entry::new(authentic));
                 self.cache.keep(fingerprint, Arc::clone(&entry));
                 entry

@@ -18,6 +18,7 @@ use crate::plan::Log;
 use crate::plan::rules::AGENT;
 use crate::plan_file::PlanFile;
 use crate::run;
+use crate::sidecar_settings::SidecarSettings;
 
 /// The result of a command.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -118,8 +119,13 @@ fn command() -> Command {
 }
 
 /// The file of the command line. Only `run` has a port.
-fn plan_file(matches: &ArgMatches, variables: &[(String, String)]) -> PlanFile {
-    PlanFile {
+fn plan_file(matches: &ArgMatches, variables: &[(String, String)]) -> Result<PlanFile, Outcome> {
+    let sidecar = SidecarSettings::read(variables).map_err(|why| Outcome {
+        stderr: format!("signet-gateway: {why}\n"),
+        code: 64,
+        ..Outcome::default()
+    })?;
+    Ok(PlanFile {
         path: matches.get_one::<PathBuf>("config").cloned().unwrap_or_default(),
         variables: variables.to_vec(),
         strictness: match matches.get_flag("lenient") {
@@ -128,11 +134,15 @@ fn plan_file(matches: &ArgMatches, variables: &[(String, String)]) -> PlanFile {
         },
         port: matches.try_get_one::<u16>("port").ok().flatten().copied(),
         debug: matches.get_flag("debug"),
-    }
+        sidecar,
+    })
 }
 
 fn check(matches: &ArgMatches, variables: &[(String, String)]) -> Outcome {
-    let file = plan_file(matches, variables);
+    let file = match plan_file(matches, variables) {
+        Ok(file) => file,
+        Err(refused) => return refused,
+    };
     let (plan, report) = file.compile();
     let file = file.path.display().to_string();
     let mut outcome = Outcome::default();
@@ -153,7 +163,10 @@ fn check(matches: &ArgMatches, variables: &[(String, String)]) -> Outcome {
 }
 
 fn serve(matches: &ArgMatches, variables: &[(String, String)]) -> Outcome {
-    let file = plan_file(matches, variables);
+    let file = match plan_file(matches, variables) {
+        Ok(file) => file,
+        Err(refused) => return refused,
+    };
     // Before it is compiled, so that a change in between is found later.
     let seen = file.digest();
     let (plan, report) = file.compile();

@@ -9,6 +9,7 @@ use signet_clock_watch::{ClockWatch, Tolerance};
 use signet_core::verify::Dialect;
 use signet_core::{Issuer, Timestamp};
 use signet_issuers::{FollowOptions, IssuerKeys, Issuers, KeysAt, NoClient, Record, Trusted, TrustedIssuer};
+use signet_verify::KeySource;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -17,6 +18,8 @@ use tracing::warn;
 use crate::auth::Authenticator;
 use crate::plan::Validator;
 use crate::plan::validator::Keys;
+use crate::sidecar::Sidecar;
+use crate::sidecar_settings::SidecarSettings;
 
 /// How far two clocks may differ.
 const APART: Duration = Duration::from_secs(120);
@@ -47,6 +50,8 @@ pub struct Followers {
     shutdown: CancellationToken,
     clock: Arc<dyn Clock>,
     clock_watch: Arc<ClockWatch>,
+    /// The sidecar. Keys that it has are not fetched.
+    sidecar: Option<Arc<Sidecar>>,
     /// Whether the watch on the clock runs.
     is_watching: bool,
     sources: Vec<Source>,
@@ -68,17 +73,24 @@ struct Source {
 impl Followers {
     /// Follows no source yet.
     #[must_use]
-    pub fn new(data_dir: &Path, tasks: TaskTracker, shutdown: CancellationToken) -> Self {
+    pub fn new(
+        data_dir: &Path,
+        sidecar: Option<SidecarSettings>,
+        tasks: TaskTracker,
+        shutdown: CancellationToken,
+    ) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let tolerance = Tolerance {
             apart: APART,
             forgotten_after: Duration::from_secs(24 * 3600),
         };
+        let clock_watch = Arc::new(ClockWatch::new(Arc::clone(&clock), tolerance));
         Self {
             data_dir: data_dir.to_owned(),
             tasks,
             shutdown,
-            clock_watch: Arc::new(ClockWatch::new(Arc::clone(&clock), tolerance)),
+            sidecar: sidecar.map(|settings| Sidecar::new(settings, Arc::clone(&clock_watch))),
+            clock_watch,
             clock,
             is_watching: false,
             sources: Vec::new(),
@@ -100,19 +112,20 @@ impl Followers {
                 self.start(terms).await?;
             }
         }
-        if !self.sources.is_empty() {
-            if !self.is_watching {
-                self.is_watching = true;
-                self.tasks
-                    .spawn(Arc::clone(&self.clock_watch).run(self.shutdown.clone()));
-            }
-            wait(&self.sources).await;
+        if !self.sources.is_empty() && !self.is_watching {
+            self.is_watching = true;
+            self.tasks
+                .spawn(Arc::clone(&self.clock_watch).run(self.shutdown.clone()));
         }
         // All or none, because endpoints refer to authenticators by number. The gateway answers 503 where one is missing.
         let authenticators: Option<Vec<Arc<Authenticator>>> = validators
             .iter()
             .map(|validator| self.authenticator(validator))
             .collect();
+        if let Some(sidecar) = &self.sidecar {
+            sidecar.wait().await;
+        }
+        wait(&self.sources).await;
         Ok(authenticators.unwrap_or_default())
     }
 
@@ -131,7 +144,11 @@ impl Followers {
             trusted: Arc::clone(&source.trusted),
             clock_watch: Arc::clone(&self.clock_watch),
         };
-        let made = Authenticator::new(validator.clone(), Arc::new(keys), Arc::clone(&self.clock));
+        let keys: Arc<dyn KeySource> = match &self.sidecar {
+            Some(sidecar) => sidecar.source(validator, keys, &self.tasks, &self.shutdown),
+            None => Arc::new(keys),
+        };
+        let made = Authenticator::new(validator.clone(), keys, Arc::clone(&self.clock));
         let made = Arc::new(made);
         source.authenticators.push(Arc::clone(&made));
         Some(made)
@@ -158,7 +175,11 @@ impl Followers {
             ahead: APART,
         };
         let stop = self.shutdown.child_token();
-        let issuers = Issuers::follow(std::slice::from_ref(&terms), options, &self.tasks, &stop).await?;
+        let one = std::slice::from_ref(&terms);
+        let issuers = match self.sidecar {
+            Some(_) => Issuers::follow_held(one, options, &self.tasks, &stop).await?,
+            None => Issuers::follow(one, options, &self.tasks, &stop).await?,
+        };
         let trusted: Vec<Arc<Trusted>> = issuers.iter().cloned().collect();
         self.sources.extend(trusted.into_iter().map(|trusted| Source {
             terms: terms.clone(),
@@ -175,7 +196,8 @@ impl Followers {
 /// then are answered with 503.
 async fn wait(sources: &[Source]) {
     let asked = async {
-        while !sources.iter().all(|source| source.trusted.was_tried()) {
+        let is_done = |source: &Source| source.trusted.was_tried() || source.trusted.is_held();
+        while !sources.iter().all(is_done) {
             sleep(Duration::from_millis(5)).await;
         }
     };

@@ -23,5 +23,7 @@ pub mod reload;
 pub mod routes;
 pub mod run;
 pub mod serving;
+pub mod sidecar;
+pub mod sidecar_settings;
 pub mod tree;
 pub mod upstream;

@@ -8,6 +8,7 @@ use tracing::Level;
 
 use crate::file::{Document, Report, Strictness};
 use crate::plan::Plan;
+use crate::sidecar_settings::SidecarSettings;
 
 /// The file of a plan. It is compiled at the start, and again at each reload.
 #[derive(Clone)]
@@ -22,6 +23,8 @@ pub struct PlanFile {
     pub port: Option<u16>,
     /// Whether to log more than the file says.
     pub debug: bool,
+    /// The sidecar, which signs and has keys.
+    pub sidecar: Option<SidecarSettings>,
 }
 
 /// Without the variables, because they may hold secrets.
@@ -45,6 +48,7 @@ impl PlanFile {
             if self.debug {
                 plan.log.level = Level::DEBUG;
             }
+            plan.sidecar.clone_from(&self.sidecar);
         }
         (plan, report)
     }

@@ -95,7 +95,7 @@ pub async fn run(file: PlanFile, seen: Option<u64>, plan: Plan, data_dir: &Path)
         record: Arc::new(Uncounted),
     };
     let (shutdown, tasks) = (context.shutdown.clone(), context.tasks.clone());
-    let mut followers = Followers::new(data_dir, tasks.clone(), shutdown.clone());
+    let mut followers = Followers::new(data_dir, plan.sidecar.clone(), tasks.clone(), shutdown.clone());
     let authenticators = followers.follow(&plan.validators).await?;
     let address = listener.local_addr().unwrap_or(plan.listen);
     info!(version = AGENT, name = plan.name, endpoints = plan.endpoints.len(), %address, "the gateway is serving");

@@ -26,6 +26,7 @@ pub use validator::Validator;
 
 use crate::file::{Document, Report, Section};
 use crate::routes::Routes;
+use crate::sidecar_settings::SidecarSettings;
 use endpoint::Defaults;
 
 /// A compiled file.
@@ -49,6 +50,8 @@ pub struct Plan {
     pub endpoints: Vec<Endpoint>,
     /// The validators of tokens. Endpoints refer to them by number.
     pub validators: Vec<Validator>,
+    /// The sidecar, which signs and has keys. It comes from the environment.
+    pub sidecar: Option<SidecarSettings>,
     /// The most verbose level of the log, and whether it is JSON.
     pub log: Log,
 }
@@ -138,6 +141,7 @@ fn read(root: &Section<'_>) -> Option<Plan> {
         routes,
         endpoints,
         validators,
+        sidecar: None,
         log: log(root),
     })
 }

@@ -11,5 +11,7 @@ mod formats;
 mod framing;
 mod reload;
 mod requests;
+mod sidecar;
+mod sidecar_process;
 mod support;
 mod tokens;

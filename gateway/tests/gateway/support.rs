@@ -1,6 +1,6 @@
 //! A gateway that is the real binary, backends that do what a test says, and a client that sees every byte.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -12,6 +12,8 @@ use serde_json::Value;
 
 /// The name of the file that is served.
 const FILE: &str = "krakend.json";
+/// The environment of a gateway that has no sidecar.
+const NO_SIDECAR: &[(&str, &str)] = &[("SIGNET_SOCKET", "off")];
 /// How long an expected event may take.
 const SOON: Duration = Duration::from_secs(20);
 
@@ -31,7 +33,12 @@ impl Gateway {
 
     /// Serves a file that may name others in this directory.
     pub(crate) fn start_in(directory: tempfile::TempDir, file: &Value) -> Self {
-        Self::start_text(directory, FILE, |address| complete(file, address))
+        Self::start_with(directory, file, NO_SIDECAR)
+    }
+
+    /// Serves a file with these variables in the environment.
+    pub(crate) fn start_with(directory: tempfile::TempDir, file: &Value, variables: &[(&str, &str)]) -> Self {
+        Self::run(directory, FILE, variables, |address| complete(file, address))
     }
 
     /// Serves a file with this name and text, which must listen on the given address.
@@ -40,12 +47,22 @@ impl Gateway {
         name: &str,
         text: impl FnOnce(SocketAddr) -> String,
     ) -> Self {
+        Self::run(directory, name, NO_SIDECAR, text)
+    }
+
+    fn run(
+        directory: tempfile::TempDir,
+        name: &str,
+        variables: &[(&str, &str)],
+        text: impl FnOnce(SocketAddr) -> String,
+    ) -> Self {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
         std::fs::write(directory.path().join(name), text(address)).expect("written");
         let mut child = Command::new(env!("CARGO_BIN_EXE_signet-gateway"))
             .args(["run", "-c"])
             .arg(directory.path().join(name))
             .env("XDG_STATE_HOME", directory.path())
+            .envs(variables.iter().copied())
             .stderr(Stdio::piped())
             .spawn()
             .expect("started");
@@ -182,7 +199,7 @@ fn complete(file: &Value, address: SocketAddr) -> String {
     file.to_string()
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     listener.local_addr().expect("an address").port()
 }
@@ -197,7 +214,7 @@ pub(crate) struct Answer {
 
 impl Answer {
     /// Reads an answer. Its end follows from the length, the chunks, or the end of the connection.
-    pub(crate) fn read(stream: &mut BufReader<TcpStream>) -> std::io::Result<Self> {
+    pub(crate) fn read(stream: &mut impl BufRead) -> std::io::Result<Self> {
         let answer = Self::read_head(stream)?;
         let body = body(stream, &answer.headers, answer.status != 204 && answer.status != 304)?;
         Ok(Self {
@@ -207,7 +224,7 @@ impl Answer {
     }
 
     /// Reads an answer without a body, whatever its length says.
-    fn read_head(stream: &mut BufReader<TcpStream>) -> std::io::Result<Self> {
+    fn read_head(stream: &mut impl BufRead) -> std::io::Result<Self> {
         let (first, headers) = head(stream)?;
         let status = first
             .split(' ')
@@ -356,7 +373,7 @@ pub(crate) fn reply(stream: &mut TcpStream, status: u16, headers: &[(&str, &str)
 }
 
 /// The first line of a message, and its headers with names in lower case.
-fn head(stream: &mut BufReader<TcpStream>) -> std::io::Result<(String, Vec<(String, String)>)> {
+fn head(stream: &mut impl BufRead) -> std::io::Result<(String, Vec<(String, String)>)> {
     let first = line(stream)?;
     let mut headers = Vec::new();
     loop {
@@ -369,7 +386,7 @@ fn head(stream: &mut BufReader<TcpStream>) -> std::io::Result<(String, Vec<(Stri
     }
 }
 
-fn line(stream: &mut BufReader<TcpStream>) -> std::io::Result<String> {
+fn line(stream: &mut impl BufRead) -> std::io::Result<String> {
     let mut line = String::new();
     if stream.read_line(&mut line)? == 0 {
         return Err(std::io::ErrorKind::UnexpectedEof.into());
@@ -377,7 +394,7 @@ fn line(stream: &mut BufReader<TcpStream>) -> std::io::Result<String> {
     Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }
 
-fn body(stream: &mut BufReader<TcpStream>, headers: &[(String, String)], to_the_end: bool) -> std::io::Result<Vec<u8>> {
+fn body(stream: &mut impl BufRead, headers: &[(String, String)], to_the_end: bool) -> std::io::Result<Vec<u8>> {
     let header = |name: &str| {
         headers
             .iter()

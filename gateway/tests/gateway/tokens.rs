@@ -40,7 +40,7 @@ impl Issuer {
 }
 
 /// A backend that serves these keys, and echoes all other requests.
-fn backend(jwks: &'static [(&'static str, String)]) -> Backend {
+pub(crate) fn backend(jwks: &'static [(&'static str, String)]) -> Backend {
     Backend::start(move |asked, stream| {
         let json = [("content-type", "application/json")];
         match jwks.iter().find(|(path, _)| *path == asked.target) {
@@ -50,7 +50,7 @@ fn backend(jwks: &'static [(&'static str, String)]) -> Backend {
     })
 }
 
-fn keys(issuers: &[(&'static str, &Issuer)]) -> &'static [(&'static str, String)] {
+pub(crate) fn keys(issuers: &[(&'static str, &Issuer)]) -> &'static [(&'static str, String)] {
     Vec::leak(issuers.iter().map(|(path, issuer)| (*path, issuer.jwks())).collect())
 }
 
