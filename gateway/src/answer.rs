@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use futures_util::future::join_all;
 use http::StatusCode;
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http_body::Body as _;
 use http_body_util::{Either, Full};
-use signet_base::LogLimit;
+use signet_base::{LogLimit, chain};
 use signet_edge::PassedOn;
 use signet_edge::body::{self, Arriving, Whole};
 use tokio::time::Instant;
@@ -16,8 +16,10 @@ use crate::ask::{self, Call, Part, Room};
 use crate::failed::Failed;
 use crate::flowing::Flowing;
 use crate::plan::filters::remove_hop_by_hop;
+use crate::plan::signer::Signer;
 use crate::plan::template::NoUrl;
 use crate::plan::{Backend, Endpoint, Fixed, Flow, OnError, Output, Plan, When};
+use crate::sign::{self, NotSigned};
 use crate::tree::{self, Members, Tree};
 use crate::upstream::{RequestBody, Upstream, UpstreamBody};
 
@@ -66,7 +68,7 @@ pub async fn answer<U: Upstream>(
         Flow::Alone if endpoint.hands_on_octets() => asking.octets(body, now + endpoint.timeout).await,
         Flow::Alone => {
             let asked = asking.alone(body, now + endpoint.timeout).await;
-            asking.finish(asked)
+            asking.finish(asked, now + endpoint.timeout).await
         }
         Flow::Merge | Flow::Chain => {
             // The remaining time is for merging the answers.
@@ -79,7 +81,7 @@ pub async fn answer<U: Upstream>(
                 Flow::Merge => asking.merge(&whole, deadline).await,
                 _ => asking.chain(&whole, deadline).await,
             };
-            asking.finish(brought)
+            asking.finish(brought, now + endpoint.timeout).await
         }
     }
 }
@@ -149,7 +151,7 @@ impl<U: Upstream> Asking<'_, U> {
         };
         if matches!(backend.on_error, OnError::Details(_)) {
             let brought = self.alone(body, deadline).await;
-            return self.finish(brought);
+            return self.finish(brought, deadline).await;
         }
         let asked = match self.head(backend, &[], passed_on(body), deadline).await {
             Ok(response) => ask::octets(backend, response, deadline).await,
@@ -202,15 +204,20 @@ impl<U: Upstream> Asking<'_, U> {
         brought
     }
 
-    /// Writes the merged answers of the backends.
-    fn finish(&self, mut brought: Brought) -> Response {
+    /// Writes the merged answers of the backends, and signs what the file says.
+    async fn finish(&self, mut brought: Brought, deadline: Instant) -> Response {
         if let Some(fixed) = &self.endpoint.fixed {
             brought.add(fixed);
         }
-        let Some(members) = brought.members else {
+        let Some(mut members) = brought.members else {
             return self.failed(brought.failures);
         };
         self.tell(&brought.failures);
+        if let Some(signer) = &self.endpoint.signer
+            && let Err(failure) = self.sign(signer, &mut members, deadline).await
+        {
+            return self.not_signed(&failure);
+        }
         let is_complete = brought.is_complete && !members.is_empty();
         match self.endpoint.output {
             Output::Json | Output::Stream => self.written(JSON, tree::write(&members).into(), is_complete),
@@ -230,6 +237,31 @@ impl<U: Upstream> Asking<'_, U> {
                 self.written(TEXT, text.into(), is_complete)
             }
         }
+    }
+
+    async fn sign(&self, signer: &Signer, members: &mut Members, deadline: Instant) -> Result<(), NotSigned> {
+        let sidecar = self.plan.sidecar.as_ref().ok_or(NotSigned::NoSidecar)?;
+        sign::sign(signer, members, sidecar, deadline).await
+    }
+
+    /// The answer if a member could not be signed. Claims without a signature are not sent.
+    fn not_signed(&self, failure: &NotSigned) -> Response {
+        static LOGGED: LogLimit<usize> = LogLimit::new();
+        if let Some(held_back) = LOGGED.may_log(self.endpoint.place.line) {
+            let why = chain(failure);
+            warn!(endpoint = %self.endpoint.path, method = %self.endpoint.method, held_back, "an answer was not signed: {why}");
+        }
+        let mut response = body::empty(StatusCode::INTERNAL_SERVER_ERROR);
+        if failure.is_temporary() {
+            *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+            response
+                .headers_mut()
+                .insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+            .headers_mut()
+            .insert(COMPLETED, HeaderValue::from_static("false"));
+        response
     }
 
     fn written(&self, content_type: HeaderValue, body: Bytes, is_complete: bool) -> Response {

@@ -25,5 +25,6 @@ pub mod run;
 pub mod serving;
 pub mod sidecar;
 pub mod sidecar_settings;
+pub mod sign;
 pub mod tree;
 pub mod upstream;

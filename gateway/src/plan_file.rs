@@ -49,8 +49,16 @@ impl PlanFile {
                 plan.log.level = Level::DEBUG;
             }
             plan.sidecar.clone_from(&self.sidecar);
+            let signing = plan.endpoints.iter().filter(|endpoint| endpoint.signer.is_some());
+            for endpoint in signing.filter(|_| self.sidecar.is_none()) {
+                report.refuse(
+                    endpoint.place.clone(),
+                    "this endpoint has auth/signer, and SIGNET_SOCKET is off: only a sidecar can sign; set SIGNET_SOCKET to \
+                     the path of its socket",
+                );
+            }
         }
-        (plan, report)
+        (plan.filter(|_| report.is_good()), report)
     }
 
     /// A value that differs if the content does. `None` if the file cannot be read.

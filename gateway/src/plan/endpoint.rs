@@ -8,6 +8,7 @@ use http::{HeaderValue, Method};
 
 use super::backend::{Backend, EndpointContext, method};
 use super::filters::{HeaderFilter, QueryFilter};
+use super::signer::Signer;
 use super::template::Names;
 use super::validator::Validator;
 use crate::file::{At, Place, Section};
@@ -39,6 +40,8 @@ pub struct Endpoint {
     pub fixed: Option<Fixed>,
     /// The number of the validator for tokens. `None` if no token is needed.
     pub validator: Option<usize>,
+    /// The members of the answer that are signed.
+    pub signer: Option<Signer>,
 }
 
 /// The order in which backends are called.
@@ -120,6 +123,8 @@ impl Endpoint {
         if sections.is_empty() {
             endpoint.refuse("backend", "an endpoint needs at least one backend");
         }
+        let signer = endpoint.namespace("auth/signer");
+        let signer = signer.and_then(|signer| Signer::read(&signer, output == Output::Json));
         let streams = output == Output::Stream;
         if streams && sections.len() > 1 {
             endpoint.refuse(
@@ -174,6 +179,7 @@ impl Endpoint {
             output,
             fixed,
             validator: validator.map(|validator| number(validator, validators)),
+            signer,
         })
     }
 
@@ -183,6 +189,7 @@ impl Endpoint {
         self.flow == Flow::Alone
             && self.output == Output::Json
             && self.fixed.is_none()
+            && self.signer.is_none()
             && self
                 .backends
                 .iter()
@@ -380,6 +387,9 @@ impl fmt::Display for Endpoint {
         }
         if let Some(fixed) = &self.fixed {
             write!(f, " -> static {}", format!("{:?}", fixed.when).to_lowercase())?;
+        }
+        if let Some(signer) = &self.signer {
+            write!(f, " -> sign {}", signer.members.join(", "))?;
         }
         match self.output {
             Output::Json if self.hands_on_octets() => f.write_str(" -> json, as it came")?,

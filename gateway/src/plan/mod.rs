@@ -12,6 +12,7 @@ pub mod lookup;
 pub mod proxies;
 pub mod rules;
 pub mod shape;
+pub mod signer;
 pub mod template;
 pub mod validator;
 

@@ -13,5 +13,6 @@ mod reload;
 mod requests;
 mod sidecar;
 mod sidecar_process;
+mod signer;
 mod support;
 mod tokens;

@@ -218,6 +218,29 @@ const VALIDATOR: &[Key] = &[
     ),
 ];
 
+const NO_KEY: &str = "the sidecar has the key and signs (SIGNET_SOCKET), so the gateway reads none; remove the key";
+const SIDECAR_SEALS: &str = "the gateway decrypts no key. The sidecar keeps keys encrypted: SIGNET_PROVIDER, SIGNET_KEY and SIGNET_CUSTODY=sealed \
+     name the key of the provider that wraps them; remove the key";
+
+const SIGNER: &[Key] = &[
+    key("alg"),
+    refused(
+        "kid",
+        "the sidecar signs with the key that is active, and its kid changes at each rotation; remove the key",
+    ),
+    key("jwk_url"),
+    key("keys_to_sign"),
+    key("full"),
+    key("typ"),
+    refused("jwk_local_path", NO_KEY),
+    refused("jwk_local_ca", NO_KEY),
+    refused("jwk_fingerprints", NO_KEY),
+    ignored("cipher_suites", "no key is fetched"),
+    ignored("disable_jwk_security", "no key is fetched"),
+    refused("secret_url", SIDECAR_SEALS),
+    refused("cypher_key", SIDECAR_SEALS),
+];
+
 const VALIDATOR_OF_SERVICE: &[Key] = &[ignored(
     "shared_cache_duration",
     "endpoints with one jwk_url always share its keys",
@@ -272,7 +295,7 @@ pub const NAMESPACES: &[Namespace] = &[
             (Service, Supported, VALIDATOR_OF_SERVICE),
         ],
     ),
-    guard("auth/signer", &[(Endpoint, LATER, &[])]),
+    guard("auth/signer", &[(Endpoint, Supported, SIGNER)]),
     guard("auth/client-credentials", &[(Backend, LATER, &[])]),
     guard("auth/revoker", &[(Service, LATER, &[])]),
     guard("auth/", &everywhere(ENTERPRISE)),
