@@ -209,7 +209,7 @@ fn a_socket_of_a_user_who_is_not_trusted_is_not_believed() {
         return;
     }
     let directory = directory();
-    let sidecar = Spec::new(directory.path()).as_stranger().start();
+    let sidecar = Spec::new(directory.path()).of_stranger().start();
     let (socket, backend) = (sidecar.spec().socket(), Backend::echo());
     let token = sidecar.token(&json!({}));
     let validators = [json!({"jwk_url": JWKS})];

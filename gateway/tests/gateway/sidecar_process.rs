@@ -61,7 +61,7 @@ impl Spec {
     }
 
     /// Runs as a [`STRANGER`]. Only root can start it so.
-    pub(crate) fn as_stranger(mut self) -> Self {
+    pub(crate) fn of_stranger(mut self) -> Self {
         let everybody = std::fs::Permissions::from_mode(0o777);
         std::fs::set_permissions(&self.directory, everybody).expect("opened");
         let copy = self.directory.join("signet");
