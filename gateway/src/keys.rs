@@ -18,7 +18,7 @@ use tracing::warn;
 use crate::auth::Authenticator;
 use crate::plan::Validator;
 use crate::plan::validator::Keys;
-use crate::sidecar::Sidecar;
+use crate::sidecar::{KeyPlace, Sidecar};
 use crate::sidecar_settings::SidecarSettings;
 
 /// How far two clocks may differ.
@@ -144,9 +144,12 @@ impl Followers {
             trusted: Arc::clone(&source.trusted),
             clock_watch: Arc::clone(&self.clock_watch),
         };
-        let keys: Arc<dyn KeySource> = match &self.sidecar {
-            Some(sidecar) => sidecar.source(validator, keys, &self.tasks, &self.shutdown),
-            None => Arc::new(keys),
+        let keys: Arc<dyn KeySource> = match (&self.sidecar, key_place(validator)) {
+            (Some(sidecar), Some(place)) => sidecar.source(place, keys, &self.tasks, &self.shutdown),
+            _ => {
+                keys.trusted.hold(false);
+                Arc::new(keys)
+            }
         };
         let made = Authenticator::new(validator.clone(), keys, Arc::clone(&self.clock));
         let made = Arc::new(made);
@@ -234,6 +237,17 @@ fn places(validators: &[Validator]) -> Vec<TrustedIssuer> {
         }
     }
     places
+}
+
+/// The place of a validator's keys, if a sidecar may have them. `None` if the file says how the server of the keys must prove
+/// itself: then the gateway fetches them itself.
+fn key_place(validator: &Validator) -> Option<KeyPlace> {
+    let keys = &validator.keys;
+    keys.ca_file.is_none().then(|| KeyPlace {
+        at: keys.at.clone(),
+        discovered: keys.issuer.clone(),
+        issuer: validator.issuer.clone(),
+    })
 }
 
 /// The name of a source in the log and in stored files: the issuer that a discovery document must name, or the URL.

@@ -11,7 +11,6 @@ use signet_clock_watch::ClockWatch;
 use signet_core::Timestamp;
 use signet_issuers::accepted::AcceptedKeys;
 use signet_issuers::{IssuerKeys, Trusted};
-use signet_verify::KeySource;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -20,9 +19,8 @@ use tracing::{debug, info, warn};
 
 use super::connect;
 use super::events::{KeysEvent, KeysStream, StreamError};
-use super::keys::{SentKeys, SidecarKeys};
+use super::keys::{KeyPlace, SentKeys, SidecarKeys};
 use super::link::{Link, State};
-use crate::plan::Validator;
 use crate::sidecar_settings::SidecarSettings;
 
 /// The first wait before connecting again. Each further wait is twice as long.
@@ -68,22 +66,16 @@ impl Sidecar {
         })
     }
 
-    /// The keys for a validator: from the stream, or else from the gateway's own fetches. From now on the stream is followed
+    /// The keys of a place: from the stream, or else from the gateway's own fetches. From now on the stream is followed
     /// until shutdown.
     pub fn source(
         self: &Arc<Self>,
-        validator: &Validator,
+        place: KeyPlace,
         fetched: IssuerKeys,
         tasks: &TaskTracker,
         shutdown: &CancellationToken,
-    ) -> Arc<dyn KeySource> {
-        let trusted = Arc::clone(&fetched.trusted);
-        let (clock_watch, link) = (Arc::clone(&fetched.clock_watch), Arc::clone(&self.link));
-        let Some(keys) = SidecarKeys::new(validator, fetched, link) else {
-            trusted.hold(false);
-            return Arc::new(IssuerKeys { trusted, clock_watch });
-        };
-        let keys = Arc::new(keys);
+    ) -> Arc<SidecarKeys> {
+        let keys = Arc::new(SidecarKeys::new(place, fetched, Arc::clone(&self.link)));
         self.sources.lock().push(Arc::downgrade(&keys));
         keys.on_sent(&self.sent.lock());
         self.hold_fetches();

@@ -1,7 +1,7 @@
-//! The keys of one validator: from the sidecar's stream while there is one, and otherwise from the gateway's own fetches.
+//! The keys of one place in the file: from the sidecar's stream while there is one, and otherwise from the gateway's own fetches.
 //!
-//! Both sources have the same keys, those of the place that the file names. From the stream, a validator gets the keys
-//! of the issuers that are published at this place, and of no others. Each key verifies only tokens with the `iss` of
+//! Both sources have the same keys, those of the place that the file names. From the stream come the keys of
+//! the issuers that are published at this place, and of no others. Each key verifies only tokens with the `iss` of
 //! its issuer.
 
 use std::sync::Arc;
@@ -16,7 +16,6 @@ use signet_issuers::{IssuerKeys, KeysAt, Location};
 use signet_verify::{KeySource, Keys, NoKeys};
 
 use super::link::Link;
-use crate::plan::Validator;
 
 /// How long the last keys of a stream are used after the sidecar was last heard, if they cannot be fetched either.
 const MAX_STALE: Duration = Duration::from_secs(4 * 3600);
@@ -76,27 +75,18 @@ impl SentKeys {
     }
 }
 
-/// Where the file says that the keys of a validator are.
-#[derive(Debug)]
-struct Place {
-    at: KeysAt,
+/// Where the file says that the keys of an issuer are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyPlace {
+    /// The URL of the keys, or of a discovery document.
+    pub at: KeysAt,
     /// The issuer of the discovery document.
-    discovered: Option<String>,
-    /// The `iss` that the validator requires.
-    issuer: Option<String>,
+    pub discovered: Option<String>,
+    /// The `iss` that tokens must have, if the file says so.
+    pub issuer: Option<String>,
 }
 
-impl Place {
-    /// `None` if the file says how the server of the keys must prove itself. Then the gateway fetches them itself.
-    fn of(validator: &Validator) -> Option<Self> {
-        let keys = &validator.keys;
-        keys.ca_file.is_none().then(|| Self {
-            at: keys.at.clone(),
-            discovered: keys.issuer.clone(),
-            issuer: validator.issuer.clone(),
-        })
-    }
-
+impl KeyPlace {
     fn has(&self, sent: &SentKeys) -> bool {
         let is_here = match &self.at {
             KeysAt::Jwks(url) => sent.jwks_url.as_ref() == Some(url),
@@ -164,10 +154,10 @@ impl Keys for StreamedKeys {
     }
 }
 
-/// The keys of a validator.
+/// The keys of a place in the file.
 #[derive(Debug)]
 pub struct SidecarKeys {
-    place: Place,
+    place: KeyPlace,
     streamed: ArcSwapOption<StreamedKeys>,
     /// The gateway's own fetches. They are held while the stream has the keys.
     fetched: IssuerKeys,
@@ -175,14 +165,13 @@ pub struct SidecarKeys {
 }
 
 impl SidecarKeys {
-    /// `None` if the keys of this validator never come from a sidecar.
-    pub(super) fn new(validator: &Validator, fetched: IssuerKeys, link: Arc<Link>) -> Option<Self> {
-        Some(Self {
-            place: Place::of(validator)?,
+    pub(super) fn new(place: KeyPlace, fetched: IssuerKeys, link: Arc<Link>) -> Self {
+        Self {
+            place,
             streamed: ArcSwapOption::empty(),
             fetched,
             link,
-        })
+        }
     }
 
     /// Takes the keys of this place from what the sidecar sent.
@@ -250,10 +239,9 @@ impl KeySource for SidecarKeys {
             Refusal::UnknownKey | Refusal::WrongAlgorithm | Refusal::BadSignature
         );
         let streamed = self.streamed.load();
-        for sent in streamed.iter().flat_map(|streamed| &streamed.issuers) {
-            if may_be_new {
-                self.link.report(&sent.issuer);
-            }
+        let issuers = streamed.iter().flat_map(|streamed| &streamed.issuers);
+        for sent in issuers.filter(|_| may_be_new) {
+            self.link.report(&sent.issuer);
         }
     }
 }

@@ -12,4 +12,4 @@ mod keys;
 mod link;
 
 pub use follow::Sidecar;
-pub use keys::SidecarKeys;
+pub use keys::{KeyPlace, SidecarKeys};
