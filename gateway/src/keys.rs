@@ -201,7 +201,7 @@ async fn wait(sources: &[Source]) {
     let asked = async {
         let is_done = |source: &Source| source.trusted.was_tried() || source.trusted.is_held();
         while !sources.iter().all(is_done) {
-            sleep(Duration::from_millis(5)).await;
+            sleep(Duration::from_millis(1)).await;
         }
     };
     if timeout(PATIENCE, asked).await.is_err() {

@@ -157,8 +157,12 @@ impl Fetcher {
             }
             false => Some(Matcher::from_env()),
         };
-        if let Some(authorities) = tls::authorities(terms)? {
-            builder = builder.tls_certs_only(authorities);
+        match (tls::authorities(terms)?, &terms.keys_at) {
+            (Some(authorities), _) => builder = builder.tls_certs_only(authorities),
+            // Nothing else is fetched, no redirect is followed and no proxy is used. Reading the authorities of the machine
+            // would take milliseconds of the start.
+            (None, KeysAt::Jwks(url)) if url.is_here() && !url.is_over_tls() => builder = builder.tls_certs_only([]),
+            (None, _) => {}
         }
         Ok(Self {
             issuer: terms.issuer.clone(),

@@ -84,6 +84,11 @@ impl Location {
         &self.0
     }
 
+    /// Whether this is fetched over TLS.
+    pub(super) fn is_over_tls(&self) -> bool {
+        self.0.scheme() == "https"
+    }
+
     /// Whether the host is this machine, so nobody can intercept the request.
     pub(super) fn is_here(&self) -> bool {
         self.nearness().is_here()

@@ -74,6 +74,11 @@ impl Hosts {
         })
     }
 
+    /// Whether one of the hosts is reached over TLS.
+    pub fn are_over_tls(&self) -> bool {
+        self.hosts.iter().any(|host| host.scheme == Scheme::HTTPS)
+    }
+
     /// The host whose turn it is. There is always one, because a file without hosts is refused.
     pub fn next(&self) -> Option<&Host> {
         match self.hosts.as_slice() {

@@ -72,6 +72,8 @@ pub struct Connections {
     pub keep_alive: Option<Duration>,
     /// How long the first address family is tried alone.
     pub fallback_delay: Duration,
+    /// Whether any backend is reached over TLS. If none is, the certificate authorities of the machine are not read.
+    pub are_over_tls: bool,
 }
 
 /// The settings of the log.
@@ -137,7 +139,7 @@ fn read(root: &Section<'_>) -> Option<Plan> {
         listen: listen(root),
         header_timeout: root.span("read_header_timeout").unwrap_or(Duration::from_secs(10)),
         drain: root.span("max_shutdown_wait_time").unwrap_or(Duration::from_secs(30)),
-        connections: connections(root),
+        connections: connections(root, &endpoints),
         rules: Rules::read(root),
         routes,
         endpoints,
@@ -177,7 +179,7 @@ fn listen(root: &Section<'_>) -> SocketAddr {
     SocketAddr::new(address, port)
 }
 
-fn connections(root: &Section<'_>) -> Connections {
+fn connections(root: &Section<'_>, endpoints: &[Endpoint]) -> Connections {
     let idle = root
         .number("max_idle_connections_per_host", 0..=1_000_000)
         .filter(|most| *most > 0);
@@ -190,6 +192,10 @@ fn connections(root: &Section<'_>) -> Connections {
         keep_alive: Some(root.duration("dialer_keep_alive").unwrap_or(Duration::from_secs(15)))
             .filter(|span| !span.is_zero()),
         fallback_delay: root.span("dialer_fallback_delay").unwrap_or(Duration::from_millis(300)),
+        are_over_tls: endpoints
+            .iter()
+            .flat_map(|endpoint| &endpoint.backends)
+            .any(|backend| backend.hosts.are_over_tls()),
     }
 }
 

@@ -21,8 +21,8 @@ use hyper::service::Service as _;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::service::TowerToHyperService;
-use rustls::ClientConfig;
 use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 use signet_base::chain;
 use signet_edge::body::Arriving;
@@ -70,11 +70,16 @@ impl Pools {
     /// # Errors
     /// The certificate authorities that the machine trusts cannot be read.
     pub fn new(connections: Connections) -> io::Result<Self> {
-        let tls = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()
-            .and_then(|builder| builder.with_platform_verifier())
-            .map_err(io::Error::other)?
-            .with_no_client_auth();
+            .map_err(io::Error::other)?;
+        let builder = match connections.are_over_tls {
+            true => builder.with_platform_verifier().map_err(io::Error::other)?,
+            // Redirects lead only to hosts of the file, so no connection will be over TLS. Reading some 150 certificates
+            // would be a third of the start.
+            false => builder.with_root_certificates(RootCertStore::empty()),
+        };
+        let tls = builder.with_no_client_auth();
         Ok(Self(Arc::new(Shared {
             connector: connector(&connections, tls),
             connections,

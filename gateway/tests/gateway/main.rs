@@ -16,3 +16,4 @@ mod sidecar_process;
 mod signer;
 mod support;
 mod tokens;
+mod upstreams;
