@@ -4,6 +4,9 @@
 //! passes the routes ([`routes`]), the validator ([`auth`]), the pipeline of an endpoint ([`answer`]), and its backends
 //! ([`ask`], [`upstream`]), in this order. A changed file takes over while requests go on ([`reload`]).
 //!
+//! Keys come from the sidecar beside the gateway if there is one ([`sidecar`]), and from URLs otherwise ([`keys`]). The
+//! sidecar also signs ([`sign`]).
+//!
 //! A file with an unsupported feature is refused; nothing in a file is ignored without notice. This crate
 //! knows no provider and no ring.
 
