@@ -1,7 +1,7 @@
 //! Every key that this sidecar accepts, as a document for gateways that verify tokens themselves.
 //!
-//! The document is made of what the verifier uses: the latest snapshot of our own ring, and the last fetched keys of
-//! each trusted issuer. An issuer whose keys cannot be used now has none in the document.
+//! The document is built from what the verifier uses: the latest snapshot of our own ring, and the last fetched keys of
+//! each trusted issuer. If the keys of an issuer cannot be used now, the document lists the issuer without keys.
 
 use std::sync::Arc;
 
@@ -76,7 +76,7 @@ impl AcceptedKeys {
             if !is_open {
                 return;
             }
-            // The next follower renews it.
+            // Without followers, the document is not renewed now; the next follower renews it.
             if self.document.receiver_count() > 0 {
                 self.renew();
             }

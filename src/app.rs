@@ -7,7 +7,7 @@
         feature = "azure-key-vault",
         feature = "gcp-kms"
     )),
-    allow(unused_variables, reason = "without a vendor nothing reads them")
+    allow(unused_variables, reason = "without a vendor's provider nothing reads them")
 )]
 
 use std::num::NonZeroU32;
@@ -51,7 +51,7 @@ pub async fn open(
     }
 }
 
-/// Opens a vendor's provider. This calls nobody and creates nothing.
+/// Opens a vendor's provider. This makes no network calls and creates nothing.
 async fn of_a_vendor(
     settings: &Settings,
     origin: &Origin,
@@ -78,7 +78,7 @@ async fn of_a_vendor(
 }
 
 /// Whether this is the local provider in a directory without any trace of a ring. Opening it would create a key file,
-/// which only a start may do, and not a command that only looks.
+/// which only `signet serve` may do, and not a command that only reads.
 pub async fn is_untouched(settings: &Settings, origin: &Origin) -> bool {
     origin.provider == ProviderName::Local && signet_local::is_untouched(local(settings, origin)).await
 }
@@ -103,8 +103,8 @@ pub async fn open_guarded(
     Ok(guarded(provider, settings, clock, metrics))
 }
 
-/// Opens the ring of this origin with the same guards, for a command that only looks. Creates nothing in the
-/// provider or on this machine.
+/// Opens the ring of this origin with the same guards, for a command that only reads. Creates nothing in the provider
+/// or on this machine.
 ///
 /// # Errors
 /// The errors of [`open`].

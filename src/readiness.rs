@@ -131,7 +131,8 @@ struct Memory {
     spread: Duration,
     /// When each revocation took effect.
     marks: Marks,
-    /// The last reading that was seen, and the first of the unbroken row that it belongs to.
+    /// The last reading, and the first reading of the series that it continues. A ring that became too old in between
+    /// ends a series.
     readings: Option<(Moment, Moment)>,
     verdicts: HashMap<&'static str, (bool, Moment)>,
     ready: Option<(bool, Moment)>,
@@ -156,12 +157,12 @@ impl Memory {
         }
     }
 
-    /// The moment of this instant, as far as it can be one at which this process saw something.
+    /// Converts an instant of the facts to a moment, limited to the time from the start of this process until now.
     fn seen(&self, at: Timestamp, now: Moment) -> Moment {
         now.dated(at).or_later(self.started).or_earlier(now)
     }
 
-    /// Since when something is in this state: since it was first seen, or since the instant that the facts gave then.
+    /// Since when something has been in this state. When the state is first seen, the instant in the facts is recorded.
     fn since(&mut self, name: &'static str, subject: &str, state: State, told: Timestamp, now: Moment) -> Timestamp {
         let seen = self.seen(told, now);
         let (known, since) = self.troubles.entry((name, subject.to_owned())).or_insert((state, seen));
@@ -214,7 +215,7 @@ impl Memory {
         }
     }
 
-    /// Its last keys stay published, and nobody else's promise hangs on newer ones for now.
+    /// The last keys of that ring stay published, and no other replica depends on this one knowing newer keys.
     fn also_ring(&mut self, provider: &str, outage: &Outage, now: Moment) -> Condition {
         let state = State::AlsoRingUnread;
         Condition {
@@ -265,7 +266,8 @@ impl Memory {
         let read_at = facts.refreshed_at;
         let read = now.dated(read_at);
         let first = match self.readings {
-            // Between these two it was too old, also if nobody looked: the process may have been stopped for an hour.
+            // Between these two readings the ring was too old, even if nobody checked: the process may have been
+            // stopped for an hour.
             Some((last, _)) if read.since(last) >= self.bearable => read,
             Some((_, first)) => first,
             None => read,
@@ -379,7 +381,7 @@ impl Memory {
         self.condition(SOCKET, state, since, None, detail, now)
     }
 
-    /// Since when a condition has held or failed, if that began at this instant at the latest.
+    /// Since when a condition has held or failed. `at` is the latest instant at which that can have begun.
     fn by_now(&self, name: &'static str, state: State, at: Timestamp, now: Moment) -> Moment {
         let ok = state.effect() != Effect::LostHere;
         let since = self.seen(at, now);

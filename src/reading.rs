@@ -58,7 +58,7 @@ impl Reading {
         }
     }
 
-    /// Adds the lapses of an earlier process.
+    /// Sets the lapses that an earlier process recorded.
     #[must_use]
     pub fn after(self, lapses: Lapses) -> Self {
         Self { lapses, ..self }
@@ -351,9 +351,11 @@ mod tests {
         let lost = reading.renew(Vec::new(), at(10), &policy()).expect_err("it is lost");
         assert_eq!((lost.kind, lost.operation), (ErrorKind::BadAnswer, Operation::List));
         assert!(chain(&lost).contains("had 1 published key(s)"), "{}", chain(&lost));
-        assert_eq!(reading.records().len(), 1, "the last one goes on");
+        assert_eq!(reading.records().len(), 1, "the last ring stays in use");
         let mut empty = Reading::new("vault", Vec::new(), at(0));
-        empty.renew(Vec::new(), at(10), &policy()).expect("it never had any");
+        empty
+            .renew(Vec::new(), at(10), &policy())
+            .expect("the ring never had keys");
         let mut revoked = key(0);
         revoked.state = KeyState::Disabled;
         revoked.revoked = Some(Revocation {
@@ -363,7 +365,7 @@ mod tests {
         let mut reading = Reading::new("vault", vec![revoked], at(6));
         reading
             .renew(Vec::new(), at(10), &policy())
-            .expect("nobody needs a revoked key");
+            .expect("a revoked key may disappear");
     }
 
     #[test]
@@ -379,7 +381,7 @@ mod tests {
 
         // The last reading was when others may not have had the key; then there was none for two hours.
         let mut reading = Reading::new("local", both.clone(), at(101));
-        assert_eq!(active(&reading, 160), first_kid, "while it is out of touch");
+        assert_eq!(active(&reading, 160), first_kid, "while the replica is out of touch");
         reading.renew(both.clone(), at(180), &policy()).expect("not empty");
         let lapses = reading.lapses().clone();
         let (from, to) = (at(101), Some(at(180)));
@@ -413,7 +415,11 @@ mod tests {
                 reading.on_pause(&policy(), at(back));
             }
             reading.renew(both.clone(), at(back), &policy()).expect("not empty");
-            assert_eq!(kids(&reading, back), expected, "back at {back}, ran: {did_run}");
+            assert_eq!(
+                kids(&reading, back),
+                expected,
+                "read again at {back}, process ran: {did_run}"
+            );
         }
     }
 
@@ -434,7 +440,7 @@ mod tests {
             assert_eq!(sure_until(&reading, &first, now), at(160 + 63 - 2), "at {now}");
             assert_eq!(sure_until(&reading, &second, now), at(150 + 60 + 63 - 4), "at {now}");
         }
-        // It does not depend on a lapse either that delays the key here.
+        // Nor does it depend on a lapse that delays the key here.
         let lapse = Lapse {
             from: at(101),
             to: Some(at(180)),

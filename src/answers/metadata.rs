@@ -11,8 +11,8 @@ const EXACT: u64 = 1 << 53;
 /// `Struct` stores all numbers as doubles. An integer of up to 64 bits that a double may not represent exactly becomes
 /// a text of its digits; if it were rounded, the number of one customer could become that of another.
 ///
-/// Claims nest at most [`signet_core::json::DEEPEST`] levels deep. Each level takes three messages, and
-/// Envoy reads up to a hundred.
+/// Claims nest at most [`signet_core::json::DEEPEST`] levels deep. Each level takes three nested protobuf messages, and
+/// Envoy accepts up to 100 levels of nesting.
 pub(super) fn as_struct(object: &serde_json::Map<String, serde_json::Value>) -> Struct {
     Struct {
         fields: object

@@ -26,7 +26,7 @@ use crate::support::{check_read_quota, check_support};
 
 /// How long a provider or an issuer may be silent. The whole command then takes at most five seconds.
 const SILENCE: Duration = Duration::from_secs(4);
-/// What the socket of the sidecar on this machine is needed for.
+/// What fails without the socket of the sidecar on this machine.
 const OF_THE_SERVED_RING: &str = "commands that read or change the served ring";
 /// How long the command waits before it says that checks are still running.
 const QUIET: Duration = Duration::from_secs(1);
@@ -176,7 +176,7 @@ async fn try_ring(settings: &Settings, origin: &Origin, signs: bool, trials: &mu
     if app::is_untouched(settings, origin).await {
         return app::check_untouched(settings, origin, trials).await;
     }
-    // Opening calls nobody, so success proves nothing yet.
+    // Opening makes no network calls, so success proves nothing yet.
     let provider = match app::look(settings, origin, Arc::new(SystemClock)).await {
         Ok(provider) => provider,
         Err(error) => return trials.not_opened("open the ring", "everything", error),

@@ -7,7 +7,8 @@
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, Command};
 
-use crate::settings::{SETTINGS, Setting, TABLE, flags};
+use crate::app::variables_of;
+use crate::settings::{ProviderName, SETTINGS, Setting, TABLE, flags};
 
 /// Settings that every subcommand uses.
 const ALL: &[&str] = &["config", "log", "log_format"];
@@ -76,18 +77,36 @@ pub(super) fn command() -> Command {
         .version(env!("CARGO_PKG_VERSION"))
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .subcommand(verb("serve", "Run the sidecar").args(flags()))
+        .subcommand(verb("serve", "Run the sidecar").args(flags()).after_help(variables()))
         .subcommand(
             verb(
                 "check",
                 "Check the settings and every permission that the provider needs",
             )
             .args(flags())
-            .arg(json()),
+            .arg(json())
+            .after_help(variables()),
         )
         .subcommand(keys())
         .subcommand(tokens())
         .subcommand(schedule())
+}
+
+/// The help for the environment variables of the providers, which have no flags.
+fn variables() -> String {
+    let mut text = String::new();
+    for provider in ProviderName::ALL {
+        let variables = variables_of(*provider);
+        if variables.is_empty() {
+            continue;
+        }
+        let separator = if text.is_empty() { "" } else { "\n\n" };
+        text.push_str(&format!("{separator}Environment variables of the provider {provider}:"));
+        for variable in variables {
+            text.push_str(&format!("\n  {}\n          {}", variable.name, variable.help));
+        }
+    }
+    text
 }
 
 fn keys() -> Command {

@@ -33,7 +33,7 @@ pub use outcome::{Outcome, Output};
 #[derive(Clone, Debug)]
 pub(crate) struct Failure {
     text: String,
-    /// The answer that the command has despite the failure, for standard output: the verdict that a program reads.
+    /// The result that the command prints to standard output despite the failure: the verdict that a program reads.
     answer: String,
     code: u8,
 }
@@ -85,7 +85,7 @@ impl From<ProviderError> for Failure {
 /// Runs a command line.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> Outcome {
     let args: Vec<OsString> = args.into_iter().collect();
-    // Looked for here, so that a command line that clap refuses has an error in JSON too.
+    // Checked before clap parses the command line, so an error of clap is printed as JSON too.
     let json = args.iter().any(|arg| arg == "--json");
     let matches = match command::command().try_get_matches_from(args) {
         Ok(matches) => matches,

@@ -110,7 +110,11 @@ mod tests {
         let (code, text) = delivered(&mut full(), "token", 0);
         assert_eq!(code, NOT_WRITTEN);
         assert!(text.contains("its output was lost"), "{text}");
-        assert_eq!(delivered(&mut full(), "verdict", 1).0, 1, "a verdict stays one");
+        assert_eq!(
+            delivered(&mut full(), "verdict", 1).0,
+            1,
+            "a verdict keeps its exit code"
+        );
         assert_eq!(delivered(&mut full(), "", 0), (0, String::new()), "nothing was lost");
         let left = &mut Fails(io::ErrorKind::BrokenPipe);
         assert_eq!(delivered(left, "token", 0), (0, String::new()));

@@ -33,8 +33,8 @@ pub const CLOCK: &str = "clock";
 pub struct Condition {
     /// The name in `/readyz`, such as `ring`.
     pub name: &'static str,
-    /// Whether the condition holds. If it most likely fails on all replicas alike, it counts as held, because no
-    /// other replica would do better.
+    /// Whether the condition holds. A condition that most likely fails on all replicas alike counts as held, because
+    /// requests would fail on any other replica too.
     pub ok: bool,
     /// The state of the condition.
     pub state: State,

@@ -14,7 +14,7 @@ pub enum Effect {
     MayBeLost,
     /// Requests fail, and most likely would on every other replica. This replica stays ready.
     LostEverywhere,
-    /// Requests fail here, and another replica may do better. This replica is not ready.
+    /// Requests fail here, and may succeed on another replica. This replica is not ready.
     LostHere,
 }
 

@@ -39,8 +39,8 @@ pub fn is_grpc<B>(request: &Request<B>) -> bool {
     of_grpc && !request.uri().path().starts_with("/v1/")
 }
 
-/// Answers `UNIMPLEMENTED`, with the HTTP status that the protocol maps to it. A gateway that asks at a wrong path and
-/// looks only at the HTTP status must not find 200.
+/// Answers `UNIMPLEMENTED` with HTTP status 404, which gRPC clients map to `UNIMPLEMENTED`. A gateway that uses a wrong
+/// path and looks only at the HTTP status must not see 200.
 /// <https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md>
 pub fn not_here(detail: &str) -> Response {
     let mut response = refuse(Status::new(Code::Unimplemented, detail));

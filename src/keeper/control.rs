@@ -42,7 +42,7 @@ pub(super) struct Control {
     pub(super) pace: Pace,
 }
 
-/// The signing ring with its schedule at one moment. One look is used for a whole turn.
+/// The signing ring with its schedule at one moment. It is computed once and used for a whole turn.
 #[derive(Debug)]
 struct Look {
     ring: Reading,

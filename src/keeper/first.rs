@@ -1,4 +1,4 @@
-//! The first reading of each ring, from its provider or from disk.
+//! Reads each ring for the first time, from its provider or from disk.
 
 use std::collections::HashMap;
 

@@ -103,7 +103,7 @@ impl Publisher {
         facts.news_by.max(facts.ring.at().plus(bearable))
     }
 
-    /// The same, with the time of the first snapshot that had no signer for this cause.
+    /// Returns `none` with the time of the first snapshot that had no signer for this cause.
     fn since_it_began(&mut self, none: NoSigner) -> NoSigner {
         let known = self.unsigned.filter(|(cause, _)| *cause == none.cause);
         let since = known.map_or(none.outage.since, |(_, since)| since.min(none.outage.since));

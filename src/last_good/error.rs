@@ -99,13 +99,12 @@ impl Refusal {
             }
             Self::File(fault) => fault.advice(),
             Self::Key { .. } | Self::ForeignKid { .. } => {
-                "Signet did not write that: find out who did, or check the disk, then remove the file. It is a \
-                 cache, and Signet writes it again as soon as the provider answers"
+                "Signet did not write that: find out who did, or check the disk, then delete the file. It is only a \
+                 cache, and Signet recreates it as soon as the provider answers"
             }
             Self::KeyTwice { .. } => {
-                "No provider should list a key twice: run `signet keys list`. If the key is listed once there, \
-                 remove the file. It is a cache, and Signet writes it again as soon as the provider \
-                 answers"
+                "No provider should list a key twice: run `signet keys list`. If the key is listed once there, delete \
+                 the file. It is only a cache, and Signet recreates it as soon as the provider answers"
             }
             Self::Issuer { .. } => {
                 "If you renamed the issuer, remove the file. If two issuers share the directory, set another \
@@ -113,7 +112,7 @@ impl Refusal {
                  local.key there, or Signet creates a new ring"
             }
             Self::NoRing | Self::TooManyKeys { .. } => {
-                "Remove it: it is a cache, and Signet writes it again as soon as the provider answers"
+                "Delete it: it is only a cache, and Signet recreates it as soon as the provider answers"
             }
         }
     }

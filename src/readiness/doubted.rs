@@ -28,10 +28,10 @@ impl Doubted {
         }
         let (kid, created_at) = snapshot.from_the_future.as_ref()?;
         let reason = format!(
-            "the newest key, {kid}, has a creation time {} in the future, at {}: a clock was ahead when it was \
-             created, or this one is behind. {HELD}. Compare `date -u` with a correct clock. If this \
-             clock is wrong, set it. If it is right, wait until then, or run `signet keys revoke {kid}`; \
-             tokens of that key are then refused",
+            "the newest key, {kid}, has a creation time {} in the future, at {}: a clock was ahead when the key was \
+             created, or the clock of this machine is behind. {HELD}. Compare `date -u` with a correct clock. If this \
+             clock is wrong, set it. If it is right, wait until then, or run `signet keys revoke {kid}`; tokens of \
+             that key are then refused",
             brief(created_at.since(now)),
             rfc3339(*created_at)
         );

@@ -24,7 +24,7 @@ pub(super) struct IssuerFacts {
 }
 
 impl IssuerFacts {
-    /// By a clock that nobody sets it is `now`, and the wall clock was set by so many milliseconds.
+    /// `now` is the time by a clock that nobody can set. The wall clock was set forward by `set_by` milliseconds since.
     pub(super) fn of(trusted: &Trusted, now: Timestamp, set_by: i64) -> Option<Self> {
         let outage = trusted.outage().map(|outage| Outage {
             since: outage.since.shifted(set_by),

@@ -242,7 +242,7 @@ mod tests {
     #[test]
     fn a_long_name_is_not_repeated() {
         let name = format!("eyJ{}scope", "x".repeat(500));
-        let problem = refuse_lookalike(&name).expect_err("it has the word");
+        let problem = refuse_lookalike(&name).expect_err("the text has the word");
         assert!(!problem.detail().contains("eyJ"), "{}", problem.detail());
     }
 

@@ -20,7 +20,7 @@ use crate::routes::asked::{Asked, Given, listed, refuse_lookalike};
 const FORM: &str = "application/x-www-form-urlencoded";
 /// Answers say who may do what, and may change at any moment.
 pub(super) const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
-/// Nothing is said about a token that is not active, not even why (RFC 7662 §2.2).
+/// The answer says nothing about a token that is not active, not even why (RFC 7662 §2.2).
 const INACTIVE: &[u8] = br#"{"active":false}"#;
 /// Members that this service sets, whatever the token claims.
 const OURS: [&str; 3] = ["active", "token_type", "scope"];
@@ -37,7 +37,7 @@ pub(super) fn is_form(headers: &HeaderMap) -> Result<(), Problem> {
     Err(Problem::new(
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
         "unsupported_media_type",
-        "The body must be a form",
+        "The body must be an HTML form",
         format!("send the token as {FORM} (RFC 7662 §2.1), or send JSON to /v1/verify"),
     ))
 }

@@ -178,7 +178,7 @@ impl Local {
     }
 }
 
-/// The answer to a request that is done later.
+/// The answer to a request that Signet carries out after it has answered (202).
 fn accepted() -> Response {
     let mut response = http::Response::new(Either::Left(Full::new(Bytes::from_static(b"{}"))));
     *response.status_mut() = StatusCode::ACCEPTED;

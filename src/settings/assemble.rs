@@ -334,7 +334,7 @@ fn judge(r: &mut Reader, issuer: &Issuer, listen: SocketAddr, admin: SocketAddr)
     if collide(listen, admin) {
         let place = r.place("listen");
         let text = format!(
-            "the public listener already uses {listen} (from {place}), so {admin} is not free; write another port"
+            "the public listener already uses {listen} (from {place}), so {admin} is not free; choose another port"
         );
         r.refuse("admin_listen", text);
     }

@@ -24,7 +24,7 @@ pub(super) fn problems(env: &BTreeMap<OsString, OsString>) -> Vec<(&'static str,
     file.into_iter().chain(directories.filter_map(refused)).collect()
 }
 
-/// Checks a file. If it is missing or empty, those who need an authority will report it.
+/// Checks a file. A missing or empty file is no problem here: a client that needs an authority reports it.
 fn of_file(path: &Path) -> Result<(), String> {
     Rule::Trusted
         .look(path)
@@ -63,7 +63,7 @@ mod tests {
         let none = directory.path().join("none");
         assert!(
             of(FILE, &none).is_empty() && of(DIRECTORIES, &none).is_empty(),
-            "for the client to say"
+            "the client reports it"
         );
         assert!(of(FILE, &pipe)[0].contains("is a pipe"));
         write(&bad, "junk").expect("written");

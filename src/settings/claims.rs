@@ -60,7 +60,9 @@ fn headers(text: &str) -> Result<Vec<(ClaimPath, HeaderName)>, String> {
         let path = ClaimPath::parse(path).map_err(|error| format!("{error}; {EXAMPLE}"))?;
         let name = header(name).map_err(|wrong| format!("{item:?}: the header {name:?} {wrong}; {EXAMPLE}"))?;
         if chosen.iter().any(|(_, taken)| *taken == name) {
-            return Err(format!("{name} is the header of two claims; give each claim its own"));
+            return Err(format!(
+                "{name} is the header of two claims; give each claim its own header"
+            ));
         }
         chosen.push((path, name));
     }
@@ -100,7 +102,7 @@ fn header(name: &str) -> Result<HeaderName, &'static str> {
         false => rest == *taken,
     });
     if is_of_gateways {
-        return Err("has a meaning for gateways and proxies; choose another name");
+        return Err("is a header that gateways and proxies interpret; choose another name");
     }
     HeaderName::from_bytes(name.as_bytes()).map_err(|_| "is not a valid header name (RFC 9110 §5.1)")
 }

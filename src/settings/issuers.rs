@@ -75,7 +75,7 @@ pub(super) fn trusted(
     }
     for name in tables.into_keys() {
         let place = place(r, &name, None);
-        let text = "is set, but SIGNET_TRUSTED_ISSUERS does not name this issuer; add it there, or remove this";
+        let text = "is set, but SIGNET_TRUSTED_ISSUERS does not name this issuer; add it there, or remove this setting";
         r.refuse_at(place, text.to_owned());
     }
     trusted

@@ -4,8 +4,8 @@
 //! is a pure function of its arguments. It returns either typed values that fit together, with a safe [`Policy`],
 //! or every problem at once.
 //!
-//! This module opens only the settings file; whether a directory can be written or a certificate read shows when it is
-//! used. But it resolves paths, because two settings must not name the same file.
+//! This module opens only the settings file; Signet notices only later, on use, that a directory is not writable or a
+//! certificate not readable. But it resolves paths, because two settings must not name the same file.
 
 mod assemble;
 mod authorities;
@@ -178,10 +178,7 @@ pub struct Machine {
 impl Machine {
     /// Reads the facts of this process.
     #[must_use]
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the place where the environment is read"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "only this function reads the environment")]
     pub fn of_this_process() -> Self {
         // The XDG specification says to ignore relative paths. A path that is not UTF-8 could
         // not be shown in a message.
@@ -241,8 +238,8 @@ impl Settings {
         Self::load(std::env::vars_os(), flags, read_file, &Machine::of_this_process())
     }
 
-    /// Reads the settings. Of the environment, `SIGNET_*` and the providers' variables are read. `read_file` reads the
-    /// settings file, if one is named.
+    /// Reads the settings. From the environment, it reads `SIGNET_*` and the providers' variables. `read_file` reads
+    /// the settings file, if one is named.
     ///
     /// # Errors
     /// All problems.

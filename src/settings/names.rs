@@ -137,7 +137,7 @@ pub(super) fn store(text: &str) -> Result<Store, String> {
     let keeper = match scheme {
         // `file://host/path` would name a file of another machine.
         "file" if rest.is_empty() || (rest.starts_with("//") && !rest.starts_with("///")) => {
-            return Err(format!("{text:?} is not a file of this machine; {example}"));
+            return Err(format!("{text:?} is not the path of a file on this machine; {example}"));
         }
         "file" => return parse::lasting_path(rest).map(Store::File),
         "vault" => ProviderName::Vault,

@@ -114,8 +114,10 @@ pub(super) fn also(r: &mut Reader, mut given: Also, defaults: &Defaults, signs: 
     }
     for (provider, values) in given {
         for value in values.into_values() {
-            let text =
-                format!("is set, but SIGNET_ALSO_PUBLISH does not name {provider}; add it there, or remove this");
+            let text = format!(
+                "is set, but SIGNET_ALSO_PUBLISH does not name {provider}; add it there, or remove this \
+                         setting"
+            );
             r.refuse_at(value.place, text);
         }
     }

@@ -198,7 +198,12 @@ fn places(r: &mut Reader, settings: &Settings) -> Vec<UsedFile> {
             let key_file = named("local_key_file");
             add(&key_file, "", &origin.local_key_file, Use::Key);
             let unproven = beside(&origin.local_key_file, ".new");
-            add(&key_file, "the key file before its first ring", &unproven, Use::Key);
+            add(
+                &key_file,
+                "the temporary key file that exists until the first ring is written",
+                &unproven,
+                Use::Key,
+            );
         }
     }
     let socket = Named::Setting("socket");

@@ -363,7 +363,7 @@ fn an_unsafe_policy_is_refused_with_the_numbers_and_the_variables() {
     }
     let documentation = include_str!("../../docs/configuration.md");
     assert!(documentation.contains(&text), "docs/configuration.md lacks:\n{text}");
-    // The wrong value may be a default. Its author's name for it does not exist then, so both names are given.
+    // The wrong value may be a default, which nobody wrote under a name. Both the variable and the flag are then named.
     let text = Start::default().flag("--verifier-cache=2h").refused().to_string();
     assert!(
         text.starts_with("SIGNET_PUBLISH_LEAD or --publish-lead (default): 1h is too short"),

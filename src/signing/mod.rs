@@ -22,7 +22,7 @@ pub enum NotSigned {
     /// More slow signatures are waiting than this machine can compute.
     #[error(transparent)]
     QueueFull(#[from] QueueFull),
-    /// The message is longer than the provider can sign, so it was not asked.
+    /// The message is longer than the provider can sign, so Signet did not send it.
     #[error("the message has {length} bytes, but the provider signs at most {longest}")]
     TooLong {
         /// The length of the message in bytes.

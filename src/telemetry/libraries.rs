@@ -10,7 +10,7 @@ use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Context, Filter};
 
-/// How many lines one place in other code may log in a row, and how often one more.
+/// How many lines one place in a library's code may log in a row, and after which time it may log one more.
 const BURST: u32 = 10;
 const REFILL: Duration = Duration::from_secs(6);
 

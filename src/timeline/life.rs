@@ -88,7 +88,7 @@ pub(super) fn of_keys(keys: &[KeyView], now: Timestamp) -> Vec<Life> {
                 alg: key.alg,
                 phase: Some(key.phase),
                 published_at: instant(&key.created_at),
-                // A key that already signs, because no other could, does so whatever its own time says.
+                // A key may already sign before its own activation time, because no other key could.
                 signs_from: match key.phase {
                     Phase::Active => Some(signs_from.map_or(now, |at| at.min(now))),
                     _ => signs_from,

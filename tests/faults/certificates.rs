@@ -1,5 +1,5 @@
-//! Starts while the certificate of the provider's server is bad: the last good ring is served. If our own file of
-//! authorities cannot be read, the start fails, because waiting does not help.
+//! Starts while the certificate of the provider's server is bad: the last good ring is served. If our own CA file
+//! cannot be read, startup fails, because waiting does not help.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;

@@ -112,7 +112,7 @@ fn a_last_good_ring_that_somebody_else_could_have_put_there_is_refused() {
         (
             "writable",
             |file| fs::set_permissions(file, Permissions::from_mode(0o622)).expect("set"),
-            "other users may write it (mode 0622)",
+            "other users may write to it (mode 0622)",
         ),
         (
             "a link",

@@ -83,7 +83,7 @@ pub(crate) struct Signer {
     pub(crate) first_seen: Instant,
     /// When the last of its tokens was requested.
     pub(crate) last_asked: Instant,
-    /// When a verifier, and a replica, last accepted one of its tokens.
+    /// When one of its tokens was last accepted: by a verifier (index 0), and by a replica (index 1).
     pub(crate) last_good: [Option<Instant>; 2],
 }
 

@@ -140,7 +140,7 @@ def of_nobody(file: Path) -> None:
         (as_link, "symbolic link"),
         (as_pipe, "not a regular file"),
         (damaged, "damaged"),
-        (open_to_all, "other users may write it"),
+        (open_to_all, "other users may write to it"),
         (of_nobody, "members"),
     ],
 )

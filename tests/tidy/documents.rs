@@ -187,3 +187,31 @@ fn every_document_that_a_source_names_exists() {
     }
     fail_with(&faults, "a comment sends its reader to a document that is not there");
 }
+
+/// The lines of a Markdown text in which a table was wrapped like a paragraph: the row of dashes has other text beside it.
+fn wrapped_tables(text: &str) -> Vec<String> {
+    let is_rule = |line: &str| line.chars().all(|c| matches!(c, '|' | '-' | ':' | ' '));
+    prose(text)
+        .lines()
+        .filter(|line| (line.contains("|---") || line.contains("| ---")) && !is_rule(line))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn no_table_is_wrapped_like_a_paragraph() {
+    let mut faults = Vec::new();
+    for path in files("md") {
+        faults.extend(
+            wrapped_tables(&read(&path))
+                .into_iter()
+                .map(|line| format!("{path}: {line}")),
+        );
+    }
+    fail_with(&faults, "write each row of the table on its own line");
+    assert_eq!(
+        wrapped_tables("| a | b |\n| --- | :-: |\n| 1 | 2 |\n"),
+        Vec::<String>::new()
+    );
+    assert_eq!(wrapped_tables("| a | b | |---|---|\n| 1 |").len(), 1);
+}

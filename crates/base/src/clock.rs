@@ -21,7 +21,10 @@ pub trait Clock: Debug + Send + Sync {
 pub struct SystemClock;
 
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "this is the edge at which time enters")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "only this function may read the system's clock"
+    )]
     fn now(&self) -> Timestamp {
         // A clock before 1970 is broken. Zero makes everything look expired or not yet valid.
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -36,7 +36,7 @@ struct Pace {
 impl<K: Eq + Hash> LogLimit<K> {
     /// Makes a limit under which nothing was logged yet.
     #[must_use]
-    #[expect(clippy::new_without_default, reason = "it is made for statics alone")]
+    #[expect(clippy::new_without_default, reason = "the type is only for statics")]
     pub const fn new() -> Self {
         Self(LazyLock::new(|| {
             Mutex::new(Kinds {
@@ -70,8 +70,8 @@ impl<K: Eq + Hash> LogLimit<K> {
 
 /// The limit for lines about failures, by kind, and for the line that says that they ended.
 ///
-/// Each failure that was logged gets one such line. Something that fails every other time logs its end no
-/// more often than its failures.
+/// Each logged failure gets one such line. If something fails every other time, its ends are logged no more often than
+/// its failures.
 #[derive(Debug)]
 pub struct FailureLogLimit<K> {
     failures: LogLimit<K>,
@@ -81,7 +81,7 @@ pub struct FailureLogLimit<K> {
 impl<K: Eq + Hash> FailureLogLimit<K> {
     /// Makes a limit under which nothing has failed yet.
     #[must_use]
-    #[expect(clippy::new_without_default, reason = "as with the other")]
+    #[expect(clippy::new_without_default, reason = "as with the other error")]
     pub const fn new() -> Self {
         Self {
             failures: LogLimit::new(),
@@ -115,7 +115,11 @@ mod tests {
         for millis in 0..5000 {
             assert_eq!(limit.may_log_at("a", now + Duration::from_millis(millis)), None);
         }
-        assert_eq!(limit.may_log_at("b", now), Some(0), "another kind is not hidden");
+        assert_eq!(
+            limit.may_log_at("b", now),
+            Some(0),
+            "an error of another kind is logged"
+        );
         assert_eq!(limit.may_log_at("a", now + PAUSE), Some(5000));
         assert_eq!(limit.may_log_at("a", now + PAUSE), None);
         assert_eq!(limit.may_log_at("a", now + PAUSE * 2), Some(1));
@@ -132,7 +136,7 @@ mod tests {
         assert_eq!(
             limit.may_log_at(5, now + PAUSE),
             Some(1),
-            "those that are known stay known"
+            "kinds that are already known stay known"
         );
     }
 
@@ -146,7 +150,7 @@ mod tests {
         }
         assert_eq!((failures, ends), (1, 1));
         assert_eq!(limit.may_log("refused"), Some(0));
-        assert!(limit.may_log_end(), "each failure that was logged has an end");
+        assert!(limit.may_log_end(), "the end of every logged failure may be logged");
         assert!(!limit.may_log_end());
     }
 }

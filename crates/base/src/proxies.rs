@@ -31,7 +31,7 @@ pub fn failure(error: &(dyn Error + 'static)) -> Option<String> {
     in_words(&causes(error), PROXY.get())
 }
 
-/// A text that mentions the proxy, for a server that did not answer. Empty if there is no proxy.
+/// A text that names the proxy, for the error about a server that did not answer. Empty if there is no proxy.
 #[must_use]
 pub fn on_the_way() -> String {
     PROXY.get().map_or_else(String::new, |proxy| {

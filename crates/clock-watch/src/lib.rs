@@ -1,10 +1,10 @@
 //! Detects that the wall clock is wrong.
 //!
 //! The dates of keys and the schedule depend on the wall clock. If somebody sets it a day ahead, all keys seem to have
-//! expired, and private keys would be erased with which all others still sign. So the clock is compared with the time
-//! that the machine has run since the process started ([`Clock::running`]), which nobody can set, and with the clock of
-//! the provider. While it is in doubt, nothing is created, retired or erased in the ring, and published keys stay
-//! published (`docs/decisions/0017-clocks.md`).
+//! expired, and private keys with which all other replicas still sign would be erased. So the clock is compared with
+//! the time that the machine has run since the process started ([`Clock::running`]), which nobody can set, and with the
+//! clock of the provider. While it is in doubt, nothing is created, retired or erased in the ring, and published keys
+//! stay published (`docs/decisions/0017-clocks.md`).
 //!
 //! [`ClockWatch`] is the entry point. This crate knows no keys and no providers; its callers
 //! decide what to do in doubt.
@@ -128,8 +128,8 @@ impl fmt::Display for Doubt {
 }
 
 impl Doubt {
-    /// What the operator should do. Note that a restart compares with the time since that restart only, and does not
-    /// resolve a difference from a provider.
+    /// What the operator should do. After a restart, the clock is compared only with the time since that restart. A
+    /// restart does not resolve a difference from a provider's clock.
     #[must_use]
     pub fn advice(&self) -> String {
         const COMPARE: &str = "Compare `date -u` with a correct clock. If the clock of this machine is wrong, set it and check that \
@@ -137,14 +137,14 @@ impl Doubt {
         match self.against {
             Against::Running | Against::LastGood => {
                 format!(
-                    "{COMPARE}. If it is right, restart this sidecar as soon as /readyz shows no other problem: it \
-                     then watches the clock from the start"
+                    "{COMPARE}. If this clock is right, restart this sidecar as soon as /readyz shows no other \
+                     problem: it then compares the clock from a new start"
                 )
             }
             Against::Provider(provider) => format!(
-                "{COMPARE}. If it is right, the clock of {provider} is wrong, or that of a proxy in front of it: set \
-                 that clock. Signet resumes with the next answer that agrees; a restart does not \
-                 help"
+                "{COMPARE}. If this clock is right, the clock of {provider} or of a proxy in front of it is wrong: set \
+                 that clock. Signet resumes as soon as an answer of {provider} agrees with this clock; a restart does \
+                 not help"
             ),
         }
     }
@@ -154,7 +154,7 @@ impl Doubt {
 struct State {
     /// When this process started, or when the wall clock was last known to be right.
     anchor: Moment,
-    /// The last time that a provider's clock showed, and when we saw it.
+    /// The time that a provider's clock last showed, and when we saw it.
     provider_time: Option<(&'static str, Moment)>,
     /// The last reading of the ring by the previous process, while it is in the future.
     last_good: Option<Timestamp>,

@@ -23,7 +23,7 @@ pub trait Extras {
     /// `place` gives the name of a key of the file for a message. Returns `None` if the key is unknown here, too.
     fn take_table(&mut self, key: &str, table: &toml::Table, place: &dyn Fn(&str) -> String) -> Option<Vec<Problem>>;
 
-    /// Takes a table that stands where a plain value of this setting could be. Returns the text that a variable would
+    /// Takes a table in place of a plain value of this setting. Returns the text that a variable would
     /// have, or the problem. Returns `None` if the setting allows only plain values.
     fn take_table_of(&mut self, setting: &Setting, table: &toml::Table) -> Option<Result<String, String>>;
 }

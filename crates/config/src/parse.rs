@@ -53,8 +53,7 @@ pub fn number(text: &str, bounds: RangeInclusive<usize>) -> Result<usize, String
 
 /// Either `true` or `false`.
 pub fn switch(text: &str) -> Result<bool, String> {
-    text.parse()
-        .map_err(|_| format!("{text:?} is not a switch; write true or false"))
+    text.parse().map_err(|_| format!("{text:?} is neither true nor false"))
 }
 
 /// A list of words separated by commas.

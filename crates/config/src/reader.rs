@@ -32,8 +32,8 @@ pub struct Loaded<T> {
 }
 
 impl Reader {
-    /// Collects the given values for the settings of a table. Of the environment, only variables with the table's
-    /// prefix and those known to `extras` are read. `read_file` reads the settings file, if one is named.
+    /// Collects the given values for the settings of a table. From the environment, it reads only variables with the
+    /// table's prefix and those known to `extras`. `read_file` reads the settings file, if one is named.
     pub fn new(
         table: &'static Table,
         env: impl IntoIterator<Item = (OsString, OsString)>,

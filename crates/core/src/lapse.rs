@@ -9,7 +9,7 @@ use crate::policy::Policy;
 use crate::ring::{KeyRecord, KeyState};
 use crate::time::Timestamp;
 
-/// A time without a reading of the ring, longer than a reading may be old
+/// A time without a reading of the ring that is longer than the maximum age of a reading
 /// ([`Durations::bearable_age`](crate::Durations::bearable_age)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

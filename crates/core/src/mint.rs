@@ -276,7 +276,7 @@ fn is_list_of(value: &RawValue, least: usize, item: fn(&RawValue) -> bool) -> bo
         .is_ok_and(|list| list.len() >= least && list.into_iter().all(item))
 }
 
-/// Appends the members as they were written. The text is copied whole, unless `iss` must be left out.
+/// Appends the members as they were written. The text is copied as a whole, unless `iss` must be left out.
 fn append_claims(payload: &mut String, text: &str, claims: &Object<'_>, without_issuer: bool) {
     if without_issuer {
         for (name, value) in claims.members().iter().filter(|(name, _)| name != "iss") {

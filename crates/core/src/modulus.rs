@@ -13,7 +13,8 @@ use crate::weak_key::Weakness;
 /// The largest factor to look for. It is also the usual public exponent, which a faulty tool may use as a factor.
 const LARGEST_FACTOR: u32 = 65_537;
 
-/// Of the numbers that are no k-th power, one in k to this power passes the quick test. It is then looked at closely.
+/// The number of rounds of the quick test. Of the numbers that are no k-th power, each round lets one in k pass. A
+/// number that passes all rounds is examined closely.
 const WITNESSES: usize = 8;
 
 /// How much work one reading of an issuer's keys may cause, in [`work`]: 8 new moduli of 8192 bits, or 64 of 4096, which take
@@ -95,8 +96,8 @@ fn judge(n: &[u8]) -> Result<(), Weakness> {
     }
 }
 
-/// What is left of the number after a division by each of [`PRIMES`]. Four primes have a product of 64 bits, so the long
-/// division is done for four at once.
+/// The remainders of the number after division by each of [`PRIMES`]. Four primes have a product of 64 bits, so the
+/// long division is done for four at once.
 fn rests(n: &BigUint) -> Vec<u32> {
     let rest_of = |rest: u64, prime: u32| u32::try_from(rest % u64::from(prime)).unwrap_or_default();
     let mut rests = Vec::with_capacity(PRIMES.len());

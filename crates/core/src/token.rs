@@ -9,7 +9,7 @@ use crate::refusal::Refusal;
 /// The maximum length of a token in bytes. Longer tokens exceed the header limits of common gateways as well.
 pub const LONGEST: usize = 16 * 1024;
 
-/// The decoded parts of a token, with the header members that matter.
+/// The decoded parts of a token, with the header members that Signet uses.
 #[derive(Debug)]
 pub struct Compact<'a> {
     /// The signed bytes: the first two parts and the dot between them.

@@ -202,7 +202,7 @@ where
                     warn!(listener = name, %error, held_back,
                         "a new connection cannot be accepted; if the error says too many open files, raise ulimit -n");
                 }
-                // The file descriptor of another connection may be enough.
+                // Closing another connection may free the missing file descriptor.
                 crowd.make_place();
                 tokio::time::sleep(BREATH).await;
             }
@@ -210,7 +210,7 @@ where
     }
 }
 
-/// Detaches a connection from the acceptor's runtime, for a worker's. The system may refuse that if memory is short.
+/// Moves a connection from the acceptor's runtime to a worker's. The system may refuse that if memory is short.
 fn leave<S>(name: &'static str, moved: io::Result<S>) -> Option<S> {
     static LOGGED: LogLimit<&str> = LogLimit::new();
     moved

@@ -89,7 +89,7 @@ impl Arriving {
         }
     }
 
-    /// Raises this body's share of the budget to `octets`.
+    /// Raises this body's share of the budget to `octets` and [`BESIDE`].
     fn make_room(&mut self, octets: usize) -> Result<(), NoBody> {
         let taken = self.room.as_ref().map_or(0, SemaphorePermit::num_permits);
         let Some(more) = (octets + BESIDE).checked_sub(taken).filter(|more| *more > 0) else {
@@ -147,8 +147,8 @@ impl Drop for Arriving {
         let Some(connection) = &self.connection else {
             return;
         };
-        // Takes what arrived together with the head, because the connection can only then continue.
-        // Nothing needs to be woken.
+        // Reads the part of the body that arrived together with the head, because the connection can continue only
+        // then. Nothing needs to be woken.
         let mut nobody = task::Context::from_waker(Waker::noop());
         if !self.is_end_stream() {
             let first = Pin::new(&mut self.body).poll_frame(&mut nobody);
@@ -168,7 +168,7 @@ pub struct Whole {
 }
 
 impl Whole {
-    /// The bytes, to send them on. They count against the memory budget for as long as this body lives.
+    /// The bytes of the body, to pass them on. They count against the memory budget for as long as this body lives.
     #[must_use]
     pub fn octets(&self) -> Bytes {
         self.octets.clone()
@@ -248,9 +248,9 @@ async fn collect(mut body: Arriving, limit: usize, announced: usize) -> Result<W
     })
 }
 
-/// How much to reserve for a body of which `arrived` bytes are there: a quarter more at first, and the whole
-/// body once much of it has arrived. The announced length is not trusted earlier, because reserved memory may
-/// count even if it is not used.
+/// How much to reserve for a body of which `arrived` bytes have arrived: a quarter more at first, and the whole body
+/// once much of it has arrived. The announced length is not trusted earlier, because reserved memory may count even if
+/// it is not used.
 fn reserved(arrived: usize, most: usize) -> usize {
     let more = if arrived >= MUCH {
         most

@@ -1,7 +1,7 @@
 //! Checks which host a request is for: `Host` and `:authority` (RFC 9112 §3.2, RFC 9113 §8.3.1).
 //!
-//! No listener selects anything by that name. But if a request names no host, two hosts or an invalid one, two programs
-//! may read it differently. Such a request is refused before it is routed.
+//! No listener selects anything by the host name. But if a request names no host, two hosts or an invalid one, two
+//! programs may read it differently. Such a request is refused before it is routed.
 
 use std::net::Ipv6Addr;
 
@@ -240,6 +240,6 @@ mod tests {
         ] {
             assert!(!checked(target, &[host.as_bytes()]), "{target} {host}");
         }
-        assert!(!checked("http://u@a/", &[]), "no user belongs there");
+        assert!(!checked("http://u@a/", &[]), "a user name is not allowed there");
     }
 }

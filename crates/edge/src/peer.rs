@@ -46,7 +46,7 @@ mod tests {
         assert!(!list.allows(&peer(20, 10)));
         assert!(
             !AllowList::default().allows(&peer(0, 0)),
-            "root is let in only by being on the list"
+            "even root may connect only if it is on the list"
         );
     }
 }

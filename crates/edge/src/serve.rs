@@ -39,9 +39,10 @@ const LOOK: Duration = Duration::from_millis(250);
 /// After this many checks without a request in progress, the connection is closed. Requests that the client had already
 /// sent have arrived by then.
 const LOOKS_AT_REST: u32 = 4;
-/// After this many checks at which the peer neither read nor sent anything, and no other work was left, it is closed.
+/// After this many checks at which the peer neither read nor sent anything and no other work was left, the connection
+/// is closed.
 const LOOKS_WAITING: u32 = 8;
-/// After the process was told to end, a client that is still sending has this long to notice its last answer.
+/// How long a client that is still sending has to notice its last answer after the process was told to end.
 const LINGER_AT_THE_END: Duration = Duration::from_secs(1);
 /// The maximum head of a request on the socket. Gateways pass on the headers of their clients there.
 pub(crate) const LONG_HEAD: usize = 64 * 1024;
@@ -49,8 +50,8 @@ pub(crate) const LONG_HEAD: usize = 64 * 1024;
 const LESS_OVER_HTTP2: usize = 2;
 const MOST_OVER_HTTP2: usize = 16 * 1024;
 const MAX_STREAMS: u32 = 256;
-/// How much of one body, and of all bodies, a client may send before any of it is read. As bodies are read at once,
-/// this does not slow it down.
+/// How much of one body, and of all bodies, a client may send before any of it is read. Signet reads bodies at once, so
+/// this does not slow the client down.
 const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 256 * 1024;
 
@@ -61,7 +62,7 @@ enum End {
     Done,
     /// The last answer was written, and the client may still be sending.
     Sending,
-    /// Nothing arrived, or nothing was read, for too long.
+    /// Nothing arrived for too long, or the client read nothing for too long.
     Silent,
     /// Nothing arrived for too long, and the client owes the rest of a request. It gets an answer that says so.
     Late,
@@ -361,9 +362,12 @@ fn too_late() -> Problem {
     )
 }
 
-/// Others have sent so many heads in part that there is no memory for one more.
+/// Other clients have sent so many incomplete heads that there is no memory for one more.
 fn too_many_heads() -> Problem {
-    Problem::overloaded("too many long requests have come in part; send yours whole, or try again in a second")
+    Problem::overloaded(
+        "too many long requests have arrived only in part; send the whole request at once, or try \
+                         again in a second",
+    )
 }
 
 /// A problem over HTTP/2. hyper would also send its body in an answer to `HEAD`.

@@ -67,7 +67,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
             self.withheld = Some(cx.waker().clone());
             return Poll::Pending;
         }
-        // The task was woken when the connection was told to go.
+        // The task was woken because the connection was told to end.
         if self.connection.is_deaf(cx) {
             return Poll::Pending;
         }
@@ -166,7 +166,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sniffed<S> {
         match Pin::new(&mut self.stream).poll_read(cx, &mut piece) {
             Poll::Ready(Ok(())) if piece.filled().is_empty() => Err(io::Error::new(
                 io::ErrorKind::BrokenPipe,
-                "the client left an answer without an end",
+                "the client aborted the stream before its end",
             )),
             Poll::Ready(Ok(())) => {
                 (self.from, self.to) = (0, piece.filled().len());

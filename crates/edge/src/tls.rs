@@ -142,7 +142,8 @@ impl Files {
         Ok(Arc::new(config))
     }
 
-    /// Values that change when a file does, also when the link of a mounted secret is switched to another directory.
+    /// Values that change whenever a file changes, even if the link of a mounted secret is switched to another
+    /// directory.
     fn stamp(&self) -> Vec<Option<(std::time::SystemTime, u64)>> {
         [&self.certificate, &self.key]
             .into_iter()

@@ -143,7 +143,7 @@ pub fn bind(path: &Path, access: &Access) -> Result<(UnixListener, Bound), Socke
             source,
         }
     };
-    // Check this before making the lock file, which nobody wants beside a file that is not a socket.
+    // Check this first: a lock file beside a file that is not a socket would only confuse people.
     if let Ok(found) = std::fs::symlink_metadata(path)
         && let Some(refused) = not_a_socket(path, found.file_type())
     {
@@ -200,7 +200,7 @@ pub fn bind(path: &Path, access: &Access) -> Result<(UnixListener, Bound), Socke
         },
         _lock: lock,
     };
-    // The kernel has refused all connections before this.
+    // The kernel has refused all connections until now.
     let listener = socket.listen(BACKLOG).map_err(failed("listening on"))?;
     Ok((listener, bound))
 }
@@ -330,7 +330,7 @@ mod tests {
         std::fs::remove_file(&path).expect("removed");
         let fault = bound.file().check().expect_err("it is gone");
         assert!(matches!(fault, SocketFault::Gone(_)), "{fault}");
-        // The status page gives the advice, because it knows what else fails.
+        // The status page adds the advice, because it knows what else fails.
         assert!(!fault.to_string().contains("restart"), "{fault}");
         // Our inode is still in use, so a new file gets another one.
         let _theirs = std::os::unix::net::UnixListener::bind(&path).expect("bound");

@@ -25,7 +25,7 @@ pub enum Owner {
     Anybody,
 }
 
-/// The requirements for a file before its content is read. It must also be a regular file.
+/// What a file must fulfil before its content is read. It must also be a regular file.
 #[derive(Clone, Copy, Debug)]
 pub struct Demands {
     /// Whether to follow a symbolic link.
@@ -100,11 +100,11 @@ pub enum Unread {
     System(#[from] io::Error),
 }
 
-/// Reads a file that meets the demands. `None` if there is no file. A relative path starts at `directory`, which
+/// Reads a file that meets the requirements. `None` if there is no file. A relative path starts at `directory`, which
 /// may be [`rustix::fs::CWD`].
 ///
 /// # Errors
-/// [`Unread`] if the file does not meet the demands or cannot be read.
+/// [`Unread`] if the file does not meet the requirements or cannot be read.
 pub fn read(directory: impl AsFd, path: &Path, demands: &Demands) -> Result<Option<Zeroizing<Vec<u8>>>, Unread> {
     // Without NONBLOCK, opening a named pipe would hang.
     let Some(file) = open(directory, path, OFlags::RDONLY | OFlags::NONBLOCK, demands)? else {
@@ -121,10 +121,10 @@ pub fn read(directory: impl AsFd, path: &Path, demands: &Demands) -> Result<Opti
     Ok(Some(content))
 }
 
-/// Checks a file that somebody else will read. `false` if there is no file.
+/// Checks a file that other code will read. `false` if there is no file.
 ///
 /// # Errors
-/// [`Unread`] if the file does not meet the demands.
+/// [`Unread`] if the file does not meet the requirements.
 pub fn look(directory: impl AsFd, path: &Path, demands: &Demands) -> Result<bool, Unread> {
     Ok(open(directory, path, OFlags::PATH, demands)?.is_some())
 }

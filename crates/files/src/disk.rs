@@ -35,7 +35,7 @@ pub struct Lock {
 pub enum Cause {
     /// The setting, or what its path leads to.
     Setting,
-    /// The rights of this process, or the user that it runs as.
+    /// The permissions of this process, or the user that it runs as.
     Rights,
     /// The disk is full, or the system failed.
     System,
@@ -95,8 +95,8 @@ impl Disk {
         }
     }
 
-    /// Replaces a file, with mode 0600. The new content is on disk afterwards, or nothing has changed. Hold a [`Lock`]:
-    /// all writers use the same temporary file.
+    /// Replaces a file, with mode 0600. The file has either its old or its new content, never a part of it. After `Ok`,
+    /// the new content is on disk. Hold a [`Lock`]: all writers use the same temporary file.
     ///
     /// # Errors
     /// [`DiskError`] from the system. If only the last step failed, syncing the directory, the file was replaced.
@@ -339,7 +339,7 @@ impl Disk {
 
 /// Describes who owns the path, or the nearest directory above it that can be read. Empty if none can.
 ///
-/// For writing, renaming and removing, the rights to the directory count, and not the owner of the file.
+/// For writing, renaming and removing, the permissions of the directory count, not the owner of the file.
 fn owned(doing: &str, path: &Path) -> String {
     let needed = match doing {
         "write" | "rename" | "remove" => directory_of(path),

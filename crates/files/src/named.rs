@@ -66,8 +66,8 @@ pub enum Refused {
     },
     /// The path is a pipe, a socket or a device.
     #[error(
-        "{} is {other}, not a regular file: Signet would wait for its writer, and it reads most files again later. \
-         Write the content into a file, also instead of `<(...)` or `/dev/stdin`",
+        "{} is {other}, not a regular file: Signet would have to wait for its writer, and it reads most files again \
+         later. Write the content into a file, and do not use `<(...)` or `/dev/stdin`",
         path.display()
     )]
     NotRegular {
@@ -265,7 +265,7 @@ mod tests {
         path
     }
 
-    /// Judges a path by reading and by looking, and checks that both agree.
+    /// Judges a path with [`Rule::read`] and with [`Rule::look`], and checks that both agree.
     fn judged(rule: Rule, path: &Path) -> Result<(), Refused> {
         let (read, looked) = (rule.read(path), rule.look(path));
         assert_eq!(
@@ -300,7 +300,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("none");
         for rule in BOTH {
-            rule.look(&path).expect("for the reader to say");
+            rule.look(&path).expect("the reader reports it");
             let error = io::Error::from(rule.read(&path).expect_err("it is not there"));
             assert_eq!(error.kind(), io::ErrorKind::NotFound);
             let text = rule.read(directory.path()).expect_err("a directory").to_string();
@@ -308,7 +308,7 @@ mod tests {
         }
     }
 
-    /// Nobody writes to these, so a reader that waits for them would hang.
+    /// Nobody writes to these pipes, so a reader that waits for them would hang.
     #[test]
     fn what_a_reader_would_wait_for_is_refused_at_once() {
         let directory = tempfile::tempdir().expect("a directory");
@@ -332,7 +332,8 @@ mod tests {
                 assert!(text.contains(what) && text.contains("into a file"), "{text}");
             }
             let nothing = Path::new("/dev/null");
-            rule.look(nothing).expect("nobody can put anything into it");
+            rule.look(nothing)
+                .expect("/dev/null is accepted, because it is always empty");
             assert!(rule.read(nothing).expect("nothing").is_empty());
         }
     }

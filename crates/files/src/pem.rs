@@ -1,7 +1,7 @@
 //! Says what a file contains instead of certificates in PEM.
 
 /// The problem with a file that should hold certificates of authorities in PEM, worded to follow the file's name.
-/// `None` if it has some, as far as can be seen without decoding them.
+/// `None` if it seems to have some. They are not decoded here.
 #[must_use]
 pub fn no_authorities(content: &[u8]) -> Option<&'static str> {
     let has = |text: &str| content.windows(text.len()).any(|part| part == text.as_bytes());

@@ -18,7 +18,7 @@ use super::resolve::Resolver;
 use super::tls::{self, NoClient};
 use crate::{KeysAt, TrustedIssuer};
 
-/// How long one answer may take, from connecting to the last byte.
+/// How long one fetch may take, from connecting to the last byte.
 const DEADLINE: Duration = Duration::from_secs(5);
 /// The maximum length of a document in bytes. Real ones have a few thousand.
 const LONGEST: usize = 512 * 1024;
@@ -100,7 +100,10 @@ fn advice(status: u16) -> &'static str {
         300..=399 => {
             ", a redirect, and Signet does not follow redirects; write the final URL as jwks_url or discovery_url"
         }
-        401 | 403 => "; keys are public, so a proxy on the way asks for a login, or a firewall refuses this machine",
+        401 | 403 => {
+            "; keys are public, so a proxy on the way probably requires a login, or a firewall refuses this \
+                      machine"
+        }
         404 => "; check the name of the issuer, including its last slash",
         _ => "",
     }
@@ -177,7 +180,7 @@ impl Fetcher {
         })
     }
 
-    /// An earlier process has judged these keys.
+    /// Takes over the verdicts on the keys that an earlier process stored.
     pub(super) fn recall(&mut self, keys: &ForeignKeys) {
         self.judged = keys.judged();
     }
@@ -326,7 +329,7 @@ mod tests {
         let here = fetcher("http://127.0.0.1:1/jwks", proxies());
         assert!(
             here.direct(&at("https://keys.test/")).is_some(),
-            "its client takes no proxy"
+            "its client uses no proxy"
         );
         let without = fetcher("https://login.test/jwks", Matcher::builder().build());
         assert!(without.direct(&at("https://keys.test/")).is_some());

@@ -1,14 +1,14 @@
-//! How long an answer may be used, by its own headers (RFC 9111 §4.2.1, §5.2.2).
+//! How long a response may be used, by its own headers (RFC 9111 §4.2.1, §5.2.2).
 
 use std::time::Duration;
 
 use http::HeaderMap;
 use http::header::{AGE, CACHE_CONTROL};
 
-/// The lifetime of an answer without `max-age`.
+/// The lifetime of a response without `max-age`.
 const UNSAID: Duration = Duration::from_secs(15 * 60);
 
-/// The rest of `max-age`. Zero for `no-store` and the like, which some providers send with keys
+/// What remains of `max-age`. Zero for `no-store` and the like, which some providers send with keys
 /// that are meant to be stored.
 pub(super) fn life(headers: &HeaderMap) -> Duration {
     let mut said = None;

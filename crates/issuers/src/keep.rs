@@ -20,7 +20,7 @@ use super::kept::{Kept, KeptError, Refusal, Remembered};
 use super::{CurrentKeys, Trusted};
 use crate::TrustedIssuer;
 
-/// How long the start waits for the disk. After that, fetching the keys is quicker.
+/// How long the start waits for the disk. After that time, Signet fetches the keys instead.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Reads what was stored for each issuer, if it can be trusted. Problems are logged.
@@ -73,7 +73,7 @@ pub(super) struct Keep {
 }
 
 impl Keep {
-    /// Makes the task. It runs each time `fetched` is notified.
+    /// Makes the task. It looks for new keys each time `fetched` is notified.
     pub(super) fn new(
         data_dir: &Path,
         issuers: Vec<Arc<Trusted>>,

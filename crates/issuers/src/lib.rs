@@ -1,4 +1,5 @@
-//! Trusted issuers: others than our own whose tokens are accepted, such as Auth0, Entra ID, Keycloak and Cognito.
+//! Trusted issuers: issuers other than our own whose tokens are accepted, such as Auth0, Entra ID, Keycloak and
+//! Cognito.
 //!
 //! Each issuer has a task that fetches its keys before they expire, one fetch at a time. The data path looks up the
 //! issuer by `iss` and the key among the last fetched ones, without waiting. A key is used only for tokens of its own
@@ -146,7 +147,7 @@ pub struct Trusted {
     wish: Notify,
     /// Requests a fetch at once, because an operator wants it.
     order: Notify,
-    /// Whether nothing is fetched now, because the keys come from elsewhere.
+    /// Whether fetching is stopped, because the keys come from elsewhere.
     is_held: watch::Sender<bool>,
 }
 
@@ -176,7 +177,7 @@ impl Trusted {
         }
     }
 
-    /// Drops the keys, because newer ones are known elsewhere.
+    /// Drops the keys, because newer keys are known elsewhere.
     pub fn forget(&self) {
         if self.current.load().is_some() {
             self.current.store(None);

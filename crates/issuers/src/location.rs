@@ -29,7 +29,7 @@ impl Location {
     /// Parses a URL, and accepts plain http to any host. Use it if the operator says that the network can be trusted.
     ///
     /// # Errors
-    /// What is wrong with the URL, as words to put after it.
+    /// The problem, worded to follow the URL.
     pub fn parse_over_http(text: &str) -> Result<Self, &'static str> {
         // The parser silently drops these characters (WHATWG URL §4.4). The request would then go to a host
         // that differs from the text.
@@ -65,7 +65,7 @@ impl Location {
         let there = Self::parse(text)?;
         match there.nearness() {
             _ if self.is_here() => Ok(there),
-            // Allowed if both are on a non-loopback interface of this machine, or neither is.
+            // The URL is allowed if both hosts are on a non-loopback interface of this machine, or neither is.
             Nearness::Elsewhere if self.has_own_address() || !there.has_own_address() => Ok(there),
             Nearness::Elsewhere => {
                 Err("is an address of this machine; if you mean that, write the URL of the keys as jwks_url")
@@ -216,7 +216,11 @@ mod tests {
                 assert!(there.leads_to(&keys).is_err(), "{there} {keys}");
             }
             assert_eq!(here.leads_to(&keys), Ok(at(&keys)));
-            assert_eq!(at(&url(443)).leads_to(&keys), Ok(at(&keys)), "an issuer beside us");
+            assert_eq!(
+                at(&url(443)).leads_to(&keys),
+                Ok(at(&keys)),
+                "an issuer on this machine"
+            );
             assert!(at(&keys).leads_to("https://127.0.0.1/keys").is_err());
         }
         assert!(others[0].leads_to("http://keys.example.com/jwks").is_err());

@@ -46,8 +46,8 @@ impl ProtectedNetwork {
         }
     }
 
-    /// The common place of all addresses. A single one from elsewhere makes it `None`, because it may
-    /// be the one that is asked.
+    /// The common place of all addresses. If a single address is elsewhere, the result is `None`, because the client
+    /// may connect to that address.
     fn of_all(addresses: &[SocketAddr]) -> Option<Self> {
         let first = Self::of(addresses.first()?.ip())?;
         addresses
@@ -78,7 +78,7 @@ impl Resolver {
         self.0.lock()
     }
 
-    /// Keeps those addresses of a name to which a connection is allowed.
+    /// Returns the addresses of a name to which a connection is allowed.
     fn judge(&self, name: &str, addresses: Vec<SocketAddr>) -> io::Result<Vec<SocketAddr>> {
         let mut names = self.names();
         if names.led_to.is_none() && names.document.as_deref() == Some(name) {
@@ -94,8 +94,8 @@ impl Resolver {
         let (elsewhere, near): (Vec<_>, Vec<_>) = addresses.into_iter().partition(may_be_asked);
         match (near.first(), elsewhere.is_empty()) {
             (Some(address), true) => Err(io::Error::other(format!(
-                "{name} resolves to {}, an address of this machine or a link-local one, so it is not asked; if you \
-                 mean that, write the URL of the keys as jwks_url",
+                "{name} resolves to {}, an address of this machine or a link-local one, so Signet sends no request to \
+                 it; if you mean that, write the URL of the keys as jwks_url",
                 address.ip()
             ))),
             _ => Ok(elsewhere),
@@ -204,7 +204,7 @@ mod tests {
             panic!("led here")
         };
         assert!(error.to_string().contains("as jwks_url"), "{error}");
-        // The same name, but it belongs to the proxy that is asked for the keys.
+        // The name is the same, but it belongs to the proxy through which the keys are fetched.
         resolver.on_keys_location(None);
         assert!(resolve().await.is_ok());
     }

@@ -1,9 +1,9 @@
 //! A cache of tokens whose signature was already verified.
 //!
-//! An entry records only that a key signed the token, and what the token says. Each use checks again that the key is
-//! still published, that the token has not expired, and that it is for this caller. An entry therefore never outlives
-//! its key, its `exp` or a revocation. Refused tokens are not stored: garbage takes no memory. Entries are found by the
-//! SHA-256 of the whole token.
+//! An entry records only that a key signed the token, and the contents of the token. Each use checks again that the key
+//! is still published, that the token has not expired, and that it is for this caller. An entry therefore never
+//! outlives its key, its `exp` or a revocation. Refused tokens are not stored: garbage takes no memory. Entries are
+//! found by the SHA-256 of the whole token.
 
 use std::fmt::Debug;
 use std::sync::{Arc, OnceLock};
@@ -94,7 +94,7 @@ struct BySize {
     headers: HeaderBound,
 }
 
-/// The number of bytes that one entry of the configured size stands for. A common token with its answers takes less.
+/// How many bytes one entry of the configured number counts for. A common token with its answers takes less.
 const SHARE: usize = 4096;
 
 /// The bytes that the cache and the allocator need for an entry and its answers.

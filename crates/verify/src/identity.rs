@@ -79,7 +79,7 @@ pub struct TokenParts<'a> {
 }
 
 impl Identity {
-    /// Configures headers for the chosen claims, in addition to the three fixed ones. `separator` goes between the
+    /// Configures headers for the chosen claims, in addition to the three fixed headers. `separator` goes between the
     /// members of an array. `most` is the maximum size of all headers of a token in bytes.
     #[must_use]
     pub fn new(chosen: Vec<(ClaimPath, HeaderName)>, separator: char, most: usize) -> Self {

@@ -1,8 +1,8 @@
 //! Text and retry behaviour for certificates that are not trusted, shared by all clients.
 //!
-//! Every client reports such a failure as `Unavailable`. Most of them are faults of the other side, such as an expired
-//! certificate, and a sidecar that starts meanwhile uses the last good ring. A file of authorities that cannot be read
-//! is a fault of our settings: it is `InvalidConfig` when the provider is opened.
+//! Every client reports such a failure as `Unavailable`. Most of them are faults of the server, such as an expired
+//! certificate, and a sidecar that starts in the meantime uses the last good ring. A file of authorities that cannot be
+//! read is a fault of our settings: it is `InvalidConfig` when the provider is opened.
 
 use signet_base::rfc3339;
 use signet_core::Timestamp;

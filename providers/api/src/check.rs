@@ -1,6 +1,6 @@
 //! The rows of `signet check`: yes, no or unknown.
 //!
-//! A row says *no* only if the provider answered so. If something prevented the answer (no connection, a busy provider,
+//! A row says *no* only if the provider said so. If something prevented the answer (no connection, a busy provider,
 //! credentials that are not accepted), the row is unknown and the trials end, because all later rows would fail in the
 //! same way, each after a wait.
 
@@ -18,7 +18,7 @@ pub struct Check {
     pub needed_for: &'static str,
     /// Whether it is there.
     pub answer: Answer,
-    /// The policy that grants it, in the provider's own language and with the configured names filled in. `None`
+    /// The policy that grants it, in the provider's own syntax and with the configured names filled in. `None`
     /// if no policy can grant it.
     pub grant: Option<String>,
 }
@@ -28,7 +28,7 @@ pub struct Check {
 pub enum Answer {
     /// Yes: the provider has shown it.
     Yes,
-    /// No: the provider refused because the permission is missing, or the property is not as it must be.
+    /// No: the provider refused because the permission is missing, or the property does not have the required value.
     No(ProviderError),
     /// Unknown: it was tried without a result. The error says why and what to do.
     Failed(ProviderError),
@@ -53,7 +53,7 @@ impl Answer {
         matches!(self, Self::Yes)
     }
 
-    /// Whether there is something to do: it is missing, or trying it failed.
+    /// Whether the operator must act: it is missing, or trying it failed.
     #[must_use]
     pub const fn is_bad(&self) -> bool {
         self.error().is_some()
@@ -221,7 +221,7 @@ impl Trials {
     /// Adds a row. If it failed for a reason for which later rows would fail too, the trials end.
     pub fn push(&mut self, check: Check) {
         if let Answer::Failed(error) = &check.answer {
-            // Only these kinds are about the key of this call.
+            // Errors of these kinds concern only the key of this call.
             self.is_over = !matches!(error.kind, ErrorKind::KeyUnusable | ErrorKind::NotFound);
         }
         self.tell(&Progress::Found(&check));
@@ -340,7 +340,7 @@ mod tests {
             );
             let row = &trials.rows()[0];
             assert_eq!(row.answer.as_str(), if learned { "no" } else { "unknown" }, "{kind:?}");
-            assert!(row.answer.is_bad(), "{kind:?}: there is something to do");
+            assert!(row.answer.is_bad(), "{kind:?}: the operator can do something");
         }
     }
 
@@ -373,7 +373,7 @@ mod tests {
             .expect("heard");
         });
         trials.on_timeout(failed(ErrorKind::TimedOut));
-        assert!(trials.rows().is_empty(), "nothing was under way");
+        assert!(trials.rows().is_empty(), "no call was in progress");
         {
             let hangs = pin!(trials.permission("sign", "signing", None, std::future::pending::<Result<(), _>>()));
             assert!(hangs.poll(&mut Context::from_waker(Waker::noop())).is_pending());

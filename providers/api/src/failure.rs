@@ -80,7 +80,7 @@ impl Failure {
         })
     }
 
-    /// Puts the meaning for the caller before the text, such as `no connection to KMS`.
+    /// Prefixes the text with what the failure means for the caller, such as `no connection to KMS`.
     #[must_use]
     pub fn prefixed(mut self, what: impl fmt::Display) -> Self {
         self.text = format!("{what}: {}", self.text);

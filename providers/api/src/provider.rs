@@ -111,10 +111,11 @@ impl NewKey {
 /// 1. *A created key is listed.* After `create` has returned a key, `list` includes it.
 /// 2. *A key never changes.* The public key, algorithm, creation time and terms of a kid are the same in every answer.
 ///    The creation time is the provider's own record.
-/// 3. *Successors are of a named key.* With an atomic claim, `create` for the successor of a key that is not the newest
+/// 3. *A successor is created for a named key.* With an atomic claim, `create` for the successor of a key that is not
+/// the newest
 ///    creates nothing and returns the newest. Without one, the key that it creates is listed like any other
 ///    ([`NewKey::decide`]).
-/// 4. *A signature is by the key that was asked for.* `sign` returns a signature in JWS form that verifies under the
+/// 4. *The requested key makes the signature.* `sign` returns a signature in JWS form that verifies under the
 ///    listed public key.
 /// 5. *Custody is as declared.* `unseal` returns the private key for sealed custody, and `None` for remote custody.
 /// 6. *A retired key cannot sign.* After `retire`, `sign` and `unseal` refuse the key as unusable or unknown. A retired

@@ -1,6 +1,7 @@
-//! How long a vendor's answers may lack a recent change. All who compensate for this use the same time and clock.
+//! How long a vendor's answers may lack a recent change. All code that compensates for this uses the same time and
+//! clock.
 //!
-//! There are two. *A provider* lists a key that it created although its vendor's list lacks it (clause 1), because its
+//! Two parts do. *A provider* lists a key that it created although its vendor's list lacks it (clause 1), because its
 //! own `create` and `sign` use that list. *`Checked`* of `signet-guards` does the same for the sidecar, whatever the
 //! provider does, and restores a revocation that a list does not show yet.
 

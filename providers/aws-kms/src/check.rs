@@ -114,7 +114,7 @@ async fn unreadable(ring: &Ring, failure: KmsError, trials: &mut Trials) {
             Some(failure) => {
                 permission(ring, needed, ready(Err::<(), _>(failure)), trials).await;
             }
-            // A key is described before its public key is requested, so this permission is there.
+            // A reading describes a key before it requests the public key, so this permission has been granted.
             None if needed.0 == "kms:DescribeKey" => {
                 permission(ring, needed, ready(Ok(())), trials).await;
             }
@@ -144,7 +144,7 @@ async fn on_keys(ring: &Ring, newest: &Member, trials: &mut Trials) {
     let named = Box::pin(async {
         match client.create_alias(CHECK, &newest.alias, &newest.key.id).await? {
             Claimed::Taken => Ok(()),
-            // The key disappeared since it was read. The alias must not stay, because others will find the key gone.
+            // The key has disappeared since it was read. The alias must not stay, because it would point to no key.
             Claimed::Won => client.delete_alias(CHECK, &newest.alias).await,
         }
     });
@@ -179,8 +179,8 @@ async fn permission<T>(
     trials.permission(action, needed_for, Some(grant), call).await
 }
 
-/// Adds a row for something that was not tried. It has the policy statement all the same, because
-/// errors of the call refer to it.
+/// Adds a row for something that was not tried. The row still has the policy statement, because errors of the call
+/// refer to it.
 fn not_tried(ring: &Ring, (action, needed_for): (&'static str, &'static str), why: &'static str, trials: &mut Trials) {
     if trials.is_over() {
         return;

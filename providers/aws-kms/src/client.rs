@@ -1,7 +1,7 @@
 //! The calls of KMS that Signet makes. Each is a single request with a deadline. The SDK and its
 //! types are used only here.
 //!
-//! Answers are checked: a key that was named by its ARN must be the one that answered.
+//! Answers are checked: if a call names a key by its ARN, the answer must be about that key.
 
 use std::fmt;
 use std::time::Duration;
@@ -88,7 +88,7 @@ impl Client {
         }
     }
 
-    /// Lists all aliases of the account in this region. KMS can list only all aliases, or those of one key.
+    /// Lists all aliases of the account in this region, because KMS can list only all aliases or those of one key.
     pub(crate) async fn list_aliases(&self, operation: Operation) -> Answer<Vec<Alias>> {
         let call = Call {
             provider: NAME,
@@ -392,7 +392,7 @@ impl Client {
         Ok(plaintext.ok_or_else(|| call.bad_answer("the answer has no plaintext"))?)
     }
 
-    /// Requests a key with a key policy that KMS must refuse. Returns the key if KMS did not.
+    /// Requests a key with a key policy that KMS must refuse. Returns the key if KMS created one all the same.
     pub(crate) async fn try_create_key(&self, tags: &[(&str, String)]) -> Answer<Option<String>> {
         let call = Call {
             provider: NAME,
@@ -453,7 +453,7 @@ fn next(call: Call<'_>, truncated: bool, marker: Option<String>) -> Answer<Optio
     }
 }
 
-/// A key that was named by its ARN or id must be the one that answered. An alias is another name for it.
+/// If a call names a key by its ARN or id, the answer must be about that key. This does not apply to an alias.
 fn same_key(call: Call<'_>, answered: Option<&str>) -> Answer<()> {
     let answered = answered.unwrap_or_default();
     let asked = call.resource;

@@ -30,7 +30,7 @@ pub const VARIABLES: &[Variable] = &[
         "AWS_SHARED_CREDENTIALS_FILE",
         "shared credentials file (~/.aws/credentials)",
     ),
-    variable("HOME", "directory that ~ stands for in the two files above"),
+    variable("HOME", "home directory, for ~ in the paths of the two files above"),
     variable("AWS_ROLE_ARN", "role to assume with the web identity token"),
     variable(
         "AWS_WEB_IDENTITY_TOKEN_FILE",
@@ -44,7 +44,7 @@ pub const VARIABLES: &[Variable] = &[
     variable("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "credentials endpoint of ECS"),
     variable(
         "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
-        "token for that endpoint, by file",
+        "file with the token for that endpoint",
     ),
     variable("AWS_CONTAINER_AUTHORIZATION_TOKEN", "token for that endpoint"),
     variable(
@@ -56,14 +56,14 @@ pub const VARIABLES: &[Variable] = &[
         "another address of the instance metadata service",
     ),
     variable("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", "IPv4 or IPv6"),
-    variable("AWS_USE_FIPS_ENDPOINT", "true: the FIPS endpoints"),
-    variable("AWS_USE_DUALSTACK_ENDPOINT", "true: the endpoints with IPv6"),
+    variable("AWS_USE_FIPS_ENDPOINT", "true: use the FIPS endpoints"),
+    variable("AWS_USE_DUALSTACK_ENDPOINT", "true: use the endpoints with IPv6"),
     variable("AWS_ENDPOINT_URL", "another endpoint for all services"),
     variable("AWS_ENDPOINT_URL_KMS", "another endpoint for KMS"),
     variable("AWS_ENDPOINT_URL_S3", "another endpoint for S3"),
     variable(
         "AWS_ENDPOINT_URL_STS",
-        "another endpoint for STS, which web identities need",
+        "another endpoint for STS, which issues credentials for web identities",
     ),
     variable(
         "AWS_CA_BUNDLE",

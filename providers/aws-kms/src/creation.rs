@@ -78,7 +78,8 @@ impl Creation {
         };
         let name = ring.alias(label.sequence);
         let alias = match claim(ring, &name, &key_id).await {
-            // Another process lost the race with the key that we adopted, and is deleting it. A third one has won.
+            // Another process lost the race with the key that we adopted, and is deleting that key. A third process has
+            // won the race.
             Err(failure) if failure.is("KMSInvalidStateException") => won_by_another(ring, &name, failure).await?,
             claimed => {
                 let claimed = claimed?;
@@ -106,8 +107,8 @@ impl Creation {
         }
     }
 
-    /// Finds a key that somebody created for this place and did not name. Keys that were created for places
-    /// that are taken are deleted.
+    /// Finds a key that somebody created for this place and that has no alias. Deletes keys that were created for
+    /// places that are already taken.
     async fn adopt(
         &self,
         ring: &Ring,
@@ -126,7 +127,7 @@ impl Creation {
             if is_young && orphan.state == State::Enabled && orphan.label == *wanted && orphan.spec == spec {
                 found.push(orphan.id);
             } else if orphan.label.sequence < wanted.sequence && orphan.is_older_than(SURELY_LEFT, now)
-                // The sidecar may lack the permission. The operator's `signet keys prune` has it.
+                // The sidecar may lack the permission to delete. The operator who runs `signet keys prune` has it.
                 && let Err(failure) = ring.client.schedule_deletion(CREATE, &orphan.arn).await
             {
                 tracing::warn!(key = %orphan.arn, error = %ProviderError::from(failure).source,
@@ -212,7 +213,7 @@ impl Creation {
         for orphan in orphans.into_iter().filter(|orphan| !named.contains(&orphan.id)) {
             ring.client.schedule_deletion(RETIRE, &orphan.arn).await?;
             pruned.push(format!(
-                "{}, created for {} but never given an alias; AWS deletes it in 7 days",
+                "{}, which was created for {} but never got an alias; AWS deletes it in 7 days",
                 orphan.arn,
                 ring.alias(orphan.label.sequence)
             ));
@@ -251,7 +252,7 @@ async fn claim(ring: &Ring, alias: &str, key_id: &str) -> Result<Claimed, KmsErr
     for wait in SHOWING {
         match ring.client.create_alias(CREATE, alias, key_id).await {
             Err(failure) if matches!(failure.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => {
-                // It is not worth waiting longer for a permission that is really missing.
+                // If the permission is really missing, a longer wait does not help.
                 if failure.kind() == ErrorKind::PermissionDenied && wait > 400 {
                     return Err(failure);
                 }
@@ -312,7 +313,7 @@ async fn abandon(ring: &Ring, key_id: &str) -> Result<(), KmsError> {
 
 fn lost(ring: &Ring, kid: &Kid) -> ProviderError {
     let text = format!(
-        "the ring of the aliases alias/{}/* is empty, but key {kid} was its newest. Check SIGNET_KEY, AWS_REGION and \
+        "the ring of the aliases alias/{}/* is empty, but its newest key was {kid}. Check SIGNET_KEY, AWS_REGION and \
          the account; if the aliases were deleted, restore them",
         ring.name
     );

@@ -1,4 +1,5 @@
-//! HTTP for the SDK: a client that names Signet in requests in which the SDK does not, and the dates of the answers.
+//! HTTP for the SDK: a client that adds Signet's `User-Agent` where the SDK does not, and reports the dates of the
+//! answers.
 //!
 //! The SDK's clients for container credentials send no `User-Agent`, and that for the instance metadata sends its own
 //! without `app/...`. The signature of a request does not cover `User-Agent`.
@@ -22,8 +23,8 @@ use crate::NAME;
 
 const FIELD: &str = "user-agent";
 
-/// Makes a client like the SDK's own, which uses the proxies of the environment. It trusts `trust`, or
-/// the system's authorities.
+/// Makes a client like the SDK's own, which uses the proxies of the environment. It trusts the authorities in `trust`,
+/// or those of the system.
 pub(crate) fn client(trust: Option<TlsContext>) -> SharedHttpClient {
     let usual = aws_smithy_http_client::Builder::new().build_with_connector_fn(move |settings, components| {
         let mut connector = Connector::builder().proxy_config(ProxyConfig::from_env());

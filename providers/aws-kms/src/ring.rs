@@ -29,7 +29,7 @@ use crate::label::Label;
 /// How many keys are described at the same time.
 pub(crate) const AT_ONCE: usize = 8;
 /// Pauses in milliseconds while a new key may not be found yet. AWS says "a few seconds", others have seen a minute. If
-/// these are not enough, the caller's retries are.
+/// these pauses are not enough, the caller's retries cover the rest.
 pub(crate) const SETTLING: [u64; 5] = [50, 100, 200, 400, 800];
 
 /// The ring with one name.
@@ -181,7 +181,7 @@ impl Ring {
         let key_id = alias
             .key_id
             .as_ref()
-            .ok_or_else(|| call.bad_answer("the alias names no key"))?;
+            .ok_or_else(|| call.bad_answer("the alias points to no key"))?;
         let key = settled(|| self.client.describe(operation, key_id)).await?;
         if key.state == State::PendingDeletion {
             return Ok(AliasTarget::Leaving);
@@ -204,7 +204,8 @@ impl Ring {
             })?;
         let (public, state) = match self.public_key(operation, &key, label.algorithm).await? {
             Some(public) if key.state == State::Enabled => (Some(public), KeyState::Enabled),
-            // The public key is known from when it was enabled. Or it was disabled between the two calls.
+            // Either the public key is known from the time when the key was enabled, or somebody disabled the key
+            // between the two calls.
             known => (known, KeyState::Disabled),
         };
         let mark = label.revoked;
@@ -364,7 +365,7 @@ impl fmt::Debug for Ring {
     }
 }
 
-/// Repeats a call while it does not find something that must exist.
+/// Repeats a call as long as it does not find something that must exist.
 pub(crate) async fn settled<T, F: Future<Output = Result<T, KmsError>>>(call: impl Fn() -> F) -> Result<T, KmsError> {
     for wait in SETTLING {
         match call().await {

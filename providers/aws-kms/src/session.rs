@@ -40,7 +40,7 @@ pub(crate) fn deadlines(call: Duration) -> TimeoutConfig {
         .build()
 }
 
-/// Makes the configuration of the SDK's clients. Reads the profile files, and calls nobody.
+/// Makes the configuration of the SDK's clients. Reads the profile files, and makes no network calls.
 pub(crate) async fn session(endpoints: &ServiceEndpoints) -> Result<SdkConfig, ProviderError> {
     let region = match &endpoints.region {
         Some(region) => region.clone(),

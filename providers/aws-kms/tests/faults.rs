@@ -152,7 +152,8 @@ fn a_hundred_starts_killed_within_two_seconds_make_at_most_two_keys() {
     const MEASURED: usize = 5;
     run(async {
         let cloud = Cloud::new();
-        // The shortest of several, because a machine that is briefly busy would make every process live long enough.
+        // The shortest of several runs: if the machine was briefly busy during the measurement, every process would
+        // live long enough.
         let mut whole = Duration::MAX;
         for ring in 0..MEASURED {
             let started = tokio::time::Instant::now();
@@ -162,7 +163,7 @@ fn a_hundred_starts_killed_within_two_seconds_make_at_most_two_keys() {
         }
         let (mut seed, mut killed) = (0x0051_676e_6574_u64, 0);
         for start in 0..100 {
-            // Each start is a process of its own that remembers nothing. A process lives at most as long as a whole
+            // Each start is a separate process that remembers nothing. A process lives at most as long as a whole
             // start takes with this fake server, which answers at once.
             let provider = cloud.remote("loop").await;
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);

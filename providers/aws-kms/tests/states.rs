@@ -179,7 +179,8 @@ fn the_public_key_of_a_mark_is_believed_for_revoked_keys_alone() {
         let (_, foreign) = marked.split_once(",\"public\":").expect("a public key");
         let (id, description) = described(&cloud, 2);
         let inner = description.strip_suffix('}').expect("an object");
-        // Next to a mark, it is ignored. In place of a mark, the description is not accepted as Signet's.
+        // A public key next to a mark is ignored. With a public key in place of a mark, the description is not accepted
+        // as Signet's.
         cloud.aws.describe(
             &id,
             &format!("{inner},\"revoked\":{{\"at\":1,\"reason\":\"\",\"public\":{foreign}"),

@@ -1,7 +1,7 @@
 //! Converts Azure's errors to kinds, with what the operator must do.
 //!
 //! Vault: <https://learn.microsoft.com/azure/key-vault/general/rest-error-codes>. Entra:
-//! <https://learn.microsoft.com/entra/identity-platform/reference-error-codes>. Of the SDK's errors, only `Display` is
+//! <https://learn.microsoft.com/entra/identity-platform/reference-error-codes>. Only `Display` of the SDK's errors is
 //! used, because their `Debug` contains backtraces and whole answers.
 
 use std::time::Duration;
@@ -44,7 +44,7 @@ pub(crate) fn failed(call: Call<'_>, error: &azure_core::Error) -> ProviderError
             status, raw_response, ..
         } => call.failed(answered(call, u16::from(*status), raw_response.as_deref())),
         azure_core::error::ErrorKind::Connection | azure_core::error::ErrorKind::Io => call.failed(unreached(error)),
-        // "challenge resource '…' doesn't match the requested domain": the vault demands a token for somebody else.
+        // "challenge resource '…' doesn't match the requested domain": the vault demands a token for another domain.
         azure_core::error::ErrorKind::Other if error.to_string().contains("challenge resource") => call.error(
             ErrorKind::BadAnswer,
             "the server asks for a token that is not for its own domain, so Signet sends none. Check the host in \
@@ -176,7 +176,7 @@ struct EntraError {
     error_codes: Vec<u64>,
 }
 
-/// No token came within this span.
+/// No token arrived within this time.
 pub(crate) fn token_timed_out(source: &CredentialSource, within: Duration) -> Failure {
     let text = format!(
         "no token by {} within {} s. {}",
@@ -187,7 +187,7 @@ pub(crate) fn token_timed_out(source: &CredentialSource, within: Duration) -> Fa
     source.timed_out(text)
 }
 
-/// Why there is no token. Of what was sent and received, the text contains only Entra's error number.
+/// Why there is no token. The text quotes nothing of the request and the answer but Entra's error number.
 pub(crate) fn no_token(source: &CredentialSource, error: &azure_core::Error) -> Failure {
     let failure = match response(error) {
         Some((status, raw)) => {

@@ -157,7 +157,7 @@ impl fmt::Debug for Identity {
 /// The identity as one client of the SDK uses it.
 ///
 /// Such a client keeps its token. It requests one when it has none, when its token is about to expire, or when the
-/// vault has refused it. If it would get the same token again, that is the refused one.
+/// vault has refused it. If it would get the same token again, the vault has refused that token.
 pub(crate) struct Caller {
     identity: Arc<Identity>,
     last: Mutex<Option<AccessToken>>,

@@ -1,4 +1,5 @@
-//! The ring as the versions of one key: which of them are our keys, their states, and what this process remembers.
+//! The ring as the versions of one vault key: which of the versions are our keys, their states, and what this process
+//! remembers.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -26,7 +27,7 @@ const MOST_DISABLED: usize = 64;
 /// How many public keys are read at the same time.
 const AT_ONCE: usize = 8;
 
-/// A key of the ring, with what a change of the vault's record needs.
+/// A key of the ring, with the data that a change of the vault's record needs.
 #[derive(Clone, Debug)]
 pub(crate) struct RingKey {
     pub(crate) record: KeyRecord,
@@ -40,7 +41,7 @@ pub(crate) struct Ring {
     memory: Mutex<Memory>,
 }
 
-/// For each version, what never changes and the last known state.
+/// The unchanging facts and the last known state of each version.
 #[derive(Debug, Default)]
 struct Memory {
     versions: HashMap<String, SeenVersion>,

@@ -1,7 +1,7 @@
 //! The tags of a version, which store everything for which the vault has no field: at most 15 tags of 256 characters.
 //!
 //! The call that creates the version writes all tags except a revocation. A change of tags replaces all of them.
-//! Therefore only a revocation ever changes tags; disabling and destroying change attributes, which leaves tags alone,
+//! Therefore only a revocation ever changes tags; disabling and destroying change attributes and leave the tags alone,
 //! so no race can undo a revocation.
 
 use std::collections::HashMap;
@@ -164,7 +164,7 @@ mod tests {
             let marked = marked(&tags, &revocation).expect("it fits");
             assert!(marked.len() <= MOST && marked.values().all(|value| value.len() <= LONGEST));
             assert_eq!(mark(&marked), Some(revocation), "{octets}");
-            assert_eq!(Facts::from_tags(&marked), Ok(facts()), "nothing else was lost");
+            assert_eq!(Facts::from_tags(&marked), Ok(facts()), "everything else is kept");
         }
         let text = marked(&tags, &reason(1_730)).expect_err("too long");
         assert!(text.contains("1730") && text.contains("1728"), "{text}");

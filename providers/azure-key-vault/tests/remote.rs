@@ -65,7 +65,7 @@ async fn each_call_of_the_contract_makes_as_few_calls_of_the_vault_as_the_docume
     assert_eq!(
         fake.counted(),
         counts(&[("GetKey", 4), ("GetKeyVersions", 1), ("UpdateKey", 1)]),
-        "each public key is read once in a process's life, that of the disabled version by a change of nothing"
+        "each process reads each public key once, and that of the disabled version by an update that changes nothing"
     );
     other.list().await.expect("listed");
     assert_eq!(fake.counted(), counts(&[("GetKeyVersions", 1)]));

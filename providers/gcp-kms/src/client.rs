@@ -80,7 +80,7 @@ impl Kms {
         let answer = tokio::time::timeout(WHOLE, request)
             .await
             .map_err(|_| call.timed_out(WHOLE))?;
-        // The library shows only the headers of errors.
+        // The library exposes the headers only of errors.
         let fields = answer.as_ref().err().and_then(Error::http_headers);
         if let Some(date) = fields.and_then(|fields| fields.get(http::header::DATE)?.to_str().ok()) {
             signet_api::dates::saw(NAME, date);
@@ -195,7 +195,7 @@ impl Kms {
         let request = self.service.get_public_key().set_name(&name);
         let found = match self.within(call, request.with_user_agent(USER_AGENT).send()).await? {
             Err(error) if code(&error) == Some(Code::FailedPrecondition) => return Ok(None),
-            // The version was listed a moment ago, so the key will be available soon.
+            // The version was listed a moment ago, so Google will show its public key soon.
             Err(error) if code(&error) == Some(Code::NotFound) => {
                 let mut error = failed(call, &error);
                 error.kind = ErrorKind::Unavailable;
@@ -419,7 +419,7 @@ impl Kms {
             provider: NAME,
             operation: Operation::Check,
             doing: "ask for permissions on",
-            permission: "testIamPermissions, which needs none",
+            permission: "testIamPermissions, which needs no permission",
             resource,
         };
         let request = self

@@ -22,7 +22,7 @@ pub const VARIABLES: &[Variable] = &[
     },
     Variable {
         name: QUOTA_PROJECT,
-        help: "project whose quota is used, if it is not that of the credentials",
+        help: "project whose quota is used, if it is not the project of the credentials",
     },
     Variable {
         name: ENDPOINT,
@@ -30,7 +30,7 @@ pub const VARIABLES: &[Variable] = &[
     },
     Variable {
         name: STORAGE,
-        help: "the same for Cloud Storage",
+        help: "another address of Cloud Storage; the same rules apply",
     },
     Variable {
         name: EMULATOR,
@@ -50,7 +50,7 @@ pub const VARIABLES: &[Variable] = &[
     },
     Variable {
         name: HOME,
-        help: "home directory, for the same in its usual place .config/gcloud",
+        help: "home directory; gcloud's configuration is in .config/gcloud below it",
     },
 ];
 

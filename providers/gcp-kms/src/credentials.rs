@@ -3,8 +3,8 @@
 //! `google-cloud-auth` fetches tokens before they expire, in a task of its own. Two of its properties do not suit a
 //! process that must run for months: its requests have no deadline, and after an error that it considers permanent, it
 //! never tries again. Such an error can be a token file that was missing for a moment, or a login that was refused
-//! while its policy was being corrected. Therefore each use has a deadline here, and failed credentials are made again,
-//! slowly enough for any server.
+//! while its policy was being corrected. Therefore each use has a deadline here, and failed credentials are created
+//! again, at a rate that no server minds.
 //!
 //! Credentials are made on first use, because opening a provider makes no call.
 
@@ -28,9 +28,9 @@ use crate::config::{CredentialSource, Kind, Login, kind, read};
 const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
 /// How long to wait for a token. In most cases there is one already.
 const PATIENCE: Duration = Duration::from_secs(4);
-/// The minimum time between two logins that are refused.
+/// The minimum time between two refused logins.
 const PAUSE_AFTER_REFUSAL: Duration = Duration::from_secs(2);
-/// The minimum time between two logins that hang. Each leaves a connection that only the server closes.
+/// The minimum time between two logins that hang. Each such login leaves a connection that only the server closes.
 const PAUSE_AFTER_SILENCE: Duration = Duration::from_secs(60);
 
 /// Credentials in the form that the client libraries need.
@@ -39,8 +39,8 @@ pub(crate) struct Adc(Arc<Inner>);
 
 struct Inner {
     login: Login,
-    /// The runtime that fetches tokens before they expire: the one on which the provider was opened. That of the first
-    /// use may belong to a connection and end with it.
+    /// The runtime that fetches tokens before they expire: the one on which the provider was opened. The runtime of the
+    /// first use may belong to a connection and end with it.
     runtime: Handle,
     current: Mutex<Option<(AccessTokenCredentials, Instant)>>,
 }
@@ -134,7 +134,7 @@ impl fmt::Debug for Adc {
 impl fmt::Display for CredentialSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File(path) => write!(f, "the login of {}", path.display()),
+            Self::File(path) => write!(f, "the login as {}", path.display()),
             Self::Metadata { host: Some(host) } => write!(f, "the metadata server {host}"),
             Self::Metadata { host: None } => f.write_str("the metadata server"),
         }

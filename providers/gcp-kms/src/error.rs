@@ -114,7 +114,7 @@ pub(crate) fn credentials(error: Option<&(dyn std::error::Error + 'static)>) -> 
     let chain = chain(error);
     let failure = if let Some(why) = proxies::failure(error) {
         Failure::new(ErrorKind::Unavailable, why)
-    } else if passing && chain.contains("from the login of ") {
+    } else if passing && chain.contains("from the login as ") {
         let way = proxies::on_the_way();
         Failure::new(ErrorKind::Unavailable, format!("{chain}. {AGAIN}{way}"))
     } else if passing {

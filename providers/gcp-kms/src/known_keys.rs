@@ -20,7 +20,7 @@ pub(crate) struct Entry {
 #[derive(Debug, Default)]
 pub(crate) struct KnownKeys {
     publics: HashMap<u64, VerifyingKey>,
-    /// For each version, the terms that this process saw first.
+    /// The terms of each version that this process saw first.
     terms: HashMap<u64, Terms>,
     entries: HashMap<Kid, Entry>,
     /// Counts the versions that this process disabled or destroyed.
@@ -59,7 +59,7 @@ impl KnownKeys {
         self.entries.get(kid).cloned()
     }
 
-    /// Takes over a reading that began when `changes` was `since`.
+    /// Takes over the result of a reading that began when `changes` was `since`.
     pub(crate) fn take(&mut self, seen: impl Iterator<Item = Entry>, since: u64) {
         let before = std::mem::take(&mut self.entries);
         for mut entry in seen {

@@ -59,7 +59,7 @@ pub(crate) fn with_terms(labels: &Labels, next: u64, terms: Terms, in_use: &[u64
     labels
 }
 
-/// Whether these versions have these terms, by the labels.
+/// Whether the labels give these versions these terms.
 pub(crate) fn hold(labels: &Labels, versions: &[(u64, Terms)]) -> bool {
     versions
         .iter()
@@ -294,7 +294,7 @@ mod tests {
         assert_eq!(leads, [1, 1, 2, 2]);
         assert_eq!(terms(&second, 9), Some(of(2)));
         let third = with_terms(&second, 9, of(3), &[7, 8]);
-        assert_eq!(terms(&third, 3), None, "no version needs them any more");
+        assert_eq!(terms(&third, 3), None, "no version uses them any longer");
         assert_eq!(terms(&third, 8), Some(of(2)));
     }
 }

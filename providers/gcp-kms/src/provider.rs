@@ -162,7 +162,7 @@ impl Remote {
                 Some(_) => return Ok(()),
             }
             if begin.elapsed() + pause > GENERATION {
-                // A version that never appears was deleted. Do not wait for it again.
+                // A version that never appears was deleted, so do not wait for it again.
                 if version.is_none() {
                     self.known().made = 0;
                 }

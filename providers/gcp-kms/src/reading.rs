@@ -71,7 +71,7 @@ fn role(state: &State) -> Option<Role> {
     })
 }
 
-/// Remembers what never changes about a version.
+/// Remembers the unchanging facts about a version.
 pub(crate) trait Remembered: Send + Sync {
     fn known(&self, number: u64) -> Option<VerifyingKey>;
     fn learn(&self, number: u64, public: &VerifyingKey);
@@ -226,7 +226,8 @@ fn parse(der: &[u8], algorithm: Algorithm) -> Option<VerifyingKey> {
 }
 
 fn created_at(call: Call<'_>, version: &CryptoKeyVersion) -> Result<Timestamp, ProviderError> {
-    // Both are optional in the API. The generation is later than the creation, so nothing signs too early.
+    // Both times are optional in the API. A version is generated after it was created, so the later time does not make
+    // it sign too early.
     let instant = version.create_time.as_ref().or(version.generate_time.as_ref());
     let instant = instant.ok_or_else(|| call.bad_answer("the list has a version without a creation time"))?;
     let millis = instant.seconds().saturating_mul(1000);

@@ -30,7 +30,7 @@ impl Sealer for KmsSealer {
 
     async fn unwrap(&self, wrapped: &[u8], context: &Context) -> Result<Zeroizing<Vec<u8>>, ProviderError> {
         let opened = self.0.decrypt(wrapped, context.to_bytes()).await?;
-        // Nobody else holds these bytes, so this does not copy them.
+        // No other handle to these bytes exists, so this does not copy them.
         Ok(Zeroizing::new(opened.plaintext.into()))
     }
 

@@ -300,7 +300,7 @@ fn a_revoked_key_stays_revoked_though_google_still_signs_or_somebody_enables_it_
             assert_eq!(refused.kind, ErrorKind::KeyUnusable);
             assert!(!cloud.server.calls().contains_key("AsymmetricSign"));
         }
-        // If it is revoked again, it is disabled again, and the first reason is kept.
+        // A second revocation disables the key again and keeps the first reason.
         here.revoke(stolen.kid(), &revocation("another")).await.expect("again");
         assert_eq!(cloud.google.states(&name)[0], "DISABLED");
         assert!(cloud.google.keys().contains(&format!("{name}-revoked-1")));
@@ -381,7 +381,7 @@ fn what_somebody_does_by_hand_is_seen_as_it_is() {
         let first = create(&*provider, None).await;
         let second = create(&*provider, Some(first.kid())).await;
 
-        // After it is disabled, it is known only to processes that saw its key, because Google does not show it.
+        // After the key is disabled, only processes that saw its public key know it, because Google does not show it.
         cloud.google.set_state(&name, 1, "DISABLED");
         let keys = provider.list().await.expect("lists");
         assert_eq!((keys.len(), keys[0].state), (2, KeyState::Disabled));

@@ -86,7 +86,7 @@ struct Breaker {
 enum State {
     /// All calls are made.
     Closed { failures: u32 },
-    /// No call is made until `probe_at`; then one is.
+    /// No call is made until `probe_at`; then one call probes.
     Open { outage: Outage, probe_at: Instant },
     /// A probe is running. No other call is made.
     Probing { outage: Outage },
@@ -106,7 +106,7 @@ struct Outage {
     last: String,
 }
 
-/// Permission to make a call, while it is held.
+/// Permission to make a call, for as long as this value is held.
 enum Permit<'a> {
     Call,
     Probe(Probe<'a>),
@@ -155,7 +155,7 @@ impl Breaker {
                 let next = format!("the next attempt is in {}", words::span(wait));
                 Err(outage.refusal(call, now, wait, &next))
             }
-            // It is unknown when the probe will end. This is a reasonable time to ask again.
+            // Nobody knows when the probe will end. This is a reasonable time after which to try again.
             State::Probing { outage } => {
                 let wait = breaking.breaks.first_pause;
                 Err(outage.refusal(call, now, wait, "one attempt is in progress"))

@@ -16,7 +16,8 @@ use signet_core::{KeyRecord, Kid, Revocation, SigningKey, Timestamp};
 use crate::memory::{Contradiction, Memory};
 use crate::words;
 
-/// A provider whose answers are not trusted without a check: the right key, unchanged, and a signature that verifies.
+/// A provider whose answers are checked before they are trusted: each is about the right key, the key is unchanged, and
+/// each signature verifies.
 ///
 /// | answer | refused as `BadAnswer` if |
 /// |---|---|
@@ -120,7 +121,7 @@ impl Checked {
         Err(self.error(operation, ErrorKind::KeyUnusable, text))
     }
 
-    /// Describes the error of a clock by which the key was created after `last` or before `first`.
+    /// Describes how far a clock is off by which the key was created after `last` or before `first`.
     fn drift(&self, key: &KeyRecord, first: Option<Timestamp>, last: Timestamp) -> Option<String> {
         let created = key.created_at;
         let ahead = created.since(last);
@@ -133,9 +134,9 @@ impl Checked {
         Some(format!(
             "the clock of {} is {} {direction} the clock of this machine, by the creation time of key {}, but \
              SIGNET_CLOCK_SKEW allows only {}. {meaning}. Check the clock of this machine (NTP). If it \
-             is right, the clock of the provider is wrong, or that of the machine that created the key \
-             was: correct that one. Do not just raise SIGNET_CLOCK_SKEW: expired tokens would be \
-             accepted for that much longer",
+             is right, the clock of the provider is wrong, or the clock of the machine that created the key was: \
+             correct that clock. Do not just raise SIGNET_CLOCK_SKEW: expired tokens would be accepted for that much \
+             longer",
             self.capabilities().provider,
             words::span(off),
             key.kid(),
@@ -275,7 +276,7 @@ impl KeyProvider for Checked {
 
     async fn check(&self, trials: &mut Trials) {
         self.inner.check(trials).await;
-        // Only a key in the ring shows the provider's clock. The check above tells whether the ring can be read.
+        // Only the keys of the ring show the provider's clock. The check above reports whether the ring can be read.
         if trials.is_over() || !trials.rows().iter().any(|check| check.answer.is_yes()) {
             return;
         }

@@ -34,7 +34,7 @@ impl Invocation<'_> {
 
 /// A guard around the calls of a provider. It decides whether, when and how often each call is made.
 pub trait Guard: Debug + Send + Sync {
-    /// Carries out a call. `attempt` makes it once. A guard may run it never, once or several times, because the
+    /// Carries out a call. `attempt` makes it once. A guard may call it never, once or several times, because the
     /// contract allows every call to be repeated. The future may be dropped at any point.
     fn run<T, F, Fut>(&self, call: Invocation<'_>, attempt: F) -> impl Future<Output = Result<T, ProviderError>> + Send
     where

@@ -57,7 +57,7 @@ impl Memory {
         self.keys.get(kid).map(|known| &known.record)
     }
 
-    /// Checks a list, remembers it, and returns it with the changes that the provider will show a moment later.
+    /// Checks a list, remembers it, and returns it with recent changes that the provider does not show yet.
     pub(crate) fn take_list(
         &mut self,
         mut listed: Vec<KeyRecord>,
@@ -110,7 +110,7 @@ impl Memory {
         }
     }
 
-    /// Compares a record with what is known of the key. A revocation that is only missing for a moment is restored.
+    /// Compares a record with what is known about the key. A revocation that is only missing for a moment is restored.
     fn compare(&self, key: &mut KeyRecord, clock: &dyn Clock) -> Result<(), Contradiction> {
         let Some(known) = self.keys.get(key.kid()) else {
             return Ok(());
@@ -138,9 +138,9 @@ impl Memory {
 
     /// Detects a key that was replaced by another.
     ///
-    /// The new key has another kid, because the kid is the thumbprint. What betrays it is the creation record of a key
-    /// that disappeared at the same moment. A key that no list has shown yet may share its creation record with the
-    /// winner of a race, so it is not considered.
+    /// The new key has another kid, because the kid is the thumbprint. It is recognised by its creation record, which
+    /// is that of a key that disappeared at the same moment. A key that no list has shown yet may share its creation
+    /// record with the winner of a race, so it is not considered.
     fn find_exchange(&self, new: &KeyRecord, listed: &BTreeSet<Kid>) -> Result<(), Contradiction> {
         let gone = self.keys.values().find(|known| {
             let record = &known.record;

@@ -29,7 +29,7 @@ pub struct Pace {
 /// A guard with two token buckets, one for `sign` and one for all other calls, so neither can starve the other. Callers
 /// get their turn in the order in which they asked. A caller that gives up frees its place in the queue.
 ///
-/// If the provider throttles and says for how long, no call of that bucket is made before then.
+/// If the provider throttles and gives a time, no call of that bucket is made before that time has passed.
 #[derive(Debug)]
 pub struct Paced {
     control: Bucket,
@@ -100,7 +100,7 @@ impl Bucket {
                 let now = Instant::now();
                 let room = self.interval * (self.pace.burst.get() - 1);
                 let next = full_at.map_or(now, |full| full.max(now));
-                // A token is available when the bucket lacks at most all the others.
+                // A token is available unless the bucket is empty, that is, unless it lacks all its tokens.
                 let ready = next.checked_sub(room).unwrap_or(now).max(self.held(now));
                 if ready <= now {
                     *full_at = Some(next + self.interval);
@@ -121,7 +121,7 @@ impl Bucket {
     }
 
     fn hold(&self, span: Duration) {
-        /// If a provider demands a longer pause than this, it is called again anyway.
+        /// If a provider demands a longer pause than this, it is called again after this time anyway.
         const LONGEST: Duration = Duration::from_secs(60);
         let until = Instant::now() + span.min(LONGEST);
         let mut held = self.held.lock();
@@ -130,8 +130,8 @@ impl Bucket {
 
     fn still_held(&self, call: &Invocation<'_>, wait: Duration) -> ProviderError {
         let text = format!(
-            "{} asked for fewer calls, so no call is made for another {}. Wait. If this repeats, request a higher \
-             quota from the provider, or raise SIGNET_REFRESH_INTERVAL",
+            "{} asked for fewer calls, so Signet makes no calls for another {}. Wait. If this repeats, request a \
+             higher quota from the provider, or raise SIGNET_REFRESH_INTERVAL",
             call.provider,
             words::span(wait)
         );

@@ -89,7 +89,7 @@ impl Retrying {
             .saturating_mul(1_u32.checked_shl(failed - 1).unwrap_or(u32::MAX));
         let longest = doubled.min(retries.longest_pause);
         let pause = match error.retry_after {
-            // Callers that were told the same time are spread over a short time after it, never before.
+            // Callers that got the same time from the provider retry at random times shortly after it, never before.
             Some(asked) => asked.saturating_add(self.jitter.up_to(retries.first_pause)),
             // A call of the data path waits for at most half of its budget.
             None if signs => self.jitter.up_to(longest.min(budget / 2)),

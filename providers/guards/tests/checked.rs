@@ -169,7 +169,7 @@ async fn the_twin_of_a_lost_race_is_no_exchange() {
     assert_eq!(kids(&checked).await.len(), 2, "theirs, and ours that is not listed yet");
 }
 
-/// A provider that can be exchanged for another.
+/// A provider that the test can replace by another.
 #[derive(Debug)]
 struct Switched {
     providers: [Arc<dyn KeyProvider>; 2],
@@ -331,9 +331,9 @@ async fn a_clock_that_is_ahead_is_told_once_and_refuses_nothing() {
     let says = format!(
         "the clock of test is 2 min ahead of the clock of this machine, by the creation time of key {}, but \
          SIGNET_CLOCK_SKEW allows only 60 s. Its keys start to sign later than the policy says. Check the \
-         clock of this machine (NTP). If it is right, the clock of the provider is wrong, or that of the \
-         machine that created the key was: correct that one. Do not just raise SIGNET_CLOCK_SKEW: expired \
-         tokens would be accepted for that much longer",
+         clock of this machine (NTP). If it is right, the clock of the provider is wrong, or the clock of the machine \
+         that created the key was: correct that clock. Do not just raise SIGNET_CLOCK_SKEW: expired tokens would be \
+         accepted for that much longer",
         late.kid()
     );
     assert_eq!(log.lines().len(), 1, "{:?}", log.lines());

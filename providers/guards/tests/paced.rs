@@ -197,8 +197,8 @@ async fn when_the_provider_names_a_time_nobody_calls_it_before() {
     );
     assert_eq!(
         chain(&error),
-        "test: list failed (throttled): test asked for fewer calls, so no call is made for another 60 s. Wait. If \
-         this repeats, request a higher quota from the provider, or raise SIGNET_REFRESH_INTERVAL"
+        "test: list failed (throttled): test asked for fewer calls, so Signet makes no calls for another 60 s. Wait. \
+         If this repeats, request a higher quota from the provider, or raise SIGNET_REFRESH_INTERVAL"
     );
     tokio::time::advance(seconds(60)).await;
     make(&guard, Operation::List, &made)

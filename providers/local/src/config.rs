@@ -43,8 +43,8 @@ impl Layout {
         let default_key = data_dir.join("local.key");
         let key_file = config.key_file.clone().unwrap_or_else(|| default_key.clone());
         let mut traces = vec![default_key, data_dir.join("public-ring.json")];
-        // A key file in the data directory, under any name, was made by us. One elsewhere may be a mounted secret,
-        // which exists before any ring.
+        // Signet created a key file that is in the data directory, under any name. A key file elsewhere may be a
+        // mounted secret, which exists before any ring.
         if key_file.parent() == Some(&data_dir) && !traces.contains(&key_file) {
             traces.push(key_file.clone());
         }

@@ -97,7 +97,7 @@ pub(crate) fn read(layout: &Layout) -> Result<Option<FoundKey>, ProviderError> {
     Ok(None)
 }
 
-/// Reads the key of an existing ring without creating or renaming anything, for commands that only look. Blocks.
+/// Reads the key of an existing ring without creating or renaming anything, for commands that only read. Blocks.
 pub(crate) fn look(layout: &Layout) -> Result<FoundKey, ProviderError> {
     let traces = layout.traces_found()?;
     let ring_exists = layout.ring_disk.exists(&layout.ring_file)?;
@@ -224,7 +224,7 @@ mod tests {
         let padded = format!("\n# comment\r\n  {}  \r\n\n", line(32));
         assert!(
             Key::parse(padded.as_bytes()).is_some(),
-            "white space around it is no harm"
+            "surrounding white space is allowed"
         );
     }
 

@@ -7,7 +7,7 @@
 //! Of the five files that every provider has, `client.rs` is missing, because there is no server to call. `key_file.rs`
 //! reads and creates the key, `sealer.rs` uses it, and `place.rs` detects the loss of either file.
 //!
-//! The entry points are [`open`] and, for commands that only look, [`look`].
+//! The entry points are [`open`] and, for commands that only read, [`look`].
 
 mod config;
 mod error;

@@ -26,7 +26,7 @@ pub(crate) struct Place<R = FileStore> {
 pub(crate) enum Access {
     /// To create and change keys.
     Change,
-    /// To look only. Even a first start that a crash interrupted is not completed.
+    /// To read only. Even a first start that a crash interrupted is not completed.
     Look,
 }
 
@@ -155,7 +155,7 @@ mod tests {
     use super::*;
     use crate::LocalConfig;
 
-    /// A test store that finds no ring; before it answers, another process completes its first start.
+    /// A test store that finds no ring. Before it answers, another process completes its first start.
     #[derive(Debug)]
     struct Overtaken(Arc<Layout>);
 
@@ -167,7 +167,7 @@ mod tests {
 
         async fn load(&self) -> Result<Option<Stored>, ProviderError> {
             for file in [&self.0.ring_file, &self.0.key_file] {
-                std::fs::write(file, "made by the other process").expect("written");
+                std::fs::write(file, "the other process created it").expect("written");
             }
             Ok(None)
         }
@@ -194,7 +194,7 @@ mod tests {
         let error = place
             .load()
             .await
-            .expect_err("the traces were there before the ring was looked for");
+            .expect_err("the traces existed before Signet looked for the ring");
         assert_eq!(error.kind, ErrorKind::BadAnswer);
     }
 }

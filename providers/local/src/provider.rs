@@ -24,7 +24,7 @@ pub async fn open(config: LocalConfig, clock: Arc<dyn Clock>) -> Result<Arc<dyn 
     opened(config, clock, Access::Change).await
 }
 
-/// Opens an existing ring for commands that only look. Creates nothing, not even a lock.
+/// Opens an existing ring for commands that only read. Creates nothing, not even a lock.
 ///
 /// # Errors
 /// The errors of [`open`]. `NotFound` if there is no key file.

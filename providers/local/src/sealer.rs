@@ -122,7 +122,7 @@ mod tests {
         assert_ne!(
             wrapped,
             sealer.wrap(b"secret", &context).await.expect("wrapped"),
-            "each under its own nonce"
+            "each secret has its own nonce"
         );
 
         let mut refusals = vec![other.unwrap(&wrapped, &context).await];

@@ -16,7 +16,7 @@ use signet_base::{proxies, quote};
 
 pub(crate) const NAME: &str = "object-store";
 
-/// An error before it is known which operation failed.
+/// An error for which the failed operation is not known yet.
 #[derive(Debug)]
 pub(crate) struct Cause {
     pub(crate) kind: ErrorKind,
@@ -188,7 +188,7 @@ pub(crate) fn cause(error: &StoreError) -> Cause {
     cause
 }
 
-/// The kind and the advice for an error that did not come over HTTP.
+/// The kind and the advice for an error without an HTTP status.
 fn by_variant(error: &StoreError, text: &str) -> (ErrorKind, &'static str) {
     match error {
         StoreError::NotFound { .. } => (ErrorKind::NotFound, "Correct SIGNET_STORE"),

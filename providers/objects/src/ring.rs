@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// The maximum number of characters of a policy in an error.
 const LONGEST_GRANT: usize = 1200;
 
-/// Texts in the vendor's own language that grant the two permissions, with all names filled in.
+/// Policies in the vendor's own syntax that grant the two permissions, with all names filled in.
 ///
 /// On S3, reading must include `s3:ListBucket` on the bucket. Without it, S3 answers 403 and not
 /// 404 for a missing object.
@@ -53,7 +53,7 @@ pub struct ObjectRing {
 #[derive(Debug, Default)]
 struct Proof {
     honoured: AtomicBool,
-    /// A store that ignored a condition once is not used again.
+    /// A store that has once ignored a condition is never written to again.
     ignored: AtomicBool,
 }
 

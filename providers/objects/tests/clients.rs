@@ -297,7 +297,7 @@ async fn a_missing_bucket_that_nobody_names_is_no_proof_of_anything() {
     for vendor in ["s3", "az", "gs"] {
         let bare = answer("404 Not Found", "", "Not Found");
         let (ring, mut seen) = ring(vendor, vec![bare; 4]).await;
-        // The object could be what is missing, so the ring reads as empty. But nothing can be written.
+        // Perhaps only the object is missing, so the ring reads as empty. But nothing can be written.
         assert_eq!(ring.load().await.expect("reads as empty"), None, "{vendor}");
         let version = Version::new("etag \"0x8D\"\nversion 1732464000000000");
         for error in [

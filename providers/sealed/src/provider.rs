@@ -1,7 +1,7 @@
 //! [`Sealed`]: implements the calls of the contract as changes of the ring document.
 //!
 //! Every change is one compare-and-swap of the whole document, so no call can leave a partial change. A key pair or
-//! ciphertext that was made before the swap exists only in memory and disappears with the call.
+//! ciphertext that was made before the swap exists only in memory, and disappears when the call ends.
 
 use std::fmt;
 use std::sync::Arc;

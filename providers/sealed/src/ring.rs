@@ -59,7 +59,7 @@ impl<S: Sealer, R: RingStore> Ring<S, R> {
         ProviderError::new(self.provider, operation, kind, text.into())
     }
 
-    /// Adds the provider and the operation to an error of the sealer or the store, which know neither.
+    /// Adds the provider and the operation to an error of the sealer or the store, which do not know them.
     pub(crate) fn own(&self, operation: Operation) -> impl Fn(ProviderError) -> ProviderError {
         let provider = self.provider;
         move |mut error| {
@@ -83,8 +83,8 @@ impl<S: Sealer, R: RingStore> Ring<S, R> {
 
     /// Reads the ring and checks everything about it. `None` if there never was one.
     pub(crate) async fn read(&self, operation: Operation) -> Result<Option<Reading>, ProviderError> {
-        // The answer must not be older than what was seen before the request. Another task may meanwhile see
-        // something newer than the answer.
+        // The answer must not be older than what was seen before the request. While the request runs, another task may
+        // see a newer document than the answer has.
         let seen = self.memory().seen.clone();
         let Some(stored) = self.store.load().await.map_err(self.own(operation))? else {
             return match seen {

@@ -11,9 +11,9 @@ use crate::context::Context;
 
 /// Encrypts and decrypts small secrets with a key that it never reveals.
 ///
-/// The security of the ring depends on this promise: *whatever `unwrap` accepts was made by `wrap`, in the
-/// same context, by somebody who was allowed to call it*. Encryption to a public key alone does not suffice,
-/// because anybody can do that.
+/// The security of the ring depends on this promise: *`unwrap` accepts only what `wrap` made in the same context,
+/// called by somebody who was allowed to call it*. Encryption to a public key alone does not suffice, because anybody
+/// can do that.
 ///
 /// [`Sealed`](crate::Sealed) adds its own provider and operation to the errors.
 #[async_trait]

@@ -14,7 +14,7 @@ use signet_sealed::{MemoryStore, Sealer as _};
 
 type Edit = Box<dyn Fn(&mut Value)>;
 
-/// All facts about a ring on which anything depends.
+/// All facts about a ring that affect anything else.
 fn facts(keys: &[KeyRecord]) -> String {
     keys.iter()
         .map(|key| {

@@ -53,7 +53,7 @@ macro_rules! conformance {
     };
     (@ $name:ident, $factory:expr, $($clause:ident),+ $(,)?) => {
         mod $name {
-            #[allow(unused_imports, reason = "the factory may stand anywhere")]
+            #[allow(unused_imports, reason = "the factory may be in any module")]
             use super::*;
             $(
                 #[test]

@@ -25,7 +25,7 @@ pub fn again(test: &str, directory: &Path) -> Command {
     command
 }
 
-/// A command like that of [`again`], which runs as user 65534 if we are root, because root lacks no permission.
+/// A command like that of [`again`], which runs as user 65534 if we are root, because root has every permission.
 ///
 /// # Panics
 /// Panics if the directory cannot be given to that user.
@@ -78,7 +78,7 @@ pub fn again_on_a_small_disk(test: &str, directory: &Path, kib: usize) -> Option
     None
 }
 
-/// Reports on standard error that a test was skipped. Test runners do not capture this text.
+/// Reports on standard error that a test was skipped, in a way that test runners do not capture.
 ///
 /// # Panics
 /// Panics if standard error cannot be written.

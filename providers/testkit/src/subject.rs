@@ -1,4 +1,4 @@
-//! What a test needs of a provider: a handle, a way to open more handles, and a guard that keeps the storage alive.
+//! What a test needs from a provider: a handle, a way to open more handles, and a guard that keeps the storage alive.
 
 use std::any::Any;
 use std::fmt;
@@ -35,8 +35,8 @@ impl Subject {
         }
     }
 
-    /// Names what the provider is tested against, for the documentation, such as a server with its version. The default
-    /// is the files of this machine.
+    /// Sets the name of what the provider is tested against, such as a server with its version, for the documentation.
+    /// The default is the files of this machine.
     #[must_use]
     pub fn against(mut self, server: &'static str) -> Self {
         self.against = server;

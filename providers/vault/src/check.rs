@@ -170,8 +170,8 @@ pub(crate) async fn remote(remote: &Remote, trials: &mut Trials) {
     if trials.is_over() {
         return;
     }
-    // This row comes after those of the permissions. A token that may not look itself up cannot tell a missing
-    // permission from an expired token, and an expired token ends the table.
+    // This row comes after those of the permissions. For a token that may not look itself up, Signet cannot tell a
+    // missing permission from an expired token, and an expired token ends the table.
     let read = remote.read_ring().await;
     // This crate does not know the configured algorithm, so that of the newest key is used.
     let name = read.as_ref().ok().and_then(|ring| {

@@ -28,7 +28,7 @@ pub const VARIABLES: &[Variable] = &[
     ),
     variable(
         "VAULT_CACERT_BYTES",
-        "the same as text, in PEM, in place of VAULT_CACERT",
+        "the certificate itself as PEM text, instead of VAULT_CACERT",
     ),
     variable(
         "VAULT_CLIENT_CERT",
@@ -43,7 +43,7 @@ pub const VARIABLES: &[Variable] = &[
         "VAULT_CLIENT_TIMEOUT",
         "longest time for one request, such as 5s (the default)",
     ),
-    variable("VAULT_TOKEN", "token to use as it is; it is renewed while it can be"),
+    variable("VAULT_TOKEN", "token to use; Signet renews it as long as Vault allows"),
     variable(
         "VAULT_TOKEN_FILE",
         "file with a token, such as Vault Agent's sink; it is read again when it changes",

@@ -19,7 +19,7 @@ use crate::transit::TransitKey;
 /// The number of attempts at a swap. A swap fails only if another one succeeded; so many
 /// failures in a row are not a race.
 const TRIES: usize = 64;
-/// The number of attempts to raise the number. Replicas read again after they write, so they do not lower it so often.
+/// The number of attempts to raise the number. Replicas read again after they write, so they rarely lower the number.
 const RAISES: usize = 8;
 
 impl Remote {
@@ -170,7 +170,7 @@ impl Remote {
         names.sort_unstable();
         names.dedup();
         for name in names {
-            // Transit destroys only versions with which signing is already forbidden.
+            // Transit destroys only versions with which it already refuses to sign.
             let Some(held) = self.confined(name).await? else {
                 continue;
             };

@@ -4,7 +4,7 @@
 //! `signet_api::Call`. The reason is that Vault's policies allow paths, and that one request serves several operations,
 //! which only the caller of the client knows.
 //!
-//! Of the server's answer, only the strings of its `errors` array are quoted, shortened. The body of a successful
+//! Errors quote only the strings of the answer's `errors` array, shortened. The body of a successful
 //! answer may contain a secret and is never quoted, not even through a parse error.
 
 use std::time::Duration;
@@ -204,7 +204,7 @@ impl From<Refused> for Failure {
     }
 }
 
-/// The failure of a request on the way to the server.
+/// The failure of a request that did not reach the server or got no answer.
 pub(crate) fn transport(request: &str, address: &str, within: Duration, error: &reqwest::Error) -> Failure {
     if let Some(mut failure) = Failure::on_the_way(error, AUTHORITIES) {
         if failure.text.contains("not valid for name") {

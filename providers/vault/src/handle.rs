@@ -32,8 +32,8 @@ pub(crate) struct Remote {
     pub(crate) clock: Arc<dyn Clock>,
     /// Identifies the claims of this handle.
     pub(crate) nonce: String,
-    /// Allows one creation at a time in this process, so a claim of this handle that is found must be an abandoned
-    /// one. Holds the last refusal.
+    /// Allows one creation at a time in this process, so if the record has a claim of this handle, that claim was
+    /// abandoned. Holds the last refusal.
     pub(crate) creating: Mutex<Option<Refusal>>,
     last_read: ArcSwap<LastRead>,
     /// The newest version of the record that this process has seen. An older one is refused.
@@ -262,7 +262,7 @@ impl Remote {
         }))
     }
 
-    /// Stores what `sign` needs, unless this handle has seen a newer record meanwhile.
+    /// Stores what `sign` needs, unless this handle has seen a newer record in the meantime.
     pub(crate) fn remember(&self, version: u64, record: &Record, keys: &[KeyRecord], claimed: Option<&KeyRecord>) {
         let mut signers = HashMap::new();
         let places = record.keys.iter().map(|entry| (&entry.kid, &entry.place));
@@ -296,7 +296,7 @@ impl Remote {
         });
     }
 
-    /// Records that a key may not sign since this version of the record.
+    /// Records that a key may not sign as of this version of the record.
     pub(crate) fn forbid(&self, kid: &Kid, refusal: &'static str, version: u64) {
         self.last_read.rcu(|last| {
             let mut keys = last.keys.clone();

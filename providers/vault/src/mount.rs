@@ -65,8 +65,8 @@ async fn mount(client: &Client, name: &str, needed: &str) -> Result<Mount, Failu
     }
 }
 
-/// The error if there is no mount, or none that this token may use. The token's policies tell which: with a permission
-/// on a path below the mount, it would see an existing mount.
+/// The error if there is no mount, or none that this token may use. The token's policies show which of the two it is:
+/// with a permission on a path below the mount, the token would see an existing mount.
 async fn missing(client: &Client, name: &str, needed: &str) -> Result<Failure, Failure> {
     let others = others(client).await;
     if may_use(client, needed).await {

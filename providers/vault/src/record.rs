@@ -1,8 +1,8 @@
-//! The record: what Signet must know about the keys of a ring and transit cannot store. One document in KV v2.
+//! The record: what Signet must know about the keys of a ring, but transit cannot store. One document in KV v2.
 //!
 //! It names every version in the ring, and the next one *before* transit creates it. A version that it does not name is
 //! not in the ring. The record is not trusted with public keys, except those of revoked keys, with which nobody
-//! verifies. It can make a creation time only later, not earlier.
+//! verifies. It can move a creation time only later than transit's, never earlier.
 
 use std::collections::BTreeSet;
 

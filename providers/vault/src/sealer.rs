@@ -80,7 +80,7 @@ impl TransitSealer {
         failure
     }
 
-    /// What to do about a missing key. A new key opens nothing that the old one sealed, and would have its name.
+    /// What to do about a missing key. A new key of the same name cannot decrypt what the old key encrypted.
     fn how_to_have_the_key(&self) -> String {
         let (mount, key) = (&self.mount, &self.key);
         format!(
@@ -93,8 +93,8 @@ impl TransitSealer {
     /// Fails if the key does not exist.
     ///
     /// Vault creates a missing key when a token that may do so encrypts with it. `signet check` would then change what
-    /// it checks, and a lost key would be replaced by one that opens nothing. Therefore the key is looked up first. By
-    /// the documented policy, a token that may not read it may not create it either.
+    /// it checks, and a lost key would be replaced by one that cannot decrypt anything. Therefore the key is looked up
+    /// first. By the documented policy, a token that may not read it may not create it either.
     async fn expect_key(&self) -> Result<(), Failure> {
         let path = format!("{}/keys/{}", self.mount, self.key);
         let look = async || match self.client.call(Call::get(&path)).await? {

@@ -1,5 +1,5 @@
-//! The ring document in one field of a secret in KV version 2. The version of the store is the one that Vault counts; a
-//! swap names the version that it replaces.
+//! The ring document in one field of a secret in KV version 2. The store's version is Vault's version number of the
+//! secret; a swap names the version that it replaces.
 
 use std::sync::Arc;
 
@@ -81,7 +81,7 @@ impl KvStore {
         let expected = match expected.map(|version| version.as_str().parse()) {
             None => None,
             Some(Ok(number)) => Some(number),
-            Some(Err(_)) => return Err(self.damaged("has a version that is not of this store")),
+            Some(Err(_)) => return Err(self.damaged("has a version that another store made")),
         };
         let document = Document {
             ring: STANDARD.encode(bytes),

@@ -202,7 +202,7 @@ impl Remote {
         };
         let keys: Vec<KeyRecord> = ring.keys.iter().chain([key]).cloned().collect();
         self.remember(version, &record, &keys, None);
-        // If the newest key was revoked, transit could not forbid it until there was a newer one.
+        // If the newest key was revoked, transit could not refuse to sign with it until there was a newer version.
         let mut names = record.transit_keys_with_a_revoked_key();
         names.insert(&name);
         for name in names {
@@ -246,7 +246,7 @@ impl Remote {
                 found => found?,
             };
             if found.is_some() {
-                // Replicas write the record first, so that of a faster replica is there by now.
+                // Replicas write the record first, so the record of a faster replica exists by now.
                 if self.read_record().await?.1.is_some() {
                     return Ok(false);
                 }

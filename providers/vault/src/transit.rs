@@ -230,7 +230,7 @@ impl Transit {
         let body = request(version, algorithm, message);
         let signed: Signed = self.client.read(Call::post(path, &body)?).await?;
         signature_of(&signed.signature, version, algorithm).map_err(|what| {
-            let text = format!("the answer to POST {path} has {what}; it is not used");
+            let text = format!("the answer to POST {path} has {what}, so Signet does not use it");
             Failure::new(ErrorKind::BadAnswer, text)
         })
     }

@@ -55,7 +55,7 @@ pub(super) async fn revoke(target: &CommandTarget<'_>, kid: &Kid, reason: &str, 
             Ok(None) => {}
             Ok(made) => {
                 successor = made;
-                // It has another key now.
+                // The ring has a new key now, so it is read again.
                 read = ring.read().await;
             }
             Err(failed) => undone.push(failed),
@@ -147,8 +147,8 @@ fn half_done(kid: &Kid, bound: &str, undone: &[Undone]) -> String {
         .map(|Undone { step, failure }| format!("{step} failed: {}", failure.text.trim_end_matches('.')))
         .collect();
     format!(
-        "{kid} is revoked, and all sidecars that reach the provider refuse it within {bound}, but {}. Correct that \
-         and run the command again: it does the steps that are left",
+        "{kid} is revoked, and all sidecars that reach the provider refuse it within {bound}, but {}. Correct that and \
+         run the command again: it does the remaining steps",
         steps.join("; and ")
     )
 }

@@ -77,7 +77,7 @@ fn no_instant_is_told_that_lies_in_the_future_or_before_the_process_began_also_a
         };
         let mut memory = memory();
         memory.judge(&failing(0), moment(30));
-        // What is dated by the old clock and what by the new one.
+        // The facts have dates by the old clock in one round, and by the new clock in the other.
         for dated in [0, step] {
             let now = Moment::new(at(40 + step), running(40));
             let report = memory.judge(&failing(dated), now);

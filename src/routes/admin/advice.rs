@@ -60,8 +60,8 @@ pub(super) const fn advice(state: State) -> Option<Advice> {
                     that it does not know is refused, and with remote custody the provider may not sign either.",
             remark: "The last good ring stays in use for as long as the text above says. Its keys still change their \
                      phases on time.",
-            next: "Bring the provider back; the text above has its answer. Run signet check with this sidecar's \
-                   environment and as its user: it tries each permission. If the kind is bad_answer, \
+            next: "Bring the provider back; the text above has the provider's answer. Run signet check with this \
+                   sidecar's environment and as its user: it tries each permission. If the kind is bad_answer, \
                    treat it as an attack until you know the cause.",
             restart: Restart::Unneeded(
                 "Do not restart the sidecar while this lasts: it tries to read the ring again by itself.",
@@ -81,8 +81,8 @@ pub(super) const fn advice(state: State) -> Option<Advice> {
             headline: "The ring is too old to be safe",
             means: "Another replica may sign with a key that this one does not know yet.",
             remark: "The last good ring stays in use, but may lack a key of another replica.",
-            next: "Bring the provider back; the text above has its answer. Keep traffic away from this replica until \
-                 then.",
+            next: "Bring the provider back; the text above has the provider's answer. Keep traffic away from this \
+                   replica until then.",
             restart: Restart::Unneeded(
                 "Do not restart this replica: it recovers by itself, and with sealed custody a restart \
                                         would lose its private key until the provider is back.",
@@ -93,9 +93,8 @@ pub(super) const fn advice(state: State) -> Option<Advice> {
             headline: "The process was suspended, and reads its ring before it signs",
             means: "This process was suspended for a while, so the ring may have changed: POST /v1/sign answers 503.",
             remark: "GET /v1/ring shows the ring as it was last read.",
-            next: "Wait: it ends when the ring was read once. If it lasts, bring the provider back. Then find out what \
-                 suspended the process: a suspended machine, SIGSTOP, or a CPU limit that is too \
-                 low.",
+            next: "Wait: this ends as soon as the ring has been read once. If it lasts, bring the provider back. Then \
+                   find out what suspended the process: a suspended machine, SIGSTOP, or a CPU limit that is too low.",
             restart: Restart::NoWord,
             section: "Asleep",
         },
@@ -122,8 +121,8 @@ pub(super) const fn advice(state: State) -> Option<Advice> {
             headline: "The active key cannot be unsealed",
             means: "The provider does not decrypt the private key of the active key: POST /v1/sign answers 503.",
             remark: "",
-            next: "Bring the provider back, or grant the permission to unwrap; the text above has its answer. Keep the \
-                 replicas that still sign running: they have the key in memory. This one signs as \
+            next: "Bring the provider back, or grant the permission to unwrap; the text above has the provider's \
+                   answer. Keep the replicas that still sign running: they have the key in memory. This one signs as \
                  soon as it has the key.",
             restart: Restart::NoWord,
             section: "SigningUnavailable",
@@ -144,8 +143,8 @@ pub(super) const fn advice(state: State) -> Option<Advice> {
             means: "This process was suspended for a while, so the ring may have changed: no token is verified, and the \
                  JWKS is not served.",
             remark: "GET /v1/ring shows the ring as it was last read.",
-            next: "Wait: it ends when the ring was read once. If it lasts, bring the provider back. Keep traffic away \
-                 from this replica until then.",
+            next: "Wait: this ends as soon as the ring has been read once. If it lasts, bring the provider back. Keep \
+                   traffic away from this replica until then.",
             restart: Restart::NoWord,
             section: "Asleep",
         },
@@ -250,12 +249,11 @@ pub(super) const fn advice(state: State) -> Option<Advice> {
                  resolved.",
             remark: "Tokens are still signed and verified by this clock, so the results are as correct as the clock.",
             next: "Compare date -u with a correct clock. If the clock of this machine is wrong, set it and check that \
-                 NTP runs: Signet then resumes. If it is right and the text above names a \
-                 provider, the clock of the provider or of a proxy on the way is wrong: set that \
-                 clock.",
+                 NTP runs: Signet then resumes. If this clock is right and the text above names a provider, the clock \
+                 of the provider or of a proxy on the way is wrong: set that clock.",
             restart: Restart::Last {
-                step: "If it names none, restart this sidecar, so that it watches the clock from the start, but never \
-                     while the clock is wrong",
+                step: "If the clock is right and the text above names no provider, restart this sidecar: it then \
+                       compares the clock from a new start. Never restart while the clock is wrong",
                 guard: "and only when the other conditions are good",
             },
             section: "ClockInDoubt",
@@ -269,18 +267,18 @@ pub(super) const fn advice(state: State) -> Option<Advice> {
             remark: "Tokens are still signed and verified by this clock, so the results are as correct as the clock.",
             next: "Check the clocks of all machines, and set those that are wrong. Then wait until the time that the \
                  text above names. If that is too far away, run signet keys revoke with the kid \
-                 above: tokens of that key are then refused. Until then the key before it signs as \
-                 long as it can, and after that the key from the future.",
+                 above: tokens of that key are then refused. Until then the previous key signs as long as it can, and \
+                 after that the key from the future.",
             restart: Restart::NoWord,
             section: "ClockInDoubt",
         },
         State::LastGoodUnwritten => Advice {
             headline: "The last good keys cannot be written to disk",
-            means: "A sidecar that starts while its provider or an issuer is down goes on from the keys on disk. What is there \
-                    now is old or missing, so a restart during an outage would refuse good tokens.",
+            means: "A sidecar that starts while its provider or an issuer is down uses the keys on disk. Those are now \
+                    old or missing, so after a restart during an outage the sidecar would refuse good tokens.",
             remark: "",
-            next: "Free the space or give back the right that the text above names: it has the path and the error. It is \
-                   tried again every minute.",
+            next: "Free disk space or restore the permission; the text above has the path and the error. Signet \
+                   retries every minute.",
             restart: Restart::Unneeded("Do not restart the sidecar while this lasts and its provider is down."),
             section: "LastGoodUnwritten",
         },

@@ -45,8 +45,8 @@ pub struct About {
     pub metrics: Arc<Metrics>,
 }
 
-/// Answers operators and monitoring. It works from the start of the process, because liveness must not depend on the
-/// provider, which may be silent while the ring is opened.
+/// Answers operators and monitoring. It works from the start of the process: liveness must not depend on the provider,
+/// which may not answer while the ring is opened.
 #[derive(Clone)]
 pub struct Admin {
     filters: Filters,
@@ -125,7 +125,7 @@ impl Admin {
         }
     }
 
-    /// Gives the pages the open ring.
+    /// Passes the open ring to the pages.
     pub fn open(&self, published: Arc<Published>, readiness: Arc<Readiness>) {
         // This happens only once.
         let _ = self.open.set(Open { published, readiness });

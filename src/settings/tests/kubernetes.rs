@@ -11,7 +11,7 @@ fn asked() -> Start {
 #[test]
 fn kubernetes_is_off_unless_it_is_asked_for_and_then_told_what_the_policy_bears() {
     assert_eq!(Start::default().loaded().kubernetes, None);
-    // The limits apply only if tokens are signed for Kubernetes.
+    // The API server does not accept EdDSA, but that matters only if tokens are signed for Kubernetes.
     assert_eq!(Start::default().flag("--algorithm=EdDSA").loaded().kubernetes, None);
     let told = asked().flag("--token-max-ttl=2h").loaded().kubernetes;
     assert_eq!(

@@ -38,7 +38,7 @@ impl Dice {
     }
 }
 
-/// A key, and what really happened to it.
+/// A key, with the true times of its life.
 struct Fact {
     record: KeyRecord,
     created: i64,

@@ -67,7 +67,7 @@ fn nothing_is_created_or_retired_while_the_newest_key_lies_in_the_future() {
         (phases(&look(&ring, now)), look(&ring, now).due),
         (vec![Expired, Active, Pending], vec![])
     );
-    // The second key is what keeps the first one.
+    // Without the second key, the first one would not stay published.
     ring.pop();
     assert!(look(&ring, now).due.contains(&Due::Retire(ring[0].kid().clone())));
     assert!(

@@ -127,7 +127,7 @@ fn only_an_expired_key_that_is_still_enabled_is_to_be_retired() {
 fn the_next_look_is_the_earliest_of_everything_that_changes() {
     let ring = [key(0, 0), key(1, 23 * HOUR)];
     let cases = [
-        // The second key may be visible from 2S and a second before its creation time.
+        // A replica may see the second key as early as 2S and one second before its creation time.
         (0, 23 * HOUR - 2 * MIN - 1000, PERIOD + RETENTION),
         (23 * HOUR, PERIOD, PERIOD + RETENTION),
         (PERIOD, PERIOD + RETENTION, PERIOD + RETENTION),

@@ -1,5 +1,5 @@
-//! The state of one connection: its requests in progress, who waits for whom, and the memory
-//! that it holds for its peer.
+//! The state of one connection: its requests in progress, whether it waits for its peer or its peer waits for it, and
+//! the memory that it holds for its peer.
 //!
 //! A request costs a few plain stores and one reading of the clock, without locks, timers or allocations.
 
@@ -25,7 +25,7 @@ const FREE: u64 = 8 * 1024;
 const FREE_HTTP2: u64 = 1024;
 /// The maximum memory for an unfinished head: what hyper reads of it, and its parsed form.
 const HEAD: u64 = 64 * 1024;
-/// How many pipelined requests are answered before other connections get a turn.
+/// How many pipelined requests are answered in a row before other connections get a turn.
 const TURN: u64 = 4;
 
 /// The instruction that a connection was given.
@@ -57,13 +57,13 @@ pub(crate) struct Connection {
     bodies: Tally,
     /// The number of those whose answer the peer does not read.
     answers: Tally,
-    /// When the last request ended that left none in progress.
+    /// When the last request in progress ended.
     rested: Tally,
     /// When the peer last began to keep a request waiting.
     waited: Tally,
     /// Whether the task has checked at least once if the peer has sent anything.
     looked: AtomicBool,
-    /// Whether the connection was told to go and is reading what has arrived so far.
+    /// Whether the connection was told to end and is reading what has arrived so far.
     last_look: AtomicBool,
     /// The number of bytes that arrived since the last request.
     head: Tally,
@@ -76,7 +76,7 @@ pub(crate) struct Connection {
     fragment: Tally,
     /// The number of these heads that hyper has read.
     read: Tally,
-    /// The streams in a row that were refused because there is no memory for them.
+    /// How many streams in a row were refused for lack of memory.
     refused: Tally,
     /// Whether the peer accepts no bytes at present.
     blocked: AtomicBool,
@@ -93,7 +93,7 @@ pub(crate) struct Connection {
     /// Whether the current answer has no end of its own, over HTTP/1.1.
     endless: AtomicBool,
     held: Tally,
-    /// The part of the memory held that belongs to the peer once everything is written.
+    /// The part of the held memory that stays in use because of the peer after everything was written.
     written: Tally,
     left_behind: Tally,
     ended: AtomicBool,
@@ -194,7 +194,7 @@ impl Connection {
         self.activity.count() > 0
     }
 
-    /// Whether the connection existed at this time, and its task has found no first request since.
+    /// Whether the connection already existed at this time, and has had no request so far.
     pub(crate) fn is_silent_since(&self, time: u64) -> bool {
         self.looked.load(Ordering::Relaxed) && self.waits_since() <= time
     }
@@ -246,7 +246,7 @@ impl Connection {
     /// Gives the task an instruction and wakes it. A stronger instruction is never replaced by a weaker one.
     pub(crate) fn tell(&self, instruction: Instruction) {
         self.instruction.fetch_max(instruction as u8, Ordering::SeqCst);
-        // Because of the fence, either the task is visible here, or the task sees the instruction when it first asks.
+        // The fence ensures that either this code sees the task, or the task sees the instruction when it first asks.
         fence(Ordering::SeqCst);
         if let Some(task) = self.task.get() {
             task.wake_by_ref();
@@ -271,7 +271,7 @@ impl Connection {
         self.instruction(cx) == Instruction::Go && !self.last_look.load(Ordering::Relaxed)
     }
 
-    /// Polls once more after the connection was told to go, to answer what has already arrived.
+    /// Polls once more after the connection was told to end, to answer what has already arrived.
     pub(crate) fn look_once_more<T>(&self, poll: impl FnOnce() -> T) -> T {
         self.last_look.store(true, Ordering::Relaxed);
         let polled = poll();
@@ -284,7 +284,7 @@ impl Connection {
         octets(self.held.count())
     }
 
-    /// Records the memory that the connection holds when it is told to go.
+    /// Records the memory that the connection holds when it is told to end.
     pub(crate) fn leave_behind(&self) -> usize {
         let held = self.held();
         self.left_behind.set(u64::try_from(held).unwrap_or(u64::MAX));
@@ -301,7 +301,7 @@ impl Connection {
         self.in_turn.set(0);
     }
 
-    /// Whether so many requests arrived at once that other connections should have a turn first.
+    /// Whether this turn has handled so many requests that other connections should have a turn first.
     pub(crate) fn has_had_its_turn(&self) -> bool {
         self.in_turn.count() > TURN
     }
@@ -340,7 +340,7 @@ impl Connection {
         if !self.hold(HEAD) {
             self.is_refused.store(true, Ordering::Relaxed);
             return Err(io::Error::other(
-                "the listener has too much of unfinished requests in memory",
+                "the listener holds too many bytes of unfinished requests in memory",
             ));
         }
         self.head_held.store(true, Ordering::Relaxed);
@@ -378,14 +378,14 @@ impl Connection {
             warn!(
                 listener = self.crowd.name,
                 held_back,
-                "a request was refused because its target has a \"#\" in it; if a gateway of yours sends it, write %23 in the \
-                 address that it asks, or take the \"#\" out"
+                "a request was refused because its target has a \"#\" in it; if one of your gateways sends it, write \
+                 %23 in the address that the gateway requests, or remove the \"#\""
             );
         }
     }
 
-    /// Handles the end of the last answer. What arrives afterwards is read only to make sure that
-    /// the client sees that answer.
+    /// Notes that the last answer was sent and that the connection now lingers. What arrives afterwards is read only to
+    /// make sure that the client sees that answer.
     pub(crate) fn on_lingering(&self) {
         self.lingers.store(true, Ordering::Relaxed);
     }

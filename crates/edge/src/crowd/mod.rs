@@ -30,7 +30,7 @@ const FREED: usize = HELD / 4;
 const PROTECTED: Duration = Duration::from_secs(1);
 /// How long a new connection is protected, to give its peer time to send its first request.
 const SETTLING: Duration = Duration::from_millis(100);
-/// How many connections are moved to their right place in the order before all are compared.
+/// How many connections are moved to their right place in the order before all connections are compared.
 const MOVES: usize = 64;
 /// How often a full listener checks for connections that have become idle.
 const LOOK: Duration = Duration::from_millis(20);
@@ -50,12 +50,12 @@ pub(crate) struct Crowd {
 
 #[derive(Debug, Default)]
 struct Present {
-    /// The connections, ordered by the time when each was last seen to become idle. The second number makes the key
+    /// The connections, ordered by when each was last seen to become idle. The second number makes the key
     /// unique. A connection is not moved each time it becomes idle, because every request would need the lock. It is
     /// moved when it is examined.
     by_rest: BTreeMap<(u64, u64), Arc<Connection>>,
     admitted: u64,
-    /// The memory of connections that were told to go and are still there.
+    /// The memory of connections that were told to end and still exist.
     leaving: usize,
     closed: bool,
 }
@@ -166,8 +166,9 @@ impl Crowd {
 
     /// Closes one connection.
     ///
-    /// The first in order has been idle longest, if its key is still right. If not, it is moved to its right place; a
-    /// request since then has paid for that step. After several such moves, all connections are compared.
+    /// The first in order has been idle longest, if its key is still right. If not, it is moved to its right place.
+    /// Each such move is caused by a request since the last one, so the cost is shared. After several such moves, all
+    /// connections are compared.
     fn close_one(&self, present: &mut Present) -> bool {
         for _ in 0..MOVES {
             let Some(first) = present.by_rest.first_entry() else {

@@ -182,7 +182,7 @@ impl Heads {
     }
 }
 
-/// The bytes before this place, and those after it if there is such a place.
+/// Splits the bytes at this position. The second part is missing if there is no such position.
 fn cut(octets: &[u8], place: Option<usize>) -> (&[u8], Option<&[u8]>) {
     match place {
         Some(place) => (&octets[..place], Some(&octets[place + 1..])),
@@ -239,7 +239,7 @@ mod tests {
         ] {
             assert_found(&format!("GET {target} HTTP/1.1\r\n\r\n"), &[true]);
         }
-        // Line ends and empty lines as httparse takes them.
+        // Line ends and empty lines that httparse accepts.
         for text in [
             "\r\n\n\r\nGET /#a HTTP/1.1\nhost: a\n\n",
             "GET /#a HTTP/1.0\n\r\n",

@@ -62,8 +62,8 @@ impl Watch {
 pub(crate) fn refusal() -> Problem {
     Problem::request(
         "invalid_target",
-        "the request target has a \"#\" in it (RFC 9112 §3.2): what comes after it would be ignored; write %23 if it belongs to a \
-         value, or take it out",
+        "the request target has a \"#\" in it (RFC 9112 §3.2): everything after it would be ignored; write %23 if it \
+         belongs to a value, or remove it",
     )
 }
 

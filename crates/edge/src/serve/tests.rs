@@ -39,7 +39,7 @@ async fn answered(pieces: &[&str]) -> String {
     });
     for piece in pieces {
         ours.write_all(piece.as_bytes()).await.expect("sent");
-        // Until it has read the piece and waits for more.
+        // Wait until the server has read the piece and waits for more.
         for _ in 0..100 {
             tokio::task::yield_now().await;
         }

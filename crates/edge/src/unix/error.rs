@@ -30,9 +30,9 @@ pub enum SocketError {
     },
     /// The socket or its lock file belongs to another user.
     #[error(
-        "{path} belongs to user {owner}, but this process runs as user {us}: a sidecar of that user uses the path, \
-         or did. To replace that sidecar, stop it; to run both, set another SIGNET_SOCKET for this one. If \
-         no sidecar of that user runs, remove {path} as that user or as root"
+        "{path} belongs to user {owner}, but this process runs as user {us}: a sidecar of that user uses or used this \
+         path. To replace that sidecar, stop it; to run both, set another SIGNET_SOCKET for this one. If no sidecar of \
+         that user runs, remove {path} as that user or as root"
     )]
     Foreign {
         /// The path of the socket or the lock file.
@@ -45,7 +45,7 @@ pub enum SocketError {
     /// The lock file is a link or not a regular file, so this process did not make it.
     #[error(
         "the socket's lock file {path} is refused: {what}. Remove it; if nobody in your team put it there, treat it as an \
-         attack, and set SIGNET_SOCKET to a path in a directory that only this user can write"
+         attack, and set SIGNET_SOCKET to a path in a directory that only the user of this process can write to"
     )]
     Planted {
         /// The path of the lock file.
@@ -55,8 +55,8 @@ pub enum SocketError {
     },
     /// Somebody replaced the socket while it was made.
     #[error(
-        "somebody replaced {0} while Signet was creating it; set SIGNET_SOCKET to a path in a directory that only this \
-         user can write"
+        "somebody replaced {0} while Signet was creating it; set SIGNET_SOCKET to a path in a directory that only the \
+         user of this process can write to"
     )]
     Replaced(PathBuf),
     /// The socket cannot be given to the group.
@@ -130,7 +130,7 @@ fn io_advice(path: &Path, error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::PermissionDenied => {
             let us = us();
-            // Show the deepest existing directory, because it is the one that refuses.
+            // Name the deepest existing directory, because that directory refuses the operation.
             let above = path
                 .ancestors()
                 .skip(1)
@@ -139,7 +139,7 @@ fn io_advice(path: &Path, error: &io::Error) -> String {
                 let (owner, mode) = (user(found.uid()), found.mode() & 0o7777);
                 format!("{} belongs to user {owner} (mode {mode:04o}), but ", above.display())
             });
-            format!("{whose}this process runs as user {us}: let this user write the directory, or {another}")
+            format!("{whose}this process runs as user {us}: let this user write to the directory, or {another}")
         }
         io::ErrorKind::ReadOnlyFilesystem => {
             format!("the file system is read-only: {another} on a writable file system")

@@ -25,7 +25,7 @@ pub enum FileFault {
         us: u32,
     },
     /// Others can write to the file.
-    #[error("it is refused, because other users may write it (mode {mode:04o})")]
+    #[error("it is refused, because other users may write to it (mode {mode:04o})")]
     Writable {
         /// The permission bits of the file.
         mode: u32,
@@ -42,7 +42,7 @@ pub enum FileFault {
         us: u32,
     },
     /// Others can move files in the directory.
-    #[error("it is refused, because other users may write this directory (mode {mode:04o}) and replace files in it")]
+    #[error("it is refused, because other users may write to this directory (mode {mode:04o}) and replace files in it")]
     DirectoryWritable {
         /// The permission bits of the directory.
         mode: u32,
@@ -53,7 +53,7 @@ pub enum FileFault {
     /// The directory cannot be opened.
     #[error("this directory cannot be opened")]
     DirectoryUnreadable(#[source] io::Error),
-    /// The data directory, which contains the file's directory, has this problem.
+    /// The data directory above the file's directory has this problem.
     #[error(transparent)]
     Above(Box<Self>),
     /// The file cannot be read.
@@ -114,12 +114,12 @@ impl FileFault {
     pub fn advice(&self) -> &'static str {
         match self {
             Self::Owner { .. } => {
-                "If the sidecar runs as that user, run this as that user too. Otherwise another user could have \
-                 written it: find out who, then remove it. It is a cache, and Signet writes it again"
+                "If the sidecar runs as that user, run this command as that user too. Otherwise, find out how that \
+                 user came to write the file, then delete it: it is only a cache, and Signet recreates it"
             }
             Self::Link | Self::NotAFile | Self::Writable { .. } => {
-                "Another user could have written it: find out who, then remove it. It is a cache, and Signet writes \
-                 it again"
+                "Another user could have written it: find out who, then delete it. It is only a cache, and Signet \
+                 recreates it"
             }
             Self::DirectoryOwner { .. } => {
                 "Run Signet as the user that owns the directory. Or, if no other sidecar uses it, give it and \
@@ -142,10 +142,10 @@ impl FileFault {
                 "Check that SIGNET_DATA_DIR is a directory and that the user of this process may read and enter it"
             }
             Self::Unreadable(_) => {
-                "Let the user of this process read it, or remove it: it is a cache, and Signet writes it again"
+                "Let the user of this process read it, or delete it: it is only a cache, and Signet recreates it"
             }
             Self::TooLong { .. } | Self::NotJson(_) | Self::NotText(_) | Self::Malformed(_) | Self::Format { .. } => {
-                "Remove it: it is a cache, and Signet writes it again"
+                "Delete it: it is only a cache, and Signet recreates it"
             }
             Self::Unencodable(_) | Self::TooLongToWrite { .. } | Self::Unwritten(_) => {
                 "Until it can be written, a restart during an outage finds an older file or none"

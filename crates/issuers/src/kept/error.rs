@@ -78,23 +78,23 @@ impl Refusal {
     pub(crate) fn advice(&self) -> &'static str {
         match self {
             Self::File(FileFault::DirectoryOwner { .. } | FileFault::DirectoryWritable { .. }) => {
-                "Find out who changed it, then remove it: it has nothing else in it, and Signet creates it again \
-                 with mode 0700"
+                "Find out who changed it, then remove it: it contains nothing else, and Signet recreates it with mode \
+                 0700"
             }
             Self::File(FileFault::DirectoryUnreadable(_)) => {
                 "Check that it is a directory and that the user of this process may read and enter it. Or remove it: \
-                 it has nothing else in it, and Signet creates it again"
+                 it contains nothing else, and Signet recreates it"
             }
             Self::File(fault) => fault.advice(),
             Self::Damaged | Self::NoKeys(_) => {
-                "Check the disk, then remove the file: it is a cache, and Signet writes it again as soon as the \
+                "Check the disk, then delete the file: it is only a cache, and Signet recreates it as soon as the \
                  issuer answers"
             }
             Self::Issuer { .. } => {
-                "Somebody put it there: find out who, then remove it. It is a cache, and Signet writes it again as \
+                "Somebody put it there: find out who, then delete it. It is only a cache, and Signet recreates it as \
                  soon as the issuer answers"
             }
-            Self::OtherTerms { .. } => "Signet writes it again as soon as the issuer answers",
+            Self::OtherTerms { .. } => "Signet recreates it as soon as the issuer answers",
             Self::FromTheFuture { .. } => {
                 "Check the clock of this machine. Signet writes the file again as soon as the issuer answers"
             }

@@ -328,7 +328,8 @@ fn of_two_writers_at_once_readers_see_one_file_or_the_other() {
     });
 }
 
-/// A start must not take milliseconds for each key of a file that this version has written; one of an older version it judges.
+/// A start must not spend milliseconds on each key of a file that this version wrote. The keys of an older version's
+/// file are judged again.
 #[test]
 fn the_moduli_of_a_file_are_judged_unless_it_was_written_by_the_rules_of_today() {
     // 2^2203 - 1 is a prime: 276 octets, of which the first is 7 and the others are 255.

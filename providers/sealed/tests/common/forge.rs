@@ -8,7 +8,7 @@ use signet_sealed::{Context, Purpose, Sealer as _};
 
 use super::TestSealer;
 
-/// A forgery without the sealer: anything may change, but the MAC stays the old one.
+/// A forgery without the sealer: anything may change, but the MAC is still the old one.
 pub(crate) fn without_sealer(bytes: &[u8], edit: impl FnOnce(&mut Value)) -> Vec<u8> {
     let mut document: Value = serde_json::from_slice(bytes).expect("a document");
     edit(&mut document);

@@ -47,7 +47,10 @@ pub async fn every_algorithm_signs_or_is_refused<F: Future<Output = Subject>>(fr
             "refused"
         };
         let (name, against) = (capabilities.provider, subject.tested_against());
-        writeln!(rows, "{name}\t{custody}\t{against}\t{algorithm}\t{outcome}").expect("a string takes it");
+        writeln!(rows, "{name}\t{custody}\t{against}\t{algorithm}\t{outcome}").expect(
+            "writing to a string cannot \
+                        fail",
+        );
     }
     if let Some(directory) = env::var_os(RECORDS) {
         let against = subject

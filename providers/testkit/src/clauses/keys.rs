@@ -37,7 +37,7 @@ pub async fn clause_02_a_key_never_changes<F: Future<Output = Subject>>(fresh: i
     let first = create(provider, algorithm, None).await;
     assert!(
         first.terms.is_none_or(|held| held == terms()),
-        "terms are held as they were given, or not at all"
+        "the provider keeps the terms unchanged, or not at all"
     );
     let second = create(provider, algorithm, Some(first.kid())).await;
     assert!(second.created_at >= first.created_at);
@@ -102,7 +102,7 @@ pub async fn clause_03_a_race_for_one_successor_makes_one_key<F: Future<Output =
             }
         }
         for key in &made {
-            assert_same_key(key, find(&keys, key.kid()).expect("what was made is listed"));
+            assert_same_key(key, find(&keys, key.kid()).expect("every created key is listed"));
         }
         of = newest(&keys).map(|key| key.kid().clone());
     }

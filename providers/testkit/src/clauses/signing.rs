@@ -59,7 +59,7 @@ pub async fn clause_05_custody_is_as_declared<F: Future<Output = Subject>>(fresh
         match (provider.capabilities().custody, unsealed) {
             (Custody::Remote, None) => {}
             (Custody::Remote, Some(_)) => panic!("a private key left a remote provider"),
-            (Custody::Sealed, None) => panic!("sealed custody gave no private key"),
+            (Custody::Sealed, None) => panic!("sealed custody returned no private key"),
             (Custody::Sealed, Some(private)) => {
                 assert_eq!(private.verifying_key().kid(), key.kid());
                 assert_eq!(private.verifying_key().algorithm(), algorithm);
@@ -176,8 +176,12 @@ pub async fn clause_07_a_revoked_key_never_signs_again<F: Future<Output = Subjec
             }
             assert_refuses(provider, key.kid(), &[ErrorKind::KeyUnusable, ErrorKind::NotFound]).await;
             match find(&list(&*subject.reopen().await).await, key.kid()) {
-                Some(listed) => assert_eq!(listed.revoked.as_ref(), Some(&first), "the first reason stays"),
-                None => assert_eq!(action, Some(ExpiredKeys::Destroy), "only a destroyed key goes"),
+                Some(listed) => assert_eq!(listed.revoked.as_ref(), Some(&first), "the first reason is kept"),
+                None => assert_eq!(
+                    action,
+                    Some(ExpiredKeys::Destroy),
+                    "only a destroyed key disappears from the list"
+                ),
             }
         }
         of = crate::ring::newest(&list(provider).await).map(|key| key.kid().clone());

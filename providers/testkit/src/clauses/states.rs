@@ -47,7 +47,7 @@ pub async fn clause_12_a_new_process_reads_the_ring_in_every_state<F: Future<Out
         assert_eq!(
             listed.revoked.as_ref(),
             Some(&mark),
-            "the mark is known to who never saw the key enabled"
+            "a process that never saw the key enabled knows the mark"
         );
     }
 
@@ -106,7 +106,10 @@ async fn look(subject: &Subject, signing: &[&KeyRecord]) -> Vec<KeyRecord> {
         .iter()
         .filter(|key| !signing.iter().any(|signs| signs.kid() == key.kid()))
     {
-        let refused = handle.sign(key.kid(), b"message").await.expect_err("it may not sign");
+        let refused = handle
+            .sign(key.kid(), b"message")
+            .await
+            .expect_err("a revoked key must not sign");
         assert_eq!(refused.kind, ErrorKind::KeyUnusable, "{refused:?}");
     }
     let checked = subject.reopen().await;

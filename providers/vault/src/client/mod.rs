@@ -38,7 +38,7 @@ pub(crate) struct Call<'a> {
     /// `"read"`, or `"create", "update"`.
     pub(crate) capabilities: &'static str,
     pub(crate) body: Option<Bytes>,
-    /// The request may take at least this long.
+    /// The minimum time limit of the request.
     pub(crate) at_least: Duration,
 }
 

@@ -22,10 +22,10 @@ use super::token::Token;
 use super::wire::Wire;
 use crate::config::{Login, SecretId};
 
-/// The minimum time between two logins. A missing permission, seen by a token that may not look itself up, must
-/// not cause a storm of logins.
+/// The minimum time between two logins. If a permission is missing and the token may not look itself up, this must not
+/// cause a storm of logins.
 const BETWEEN_LOGINS: Duration = Duration::from_secs(10);
-/// How long other callers get the failure of the last login.
+/// How long the failure of the last login is returned to other callers.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// How often a token file is checked, and a failed renewal repeated.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
@@ -169,7 +169,7 @@ impl Session {
                 }
             }
             Login::AppRole { .. } | Login::Kubernetes { .. } => {
-                // The token is new and may not look itself up, so the permission is what is missing.
+                // The token is new and may not look itself up, so a permission is missing.
                 if !turn.replaced.is_over() {
                     return Ok(None);
                 }

@@ -65,7 +65,7 @@ pub(super) const REFUSED: [(Variable, &str); 9] = [
     ),
 ];
 
-/// Variables that are not set if their value is false.
+/// Variables that count as unset if their value is false.
 const SWITCHES: [&str; 3] = ["VAULT_SKIP_VERIFY", "VAULT_SRV_LOOKUP", "VAULT_DISABLE_REDIRECTS"];
 
 impl Reader<'_> {

@@ -53,7 +53,7 @@ fn a_ciphertext_unwraps_in_its_own_context_and_under_its_own_key_alone() {
 }
 
 /// A token that may do everything may also create a key by encrypting. A check would then change what it checks, and a
-/// lost key would be replaced by one that opens nothing.
+/// lost key would be replaced by one that cannot decrypt anything.
 #[test]
 fn a_wrapping_key_that_is_missing_is_not_made_for_root_either() {
     run(async {

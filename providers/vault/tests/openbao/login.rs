@@ -269,7 +269,7 @@ fn a_pod_logs_in_with_its_service_account() {
     });
 }
 
-/// A token of this service account, with what the login reads before it asks Kubernetes.
+/// A token of this service account, with the claims that the login reads before it asks Kubernetes.
 fn service_account(name: &str) -> String {
     let claims = json!({
         "iss": "kubernetes/serviceaccount",
@@ -289,7 +289,7 @@ fn service_account(name: &str) -> String {
     )
 }
 
-/// Answers like Kubernetes to a token review: the token is good, and whose it is.
+/// Answers a token review as Kubernetes does: the token is good, and belongs to this service account.
 async fn token_reviews() -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = format!("http://{}", listener.local_addr().expect("an address"));

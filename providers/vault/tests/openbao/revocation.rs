@@ -189,7 +189,7 @@ fn a_revoked_key_is_refused_when_the_ring_goes_on_with_another_algorithm() {
         assert_eq!(usable(&format!("{ring}.es256")).await, [2]);
         assert_eq!(provider.list().await.expect("lists").len(), 2);
 
-        // The same if the successor is created after the revocation.
+        // The result is the same if the successor is created after the revocation.
         provider
             .revoke(second.kid(), &mark(&second, Duration::ZERO))
             .await

@@ -69,7 +69,7 @@ impl UnderWay {
             return Ok(way);
         }
         connection.refused.add(1);
-        // The client keeps asking, and does not read the answers or does not heed the refusals.
+        // The client keeps sending requests, and does not read the answers or ignores the refusals.
         if connection.is_peer_slow() || connection.refused.count() > MOST_REFUSED {
             connection.tell(Instruction::Go);
         }
@@ -141,10 +141,10 @@ impl Drop for UnderWay {
     }
 }
 
-/// The refusal of a request for lack of memory. Over HTTP/2 it has no body, which would be one more
-/// thing to wait for the client.
+/// The refusal of a request for lack of memory. Over HTTP/2 it has no body, because a body would have to wait in memory
+/// until the client reads it.
 fn too_much<B>(is_http2: bool) -> Response<B> {
-    let detail = "too many answers wait for clients that do not read them; try again in a second";
+    let detail = "too many responses are waiting for clients that do not read them; try again in a second";
     let refusal = Problem::overloaded(detail).into_response();
     match is_http2 {
         true => refusal.map(|_| Either::Left(Full::default())),
