@@ -137,6 +137,6 @@ fn a_last_good_ring_that_somebody_else_could_have_put_there_is_refused() {
         let (spec, _) = former();
         fs::write(spec.home().ring_file(), "").expect("written");
         fault(&file(spec.home()));
-        is_as_good_as_none(name, &spec, &[word, "find out who"]);
+        is_as_good_as_none(name, &spec, &[word, "find out"]);
     }
 }
