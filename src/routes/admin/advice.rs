@@ -252,9 +252,9 @@ pub(super) const fn advice(state: State) -> Option<Advice> {
                  NTP runs: Signet then resumes. If this clock is right and the text above names a provider, the clock \
                  of the provider or of a proxy on the way is wrong: set that clock.",
             restart: Restart::Last {
-                step: "If the clock is right and the text above names no provider, restart this sidecar: it then \
-                       compares the clock from a new start. Never restart while the clock is wrong",
-                guard: "and only when the other conditions are good",
+                step: "If the clock is right and the text above names no provider, restart this sidecar, which then \
+                       compares the clock from a new start; never restart while the clock is wrong",
+                guard: "restart only when the other conditions are good",
             },
             section: "ClockInDoubt",
         },

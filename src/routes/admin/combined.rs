@@ -241,7 +241,10 @@ mod tests {
             "{told:?}"
         );
         assert!(told[3][1].contains("creates the file again"), "{told:?}");
-        assert!(told[4][1].contains("never while the clock is wrong"), "{told:?}");
+        assert!(
+            told[4][1].contains("never restart while the clock is wrong"),
+            "{told:?}"
+        );
     }
 
     #[test]
