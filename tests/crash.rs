@@ -1,11 +1,11 @@
-//! 200 kills at random moments: promise 7 of the design, and no key is lost that has signed a token.
+//! 200 kills at random moments: promise 7 of the design holds, and no key that has signed a token is lost.
 //!
 //! A new key is made every 40 ms, so something is being written nearly all the time. Half of the kills hit an existing
 //! ring, and half hit a first start in an empty directory.
 //!
-//! Keys stay published a second longer than the tokens that are signed here need. A key is dated before it is written,
-//! and its predecessor signs until it is written, so with a lead of 20 ms, a disk that is busy for longer would already
-//! cost the end of a token's life.
+//! Keys stay published a second longer than the tokens that are signed here need. A key gets its creation time before
+//! it is written, and its predecessor signs until it is written. With a lead of 20 ms, a disk that is busy for longer
+//! than that would therefore make a key expire before its last token.
 
 use signet_harness as harness;
 
@@ -80,7 +80,7 @@ fn run_and_kill(spec: &Spec, record: &Record, after: After) {
             }
             After::File(name, delay) => {
                 let (file, start) = (spec.home().data().join(name), instant());
-                // A file in memory may appear and disappear unnoticed. The kill is then at a random moment.
+                // A file in memory may appear and disappear unnoticed. The kill then happens at a random moment.
                 while !file.exists() && start.elapsed() < MOMENT {
                     std::hint::spin_loop();
                 }
@@ -172,7 +172,7 @@ fn after_120_kills_of_a_rotating_ring_it_loads_with_every_key_that_signed_and_at
         };
         run_and_kill(&spec, &record, after);
         let passing = passing_files(&home);
-        // One file of the ring, and one of what is stored about it.
+        // One file of the ring, and one of the data that is stored about it.
         assert!(passing.len() <= 2, "{passing:?}");
         unfinished += usize::from(passing.iter().any(|name| name == "ring.json.tmp"));
         keys_seen.extend(kids(&check_ring(&spec, &record)));

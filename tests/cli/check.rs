@@ -1,4 +1,4 @@
-//! `signet check` when nothing can be found out: a missing answer is not a "no", and it does not take long.
+//! `signet check` when nothing can be determined: a missing answer is not a "no", and the command does not take long.
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::harness::time::instant;
 use crate::harness::{Home, Ran, Spec};
 
-/// More than the wait for a silent provider, and the most that a person should wait.
+/// More than the command waits for a silent provider, and the most that a person should have to wait.
 const BOUND: Duration = Duration::from_secs(5);
 
 /// A token without claims and without a real signature.
@@ -173,7 +173,8 @@ fn providers(home: &Home, address: &str) -> Vec<(&'static str, Spec)> {
     ]
 }
 
-/// Checks that nothing was found out: no yes, no no, no advice of a policy, and something that was not tried.
+/// Checks that nothing was determined: no row says yes or no, no row advises a policy, and at least one row was not
+/// tried.
 fn assert_nothing_learned(name: &str, ran: &Ran) -> String {
     let rows = rows(ran);
     let [row] = rows.as_slice() else {

@@ -14,7 +14,7 @@ use crate::harness::{Home, Spec, kid_in_phase};
 
 const HOUR: i64 = 3600 * 1000;
 
-/// A ring as a sidecar leaves it whose clock was 25 h ahead for some hours: the successor has a future date, and the
+/// A ring as it is after a sidecar's clock was 25 h ahead for some hours: the successor has a future date, and the
 /// private key of the previous key is erased. Returns both kids.
 fn ring_of_a_clock_ahead(home: &Home, erases: bool) -> [String; 2] {
     let policy = Policy::new(Durations::default(), Algorithm::ES256).expect("the defaults are safe");

@@ -1,4 +1,4 @@
-//! Help, versions and wrong usage, and the commands that only look: `check` and `schedule`.
+//! Help, versions and wrong usage, and the commands that only read: `check` and `schedule`.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;

@@ -68,7 +68,7 @@ fn a_failure_comes_with_the_answer_if_there_is_one() {
     );
     assert!(text.contains("malformed"), "{text}");
 
-    // Another ring than the one that is served: the list is shown, and why the command fails.
+    // The command reads another ring than the sidecar serves: it prints the list, and the reason why it fails.
     std::fs::rename(home.data(), home.path("unmounted")).expect("unmounted");
     for arguments in [&["keys", "list", "--json"][..], &["check", "--json"]] {
         let ran = spec.run(arguments);

@@ -199,7 +199,7 @@ fn who_when_and_why_is_on_record_before_and_after_a_rotation_and_a_revocation() 
     assert_eq!(acts(&ran), ["revoke attempt", "revoke failed"]);
     assert_eq!(audited(&ran)[1]["kid"], "no-such-key");
 
-    // Commands that only look are not in the audit log.
+    // Commands that only read are not in the audit log.
     assert!(audited(&spec.run(&["keys", "list"])).is_empty());
 }
 
@@ -288,7 +288,7 @@ fn a_revoked_key_is_refused_by_a_running_sidecar_within_the_refresh_interval() {
         (sidecar.verify(&signed.token)["active"] == false).then_some(())
     });
     let bound = revoked.elapsed();
-    // A busy machine may be late, but by less than another interval.
+    // On a busy machine this may be late, but by less than another interval.
     assert!(bound < interval * 2, "{bound:?}");
     assert_eq!(
         sidecar.verify(&other.token)["error"],

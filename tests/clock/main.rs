@@ -73,8 +73,8 @@ async fn a_key_that_is_retiring_outlives_a_clock_that_is_set_ahead() {
     );
 }
 
-/// Nothing reveals that the clock is ahead: it creates a key and erases the previous one. When the clock is right,
-/// the ring must still sign.
+/// Nothing reveals that the clock is ahead, so the machine creates a key and erases the previous one. When the clock is
+/// right again, the ring must still sign.
 #[tokio::test(start_paused = true)]
 async fn a_ring_that_was_kept_by_a_clock_ahead_signs_when_the_clock_is_right() {
     let store = MemoryStore::default();

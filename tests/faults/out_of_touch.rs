@@ -1,5 +1,6 @@
 //! The provider is unreachable for all replicas for longer than the lead, and a key was created just before. When it is
-//! back, that key may sign by its record, but nobody has it yet. The opposite case: only one process was cut off.
+//! back, that key may sign by its record, but nobody has it yet. The opposite case is also tested: only one process was
+//! cut off.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -8,7 +9,7 @@ use crate::harness::time::{instant, next_beat, wait_for};
 use crate::harness::{FAST, Home, PATIENCE, Sidecar, Spec, say};
 use crate::running::{condition, put};
 
-/// V and M: how long a JWKS may be in use that was fetched before the replicas knew the key.
+/// V and M: how long a verifier may use a JWKS that it fetched before the replicas knew the key.
 const CACHE: Duration = Duration::from_secs(1);
 const LEAD: Duration = Duration::from_secs(2);
 const BEYOND_THE_LEAD: Duration = Duration::from_millis(2500);
@@ -38,7 +39,8 @@ fn is_failing(sidecar: &Sidecar) -> Option<()> {
     condition(&readiness, "ring")["failing_since"].is_string().then_some(())
 }
 
-/// Makes all replicas sign and check each other's tokens until all sign with this key. Returns when it first signed.
+/// Makes all replicas sign and check each other's tokens until all sign with this key. Returns the time when the key
+/// first signed.
 fn until_it_signs(kid: &str, sidecars: &[&Sidecar]) -> Instant {
     let mut first = None;
     let mut beat = instant();

@@ -144,7 +144,7 @@ fn an_older_ring_is_not_taken_for_the_ring() {
     let signed = sidecar.sign_for("client");
     let ring = spec.home().ring_file();
     let old = fs::read(&ring).expect("the ring");
-    // The revocation that a rollback would undo.
+    // This is the revocation that a rollback would undo.
     assert_eq!(spec.run(&["keys", "revoke", &signed.kid]).code, 0);
     wait_for("the revocation", PATIENCE, || {
         (sidecar.verify(&signed.token)["active"] == false).then_some(())

@@ -35,9 +35,9 @@ fn last_good(home: &Home) -> PathBuf {
     home.data().join("last-good.json")
 }
 
-/// Removes what a start could use while its ring is bad.
+/// Removes the files that a start could use while its ring is bad.
 fn forget(home: &Home) {
-    // It may not exist, if a sidecar was stopped at once.
+    // The file may not exist, if a sidecar was stopped at once.
     let _ = fs::remove_file(last_good(home));
 }
 
@@ -239,7 +239,7 @@ fn a_data_directory_that_may_not_be_written_is_named() {
         text.contains(&format!("permission denied for user {STRANGER}")),
         "{text}"
     );
-    // In another place, a new ring would be created.
+    // In another directory, a new ring would be created.
     assert!(
         text.contains("belongs to user 0") && text.contains("Keep SIGNET_DATA_DIR"),
         "{text}"

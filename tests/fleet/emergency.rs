@@ -12,7 +12,7 @@ use crate::script::{Script, jwks, listed, ring, sign, try_sign, verify};
 use crate::seats::Seat;
 use crate::{CACHE, REFRESH, SKEW};
 
-/// What a busy machine and the measuring requests add to R + S.
+/// The time that a busy machine and the measuring requests add to R + S.
 pub(crate) const ALLOWANCE: Duration = Duration::from_millis(500);
 const LIMIT: Duration = Duration::from_secs(60);
 const BEAT: Duration = Duration::from_millis(25);
@@ -218,7 +218,7 @@ impl Script<'_> {
     }
 }
 
-/// The time of the audit event that says that the revocation was done. An earlier one says that it will be tried.
+/// The time of the audit event that says that the revocation was done. An earlier event says that it will be tried.
 fn outcome(log: &str, kid: &str) -> Instant {
     let events = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let events: Vec<Value> = events

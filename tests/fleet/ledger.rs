@@ -42,7 +42,7 @@ pub(crate) struct Refusal {
     pub(crate) by: Checker,
     pub(crate) kid: String,
     pub(crate) at: Instant,
-    /// Whether the checker should have been asked at all. A replica that is not ready should not.
+    /// Whether the checker should have got the request at all. A replica that is not ready should not get any.
     pub(crate) counts: bool,
     pub(crate) why: String,
 }

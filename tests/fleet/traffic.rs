@@ -37,7 +37,7 @@ pub(crate) struct Scene {
     pub(crate) over: AtomicBool,
 }
 
-/// Ends the threads, even if the test panics.
+/// Ends the threads when dropped, even if the test panics.
 pub(crate) struct Curtain<'a>(pub(crate) &'a Scene);
 
 impl Drop for Curtain<'_> {
@@ -116,7 +116,7 @@ fn sign(scene: &Scene, index: usize, sinks: &[Sender<Arc<Token>>], mut dice: Dic
         scene.ledger.signed(&token);
         let token = Arc::new(token);
         for sink in sinks {
-            // A missing checker has panicked, which the end of the test reports.
+            // If a checker is missing, it has panicked, which is reported at the end of the test.
             let _ = sink.send(Arc::clone(&token));
         }
     }
@@ -163,7 +163,7 @@ impl Turns {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
                     is_open = false;
-                    // Only time can wake this now.
+                    // From here on, only the end of a wait can wake this thread.
                     next_beat(&mut instant(), wait);
                 }
             }

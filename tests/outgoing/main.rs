@@ -201,7 +201,7 @@ fn a_failure_of_the_proxy_names_the_proxy_and_its_variable_at_every_provider() {
         assert!(ran.stderr.contains(&named), "{provider}: {named}\n{}", ran.stderr);
         assert!(!ran.stderr.contains("hush"), "{provider}: {}", ran.stderr);
     };
-    // In parallel, because each retries for a while.
+    // All run in parallel, because each retries for a while.
     std::thread::scope(|scope| {
         for place in places() {
             let told = &told;
@@ -217,7 +217,7 @@ fn a_failure_of_the_proxy_names_the_proxy_and_its_variable_at_every_provider() {
     });
 }
 
-/// The proxy accepts the connection and stays silent. A timeout does not show who was slow.
+/// The proxy accepts the connection and stays silent. A timeout does not show whether the proxy or the server was slow.
 #[test]
 fn a_proxy_that_is_silent_is_named_as_the_way_to_who_did_not_answer() {
     let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
@@ -273,7 +273,7 @@ fn what_no_proxy_names_is_asked_directly() {
             ran.stderr
         );
     };
-    // In parallel, because each retries for a while.
+    // All run in parallel, because each retries for a while.
     std::thread::scope(|scope| {
         for place in places() {
             scope.spawn(|| direct(place));

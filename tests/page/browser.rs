@@ -15,12 +15,12 @@ pub(crate) struct Browser {
     program: PathBuf,
 }
 
-/// Whether scripts may run, if the page had any.
+/// Whether the browser may run scripts.
 #[derive(Clone, Copy)]
 pub(crate) enum JavaScript {
     On,
-    /// Through the user's setting. The command line switches would also stop the browser's own pages, and
-    /// the screenshot with them.
+    /// Scripts are forbidden by the user's setting. The command line switches would also stop the browser's own pages,
+    /// and then it could not take a screenshot.
     Off,
 }
 
@@ -86,7 +86,7 @@ impl Browser {
         let mut child = Running(
             command
                 .arg(url)
-                // Otherwise it would write to the user's home directory.
+                // Without this, the browser would write to the user's home directory.
                 .env("HOME", profile.path())
                 .stdin(Stdio::null())
                 .stdout(file)

@@ -64,7 +64,7 @@ fn a_sidecar_whose_provider_is_silent_is_alive_and_says_that_it_starts() {
         )
         .set("VAULT_TOKEN", "s.of-no-server-at-all")
         .spawn();
-    // It asks, and gets no answer.
+    // The sidecar calls the provider, and gets no answer.
     let asked = silent.accept().expect("a connection");
     let mut admin = sidecar.admin();
     for _ in 0..3 {
@@ -93,7 +93,7 @@ fn a_sidecar_whose_provider_is_silent_is_alive_and_says_that_it_starts() {
 fn a_key_that_is_due_and_cannot_be_made_is_told_apart_from_a_provider_that_cannot_be_read() {
     let spec = Spec::new(&Home::new()).set("SIGNET_REFRESH_INTERVAL", "200ms");
     spec.start().stop();
-    // Writes fail from now on, and a new algorithm makes a successor due at once.
+    // From now on writes fail, and a new algorithm makes a successor due at once.
     let in_the_way = spec.home().data().join("ring.json.tmp");
     fs::create_dir(&in_the_way).expect("made");
     let spec = spec.set("SIGNET_ALGORITHM", "EdDSA");
@@ -237,7 +237,7 @@ fn a_revocation_is_shown_until_no_cache_has_the_key_and_warned_of_once() {
     shown(&sidecar);
     assert_eq!(sidecar.logged(warning).len(), 1);
     sidecar.stop();
-    // It is old by now, but caches do not know that Signet was restarted.
+    // The ring is old by now, but caches do not know that Signet was restarted.
     let sidecar = spec.start();
     shown(&sidecar);
     assert!(sidecar.logged(warning).is_empty(), "{:?}", sidecar.logged(warning));

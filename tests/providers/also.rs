@@ -90,7 +90,7 @@ fn with_the_other_provider_down_its_last_keys_stay_and_readiness_says_so() {
 fn the_other_provider_being_down_does_not_hold_up_the_ring_that_signs() {
     let aws = Aws::start();
     assert_eq!(spec(&aws.remote("beside"), None).run(&["keys", "rotate"]).code, 0);
-    // With rotations every 4 s, S is too short for the clouds, but nothing is created there.
+    // With rotations every 4 s, S is too short for the clouds, but no key is created there.
     let spec = Spec::new(&Home::new()).set_all(FAST).set("SIGNET_REPLICAS", 1);
     let sidecar = Place::local().configure(&spec, Some(&aws.remote("beside"))).start();
     let verifiers = vec![Verifier::new(sidecar.spec().listen(), Keep::AsTold, Duration::ZERO)];

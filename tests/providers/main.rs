@@ -1,7 +1,7 @@
 //! The real binary with all providers: a real OpenBao, and our own servers with the clouds' protocols.
 //!
-//! These tests cover what the conformance kit cannot: switching rings while tokens are used, killed starts, and the
-//! number of calls of a replica.
+//! These tests cover what the conformance kit cannot: switching rings while tokens are used, starts that are killed,
+//! and the number of calls that a replica makes.
 
 mod also;
 mod calls;

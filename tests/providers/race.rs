@@ -56,7 +56,7 @@ fn race(name: &str, at: &Place, orphans: impl Fn() -> usize) -> Seen {
         }
     }
     let agreed_after = start.elapsed();
-    // As the provider lists them, because a replica may not have read a pending key yet.
+    // These are the keys that the provider lists, because a replica may not have read a pending key yet.
     let keys = || {
         let listed = specs[0].run(&["keys", "list", "--json"]);
         assert_eq!(listed.code, 0, "{name}: {}", listed.stderr);

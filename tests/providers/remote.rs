@@ -84,7 +84,7 @@ fn whatever_the_provider_does_a_client_gets_an_answer_in_time_and_the_rest_goes_
             conditions.to_string().contains("provider_does_not_sign"),
             "{conditions}"
         );
-        // It is ready, because no other replica would do better, but neither the page nor the
+        // The replica is ready, because requests would fail on any other replica too, but neither the page nor the
         // metric says that all is well.
         let (page, metrics) = (shown(&sidecar, "/"), shown(&sidecar, "/metrics"));
         assert!(

@@ -54,7 +54,7 @@ fn a_head_is_answered_as_a_get_without_its_body_over_http_1() {
                 )
             };
             assert_eq!(named(&head), named(&get), "{path}");
-            // The method that a POST is told to use works.
+            // The method that the refusal of a POST names works.
             let post = connection.post(path, b"{}").expect("an answer");
             let allowed = post.header("allow").unwrap_or_default();
             assert!(

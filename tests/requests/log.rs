@@ -1,4 +1,4 @@
-//! What the log says of requests, and of keys: codes and words, never a token and never a name of Rust.
+//! What the log says about requests and keys: codes and words, never a token and never a Rust identifier.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! Hostile tokens, made from a good one.
+//! Hostile tokens, made from a good token.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -117,7 +117,7 @@ impl Cloud {
 }
 
 /// Key pairs by number, the same in every run. This is possible only for Ed25519 keys, which are also the
-/// fastest. Others are random.
+/// fastest. Key pairs for other algorithms are random.
 fn key_of(algorithm: Algorithm, number: u64) -> SigningKey {
     if algorithm != Algorithm::EdDSA {
         return SigningKey::generate(algorithm, signet_core::algorithm::RsaBits::B2048).expect("a key");

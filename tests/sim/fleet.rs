@@ -370,7 +370,7 @@ async fn supervise(seat: usize, orders: Arc<Orders>, site: Arc<Site>) {
         let process = life(Arc::clone(&site), seat, incarnation, config, opened);
         gated(gate, process, move |stopped| witness.polled(seat, stopped)).await;
         site.witness.ends(seat);
-        // As long as Kubernetes takes to restart it.
+        // Kubernetes takes this long to restart a process.
         tokio::time::sleep(crate::sky::span(SECOND)).await;
     }
 }

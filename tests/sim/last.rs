@@ -88,7 +88,7 @@ fn judge_orphans(state: &mut State, now: Ms, plan: &Plan, common: Option<(usize,
     let left = (0..state.keys.len()).find(|name| {
         let key = &state.keys[*name];
         key.ring == ring && !key.retired && key.revoked.is_none() && !published.contains(name)
-            // It may have been created, or have expired, a moment ago.
+            // The key may have been created, or have expired, a moment ago.
             && now - key.born.max(key.dies) > patience + 2 * state.terms.refresh + 4 * state.terms.skew + MINUTE
     });
     if let Some(name) = left {

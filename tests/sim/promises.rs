@@ -58,7 +58,7 @@ impl State {
         }
     }
 
-    /// Replicas that see the same list compute the same times. A replica with a lapse never computes earlier ones.
+    /// Replicas that see the same list compute the same times. A replica with a lapse never computes earlier times.
     pub(crate) fn judge_agreement(&mut self, now: Ms, seat: usize, snapshot: &Snapshot) {
         let Some(live) = &self.seats[seat].live else { return };
         let policy = if self.terms.keeps_terms { 0 } else { live.config.policy };
@@ -98,7 +98,7 @@ impl State {
         let known_from = self.keys[name].born.max(started);
         let enough = known_from + self.terms.refresh + MINUTE;
         if let Some(asleep) = &snapshot.asleep {
-            // It is about to read. It need not answer requests before that.
+            // The replica is about to read its ring, and need not answer requests before that.
             let stopped = self.seats[seat]
                 .resumed
                 .is_some_and(|at| now - at < self.terms.refresh + 2 * MINUTE);

@@ -37,7 +37,7 @@ pub(crate) struct Live {
     pub(crate) last_active: Option<usize>,
 }
 
-/// What a process has once it serves.
+/// The parts of a process once it serves.
 #[derive(Debug)]
 pub(crate) struct Opened {
     pub(crate) published: Arc<Published>,

@@ -12,7 +12,7 @@ use crate::sky::{MINUTE, Ms};
 pub(crate) enum Keeps {
     /// As its `Cache-Control` says.
     AsToldTo,
-    /// For this time, whatever it says: Envoy 10 min, Istio 20 min, others for all of V.
+    /// For this time, whatever the JWKS's headers say: Envoy 10 min, Istio 20 min, others for all of V.
     For(Ms),
 }
 

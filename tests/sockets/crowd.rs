@@ -13,10 +13,10 @@ use crate::target::{LISTENERS, Listener, Target};
 
 /// 500 per second.
 const PERIOD: Duration = Duration::from_millis(2);
-/// Fewer than clients at this rate fill in a second.
+/// Clients at this rate open more connections than this in a second.
 const PLACES: usize = 200;
 
-/// What each of the many clients sends before it becomes silent.
+/// The bytes that each of the many clients sends before it becomes silent.
 fn openings(listener: Listener) -> [(&'static str, Vec<u8>); 5] {
     let path = match listener {
         Listener::Socket => "/v1/sign",

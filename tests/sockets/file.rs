@@ -48,7 +48,7 @@ fn a_socket_that_another_program_serves_is_not_taken_from_it() {
 fn of_many_starts_at_once_on_one_socket_exactly_one_serves() {
     let home = Home::new();
     let socket = home.path("one.sock").display().to_string();
-    // The remains of a crash, so each of them has a reason to replace it.
+    // The file was left by a crash, so each of them has a reason to replace it.
     drop(std::os::unix::net::UnixListener::bind(&socket).expect("a stale socket"));
     let specs: Vec<Spec> = (0..4).map(|_| Spec::new(&home).set("SIGNET_SOCKET", &socket)).collect();
     let start = |spec: &Spec| spec.command(&["serve"]).stderr(Stdio::null()).spawn().expect("started");
@@ -168,7 +168,7 @@ fn a_socket_or_a_lock_of_another_user_is_told_with_its_owner_and_what_to_do() {
     }
     std::fs::remove_file(&lock).expect("removed");
 
-    // Root is serving on it, but the other user may not connect; and later what is left of it.
+    // First root serves on the path, and the other user may not connect. Then only the file is left.
     let listener = std::os::unix::net::UnixListener::bind(&socket).expect("bound");
     mode(&socket, 0o600);
     refused(&socket);

@@ -1,5 +1,5 @@
-//! Clients that send requests without reading, send without ending, or come in crowds. On all listeners, the memory
-//! that they can use is limited.
+//! Clients that send requests without reading the answers, that send without end, or that come in large numbers. On all
+//! listeners, the memory that they can use is limited.
 
 use std::io::{self, Write as _};
 use std::time::Duration;
@@ -206,7 +206,7 @@ fn a_long_request_beside_a_flood_of_long_heads_is_answered() {
                 ask_at_length(&target, listener);
             };
             answered();
-            // The same while more clients arrive than there is memory for.
+            // This also holds while more clients arrive than there is memory for.
             for _ in 0..8 {
                 heads.extend((0..32).map(|_| open()));
                 answered();
@@ -254,7 +254,7 @@ fn bodies_that_never_end_share_a_budget_and_then_are_refused() {
                 refused += 1;
             }
         }
-        // 32 MiB are enough for 22 of them.
+        // The budget of 32 MiB is enough for 22 of them.
         assert!((40..=48).contains(&refused), "{refused} of 64 were refused");
         streams
     });
@@ -322,7 +322,7 @@ fn batches_whose_answers_nobody_reads_take_no_memory() {
     target.measure("16 of the longest batches", listener, || {
         let mut streams: Vec<_> = (0..16).map(|_| listener.open(&target)).collect();
         for stream in &mut streams {
-            // If it is not read in time, it was too much at once.
+            // If the server does not read it in time, it was too much at once.
             let _ = stream
                 .write_all(head.as_bytes())
                 .and_then(|()| stream.write_all(batch.as_bytes()));

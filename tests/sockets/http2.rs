@@ -1,4 +1,4 @@
-//! HTTP/2 frames (RFC 9113) as a rude client without a library writes them.
+//! HTTP/2 frames (RFC 9113), written without a library, as a misbehaving client sends them.
 
 use std::io;
 

@@ -1,4 +1,5 @@
-//! What strangers can cause to be logged: one line of each kind at once, and then few, however often they repeat it.
+//! What strangers can cause to be logged: one line of each kind at once, and then few more, however often they repeat
+//! the request.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;

@@ -259,7 +259,7 @@ fn a_start_that_waits_for_a_silent_provider_ends_when_it_is_asked_to() {
             .set("VAULT_ADDR", address)
             .set("VAULT_TOKEN", "s.of-no-server-at-all")
             .spawn();
-        // It asks, and gets no answer.
+        // The sidecar calls the provider, and gets no answer.
         let asked = silent.accept().expect("a connection");
         sidecar.signal(signal);
         let ended = sidecar.wait(Duration::from_secs(2));

@@ -1,7 +1,7 @@
 //! Checks that no two modules of a folder use each other, directly or through others.
 //!
-//! A folder's `mod.rs`, or a crate's `lib.rs`, is the door to its modules, so it and its modules may use each other.
-//! Code of tests does not count.
+//! A folder's `mod.rs`, or a crate's `lib.rs`, is the entrance to its modules, so it and its modules may use each
+//! other. Test code does not count.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,9 +1,9 @@
-//! Phrases that no text here needs. A reader whose first language is another one stumbles over each of them, and new text
+//! Phrases that no text here needs. They make readers stumble whose first language is not English, and new text
 //! imitates the text around it.
 
 use crate::text::{fail_with, files, read};
 
-/// Folders whose texts are free of them. The list grows until it names every folder.
+/// Folders whose texts must not have these phrases. The list grows until it names every folder.
 const CLEAN: &[&str] = &[
     "benches/",
     "crates/",
@@ -16,7 +16,8 @@ const CLEAN: &[&str] = &[
     "README.md",
 ];
 
-/// The words of each phrase, and what to write. Words are apart, so that this file does not have the phrase.
+/// The words of each phrase, and what to write instead. The words are separate, so that this file does not contain the
+/// phrase.
 const NEVER: [(&[&str], &str); 6] = [
     (&["was", "had"], "say who got it or made it"),
     (&["not", "had"], "say what failed: the provider did not sign"),
@@ -70,7 +71,7 @@ fn phrases(text: &str) -> Vec<String> {
     for line in text.lines() {
         let line = line.trim().trim_end_matches('\\');
         let line = line.trim_start_matches(['/', '!', '#', '*', '-', '>']);
-        // A mark is a word of its own: no phrase goes on behind it.
+        // A punctuation mark counts as a word, so no phrase continues after it.
         let apart = |c: char| match c.is_alphanumeric() || c.is_whitespace() || c == '_' || c == '\'' {
             true => c.to_lowercase().to_string(),
             false => format!(" {c} "),

@@ -65,7 +65,7 @@ pub(crate) fn section<'a>(text: &'a str, heading: &str) -> Vec<&'a str> {
         .collect()
 }
 
-/// The first cells in the tables of a section, where they are code: `` | `word` | … ``.
+/// The first cells in the tables of a section, if they are code: `` | `word` | … ``.
 pub(crate) fn words_of_table(text: &str, heading: &str) -> BTreeSet<String> {
     section(text, heading)
         .iter()

@@ -175,7 +175,7 @@ impl Server {
     #[must_use]
     pub fn url(&self) -> String {
         match self.scheme {
-            // By name, because cookies and some SDKs do not accept addresses as hosts.
+            // The URL has the host's name, because cookies and some SDKs do not accept addresses as hosts.
             "https" => format!("https://localhost:{}", self.address.port()),
             scheme => format!("{scheme}://{}", self.address),
         }

@@ -428,14 +428,14 @@ impl Sidecar {
         wait_for("the sidecar to end", limit, || self.child.try_wait().expect("a child"))
     }
 
-    /// Stops the process like an orchestrator.
+    /// Stops the process as an orchestrator does, with SIGTERM.
     pub fn stop(mut self) {
         self.signal(Signal::TERM);
         let status = self.wait(PATIENCE);
         assert_eq!(status.code(), Some(0), "{}", self.log_text());
     }
 
-    /// Kills the process, like a power cut.
+    /// Kills the process, as a power cut would.
     pub fn kill(&mut self) {
         // It may have ended by itself.
         let _ = self.child.kill();

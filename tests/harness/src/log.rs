@@ -41,7 +41,8 @@ pub fn leaks(text: &str, known: &[String]) -> Vec<String> {
 /// Whether this is the beginning of a token.
 ///
 /// Every token and every JWK in base64 begins with `{"`, which is `eyJ`. Sometimes a part of a public key or digest
-/// does too, when a provider's client prints it in base64 at level `trace`. It continues with bytes that are not text.
+/// does too, when a provider's client prints it in base64 at level `trace`. Such a part continues with bytes that are
+/// not text.
 fn begins_a_token(text: &str) -> bool {
     let is_of_token = |octet: &&u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_');
     let run: Vec<u8> = text.bytes().take(24).take_while(|octet| is_of_token(&octet)).collect();

@@ -210,7 +210,7 @@ fn create_key(aws: &Aws, who: &str, input: &Map<String, Value>) -> Answer {
             ));
         }
     }
-    // Outside of the lock, because the longest RSA keys take nearly a second.
+    // Generated outside of the lock, because the longest RSA keys take nearly a second.
     let material = Material::new(&spec).ok_or_else(|| Problem::validation(format!("KeySpec {spec} is not known")))?;
     let state = &mut *aws.state();
     let (id, key) = (key_id(), key(state, spec, usage, material, description, tags));

@@ -36,7 +36,7 @@ pub(crate) struct Key {
     pub(crate) tags: BTreeMap<String, String>,
     pub(crate) created_at: Duration,
     pub(crate) deleted_at: Option<Duration>,
-    /// How many more calls do not find it.
+    /// How many more calls do not find the object.
     pub(crate) hidden: u32,
 }
 

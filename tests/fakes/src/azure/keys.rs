@@ -33,7 +33,7 @@ pub(super) struct Version {
     pub(super) updated: i64,
     pub(super) tags: BTreeMap<String, String>,
     pub(super) operations: Vec<String>,
-    /// How many more readings do not show it.
+    /// How many more readings do not show the version.
     pub(super) hidden: u32,
     private: Private,
 }

@@ -5,7 +5,8 @@
 //! inner codes, and what a disabled key still does (be listed, be changed) and no longer does (everything else).
 //! Keys, signatures and RSA-OAEP are real. Permissions are the data actions of Azure's roles, for each caller.
 //!
-//! Not there, because no call of ours needs it: import, backup, release, rotation policies, certificates, secrets.
+//! The server does not have what no call of ours needs: import, backup, release, rotation policies, certificates,
+//! secrets.
 
 #![allow(
     clippy::result_large_err,

@@ -56,9 +56,9 @@ pub(crate) struct Version {
     pub(crate) algorithm: &'static str,
     pub(crate) protection: &'static str,
     pub(crate) created: Micros,
-    /// How many more readings do not show it.
+    /// How many more readings do not show the version.
     pub(crate) invisible: u32,
-    /// How many more readings show it as pending.
+    /// How many more readings show the version as pending.
     pub(crate) pending: u32,
     pub(crate) fails: bool,
     pub(crate) material: Material,

@@ -63,7 +63,7 @@ pub(crate) fn create_version(google: &Google, request: &Request, name: &str) -> 
 
 pub(crate) fn make_version(google: &Google, name: &str) -> Result<u64, Problem> {
     let algorithm = key(&google.state(), name)?.algorithm;
-    // Outside of the lock, because an RSA key takes long.
+    // Generated outside of the lock, because an RSA key takes long.
     let material = Material::generate(algorithm);
     let mut state = google.state();
     let (created, pending, invisible, fails) = (state.now(), state.pending, state.invisible, state.failing);

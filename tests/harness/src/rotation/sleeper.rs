@@ -26,8 +26,8 @@ fn queued(connections: &mut [Connection], method: &str, path: &str, body: Option
     }
 }
 
-/// Stops one replica until the key that it knows has left the JWKS of the other. It answers requests from that time as
-/// soon as it continues, either correctly or with "not yet".
+/// Stops one replica until the key that it knows has left the JWKS of the other. As soon as it continues, it answers
+/// the requests that arrived in the meantime, either correctly or with "not yet".
 pub fn wakes_with_the_truth(sleeper: &Sidecar, other: &Sidecar) {
     let former = sleeper.sign_for("client").kid;
     let open = || [(); CLIENTS].map(|()| sleeper.socket());
@@ -48,7 +48,8 @@ pub fn wakes_with_the_truth(sleeper: &Sidecar, other: &Sidecar) {
         (!other.jwks_kids().contains(&former)).then_some(())
     });
     let request = json!({ "claims": { "sub": "client", "aud": AUDIENCE }, "ttl": 2 });
-    // On a busy machine, the other replica may have waited too long for this policy. It says so and reads its ring.
+    // On a busy machine, the other replica may have waited too long for this policy. It then says so and reads its
+    // ring.
     wait_for("the other one to sign", PATIENCE, || {
         (other.post("/v1/sign", &request).status == 200).then_some(())
     });
