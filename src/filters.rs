@@ -1,5 +1,5 @@
-//! Uses `warp` filters on connections that our own listeners accept. They route the requests that a gateway does not
-//! make for each of its own requests.
+//! Uses `warp` filters on connections that our own listeners accept. They route all requests except those that a
+//! gateway sends for each of its own requests.
 
 use std::convert::Infallible;
 use std::future::Future;

@@ -40,7 +40,10 @@ pub enum StartError {
         source: io::Error,
     },
     /// The keys for tokens could not be set up.
-    #[error("fetching the keys for auth/validator could not be set up")]
+    #[error(
+        "fetching the keys for auth/validator could not be set up; where the reason names ca_file, correct \
+             jwk_local_ca in the file"
+    )]
     Keys(#[from] NoClient),
     /// The certificate authorities for backends could not be read.
     #[error("the certificate authorities that this machine trusts cannot be read")]

@@ -69,7 +69,7 @@ states! {
     SigningKeyDisabled = "signing_key_disabled", LostHere;
     /// The private half of the active key cannot be unsealed.
     SigningKeySealed = "signing_key_sealed", LostHere;
-    /// Remote custody: the provider did not sign the last time that it was asked.
+    /// Remote custody: the provider did not sign when Signet last called it.
     ProviderDoesNotSign = "provider_does_not_sign", LostEverywhere;
     /// The process was stopped for a while, and reads its ring before it answers.
     JwksAsleep = "jwks_asleep", LostHere;

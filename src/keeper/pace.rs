@@ -43,7 +43,7 @@ impl Pace {
     /// The time until the next reading.
     ///
     /// Its answer should arrive within the interval, on which the lead depends. Therefore the interval counts from the
-    /// start of the last reading, and a twentieth of it is left for the provider's answer.
+    /// start of the last reading, and a twentieth of the interval is left for the provider's answer.
     pub(super) fn wait(&self) -> Duration {
         let took = self.asked.map_or(Duration::ZERO, |asked| asked.elapsed());
         let (longest, share) = match self.failures {

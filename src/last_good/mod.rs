@@ -4,10 +4,10 @@
 //! reading, and nothing is ever merged. Readers decide how old it may be, by [`Remembered::refreshed_at`] and the
 //! policy. They also judge a time in the future, because the clock may have been set back.
 //!
-//! The file holds public keys and facts about them, so it need not be hidden. But somebody who could write it
-//! could publish a key of their own and have its tokens accepted. It is trusted only if nobody but this process's
-//! user and root could have written it ([`CacheFile`]), if it is for this issuer, and if all its keys would be
-//! accepted from a provider.
+//! The file holds public keys and facts about them, so it need not be hidden. But somebody who could write it could
+//! publish their own key and have its tokens accepted. It is trusted only if nobody but this process's user and root
+//! could have written it ([`CacheFile`]), if it is for this issuer, and if all its keys would be accepted from a
+//! provider.
 //!
 //! This module knows no provider and no clock. The entry point is [`LastGood`]. [`LastGood::read`] and
 //! [`LastGood::write`] block; call them on a thread that may block.

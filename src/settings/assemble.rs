@@ -386,7 +386,7 @@ impl Machine {
         dir.join(SOCKET).display().to_string()
     }
 
-    /// The home directory. `/` counts as none: it is the home of users without one, as in most containers,
+    /// The home directory. `/` counts as no home: it is the home of users without one, as in most containers,
     /// and cannot be written to.
     fn home(&self) -> Option<&Path> {
         self.home.as_deref().filter(|home| *home != Path::new("/"))

@@ -1,4 +1,4 @@
-//! The claims that get a header of their own, and the names of these headers.
+//! The claims that get their own header, and the names of these headers.
 //!
 //! The name of the header follows the last colon, because the name of the claim may contain colons:
 //! `https://example.com/roles:x-auth-roles`.

@@ -173,7 +173,7 @@ pub(super) fn coming(lives: &[Life], now: Timestamp) -> Vec<Coming> {
             },
         });
     }
-    // After its activation, a planned key does nothing worth showing. The sort keeps the order of equal times.
+    // After its activation, a planned key has no events that should be shown. The sort keeps the order of equal times.
     coming.sort_by_key(|coming| coming.at);
     coming
 }

@@ -214,7 +214,7 @@ fn ask_replica(scene: &Scene, index: usize, mut turns: Turns) {
             continue;
         }
         let request = json!({ "token": token.signed.token, "audience": [AUDIENCE] }).to_string();
-        // A refusal right after the replica stopped being ready does not count.
+        // A refusal right after the replica stopped being ready is not recorded.
         let counts = scene.seats.serves(index);
         let counts = || counts && (scene.seats.seat(index).is_ready_now() || scene.seats.ready() == 0);
         match post(scene, index, &mut connection, "/v1/verify", &request) {

@@ -124,7 +124,7 @@ def trouble(
         "no name": (authority.certificate(None).context(), ours, f"not for {LOOPBACK}, but for no name"),
         "expired": (authority.certificate(life=(-2 * DAY, -DAY)).context(), ours, "expired at 20"),
         "not yet good": (authority.certificate(life=(DAY, 2 * DAY)).context(), ours, "check the clock of this machine"),
-        "the authority's own": (authority.as_server().context(), ours, "that of an authority (CA:TRUE)"),
+        "the authority's own": (authority.as_server().context(), ours, "a CA certificate (CA:TRUE)"),
         "plain HTTP": (None, ours, "does not speak TLS"),
         "TLS 1.0": (authority.certificate().context(only(ssl.TLSVersion.TLSv1)), ours, "neither TLS 1.2 nor TLS 1.3"),
         "TLS 1.1": (authority.certificate().context(only(ssl.TLSVersion.TLSv1_1)), ours, "neither TLS 1.2 nor TLS 1.3"),

@@ -125,7 +125,7 @@ fn a_socket_that_somebody_removed_or_replaced_takes_readiness_away_since_it_happ
     let moved = spec.home().path("moved.sock");
     fs::rename(spec.socket_path(), &moved).expect("moved");
     let happened = now();
-    // Nobody asks for a while, and the answer is still correct.
+    // Nobody requests `/readyz` for a while, and its answer is still correct.
     wait_for("two seconds to go by", PATIENCE, || {
         (now() > happened + 2).then_some(())
     });

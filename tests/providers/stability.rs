@@ -56,7 +56,7 @@ fn starts_without_it(name: &str, at: &Place, is_sealed: bool, provider: &dyn Fai
         );
         assert!(refused.text().contains("since 20"), "{name}: {}", refused.text());
     } else {
-        // The provider is asked each time, and no other replica would do better.
+        // The provider is called for each signature, and signing would fail on any other replica too.
         assert!(matches!(refused.status, 503 | 504), "{name}: {}", refused.text());
         assert_eq!(refused.problem(), "provider_unavailable", "{name}");
     }

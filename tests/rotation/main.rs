@@ -25,7 +25,7 @@ const ROTATIONS: usize = 5;
 /// Five rotations take 20 s.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Half of the verifiers keep the JWKS as long as they are told, and half always for V. Each fetches at another time,
+/// Half of the verifiers keep the JWKS as long as `max-age` says, and half always for V. Each fetches at another time,
 /// so some fetch just before a new key.
 fn verifiers(sidecars: &[&Sidecar]) -> Vec<Verifier> {
     (0..6_u32)

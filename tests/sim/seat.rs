@@ -46,7 +46,7 @@ pub(crate) struct Opened {
     pub(crate) probe: Arc<ProbeClock>,
 }
 
-/// The clock for questions about readiness, which can be asked for any time.
+/// The clock for checks of readiness, which can be made for any time.
 #[derive(Debug, Default)]
 pub(crate) struct ProbeClock(AtomicI64);
 
@@ -55,7 +55,7 @@ impl Clock for ProbeClock {
         Timestamp::from_millis(self.0.load(Ordering::Relaxed))
     }
 
-    /// A question about one time does not depend on earlier ones.
+    /// A check for one time does not depend on earlier checks.
     fn running(&self) -> std::time::Duration {
         std::time::Duration::ZERO
     }

@@ -170,7 +170,7 @@ impl Traffic {
         self.verifiers[index].cache = Some(Cached { names, snapshot, until });
     }
 
-    /// Checks that nobody is told to keep a key beyond its time.
+    /// Checks that no answer tells a cache to keep a key beyond its time.
     fn judge_max_age(
         &self,
         now: Ms,

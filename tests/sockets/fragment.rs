@@ -181,8 +181,8 @@ fn over_http_2_the_stream_of_a_number_sign_is_reset_and_the_others_go_on() {
     }
 }
 
-/// A gateway's URL may have any byte in it by mistake. What follows the byte must still count, or the request must be
-/// refused.
+/// A gateway's URL may have any byte in it by mistake. Signet must still read what follows the byte, or refuse the
+/// request.
 #[test]
 fn no_octet_in_a_target_hides_a_requirement() {
     let listener = Listener::Socket;

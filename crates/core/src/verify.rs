@@ -61,8 +61,8 @@ impl<'t> Unproven<'t> {
         })
     }
 
-    /// Proves that this key signed the token. The other claims are read only after that, because only claims of a
-    /// holder of the key are worth parsing.
+    /// Proves that this key signed the token. The other claims are read only after that, so that nobody without the key
+    /// can make us parse them.
     ///
     /// # Errors
     /// Any [`Refusal`] that does not depend on the time or the caller.

@@ -64,7 +64,7 @@ enum End {
     Sending,
     /// Nothing arrived for too long, or the client read nothing for too long.
     Silent,
-    /// Nothing arrived for too long, and the client owes the rest of a request. It gets an answer that says so.
+    /// Nothing arrived for too long, and the rest of a request is missing. It gets an answer that says so.
     Late,
     /// There is no memory for the rest of a head, and the client can be told.
     Full,
@@ -274,7 +274,7 @@ where
             }
             finish(serving.as_mut());
         }
-        // Requests that began before the connection was told to go are finished.
+        // Requests that began before the connection was told to end are finished.
         if instruction == Instruction::Go && !connection.is_working() {
             debug!("an idle connection was closed, because the listener is full");
             return Poll::Ready(End::Done);
@@ -379,12 +379,12 @@ fn refusal<B>(problem: Problem, method: &Method) -> Response<B> {
     }
 }
 
-/// Runs a future, unless the connection is told to finish or to go first.
+/// Runs a future, unless the connection is first told to finish or to end.
 async fn unless_told<F: Future>(connection: &Connection, doing: F) -> Option<F::Output> {
     unless(connection, Instruction::Finish, doing).await
 }
 
-/// Runs a future, unless the connection is told to go first.
+/// Runs a future, unless the connection is first told to end.
 async fn unless_gone<F: Future>(connection: &Connection, doing: F) -> Option<F::Output> {
     unless(connection, Instruction::Go, doing).await
 }
@@ -392,7 +392,7 @@ async fn unless_gone<F: Future>(connection: &Connection, doing: F) -> Option<F::
 async fn unless<F: Future>(connection: &Connection, least: Instruction, doing: F) -> Option<F::Output> {
     let mut doing = pin!(doing);
     poll_fn(|cx| match connection.instruction(cx) >= least {
-        // What has already arrived counts.
+        // Bytes that have already arrived count as sent in time.
         true => match connection.look_once_more(|| doing.as_mut().poll(cx)) {
             Poll::Ready(done) => Poll::Ready(Some(done)),
             Poll::Pending => Poll::Ready(None),

@@ -115,7 +115,7 @@ impl Disk {
             file.sync_all()
         })();
         if let Err(error) = written.and_then(|()| std::fs::rename(&temporary, path)) {
-            // Free the space that a full disk lacks. If this fails too, the next write tries again.
+            // Free the space again, because the disk may be full. If this fails too, the next write tries again.
             drop(remove(&temporary));
             return Err(self.failed("write", path, error));
         }

@@ -118,7 +118,7 @@ pub enum Rule {
     /// The file decides what Signet does or whom it trusts: settings, certificates and their keys, certificate
     /// authorities. Only root and the user of this process may own it, write it or replace it.
     Trusted,
-    /// The file holds a secret with which Signet logs in somewhere. An agent with a user of its own may have written
+    /// The file holds a secret with which Signet logs in somewhere. An agent that runs as another user may have written
     /// it, so any user may own it, but only the owner may write it.
     Secret,
 }

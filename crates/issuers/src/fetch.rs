@@ -1,5 +1,5 @@
 //! One fetch of an issuer's keys, with discovery if needed. Time and size are limited. Redirects are not followed: an
-//! answer comes from the URL that was asked.
+//! answer always comes from the requested URL.
 
 use std::error::Error;
 use std::path::PathBuf;

@@ -54,7 +54,7 @@ pub enum NoClient {
     /// The machine has no certificate authorities of its own.
     #[error(
         "the certificate authorities of this machine, which the trusted issuer {issuer} needs, cannot be read; \
-         install them (Debian: ca-certificates), or set ca_file"
+         install them (Debian: ca-certificates), or set ca_file (jwk_local_ca in a krakend.json)"
     )]
     Machine {
         /// The issuer whose server cannot be verified.
@@ -133,8 +133,8 @@ fn of_certificate(error: &CertificateError, ca_file: Option<&Path>) -> Option<St
             path.display()
         ),
         (CertificateError::UnknownIssuer, None) => {
-            "no authority that this machine trusts has signed the server's certificate; set ca_file if you have your \
-             own authority, or make the server send its intermediate certificates"
+            "no authority that this machine trusts has signed the server's certificate; set ca_file (jwk_local_ca in a \
+             krakend.json) if you have your own authority, or make the server send its intermediate certificates"
                 .to_owned()
         }
         (CertificateError::BadSignature, Some(path)) => format!(
@@ -165,8 +165,8 @@ fn of_certificate(error: &CertificateError, ca_file: Option<&Path>) -> Option<St
         }
         // The error is matched by its text, because its type belongs to a crate that we do not depend on.
         (CertificateError::Other(other), _) if other.to_string().contains("CaUsedAsEndEntity") => {
-            "the server's certificate is that of an authority (CA:TRUE), as `openssl req -x509` makes it; a server \
-             needs one with CA:FALSE"
+            "the server presents a CA certificate (CA:TRUE) as its own, as `openssl req -x509` creates it; a server \
+             needs a certificate with CA:FALSE"
                 .to_owned()
         }
         _ => return None,

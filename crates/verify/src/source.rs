@@ -6,7 +6,7 @@ use std::sync::Arc;
 use signet_core::verify::{Authentic, Dialect, Refusal, Unproven};
 use signet_core::{Audience, Issuer, Timestamp, VerifyingKey};
 
-/// Which tokens of an issuer are accepted, whatever the caller asks for.
+/// Which tokens of an issuer are accepted at all, independently of a caller's requirements.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Terms {
     /// The `iss` of the issuer's tokens (RFC 7519 §4.1.1).

@@ -227,7 +227,7 @@ impl<K: Kept> Verifier<K> {
             clock_skew: self.clock_skew,
         };
         proof.verify(&require, now)?;
-        // A token of another issuer must be for an audience in its terms, whatever the caller asks for.
+        // A token of another issuer must be for an audience in the issuer's terms, whatever the caller requires.
         if !accepted.is_own && !expected.audience.is_empty() && !proof.is_for(&agreed()) {
             return Err(Refusal::WrongAudience.into());
         }

@@ -31,7 +31,7 @@ const SHOWING: [u64; 12] = [20, 50, 100, 200, 400, 800, 1500, 2500, 3000, 3500, 
 const MOST_STRANGERS: usize = 2000;
 /// After this time, a key without an alias is certainly abandoned.
 const SURELY_LEFT: Duration = Duration::from_secs(3600);
-/// The same time, if an operator asks for pruning.
+/// The same time for `signet keys prune`, which an operator runs on purpose.
 const LEFT: Duration = Duration::from_secs(600);
 /// The maximum time between creating a key and its alias, if the alias has no creation time.
 const YOUNG: Duration = Duration::from_secs(60);
@@ -121,8 +121,8 @@ impl Creation {
         let now = ring.clock.now();
         let mut found: Vec<String> = Vec::new();
         for orphan in orphans {
-            // If the alias has no creation time, that of the key counts. An old key would then sign before it
-            // was published for its lead.
+            // If the alias has no creation time, the key's own creation time is used. An old key would then sign before
+            // it was published for its lead.
             let is_young = reading.dated || !orphan.is_older_than(YOUNG, now);
             if is_young && orphan.state == State::Enabled && orphan.label == *wanted && orphan.spec == spec {
                 found.push(orphan.id);

@@ -107,7 +107,7 @@ fn unanswered<E: Error + 'static>(error: &SdkError<E, HttpResponse>) -> Failure 
             if let Some(failure) = Failure::on_the_way(error, AUTHORITIES) {
                 return failure.prefixed("no connection to KMS");
             }
-            // The SDK ends the search for credentials without a type of its own for this error.
+            // The SDK has no separate type for the error that ends its search for credentials.
             if chain.contains("identity resolver timed out") {
                 return Failure::new(ErrorKind::TimedOut, format!("{SLOW_SOURCE} ({chain})"));
             }

@@ -36,7 +36,7 @@ pub(crate) struct Label {
 ///
 /// It includes the public key, because KMS shows that only for enabled keys, and a process must know a revoked key that
 /// it never saw enabled. It is used only for revoked keys: somebody who may edit a description can revoke a key, but
-/// must not be able to publish a key of their own.
+/// must not be able to publish their own key.
 ///
 /// Older marks have no public key and can still be read. The version that wrote those ignores the
 /// public key in newer marks.

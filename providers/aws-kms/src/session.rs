@@ -5,7 +5,7 @@
 //! files that the variables name and the proxy variables are still those of the process.
 //!
 //! The chain is the SDK's own: environment, profile, web identity, container (EKS Pod Identity, ECS), instance metadata
-//! (IMDSv2). The instance metadata is not asked for the region, because opening a provider makes no call.
+//! (IMDSv2). The region is not read from the instance metadata, because opening a provider makes no call.
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -168,7 +168,7 @@ fn a_deletion_that_somebody_schedules_and_takes_back_forgets_no_revocation() {
     });
 }
 
-/// Somebody who may edit descriptions can revoke a key, but must not be able to publish a key of their own.
+/// Somebody who may edit descriptions can revoke a key, but must not be able to publish their own key.
 #[test]
 fn the_public_key_of_a_mark_is_believed_for_revoked_keys_alone() {
     run(async {

@@ -71,7 +71,7 @@ pub(crate) fn is_ours(tags: &Tags, ring: &str) -> bool {
     tags.get(RING).is_some_and(|name| name == ring)
 }
 
-/// Reads the revocation, if there is one. It counts even if its reason is damaged.
+/// Reads the revocation, if there is one. The key is revoked even if the reason is damaged.
 pub(crate) fn mark(tags: &Tags) -> Option<Revocation> {
     let at = tags.get(REVOKED_AT)?.parse().unwrap_or(0);
     let encoded: String = (0..MOST)

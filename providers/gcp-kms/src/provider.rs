@@ -385,7 +385,7 @@ impl KeyProvider for Remote {
             self.mark(&listed, revocation, listed.protection.clone()).await?;
             self.known().close(kid, listed.number, true);
         }
-        // Google may take up to hours to apply this, and anybody may undo it. The mark is what counts.
+        // Google may take up to hours to apply this, and anybody may undo it. Signet relies on the mark instead.
         if listed.record.state == KeyState::Enabled {
             self.kms.disable(REVOKE, listed.number).await?;
         }

@@ -46,7 +46,7 @@ impl Reading {
     }
 }
 
-/// How a version counts in the ring.
+/// The role of a version in the ring.
 enum Role {
     Key(KeyState),
     Pending,

@@ -6,7 +6,7 @@ use signet_api::{ErrorKind, Operation, ProviderError};
 
 use crate::NAME;
 
-/// Why the provider cannot do what was asked, and what the operator should do.
+/// Why an operation of the provider failed, and what the operator should do.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refusal {
     #[error(

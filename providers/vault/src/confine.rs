@@ -100,7 +100,8 @@ impl Remote {
                 self.forbid(kid, "was revoked", version);
             }
             let name = record.keys[index].place.transit_key.clone();
-            // The revocation is stored, and that is what counts. The next step protects against others with a token.
+            // The revocation is stored, so Signet already refuses the key. The next step protects against others with a
+            // token.
             if let Err(failure) = self.confined(&name).await {
                 tracing::warn!(
                     %kid,

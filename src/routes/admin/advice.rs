@@ -10,13 +10,13 @@ use crate::conditions::State;
 pub(super) enum Restart {
     /// The advice does not mention a restart.
     NoWord,
-    /// A restart is not needed and does harm. The text says so, unless an error text asks for a restart.
+    /// A restart is not needed and does harm. The text says so, unless an error text advises a restart.
     Unneeded(&'static str),
     /// A restart is the last step.
     Last {
         /// What the restart does, as the beginning of a sentence.
         step: &'static str,
-        /// What must be true first. The text says so, unless an error text asks for a restart.
+        /// What must be true first. The text says so, unless an error text advises a restart.
         guard: &'static str,
     },
 }
@@ -370,7 +370,7 @@ mod tests {
         }
     }
 
-    /// Another condition may fail at the same time, and an error may ask for a restart.
+    /// Another condition may fail at the same time, and an error text may advise a restart.
     #[test]
     fn no_advice_on_one_state_speaks_for_the_others() {
         for (state, advice) in all() {

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use super::advice::{Advice, Restart};
 use crate::conditions::{Condition, Effect, Report, State};
 
-/// What to do before a restart that an error text asks for.
+/// What to do before a restart that an error text advises.
 const BEFORE_A_RESTART: &str = "The text above says when to restart: restart only for that reason, and only after the other steps. Before you \
      restart, run signet check with the new environment and as the sidecar's user until every row says yes, \
      because a restart loses the keys that are only in memory.";
@@ -120,7 +120,7 @@ pub(super) fn what_next(report: &Report, condition: &Condition, advice: &Advice)
     format!("{} {restart}", advice.next).trim_end().to_owned()
 }
 
-/// Whether an error text asks for a restart, like one about a setting that is read only at start.
+/// Whether an error text advises a restart, as the text about a setting that is read only at start does.
 fn asks_for_a_restart(detail: &str) -> bool {
     detail
         .match_indices("restart Signet")

@@ -90,7 +90,7 @@ pub(crate) struct Connection {
     last: AtomicBool,
     /// Whether everything that still arrives is discarded.
     lingers: AtomicBool,
-    /// Whether the current answer has no end of its own, over HTTP/1.1.
+    /// Whether the current answer is endless, over HTTP/1.1.
     endless: AtomicBool,
     held: Tally,
     /// The part of the held memory that stays in use because of the peer after everything was written.

@@ -196,8 +196,8 @@ impl Crowd {
         let resting = present.by_rest.values().filter(|connection| {
             !connection.is_working() && (connection.has_asked() || connection.is_silent_since(settled))
         });
-        // A connection that has never had a request ranks with those that have not sent their body: a
-        // request may be about to arrive.
+        // A connection that has never had a request is treated like one that has not sent its body: a request may be
+        // about to arrive.
         let longest = resting.min_by_key(|connection| {
             let is_free = connection.has_asked() && connection.is_idle();
             (!is_free, connection.waits_since())

@@ -2,7 +2,7 @@
 //! last good keys of an issuer.
 //!
 //! A file is trusted only if nobody but this process's user and root could have written it. Its content is not
-//! secret, but somebody who could write it could make Signet trust keys of their own. The owner of each
+//! secret, but somebody who could write it could make Signet trust their own keys. The owner of each
 //! document judges its content.
 //!
 //! The entry point is [`CacheFile`]. [`CacheFile::read`] and [`CacheFile::write`] block; call them

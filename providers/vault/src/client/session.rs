@@ -29,7 +29,7 @@ const BETWEEN_LOGINS: Duration = Duration::from_secs(10);
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// How often a token file is checked, and a failed renewal repeated.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
-/// How often a server that is down is asked for the lifetime of a token.
+/// How often the lifetime of a token is requested from a server that is down.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
 
 pub(super) struct Session {

@@ -31,7 +31,8 @@ pub(crate) struct UnderWay {
     held: u64,
     is_http2: bool,
     /// Whether the request began after the connection was told to finish. HTTP/2 clients send such requests until they
-    /// notice. They do not count as activity, or a client could keep the connection by asking again and again.
+    /// notice. They do not count as activity, or a client could keep the connection open by sending requests again and
+    /// again.
     is_late: bool,
 }
 
