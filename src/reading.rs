@@ -198,7 +198,7 @@ impl Reading {
         self.at
     }
 
-    /// Why the ring cannot be read, or an action that is due fails. `None` if neither is so.
+    /// Why the ring cannot be read, or an action that is due fails. `None` if nothing fails.
     #[must_use]
     pub const fn failure(&self) -> Option<&Outage> {
         self.failure.as_ref()

@@ -33,7 +33,7 @@ pub(super) async fn keys(settings: &Settings, verb: &str, args: &ArgMatches) -> 
         neighbour: Neighbour::ask(settings).await,
         is_untouched: app::is_untouched(settings, &settings.origin).await,
     };
-    // This place has no ring yet. A command that changes a ring has nothing to do.
+    // There is no ring yet at the configured place, so a command that changes a ring has nothing to do.
     let is_idle = target.is_untouched && target.agrees(&[]).is_ok();
     match verb {
         "list" => list(&target, json).await,

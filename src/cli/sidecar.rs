@@ -1,4 +1,4 @@
-//! Notifies the sidecar on this machine's socket that the ring has changed, and waits until it follows.
+//! Notifies the sidecar on this machine's socket that the ring has changed, and waits until it has read the change.
 
 use std::path::Path;
 use std::time::Duration;

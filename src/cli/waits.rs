@@ -42,7 +42,7 @@ pub(super) async fn prune(provider: &dyn KeyProvider, json: bool) -> Result<Vec<
     }
 }
 
-/// Does the work, and reports once what it waits for if that takes long.
+/// Runs the work. If it takes long, reports once what the command is waiting for.
 async fn patiently<T>(call: &Invocation<'_>, tell: fn(&str), work: impl Future<Output = T>) -> T {
     let mut work = pin!(work);
     tokio::select! {

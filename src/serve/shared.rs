@@ -1,4 +1,4 @@
-//! What all parts of the process share.
+//! The data that all parts of the process share.
 
 use std::sync::Arc;
 

@@ -145,8 +145,8 @@ impl<'a> Script<'a> {
         self.recovers(from);
     }
 
-    /// Creates the worst key for an outage: few replicas have read it before the outage, and it
-    /// could sign before the end.
+    /// Creates the worst kind of key for an outage: few replicas read it before the outage, and it may sign before the
+    /// outage ends.
     fn ask_for_a_key(&self) {
         let ran = self.operator.run(&["keys", "rotate", "--reason", "bad timing"]);
         // Code 64 means that a key is already pending.

@@ -63,7 +63,7 @@ impl Seats {
         }
     }
 
-    /// Asks all replicas again and again.
+    /// Checks the readiness of all replicas again and again.
     pub(crate) fn watch(&self, done: &AtomicBool) {
         let mut connections: Vec<Option<Connection>> = self.iter().map(|_| None).collect();
         let mut beat = instant();

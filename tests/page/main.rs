@@ -53,7 +53,7 @@ fn rotate(sidecar: &Sidecar) {
     });
 }
 
-/// Creates a pending key, if there is none or it will sign soon.
+/// Creates a pending key, if there is none or the existing one will sign soon.
 fn have_three_phases(sidecar: &Sidecar) {
     let waits_for = |ring: &Value| {
         let keys = ring["keys"].as_array().expect("keys");

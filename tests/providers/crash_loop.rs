@@ -51,7 +51,7 @@ fn after_a_hundred_starts_that_were_killed_no_provider_has_more_than_two_keys() 
             scope.spawn(move || crash(name, place));
         }
     });
-    // A KMS key costs money until it is deleted, whether or not it is in the ring.
+    // A KMS key costs money until it is deleted, even if it is not in the ring.
     let left = aws.keys_left();
     assert!(left <= MOST_KEYS, "{left} KMS keys are left that are not being deleted");
 }

@@ -109,7 +109,7 @@ fn event(connection: &mut Connection) -> (String, Value) {
     (name, serde_json::from_str(line("data:")).expect("JSON"))
 }
 
-/// The next document. Heartbeats between are skipped, but not more than a few.
+/// The next document. Skips heartbeats before it, but only a few of them.
 fn document(connection: &mut Connection) -> Value {
     for _ in 0..4 {
         let (name, data) = event(connection);

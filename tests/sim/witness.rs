@@ -140,7 +140,7 @@ impl Witness {
         state.trace.line(now, format_args!("ring {ring}: k{name} is retired"));
     }
 
-    /// Handles a poll of a replica: everything that it published is checked at once.
+    /// Handles a poll of a replica: checks everything that the replica has published since the last poll.
     pub(crate) fn polled(&self, seat: usize, stopped: bool) {
         let now = self.sun.now();
         let mut state = self.state();

@@ -26,7 +26,7 @@ impl Clock for SystemClock {
         reason = "only this function may read the system's clock"
     )]
     fn now(&self) -> Timestamp {
-        // A clock before 1970 is broken. Zero makes everything look expired or not yet valid.
+        // A clock before 1970 is broken. With the time zero, everything looks expired or not yet valid.
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
     }

@@ -1,7 +1,7 @@
 //! Instants in milliseconds since the Unix epoch.
 //!
-//! Providers record the creation of keys in milliseconds or less exactly. A finer clock would not help, because all
-//! replicas must compute the same schedule. A token's `NumericDate` (RFC 7519 §2) is this time in whole seconds.
+//! Providers record the creation of keys to the millisecond or less precisely. A finer clock would not help, because
+//! all replicas must compute the same schedule. A token's `NumericDate` (RFC 7519 §2) is this time in whole seconds.
 
 use std::time::Duration;
 

@@ -283,7 +283,7 @@ impl Authentic {
         self.scope.as_ref().ok().and_then(Option::as_deref)
     }
 
-    /// The heap memory of this token in bytes. A cache adds it to the size of the struct.
+    /// The heap memory of this token in bytes. A cache adds this to the size of the struct.
     #[must_use]
     pub fn octets_held(&self) -> usize {
         let texts = [

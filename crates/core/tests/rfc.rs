@@ -174,8 +174,7 @@ fn rfc_7520_4_1_rs256_4_2_ps384_and_4_3_es512() {
     }
 }
 
-/// The payload is a sentence and not claims. That the refusal is about the payload shows that
-/// the signature was accepted.
+/// The payload is a sentence, not claims. If the refusal is about the payload, the signature was accepted.
 #[test]
 fn rfc_7520_tokens_are_authenticated_up_to_their_payload() {
     let mut refusals = of_7520().into_iter().flat_map(|(key, input, signature)| {

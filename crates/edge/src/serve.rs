@@ -93,7 +93,7 @@ pub(crate) async fn serve<S, H>(
     let stream = Metered::new(stream, Arc::clone(connection));
     match tls {
         None => speak(stream, handler, connection, limits).await,
-        // In a box, to keep its buffers out of every connection's task.
+        // This stage is in a box, to keep its buffers out of every connection's task.
         Some(tls) => Box::pin(serve_tls(stream, tls, handler, connection, limits)).await,
     }
 }
@@ -123,7 +123,7 @@ where
 {
     let deadline = Instant::now() + limits.header_timeout;
     let head = limits.longest_head;
-    // In boxes, so an idle connection uses no memory for later stages.
+    // The later stages are in boxes, so an idle connection uses no memory for them.
     match unless_told(
         connection,
         timeout_at(deadline, Sniffed::new(stream, Arc::clone(connection))),
@@ -217,7 +217,8 @@ async fn speak_http2<S, H>(
             let checked = host::check(&request).map_err(|problem| refusal(problem, request.method()));
             let answering = checked.map(|()| {
                 let (handler, request) = (handler.clone(), request.map(|body| Arriving::new(body, connection)));
-                // In a box, which is dropped when there is an answer. The answer may wait long for its client.
+                // The request is in a box, which is dropped when there is an answer. The answer may wait long for its
+                // client.
                 Box::pin(async move { handler.handle(request).await })
             });
             (way, answering)

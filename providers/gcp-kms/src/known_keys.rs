@@ -45,7 +45,7 @@ impl KnownKeys {
         self.publics.insert(number, public.clone());
     }
 
-    /// The terms of a version. `read` are those in the labels now. A key's terms never change
+    /// The terms of a version. `read` are the terms that are in the labels now. A key's terms never change
     /// (clause 2), although labels may.
     pub(crate) fn terms(&mut self, number: u64, read: Option<Terms>) -> Option<Terms> {
         match (self.terms.get(&number), read) {

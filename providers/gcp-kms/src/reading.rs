@@ -75,7 +75,7 @@ fn role(state: &State) -> Option<Role> {
 pub(crate) trait Remembered: Send + Sync {
     fn known(&self, number: u64) -> Option<VerifyingKey>;
     fn learn(&self, number: u64, public: &VerifyingKey);
-    /// The terms of a version. `read` are those in the labels now.
+    /// The terms of a version. `read` are the terms that are in the labels now.
     fn terms(&self, number: u64, read: Option<Terms>) -> Option<Terms>;
 }
 

@@ -114,7 +114,7 @@ impl Bucket {
             .map_err(|_| self.refusal(call, self.interval))
     }
 
-    /// Until when the provider wants no calls. `now` if it has not said anything.
+    /// Until when the provider wants no calls. `now` if the provider has not said anything.
     fn held(&self, now: Instant) -> Instant {
         let held = self.held.lock();
         held.unwrap_or(now)

@@ -50,8 +50,8 @@ impl Mount {
     }
 }
 
-/// Reads the type of a mount. Vault allows this to tokens with any permission below the mount. `needed` is a path
-/// there that this token needs.
+/// Reads the type of a mount. Vault allows this to tokens with any permission below the mount. `needed` is a path below
+/// the mount for which this token needs a permission.
 async fn mount(client: &Client, name: &str, needed: &str) -> Result<Mount, Failure> {
     let path = format!("sys/internal/ui/mounts/{name}");
     let call = Call::get(&path);
@@ -106,7 +106,8 @@ async fn others(client: &Client) -> String {
     }
 }
 
-/// Fails unless KV version 2 is mounted there. `needed` is a path below it that this token needs.
+/// Fails unless KV version 2 is mounted there. `needed` is a path below the mount for which this token needs a
+/// permission.
 pub(crate) async fn expect_kv_2(client: &Client, name: &str, needed: &str) -> Result<(), Failure> {
     let mount = mount(client, name, needed).await?;
     if mount.engine == "kv" && mount.version() == Some("2") {
@@ -123,7 +124,7 @@ pub(crate) async fn expect_kv_2(client: &Client, name: &str, needed: &str) -> Re
     ))
 }
 
-/// Fails unless transit is mounted there. `needed` is a path below it that this token needs.
+/// Fails unless transit is mounted there. `needed` is a path below the mount for which this token needs a permission.
 pub(crate) async fn expect_transit(client: &Client, name: &str, needed: &str) -> Result<(), Failure> {
     let mount = mount(client, name, needed).await?;
     if mount.engine == "transit" {

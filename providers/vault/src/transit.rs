@@ -114,7 +114,7 @@ struct Signed {
 }
 
 impl TransitKey {
-    /// What transit has of a version. `None` if it never existed or was destroyed.
+    /// The data that transit has for a version. `None` if the version never existed or was destroyed.
     pub(crate) fn version(&self, version: u64) -> Option<Result<Made, Failure>> {
         let info = self.keys.get(&version.to_string())?;
         let damaged = |what: &str| {

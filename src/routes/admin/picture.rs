@@ -8,7 +8,7 @@ use signet_core::{Phase, Timestamp};
 use super::html::escape;
 use crate::timeline::{Bar, Stretch, Timeline};
 
-/// The minimum share of the axis in which a word fits.
+/// The minimum share of the axis that a bar needs to hold a word.
 const ROOM_FOR_A_WORD: f64 = 0.09;
 
 /// Draws the bars, the axis and the mark for now.

@@ -57,7 +57,7 @@ enum Of {
 
 #[derive(Clone, Copy, Debug)]
 enum Text {
-    /// A name. The number of bytes so far, if they equal the beginning of `:path`.
+    /// A name, with the number of its bytes so far if they equal the beginning of `:path`.
     Name(Option<usize>),
     /// The value of `:path`.
     Path(Bits),

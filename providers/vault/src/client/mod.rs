@@ -132,12 +132,12 @@ impl Client {
         }
     }
 
-    /// The address of the server, for people.
+    /// The address of the server, for error texts.
     pub(crate) fn address(&self) -> &str {
         self.wire.address()
     }
 
-    /// Where the token comes from, for people.
+    /// Where the token comes from, in words for an operator.
     pub(crate) fn login(&self) -> String {
         self.session.login()
     }

@@ -119,7 +119,7 @@ impl Session {
         })
     }
 
-    /// Where the token comes from, for people.
+    /// Where the token comes from, in words for an operator.
     pub(super) fn login(&self) -> String {
         match &self.login {
             Login::Token(_) => "VAULT_TOKEN".to_owned(),

@@ -144,7 +144,7 @@ fn decrypt(aws: &Aws, input: &Map<String, Value>) -> Answer {
     }
     let (id, _, material) = usable(aws, "Decrypt", &named, "ENCRYPT_DECRYPT")?;
     if of != id {
-        // A key that never existed means that this is not a ciphertext.
+        // If no such key ever existed, the bytes are not a ciphertext.
         return match aws.state().keys.contains_key(of) {
             true => Err(Problem::new(
                 "IncorrectKeyException",
