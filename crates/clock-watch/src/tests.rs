@@ -50,7 +50,7 @@ fn the_doubt_says_what_is_off_by_how_much_and_against_what() {
     for word in [
         "date -u",
         "NTP",
-        "the clock of vault is wrong",
+        "the clock of vault or of a proxy in front of it is wrong",
         "a restart does not help",
     ] {
         assert!(advice.contains(word), "{word}: {advice}");

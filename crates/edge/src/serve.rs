@@ -217,7 +217,7 @@ async fn speak_http2<S, H>(
             let checked = host::check(&request).map_err(|problem| refusal(problem, request.method()));
             let answering = checked.map(|()| {
                 let (handler, request) = (handler.clone(), request.map(|body| Arriving::new(body, connection)));
-                // The request is in a box, which is dropped when there is an answer. The answer may wait long for its
+                // The handling of the request is in a box, which is dropped when there is an answer. The answer may wait long for its
                 // client.
                 Box::pin(async move { handler.handle(request).await })
             });
