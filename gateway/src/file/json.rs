@@ -318,7 +318,7 @@ mod tests {
             ("\"\\", 1, 1, "no closing quote"),
             ("\"\\x\"", 1, 1, "an escape"),
             ("\"\\ud800\"", 1, 1, "an escape"),
-            ("01", 1, 1, "no number"),
+            ("01", 1, 1, "not a number"),
             ("1 2", 1, 3, "follows the end"),
             ("tru", 1, 1, "begins like this"),
             ("é", 1, 1, "begins like this"),

@@ -324,15 +324,15 @@ mod tests {
         let parameters = ["id".to_owned()];
         for (pattern, says) in [
             ("/u/{other}", "not a parameter of the endpoint's path; it has {id}"),
-            ("/u/{ID}", "no parameter"),
-            ("/u/{id", "a brace without"),
-            ("/u/id}", "a brace without"),
-            ("/u/{}", "no parameter"),
+            ("/u/{ID}", "is not a parameter"),
+            ("/u/{id", "an unmatched brace"),
+            ("/u/id}", "an unmatched brace"),
+            ("/u/{}", "is not a parameter"),
             ("/u/{resp1_a}", "has not answered yet"),
             ("/u/../v", "is . or .."),
             ("/u/%2E%2e/v", "is . or .."),
             ("/u/a b", "not the path and query"),
-            ("/u#a", "no fragment"),
+            ("/u#a", "has a fragment"),
         ] {
             let why = Template::parse(pattern, names(&parameters)).expect_err(pattern);
             assert!(why.contains(says), "{pattern}: {why}");
