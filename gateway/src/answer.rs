@@ -173,7 +173,7 @@ impl<U: Upstream> Asking<'_, U> {
         gathered(vec![self.object(backend, &[], passed_on(body), deadline).await])
     }
 
-    /// Calls all backends at once. If two members have the same name, that of the later backend in the file counts.
+    /// Calls all backends at once. If two members have the same name, the member of the later backend in the file wins.
     async fn merge(&self, whole: &Whole, deadline: Instant) -> Brought {
         let asking = self
             .endpoint
@@ -313,7 +313,7 @@ impl<U: Upstream> Asking<'_, U> {
             )
         });
         let mut response = http::Response::new(Either::Left(Full::default()));
-        // An informational status would have a meaning for the connection, so it cannot be the answer.
+        // An informational status would affect the connection itself, so it cannot be the answer.
         *response.status_mut() = if status.is_informational() {
             StatusCode::INTERNAL_SERVER_ERROR
         } else {

@@ -29,9 +29,9 @@ pub enum Failed {
     Late,
     /// The backend cannot be reached. The text is for the log.
     Unreachable(String),
-    /// The answer broke off. The text is for the log.
+    /// The answer was aborted. The text is for the log.
     Broken(String),
-    /// The answer is of another kind than the file says.
+    /// The answer has another form than the file requires.
     Unfit(Unfit),
     /// The answer is compressed, although that was not requested.
     Compressed,

@@ -1,4 +1,4 @@
-//! A streamed answer of a backend. It is passed on as it arrives, and ends if nothing arrives for too long.
+//! A streamed answer of a backend. It is passed on as it arrives, and is aborted if nothing arrives for too long.
 
 use std::error::Error;
 use std::pin::Pin;

@@ -1,4 +1,4 @@
-//! The way of a request through the gateway: what answers it, and the headers that every answer has.
+//! Handles a request: decides what answers it, and adds the headers that every answer has.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -35,7 +35,7 @@ pub struct Gateway<U> {
 impl<U: Upstream> Gateway<U> {
     /// For the connection of this client.
     pub fn new(current: Current<U>, client: SocketAddr) -> Self {
-        // An address of IPv4 that came over a listener of IPv6 is one of IPv4.
+        // An IPv4 address that arrived over an IPv6 listener is treated as IPv4.
         let peer = client.ip().to_canonical();
         Self {
             current,
@@ -119,7 +119,7 @@ impl<U: Upstream> Passage<'_, U> {
         }
     }
 
-    /// The answer where no endpoint is.
+    /// The answer for a path without an endpoint.
     fn nowhere(&self, request: &Request<Arriving>, found: RouteMatch) -> Response {
         let rules = &self.plan().rules;
         let path = request.uri().path();
@@ -196,7 +196,8 @@ fn written(address: IpAddr) -> HeaderValue {
     HeaderValue::from_str(&address.to_string()).unwrap_or(HeaderValue::from_static("unknown"))
 }
 
-/// Whether servers may read a value as something else than a part of a path: one that is encoded twice, or holds what ends a path.
+/// Whether servers may read a value as more than one part of a path: it is encoded twice, or has a character that ends
+/// a path.
 fn is_ambiguous(value: &str) -> bool {
     let octets = value.as_bytes();
     let is_encoded = octets

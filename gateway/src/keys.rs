@@ -42,7 +42,8 @@ impl Record for Uncounted {
     fn on_keys(&self, _: &Issuer, _: usize, _: Timestamp) {}
 }
 
-/// Follows the sources of keys. A source that the plans before and after a reload both need is followed on, with its keys.
+/// Follows the sources of keys. If the plans before and after a reload both need a source, the gateway keeps following
+/// it, with its keys.
 #[derive(Debug)]
 pub struct Followers {
     data_dir: PathBuf,
@@ -161,7 +162,7 @@ impl Followers {
     pub fn retire(&mut self) {
         for source in &mut self.sources {
             match source.is_needed {
-                // Those of older plans are used by nobody else.
+                // Nothing else uses the sources of older plans.
                 true => source.authenticators.retain(|known| Arc::strong_count(known) > 1),
                 false => source.stop.cancel(),
             }
@@ -239,8 +240,8 @@ fn places(validators: &[Validator]) -> Vec<TrustedIssuer> {
     places
 }
 
-/// The place of a validator's keys, if a sidecar may have them. `None` if the file says how the server of the keys must prove
-/// itself: then the gateway fetches them itself.
+/// The place of a validator's keys, if a sidecar may have them. `None` if the file says how the server of the keys must
+/// prove its identity: the gateway then fetches them itself.
 fn key_place(validator: &Validator) -> Option<KeyPlace> {
     let keys = &validator.keys;
     keys.ca_file.is_none().then(|| KeyPlace {

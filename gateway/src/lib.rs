@@ -2,7 +2,7 @@
 //!
 //! A file is read and checked key by key ([`mod@file`]), compiled to a plan ([`plan`]), and served ([`run`]). A request
 //! passes the routes ([`routes`]), the validator ([`auth`]), the pipeline of an endpoint ([`answer`]), and its backends
-//! ([`ask`], [`upstream`]), in this order. A changed file takes over while requests go on ([`reload`]).
+//! ([`ask`], [`upstream`]), in this order. A changed file is loaded while the gateway serves requests ([`reload`]).
 //!
 //! Keys come from the sidecar beside the gateway if there is one ([`sidecar`]), and from URLs otherwise ([`keys`]). The
 //! sidecar also signs ([`sign`]).

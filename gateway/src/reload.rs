@@ -1,7 +1,8 @@
 //! Replaces the plan while the gateway runs: at SIGHUP, and when the file changes.
 //!
-//! The new file is compiled beside the old plan, and takes over only if all of it is good: new requests use the new plan, and
-//! requests under way end with the old one. Connections to backends and keys of issuers that both plans need are kept.
+//! The new file is compiled while the old plan is in use, and replaces it only if all of it is valid: new requests use
+//! the new plan, and requests in progress finish with the old one. Connections to backends and keys of issuers that
+//! both plans need are kept.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,7 +57,7 @@ pub struct Reloader {
 impl Reloader {
     /// Waits for changes of the file and for SIGHUP until shutdown.
     pub async fn run(mut self, mut hang_up: Signal, shutdown: CancellationToken) {
-        // A file that is being written has another content at each look.
+        // The content of a file that is being written changes from one reading to the next.
         let mut previous = self.seen;
         loop {
             tokio::select! {
@@ -82,7 +83,7 @@ impl Reloader {
 
     async fn reload(&mut self) -> Outcome {
         let file = self.file.clone();
-        // On another thread, because a large file takes a while and this one accepts connections.
+        // This runs on another thread, because a large file takes a while and this thread accepts connections.
         let Ok((seen, (plan, report))) = spawn_blocking(move || (file.digest(), file.compile())).await else {
             error!(
                 "the file could not be read again, because the system refused a thread; the last good one stays in use"
@@ -103,8 +104,8 @@ impl Reloader {
         if !fixed.is_empty() {
             error!(
                 changed = fixed.join(", "),
-                "the new file is not used, because it changes what can change only at a restart; restart the gateway, \
-                 or take these changes back. The last good file stays in use"
+                "the new file is not used, because it changes keys that can change only at a restart; restart the \
+                 gateway, or undo these changes. The last good file stays in use"
             );
             return Outcome::Refused;
         }

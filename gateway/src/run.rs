@@ -123,7 +123,7 @@ pub async fn run(file: PlanFile, seen: Option<u64>, plan: Plan, data_dir: &Path)
         _ = interrupt.recv() => {}
     }
     let drain = current.load().plan.drain;
-    info!(wait = %humantime::format_duration(drain), "stopping: requests under way may finish");
+    info!(wait = %humantime::format_duration(drain), "stopping; requests in progress may finish");
     shutdown.cancel();
     tasks.close();
     if tokio::time::timeout(drain, tasks.wait()).await.is_err() {

@@ -1,6 +1,6 @@
 //! What serves requests now: a plan, with the backends and the keys that it needs.
 //!
-//! A reload replaces it as a whole. A request uses the one that was current when it began, to its end.
+//! A reload replaces it as a whole. A request uses the plan that was current when the request began, until its end.
 
 use std::sync::Arc;
 
@@ -20,5 +20,5 @@ pub struct Serving<U> {
     pub upstream: U,
 }
 
-/// The one that serves new requests.
+/// The plan that serves new requests.
 pub type Current<U> = Arc<ArcSwap<Serving<U>>>;

@@ -8,12 +8,12 @@ pub const SOCKET: &str = "SIGNET_SOCKET";
 /// The variable with the users that may serve the socket.
 pub const SIDECAR_UIDS: &str = "SIGNET_GATEWAY_SIDECAR_UIDS";
 
-/// Where the sidecar is, and who may be it.
+/// Where the sidecar is, and which users may run it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SidecarSettings {
     /// The path of its socket.
     pub socket: PathBuf,
-    /// Whether the environment names the socket. If not, there may be no sidecar, which is no fault.
+    /// Whether the environment names the socket. If not, a missing sidecar is not an error.
     pub is_expected: bool,
     /// The users that may serve the socket. Root and our own user always may.
     pub sidecar_uids: BTreeSet<u32>,
@@ -35,8 +35,8 @@ impl SidecarSettings {
             Some(path) if PathBuf::from(path).is_absolute() => PathBuf::from(path),
             Some(path) => {
                 return Err(format!(
-                    "{SOCKET} is {path:?}, which is no absolute path; write the path of the sidecar's socket, or off \
-                     if there is no sidecar"
+                    "{SOCKET} is {path:?}, which is not an absolute path; write the path of the sidecar's socket, or \
+                     off if there is no sidecar"
                 ));
             }
             None => match variable("XDG_RUNTIME_DIR")
@@ -66,7 +66,7 @@ fn uids(text: &str) -> Result<BTreeSet<u32>, String> {
     words
         .map(|word| {
             word.parse().map_err(|_| {
-                format!("{SIDECAR_UIDS} has {word:?}, which is no user id; write numbers, such as 1000,1001")
+                format!("{SIDECAR_UIDS} has {word:?}, which is not a user id; write numbers, such as 1000,1001")
             })
         })
         .collect()

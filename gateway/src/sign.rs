@@ -21,11 +21,11 @@ use crate::tree::{self, Members, Tree};
 /// The path of the sidecar's socket that signs.
 const PATH: &str = "/v1/sign";
 
-/// Why a member was not signed. The answer is then not sent, because a client must not take claims for a token.
+/// Why a member was not signed. The answer is then not sent, because a client must not mistake claims for a token.
 #[derive(Debug, thiserror::Error)]
 pub enum NotSigned {
     /// There is no sidecar.
-    #[error("there is no sidecar (SIGNET_SOCKET is off), and only it can sign")]
+    #[error("there is no sidecar (SIGNET_SOCKET is off), and only a sidecar can sign")]
     NoSidecar,
     /// The sidecar does not answer.
     #[error("the sidecar did not sign")]
@@ -49,7 +49,7 @@ pub enum NotSigned {
         /// The problem, worded to follow the name.
         why: &'static str,
     },
-    /// The sidecar signed otherwise than the file says.
+    /// The sidecar signed with another key or issuer than the file requires.
     #[error(
         "the sidecar signs with {found}, and {key} of auth/signer says {wanted}; make both the same, or remove {key}"
     )]
@@ -90,13 +90,13 @@ struct Problem {
     detail: String,
 }
 
-/// The request that signs these claims. `None` if the member is no object: it stays as it is then.
+/// The request that signs these claims. `None` if the member is not an object: it is then left unchanged.
 ///
-/// The sidecar sets `iss`, `iat`, `exp` and `jti` itself. `exp` becomes the lifetime that is asked for, and `iat` is left
-/// out. Any other contradiction is refused by the sidecar.
+/// The sidecar sets `iss`, `iat`, `exp` and `jti` itself. `exp` becomes the requested lifetime, and `iat` is left out.
+/// The sidecar refuses any other contradiction.
 ///
 /// # Errors
-/// [`NotSigned::Claims`], if `exp` is no date in the future.
+/// [`NotSigned::Claims`], if `exp` is not a date in the future.
 fn request(signer: &Signer, member: &str, claims: Tree, now: Timestamp) -> Result<Option<Bytes>, NotSigned> {
     let Some(mut claims) = claims.into_object() else {
         return Ok(None);
@@ -108,7 +108,7 @@ fn request(signer: &Signer, member: &str, claims: Tree, now: Timestamp) -> Resul
     let ttl = match claims.remove("exp") {
         None => None,
         Some(Tree::Raw(text)) => {
-            let at: f64 = serde_json::from_slice(&text).map_err(|_| refused("has an exp that is no number"))?;
+            let at: f64 = serde_json::from_slice(&text).map_err(|_| refused("has an exp that is not a number"))?;
             let left = Duration::try_from_secs_f64(at)
                 .ok()
                 .and_then(|at| at.checked_sub(Duration::from_millis(u64::try_from(now.as_millis()).ok()?)))
@@ -116,7 +116,7 @@ fn request(signer: &Signer, member: &str, claims: Tree, now: Timestamp) -> Resul
                 .filter(|left| *left > 0);
             Some(left.ok_or_else(|| refused("has an exp that is not in the future"))?)
         }
-        Some(Tree::Object(_)) => return Err(refused("has an exp that is no number")),
+        Some(Tree::Object(_)) => return Err(refused("has an exp that is not a number")),
     };
     claims.remove("iat");
     let claims = serde_json::from_slice::<Box<RawValue>>(&tree::write(&claims))
@@ -125,7 +125,7 @@ fn request(signer: &Signer, member: &str, claims: Tree, now: Timestamp) -> Resul
     if let Some(ttl) = ttl {
         body["ttl"] = ttl.into();
     }
-    // The claims keep their digits, because they are written as they came.
+    // The numbers in the claims keep their digits, because the claims are passed on as they arrived.
     let rest = body.to_string();
     let rest = rest.trim_start_matches('{');
     Ok(Some(Bytes::from(format!(r#"{{"claims":{},{rest}"#, claims.get()))))
@@ -134,7 +134,7 @@ fn request(signer: &Signer, member: &str, claims: Tree, now: Timestamp) -> Resul
 /// The token in the sidecar's answer, as a member of the answer to the client.
 ///
 /// # Errors
-/// [`NotSigned`], if there is none, or it is not what the file says.
+/// [`NotSigned`], if there is none, or it is not what the file requires.
 fn token(signer: &Signer, status: StatusCode, body: &[u8]) -> Result<Tree, NotSigned> {
     if status != StatusCode::OK {
         let detail = serde_json::from_slice(body).map_or_else(|_| String::new(), |problem: Problem| problem.detail);

@@ -1,7 +1,7 @@
 //! The event streams of the local socket: the ring, and every key that this sidecar accepts.
 //!
 //! A stream holds one document. If its reader is slower than the changes, it gets the latest one and misses those in
-//! between. A connection whose reader takes nothing is closed like any other.
+//! between. If a reader reads nothing, its connection is closed like any other.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -99,7 +99,7 @@ struct UnknownKeyRequest {
 
 impl Service {
     /// Handles a report from a gateway that verifies tokens itself: a token of this issuer names an unknown key. It has
-    /// the effect of such a token here: an early reading, at most one per cool-down.
+    /// the same effect as such a token in a request to this sidecar: an early reading, at most one per cool-down.
     ///
     /// # Errors
     /// [`Problem`] if the body is malformed, or no tokens of the issuer are accepted.

@@ -23,7 +23,7 @@ use crate::target::Target;
 const AT_ONCE: usize = 16;
 /// How long one client may take.
 const LIMIT: Duration = Duration::from_secs(10);
-/// The number of loopback addresses that are used: 127.1.0.0 and those that follow.
+/// The number of loopback addresses that are used, starting with 127.1.0.0.
 const ADDRESSES: u32 = 1 << 23;
 
 /// An order of clients.
@@ -55,7 +55,7 @@ struct Run {
     next: std::cell::Cell<u64>,
 }
 
-/// Sends the clients, as many as ordered or as the time allows.
+/// Runs as many clients as requested, or as the time allows.
 pub(crate) fn send(crowd: &Crowd) -> Result<Memory, LoadError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -96,7 +96,7 @@ async fn conduct(crowd: &Crowd) -> Result<Memory, LoadError> {
 }
 
 impl Run {
-    /// Sends clients until there were so many, or until this instant. Returns the number of all clients so far.
+    /// Runs clients until their number is reached, or until this instant. Returns the number of all clients so far.
     async fn until(self: &Rc<Self>, clients: u64, end: Instant) -> Result<u64, LoadError> {
         let mut tasks = JoinSet::new();
         for _ in 0..AT_ONCE {

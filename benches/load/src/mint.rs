@@ -1,4 +1,4 @@
-//! Makes tokens with a key of its own, and the JWKS that verifies them. Gateways that fetch a JWKS can then be measured
+//! Makes tokens with its own key, and the JWKS that verifies them. Gateways that fetch a JWKS can then be measured
 //! without a sidecar.
 //!
 //! Writes one value of an `Authorization` header per line: `Bearer eyJ…`. All tokens are different and equally long.

@@ -42,7 +42,7 @@ pub struct AcceptedKeys {
 /// An issuer whose tokens a sidecar accepts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AcceptedIssuer {
-    /// The `iss` of its tokens. Its keys verify no others.
+    /// The `iss` of its tokens. Its keys verify no other tokens.
     pub issuer: Issuer,
     /// Whether the keys are those of the sidecar's own ring.
     pub own: bool,

@@ -41,7 +41,7 @@ pub enum Format {
     Toml,
 }
 
-/// The error if a text is not of its format.
+/// The error if a text is not in its format.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Malformed {
     /// The number of the line, from 1.
@@ -90,7 +90,7 @@ impl Format {
 }
 
 impl Document {
-    /// Reads a file. `None` if it cannot be parsed. All problems, also those of keys, are in `report`.
+    /// Reads a file. `None` if it cannot be parsed. All problems, including those with keys, are in `report`.
     pub fn read(
         path: &Path,
         variables: &[(String, String)],
@@ -173,8 +173,8 @@ fn text(path: &Path) -> Result<String, String> {
 fn template(text: &str) -> &'static str {
     match text.contains("{{") {
         true => {
-            ". It looks like a template of flexible configuration, which is never read here: have KrakenD write what it makes of \
-             it (FC_OUT), and read that"
+            ". It looks like a template of flexible configuration, which signet-gateway does not read: have KrakenD \
+             write the expanded file (FC_OUT), and use that"
         }
         false => "",
     }

@@ -14,7 +14,7 @@ use super::json::{self, DEEPEST, Member, Node, Value};
 /// they make trees of 6,400 levels, which are too deep for the stack of a usual thread.
 const STACK: usize = 64 * 1024 * 1024;
 
-/// Parses a document. Two equal keys are refused by the library.
+/// Parses a document. The library refuses duplicate keys.
 ///
 /// # Errors
 /// [`Malformed`], with the first place that is not TOML, or that JSON cannot express.
@@ -65,7 +65,7 @@ impl Reader<'_> {
     }
 
     fn node(&self, value: &DeValue<'_>, span: Range<usize>, above: usize, depth: usize) -> Result<Node, Malformed> {
-        // A table that only the headers of others name has no place of its own.
+        // A table that appears only in the headers of other tables has no position of its own.
         let line = self.line(span.start).max(above);
         if depth == DEEPEST {
             return Err(self.wrong(span.start, "arrays and tables are nested more than 64 deep"));

@@ -1,8 +1,8 @@
 //! Parses YAML to the same tree as JSON, with the line of every value.
 //!
 //! The library yields events; the meaning of plain texts is decided here, by the core schema of YAML 1.2. A text that
-//! readers of YAML understand differently is refused. Aliases copy at most [`MOST_COPIED`] bytes, so a small file cannot
-//! become a large one.
+//! YAML parsers read differently is refused. Aliases copy at most [`MOST_COPIED`] bytes, so a small file cannot become
+//! a large one.
 
 use std::collections::HashMap;
 
@@ -84,7 +84,7 @@ impl Builder {
             }
             Event::Alias(anchor) => {
                 let Some(node) = self.anchors.get(&anchor) else {
-                    return Err(wrong(at, "this alias is a part of the value that it repeats"));
+                    return Err(wrong(at, "this alias is inside the value that it repeats"));
                 };
                 let node = node.clone();
                 self.count(&node, at)?;
@@ -112,11 +112,11 @@ impl Builder {
                     let line = done.line;
                     self.put(Node { line, value }, done.anchor, false, at)
                 }
-                None => Err(wrong(at, "something ends here that did not begin")),
+                None => Err(wrong(at, "something ends here that was not started")),
             },
             Event::DocumentStart(_) if self.root.is_some() => Err(wrong(
                 at,
-                "a second document begins here; a file has one, so remove the line ---",
+                "a second document begins here, but a file may have only one; remove the line ---",
             )),
             Event::DocumentStart(_) | Event::DocumentEnd | Event::StreamStart | Event::StreamEnd | Event::Nothing => {
                 Ok(())
@@ -164,7 +164,10 @@ impl Builder {
     fn count(&mut self, node: &Node, at: &Marker) -> Result<(), Malformed> {
         self.copied = self.copied.saturating_add(size(node));
         match self.copied > MOST_COPIED {
-            true => Err(wrong(at, "anchors and aliases make too large a document of this file")),
+            true => Err(wrong(
+                at,
+                "with its anchors and aliases expanded, this file would be too large a document",
+            )),
             false => Ok(()),
         }
     }
@@ -221,7 +224,7 @@ fn size(node: &Node) -> usize {
         }
 }
 
-/// How many arrays and objects are in each other. A value is at most [`DEEPEST`] deep when this is called.
+/// How deep arrays and objects are nested. A value is at most [`DEEPEST`] deep when this is called.
 fn depth(node: &Node) -> usize {
     match &node.value {
         Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
@@ -248,7 +251,7 @@ fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<Value, St
     Ok(value)
 }
 
-/// Refuses a tag that says something else than what the value is.
+/// Refuses a tag that contradicts the type of the value.
 fn tagged(tag: Option<&Tag>, kind: &str) -> Result<(), String> {
     match tag {
         Some(tag) if !tag.is_yaml_core_schema() || tag.suffix != kind => {
@@ -266,13 +269,13 @@ fn plain(text: &str) -> Result<Value, String> {
         "false" | "False" | "FALSE" => Ok(Value::Bool(false)),
         _ if json::is_number(text) => Ok(Value::Number(text.to_owned())),
         _ if is_ambiguous(text) => Err(format!(
-            "{text} is not a number for every reader of YAML; write digits as JSON does, or put the text into quotes"
+            "not all YAML parsers read {text} as the same value; write a number as in JSON, or put the text into quotes"
         )),
         _ => Ok(Value::Text(text.to_owned())),
     }
 }
 
-/// Whether some version or reader of YAML takes a text for a number that JSON does not have, such as `0x1f`, `007`,
+/// Whether some version or parser of YAML reads a text as a number that JSON does not have, such as `0x1f`, `007`,
 /// `1_000` or `.inf`.
 fn is_ambiguous(text: &str) -> bool {
     let text = text.to_ascii_lowercase();
@@ -354,7 +357,7 @@ mod tests {
             ("? [a]\n: 1", "name of a key is not a text"),
             ("{{ template }}: 1", "name of a key is not a text"),
             ("a: [1", "2:1 "),
-            ("a: &x [*x]", "part of the value"),
+            ("a: &x [*x]", "inside the value"),
             ("a: *x", "1:"),
             ("<<: 1", "value of the key <<"),
             (
@@ -389,7 +392,7 @@ mod tests {
             r#"{"x":{"a":1,"b":2},"y":{"c":3,"a":4},"z":{"b":5,"a":1,"c":3},"w":{"a":1,"b":2},"<<":6}"#
         );
         assert_eq!(read("a: &a b\n*a : 1"), r#"{"a":"b","b":1}"#);
-        // Keys that are written twice stay, for the walk to refuse them.
+        // Duplicate keys are kept here, and the walk refuses them.
         assert_eq!(read("a: 1\na: 2"), r#"{"a":1,"a":2}"#);
     }
 

@@ -90,7 +90,7 @@ impl Cors {
         if credentials && takes_any {
             cors.refuse(
                 "allow_credentials",
-                "with every origin allowed, browsers refuse credentials; name the origins in allow_origins",
+                "if every origin is allowed, browsers refuse credentials; list the origins in allow_origins",
             );
         }
         let methods = cors.texts("allow_methods");

@@ -59,7 +59,7 @@ fn connection_names(headers: &HeaderMap) -> Vec<HeaderName> {
 /// Which headers are passed on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HeaderFilter {
-    /// All headers are passed on, except those that never are.
+    /// All headers are passed on, except those that are never passed on.
     All,
     /// Only headers with these names are passed on.
     Names(Vec<HeaderName>),
@@ -93,7 +93,7 @@ impl HeaderFilter {
                 for lost in own.iter().filter(|name| !names.contains(name)) {
                     backend.warn(
                         "input_headers",
-                        format!("{lost} has no effect, as input_headers of the endpoint does not let it through"),
+                        format!("{lost} has no effect, because input_headers of the endpoint does not list it"),
                     );
                 }
                 Self::Names(own.into_iter().filter(|name| names.contains(name)).collect())

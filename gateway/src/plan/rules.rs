@@ -26,11 +26,11 @@ pub struct Rules {
     pub version: HeaderValue,
     /// Which paths are redirected to an existing one.
     pub redirects: Tolerance,
-    /// Whether a client learns why there is no answer.
+    /// Whether a client is told why there is no answer.
     pub tells_errors: bool,
     /// Which other origins may read answers.
     pub cors: Option<Cors>,
-    /// The proxies whose word on the address of a client counts.
+    /// The proxies that are trusted to report the address of a client.
     pub proxies: Proxies,
 }
 

@@ -1,6 +1,6 @@
 //! The members of an answer that are signed: the namespace `auth/signer`.
 //!
-//! The sidecar signs, so the gateway has no key. What the file says of keys must therefore be what the sidecar does, or
+//! The sidecar signs, so the gateway has no key. So the settings of keys in the file must match the sidecar, or be
 //! missing.
 
 use signet_core::Algorithm;
@@ -34,7 +34,7 @@ impl Signer {
         if members.is_empty() {
             signer.refuse(
                 "keys_to_sign",
-                "keys_to_sign is missing: the members of the answer that are signed, such as [\"access_token\"]",
+                "keys_to_sign is missing; list the members of the answer to sign, such as [\"access_token\"]",
             );
         }
         if !writes_object {

@@ -44,7 +44,7 @@ pub trait Values {
     fn text(&self, value: &Value) -> Option<std::borrow::Cow<'_, str>>;
 }
 
-/// Why these values give no URL.
+/// Why the values do not result in a URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoUrl {
     /// A value is missing, or empty where a segment must not be.
@@ -214,8 +214,8 @@ fn value(name: &str, names: Names<'_>) -> Result<Value, String> {
                 path: path.split('.').map(str::to_owned).collect(),
             }),
             false => Err(format!(
-                "{{{name}}} names the answer of backend {backend}, which has not answered yet: only a backend of a sequential \
-                 endpoint can use answers, and only of backends before it"
+                "{{{name}}} refers to the answer of backend {backend}, which has not answered yet: only a backend of a \
+                 sequential endpoint can use answers, and only those of backends before it"
             )),
         };
     }

@@ -17,7 +17,8 @@ use tokio::time::timeout;
 
 use crate::sidecar_settings::{SIDECAR_UIDS, SidecarSettings};
 
-/// How long connecting may take. A socket of this machine answers at once, unless its process is stopped.
+/// How long connecting may take. A connection to a socket on this machine succeeds at once, unless the process that
+/// serves it is stopped.
 const DEADLINE: Duration = Duration::from_secs(5);
 /// The maximum length of an answer in bytes.
 const LONGEST_ANSWER: usize = 128 * 1024;
@@ -25,7 +26,7 @@ const LONGEST_ANSWER: usize = 128 * 1024;
 /// The maximum number of idle connections that a thread keeps.
 const MOST_IDLE: usize = 16;
 
-/// Why the sidecar cannot be asked.
+/// Why the gateway cannot connect to the sidecar.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// Nobody serves the socket.
@@ -38,7 +39,7 @@ pub enum ConnectError {
     },
     /// A user who is not trusted serves the socket.
     #[error(
-        "user {uid} serves the sidecar's socket {}, so nothing from it is believed; if that is the sidecar's user, set \
+        "user {uid} serves the sidecar's socket {}, so the gateway does not use it; if that is the sidecar's user, set \
          {SIDECAR_UIDS}={uid}",
         path.display()
     )]
@@ -61,7 +62,7 @@ impl ConnectError {
 /// Connects to the socket. Nothing is sent to, or read from, a socket of a user who is not trusted.
 ///
 /// # Errors
-/// [`ConnectError`], if nobody serves the socket, or a user who may not.
+/// [`ConnectError`], if nobody serves the socket, or a user who may not serve it.
 pub async fn connect(settings: &SidecarSettings) -> Result<UnixStream, ConnectError> {
     let path = || settings.socket.clone();
     let unreachable = |source| ConnectError::Unreachable { path: path(), source };
@@ -69,7 +70,7 @@ pub async fn connect(settings: &SidecarSettings) -> Result<UnixStream, ConnectEr
     let stream = connected
         .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
         .map_err(unreachable)?;
-    // The kernel noted this when the socket began to listen (unix(7), SO_PEERCRED).
+    // The kernel recorded this user when the socket began to listen (unix(7), SO_PEERCRED).
     let uid = stream.peer_cred().map_err(unreachable)?.uid();
     match settings.may_serve(uid) {
         true => Ok(stream),
@@ -112,7 +113,7 @@ pub async fn post(
     }
     let stream = connect(settings).await?;
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
-    // It ends when the sender is dropped, or the sidecar closes it.
+    // The connection ends when the sender is dropped, or when the sidecar closes it.
     tokio::spawn(connection);
     exchange(settings, sender, path, body).await
 }

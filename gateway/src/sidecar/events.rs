@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use super::connect::{ConnectError, connect};
 use crate::sidecar_settings::SidecarSettings;
 
-/// A stream on which nothing comes for this long is gone. A heartbeat is due every 5 s.
+/// If nothing arrives on the stream for this time, the stream counts as lost. A heartbeat is due every 5 s.
 pub const SILENCE: Duration = Duration::from_secs(15);
 /// The maximum size of an event in bytes: a dozen issuers with as many keys as are allowed.
 const LONGEST: usize = 8 * 1024 * 1024;
@@ -33,14 +33,14 @@ pub enum StreamError {
          SIGNET_SOCKET_ALLOW_UIDS"
     )]
     Broken(#[from] hyper::Error),
-    /// The answer is no stream of keys.
+    /// The answer is not a stream of keys.
     #[error("the sidecar answered {0} to GET /v1/keys/events; update it to the version of this gateway")]
     Status(StatusCode),
     /// The sidecar closed the stream.
     #[error("the sidecar closed the stream of keys")]
     Closed,
-    /// Nothing came for too long.
-    #[error("the sidecar is silent: no heartbeat came for {} s", SILENCE.as_secs())]
+    /// Nothing arrived for too long.
+    #[error("the sidecar is silent: it sent no heartbeat for {} s", SILENCE.as_secs())]
     Silent,
     /// An event cannot be read.
     #[error("the sidecar sent an event that cannot be read: {0}")]
@@ -58,7 +58,7 @@ impl StreamError {
 /// An event of the stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeysEvent {
-    /// Every accepted key. It replaces all keys before.
+    /// Every accepted key. They replace all keys of earlier events.
     Keys(AcceptedKeys),
     /// The sidecar is alive.
     Heartbeat,
@@ -79,7 +79,7 @@ impl Drop for KeysStream {
 }
 
 impl KeysStream {
-    /// Connects, and asks for the stream.
+    /// Connects, and requests the stream.
     ///
     /// # Errors
     /// [`StreamError`], if there is no stream.
@@ -111,7 +111,7 @@ impl KeysStream {
     /// Waits for the next event.
     ///
     /// # Errors
-    /// [`StreamError`], if the stream ended or is silent. It cannot be used any more then.
+    /// [`StreamError`], if the stream ended or is silent. After that, it cannot be used any longer.
     pub async fn next(&mut self) -> Result<KeysEvent, StreamError> {
         timeout(SILENCE, self.read()).await.unwrap_or(Err(StreamError::Silent))
     }

@@ -1,4 +1,4 @@
-//! The task that follows the sidecar's stream of keys, and gives them to validators.
+//! The task that follows the sidecar's stream of keys, and passes the keys to validators.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -27,7 +27,8 @@ use crate::sidecar_settings::SidecarSettings;
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 /// The maximum wait before connecting again.
 const LONGEST_RETRY: Duration = Duration::from_secs(5);
-/// How long a lost stream may take to come back, as at an update of the sidecar, before the gateway fetches keys itself.
+/// How long the gateway waits for a lost stream to come back, for example during an update of the sidecar, before it
+/// fetches keys itself.
 const GRACE: Duration = Duration::from_secs(30);
 /// The minimum time between two reports of unknown keys.
 const REPORTS_APART: Duration = Duration::from_secs(1);
@@ -44,7 +45,7 @@ pub struct Sidecar {
     link: Arc<Link>,
     /// The last keys that the sidecar sent.
     sent: Mutex<Vec<Arc<SentKeys>>>,
-    /// The sources that get its keys. Those of a file that is no longer used are gone.
+    /// The sources that get the sidecar's keys. Sources of a file that is no longer used have been dropped.
     sources: Mutex<Vec<Weak<SidecarKeys>>>,
     is_followed: AtomicBool,
     /// Whether the first connection was made, or failed.
@@ -52,7 +53,7 @@ pub struct Sidecar {
 }
 
 impl Sidecar {
-    /// Follows nothing yet: a file without validators needs no sidecar.
+    /// Makes a value that follows nothing yet, because a file without validators needs no sidecar.
     #[must_use]
     pub fn new(settings: SidecarSettings, clock_watch: Arc<ClockWatch>) -> Arc<Self> {
         Arc::new(Self {
@@ -152,7 +153,7 @@ impl Sidecar {
         let set_by = self.clock_watch.set_by();
         let read = |sent| SentKeys::read(sent, set_by).map(Arc::new);
         let sent: Vec<Arc<SentKeys>> = keys.issuers.into_iter().filter_map(read).collect();
-        debug!(issuers = sent.len(), "keys came from the sidecar");
+        debug!(issuers = sent.len(), "keys arrived from the sidecar");
         for source in self.sources() {
             source.on_sent(&sent);
         }
@@ -189,7 +190,7 @@ impl Sidecar {
             let is_held = !needed.contains(&Arc::as_ptr(trusted));
             trusted.hold(is_held);
             if is_held && state == State::Live {
-                // The stream has newer ones.
+                // The stream has newer keys.
                 trusted.forget();
             }
         }
@@ -210,7 +211,8 @@ impl Sidecar {
         match error.is_absent() && !self.settings.is_expected {
             true => debug!("there is no sidecar, so the gateway fetches keys itself: {text}"),
             false => warn!(
-                "no keys come from the sidecar; the last ones stay in use, and in {} s the gateway fetches keys itself: {text}",
+                "no keys arrive from the sidecar; the last ones stay in use, and in {} s the gateway fetches keys \
+                 itself: {text}",
                 GRACE.as_secs()
             ),
         }

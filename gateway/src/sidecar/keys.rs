@@ -17,7 +17,8 @@ use signet_verify::{KeySource, Keys, NoKeys};
 
 use super::link::Link;
 
-/// How long the last keys of a stream are used after the sidecar was last heard, if they cannot be fetched either.
+/// How long the last keys of a stream are used after the sidecar's last event, if the gateway cannot fetch keys itself
+/// either.
 const MAX_STALE: Duration = Duration::from_secs(4 * 3600);
 
 /// The keys of one issuer, as the sidecar sent them. Instants are of the steady clock.
@@ -44,7 +45,7 @@ impl SentKeys {
             Some(at.shifted(-set_by))
         };
         let usable_until = match &sent.usable_until {
-            // A date that cannot be read is no reason to use keys for ever.
+            // If a date cannot be read, the keys must not be used for ever.
             Some(text) => Some(instant(text)?),
             None => None,
         };
@@ -97,14 +98,14 @@ impl KeyPlace {
     }
 }
 
-/// The keys of a place, at one instant. There are several issuers if they publish at the same URL.
+/// The keys of a place, at one instant. If several issuers publish at the same URL, it has the keys of all of them.
 #[derive(Debug)]
 struct StreamedKeys {
     issuers: Vec<Arc<SentKeys>>,
-    /// When the first key ends.
+    /// When the first key stops being usable.
     first_end: Option<Timestamp>,
     usable_until: Option<Timestamp>,
-    /// The instant of the look-up, if a key has ended by then.
+    /// The instant of the look-up, if a key is no longer usable by then.
     now: Option<Timestamp>,
 }
 
@@ -159,7 +160,7 @@ impl Keys for StreamedKeys {
 pub struct SidecarKeys {
     place: KeyPlace,
     streamed: ArcSwapOption<StreamedKeys>,
-    /// The gateway's own fetches. They are held while the stream has the keys.
+    /// The gateway's own fetches. They are paused while the stream has the keys.
     fetched: IssuerKeys,
     link: Arc<Link>,
 }

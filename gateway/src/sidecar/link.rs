@@ -15,15 +15,15 @@ pub(super) enum State {
     Starting,
     /// Events come.
     Live,
-    /// No events come since this instant of the steady clock, when the last one came.
+    /// The stream is lost. The last event arrived at this instant of the steady clock.
     Lost(Timestamp),
 }
 
-/// What the sources of keys know of the stream.
+/// What the sources of keys know about the stream.
 #[derive(Debug)]
 pub(super) struct Link {
     state: ArcSwap<State>,
-    /// The issuers of tokens with unknown keys, of which the sidecar is not told yet.
+    /// The issuers of tokens with unknown keys that have not been reported to the sidecar yet.
     reports: Mutex<BTreeSet<Issuer>>,
     has_reports: Notify,
 }
@@ -46,7 +46,7 @@ impl Link {
         self.state.store(Arc::new(state));
     }
 
-    /// When the last event came, if the stream is lost.
+    /// When the last event arrived, if the stream is lost.
     pub(super) fn lost_at(&self) -> Option<Timestamp> {
         match self.state() {
             State::Lost(at) => Some(at),

@@ -12,7 +12,7 @@ use super::pool::{self, Lease};
 /// The body of a backend's answer.
 #[derive(Debug)]
 pub struct UpstreamBody {
-    /// The body as hyper gives it. `None` only while this is dropped.
+    /// The body as hyper returns it. `None` only while this value is being dropped.
     body: Option<Incoming>,
     /// The connection, until the body has ended.
     lease: Option<Box<Lease>>,
@@ -32,7 +32,7 @@ impl UpstreamBody {
         this
     }
 
-    /// Gives the connection to the next request, unless this one still uses it.
+    /// Returns the connection for the next request, unless this request still uses it.
     fn release(&mut self) {
         if let Some(mut lease) = self.lease.take()
             && lease.connection.is_free()
@@ -72,7 +72,7 @@ impl Body for UpstreamBody {
 
 impl Drop for UpstreamBody {
     fn drop(&mut self) {
-        // If only a little is left of the body, hyper now reads that, and the connection can be used again.
+        // If only a little of the body is left, hyper now reads the rest, and the connection can be used again.
         self.body = None;
         self.release();
     }

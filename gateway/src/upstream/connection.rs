@@ -93,7 +93,8 @@ impl Connection {
         Poll::Pending
     }
 
-    /// Whether the connection can take another request. Call it when the answer was read, or is no longer wanted.
+    /// Whether the connection can take another request. Call this when the answer has been read, or is no longer
+    /// needed.
     pub(super) fn is_free(&mut self) -> bool {
         self.wakeups.set_due();
         if !self.sender.is_ready() {
@@ -114,7 +115,8 @@ impl Connection {
         if let Some(driver) = &mut self.driver
             && Pin::new(driver).poll(&mut own).is_ready()
         {
-            // The request learns of an error from the sender. Dropping the driver makes sure that it waits for nothing.
+            // The request learns of an error from the sender. Dropping the driver ensures that the request does not
+            // wait for ever.
             self.driver = None;
         }
     }

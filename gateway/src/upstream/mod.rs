@@ -75,8 +75,8 @@ impl Pools {
             .map_err(io::Error::other)?;
         let builder = match connections.are_over_tls {
             true => builder.with_platform_verifier().map_err(io::Error::other)?,
-            // Redirects lead only to hosts of the file, so no connection will be over TLS. Reading some 150 certificates
-            // would be a third of the start.
+            // Redirects lead only to hosts in the file, so no connection will use TLS. Reading some 150 certificates
+            // would take a third of the start.
             false => builder.with_root_certificates(RootCertStore::empty()),
         };
         let tls = builder.with_no_client_auth();

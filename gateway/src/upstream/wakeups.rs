@@ -1,4 +1,4 @@
-//! Tells a task when its connection needs it, without waking it for what the task itself has caused.
+//! Wakes a task when its connection needs it, but not for events that the task itself has caused.
 //!
 //! A request and its connection are polled by one task, in turn. Each would wake the task for the other, although the
 //! task is about to poll both anyway.
@@ -34,7 +34,7 @@ impl Wakeups {
 
     /// Whether the connection must be polled. If not, this task is woken when it must.
     pub(super) fn is_due(&self, cx: &Context<'_>) -> bool {
-        // In this order, so that an event in between wakes the task.
+        // The order matters: an event in between must wake the task.
         self.task.register(cx.waker());
         self.state.load(Ordering::Acquire) != RESTING
     }

@@ -138,7 +138,7 @@ fn an_answer_without_length_is_read_no_further_than_its_bound() {
     let backend = Backend::start(|_, stream| {
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{\"a\":\"");
         let piece = vec![b'a'; 1024 * 1024];
-        // Until the other side closes the connection.
+        // Keeps the connection open until the other side closes it.
         while stream.write_all(&piece).is_ok() {}
     });
     let gateway = served(&backend, "20s");

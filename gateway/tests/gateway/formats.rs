@@ -105,7 +105,7 @@ fn a_problem_has_its_line_and_path_and_the_exit_code() {
         (
             "krakend.yaml",
             YAML.replace("PORT", "0x1F90"),
-            "line 2: not YAML, at column 7: 0x1F90 is not a number for every",
+            "line 2: not YAML, at column 7: not all YAML parsers read 0x1F90 as",
         ),
         (
             "krakend.toml",

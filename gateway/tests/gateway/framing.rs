@@ -65,7 +65,7 @@ fn a_length_beside_chunks_reaches_the_backend_as_neither() {
             "POST /x HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{headers}\r\n5\r\nhello\r\n0\r\n\r\n"
         ));
         let status = answer.get(9..12).unwrap_or_default();
-        // Either the request was refused, or the gateway has framed it itself.
+        // Either the gateway refused the request, or it has written the framing itself.
         for asked in backend.asked() {
             assert_eq!(asked.body, "hello");
             let framings = [asked.header("content-length"), asked.header("transfer-encoding")];

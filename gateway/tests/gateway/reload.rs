@@ -36,8 +36,8 @@ impl Kept {
     }
 }
 
-/// Thousands of requests, on connections that are kept and on new ones, while the file changes 20 times, each second time
-/// for the worse.
+/// Thousands of requests, on connections that are kept alive and on new ones, while the file changes 20 times. Every
+/// other change makes the file invalid.
 #[test]
 fn a_reload_under_load_loses_no_request() {
     let backend = Backend::start(|_, stream| reply(stream, 200, &[], "{\"a\":1}"));
@@ -83,7 +83,7 @@ fn a_reload_under_load_loses_no_request() {
     }
 }
 
-/// Ends the load, also if the test fails.
+/// Ends the load, even if the test fails.
 struct End<'a>(&'a AtomicBool);
 
 impl Drop for End<'_> {
@@ -123,7 +123,7 @@ fn a_request_under_way_ends_with_the_file_that_it_began_with() {
     assert_eq!(answer.json(), json!({"new": {"a": 1}}), "the connection goes on");
 }
 
-/// The token is known, the key is there, and the connection is open: a reload starts none of them again.
+/// The token is verified, the key is fetched, and the connection is open: a reload repeats none of this.
 #[test]
 fn connections_to_backends_and_keys_survive_a_reload() {
     let issuer = Issuer::new();
@@ -198,7 +198,8 @@ fn what_needs_a_restart_is_refused_by_name_and_the_rest_with_it() {
     assert!(gateway.get("/x").body.starts_with("{\"v2\""));
 }
 
-/// The address of a client is asked of a proxy that the newest file trusts, also on connections of before.
+/// The address of a client comes from a proxy that the newest file trusts, even on connections that were open before
+/// the reload.
 #[test]
 fn a_connection_of_before_obeys_the_new_file() {
     let backend = Backend::echo();
@@ -218,7 +219,7 @@ fn a_connection_of_before_obeys_the_new_file() {
     assert_eq!(client(), "203.0.113.7");
 }
 
-/// An editor writes a file piece by piece. The pieces are no reason for an error in the log.
+/// An editor writes a file piece by piece. The incomplete file must not cause an error in the log.
 #[test]
 fn a_file_that_is_being_written_is_waited_for() {
     let backend = Arc::new(Backend::echo());

@@ -1,4 +1,4 @@
-//! What of a client's request reaches a backend, and how endpoints are found.
+//! Which parts of a client's request reach a backend, and how endpoints are found.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 
@@ -153,7 +153,7 @@ fn an_answer_is_handed_on_as_it_comes() {
         let head = "HTTP/1.1 201 Made\r\ntransfer-encoding: chunked\r\nset-cookie: a=1\r\nset-cookie: b=2\r\n\
                     connection: x-hop\r\nx-hop: 1\r\nkeep-alive: timeout=5\r\n\r\n5\r\nfirst\r\n";
         stream.write_all(head.as_bytes()).expect("sent");
-        // The rest comes only once the client has the first piece.
+        // The rest is sent only once the client has the first piece.
         receive.lock().expect("a lock").recv().expect("a word");
         stream.write_all(b"6\r\nsecond\r\n0\r\n\r\n").expect("sent");
     });

@@ -219,7 +219,7 @@ fn a_sidecar_that_is_killed_is_no_outage_and_is_followed_again() {
     }
     assert_eq!(ask(&gateway, "/0", &stranger).status, 401);
 
-    // The key that signs is revoked while the gateway is alone, so another one signs at once.
+    // The key that signs is revoked while the gateway has no sidecar, so another key signs at once.
     sidecar.keys(&["revoke", &kid(&token), "--reason", "test"]);
     let sidecar = spec.start();
     let next = sidecar.token(&json!({}));
@@ -344,7 +344,7 @@ fn a_new_key_of_an_issuer_reaches_the_gateway_with_the_sidecar_and_without() {
     assert!(passes(&first) && !passes(&second));
     let fetched = fetches();
     *jwks.lock().expect("a lock") = second.jwks();
-    // The token of an unknown key makes the gateway tell the sidecar, and the sidecar fetch.
+    // A token with an unknown key makes the gateway report it to the sidecar, and the sidecar fetch keys.
     soon("the second key", || passes(&second));
     assert!(!passes(&first), "the issuer does not publish it any more");
     assert!(fetches() > fetched);

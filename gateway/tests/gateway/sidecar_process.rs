@@ -60,7 +60,7 @@ impl Spec {
         self
     }
 
-    /// Runs as a [`STRANGER`]. Only root can start it so.
+    /// Runs as a [`STRANGER`]. Only root can start it like this.
     pub(crate) fn of_stranger(mut self) -> Self {
         let everybody = std::fs::Permissions::from_mode(0o777);
         std::fs::set_permissions(&self.directory, everybody).expect("opened");
@@ -131,7 +131,7 @@ impl Sidecar {
         &self.spec
     }
 
-    /// Kills the process, like a power cut.
+    /// Kills the process, as a power cut would.
     pub(crate) fn kill(&mut self) {
         // It may have ended by itself.
         let _ = self.child.kill();

@@ -146,7 +146,7 @@ fn what_cannot_be_done_is_refused_at_the_start_with_what_to_do() {
         (json!({"alg": "HS256"}), "json", "/s", "SIGNET_ALGORITHM"),
         (json!({}), "no-op", "/s", "write json as output_encoding"),
         (json!({}), "json", "off", "SIGNET_SOCKET is off"),
-        (json!({}), "json", "relative", "no absolute path"),
+        (json!({}), "json", "relative", "not an absolute path"),
     ] {
         let (code, text) = check(signer.clone(), output, socket);
         assert_eq!(code, Some(64), "{signer}: {text}");

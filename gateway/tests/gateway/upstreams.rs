@@ -43,7 +43,7 @@ fn backend() -> Backend {
         }
         "/error" => reply(stream, 500, JSON, r#"{"error":"something that nobody reads"}"#),
         "/stale" => {
-            // Nothing says that the connection ends after this answer.
+            // The answer does not announce that the connection ends after it.
             reply(stream, 200, JSON, OBJECT);
             let _ = stream.shutdown(std::net::Shutdown::Both);
         }
@@ -90,7 +90,7 @@ fn a_connection_that_the_backend_closed_fails_no_request() {
     for number in 0..40 {
         let answer = gateway.get("/stale");
         assert_eq!((answer.status, answer.body.as_str()), (200, OBJECT), "request {number}");
-        // Long enough for the end of the connection to arrive. Without it, a request could still be sent there.
+        // Waits long enough for the end of the connection to arrive. Before that, a request could still be sent on it.
         std::thread::sleep(Duration::from_millis(5));
     }
     assert_eq!(backend.connections(), 40);

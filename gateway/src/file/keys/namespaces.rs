@@ -270,10 +270,7 @@ const LOGGING: &[Key] = &[
     ignored("syslog", "the log is written to standard error"),
     ignored("syslog_facility", "the log is written to standard error"),
     key("format"),
-    ignored(
-        "custom_format",
-        "the log has two formats: text at a terminal, JSON elsewhere",
-    ),
+    ignored("custom_format", "the log is text at a terminal, and JSON elsewhere"),
 ];
 
 /// All of them.

@@ -3,8 +3,9 @@
 use super::endpoint::ENDPOINT;
 use super::{Holds, Key, Scope, holding, ignored, key, only, protecting, refused};
 
-const OWN_BOUNDS: &str = "the listener has bounds of its own: a head must come within read_header_timeout, a connection that is \
-                          idle for 90 s is closed, and one that stops reading is closed when others need its memory";
+const OWN_BOUNDS: &str = "the listener has its own limits: a head must arrive within read_header_timeout, a connection \
+                          that is idle for 90 s is closed, and one that stops reading is closed when others need its \
+                          memory";
 
 /// The keys of the root.
 pub const ROOT: &[Key] = &[
@@ -68,7 +69,8 @@ pub const ROOT: &[Key] = &[
     protecting(only(
         "allow_insecure_connections",
         "false",
-        "certificates of backends are always verified; remove the key, and have the machine trust the authority of the backends",
+        "certificates of backends are always verified; remove the key, and add the authority of the backends to those \
+         that the machine trusts",
     )),
     protecting(refused(
         "tls",
