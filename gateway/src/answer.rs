@@ -19,6 +19,7 @@ use crate::plan::filters::remove_hop_by_hop;
 use crate::plan::signer::Signer;
 use crate::plan::template::NoUrl;
 use crate::plan::{Backend, Endpoint, Fixed, Flow, OnError, Output, Plan, When};
+use crate::race::race;
 use crate::sign::{self, NotSigned};
 use crate::tree::{self, Members, Tree};
 use crate::upstream::{RequestBody, Upstream, UpstreamBody};
@@ -57,6 +58,7 @@ pub async fn answer<U: Upstream>(
     body: Arriving,
 ) -> Response {
     let now = Instant::now();
+    let deadline = now + endpoint.timeout;
     let asking = Asking {
         upstream,
         plan,
@@ -64,12 +66,11 @@ pub async fn answer<U: Upstream>(
         call,
     };
     match endpoint.flow {
-        Flow::Stream => asking.stream(body, now + endpoint.timeout).await,
-        Flow::Alone if endpoint.hands_on_octets() => asking.octets(body, now + endpoint.timeout).await,
-        Flow::Alone => {
-            let asked = asking.alone(body, now + endpoint.timeout).await;
-            asking.finish(asked, now + endpoint.timeout).await
-        }
+        Flow::Stream | Flow::Alone if endpoint.repeats_body() => match body::read(body, LONGEST_BODY).await {
+            Ok(whole) => asking.one(copy(&whole), deadline).await,
+            Err(problem) => problem.into_response(),
+        },
+        Flow::Stream | Flow::Alone => asking.one(passed_on(body), deadline).await,
         Flow::Merge | Flow::Chain => {
             // The remaining time is for merging the answers.
             let deadline = now + endpoint.timeout * 85 / 100;
@@ -94,6 +95,18 @@ struct Asking<'a, U> {
 }
 
 impl<U: Upstream> Asking<'_, U> {
+    /// The answer of the only backend.
+    async fn one(&self, body: RequestBody, deadline: Instant) -> Response {
+        match self.endpoint.flow {
+            Flow::Stream => self.stream(body, deadline).await,
+            _ if self.endpoint.hands_on_octets() => self.octets(body, deadline).await,
+            _ => {
+                let asked = self.alone(body, deadline).await;
+                self.finish(asked, deadline).await
+            }
+        }
+    }
+
     async fn head(
         &self,
         backend: &Backend,
@@ -112,16 +125,20 @@ impl<U: Upstream> Asking<'_, U> {
         body: RequestBody,
         deadline: Instant,
     ) -> Result<(Part, Room), Failed> {
-        let response = self.head(backend, answers, body, deadline).await?;
-        ask::object(backend, response, deadline).await
+        let ask = |body, deadline| async move {
+            let response = self.head(backend, answers, body, deadline).await?;
+            ask::object(backend, response, deadline).await
+        };
+        race(self.endpoint, body, deadline, ask, |(part, _)| part.is_complete).await
     }
 
     /// Streams the answer of a backend to the client.
-    async fn stream(&self, body: Arriving, deadline: Instant) -> Response {
+    async fn stream(&self, body: RequestBody, deadline: Instant) -> Response {
         let Some(backend) = self.endpoint.backends.first() else {
             return self.failed(Vec::new());
         };
-        match self.head(backend, &[], passed_on(body), deadline).await {
+        let ask = |body, deadline| self.head(backend, &[], body, deadline);
+        match race(self.endpoint, body, deadline, ask, |_| true).await {
             // The gateway never requests another protocol.
             Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                 self.failed(vec![Failed::Broken("it switched protocols".to_owned())])
@@ -145,7 +162,7 @@ impl<U: Upstream> Asking<'_, U> {
     }
 
     /// Passes on the object of the only backend without parsing it.
-    async fn octets(&self, body: Arriving, deadline: Instant) -> Response {
+    async fn octets(&self, body: RequestBody, deadline: Instant) -> Response {
         let Some(backend) = self.endpoint.backends.first() else {
             return self.failed(Vec::new());
         };
@@ -153,11 +170,11 @@ impl<U: Upstream> Asking<'_, U> {
             let brought = self.alone(body, deadline).await;
             return self.finish(brought, deadline).await;
         }
-        let asked = match self.head(backend, &[], passed_on(body), deadline).await {
-            Ok(response) => ask::octets(backend, response, deadline).await,
-            Err(failed) => Err(failed),
+        let ask = |body, deadline| async move {
+            let response = self.head(backend, &[], body, deadline).await?;
+            ask::octets(backend, response, deadline).await
         };
-        match asked {
+        match race(self.endpoint, body, deadline, ask, |_| true).await {
             Ok((octets, _room)) => {
                 let is_complete = !tree::is_empty_object(&octets);
                 self.written(JSON, octets, is_complete)
@@ -166,11 +183,11 @@ impl<U: Upstream> Asking<'_, U> {
         }
     }
 
-    async fn alone(&self, body: Arriving, deadline: Instant) -> Brought {
+    async fn alone(&self, body: RequestBody, deadline: Instant) -> Brought {
         let Some(backend) = self.endpoint.backends.first() else {
             return Brought::default();
         };
-        gathered(vec![self.object(backend, &[], passed_on(body), deadline).await])
+        gathered(vec![self.object(backend, &[], body, deadline).await])
     }
 
     /// Calls all backends at once. If two members have the same name, the member of the later backend in the file wins.

@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use http::{Request, Response, StatusCode, Uri, uri};
 use http_body::Body as _;
-use http_body_util::{BodyExt as _, Either, Full};
+use http_body_util::{BodyExt as _, Either};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 
@@ -16,7 +16,7 @@ use crate::failed::{Failed, LONGEST};
 use crate::plan::rules::AGENT;
 use crate::plan::template::{NoUrl, Value, Values};
 use crate::plan::{Backend, Encoding, OnError};
-use crate::redirect;
+use crate::redirect::{self, BodyOnRedirect};
 use crate::tree::{self, Members, Tree, Unfit};
 use crate::upstream::{RequestBody, Upstream, UpstreamBody};
 
@@ -141,20 +141,29 @@ pub async fn ask<U: Upstream>(
     let mut request = request(backend, call, answers, body).map_err(Failed::NoUrl)?;
     for _ in 0..=redirect::MOST {
         let (method, uri) = (request.method().clone(), request.uri().clone());
-        let had_body = !request.body().is_end_stream();
+        let copy = match request.body() {
+            Either::Left(whole) if backend.resends_body => Some(whole.clone()),
+            _ => None,
+        };
+        let sent_body = match (request.body().is_end_stream(), &copy) {
+            (true, _) => BodyOnRedirect::None,
+            (false, Some(_)) => BodyOnRedirect::SentAgain,
+            (false, None) => BodyOnRedirect::Gone,
+        };
         let response = match timeout_at(deadline, upstream.send(request)).await {
             Ok(sent) => sent?,
             Err(_) => return Err(Failed::Late),
         };
         let status = response.status();
         let next = match backend.follows && status.is_redirection() {
-            true => redirect::next(&backend.hosts, &method, &uri, had_body, status, response.headers()),
+            true => redirect::next(&backend.hosts, &method, &uri, sent_body, status, response.headers()),
             false => None,
         };
         let Some(next) = next else {
             return Ok(response);
         };
-        request = Request::new(Either::Left(Full::default()));
+        let body = copy.filter(|_| next.keeps_body).unwrap_or_default();
+        request = Request::new(Either::Left(body));
         *request.method_mut() = next.method;
         *request.uri_mut() = next.uri;
         *request.headers_mut() = headers(backend, call);

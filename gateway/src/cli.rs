@@ -19,6 +19,7 @@ use crate::plan::rules::AGENT;
 use crate::plan_file::PlanFile;
 use crate::run;
 use crate::sidecar_settings::SidecarSettings;
+use crate::trial;
 
 /// The result of a command.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -113,6 +114,13 @@ fn command() -> Command {
                            fetched",
                     )
                     .short('n'),
+                )
+                .arg(
+                    flag(
+                        "test-gin-routes",
+                        "Also try what the file names on this machine: port, certificates, keys and backends",
+                    )
+                    .short('t'),
                 ),
         )
         .subcommand(Command::new("version").about("Print the version"))
@@ -143,9 +151,16 @@ fn check(matches: &ArgMatches, variables: &[(String, String)]) -> Outcome {
         Ok(file) => file,
         Err(refused) => return refused,
     };
-    let (plan, report) = file.compile();
+    let (plan, mut report) = file.compile();
     let file = file.path.display().to_string();
     let mut outcome = Outcome::default();
+    let plan = match matches.get_flag("test-gin-routes") {
+        true => plan.filter(|plan| {
+            trial::run(plan, &mut report);
+            report.is_good()
+        }),
+        false => plan,
+    };
     for warning in report.warnings() {
         let _ = writeln!(outcome.stderr, "warning: {warning}");
     }

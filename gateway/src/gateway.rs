@@ -2,18 +2,17 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, HOST, HeaderName, HeaderValue, LOCATION, ORIGIN};
 use http::request::Parts;
 use http::{Method, Request, StatusCode};
 use http_body_util::{Either, Full};
-use signet_base::{Clock as _, SystemClock, rfc3339};
 use signet_edge::Handler;
-use signet_edge::body::{Arriving, empty, json};
+use signet_edge::body::{Arriving, empty};
 
 use crate::answer::{self, COMPLETED, Response};
 use crate::ask::Call;
 use crate::flowing::Flowing;
+use crate::own::Own;
 use crate::plan::Plan;
 use crate::plan::rules::Page;
 use crate::routes::{RouteMatch, Undecodable};
@@ -59,8 +58,8 @@ impl<U: Upstream> Passage<'_, U> {
 
     async fn answer(&self, request: Request<Arriving>) -> Response {
         let path = request.uri().path();
-        if self.plan().rules.health_path.as_deref() == Some(path) && request.method() == Method::GET {
-            return health();
+        if let Some(own) = Own::find(&self.plan().rules, request.method(), path) {
+            return own.answer(request).await;
         }
         let found = self.plan().routes.find(request.method(), path);
         let (endpoint, parameters) = match found {
@@ -140,10 +139,18 @@ impl<U: Upstream> Passage<'_, U> {
         }
         let mut response = match found {
             RouteMatch::OtherMethods(methods) => {
-                let mut response = self.page(StatusCode::METHOD_NOT_ALLOWED, &rules.method_not_allowed);
+                let asks_for_methods = rules.auto_options && request.method() == Method::OPTIONS;
+                let mut response = match asks_for_methods {
+                    true => empty(StatusCode::OK),
+                    false => self.page(StatusCode::METHOD_NOT_ALLOWED, &rules.method_not_allowed),
+                };
                 let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
                 if let Ok(allow) = HeaderValue::from_str(&names.join(", ")) {
                     response.headers_mut().insert(ALLOW, allow);
+                }
+                if asks_for_methods {
+                    response.headers_mut().insert(VERSION, rules.version.clone());
+                    return response;
                 }
                 response
             }
@@ -204,11 +211,6 @@ fn is_ambiguous(value: &str) -> bool {
         .windows(3)
         .any(|window| window[0] == b'%' && window[1].is_ascii_hexdigit() && window[2].is_ascii_hexdigit());
     is_encoded || value.contains(['?', '#']) || value == "." || value == ".."
-}
-
-fn health() -> Response {
-    let now = rfc3339(SystemClock.now());
-    json(Bytes::from(format!(r#"{{"agents":{{}},"now":"{now}","status":"ok"}}"#)))
 }
 
 #[cfg(test)]

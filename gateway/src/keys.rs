@@ -211,7 +211,7 @@ async fn wait(sources: &[Source]) {
 }
 
 /// The sources to follow, each once.
-fn places(validators: &[Validator]) -> Vec<TrustedIssuer> {
+pub(crate) fn places(validators: &[Validator]) -> Vec<TrustedIssuer> {
     let mut places: Vec<TrustedIssuer> = Vec::new();
     for validator in validators {
         let (keys, issuer) = (&validator.keys, name(&validator.keys));

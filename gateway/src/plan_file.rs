@@ -47,6 +47,7 @@ impl PlanFile {
             }
             if self.debug {
                 plan.log.level = Level::DEBUG;
+                plan.rules.has_debug = true;
             }
             plan.sidecar.clone_from(&self.sidecar);
             let signing = plan.endpoints.iter().filter(|endpoint| endpoint.signer.is_some());

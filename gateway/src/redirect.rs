@@ -19,22 +19,39 @@ pub struct Next {
     pub method: Method,
     /// The URL of the request.
     pub uri: Uri,
+    /// Whether the request has the body of the one before.
+    pub keeps_body: bool,
 }
 
-/// The next request, if the answer is a redirect that is followed. A body is never sent twice. A request with a body
-/// follows only redirects that lead to a GET (RFC 9110 §15.4).
+/// What a redirect can do with the body of the request before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyOnRedirect {
+    /// The request had no body.
+    None,
+    /// The body can be sent again.
+    SentAgain,
+    /// The body was sent, and is not sent again.
+    Gone,
+}
+
+/// The next request, if the answer is a redirect that is followed. A request with a body that is not sent again follows
+/// only redirects that lead to a GET (RFC 9110 §15.4).
 #[must_use]
 pub fn next(
     hosts: &Hosts,
     method: &Method,
     uri: &Uri,
-    had_body: bool,
+    body: BodyOnRedirect,
     status: StatusCode,
     headers: &HeaderMap,
 ) -> Option<Next> {
-    let method = match status {
-        StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND | StatusCode::SEE_OTHER => Method::GET,
-        StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT if !had_body => method.clone(),
+    let (method, keeps_body) = match status {
+        StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND | StatusCode::SEE_OTHER => (Method::GET, false),
+        StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT => match body {
+            BodyOnRedirect::None => (method.clone(), false),
+            BodyOnRedirect::SentAgain => (method.clone(), true),
+            BodyOnRedirect::Gone => return None,
+        },
         _ => return None,
     };
     let location = headers.get(LOCATION)?.to_str().ok()?;
@@ -44,7 +61,11 @@ pub fn next(
         return None;
     }
     let uri: Uri = to.as_str().parse().ok()?;
-    hosts.have(&uri).then_some(Next { method, uri })
+    hosts.have(&uri).then_some(Next {
+        method,
+        uri,
+        keeps_body,
+    })
 }
 
 #[cfg(test)]
@@ -53,13 +74,13 @@ mod tests {
 
     use super::*;
 
-    fn led(method: &Method, had_body: bool, status: u16, location: &str) -> Option<(String, String)> {
+    fn led(method: &Method, body: BodyOnRedirect, status: u16, location: &str) -> Option<(String, String)> {
         let hosts = Hosts::of(&["http://api:8080", "https://other"]);
         let uri: Uri = "http://api:8080/v1/a?b=c".parse().expect("a URL");
         let mut headers = HeaderMap::new();
         headers.insert(LOCATION, HeaderValue::from_str(location).expect("a value"));
         let status = StatusCode::from_u16(status).expect("a status");
-        let next = next(&hosts, method, &uri, had_body, status, &headers)?;
+        let next = next(&hosts, method, &uri, body, status, &headers)?;
         Some((next.method.to_string(), next.uri.to_string()))
     }
 
@@ -82,28 +103,46 @@ mod tests {
             ("file:///etc/passwd", None),
             ("http://[", None),
         ] {
-            assert_eq!(led(&Method::GET, false, 302, location), expected, "{location}");
+            assert_eq!(
+                led(&Method::GET, BodyOnRedirect::None, 302, location),
+                expected,
+                "{location}"
+            );
         }
     }
 
     #[test]
-    fn a_body_is_not_sent_twice() {
+    fn a_body_is_sent_again_only_if_the_file_says_so() {
         let post = Method::POST;
         for status in [301, 302, 303] {
             assert_eq!(
-                led(&post, true, status, "/x").map(|(method, _)| method).as_deref(),
+                led(&post, BodyOnRedirect::Gone, status, "/x")
+                    .map(|(method, _)| method)
+                    .as_deref(),
                 Some("GET")
             );
         }
         for status in [307, 308] {
-            assert_eq!(led(&post, true, status, "/x"), None);
+            assert_eq!(led(&post, BodyOnRedirect::Gone, status, "/x"), None);
             assert_eq!(
-                led(&post, false, status, "/x").map(|(method, _)| method).as_deref(),
+                led(&post, BodyOnRedirect::None, status, "/x")
+                    .map(|(method, _)| method)
+                    .as_deref(),
                 Some("POST")
             );
         }
+        let again = BodyOnRedirect::SentAgain;
+        assert_eq!(
+            led(&post, again, 307, "/x").map(|(method, _)| method).as_deref(),
+            Some("POST")
+        );
+        assert_eq!(
+            led(&post, again, 303, "/x").map(|(method, _)| method).as_deref(),
+            Some("GET")
+        );
+        assert_eq!(led(&post, again, 308, "http://evil/x"), None);
         for status in [200, 300, 304, 305, 400] {
-            assert_eq!(led(&Method::GET, false, status, "/x"), None, "{status}");
+            assert_eq!(led(&Method::GET, BodyOnRedirect::None, status, "/x"), None, "{status}");
         }
     }
 }

@@ -134,7 +134,7 @@ pub async fn run(file: PlanFile, seen: Option<u64>, plan: Plan, data_dir: &Path)
 }
 
 /// On a machine without IPv6, listens on all IPv4 addresses instead.
-async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
+pub(crate) async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
     let failed = |source| StartError::Listen { address, source };
     match TcpListener::bind(address).await {
         Err(error) if address.ip().is_unspecified() && error.kind() != io::ErrorKind::AddrInUse => {

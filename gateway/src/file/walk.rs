@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn what_is_not_built_is_refused_and_a_value_without_effect_is_not() {
-        assert!(told(r#"{"debug_endpoint":true}"#)[0].contains("not supported by this version"));
+        assert!(told(r#"{"disable_rest":true}"#)[0].contains("in this version of signet-gateway"));
         assert!(told(r#"{"debug_endpoint":false,"disable_rest":false}"#).is_empty());
         assert!(told(r#"{"extra_config":{"auth/signer":{}}}"#)[0].contains("belongs to an endpoint"));
         assert!(told(r#"{"extra_config":{"github.com/devopsfaith/krakend-cors":{}}}"#)[0].contains("short name"));

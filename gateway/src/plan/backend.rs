@@ -31,6 +31,8 @@ pub struct Backend {
     pub on_error: OnError,
     /// Whether to follow a redirect to one of the hosts.
     pub follows: bool,
+    /// Whether a redirect with status 307 or 308 is followed with the body of the request.
+    pub resends_body: bool,
 }
 
 /// How an answer is parsed.
@@ -111,6 +113,8 @@ impl Backend {
             );
         }
         let template = template(backend, context.names);
+        let client = backend.namespace("backend/http/client");
+        let flag = |key: &str| client.as_ref().is_some_and(|client| client.flag(key));
         Some(Self {
             method: method(backend).unwrap_or_else(|| context.method.clone()),
             hosts,
@@ -120,9 +124,8 @@ impl Backend {
             encoding: encoding?,
             shape,
             on_error: on_error(backend, context.streams),
-            follows: !backend
-                .namespace("backend/http/client")
-                .is_some_and(|client| client.flag("no_redirect")),
+            follows: !flag("no_redirect"),
+            resends_body: flag("send_body_on_redirect"),
         })
     }
 }

@@ -32,6 +32,8 @@ pub struct Endpoint {
     pub cache_control: Option<HeaderValue>,
     /// The backends of the endpoint.
     pub backends: Vec<Backend>,
+    /// How often the same request is sent to each backend. The first complete answer counts.
+    pub calls: u32,
     /// The order in which the backends are called.
     pub flow: Flow,
     /// The format of the answer.
@@ -107,6 +109,9 @@ pub struct Defaults {
     pub hosts: Vec<At<String>>,
 }
 
+/// The maximum of `concurrent_calls`.
+const MOST_CALLS: u64 = 16;
+
 /// Paths that the gateway answers itself.
 const RESERVED: [&str; 3] = ["/__debug", "/__echo", "/__health"];
 
@@ -159,11 +164,13 @@ impl Endpoint {
                 "static cannot be used with output_encoding no-op, because the response is not parsed; remove static",
             );
         }
+        let calls = calls(endpoint, &backends);
         let max_age = endpoint.duration("cache_ttl").unwrap_or(defaults.cache_ttl).as_secs();
         Some(Self {
             place: endpoint.at("endpoint"),
             path: path?.to_owned(),
             route: route?,
+            calls,
             timeout: timeout(endpoint, defaults.timeout),
             cache_control: (max_age > 0 && !streams)
                 .then(|| HeaderValue::from_str(&format!("public, max-age={max_age}")).ok())
@@ -183,6 +190,12 @@ impl Endpoint {
         })
     }
 
+    /// Whether a request may be sent more than once, so that its body must be read before.
+    #[must_use]
+    pub fn repeats_body(&self) -> bool {
+        self.calls > 1 || self.backends.iter().any(|backend| backend.resends_body)
+    }
+
     /// Whether the answer is the bytes of the only backend, after a check.
     #[must_use]
     pub fn hands_on_octets(&self) -> bool {
@@ -195,6 +208,22 @@ impl Endpoint {
                 .iter()
                 .all(|backend| backend.encoding == super::backend::Encoding::Json && backend.shape.is_nothing())
     }
+}
+
+/// Reads `concurrent_calls`.
+fn calls(endpoint: &Section<'_>, backends: &[Backend]) -> u32 {
+    let calls = endpoint.number("concurrent_calls", 1..=MOST_CALLS).unwrap_or(1);
+    let unsafe_method = backends
+        .iter()
+        .map(|backend| &backend.method)
+        .find(|method| !method.is_safe());
+    if let Some(method) = unsafe_method.filter(|_| calls > 1) {
+        endpoint.warn(
+            "concurrent_calls",
+            format!("each {method} reaches the backend {calls} times; remove the key unless the backend expects that"),
+        );
+    }
+    u32::try_from(calls).unwrap_or(1)
 }
 
 /// The number of this validator. Endpoints with equal requirements share one, with its cache.
@@ -397,6 +426,9 @@ impl fmt::Display for Endpoint {
             Output::Collection => f.write_str(" -> json array")?,
             Output::Text => f.write_str(" -> text")?,
             Output::Stream => {}
+        }
+        if self.calls > 1 {
+            write!(f, ", first of {} calls", self.calls)?;
         }
         write!(f, " in {}", humantime::format_duration(self.timeout))?;
         if let Some(backend) = self.backends.first() {

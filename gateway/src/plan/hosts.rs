@@ -79,6 +79,11 @@ impl Hosts {
         self.hosts.iter().any(|host| host.scheme == Scheme::HTTPS)
     }
 
+    /// All of them, in the order of the file.
+    pub fn iter(&self) -> impl Iterator<Item = &Host> {
+        self.hosts.iter()
+    }
+
     /// The host whose turn it is. There is always one, because a file without hosts is refused.
     pub fn next(&self) -> Option<&Host> {
         match self.hosts.as_slice() {

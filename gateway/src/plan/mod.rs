@@ -20,13 +20,15 @@ use std::cell::RefCell;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use http::Method;
+
 pub use backend::{Backend, Encoding, OnError};
 pub use endpoint::{Endpoint, Fixed, Flow, Output, When};
 pub use rules::Rules;
 pub use validator::Validator;
 
 use crate::file::{Document, Report, Section};
-use crate::routes::Routes;
+use crate::routes::{RouteMatch, Routes};
 use crate::sidecar_settings::SidecarSettings;
 use endpoint::Defaults;
 
@@ -134,13 +136,25 @@ fn read(root: &Section<'_>) -> Option<Plan> {
             }
         }
     }
+    let rules = Rules::read(root);
+    let health = rules.health_path.as_deref();
+    if let Some(Ok(RouteMatch::Endpoint(number, _))) = health.map(|path| routes.find(&Method::GET, path)) {
+        let other = &endpoints[number];
+        root.refuse_at(
+            &other.place,
+            format!(
+                "{} is also the health path, which the gateway answers itself; change health_path, or set disable_health",
+                other.path
+            ),
+        );
+    }
     Some(Plan {
         name: root.text("name").map(str::to_owned),
         listen: listen(root),
         header_timeout: root.span("read_header_timeout").unwrap_or(Duration::from_secs(10)),
         drain: root.span("max_shutdown_wait_time").unwrap_or(Duration::from_secs(30)),
         connections: connections(root, &endpoints),
-        rules: Rules::read(root),
+        rules,
         routes,
         endpoints,
         validators,

@@ -5,13 +5,17 @@
 
 use std::net::IpAddr;
 
-use http::HeaderMap;
+use http::header::{HeaderMap, HeaderName};
 
 use crate::file::Section;
 
 /// The trusted proxies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Proxies(Vec<Network>);
+pub struct Proxies {
+    networks: Vec<Network>,
+    /// The headers in which they write the address of a client. The first one that a request has counts.
+    headers: Vec<HeaderName>,
+}
 
 /// A network, or a single address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,20 +64,36 @@ impl Proxies {
                 ),
             }
         }
-        Self(if is_off { Vec::new() } else { networks })
+        let mut headers = Vec::new();
+        for text in router.texts("remote_ip_headers") {
+            match text.value.parse() {
+                Ok(name) => headers.push(name),
+                Err(_) => router.refuse_at(&text.place, format!("{:?} is not a header name", text.value)),
+            }
+        }
+        if headers.is_empty() {
+            headers.push(HeaderName::from_static("x-forwarded-for"));
+        }
+        Self {
+            networks: if is_off { Vec::new() } else { networks },
+            headers,
+        }
     }
 
     /// Whether one of them has this address.
     #[must_use]
     pub fn have(&self, address: IpAddr) -> bool {
-        self.0.iter().any(|network| network.has(address))
+        self.networks.iter().any(|network| network.has(address))
     }
 
     /// The address of the client whose request a trusted proxy forwarded. `peer` is the address of that proxy.
     #[must_use]
     pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        let Some(name) = self.headers.iter().find(|name| headers.contains_key(*name)) else {
+            return peer;
+        };
         let fields: Vec<&str> = headers
-            .get_all("x-forwarded-for")
+            .get_all(name)
             .iter()
             .map(|field| field.to_str().unwrap_or_default())
             .collect();
@@ -98,12 +118,14 @@ mod tests {
     use super::*;
 
     fn proxies(texts: &[&str]) -> Proxies {
-        Proxies(
-            texts
-                .iter()
-                .map(|text| Network::parse(text).expect("a network"))
-                .collect(),
-        )
+        let networks = texts.iter().map(|text| Network::parse(text).expect("a network"));
+        Proxies {
+            networks: networks.collect(),
+            headers: vec![
+                HeaderName::from_static("x-real-ip"),
+                HeaderName::from_static("x-forwarded-for"),
+            ],
+        }
     }
 
     #[test]
@@ -129,6 +151,21 @@ mod tests {
         ] {
             assert!(Network::parse(bad).is_none(), "{bad}");
         }
+    }
+
+    #[test]
+    fn the_first_listed_header_that_a_request_has_counts() {
+        let proxies = proxies(&["10.0.0.0/8"]);
+        let mut headers = HeaderMap::new();
+        headers.append("x-forwarded-for", HeaderValue::from_static("192.0.2.7"));
+        let client = |headers| {
+            proxies
+                .client("10.0.0.1".parse().expect("an address"), headers)
+                .to_string()
+        };
+        assert_eq!(client(&headers), "192.0.2.7");
+        headers.append("x-real-ip", HeaderValue::from_static("192.0.2.8"));
+        assert_eq!(client(&headers), "192.0.2.8");
     }
 
     #[test]

@@ -18,6 +18,12 @@ pub const AGENT: &str = concat!("Signet-Gateway/", env!("CARGO_PKG_VERSION"));
 pub struct Rules {
     /// The path that reports that the process is alive.
     pub health_path: Option<String>,
+    /// Whether paths below `/__debug` answer that the gateway runs.
+    pub has_debug: bool,
+    /// Whether paths below `/__echo` answer what the gateway received.
+    pub has_echo: bool,
+    /// Whether `OPTIONS` is answered with the methods of a path.
+    pub auto_options: bool,
     /// The answer for a path without an endpoint.
     pub not_found: Page,
     /// The answer for a method that the path does not have.
@@ -69,6 +75,13 @@ impl Rules {
                 root.refuse_at(&place, "only the bodies of 404 and 405 can be set");
             }
         }
+        let has_echo = root.flag("echo_endpoint");
+        if has_echo {
+            root.warn(
+                "echo_endpoint",
+                "/__echo shows every client what proxies add to its requests; use it for tests only",
+            );
+        }
         let hides = flag("hide_version_header");
         let version = if hides {
             "Version undefined".to_owned()
@@ -77,6 +90,9 @@ impl Rules {
         };
         Self {
             health_path: (!flag("disable_health")).then(|| path.unwrap_or("/__health").to_owned()),
+            has_debug: root.flag("debug_endpoint"),
+            has_echo,
+            auto_options: flag("auto_options"),
             not_found: page(router.as_ref(), "404").unwrap_or_else(|| Page::text("404 page not found")),
             method_not_allowed: page(router.as_ref(), "405").unwrap_or_else(|| Page::text("405 method not allowed")),
             // Both texts are plain ASCII.

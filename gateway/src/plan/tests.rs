@@ -56,7 +56,11 @@ fn what_cannot_be_meant_is_refused_with_its_place() {
             "",
             "endpoints[0].input_headers[0]: \"a b\" is not a header name",
         ),
-        (r#","concurrent_calls":2"#, "", "concurrent_calls is not supported"),
+        (
+            r#","concurrent_calls":17"#,
+            "",
+            "concurrent_calls: 17 is not a whole number from 1 to 16",
+        ),
         ("", r#","encoding":"xml""#, "reading XML and RSS is not supported"),
         (
             "",

@@ -11,6 +11,7 @@ mod formats;
 mod framing;
 mod reload;
 mod requests;
+mod routes;
 mod sidecar;
 mod sidecar_process;
 mod signer;

@@ -1,7 +1,7 @@
 //! The keys of an endpoint.
 
 use super::backend::BACKEND;
-use super::{Holds, Key, Scope, holding, key, only, protecting, refused};
+use super::{Holds, Key, Scope, holding, key, protecting, refused};
 
 /// The keys of an endpoint.
 pub(super) const ENDPOINT: &[Key] = &[
@@ -13,11 +13,7 @@ pub(super) const ENDPOINT: &[Key] = &[
     key("output_encoding"),
     key("input_headers"),
     key("input_query_strings"),
-    only(
-        "concurrent_calls",
-        "1",
-        "concurrent_calls is not supported by this version of signet-gateway; remove the key",
-    ),
+    key("concurrent_calls"),
     protecting(holding("extra_config", Holds::Namespaces(Scope::Endpoint))),
     refused(
         "headers_to_pass",

@@ -47,11 +47,7 @@ const NO_EFFECT: Support = Ignored("it changes no response, and is not supported
 const ROUTER: &[Key] = &[
     key("return_error_msg"),
     holding("error_body", Holds::Anything),
-    only(
-        "auto_options",
-        "false",
-        "auto_options is not supported by this version of signet-gateway; remove the key",
-    ),
+    key("auto_options"),
     ignored(
         "disable_access_log",
         "this version of signet-gateway writes no access log",
@@ -81,11 +77,7 @@ const ROUTER: &[Key] = &[
         "the gateway never removes empty segments from a path; remove the key",
     ),
     protecting(key("forwarded_by_client_ip")),
-    protecting(only(
-        "remote_ip_headers",
-        "[\"X-Forwarded-For\"]",
-        "X-Forwarded-For is the only header that the gateway reads for a client's address; remove the key",
-    )),
+    protecting(key("remote_ip_headers")),
     protecting(key("trusted_proxies")),
     ignored("app_engine", "signet-gateway does not run on Google App Engine"),
     ignored("max_multipart_memory", "the gateway parses no multipart bodies"),
@@ -138,11 +130,7 @@ const PROXY_OF_BACKEND: &[Key] = &[
 const BACKEND_HTTP: &[Key] = &[key("return_error_code"), key("return_error_details")];
 
 const HTTP_CLIENT: &[Key] = &[
-    only(
-        "send_body_on_redirect",
-        "false",
-        "a body is never sent twice in this version of signet-gateway; remove the key",
-    ),
+    key("send_body_on_redirect"),
     key("no_redirect"),
     refused(
         "proxy_address",

@@ -46,16 +46,8 @@ pub const ROOT: &[Key] = &[
         "false",
         "in this version of signet-gateway, a path parameter must be a whole segment",
     ),
-    only(
-        "debug_endpoint",
-        "false",
-        "/__debug is not supported by this version of signet-gateway; remove the key",
-    ),
-    only(
-        "echo_endpoint",
-        "false",
-        "/__echo is not supported by this version of signet-gateway; remove the key",
-    ),
+    key("debug_endpoint"),
+    key("echo_endpoint"),
     ignored("dns_cache_ttl", "it has an effect only with sd: dns"),
     key("max_shutdown_wait_time"),
     ignored(
