@@ -14,6 +14,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, fmt};
 
 use crate::file::Strictness;
+use crate::file::reference;
 use crate::plan::Log;
 use crate::plan::rules::AGENT;
 use crate::plan_file::PlanFile;
@@ -53,6 +54,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, variables: &[(String, 
     match matches.subcommand() {
         Some(("run", matches)) => serve(matches, variables),
         Some(("check", matches)) => check(matches, variables),
+        Some(("reference", _)) => Outcome {
+            stdout: reference::page(),
+            ..Outcome::default()
+        },
         _ => Outcome {
             stdout: format!("{AGENT}, for files of version 3\n"),
             ..Outcome::default()
@@ -124,6 +129,11 @@ fn command() -> Command {
                 ),
         )
         .subcommand(Command::new("version").about("Print the version"))
+        .subcommand(
+            Command::new("reference")
+                .hide(true)
+                .about("Print the reference of all keys, docs/gateway-reference.md"),
+        )
 }
 
 /// The file of the command line. Only `run` has a port.

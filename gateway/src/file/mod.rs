@@ -8,6 +8,7 @@ mod duration;
 mod environment;
 pub mod json;
 pub mod keys;
+pub mod reference;
 pub mod report;
 mod section;
 mod toml;

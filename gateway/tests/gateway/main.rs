@@ -6,6 +6,7 @@
 )]
 
 mod answers;
+mod documents;
 mod faults;
 mod formats;
 mod framing;

@@ -4,6 +4,7 @@
 //! A key that KrakenD knows is supported, refused, or ignored. If it is refused, the text has the reason and what to
 //! do. If it changes no answer and protects nothing, it is ignored with a warning.
 
+pub mod about;
 mod backend;
 mod endpoint;
 mod namespaces;
