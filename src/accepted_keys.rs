@@ -84,7 +84,7 @@ impl AcceptedKeys {
     }
 
     fn renew(&self) {
-        // The document is made under the lock, so an older one never replaces a newer one.
+        // The document is built while the lock is held, so an older document never replaces a newer one.
         self.document.send_if_modified(|last| {
             let document = self.compose();
             let is_new = *last != document;

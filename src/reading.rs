@@ -386,7 +386,7 @@ mod tests {
         let lapses = reading.lapses().clone();
         let (from, to) = (at(101), Some(at(180)));
         assert_eq!(lapses, Lapses::new(vec![Lapse { from, to }]));
-        // Neither further readings nor a restart make it forget the lapse.
+        // Neither further readings nor a restart remove the lapse.
         reading.renew(both.clone(), at(181), &policy()).expect("not empty");
         let again = Reading::new("local", both, at(182)).after(lapses.clone());
         for reading in [reading, again] {

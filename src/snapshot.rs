@@ -83,7 +83,7 @@ pub struct Signer {
     /// Until when all other replicas certainly publish the key.
     pub published_until: Timestamp,
     /// The minimum lifetime of a useful token. Tokens get it even if no lifetime is certain: if the provider is down
-    /// for all replicas, none of them has a successor either. This replica has long been unready by then.
+    /// for all replicas, none of them has a successor of the key either. This replica has long been unready by then.
     pub least: Duration,
 }
 

@@ -1,4 +1,5 @@
-//! Checks at start that the provider supports the settings. Without this, a mismatch would only show at a rotation.
+//! Checks at start that the provider supports the settings. Without this check, a mismatch would become visible only at
+//! a rotation.
 
 use signet_api::{Capabilities, ErrorKind, Operation, ProviderError, ReadQuota};
 

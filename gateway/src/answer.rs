@@ -221,7 +221,7 @@ impl<U: Upstream> Asking<'_, U> {
         brought
     }
 
-    /// Writes the merged answers of the backends, and signs what the file says.
+    /// Writes the merged answers of the backends, and signs the members that the file names.
     async fn finish(&self, mut brought: Brought, deadline: Instant) -> Response {
         if let Some(fixed) = &self.endpoint.fixed {
             brought.add(fixed);
@@ -378,7 +378,7 @@ impl Brought {
     }
 }
 
-/// Merges the answers, and holds their memory.
+/// Merges the answers, and keeps their share of the memory budget.
 fn gathered(asked: Vec<Result<(Part, Room), Failed>>) -> Brought {
     let mut rooms = Vec::new();
     let parts = asked.into_iter().map(|asked| {

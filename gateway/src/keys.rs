@@ -118,7 +118,7 @@ impl Followers {
             self.tasks
                 .spawn(Arc::clone(&self.clock_watch).run(self.shutdown.clone()));
         }
-        // All or none, because endpoints refer to authenticators by number. The gateway answers 503 where one is missing.
+        // All or none, because endpoints refer to authenticators by number. If one is missing, the gateway answers 503.
         let authenticators: Option<Vec<Arc<Authenticator>>> = validators
             .iter()
             .map(|validator| self.authenticator(validator))

@@ -1,4 +1,4 @@
-//! The file of a plan, with the parts of the command line that change what it says.
+//! The file of a plan, with the parts of the command line that override it.
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -27,7 +27,7 @@ pub struct PlanFile {
     pub sidecar: Option<SidecarSettings>,
 }
 
-/// Without the variables, because they may hold secrets.
+/// Leaves out the variables, because they may contain secrets.
 impl fmt::Debug for PlanFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "PlanFile({})", self.path.display())

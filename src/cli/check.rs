@@ -90,8 +90,8 @@ impl Row {
 }
 
 pub(super) async fn check(settings: &Settings, json: bool) -> Result<String, Failure> {
-    // All checks share one deadline. Making a client for one delays the others, and would
-    // otherwise shift their deadlines.
+    // All checks share one deadline. Making the client of one check delays the other checks, and with separate
+    // deadlines would shift theirs.
     let until = Instant::now() + SILENCE;
     let clock_watch = watch_clock(Arc::new(SystemClock), &settings.policy);
     let origins = settings.origins().enumerate().map(|(index, origin)| {

@@ -2,7 +2,7 @@
 //!
 //! If a command has settings for another place than the sidecar, it finds an empty ring there. It would report that all
 //! is well, or start a second ring beside the live one. Reasons are a volume that is not mounted, the `SIGNET_DATA_DIR`
-//! of another service, or a deleted ring. The sidecar has the real ring in memory and can tell.
+//! of another service, or a deleted ring. The sidecar has the real ring in memory and can detect this.
 
 use std::time::Duration;
 

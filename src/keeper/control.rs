@@ -305,7 +305,7 @@ impl Control {
         Ok(newest(&self.provider.list().await?).map(KeyRecord::kid) != of)
     }
 
-    /// Unseals the private keys of the active and the pending keys. An activation then needs no provider.
+    /// Unseals the private keys of the active and the pending keys. An activation then needs no call to the provider.
     async fn unseal(&self, look: &Look) {
         self.unseal_keys_of(look).await;
         self.forget(look);

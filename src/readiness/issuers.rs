@@ -42,8 +42,8 @@ impl IssuerFacts {
 }
 
 impl Memory {
-    /// All replicas share the issuer, so no other replica would do better, and all other tokens are accepted. A
-    /// failure is therefore only reported. Only a new process waits until it has tried a fetch, so that its
+    /// All replicas share the issuer, so requests would fail on any other replica too, and all other tokens are
+    /// accepted. A failure is therefore only reported. Only a new process waits until it has tried a fetch, so that its
     /// first requests find the keys.
     pub(super) fn issuer(&mut self, issuer: &IssuerFacts, now: Moment) -> Condition {
         let name = &issuer.name;

@@ -24,7 +24,7 @@ pub(super) fn problems(env: &BTreeMap<OsString, OsString>) -> Vec<(&'static str,
     file.into_iter().chain(directories.filter_map(refused)).collect()
 }
 
-/// Checks a file. A missing or empty file is no problem here: a client that needs an authority reports it.
+/// Checks a file. A missing or empty file is not reported here, but by a client that needs an authority.
 fn of_file(path: &Path) -> Result<(), String> {
     Rule::Trusted
         .look(path)

@@ -16,8 +16,8 @@ const MOST_HEADERS: usize = 16;
 const LONGEST_NAME: usize = 64;
 const EXAMPLE: &str = "write for example email:x-auth-email,/realm_access/roles:x-auth-roles";
 
-/// Names after `x-` that gateways, proxies and frameworks use for instructions to each other, or for where a request
-/// came from. A token must not control these. An entry that ends in `-` is a prefix.
+/// Names after `x-` that gateways, proxies and frameworks use to give each other instructions, or to say where a
+/// request came from. A token must not control these. An entry that ends in `-` is a prefix.
 const OF_GATEWAYS: [&str; 16] = [
     "forwarded",
     "forwarded-",

@@ -34,7 +34,7 @@ fn a_clock_that_is_set_leaves_the_ring_alone_and_is_told_wherever_operators_look
         assert!(detail.contains(word) && detail.contains("date -u"), "{detail}");
         let page = sidecar.admin().get("/").expect("the page");
         assert!(page.text().contains("The clock is in doubt"), "{}", page.text());
-        // Make the sidecar read its ring once more, after which it would do everything that is due.
+        // Make the sidecar read its ring once more. If it were wrong about the clock, it would now do what is due.
         let hang_up = "received SIGHUP";
         let before = sidecar.logged(hang_up).len();
         sidecar.hang_up();

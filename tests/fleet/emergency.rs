@@ -54,7 +54,8 @@ struct Seen {
 }
 
 impl Script<'_> {
-    /// The signing key, once its successor is pending and in all caches. Revoking it then costs no good token.
+    /// The signing key, once its successor is pending and in all caches. Then no good token is refused because of the
+    /// revocation.
     fn replaceable(&mut self) -> (String, String) {
         let seats = &self.scene.seats;
         loop {

@@ -14,7 +14,7 @@ use crate::harness::time::{instant, unix_millis};
 pub(crate) struct Token {
     pub(crate) signed: Signed,
     pub(crate) asked: Instant,
-    /// When it expires, by the clock of the other times.
+    /// When it expires, by the same clock as the other times.
     pub(crate) dies: Instant,
 }
 

@@ -12,7 +12,7 @@ const FORM: [(&str, &str); 1] = [("content-type", "application/x-www-form-urlenc
 /// Texts that require nothing.
 const BLANK: [&str; 4] = ["", " ", "   ", "\t"];
 
-/// Wrong names for requirements, each with the right one.
+/// Wrong names for requirements, each with the right name.
 const LOOKALIKES: [(&str, &str); 9] = [
     ("Scope", "scope"),
     ("scopes", "scope"),

@@ -17,7 +17,7 @@ use verifier::{Keep, Verifier};
 use watch::Watch;
 
 const LEAD: Duration = Duration::from_secs(2);
-/// A write to disk lies between a key's creation time and its first byte on the wire.
+/// A key is written to disk between its creation time and its first appearance in the JWKS.
 const WRITE: Duration = Duration::from_millis(300);
 /// T + R + 2S: how long a key stays published after its successor took over.
 const RETENTION: Duration = Duration::from_millis(2600);

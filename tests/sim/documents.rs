@@ -13,7 +13,7 @@ pub(crate) fn print(text: impl Display) {
     }
 }
 
-/// The value of an environment variable for developers of these tests.
+/// The value of an environment variable that developers of these tests set.
 pub(crate) fn switch(name: &str) -> Option<String> {
     #[expect(clippy::disallowed_methods, reason = "a developer's switch of a test")]
     std::env::var(name).ok()

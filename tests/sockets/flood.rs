@@ -12,7 +12,7 @@ use crate::harness::{PATIENCE, say};
 use crate::http2;
 use crate::target::{LISTENERS, Listener, Target};
 
-/// The maximum memory above the idle state, in KiB.
+/// The maximum memory in addition to that of the idle process, in KiB.
 const MOST_KIB: u64 = 64 * 1024;
 
 impl Target {

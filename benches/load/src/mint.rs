@@ -107,7 +107,7 @@ impl Key {
     fn jwk(&self, algorithm: &str, kid: &str) -> Value {
         match self {
             Self::Ecdsa(key) => {
-                // An uncompressed point: a byte 4, then both coordinates.
+                // An uncompressed point: the byte 4, then both coordinates.
                 let (x, y) = key.public_key().as_ref()[1..].split_at(32);
                 json!({"kty": "EC", "crv": "P-256", "alg": algorithm, "use": "sig", "kid": kid,
                        "x": base64(x), "y": base64(y)})

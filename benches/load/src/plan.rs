@@ -48,7 +48,7 @@ pub(crate) struct Template {
 }
 
 impl Template {
-    /// Makes the parts. `headers` are lines such as `Name: value`. A body is JSON unless they say otherwise.
+    /// Makes the parts. `headers` are lines such as `Name: value`. A body is JSON unless the headers say otherwise.
     pub(crate) fn new(
         method: Method,
         target: &Target,

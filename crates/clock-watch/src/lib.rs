@@ -227,8 +227,8 @@ impl ClockWatch {
 
     /// Answers a question that depends on age, at this time of the wall clock.
     ///
-    /// It is meant for requests: it reads no clock unless the answer is an error. Then it checks whether the clock was
-    /// just set, and asks again with the corrected time.
+    /// It is meant for requests: it reads no clock unless the answer is an error. In that case it checks whether the
+    /// clock was just set, and repeats the question with the corrected time.
     pub fn by_age<T, E>(&self, now: Timestamp, ask: impl Fn(Timestamp) -> Result<T, E>) -> Result<T, E> {
         let known = now.shifted(-self.last_set_by.load(Ordering::Relaxed));
         ask(known).or_else(|_| ask(now.shifted(-self.set_by())))

@@ -20,7 +20,7 @@ pub trait Extras {
     fn take_variable(&mut self, name: &str, text: &str, place: &str) -> bool;
 
     /// Takes a table of the settings file whose key is not in the table of settings, and returns the problems in it.
-    /// `place` gives the name of a key of the file for a message. Returns `None` if the key is unknown here, too.
+    /// `place` returns the name of a key of the file, for a message. Returns `None` if the key is unknown here, too.
     fn take_table(&mut self, key: &str, table: &toml::Table, place: &dyn Fn(&str) -> String) -> Option<Vec<Problem>>;
 
     /// Takes a table in place of a plain value of this setting. Returns the text that a variable would

@@ -260,7 +260,7 @@ fn not_toml(error: &toml::de::Error, text: &str) -> String {
     format!("is not TOML at line {line}: {}", error.message())
 }
 
-/// The problem of a value whose quotes were meant for a shell.
+/// The problem with a value whose quotes were meant for a shell.
 const QUOTED: &str = "begins and ends with a quote, which is part of the value: a shell and systemd remove quotes, but docker \
      --env-file keeps them. Write the value without quotes";
 

@@ -4,7 +4,7 @@ use toml::Value;
 
 use crate::table::Kind;
 
-/// The problem of an empty value.
+/// The problem with an empty value.
 pub const EMPTY: &str = "is empty; write a value, or leave it out";
 
 /// Converts a TOML value to the text that an environment variable would have.

@@ -1,4 +1,4 @@
-//! Strict JSON objects, as a token may contain them: no duplicate member, no deep nesting, no invalid string.
+//! Strict JSON objects, as a token may contain them: no duplicate members, no deep nesting, no invalid strings.
 //!
 //! Parsers differ in which of two members with the same name they use, and attackers exploit the difference
 //! (RFC 8725 §2.6, §3.11). RFC 7515 §4 and RFC 7519 §4 allow a parser to refuse duplicates or to use the

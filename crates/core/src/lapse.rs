@@ -87,7 +87,7 @@ impl Lapses {
         Self(self.0.into_iter().map(end).collect())
     }
 
-    /// When a key starts to sign that would replace `signer` at `at`. `None` means not before the ring is read again.
+    /// When a key that would replace `signer` at `at` starts to sign. `None` means not before the ring is read again.
     pub(crate) fn put_off(&self, at: Timestamp, signer: &KeyRecord, policy: &Policy) -> Option<Timestamp> {
         if signer.state == KeyState::Disabled || signer.revoked.is_some() {
             return Some(at);
@@ -100,7 +100,7 @@ impl Lapses {
             if signs_at > lapse.from.plus(durations.bearable_age()) {
                 let to = lapse.to?;
                 // If the previous key signed here during the lapse, it stays published until its last token has
-                // expired. If it was created and superseded elsewhere during the lapse, it does not come back.
+                // expired. If it was created and superseded elsewhere during the lapse, it is not published again.
                 let signed_here = signer.created_at <= lapse.from;
                 let at_the_earliest = if signed_here { signs_at.max(to) } else { signs_at };
                 signs_at = to.plus(durations.least_lead()).min(usable).max(at_the_earliest);

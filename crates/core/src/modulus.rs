@@ -1,6 +1,6 @@
 //! Detects RSA moduli that look normal but that anybody can factor: those with a small factor, primes, and powers.
 //!
-//! The test for a prime takes a modular power, which costs milliseconds. Each key of an issuer is therefore judged
+//! The test for a prime computes a modular power, which takes milliseconds. Each key of an issuer is therefore judged
 //! once, and [`Judged`] keeps the verdict as long as the issuer publishes the key.
 
 use std::collections::HashMap;

@@ -1,7 +1,7 @@
 //! The schedule: the phase of each key, what is due, and when to look again. A pure function of the provider's list.
 //!
-//! There is no other state. All replicas that read the same list compute the same schedule, and none of them needs to
-//! lead. The exception is a replica that could not read its provider for a long time ([`Lapses`]).
+//! There is no other state. All replicas that read the same list compute the same schedule, so they need no leader. The
+//! exception is a replica that could not read its provider for a long time ([`Lapses`]).
 
 use std::time::Duration;
 
@@ -91,7 +91,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// Whether nothing can sign until there is a new key.
+    /// Whether no key can sign until there is a new one.
     #[must_use]
     pub const fn is_urgent(self) -> bool {
         matches!(self, Self::Empty | Self::Revoked | Self::Disabled)
@@ -226,7 +226,7 @@ fn believable_from(key: &KeyRecord, policy: &Policy) -> Timestamp {
 }
 
 /// When each key starts to sign: one lead after its creation. The first key of a ring and the successor of a revoked
-/// key sign at once. `None` for a key that was revoked before it signed, or that a lapse puts off without an end.
+/// key sign at once. `None` for a key that was revoked before it signed, or that a lapse puts off indefinitely.
 fn activations(records: &[&KeyRecord], lapses: &Lapses, policy: &Policy) -> Vec<Option<Timestamp>> {
     let mut signer: Option<&KeyRecord> = None;
     records
@@ -330,8 +330,8 @@ enum Successor {
     Due(Reason),
     /// A new key will be needed at this time.
     At(Timestamp),
-    /// A key is already pending. There must never be two: replicas that disagree about the algorithm
-    /// would create keys without end.
+    /// A key is already pending. There must never be two pending keys: replicas that disagree about the algorithm would
+    /// create keys without end.
     Waits,
 }
 

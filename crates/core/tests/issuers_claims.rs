@@ -256,8 +256,8 @@ fn shapes() -> Vec<Shape> {
         Shape {
             settings: (None, &["/urn:zitadel:iam:org:project:roles/seller"]),
             scope: Some("seller"),
-            // Zitadel's roles are member names of an object, which is not a list of scopes. An action in
-            // Zitadel can make them one.
+            // Zitadel's roles are member names of an object, which is not a list of scopes. An action in Zitadel can
+            // convert them to a list.
             expect: "malformed",
             ..shape("Zitadel's roles", "https://shop.zitadel.cloud", zitadel)
         },

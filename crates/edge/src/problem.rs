@@ -1,4 +1,4 @@
-//! Errors for clients: problem documents (RFC 9457). The text in the log is a different one.
+//! Errors for clients: problem documents (RFC 9457). The log has a different text.
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};

@@ -337,7 +337,7 @@ async fn until_drained(connection: &Connection) {
     }
 }
 
-/// Runs a future, but cuts it short once the process has been ending for a while.
+/// Runs a future, but drops it if it is still running some time after the connection was told to finish.
 async fn unless_hurried<F: Future>(connection: &Connection, doing: F) {
     let hurried = async {
         poll_fn(|cx| match connection.instruction(cx) {

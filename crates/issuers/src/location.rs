@@ -31,8 +31,8 @@ impl Location {
     /// # Errors
     /// The problem, worded to follow the URL.
     pub fn parse_over_http(text: &str) -> Result<Self, &'static str> {
-        // The parser silently drops these characters (WHATWG URL §4.4). The request would then go to a host
-        // that differs from the text.
+        // The parser silently drops these characters (WHATWG URL §4.4). The request would then go to another host than
+        // the one in the text.
         if text.chars().any(|c| c.is_control() || c.is_whitespace() || c == '\\') {
             return Err("has white space, a control character or a backslash");
         }

@@ -10,8 +10,8 @@ use toml::de::{DeArray, DeTable, DeValue};
 use super::Malformed;
 use super::json::{self, DEEPEST, Member, Node, Value};
 
-/// The stack for parsing, in bytes. The library bounds the dots of a key and the depth of braces, each by 80. Together
-/// they make trees of 6,400 levels, which are too deep for the stack of a usual thread.
+/// The stack for parsing, in bytes. The library limits the number of dots in a key and the depth of braces to 80 each.
+/// Together they make trees of 6,400 levels, which are too deep for the stack of a usual thread.
 const STACK: usize = 64 * 1024 * 1024;
 
 /// Parses a document. The library refuses duplicate keys.

@@ -12,7 +12,7 @@ use crate::file::Section;
 pub struct Signer {
     /// The members that are replaced by tokens with their claims.
     pub members: Vec<String>,
-    /// The required algorithm of the signatures. `None` means that of the sidecar.
+    /// The required algorithm of the signatures. `None` means the sidecar's algorithm.
     pub algorithm: Option<Algorithm>,
     /// The required URL of the signing issuer's keys.
     pub jwks_url: Option<String>,

@@ -1,7 +1,7 @@
 //! Wakes a task when its connection needs it, but not for events that the task itself has caused.
 //!
-//! A request and its connection are polled by one task, in turn. Each would wake the task for the other, although the
-//! task is about to poll both anyway.
+//! A request and its connection are polled by one task, in turn. Each would wake the task on behalf of the other,
+//! although the task is about to poll both anyway.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -16,7 +16,7 @@ const POLLING: u8 = 1;
 /// Something has happened, or the connection was not polled yet.
 const DUE: u8 = 2;
 
-/// The state of a connection's wakeups. As a waker, it is what the connection itself wakes.
+/// The state of a connection's wakeups. It is also the waker that the connection itself wakes.
 #[derive(Debug)]
 pub(super) struct Wakeups {
     state: AtomicU8,
@@ -32,7 +32,7 @@ impl Wakeups {
         })
     }
 
-    /// Whether the connection must be polled. If not, this task is woken when it must.
+    /// Whether the connection must be polled. If not, this task is woken as soon as polling is needed.
     pub(super) fn is_due(&self, cx: &Context<'_>) -> bool {
         // The order matters: an event in between must wake the task.
         self.task.register(cx.waker());

@@ -15,13 +15,13 @@ use crate::tokens::Issuer;
 const DONE: &str = "the new file is in use";
 const REFUSED: &str = "the new file is not used";
 
-/// A file whose answers hold its version.
+/// A file whose answers contain its version.
 fn file(backend: &Backend, version: usize) -> Value {
     json!({"host": [backend.host()], "endpoints": [
         {"endpoint": "/x", "backend": [{"url_pattern": "/x", "group": format!("v{version}")}]}]})
 }
 
-/// A connection that is kept.
+/// A connection that is kept alive.
 struct Kept(BufReader<TcpStream>);
 
 impl Kept {

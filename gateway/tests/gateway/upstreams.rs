@@ -1,4 +1,4 @@
-//! The connections to backends: when one is used again, when it is not, and what a request notices of that.
+//! The connections to backends: when one is used again, when it is not, and how this affects requests.
 
 use std::io::{BufReader, Read as _, Write as _};
 use std::sync::{Mutex, mpsc};

@@ -39,7 +39,7 @@ pub fn untrusted(failure: &str, setting: &str) -> Option<String> {
     })
 }
 
-/// The instant after these words of a failure, converted from seconds to a date.
+/// The instant that follows these words in the text of a failure, converted from seconds to a date.
 fn instant(failure: &str, before: &str) -> Option<String> {
     let (_, rest) = failure.split_once(before)?;
     let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());

@@ -62,8 +62,8 @@ impl Failure {
     /// Both are `Unavailable`. An untrusted certificate is tried again only after [`NO_HURRY`]. `None` means another
     /// failure, which the provider must handle.
     ///
-    /// `error` is the client's error with its causes. It must not be an answer of the service, because that could quote
-    /// anything. `authorities` is the setting for the file of the authorities to trust.
+    /// `error` is the client's error with its causes. It must not be an answer of the service, because an answer could
+    /// contain any text. `authorities` is the setting for the file of the authorities to trust.
     #[must_use]
     pub fn on_the_way(error: &(dyn Error + 'static), authorities: &str) -> Option<Self> {
         if let Some(why) = proxies::failure(error) {

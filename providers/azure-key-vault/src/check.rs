@@ -70,8 +70,8 @@ pub(crate) async fn remote(vault: &Vault, trials: &mut Trials) {
         .await;
 }
 
-/// Tries to create a key. A refusal of the caller is certain. A grant is not, because the vault may
-/// check the type of key first.
+/// Tries to create a key. A refusal of the caller is certain. A grant is not certain, because the vault may check the
+/// type of key first.
 async fn creating(vault: &Vault, trials: &mut Trials) {
     if trials.is_over() {
         return;

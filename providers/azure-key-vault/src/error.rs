@@ -163,7 +163,7 @@ pub(crate) fn credential_error(failure: Failure) -> azure_core::Error {
     azure_core::Error::new(azure_core::error::ErrorKind::Credential, failure)
 }
 
-/// Why the object store's client got no token, as an error that its parser understands.
+/// The reason why the object store's client got no token, as an error that the store's error parser understands.
 pub(crate) fn without_token(error: &azure_core::Error) -> ProviderError {
     let failure = error.downcast_ref::<Failure>().cloned();
     let failure = failure.unwrap_or_else(|| Failure::new(ErrorKind::Unauthenticated, quote(&error.to_string())));

@@ -30,7 +30,7 @@ use crate::config::AzureConfig;
 
 /// The length of the data key that encrypts a secret, in bytes.
 const DATA_KEY: usize = 32;
-/// `Sealed` puts its own operation into errors.
+/// `Sealed` replaces this operation in errors by its own.
 const OPERATION: Operation = Operation::Unseal;
 
 struct AzureSealer {

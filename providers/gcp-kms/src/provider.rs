@@ -183,7 +183,7 @@ impl Remote {
     /// Google has no condition for this call: a `CryptoKey` has no etag, and its labels are replaced as a whole. If two
     /// rollouts overlap at a rotation, the later call may overwrite the labels of the earlier one, and a version
     /// created in between gets the later terms. Processes that saw the version before continue with the terms that they
-    /// saw first ([`KnownKeys::terms`]), and restore them the next time they get here. Other tools' labels are not
+    /// saw first ([`KnownKeys::terms`]), and restore them the next time they run this code. Other tools' labels are not
     /// changed.
     async fn prepared(&self, reading: &Reading, vendor: &Vendor, terms: Terms) -> Result<bool, ProviderError> {
         let template = CryptoKeyVersionTemplate::default().set_algorithm(vendor.clone());

@@ -199,7 +199,7 @@ fn terms_are_written_once_for_a_policy_and_each_key_keeps_its_own() {
     });
 }
 
-/// A change of labels has no condition, so a late one overwrites what was written meanwhile.
+/// A change of labels has no condition, so a late change overwrites what others wrote in the meantime.
 #[test]
 fn labels_that_a_late_call_overwrites_change_the_terms_of_no_key_that_was_seen() {
     run(async {

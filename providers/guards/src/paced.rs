@@ -100,7 +100,7 @@ impl Bucket {
                 let now = Instant::now();
                 let room = self.interval * (self.pace.burst.get() - 1);
                 let next = full_at.map_or(now, |full| full.max(now));
-                // A token is available unless the bucket is empty, that is, unless it lacks all its tokens.
+                // A token is available unless the bucket is empty.
                 let ready = next.checked_sub(room).unwrap_or(now).max(self.held(now));
                 if ready <= now {
                     *full_at = Some(next + self.interval);

@@ -88,8 +88,8 @@ impl<R: RingStore> RingStore for Place<R> {
     }
 
     async fn load(&self) -> Result<Option<Stored>, ProviderError> {
-        // Look for the traces first. Between a look for the ring and a look for the traces, another
-        // process could create both.
+        // Look for the traces first. If Signet looked for the ring first, another process could create the ring and the
+        // traces between the two looks.
         let layout = Arc::clone(&self.layout);
         let lost = blocking(move || {
             let found = layout.traces_found()?;

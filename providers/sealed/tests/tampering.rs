@@ -71,7 +71,8 @@ async fn every_flipped_bit_of_the_ring_is_refused_or_harmless() {
             let mut flipped = bytes.clone();
             flipped[index] ^= 1 << bit;
             store.overwrite(Some(flipped));
-            // A process that has seen the ring reads it with the same code, so one bit of each byte is enough there.
+            // A process that has seen the ring reads it with the same code, so for that process one bit of each byte is
+            // enough.
             for provider in [&handle(store.clone()), &running]
                 .into_iter()
                 .take(1 + usize::from(bit == 0))

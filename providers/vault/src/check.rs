@@ -125,7 +125,7 @@ async fn property<T>(
     trials.property(what, needed_for, call).await
 }
 
-/// Checks what sealed custody needs of transit.
+/// Checks what sealed custody needs from transit.
 pub(crate) async fn sealer(client: &Client, mount: &str, encrypt: &str, decrypt: &str, trials: &mut Trials) {
     let needed = vec![
         Needed::new(encrypt, "update", "encrypting private keys"),
@@ -136,7 +136,7 @@ pub(crate) async fn sealer(client: &Client, mount: &str, encrypt: &str, decrypt:
     transit_is_mounted(client, mount, encrypt, "encrypting and decrypting private keys", trials).await;
 }
 
-/// Checks what the ring store needs of KV.
+/// Checks what the ring store needs from KV.
 pub(crate) async fn store(client: &Client, secret: &Secret, trials: &mut Trials) {
     token(client, trials).await;
     capabilities(client, kv(secret, "the ring"), trials).await;
@@ -163,7 +163,7 @@ async fn kv_2(client: &Client, secret: &Secret, trials: &mut Trials) {
     property(what, "changing the ring by check-and-set", mounted, trials).await;
 }
 
-/// Checks what remote custody needs of transit and KV.
+/// Checks what remote custody needs from transit and KV.
 pub(crate) async fn remote(remote: &Remote, trials: &mut Trials) {
     let client = &remote.client;
     token(client, trials).await;

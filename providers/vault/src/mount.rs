@@ -80,7 +80,7 @@ async fn missing(client: &Client, name: &str, needed: &str) -> Result<Failure, F
     Ok(Failure::new(ErrorKind::PermissionDenied, text))
 }
 
-/// Whether the token has any permission on the path. `false` also if it may not ask.
+/// Whether the token has any permission on the path. Also `false` if the token may not query this.
 async fn may_use(client: &Client, path: &str) -> bool {
     let held = held(client, vec![path]).await;
     held.is_ok_and(|held| {
@@ -89,7 +89,7 @@ async fn may_use(client: &Client, path: &str) -> bool {
     })
 }
 
-/// The mounts that the token may use, in words. Empty if it may not ask.
+/// The mounts that the token may use, in words. Empty if the token may not query this.
 async fn others(client: &Client) -> String {
     let mounts = client.read::<Mounts>(Call::get("sys/internal/ui/mounts")).await;
     let mounts = mounts.map_or_else(|_| BTreeMap::new(), |mounts| mounts.secret);

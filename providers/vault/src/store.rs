@@ -1,5 +1,5 @@
-//! The ring document in one field of a secret in KV version 2. The store's version is Vault's version number of the
-//! secret; a swap names the version that it replaces.
+//! Stores the ring document in one field of a secret in KV version 2. The store's version is Vault's version number of
+//! the secret; a swap names the version that it replaces.
 
 use std::sync::Arc;
 

@@ -187,7 +187,7 @@ impl Server {
         self.shared.script.add(operation, fault);
     }
 
-    /// Removes the faults that did not happen yet.
+    /// Removes the faults that have not happened yet.
     pub fn unscript(&self) {
         self.shared.script.clear();
     }

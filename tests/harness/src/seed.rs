@@ -14,7 +14,7 @@ impl Random {
             .map(|seed| seed.parse().expect("a number"));
         let seed = given.unwrap_or_else(|| time::unix_millis().unsigned_abs());
         say(format!("{what}: SIGNET_TEST_SEED={seed}"));
-        // Zero would stay zero, and two tests with the same seed should differ.
+        // A zero state would stay zero, and two tests with the same seed should differ.
         let spread = what
             .bytes()
             .fold(seed, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)));

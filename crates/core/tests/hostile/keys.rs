@@ -133,7 +133,7 @@ fn a_modulus_with_the_fingerprint_of_roca_is_refused() {
     assert!(errors.iter().any(|error| error.contains("ROCA")), "{errors:?}");
 }
 
-/// CVE-2022-26320: printers of two makers picked the second prime right after the first. A distance of
+/// CVE-2022-26320: printers of two manufacturers chose the second prime right after the first. A distance of
 /// 400 bits is as easy to find.
 #[test]
 fn a_modulus_of_two_close_factors_is_refused() {

@@ -1,9 +1,9 @@
 //! The fields of a head as HPACK writes them (RFC 7541 §6): finds where each ends, and whether a `:path` has a `#` in it.
 //!
 //! It examines only literal values. A field from the dynamic table of the connection was a literal before. Its `#` was
-//! replaced then, in h2's table too, so this code needs no table. It recognises the name `:path` by its number in the
-//! static table, or as a literal. A client could also refer to that name in the dynamic table. No encoder of a common
-//! gateway does, because each searches the static table first.
+//! replaced at that time, also in h2's table, so this code needs no table. It recognises the name `:path` by its number
+//! in the static table, or as a literal. A client could also refer to that name in the dynamic table. No encoder of a
+//! common gateway does, because each searches the static table first.
 
 use super::huffman::Bits;
 

@@ -167,7 +167,7 @@ mod tests {
         [&length[1..], &[kind, flags, 0, 0, 0, 1], payload].concat()
     }
 
-    /// The frames afterwards and what was found, which must be the same however the bytes are cut.
+    /// Returns the changed frames and the findings, which must be the same however the bytes are cut.
     fn watched(frames: &[Vec<u8>]) -> (Vec<u8>, Vec<Received>) {
         let octets = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &frames.concat()[..]].concat();
         let watch = |length: usize| {
