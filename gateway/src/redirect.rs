@@ -19,7 +19,7 @@ pub struct Next {
     pub method: Method,
     /// The URL of the request.
     pub uri: Uri,
-    /// Whether the request has the body of the one before.
+    /// Whether the request has the same body as the request before it.
     pub keeps_body: bool,
 }
 

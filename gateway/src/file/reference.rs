@@ -6,13 +6,14 @@ use super::keys::about::{self, About};
 use super::keys::{Holds, Key, NAMESPACES, ROOT, Scope, Support};
 
 const HEAD: &str = "\
-# Reference of a file of signet-gateway
+# Reference of the keys of a signet-gateway file
 
 This page is written by `signet-gateway reference`, from the table that the program checks files with. Do not edit it;
-`docs/gateway.md` says how to begin.
+`docs/gateway.md` explains how to begin.
 
 Every key that is not listed here is refused, and so is every namespace. A duration is a text such as `500ms`, `2s` or `1h30m`. A key that is
-*ignored* causes a warning. A key that is *refused* ends the start with its line, unless its value is the one that is listed.
+*ignored* causes a warning. The gateway does not start with a key that is *refused*, and names its line, unless the key
+has the value that is listed.
 ";
 
 /// The whole page, as Markdown.

@@ -37,7 +37,7 @@ pub const ROOT: &[About] = &[
         "timeout",
         "duration",
         "2s",
-        "the time for a whole request, of endpoints that say nothing else",
+        "the time for a whole request, for endpoints that set no timeout",
     ),
     about(
         "cache_ttl",
@@ -49,13 +49,13 @@ pub const ROOT: &[About] = &[
         "output_encoding",
         "text",
         "`json`",
-        "the format of answers of endpoints that say nothing else",
+        "the format of the answers of endpoints that set none",
     ),
     about(
         "read_header_timeout",
         "duration",
         "10s",
-        "how long a client may take for the head of a request",
+        "how long a client may take to send the head of a request",
     ),
     about(
         "max_idle_connections_per_host",
@@ -73,7 +73,7 @@ pub const ROOT: &[About] = &[
         "response_header_timeout",
         "duration",
         "none",
-        "how long a backend may take for the head of its answer",
+        "how long a backend may take to send the head of its answer",
     ),
     about(
         "dialer_timeout",
@@ -141,18 +141,23 @@ pub const ENDPOINT: &[About] = &[
         "none, required",
         "see [below](#a-backend-endpointsbackend)",
     ),
-    about("timeout", "duration", "of the root", "the time for a whole request"),
+    about(
+        "timeout",
+        "duration",
+        "that of the root",
+        "the time for a whole request",
+    ),
     about(
         "cache_ttl",
         "duration",
-        "of the root",
+        "that of the root",
         "`Cache-Control` of complete answers",
     ),
     about(
         "output_encoding",
         "text",
-        "of the root",
-        "`json`, `json-collection`, `string`, `negotiate` (as JSON), or `no-op`: the answer of the only backend as it comes",
+        "that of the root",
+        "`json`, `json-collection`, `string`, `negotiate` (as JSON), or `no-op`: the answer of the only backend, unchanged",
     ),
     about(
         "input_headers",
@@ -170,7 +175,7 @@ pub const ENDPOINT: &[About] = &[
         "concurrent_calls",
         "number 1–16",
         "1",
-        "sends each request so many times; the first complete answer counts. Each call has 75 % of the timeout",
+        "sends each request this many times; the first complete answer counts. Each call has 75 % of the timeout",
     ),
     about("extra_config", "object", "none", "namespaces of the endpoint"),
 ];
@@ -180,7 +185,7 @@ pub const BACKEND: &[About] = &[
     about(
         "host",
         "list of texts",
-        "of the root",
+        "that of the root",
         "hosts, used in turn; one that is listed twice is used twice as often",
     ),
     about(
@@ -192,7 +197,7 @@ pub const BACKEND: &[About] = &[
     about(
         "method",
         "text",
-        "of the endpoint",
+        "that of the endpoint",
         "`GET`, `POST`, `PUT`, `PATCH` or `DELETE`",
     ),
     about(
@@ -213,28 +218,33 @@ pub const BACKEND: &[About] = &[
         "none",
         "the path of the object that becomes the answer",
     ),
-    about("allow", "list of texts", "all", "the paths of members that stay"),
+    about(
+        "allow",
+        "list of texts",
+        "all",
+        "the paths of the members that are kept",
+    ),
     about(
         "deny",
         "list of texts",
         "none",
-        "the paths of members that go, if `allow` is missing",
+        "the paths of the members that are removed, if `allow` is missing",
     ),
-    about("mapping", "object", "none", "new names of members of the top level"),
+    about("mapping", "object", "none", "new names for top-level members"),
     about("group", "text", "none", "the member that the whole answer is put into"),
     about("disable_host_sanitize", "flag", "`false`", "a host may have a path"),
     about("sd", "text", "`static`", "how hosts are found"),
     about(
         "input_headers",
         "list of texts",
-        "of the endpoint",
-        "of the endpoint's headers, those that this backend gets",
+        "that of the endpoint",
+        "those of the endpoint's headers that this backend gets",
     ),
     about(
         "input_query_strings",
         "list of texts",
-        "of the endpoint",
-        "of the endpoint's query parameters, those that this backend gets",
+        "that of the endpoint",
+        "those of the endpoint's query parameters that this backend gets",
     ),
     about("extra_config", "object", "none", "namespaces of the backend"),
 ];

@@ -19,7 +19,7 @@ const ROUTER: &[About] = &[
         "return_error_msg",
         "flag",
         "`false`",
-        "a client learns why there is no answer",
+        "a client is told why there is no answer",
     ),
     about("error_body", "object", "texts", "the JSON bodies of `404` and `405`"),
     about(
@@ -45,13 +45,13 @@ const ROUTER: &[About] = &[
         "disable_redirect_trailing_slash",
         "flag",
         "`false`",
-        "a path that differs by its last slash is 404, not a redirect",
+        "a path that differs only in its trailing slash gets 404, not a redirect",
     ),
     about(
         "disable_redirect_fixed_path",
         "flag",
         "`false`",
-        "a path that differs by the case of letters is 404, not a redirect",
+        "a path that differs only in upper and lower case gets 404, not a redirect",
     ),
     about("forwarded_by_client_ip", "flag", "`true`", "`false` believes no proxy"),
     about(
@@ -64,7 +64,7 @@ const ROUTER: &[About] = &[
         "trusted_proxies",
         "list of texts",
         "none",
-        "addresses and networks of proxies that are believed",
+        "addresses and networks of the proxies whose headers are believed",
     ),
 ];
 
@@ -82,7 +82,7 @@ const PROXY: &[About] = &[
         "static.strategy",
         "text",
         "`always`",
-        "when: `always`, `success`, `errored`, `complete` or `incomplete`",
+        "when they are put in: `always`, `success`, `errored`, `complete` or `incomplete`",
     ),
 ];
 
@@ -97,7 +97,7 @@ const BACKEND_HTTP: &[About] = &[
         "return_error_details",
         "text",
         "none",
-        "an error becomes the member `error_…` of this name",
+        "the name that follows `error_` in the name of the member that holds an error of the backend",
     ),
 ];
 
@@ -128,10 +128,10 @@ const VALIDATOR: &[About] = &[
     about(
         "jwk_local_ca",
         "text",
-        "of the machine",
+        "those of the machine",
         "a file with the certificate authorities for the URL",
     ),
-    about("cache", "flag", "`true`", "keys are always kept, whatever this says"),
+    about("cache", "flag", "`true`", "has no effect: keys are always cached"),
     about(
         "cache_duration",
         "number",
@@ -151,7 +151,7 @@ const VALIDATOR: &[About] = &[
         "roles_key_is_nested",
         "flag",
         "`false`",
-        "dots in `roles_key` lead into objects",
+        "a dot in `roles_key` stands between the names of nested members",
     ),
     about("scopes", "list of texts", "none", "scopes that a token must have"),
     about("scopes_key", "text", "none", "the claim with the scopes"),
@@ -181,7 +181,7 @@ const SIGNER: &[About] = &[
     about(
         "alg",
         "text",
-        "of the sidecar",
+        "that of the sidecar",
         "the algorithm that the signatures must have",
     ),
     about(
@@ -246,7 +246,7 @@ const CORS: &[About] = &[
         "allow_private_network",
         "flag",
         "`false`",
-        "pages of public networks may ask",
+        "pages from public networks may send requests to this gateway on a private one",
     ),
     about(
         "options_success_status",
