@@ -176,7 +176,7 @@ pub async fn ask<U: Upstream>(
 pub struct Part {
     /// The members of the backend's object.
     pub members: Members,
-    /// Whether this is the requested content. An error that is shown to the client is not.
+    /// Whether this is the requested content. It is not if it is an error that is shown to the client.
     pub is_complete: bool,
 }
 

@@ -80,7 +80,7 @@ fn command() -> Command {
     let lenient = || {
         flag(
             "lenient",
-            "Warn of unknown keys that protect nothing, instead of refusing them",
+            "Warn about unknown keys that protect nothing, instead of refusing them",
         )
     };
     Command::new("signet-gateway")
@@ -210,7 +210,7 @@ fn serve(matches: &ArgMatches, variables: &[(String, String)]) -> Outcome {
     let served = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| format!("the system refused a runtime: {error}"))
+        .map_err(|error| format!("the runtime cannot be created: {error}"))
         .and_then(|runtime| {
             runtime
                 .block_on(run::run(file, seen, plan, &data_dir(variables)))

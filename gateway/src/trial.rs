@@ -26,7 +26,7 @@ pub fn run(plan: &Plan, report: &mut Report) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     match runtime {
         Ok(runtime) => runtime.block_on(tried(plan, report)),
-        Err(error) => report.lacks(Place::default(), format!("the system refused a runtime: {error}")),
+        Err(error) => report.lacks(Place::default(), format!("the runtime cannot be created: {error}")),
     }
 }
 

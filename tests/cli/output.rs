@@ -83,7 +83,7 @@ fn a_closed_output_makes_every_command_fail_and_say_so() {
 #[test]
 fn an_output_that_somebody_throws_away_is_not_lost() {
     let spec = Spec::new(&Home::new());
-    // As a shell, a supervisor or another runtime opens it.
+    // A shell, a supervisor and another runtime open it in different ways.
     for redirections in [">/dev/null", "1<>/dev/null", "<&- >/dev/null"] {
         let output = through_a_shell(&spec.command(&["schedule"]), redirections)
             .output()

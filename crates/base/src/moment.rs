@@ -6,7 +6,8 @@ use signet_core::Timestamp;
 
 use crate::Clock;
 
-/// Clocks drift, and NTP corrects them in small steps. Up to this difference, an instant is dated as it was read.
+/// Clocks drift, and NTP corrects them in small steps. An instant keeps its original date unless the clock is off by
+/// more than this.
 const DRIFT: Duration = Duration::from_secs(5);
 
 /// An instant: the time on the wall clock, and how long the machine had run.

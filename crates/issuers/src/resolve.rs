@@ -22,8 +22,8 @@ pub(super) struct Resolver(Arc<Mutex<Names>>);
 struct Names {
     /// The host of the discovery document, if the operator configured only that.
     document: Option<String>,
-    /// Where this host resolves to. If all addresses are on this machine, or on its link, the host is the operator's
-    /// own and may name others there.
+    /// The network that this host is in. If all its addresses are on this machine, or on its link, the host is the
+    /// operator's own and may name others there.
     network: Option<ProtectedNetwork>,
     /// The host that the document names.
     led_to: Option<String>,

@@ -20,7 +20,7 @@ const FORMAT: u32 = 1;
 const MOST_DISABLED: usize = 32;
 
 /// The record as stored in KV: one string. OpenBao accepts at most 1,000 strings in a request, including the names of
-/// members. As separate values, no more than 28 keys would fit. Vault has such limits, too.
+/// members. If they were separate values, no more than 28 keys would fit. Vault has such limits, too.
 #[derive(Debug, Serialize)]
 pub(crate) struct Document {
     record: String,

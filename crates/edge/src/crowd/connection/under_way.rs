@@ -153,7 +153,7 @@ fn too_much<B>(is_http2: bool) -> Response<B> {
     }
 }
 
-/// The body of an answer whose pieces are counted as activity. A client that stops reading causes no more pieces.
+/// The body of an answer whose pieces are counted as activity. If a client stops reading, no more pieces are sent.
 #[derive(Debug)]
 pub(crate) struct Answer<B> {
     body: Body<B>,
