@@ -29,7 +29,7 @@ pub struct TrustedIssuer {
     pub max_refresh: Duration,
     /// How much longer keys are used while fetching them fails.
     pub max_stale: Duration,
-    /// The minimum time between a fetch and one that a token with an unknown key causes.
+    /// The minimum time from any fetch to one that is caused by a token with an unknown key.
     pub cool_down: Duration,
 }
 

@@ -97,7 +97,7 @@ const BACKEND_HTTP: &[About] = &[
         "return_error_details",
         "text",
         "none",
-        "the name that follows `error_` in the name of the member that holds an error of the backend",
+        "an error of the backend becomes the member whose name is `error_` and this text",
     ),
 ];
 
