@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use http::uri::Authority;
+use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 
 use super::Shared;
@@ -84,8 +85,12 @@ pub(super) fn put(lease: Box<Lease>) {
         });
         let pool = &mut pools[index].1;
         if !pool.is_swept {
+            // While the process ends, there may be no runtime, and nothing more to sweep.
+            let Ok(runtime) = Handle::try_current() else {
+                return Some(lease);
+            };
             pool.is_swept = true;
-            tokio::spawn(sweep(lease.shared.clone()));
+            runtime.spawn(sweep(lease.shared.clone()));
         }
         let idle = pool.idle(lease.is_tls);
         let kept = match idle.get_mut(lease.authority.as_str()) {
