@@ -214,11 +214,21 @@ conf proxy "upstream backend { server 127.0.0.1:$backend; keepalive 64; keepaliv
 
 # ---------------------------------------------------------------------------------------------------------- start
 
-say "Starting the backend, nginx as a proxy, KrakenD's engine and signet-gateway"
 serve_nginx backend "http://127.0.0.1:$backend/document"
+export KRAKEND_LOG_LEVEL=CRITICAL
+# Before the load: afterwards the kernel is busy with the ends of connections.
+say "Time to ready"
+ready() { # NAME URL COMMAND...
+    "$load" ready --url "$2" --times "$starts" -- "${@:3}" >"$results/$1-ready.json" 2>>"$work/$1.log" \
+        || die "$1 did not become ready in one of $starts starts"
+}
+ready signet "http://127.0.0.1:$ours/__health" "$signet" run -c "$work/krakend.json"
+ready krakend "http://127.0.0.1:$theirs/__health" "$krakend" "$work/theirs.json"
+
+say "Starting nginx as a proxy, KrakenD's engine and signet-gateway"
 serve_nginx proxy "http://127.0.0.1:$proxy/document"
 nginx_pids=("${pids[@]}")
-KRAKEND_LOG_LEVEL=CRITICAL "$krakend" "$work/theirs.json" >"$work/krakend.log" 2>&1 &
+"$krakend" "$work/theirs.json" >"$work/krakend.log" 2>&1 &
 krakend_pid=$!
 started[$krakend_pid]=1
 "$signet" run -c "$work/krakend.json" >"$work/signet.log" 2>&1 &
@@ -255,18 +265,6 @@ run nginx-open-after "http://127.0.0.1:$proxy/document" "${nginx_pids[@]}" "${do
 say "Many clients, for at most $crowd_seconds s"
 "$load" crowd --url "http://127.0.0.1:$ours/es256" --authorizations "$work/crowd" --pid "$signet_pid" \
     --clients "$clients" --seconds "$crowd_seconds" >"$results/crowd.json" || die "the clients failed"
-
-say "Time to ready"
-ready() { # NAME PID URL COMMAND...
-    kill "$2"
-    wait "$2" || true
-    unset "started[$2]"
-    "$load" ready --url "$3" --times "$starts" -- "${@:4}" >"$results/$1-ready.json" 2>>"$work/$1.log" \
-        || die "$1 did not become ready in one of $starts starts"
-}
-ready signet "$signet_pid" "http://127.0.0.1:$ours/__health" "$signet" run -c "$work/krakend.json"
-export KRAKEND_LOG_LEVEL=CRITICAL
-ready krakend "$krakend_pid" "http://127.0.0.1:$theirs/__health" "$krakend" "$work/theirs.json"
 
 # ---------------------------------------------------------------------------------------------------------- page
 
