@@ -34,11 +34,15 @@ impl Listeners {
     pub(super) async fn open(settings: &Settings) -> Result<Self, StartError> {
         files::allow(LISTENERS, settings.limits.max_connections.into(), MAX_CONNECTIONS);
         let tls = settings.tls.as_ref().map(|files| {
-            Tls::load(tls::Files {
-                certificate: files.certificate.clone(),
-                certificate_setting: "SIGNET_TLS_CERT_FILE",
-                key: files.key.clone(),
-                key_setting: "SIGNET_TLS_KEY_FILE",
+            Tls::load(tls::Options {
+                files: vec![tls::Files {
+                    certificate: files.certificate.clone(),
+                    certificate_setting: "SIGNET_TLS_CERT_FILE",
+                    key: files.key.clone(),
+                    key_setting: "SIGNET_TLS_KEY_FILE",
+                }],
+                protocol: tls::Protocol::default(),
+                clients: None,
             })
         });
         let tls = tls.transpose()?;

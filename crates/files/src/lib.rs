@@ -6,6 +6,7 @@
 //! - [`Rule`] is the entry point for files that a setting names.
 //! - [`content`] and [`disk`] read and write the files that Signet makes itself.
 //! - [`cache`] keeps public facts for the next start.
+//! - [`Stamp`] tells whether files have changed.
 //! - [`no_authorities`] says what a file holds instead of certificates.
 //!
 //! Each file is opened once, without blocking on pipes and devices, and then the open file is checked and read. Pipes,
@@ -19,6 +20,8 @@ pub mod content;
 pub mod disk;
 mod named;
 mod pem;
+mod stamp;
 
 pub use named::{LONGEST, Refused, Rule};
 pub use pem::no_authorities;
+pub use stamp::Stamp;
