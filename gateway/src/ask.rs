@@ -31,6 +31,7 @@ static ANSWERS: Semaphore = Semaphore::const_new(BUDGET);
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_VIA: HeaderName = HeaderName::from_static("x-forwarded-via");
 
 /// The parts of a client's request that backends can get.
@@ -44,6 +45,8 @@ pub struct Call {
     pub query: String,
     /// The address of the client.
     pub client: HeaderValue,
+    /// The scheme of the client's request.
+    pub scheme: HeaderValue,
     /// The `Host` of the client's request.
     pub host: Option<HeaderValue>,
     /// The claims of the client's token.
@@ -120,6 +123,7 @@ fn headers(backend: &Backend, call: &Call) -> HeaderMap {
         false => drop(headers.insert(USER_AGENT, agent)),
     }
     headers.insert(FORWARDED_FOR, call.client.clone());
+    headers.insert(FORWARDED_PROTO, call.scheme.clone());
     if let Some(host) = &call.host {
         headers.insert(FORWARDED_HOST, host.clone());
     }
@@ -150,7 +154,7 @@ pub async fn ask<U: Upstream>(
             (false, Some(_)) => BodyOnRedirect::SentAgain,
             (false, None) => BodyOnRedirect::Gone,
         };
-        let response = match timeout_at(deadline, upstream.send(request)).await {
+        let response = match timeout_at(deadline, upstream.send(backend.client, request)).await {
             Ok(sent) => sent?,
             Err(_) => return Err(Failed::Late),
         };

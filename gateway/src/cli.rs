@@ -212,9 +212,12 @@ fn serve(matches: &ArgMatches, variables: &[(String, String)]) -> Outcome {
         .build()
         .map_err(|error| format!("the runtime cannot be created: {error}"))
         .and_then(|runtime| {
-            runtime
+            let served = runtime
                 .block_on(run::run(file, seen, plan, &data_dir(variables)))
-                .map_err(|error| chain(&error))
+                .map_err(|error| chain(&error));
+            // A thread that reads from a file system that hangs must not delay the end.
+            runtime.shutdown_background();
+            served
         });
     match served {
         Ok(()) => Outcome::default(),

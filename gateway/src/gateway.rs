@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::header::{ALLOW, CONTENT_TYPE, HOST, HeaderName, HeaderValue, LOCATION, ORIGIN};
+use http::header::{ALLOW, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, ORIGIN};
 use http::request::Parts;
 use http::{Method, Request, StatusCode};
 use http_body_util::{Either, Full};
@@ -19,6 +19,8 @@ use crate::routes::{RouteMatch, Undecodable};
 use crate::serving::{Current, Serving};
 use crate::upstream::Upstream;
 
+const HTTP: HeaderValue = HeaderValue::from_static("http");
+const HTTPS: HeaderValue = HeaderValue::from_static("https");
 const VERSION: HeaderName = HeaderName::from_static("x-krakend");
 
 /// The gateway, as one connection sees it.
@@ -112,6 +114,15 @@ impl<U: Upstream> Passage<'_, U> {
                 true => written(proxies.client(self.peer, &head.headers)),
                 false => self.address.clone(),
             },
+            scheme: match proxies
+                .have(self.peer)
+                .then(|| forwarded_scheme(&head.headers))
+                .flatten()
+            {
+                Some(scheme) => scheme,
+                None if self.plan().tls.is_some() => HTTPS,
+                None => HTTP,
+            },
             host: host.or_else(authority),
             claims: None,
             headers: head.headers,
@@ -195,6 +206,15 @@ impl<U: Upstream> Handler for Gateway<U> {
         cors.finish(origin.as_ref(), response.headers_mut());
         response
     }
+}
+
+/// The scheme of the client's request, if a trusted proxy says so in one word.
+fn forwarded_scheme(headers: &HeaderMap) -> Option<HeaderValue> {
+    let mut values = headers.get_all("x-forwarded-proto").iter();
+    let value = values.next().filter(|_| values.next().is_none())?;
+    [HTTP, HTTPS]
+        .into_iter()
+        .find(|scheme| scheme.as_bytes().eq_ignore_ascii_case(value.as_bytes()))
 }
 
 /// An address as the value of a header.

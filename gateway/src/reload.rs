@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use signet_base::chain;
+use signet_edge::tls::{Tls, log_renewal};
 use tokio::signal::unix::Signal;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
@@ -37,6 +38,9 @@ pub enum Outcome {
 pub trait Record: std::fmt::Debug + Send + Sync {
     /// Handles the end of a reload.
     fn on_reload(&self, outcome: Outcome);
+
+    /// Handles files of certificates that have changed, and whether the new ones could be used.
+    fn on_certificates(&self, are_good: bool);
 }
 
 /// Reloads the file until shutdown.
@@ -50,6 +54,8 @@ pub struct Reloader {
     pub current: Current<Pools>,
     /// The followed sources of keys.
     pub followers: Followers,
+    /// The certificates of the listener. `None` if it speaks plain HTTP.
+    pub tls: Option<Tls>,
     /// Counts the reloads.
     pub record: Arc<dyn Record>,
 }
@@ -64,8 +70,7 @@ impl Reloader {
                 () = shutdown.cancelled() => return,
                 _ = hang_up.recv() => info!("received SIGHUP: the file is read again"),
                 () = sleep(LOOK) => {
-                    let file = self.file.clone();
-                    let digest = spawn_blocking(move || file.digest()).await.unwrap_or_default();
+                    let digest = self.look().await;
                     let is_settled = digest == previous;
                     previous = digest;
                     if digest.is_none() || digest == self.seen || !is_settled {
@@ -79,6 +84,28 @@ impl Reloader {
                 outcome = self.reload() => self.record.on_reload(outcome),
             }
         }
+    }
+
+    /// Reads changed certificates again, and returns the digest of the file.
+    async fn look(&self) -> Option<u64> {
+        let (file, tls) = (self.file.clone(), self.tls.clone());
+        let serving = self.current.load_full();
+        let looked = spawn_blocking(move || {
+            let renewed = tls.and_then(|tls| tls.renew());
+            if let Some(renewed) = &renewed {
+                log_renewal(renewed);
+            }
+            let own = renewed.map(|renewed| renewed.is_ok());
+            (
+                file.digest(),
+                own.into_iter().chain(serving.upstream.renew()).collect::<Vec<bool>>(),
+            )
+        });
+        let (digest, renewed) = looked.await.unwrap_or_default();
+        for are_good in renewed {
+            self.record.on_certificates(are_good);
+        }
+        digest
     }
 
     async fn reload(&mut self) -> Outcome {
@@ -109,15 +136,18 @@ impl Reloader {
             );
             return Outcome::Refused;
         }
-        let upstream = match old.upstream.adapted(plan.connections) {
-            Ok(upstream) => upstream,
-            Err(failure) => return unusable(&failure),
+        let (certificates, upstream) = match read_certificates(&old, &plan).await {
+            Ok(read) => read,
+            Err(failure) => return unusable(&*failure),
         };
         let authenticators = match self.followers.follow(&plan.validators).await {
             Ok(authenticators) => authenticators,
             Err(failure) => return unusable(&failure),
         };
         let endpoints = plan.endpoints.len();
+        if let (Some(tls), Some(certificates)) = (&self.tls, &certificates) {
+            tls.replace(certificates);
+        }
         self.current.store(Arc::new(Serving {
             plan,
             authenticators,
@@ -127,6 +157,20 @@ impl Reloader {
         info!(endpoints, "the new file is in use");
         Outcome::Done
     }
+}
+
+/// Reads the certificates of the listener if the new plan has others, and makes the connections to its backends.
+async fn read_certificates(
+    old: &Arc<Serving<Pools>>,
+    plan: &Plan,
+) -> Result<(Option<Tls>, Pools), Box<dyn std::error::Error + Send + Sync>> {
+    let tls = plan.tls.clone().filter(|tls| old.plan.tls.as_ref() != Some(tls));
+    let (old, connections, clients) = (Arc::clone(old), plan.connections, plan.clients.clone());
+    let reading = spawn_blocking(move || {
+        let tls = tls.map(Tls::load).transpose()?;
+        Ok((tls, old.upstream.adapted(connections, &clients)?))
+    });
+    reading.await?
 }
 
 /// Logs every problem of a file that is not used.
@@ -152,6 +196,7 @@ fn fixed(old: &Plan, new: &Plan) -> Vec<&'static str> {
     let changes = [
         ("port", old.listen.port() != new.listen.port()),
         ("listen_ip", old.listen.ip() != new.listen.ip()),
+        ("tls", old.tls.is_some() != new.tls.is_some()),
         ("read_header_timeout", old.header_timeout != new.header_timeout),
         ("telemetry/logging", old.log != new.log),
     ];

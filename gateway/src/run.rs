@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use signet_edge::tls::{Tls, TlsError};
 use signet_edge::{Context, Limits, Record, Workers, files, serve_tcp};
 use signet_issuers::NoClient;
 use tokio::net::TcpListener;
@@ -21,7 +22,7 @@ use crate::plan::rules::AGENT;
 use crate::plan_file::PlanFile;
 use crate::reload::{self, Reloader};
 use crate::serving::Serving;
-use crate::upstream::Pools;
+use crate::upstream::{NoClientTls, Pools};
 
 /// The maximum number of simultaneous client connections.
 const CONNECTIONS: usize = 10_000;
@@ -45,9 +46,12 @@ pub enum StartError {
              jwk_local_ca in the file"
     )]
     Keys(#[from] NoClient),
-    /// The certificate authorities for backends could not be read.
-    #[error("the certificate authorities that this machine trusts cannot be read")]
-    Authorities(#[source] io::Error),
+    /// The certificates of the listener could not be read.
+    #[error("the listener cannot speak TLS")]
+    Tls(#[from] TlsError),
+    /// The certificates for backends could not be read.
+    #[error("the certificates of backends cannot be verified")]
+    ClientTls(#[from] NoClientTls),
     /// A thread or a signal handler could not be set up.
     #[error("the system refused {what}")]
     System {
@@ -70,9 +74,10 @@ impl Record for Uncounted {
 
 impl reload::Record for Uncounted {
     fn on_reload(&self, _: reload::Outcome) {}
+    fn on_certificates(&self, _: bool) {}
 }
 
-/// Serves until SIGTERM or SIGINT. `plan` is that of the file, whose content had the digest `seen`.
+/// Serves until SIGTERM or SIGINT. A second one ends the process at once. `plan` is that of the file, whose content had the digest `seen`.
 ///
 /// # Errors
 /// [`StartError`], if the gateway cannot start.
@@ -83,7 +88,8 @@ pub async fn run(file: PlanFile, seen: Option<u64>, plan: Plan, data_dir: &Path)
     let hang_up = signal(SignalKind::hangup()).map_err(refused("a handler for SIGHUP"))?;
     files::allow(2, CONNECTIONS, "the gateway");
     let listener = listen(plan.listen).await?;
-    let upstream = Pools::new(plan.connections).map_err(StartError::Authorities)?;
+    let upstream = Pools::new(plan.connections, &plan.clients)?;
+    let tls = plan.tls.clone().map(Tls::load).transpose()?;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let context = Context {
         limits: Limits {
@@ -112,22 +118,31 @@ pub async fn run(file: PlanFile, seen: Option<u64>, plan: Plan, data_dir: &Path)
         seen,
         current: Arc::clone(&current),
         followers,
+        tls: tls.clone(),
         record: Arc::new(Uncounted),
     };
     tasks.spawn(reloader.run(hang_up, shutdown.clone()));
     let connected = Arc::clone(&current);
     let handler = move |client| Gateway::new(Arc::clone(&connected), client);
-    tasks.spawn(serve_tcp("gateway", listener, None, handler, context));
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    tasks.spawn(serve_tcp("gateway", listener, tls, handler, context));
+    let mut stop = async || {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    stop().await;
     let drain = current.load().plan.drain;
     info!(wait = %humantime::format_duration(drain), "stopping; requests in progress may finish");
     shutdown.cancel();
     tasks.close();
-    if tokio::time::timeout(drain, tasks.wait()).await.is_err() {
-        warn!("some requests did not finish within max_shutdown_wait_time and were aborted");
+    tokio::select! {
+        drained = tokio::time::timeout(drain, tasks.wait()) => {
+            if drained.is_err() {
+                warn!("some requests did not finish within max_shutdown_wait_time and were aborted");
+            }
+        }
+        () = stop() => warn!("a second signal to stop: requests under way were aborted"),
     }
     info!("stopped");
     Ok(())

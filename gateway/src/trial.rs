@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use signet_base::chain;
+use signet_edge::tls::Options;
 use signet_issuers::{TrustedIssuer, try_once};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -34,9 +35,11 @@ async fn tried(plan: &Plan, report: &mut Report) {
     if let Err(error) = run::listen(plan.listen).await {
         report.lacks(Place::default(), chain(&error));
     }
-    if let Err(error) = Pools::new(plan.connections) {
-        let why = format!("the certificate authorities that this machine trusts cannot be read: {error}");
-        report.lacks(Place::default(), why);
+    if let Some(Err(error)) = plan.tls.as_ref().map(Options::read) {
+        report.lacks(Place::default(), chain(&error));
+    }
+    if let Err(error) = Pools::new(plan.connections, &plan.clients) {
+        report.lacks(Place::default(), chain(&error));
     }
     let issuers = keys::places(&plan.validators);
     for terms in &issuers {

@@ -100,7 +100,8 @@ REQUESTS: list[tuple[str, dict[str, str]]] = [
     ("/filtered?a=1&b=2", {"X-A": "1", "X-B": "2"}),
 ]
 # Headers of the connection, and those that name the gateway.
-OWN = {"host", "accept-encoding", "connection", "content-length", "transfer-encoding", "x-forwarded-via", "x-forwarded-host"}
+OWN = {"host", "accept-encoding", "connection", "content-length", "transfer-encoding", "x-forwarded-via", "x-forwarded-host",
+       "x-forwarded-proto"}
 
 
 def reached(port: int, path: str, headers: dict[str, str]) -> dict[str, Any]:

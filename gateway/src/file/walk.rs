@@ -65,11 +65,11 @@ impl Walk<'_> {
         match key.holds {
             Holds::Value => {}
             Holds::Anything => self.anything(&member.node, place),
-            Holds::Object(keys) => self.object(&member.node, place, keys, guarded),
+            Holds::Object(keys) => self.object(&member.node, place, keys, guarded || key.protects),
             Holds::Objects(keys) => match &member.node.value {
                 Value::Array(items) => {
                     for (index, item) in items.iter().enumerate() {
-                        self.object(item, &place.item(index, item.line), keys, guarded);
+                        self.object(item, &place.item(index, item.line), keys, guarded || key.protects);
                     }
                 }
                 _ => self.wrong_kind(&member.node, place, "an array of objects"),

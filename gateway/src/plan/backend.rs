@@ -8,6 +8,7 @@ use super::filters::{HeaderFilter, QueryFilter};
 use super::hosts::Hosts;
 use super::shape::Shape;
 use super::template::{Names, Template};
+use super::tls::{self, ClientTls};
 use crate::file::{At, Section};
 
 /// A backend, compiled.
@@ -33,6 +34,10 @@ pub struct Backend {
     pub follows: bool,
     /// Whether a redirect with status 307 or 308 is followed with the body of the request.
     pub resends_body: bool,
+    /// The backend's own `client_tls`, instead of that of the root.
+    pub tls: Option<ClientTls>,
+    /// The number of the client that sends the requests.
+    pub client: usize,
 }
 
 /// How an answer is parsed.
@@ -126,6 +131,8 @@ impl Backend {
             on_error: on_error(backend, context.streams),
             follows: !flag("no_redirect"),
             resends_body: flag("send_body_on_redirect"),
+            tls: client.as_ref().and_then(tls::client),
+            client: 0,
         })
     }
 }

@@ -14,6 +14,7 @@ pub mod rules;
 pub mod shape;
 pub mod signer;
 pub mod template;
+pub mod tls;
 pub mod validator;
 
 use std::cell::RefCell;
@@ -25,6 +26,7 @@ use http::Method;
 pub use backend::{Backend, Encoding, OnError};
 pub use endpoint::{Endpoint, Fixed, Flow, Output, When};
 pub use rules::Rules;
+pub use tls::ClientTls;
 pub use validator::Validator;
 
 use crate::file::{Document, Report, Section};
@@ -39,12 +41,16 @@ pub struct Plan {
     pub name: Option<String>,
     /// The address to listen on.
     pub listen: SocketAddr,
+    /// The TLS settings of the listener. `None` if it speaks plain HTTP.
+    pub tls: Option<signet_edge::tls::Options>,
     /// How long a client may take to send the head of a request.
     pub header_timeout: Duration,
     /// How long requests in progress may take when the process ends.
     pub drain: Duration,
     /// The settings of connections to backends.
     pub connections: Connections,
+    /// The clients that send requests to backends. Backends refer to them by number.
+    pub clients: Vec<Client>,
     /// The settings that all endpoints share.
     pub rules: Rules,
     /// The endpoint for each path.
@@ -74,8 +80,15 @@ pub struct Connections {
     pub keep_alive: Option<Duration>,
     /// How long the first address family is tried alone.
     pub fallback_delay: Duration,
+}
+
+/// A client for the backends with equal TLS settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// The TLS settings.
+    pub tls: ClientTls,
     /// Whether any backend is reached over TLS. If none is, the certificate authorities of the machine are not read.
-    pub are_over_tls: bool,
+    pub speaks_tls: bool,
 }
 
 /// The settings of the log.
@@ -148,12 +161,15 @@ fn read(root: &Section<'_>) -> Option<Plan> {
             ),
         );
     }
+    let clients = clients(root, &mut endpoints);
     Some(Plan {
         name: root.text("name").map(str::to_owned),
         listen: listen(root),
+        tls: tls::listener(root),
         header_timeout: root.span("read_header_timeout").unwrap_or(Duration::from_secs(10)),
         drain: root.span("max_shutdown_wait_time").unwrap_or(Duration::from_secs(30)),
-        connections: connections(root, &endpoints),
+        connections: connections(root),
+        clients,
         rules,
         routes,
         endpoints,
@@ -161,6 +177,21 @@ fn read(root: &Section<'_>) -> Option<Plan> {
         sidecar: None,
         log: log(root),
     })
+}
+
+/// The clients that the backends need, each once, and gives each backend the number of its own.
+fn clients(root: &Section<'_>, endpoints: &mut [Endpoint]) -> Vec<Client> {
+    let of_root = tls::of_root(root);
+    let mut clients: Vec<Client> = Vec::new();
+    for backend in endpoints.iter_mut().flat_map(|endpoint| &mut endpoint.backends) {
+        let tls = backend.tls.clone().unwrap_or_else(|| of_root.clone());
+        backend.client = clients.iter().position(|known| known.tls == tls).unwrap_or_else(|| {
+            clients.push(Client { tls, speaks_tls: false });
+            clients.len() - 1
+        });
+        clients[backend.client].speaks_tls |= backend.hosts.are_over_tls();
+    }
+    clients
 }
 
 fn version(root: &Section<'_>) {
@@ -193,7 +224,7 @@ fn listen(root: &Section<'_>) -> SocketAddr {
     SocketAddr::new(address, port)
 }
 
-fn connections(root: &Section<'_>, endpoints: &[Endpoint]) -> Connections {
+fn connections(root: &Section<'_>) -> Connections {
     let idle = root
         .number("max_idle_connections_per_host", 0..=1_000_000)
         .filter(|most| *most > 0);
@@ -206,10 +237,6 @@ fn connections(root: &Section<'_>, endpoints: &[Endpoint]) -> Connections {
         keep_alive: Some(root.duration("dialer_keep_alive").unwrap_or(Duration::from_secs(15)))
             .filter(|span| !span.is_zero()),
         fallback_delay: root.span("dialer_fallback_delay").unwrap_or(Duration::from_millis(300)),
-        are_over_tls: endpoints
-            .iter()
-            .flat_map(|endpoint| &endpoint.backends)
-            .any(|backend| backend.hosts.are_over_tls()),
     }
 }
 

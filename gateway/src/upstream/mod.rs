@@ -4,12 +4,13 @@
 //! request that uses it ([`connection`]), and waits in the pool of its thread between two requests ([`pool`]).
 
 mod body;
+mod client;
 mod connection;
 mod pool;
+mod tls;
 mod wakeups;
 
 use std::future::Future;
-use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -18,19 +19,15 @@ use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Request, Response, Uri};
 use http_body_util::{Either, Full};
 use hyper::service::Service as _;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::service::TowerToHyperService;
-use rustls::crypto::aws_lc_rs::default_provider;
-use rustls::{ClientConfig, RootCertStore};
-use rustls_platform_verifier::BuilderVerifierExt as _;
 use signet_base::chain;
 use signet_edge::body::Arriving;
 
 pub use self::body::UpstreamBody;
+use self::client::{Client, Shared};
 use self::connection::Connection;
 use self::pool::Lease;
-use crate::plan::Connections;
+pub use self::tls::NoClientTls;
+use crate::plan::{Client as Settings, Connections};
 
 /// The body of a request to a backend: a complete one, or the client's as it arrives.
 pub type RequestBody = Either<Full<Bytes>, Arriving>;
@@ -46,88 +43,71 @@ pub enum Unreached {
 
 /// Sends requests to backends.
 pub trait Upstream: Clone + Send + Sync + 'static {
-    /// Sends a request, and returns when the head of the answer has arrived.
+    /// Sends a request with this client of the plan, and returns when the head of the answer has arrived.
     fn send(
         &self,
+        client: usize,
         request: Request<RequestBody>,
     ) -> impl Future<Output = Result<Response<UpstreamBody>, Unreached>> + Send;
 }
 
-/// The connection pools, one for each thread. They live as long as a plan that uses them.
+/// The clients of a plan. Each has a pool of connections for each thread.
 #[derive(Clone, Debug)]
-pub struct Pools(Arc<Shared>);
-
-/// What the pools of all threads share.
-#[derive(Debug)]
-struct Shared {
-    connections: Connections,
-    connector: TowerToHyperService<HttpsConnector<HttpConnector>>,
-}
+pub struct Pools(Arc<[Arc<Client>]>);
 
 impl Pools {
-    /// Makes pools without connections.
+    /// Makes pools without connections, one for each of these clients.
     ///
     /// # Errors
-    /// The certificate authorities that the machine trusts cannot be read.
-    pub fn new(connections: Connections) -> io::Result<Self> {
-        let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(io::Error::other)?;
-        let builder = match connections.are_over_tls {
-            true => builder.with_platform_verifier().map_err(io::Error::other)?,
-            // Redirects lead only to hosts in the file, so no connection will use TLS. Reading some 150 certificates
-            // would take a third of the start.
-            false => builder.with_root_certificates(RootCertStore::empty()),
-        };
-        let tls = builder.with_no_client_auth();
-        Ok(Self(Arc::new(Shared {
-            connector: connector(&connections, tls),
-            connections,
-        })))
+    /// The certificates for a client cannot be read.
+    pub fn new(connections: Connections, clients: &[Settings]) -> Result<Self, NoClientTls> {
+        Self(Arc::new([])).adapted(connections, clients)
     }
 
-    /// Pools with these settings: the same ones, with their connections, if the settings are the same.
+    /// Pools for these clients: the same ones, with their connections, wherever the settings are the same.
     ///
     /// # Errors
     /// Those of [`Self::new`].
-    pub fn adapted(&self, connections: Connections) -> io::Result<Self> {
-        match self.0.connections == connections {
-            true => Ok(self.clone()),
-            false => Self::new(connections),
-        }
+    pub fn adapted(&self, connections: Connections, clients: &[Settings]) -> Result<Self, NoClientTls> {
+        let client = |settings: &Settings| {
+            let mut known = self.0.iter();
+            match known.find(|client| client.is_of(connections, settings)) {
+                Some(known) => Ok(Arc::clone(known)),
+                None => Client::new(connections, settings.clone()).map(Arc::new),
+            }
+        };
+        Ok(Self(clients.iter().map(client).collect::<Result<_, _>>()?))
     }
 
-    /// Opens a connection to the host of this URL.
-    async fn open(&self, url: Uri, is_tls: bool, authority: Authority) -> Result<Box<Lease>, Unreached> {
-        let stream = self.0.connector.call(url).await;
-        let stream = stream.map_err(|error| Unreached::Connect(chain(&*error)))?;
-        let connection = Connection::new(stream).await;
-        Ok(Box::new(Lease {
-            connection: connection.map_err(|error| Unreached::Connect(chain(&error)))?,
-            shared: Arc::downgrade(&self.0),
-            is_tls,
-            authority,
-        }))
+    /// Reads the files of each `client_tls` again if they have changed, and logs the result. If they cannot be used, the last good
+    /// ones stay in use. This blocks as long as the file system does. Returns whether those that have changed could be used.
+    #[must_use]
+    pub fn renew(&self) -> Vec<bool> {
+        self.0.iter().filter_map(|client| client.renew()).collect()
     }
 }
 
-fn connector(connections: &Connections, tls: ClientConfig) -> TowerToHyperService<HttpsConnector<HttpConnector>> {
-    let mut http = HttpConnector::new();
-    http.enforce_http(false);
-    http.set_nodelay(true);
-    http.set_keepalive(connections.keep_alive);
-    http.set_connect_timeout(connections.connect_timeout);
-    http.set_happy_eyeballs_timeout(Some(connections.fallback_delay));
-    let connector = HttpsConnectorBuilder::new()
-        .with_tls_config(tls)
-        .https_or_http()
-        .enable_http1()
-        .wrap_connector(http);
-    TowerToHyperService::new(connector)
+/// Opens a connection to the host of this URL.
+async fn open(shared: &Arc<Shared>, url: Uri, is_tls: bool, authority: Authority) -> Result<Box<Lease>, Unreached> {
+    let stream = shared.connector.call(url).await;
+    let stream = stream.map_err(|error| Unreached::Connect(chain(&*error)))?;
+    let connection = Connection::new(stream).await;
+    Ok(Box::new(Lease {
+        connection: connection.map_err(|error| Unreached::Connect(chain(&error)))?,
+        shared: Arc::downgrade(shared),
+        is_tls,
+        authority,
+    }))
 }
 
 impl Upstream for Pools {
-    async fn send(&self, mut request: Request<RequestBody>) -> Result<Response<UpstreamBody>, Unreached> {
+    async fn send(
+        &self,
+        client: usize,
+        mut request: Request<RequestBody>,
+    ) -> Result<Response<UpstreamBody>, Unreached> {
+        let no_client = || Unreached::Connect("the plan has no such client".to_owned());
+        let shared = self.0.get(client).ok_or_else(no_client)?.shared();
         let no_host = || Unreached::Connect("the URL has no host".to_owned());
         let url = request.uri().clone();
         let authority = url.authority().ok_or_else(no_host)?;
@@ -140,11 +120,11 @@ impl Upstream for Pools {
             request.headers_mut().insert(HOST, host);
         }
         loop {
-            let kept = pool::take(&self.0, is_tls, authority);
+            let kept = pool::take(&shared, is_tls, authority);
             let was_kept = kept.is_some();
             let mut lease = match kept {
                 Some(lease) => lease,
-                None => self.open(url.clone(), is_tls, authority.clone()).await?,
+                None => open(&shared, url.clone(), is_tls, authority.clone()).await?,
             };
             match lease.connection.send(request).await {
                 Ok(response) => return Ok(response.map(|body| UpstreamBody::new(body, lease))),

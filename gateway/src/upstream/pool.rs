@@ -9,7 +9,7 @@ use http::uri::Authority;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 
-use super::Shared;
+use super::client::Shared;
 use super::connection::Connection;
 
 /// How often unused connections are checked.

@@ -6,7 +6,10 @@
 )]
 
 mod answers;
+mod certificates;
+mod client_tls;
 mod documents;
+mod drain;
 mod faults;
 mod formats;
 mod framing;
@@ -17,5 +20,6 @@ mod sidecar;
 mod sidecar_process;
 mod signer;
 mod support;
+mod tls;
 mod tokens;
 mod upstreams;

@@ -51,6 +51,7 @@ fn only_what_is_listed_reaches_the_backend() {
             "user-agent",
             "x-forwarded-for",
             "x-forwarded-host",
+            "x-forwarded-proto",
             "x-listed"
         ]
     );

@@ -13,7 +13,7 @@ use serde_json::Value;
 /// The name of the file that is served.
 const FILE: &str = "krakend.json";
 /// The environment of a gateway that has no sidecar.
-const NO_SIDECAR: &[(&str, &str)] = &[("SIGNET_SOCKET", "off")];
+pub(crate) const NO_SIDECAR: &[(&str, &str)] = &[("SIGNET_SOCKET", "off")];
 /// How long an expected event may take.
 const SOON: Duration = Duration::from_secs(20);
 
@@ -117,6 +117,21 @@ impl Gateway {
         self.log.lock().expect("a lock").clone()
     }
 
+    /// Runs a command with a file, and returns its exit code and the text of its errors.
+    pub(crate) fn command(command: &str, file: &Value) -> (Option<i32>, String) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join(FILE);
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+        std::fs::write(&path, complete(file, address)).expect("written");
+        let ran = Command::new(env!("CARGO_BIN_EXE_signet-gateway"))
+            .args([command, "-c"])
+            .arg(&path)
+            .env("XDG_STATE_HOME", directory.path())
+            .output()
+            .expect("it ran");
+        (ran.status.code(), String::from_utf8_lossy(&ran.stderr).into_owned())
+    }
+
     /// Waits until the log has this text so many times.
     pub(crate) fn logs(&self, text: &str, times: usize) {
         let since = Instant::now();
@@ -143,6 +158,10 @@ impl Gateway {
             assert!(since.elapsed() < SOON, "the gateway does not end");
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     pub(crate) fn connect(&self) -> TcpStream {
@@ -373,7 +392,7 @@ pub(crate) fn reply(stream: &mut TcpStream, status: u16, headers: &[(&str, &str)
 }
 
 /// The first line of a message, and its headers with names in lower case.
-fn head(stream: &mut impl BufRead) -> std::io::Result<(String, Vec<(String, String)>)> {
+pub(crate) fn head(stream: &mut impl BufRead) -> std::io::Result<(String, Vec<(String, String)>)> {
     let first = line(stream)?;
     let mut headers = Vec::new();
     loop {

@@ -9,6 +9,7 @@ mod backend;
 mod endpoint;
 mod namespaces;
 mod root;
+mod tls;
 
 pub use namespaces::NAMESPACES;
 pub use root::ROOT;

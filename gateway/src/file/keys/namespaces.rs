@@ -136,10 +136,7 @@ const HTTP_CLIENT: &[Key] = &[
         "proxy_address",
         "a proxy for a backend is not supported by this version of signet-gateway",
     ),
-    protecting(refused(
-        "client_tls",
-        "TLS settings for a backend are not supported by this version of signet-gateway",
-    )),
+    protecting(holding("client_tls", Holds::Object(super::tls::CLIENT_TLS))),
 ];
 
 const ONLY_KID: &str = "keys are found by kid in this version of signet-gateway; remove the key";

@@ -58,22 +58,9 @@ pub const ROOT: &[Key] = &[
         "use_h2c",
         "the listener always accepts cleartext HTTP/2 with prior knowledge",
     ),
-    protecting(only(
-        "allow_insecure_connections",
-        "false",
-        "certificates of backends are always verified; remove the key, and add the authority of the backends to those \
-         that the machine trusts",
-    )),
-    protecting(refused(
-        "tls",
-        "TLS on the listener is not supported by this version of signet-gateway; put the gateway behind a load \
-         balancer that terminates TLS",
-    )),
-    protecting(refused(
-        "client_tls",
-        "TLS settings for backends are not supported by this version of signet-gateway; https backends are verified by the \
-         authorities that the machine trusts",
-    )),
+    protecting(key("allow_insecure_connections")),
+    protecting(holding("tls", Holds::Object(super::tls::TLS))),
+    protecting(holding("client_tls", Holds::Object(super::tls::CLIENT_TLS))),
     refused(
         "plugin",
         "plugins are code for KrakenD and cannot run here; move them to a separate service",

@@ -118,6 +118,24 @@ pub const ROOT: &[About] = &[
         "how long requests may take after SIGTERM",
     ),
     about(
+        "allow_insecure_connections",
+        "flag",
+        "`false`",
+        "certificates of backends are not verified; name their authority in `client_tls.ca_certs` instead",
+    ),
+    about(
+        "tls",
+        "object",
+        "none",
+        "certificates of the listener, and of clients; see [TLS](gateway.md#tls)",
+    ),
+    about(
+        "client_tls",
+        "object",
+        "none",
+        "how backends are verified; see [TLS](gateway.md#tls)",
+    ),
+    about(
         "endpoints",
         "list of objects",
         "none",

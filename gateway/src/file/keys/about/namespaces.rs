@@ -109,6 +109,12 @@ const HTTP_CLIENT: &[About] = &[
         "redirects 307 and 308 are followed with the body, which is then held in memory (8 MiB at most)",
     ),
     about("no_redirect", "flag", "`false`", "redirects are not followed"),
+    about(
+        "client_tls",
+        "object",
+        "that of the root",
+        "how this backend is verified; see [TLS](gateway.md#tls)",
+    ),
 ];
 
 const VALIDATOR: &[About] = &[
