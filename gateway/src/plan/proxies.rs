@@ -158,7 +158,7 @@ mod tests {
         let proxies = proxies(&["10.0.0.0/8"]);
         let mut headers = HeaderMap::new();
         headers.append("x-forwarded-for", HeaderValue::from_static("192.0.2.7"));
-        let client = |headers| {
+        let client = |headers: &HeaderMap| {
             proxies
                 .client("10.0.0.1".parse().expect("an address"), headers)
                 .to_string()
