@@ -14,6 +14,7 @@ use crate::ask::Call;
 use crate::flowing::Flowing;
 use crate::own::Own;
 use crate::plan::Plan;
+use crate::plan::filters::remove_hop_by_hop;
 use crate::plan::rules::Page;
 use crate::routes::{RouteMatch, Undecodable};
 use crate::serving::{Current, Serving};
@@ -99,7 +100,7 @@ impl<U: Upstream> Passage<'_, U> {
         response
     }
 
-    fn call(&self, head: Parts, parameters: Vec<String>) -> Call {
+    fn call(&self, mut head: Parts, parameters: Vec<String>) -> Call {
         let host = head.headers.get(HOST).cloned();
         let proxies = &self.plan().rules.proxies;
         let authority = || {
@@ -107,23 +108,28 @@ impl<U: Upstream> Passage<'_, U> {
                 .authority()
                 .and_then(|authority| HeaderValue::from_str(authority.as_str()).ok())
         };
+        let host = host.or_else(authority);
+        let client = match proxies.have(self.peer) {
+            true => written(proxies.client(self.peer, &head.headers)),
+            false => self.address.clone(),
+        };
+        let scheme = match proxies
+            .have(self.peer)
+            .then(|| forwarded_scheme(&head.headers))
+            .flatten()
+        {
+            Some(scheme) => scheme,
+            None if self.plan().tls.is_some() => HTTPS,
+            None => HTTP,
+        };
+        // This comes before the headers that the token sets: a client must not remove those by naming them in `Connection`.
+        remove_hop_by_hop(&mut head.headers);
         Call {
             parameters,
             query: head.uri.query().unwrap_or_default().to_owned(),
-            client: match proxies.have(self.peer) {
-                true => written(proxies.client(self.peer, &head.headers)),
-                false => self.address.clone(),
-            },
-            scheme: match proxies
-                .have(self.peer)
-                .then(|| forwarded_scheme(&head.headers))
-                .flatten()
-            {
-                Some(scheme) => scheme,
-                None if self.plan().tls.is_some() => HTTPS,
-                None => HTTP,
-            },
-            host: host.or_else(authority),
+            client,
+            scheme,
+            host,
             claims: None,
             headers: head.headers,
         }

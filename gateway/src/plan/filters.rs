@@ -120,14 +120,14 @@ impl HeaderFilter {
         Some(Self::Names(names))
     }
 
-    /// The headers of a request to pass on. With `decodes`, the answer is parsed here, so no
-    /// compression is requested for it.
+    /// The headers of a request to pass on. Those that belong to the client's connection were removed before. With
+    /// `decodes`, the answer is parsed here, so no compression is requested for it.
     #[must_use]
     pub fn pass(&self, headers: &HeaderMap, decodes: bool) -> HeaderMap {
         let mut passed = match self {
             Self::All => {
                 let mut passed = headers.clone();
-                HOP_BY_HOP.iter().chain(&OWN).for_each(|name| drop(passed.remove(name)));
+                OWN.iter().for_each(|name| drop(passed.remove(name)));
                 passed
             }
             Self::Names(names) => {
@@ -140,11 +140,6 @@ impl HeaderFilter {
                 passed
             }
         };
-        if headers.contains_key(CONNECTION) {
-            connection_names(headers)
-                .iter()
-                .for_each(|name| drop(passed.remove(name)));
-        }
         if decodes {
             passed.remove(ACCEPT_ENCODING);
         }
