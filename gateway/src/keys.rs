@@ -23,7 +23,7 @@ use crate::sidecar_settings::SidecarSettings;
 
 /// How far two clocks may differ.
 const APART: Duration = Duration::from_secs(120);
-/// The minimum time before keys are fetched again.
+/// The minimum time before keys are fetched again, unless `cache_duration` is shorter.
 const MIN_REFRESH: Duration = Duration::from_secs(60);
 /// How much longer the last keys are used while fetching fails.
 const MAX_STALE: Duration = Duration::from_secs(4 * 3600);
@@ -221,6 +221,7 @@ pub(crate) fn places(validators: &[Validator]) -> Vec<TrustedIssuer> {
                     place.algorithms.push(validator.algorithm);
                 }
                 place.max_refresh = place.max_refresh.min(keys.refresh);
+                place.min_refresh = place.min_refresh.min(keys.refresh);
             }
             None => places.push(TrustedIssuer {
                 issuer,
@@ -230,7 +231,7 @@ pub(crate) fn places(validators: &[Validator]) -> Vec<TrustedIssuer> {
                 dialect: Dialect::standard().clone(),
                 keys_at: keys.at.clone(),
                 ca_file: keys.ca_file.clone(),
-                min_refresh: MIN_REFRESH,
+                min_refresh: MIN_REFRESH.min(keys.refresh),
                 max_refresh: keys.refresh,
                 max_stale: MAX_STALE,
                 cool_down: COOL_DOWN,
@@ -300,5 +301,20 @@ mod tests {
         assert_eq!(names, ["https://a.test/keys", "https://b.test/keys"]);
         assert_eq!(places[0].algorithms, [Algorithm::RS256, Algorithm::ES256]);
         assert_eq!(places[0].max_refresh, Duration::from_secs(300));
+        assert_eq!(places[1].min_refresh, Duration::from_secs(60));
+    }
+
+    #[test]
+    fn a_cache_duration_below_the_usual_minimum_is_kept() {
+        let places = places(&[
+            validator("https://a.test/keys", Algorithm::RS256, 1),
+            validator("https://b.test/keys", Algorithm::RS256, 900),
+            validator("https://b.test/keys", Algorithm::RS256, 5),
+        ]);
+        let times: Vec<(u64, u64)> = places
+            .iter()
+            .map(|place| (place.min_refresh.as_secs(), place.max_refresh.as_secs()))
+            .collect();
+        assert_eq!(times, [(1, 1), (5, 5)]);
     }
 }

@@ -61,8 +61,6 @@ pub struct Scopes {
     pub all: bool,
 }
 
-const MINUTE: Duration = Duration::from_secs(60);
-
 impl Validator {
     /// Reads the namespace. Reports every problem, and returns `None` if the rest is unusable.
     pub fn read(validator: &Section<'_>) -> Option<Self> {
@@ -192,7 +190,7 @@ fn keys(validator: &Section<'_>) -> Option<Keys> {
             .text("jwk_local_ca")
             .filter(|path| !path.is_empty())
             .map(PathBuf::from),
-        refresh: Duration::from_secs(refresh).max(MINUTE),
+        refresh: Duration::from_secs(refresh),
     })
 }
 
