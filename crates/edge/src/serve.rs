@@ -49,7 +49,8 @@ pub(crate) const LONG_HEAD: usize = 64 * 1024;
 /// HTTP/2 headers are compressed and take more memory after decoding, so less is allowed.
 const LESS_OVER_HTTP2: usize = 2;
 const MOST_OVER_HTTP2: usize = 16 * 1024;
-const MAX_STREAMS: u32 = 256;
+/// As many as nginx allows (`http2_max_concurrent_streams`). Streams whose answers nobody reads take about 2.7 KiB each.
+const MAX_STREAMS: u32 = 128;
 /// How much of one body, and of all bodies, a client may send before any of it is read. Signet reads bodies at once, so
 /// this does not slow the client down.
 const STREAM_WINDOW: u32 = 64 * 1024;
