@@ -53,12 +53,21 @@ def build(options: list[str]) -> list[Program]:
     return programs
 
 
-def run(program: Program) -> tuple[Program, int, float, str]:
-    """Runs a program. Returns its exit code, its time in seconds and its output."""
+@dataclass(frozen=True)
+class Time:
+    """How long a program ran, in seconds."""
+
+    elapsed: float
+    processors: float
+    """The processor time of the program and of those that it started and waited for."""
+
+
+def run(program: Program) -> tuple[Program, int, Time, str]:
+    """Runs a program. Returns its exit code, its time and its output."""
     # libtest prints the time of each test only with an unstable option.
     environment = os.environ | {"RUSTC_BOOTSTRAP": "1", "CARGO_MANIFEST_DIR": program.directory}
     started = time.monotonic()
-    ended = subprocess.run(
+    with subprocess.Popen(
         [program.path, "-Zunstable-options", "--report-time"],
         cwd=program.directory,
         env=environment,
@@ -66,9 +75,13 @@ def run(program: Program) -> tuple[Program, int, float, str]:
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        check=False,
-    )
-    return program, ended.returncode, time.monotonic() - started, ended.stdout
+    ) as running:
+        output = running.stdout.read() if running.stdout else ""
+        # `Popen.wait` does not tell the processor time.
+        _, status, used = os.wait4(running.pid, 0)
+        running.returncode = os.waitstatus_to_exitcode(status)
+    spent = Time(time.monotonic() - started, used.ru_utime + used.ru_stime)
+    return program, running.returncode, spent, output
 
 
 def main() -> int:
@@ -83,11 +96,12 @@ def main() -> int:
     programs.sort(key=lambda program: -durations.get(program.name, 1e9))
     alone = [program for program in programs if program.target in ALONE]
     together = [program for program in programs if program.target not in ALONE]
-    failed, tests = [], []
+    failed, tests, times = [], [], {}
 
-    def on_ended(program: Program, code: int, seconds: float, output: str) -> None:
-        durations[program.name] = seconds
-        print(f"\n   -- {program.name}, {seconds:.1f} s, exit {code}\n{output}", flush=True)
+    def on_ended(program: Program, code: int, spent: Time, output: str) -> None:
+        durations[program.name] = spent.elapsed
+        times[program.name] = spent
+        print(f"\n   -- {program.name}, {spent.elapsed:.1f} s, exit {code}\n{output}", flush=True)
         tests.extend((float(took), f"{program.name} {name}") for name, took in TIMED.findall(output))
         if code:
             failed.append(program.name)
@@ -104,9 +118,10 @@ def main() -> int:
 
     kept.parent.mkdir(parents=True, exist_ok=True)
     kept.write_text(json.dumps(durations))
-    print("\nThe longest programs:")
-    for name, seconds in sorted(durations.items(), key=lambda pair: -pair[1])[:SLOWEST]:
-        print(f"{seconds:8.1f} s   {name}")
+    elapsed, processors = (sum(getattr(spent, name) for spent in times.values()) for name in ("elapsed", "processors"))
+    print(f"\nAll programs: {elapsed:.0f} s, {processors:.0f} s of processor time. The longest:")
+    for name, spent in sorted(times.items(), key=lambda pair: -pair[1].elapsed)[:SLOWEST]:
+        print(f"{spent.elapsed:8.1f} s {spent.processors:8.1f} s   {name}")
     print("The slowest tests:")
     for seconds, name in sorted(tests, reverse=True)[:SLOWEST]:
         print(f"{seconds:8.1f} s   {name}")
