@@ -86,13 +86,14 @@ impl UnderWay {
     /// Sends this answer, and counts its memory until the client has read it.
     pub(crate) fn answer<B: AnswerBody>(mut self, response: Response<B>) -> http::Response<Answer<B>> {
         let exact = response.body().size_hint().exact();
-        let length = match response.extensions().get::<PassedOn>() {
-            Some(PassedOn) => 0,
-            None => exact.unwrap_or(0),
-        };
+        let is_passed_on = response.extensions().get::<PassedOn>().is_some();
+        let length = if is_passed_on { 0 } else { exact.unwrap_or(0) };
+        // Another server's answer without a length usually has an end, and may be slow to come. A client that closed its
+        // sending side still wants it.
+        let is_endless = exact.is_none() && !is_passed_on;
         self.connection
             .endless
-            .store(exact.is_none() && !self.is_http2, Ordering::Relaxed);
+            .store(is_endless && !self.is_http2, Ordering::Relaxed);
         let counts = length > if self.is_http2 { 0 } else { SHORT };
         let mut response = match !counts || self.hold(octets(length)) {
             true => response,
