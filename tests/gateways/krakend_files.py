@@ -1,7 +1,7 @@
 """Generates configuration files of KrakenD from a seed, and the backend for them, to compare two gateways.
 
 What "Differences from KrakenD" in docs/gateway.md lists is not generated: equal keys in two answers that are merged in
-parallel, answers without a body, and missing values.
+parallel, answers without a body, missing values, and of flatmap_filter all that "Differences" names.
 """
 
 from __future__ import annotations
@@ -139,6 +139,10 @@ class Endpoints:
             case "merge":
                 count = self._random.choice([2, 3])
                 endpoint["backend"] = [self._backend(number, in_merge=True) for number in range(count)]
+                if self._random.random() < 0.3:
+                    # If a backend fails, KrakenD skips this filter.
+                    endpoint["backend"] = [self._good_backend(number) for number in range(count)]
+                    proxy["flatmap_filter"] = self._flatmap([f"g{number}" for number in range(count)])
             case _:
                 proxy["sequential"] = True
                 endpoint["backend"] = self._chain()
@@ -167,7 +171,39 @@ class Endpoints:
         if in_merge:
             # If two answers have the same key, the later one counts in KrakenD.
             backend["group"] = f"g{number}"
-        return backend | self._on_error(number)
+        extra = backend.get("extra_config", {}) | self._on_error(number).get("extra_config", {})
+        return backend | ({"extra_config": extra} if extra else {})
+
+    def _good_backend(self, number: int) -> dict[str, Any]:
+        return self._filtered({"url_pattern": self._random.choice(self._documents.objects)}) | {"group": f"g{number}"}
+
+    def _flatmap(self, first: list[str]) -> list[dict[str, Any]]:
+        """Operations whose paths begin with one of these names. Every value moves to a name of its own, because KrakenD
+        keeps two values of one name. It also doubles items that are appended after others were deleted."""
+        operations: list[dict[str, Any]] = []
+        if self._random.random() < 0.3:
+            arrays = [".".join(self._steps(first, 2, stars=False)) for _ in range(2)]
+            operations.append({"type": "append", "args": arrays})
+        for number in range(self._random.randint(1, 3)):
+            if self._random.random() < 0.4:
+                paths = [".".join(self._steps(first, self._random.randint(2, 4), stars=True)) for _ in range(2)]
+                operations.append({"type": "del", "args": paths})
+                continue
+            source = self._steps(first, self._random.randint(1, 3), stars=True)
+            source[-1] = self._random.choice(NAMES) if len(source) > 1 else source[-1]
+            name = f"moved{number}"
+            target = [*source[:-1], name]
+            pick = self._random.random()
+            if pick < 0.3:
+                target.append("below")
+            elif pick < 0.6 and "*" not in source:
+                target = [name]
+            operations.append({"type": "move", "args": [".".join(source), ".".join(target)]})
+        return operations
+
+    def _steps(self, first: list[str], count: int, stars: bool) -> list[str]:
+        among = NAMES + (["*", "*", "0"] if stars else [])
+        return [self._random.choice(first), *(self._random.choice(among) for _ in range(count - 1))]
 
     def _on_error(self, number: int) -> dict[str, Any]:
         pick = self._random.random()
@@ -190,6 +226,9 @@ class Endpoints:
 
         if self._random.random() < 0.2:
             backend["target"] = path(2)
+        if self._random.random() < 0.2:
+            backend["extra_config"] = {"proxy": {"flatmap_filter": self._flatmap(NAMES)}}
+            return backend
         if self._random.random() < 0.3:
             backend["allow"] = [path(3) for _ in range(self._random.randint(1, 3))]
         elif self._random.random() < 0.3:
