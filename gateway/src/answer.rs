@@ -2,23 +2,25 @@
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::{HeaderMap, StatusCode};
 use http_body::Body as _;
 use http_body_util::{Either, Full};
 use signet_base::{LogLimit, chain};
-use signet_edge::PassedOn;
 use signet_edge::body::{self, Arriving, Whole};
+use signet_edge::{PassedOn, Problem};
 use tokio::time::Instant;
 use tracing::warn;
 
-use crate::ask::{self, Call, Part, Room};
+use crate::ask::{self, Answered, Call};
 use crate::failed::Failed;
 use crate::flowing::Flowing;
+use crate::merged::{Brought, gathered};
 use crate::plan::filters::remove_hop_by_hop;
+use crate::plan::schema::{self, Unfit};
 use crate::plan::signer::Signer;
 use crate::plan::template::NoUrl;
-use crate::plan::{Backend, Endpoint, Fixed, Flow, OnError, Output, Plan, When};
+use crate::plan::{Backend, Endpoint, Flow, OnError, Output, Plan};
 use crate::race::race;
 use crate::sign::{self, NotSigned};
 use crate::tree::{self, Members, Tree};
@@ -37,18 +39,6 @@ const IDLE: std::time::Duration = std::time::Duration::from_secs(60);
 const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
-/// The combined answers of the backends.
-#[derive(Debug, Default)]
-struct Brought {
-    /// The members of all answers. `None` if there are no answers.
-    members: Option<Members>,
-    /// Whether all backends gave what was requested.
-    is_complete: bool,
-    failures: Vec<Failed>,
-    /// The memory that the answers use, until the answer is written.
-    _rooms: Vec<Room>,
-}
-
 /// Answers a request.
 pub async fn answer<U: Upstream>(
     upstream: &U,
@@ -65,26 +55,58 @@ pub async fn answer<U: Upstream>(
         endpoint,
         call,
     };
-    match endpoint.flow {
-        Flow::Stream | Flow::Alone if endpoint.repeats_body() => match body::read(body, LONGEST_BODY).await {
-            Ok(whole) => asking.one(copy(&whole), deadline).await,
-            Err(problem) => problem.into_response(),
-        },
-        Flow::Stream | Flow::Alone => asking.one(passed_on(body), deadline).await,
-        Flow::Merge | Flow::Chain => {
-            // The remaining time is for merging the answers.
-            let deadline = now + endpoint.timeout * 85 / 100;
-            let whole = match body::read(body, LONGEST_BODY).await {
+    let checked;
+    let body = match &endpoint.schema {
+        None => Sent::Arriving(body),
+        Some(schema) => {
+            checked = match body::read(body, schema::LONGEST).await {
                 Ok(whole) => whole,
                 Err(problem) => return problem.into_response(),
             };
+            if let Err(unfit) = schema.check(&checked) {
+                return asking.unfit(unfit);
+            }
+            Sent::Whole(&checked)
+        }
+    };
+    match endpoint.flow {
+        Flow::Stream | Flow::Alone => match body {
+            Sent::Whole(whole) => asking.one(copy(whole), deadline).await,
+            Sent::Arriving(body) if endpoint.repeats_body() => match body::read(body, LONGEST_BODY).await {
+                Ok(whole) => asking.one(copy(&whole), deadline).await,
+                Err(problem) => problem.into_response(),
+            },
+            Sent::Arriving(body) => asking.one(passed_on(body), deadline).await,
+        },
+        Flow::Merge | Flow::Chain => {
+            // The remaining time is for merging the answers.
+            let deadline = now + endpoint.timeout * 85 / 100;
+            let read;
+            let whole = match body {
+                Sent::Whole(whole) => whole,
+                Sent::Arriving(body) => {
+                    read = match body::read(body, LONGEST_BODY).await {
+                        Ok(whole) => whole,
+                        Err(problem) => return problem.into_response(),
+                    };
+                    &read
+                }
+            };
             let brought = match endpoint.flow {
-                Flow::Merge => asking.merge(&whole, deadline).await,
-                _ => asking.chain(&whole, deadline).await,
+                Flow::Merge => asking.merge(whole, deadline).await,
+                _ => asking.chain(whole, deadline).await,
             };
             asking.finish(brought, now + endpoint.timeout).await
         }
     }
+}
+
+/// The body of a client's request.
+enum Sent<'a> {
+    /// The body is still arriving, or there is none.
+    Arriving(Arriving),
+    /// The body was read to be checked.
+    Whole(&'a Whole),
 }
 
 struct Asking<'a, U> {
@@ -110,7 +132,7 @@ impl<U: Upstream> Asking<'_, U> {
     async fn head(
         &self,
         backend: &Backend,
-        answers: &[Members],
+        answers: &[Answered],
         body: RequestBody,
         deadline: Instant,
     ) -> Result<http::Response<UpstreamBody>, Failed> {
@@ -121,15 +143,18 @@ impl<U: Upstream> Asking<'_, U> {
     async fn object(
         &self,
         backend: &Backend,
-        answers: &[Members],
+        answers: &[Answered],
         body: RequestBody,
         deadline: Instant,
-    ) -> Result<(Part, Room), Failed> {
+    ) -> Result<Answered, Failed> {
         let ask = |body, deadline| async move {
             let response = self.head(backend, answers, body, deadline).await?;
             ask::object(backend, response, deadline).await
         };
-        race(self.endpoint, body, deadline, ask, |(part, _)| part.is_complete).await
+        race(self.endpoint, body, deadline, ask, |(part, _): &Answered| {
+            part.is_complete
+        })
+        .await
     }
 
     /// Streams the answer of a backend to the client.
@@ -202,27 +227,40 @@ impl<U: Upstream> Asking<'_, U> {
 
     /// Calls one backend after the other, until one fails or gives an incomplete answer.
     async fn chain(&self, whole: &Whole, deadline: Instant) -> Brought {
-        let mut answers: Vec<Members> = Vec::new();
-        let mut parts = Vec::new();
+        let mut answers: Vec<Answered> = Vec::new();
+        let mut failed = None;
         for backend in &self.endpoint.backends {
-            let part = self.object(backend, &answers, copy(whole), deadline).await;
-            let goes_on = part.as_ref().is_ok_and(|(part, _)| part.is_complete);
-            if let Ok((part, _)) = &part {
-                answers.push(part.members.clone());
-            }
-            parts.push(part);
-            if !goes_on {
-                break;
+            match self.object(backend, &answers, copy(whole), deadline).await {
+                Ok(answered) => {
+                    let goes_on = answered.0.is_complete;
+                    answers.push(answered);
+                    if !goes_on {
+                        break;
+                    }
+                }
+                Err(why) => {
+                    failed = Some(why);
+                    break;
+                }
             }
         }
-        let is_whole = parts.len() == self.endpoint.backends.len();
-        let mut brought = gathered(parts);
+        let is_whole = answers.len() == self.endpoint.backends.len();
+        let mut brought = gathered(answers.into_iter().map(Ok).chain(failed.map(Err)).collect());
         brought.is_complete &= is_whole;
         brought
     }
 
     /// Writes the merged answers of the backends, and signs the members that the file names.
     async fn finish(&self, mut brought: Brought, deadline: Instant) -> Response {
+        if let Some(members) = brought.members.take() {
+            match self.endpoint.flatmap.apply(members, &mut brought.room) {
+                Ok(members) => brought.members = Some(members.unwrap_or_default()),
+                Err(none) => {
+                    brought.is_complete = false;
+                    brought.failures.push(none.into());
+                }
+            }
+        }
         if let Some(fixed) = &self.endpoint.fixed {
             brought.add(fixed);
         }
@@ -348,6 +386,22 @@ impl<U: Upstream> Asking<'_, U> {
         response
     }
 
+    /// The answer to a request whose body does not fit the schema.
+    fn unfit(&self, unfit: Unfit) -> Response {
+        let text = match unfit {
+            Unfit::Body(text) => text,
+            Unfit::NoMemory => return Problem::overloaded("too many long bodies are being checked").into_response(),
+        };
+        let mut response = body::empty(StatusCode::BAD_REQUEST);
+        let headers: &mut HeaderMap = response.headers_mut();
+        headers.insert(COMPLETED, HeaderValue::from_static("false"));
+        if self.plan.rules.tells_errors {
+            headers.insert(CONTENT_TYPE, TEXT);
+            response = response.map(|_| Either::Left(Full::new(text.into())));
+        }
+        response
+    }
+
     /// Logs the failures. For each endpoint and kind, the number of lines is limited.
     fn tell(&self, failures: &[Failed]) {
         static LOGGED: LogLimit<(usize, String)> = LogLimit::new();
@@ -361,60 +415,6 @@ impl<U: Upstream> Asking<'_, U> {
     }
 }
 
-impl Brought {
-    fn add(&mut self, fixed: &Fixed) {
-        let has_failed = !self.failures.is_empty();
-        let is_meant = match fixed.when {
-            When::Always => true,
-            When::Success => !has_failed,
-            When::Errored => has_failed,
-            When::Complete => !has_failed && self.is_complete,
-            When::Incomplete => !self.is_complete,
-        };
-        if is_meant {
-            let members = self.members.get_or_insert_default();
-            members.extend(fixed.data.clone());
-        }
-    }
-}
-
-/// Merges the answers, and keeps their share of the memory budget.
-fn gathered(asked: Vec<Result<(Part, Room), Failed>>) -> Brought {
-    let mut rooms = Vec::new();
-    let parts = asked.into_iter().map(|asked| {
-        asked.map(|(part, room)| {
-            rooms.push(room);
-            part
-        })
-    });
-    let parts = parts.collect();
-    Brought {
-        _rooms: rooms,
-        ..brought(parts)
-    }
-}
-
-/// Merges the answers in the order of the file.
-fn brought(parts: Vec<Result<Part, Failed>>) -> Brought {
-    let mut brought = Brought {
-        is_complete: true,
-        ..Brought::default()
-    };
-    for part in parts {
-        match part {
-            Ok(part) => {
-                brought.is_complete &= part.is_complete;
-                brought.members.get_or_insert_default().extend(part.members);
-            }
-            Err(failed) => {
-                brought.is_complete = false;
-                brought.failures.push(failed);
-            }
-        }
-    }
-    brought
-}
-
 /// The client's body, for the only backend.
 fn passed_on(body: Arriving) -> RequestBody {
     match body.is_end_stream() {
@@ -426,53 +426,4 @@ fn passed_on(body: Arriving) -> RequestBody {
 /// The client's body, for one of several backends.
 fn copy(whole: &Whole) -> RequestBody {
     Either::Left(Full::new(whole.octets()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn part(text: &'static str) -> Result<Part, Failed> {
-        Ok(Part {
-            members: tree::open(&Bytes::from_static(text.as_bytes())).expect("an object"),
-            is_complete: true,
-        })
-    }
-
-    fn told(brought: &Brought) -> (String, bool) {
-        let members = brought.members.clone().unwrap_or_default();
-        (
-            String::from_utf8(tree::write(&members)).expect("text"),
-            brought.is_complete,
-        )
-    }
-
-    #[test]
-    fn of_two_members_with_one_name_that_of_the_later_backend_counts() {
-        let merged = brought(vec![part(r#"{"a":1,"b":1}"#), part(r#"{"b":2,"c":2}"#)]);
-        assert_eq!(told(&merged), (r#"{"a":1,"b":2,"c":2}"#.to_owned(), true));
-        let merged = brought(vec![Err(Failed::Late), part(r#"{"b":2}"#)]);
-        assert_eq!(told(&merged), (r#"{"b":2}"#.to_owned(), false));
-        assert_eq!(brought(vec![Err(Failed::Late)]).members, None);
-    }
-
-    #[test]
-    fn fixed_members_are_put_in_when_their_strategy_says() {
-        use When::{Always, Complete, Errored, Incomplete, Success};
-        for (parts, added) in [
-            (vec![part("{}")], &[Always, Success, Complete][..]),
-            (vec![part("{}"), Err(Failed::Late)], &[Always, Errored, Incomplete]),
-            (vec![Err(Failed::Late)], &[Always, Errored, Incomplete]),
-        ] {
-            for when in [Always, Success, Errored, Complete, Incomplete] {
-                let mut brought = brought(parts.clone());
-                brought.add(&Fixed {
-                    data: Members::from([("x".to_owned(), tree::quoted("y"))]),
-                    when,
-                });
-                let is_there = brought.members.is_some_and(|members| members.contains_key("x"));
-                assert_eq!(is_there, added.contains(&when), "{when:?}");
-            }
-        }
-    }
 }

@@ -4,12 +4,11 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING, USER_AGENT};
 use http::{Request, Response, StatusCode, Uri, uri};
 use http_body::Body as _;
-use http_body_util::{BodyExt as _, Either};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use http_body_util::Either;
 use tokio::time::{Instant, timeout_at};
 
 use crate::failed::{Failed, LONGEST};
@@ -17,17 +16,15 @@ use crate::plan::rules::AGENT;
 use crate::plan::template::{NoUrl, Value, Values};
 use crate::plan::{Backend, Encoding, OnError};
 use crate::redirect::{self, BodyOnRedirect};
+use crate::room::Room;
 use crate::tree::{self, Members, Tree, Unfit};
 use crate::upstream::{RequestBody, Upstream, UpstreamBody};
+use crate::whole::{self, Coding};
 
 /// The maximum body in bytes of an error that is shown.
 const LONGEST_ERROR: usize = 64 * 1024;
-/// The maximum memory in bytes for all answers that are being read.
-const BUDGET: usize = 128 * 1024 * 1024;
-/// Answers up to this size in bytes do not count against the budget.
-const SHORT: usize = 64 * 1024;
-
-static ANSWERS: Semaphore = Semaphore::const_new(BUDGET);
+/// A longer array is no part of a URL.
+const LONGEST_ARRAY: usize = 64 * 1024;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -56,14 +53,16 @@ pub struct Call {
 /// The values for a URL, from the client's path and from earlier answers.
 struct TemplateValues<'a> {
     call: &'a Call,
-    answers: &'a [Members],
+    answers: &'a [Answered],
 }
 
 impl Values for TemplateValues<'_> {
     fn text(&self, value: &Value) -> Option<Cow<'_, str>> {
         match value {
             Value::Parameter(index) => self.call.parameters.get(*index).map(|text| text.as_str().into()),
-            Value::Answer { backend, path } => text(tree::find(self.answers.get(*backend)?, path)?).map(Cow::Owned),
+            Value::Answer { backend, path } => {
+                text(tree::find(&self.answers.get(*backend)?.0.members, path)?).map(Cow::Owned)
+            }
             Value::Claim(name) => text(tree::find(self.call.claims.as_deref()?, &[name])?).map(Cow::Owned),
         }
     }
@@ -82,7 +81,12 @@ fn text(tree: Tree) -> Option<String> {
     };
     match raw.first() {
         Some(b'[') => {
-            let items: Option<Vec<String>> = tree::items(&raw).iter().map(scalar).collect();
+            let items = if raw.len() > LONGEST_ARRAY {
+                return None;
+            } else {
+                tree::items(&raw)
+            };
+            let items: Option<Vec<String>> = items.iter().map(scalar).collect();
             Some(items?.join(","))
         }
         _ => scalar(&raw),
@@ -93,7 +97,7 @@ fn text(tree: Tree) -> Option<String> {
 fn request(
     backend: &Backend,
     call: &Call,
-    answers: &[Members],
+    answers: &[Answered],
     body: RequestBody,
 ) -> Result<Request<RequestBody>, NoUrl> {
     let host = backend.hosts.next().ok_or(NoUrl::TooLong)?;
@@ -138,7 +142,7 @@ pub async fn ask<U: Upstream>(
     upstream: &U,
     backend: &Backend,
     call: &Call,
-    answers: &[Members],
+    answers: &[Answered],
     body: RequestBody,
     deadline: Instant,
 ) -> Result<Response<UpstreamBody>, Failed> {
@@ -164,7 +168,7 @@ pub async fn ask<U: Upstream>(
             false => None,
         };
         let Some(next) = next else {
-            return Ok(response);
+            return if_framed(response);
         };
         let body = copy.filter(|_| next.keeps_body).unwrap_or_default();
         request = Request::new(Either::Left(body));
@@ -173,6 +177,17 @@ pub async fn ask<U: Upstream>(
         *request.headers_mut() = headers(backend, call);
     }
     Err(Failed::Redirects)
+}
+
+/// Refuses an answer in a transfer coding other than `chunked`. Nobody decodes it, and the header that names it is not passed
+/// on (RFC 9112 §6.1).
+fn if_framed(response: Response<UpstreamBody>) -> Result<Response<UpstreamBody>, Failed> {
+    let mut codings = response.headers().get_all(TRANSFER_ENCODING).iter();
+    let is_known = codings.all(|coding| coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked"));
+    match is_known {
+        true => Ok(response),
+        false => Err(Failed::Broken("its transfer coding is not supported".to_owned())),
+    }
 }
 
 /// The contribution of a backend to the answer.
@@ -184,6 +199,9 @@ pub struct Part {
     pub is_complete: bool,
 }
 
+/// A part of the answer, with the memory that it takes.
+pub type Answered = (Part, Room);
+
 /// The object of a backend, with its filters applied.
 ///
 /// # Errors
@@ -192,11 +210,12 @@ pub async fn object(
     backend: &Backend,
     response: Response<UpstreamBody>,
     deadline: Instant,
-) -> Result<(Part, Room), Failed> {
+) -> Result<Answered, Failed> {
     match succeed(backend, response, deadline).await {
-        Ok((octets, room)) => {
+        Ok((octets, mut room)) => {
+            let members = members(backend.encoding, &octets, &mut room)?;
             let part = Part {
-                members: backend.shape.apply(members(backend.encoding, &octets)?),
+                members: backend.shape.apply(members, &mut room)?,
                 is_complete: true,
             };
             Ok((part, room))
@@ -206,7 +225,7 @@ pub async fn object(
             body,
             content_type,
         }) => match &backend.on_error {
-            OnError::Details(name) => Ok((details(name, status, &body, content_type.as_ref()), None)),
+            OnError::Details(name) => Ok((details(name, status, &body, content_type.as_ref()), Room::default())),
             _ => Err(Failed::Status {
                 status,
                 body,
@@ -228,18 +247,15 @@ pub async fn octets(
 ) -> Result<(Bytes, Room), Failed> {
     let (octets, room) = succeed(backend, response, deadline).await?;
     if octets.trim_ascii().is_empty() {
-        return Ok((Bytes::from_static(b"{}"), None));
+        return Ok((Bytes::from_static(b"{}"), Room::default()));
     }
     let first = tree::first(&octets).map_err(Failed::Unfit)?;
     match first.first() {
         Some(b'{') => Ok((first, room)),
-        Some(b'n') => Ok((Bytes::from_static(b"{}"), None)),
+        Some(b'n') => Ok((Bytes::from_static(b"{}"), Room::default())),
         _ => Err(Failed::Unfit(Unfit::NotAnObject)),
     }
 }
-
-/// The memory of an answer, held while the answer is in use.
-pub type Room = Option<SemaphorePermit<'static>>;
 
 /// The bytes of a successful answer, with their memory.
 async fn succeed(
@@ -254,10 +270,7 @@ async fn succeed(
     );
     let limit = if is_good { LONGEST } else { LONGEST_ERROR };
     let content_type = head.headers.get(CONTENT_TYPE).cloned();
-    let is_coded = head
-        .headers
-        .get(CONTENT_ENCODING)
-        .is_some_and(|coding| coding != "identity");
+    let coding = Coding::of(&head.headers);
     let status = |body| Failed::Status {
         status: head.status,
         body,
@@ -266,10 +279,7 @@ async fn succeed(
     if !is_good && backend.on_error == OnError::Fail {
         return Err(status(Bytes::new()));
     }
-    if is_coded {
-        return Err(Failed::Compressed);
-    }
-    let read = match timeout_at(deadline, whole(body, limit)).await {
+    let read = match timeout_at(deadline, whole::read(body, coding, limit)).await {
         Ok(read) => read,
         Err(_) => Err(Failed::Late),
     };
@@ -280,56 +290,15 @@ async fn succeed(
     }
 }
 
-/// Reads a body, within a limit and within the budget of all answers.
-async fn whole(mut body: UpstreamBody, limit: usize) -> Result<(Bytes, Room), Failed> {
-    if body.size_hint().lower() > u64::try_from(limit).unwrap_or(u64::MAX) {
-        return Err(Failed::TooLong);
-    }
-    let mut first = Bytes::new();
-    let mut more = BytesMut::new();
-    let mut room: Room = None;
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| Failed::Broken(signet_base::chain(&error)))?;
-        let Ok(data) = frame.into_data() else {
-            continue;
-        };
-        if first.is_empty() {
-            first = data;
-        } else {
-            if more.is_empty() {
-                more.extend_from_slice(&first);
-            }
-            more.extend_from_slice(&data);
-        }
-        let length = more.len().max(first.len());
-        if length > limit {
-            return Err(Failed::TooLong);
-        }
-        make_room(&mut room, length)?;
-    }
-    let octets = if more.is_empty() { first } else { more.freeze() };
-    Ok((octets, room))
-}
-
-fn make_room(room: &mut Room, length: usize) -> Result<(), Failed> {
-    let taken = room.as_ref().map_or(0, SemaphorePermit::num_permits);
-    if length <= SHORT.max(taken) {
-        return Ok(());
-    }
-    let more = u32::try_from(length - taken).map_err(|_| Failed::NoRoom)?;
-    let more = ANSWERS.try_acquire_many(more).map_err(|_| Failed::NoRoom)?;
-    match room {
-        Some(room) => room.merge(more),
-        None => *room = Some(more),
-    }
-    Ok(())
-}
-
 /// Parses an answer according to its encoding. An empty answer and `null` count as an object without members.
-fn members(encoding: Encoding, octets: &Bytes) -> Result<Members, Failed> {
+fn members(encoding: Encoding, octets: &Bytes, room: &mut Room) -> Result<Members, Failed> {
     let one = |name: &str, value: Tree| Members::from([(name.to_owned(), value)]);
     if encoding == Encoding::Text {
-        return Ok(one("content", tree::quoted(&String::from_utf8_lossy(octets))));
+        let text = tree::quoted(&String::from_utf8_lossy(octets));
+        if let Tree::Raw(raw) = &text {
+            room.grow(raw.len())?;
+        }
+        return Ok(one("content", text));
     }
     if octets.trim_ascii().is_empty() {
         return Ok(match encoding {
@@ -342,7 +311,7 @@ fn members(encoding: Encoding, octets: &Bytes) -> Result<Members, Failed> {
         (Encoding::Collection, Some(b'[')) => Ok(one("collection", Tree::Raw(value))),
         (Encoding::Collection, _) => Err(Failed::Unfit(Unfit::NotAnArray)),
         (Encoding::Safe, Some(b'[')) => Ok(one("collection", Tree::Raw(value))),
-        (_, Some(b'{')) => tree::open(&value).map_err(Failed::Unfit),
+        (_, Some(b'{')) => Ok(tree::open_within(&value, room)?),
         (Encoding::Safe, _) => Ok(one("content", Tree::Raw(value))),
         (_, Some(b'n')) => Ok(Members::new()),
         _ => Err(Failed::Unfit(Unfit::NotAnObject)),
@@ -384,7 +353,7 @@ mod tests {
     use super::*;
 
     fn read(encoding: Encoding, text: &'static str) -> Result<String, Failed> {
-        let members = members(encoding, &Bytes::from_static(text.as_bytes()))?;
+        let members = members(encoding, &Bytes::from_static(text.as_bytes()), &mut Room::default())?;
         Ok(String::from_utf8(tree::write(&members)).expect("text"))
     }
 

@@ -7,6 +7,7 @@ use http::{HeaderValue, StatusCode};
 
 use crate::plan::template::NoUrl;
 use crate::redirect;
+use crate::room::NoMemory;
 use crate::tree::Unfit;
 use crate::upstream::Unreached;
 
@@ -33,7 +34,7 @@ pub enum Failed {
     Broken(String),
     /// The answer has another form than the file requires.
     Unfit(Unfit),
-    /// The answer is compressed, although that was not requested.
+    /// The answer is coded in a way that is not decoded here.
     Compressed,
     /// The answer is too long.
     TooLong,
@@ -54,10 +55,7 @@ impl fmt::Display for Failed {
             Self::Unreachable(_) => f.write_str("a backend cannot be reached"),
             Self::Broken(_) => f.write_str("a backend aborted its response"),
             Self::Unfit(unfit) => write!(f, "a backend's response cannot be used: {unfit}"),
-            Self::Compressed => f.write_str(
-                "a backend's response cannot be used: it is compressed, although no compression was \
-                             requested",
-            ),
+            Self::Compressed => f.write_str("a backend's response cannot be used: it is compressed, and not by gzip"),
             Self::TooLong => write!(f, "a backend's response is longer than {} MiB", LONGEST / 1024 / 1024),
             Self::Redirects => write!(f, "a backend redirected more than {} times", redirect::MOST),
             Self::NoRoom => f.write_str("too many long responses are being processed"),
@@ -75,6 +73,21 @@ impl Failed {
         match self {
             Self::Unreachable(why) | Self::Broken(why) => why,
             _ => "",
+        }
+    }
+}
+
+impl From<NoMemory> for Failed {
+    fn from(_: NoMemory) -> Self {
+        Self::NoRoom
+    }
+}
+
+impl From<Unfit> for Failed {
+    fn from(unfit: Unfit) -> Self {
+        match unfit {
+            Unfit::NoMemory(_) => Self::NoRoom,
+            unfit => Self::Unfit(unfit),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, ORIGIN};
 use http::request::Parts;
 use http::{Method, Request, StatusCode};
@@ -16,6 +17,7 @@ use crate::own::Own;
 use crate::plan::Plan;
 use crate::plan::filters::remove_hop_by_hop;
 use crate::plan::rules::Page;
+use crate::plan::secure::Stopped;
 use crate::routes::{RouteMatch, Undecodable};
 use crate::serving::{Current, Serving};
 use crate::upstream::Upstream;
@@ -59,6 +61,29 @@ impl<U: Upstream> Passage<'_, U> {
         &self.serving.plan
     }
 
+    /// Answers a request that is no preflight, with the headers of `security/http`.
+    async fn guarded(&self, request: Request<Arriving>) -> Response {
+        let rules = &self.plan().rules;
+        let Some(secure) = &rules.secure else {
+            return self.admitted(request).await;
+        };
+        let is_from_proxy = rules.proxies.have(self.peer);
+        let is_https = secure.is_https(request.headers(), is_from_proxy);
+        let mut response = match secure.check(request.uri(), request.headers(), is_from_proxy) {
+            Ok(()) => self.admitted(request).await,
+            Err(stopped) => return halt(&stopped),
+        };
+        secure.finish(is_https, response.headers_mut());
+        response
+    }
+
+    async fn admitted(&self, request: Request<Arriving>) -> Response {
+        match &self.plan().rules.bots {
+            Some(bots) if bots.refuse(request.headers()) => empty(StatusCode::FORBIDDEN),
+            _ => self.answer(request).await,
+        }
+    }
+
     async fn answer(&self, request: Request<Arriving>) -> Response {
         let path = request.uri().path();
         if let Some(own) = Own::find(&self.plan().rules, request.method(), path) {
@@ -73,6 +98,13 @@ impl<U: Upstream> Passage<'_, U> {
         let endpoint = &self.plan().endpoints[endpoint];
         if parameters.iter().any(|value| is_ambiguous(value)) {
             return empty(StatusCode::BAD_REQUEST);
+        }
+        if endpoint
+            .bots
+            .as_ref()
+            .is_some_and(|bots| bots.refuse(request.headers()))
+        {
+            return empty(StatusCode::FORBIDDEN);
         }
         let (head, body) = request.into_parts();
         let mut call = self.call(head, parameters);
@@ -200,15 +232,19 @@ impl<U: Upstream> Handler for Gateway<U> {
             address: &self.address,
         };
         let Some(cors) = &serving.plan.rules.cors else {
-            return passage.answer(request).await;
+            return passage.guarded(request).await;
         };
         if let Some((status, headers)) = cors.preflight(request.method(), request.headers()) {
-            let mut response = empty(status);
-            *response.headers_mut() = headers;
+            let mut response = match cors.passes_through() {
+                true => passage.guarded(request).await,
+                false => empty(status),
+            };
+            cors.remove(response.headers_mut());
+            response.headers_mut().extend(headers);
             return response;
         }
         let origin = request.headers().get(ORIGIN).cloned();
-        let mut response = passage.answer(request).await;
+        let mut response = passage.guarded(request).await;
         cors.finish(origin.as_ref(), response.headers_mut());
         response
     }
@@ -237,6 +273,23 @@ fn is_ambiguous(value: &str) -> bool {
         .windows(3)
         .any(|window| window[0] == b'%' && window[1].is_ascii_hexdigit() && window[2].is_ascii_hexdigit());
     is_encoded || value.contains(['?', '#']) || value == "." || value == ".."
+}
+
+/// The answer to a request that `security/http` stops.
+fn halt(stopped: &Stopped) -> Response {
+    let mut response = match stopped {
+        Stopped::Redirected(status, _) => empty(*status),
+        Stopped::BadHost => {
+            let mut response = http::Response::new(Either::Left(Full::new(Bytes::from_static(b"Bad Host\n"))));
+            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            response
+                .headers_mut()
+                .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+            response
+        }
+    };
+    response.headers_mut().extend(stopped.location());
+    response
 }
 
 #[cfg(test)]

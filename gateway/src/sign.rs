@@ -14,6 +14,7 @@ use signet_core::Timestamp;
 use tokio::time::{Instant, timeout_at};
 
 use crate::plan::signer::Signer;
+use crate::room::Room;
 use crate::sidecar::connect::{self, AskError};
 use crate::sidecar_settings::SidecarSettings;
 use crate::tree::{self, Members, Tree};
@@ -98,12 +99,13 @@ struct Problem {
 /// # Errors
 /// [`NotSigned::Claims`], if `exp` is not a date in the future.
 fn request(signer: &Signer, member: &str, claims: Tree, now: Timestamp) -> Result<Option<Bytes>, NotSigned> {
-    let Some(mut claims) = claims.into_object() else {
-        return Ok(None);
-    };
     let refused = |why| NotSigned::Claims {
         member: member.to_owned(),
         why,
+    };
+    let opened = claims.into_object(&mut Room::default());
+    let Some(mut claims) = opened.map_err(|_| refused("has more members than there is memory for"))? else {
+        return Ok(None);
     };
     let ttl = match claims.remove("exp") {
         None => None,

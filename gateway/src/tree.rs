@@ -8,8 +8,15 @@ use std::fmt;
 
 use bytes::Bytes;
 use serde::Deserialize as _;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
+
+pub use crate::room::{NoMemory, Room};
+
+/// What a member takes beside its name, measured with small members: its place in the map, and its name's allocation.
+const MEMBER: usize = 144;
+/// What an item of an array takes.
+const ITEM: usize = 64;
 
 /// The members of an object, by name.
 pub type Members = BTreeMap<String, Tree>;
@@ -35,6 +42,9 @@ pub enum Unfit {
     /// The answer is not an array.
     #[error("it is not a JSON array, although is_collection is set")]
     NotAnArray,
+    /// The answer has more members than there is memory for.
+    #[error(transparent)]
+    NoMemory(#[from] NoMemory),
 }
 
 /// The first JSON value in a text. The rest is ignored.
@@ -47,21 +57,48 @@ pub fn first(text: &Bytes) -> Result<Bytes, Unfit> {
     Ok(text.slice_ref(raw.get().as_bytes()))
 }
 
-/// The members of an object, which must be valid JSON.
+/// The members of an object, which must be valid JSON and short.
 ///
 /// # Errors
 /// [`Unfit`], if it is not an object.
 pub fn open(text: &Bytes) -> Result<Members, Unfit> {
-    match text.first() {
-        Some(b'{') => {
-            let mut deserializer = serde_json::Deserializer::from_slice(text);
-            deserializer.deserialize_map(Opening(text)).map_err(|_| Unfit::NotJson)
-        }
-        _ => Err(Unfit::NotAnObject),
-    }
+    open_within(text, &mut Room::default())
 }
 
-struct Opening<'a>(&'a Bytes);
+/// The members of an object, which must be valid JSON. Their memory is added to that of the answer, because many small
+/// members take a multiple of their text.
+///
+/// # Errors
+/// [`Unfit`], if it is not an object, or if there is no memory for its members.
+pub fn open_within(text: &Bytes, room: &mut Room) -> Result<Members, Unfit> {
+    let Some(b'{') = text.first() else {
+        return Err(Unfit::NotAnObject);
+    };
+    let mut is_full = false;
+    let mut deserializer = serde_json::Deserializer::from_slice(text);
+    let opening = Opening {
+        text,
+        room,
+        is_full: &mut is_full,
+    };
+    let members = deserializer.deserialize_map(opening);
+    members.map_err(|_| if is_full { NoMemory.into() } else { Unfit::NotJson })
+}
+
+struct Opening<'a> {
+    text: &'a Bytes,
+    room: &'a mut Room,
+    is_full: &'a mut bool,
+}
+
+impl Opening<'_> {
+    fn take<E: serde::de::Error>(&mut self, octets: usize) -> Result<(), E> {
+        self.room.grow(octets).map_err(|NoMemory| {
+            *self.is_full = true;
+            E::custom(NoMemory)
+        })
+    }
+}
 
 impl<'de> Visitor<'de> for Opening<'_> {
     type Value = Members;
@@ -70,20 +107,57 @@ impl<'de> Visitor<'de> for Opening<'_> {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Members, A::Error> {
         let mut members = Members::new();
         while let Some((name, value)) = map.next_entry::<String, &'de RawValue>()? {
-            members.insert(name, Tree::Raw(self.0.slice_ref(value.get().as_bytes())));
+            self.take(MEMBER + name.len())?;
+            members.insert(name, Tree::Raw(self.text.slice_ref(value.get().as_bytes())));
         }
         Ok(members)
     }
 }
 
-/// The items of an array, which must be valid JSON.
+/// The items of an array, which must be valid JSON and short. Another value has none.
 #[must_use]
 pub fn items(text: &Bytes) -> Vec<Bytes> {
-    let raw: Vec<&RawValue> = serde_json::from_slice(text).unwrap_or_default();
-    raw.iter().map(|item| text.slice_ref(item.get().as_bytes())).collect()
+    items_within(text, &mut Room::default()).unwrap_or_default()
+}
+
+/// The items of an array, which must be valid JSON. Another value has none. Their memory is added to that of the answer.
+///
+/// # Errors
+/// [`NoMemory`], if there is no memory for so many items.
+pub fn items_within(text: &Bytes, room: &mut Room) -> Result<Vec<Bytes>, NoMemory> {
+    let mut is_full = false;
+    let mut deserializer = serde_json::Deserializer::from_slice(text);
+    let items = deserializer.deserialize_seq(Items(Opening {
+        text,
+        room,
+        is_full: &mut is_full,
+    }));
+    match is_full {
+        true => Err(NoMemory),
+        false => Ok(items.unwrap_or_default()),
+    }
+}
+
+struct Items<'a>(Opening<'a>);
+
+impl<'de> Visitor<'de> for Items<'_> {
+    type Value = Vec<Bytes>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut array: A) -> Result<Vec<Bytes>, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = array.next_element::<&'de RawValue>()? {
+            self.0.take(ITEM)?;
+            items.push(self.0.text.slice_ref(item.get().as_bytes()));
+        }
+        Ok(items)
+    }
 }
 
 /// Encodes a text as a JSON string.
@@ -101,16 +175,22 @@ pub fn unquoted(text: &Bytes) -> Option<String> {
 
 impl Tree {
     /// Parses this value as an object.
-    #[must_use]
-    pub fn into_object(self) -> Option<Members> {
+    ///
+    /// # Errors
+    /// [`NoMemory`], if there is no memory for its members.
+    pub fn into_object(self, room: &mut Room) -> Result<Option<Members>, NoMemory> {
         match self {
-            Self::Raw(text) => open(&text).ok(),
-            Self::Object(members) => Some(members),
+            Self::Raw(text) => match open_within(&text, room) {
+                Ok(members) => Ok(Some(members)),
+                Err(Unfit::NoMemory(none)) => Err(none),
+                Err(_) => Ok(None),
+            },
+            Self::Object(members) => Ok(Some(members)),
         }
     }
 }
 
-/// Finds the value at a path of names. Only objects are searched.
+/// Finds the value at a path of names. Only objects are searched, and nothing else of them is kept.
 #[must_use]
 pub fn find<T: AsRef<str>>(members: &Members, path: &[T]) -> Option<Tree> {
     let (first, rest) = path.split_first()?;
@@ -118,8 +198,83 @@ pub fn find<T: AsRef<str>>(members: &Members, path: &[T]) -> Option<Tree> {
     match (rest.is_empty(), found) {
         (true, found) => Some(found.clone()),
         (false, Tree::Object(members)) => find(members, rest),
-        (false, Tree::Raw(text)) => find(&open(text).ok()?, rest),
+        (false, Tree::Raw(text)) => find_raw(text, rest).map(Tree::Raw),
     }
+}
+
+fn find_raw<T: AsRef<str>>(text: &Bytes, path: &[T]) -> Option<Bytes> {
+    let mut found = text.clone();
+    for name in path {
+        let Some(b'{') = found.first() else {
+            return None;
+        };
+        let mut deserializer = serde_json::Deserializer::from_slice(&found);
+        let value = deserializer.deserialize_map(Finding(name.as_ref())).ok()??;
+        found = found.slice_ref(value.get().as_bytes());
+    }
+    Some(found)
+}
+
+/// Finds the last member with this name.
+struct Finding<'a>(&'a str);
+
+impl<'de> Visitor<'de> for Finding<'_> {
+    type Value = Option<&'de RawValue>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut found = None;
+        while let Some(is_it) = map.next_key_seed(Named(self.0))? {
+            match is_it {
+                true => found = Some(map.next_value()?),
+                false => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Compares a name without keeping it.
+struct Named<'a>(&'a str);
+
+impl<'de> DeserializeSeed<'de> for Named<'_> {
+    type Value = bool;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Named<'_> {
+    type Value = bool;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<bool, E> {
+        Ok(name == self.0)
+    }
+}
+
+/// Writes an object without escapes for browsers.
+pub fn write_plain(members: &Members, out: &mut Vec<u8>) {
+    out.push(b'{');
+    for (index, (name, value)) in members.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(&serde_json::to_vec(name).unwrap_or_default());
+        out.push(b':');
+        match value {
+            Tree::Raw(text) => out.extend_from_slice(text),
+            Tree::Object(members) => write_plain(members, out),
+        }
+    }
+    out.push(b'}');
 }
 
 /// Writes an object. `<`, `>` and `&` are escaped, so no browser can take a part of it for HTML.

@@ -10,6 +10,7 @@ use signet_gateway::file::{Document, Format, Report, Section, Strictness, json};
 use signet_gateway::plan::Plan;
 use signet_gateway::plan::shape::Shape;
 use signet_gateway::plan::template::{self, Names, Template, Values};
+use signet_gateway::room::Room;
 use signet_gateway::{routes, tree};
 
 fn values() -> impl Strategy<Value = Value> {
@@ -97,7 +98,10 @@ fn shape(filters: &Value) -> Shape {
 fn shaped(filters: &Value, object: &Map<String, Value>) -> Value {
     let text = Bytes::from(Value::Object(object.clone()).to_string());
     let members = tree::open(&tree::first(&text).expect("JSON")).expect("an object");
-    serde_json::from_slice(&tree::write(&shape(filters).apply(members))).expect("JSON")
+    serde_json::from_slice(&tree::write(
+        &shape(filters).apply(members, &mut Room::default()).expect("memory"),
+    ))
+    .expect("JSON")
 }
 
 /// The meaning of `deny`, in a few lines.

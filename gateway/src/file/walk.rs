@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::json::{Member, Node, Value};
-use super::keys::{Holds, Key, NAMESPACES, Namespace, ROOT, Scope, Support};
+use super::keys::{ANY_KEY, Holds, Key, NAMESPACES, Namespace, ROOT, Scope, Support};
 use super::report::{Place, Report};
 
 /// The characters with which the name of a comment begins.
@@ -44,6 +44,9 @@ impl Walk<'_> {
         let Value::Object(members) = &node.value else {
             return self.wrong_kind(node, place, "an object");
         };
+        if keys.first().is_some_and(|key| key.name == ANY_KEY) {
+            return self.anything(node, place);
+        }
         self.duplicates(members, place);
         for member in members.iter().filter(|member| !is_comment(&member.name)) {
             let place = place.member(&member.name, member.line);

@@ -41,6 +41,8 @@ pub struct Cors {
     credentials: bool,
     private_network: bool,
     max_age: Option<HeaderValue>,
+    /// Whether a preflight is answered by the routes, with the headers from here.
+    passes_through: bool,
     /// The status of the answer to a preflight.
     status: StatusCode,
 }
@@ -107,6 +109,7 @@ impl Cors {
             expose: expose(cors),
             credentials,
             private_network: cors.flag("allow_private_network"),
+            passes_through: cors.flag("options_passthrough"),
             max_age: (max_age > 0).then(|| HeaderValue::from(max_age)),
             status: status
                 .and_then(|status| StatusCode::from_u16(u16::try_from(status).ok()?).ok())
@@ -150,6 +153,17 @@ impl Cors {
         Some((self.status, headers))
     }
 
+    /// Whether a preflight also goes to the routes, whose status it gets.
+    #[must_use]
+    pub fn passes_through(&self) -> bool {
+        self.passes_through
+    }
+
+    /// Removes the headers of a backend that only the gateway writes.
+    pub fn remove(&self, answer: &mut HeaderMap) {
+        OWN.iter().for_each(|name| drop(answer.remove(name)));
+    }
+
     /// Checks that everything in a preflight is allowed.
     fn allows(&self, method: &HeaderValue, request: &HeaderMap) -> Option<()> {
         self.allowed_origin(request.get(ORIGIN))?;
@@ -177,7 +191,7 @@ impl Cors {
 
     /// Writes the headers of an answer, and removes those of a backend.
     pub fn finish(&self, origin: Option<&HeaderValue>, answer: &mut HeaderMap) {
-        OWN.iter().for_each(|name| drop(answer.remove(name)));
+        self.remove(answer);
         answer.append(VARY, HeaderValue::from(ORIGIN));
         if self.allow_origin(origin, answer)
             && let Some(expose) = &self.expose

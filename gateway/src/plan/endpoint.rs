@@ -7,7 +7,10 @@ use bytes::Bytes;
 use http::{HeaderValue, Method};
 
 use super::backend::{Backend, EndpointContext, method};
+use super::bots::Bots;
 use super::filters::{HeaderFilter, QueryFilter};
+use super::flatmap::Flatmap;
+use super::schema::Schema;
 use super::signer::Signer;
 use super::template::Names;
 use super::validator::Validator;
@@ -38,8 +41,14 @@ pub struct Endpoint {
     pub flow: Flow,
     /// The format of the answer.
     pub output: Output,
+    /// Operations on the merged answer.
+    pub flatmap: Flatmap,
     /// Members to add to the answer.
     pub fixed: Option<Fixed>,
+    /// What the body of a request must look like.
+    pub schema: Option<Schema>,
+    /// Which clients are refused here.
+    pub bots: Option<Bots>,
     /// The number of the validator for tokens. `None` if no token is needed.
     pub validator: Option<usize>,
     /// The members of the answer that are signed.
@@ -158,6 +167,7 @@ impl Endpoint {
             backends.extend(Backend::read(backend, context));
         }
         let fixed = fixed(endpoint);
+        let flatmap = flatmap(endpoint, sections.len());
         if streams && fixed.is_some() {
             endpoint.refuse(
                 "output_encoding",
@@ -184,7 +194,10 @@ impl Endpoint {
             method,
             backends,
             output,
+            flatmap,
             fixed,
+            schema: Schema::read(endpoint),
+            bots: endpoint.namespace("security/bot-detector").as_ref().map(Bots::read),
             validator: validator.map(|validator| number(validator, validators)),
             signer,
         })
@@ -400,12 +413,32 @@ fn fixed(endpoint: &Section<'_>) -> Option<Fixed> {
     Some(Fixed { data, when })
 }
 
+fn flatmap(endpoint: &Section<'_>, backends: usize) -> Flatmap {
+    let Some(proxy) = endpoint.namespace("proxy") else {
+        return Flatmap::default();
+    };
+    let flatmap = Flatmap::read(&proxy);
+    if !flatmap.is_nothing() && backends == 1 {
+        proxy.refuse(
+            "flatmap_filter",
+            "with one backend, KrakenD ignores the filter of the endpoint; move it to extra_config.proxy of the backend",
+        );
+    }
+    flatmap
+}
+
 /// Describes the pipeline in one line.
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} ", self.method, self.path)?;
+        if self.bots.is_some() {
+            f.write_str("-> no bots ")?;
+        }
         if self.validator.is_some() {
             f.write_str("-> token ")?;
+        }
+        if self.schema.is_some() {
+            f.write_str("-> schema ")?;
         }
         let backends: Vec<String> = self.backends.iter().map(ToString::to_string).collect();
         match self.flow {
@@ -413,6 +446,9 @@ impl fmt::Display for Endpoint {
             Flow::Alone => write!(f, "-> {}", backends.join(""))?,
             Flow::Merge => write!(f, "-> merge ({})", backends.join(" + "))?,
             Flow::Chain => write!(f, "-> chain ({})", backends.join(", then "))?,
+        }
+        if !self.flatmap.is_nothing() {
+            write!(f, " -> {}", self.flatmap)?;
         }
         if let Some(fixed) = &self.fixed {
             write!(f, " -> static {}", format!("{:?}", fixed.when).to_lowercase())?;

@@ -4,13 +4,17 @@
 //! [`Plan::read`] is the entry point. All problems are reported with their places. This module knows no network.
 
 pub mod backend;
+pub mod bots;
 pub mod cors;
 pub mod endpoint;
 pub mod filters;
+pub mod flatmap;
 pub mod hosts;
 pub mod lookup;
 pub mod proxies;
 pub mod rules;
+pub mod schema;
+pub mod secure;
 pub mod shape;
 pub mod signer;
 pub mod template;

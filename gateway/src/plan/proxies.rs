@@ -80,6 +80,12 @@ impl Proxies {
         }
     }
 
+    /// Whether no proxy is trusted.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.networks.is_empty()
+    }
+
     /// Whether one of them has this address.
     #[must_use]
     pub fn have(&self, address: IpAddr) -> bool {

@@ -4,8 +4,10 @@ use bytes::Bytes;
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 
+use super::bots::Bots;
 use super::cors::Cors;
 use super::proxies::Proxies;
+use super::secure::Secure;
 use crate::file::Section;
 use crate::file::json::Value;
 use crate::routes::Tolerance;
@@ -36,6 +38,10 @@ pub struct Rules {
     pub tells_errors: bool,
     /// Which other origins may read answers.
     pub cors: Option<Cors>,
+    /// Which hosts clients may ask for, and headers for browsers.
+    pub secure: Option<Secure>,
+    /// Which clients are refused on all paths.
+    pub bots: Option<Bots>,
     /// The proxies that are trusted to report the address of a client.
     pub proxies: Proxies,
 }
@@ -82,6 +88,9 @@ impl Rules {
                 "/__echo shows every client what proxies add to its requests; use it for tests only",
             );
         }
+        let proxies = router.as_ref().map(Proxies::read).unwrap_or_default();
+        let secure = root.namespace("security/http");
+        let is_tls = root.section("tls").is_some_and(|tls| !tls.flag("disabled"));
         let hides = flag("hide_version_header");
         let version = if hides {
             "Version undefined".to_owned()
@@ -103,7 +112,9 @@ impl Rules {
             },
             tells_errors: flag("return_error_msg"),
             cors: root.namespace("security/cors").as_ref().map(Cors::read),
-            proxies: router.as_ref().map(Proxies::read).unwrap_or_default(),
+            secure: secure.map(|secure| Secure::read(&secure, !proxies.is_empty(), is_tls)),
+            bots: root.namespace("security/bot-detector").as_ref().map(Bots::read),
+            proxies,
         }
     }
 }

@@ -1,11 +1,13 @@
-//! The filters for a backend's object: `target`, `allow` or `deny`, `mapping` and `group`, in this order.
+//! The filters for a backend's object: `target`, `allow` or `deny`, `mapping` and `group`, in this order. `flatmap_filter`
+//! replaces all but the first and the last.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::flatmap::Flatmap;
 use crate::file::Section;
 use crate::file::json::Value;
-use crate::tree::{Members, Tree};
+use crate::tree::{self, Members, NoMemory, Room, Tree, Unfit};
 
 /// The filters of a backend, compiled. The default changes nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,6 +16,7 @@ pub struct Shape {
     allow: Option<Paths>,
     deny: Vec<Vec<String>>,
     mapping: Vec<(String, String)>,
+    flatmap: Flatmap,
     group: Option<String>,
 }
 
@@ -42,6 +45,11 @@ impl Shape {
             allow: (!allowed.is_empty()).then_some(allow),
             deny: backend.texts("deny").iter().map(|text| path(text.value)).collect(),
             mapping: mapping(backend),
+            flatmap: backend
+                .namespace("proxy")
+                .as_ref()
+                .map(Flatmap::read)
+                .unwrap_or_default(),
             group: backend
                 .text("group")
                 .filter(|group| !group.is_empty())
@@ -49,6 +57,14 @@ impl Shape {
         };
         if shape.allow.is_some() && !shape.deny.is_empty() {
             backend.warn("deny", "it has no effect, because allow already selects the fields");
+        }
+        if !shape.flatmap.is_nothing() {
+            for key in ["allow", "deny", "mapping"].into_iter().filter(|key| backend.has(key)) {
+                backend.refuse(
+                    key,
+                    "it has no effect beside flatmap_filter; write it as move or del there, and remove the key",
+                );
+            }
         }
         shape
     }
@@ -60,25 +76,45 @@ impl Shape {
     }
 
     /// Applies the filters to an object.
-    #[must_use]
-    pub fn apply(&self, mut members: Members) -> Members {
-        for name in &self.target {
-            let found = members.remove(name).and_then(Tree::into_object);
+    ///
+    /// # Errors
+    /// [`NoMemory`], if an object that a filter names has too many members.
+    pub fn apply(&self, mut members: Members, room: &mut Room) -> Result<Members, NoMemory> {
+        if !self.target.is_empty() {
+            let mut found = Some(members);
+            for name in &self.target {
+                found = match found.and_then(|mut members| members.remove(name)) {
+                    Some(value) => value.into_object(room)?,
+                    None => None,
+                };
+            }
             members = found.unwrap_or_default();
         }
+        if !self.flatmap.is_nothing() {
+            let mapped = self.flatmap.apply(members, room)?;
+            return Ok(match (&self.group, mapped) {
+                (Some(group), Some(members)) => Members::from([(group.clone(), Tree::Object(members))]),
+                (Some(group), None) => Members::from([(group.clone(), Tree::Raw("null".into()))]),
+                (None, members) => members.unwrap_or_default(),
+            });
+        }
         match &self.allow {
-            Some(paths) => members = paths.keep(members),
-            None => self.deny.iter().for_each(|path| remove(&mut members, path)),
+            Some(paths) => members = paths.keep(members, room)?,
+            None => {
+                for path in &self.deny {
+                    remove(&mut members, path, room)?;
+                }
+            }
         }
         for (from, to) in &self.mapping {
             if let Some(value) = members.remove(from) {
                 members.insert(to.clone(), value);
             }
         }
-        match &self.group {
+        Ok(match &self.group {
             Some(group) => Members::from([(group.clone(), Tree::Object(members))]),
             None => members,
-        }
+        })
     }
 }
 
@@ -101,25 +137,27 @@ fn mapping(backend: &Section<'_>) -> Vec<(String, String)> {
 }
 
 /// Removes the value at a path.
-fn remove(members: &mut Members, path: &[String]) {
+fn remove(members: &mut Members, path: &[String], room: &mut Room) -> Result<(), NoMemory> {
     let Some((first, rest)) = path.split_first() else {
-        return;
+        return Ok(());
     };
     if rest.is_empty() {
         members.remove(first);
-        return;
+        return Ok(());
     }
     let Some(value) = members.get_mut(first) else {
-        return;
+        return Ok(());
     };
     if let Tree::Raw(text) = value {
-        let Ok(opened) = crate::tree::open(text) else {
-            return;
+        *value = match tree::open_within(text, room) {
+            Ok(opened) => Tree::Object(opened),
+            Err(Unfit::NoMemory(none)) => return Err(none),
+            Err(_) => return Ok(()),
         };
-        *value = Tree::Object(opened);
     }
-    if let Tree::Object(members) = value {
-        remove(members, rest);
+    match value {
+        Tree::Object(members) => remove(members, rest, room),
+        Tree::Raw(_) => Ok(()),
     }
 }
 
@@ -141,9 +179,9 @@ impl Paths {
     }
 
     /// Keeps only what is allowed. An object that becomes empty is left out.
-    fn keep(&self, members: Members) -> Members {
+    fn keep(&self, members: Members, room: &mut Room) -> Result<Members, NoMemory> {
         let Self::Names(names) = self else {
-            return members;
+            return Ok(members);
         };
         let mut kept = Members::new();
         for (name, value) in members {
@@ -153,20 +191,24 @@ impl Paths {
                     kept.insert(name, value);
                 }
                 Some(paths) => {
-                    let inner = value.into_object().map(|members| paths.keep(members));
-                    if let Some(inner) = inner.filter(|inner| !inner.is_empty()) {
+                    let Some(members) = value.into_object(room)? else {
+                        continue;
+                    };
+                    let inner = paths.keep(members, room)?;
+                    if !inner.is_empty() {
                         kept.insert(name, Tree::Object(inner));
                     }
                 }
             }
         }
-        kept
+        Ok(kept)
     }
 }
 
 impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut words = Vec::new();
+        let flatmap = self.flatmap.to_string();
         if !self.target.is_empty() {
             words.push("target");
         }
@@ -177,6 +219,9 @@ impl fmt::Display for Shape {
         }
         if !self.mapping.is_empty() {
             words.push("mapping");
+        }
+        if !self.flatmap.is_nothing() {
+            words.push(&flatmap);
         }
         if self.group.is_some() {
             words.push("group");
@@ -193,7 +238,6 @@ mod tests {
 
     use super::*;
     use crate::file::{Report, json};
-    use crate::tree;
 
     fn shaped(filters: &str, object: &str) -> String {
         let node = json::parse(filters).expect("JSON");
@@ -201,7 +245,10 @@ mod tests {
         let shape = Shape::read(&Section::root(&node, &report));
         assert!(report.borrow().is_good(), "{}", report.borrow().to_text("file"));
         let members = tree::open(&Bytes::copy_from_slice(object.as_bytes())).expect("an object");
-        String::from_utf8(tree::write(&shape.apply(members))).expect("text")
+        String::from_utf8(tree::write(
+            &shape.apply(members, &mut Room::default()).expect("memory"),
+        ))
+        .expect("text")
     }
 
     const OBJECT: &str = r#"{"a":{"b":{"c":1,"d":2},"e":3},"f":[{"g":4}],"h":null}"#;

@@ -14,6 +14,9 @@ mod tls;
 pub use namespaces::NAMESPACES;
 pub use root::ROOT;
 
+/// The name in a table that accepts every key.
+pub const ANY_KEY: &str = "*";
+
 /// A key of an object.
 #[derive(Clone, Copy, Debug)]
 pub struct Key {

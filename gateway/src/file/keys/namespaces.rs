@@ -89,6 +89,8 @@ const ROUTER: &[Key] = &[
 
 const STATIC: &[Key] = &[holding("data", Holds::Anything), key("strategy")];
 
+const FLATMAP: &[Key] = &[key("type"), key("args")];
+
 const PROXY_OF_ENDPOINT: &[Key] = &[
     key("sequential"),
     key("strategy"),
@@ -102,11 +104,7 @@ const PROXY_OF_ENDPOINT: &[Key] = &[
         "\"default\"",
         "other combiners are code for KrakenD and cannot run here; remove the key",
     ),
-    protecting(refused(
-        "flatmap_filter",
-        "flatmap_filter is not supported by this version of signet-gateway; use allow, deny, mapping and group if they \
-         suffice",
-    )),
+    protecting(holding("flatmap_filter", Holds::Objects(FLATMAP))),
     ignored(
         "force_sandboxed_request",
         "every backend always gets a separate request",
@@ -114,11 +112,7 @@ const PROXY_OF_ENDPOINT: &[Key] = &[
 ];
 
 const PROXY_OF_BACKEND: &[Key] = &[
-    protecting(refused(
-        "flatmap_filter",
-        "flatmap_filter is not supported by this version of signet-gateway; use allow, deny, mapping and group if they \
-         suffice",
-    )),
+    protecting(holding("flatmap_filter", Holds::Objects(FLATMAP))),
     only(
         "shadow",
         "false",
@@ -239,14 +233,41 @@ const CORS: &[Key] = &[
     key("allow_credentials"),
     key("max_age"),
     key("allow_private_network"),
-    only(
-        "options_passthrough",
-        "false",
-        "the gateway always answers preflights itself; remove the key",
-    ),
+    key("options_passthrough"),
     key("options_success_status"),
     ignored("debug", "preflights are not logged"),
 ];
+
+const SECURE: &[Key] = &[
+    key("allowed_hosts"),
+    key("allowed_hosts_are_regex"),
+    key("host_proxy_headers"),
+    key("sts_seconds"),
+    key("sts_include_subdomains"),
+    key("force_sts_header"),
+    key("frame_deny"),
+    key("custom_frame_options_value"),
+    key("content_type_nosniff"),
+    key("browser_xss_filter"),
+    key("content_security_policy"),
+    key("referrer_policy"),
+    key("ssl_redirect"),
+    key("ssl_host"),
+    holding("ssl_proxy_headers", Holds::Anything),
+    key("hpkp_public_key"),
+    key("is_development"),
+];
+
+const BOTS: &[Key] = &[
+    key("allow"),
+    key("deny"),
+    key("patterns"),
+    ignored("cache_size", "the patterns are matched at once, so no verdict is kept"),
+    key("empty_user_agent_is_bot"),
+];
+
+/// The keys of a JSON schema, which are checked where it is compiled.
+const ANY_KEYS: &[Key] = &[holding(super::ANY_KEY, Holds::Anything)];
 
 const LOGGING: &[Key] = &[
     key("level"),
@@ -294,13 +315,13 @@ pub const NAMESPACES: &[Namespace] = &[
     ),
     guard("qos/", &everywhere(ENTERPRISE)),
     guard("security/cors", &[(Service, Supported, CORS)]),
-    guard("security/http", &[(Service, LATER, &[])]),
+    guard("security/http", &[(Service, Supported, SECURE)]),
     guard(
         "security/bot-detector",
-        &[(Service, LATER, &[]), (Endpoint, LATER, &[])],
+        &[(Service, Supported, BOTS), (Endpoint, Supported, BOTS)],
     ),
     guard("security/", &everywhere(ENTERPRISE)),
-    guard("validation/json-schema", &[(Endpoint, LATER, &[])]),
+    guard("validation/json-schema", &[(Endpoint, Supported, ANY_KEYS)]),
     guard("validation/cel", &[(Endpoint, LATER, &[]), (Backend, LATER, &[])]),
     guard("validation/", &everywhere(ENTERPRISE)),
     namespace("telemetry/logging", &[(Service, Supported, LOGGING)]),

@@ -11,8 +11,120 @@ pub const NAMESPACES: &[(&str, &[About])] = &[
     ("auth/validator", VALIDATOR),
     ("auth/signer", SIGNER),
     ("security/cors", CORS),
+    ("security/http", SECURE),
+    ("security/bot-detector", BOTS),
+    ("validation/json-schema", SCHEMA),
     ("telemetry/logging", LOGGING),
 ];
+
+const SECURE: &[About] = &[
+    about(
+        "allowed_hosts",
+        "list of texts",
+        "all",
+        "the hosts that clients may ask for, with their port; others get 500",
+    ),
+    about(
+        "allowed_hosts_are_regex",
+        "flag",
+        "`false`",
+        "they are patterns, and each must match the whole host",
+    ),
+    about(
+        "host_proxy_headers",
+        "list of texts",
+        "none",
+        "headers in which trusted proxies send the client's host",
+    ),
+    about(
+        "sts_seconds",
+        "number",
+        "0",
+        "`Strict-Transport-Security` over https, for this time",
+    ),
+    about("sts_include_subdomains", "flag", "`false`", "it includes subdomains"),
+    about("force_sts_header", "flag", "`false`", "it is sent without https too"),
+    about("frame_deny", "flag", "`false`", "`X-Frame-Options: DENY`"),
+    about(
+        "custom_frame_options_value",
+        "text",
+        "none",
+        "another value of `X-Frame-Options`",
+    ),
+    about(
+        "content_type_nosniff",
+        "flag",
+        "`false`",
+        "`X-Content-Type-Options: nosniff`",
+    ),
+    about(
+        "browser_xss_filter",
+        "flag",
+        "`false`",
+        "`X-XSS-Protection: 1; mode=block`",
+    ),
+    about(
+        "content_security_policy",
+        "text",
+        "none",
+        "the value of `Content-Security-Policy`",
+    ),
+    about("referrer_policy", "text", "none", "the value of `Referrer-Policy`"),
+    about(
+        "ssl_redirect",
+        "flag",
+        "`false`",
+        "requests without https are redirected to it with 301",
+    ),
+    about("ssl_host", "text", "the client's", "the host to redirect to"),
+    about(
+        "ssl_proxy_headers",
+        "object",
+        "none",
+        "headers and values with which trusted proxies report https",
+    ),
+    about(
+        "hpkp_public_key",
+        "text",
+        "none",
+        "the value of `Public-Key-Pins` over https",
+    ),
+    about(
+        "is_development",
+        "flag",
+        "`false`",
+        "hosts, redirects and the headers for https are off",
+    ),
+];
+
+const BOTS: &[About] = &[
+    about(
+        "allow",
+        "list of texts",
+        "none",
+        "values of `User-Agent` that always pass",
+    ),
+    about("deny", "list of texts", "none", "values of `User-Agent` that get 403"),
+    about(
+        "patterns",
+        "list of texts",
+        "none",
+        "a `User-Agent` that one of these matches gets 403",
+    ),
+    about(
+        "empty_user_agent_is_bot",
+        "flag",
+        "`false`",
+        "a request without `User-Agent` gets 403",
+    ),
+];
+
+const SCHEMA: &[About] = &[about(
+    "*",
+    "JSON schema",
+    "none",
+    "a request whose body does not fit the schema gets 400",
+)];
 
 const ROUTER: &[About] = &[
     about(
