@@ -13,6 +13,8 @@ mod drain;
 mod faults;
 mod formats;
 mod framing;
+mod guards;
+mod hostile;
 mod reload;
 mod requests;
 mod routes;

@@ -148,6 +148,16 @@ impl Gateway {
         assert!(sent.success());
     }
 
+    /// The memory that the process has in use, and the most that it ever had, in bytes.
+    pub(crate) fn memory(&self) -> (usize, usize) {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("a status");
+        let of = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a line");
+            line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") * 1024
+        };
+        (of("VmRSS:"), of("VmHWM:"))
+    }
+
     /// Waits for the process to end.
     pub(crate) fn ends(&mut self) -> std::process::ExitStatus {
         let since = Instant::now();
@@ -340,6 +350,24 @@ impl Backend {
             address,
             asked,
             connections,
+        }
+    }
+
+    /// Handles each connection with this function, which reads the request itself.
+    pub(crate) fn raw(handle: impl Fn(&mut TcpStream) + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let handle = Arc::new(handle);
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let handle = Arc::clone(&handle);
+                std::thread::spawn(move || handle(&mut stream));
+            }
+        });
+        Self {
+            address,
+            asked: Arc::default(),
+            connections: Arc::default(),
         }
     }
 
