@@ -406,6 +406,7 @@ impl<U: Upstream> Asking<'_, U> {
     fn tell(&self, failures: &[Failed]) {
         static LOGGED: LogLimit<(usize, String)> = LogLimit::new();
         for failed in failures {
+            self.endpoint.series.on_failed(failed.reason());
             let line = self.endpoint.place.line;
             if let Some(held_back) = LOGGED.may_log((line, failed.to_string())) {
                 let why = failed.detail();

@@ -12,6 +12,7 @@ use http_body_util::Either;
 use tokio::time::{Instant, timeout_at};
 
 use crate::failed::{Failed, LONGEST};
+use crate::plan::hosts::Host;
 use crate::plan::rules::AGENT;
 use crate::plan::template::{NoUrl, Value, Values};
 use crate::plan::{Backend, Encoding, OnError};
@@ -96,11 +97,11 @@ fn text(tree: Tree) -> Option<String> {
 /// Builds the request for a backend.
 fn request(
     backend: &Backend,
+    host: &Host,
     call: &Call,
     answers: &[Answered],
     body: RequestBody,
 ) -> Result<Request<RequestBody>, NoUrl> {
-    let host = backend.hosts.next().ok_or(NoUrl::TooLong)?;
     let query = backend.query.pass(&call.query);
     let path = backend
         .template
@@ -146,7 +147,8 @@ pub async fn ask<U: Upstream>(
     body: RequestBody,
     deadline: Instant,
 ) -> Result<Response<UpstreamBody>, Failed> {
-    let mut request = request(backend, call, answers, body).map_err(Failed::NoUrl)?;
+    let (host, series) = backend.hosts.next().ok_or(Failed::NoUrl(NoUrl::TooLong))?;
+    let mut request = request(backend, host, call, answers, body).map_err(Failed::NoUrl)?;
     for _ in 0..=redirect::MOST {
         let (method, uri) = (request.method().clone(), request.uri().clone());
         let copy = match request.body() {
@@ -158,10 +160,19 @@ pub async fn ask<U: Upstream>(
             (false, Some(_)) => BodyOnRedirect::SentAgain,
             (false, None) => BodyOnRedirect::Gone,
         };
+        let measured = series.begin();
         let response = match timeout_at(deadline, upstream.send(backend.client, request)).await {
-            Ok(sent) => sent?,
-            Err(_) => return Err(Failed::Late),
+            Ok(Ok(response)) => response,
+            Ok(Err(unreached)) => {
+                measured.on_failed();
+                return Err(unreached.into());
+            }
+            Err(_) => {
+                measured.on_timed_out();
+                return Err(Failed::Late);
+            }
         };
+        measured.on_answered(response.status());
         let status = response.status();
         let next = match backend.follows && status.is_redirection() {
             true => redirect::next(&backend.hosts, &method, &uri, sent_body, status, response.headers()),

@@ -101,6 +101,12 @@ impl Authenticator {
         &self.validator
     }
 
+    /// Where the keys come from.
+    #[must_use]
+    pub const fn source(&self) -> &Arc<dyn KeySource> {
+        &self.source
+    }
+
     /// Checks a request, and replaces the client's headers by those from the claims.
     ///
     /// # Errors
@@ -314,6 +320,19 @@ fn of_cookie(headers: &HeaderMap, name: &str) -> Option<String> {
 }
 
 impl Refused {
+    /// The code of this refusal in metrics. `telemetry::counts` lists all.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::NoToken(_) => "no_token",
+            Self::Bad(refusal) => refusal.code(),
+            Self::Unfit => "unfit_claim",
+            Self::Role => "missing_role",
+            Self::Scope(_) => Refusal::InsufficientScope.code(),
+            Self::NoKeys => "no_keys",
+        }
+    }
+
     /// The answer to the client. Its body is empty, or says why if the file sets `return_error_msg`.
     #[must_use]
     pub fn response<B>(&self, tells_errors: bool) -> signet_edge::Response<B> {

@@ -7,18 +7,20 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use signet_base::chain;
+use signet_config::SettingsError;
 use tracing::{Level, warn};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, fmt};
 
-use crate::file::Strictness;
 use crate::file::reference;
-use crate::plan::Log;
+use crate::file::{Report, Strictness};
 use crate::plan::rules::AGENT;
+use crate::plan::{Log, Plan};
 use crate::plan_file::PlanFile;
 use crate::run;
+use crate::settings::{self, Settings};
 use crate::sidecar_settings::SidecarSettings;
 use crate::trial;
 
@@ -92,6 +94,7 @@ fn command() -> Command {
             Command::new("run")
                 .about("Serve the file")
                 .args([config(), debug(), lenient()])
+                .args(signet_config::flags(&settings::TABLE))
                 .arg(
                     Arg::new("port")
                         .short('p')
@@ -105,6 +108,7 @@ fn command() -> Command {
             Command::new("check")
                 .about("Report every problem of the file, or print what the gateway would do with it")
                 .args([config(), debug(), lenient()])
+                .args(signet_config::flags(&settings::TABLE))
                 .arg(
                     flag(
                         "lint",
@@ -156,12 +160,46 @@ fn plan_file(matches: &ArgMatches, variables: &[(String, String)]) -> Result<Pla
     })
 }
 
+/// The plan and the settings, or everything that is wrong with either.
+fn load(
+    file: &PlanFile,
+    matches: &ArgMatches,
+    variables: &[(String, String)],
+) -> Result<(Plan, Settings, Report), Outcome> {
+    let (plan, report) = file.compile();
+    match (plan, Settings::load(variables, matches)) {
+        (Some(plan), Ok(settings)) => Ok((plan, settings, report)),
+        (plan, settings) => {
+            let name = file.path.display().to_string();
+            Err(problems(plan.is_none().then_some(&report), &name, settings.err()))
+        }
+    }
+}
+
+/// What is wrong with the file and with the settings. 64 has precedence, because texts must be corrected first.
+fn problems(report: Option<&Report>, file: &str, settings: Option<SettingsError>) -> Outcome {
+    let mut outcome = Outcome {
+        code: 78,
+        ..Outcome::default()
+    };
+    if let Some(report) = report {
+        outcome.stderr = report.to_text(file);
+        outcome.code = report.exit_code();
+    }
+    if let Some(error) = settings {
+        let _ = writeln!(outcome.stderr, "{error}");
+        outcome.code = outcome.code.min(error.exit_code());
+    }
+    outcome
+}
+
 fn check(matches: &ArgMatches, variables: &[(String, String)]) -> Outcome {
     let file = match plan_file(matches, variables) {
         Ok(file) => file,
         Err(refused) => return refused,
     };
     let (plan, mut report) = file.compile();
+    let settings = Settings::load(variables, matches);
     let file = file.path.display().to_string();
     let mut outcome = Outcome::default();
     let plan = match matches.get_flag("test-gin-routes") {
@@ -174,16 +212,24 @@ fn check(matches: &ArgMatches, variables: &[(String, String)]) -> Outcome {
     for warning in report.warnings() {
         let _ = writeln!(outcome.stderr, "warning: {warning}");
     }
-    let Some(plan) = plan else {
-        outcome.stderr.push_str(&report.to_text(&file));
-        outcome.code = report.exit_code();
-        return outcome;
+    let (plan, settings) = match (plan, settings) {
+        (Some(plan), Ok(settings)) => (plan, settings),
+        (plan, settings) => {
+            let problems = problems(plan.is_none().then_some(&report), &file, settings.err());
+            outcome.stderr.push_str(&problems.stderr);
+            outcome.code = problems.code;
+            return outcome;
+        }
     };
     for endpoint in &plan.endpoints {
         let _ = writeln!(outcome.stdout, "{endpoint}");
     }
     let count = plan.endpoints.len();
     let _ = writeln!(outcome.stdout, "{file} is valid; endpoints on {}: {count}", plan.listen);
+    let _ = match settings.admin_listen {
+        Some(address) => writeln!(outcome.stdout, "health and metrics on http://{address}/"),
+        None => writeln!(outcome.stdout, "there is no admin listener"),
+    };
     outcome
 }
 
@@ -194,15 +240,11 @@ fn serve(matches: &ArgMatches, variables: &[(String, String)]) -> Outcome {
     };
     // Before it is compiled, so that a change in between is found later.
     let seen = file.digest();
-    let (plan, report) = file.compile();
-    let name = file.path.display().to_string();
-    let Some(plan) = plan else {
-        return Outcome {
-            stderr: report.to_text(&name),
-            code: report.exit_code(),
-            ..Outcome::default()
-        };
+    let (plan, settings, report) = match load(&file, matches, variables) {
+        Ok(loaded) => loaded,
+        Err(problems) => return problems,
     };
+    let name = file.path.display().to_string();
     start_log(plan.log);
     for warning in report.warnings() {
         warn!("{name}: {warning}");
@@ -213,7 +255,7 @@ fn serve(matches: &ArgMatches, variables: &[(String, String)]) -> Outcome {
         .map_err(|error| format!("the runtime cannot be created: {error}"))
         .and_then(|runtime| {
             let served = runtime
-                .block_on(run::run(file, seen, plan, &data_dir(variables)))
+                .block_on(run::run(file, seen, plan, &settings, &data_dir(variables)))
                 .map_err(|error| chain(&error));
             // A thread that reads from a file system that hangs must not delay the end.
             runtime.shutdown_background();

@@ -8,6 +8,7 @@ use http::{HeaderValue, StatusCode};
 use crate::plan::template::NoUrl;
 use crate::redirect;
 use crate::room::NoMemory;
+use crate::telemetry::series::Reason;
 use crate::tree::Unfit;
 use crate::upstream::Unreached;
 
@@ -67,6 +68,20 @@ impl fmt::Display for Failed {
 }
 
 impl Failed {
+    /// The reason in the metrics.
+    #[must_use]
+    pub const fn reason(&self) -> Reason {
+        match self {
+            Self::Status { .. } => Reason::Status,
+            Self::Late => Reason::Timeout,
+            Self::Unreachable(_) => Reason::Connect,
+            Self::Broken(_) => Reason::Broken,
+            Self::Unfit(_) | Self::Compressed | Self::Redirects => Reason::Unusable,
+            Self::TooLong | Self::NoRoom => Reason::TooLong,
+            Self::NoUrl(_) => Reason::NoUrl,
+        }
+    }
+
     /// The cause, only for the log.
     #[must_use]
     pub fn detail(&self) -> &str {

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep};
 
+use crate::telemetry::exchange::Streaming;
 use crate::upstream::UpstreamBody;
 
 /// The body of a streamed answer.
@@ -19,6 +20,8 @@ pub struct Flowing {
     rest: Option<Pin<Box<Sleep>>>,
     /// Whether `rest` has been running since the last piece.
     is_resting: bool,
+    /// Records the answer when it ends.
+    exchange: Option<Streaming>,
 }
 
 /// The error if nothing arrived for too long.
@@ -35,7 +38,13 @@ impl Flowing {
             idle,
             rest: None,
             is_resting: false,
+            exchange: None,
         }
+    }
+
+    /// Tells these metrics about each piece. They end with the answer.
+    pub fn watch(&mut self, exchange: Streaming) {
+        self.exchange = Some(exchange);
     }
 }
 
@@ -50,6 +59,9 @@ impl Body for Flowing {
                 Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => {}
                 Poll::Ready(frame) => {
                     self.is_resting = false;
+                    if let (Some(exchange), Some(Ok(frame))) = (&mut self.exchange, &frame) {
+                        exchange.on_piece(frame.data_ref().map_or(0, Bytes::len));
+                    }
                     return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
                 }
                 Poll::Pending => break,

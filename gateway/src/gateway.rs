@@ -1,17 +1,20 @@
 //! Handles a request: decides what answers it, and adds the headers that every answer has.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, ORIGIN};
 use http::request::Parts;
 use http::{Method, Request, StatusCode};
+use http_body::Body as _;
 use http_body_util::{Either, Full};
 use signet_edge::Handler;
 use signet_edge::body::{Arriving, empty};
 
 use crate::answer::{self, COMPLETED, Response};
 use crate::ask::Call;
+use crate::auth::Refused;
 use crate::flowing::Flowing;
 use crate::own::Own;
 use crate::plan::Plan;
@@ -20,6 +23,9 @@ use crate::plan::rules::Page;
 use crate::plan::secure::Stopped;
 use crate::routes::{RouteMatch, Undecodable};
 use crate::serving::{Current, Serving};
+use crate::telemetry::Telemetry;
+use crate::telemetry::exchange::Exchange;
+use crate::telemetry::metrics::ACCEPTED;
 use crate::upstream::Upstream;
 
 const HTTP: HeaderValue = HeaderValue::from_static("http");
@@ -30,6 +36,7 @@ const VERSION: HeaderName = HeaderName::from_static("x-krakend");
 #[derive(Clone, Debug)]
 pub struct Gateway<U> {
     current: Current<U>,
+    telemetry: Arc<Telemetry>,
     /// The address at the other end of the connection.
     peer: IpAddr,
     /// The same, for a header.
@@ -38,11 +45,12 @@ pub struct Gateway<U> {
 
 impl<U: Upstream> Gateway<U> {
     /// For the connection of this client.
-    pub fn new(current: Current<U>, client: SocketAddr) -> Self {
+    pub fn new(current: Current<U>, telemetry: Arc<Telemetry>, client: SocketAddr) -> Self {
         // An IPv4 address that arrived over an IPv6 listener is treated as IPv4.
         let peer = client.ip().to_canonical();
         Self {
             current,
+            telemetry,
             peer,
             address: written(peer),
         }
@@ -52,39 +60,60 @@ impl<U: Upstream> Gateway<U> {
 /// A request on its way, with the plan that was current when it began.
 struct Passage<'a, U> {
     serving: &'a Serving<U>,
+    telemetry: &'a Arc<Telemetry>,
     peer: IpAddr,
     address: &'a HeaderValue,
 }
 
-impl<U: Upstream> Passage<'_, U> {
-    const fn plan(&self) -> &Plan {
+impl<'a, U: Upstream> Passage<'a, U> {
+    const fn plan(&self) -> &'a Plan {
         &self.serving.plan
     }
 
+    /// Answers a request, which may come from a page of another origin.
+    async fn answer(&self, request: Request<Arriving>, exchange: &mut Exchange<'a>) -> Response {
+        let Some(cors) = &self.plan().rules.cors else {
+            return self.guarded(request, exchange).await;
+        };
+        if let Some((status, headers)) = cors.preflight(request.method(), request.headers()) {
+            let mut response = match cors.passes_through() {
+                true => self.guarded(request, exchange).await,
+                false => empty(status),
+            };
+            cors.remove(response.headers_mut());
+            response.headers_mut().extend(headers);
+            return response;
+        }
+        let origin = request.headers().get(ORIGIN).cloned();
+        let mut response = self.guarded(request, exchange).await;
+        cors.finish(origin.as_ref(), response.headers_mut());
+        response
+    }
+
     /// Answers a request that is no preflight, with the headers of `security/http`.
-    async fn guarded(&self, request: Request<Arriving>) -> Response {
+    async fn guarded(&self, request: Request<Arriving>, exchange: &mut Exchange<'a>) -> Response {
         let rules = &self.plan().rules;
         let Some(secure) = &rules.secure else {
-            return self.admitted(request).await;
+            return self.admitted(request, exchange).await;
         };
         let is_from_proxy = rules.proxies.have(self.peer);
         let is_https = secure.is_https(request.headers(), is_from_proxy);
         let mut response = match secure.check(request.uri(), request.headers(), is_from_proxy) {
-            Ok(()) => self.admitted(request).await,
+            Ok(()) => self.admitted(request, exchange).await,
             Err(stopped) => return halt(&stopped),
         };
         secure.finish(is_https, response.headers_mut());
         response
     }
 
-    async fn admitted(&self, request: Request<Arriving>) -> Response {
+    async fn admitted(&self, request: Request<Arriving>, exchange: &mut Exchange<'a>) -> Response {
         match &self.plan().rules.bots {
             Some(bots) if bots.refuse(request.headers()) => empty(StatusCode::FORBIDDEN),
-            _ => self.answer(request).await,
+            _ => self.route(request, exchange).await,
         }
     }
 
-    async fn answer(&self, request: Request<Arriving>) -> Response {
+    async fn route(&self, request: Request<Arriving>, exchange: &mut Exchange<'a>) -> Response {
         let path = request.uri().path();
         if let Some(own) = Own::find(&self.plan().rules, request.method(), path) {
             return own.answer(request).await;
@@ -96,6 +125,7 @@ impl<U: Upstream> Passage<'_, U> {
             Err(Undecodable) => return empty(StatusCode::BAD_REQUEST),
         };
         let endpoint = &self.plan().endpoints[endpoint];
+        exchange.on_routed(&endpoint.series);
         if parameters.iter().any(|value| is_ambiguous(value)) {
             return empty(StatusCode::BAD_REQUEST);
         }
@@ -112,7 +142,10 @@ impl<U: Upstream> Passage<'_, U> {
             .validator
             .and_then(|number| self.serving.authenticators.get(number))
         {
-            match authenticator.check(&mut call.headers) {
+            let verdict = authenticator.check(&mut call.headers);
+            let code = verdict.as_ref().err().map_or(ACCEPTED, Refused::code);
+            self.telemetry.metrics.on_token(code);
+            match verdict {
                 Ok(claims) => call.claims = Some(claims),
                 Err(refused) => {
                     let mut response = refused.response(self.plan().rules.tells_errors);
@@ -228,25 +261,13 @@ impl<U: Upstream> Handler for Gateway<U> {
         let serving = self.current.load_full();
         let passage = Passage {
             serving: &serving,
+            telemetry: &self.telemetry,
             peer: self.peer,
             address: &self.address,
         };
-        let Some(cors) = &serving.plan.rules.cors else {
-            return passage.guarded(request).await;
-        };
-        if let Some((status, headers)) = cors.preflight(request.method(), request.headers()) {
-            let mut response = match cors.passes_through() {
-                true => passage.guarded(request).await,
-                false => empty(status),
-            };
-            cors.remove(response.headers_mut());
-            response.headers_mut().extend(headers);
-            return response;
-        }
-        let origin = request.headers().get(ORIGIN).cloned();
-        let mut response = passage.guarded(request).await;
-        cors.finish(origin.as_ref(), response.headers_mut());
-        response
+        let mut exchange = Exchange::begin(&self.telemetry, &serving.plan.elsewhere);
+        let response = passage.answer(request, &mut exchange).await;
+        recorded(exchange, response)
     }
 }
 
@@ -257,6 +278,16 @@ fn forwarded_scheme(headers: &HeaderMap) -> Option<HeaderValue> {
     [HTTP, HTTPS]
         .into_iter()
         .find(|scheme| scheme.as_bytes().eq_ignore_ascii_case(value.as_bytes()))
+}
+
+/// Records an answer, a streamed one when its last byte was passed on.
+fn recorded(exchange: Exchange<'_>, mut response: Response) -> Response {
+    let status = response.status();
+    match response.body_mut() {
+        Either::Left(whole) => exchange.finish(status, whole.size_hint().lower()),
+        Either::Right(flowing) => flowing.watch(exchange.stream(status)),
+    }
+    response
 }
 
 /// An address as the value of a header.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use signet_base::{Clock, SystemClock};
 use signet_clock_watch::{ClockWatch, Tolerance};
+use signet_core::Issuer;
 use signet_core::verify::Dialect;
-use signet_core::{Issuer, Timestamp};
 use signet_issuers::{FollowOptions, IssuerKeys, Issuers, KeysAt, NoClient, Record, Trusted, TrustedIssuer};
 use signet_verify::KeySource;
 use tokio::time::{sleep, timeout};
@@ -15,11 +15,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
+use crate::admin::readiness::{FollowedKeys, SourceOfKeys};
 use crate::auth::Authenticator;
 use crate::plan::Validator;
 use crate::plan::validator::Keys;
 use crate::sidecar::{KeyPlace, Sidecar};
 use crate::sidecar_settings::SidecarSettings;
+use crate::telemetry::metrics::Metrics;
 
 /// How far two clocks may differ.
 const APART: Duration = Duration::from_secs(120);
@@ -32,21 +34,12 @@ const COOL_DOWN: Duration = Duration::from_secs(10);
 /// How long the start waits for the first keys.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Counts nothing.
-#[derive(Debug)]
-struct Uncounted;
-
-impl Record for Uncounted {
-    fn on_followed(&self, _: &Issuer) {}
-    fn on_fetched(&self, _: &Issuer, _: bool) {}
-    fn on_keys(&self, _: &Issuer, _: usize, _: Timestamp) {}
-}
-
 /// Follows the sources of keys. If the plans before and after a reload both need a source, the gateway keeps following
 /// it, with its keys.
 #[derive(Debug)]
 pub struct Followers {
     data_dir: PathBuf,
+    metrics: Arc<Metrics>,
     tasks: TaskTracker,
     shutdown: CancellationToken,
     clock: Arc<dyn Clock>,
@@ -76,6 +69,7 @@ impl Followers {
     #[must_use]
     pub fn new(
         data_dir: &Path,
+        metrics: Arc<Metrics>,
         sidecar: Option<SidecarSettings>,
         tasks: TaskTracker,
         shutdown: CancellationToken,
@@ -88,6 +82,7 @@ impl Followers {
         let clock_watch = Arc::new(ClockWatch::new(Arc::clone(&clock), tolerance));
         Self {
             data_dir: data_dir.to_owned(),
+            metrics,
             tasks,
             shutdown,
             sidecar: sidecar.map(|settings| Sidecar::new(settings, Arc::clone(&clock_watch))),
@@ -168,10 +163,28 @@ impl Followers {
             }
         }
         self.sources.retain(|source| source.is_needed);
+        let names: Vec<&Issuer> = self.sources.iter().map(|source| &source.terms.issuer).collect();
+        self.metrics.keep_sources(&names);
+    }
+
+    /// The sources that the newest plan needs, for `/readyz`.
+    #[must_use]
+    pub fn sources(&self) -> Vec<Arc<dyn SourceOfKeys>> {
+        let needed = self.sources.iter().filter(|source| source.is_needed);
+        let followed = needed.map(|source| FollowedKeys {
+            trusted: Arc::clone(&source.trusted),
+            clock_watch: Arc::clone(&self.clock_watch),
+            used: source
+                .authenticators
+                .iter()
+                .map(|authenticator| Arc::clone(authenticator.source()))
+                .collect(),
+        });
+        followed.map(|keys| Arc::new(keys) as Arc<dyn SourceOfKeys>).collect()
     }
 
     async fn start(&mut self, terms: TrustedIssuer) -> Result<(), NoClient> {
-        let record: Arc<dyn Record> = Arc::new(Uncounted);
+        let record: Arc<dyn Record> = Arc::<Metrics>::clone(&self.metrics);
         let options = FollowOptions {
             clock: &self.clock_watch.steady(),
             record: &record,

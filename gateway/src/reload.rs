@@ -15,11 +15,13 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use crate::admin::readiness::Readiness;
 use crate::file::Report;
 use crate::keys::Followers;
 use crate::plan::Plan;
 use crate::plan_file::PlanFile;
 use crate::serving::{Current, Serving};
+use crate::telemetry::metrics::Metrics;
 use crate::upstream::Pools;
 
 /// How often the file is read, to find out whether it has changed.
@@ -32,15 +34,6 @@ pub enum Outcome {
     Done,
     /// The new file is bad, or needs a restart. The last good one stays in use.
     Refused,
-}
-
-/// Counts reloads, for metrics.
-pub trait Record: std::fmt::Debug + Send + Sync {
-    /// Handles the end of a reload.
-    fn on_reload(&self, outcome: Outcome);
-
-    /// Handles files of certificates that have changed, and whether the new ones could be used.
-    fn on_certificates(&self, are_good: bool);
 }
 
 /// Reloads the file until shutdown.
@@ -56,8 +49,10 @@ pub struct Reloader {
     pub followers: Followers,
     /// The certificates of the listener. `None` if it speaks plain HTTP.
     pub tls: Option<Tls>,
-    /// Counts the reloads.
-    pub record: Arc<dyn Record>,
+    /// Counts the reloads, and what the new plan serves.
+    pub metrics: Arc<Metrics>,
+    /// Reports the sources of keys of the new plan.
+    pub readiness: Arc<Readiness>,
 }
 
 impl Reloader {
@@ -81,7 +76,7 @@ impl Reloader {
             }
             tokio::select! {
                 () = shutdown.cancelled() => return,
-                outcome = self.reload() => self.record.on_reload(outcome),
+                outcome = self.reload() => self.metrics.on_reload(outcome == Outcome::Done),
             }
         }
     }
@@ -103,7 +98,7 @@ impl Reloader {
         });
         let (digest, renewed) = looked.await.unwrap_or_default();
         for are_good in renewed {
-            self.record.on_certificates(are_good);
+            self.metrics.on_certificates(are_good);
         }
         digest
     }
@@ -119,7 +114,7 @@ impl Reloader {
         };
         self.seen = seen;
         let name = self.file.path.display().to_string();
-        let Some(plan) = plan else {
+        let Some(mut plan) = plan else {
             log_problems(&name, &report);
             return Outcome::Refused;
         };
@@ -148,11 +143,13 @@ impl Reloader {
         if let (Some(tls), Some(certificates)) = (&self.tls, &certificates) {
             tls.replace(certificates);
         }
+        plan.count_in(&self.metrics);
         self.current.store(Arc::new(Serving {
             plan,
             authenticators,
             upstream,
         }));
+        self.readiness.on_serving(self.followers.sources());
         self.followers.retire();
         info!(endpoints, "the new file is in use");
         Outcome::Done

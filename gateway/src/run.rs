@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use signet_edge::tls::{Tls, TlsError};
-use signet_edge::{Context, Limits, Record, Workers, files, serve_tcp};
+use signet_edge::{Context, Limits, Workers, files, serve_tcp};
 use signet_issuers::NoClient;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -15,13 +15,18 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use crate::admin::readiness::Readiness;
+use crate::admin::{self, Admin};
 use crate::gateway::Gateway;
 use crate::keys::Followers;
 use crate::plan::Plan;
 use crate::plan::rules::AGENT;
 use crate::plan_file::PlanFile;
-use crate::reload::{self, Reloader};
+use crate::reload::Reloader;
 use crate::serving::Serving;
+use crate::settings::Settings;
+use crate::telemetry::Telemetry;
+use crate::telemetry::metrics::Metrics;
 use crate::upstream::{NoClientTls, Pools};
 
 /// The maximum number of simultaneous client connections.
@@ -35,6 +40,14 @@ pub enum StartError {
     /// The listener could not be opened.
     #[error("listening on {address} failed; free the port, or change port or listen_ip")]
     Listen {
+        /// The address of the listener.
+        address: SocketAddr,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// The admin listener could not be opened.
+    #[error("listening on {address} failed; free the port, or change SIGNET_GATEWAY_ADMIN_LISTEN")]
+    AdminListen {
         /// The address of the listener.
         address: SocketAddr,
         /// The system's error.
@@ -62,32 +75,36 @@ pub enum StartError {
     },
 }
 
-/// Counts nothing.
-#[derive(Debug)]
-struct Uncounted;
-
-impl Record for Uncounted {
-    fn on_opened(&self) {}
-    fn on_closed(&self) {}
-    fn on_peer_refused(&self) {}
-}
-
-impl reload::Record for Uncounted {
-    fn on_reload(&self, _: reload::Outcome) {}
-    fn on_certificates(&self, _: bool) {}
-}
-
 /// Serves until SIGTERM or SIGINT. A second one ends the process at once. `plan` is that of the file, whose content had the digest `seen`.
 ///
 /// # Errors
 /// [`StartError`], if the gateway cannot start.
-pub async fn run(file: PlanFile, seen: Option<u64>, plan: Plan, data_dir: &Path) -> Result<(), StartError> {
+pub async fn run(
+    file: PlanFile,
+    seen: Option<u64>,
+    mut plan: Plan,
+    settings: &Settings,
+    data_dir: &Path,
+) -> Result<(), StartError> {
     let refused = |what| move |source| StartError::System { what, source };
     let mut terminate = signal(SignalKind::terminate()).map_err(refused("a handler for SIGTERM"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(refused("a handler for SIGINT"))?;
     let hang_up = signal(SignalKind::hangup()).map_err(refused("a handler for SIGHUP"))?;
-    files::allow(2, CONNECTIONS, "the gateway");
+    files::allow(3, CONNECTIONS, "the gateway");
     let listener = listen(plan.listen).await?;
+    let (telemetry, readiness) = (Arc::new(Telemetry::default()), Arc::new(Readiness::default()));
+    plan.count_in(&telemetry.metrics);
+    // The admin listener ends after the listener for clients, when the last request is answered.
+    let (admin_tasks, admin_shutdown) = (TaskTracker::new(), CancellationToken::new());
+    let admin_listener = admin::open(settings)
+        .await
+        .map_err(|(address, source)| StartError::AdminListen { address, source })?;
+    let admin = admin_listener.as_ref().and_then(|listener| listener.local_addr().ok());
+    if let Some(listener) = admin_listener {
+        let admin = Admin::new(Arc::clone(&telemetry), Arc::clone(&readiness));
+        let served = admin.serve(listener, &admin_tasks, admin_shutdown.clone());
+        served.map_err(refused("a thread for the admin listener"))?;
+    }
     let upstream = Pools::new(plan.connections, &plan.clients)?;
     let tls = plan.tls.clone().map(Tls::load).transpose()?;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
@@ -101,13 +118,22 @@ pub async fn run(file: PlanFile, seen: Option<u64>, plan: Plan, data_dir: &Path)
         shutdown: CancellationToken::new(),
         workers: Workers::start(threads).map_err(refused("threads"))?,
         tasks: TaskTracker::new(),
-        record: Arc::new(Uncounted),
+        record: Arc::<Metrics>::clone(&telemetry.metrics),
     };
     let (shutdown, tasks) = (context.shutdown.clone(), context.tasks.clone());
-    let mut followers = Followers::new(data_dir, plan.sidecar.clone(), tasks.clone(), shutdown.clone());
+    let mut followers = Followers::new(
+        data_dir,
+        Arc::clone(&telemetry.metrics),
+        plan.sidecar.clone(),
+        tasks.clone(),
+        shutdown.clone(),
+    );
     let authenticators = followers.follow(&plan.validators).await?;
     let address = listener.local_addr().unwrap_or(plan.listen);
-    info!(version = AGENT, name = plan.name, endpoints = plan.endpoints.len(), %address, "the gateway is serving");
+    let admin = admin.map(|address| format!("http://{address}/"));
+    info!(version = AGENT, name = plan.name, endpoints = plan.endpoints.len(), %address, admin,
+        "the gateway is serving");
+    readiness.on_serving(followers.sources());
     let current = Arc::new(ArcSwap::from_pointee(Serving {
         plan,
         authenticators,
@@ -119,11 +145,12 @@ pub async fn run(file: PlanFile, seen: Option<u64>, plan: Plan, data_dir: &Path)
         current: Arc::clone(&current),
         followers,
         tls: tls.clone(),
-        record: Arc::new(Uncounted),
+        metrics: Arc::clone(&telemetry.metrics),
+        readiness: Arc::clone(&readiness),
     };
     tasks.spawn(reloader.run(hang_up, shutdown.clone()));
     let connected = Arc::clone(&current);
-    let handler = move |client| Gateway::new(Arc::clone(&connected), client);
+    let handler = move |client| Gateway::new(Arc::clone(&connected), Arc::clone(&telemetry), client);
     tasks.spawn(serve_tcp("gateway", listener, tls, handler, context));
     let mut stop = async || {
         tokio::select! {
@@ -133,8 +160,9 @@ pub async fn run(file: PlanFile, seen: Option<u64>, plan: Plan, data_dir: &Path)
     };
     stop().await;
     let drain = current.load().plan.drain;
-    info!(wait = %humantime::format_duration(drain), "stopping; requests in progress may finish");
+    readiness.on_stopping();
     shutdown.cancel();
+    info!(wait = %humantime::format_duration(drain), "stopping; requests in progress may finish");
     tasks.close();
     tokio::select! {
         drained = tokio::time::timeout(drain, tasks.wait()) => {
@@ -144,6 +172,7 @@ pub async fn run(file: PlanFile, seen: Option<u64>, plan: Plan, data_dir: &Path)
         }
         () = stop() => warn!("a second signal to stop: requests under way were aborted"),
     }
+    admin_shutdown.cancel();
     info!("stopped");
     Ok(())
 }

@@ -115,7 +115,9 @@ fn the_documentation_has_every_setting_with_its_default() {
             setting.group
         );
     }
-    let rows = documentation.lines().filter(|line| line.starts_with("| `SIGNET_"));
+    // The gateway has a table of its own.
+    let is_row = |line: &&str| line.starts_with("| `SIGNET_") && !line.starts_with("| `SIGNET_GATEWAY_");
+    let rows = documentation.lines().filter(is_row);
     assert_eq!(rows.count(), SETTINGS.len(), "docs/configuration.md has a row too many");
 }
 

@@ -73,7 +73,8 @@ impl Extras for Unlisted {
     }
 
     fn take_variable(&mut self, name: &str, text: &str, place: &str) -> bool {
-        self.take_also(name.strip_prefix("ALSO_"), text, place)
+        // The gateway reads and checks its own settings. In one image, both programs have the same environment.
+        name.starts_with("GATEWAY_") || self.take_also(name.strip_prefix("ALSO_"), text, place)
     }
 
     /// Takes the tables below `[also]`, such as `[also.vault]` with `key = "…"` and `VAULT_ADDR = "…"`.

@@ -1,6 +1,7 @@
 //! An endpoint: which requests it answers, which backends it calls, and how it merges their answers.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,6 +17,7 @@ use super::template::Names;
 use super::validator::Validator;
 use crate::file::{At, Place, Section};
 use crate::routes::Segment;
+use crate::telemetry::series::EndpointSeries;
 use crate::tree::{self, Members};
 
 /// An endpoint, compiled.
@@ -53,6 +55,8 @@ pub struct Endpoint {
     pub validator: Option<usize>,
     /// The members of the answer that are signed.
     pub signer: Option<Signer>,
+    /// The metrics of the endpoint.
+    pub series: Arc<EndpointSeries>,
 }
 
 /// The order in which backends are called.
@@ -177,6 +181,7 @@ impl Endpoint {
         let calls = calls(endpoint, &backends);
         let max_age = endpoint.duration("cache_ttl").unwrap_or(defaults.cache_ttl).as_secs();
         Some(Self {
+            series: Arc::new(EndpointSeries::new(path?, method.as_str())),
             place: endpoint.at("endpoint"),
             path: path?.to_owned(),
             route: route?,

@@ -2,17 +2,22 @@
 
 use std::fmt;
 use std::net::Ipv6Addr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http::Uri;
 use http::uri::{Authority, Scheme};
 
 use crate::file::{At, Section};
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::series::HostSeries;
 
 /// The hosts of a backend. A host that is listed twice is used twice as often.
 #[derive(Debug)]
 pub struct Hosts {
     hosts: Vec<Host>,
+    /// The metrics of each host.
+    series: Vec<Arc<HostSeries>>,
     next: AtomicUsize,
 }
 
@@ -52,18 +57,31 @@ impl Hosts {
                 Err(why) => backend.refuse_at(&text.place, format!("{:?} {why}", text.value)),
             }
         }
+        Self::new(hosts)
+    }
+
+    fn new(hosts: Vec<Host>) -> Self {
+        let series = hosts.iter().map(|host| {
+            let name = host.authority.host();
+            let name = name.trim_start_matches('[').trim_end_matches(']');
+            Arc::new(HostSeries::new(name, port(&host.authority, &host.scheme)))
+        });
         Self {
+            series: series.collect(),
             hosts,
             next: AtomicUsize::new(0),
         }
     }
 
+    /// Counts the requests to each host in these metrics.
+    pub fn count_in(&mut self, metrics: &Metrics) {
+        for own in &mut self.series {
+            *own = metrics.host(own.address(), own.port());
+        }
+    }
+
     /// Whether the URL belongs to one of the hosts.
     pub fn have(&self, uri: &Uri) -> bool {
-        let port = |authority: &Authority, scheme: &Scheme| {
-            let usual = if *scheme == Scheme::HTTPS { 443 } else { 80 };
-            authority.port_u16().unwrap_or(usual)
-        };
         let (Some(scheme), Some(authority)) = (uri.scheme(), uri.authority()) else {
             return false;
         };
@@ -84,26 +102,27 @@ impl Hosts {
         self.hosts.iter()
     }
 
-    /// The host whose turn it is. There is always one, because a file without hosts is refused.
-    pub fn next(&self) -> Option<&Host> {
-        match self.hosts.as_slice() {
-            [only] => Some(only),
-            hosts => hosts.get(self.next.fetch_add(1, Ordering::Relaxed) % hosts.len().max(1)),
-        }
+    /// The host whose turn it is, with its metrics. There is always one, because a file without hosts is refused.
+    pub fn next(&self) -> Option<(&Host, &HostSeries)> {
+        let turn = match self.hosts.len() {
+            1 => 0,
+            several => self.next.fetch_add(1, Ordering::Relaxed) % several.max(1),
+        };
+        Some((self.hosts.get(turn)?, self.series.get(turn)?))
     }
+}
+
+fn port(authority: &Authority, scheme: &Scheme) -> u16 {
+    let usual = if *scheme == Scheme::HTTPS { 443 } else { 80 };
+    authority.port_u16().unwrap_or(usual)
 }
 
 #[cfg(test)]
 impl Hosts {
     /// Hosts from these texts, for tests.
     pub(crate) fn of(texts: &[&str]) -> Self {
-        Self {
-            hosts: texts
-                .iter()
-                .map(|text| Host::parse(text, false).expect("a host"))
-                .collect(),
-            next: AtomicUsize::new(0),
-        }
+        let hosts = texts.iter().map(|text| Host::parse(text, false).expect("a host"));
+        Self::new(hosts.collect())
     }
 }
 
@@ -229,7 +248,7 @@ mod tests {
     fn hosts_are_asked_in_turn() {
         let hosts = Hosts::of(&["a", "b", "b"]);
         let asked: Vec<&str> = (0..6)
-            .filter_map(|_| hosts.next().map(|host| host.authority.as_str()))
+            .filter_map(|_| hosts.next().map(|(host, _)| host.authority.as_str()))
             .collect();
         assert_eq!(asked, ["a", "b", "b", "a", "b", "b"]);
     }

@@ -23,6 +23,7 @@ pub mod validator;
 
 use std::cell::RefCell;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
@@ -36,6 +37,8 @@ pub use validator::Validator;
 use crate::file::{Document, Report, Section};
 use crate::routes::{RouteMatch, Routes};
 use crate::sidecar_settings::SidecarSettings;
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::series::EndpointSeries;
 use endpoint::Defaults;
 
 /// A compiled file.
@@ -65,6 +68,8 @@ pub struct Plan {
     pub validators: Vec<Validator>,
     /// The sidecar, which signs and has keys. It comes from the environment.
     pub sidecar: Option<SidecarSettings>,
+    /// The metrics of requests that belong to no endpoint.
+    pub elsewhere: Arc<EndpointSeries>,
     /// The most verbose level of the log, and whether it is JSON.
     pub log: Log,
 }
@@ -105,6 +110,17 @@ pub struct Log {
 }
 
 impl Plan {
+    /// Counts the requests of this plan in these metrics.
+    pub fn count_in(&mut self, metrics: &Metrics) {
+        self.elsewhere = metrics.endpoint(&self.elsewhere);
+        for endpoint in &mut self.endpoints {
+            endpoint.series = metrics.endpoint(&endpoint.series);
+            for backend in &mut endpoint.backends {
+                backend.hosts.count_in(metrics);
+            }
+        }
+    }
+
     /// Compiles a document. The result may be used only if the report has no problem.
     pub fn read(document: &Document, report: &mut Report) -> Option<Self> {
         let shared = RefCell::new(std::mem::take(report));
@@ -179,6 +195,7 @@ fn read(root: &Section<'_>) -> Option<Plan> {
         endpoints,
         validators,
         sidecar: None,
+        elsewhere: Arc::new(EndpointSeries::elsewhere()),
         log: log(root),
     })
 }

@@ -5,6 +5,7 @@
     reason = "tests measure how long something takes, and date tokens"
 )]
 
+mod admin;
 mod answers;
 mod certificates;
 mod client_tls;

@@ -21,6 +21,7 @@ const SOON: Duration = Duration::from_secs(20);
 pub(crate) struct Gateway {
     child: Child,
     address: SocketAddr,
+    admin: SocketAddr,
     log: Arc<Mutex<String>>,
     directory: tempfile::TempDir,
 }
@@ -57,11 +58,13 @@ impl Gateway {
         text: impl FnOnce(SocketAddr) -> String,
     ) -> Self {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+        let admin = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
         std::fs::write(directory.path().join(name), text(address)).expect("written");
         let mut child = Command::new(env!("CARGO_BIN_EXE_signet-gateway"))
             .args(["run", "-c"])
             .arg(directory.path().join(name))
             .env("XDG_STATE_HOME", directory.path())
+            .env("SIGNET_GATEWAY_ADMIN_LISTEN", admin.to_string())
             .envs(variables.iter().copied())
             .stderr(Stdio::piped())
             .spawn()
@@ -76,11 +79,32 @@ impl Gateway {
         let mut gateway = Self {
             child,
             address,
+            admin,
             log,
             directory,
         };
         gateway.wait();
         gateway
+    }
+
+    /// Starts a gateway that ends at once. The result is its exit code, and what it wrote to standard error.
+    pub(crate) fn refused(file: &Value, variables: &[(&str, &str)]) -> (Option<i32>, String) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+        std::fs::write(directory.path().join(FILE), complete(file, address)).expect("written");
+        let ended = Command::new(env!("CARGO_BIN_EXE_signet-gateway"))
+            .args(["run", "-c"])
+            .arg(directory.path().join(FILE))
+            .env("XDG_STATE_HOME", directory.path())
+            .envs(variables.iter().copied())
+            .output()
+            .expect("started");
+        (ended.status.code(), String::from_utf8_lossy(&ended.stderr).into_owned())
+    }
+
+    /// Asks the admin listener.
+    pub(crate) fn admin(&self, method: &str, target: &str) -> Answer {
+        exchange(self.admin, method, target, &[], "")
     }
 
     fn wait(&mut self) {
@@ -175,9 +199,7 @@ impl Gateway {
     }
 
     pub(crate) fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.address).expect("a connection");
-        stream.set_read_timeout(Some(SOON)).expect("a timeout");
-        stream
+        connect(self.address)
     }
 
     /// Sends these bytes, and reads until the gateway closes the connection.
@@ -195,21 +217,32 @@ impl Gateway {
     }
 
     pub(crate) fn send(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Answer {
-        let mut stream = self.connect();
-        let mut head = format!("{method} {target} HTTP/1.1\r\nhost: gateway.test\r\nconnection: close\r\n");
-        for (name, value) in headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
-        }
-        if !body.is_empty() {
-            head.push_str(&format!("content-length: {}\r\n", body.len()));
-        }
-        stream.write_all(format!("{head}\r\n{body}").as_bytes()).expect("sent");
-        let mut stream = BufReader::new(stream);
-        match method {
-            "HEAD" => Answer::read_head(&mut stream).expect("an answer"),
-            _ => Answer::read(&mut stream).expect("an answer"),
-        }
+        exchange(self.address, method, target, headers, body)
     }
+}
+
+/// Sends a request, and reads the answer.
+fn exchange(address: SocketAddr, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    let mut stream = connect(address);
+    let mut head = format!("{method} {target} HTTP/1.1\r\nhost: gateway.test\r\nconnection: close\r\n");
+    for (name, value) in headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    if !body.is_empty() {
+        head.push_str(&format!("content-length: {}\r\n", body.len()));
+    }
+    stream.write_all(format!("{head}\r\n{body}").as_bytes()).expect("sent");
+    let mut stream = BufReader::new(stream);
+    match method {
+        "HEAD" => Answer::read_head(&mut stream).expect("an answer"),
+        _ => Answer::read(&mut stream).expect("an answer"),
+    }
+}
+
+fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).expect("a connection");
+    stream.set_read_timeout(Some(SOON)).expect("a timeout");
+    stream
 }
 
 impl Drop for Gateway {
