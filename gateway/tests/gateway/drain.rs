@@ -51,6 +51,8 @@ fn a_kept_connection_is_closed_with_its_last_answer() {
     arrived.recv().expect("the backend was asked");
     gateway.signal("TERM");
     gateway.logs("stopping", 1);
+    // The thread of the connection learns of it a moment later, which no line of the log shows.
+    std::thread::sleep(Duration::from_millis(200));
     release.send(()).expect("said");
     let answer = Answer::read(&mut stream).expect("an answer");
     assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
@@ -144,5 +146,5 @@ fn a_second_signal_ends_the_process_at_once() {
     gateway.logs("stopping", 1);
     gateway.signal("INT");
     assert_eq!(gateway.ends().code(), Some(0));
-    assert!(gateway.log().contains("a second signal"), "{}", gateway.log());
+    gateway.logs("a second signal", 1);
 }

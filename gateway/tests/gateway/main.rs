@@ -7,6 +7,7 @@
 
 mod admin;
 mod answers;
+mod backend;
 mod certificates;
 mod client_tls;
 mod documents;
@@ -16,6 +17,7 @@ mod formats;
 mod framing;
 mod guards;
 mod hostile;
+mod message;
 mod reload;
 mod requests;
 mod routes;

@@ -10,7 +10,7 @@ fn proxy(backend: &Backend) -> Gateway {
     Gateway::start(&json!({"host": [backend.host()], "endpoints": [
         {"endpoint": "/users/{id}", "backend": [{"url_pattern": "/v1/users/{id}?fixed=1"}]},
         {"endpoint": "/users/me", "backend": [{"url_pattern": "/v1/me"}]},
-        {"endpoint": "/raw/{id}", "method": "POST", "output_encoding": "no-op",
+        {"endpoint": "/raw/{id}", "method": "POST", "output_encoding": "no-op", "timeout": "20s",
          "input_headers": ["X-Listed", "Content-Type", "Te", "X-Hop"], "input_query_strings": ["a", "b"],
          "backend": [{"url_pattern": "/raw/{id}"}]},
         {"endpoint": "/all", "output_encoding": "no-op", "input_headers": ["*"], "input_query_strings": ["*"],
