@@ -281,7 +281,7 @@ mod tests {
             },
             Signer {
                 jwks_url: Some("https://b.test/.well-known/jwks.json".to_owned()),
-                ..fits.clone()
+                ..fits
             },
         ] {
             assert!(matches!(given(&differs), Err(NotSigned::Different { .. })));

@@ -142,7 +142,8 @@ mod tests {
     #[test]
     fn every_description_is_that_of_a_key() {
         let endpoint = keys_of(ROOT, "endpoints");
-        let mut tables: Vec<(&str, Vec<&'static [Key]>, &[About])> = vec![
+        type Described = (&'static str, Vec<&'static [Key]>, &'static [About]);
+        let mut tables: Vec<Described> = vec![
             ("the root", vec![ROOT], about::ROOT),
             ("an endpoint", vec![endpoint], about::ENDPOINT),
             ("a backend", vec![keys_of(endpoint, "backend")], about::BACKEND),
