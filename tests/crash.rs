@@ -1,6 +1,6 @@
 //! 200 kills at random moments: promise 7 of the design holds, and no key that has signed a token is lost.
 //!
-//! A new key is made every 40 ms, so something is being written nearly all the time. Half of the kills hit an existing
+//! A new key is made every 80 ms, so something is being written nearly all the time. Half of the kills hit an existing
 //! ring, and half hit a first start in an empty directory.
 //!
 //! Keys stay published a second longer than the tokens that are signed here need. A key gets its creation time before
@@ -24,7 +24,7 @@ const KILLS_OF_A_LIVING_RING: u32 = 120;
 const KILLS_OF_FIRST_STARTS: u32 = 80;
 
 const FASTEST: &[(&str, &str)] = &[
-    ("SIGNET_ROTATION_PERIOD", "40ms"),
+    ("SIGNET_ROTATION_PERIOD", "80ms"),
     ("SIGNET_PUBLISH_LEAD", "20ms"),
     ("SIGNET_REFRESH_INTERVAL", "20ms"),
     ("SIGNET_JWKS_MAX_AGE", "0s"),
@@ -163,7 +163,10 @@ fn after_120_kills_of_a_rotating_ring_it_loads_with_every_key_that_signed_and_at
     // A first start leaves other temporary files; the next test kills those.
     spec.start().stop();
     let start = instant();
-    for _ in 0..KILLS_OF_A_LIVING_RING {
+    let mut kills = 0;
+    // A write takes less than a millisecond, so it may take more kills to hit one.
+    while kills < KILLS_OF_A_LIVING_RING || (unfinished == 0 && kills < 3 * KILLS_OF_A_LIVING_RING) {
+        kills += 1;
         let delay = Duration::from_millis(random.below(120));
         let after = match random.below(4) {
             0 => After::Start(delay),
@@ -184,14 +187,14 @@ fn after_120_kills_of_a_rotating_ring_it_loads_with_every_key_that_signed_and_at
     assert!(signed > 30, "{signed} keys signed: the sidecar was hardly ever up");
     assert!(unfinished > 0, "no kill hit a write");
     // At most one key per period was created, however often the sidecar was started.
-    let most = elapsed.as_millis() / 40 + 2;
+    let most = elapsed.as_millis() / 80 + 2;
     assert!(
         keys_seen.len() as u128 <= most,
         "{} keys in {elapsed:?}",
         keys_seen.len()
     );
     say(format!(
-        "{KILLS_OF_A_LIVING_RING} kills in {elapsed:.1?}: {signed} keys signed a token, none was lost; an unfinished \
+        "{kills} kills in {elapsed:.1?}: {signed} keys signed a token, none was lost; an unfinished \
          write stood there after {unfinished} kills; at the end {} pending, {} keys in all",
         count(&ring, "pending"),
         kids(&ring).len()
