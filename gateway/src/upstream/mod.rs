@@ -1,7 +1,7 @@
 //! Sends requests to backends. Each thread has its own connections, so threads share no lock.
 //!
 //! The pipelines know only [`Upstream`]. Its implementation is [`Pools`]. A connection is polled by the task of the
-//! request that uses it ([`connection`]), and waits in the pool of its thread between two requests ([`pool`]).
+//! request that uses it (`connection`), and waits in the pool of its thread between two requests (`pool`).
 
 mod body;
 mod client;
