@@ -351,14 +351,14 @@ fn requests_that_are_taken_back_at_once_take_no_memory() {
 }
 
 #[test]
-fn more_streams_than_256_on_a_connection_are_refused() {
+fn more_streams_than_128_on_a_connection_are_refused() {
     const REFUSED_STREAM: u32 = 7;
     for listener in LISTENERS {
         let target = listener.target();
         let mut stream = listener.open(&target);
         stream.patience(PATIENCE).expect("a limit");
         stream.write_all(&http2::hello(0)).expect("sent");
-        stream.write_all(&http2::asks(listener.path(), 257, &[])).expect("sent");
+        stream.write_all(&http2::asks(listener.path(), 129, &[])).expect("sent");
         stream.flush().expect("sent");
         let reason = http2::reason_of_a_reset(stream.as_mut()).expect("a stream is refused");
         assert_eq!(reason, REFUSED_STREAM, "{listener:?}");
